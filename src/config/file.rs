@@ -1,0 +1,216 @@
+//! What the configuration file may say: its tables and keys, their defaults and their limits.
+//!
+//! Each function below reads one table, top to bottom, as conf/millstream.toml lists it. A rule
+//! that concerns two keys stands where the second one is read, so that its error has a place.
+
+use super::error::{ConfigErrors, Place, Wrong};
+use super::table::{self, Table};
+use super::uri;
+use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
+use super::{Api, Config, Demo, Drain, ListenAddr, Log, Server, Target, listen};
+use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use toml::de::DeValue;
+
+const KIB: usize = 1 << 10;
+
+/// An api's number has 16 bits.
+const APIS_MAX: usize = 1 << 16;
+
+pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
+    table::read(name, text, config)
+}
+
+fn config(t: &mut Table<'_, '_>) -> Option<Config> {
+    let idle = !t.has("api") && !t.has("demo");
+    let server = t.table("server", server);
+    let drain = t.table("drain", drain);
+    let log = t.table("log", log);
+    let demo = t.table_if_any("demo", |t| demo(t, &server));
+    let mut seen = Seen::default();
+    let apis = t.tables("api", |t| api(t, &mut seen));
+    if idle {
+        t.missing("api", "there is nothing to serve; write an [[api]], or a [demo]");
+    } else if apis.len() > APIS_MAX {
+        t.missing("api", "more than 65536 of them; spread them over several processes");
+    }
+    let (apis, target_places) = apis.into_iter().unzip();
+    Some(Config { server, drain, log, demo, apis, target_places })
+}
+
+fn server(t: &mut Table<'_, '_>) -> Server {
+    let max_head_bytes = t.take("max_head_bytes", memory(KIB..=1024 * KIB)).unwrap_or(16 * KIB);
+    Server {
+        listen: t.take("listen", listeners).unwrap_or_else(|| vec![loopback(8080)]),
+        read_timeout: t.take("read_timeout", duration).unwrap_or(seconds(10)),
+        write_timeout: t.take("write_timeout", duration).unwrap_or(seconds(30)),
+        keepalive_timeout: t.take("keepalive_timeout", duration).unwrap_or(seconds(75)),
+        flush_interval: t.take("flush_interval", duration_or_zero).filter(|d| !d.is_zero()),
+        enable_websockets: t.take("enable_websockets", flag).unwrap_or(true),
+        max_connections: t.take("max_connections", count(0..=10_000_000)).filter(|n| *n != 0),
+        max_head_bytes,
+        max_head_fields: t.take("max_head_fields", count(8..=256)).unwrap_or(100),
+        max_target_bytes: t
+            .take("max_target_bytes", memory(256..=max_head_bytes))
+            .unwrap_or(max_head_bytes.min(8 * KIB)),
+        max_body_bytes: t.take("max_body_bytes", size(0..=1 << 62)).filter(|n| *n != 0),
+        reuse_port: t.take("reuse_port", flag).unwrap_or(false),
+    }
+}
+
+fn drain(t: &mut Table<'_, '_>) -> Drain {
+    Drain { window: t.take("window", duration).unwrap_or(seconds(30)) }
+}
+
+fn log(t: &mut Table<'_, '_>) -> Log {
+    Log { level: t.take("level", level).unwrap_or(log::LevelFilter::Info) }
+}
+
+fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
+    let free = |value: &DeValue<'_>| {
+        let address = listen::ip_and_port(text(value)?)?;
+        if server.listen.contains(&ListenAddr::Tcp(address)) {
+            return Err("server.listen has this address as well; write another one".into());
+        }
+        Ok(address)
+    };
+    Some(Demo {
+        listen: t.take("listen", free).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8000))),
+        interval: t.take("interval", duration).unwrap_or(seconds(1)),
+    })
+}
+
+/// An api, and where its target is written.
+fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
+    let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
+    let active = t.take("active", flag).unwrap_or(true);
+    let hosts = t.take("host", hosts).unwrap_or_default();
+    let listen_path = t.require("listen_path", "\"/\"", |v| seen.route(&hosts, text(v)?));
+    let strip_listen_path = t.take("strip_listen_path", flag).unwrap_or(false);
+    let target_place = t.place_of("target_url");
+    let target = t.require("target_url", "\"http://127.0.0.1:8000\"", target);
+    let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
+    let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
+    let response_timeout = t.take("response_timeout", duration).unwrap_or(seconds(60));
+    let idle_timeout = t.take("idle_timeout", duration).unwrap_or(seconds(60));
+    let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
+    // All keys are taken by now, so an error above makes none of them unknown.
+    let api = Api {
+        name: name?,
+        active,
+        hosts,
+        listen_path: listen_path?,
+        strip_listen_path,
+        target: target?,
+        preserve_host_header,
+        connect_timeout,
+        response_timeout,
+        idle_timeout,
+        keepalive_upstream,
+    };
+    Some((api, target_place))
+}
+
+const NO_NAME: &str =
+    "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
+
+/// What must not occur twice in a file.
+#[derive(Default)]
+struct Seen {
+    names: BTreeSet<String>,
+    /// A host, empty for an api without one, and a listen path.
+    routes: BTreeSet<(String, String)>,
+}
+
+impl Seen {
+    fn name(&mut self, name: &str) -> Result<String, Wrong> {
+        // Logs and metrics put it in quotes.
+        let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+        if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+            return Err(NO_NAME.into());
+        }
+        if !self.names.insert(name.to_owned()) {
+            return Err("an api above has this name; write another one".into());
+        }
+        Ok(name.to_owned())
+    }
+
+    fn route(&mut self, hosts: &[String], path: &str) -> Result<String, Wrong> {
+        let path = uri::path(path)?;
+        let any = [String::new()];
+        for host in if hosts.is_empty() { &any } else { hosts } {
+            if !self.routes.insert((host.clone(), path.clone())) {
+                let what = "an api above has the same host and listen_path; change one of them";
+                return Err(what.into());
+            }
+        }
+        Ok(path)
+    }
+}
+
+fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
+    let example = "[\"127.0.0.1:8080\"]";
+    let mut addresses = Vec::new();
+    list(value, example, |value| {
+        let address = ListenAddr::parse(text(value)?)?;
+        if addresses.contains(&address) {
+            return Err("this address is in the list already; write it once".into());
+        }
+        addresses.push(address);
+        Ok(())
+    })?;
+    if addresses.is_empty() {
+        return Err(format!("no address to listen on; write {example}").into());
+    }
+    Ok(addresses)
+}
+
+/// A host, or a list of them.
+fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    if value.is_str() {
+        return Ok(vec![host(value)?]);
+    }
+    let example = "\"a.example\", or [\"a.example\", \"b.example\"]";
+    let mut hosts = Vec::new();
+    list(value, example, |value| {
+        let host = host(value)?;
+        if hosts.contains(&host) {
+            return Err("this host is in the list already; write it once".into());
+        }
+        hosts.push(host);
+        Ok(())
+    })?;
+    if hosts.is_empty() {
+        return Err("no host matches this; leave the key out to match them all".into());
+    }
+    Ok(hosts)
+}
+
+/// Ports do not take part in matching: one that is written here is left out.
+fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let text = text(value)?;
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(format!("[{address}]"));
+    }
+    let (host, _) = uri::split_port(text)?;
+    Ok(uri::host(host)?)
+}
+
+fn target(value: &DeValue<'_>) -> Result<Target, Wrong> {
+    Ok(Target::parse(text(value)?)?)
+}
+
+fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
+    text(value)?.parse().map_err(|_| {
+        "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
+    })
+}
+
+fn loopback(port: u16) -> ListenAddr {
+    ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}

@@ -1,0 +1,78 @@
+//! Where clients are waited for.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The longest path that fits into a socket address on all systems (macOS has the shortest).
+const UNIX_PATH_MAX: usize = 103;
+
+/// An address to listen on. Displayed as in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddr {
+    /// An IP address and a port; port 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// The path of a Unix domain socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddr {
+    pub(super) fn parse(text: &str) -> Result<ListenAddr, &'static str> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("no path; write \"unix:/path/to.sock\""),
+            Some(path) if path.len() > UNIX_PATH_MAX || path.contains('\0') => {
+                Err("no path for a socket; write one of at most 103 bytes")
+            }
+            Some(path) => Ok(ListenAddr::Unix(path.into())),
+            None => Ok(ListenAddr::Tcp(ip_and_port(text).map_err(|_| NOT_AN_ADDRESS)?)),
+        }
+    }
+}
+
+/// An IP address, never a name, and a port.
+pub(super) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "not an IP address and a port; write \"127.0.0.1:8000\" or \"[::1]:8000\"")
+}
+
+const NOT_AN_ADDRESS: &str = "not an IP address and a port; \
+     write \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/path/to.sock\"";
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddr::Tcp(address) => address.fmt(f),
+            ListenAddr::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_as_they_are_read() {
+        for text in ["127.0.0.1:8080", "[::]:80", "[::1]:0", "unix:/run/a b.sock", "unix:a.sock"] {
+            assert_eq!(ListenAddr::parse(text).unwrap().to_string(), text);
+        }
+        let long = format!("unix:/{}", "x".repeat(UNIX_PATH_MAX));
+        for text in [
+            "",
+            "8080",
+            ":8080",
+            "localhost:8080",
+            "127.0.0.1",
+            "::1:80",
+            "[::1]",
+            "1.1.1.1:65536",
+            "127.0.0.1:8080 ",
+            "http://127.0.0.1:8080",
+            "unix:",
+            "unix:a\0b",
+            &long,
+        ] {
+            assert!(ListenAddr::parse(text).is_err(), "{text}");
+        }
+    }
+}

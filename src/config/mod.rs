@@ -1,0 +1,214 @@
+//! The configuration: what the file says, judged and typed.
+//!
+//! Whoever holds a [`Config`] has nothing left to check: every limit is within its bounds, every
+//! path and host is in the form that it is compared in, and "0 means off" has become an `Option`.
+//! A file that is wrong anywhere gives none of it, only all of its errors, each with its place.
+//!
+//! In reading order: `file` is the schema; `table` takes a TOML table apart for it, with `value`
+//! and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says what is
+//! wrong and where. All of it is pure but for [`Config::load`], which reads a file, and
+//! [`Config::resolve`], which asks for the addresses of names.
+//!
+//! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
+
+mod error;
+mod file;
+mod listen;
+mod summary;
+mod table;
+mod target;
+mod units;
+mod uri;
+mod value;
+
+pub use error::ConfigErrors;
+pub use listen::ListenAddr;
+pub use target::Target;
+
+use crate::route::{RouteSpec, Router};
+use error::Place;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Towards clients.
+    pub server: Server,
+    /// How the process ends.
+    pub drain: Drain,
+    /// What the operator reads.
+    pub log: Log,
+    /// The built-in event source, if it is on.
+    pub demo: Option<Demo>,
+    /// What goes where. At most 65,536; none only if there is a demo.
+    pub apis: Vec<Api>,
+    /// Where each api's target is written.
+    target_places: Vec<Place>,
+}
+
+/// `[server]`: listeners, and what clients may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where clients are waited for. Never empty; no address twice.
+    pub listen: Vec<ListenAddr>,
+    /// From the first byte of a request head to its end; also, how long a request body may stand
+    /// still.
+    pub read_timeout: Duration,
+    /// How long a peer may take no byte while bytes wait for it.
+    pub write_timeout: Duration,
+    /// How long a client connection may be idle.
+    pub keepalive_timeout: Duration,
+    /// How long bytes may be gathered before they are handed on. None: not at all.
+    pub flush_interval: Option<Duration>,
+    /// Whether an `Upgrade` is passed through.
+    pub enable_websockets: bool,
+    /// Client connections. None: as many as the open-file limit has room for.
+    pub max_connections: Option<usize>,
+    /// The length of a request or response head, in bytes: 1 KiB to 1 MiB.
+    pub max_head_bytes: usize,
+    /// The number of field lines of a head: 8 to 256.
+    pub max_head_fields: usize,
+    /// The length of a request target, in bytes: 256 to `max_head_bytes`.
+    pub max_target_bytes: usize,
+    /// The length of a request body, in bytes. None: no limit.
+    pub max_body_bytes: Option<u64>,
+    /// Whether several processes may share the ports (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+}
+
+/// `[drain]`: how the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long what runs is given to end by itself.
+    pub window: Duration,
+}
+
+/// `[log]`: what the operator reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is written.
+    pub level: log::LevelFilter,
+}
+
+/// `[demo]`: the built-in event source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demo {
+    /// Where it is served. Not one of [`Server::listen`].
+    pub listen: SocketAddr,
+    /// From one event to the next.
+    pub interval: Duration,
+}
+
+/// `[[api]]`: some hosts and paths, and where their requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// For logs: printable ASCII without `"` and `\`. No other api has it.
+    pub name: String,
+    /// Whether it is served; its requests are answered with 404 if not.
+    pub active: bool,
+    /// In lower case, without port, without a dot at the end; IPv6 addresses in brackets. Empty:
+    /// every host.
+    pub hosts: Vec<String>,
+    /// Begins with a slash and ends without one; empty for `/`.
+    pub listen_path: String,
+    /// Whether `listen_path` is taken off the path that goes upstream.
+    pub strip_listen_path: bool,
+    /// Where requests go.
+    pub target: Target,
+    /// Whether the client's Host goes upstream, instead of the target's.
+    pub preserve_host_header: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long it may take until the response head is complete.
+    pub response_timeout: Duration,
+    /// How long an upstream may be silent within a response that is no event stream.
+    pub idle_timeout: Duration,
+    /// Idle upstream connections kept for reuse: 0 to 65,535.
+    pub keepalive_upstream: usize,
+}
+
+/// The file that `--to` stands for, but for its two addresses.
+const EVERYTHING: &str = "
+    [[api]]
+    name = 'default'
+    listen_path = '/'
+    target_url = 'http://127.0.0.1'
+";
+
+impl Config {
+    /// Reads a file, and resolves the names in it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is wrong, or names a host that cannot be resolved.
+    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| {
+            ConfigErrors::one(Place::whole(&name), format!("cannot read it: {error}"))
+        })?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let place = Place::in_file(&name, &bytes, error.valid_up_to(), String::new());
+            ConfigErrors::one(place, "not UTF-8; write the file in that encoding")
+        })?;
+        let mut config = Config::parse(&name, text)?;
+        config.resolve()?;
+        Ok(config)
+    }
+
+    /// Reads the text of a file. `file_name` is for the errors. Targets with a name, not an
+    /// address, have no addresses before [`Config::resolve`].
+    ///
+    /// # Errors
+    /// If anything in it is wrong.
+    pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigErrors> {
+        file::read(file_name, text)
+    }
+
+    /// The configuration that sends everything on `listen` (127.0.0.1:8080 if none is given) to
+    /// `url`; names are resolved.
+    ///
+    /// # Errors
+    /// If the URL or the address is wrong, or the URL's host cannot be resolved.
+    pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
+        let mut config = Config::parse("--to", EVERYTHING)?;
+        let place = Place::whole("--to");
+        config.apis[0].target =
+            Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
+        config.target_places = vec![place];
+        if let Some(listen) = listen {
+            let address = ListenAddr::parse(listen)
+                .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
+            config.server.listen = vec![address];
+        }
+        config.resolve()?;
+        Ok(config)
+    }
+
+    /// Finds the addresses of all active targets, which must be done before requests can be sent
+    /// to them. It asks the system's resolver, and blocks until that has answered: the only place
+    /// that does.
+    ///
+    /// # Errors
+    /// If there is a host that cannot be resolved.
+    pub fn resolve(&mut self) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let apis = self.apis.iter_mut().zip(&self.target_places);
+        for (api, place) in apis.filter(|(api, _)| api.active) {
+            if let Err(what) = api.target.resolve() {
+                errors.add(place.clone(), what);
+            }
+        }
+        errors.or(Some(()))
+    }
+
+    /// The router of these apis: it answers with an index into [`Config::apis`].
+    pub fn router(&self) -> Router {
+        let specs = self.apis.iter().map(|api| RouteSpec {
+            hosts: &api.hosts,
+            listen_path: &api.listen_path,
+            active: api.active,
+        });
+        Router::new(&specs.collect::<Vec<_>>())
+    }
+}

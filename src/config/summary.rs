@@ -1,0 +1,94 @@
+//! The configuration in a few lines: what listens where, and what goes where.
+
+use super::{Api, Config, ListenAddr};
+use crate::{demo, route};
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+impl Config {
+    /// What listens where and what goes where: a few lines, each with its line end.
+    pub fn summary(&self) -> String {
+        let mut out = String::new();
+        for address in &self.server.listen {
+            line(&mut out, format_args!("listening on {address}"));
+        }
+        for api in &self.apis {
+            line(&mut out, format_args!("  {} -> {} ({})", places(api), api.target, remarks(api)));
+        }
+        if let Some(demo) = &self.demo {
+            line(
+                &mut out,
+                format_args!("demo event source on http://{}{}", demo.listen, demo::PATH),
+            );
+            if let Some(url) = self.demo_url(demo.listen) {
+                line(&mut out, format_args!("try: curl -N {url}"));
+            }
+        }
+        out
+    }
+
+    /// A URL under which a client gets the built-in source's events through the proxy. None where
+    /// no api leads there.
+    fn demo_url(&self, demo: SocketAddr) -> Option<String> {
+        let router = self.router();
+        let front = self.server.listen.iter().find_map(|address| match address {
+            ListenAddr::Tcp(address) => Some(reachable(*address)),
+            ListenAddr::Unix(_) => None,
+        })?;
+        let authority = front.to_string();
+        (0..).zip(&self.apis).find_map(|(id, api)| {
+            let leads_there = |path: &str| {
+                router.find(Some(&authority), path.as_bytes()) == Some(id)
+                    && upstream_path(api, path) == demo::PATH.as_bytes()
+            };
+            let rest = demo::PATH.strip_prefix(&api.target.path)?;
+            let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
+            let path = candidates.iter().find(|path| leads_there(path))?;
+            let known = api.target.addresses.contains(&demo);
+            known.then(|| format!("http://{authority}{path}"))
+        })
+    }
+}
+
+/// Writing to a string cannot fail.
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{text}");
+}
+
+/// The hosts and paths that lead to an api.
+fn places(api: &Api) -> String {
+    let path = &api.listen_path;
+    match api.hosts.as_slice() {
+        [] => format!("{path}/"),
+        hosts => hosts.iter().map(|h| format!("{h}{path}/")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn remarks(api: &Api) -> String {
+    let mut remarks = api.name.clone();
+    if api.strip_listen_path && !api.listen_path.is_empty() {
+        remarks += ", listen path stripped";
+    }
+    if !api.active {
+        remarks += ", not active";
+    }
+    remarks
+}
+
+fn upstream_path(api: &Api, path: &str) -> Vec<u8> {
+    let (target, strip) = (&api.target, api.strip_listen_path);
+    let (base, query, path) = (&target.path, target.query.as_deref(), path.as_bytes());
+    let mut out = Vec::new();
+    route::upstream_path(&api.listen_path, strip, base, query, path, None, &mut out);
+    out
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

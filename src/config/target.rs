@@ -1,0 +1,206 @@
+//! Where an api's requests go: an `http://` URL, and the addresses that its host stands for.
+
+use super::uri;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+/// A `target_url`, taken apart. Displayed, it is a URL again, but for what the query says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What is resolved: a name, or an IP address without brackets.
+    pub host: String,
+    /// The port, 80 where the URL has none.
+    pub port: u16,
+    /// What a Host field says: the host, an IPv6 address in brackets, and the port unless it is 80.
+    pub authority: String,
+    /// What goes in front of a request's path: it begins with a slash and ends without one. Empty
+    /// for a URL without a path.
+    pub path: String,
+    /// What goes in front of a request's query. Never empty.
+    pub query: Option<String>,
+    /// Where to connect to, each address once, the preferred one first. Empty until a name is
+    /// resolved.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// Takes a URL apart. An address is its own resolution; a name has none yet.
+    pub(super) fn parse(url: &str) -> Result<Target, &'static str> {
+        let rest = after_scheme(url)?;
+        if rest.contains('#') {
+            return Err("a fragment is never sent; leave out the \"#\" and what follows it");
+        }
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("a URL with credentials; write it without them and the \"@\"");
+        }
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (written, port) = uri::split_port(authority)?;
+        let port = port.unwrap_or(80);
+        let host = uri::host(written)?;
+        let address = ip_address(&host);
+        Ok(Target {
+            authority: if port == 80 { host.clone() } else { format!("{host}:{port}") },
+            path: if path.is_empty() { String::new() } else { uri::path(path)? },
+            query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
+            addresses: address.iter().map(|&ip| SocketAddr::new(ip, port)).collect(),
+            // The dot at the end of a name tells the resolver not to try its search domains.
+            host: match address {
+                Some(ip) => ip.to_string(),
+                None if written.ends_with('.') => host + ".",
+                None => host,
+            },
+            port,
+        })
+    }
+
+    /// Asks the system for the addresses of a name, and blocks until it answers.
+    pub(super) fn resolve(&mut self) -> Result<(), String> {
+        if !self.addresses.is_empty() {
+            return Ok(());
+        }
+        let host = self.host.as_str();
+        let found = (host, self.port).to_socket_addrs();
+        let found =
+            found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
+        for address in found {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+        if self.addresses.is_empty() {
+            return Err(format!("cannot resolve {host}: it has no address"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() { "/" } else { &self.path };
+        // Queries hold keys more often than anything that one must see.
+        let query = if self.query.is_some() { "?..." } else { "" };
+        write!(f, "http://{}{path}{query}", self.authority)
+    }
+}
+
+fn after_scheme(url: &str) -> Result<&str, &'static str> {
+    match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+            Err("TLS is not spoken; write http:// and let a TLS proxy stand in between")
+        }
+        _ => Err("not an HTTP URL; write one like \"http://127.0.0.1:8000\""),
+    }
+}
+
+fn ip_address(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
+}
+
+fn one_line(error: &std::io::Error) -> String {
+    error.to_string().lines().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let check = |url: &str, want: &str| {
+            let Target { host, port, authority, path, query, addresses } =
+                Target::parse(url).unwrap();
+            let query = query.unwrap_or_default();
+            let got = format!("{host} {port} {authority} path={path} query={query} {addresses:?}");
+            assert_eq!(got, want, "{url}");
+        };
+        check("http://a", "a 80 a path= query= []");
+        check("HTTP://A.Example:80/", "a.example 80 a.example path= query= []");
+        check("http://a.example.:8000", "a.example. 8000 a.example:8000 path= query= []");
+        check("http://a?x=1", "a 80 a path= query=x=1 []");
+        check("http://a/?", "a 80 a path= query= []");
+        check("http://a:81/b/c/?x=http://y/?z@", "a 81 a:81 path=/b/c query=x=http://y/?z@ []");
+        check("http://a/@x", "a 80 a path=/@x query= []");
+        check(
+            "http://127.0.0.1:8000",
+            "127.0.0.1 8000 127.0.0.1:8000 path= query= [127.0.0.1:8000]",
+        );
+        check("http://[0::1]/a", "::1 80 [::1] path=/a query= [[::1]:80]");
+        check("http://[::1]:8000", "::1 8000 [::1]:8000 path= query= [[::1]:8000]");
+    }
+
+    #[test]
+    fn wrong_urls() {
+        let check = |url: &str, want: &str| {
+            let got = Target::parse(url).unwrap_err();
+            assert!(got.starts_with(want), "{url}: {got}");
+            assert!(!got.contains("secret"), "{url}: {got}");
+        };
+        check("https://a", "TLS is not spoken");
+        check("HTTPS://a", "TLS is not spoken");
+        for url in ["", "a", "a:80", "//a", "http:/a", "http:a", "ftp://a", "127.0.0.1:8000"] {
+            check(url, "not an HTTP URL");
+        }
+        check("http://user:secret@a", "a URL with credentials");
+        check("http://user@a:80/", "a URL with credentials");
+        check("http://a#b", "a fragment");
+        check("http://a/b?c#d", "a fragment");
+        check("http://", "not a host");
+        check("http:///a", "not a host");
+        check("http://:80", "not a host");
+        check("http://a b", "not a host");
+        check("http://a\\@b", "a URL with credentials");
+        check("http://127.1", "not an IPv4 address");
+        check("http://[::1", "no such port");
+        check("http://[::g]", "not an IPv6 address");
+        check("http://::1", "no such port");
+        check("http://a:", "no such port");
+        check("http://a:0", "no such port");
+        check("http://a:65536", "no such port");
+        check("http://a/..", "\".\" and \"..\"");
+        check("http://a//b", "two slashes in a row");
+        check("http://a/b c", "a character");
+        check("http://a/\r\nX: y", "a character");
+        check("http://a/?\r\nX: y", "a character");
+        check("http://a/?ä", "a character");
+    }
+
+    #[test]
+    fn displayed_it_is_a_url_without_secrets() {
+        let check = |url: &str, want: &str| {
+            assert_eq!(Target::parse(url).unwrap().to_string(), want);
+        };
+        check("http://A.example", "http://a.example/");
+        check("http://[::1]:81/b/", "http://[::1]:81/b");
+        check("http://127.0.0.1/?key=secret", "http://127.0.0.1/?...");
+    }
+
+    #[test]
+    fn addresses_and_local_names_resolve() {
+        let mut target = Target::parse("http://127.0.0.1:81").unwrap();
+        target.resolve().unwrap();
+        assert_eq!(target.addresses, ["127.0.0.1:81".parse().unwrap()]);
+
+        let mut target = Target::parse("http://localhost:81").unwrap();
+        target.resolve().unwrap();
+        assert!(target.addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 81));
+        assert!(!target.addresses.is_empty());
+        let addresses = target.addresses.clone();
+        target.resolve().unwrap();
+        assert_eq!(target.addresses, addresses, "resolved once");
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_an_error_of_one_line() {
+        // The system refuses this name without asking anyone, so the test needs no network.
+        let mut target = Target::parse("http://a").unwrap();
+        target.host = "a\0b".to_owned();
+        let error = target.resolve().unwrap_err();
+        assert!(error.starts_with("cannot resolve a"), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+}

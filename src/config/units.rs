@@ -1,0 +1,115 @@
+//! Durations and sizes as people write them: a whole number and its unit, "250ms" or "64KiB".
+
+use std::time::Duration;
+
+const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// The longest duration that can be written: a year.
+pub(super) const LONGEST: Duration = Duration::from_secs(8760 * 3600);
+
+/// A number with a unit: `ms`, `s`, `m` or `h`.
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    match split(text) {
+        Some((_, "")) => Err(NO_UNIT),
+        Some((number, unit)) => {
+            let millis = scale(number, unit, &DURATIONS, NO_DURATION)?;
+            Some(Duration::from_millis(millis)).filter(|d| *d <= LONGEST).ok_or(TOO_LONG)
+        }
+        None => Err(NO_DURATION),
+    }
+}
+
+/// A number with a unit, `KiB`, `MiB` or `GiB`, or a plain number of bytes.
+pub(super) fn size(text: &str) -> Result<u64, &'static str> {
+    match split(text) {
+        Some((number, "")) => number.parse().map_err(|_| NO_SIZE),
+        Some((number, unit)) => scale(number, unit, &SIZES, NO_SIZE),
+        None => Err(NO_SIZE),
+    }
+}
+
+/// A size as [`size`] reads it, in the largest unit that leaves no remainder.
+pub(super) fn show_size(bytes: u64) -> String {
+    match SIZES.iter().rfind(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
+        Some((unit, scale)) => format!("\"{}{unit}\"", bytes / scale),
+        None => bytes.to_string(),
+    }
+}
+
+pub(super) const NO_UNIT: &str = "a duration needs a unit; write \"10s\" or \"500ms\"";
+const TOO_LONG: &str = "longer than a year; write at most \"8760h\"";
+pub(super) const NO_DURATION: &str =
+    "not a duration; write a whole number and ms, s, m or h, like \"10s\" or \"500ms\"";
+pub(super) const NO_SIZE: &str =
+    "not a size; write a number of bytes, or one with KiB, MiB or GiB, like \"64KiB\"";
+
+/// The digits in front and what follows them. None if there are no digits.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+fn scale(
+    number: &str,
+    unit: &str,
+    units: &[(&str, u64)],
+    wrong: &'static str,
+) -> Result<u64, &'static str> {
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit).ok_or(wrong)?;
+    // Only digits are here: what does not parse is too large, and so is what does not fit.
+    Ok(number.parse().unwrap_or(u64::MAX).saturating_mul(*scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let check = |text, want: Result<u64, &str>| {
+            assert_eq!(duration(text), want.map(Duration::from_millis), "{text:?}");
+        };
+        check("0s", Ok(0));
+        check("250ms", Ok(250));
+        check("15s", Ok(15_000));
+        check("5m", Ok(300_000));
+        check("2h", Ok(7_200_000));
+        check("007s", Ok(7_000));
+        check("8760h", Ok(365 * 24 * 3_600_000));
+        check("8761h", Err(TOO_LONG));
+        check("99999999999999999999999h", Err(TOO_LONG));
+        check("18446744073709551615ms", Err(TOO_LONG));
+        check("10", Err(NO_UNIT));
+        check("0", Err(NO_UNIT));
+        for text in
+            ["", "s", " 1s", "1s ", "1 s", "-1s", "+1s", "1.5s", "1S", "1d", "1m30s", "1µs", "٣s"]
+        {
+            check(text, Err(NO_DURATION));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let check = |text, want| assert_eq!(size(text), want, "{text:?}");
+        check("0", Ok(0));
+        check("1000", Ok(1000));
+        check("64KiB", Ok(65_536));
+        check("1MiB", Ok(1 << 20));
+        check("3GiB", Ok(3 << 30));
+        check("99999999999999GiB", Ok(u64::MAX));
+        check("99999999999999999999999", Err(NO_SIZE));
+        for text in ["", "KiB", "1KB", "1kib", "1K", "1 KiB", "-1", "1.5MiB", "1B", "1TiB", "٣KiB"]
+        {
+            check(text, Err(NO_SIZE));
+        }
+    }
+
+    #[test]
+    fn a_size_is_shown_as_it_is_read() {
+        for bytes in [0, 1, 1000, 1024, 1025, 16 << 10, 1 << 20, 3 << 30, (1 << 30) + 1024] {
+            assert_eq!(size(show_size(bytes).trim_matches('"')), Ok(bytes));
+        }
+        assert_eq!(show_size(16 << 10), "\"16KiB\"");
+    }
+}

@@ -1,0 +1,165 @@
+//! From a TOML value to a typed one: what each kind of key takes, and what is said if it gets
+//! something else.
+
+use super::error::Wrong;
+use super::units;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// True or false.
+pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| "not true or false; write one of them, without quotes".into())
+}
+
+/// A string.
+pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
+    value.as_str().ok_or_else(|| "not a string; write it in double quotes".into())
+}
+
+/// A list, each of its values through `each`.
+pub(super) fn list<T>(
+    value: &DeValue<'_>,
+    example: &str,
+    mut each: impl FnMut(&DeValue<'_>) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Wrong> {
+    let values = value.as_array().ok_or_else(|| format!("not a list; write {example}"))?;
+    let at = |wrong: Wrong, start| Wrong { at: wrong.at.or(Some(start)), ..wrong };
+    values.iter().map(|v| each(v.get_ref()).map_err(|wrong| at(wrong, v.span().start))).collect()
+}
+
+/// A number of things.
+pub(super) fn count(
+    within: RangeInclusive<usize>,
+) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
+    move |value| {
+        let (low, high) = (within.start(), within.end());
+        let right = format!("write a whole number from {low} to {high}");
+        let integer = value.as_integer().ok_or_else(|| format!("not a whole number; {right}"))?;
+        let number = usize::from_str_radix(integer.as_str(), integer.radix()).ok();
+        number.filter(|n| within.contains(n)).ok_or_else(|| format!("out of range; {right}").into())
+    }
+}
+
+/// A number of bytes.
+pub(super) fn size(within: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> Result<u64, Wrong> {
+    move |value| {
+        let bytes = match (value.as_integer(), value.as_str()) {
+            (Some(integer), _) => u64::from_str_radix(integer.as_str(), integer.radix()).ok(),
+            (None, Some(text)) => Some(units::size(text)?),
+            (None, None) => return Err(units::NO_SIZE.into()),
+        };
+        bytes.filter(|bytes| within.contains(bytes)).ok_or_else(|| {
+            let [low, high] = [within.start(), within.end()].map(|n| units::show_size(*n));
+            format!("out of range; write a size from {low} to {high}").into()
+        })
+    }
+}
+
+/// [`size`], for what has to fit into memory.
+pub(super) fn memory(
+    within: RangeInclusive<usize>,
+) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
+    move |value| {
+        let bytes = size(*within.start() as u64..=*within.end() as u64)(value)?;
+        usize::try_from(bytes).map_err(|_| units::NO_SIZE.into())
+    }
+}
+
+/// A duration that is not zero.
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    let duration = duration_or_zero(value)?;
+    if duration.is_zero() {
+        return Err("it cannot be zero; write \"1ms\" or more".into());
+    }
+    Ok(duration)
+}
+
+/// A duration, zero included.
+pub(super) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    if value.is_integer() || value.is_float() {
+        return Err(units::NO_UNIT.into());
+    }
+    let text = value.as_str().ok_or(units::NO_DURATION)?;
+    Ok(units::duration(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn check<T: Debug>(
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
+        toml: &str,
+        want: &str,
+    ) {
+        let value = DeValue::parse(toml).unwrap();
+        let got = match read(value.get_ref()) {
+            Ok(value) => format!("{value:?}"),
+            Err(Wrong { what, at: None }) => what,
+            Err(Wrong { what, at: Some(at) }) => format!("{at}: {what}"),
+        };
+        assert_eq!(got, want, "{toml}");
+    }
+
+    #[test]
+    fn flags_and_strings() {
+        check(flag, "true", "true");
+        check(flag, "\"true\"", "not true or false; write one of them, without quotes");
+        check(flag, "1", "not true or false; write one of them, without quotes");
+        check(|v| text(v).map(str::to_owned), "'a'", "\"a\"");
+        check(|v| text(v).map(str::to_owned), "1", "not a string; write it in double quotes");
+    }
+
+    #[test]
+    fn lists_say_which_of_their_values_is_wrong() {
+        let flags = |v: &DeValue<'_>| list(v, "[true]", flag);
+        check(flags, "[true, false]", "[true, false]");
+        check(flags, "[]", "[]");
+        check(flags, "true", "not a list; write [true]");
+        check(flags, "[true, 7]", "7: not true or false; write one of them, without quotes");
+    }
+
+    #[test]
+    fn counts() {
+        let wrong = "out of range; write a whole number from 8 to 256";
+        for (toml, want) in [("8", "8"), ("256", "256"), ("0x10", "16"), ("1_0", "10")] {
+            check(count(8..=256), toml, want);
+        }
+        for toml in ["7", "257", "-9", "99999999999999999999999"] {
+            check(count(8..=256), toml, wrong);
+        }
+        for toml in ["\"9\"", "9.0", "true", "[9]"] {
+            check(count(8..=256), toml, "not a whole number; write a whole number from 8 to 256");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let wrong = "out of range; write a size from \"1KiB\" to \"1MiB\"";
+        for (toml, want) in [("1024", "1024"), ("\"1KiB\"", "1024"), ("\"1MiB\"", "1048576")] {
+            check(memory(1 << 10..=1 << 20), toml, want);
+        }
+        for toml in
+            ["1023", "-1", "\"0\"", "\"2MiB\"", "99999999999999999999", "\"99999999999GiB\""]
+        {
+            check(memory(1 << 10..=1 << 20), toml, wrong);
+        }
+        for toml in ["true", "1.5", "\"1KB\""] {
+            check(memory(1 << 10..=1 << 20), toml, units::NO_SIZE);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        check(duration, "\"1ms\"", "1ms");
+        check(duration, "\"0s\"", "it cannot be zero; write \"1ms\" or more");
+        check(duration_or_zero, "\"0s\"", "0ns");
+        check(duration, "10", units::NO_UNIT);
+        check(duration, "1.5", units::NO_UNIT);
+        check(duration, "\"10\"", units::NO_UNIT);
+        check(duration, "true", units::NO_DURATION);
+        check(duration, "\"1d\"", units::NO_DURATION);
+    }
+}

@@ -1,0 +1,166 @@
+//! One request and its response.
+//!
+//! An [`Exchange`] owns what the two directions need and nothing of the connections they run on: a
+//! phase, two pipes, and the facts of the request that matter until its end. States own what they
+//! need, so there is no upstream to be asked about where there is none.
+
+use crate::config::Config;
+use crate::demo::Events;
+use crate::http::head::{HeadSearch, Version};
+use crate::pipe::Pipe;
+use crate::slab::Key;
+use crate::time::Tick;
+use crate::upstream::Upstream;
+use std::rc::Rc;
+
+/// One request and its response. See the module.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Where it stands.
+    pub phase: Phase,
+    /// From the client to the upstream.
+    pub request: Pipe,
+    /// From the upstream, or from this process, to the client.
+    pub response: Pipe,
+    /// What must be remembered of the request.
+    pub facts: Facts,
+    /// The request as it was sent, kept while it may have to be sent again: from its being sent on
+    /// a reused connection until the first byte of an answer.
+    pub retry: Option<Box<[u8]>>,
+    /// The configuration under which it began, and ends.
+    pub config: Rc<Config>,
+    /// Which of the configuration's apis serves it; none for an answer of our own.
+    pub api: Option<u16>,
+    /// The status that the client was sent; 0 before.
+    pub status: u16,
+    /// How it ended, or will once the last bytes are out.
+    pub outcome: Outcome,
+    /// When its head was complete.
+    pub began: Tick,
+}
+
+/// What must be remembered of a request when its head is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The client's HTTP version.
+    pub version: Version,
+    /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
+    pub head: bool,
+    /// True exactly when the client wants the connection kept for a next request, and may have it.
+    pub persistent: bool,
+    /// True exactly when the request may be sent twice: an idempotent method, and no body.
+    pub repeatable: bool,
+    /// True exactly when the request offers the upstream another protocol, and that is let through.
+    pub upgrade: bool,
+    /// True exactly when the client may be holding its body back for a 100 (Continue).
+    pub awaits_continue: bool,
+    /// True exactly when the response is an event stream, which may be silent for ever.
+    pub event_stream: bool,
+}
+
+/// Where an exchange stands.
+#[derive(Debug)]
+pub enum Phase {
+    /// The answer is ours and is in the response pipe. Next: the exchange ends when it is out.
+    Answering,
+    /// The built-in event source writes the response. Next: ends with its client.
+    Local(Events),
+    /// A connection is being made. Next: `AwaitingHead`, another address, or `Answering`.
+    Connecting(Attempt),
+    /// The request is on its way. Next: `Relaying`, `Tunnel`, or `Answering`.
+    AwaitingHead(Awaiting),
+    /// The response is on its way. Next: `Delivering` when the upstream has said all.
+    Relaying(Key<Upstream>),
+    /// 101 (Switching Protocols) was passed on. Next: ends when both sides have.
+    Tunnel(Key<Upstream>),
+    /// The upstream is done with. Next: the exchange ends when the client has the rest.
+    Delivering,
+}
+
+/// A connection in the making.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The connection.
+    pub upstream: Key<Upstream>,
+    /// The address that was tried first, by its place among the target's.
+    pub first: usize,
+    /// How many were tried, this one included.
+    pub tried: usize,
+    /// When this address is given up.
+    pub deadline: Tick,
+    /// When the whole is given up.
+    pub last_deadline: Tick,
+}
+
+/// A response head in the making.
+#[derive(Debug)]
+pub struct Awaiting {
+    /// The connection that the request went out on.
+    pub upstream: Key<Upstream>,
+    /// How far its answer was searched for the end of the head.
+    pub search: HeadSearch,
+    /// Interim responses so far.
+    pub interims: u8,
+    /// Since when the head has been waited for: nothing else was under way.
+    pub since: Tick,
+}
+
+impl Awaiting {
+    /// Nothing of a head is there yet.
+    pub fn new(upstream: Key<Upstream>, now: Tick) -> Awaiting {
+        Awaiting { upstream, search: HeadSearch::response(), interims: 0, since: now }
+    }
+}
+
+/// How an exchange ended. The log and the counters use these words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both directions reached their end, or our own answer was delivered.
+    Complete,
+    /// The client closed or broke the connection.
+    ClientGone,
+    /// The client took no byte for `write_timeout`.
+    SlowClient,
+    /// The client's request body stood still for `read_timeout`, or was malformed.
+    BadRequestBody,
+    /// The upstream closed or broke the connection in mid-body, or its framing was wrong.
+    UpstreamCut,
+    /// The upstream was silent in mid-body for `idle_timeout`.
+    UpstreamIdle,
+    /// The drain window ended first.
+    Drained,
+}
+
+impl Outcome {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Outcome::Complete => "complete",
+            Outcome::ClientGone => "client_gone",
+            Outcome::SlowClient => "slow_client",
+            Outcome::BadRequestBody => "bad_request_body",
+            Outcome::UpstreamCut => "upstream_cut",
+            Outcome::UpstreamIdle => "idle",
+            Outcome::Drained => "drained",
+        }
+    }
+}
+
+impl Exchange {
+    /// The upstream connection that it holds, if any.
+    pub const fn upstream(&self) -> Option<Key<Upstream>> {
+        match &self.phase {
+            Phase::Connecting(attempt) => Some(attempt.upstream),
+            Phase::AwaitingHead(awaiting) => Some(awaiting.upstream),
+            Phase::Relaying(upstream) | Phase::Tunnel(upstream) => Some(*upstream),
+            Phase::Answering | Phase::Local(_) | Phase::Delivering => None,
+        }
+    }
+
+    /// True when the client's leaving ends it: there is nobody left to do the work for. Not for an
+    /// answer of ours, which costs nothing to finish, nor for a tunnel, in which each direction
+    /// ends by itself.
+    pub const fn ends_with_client(&self) -> bool {
+        !matches!(self.phase, Phase::Answering | Phase::Tunnel(_))
+    }
+}

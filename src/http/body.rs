@@ -1,0 +1,358 @@
+//! Bodies, whatever says where they end: a length, the last chunk, or the close of the connection.
+//!
+//! A [`BodyReader`] takes the framing off what one peer sends, and a [`BodyWriter`] puts framing
+//! on for the other. Between them is payload, so that any reader goes with any writer: that is
+//! how a chunked body reaches a client of HTTP/1.0. Both work in place, on the buffer that was
+//! read into, and neither knows the connection.
+//!
+//! A body that was cut short is never made to look like one that ended. The reader tells a [`Cut`]
+//! from an end, and a writer refuses to end a body of known length early.
+//!
+//! Tested with each reader behind each writer, at every cut.
+
+use super::chunk::{self, ChunkDecoder, LAST_CHUNK};
+use super::framing::BodyLength;
+use std::ops::Range;
+
+pub use super::chunk::{ChunkError, HEADROOM, Piece, TAILROOM};
+
+/// The connection closed before the body was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
+/// Takes the framing off one body, as its bytes arrive.
+#[derive(Debug)]
+pub struct BodyReader(Reading);
+
+#[derive(Debug)]
+enum Reading {
+    /// Bytes still to come; none are left of a body that has ended, or that is empty.
+    Length(u64),
+    Chunked(ChunkDecoder),
+    /// Next: `Length(0)`, when the connection closes.
+    UntilClose,
+}
+
+const _: () = assert!(size_of::<BodyReader>() <= 24);
+
+impl BodyReader {
+    /// A reader at the first byte of a body.
+    pub fn new(length: BodyLength) -> BodyReader {
+        BodyReader(match length {
+            BodyLength::Empty => Reading::Length(0),
+            BodyLength::Length(bytes) => Reading::Length(bytes),
+            BodyLength::Chunked => Reading::Chunked(ChunkDecoder::new()),
+            BodyLength::UntilClose => Reading::UntilClose,
+        })
+    }
+
+    /// Takes the next bytes of the body and leaves their payload at the front of `buf`. Takes all
+    /// of them, unless the body ends among them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ChunkDecoder::decode`]; other bodies have no framing that could be wrong.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
+        let len = match &mut self.0 {
+            Reading::Chunked(decoder) => return decoder.decode(buf),
+            Reading::UntilClose => buf.len(),
+            Reading::Length(left) => {
+                let len = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
+                *left -= len as u64;
+                len
+            }
+        };
+        Ok(Piece { payload: len, consumed: len, ended: self.ended() })
+    }
+
+    /// True exactly when the body is complete.
+    pub fn ended(&self) -> bool {
+        match &self.0 {
+            Reading::Length(left) => *left == 0,
+            Reading::Chunked(decoder) => decoder.ended(),
+            Reading::UntilClose => false,
+        }
+    }
+
+    /// How many bytes may be read without reading into the next message, where that is known.
+    /// `u64::MAX` where it is not.
+    pub fn wants(&self) -> u64 {
+        match &self.0 {
+            Reading::Length(left) => *left,
+            Reading::Chunked(decoder) if decoder.ended() => 0,
+            Reading::Chunked(_) | Reading::UntilClose => u64::MAX,
+        }
+    }
+
+    /// The peer has closed the connection, and all that it sent has been read. That is how a body
+    /// until close ends, and says nothing new of one that has ended.
+    ///
+    /// # Errors
+    ///
+    /// Any other body is incomplete (RFC 9112 section 8).
+    pub fn eof(&mut self) -> Result<(), Cut> {
+        if matches!(self.0, Reading::UntilClose) {
+            self.0 = Reading::Length(0);
+        }
+        if self.ended() { Ok(()) } else { Err(Cut) }
+    }
+
+    /// The trailer section of a body that has ended, once. See [`ChunkDecoder::take_trailers`].
+    pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
+        match &mut self.0 {
+            Reading::Chunked(decoder) => decoder.take_trailers(),
+            Reading::Length(_) | Reading::UntilClose => None,
+        }
+    }
+}
+
+/// Puts framing on one body, as its payload comes.
+#[derive(Debug)]
+pub struct BodyWriter {
+    /// What the head said. Of a length, how much is left.
+    length: BodyLength,
+    /// True exactly when the end of the body has been framed.
+    ended: bool,
+}
+
+const _: () = assert!(size_of::<BodyWriter>() <= 24);
+
+impl BodyWriter {
+    /// A writer at the first byte of a body whose length the head has announced so.
+    pub fn new(length: BodyLength) -> BodyWriter {
+        BodyWriter { length, ended: false }
+    }
+
+    /// Frames `payload`, a range of `buf`, and the end of the body too if it has `ended`. Returns
+    /// the range of `buf` to send, which is empty if there is nothing to send. It may begin
+    /// [`HEADROOM`] bytes before the payload, and end [`TAILROOM`] bytes behind it.
+    ///
+    /// # Panics
+    ///
+    /// If the body would be longer or shorter than announced, or goes on behind its end: the peer
+    /// would take what follows for something else.
+    pub fn frame(&mut self, buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<usize> {
+        assert!(!self.ended, "a body goes on behind its end");
+        self.ended = ended;
+        match &mut self.length {
+            BodyLength::Empty => assert!(payload.is_empty(), "payload for a body that has none"),
+            BodyLength::Length(left) => {
+                let len = payload.len() as u64;
+                assert!(len <= *left, "{len} bytes of payload, {left} announced");
+                *left -= len;
+                assert!(!ended || *left == 0, "the body ends {left} bytes early");
+            }
+            BodyLength::Chunked => return frame_chunked(buf, payload, ended),
+            BodyLength::UntilClose => {}
+        }
+        payload
+    }
+
+    /// Ends a chunked body with a trailer section: `trailers` are field lines, each with its CRLF.
+    ///
+    /// # Panics
+    ///
+    /// If the body is not chunked, or has ended.
+    pub fn last_chunk_with(&mut self, trailers: &[u8], out: &mut Vec<u8>) {
+        assert!(self.length == BodyLength::Chunked, "only chunked bodies have trailers");
+        assert!(!self.ended, "a body goes on behind its end");
+        self.ended = true;
+        out.extend_from_slice(b"0\r\n");
+        out.extend_from_slice(trailers);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// True exactly when the peer can tell a body that was cut from one that ended. Where it
+    /// cannot, only a reset of the connection makes the cut visible.
+    pub fn ends_visibly(&self) -> bool {
+        match self.length {
+            BodyLength::Empty | BodyLength::Length(_) | BodyLength::Chunked => true,
+            BodyLength::UntilClose => false,
+        }
+    }
+}
+
+fn frame_chunked(buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<usize> {
+    let mut framed = payload;
+    if !framed.is_empty() {
+        framed = chunk::frame(buf, framed);
+    }
+    if ended {
+        buf[framed.end..framed.end + LAST_CHUNK.len()].copy_from_slice(LAST_CHUNK);
+        framed.end += LAST_CHUNK.len();
+    }
+    framed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::{in_one_piece, in_pieces};
+
+    const PAYLOAD: &[u8] = b"data: a\n\ndata: b\n\n";
+
+    /// All of `wire` through `reader`, piece by piece: the payload, and how much was left.
+    fn read(reader: &mut BodyReader, wire: &[u8], pieces: &[Range<usize>]) -> (Vec<u8>, usize) {
+        let (mut payload, mut left) = (Vec::new(), wire.len());
+        for range in pieces {
+            let wants = reader.wants();
+            let mut buf = wire[range.clone()].to_vec();
+            let piece = reader.read(&mut buf).unwrap();
+            payload.extend_from_slice(&buf[..piece.payload]);
+            left -= piece.consumed;
+            assert!(piece.consumed as u64 <= wants);
+            assert!(piece.ended || piece.consumed == buf.len());
+            assert_eq!(piece.ended, reader.ended());
+            assert_eq!(buf[piece.consumed..], wire[range.start + piece.consumed..range.end]);
+        }
+        (payload, left)
+    }
+
+    /// The wire for a payload that comes in pieces. The end comes with the last of them, or alone.
+    fn write(length: BodyLength, payload: &[u8], pieces: &[Range<usize>], alone: bool) -> Vec<u8> {
+        let mut writer = BodyWriter::new(length);
+        let mut wire = Vec::new();
+        let mut send = |piece: &[u8], ended: bool| {
+            let mut buf = vec![0; HEADROOM + piece.len() + TAILROOM];
+            let range = HEADROOM..HEADROOM + piece.len();
+            buf[range.clone()].copy_from_slice(piece);
+            let framed = writer.frame(&mut buf, range, ended);
+            wire.extend_from_slice(&buf[framed]);
+        };
+        for (at, range) in pieces.iter().enumerate() {
+            send(&payload[range.clone()], !alone && at + 1 == pieces.len());
+        }
+        if alone || pieces.is_empty() {
+            send(b"", true);
+        }
+        wire
+    }
+
+    /// A body goes through a writer and its reader, twice: once cut in all ways before it is
+    /// written, once after.
+    fn check(length: BodyLength, payload: &[u8]) {
+        let whole = write(length, payload, &in_one_piece(payload.len()), false);
+        let behind = if length == BodyLength::UntilClose { &b""[..] } else { b"GET / HTTP/1.1" };
+        let both = [&whole, behind].concat();
+        let check_read = |wire: &[u8], pieces: &[Range<usize>]| {
+            let mut reader = BodyReader::new(length);
+            let (got, left) = read(&mut reader, wire, pieces);
+            assert_eq!(got, payload, "{length:?} {pieces:?}");
+            assert_eq!(left, behind.len(), "{length:?} {pieces:?}");
+            assert_eq!(reader.eof(), Ok(()));
+            assert!(reader.ended());
+            assert_eq!((reader.wants(), reader.take_trailers()), (0, None));
+        };
+        in_pieces(both.len(), |pieces| check_read(&both, pieces));
+        for alone in [true, false] {
+            in_pieces(payload.len(), |pieces| {
+                let wire = [&write(length, payload, pieces, alone), behind].concat();
+                check_read(&wire, &in_one_piece(wire.len()));
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        check(BodyLength::Empty, b"");
+        for payload in [&b""[..], b"x", PAYLOAD] {
+            check(BodyLength::Length(payload.len() as u64), payload);
+            check(BodyLength::Chunked, payload);
+            check(BodyLength::UntilClose, payload);
+        }
+    }
+
+    #[test]
+    fn any_reader_feeds_any_writer() {
+        let known = BodyLength::Length(PAYLOAD.len() as u64);
+        let all = [known, BodyLength::Chunked, BodyLength::UntilClose];
+        for from in all {
+            let wire = write(from, PAYLOAD, &in_one_piece(PAYLOAD.len()), false);
+            for to in all {
+                in_pieces(wire.len(), |pieces| {
+                    let relayed = relay(from, to, &wire, pieces);
+                    let whole = in_one_piece(relayed.len());
+                    let (payload, _) = read(&mut BodyReader::new(to), &relayed, &whole);
+                    assert_eq!(payload, PAYLOAD, "{from:?} to {to:?}, {pieces:?}");
+                });
+            }
+        }
+    }
+
+    /// As a proxy does it: reads into a buffer behind some headroom, and sends from that buffer.
+    fn relay(from: BodyLength, to: BodyLength, wire: &[u8], pieces: &[Range<usize>]) -> Vec<u8> {
+        let (mut reader, mut writer) = (BodyReader::new(from), BodyWriter::new(to));
+        let mut scratch = [0; HEADROOM + 100 + TAILROOM];
+        let mut sent = Vec::new();
+        for range in pieces.iter().filter(|range| !range.is_empty()) {
+            let end = HEADROOM + range.len();
+            scratch[HEADROOM..end].copy_from_slice(&wire[range.clone()]);
+            let piece = reader.read(&mut scratch[HEADROOM..end]).unwrap();
+            let payload = HEADROOM..HEADROOM + piece.payload;
+            let framed = writer.frame(&mut scratch, payload, piece.ended);
+            sent.extend_from_slice(&scratch[framed]);
+        }
+        let ended = reader.ended();
+        assert_eq!(reader.eof(), Ok(()));
+        if !ended {
+            let framed = writer.frame(&mut scratch, HEADROOM..HEADROOM, true);
+            sent.extend_from_slice(&scratch[framed]);
+        }
+        sent
+    }
+
+    #[test]
+    fn a_cut_is_no_end() {
+        for length in [BodyLength::Length(PAYLOAD.len() as u64), BodyLength::Chunked] {
+            let wire = write(length, PAYLOAD, &[0..9, 9..PAYLOAD.len()], false);
+            for cut in 0..wire.len() {
+                let mut reader = BodyReader::new(length);
+                read(&mut reader, &wire[..cut], &in_one_piece(cut));
+                assert_eq!(reader.eof(), Err(Cut), "{length:?} cut at {cut}");
+            }
+            assert!(BodyWriter::new(length).ends_visibly());
+        }
+        assert!(!BodyWriter::new(BodyLength::UntilClose).ends_visibly());
+        assert_eq!(BodyReader::new(BodyLength::Empty).eof(), Ok(()));
+        assert_eq!(BodyReader::new(BodyLength::UntilClose).eof(), Ok(()));
+    }
+
+    #[test]
+    fn trailers_read_back() {
+        for trailers in ["", "A: b\r\n", "A: b\r\nC: d\r\n"] {
+            let mut wire = b"1\r\nx\r\n".to_vec();
+            BodyWriter::new(BodyLength::Chunked).last_chunk_with(trailers.as_bytes(), &mut wire);
+            in_pieces(wire.len(), |pieces| {
+                let mut reader = BodyReader::new(BodyLength::Chunked);
+                assert_eq!(read(&mut reader, &wire, pieces), (b"x".to_vec(), 0));
+                assert_eq!(reader.take_trailers().unwrap_or_default(), trailers.as_bytes());
+            });
+        }
+    }
+
+    #[test]
+    #[should_panic = "4 bytes of payload, 3 announced"]
+    fn to_write_more_than_announced_is_our_own_mistake() {
+        BodyWriter::new(BodyLength::Length(3)).frame(&mut [0; 4], 0..4, false);
+    }
+
+    #[test]
+    #[should_panic = "the body ends 1 bytes early"]
+    fn to_write_less_than_announced_is_our_own_mistake() {
+        BodyWriter::new(BodyLength::Length(3)).frame(&mut [0; 4], 0..2, true);
+    }
+
+    #[test]
+    #[should_panic = "payload for a body that has none"]
+    fn to_write_where_there_is_no_body_is_our_own_mistake() {
+        BodyWriter::new(BodyLength::Empty).frame(&mut [0; 4], 0..2, false);
+    }
+
+    #[test]
+    #[should_panic = "a body goes on behind its end"]
+    fn to_write_behind_the_end_is_our_own_mistake() {
+        let mut writer = BodyWriter::new(BodyLength::UntilClose);
+        writer.frame(&mut [0; 4], 0..4, true);
+        writer.frame(&mut [0; 4], 0..4, false);
+    }
+}

@@ -1,0 +1,133 @@
+//! The grammar of the chunked transfer coding, as a machine that looks at one byte at a time.
+//!
+//! It knows what may follow what, and not what it means: sizes, limits and trailers are the
+//! decoder's. It keeps nothing but the state, so that bytes may arrive in any pieces.
+//!
+//! Tested with the decoder.
+
+use super::ChunkError;
+
+/// What the next byte is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The first digit of a size.
+    Start,
+    /// Further digits, or the end of the size.
+    Digits,
+    /// Whitespace has come that only another extension can follow.
+    BeforeSemicolon,
+    /// The name of an extension, or whitespace before it.
+    BeforeName,
+    /// More of the name, or its end.
+    Name,
+    /// Whitespace has come between a name and what follows it.
+    AfterName,
+    /// The value of an extension, or whitespace before it.
+    BeforeValue,
+    /// More of a value that is a token, or its end.
+    Value,
+    /// More of a value in quotes.
+    Quoted,
+    /// The character behind a backslash in quotes.
+    Escaped,
+    /// What follows the closing quote.
+    AfterQuoted,
+    /// The LF of a size line.
+    LineLf,
+    /// Chunk data: the only state that takes bytes by the range.
+    Data,
+    /// The CR behind the data.
+    DataCr,
+    /// The LF behind the data.
+    DataLf,
+    /// A trailer field, or the empty line that ends the body.
+    FieldStart,
+    /// More of a trailer field's name, or the colon.
+    FieldName,
+    /// More of a trailer field's value.
+    FieldValue,
+    /// The LF of a trailer field line.
+    FieldLf,
+    /// The LF of the empty line.
+    EndLf,
+    /// Nothing: the body is complete.
+    Ended,
+}
+
+impl State {
+    /// The grammar: where `byte` leads.
+    pub(super) fn after(self, byte: u8) -> Result<State, ChunkError> {
+        use State::*;
+        Ok(match (self, byte) {
+            // RFC 9112 section 7.1: chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+            (Start | Digits, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => Digits,
+            (Digits | Name | Value | AfterQuoted, b'\r') => LineLf,
+            (LineLf, b'\n') => Data,
+            (DataCr, b'\r') => DataLf,
+            (DataLf, b'\n') => Start,
+
+            // Section 7.1.1: chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS value ] )
+            (Digits | BeforeSemicolon | Value | AfterQuoted, b' ' | b'\t') => BeforeSemicolon,
+            (Digits | BeforeSemicolon | Value | AfterQuoted, b';') => BeforeName,
+            (BeforeName, b' ' | b'\t') => BeforeName,
+            (BeforeName | Name, _) if is_tchar(byte) => Name,
+            (Name | AfterName, b' ' | b'\t') => AfterName,
+            (Name | AfterName, b';') => BeforeName,
+            (Name | AfterName, b'=') => BeforeValue,
+            (BeforeValue, b' ' | b'\t') => BeforeValue,
+            (BeforeValue | Value, _) if is_tchar(byte) => Value,
+
+            // RFC 9110 section 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
+            (BeforeValue, b'"') => Quoted,
+            (Quoted, b'"') => AfterQuoted,
+            (Quoted, b'\\') => Escaped,
+            (Quoted | Escaped, _) if is_text(byte) => Quoted,
+
+            // RFC 9112 sections 5 and 7.1.2: *( field-line CRLF ) CRLF
+            (FieldStart | FieldName, _) if is_tchar(byte) => FieldName,
+            (FieldName, b':') => FieldValue,
+            (FieldValue, _) if is_text(byte) => FieldValue,
+            (FieldValue, b'\r') => FieldLf,
+            (FieldLf, b'\n') => FieldStart,
+            (FieldStart, b'\r') => EndLf,
+            (EndLf, b'\n') => Ended,
+
+            _ => return Err(self.refusal(byte)),
+        })
+    }
+
+    /// Why `byte`, which leads nowhere, is refused.
+    fn refusal(self, byte: u8) -> ChunkError {
+        match self {
+            State::LineLf | State::FieldLf | State::EndLf => ChunkError::BareCr,
+            State::Data | State::DataCr | State::DataLf | State::Ended => ChunkError::DataEnd,
+            State::Start | State::Digits if byte != b'\n' => ChunkError::Size,
+            State::FieldStart if matches!(byte, b' ' | b'\t') => ChunkError::TrailerFold,
+            _ if byte == b'\n' => ChunkError::BareLf,
+            State::FieldStart | State::FieldName => ChunkError::TrailerName,
+            State::FieldValue => ChunkError::TrailerValue,
+            State::Start
+            | State::Digits
+            | State::BeforeSemicolon
+            | State::BeforeName
+            | State::Name
+            | State::AfterName
+            | State::BeforeValue
+            | State::Value
+            | State::Quoted
+            | State::Escaped
+            | State::AfterQuoted => ChunkError::Extension,
+        }
+    }
+}
+
+/// RFC 9110 section 5.6.2: what tokens are made of.
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// HTAB, SP, VCHAR or obs-text: what may be in a field value (RFC 9110 section 5.5) and, with two
+/// exceptions that are handled before, in quotes (section 5.6.4).
+pub(super) fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

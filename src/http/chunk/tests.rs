@@ -1,0 +1,399 @@
+//! What the chunked coding is to be read as, against a naive reader, at every cut.
+
+use super::grammar::{is_tchar, is_text};
+use super::*;
+use crate::trial::{Dice, in_one_piece, in_pieces};
+
+/// Payload, trailer section, and what follows the body; None while it has not ended.
+type Outcome = Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, ChunkError>;
+
+/// Feeds `wire` piece by piece, each in a buffer of its own.
+fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Outcome {
+    let mut decoder = ChunkDecoder::new();
+    let mut payload = Vec::new();
+    for range in pieces {
+        let mut buf = wire[range.clone()].to_vec();
+        let piece = decoder.decode(&mut buf)?;
+        assert_eq!(buf[piece.consumed..], wire[range.start + piece.consumed..range.end]);
+        assert!(piece.payload <= piece.consumed);
+        payload.extend_from_slice(&buf[..piece.payload]);
+        if piece.ended {
+            let trailers = decoder.take_trailers().unwrap_or_default();
+            assert_eq!(decoder.take_trailers(), None);
+            let again = decoder.decode(b"5\r\nagain\r\n".to_vec().as_mut()).unwrap();
+            assert_eq!(again, Piece { payload: 0, consumed: 0, ended: true });
+            return Ok(Some((payload, trailers, wire[range.start + piece.consumed..].to_vec())));
+        }
+        assert_eq!(piece.consumed, buf.len());
+        assert_eq!(decoder.take_trailers(), None);
+    }
+    Ok(None)
+}
+
+/// Decodes `wire` in all ways it can arrive, and holds the outcome against the naive decoder's.
+fn check(wire: &[u8]) -> Outcome {
+    let whole = decode(wire, &in_one_piece(wire.len()));
+    in_pieces(wire.len(), |pieces| {
+        let wire_text = wire.escape_ascii();
+        assert_eq!(decode(wire, pieces), whole, "{wire_text} cut at {pieces:?}");
+    });
+    match naive::decode(wire) {
+        naive::Outcome::Ended(payload, trailers, rest) => {
+            assert_eq!(whole, Ok(Some((payload, trailers, rest))), "{}", wire.escape_ascii());
+        }
+        naive::Outcome::Refused => assert!(whole.is_err(), "{}", wire.escape_ascii()),
+        // It sees no mistake in a line before that line is complete.
+        naive::Outcome::More => assert!(!matches!(whole, Ok(Some(_))), "{}", wire.escape_ascii()),
+    }
+    whole
+}
+
+/// A decoder that sees all of the wire at once, splits it into lines, and takes those apart.
+mod naive {
+    use super::super::grammar::{is_tchar, is_text};
+
+    pub(super) enum Outcome {
+        Ended(Vec<u8>, Vec<u8>, Vec<u8>),
+        Refused,
+        More,
+    }
+
+    pub(super) fn decode(mut rest: &[u8]) -> Outcome {
+        let mut payload = Vec::new();
+        let mut debt = 0;
+        loop {
+            let Some((line, behind)) = split(rest) else {
+                return Outcome::More;
+            };
+            let Some(size) = size_of_line(line) else {
+                return Outcome::Refused;
+            };
+            debt = (debt + line.len() as u128 + 2).saturating_sub(size + 32);
+            if debt >= 16 * 1024 {
+                return Outcome::Refused;
+            }
+            if size == 0 {
+                return trailers(payload, behind);
+            }
+            if behind.len() as u128 <= size + 1 {
+                return Outcome::More;
+            }
+            let (data, behind) = behind.split_at(usize::try_from(size).unwrap());
+            let Some(behind) = behind.strip_prefix(b"\r\n") else {
+                return Outcome::Refused;
+            };
+            payload.extend_from_slice(data);
+            rest = behind;
+        }
+    }
+
+    fn trailers(payload: Vec<u8>, section: &[u8]) -> Outcome {
+        let mut rest = section;
+        for _ in 0..=64 {
+            let Some((line, behind)) = split(rest) else {
+                return Outcome::More;
+            };
+            if line.is_empty() {
+                let fields = &section[..section.len() - rest.len()];
+                if fields.len() > 8 * 1024 {
+                    return Outcome::Refused;
+                }
+                return Outcome::Ended(payload, fields.to_vec(), behind.to_vec());
+            }
+            let name = line.iter().take_while(|&&b| is_tchar(b)).count();
+            let value = line[name..].strip_prefix(b":");
+            if name == 0 || !value.is_some_and(|value| value.iter().all(|&b| is_text(b))) {
+                return Outcome::Refused;
+            }
+            rest = behind;
+        }
+        Outcome::Refused
+    }
+
+    fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let at = bytes.windows(2).position(|two| two == b"\r\n")?;
+        Some((&bytes[..at], &bytes[at + 2..]))
+    }
+
+    fn size_of_line(line: &[u8]) -> Option<u128> {
+        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        if digits == 0 || digits > 16 || line.len() + 2 > 256 {
+            return None;
+        }
+        let size = u128::from_str_radix(std::str::from_utf8(&line[..digits]).ok()?, 16).ok()?;
+        (size < 1 << 63 && extensions(&line[digits..]).is_some()).then_some(size)
+    }
+
+    fn extensions(mut rest: &[u8]) -> Option<()> {
+        while !rest.is_empty() {
+            rest = whitespace(whitespace(rest).strip_prefix(b";")?);
+            rest = token(rest)?;
+            if let Some(value) = whitespace(rest).strip_prefix(b"=") {
+                let value = whitespace(value);
+                rest = if value.first() == Some(&b'"') { quoted(value)? } else { token(value)? };
+            }
+        }
+        Some(())
+    }
+
+    fn whitespace(bytes: &[u8]) -> &[u8] {
+        &bytes[bytes.iter().take_while(|&&b| b == b' ' || b == b'\t').count()..]
+    }
+
+    fn token(bytes: &[u8]) -> Option<&[u8]> {
+        let len = bytes.iter().take_while(|&&b| is_tchar(b)).count();
+        (len > 0).then(|| &bytes[len..])
+    }
+
+    fn quoted(bytes: &[u8]) -> Option<&[u8]> {
+        let mut at = 1;
+        loop {
+            match bytes.get(at)? {
+                b'"' => return Some(&bytes[at + 1..]),
+                b'\\' if is_text(*bytes.get(at + 1)?) => at += 2,
+                &b if is_text(b) && b != b'\\' => at += 1,
+                _ => return None,
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn accept(wire: &str, payload: &str, trailers: &str, rest: &str) {
+    let [payload, trailers, rest] = [payload, trailers, rest].map(|text| text.as_bytes().to_vec());
+    assert_eq!(check(wire.as_bytes()), Ok(Some((payload, trailers, rest))), "{wire:?}");
+}
+
+#[test]
+fn bodies_and_trailers() {
+    accept("0\r\n\r\n", "", "", "");
+    accept("5\r\nhello\r\n0\r\n\r\n", "hello", "", "");
+    accept("1\r\nh\r\n4\r\nello\r\n0\r\n\r\n", "hello", "", "");
+    accept("0\r\n\r\nGET / HTTP/1.1\r\n", "", "", "GET / HTTP/1.1\r\n");
+    accept("2\r\n\r\n\r\n0\r\n\r\n\r\n", "\r\n", "", "\r\n");
+    accept("a\r\n0123456789\r\n0\r\n\r\n", "0123456789", "", "");
+    accept("00A\r\n0123456789\r\n000\r\n\r\n", "0123456789", "", "");
+    accept("0000000000000001\r\nx\r\n0\r\n\r\n", "x", "", "");
+    accept("0\r\nA: b\r\n\r\nC: d", "", "A: b\r\n", "C: d");
+    accept("0;x\r\nA:\r\nb-_~:\t c:\"d\u{e9} \r\n\r\n", "", "A:\r\nb-_~:\t c:\"d\u{e9} \r\n", "");
+}
+
+#[test]
+fn extensions_are_dropped() {
+    for extensions in [
+        ";a",
+        ";a=b",
+        ";a;b;c=d",
+        " ; a = b ; c",
+        "\t;\ta\t=\tb",
+        ";a=\"\"",
+        ";a=\"b;c=d\\\"\\\\ \t\u{e9}\"",
+        ";a=\"b\" ;c",
+        ";!#$%&'*+-.^_`|~09azAZ=0",
+    ] {
+        accept(&format!("1{extensions}\r\nx\r\n0{extensions}\r\n\r\n"), "x", "", "");
+    }
+}
+
+#[test]
+fn what_is_not_the_grammar_is_refused() {
+    use ChunkError::*;
+    for (wire, error) in [
+        // RFC 9112 section 7.1: chunk-size = 1*HEXDIG
+        ("\r\n", Size),
+        (";a\r\n", Size),
+        (" 5\r\n", Size),
+        ("g\r\n", Size),
+        ("5g\r\n", Size),
+        ("-5\r\n", Size),
+        ("+5\r\n", Size),
+        ("0x5\r\n", Size),
+        ("5_0\r\n", Size),
+        ("5,\r\n", Size),
+        ("5\0\r\n", Size),
+        ("\u{ff15}\r\n", Size),
+        ("5\r\nhello\r\n\r\n", Size),
+        ("00000000000000005\r\n", SizeTooLong),
+        ("8000000000000000\r\n", SizeTooLarge),
+        ("ffffffffffffffff\r\n", SizeTooLarge),
+        // The same section: CRLF, and nothing else, ends lines and data.
+        ("5\nhello", BareLf),
+        ("\n", BareLf),
+        ("5\rhello", BareCr),
+        ("5\r\r\n", BareCr),
+        ("5;a\nb\r\n", BareLf),
+        ("5;a\rb\r\n", BareCr),
+        ("5;a=\"\n\"\r\n", BareLf),
+        ("5\r\nhello0\r\n", DataEnd),
+        ("5\r\nhello\n0\r\n", DataEnd),
+        ("5\r\nhello\r0\r\n", DataEnd),
+        ("5\r\nhello!\r\n", DataEnd),
+        ("0\r\n\r0", BareCr),
+        ("0\r\n\n", BareLf),
+        // Section 7.1.1: extensions. Whitespace belongs to the semicolon or "=" behind it.
+        ("5 \r\n", Extension),
+        ("5 5\r\n", Extension),
+        ("5;\r\n", Extension),
+        ("5; \r\n", Extension),
+        ("5;;a\r\n", Extension),
+        ("5;a \r\n", Extension),
+        ("5;a b\r\n", Extension),
+        ("5;a=\r\n", Extension),
+        ("5;a= \r\n", Extension),
+        ("5;a==b\r\n", Extension),
+        ("5;a=b=c\r\n", Extension),
+        ("5;=b\r\n", Extension),
+        ("5;a=b c\r\n", Extension),
+        ("5;a,b\r\n", Extension),
+        ("5;a\0\r\n", Extension),
+        ("5;\u{e9}\r\n", Extension),
+        ("5;a=\"b\r\n", Extension),
+        ("5;a=\"b\\\r\n", Extension),
+        ("5;a=\"\0\"\r\n", Extension),
+        ("5;a=\"\x7f\"\r\n", Extension),
+        ("5;a=\"b\"c\r\n", Extension),
+        ("5;a=b\"c\"\r\n", Extension),
+        // Section 7.1.2, and section 5 of field lines.
+        ("0\r\n: b\r\n\r\n", TrailerName),
+        ("0\r\nA\r\n\r\n", TrailerName),
+        ("0\r\nA : b\r\n\r\n", TrailerName),
+        ("0\r\nA\0: b\r\n\r\n", TrailerName),
+        ("0\r\nA\u{e9}: b\r\n\r\n", TrailerName),
+        ("0\r\n A: b\r\n\r\n", TrailerFold),
+        ("0\r\nA: b\r\n c\r\n\r\n", TrailerFold),
+        ("0\r\nA: b\r\n\tc\r\n\r\n", TrailerFold),
+        ("0\r\nA: b\0\r\n\r\n", TrailerValue),
+        ("0\r\nA: b\x7f\r\n\r\n", TrailerValue),
+        ("0\r\nA: b\rC: d\r\n\r\n", BareCr),
+        ("0\r\nA: b\nC: d\r\n\r\n", BareLf),
+        ("0\r\nA\n\r\n", BareLf),
+    ] {
+        assert_eq!(check(wire.as_bytes()), Err(error), "{wire:?}");
+        assert!(!error.what().is_empty());
+    }
+}
+
+#[test]
+fn an_unfinished_body_is_no_mistake() {
+    let wire = b"00b ;a=\"\\\"\" ; b = c\r\nhello world\r\n1;d\r\n!\r\n0\r\nA-b: c\r\nD:\r\n\r\n";
+    for end in 0..wire.len() {
+        assert_eq!(check(&wire[..end]), Ok(None), "{}", wire[..end].escape_ascii());
+    }
+    assert_eq!(check(b"7fffffffffffffff\r\nand so on"), Ok(None));
+}
+
+/// The outcome of a valid wire without checking each of its many cuts.
+fn ends(wire: &[u8]) -> Result<(), ChunkError> {
+    assert!(decode(wire, &in_one_piece(wire.len()))?.is_some());
+    Ok(())
+}
+
+#[test]
+fn limits_are_exact() {
+    let line = |len: usize| format!("0;{}\r\n\r\n", "a".repeat(len - 4)).into_bytes();
+    assert_eq!(ends(&line(256)), Ok(()));
+    assert_eq!(ends(&line(257)), Err(ChunkError::LineTooLong));
+
+    let trailers = |len: usize| format!("0\r\nA:{}\r\n\r\n", "b".repeat(len - 4)).into_bytes();
+    assert_eq!(ends(&trailers(8192)), Ok(()));
+    assert_eq!(ends(&trailers(8193)), Err(ChunkError::TrailersTooLong));
+
+    let lines = |lines: usize| format!("0\r\n{}\r\n", "A:\r\n".repeat(lines)).into_bytes();
+    assert_eq!(ends(&lines(64)), Ok(()));
+    assert_eq!(ends(&lines(65)), Err(ChunkError::TrailersTooMany));
+}
+
+#[test]
+fn small_chunks_are_fine_and_padded_ones_are_not() {
+    let many =
+        |chunk: &str, times: usize| ends(format!("{}0\r\n\r\n", chunk.repeat(times)).as_bytes());
+    assert_eq!(many("1\r\nx\r\n", 50_000), Ok(()));
+    assert_eq!(many("0000000000000001\r\nx\r\n", 50_000), Ok(()));
+    assert_eq!(many("1;last=0;index=12345678901234\r\nx\r\n", 50_000), Ok(()));
+    let signed = format!(";chunk-signature={}\r\n", "0".repeat(64));
+    assert_eq!(many(&format!("40{signed}{}\r\n", "x".repeat(64)), 5_000), Ok(()));
+    // A debt of 85 - 33 bytes with each chunk.
+    let padded = format!("1{signed}x\r\n");
+    assert_eq!(many(&padded, 16 * 1024 / (padded.len() - 3 - 33)), Ok(()));
+    assert_eq!(many(&padded, 16 * 1024 / (padded.len() - 3 - 33) + 1), Err(ChunkError::Padding));
+}
+
+#[test]
+fn random_wires_agree_with_the_naive_decoder() {
+    let words = [
+        "0",
+        "1",
+        "2",
+        "5",
+        "A",
+        "f",
+        ";",
+        "=",
+        "\"",
+        "\\",
+        " ",
+        "\t",
+        "\r\n",
+        "\r",
+        "\n",
+        ":",
+        "x",
+        "hello",
+        "1\r\nx\r\n",
+        "5\r\nhello\r\n",
+        "0\r\n",
+        "0\r\n\r\n",
+        ";a=b",
+        "A: b\r\n",
+        "\u{e9}",
+    ];
+    let valid = "3;a=\"b\\c\";d\r\nfoo\r\n1 ; e = f\r\n!\r\n0;g\r\nH: i\r\nJ:\r\n\r\nrest";
+    let mut ended = 0;
+    for seed in 0..3_000 {
+        let mut dice = Dice::new(seed);
+        let mut wire = Vec::new();
+        if dice.below(2) == 0 {
+            for _ in 0..dice.below(12) {
+                wire.extend_from_slice(words[dice.index(words.len())].as_bytes());
+            }
+        } else {
+            wire.extend_from_slice(valid.as_bytes());
+            let at = dice.index(valid.len());
+            let word = words[dice.index(words.len())].bytes();
+            wire.splice(at..at + dice.index(2), word);
+        }
+        ended += usize::from(matches!(check(&wire), Ok(Some(_))));
+    }
+    assert!(ended > 300, "only {ended} of the wires were valid");
+}
+
+#[test]
+fn what_is_framed_reads_back() {
+    for size in (1..5_000).chain([0xffff, 0x10000, 0xfffff]) {
+        let payload = HEADROOM..HEADROOM + size;
+        let mut buf = vec![b'-'; payload.end + TAILROOM];
+        buf[payload.clone()].fill(b'x');
+        let framed = frame(&mut buf, payload);
+        let naive = [format!("{size:x}\r\n").as_bytes(), &vec![b'x'; size], b"\r\n"].concat();
+        assert_eq!(buf[framed.clone()], naive);
+        assert!(buf[..framed.start].iter().chain(&buf[framed.end..]).all(|&b| b == b'-'));
+        let piece = ChunkDecoder::new().decode(&mut buf[framed.clone()]).unwrap();
+        assert_eq!(piece, Piece { payload: size, consumed: framed.len(), ended: false });
+        assert!(buf[framed][..size].iter().all(|&b| b == b'x'));
+    }
+}
+
+#[test]
+#[should_panic = "a chunk of size zero ends the body"]
+fn to_frame_nothing_is_our_own_mistake() {
+    frame(&mut [0; 40], 20..20);
+}
+
+#[test]
+fn characters() {
+    let all = |class: fn(u8) -> bool| (0..=255).filter(|&b| class(b)).collect::<Vec<u8>>();
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
+    assert_eq!(all(is_tchar), format!("!#$%&'*+-.0123456789{letters}").into_bytes());
+    let controls: Vec<u8> = (0..=31).filter(|&b| b != b'\t').chain([127]).collect();
+    assert_eq!(all(|byte| !is_text(byte)), controls);
+}

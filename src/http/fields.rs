@@ -1,0 +1,396 @@
+//! Fields: their names, the lists in their values, and how far each may travel.
+//!
+//! A field is for the next hop only if RFC 9110 section 7.6.1 says so, or if `Connection` nominates
+//! it. A client can nominate anything, though, and so take away what the proxy or the upstream
+//! relies on; the fields of [`END_TO_END`] travel in spite of it.
+//!
+//! Gateways in the manner of CGI write each field name as a variable, in capitals and with `_` for
+//! any punctuation. For those behind us that do, `Content_Length` is Content-Length and
+//! `X_Forwarded_For` is X-Forwarded-For. So wherever a name decides about trust or framing, those
+//! that such a gateway could not tell from it are meant too ([`same_to_gateway`]).
+//!
+//! Tested against tables; the splitting of lists against a naive reading too.
+
+use httparse::{EMPTY_HEADER, Header};
+
+/// The most fields that a head may have, whatever the limits say.
+pub const FIELDS_MAX: usize = 256;
+
+/// Where the fields of a head are noted while it is looked at: 8 KiB, made for the stack.
+#[derive(Debug)]
+pub struct FieldStore<'b>(pub(super) [Header<'b>; FIELDS_MAX]);
+
+impl FieldStore<'_> {
+    /// A store with nothing in it.
+    pub const fn new() -> Self {
+        FieldStore([EMPTY_HEADER; FIELDS_MAX])
+    }
+}
+
+impl Default for FieldStore<'_> {
+    fn default() -> Self {
+        FieldStore::new()
+    }
+}
+
+/// The fields of a head, in the order in which they were sent. Values come without the whitespace
+/// around them. Names are compared without regard to case.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'h, 'b>(pub(super) &'h [Header<'b>]);
+
+impl<'h, 'b> Fields<'h, 'b> {
+    /// All fields, as name and value.
+    pub fn iter(self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'h, 'b> {
+        self.0.iter().map(|field| (field.name, field.value))
+    }
+
+    /// The values of all fields of this name.
+    pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        let named = self.iter().filter(move |(sent, _)| sent.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
+    }
+
+    /// The value of the first field of this name.
+    pub fn get(self, name: &str) -> Option<&'b [u8]> {
+        self.all(name).next()
+    }
+
+    /// The value of the field of this name, if there is exactly one.
+    pub fn only(self, name: &str) -> Option<&'b [u8]> {
+        let mut values = self.all(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// The elements of all fields of this name, each of which is a list (RFC 9110 section 5.3).
+    pub fn elements(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.all(name).flat_map(elements)
+    }
+
+    /// True exactly when `element` is listed in a field of this name; case does not matter.
+    pub fn lists(self, name: &str, element: &str) -> bool {
+        self.elements(name).any(|listed| listed.eq_ignore_ascii_case(element.as_bytes()))
+    }
+}
+
+/// Appends a field line.
+pub fn write_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+/// The elements of a list, without the whitespace around them. Empty ones do not count, and a comma
+/// inside a quoted string separates nothing (RFC 9110 section 5.6.1).
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    split(value, b',').filter(|element| !element.is_empty())
+}
+
+/// What stands between separators that are not in a quoted string, without whitespace around it.
+pub(super) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = value.split(move |&byte| {
+        let literal = escaped;
+        escaped = quoted && byte == b'\\' && !literal;
+        quoted ^= byte == b'"' && !literal;
+        byte == separator && !quoted
+    });
+    parts.map(trim)
+}
+
+/// Without the optional whitespace (RFC 9110 section 5.6.3: spaces and tabs) at both ends.
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+/// True exactly when `text` is a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))
+}
+
+/// True exactly when `byte` may stand in a token.
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// True exactly when a gateway in the manner of CGI cannot tell `name` from `field`.
+pub fn same_to_gateway(name: &str, field: &str) -> bool {
+    let same = |(sent, meant): (u8, u8)| {
+        sent.eq_ignore_ascii_case(&meant) || meant == b'-' && !sent.is_ascii_alphanumeric()
+    };
+    name.len() == field.len() && name.bytes().zip(field.bytes()).all(same)
+}
+
+/// The fields that end here, whoever sent them. To the fields of RFC 9110 section 7.6.1 come those
+/// for proxies (sections 11.7.1 and 11.7.2), which an origin, or what stands for one, has no use
+/// for; and the settings that go with `Upgrade: h2c`.
+pub const HOP_BY_HOP: [&str; 9] = [
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "HTTP2-Settings",
+];
+
+/// The fields that `Connection` cannot take away: they are meant for the other end, and what is
+/// done there depends on them. Host and the fields about length and the client are not listed:
+/// those are written anew.
+pub const END_TO_END: [&str; 31] = [
+    "Accept",
+    "Accept-Encoding",
+    "Authorization",
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Range",
+    "Content-Security-Policy",
+    "Content-Type",
+    "Cookie",
+    "Date",
+    "ETag",
+    "Expect",
+    "Expires",
+    "Forwarded",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Last-Event-ID",
+    "Location",
+    "Origin",
+    "Range",
+    "Referer",
+    "Set-Cookie",
+    "Strict-Transport-Security",
+    "User-Agent",
+    "Vary",
+    "Via",
+    "WWW-Authenticate",
+];
+
+fn is_one_of(name: &str, list: &[&str]) -> bool {
+    list.iter().any(|listed| name.eq_ignore_ascii_case(listed))
+}
+
+/// What `Connection` says, beyond the options that have a meaning of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Nominated<'h, 'b> {
+    fields: Fields<'h, 'b>,
+    /// True exactly when there is an option that may be the name of a further field.
+    any: bool,
+}
+
+impl<'h, 'b> Nominated<'h, 'b> {
+    /// What the `Connection` fields among these say.
+    pub fn by(fields: Fields<'h, 'b>) -> Nominated<'h, 'b> {
+        let usual = ["close", "keep-alive", "upgrade", "TE"];
+        let usual = |option: &[u8]| usual.iter().any(|u| option.eq_ignore_ascii_case(u.as_bytes()));
+        let any = fields.elements("Connection").any(|option| !usual(option));
+        Nominated { fields, any }
+    }
+
+    /// True exactly when the field of this name goes no further than this hop.
+    pub fn ends(&self, name: &str) -> bool {
+        if is_one_of(name, &HOP_BY_HOP) {
+            return true;
+        }
+        self.any
+            && self.fields.lists("Connection", name)
+            && !is_one_of(name, &END_TO_END)
+            && !is_about_client(name)
+    }
+}
+
+/// True exactly when the field tells an upstream who the client is and how it came, or could be
+/// taken to: `X-Forwarded-*`, `Forwarded` and `X-Real-IP`. Only a trusted peer's word is passed on.
+pub fn is_about_client(name: &str) -> bool {
+    const PREFIX: &str = "X-Forwarded-";
+    name.get(..PREFIX.len()).is_some_and(|start| same_to_gateway(start, PREFIX))
+        || same_to_gateway(name, "Forwarded")
+        || same_to_gateway(name, "X-Real-IP")
+}
+
+/// The fields that have no place behind a body (RFC 9110 section 6.5.1): whoever reads them there
+/// and adds them to the head would change how the message is framed, routed, authenticated or
+/// understood after it was judged.
+const NOT_IN_TRAILERS: [&str; 40] = [
+    // Framing and routing.
+    "Content-Length",
+    "Host",
+    "Trailer",
+    "Via",
+    // Authentication and state.
+    "Authorization",
+    "Authentication-Info",
+    "Cookie",
+    "Cookie2",
+    "Proxy-Authentication-Info",
+    "Set-Cookie",
+    "Set-Cookie2",
+    "WWW-Authenticate",
+    // Request modifiers.
+    "Accept",
+    "Accept-Charset",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Cache-Control",
+    "Expect",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Last-Event-ID",
+    "Max-Forwards",
+    "Origin",
+    "Pragma",
+    "Range",
+    "Referer",
+    // Response control.
+    "Age",
+    "Date",
+    "Expires",
+    "Location",
+    "Retry-After",
+    "Vary",
+    // How the content is to be read.
+    "Content-Encoding",
+    "Content-Location",
+    "Content-Range",
+    "Content-Security-Policy",
+    "Content-Type",
+];
+
+/// True exactly when a field of this name may stand in a trailer section.
+pub fn allowed_in_trailers(name: &str) -> bool {
+    let mut refused = NOT_IN_TRAILERS.iter().chain(&HOP_BY_HOP);
+    !refused.any(|field| same_to_gateway(name, field)) && !is_about_client(name)
+}
+
+/// Appends those lines of a trailer section to `out` that may pass. `raw` holds well-formed field
+/// lines, each ended by CRLF; a line that is not is dropped.
+pub fn filter_trailers(raw: &[u8], out: &mut Vec<u8>) {
+    for line in raw.split_inclusive(|&byte| byte == b'\n') {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        let well_formed = is_token(name) && name.len() < line.len() && line.ends_with(b"\r\n");
+        if well_formed && str::from_utf8(name).is_ok_and(allowed_in_trailers) {
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(line: &'static str) -> Header<'static> {
+        let (name, value) = line.split_once(": ").unwrap();
+        Header { name, value: value.as_bytes() }
+    }
+
+    #[test]
+    fn names_and_values() {
+        let headers = ["A: 1", "b: 2, x", "a: 3"].map(header);
+        let fields = Fields(&headers);
+        assert_eq!(fields.get("a"), Some(&b"1"[..]));
+        assert_eq!(fields.only("a"), None);
+        assert_eq!(fields.only("B"), Some(&b"2, x"[..]));
+        assert_eq!(fields.get("c"), None);
+        assert!(fields.all("A").eq([b"1", b"3"]));
+        assert!(fields.lists("B", "X") && fields.lists("a", "3") && !fields.lists("b", "2, x"));
+    }
+
+    #[track_caller]
+    fn check_elements(value: &str, want: &[&str]) {
+        let got: Vec<_> = elements(value.as_bytes()).map(|e| str::from_utf8(e).unwrap()).collect();
+        assert_eq!(got, want, "{value:?}");
+        if !value.contains('"') {
+            let naive =
+                value.split(',').map(|e| e.trim_matches([' ', '\t'])).filter(|e| !e.is_empty());
+            assert!(naive.eq(want.iter().copied()), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        check_elements("", &[]);
+        check_elements("a", &["a"]);
+        check_elements(" a ,\tb c\t,d", &["a", "b c", "d"]);
+        check_elements(", ,a,,b,", &["a", "b"]);
+        check_elements("a;q=\"x,y\", b", &["a;q=\"x,y\"", "b"]);
+        check_elements("\"a\\\",b\", c", &["\"a\\\",b\"", "c"]);
+        check_elements("\"a\\\\\",b", &["\"a\\\\\"", "b"]);
+        check_elements("a\\\"b,c\", d", &["a\\\"b,c\"", "d"]);
+        check_elements("\"open, b", &["\"open, b"]);
+    }
+
+    #[test]
+    fn tokens() {
+        let tchars = (0..=255).filter(|&byte| is_tchar(byte)).count();
+        assert_eq!(tchars, 26 + 26 + 10 + 15);
+        assert!(is_token(b"a-b") && !is_token(b"") && !is_token(b"a b") && !is_token(b"a:"));
+    }
+
+    #[test]
+    fn what_a_gateway_cannot_tell_apart() {
+        for (name, want) in [
+            ("content-length", true),
+            ("Content_Length", true),
+            ("content.length", true),
+            ("ContentxLength", false),
+            ("Content-Length_", false),
+            ("ContentLength", false),
+        ] {
+            assert_eq!(same_to_gateway(name, "Content-Length"), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn how_far_fields_travel() {
+        let headers = [
+            "Connection: close, X-Mine",
+            "CONNECTION: keep-alive , cookie,host, x-forwarded-for, Last-Event-ID,,TE",
+        ];
+        let headers = headers.map(header);
+        let nominated = Nominated::by(Fields(&headers));
+        for name in HOP_BY_HOP.into_iter().chain(["x-mine", "host", "te", "KEEP-ALIVE"]) {
+            assert!(nominated.ends(name), "{name}");
+        }
+        for name in ["Cookie", "X-Forwarded-For", "Last-Event-ID", "Close", "X-Other", "Accept"] {
+            assert!(name == "Close" || !nominated.ends(name), "{name}");
+        }
+        let nothing = [header("Connection: Keep-Alive, Upgrade")];
+        let nothing = Nominated::by(Fields(&nothing));
+        assert!(!nothing.any && nothing.ends("Upgrade") && !nothing.ends("X-Mine"));
+    }
+
+    #[test]
+    fn about_the_client() {
+        for name in
+            ["x-forwarded-for", "X_Forwarded_Proto", "X-Forwarded-Port", "forwarded", "X-Real_IP"]
+        {
+            assert!(is_about_client(name), "{name}");
+        }
+        for name in ["X-Forwarded", "XForwarded-For", "Forwarded-For", "X-Real-IPs", "X"] {
+            assert!(!is_about_client(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn trailers() {
+        let raw = b"Server-Timing: a\r\ncontent_length: 5\r\nX: y:z\r\n\
+            Transfer-Encoding: chunked\r\nContent-Digest: c\r\nhost: b\r\nX-Forwarded-For: 1\r\n\
+            Connection: X\r\n: a\r\nno colon\r\nbare: lf\nEmpty:\r\n";
+        let mut out = b"before".to_vec();
+        filter_trailers(raw, &mut out);
+        let want = "beforeServer-Timing: a\r\nX: y:z\r\nContent-Digest: c\r\nEmpty:\r\n";
+        assert_eq!(str::from_utf8(&out), Ok(want));
+    }
+}

@@ -1,0 +1,221 @@
+//! The heads that are sent on: a request's to the upstream, a response's to the client.
+//!
+//! They are written from what was understood, not edited: start line, framing and connection fields
+//! are ours, and the other fields follow in the order, spelling and number in which they were sent,
+//! except those that end here ([`Nominated`]). Nothing is joined, so each Set-Cookie
+//! stays on a line of its own; only the addresses of X-Forwarded-For are, because many read no
+//! second line.
+//!
+//! An upstream believes what X-Forwarded-For, -Proto and -Host say, so a client must not be able to
+//! say it. Only what a trusted peer sent is kept and added to. `Forwarded`, `X-Real-IP` and other
+//! `X-Forwarded-*` fields are not written here; a trusted peer's pass, anybody else's do not.
+//!
+//! Tested by reading what is written: it must mean the same, for good heads and for heads with
+//! accidents.
+
+use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
+use super::framing::BodyLength;
+use super::head::{RequestHead, ResponseHead, Version};
+use std::fmt::Display;
+use std::io::Write;
+use std::net::IpAddr;
+
+/// The name under which Via tells of us.
+pub const PSEUDONYM: &str = "millstream";
+
+/// How a request goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// What the upstream is asked for: path and query, or `*`.
+    pub path_and_query: &'a [u8],
+    /// What Host says: the target's, or the client's if that is preserved. Not empty.
+    pub host: &'a str,
+    /// The address of the client's connection, if it has one.
+    pub client: Option<IpAddr>,
+    /// True exactly when the client is a proxy whose X-Forwarded fields are believed.
+    pub peer_trusted: bool,
+    /// The scheme by which the client came: `http`.
+    pub proto: &'a str,
+    /// How the length of the body is made known. Not [`BodyLength::UntilClose`].
+    pub length: BodyLength,
+    /// True exactly when the protocols in [`RequestHead::upgrade`] are offered to the upstream.
+    pub upgrade: bool,
+    /// True exactly when the connection is not to be used again.
+    pub close: bool,
+}
+
+/// How a response goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Respond {
+    /// How the length of the body is made known.
+    pub length: BodyLength,
+    /// True exactly when the client may send another request on this connection. Of no account in
+    /// an interim response.
+    pub persistent: bool,
+    /// The client's version.
+    pub client_version: Version,
+    /// True exactly when this is the 101 that changes the protocol.
+    pub upgrade: bool,
+}
+
+/// The fields of a request that are written here, whatever the client sent.
+const OURS: [&str; 5] =
+    ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+
+/// Appends the head of the request that goes upstream.
+///
+/// # Panics
+///
+/// If the target or Host is none: then somebody else's words would be taken for ours.
+pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
+    let target = to.path_and_query;
+    assert!(!target.is_empty() && target.iter().all(u8::is_ascii_graphic));
+    assert!(!to.host.is_empty() && to.host.bytes().all(|byte| byte.is_ascii_graphic()));
+    for part in [head.method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"] {
+        out.extend_from_slice(part);
+    }
+    write_line(out, "Host", to.host.as_bytes());
+    let nominated = Nominated::by(head.fields);
+    for (name, value) in head.fields.iter() {
+        if travels(name, head, to) && !nominated.ends(name) {
+            write_line(out, name, value);
+        }
+    }
+    write_client(out, head, to);
+    let received = match head.version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+    };
+    write_value(out, "Via", format_args!("{received} {PSEUDONYM}"));
+    if let Some(left) = head.max_forwards {
+        write_value(out, "Max-Forwards", left.saturating_sub(1));
+    }
+    let upgrade = head.upgrade.filter(|_| to.upgrade);
+    let trailers = head.version == Version::Http11 && head.fields.lists("TE", "trailers");
+    if trailers {
+        write_line(out, "TE", b"trailers");
+    }
+    if let Some(protocols) = upgrade {
+        write_line(out, "Upgrade", protocols);
+    }
+    write_connection(out, [(to.close, "close"), (trailers, "TE"), (upgrade.is_some(), "upgrade")]);
+    write_length(out, to.length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field that is not for this hop only goes on as it is.
+fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
+    let is = |field: &str| name.eq_ignore_ascii_case(field);
+    let ours = OURS.iter().any(|field| same_to_gateway(name, field));
+    let ends = ours
+        || is_about_client(name) && !to.peer_trusted
+        || is("Max-Forwards") && head.max_forwards.is_some()
+        // Coded events could not be told apart.
+        || is("Accept-Encoding") && head.accepts_event_stream
+        // Not a promise of HTTP/1.0's (RFC 9110 section 10.1.1).
+        || is("Expect") && head.version == Version::Http10
+        || is("Trailer") && to.length != BodyLength::Chunked;
+    !ends
+}
+
+/// Tells the upstream about the client.
+fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
+    write_addresses(out, head, to);
+    let told = |name| head.fields.only(name).filter(|value| to.peer_trusted && !value.is_empty());
+    let proto = told("X-Forwarded-Proto").unwrap_or(to.proto.as_bytes());
+    write_line(out, "X-Forwarded-Proto", proto);
+    if let Some(host) = told("X-Forwarded-Host").or(head.authority.map(str::as_bytes)) {
+        write_line(out, "X-Forwarded-Host", host);
+    }
+}
+
+/// The way of the request, as addresses: those that a trusted peer knows, then its own.
+fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
+    let told = head.fields.all("X-Forwarded-For").filter(|value| !value.is_empty());
+    let told = told.filter(|_| to.peer_trusted);
+    let mut separator: &[u8] = b"X-Forwarded-For: ";
+    let start = out.len();
+    for value in told {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(value);
+        separator = b", ";
+    }
+    if let Some(address) = to.client {
+        out.extend_from_slice(separator);
+        write_text(out, address.to_canonical());
+    }
+    if out.len() > start {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends the head of the response that goes to the client: final, interim, or the 101 that
+/// changes the protocol.
+///
+/// # Panics
+///
+/// If the client could not tell where the body ends: then it would take bytes of one response for
+/// another.
+pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond) {
+    let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
+    assert!(has_end, "HTTP/1.0 knows no chunked coding");
+    assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
+    write_text(out, format_args!("HTTP/1.1 {} ", head.status));
+    out.extend_from_slice(head.reason);
+    out.extend_from_slice(b"\r\n");
+    let nominated = Nominated::by(head.fields);
+    for (name, value) in head.fields.iter() {
+        let is = |field: &str| name.eq_ignore_ascii_case(field);
+        let ends = is("Content-Length")
+            || is("Trailer") && to.length != BodyLength::Chunked
+            || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
+        if !ends {
+            write_line(out, name, value);
+        }
+    }
+    if head.status >= 200 {
+        let keep = to.persistent && to.client_version == Version::Http10;
+        write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);
+        match (to.length, head.described_length) {
+            (BodyLength::Empty, Some(length)) => write_length(out, BodyLength::Length(length)),
+            (length, _) => write_length(out, length),
+        }
+    } else if to.upgrade {
+        write_connection(out, [(true, "upgrade")]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9112 sections 6.1 and 6.2.
+fn write_length(out: &mut Vec<u8>, length: BodyLength) {
+    match length {
+        BodyLength::Length(bytes) => write_value(out, "Content-Length", bytes),
+        BodyLength::Chunked => write_line(out, "Transfer-Encoding", b"chunked"),
+        BodyLength::Empty | BodyLength::UntilClose => {}
+    }
+}
+
+/// The options that apply, if any does.
+fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(bool, &str); N]) {
+    let mut separator: &[u8] = b"Connection: ";
+    for (_, option) in options.into_iter().filter(|(applies, _)| *applies) {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(option.as_bytes());
+        separator = b", ";
+    }
+    if separator == b", " {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_value(out: &mut Vec<u8>, name: &str, value: impl Display) {
+    write_text(out, format_args!("{name}: {value}\r\n"));
+}
+
+fn write_text(out: &mut Vec<u8>, text: impl Display) {
+    // A Vec takes whatever it is given.
+    let _ = write!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! What is written is compared with what was meant, and read again.
+
+use super::*;
+use crate::http::fields::{FieldStore, Fields, allowed_in_trailers};
+use crate::http::head::{HeadLimits, HeadSearch};
+use crate::trial::Dice;
+
+const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 60, target_bytes: 1000 };
+
+const TO: Forward<'_> = Forward {
+    path_and_query: b"/up?a",
+    host: "up.example:81",
+    client: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9))),
+    peer_trusted: false,
+    proto: "http",
+    length: BodyLength::Empty,
+    upgrade: false,
+    close: false,
+};
+
+/// What goes upstream of a request, from its second line on. `\n` stands for CRLF.
+#[track_caller]
+fn check_request(sent: &str, to: &Forward<'_>, want: &str) {
+    let wire = format!("{sent}\n").replace('\n', "\r\n");
+    let mut store = FieldStore::new();
+    let head = RequestHead::parse(wire.as_bytes(), &mut store, &LIMITS).unwrap();
+    let mut out = Vec::new();
+    write_request(&mut out, &head, &Forward { length: head.length, ..*to });
+    let got = String::from_utf8(out).unwrap().replace("\r\n", "\n");
+    let start = format!("{} /up?a HTTP/1.1\nHost: up.example:81\n", head.method);
+    assert_eq!(got.strip_prefix(&start), Some(&*format!("{want}\n")), "{sent}");
+}
+
+const GET: &str = "GET / HTTP/1.1\nHost: a.example\n";
+const CLIENT: &str =
+    "X-Forwarded-For: 10.0.0.9\nX-Forwarded-Proto: http\nX-Forwarded-Host: a.example\n";
+
+#[test]
+fn requests() {
+    let check = |sent: &str, kept: &str, added: &str| {
+        let want = format!("{kept}{CLIENT}Via: 1.1 millstream\n{added}");
+        check_request(&format!("{GET}{sent}"), &TO, &want);
+    };
+    check("", "", "");
+    check("b:  2\t\nA: 1\nb: 3\nEmpty:\n", "b: 2\nA: 1\nb: 3\nEmpty: \n", "");
+    check(
+        "Connection: close, X-Mine, Cookie\nX-Mine: 1\nCookie: c\nKeep-Alive: 5\n",
+        "Cookie: c\n",
+        "",
+    );
+    check(
+        "TE: trailers;q=1, trailers\nProxy-Connection: x\n",
+        "",
+        "TE: trailers\nConnection: TE\n",
+    );
+    check("TE: gzip\nConnection: TE\nProxy-Authorization: x\n", "", "");
+    check("Connection: upgrade\nUpgrade: websocket\n", "", "");
+    check("Connection: Host, Content-Length\nContent-Length: 0\n", "", "Content-Length: 0\n");
+    check("Content-Length: 007\nX: y\n", "X: y\n", "Content-Length: 7\n");
+    check(
+        "transfer-encoding: CHUNKED\nTrailer: X\n",
+        "Trailer: X\n",
+        "Transfer-Encoding: chunked\n",
+    );
+    check("Trailer: X\nMax-Forwards: 7\n", "Max-Forwards: 7\n", "");
+    check("Accept: a/b\nAccept-Encoding: gzip\n", "Accept: a/b\nAccept-Encoding: gzip\n", "");
+    check("Accept: text/event-stream\nAccept-Encoding: gzip\n", "Accept: text/event-stream\n", "");
+    check("Via: 1.0 x\nExpect: 100-continue\n", "Via: 1.0 x\nExpect: 100-continue\n", "");
+    check("Last-Event-ID: 5\nConnection: last-event-id\n", "Last-Event-ID: 5\n", "");
+}
+
+#[test]
+fn connection_options() {
+    let close = Forward { close: true, ..TO };
+    let want = format!("{CLIENT}Via: 1.1 millstream\nTE: trailers\nConnection: close, TE\n");
+    check_request(&format!("{GET}TE: trailers\n"), &close, &want);
+    let upgrade = Forward { upgrade: true, ..TO };
+    let want = format!("{CLIENT}Via: 1.1 millstream\nUpgrade: websocket\nConnection: upgrade\n");
+    check_request(&format!("{GET}Connection: Upgrade\nUpgrade: websocket\n"), &upgrade, &want);
+    check_request(GET, &upgrade, &format!("{CLIENT}Via: 1.1 millstream\n"));
+    let old = "GET / HTTP/1.0\nExpect: 100-continue\nTE: trailers\n";
+    let want = "X-Forwarded-For: 10.0.0.9\nX-Forwarded-Proto: http\nVia: 1.0 millstream\n";
+    check_request(old, &TO, want);
+    let trace = "TRACE / HTTP/1.1\nHost: a.example\nMax-Forwards: 7\n";
+    check_request(trace, &TO, &format!("{CLIENT}Via: 1.1 millstream\nMax-Forwards: 6\n"));
+}
+
+#[test]
+fn who_the_client_is() {
+    let told = "X-Forwarded-For: 1.1.1.1, 2.2.2.2\nX-Forwarded-Proto: https\n\
+        x-forwarded-for: 3.3.3.3\nX-Forwarded-Host: b.example\nForwarded: for=1\nX-Real-IP: 1\n\
+        X-Forwarded-Port: 1\nX_Forwarded_For: 4\n";
+    let sent = format!("{GET}{told}Connection: X-Forwarded-For, X-Forwarded-Proto\n");
+    check_request(&sent, &TO, &format!("{CLIENT}Via: 1.1 millstream\n"));
+    let trusted = Forward { peer_trusted: true, ..TO };
+    let want = "Forwarded: for=1\nX-Real-IP: 1\nX-Forwarded-Port: 1\n\
+        X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9\nX-Forwarded-Proto: https\n\
+        X-Forwarded-Host: b.example\nVia: 1.1 millstream\n";
+    check_request(&sent, &trusted, want);
+    check_request(GET, &trusted, &format!("{CLIENT}Via: 1.1 millstream\n"));
+    let empty = format!(
+        "{GET}X-Forwarded-For:\nX-Forwarded-Proto:\nX-Forwarded-Host: x\nX-Forwarded-Host: y\n"
+    );
+    check_request(&empty, &trusted, &format!("{CLIENT}Via: 1.1 millstream\n"));
+    let nobody = Forward { client: None, ..TO };
+    let want = "X-Forwarded-Proto: http\nX-Forwarded-Host: a.example\nVia: 1.1 millstream\n";
+    check_request(&sent, &nobody, want);
+    let mapped = Forward { client: "::ffff:10.0.0.9".parse().ok(), ..TO };
+    check_request(GET, &mapped, &format!("{CLIENT}Via: 1.1 millstream\n"));
+}
+
+const OPEN: Respond = Respond {
+    length: BodyLength::Empty,
+    persistent: true,
+    client_version: Version::Http11,
+    upgrade: false,
+};
+
+/// What the client gets of a response. `\n` stands for CRLF.
+#[track_caller]
+fn check_response(sent: &str, request_was_head: bool, to: Respond, want: &str) {
+    let wire = format!("{sent}\n").replace('\n', "\r\n");
+    let mut store = FieldStore::new();
+    let head = ResponseHead::parse(wire.as_bytes(), &mut store, &LIMITS, request_was_head).unwrap();
+    let mut out = Vec::new();
+    write_response(&mut out, &head, &to);
+    let got = String::from_utf8(out).unwrap().replace("\r\n", "\n");
+    assert_eq!(got, format!("HTTP/1.1 {want}\n"), "{sent}");
+}
+
+#[test]
+fn responses() {
+    use BodyLength::*;
+    let length = |length| Respond { length, ..OPEN };
+    let old = Respond { client_version: Version::Http10, ..OPEN };
+    let check = |sent: &str, to, want| check_response(sent, false, to, want);
+    check("HTTP/1.1 200 OK\nContent-Length: 5\n", length(Length(5)), "200 OK\nContent-Length: 5\n");
+    check("HTTP/1.0 200\nX: y\n", length(Chunked), "200 \nX: y\nTransfer-Encoding: chunked\n");
+    check(
+        "HTTP/1.1 200 f\u{f6}r\nSet-Cookie: a\nset-cookie: b\nTrailer: T\n\
+         Transfer-Encoding: chunked\n",
+        length(Chunked),
+        "200 f\u{f6}r\nSet-Cookie: a\nset-cookie: b\nTrailer: T\nTransfer-Encoding: chunked\n",
+    );
+    check(
+        "HTTP/1.1 200 OK\nConnection: close, X, Set-Cookie\nX: y\nSet-Cookie: a\n\
+         Keep-Alive: 1\nUpgrade: h2c\n",
+        Respond { length: UntilClose, persistent: false, ..old },
+        "200 OK\nSet-Cookie: a\nConnection: close\n",
+    );
+    check(
+        "HTTP/1.1 200 OK\nContent-Length: 0\n",
+        Respond { length: Length(0), ..old },
+        "200 OK\nConnection: keep-alive\nContent-Length: 0\n",
+    );
+}
+
+#[test]
+fn responses_without_a_body() {
+    let check = |sent: &str, to, want| check_response(sent, false, to, want);
+    check("HTTP/1.1 204 No\nContent-Length: 5\nA: b\n", OPEN, "204 No\nA: b\n");
+    check("HTTP/1.1 304 No\nContent-Length: 5\nA: b\n", OPEN, "304 No\nA: b\nContent-Length: 5\n");
+    let head = "HTTP/1.1 200 OK\nContent-Length: 5\nTrailer: T\n";
+    check_response(head, true, OPEN, "200 OK\nContent-Length: 5\n");
+    check_response("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n", true, OPEN, "200 OK\n");
+    let hints = "HTTP/1.1 103 Early\nLink: a\nContent-Length: 1\nConnection: close\n";
+    check(hints, Respond { persistent: false, ..OPEN }, "103 Early\nLink: a\n");
+    check(
+        "HTTP/1.1 101 Yes\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: x\n",
+        Respond { upgrade: true, ..OPEN },
+        "101 Yes\nUpgrade: websocket\nSec-WebSocket-Accept: x\nConnection: upgrade\n",
+    );
+}
+
+/// A head that begins with `line`, has a host, and has fields as the dice will have it.
+fn thrown(dice: &mut Dice, line: &str) -> Vec<u8> {
+    let lines = [
+        "Content-Length: 5",
+        "Content-Length: 0",
+        "Transfer-Encoding: chunked",
+        "Content_Length: 6",
+        "A: b",
+        "a: \u{e9},",
+        "Connection: close",
+        "Connection: A, x-b, Via",
+        "Connection: upgrade",
+        "Upgrade: websocket",
+        "X-B:",
+        "Cookie: c=d",
+        "TE: trailers",
+        "Accept: text/event-stream",
+        "Accept-Encoding: br",
+        "X-Forwarded-For: 1, 2",
+        "X_Forwarded-Proto: x",
+        "Expect: 100-continue",
+        "Max-Forwards: 2",
+        "Via: 1.1 a, 1.1 b",
+        "Trailer: A",
+        "Keep-Alive: 1",
+        "Set-Cookie: x",
+    ];
+    let mut wire = format!("{line}\r\nHost: a.example\r\n");
+    for _ in 0..dice.index(6) {
+        wire += lines[dice.index(lines.len())];
+        wire += "\r\n";
+    }
+    let mut wire = (wire + "\r\n").into_bytes();
+    for _ in 0..dice.index(8).saturating_sub(5) {
+        let at = dice.index(wire.len());
+        let parts: [&[u8]; 8] = [b" ", b":", b"\r\n", b"\0", b"\n", b"chunked", b",", b"\xff"];
+        wire.splice(at..at, parts[dice.index(parts.len())].iter().copied());
+    }
+    wire
+}
+
+/// The fields that are neither for one hop nor ours: they must arrive as they are.
+fn content<'b>(fields: Fields<'_, 'b>) -> Vec<(&'b str, &'b [u8])> {
+    let ours = ["Via", "Accept-Encoding", "A", "X-B"];
+    let is_ours = |name: &str| ours.iter().any(|field| name.eq_ignore_ascii_case(field));
+    let mine = |name: &str| !is_ours(name) && (allowed_in_trailers(name) || name == "Cookie");
+    fields.iter().filter(|(name, _)| mine(name)).collect()
+}
+
+#[test]
+fn a_request_means_the_same_on_both_sides() {
+    let mut accepted = 0;
+    for seed in 0..8000 {
+        let mut dice = Dice::new(seed);
+        let line = ["GET /a?b HTTP/1.1", "POST /x HTTP/1.0", "OPTIONS http://a.example/ HTTP/1.1"];
+        let line = line[dice.index(line.len())];
+        let wire = thrown(&mut dice, line);
+        let mut store = FieldStore::new();
+        let Ok(head) = RequestHead::parse(&wire, &mut store, &LIMITS) else {
+            continue;
+        };
+        accepted += 1;
+        let mut target = Vec::new();
+        head.target.resolve_path(&mut target).unwrap();
+        let host = head.authority.unwrap_or("up.example");
+        let (upgrade, peer_trusted) = (dice.below(2) == 0, dice.below(2) == 0);
+        let to = Forward {
+            path_and_query: &target,
+            host,
+            upgrade,
+            peer_trusted,
+            length: head.length,
+            ..TO
+        };
+        let mut out = Vec::new();
+        write_request(&mut out, &head, &to);
+        assert_eq!(HeadSearch::request().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");
+        let mut store = FieldStore::new();
+        let again = RequestHead::parse(&out, &mut store, &LIMITS).unwrap();
+        assert_eq!((again.method, again.authority), (head.method, Some(host)), "{seed}");
+        assert_eq!((again.target.path, again.length), (head.target.path, head.length), "{seed}");
+        assert_eq!(again.upgrade, head.upgrade.filter(|_| upgrade), "{seed}");
+        assert_eq!(again.accepts_event_stream, head.accepts_event_stream, "{seed}");
+        assert_eq!(again.expects_continue, head.expects_continue, "{seed}");
+        assert!(again.persistent);
+        assert_eq!(content(again.fields), content(head.fields), "{seed}");
+        let names = ["Host", "X-Forwarded-For", "X-Forwarded-Proto"];
+        assert!(names.iter().all(|name| again.fields.only(name).is_some()), "{seed}");
+    }
+    assert!(accepted > 1000, "{accepted}");
+}
+
+#[test]
+fn a_response_means_the_same_on_both_sides() {
+    let mut accepted = 0;
+    for seed in 0..8000 {
+        let mut dice = Dice::new(seed);
+        let line = [
+            "HTTP/1.1 200 OK",
+            "HTTP/1.0 404 \u{e9}",
+            "HTTP/1.1 204 ",
+            "HTTP/1.1 304",
+            "HTTP/1.1 100 A",
+        ];
+        let line = line[dice.index(line.len())];
+        let wire = thrown(&mut dice, line);
+        let is_head = dice.below(4) == 0;
+        let mut store = FieldStore::new();
+        let Ok(head) = ResponseHead::parse(&wire, &mut store, &LIMITS, is_head) else {
+            continue;
+        };
+        accepted += 1;
+        let length = match head.length {
+            BodyLength::UntilClose => BodyLength::Chunked,
+            length @ (BodyLength::Empty | BodyLength::Length(_) | BodyLength::Chunked) => length,
+        };
+        let persistent = dice.below(2) == 0;
+        let mut out = Vec::new();
+        write_response(&mut out, &head, &Respond { length, persistent, ..OPEN });
+        assert_eq!(HeadSearch::response().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");
+        let mut store = FieldStore::new();
+        let again = ResponseHead::parse(&out, &mut store, &LIMITS, is_head).unwrap();
+        assert_eq!((again.status, again.reason), (head.status, head.reason), "{seed}");
+        assert_eq!(
+            (again.length, again.described_length),
+            (length, head.described_length),
+            "{seed}"
+        );
+        assert_eq!(again.persistent, persistent || head.status < 200, "{seed}");
+        assert_eq!(content(again.fields), content(head.fields), "{seed}");
+    }
+    assert!(accepted > 1000, "{accepted}");
+}

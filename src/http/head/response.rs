@@ -1,0 +1,80 @@
+//! What a response's head says.
+
+use super::super::fields::{FieldStore, Fields, split};
+use super::super::framing::{self, BodyLength};
+use super::start::{self, StatusLine};
+use super::{HeadError, HeadLimits, HeadSearch, Version};
+
+/// A response's head, understood. Its parts point into the bytes it was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'h, 'b> {
+    /// The upstream's version.
+    pub version: Version,
+    /// The status: three digits, 100 at least.
+    pub status: u16,
+    /// The reason phrase, which may be empty and need not be UTF-8.
+    pub reason: &'b [u8],
+    /// All fields.
+    pub fields: Fields<'h, 'b>,
+    /// How long the body is.
+    pub length: BodyLength,
+    /// The Content-Length that describes a body which is not sent: of the response to HEAD, and of
+    /// 304 (RFC 9110 section 8.6).
+    pub described_length: Option<u64>,
+    /// True exactly when the connection can be used for another request after the body.
+    pub persistent: bool,
+    /// True exactly when the body is an event stream that can be read as such: status 200, media
+    /// type `text/event-stream`, and no content coding.
+    pub is_event_stream: bool,
+}
+
+impl<'h, 'b> ResponseHead<'h, 'b> {
+    /// Reads a head. `bytes` are the head and nothing else: what [`HeadSearch::find`] found.
+    /// `request_was_head` says whether the method of its request was HEAD.
+    ///
+    /// # Errors
+    ///
+    /// When it is malformed, ambiguous, or beyond the limits.
+    pub fn parse(
+        bytes: &'b [u8],
+        store: &'h mut FieldStore<'b>,
+        limits: &HeadLimits,
+        request_was_head: bool,
+    ) -> Result<ResponseHead<'h, 'b>, HeadError> {
+        let parts = HeadSearch::response().split(bytes, limits)?;
+        let StatusLine { version, status, reason } = start::status(parts.start)?;
+        let fields = super::fields(parts.fields, store, limits)?;
+        let length = framing::response(status, request_was_head, fields, version)?;
+        let describes = status == 304 || request_was_head && status >= 200 && status != 204;
+        let described_length = if describes { framing::content_length(fields)? } else { None };
+        let delimited = length != BodyLength::UntilClose && !is_untrue(status, fields);
+        Ok(ResponseHead {
+            version,
+            status,
+            reason,
+            fields,
+            length,
+            described_length,
+            persistent: delimited && framing::persistent(fields, version),
+            is_event_stream: status == 200 && is_event_stream(fields),
+        })
+    }
+}
+
+/// True exactly when a head that has no body claims one: where the next response begins is
+/// uncertain then.
+fn is_untrue(status: u16, fields: Fields<'_, '_>) -> bool {
+    let claims = fields.get("Transfer-Encoding").is_some()
+        || fields.all("Content-Length").any(|value| value != b"0");
+    claims && (status < 200 || status == 204)
+}
+
+fn is_event_stream(fields: Fields<'_, '_>) -> bool {
+    let Some(media) = fields.only("Content-Type").and_then(|value| split(value, b';').next())
+    else {
+        return false;
+    };
+    let mut codings = fields.elements("Content-Encoding");
+    media.eq_ignore_ascii_case(b"text/event-stream")
+        && codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
+}

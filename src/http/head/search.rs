@@ -1,0 +1,136 @@
+//! Where a head ends, found as its bytes arrive.
+
+use super::start::{self, Start};
+use super::{HeadError, HeadLimits};
+use memchr::{memchr, memchr2};
+
+/// How many empty lines may stand before a request (RFC 9112 section 2.2 asks for one at least).
+const LEADING_MAX: u8 = 4;
+
+/// Looks for the end of a head, in pieces, and looks at no byte twice.
+///
+/// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
+/// error, and each error is one as soon as it can be seen. That the line of a request is
+/// a request line is seen when it is complete; of what the fields say only their number is judged.
+#[derive(Clone, Debug)]
+pub struct HeadSearch {
+    start: Start,
+    /// Empty lines that were skipped.
+    leading: u8,
+    /// Lines that are complete, those skipped not among them.
+    lines: u16,
+    /// Where the present line begins.
+    line: u32,
+    /// How many bytes need not be looked at again.
+    searched: u32,
+}
+
+const _: () = assert!(size_of::<HeadSearch>() <= 16);
+
+/// The two parts of a complete head.
+pub(super) struct Parts<'b> {
+    /// The request line or status line, without its end.
+    pub start: &'b [u8],
+    /// The field lines and the empty line.
+    pub fields: &'b [u8],
+}
+
+impl HeadSearch {
+    /// A search for the end of a request's head.
+    pub const fn request() -> HeadSearch {
+        HeadSearch::of(Start::Request)
+    }
+
+    /// A search for the end of a response's head.
+    pub const fn response() -> HeadSearch {
+        HeadSearch::of(Start::Response)
+    }
+
+    const fn of(start: Start) -> HeadSearch {
+        HeadSearch { start, leading: 0, lines: 0, line: 0, searched: 0 }
+    }
+
+    /// Looks at what is new in `bytes`, which are all bytes of the head so far, from its first.
+    /// Returns the length of the head, its empty line and any skipped lines included, once that is
+    /// there. Until then `bytes` is shorter than `limits.head_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When this is no head, or one beyond the limits.
+    pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+        let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
+        loop {
+            let searched = self.searched as usize;
+            let Some(found) = memchr2(b'\r', b'\n', &bytes[searched..]) else {
+                self.searched = narrow(bytes.len());
+                break;
+            };
+            let at = searched + found;
+            let Some(next) = self.line_end(at, bytes)? else {
+                self.searched = narrow(at);
+                break;
+            };
+            let line = &bytes[self.line as usize..at];
+            self.line = narrow(next);
+            self.searched = self.line;
+            if self.take(line, limits)? {
+                return Ok(Some(next));
+            }
+        }
+        if self.lines == 0 {
+            start::check_unfinished(self.start, &bytes[self.line as usize..], limits)?;
+        }
+        if bytes.len() == limits.head_bytes { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+
+    /// Where the line goes on that has a CR or LF at `at`; `None` if that remains to be seen.
+    fn line_end(&self, at: usize, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+        match (&bytes[at..], self.start) {
+            ([b'\r', b'\n', ..], _) => Ok(Some(at + 2)),
+            ([b'\r', _, ..], _) => Err(HeadError::BareCr),
+            ([b'\r'], _) => Ok(None),
+            (_, Start::Response) => Ok(Some(at + 1)),
+            (_, Start::Request) => Err(HeadError::BareLf),
+        }
+    }
+
+    /// Takes a complete line. True exactly when it is the last.
+    fn take(&mut self, line: &[u8], limits: &HeadLimits) -> Result<bool, HeadError> {
+        if self.lines == 0 && self.start == Start::Request && line.is_empty() {
+            self.leading += 1;
+            return if self.leading > LEADING_MAX { Err(HeadError::EmptyLines) } else { Ok(false) };
+        }
+        match line {
+            _ if self.lines == 0 => start::check(self.start, line, limits)?,
+            [] => return Ok(true),
+            [b' ' | b'\t', ..] => return Err(HeadError::Fold),
+            _ if usize::from(self.lines) > limits.head_fields => {
+                return Err(HeadError::TooManyFields);
+            }
+            _ => {}
+        }
+        self.lines = self.lines.saturating_add(1);
+        Ok(false)
+    }
+
+    /// Takes apart `bytes`, which are exactly a head.
+    pub(super) fn split<'b>(
+        mut self,
+        bytes: &'b [u8],
+        limits: &HeadLimits,
+    ) -> Result<Parts<'b>, HeadError> {
+        if self.find(bytes, limits)? != Some(bytes.len()) {
+            return Err(HeadError::NotOneHead);
+        }
+        let bytes = &bytes[2 * usize::from(self.leading)..];
+        let end = memchr(b'\n', bytes).ok_or(HeadError::NotOneHead)?;
+        let line = &bytes[..end];
+        let start = line.strip_suffix(b"\r").unwrap_or(line);
+        Ok(Parts { start, fields: &bytes[end + 1..] })
+    }
+}
+
+/// Positions in heads are below 4 GiB, see [`HeadLimits`].
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}

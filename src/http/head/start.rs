@@ -1,0 +1,126 @@
+//! Start lines: `GET / HTTP/1.1` and `HTTP/1.1 200 OK`.
+
+use super::super::fields::{is_tchar, is_token};
+use super::super::target::Target;
+use super::{HeadError, HeadLimits, Version};
+
+/// The most bytes of a method. The longest that is registered, UPDATEREDIRECTREF, has 17.
+pub const METHOD_MAX: usize = 32;
+
+/// Which kind of line a head starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// A request line.
+    Request,
+    /// A status line.
+    Response,
+}
+
+/// RFC 9112 section 3: `method SP request-target SP HTTP-version`.
+pub(super) struct RequestLine<'b> {
+    pub method: &'b str,
+    pub target: Target<'b>,
+    pub version: Version,
+}
+
+/// RFC 9112 section 4: `HTTP-version SP status-code SP [ reason-phrase ]`.
+pub(super) struct StatusLine<'b> {
+    pub version: Version,
+    pub status: u16,
+    pub reason: &'b [u8],
+}
+
+/// Reads a request line.
+pub(super) fn request<'b>(
+    line: &'b [u8],
+    limits: &HeadLimits,
+) -> Result<RequestLine<'b>, HeadError> {
+    let text = str::from_utf8(line).map_err(|_| HeadError::RequestLine)?;
+    let mut parts = text.split(' ');
+    let (Some(method), Some(target), Some(number), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(HeadError::RequestLine);
+    };
+    if !is_token(method.as_bytes()) || target.is_empty() {
+        return Err(HeadError::RequestLine);
+    }
+    let version = version(number.as_bytes())?;
+    match method {
+        "CONNECT" => return Err(HeadError::Connect),
+        _ if method.len() > METHOD_MAX => return Err(HeadError::MethodTooLong),
+        _ if target.len() > limits.target_bytes => return Err(HeadError::TargetTooLong),
+        _ => {}
+    }
+    let target = Target::parse(method, target)?;
+    Ok(RequestLine { method, target, version })
+}
+
+/// Reads a status line. The space behind the status may be missing where no reason is given, as
+/// some servers do it. Statuses above 599 are of no class (RFC 9110 section 15), but servers in use
+/// send them; what they mean is for the client to say.
+pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
+    let (number, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
+    let version = version(number)?;
+    let [b' ', digits @ ..] = rest else {
+        return Err(HeadError::StatusLine);
+    };
+    let (digits, rest) = digits.split_at_checked(3).ok_or(HeadError::StatusLine)?;
+    if !digits.iter().all(u8::is_ascii_digit) || digits[0] == b'0' {
+        return Err(HeadError::StatusLine);
+    }
+    let status = digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    let reason = match rest {
+        [] => rest,
+        [b' ', reason @ ..] if reason.iter().all(|&byte| is_text(byte)) => reason,
+        _ => return Err(HeadError::StatusLine),
+    };
+    Ok(StatusLine { version, status, reason })
+}
+
+/// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals. `HTTP/2` and `HTTP/3`, as people
+/// write them, are versions too.
+fn version(text: &[u8]) -> Result<Version, HeadError> {
+    match text.strip_prefix(b"HTTP/") {
+        Some(b"1.1") => Ok(Version::Http11),
+        Some(b"1.0") => Ok(Version::Http10),
+        Some([b'0'..=b'9'] | [b'0'..=b'9', b'.', b'0'..=b'9']) => {
+            Err(HeadError::VersionUnsupported)
+        }
+        Some(_) | None => Err(HeadError::Version),
+    }
+}
+
+/// RFC 9112 section 4: HTAB, SP, VCHAR and obs-text make up a reason phrase.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
+}
+
+/// Judges a complete line.
+pub(super) fn check(start: Start, line: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
+    match start {
+        Start::Request => request(line, limits).map(drop),
+        Start::Response => status(line).map(drop),
+    }
+}
+
+/// Judges a line of which only the beginning is there, perhaps nothing, perhaps a CR at its end.
+pub(super) fn check_unfinished(
+    start: Start,
+    line: &[u8],
+    limits: &HeadLimits,
+) -> Result<(), HeadError> {
+    let plausible = match start {
+        Start::Request => line.first().is_none_or(|&byte| is_tchar(byte) || byte == b'\r'),
+        Start::Response => line.iter().zip(b"HTTP/").all(|(sent, meant)| sent == meant),
+    };
+    if !plausible {
+        return Err(HeadError::NotHttp);
+    }
+    let room = METHOD_MAX + limits.target_bytes + "  HTTP/1.1\r".len();
+    if start == Start::Response || line.len() <= room {
+        return Ok(());
+    }
+    let method_ends = line[..=METHOD_MAX].contains(&b' ');
+    Err(if method_ends { HeadError::TargetTooLong } else { HeadError::MethodTooLong })
+}

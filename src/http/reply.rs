@@ -1,0 +1,140 @@
+//! Answers of our own: one sentence of plain text, and never an echo of the request.
+//!
+//! Tested against the parser for responses, status by status.
+
+use super::fields::write_line;
+use std::io::Write;
+
+/// An answer of our own.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// The status; one that [`STATUSES`] has.
+    pub status: u16,
+    /// What the client is told; the status's own sentence if this is empty. No line ends.
+    pub sentence: &'a str,
+    /// Further fields: Allow, Retry-After, WWW-Authenticate.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// True exactly when the request's method was HEAD, so that the sentence stays unsaid.
+    pub head_only: bool,
+    /// True exactly when the connection closes after it.
+    pub close: bool,
+}
+
+impl Reply<'_> {
+    /// The plain answer of this status, on a connection that stays open.
+    pub const fn of(status: u16) -> Self {
+        Reply { status, sentence: "", fields: &[], head_only: false, close: false }
+    }
+}
+
+/// The statuses that we answer with: reason phrase and sentence.
+pub const STATUSES: [(u16, &str, &str); 17] = [
+    (200, "OK", "All is well."),
+    (204, "No Content", ""),
+    (400, "Bad Request", "The request is malformed or ambiguous."),
+    (401, "Unauthorized", "A key is needed."),
+    (403, "Forbidden", "This key does not open this door."),
+    (404, "Not Found", "Nothing is served here."),
+    (405, "Method Not Allowed", "The method is not allowed here."),
+    (408, "Request Timeout", "The request took too long to arrive."),
+    (413, "Content Too Large", "The request body is too long."),
+    (414, "URI Too Long", "The request target is too long."),
+    (429, "Too Many Requests", "Too many streams are open; try again later."),
+    (431, "Request Header Fields Too Large", "The request head is too long."),
+    (501, "Not Implemented", "The request asks for what is not implemented here."),
+    (502, "Bad Gateway", "The server behind this proxy cannot be reached or answers nonsense."),
+    (503, "Service Unavailable", "The service is busy or about to stop; try again later."),
+    (504, "Gateway Timeout", "The server behind this proxy did not answer in time."),
+    (505, "HTTP Version Not Supported", "HTTP/1.1 and HTTP/1.0 are spoken here."),
+];
+
+/// The reason phrase and the sentence of a status.
+///
+/// # Panics
+///
+/// If [`STATUSES`] does not have it.
+fn words(status: u16) -> (&'static str, &'static str) {
+    let found = STATUSES.iter().find(|(known, ..)| *known == status);
+    assert!(found.is_some(), "status {status} has no sentence");
+    found.map_or(("", ""), |(_, reason, sentence)| (reason, sentence))
+}
+
+/// Appends the answer to `out`, head and body.
+///
+/// # Panics
+///
+/// If [`STATUSES`] does not have the status.
+pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
+    let (reason, sentence) = words(reply.status);
+    let sentence = if reply.sentence.is_empty() { sentence } else { reply.sentence };
+    // A Vec takes whatever it is given.
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
+    // RFC 9110 sections 8.6 and 15.3.5: a 204 has no content, and says nothing about any.
+    let has_content = reply.status != 204;
+    if has_content {
+        write_line(out, "Content-Type", b"text/plain; charset=utf-8");
+        let _ = write!(out, "Content-Length: {}\r\n", sentence.len() + 1);
+    }
+    write_line(out, "Cache-Control", b"no-store");
+    for (name, value) in reply.fields {
+        write_line(out, name, value.as_bytes());
+    }
+    if reply.close {
+        write_line(out, "Connection", b"close");
+    }
+    out.extend_from_slice(b"\r\n");
+    if has_content && !reply.head_only {
+        out.extend_from_slice(sentence.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::framing::BodyLength;
+    use crate::http::head::{FieldStore, HeadLimits, HeadSearch, ResponseHead};
+
+    const LIMITS: HeadLimits = HeadLimits { head_bytes: 1024, head_fields: 10, target_bytes: 100 };
+
+    #[test]
+    fn as_text() {
+        let mut out = Vec::new();
+        let fields = [("Retry-After", "5")];
+        write(&mut out, &Reply { fields: &fields, close: true, ..Reply::of(503) });
+        let want = "HTTP/1.1 503 Service Unavailable\r\n\
+            Content-Type: text/plain; charset=utf-8\r\n\
+            Content-Length: 55\r\n\
+            Cache-Control: no-store\r\n\
+            Retry-After: 5\r\n\
+            Connection: close\r\n\
+            \r\n\
+            The service is busy or about to stop; try again later.\n";
+        assert_eq!(str::from_utf8(&out), Ok(want));
+        out.clear();
+        write(&mut out, &Reply { sentence: "Gone fishing.", ..Reply::of(404) });
+        assert!(
+            out.ends_with(b"Content-Length: 14\r\nCache-Control: no-store\r\n\r\nGone fishing.\n")
+        );
+    }
+
+    #[test]
+    fn every_status_reads_as_it_was_meant() {
+        for (status, reason, sentence) in STATUSES {
+            for (close, head_only) in [(false, false), (true, false), (false, true)] {
+                let mut out = Vec::new();
+                write(&mut out, &Reply { close, head_only, ..Reply::of(status) });
+                let end = HeadSearch::response().find(&out, &LIMITS).unwrap().unwrap();
+                let mut store = FieldStore::new();
+                let head =
+                    ResponseHead::parse(&out[..end], &mut store, &LIMITS, head_only).unwrap();
+                assert_eq!((head.status, head.reason), (status, reason.as_bytes()));
+                assert_eq!(head.persistent, !close);
+                let has_body = matches!(head.length, BodyLength::Length(_));
+                let body = if has_body { format!("{sentence}\n") } else { String::new() };
+                assert_eq!(&out[end..], body.as_bytes());
+                assert_eq!(head.length.is_empty(), head_only || status == 204);
+            }
+        }
+    }
+}

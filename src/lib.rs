@@ -1,0 +1,35 @@
+//! `millstream`: an HTTP/1.1 reverse proxy made for Server-Sent Events.
+//!
+//! One process is one thread is one event loop. The modules, in reading order:
+//!
+//! 1. [`time`], [`slab`], [`buf`], [`wheel`]: the plain parts. No sockets, no clock.
+//! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, and [`route`]: host and
+//!    path to an api. Slices in, values out.
+//! 3. [`config`]: what the configuration file says, judged and typed.
+//! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
+//!    one in memory in which every test can decide what goes wrong and what time it is.
+//! 5. [`conn`], [`pipe`], [`exchange`], [`session`], [`upstream`]: a connection, one direction of
+//!    bytes, one request and its response, and who holds them.
+//! 6. [`proxy`]: owns all of these, and moves them.
+//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock.
+
+pub mod arguments;
+pub mod buf;
+pub mod config;
+pub mod conn;
+pub mod demo;
+pub mod exchange;
+pub mod http;
+pub mod net;
+pub mod pipe;
+pub mod proxy;
+pub mod route;
+pub mod server;
+pub mod session;
+pub mod slab;
+pub mod sys;
+pub mod time;
+#[cfg(test)]
+mod trial;
+pub mod upstream;
+pub mod wheel;

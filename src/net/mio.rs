@@ -1,0 +1,243 @@
+//! The real network: non-blocking TCP and unix sockets behind mio's edge-triggered poll.
+//!
+//! A poll's own token is a pointer wide, 32 bits on small hosts; so it carries the socket's id, and
+//! the [`Token`] is looked up here. An event cannot meet a later tenant of its id: the loop records
+//! all events of a poll before it closes anything, and a closed descriptor reports no more.
+
+use super::{ListenerId, Net, Ready, SockId, Token};
+use mio::event::{Event, Source};
+use mio::{Interest, Registry};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+/// Sockets by [`SockId`], registered with one poll.
+#[derive(Debug)]
+pub struct MioNet {
+    registry: Registry,
+    listeners: Vec<Option<Listener>>,
+    sockets: Vec<Option<Slot>>,
+    free: Vec<u32>,
+}
+
+/// Poll tokens from here on are listeners; the highest is left to the shell's own sources.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+
+#[derive(Debug)]
+struct Slot {
+    socket: Socket,
+    token: Token,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// On an address and port.
+    Tcp(mio::net::TcpListener),
+    /// On a path.
+    Unix(mio::net::UnixListener),
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(mio::net::TcpStream),
+    Unix(mio::net::UnixStream),
+}
+
+impl MioNet {
+    /// No sockets yet; events will come from the poll that `registry` belongs to.
+    pub fn new(registry: Registry) -> MioNet {
+        MioNet { registry, listeners: Vec::new(), sockets: Vec::new(), free: Vec::new() }
+    }
+
+    /// Takes a listening socket into service and says what it is called from now on.
+    ///
+    /// # Errors
+    /// When the kernel is out of memory or watches.
+    pub fn add_listener(&mut self, mut listener: Listener) -> io::Result<ListenerId> {
+        let index = self.listeners.len();
+        let source: &mut dyn Source = match &mut listener {
+            Listener::Tcp(l) => l,
+            Listener::Unix(l) => l,
+        };
+        self.registry.register(source, mio::Token(FIRST_LISTENER + index), Interest::READABLE)?;
+        self.listeners.push(Some(listener));
+        Ok(ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?))
+    }
+
+    /// What an event is about; none for a source that is not ours or is closed.
+    pub fn source_of(&self, event: &Event) -> Option<EventSource> {
+        let mio::Token(token) = event.token();
+        if let Some(index) = token.checked_sub(FIRST_LISTENER) {
+            self.listeners.get(index)?.as_ref()?;
+            return Some(EventSource::Listener(ListenerId(u16::try_from(index).ok()?)));
+        }
+        let slot = self.sockets.get(token)?.as_ref()?;
+        Some(EventSource::Socket(slot.token, ready_bits(event)))
+    }
+
+    fn keep(&mut self, socket: Socket) -> SockId {
+        let slot = Some(Slot { socket, token: Token(0) });
+        if let Some(index) = self.free.pop() {
+            self.sockets[index as usize] = slot;
+            return SockId(index);
+        }
+        self.sockets.push(slot);
+        // The open-file limit is far below 2^32.
+        SockId(u32::try_from(self.sockets.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    fn socket(&mut self, sock: SockId) -> io::Result<&mut Socket> {
+        match self.sockets.get_mut(sock.0 as usize) {
+            Some(Some(slot)) => Ok(&mut slot.socket),
+            Some(None) | None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Dropping a mio socket closes it, and a closed descriptor leaves epoll by itself.
+    fn forget(&mut self, sock: SockId) -> Option<Socket> {
+        let slot = self.sockets.get_mut(sock.0 as usize)?.take();
+        assert!(slot.is_some(), "a socket is closed once");
+        self.free.push(sock.0);
+        slot.map(|slot| slot.socket)
+    }
+}
+
+/// Whom an event of the poll is for.
+#[derive(Clone, Copy, Debug)]
+pub enum EventSource {
+    /// Connections wait to be accepted.
+    Listener(ListenerId),
+    /// A registered socket may have become readable, writable or closed.
+    Socket(Token, Ready),
+}
+
+/// What a poll's event says, in our bits.
+fn ready_bits(event: &Event) -> Ready {
+    let mut ready = Ready::NONE;
+    if event.is_readable() {
+        ready.set(Ready::READ);
+    }
+    if event.is_writable() {
+        ready.set(Ready::WRITE);
+    }
+    if event.is_read_closed() {
+        ready.set(Ready::HUP);
+        ready.set(Ready::READ);
+    }
+    if event.is_error() || event.is_write_closed() {
+        ready.set(Ready::HUP);
+        ready.set(Ready::READ);
+        ready.set(Ready::WRITE);
+    }
+    ready
+}
+
+/// Repeats what a signal interrupted: the caller's edges would not come again.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+impl Net for MioNet {
+    fn short_means_drained(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android"))
+    }
+
+    fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
+        let listener = self.listeners.get(listener.0 as usize).and_then(Option::as_ref);
+        let (socket, peer) = match listener {
+            Some(Listener::Tcp(l)) => {
+                let (stream, peer) = uninterrupted(|| l.accept())?;
+                // An event is small and wants to leave at once.
+                stream.set_nodelay(true)?;
+                (Socket::Tcp(stream), Some(peer.ip()))
+            }
+            Some(Listener::Unix(l)) => (Socket::Unix(uninterrupted(|| l.accept())?.0), None),
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        Ok((self.keep(socket), peer))
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
+        let stream = mio::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(self.keep(Socket::Tcp(stream)))
+    }
+
+    fn connected(&mut self, sock: SockId) -> io::Result<()> {
+        let Socket::Tcp(stream) = self.socket(sock)? else {
+            return Ok(());
+        };
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn register(&mut self, sock: SockId, token: Token) -> io::Result<()> {
+        let index = sock.0 as usize;
+        let Some(Some(slot)) = self.sockets.get_mut(index) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        slot.token = token;
+        let source: &mut dyn Source = match &mut slot.socket {
+            Socket::Tcp(s) => s,
+            Socket::Unix(s) => s,
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(source, mio::Token(index), interest)
+    }
+
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
+        let socket = self.socket(sock)?;
+        uninterrupted(|| match socket {
+            Socket::Tcp(s) => s.read(buf),
+            Socket::Unix(s) => s.read(buf),
+        })
+    }
+
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<usize> {
+        let socket = self.socket(sock)?;
+        uninterrupted(|| match socket {
+            Socket::Tcp(s) => s.write(bytes),
+            Socket::Unix(s) => s.write(bytes),
+        })
+    }
+
+    fn shutdown_write(&mut self, sock: SockId) {
+        // It fails only if the connection is already gone, which the next read says.
+        let _ = match self.socket(sock) {
+            Ok(Socket::Tcp(s)) => s.shutdown(Shutdown::Write),
+            Ok(Socket::Unix(s)) => s.shutdown(Shutdown::Write),
+            Err(e) => Err(e),
+        };
+    }
+
+    fn close(&mut self, sock: SockId) {
+        drop(self.forget(sock));
+    }
+
+    fn abort(&mut self, sock: SockId) {
+        if let Some(Socket::Tcp(stream)) = self.forget(sock) {
+            // Close with a linger time of zero: TCP sends a reset instead of a FIN.
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn close_listener(&mut self, listener: ListenerId) {
+        if let Some(slot) = self.listeners.get_mut(listener.0 as usize) {
+            *slot = None;
+        }
+    }
+}

@@ -1,0 +1,590 @@
+//! A network in memory, for tests: sockets are queues of bytes, and a seed decides what goes wrong.
+//!
+//! [`SimNet`] keeps the contract of [`Net`] and no more. In its *strict* mode an edge comes only
+//! after an operation said `WouldBlock`, reads and writes are cut short at random, and a hang-up is
+//! not announced; in its *epoll* mode every arrival is an edge, a short read means drained, and a
+//! FIN brings [`Ready::HUP`]. Both deliver events late, twice, for nothing and in any order, as the
+//! seed's [`Faults`] say. The other ends of the connections, clients and origins, are driven by the
+//! test through the methods that take a [`Peer`].
+
+use super::{ListenerId, Net, Ready, SockId, Token};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// A small generator of repeatable numbers (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The sequence that belongs to `seed`.
+    pub const fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    /// The next number.
+    pub const fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is not zero.
+    pub const fn below(&mut self, limit: u64) -> u64 {
+        self.bits() % limit
+    }
+
+    /// A number from `low` to `high`, both possible.
+    pub const fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+
+    /// Likewise, as a size in memory.
+    pub fn size(&mut self, low: usize, high: usize) -> usize {
+        let number = self.between(low as u64, high as u64);
+        usize::try_from(number).unwrap_or(high)
+    }
+
+    /// One of some things.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.size(0, from.len() - 1)]
+    }
+
+    /// True `percent` times of a hundred.
+    pub const fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What the network does to the proxy, in per cent where nothing else is said.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The contract: true for epoll's, false for the bare one.
+    pub epoll: bool,
+    /// An event is delivered in a later turn than it could have been.
+    pub delayed: u64,
+    /// An event is delivered twice, or a socket reports something for no reason.
+    pub spurious: u64,
+    /// A read or write is cut short (only where the contract allows it).
+    pub short: u64,
+    /// Accepting or connecting finds no free descriptor.
+    pub no_descriptor: u64,
+    /// What each socket's queue holds, in bytes.
+    pub capacity: usize,
+}
+
+impl Faults {
+    /// A network without faults, for conversations in which each side says its lines.
+    pub const NONE: Faults = Faults {
+        epoll: true,
+        delayed: 0,
+        spurious: 0,
+        short: 0,
+        no_descriptor: 0,
+        capacity: 64 * 1024,
+    };
+}
+
+/// What happens to whoever connects to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Connections are taken.
+    Listening,
+    /// Connections are refused, as by a host on which nothing listens.
+    Refusing,
+    /// Nothing answers.
+    Silent,
+}
+
+/// The far end of a connection: a client, or an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer(usize);
+
+/// What a peer found when it read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// These bytes, at least one.
+    Bytes(Vec<u8>),
+    /// Nothing yet.
+    Nothing,
+    /// An orderly end.
+    End,
+    /// A reset.
+    Reset,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: VecDeque<u8>,
+    /// The writer has ended; the reader learns it after the bytes.
+    ended: bool,
+}
+
+/// A connection. The proxy holds one end as a socket, the test holds the other as a [`Peer`].
+#[derive(Debug)]
+struct Link {
+    to_proxy: Queue,
+    to_peer: Queue,
+    state: LinkState,
+    address: Option<SocketAddr>,
+    token: Option<Token>,
+    /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
+    owed: Ready,
+    /// Epoll mode: something arrived that no event has told of yet.
+    edge: bool,
+    socket_open: bool,
+    peer_open: bool,
+    /// The peer has closed for good: what is written to it from now on breaks the connection.
+    peer_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkState {
+    Connecting,
+    Established,
+    Refused,
+    Reset,
+}
+
+/// The network. Sockets and peers share an index: each connection has one of both.
+#[derive(Debug)]
+pub struct SimNet {
+    /// Repeatable dice; the test may throw them too.
+    pub rng: Rng,
+    /// Faults that may be changed during a run.
+    pub faults: Faults,
+    links: Vec<Link>,
+    waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
+    closed_listeners: Vec<ListenerId>,
+    hosts: BTreeMap<SocketAddr, Host>,
+    arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
+    listener_edges: Vec<ListenerId>,
+    free: Vec<u32>,
+    by_sock: Vec<Option<usize>>,
+    /// Bytes moved by the proxy, in both directions: whether anything happened at all.
+    pub moved: u64,
+}
+
+/// What the network has to tell the proxy.
+#[derive(Clone, Copy, Debug)]
+pub enum SimEvent {
+    /// Connections wait to be accepted.
+    Listener(ListenerId),
+    /// A registered socket.
+    Socket(Token, Ready),
+}
+
+impl SimNet {
+    /// An empty network whose faults follow from `seed`.
+    pub fn new(seed: u64, faults: Faults) -> SimNet {
+        SimNet {
+            rng: Rng::new(seed),
+            faults,
+            links: Vec::new(),
+            waiting: BTreeMap::new(),
+            closed_listeners: Vec::new(),
+            hosts: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            listener_edges: Vec::new(),
+            free: Vec::new(),
+            by_sock: Vec::new(),
+            moved: 0,
+        }
+    }
+
+    /// Decides what happens to connections to `address` from now on. Unknown addresses refuse.
+    pub fn set_host(&mut self, address: SocketAddr, host: Host) {
+        self.hosts.insert(address, host);
+        if host == Host::Silent {
+            return;
+        }
+        for index in 0..self.links.len() {
+            let link = &self.links[index];
+            let waits = link.state == LinkState::Connecting && link.socket_open;
+            if waits && link.address == Some(address) {
+                self.settle(index, host);
+            }
+        }
+    }
+
+    /// A client connects. None when the listener is closed.
+    pub fn client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
+        if self.closed_listeners.contains(&listener) {
+            return None;
+        }
+        let index = self.link(LinkState::Established, None);
+        self.waiting.entry(listener.0).or_default().push_back((index, from));
+        self.listener_edges.push(listener);
+        Some(Peer(index))
+    }
+
+    /// The next connection that the proxy made to `address`, if any.
+    pub fn origin(&mut self, address: SocketAddr) -> Option<Peer> {
+        self.arrived.get_mut(&address)?.pop_front().map(Peer)
+    }
+
+    /// The peer sends; the number of bytes that its socket took. Zero on a broken connection.
+    pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[peer.0];
+        if link.state != LinkState::Established || link.to_proxy.ended || !link.socket_open {
+            return 0;
+        }
+        let n = bytes.len().min(capacity.saturating_sub(link.to_proxy.bytes.len()));
+        link.to_proxy.bytes.extend(&bytes[..n]);
+        link.edge |= n > 0;
+        n
+    }
+
+    /// The peer reads at most `max` bytes.
+    pub fn hear(&mut self, peer: Peer, max: usize) -> Heard {
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[peer.0];
+        if !link.to_peer.bytes.is_empty() {
+            let was_full = link.to_peer.bytes.len() >= capacity;
+            let n = max.min(link.to_peer.bytes.len());
+            let bytes: Vec<u8> = link.to_peer.bytes.drain(..n).collect();
+            link.edge |= was_full;
+            return if n == 0 { Heard::Nothing } else { Heard::Bytes(bytes) };
+        }
+        match link.state {
+            LinkState::Reset => Heard::Reset,
+            LinkState::Connecting | LinkState::Established | LinkState::Refused => {
+                if link.to_peer.ended { Heard::End } else { Heard::Nothing }
+            }
+        }
+    }
+
+    /// The peer ends its side (FIN) and goes on reading.
+    pub fn finish(&mut self, peer: Peer) {
+        let link = &mut self.links[peer.0];
+        link.to_proxy.ended = true;
+        link.edge = true;
+    }
+
+    /// The peer closes: a FIN if it has read everything, a reset otherwise.
+    pub fn leave(&mut self, peer: Peer) {
+        if self.links[peer.0].to_peer.bytes.is_empty() {
+            self.finish(peer);
+            self.links[peer.0].peer_open = false;
+            self.links[peer.0].peer_closed = true;
+        } else {
+            self.reset(peer);
+        }
+    }
+
+    /// The peer breaks the connection (RST). What it had sent is still there to be read.
+    pub fn reset(&mut self, peer: Peer) {
+        let link = &mut self.links[peer.0];
+        link.state = LinkState::Reset;
+        link.to_peer.bytes.clear();
+        link.peer_open = false;
+        link.edge = true;
+    }
+
+    /// True when the proxy has closed its end.
+    pub fn closed(&self, peer: Peer) -> bool {
+        !self.links[peer.0].socket_open
+    }
+
+    /// Sockets that the proxy holds.
+    pub fn open_sockets(&self) -> usize {
+        self.by_sock.iter().filter(|slot| slot.is_some()).count()
+    }
+
+    /// The events of this turn, in an order and with the delays that the seed wants. Without
+    /// faults everything that is true is told at once.
+    pub fn events(&mut self) -> Vec<SimEvent> {
+        let mut events = Vec::new();
+        let edges = std::mem::take(&mut self.listener_edges);
+        for listener in edges {
+            if self.rng.chance(self.faults.delayed) {
+                self.listener_edges.push(listener);
+            } else {
+                events.push(SimEvent::Listener(listener));
+            }
+        }
+        for index in 0..self.links.len() {
+            self.event(index, &mut events);
+        }
+        for i in (1..events.len()).rev() {
+            let j = usize::try_from(self.rng.below(i as u64 + 1)).unwrap_or(0);
+            if self.faults.delayed > 0 {
+                events.swap(i, j);
+            }
+        }
+        events
+    }
+
+    /// True when a later call of [`SimNet::events`] has something to tell.
+    pub fn has_events(&self) -> bool {
+        !self.listener_edges.is_empty()
+            || self.links.iter().any(|link| link.token.is_some() && self.owes(link))
+    }
+
+    fn owes(&self, link: &Link) -> bool {
+        if self.faults.epoll {
+            return link.edge && link.state != LinkState::Connecting;
+        }
+        let possible = self.possible(link);
+        (possible.has(Ready::READ) && link.owed.has(Ready::READ))
+            || (possible.has(Ready::WRITE) && link.owed.has(Ready::WRITE))
+    }
+
+    fn event(&mut self, index: usize, events: &mut Vec<SimEvent>) {
+        let Some(token) = self.links[index].token else {
+            return;
+        };
+        let spurious = self.rng.chance(self.faults.spurious);
+        if !self.owes(&self.links[index]) {
+            if spurious && self.links[index].state == LinkState::Established {
+                let bit = if self.rng.chance(50) { Ready::READ } else { Ready::WRITE };
+                events.push(SimEvent::Socket(token, bit));
+            }
+            return;
+        }
+        if self.rng.chance(self.faults.delayed) {
+            return;
+        }
+        let mut ready = self.possible(&self.links[index]);
+        let link = &mut self.links[index];
+        if self.faults.epoll {
+            link.edge = false;
+        } else {
+            let mut due = Ready::NONE;
+            for bit in [Ready::READ, Ready::WRITE] {
+                if ready.has(bit) && link.owed.has(bit) {
+                    due.set(bit);
+                    link.owed.clear(bit);
+                }
+            }
+            ready = due;
+        }
+        events.push(SimEvent::Socket(token, ready));
+        if spurious {
+            events.push(SimEvent::Socket(token, ready));
+        }
+    }
+
+    /// What would succeed now, or tell of an end. A hang-up is known on epoll only.
+    fn possible(&self, link: &Link) -> Ready {
+        let mut ready = Ready::NONE;
+        match link.state {
+            LinkState::Connecting => {}
+            LinkState::Refused | LinkState::Reset => {
+                ready.set(Ready::READ);
+                ready.set(Ready::WRITE);
+                if self.faults.epoll {
+                    ready.set(Ready::HUP);
+                }
+            }
+            LinkState::Established => {
+                if !link.to_proxy.bytes.is_empty() || link.to_proxy.ended {
+                    ready.set(Ready::READ);
+                }
+                if link.to_peer.bytes.len() < self.faults.capacity {
+                    ready.set(Ready::WRITE);
+                }
+                if link.to_proxy.ended && self.faults.epoll {
+                    ready.set(Ready::HUP);
+                }
+            }
+        }
+        ready
+    }
+
+    fn link(&mut self, state: LinkState, address: Option<SocketAddr>) -> usize {
+        let mut owed = Ready::READ;
+        owed.set(Ready::WRITE);
+        self.links.push(Link {
+            to_proxy: Queue::default(),
+            to_peer: Queue::default(),
+            state,
+            address,
+            token: None,
+            owed,
+            edge: true,
+            socket_open: true,
+            peer_open: true,
+            peer_closed: false,
+        });
+        self.links.len() - 1
+    }
+
+    fn settle(&mut self, index: usize, host: Host) {
+        let link = &mut self.links[index];
+        link.edge = true;
+        match host {
+            Host::Silent => {}
+            Host::Refusing => link.state = LinkState::Refused,
+            Host::Listening => {
+                link.state = LinkState::Established;
+                if let Some(address) = link.address {
+                    self.arrived.entry(address).or_default().push_back(index);
+                }
+            }
+        }
+    }
+
+    fn sock_for(&mut self, index: usize) -> SockId {
+        if let Some(free) = self.free.pop() {
+            self.by_sock[free as usize] = Some(index);
+            return SockId(free);
+        }
+        self.by_sock.push(Some(index));
+        SockId(u32::try_from(self.by_sock.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    fn at(&mut self, sock: SockId) -> &mut Link {
+        let index = self.by_sock[sock.0 as usize].unwrap_or(usize::MAX);
+        &mut self.links[index]
+    }
+
+    /// Whether what the proxy believes of a socket is so: a bit that is clear must be false, or an
+    /// event that sets it must be on its way.
+    pub fn is_truthful(&self, sock: SockId, believed: Ready) -> bool {
+        let Some(index) = self.by_sock[sock.0 as usize] else {
+            return false;
+        };
+        let link = &self.links[index];
+        let possible = self.possible(link);
+        let coming = self.owes(link);
+        [Ready::READ, Ready::WRITE].into_iter().all(|bit| {
+            let owed = if self.faults.epoll { coming } else { coming && link.owed.has(bit) };
+            believed.has(bit) || !possible.has(bit) || owed
+        })
+    }
+
+    fn close_link(&mut self, sock: SockId, with_reset: bool) {
+        let Some(index) = self.by_sock[sock.0 as usize].take() else {
+            unreachable!("a socket is closed once")
+        };
+        self.free.push(sock.0);
+        let link = &mut self.links[index];
+        link.socket_open = false;
+        link.token = None;
+        link.to_peer.ended = true;
+        // A close with unread input is a reset on the wire, as on Linux.
+        if with_reset || !link.to_proxy.bytes.is_empty() {
+            link.state = LinkState::Reset;
+        }
+    }
+}
+
+impl Net for SimNet {
+    fn short_means_drained(&self) -> bool {
+        self.faults.epoll
+    }
+
+    fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
+        let waiting = self.waiting.entry(listener.0).or_default();
+        if waiting.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.rng.chance(self.faults.no_descriptor) {
+            return Err(io::Error::other("too many open files"));
+        }
+        match self.waiting.entry(listener.0).or_default().pop_front() {
+            Some((index, from)) => Ok((self.sock_for(index), from)),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
+        if self.rng.chance(self.faults.no_descriptor) {
+            return Err(io::Error::other("too many open files"));
+        }
+        let index = self.link(LinkState::Connecting, Some(address));
+        let host = self.hosts.get(&address).copied().unwrap_or(Host::Refusing);
+        self.settle(index, host);
+        Ok(self.sock_for(index))
+    }
+
+    fn connected(&mut self, sock: SockId) -> io::Result<()> {
+        match self.at(sock).state {
+            LinkState::Established => Ok(()),
+            LinkState::Connecting => Err(io::ErrorKind::WouldBlock.into()),
+            LinkState::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+            LinkState::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    fn register(&mut self, sock: SockId, token: Token) -> io::Result<()> {
+        let link = self.at(sock);
+        link.token = Some(token);
+        link.edge = true;
+        Ok(())
+    }
+
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
+        let cut = !self.faults.epoll && self.rng.chance(self.faults.short);
+        let most = if cut { self.rng.between(1, buf.len().max(1) as u64) } else { u64::MAX };
+        let link = self.at(sock);
+        if !link.to_proxy.bytes.is_empty() {
+            let n = buf.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+            let n = n.min(link.to_proxy.bytes.len());
+            for (to, from) in buf.iter_mut().zip(link.to_proxy.bytes.drain(..n)) {
+                *to = from;
+            }
+            self.moved += n as u64;
+            return Ok(n);
+        }
+        match link.state {
+            LinkState::Reset | LinkState::Refused => Err(io::ErrorKind::ConnectionReset.into()),
+            LinkState::Established if link.to_proxy.ended => Ok(0),
+            LinkState::Established | LinkState::Connecting => {
+                link.owed.set(Ready::READ);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<usize> {
+        let capacity = self.faults.capacity;
+        let cut = !self.faults.epoll && self.rng.chance(self.faults.short);
+        let most = if cut { self.rng.between(1, bytes.len().max(1) as u64) } else { u64::MAX };
+        let link = self.at(sock);
+        match link.state {
+            LinkState::Reset | LinkState::Refused => Err(io::ErrorKind::BrokenPipe.into()),
+            LinkState::Established if link.peer_closed => {
+                link.state = LinkState::Reset;
+                link.edge = true;
+                Ok(bytes.len())
+            }
+            LinkState::Established | LinkState::Connecting => {
+                let room = capacity.saturating_sub(link.to_peer.bytes.len());
+                let n = bytes.len().min(room).min(usize::try_from(most).unwrap_or(usize::MAX));
+                if n == 0 || link.state == LinkState::Connecting {
+                    link.owed.set(Ready::WRITE);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                link.to_peer.bytes.extend(&bytes[..n]);
+                self.moved += n as u64;
+                Ok(n)
+            }
+        }
+    }
+
+    fn shutdown_write(&mut self, sock: SockId) {
+        self.at(sock).to_peer.ended = true;
+    }
+
+    fn close(&mut self, sock: SockId) {
+        self.close_link(sock, false);
+    }
+
+    fn abort(&mut self, sock: SockId) {
+        self.close_link(sock, true);
+    }
+
+    fn close_listener(&mut self, listener: ListenerId) {
+        self.closed_listeners.push(listener);
+        for (index, _) in self.waiting.remove(&listener.0).unwrap_or_default() {
+            self.links[index].state = LinkState::Reset;
+            self.links[index].socket_open = false;
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! One direction of an exchange: bytes from a source to a sink.
+//!
+//! A pipe reads a body off one connection, takes its framing away, frames it anew for the other and
+//! writes it, all in one scratch buffer that every session shares: the payload is decoded in place,
+//! the new chunk-size line goes into headroom in front of it, the line end behind it, and the whole
+//! leaves in one write. Only what the sink refuses is copied, into a pooled buffer that goes back
+//! when it is empty. So an idle stream holds no buffer, and a stalled one holds one.
+//!
+//! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, the source is left
+//! alone, and its peer's window does the rest. Each direction ends by itself; what the end of one
+//! means for the other is the exchange's business.
+
+use crate::buf::{Buf, BufPool};
+use crate::conn::{Conn, Read, Written};
+use crate::http::body::{BodyReader, BodyWriter};
+use crate::http::chunk::{ChunkError, HEADROOM};
+use crate::http::fields;
+use crate::http::framing::BodyLength;
+use crate::net::{Net, Ready};
+use crate::time::Tick;
+use std::time::Duration;
+
+/// What a pipe works with for the length of a call.
+#[derive(Debug)]
+pub struct Io<'a, N> {
+    /// The network.
+    pub net: &'a mut N,
+    /// [`HEADROOM`], at least [`Io::high_water`] bytes, and room for what comes behind a payload.
+    pub scratch: &'a mut [u8],
+    /// Where buffers for refused bytes come from.
+    pub buffers: &'a mut BufPool,
+    /// The time of this turn.
+    pub now: Tick,
+    /// A source is not read while this many bytes are pending.
+    pub high_water: usize,
+    /// How long bytes may be gathered; none: hand them on at once.
+    pub flush_interval: Option<Duration>,
+}
+
+/// How far a direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The source may bring more. Next: `Draining` when its body ends.
+    Open,
+    /// The body has ended; what is pending still has to go out. Next: `Finished`.
+    Draining,
+    /// Everything is out.
+    Finished,
+    /// Nothing is read or written any more: the sink does not want the rest.
+    Abandoned,
+}
+
+/// Why a direction cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The source ended or broke in the middle of its body.
+    SourceCut,
+    /// The source's framing is wrong.
+    SourceBad(ChunkError),
+    /// The sink is gone.
+    SinkGone,
+}
+
+/// One direction of an exchange. See the module.
+#[derive(Debug)]
+pub struct Pipe {
+    reader: BodyReader,
+    writer: BodyWriter,
+    /// Framed for the sink and not yet taken by it. Never an empty buffer.
+    pending: Option<Box<Buf>>,
+    flow: Flow,
+    /// When pending bytes must go out; [`Tick::ZERO`] unless they are only being gathered.
+    flush_at: Tick,
+    /// Since when the source has been wanted and silent.
+    silent_since: Tick,
+    /// Since when the sink has taken nothing while bytes were pending.
+    stuck_since: Tick,
+    /// Payload bytes taken from the source so far.
+    taken: u64,
+}
+
+impl Pipe {
+    /// A direction whose source frames its body as `from`, and whose sink wants it as `to`.
+    pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
+        let reader = BodyReader::new(from);
+        Pipe {
+            flow: if reader.ended() { Flow::Draining } else { Flow::Open },
+            reader,
+            writer: BodyWriter::new(to),
+            pending: None,
+            flush_at: Tick::ZERO,
+            silent_since: now,
+            stuck_since: now,
+            taken: 0,
+        }
+    }
+
+    /// How far it has come.
+    pub const fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Payload bytes taken from the source so far.
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// True when nothing more will be taken from the source, whether it has ended or not.
+    pub fn source_done(&self) -> bool {
+        self.flow != Flow::Open
+    }
+
+    /// True when the source's body was taken to its end: what follows on its connection is
+    /// something else. Anything less, and the rest of a body could be taken for a next message.
+    pub fn source_complete(&self) -> bool {
+        self.reader.ended()
+    }
+
+    /// True when nothing more will be read or written.
+    pub fn done(&self) -> bool {
+        matches!(self.flow, Flow::Finished | Flow::Abandoned)
+    }
+
+    /// True when the sink can tell a body that was cut from one that ended.
+    pub fn ends_visibly(&self) -> bool {
+        self.writer.ends_visibly()
+    }
+
+    /// Bytes framed for the sink and not yet taken by it.
+    pub fn pending(&self) -> usize {
+        self.pending.as_ref().map_or(0, |buf| buf.len())
+    }
+
+    /// Those bytes.
+    pub fn pending_bytes(&self) -> &[u8] {
+        self.pending.as_ref().map_or(&[], |buf| buf.bytes())
+    }
+
+    /// Appends bytes that are the sink's as they stand (a head), due at once.
+    ///
+    /// The caller has made sure that they fit into a buffer.
+    pub fn queue(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
+        self.append(bytes, buffers, now);
+        self.flush_at = Tick::ZERO;
+    }
+
+    /// Appends payload that comes from this process, not from a connection.
+    pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
+        let range = HEADROOM..HEADROOM + payload.len();
+        io.scratch[range.clone()].copy_from_slice(payload);
+        self.taken += payload.len() as u64;
+        let framed = self.writer.frame(io.scratch, range, false);
+        self.append(&io.scratch[framed], io.buffers, io.now);
+        self.flush_at = Tick::ZERO;
+    }
+
+    /// Ends a body that comes from this process.
+    pub fn end_payload<N: Net>(&mut self, io: &mut Io<'_, N>) {
+        let framed = self.writer.frame(io.scratch, HEADROOM..HEADROOM, true);
+        self.append(&io.scratch[framed], io.buffers, io.now);
+        self.cut();
+    }
+
+    /// The body begins: what is pending (its head) stays in front of it. With `UntilClose` on both
+    /// sides the two ends are joined as they are, as a tunnel (RFC 9110 section 7.8).
+    pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
+        self.reader = BodyReader::new(from);
+        self.writer = BodyWriter::new(to);
+        self.flow = if self.reader.ended() { Flow::Draining } else { Flow::Open };
+        self.silent_since = now;
+    }
+
+    /// Moves what can be moved now, at most one write and one read. True when anything moved.
+    ///
+    /// # Errors
+    /// See [`Fault`]. Bytes that were taken before it stay pending.
+    pub fn pump<N: Net>(
+        &mut self,
+        source: &mut Conn,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<bool, Fault> {
+        let wrote = self.write_pending(sink, io)?;
+        let took = self.take_in(source, sink, io)?;
+        Ok(wrote || took)
+    }
+
+    /// Writes what is pending and due. True when bytes, or the end, got through.
+    ///
+    /// # Errors
+    /// [`Fault::SinkGone`].
+    pub fn write_pending<N: Net>(
+        &mut self,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<bool, Fault> {
+        let due = self.due(io.now, io.high_water);
+        let Some(buf) = &mut self.pending else {
+            return Ok(self.settle());
+        };
+        if !due || !sink.ready.has(Ready::WRITE) {
+            return Ok(false);
+        }
+        match sink.write(io.net, buf.bytes()) {
+            Written::Bytes(n) => {
+                self.stuck_since = io.now;
+                self.flush_at = Tick::ZERO;
+                if buf.len() >= io.high_water {
+                    self.silent_since = io.now;
+                }
+                buf.consume(n);
+                if buf.is_empty() {
+                    self.release(io.buffers);
+                    self.settle();
+                }
+                Ok(true)
+            }
+            Written::Blocked => Ok(false),
+            Written::Broken => Err(Fault::SinkGone),
+        }
+    }
+
+    /// Reads once and passes on what came. True when bytes, or the end, were taken.
+    fn take_in<N: Net>(
+        &mut self,
+        source: &mut Conn,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<bool, Fault> {
+        if !self.wants_source(io.high_water) || !source.has_input() {
+            return Ok(false);
+        }
+        // Never more than one buffer could hold if the sink refused it all.
+        let most = io.high_water - self.pending();
+        let window = &mut io.scratch[HEADROOM..HEADROOM + most];
+        let ahead = source.ahead();
+        let (from_socket, n) = if ahead.is_empty() {
+            match source.read(io.net, window) {
+                Read::Bytes(n) => (true, n),
+                Read::End => return self.source_ended(sink, io),
+                Read::Blocked => return Ok(false),
+                Read::Broken => return Err(Fault::SourceCut),
+            }
+        } else {
+            let n = ahead.len().min(most);
+            window[..n].copy_from_slice(&ahead[..n]);
+            (false, n)
+        };
+        let piece = self.reader.read(&mut window[..n]).map_err(Fault::SourceBad)?;
+        // What is behind this body is saved before framing writes there.
+        if from_socket {
+            source.keep(&window[piece.consumed..n], io.buffers);
+        } else {
+            source.consume(piece.consumed, io.buffers);
+        }
+        self.taken += piece.payload as u64;
+        self.silent_since = io.now;
+        self.pass_on(piece.payload, piece.ended, sink, io)?;
+        Ok(true)
+    }
+
+    fn source_ended<N: Net>(&mut self, sink: &mut Conn, io: &mut Io<'_, N>) -> Result<bool, Fault> {
+        self.reader.eof().map_err(|_| Fault::SourceCut)?;
+        self.pass_on(0, true, sink, io)?;
+        Ok(true)
+    }
+
+    /// Frames the payload that stands in the scratch and hands it on: to the sink as far as it
+    /// takes it, the rest to a buffer.
+    fn pass_on<N: Net>(
+        &mut self,
+        payload: usize,
+        ended: bool,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<(), Fault> {
+        let trailers = if ended { self.reader.take_trailers() } else { None };
+        let range = HEADROOM..HEADROOM + payload;
+        let framed = self.writer.frame(io.scratch, range, ended && trailers.is_none());
+        let mut rest = &io.scratch[framed];
+        if ended {
+            self.flow = Flow::Draining;
+        }
+        let gather = io.flush_interval.filter(|_| !ended);
+        let idle_sink = self.pending.is_none() && sink.ready.has(Ready::WRITE);
+        if gather.is_none() && idle_sink && !rest.is_empty() {
+            match sink.write(io.net, rest) {
+                Written::Bytes(n) => rest = &rest[n..],
+                Written::Blocked => {}
+                Written::Broken => return Err(Fault::SinkGone),
+            }
+        }
+        if self.pending.is_none() {
+            self.flush_at = gather.map_or(Tick::ZERO, |interval| io.now.after(interval));
+        }
+        self.append(rest, io.buffers, io.now);
+        if let Some(raw) = trailers {
+            let (mut filtered, mut end) = (Vec::new(), Vec::new());
+            fields::filter_trailers(&raw, &mut filtered);
+            self.writer.last_chunk_with(&filtered, &mut end);
+            self.append(&end, io.buffers, io.now);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.pending.is_none() {
+            self.stuck_since = now;
+        }
+        self.pending.get_or_insert_with(|| buffers.lend()).append(bytes);
+    }
+
+    /// True when pending bytes may go out now.
+    fn due(&self, now: Tick, high_water: usize) -> bool {
+        self.flush_at <= now || self.flow != Flow::Open || self.pending() >= high_water
+    }
+
+    /// True when more bytes of the source would be taken.
+    pub fn wants_source(&self, high_water: usize) -> bool {
+        self.flow == Flow::Open && self.pending() < high_water
+    }
+
+    /// True when bytes wait for nothing but the sink.
+    pub fn wants_sink(&self, now: Tick, high_water: usize) -> bool {
+        self.pending.is_some() && self.due(now, high_water)
+    }
+
+    /// `Finished` follows on `Draining` when the last byte is out. True when it just did.
+    fn settle(&mut self) -> bool {
+        let finished = self.flow == Flow::Draining && self.pending.is_none();
+        if finished {
+            self.flow = Flow::Finished;
+        }
+        finished
+    }
+
+    /// Gives up this direction: nothing more is read or written.
+    pub fn abandon(&mut self, buffers: &mut BufPool) {
+        self.flow = Flow::Abandoned;
+        self.release(buffers);
+    }
+
+    /// Takes no more from the source and lets what is pending go out; the body stays unended.
+    pub fn cut(&mut self) {
+        self.flow = Flow::Draining;
+        self.settle();
+    }
+
+    /// Gives a buffer back, whatever is in it.
+    pub fn release(&mut self, buffers: &mut BufPool) {
+        if let Some(buf) = self.pending.take() {
+            buffers.give_back(buf);
+        }
+    }
+
+    /// When gathered bytes are to go out; [`Tick::NEVER`] when they wait for something else.
+    pub fn flush_deadline(&self, now: Tick, high_water: usize) -> Tick {
+        if self.pending.is_some() && !self.due(now, high_water) {
+            self.flush_at
+        } else {
+            Tick::NEVER
+        }
+    }
+
+    /// When the sink will have taken nothing for `limit` though bytes wait for it.
+    pub fn stuck_deadline(&self, now: Tick, high_water: usize, limit: Duration) -> Tick {
+        if self.wants_sink(now, high_water) { self.stuck_since.after(limit) } else { Tick::NEVER }
+    }
+
+    /// When the source will have been silent for `limit` though bytes are wanted from it.
+    pub fn silence_deadline(&self, high_water: usize, limit: Duration) -> Tick {
+        if self.wants_source(high_water) { self.silent_since.after(limit) } else { Tick::NEVER }
+    }
+
+    /// Starts the clocks of both deadlines anew: only from now on are source and sink waited for.
+    pub fn restart_clocks(&mut self, now: Tick) {
+        self.silent_since = now;
+        self.stuck_since = now;
+    }
+
+    /// When it last took or handed on a byte.
+    pub fn active_at(&self) -> Tick {
+        self.silent_since.max(self.stuck_since)
+    }
+}

@@ -1,0 +1,323 @@
+//! The proxy: everything it owns, and the one way in which anything moves.
+//!
+//! Events do nothing but set bits and enqueue ([`Proxy::on_socket`], [`Proxy::on_listener`]). A
+//! [`Proxy::turn`] expires timers into the queue, accepts a bounded number of connections, and then
+//! moves each queued session as far as it goes ([`advance`]). Whatever can make a session move
+//! (readable, writable, a timer, a drain) sets a fact and enqueues. There is no second way in, and
+//! so no second place in which to forget something.
+//!
+//! Event loops fail in two ways, the *stall* and the *spin*. [`waits`] makes the first executable:
+//! a session that is not queued can name what it waits for, and the thing named is true. The second
+//! is kept out by one rule: a deadline that has passed and cannot act is not in the minimum.
+
+mod accept;
+mod advance;
+mod deadlines;
+mod finish;
+mod request;
+mod response;
+mod tunnel;
+mod upstreams;
+pub mod waits;
+
+use crate::buf::BufPool;
+use crate::config::Config;
+use crate::exchange::Exchange;
+use crate::http::chunk::{HEADROOM, TAILROOM};
+use crate::net::{ListenerId, Net, Ready, Token};
+use crate::pipe::Io;
+use crate::route::Router;
+use crate::session::{Service, Session, State};
+use crate::slab::{Key, Slab};
+use crate::time::{Now, Tick};
+use crate::upstream::{Origin, Upstream};
+use crate::wheel::Wheel;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// The sizes of the loop's portions. The defaults are for production; the simulator draws others,
+/// down to one, to meet every boundary.
+#[derive(Clone, Debug)]
+pub struct Portions {
+    /// A source is not read while this many bytes of it are pending.
+    pub high_water: usize,
+    /// Steps that a session may take before the others have their turn.
+    pub steps_per_turn: usize,
+    /// Connections that one turn accepts.
+    pub accepts_per_turn: usize,
+    /// Timers that one turn expires.
+    pub timers_per_turn: usize,
+    /// Bytes of a next request that are read while one is being served.
+    pub ahead_max: usize,
+}
+
+impl Default for Portions {
+    fn default() -> Portions {
+        Portions {
+            high_water: 16 * 1024,
+            steps_per_turn: 16,
+            accepts_per_turn: 64,
+            timers_per_turn: 1024,
+            ahead_max: 4 * 1024,
+        }
+    }
+}
+
+/// Everything, over some network. See the module.
+#[derive(Debug)]
+pub struct Proxy<N: Net> {
+    net: N,
+    config: Rc<Config>,
+    router: Rc<Router>,
+    portions: Portions,
+    connections_max: usize,
+    listeners: accept::Listeners,
+    sessions: Slab<Session>,
+    upstreams: Slab<Upstream>,
+    origins: Vec<Origin>,
+    queue: VecDeque<Key<Session>>,
+    /// One entry a session, by its index: a promise to look at it.
+    timers: Wheel,
+    /// One entry an idle upstream connection, by its index.
+    idle_timers: Wheel,
+    buffers: BufPool,
+    /// Where every session reads and frames; nothing stays in it between two steps.
+    scratch: Box<[u8]>,
+    /// Where every head is written before it is queued.
+    head: Vec<u8>,
+    drain: Option<Tick>,
+    moves: u64,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Something changed: there may be more to do.
+    Moved,
+    /// Nothing can be done before an event or a deadline.
+    Blocked,
+    /// The session is no more.
+    Gone,
+}
+
+/// What most steps work on, borrowed side by side.
+struct Parts<'a, N: Net> {
+    session: &'a mut Session,
+    upstreams: &'a mut Slab<Upstream>,
+    io: Io<'a, N>,
+}
+
+impl<N: Net> Proxy<N> {
+    /// A proxy that serves `config` on listeners of `net`: those of `services`, in order, each open
+    /// already. At most `connections_max` clients at a time.
+    pub fn new(
+        net: N,
+        config: Config,
+        services: &[Service],
+        connections_max: usize,
+        portions: Portions,
+        now: Tick,
+    ) -> Proxy<N> {
+        let router = Rc::new(config.router());
+        let origins = config.apis.iter().map(|_| Origin::default()).collect();
+        let block = buffer_size(&config, &portions);
+        Proxy {
+            net,
+            router,
+            origins,
+            connections_max,
+            listeners: accept::Listeners::new(services),
+            sessions: Slab::new(),
+            upstreams: Slab::new(),
+            queue: VecDeque::new(),
+            timers: Wheel::new(now),
+            idle_timers: Wheel::new(now),
+            buffers: BufPool::new(block, SPARE_BUFFERS),
+            scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
+            head: Vec::new(),
+            drain: None,
+            moves: 0,
+            config: Rc::new(config),
+            portions,
+        }
+    }
+
+    /// An event of a registered socket: it is written down, and its session queued.
+    pub fn on_socket(&mut self, token: Token, ready: Ready) {
+        match target_of(token) {
+            Target::Session(key) => {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.conn.ready.set(ready);
+                    self.enqueue(key);
+                }
+            }
+            Target::Upstream(key) => self.on_upstream(key, ready),
+            Target::Nobody => {}
+        }
+    }
+
+    /// Connections wait at a listener.
+    pub fn on_listener(&mut self, listener: ListenerId) {
+        self.listeners.on_ready(listener);
+    }
+
+    /// Does what can be done now. The moment at which to be called again if no event comes before:
+    /// not after `now` when there is more to do.
+    pub fn turn(&mut self, now: Now) -> Tick {
+        self.expire(now.tick);
+        self.accept_some(now.tick);
+        // Sessions queued from here on are for the next turn, so that each has its turn.
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else {
+                break;
+            };
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.queued = false;
+                self.advance(key, now);
+            }
+        }
+        if !self.queue.is_empty() || self.listeners.can_accept(now.tick) {
+            return now.tick;
+        }
+        self.timers.next().min(self.idle_timers.next()).min(self.listeners.resumes_at())
+    }
+
+    /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
+    /// until `deadline`.
+    pub fn drain(&mut self, deadline: Tick) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(deadline);
+        for listener in self.listeners.close_all() {
+            self.net.close_listener(listener);
+        }
+        self.close_idle_upstreams();
+        let keys: Vec<Key<Session>> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.enqueue(key);
+        }
+    }
+
+    /// True when it was told to end and has nothing left to do.
+    pub fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.sessions.is_empty()
+    }
+
+    /// The network: its owner asks it whom an event is for, and a test plays on it.
+    pub fn net(&mut self) -> &mut N {
+        &mut self.net
+    }
+
+    /// Client connections that are open.
+    pub fn connections(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn expire(&mut self, now: Tick) {
+        let Proxy { timers, idle_timers, sessions, upstreams, queue, .. } = self;
+        timers.expire(now, self.portions.timers_per_turn, |index| {
+            if let Some(key) = sessions.key_at(index) {
+                enqueue(sessions, queue, key);
+            }
+        });
+        let mut stale = Vec::new();
+        idle_timers.expire(now, self.portions.timers_per_turn, |index| {
+            stale.extend(upstreams.key_at(index));
+        });
+        for key in stale {
+            self.close_idle_upstream(key);
+        }
+    }
+
+    fn enqueue(&mut self, key: Key<Session>) {
+        enqueue(&mut self.sessions, &mut self.queue, key);
+    }
+
+    /// The session, the upstreams and what a pipe works with, side by side.
+    fn parts(&mut self, key: Key<Session>, now: Tick) -> Parts<'_, N> {
+        let session = &mut self.sessions[key];
+        Parts {
+            io: Io {
+                net: &mut self.net,
+                scratch: &mut self.scratch,
+                buffers: &mut self.buffers,
+                now,
+                high_water: self.portions.high_water,
+                flush_interval: self.config.server.flush_interval,
+            },
+            session,
+            upstreams: &mut self.upstreams,
+        }
+    }
+
+    /// The exchange of a session that has one.
+    fn exchange(&mut self, key: Key<Session>) -> Option<&mut Exchange> {
+        match &mut self.sessions.get_mut(key)?.state {
+            State::Active(exchange) => Some(exchange),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+        }
+    }
+
+    /// The session, if it is live and running an exchange, with that exchange.
+    fn parts_of_exchange(
+        &mut self,
+        key: Key<Session>,
+        now: Tick,
+    ) -> Option<(&mut crate::conn::Conn, &mut Exchange, &mut Slab<Upstream>, Io<'_, N>)> {
+        let Parts { session, upstreams, io } = self.parts(key, now);
+        match &mut session.state {
+            State::Active(exchange) => Some((&mut session.conn, exchange, upstreams, io)),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+        }
+    }
+}
+
+/// Spare buffers that are kept rather than freed.
+const SPARE_BUFFERS: usize = 16;
+
+/// A buffer holds a relayed portion with its framing, or a head after it was rewritten, with the
+/// body bytes that came along with it; rewriting adds at most the target's path and host, the
+/// client's address and host, and some fixed fields.
+fn buffer_size(config: &Config, portions: &Portions) -> usize {
+    let target = |api: &crate::config::Api| api.target.path.len() + api.target.authority.len();
+    let targets = config.apis.iter().map(target).max().unwrap_or(0);
+    let head = 2 * config.server.max_head_bytes + targets + 1024;
+    head.max(portions.high_water + HEADROOM + TAILROOM)
+}
+
+fn enqueue(sessions: &mut Slab<Session>, queue: &mut VecDeque<Key<Session>>, key: Key<Session>) {
+    let session = &mut sessions[key];
+    if !session.queued {
+        session.queued = true;
+        queue.push_back(key);
+    }
+}
+
+/// Whom a token means.
+enum Target {
+    Session(Key<Session>),
+    Upstream(Key<Upstream>),
+    Nobody,
+}
+
+/// Tokens of upstream connections have the highest bit set, which a key leaves free.
+const UPSTREAM: u64 = 1 << 63;
+
+fn target_of(token: Token) -> Target {
+    let key = token.0 & !UPSTREAM;
+    let target = if token.0 & UPSTREAM == 0 {
+        Key::from_bits(key).map(Target::Session)
+    } else {
+        Key::from_bits(key).map(Target::Upstream)
+    };
+    target.unwrap_or(Target::Nobody)
+}
+
+fn session_token(key: Key<Session>) -> Token {
+    Token(key.to_bits())
+}
+
+fn upstream_token(key: Key<Upstream>) -> Token {
+    Token(key.to_bits() | UPSTREAM)
+}

@@ -1,0 +1,159 @@
+//! Taking connections in: a bounded number a turn, and never more than there is room for.
+//!
+//! A listener's readiness is remembered like any other, so that pausing costs nothing: when the
+//! process is out of descriptors, accepting rests for a moment and is then tried again. It neither
+//! spins nor ends.
+
+use super::{Proxy, session_token};
+use crate::conn::Conn;
+use crate::net::{ListenerId, Net};
+use crate::session::{Service, Session, State};
+use crate::slab::Key;
+use crate::time::Tick;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long accepting rests when there is no descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections past the limit that are answered with 503 at a time; more are closed unheard.
+const REFUSALS_MAX: usize = 64;
+
+/// Sessions that are looked at to find an idle one whose place a new one can have.
+const RECLAIM_LOOKS: u32 = 64;
+
+/// The listening sockets.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+    resumes_at: Option<Tick>,
+    /// Where the search for an idle session goes on: it walks round the slab like a clock's hand.
+    hand: u32,
+}
+
+#[derive(Debug)]
+struct Listener {
+    service: Service,
+    ready: bool,
+    open: bool,
+}
+
+impl Listeners {
+    pub(super) fn new(services: &[Service]) -> Listeners {
+        let all = services.iter().map(|&service| Listener { service, ready: true, open: true });
+        Listeners { all: all.collect(), resumes_at: None, hand: 0 }
+    }
+
+    pub(super) fn on_ready(&mut self, listener: ListenerId) {
+        if let Some(listener) = self.all.get_mut(listener.0 as usize) {
+            listener.ready = listener.open;
+        }
+    }
+
+    /// True when another turn would accept more.
+    pub(super) fn can_accept(&self, now: Tick) -> bool {
+        self.resumes_at.is_none_or(|at| at <= now) && self.all.iter().any(|l| l.ready)
+    }
+
+    /// When accepting goes on after a pause.
+    pub(super) fn resumes_at(&self) -> Tick {
+        let waiting = self.all.iter().any(|l| l.ready);
+        self.resumes_at.filter(|_| waiting).unwrap_or(Tick::NEVER)
+    }
+
+    pub(super) fn close_all(&mut self) -> Vec<ListenerId> {
+        let mut closed = Vec::new();
+        for (index, listener) in (0..).zip(&mut self.all) {
+            if std::mem::replace(&mut listener.open, false) {
+                listener.ready = false;
+                closed.push(ListenerId(index));
+            }
+        }
+        closed
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Accepts what waits, as far as this turn's portion goes.
+    pub(super) fn accept_some(&mut self, now: Tick) {
+        if !self.listeners.can_accept(now) {
+            return;
+        }
+        self.listeners.resumes_at = None;
+        let mut left = self.portions.accepts_per_turn;
+        for index in 0..self.listeners.all.len() {
+            while left > 0 && self.listeners.all[index].ready {
+                left -= 1;
+                if let Err(error) = self.accept_one(index, now) {
+                    log::warn!("accepting rests for {PAUSE:?}: {error}");
+                    self.listeners.resumes_at = Some(now.after(PAUSE));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept_one(&mut self, index: usize, now: Tick) -> io::Result<()> {
+        let id = ListenerId(u16::try_from(index).unwrap_or(u16::MAX));
+        match self.net.accept(id) {
+            Ok((sock, peer)) => {
+                self.moves += 1;
+                self.admit(Conn::new(sock), peer, self.listeners.all[index].service, now);
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.listeners.all[index].ready = false;
+                Ok(())
+            }
+            // The client left before it was accepted: that is its own affair.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Makes a session of a new connection, if there is room.
+    fn admit(&mut self, conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
+        let full = self.sessions.len() >= self.connections_max && !self.reclaim();
+        if full && self.sessions.len() >= self.connections_max + REFUSALS_MAX {
+            log::warn!("connection closed: server.max_connections ({})", self.connections_max);
+            conn.close(&mut self.net, &mut self.buffers);
+            return;
+        }
+        let sock = conn.sock;
+        let state = State::Idle { since: now };
+        let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
+        if let Err(error) = self.net.register(sock, session_token(key)) {
+            log::error!("connection closed: {error}");
+            self.close_session(key);
+            return;
+        }
+        if full {
+            log::warn!("503: server.max_connections ({})", self.connections_max);
+            self.refuse_connection(key, now);
+        }
+        self.enqueue(key);
+    }
+
+    /// Closes an idle session to make room for a new one. False when none was found.
+    fn reclaim(&mut self) -> bool {
+        let mut idle: Option<Key<Session>> = None;
+        for _ in 0..RECLAIM_LOOKS.min(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX)) {
+            let hand = self.listeners.hand;
+            self.listeners.hand = if hand >= self.sessions.slots() { 0 } else { hand + 1 };
+            let Some(key) = self.sessions.key_at(hand) else {
+                continue;
+            };
+            let session = &self.sessions[key];
+            // One that was just accepted is about to ask something.
+            if matches!(session.state, State::Idle { .. }) && !session.queued {
+                idle = Some(key);
+                break;
+            }
+        }
+        if let Some(key) = idle {
+            self.close_session(key);
+        }
+        idle.is_some()
+    }
+}

@@ -1,0 +1,202 @@
+//! Why a session is not moving.
+//!
+//! The stall is *the* bug of event-loop proxies: a session that could move and that nobody looks
+//! at. So every session that is not queued must be able to name what it waits for, and the thing
+//! named must be true. [`Proxy::waits`] names it; [`Proxy::stall`] checks it. Debug builds check at
+//! the end of each advance, the simulator checks all sessions after each turn, and an operator who
+//! wonders about a stream can be shown the same list.
+
+use super::Proxy;
+use super::advance::watches;
+use super::deadlines::Deadline;
+use crate::conn::Conn;
+use crate::exchange::{Exchange, Phase};
+use crate::net::{Net, Ready};
+use crate::pipe::Pipe;
+use crate::session::{Session, State};
+use crate::slab::Key;
+use crate::time::Tick;
+
+/// Something that a session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// More of a request head, or an end, from the client.
+    ClientHead,
+    /// Bytes of a body, or an end, from the client.
+    ClientBytes,
+    /// Room in the client's socket.
+    ClientRoom,
+    /// More of a response head, or an end, from the upstream.
+    UpstreamHead,
+    /// Bytes of a body, or an end, from the upstream.
+    UpstreamBytes,
+    /// Room in the upstream's socket.
+    UpstreamRoom,
+    /// The connection to the upstream.
+    UpstreamConnection,
+    /// A moment.
+    Until(Tick, Deadline),
+}
+
+impl<N: Net> Proxy<N> {
+    /// What a session waits for. Never empty for a session that is not queued.
+    pub fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {
+        let session = &self.sessions[key];
+        let mut waits = Vec::new();
+        match &session.state {
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
+                waits.push(Wait::ClientHead);
+            }
+            State::Active(exchange) => self.exchange_waits(exchange, now, &mut waits),
+        }
+        let (at, deadline) = self.next_deadline(key, now);
+        if deadline != Deadline::None && at != Tick::NEVER {
+            waits.push(Wait::Until(at, deadline));
+        }
+        waits
+    }
+
+    fn exchange_waits(&self, exchange: &Exchange, now: Tick, waits: &mut Vec<Wait>) {
+        let high_water = self.portions.high_water;
+        let towards_client = |response: &Pipe, waits: &mut Vec<Wait>| {
+            if response.wants_sink(now, high_water) {
+                waits.push(Wait::ClientRoom);
+            }
+        };
+        let towards_upstream = |request: &Pipe, waits: &mut Vec<Wait>| {
+            if request.wants_sink(now, high_water) {
+                waits.push(Wait::UpstreamRoom);
+            }
+            if request.wants_source(high_water) {
+                waits.push(Wait::ClientBytes);
+            }
+        };
+        towards_client(&exchange.response, waits);
+        match exchange.phase {
+            Phase::Answering | Phase::Local(_) | Phase::Delivering => {}
+            Phase::Connecting(_) => waits.push(Wait::UpstreamConnection),
+            Phase::AwaitingHead(_) => {
+                towards_upstream(&exchange.request, waits);
+                waits.push(Wait::UpstreamHead);
+            }
+            Phase::Relaying(_) | Phase::Tunnel(_) => {
+                towards_upstream(&exchange.request, waits);
+                if exchange.response.wants_source(high_water) {
+                    waits.push(Wait::UpstreamBytes);
+                }
+            }
+        }
+    }
+
+    /// What is wrong with a session that is not queued: it waits for nothing, or for what is
+    /// already there. None when all is well.
+    pub fn stall(&self, key: Key<Session>, now: Tick) -> Option<String> {
+        let session = &self.sessions[key];
+        let waits = self.waits(key, now);
+        if waits.is_empty() {
+            return Some("it waits for nothing".to_owned());
+        }
+        let there = waits.iter().find(|wait| self.is_there(session, **wait));
+        if let Some(wait) = there {
+            return Some(format!("it waits for {wait:?}, which is there"));
+        }
+        if let State::Active(exchange) = &session.state
+            && watches(&session.conn, exchange, self.portions.ahead_max)
+        {
+            return Some("the client has sent something that nobody looks at".to_owned());
+        }
+        None
+    }
+
+    fn is_there(&self, session: &Session, wait: Wait) -> bool {
+        let upstream = match &session.state {
+            State::Active(exchange) => exchange.upstream(),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+        };
+        let upstream = upstream.map(|key| &self.upstreams[key].conn);
+        let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
+        match wait {
+            Wait::ClientHead => session.conn.ready.has(Ready::READ),
+            Wait::ClientBytes => session.conn.has_input(),
+            Wait::ClientRoom => writable(&session.conn),
+            Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
+            Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
+            Wait::UpstreamRoom => upstream.is_none_or(writable),
+            Wait::UpstreamConnection => upstream.is_none_or(|c| writable(c) || c.hung_up()),
+            // The wheel may be a little late by design; whether it knows is checked elsewhere.
+            Wait::Until(..) => false,
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+mod oracle {
+    use super::{Key, Net, Proxy, Ready, Session, State, Tick};
+    use crate::net::SockId;
+
+    impl<N: Net> Proxy<N> {
+        /// Checks everything that must be true between two turns. What is wrong, if anything is.
+        pub fn check(&self, now: Tick) -> Option<String> {
+            let idle = self.sessions.iter().filter(|(_, session)| !session.queued);
+            for (key, _) in idle {
+                // Gathered bytes may have become due since it was looked at, which is the wheel's
+                // to tell; at the beginning of time only those are due that never had to wait.
+                let stall = self.stall(key, Tick::ZERO);
+                if let Some(what) = stall.or_else(|| self.unarmed(key, now)) {
+                    return Some(format!("session {key:?}: {what}"));
+                }
+            }
+            self.unbalanced()
+        }
+
+        /// A deadline that the wheel does not know of, or knows too late.
+        fn unarmed(&self, key: Key<Session>, now: Tick) -> Option<String> {
+            let (deadline, what) = self.next_deadline(key, now);
+            let armed = self.timers.armed(key.index());
+            let slack = deadline.as_millis() / 8 + 1;
+            let late = armed.as_millis().saturating_sub(deadline.as_millis()) > slack;
+            (deadline != Tick::NEVER && late)
+                .then(|| format!("{what:?} is due at {deadline:?}, the wheel says {armed:?}"))
+        }
+
+        /// Buffers lent are buffers held; upstreams are in exchanges or in the pool.
+        fn unbalanced(&self) -> Option<String> {
+            let (mut buffers, mut in_use) = (0, 0);
+            for (_, session) in self.sessions.iter() {
+                buffers += usize::from(!session.conn.ahead().is_empty());
+                let State::Active(exchange) = &session.state else {
+                    continue;
+                };
+                buffers += usize::from(exchange.request.pending() > 0);
+                buffers += usize::from(exchange.response.pending() > 0);
+                in_use += usize::from(exchange.upstream().is_some());
+            }
+            let ahead = |conn: &crate::conn::Conn| usize::from(!conn.ahead().is_empty());
+            buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
+            let pooled: usize = self.origins.iter().map(|origin| origin.idle.len()).sum();
+            if buffers != self.buffers.lent() {
+                return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));
+            }
+            (in_use + pooled != self.upstreams.len()).then(|| {
+                format!("{} upstreams, {in_use} in use, {pooled} idle", self.upstreams.len())
+            })
+        }
+
+        /// What the proxy believes of each of its sockets, for the network to compare.
+        pub fn beliefs(&self) -> Vec<(SockId, Ready)> {
+            let down = self.sessions.iter().map(|(_, s)| (s.conn.sock, s.conn.ready));
+            let up = self.upstreams.iter().map(|(_, u)| (u.conn.sock, u.conn.ready));
+            down.chain(up).collect()
+        }
+
+        /// Steps that changed something so far: a turn that adds none did nothing.
+        pub const fn moves(&self) -> u64 {
+            self.moves
+        }
+
+        /// How many sessions, upstream connections and buffers are in use.
+        pub fn in_use(&self) -> (usize, usize, usize) {
+            (self.sessions.len(), self.upstreams.len(), self.buffers.lent())
+        }
+    }
+}

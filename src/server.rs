@@ -1,0 +1,156 @@
+//! The loop: poll, write down what happened, turn, sleep.
+//!
+//! The only place that reads a clock, and that knows of mio's poll. Everything it finds out it
+//! passes on as facts; everything that follows from them is [`crate::proxy`]'s business.
+
+use crate::config::{Config, ListenAddr};
+use crate::net::mio::{EventSource, MioNet};
+use crate::proxy::{Portions, Proxy};
+use crate::session::Service;
+use crate::sys::{self, Signals};
+use crate::time::{Now, Tick};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Events that one poll brings at most.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// Descriptors that are not for connections: standard streams, the poll, listeners, signals.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// The poll token of the signals' pipe. The network's own tokens are below.
+const SIGNALS: mio::Token = mio::Token(usize::MAX);
+
+/// The process, listening and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    poll: mio::Poll,
+    proxy: Proxy<MioNet>,
+    signals: Signals,
+    clock: Clock,
+    drain_window: Duration,
+    /// Socket files to be removed at the end.
+    socket_files: Vec<PathBuf>,
+}
+
+impl Server {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// What could not be done, and with what.
+    pub fn open(config: Config) -> Result<Server, String> {
+        let descriptors = sys::raise_descriptor_limit()
+            .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
+        let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
+        let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
+        let mut net = MioNet::new(registry);
+        let services = open_listeners(&config, &mut net)?;
+        let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
+        poll.registry()
+            .register(signals.source(), SIGNALS, mio::Interest::READABLE)
+            .map_err(|e| format!("no signals: {e}"))?;
+        let connections_max = config.server.max_connections.unwrap_or_else(|| {
+            let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+            usize::try_from(room.max(1)).unwrap_or(usize::MAX)
+        });
+        let clock = Clock::start();
+        let drain_window = config.drain.window;
+        let socket_files = socket_files(&config);
+        let (portions, now) = (Portions::default(), clock.now().tick);
+        let proxy = Proxy::new(net, config, &services, connections_max, portions, now);
+        Ok(Server { poll, proxy, signals, clock, drain_window, socket_files })
+    }
+
+    /// Runs until it is told to end and has ended what was running.
+    ///
+    /// # Errors
+    /// When polling fails.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
+        let mut told_to_end = 0;
+        loop {
+            let now = self.clock.now();
+            let wake = self.proxy.turn(now);
+            if self.proxy.is_drained() || told_to_end > 1 {
+                break;
+            }
+            let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
+            match self.poll.poll(&mut events, timeout) {
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+                _ => {}
+            }
+            for event in &events {
+                if event.token() == SIGNALS {
+                    told_to_end += self.signals.take();
+                    self.end_running(told_to_end);
+                    continue;
+                }
+                match self.proxy.net().source_of(event) {
+                    Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
+                    Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
+                    None => {}
+                }
+            }
+        }
+        for path in &self.socket_files {
+            // Somebody may have taken it away already, which is as good.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    fn end_running(&mut self, told_to_end: usize) {
+        let running = self.proxy.connections();
+        if told_to_end > 1 {
+            log::info!("told again: ending at once, {running} connections are cut");
+        } else {
+            log::info!("draining: {running} connections have {:?}", self.drain_window);
+            self.proxy.drain(self.clock.now().tick.after(self.drain_window));
+        }
+    }
+}
+
+/// Opens all listeners, in the order of the services that come back.
+fn open_listeners(config: &Config, net: &mut MioNet) -> Result<Vec<Service>, String> {
+    let apis = config.server.listen.iter().map(|address| (address.clone(), Service::Apis));
+    let demo = config.demo.iter().map(|demo| (ListenAddr::Tcp(demo.listen), Service::Demo));
+    let mut services = Vec::new();
+    for (address, service) in apis.chain(demo) {
+        sys::listen(&address, config.server.reuse_port)
+            .and_then(|listener| net.add_listener(listener))
+            .map_err(|e| format!("cannot listen on {address}: {e}"))?;
+        services.push(service);
+    }
+    Ok(services)
+}
+
+fn socket_files(config: &Config) -> Vec<PathBuf> {
+    let path = |address: &ListenAddr| match address {
+        ListenAddr::Unix(path) => Some(path.clone()),
+        ListenAddr::Tcp(_) => None,
+    };
+    config.server.listen.iter().filter_map(path).collect()
+}
+
+/// The clocks, read once a turn.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
+impl Clock {
+    fn start() -> Clock {
+        Clock { started: Instant::now() }
+    }
+
+    fn now(self) -> Now {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Now {
+            tick: Tick::from_millis(millis(self.started.elapsed())),
+            unix_ms: millis(unix.unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A client's connection and what it is doing.
+
+use crate::conn::Conn;
+use crate::exchange::Exchange;
+use crate::http::head::HeadSearch;
+use crate::time::Tick;
+use std::net::IpAddr;
+
+/// A client's connection and what it is doing.
+#[derive(Debug)]
+pub struct Session {
+    /// The downstream connection.
+    pub conn: Conn,
+    /// What it is doing.
+    pub state: State,
+    /// Who serves it: which listener it came in by.
+    pub service: Service,
+    /// The client's address; none on a unix socket.
+    pub peer: Option<IpAddr>,
+    /// True exactly when it stands in the run queue.
+    pub queued: bool,
+}
+
+/// What a session is doing.
+#[derive(Debug)]
+pub enum State {
+    /// Nothing: the next request has not begun. Next: `Head`, or closed.
+    Idle {
+        /// Since when.
+        since: Tick,
+    },
+    /// A request head is arriving. Next: `Active`.
+    Head {
+        /// How far it was searched for its end.
+        search: HeadSearch,
+        /// Since its first byte.
+        since: Tick,
+    },
+    /// A request is being served. Next: `Idle`, `Lingering`, or closed.
+    Active(Box<Exchange>),
+    /// Our last byte is out and our side is ended. What the client still sends is read and thrown
+    /// away: closing with unread input would reset the connection, and the answer with it (RFC 9112
+    /// section 9.6). Next: closed.
+    Lingering {
+        /// When patience ends.
+        until: Tick,
+    },
+}
+
+/// Who serves a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The proxy's apis.
+    Apis,
+    /// The built-in event source.
+    Demo,
+}

@@ -1,0 +1,313 @@
+//! Owner of all things of one kind, which name each other by key.
+//!
+//! Sessions, connections and exchanges refer to one another, and any of them may go at any time.
+//! With references that is a knot of counted pointers; here each thing lies in a slab, and a
+//! [`Key`] is two integers: where it lies, and the generation of that place. Removing a thing
+//! moves its place to the next generation, so whoever still holds the old key finds nothing,
+//! and never the next tenant. An event that was queued for a closed socket misses in just that way.
+//!
+//! Places are used again last in, first out, while they are warm. A place that has seen all of its
+//! generations, two thousand million, is retired, so that "never" above means never.
+//!
+//! Tested against a naive model: a list of everything that was ever inserted.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
+
+/// The last generation of a place. 31 bits, so that the top bit of [`Key::to_bits`] stays free.
+const LAST_GENERATION: u32 = u32::MAX >> 1;
+
+/// Names one thing in a [`Slab`], for as long as it lives there; afterwards it names nothing.
+///
+/// Only as good as the slab that it came from: in another one it may name a stranger. The type
+/// parameter keeps the slabs of one program apart.
+pub struct Key<T> {
+    index: u32,
+    generation: NonZeroU32,
+    names: PhantomData<fn() -> T>,
+}
+
+const _: () = assert!(size_of::<Option<Key<String>>>() == 8);
+
+impl<T> Key<T> {
+    /// Where the thing lies. One index names many things, one after the other.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The key as an integer, for tokens that travel through the kernel. Its top bit is zero and
+    /// its user's to set; it must be zero again for [`Key::from_bits`].
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// The key that [`Key::to_bits`] gave. None if no key gives these bits.
+    pub fn from_bits(bits: u64) -> Option<Key<T>> {
+        let generation = u32::try_from(bits >> 32).ok().filter(|&g| g <= LAST_GENERATION)?;
+        let index = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
+        Some(Key::new(index, NonZeroU32::new(generation)?))
+    }
+
+    fn new(index: u32, generation: NonZeroU32) -> Key<T> {
+        Key { index, generation, names: PhantomData }
+    }
+}
+
+/// Things of one kind. See the module's documentation.
+pub struct Slab<T> {
+    places: Vec<Place<T>>,
+    /// Indices of the vacant places that may be let again, the next one last.
+    vacant: Vec<u32>,
+    len: usize,
+}
+
+struct Place<T> {
+    /// Of the tenant; of the next tenant while the place is vacant.
+    generation: NonZeroU32,
+    tenant: Option<T>,
+}
+
+impl<T> Slab<T> {
+    /// An empty slab. It allocates when something is inserted.
+    pub const fn new() -> Slab<T> {
+        Slab { places: Vec::new(), vacant: Vec::new(), len: 0 }
+    }
+
+    /// Takes `value` in.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 places, which limits on connections keep far away.
+    pub fn insert(&mut self, value: T) -> Key<T> {
+        self.len += 1;
+        if let Some(index) = self.vacant.pop() {
+            let place = &mut self.places[index as usize];
+            place.tenant = Some(value);
+            return Key::new(index, place.generation);
+        }
+        let Ok(index) = u32::try_from(self.places.len()) else {
+            panic!("a slab has at most 2^32 places");
+        };
+        let generation = NonZeroU32::MIN;
+        self.places.push(Place { generation, tenant: Some(value) });
+        Key::new(index, generation)
+    }
+
+    /// The thing that `key` names, if it still lives here.
+    pub fn get(&self, key: Key<T>) -> Option<&T> {
+        let place = self.places.get(key.index as usize)?;
+        if place.generation == key.generation { place.tenant.as_ref() } else { None }
+    }
+
+    /// The thing that `key` names, if it still lives here.
+    pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        if place.generation == key.generation { place.tenant.as_mut() } else { None }
+    }
+
+    /// Hands out the thing that `key` names, if it still lives here. From now on `key` names
+    /// nothing.
+    pub fn remove(&mut self, key: Key<T>) -> Option<T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let value = place.tenant.take()?;
+        self.len -= 1;
+        if let Some(next) = place.generation.checked_add(1).filter(|g| g.get() <= LAST_GENERATION) {
+            place.generation = next;
+            self.vacant.push(key.index);
+        }
+        Some(value)
+    }
+
+    /// How many things live here.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True exactly when nothing lives here.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// One more than the highest index that anything has lived at.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The key of the thing that lies at `index` now, if any does.
+    pub fn key_at(&self, index: u32) -> Option<Key<T>> {
+        let place = self.places.get(index as usize)?;
+        place.tenant.as_ref().map(|_| Key::new(index, place.generation))
+    }
+
+    /// All things with their keys, in the order of their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
+        (0..).zip(&self.places).filter_map(|(index, place)| {
+            place.tenant.as_ref().map(|tenant| (Key::new(index, place.generation), tenant))
+        })
+    }
+}
+
+/// For keys that cannot be stale; where they can, ask [`Slab::get`].
+impl<T> Index<Key<T>> for Slab<T> {
+    type Output = T;
+
+    fn index(&self, key: Key<T>) -> &T {
+        let Some(value) = self.get(key) else { panic!("stale key {key:?}") };
+        value
+    }
+}
+
+impl<T> IndexMut<Key<T>> for Slab<T> {
+    fn index_mut(&mut self, key: Key<T>) -> &mut T {
+        let Some(value) = self.get_mut(key) else { panic!("stale key {key:?}") };
+        value
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Slab<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+// Derived, these would ask the same of T, of which a key contains nothing.
+
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Key<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
+impl<T> PartialEq for Key<T> {
+    fn eq(&self, other: &Key<T>) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T> Eq for Key<T> {}
+
+impl<T> PartialOrd for Key<T> {
+    fn partial_cmp(&self, other: &Key<T>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Key<T> {
+    fn cmp(&self, other: &Key<T>) -> Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}v{}", self.index, self.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::Dice;
+
+    #[test]
+    fn a_key_never_names_another_thing() {
+        for seed in 0..20 {
+            check(seed, 2000);
+        }
+    }
+
+    /// The model: all that was ever inserted, with its key; None once it was removed.
+    fn check(seed: u64, steps: u64) {
+        let mut dice = Dice::new(seed);
+        let mut slab = Slab::new();
+        let mut all: Vec<(Key<u64>, Option<u64>)> = Vec::new();
+        for step in 0..steps {
+            if all.is_empty() || dice.below(2) == 0 {
+                all.push((slab.insert(step), Some(step)));
+            } else {
+                // Mostly the recent ones, so that keys fresh and stale take turns.
+                let back = dice.index(all.len().min(30)) + 1;
+                let at = all.len() - back;
+                let (key, value) = &mut all[at];
+                assert_eq!(slab.remove(*key), value.take(), "seed {seed} step {step}");
+            }
+            let (key, value) = all[dice.index(all.len())];
+            assert_eq!(slab.get(key), value.as_ref(), "seed {seed} step {step}");
+            assert_eq!(slab.get_mut(key).copied(), value, "seed {seed} step {step}");
+            assert_eq!(Key::from_bits(key.to_bits()), Some(key));
+        }
+        let mut live: Vec<_> = all.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+        live.sort();
+        assert!(slab.iter().map(|(key, &value)| (key, value)).eq(live.iter().copied()));
+        assert_eq!((slab.len(), slab.is_empty()), (live.len(), live.is_empty()));
+        assert!(live.iter().all(|&(key, _)| slab.key_at(key.index()) == Some(key)));
+    }
+
+    #[test]
+    fn places_are_let_again_last_in_first_out() {
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..4).map(|n| slab.insert(n)).collect();
+        slab.remove(keys[2]);
+        slab.remove(keys[0]);
+        assert_eq!(slab.key_at(0), None);
+        assert_eq!(slab.insert(5).index(), 0);
+        assert_eq!(slab.insert(6).index(), 2);
+        assert_eq!(slab.insert(7).index(), 4);
+        assert_eq!(slab.key_at(5), None);
+    }
+
+    #[test]
+    fn a_place_that_has_seen_all_generations_is_retired() {
+        let mut slab = Slab::new();
+        let first = slab.insert('a');
+        slab.remove(first);
+        slab.places[0].generation = NonZeroU32::new(LAST_GENERATION).unwrap();
+        let last = slab.insert('b');
+        assert_eq!((last.index(), last.to_bits() >> 63), (0, 0));
+        assert_eq!(slab.remove(last), Some('b'));
+        assert_eq!(slab.insert('c').index(), 1);
+        assert_eq!((slab.get(first), slab.get(last), slab.key_at(0)), (None, None, None));
+    }
+
+    #[test]
+    fn only_bits_of_keys_are_keys() {
+        for bits in [0, u64::from(u32::MAX), 1 << 63 | 1 << 32, u64::MAX] {
+            assert_eq!(Key::<()>::from_bits(bits), None, "{bits:#x}");
+        }
+        let bits = u64::MAX >> 1;
+        assert_eq!(Key::<()>::from_bits(bits).unwrap().to_bits(), bits);
+    }
+
+    #[test]
+    #[should_panic = "stale key 0v1"]
+    fn to_index_with_a_stale_key_is_our_own_mistake() {
+        let mut slab = Slab::new();
+        let key = slab.insert(());
+        slab.remove(key);
+        slab.insert(());
+        slab[key] = ();
+    }
+
+    #[test]
+    fn indexing_reads_and_writes() {
+        let mut slab = Slab::new();
+        let key = slab.insert(1);
+        slab[key] += 1;
+        assert_eq!(slab[key], 2);
+        assert_eq!(format!("{slab:?}"), "{0v1: 2}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Time as a value.
+//!
+//! The proxy never asks what time it is: the shell reads the clock once a turn and passes what it
+//! read downwards. So a test decides what time it is, and a run can be repeated to the millisecond.
+
+use std::time::Duration;
+
+/// A point on the monotonic clock: whole milliseconds since the process started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// The moment the clock started.
+    pub const ZERO: Tick = Tick(0);
+    /// Later than any moment: the deadline of whoever has none.
+    pub const NEVER: Tick = Tick(u64::MAX);
+
+    /// The moment this many milliseconds after the clock started.
+    pub const fn from_millis(millis: u64) -> Tick {
+        Tick(millis)
+    }
+
+    /// Milliseconds since the clock started.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `duration` later, rounded up to a whole tick so that no deadline comes early.
+    /// [`Tick::NEVER`] where it would overflow.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Tick {
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        Tick(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero if it is not earlier.
+    pub const fn since(self, earlier: Tick) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What the shell read from its clocks at the start of a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The monotonic clock: deadlines compare with this one.
+    pub tick: Tick,
+    /// The wall clock, in milliseconds since 1970-01-01 UTC: only for people to read.
+    pub unix_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_round_up_and_saturate() {
+        let t = Tick::from_millis(5);
+        assert_eq!(t.after(Duration::from_micros(1)), Tick::from_millis(6));
+        assert_eq!(t.after(Duration::from_millis(2)), Tick::from_millis(7));
+        assert_eq!(t.after(Duration::MAX), Tick::NEVER);
+        assert_eq!(Tick::NEVER.after(Duration::from_secs(1)), Tick::NEVER);
+    }
+
+    #[test]
+    fn since_never_goes_below_zero() {
+        let (a, b) = (Tick::from_millis(3), Tick::from_millis(10));
+        assert_eq!(b.since(a), Duration::from_millis(7));
+        assert_eq!(a.since(b), Duration::ZERO);
+    }
+}

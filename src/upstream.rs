@@ -1,0 +1,39 @@
+//! A connection to an origin, and the idle ones of an api kept for its next request.
+
+use crate::conn::Conn;
+use crate::session::Session;
+use crate::slab::Key;
+
+/// A connection to an origin.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The connection.
+    pub conn: Conn,
+    /// The api whose target it leads to.
+    pub api: u16,
+    /// Whose it is.
+    pub owner: Owner,
+    /// True exactly when it has carried an exchange before the present one.
+    pub reused: bool,
+    /// True exactly when the response that it carries leaves it fit for another exchange
+    /// (RFC 9112 section 9.3).
+    pub persistent: bool,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The session whose exchange runs on it.
+    Session(Key<Session>),
+    /// Nobody's: it waits among its api's idle connections.
+    Pool,
+}
+
+/// What is known of an api's target beyond its configuration.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// Idle connections, the most recently used last.
+    pub idle: Vec<Key<Upstream>>,
+    /// The address that answered last: the first to be tried.
+    pub preferred: usize,
+}

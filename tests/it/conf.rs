@@ -1,0 +1,406 @@
+//! The configuration from outside: what a file gives, what a wrong one is told, and that the files
+//! in conf/ are what they say they are.
+
+use millstream::config::{Api, Config, Demo, ListenAddr, Server};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EVERY_KEY: &str = include_str!("../../conf/millstream.toml");
+const MINIMAL: &str = include_str!("../../conf/minimal.toml");
+const DEMO: &str = include_str!("../../conf/demo.toml");
+
+const WRONG: &str = include_str!("conf/wrong.txt");
+
+/// One api, in four lines: what comes after it begins in line 5.
+const API: &str = "\
+[[api]]
+name = 'a'
+listen_path = '/'
+target_url = 'http://127.0.0.1:8000'
+";
+
+fn parse(text: &str) -> Config {
+    Config::parse("x.toml", text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+fn errors(text: &str) -> String {
+    match Config::parse("x.toml", text) {
+        Ok(_) => panic!("nothing is wrong with this:\n{text}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// All that a file says, to be compared.
+fn everything(config: &Config) -> String {
+    let Config { server, drain, log, demo, apis, .. } = config;
+    format!("{server:#?}\n{drain:?}\n{log:?}\n{demo:?}\n{apis:#?}")
+}
+
+#[test]
+fn defaults() {
+    let config = parse(MINIMAL);
+    let listen = ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap());
+    let server = Server {
+        listen: vec![listen],
+        read_timeout: seconds(10),
+        write_timeout: seconds(30),
+        keepalive_timeout: seconds(75),
+        flush_interval: None,
+        enable_websockets: true,
+        max_connections: None,
+        max_head_bytes: 16384,
+        max_head_fields: 100,
+        max_target_bytes: 8192,
+        max_body_bytes: None,
+        reuse_port: false,
+    };
+    assert_eq!(config.server, server);
+    assert_eq!(config.drain.window, seconds(30));
+    assert_eq!(config.log.level, log::LevelFilter::Info);
+    assert_eq!(config.demo, None);
+    let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
+    let want = Api {
+        name: "events".to_owned(),
+        active: true,
+        hosts: vec![],
+        listen_path: String::new(),
+        strip_listen_path: false,
+        target: api.target.clone(),
+        preserve_host_header: false,
+        connect_timeout: seconds(5),
+        response_timeout: seconds(60),
+        idle_timeout: seconds(60),
+        keepalive_upstream: 32,
+    };
+    assert_eq!(api, want);
+    assert_eq!(api.target.to_string(), "http://127.0.0.1:8000/");
+    assert_eq!(api.target.addresses, ["127.0.0.1:8000".parse().unwrap()]);
+}
+
+/// Every line of conf/millstream.toml that sets a key can go, and nothing changes; but for those
+/// that say so.
+#[test]
+fn the_commented_file_has_the_defaults() {
+    let whole = everything(&parse(EVERY_KEY));
+    let lines: Vec<&str> = EVERY_KEY.lines().collect();
+    let mut comment = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        match line.strip_prefix('#') {
+            Some(text) => comment.push_str(text),
+            None if line.is_empty() => comment.clear(),
+            None => {}
+        }
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        assert!(!comment.is_empty(), "{key} has no comment");
+        let without = [&lines[..n], &lines[n + 1..]].concat().join("\n");
+        match Config::parse("x.toml", &without) {
+            Ok(config) if comment.contains("No default") => {
+                assert_ne!(everything(&config), whole, "{key} has a default");
+            }
+            Ok(config) => assert_eq!(everything(&config), whole, "{key}"),
+            Err(errors) => {
+                assert!(comment.contains("Required"), "{errors}");
+                assert!(errors.to_string().contains(&format!("{key}: missing; write {key} = ")));
+            }
+        }
+        comment.clear();
+    }
+}
+
+/// A key that is like no other is told which ones there are: the file has them all.
+#[test]
+fn the_commented_file_has_every_key() {
+    let mut asked = 0;
+    let whole = format!("\n{EVERY_KEY}");
+    for header in ["\n", "\n[server]\n", "\n[drain]\n", "\n[log]\n", "\n[demo]\n", "\n[[api]]\n"] {
+        let (before, section) = whole.split_once(header).unwrap();
+        let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
+        let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
+        let end = section.find("\n[").unwrap_or(section.len());
+        for key in keys.split(", ") {
+            let there = match header {
+                "\n" => {
+                    section.contains(&format!("\n[{key}]\n"))
+                        || section.contains(&format!("\n[[{key}]]\n"))
+                }
+                _ => section[..end].contains(&format!("\n{key} = ")),
+            };
+            assert!(there, "{header} {key} is not in conf/millstream.toml");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 5 + 12 + 1 + 1 + 2 + 11);
+}
+
+#[test]
+fn what_the_files_in_conf_do() {
+    let summary = |text| {
+        let mut config = parse(text);
+        config.resolve().unwrap();
+        config.summary()
+    };
+    assert_eq!(
+        summary(MINIMAL),
+        "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n",
+    );
+    assert_eq!(
+        summary(DEMO),
+        "\
+listening on 127.0.0.1:8080
+  /sse/ -> http://127.0.0.1:8000/ (clock, listen path stripped)
+demo event source on http://127.0.0.1:8000/events/
+try: curl -N http://127.0.0.1:8080/sse/events/
+",
+    );
+    assert_eq!(
+        summary(EVERY_KEY),
+        "\
+listening on 127.0.0.1:8080
+  a.example/sse/ -> http://127.0.0.1:8000/ (clock)
+demo event source on http://127.0.0.1:8000/events/
+",
+    );
+}
+
+/// The URL in the summary leads to the demo, and is left out where none does.
+#[test]
+fn the_summary_suggests_what_works() {
+    let check = |listen: &str, api: &str, want: Option<&str>| {
+        let config =
+            parse(&format!("[server]\nlisten = {listen}\n[demo]\n[[api]]\nname = 'a'\n{api}"));
+        let summary = config.summary();
+        let got = summary.lines().find_map(|line| line.strip_prefix("try: curl -N "));
+        assert_eq!(got, want, "{listen} {api}");
+    };
+    let local = "['127.0.0.1:80']";
+    let [root, sse, strip] =
+        ["listen_path = '/'\n", "listen_path = '/sse'\n", "strip_listen_path = true\n"];
+    let target = "target_url = 'http://127.0.0.1:8000";
+    check(local, &format!("{root}{target}'"), Some("http://127.0.0.1:80/events/"));
+    check(local, &format!("{root}{target}/events'"), Some("http://127.0.0.1:80/"));
+    check(local, &format!("{sse}{strip}{target}'"), Some("http://127.0.0.1:80/sse/events/"));
+    check(local, &format!("{sse}{strip}{target}/events'"), Some("http://127.0.0.1:80/sse/"));
+    check(local, &format!("{sse}{target}'"), None);
+    check(local, &format!("{root}target_url = 'http://127.0.0.1:8001'"), None);
+    check(local, &format!("active = false\n{root}{target}'"), None);
+    check(local, &format!("host = 'a'\n{root}{target}'"), None);
+    check("['0.0.0.0:81']", &format!("{root}{target}'"), Some("http://127.0.0.1:81/events/"));
+    check("['[::]:81']", &format!("{root}{target}'"), Some("http://[::1]:81/events/"));
+    check("['unix:a']", &format!("{root}{target}'"), None);
+}
+
+#[test]
+fn what_a_file_can_say() {
+    let config = parse(
+        "
+        log.level = 'debug'
+        drain.window = '5m'
+
+        [server]
+        listen = ['[::]:80', 'unix:/run/m.sock']
+        flush_interval = '20ms'
+        max_connections = 10
+        max_head_bytes = 1024
+        max_body_bytes = '1GiB'
+
+        [demo]
+
+        [[api]]
+        name = 'a b'
+        host = 'A.Example:8080'
+        listen_path = '/x/'
+        target_url = 'http://B.example:81/base/?key=1'
+
+        [[api]]
+        name = 'b'
+        active = false
+        host = ['::1', '127.0.0.1', '[0::2]:80', 'b.example.']
+        listen_path = '/x'
+        target_url = 'http://[::1]'
+        ",
+    );
+    let listen: Vec<String> = config.server.listen.iter().map(ListenAddr::to_string).collect();
+    assert_eq!(listen, ["[::]:80", "unix:/run/m.sock"]);
+    assert_eq!(config.server.flush_interval, Some(Duration::from_millis(20)));
+    assert_eq!(config.server.max_connections, Some(10));
+    assert_eq!(config.server.max_target_bytes, 1024, "no more than a head");
+    assert_eq!(config.server.max_body_bytes, Some(1 << 30));
+    assert_eq!(config.drain.window, seconds(300));
+    assert_eq!(config.log.level, log::LevelFilter::Debug);
+    let demo = Demo { listen: "127.0.0.1:8000".parse().unwrap(), interval: seconds(1) };
+    assert_eq!(config.demo, Some(demo));
+    let [a, b] = config.apis.as_slice() else { panic!("not two apis") };
+    assert_eq!((a.hosts.as_slice(), a.listen_path.as_str()), (&["a.example".to_owned()][..], "/x"));
+    assert_eq!(a.target.to_string(), "http://b.example:81/base?...");
+    assert_eq!(a.target.query.as_deref(), Some("key=1"));
+    assert!(a.target.addresses.is_empty(), "parsing does not resolve");
+    assert_eq!(b.hosts, ["[::1]", "127.0.0.1", "[::2]", "b.example"]);
+    let router = config.router();
+    assert_eq!(router.find(Some("a.EXAMPLE"), b"/x/y"), Some(0));
+    assert_eq!(router.find(Some("b.example"), b"/x"), None, "not active");
+    assert_eq!(
+        config.summary(),
+        "\
+listening on [::]:80
+listening on unix:/run/m.sock
+  a.example/x/ -> http://b.example:81/base?... (a b)
+  [::1]/x/, 127.0.0.1/x/, [::2]/x/, b.example/x/ -> http://[::1]/ (b, not active)
+demo event source on http://127.0.0.1:8000/events/
+",
+    );
+}
+
+/// What tests/it/conf/wrong.txt says.
+#[test]
+fn wrong_files_are_told_what_would_be_right() {
+    let mut blocks = 0;
+    for block in WRONG.split("\n\n").filter(|block| !block.starts_with('#')) {
+        let (said, toml): (Vec<&str>, Vec<&str>) =
+            block.lines().partition(|line| line.starts_with("> "));
+        let toml = toml.join("\n");
+        let text = match toml.starts_with('[') {
+            true => format!("{toml}\n{API}"),
+            false => format!("{API}{toml}\n"),
+        };
+        assert_eq!(errors(&text), said.join("\n").replace("> ", "x.toml:"), "{text}");
+        blocks += 1;
+    }
+    assert!(blocks > 30, "{blocks}");
+}
+
+#[test]
+fn what_has_to_be_there() {
+    let check = |text: &str, want: &str| assert_eq!(errors(text), format!("x.toml:{want}"));
+    let nothing = "api: there is nothing to serve; write an [[api]], or a [demo]";
+    check("", &format!("1:1: {nothing}"));
+    check("[server]", &format!("1:1: {nothing}"));
+    check("api = []", "1:7: api: not a list of tables; write [[api]], two brackets");
+    check("[api]\nname = 'a'", "1:1: api: not a list of tables; write [[api]], two brackets");
+    check("api = [1]", "1:8: api: not a table; write [[api]], two brackets");
+    let table = "server: not a table; write [server] and its keys below it";
+    check(&format!("server = 1\n{API}"), &format!("1:10: {table}"));
+    parse("[demo]");
+    parse(API);
+}
+
+#[test]
+fn apis_that_can_be_told_apart() {
+    let check = |a: &str, b: &str| {
+        let api =
+            |name, rest| format!("[[api]]\nname = '{name}'\ntarget_url = 'http://a'\n{rest}\n");
+        assert_eq!(parse(&[api("b", a), api("c", b)].concat()).apis.len(), 2);
+    };
+    check("host = 'a'\nlisten_path = '/x'", "host = 'b'\nlisten_path = '/x'");
+    check("host = 'a'\nlisten_path = '/x'", "host = 'a'\nlisten_path = '/x/y'");
+    check("host = 'a'\nlisten_path = '/x'", "listen_path = '/x'");
+    check("listen_path = '/x'", "listen_path = '/X'");
+}
+
+#[test]
+fn names_of_apis() {
+    let text = |name: &str| API.replace("'a'", name);
+    for name in ["'a'", "'A b-c_d.e/1 (f)'", "\"it's\""] {
+        parse(&text(name));
+    }
+    for name in [
+        "''",
+        "' a'",
+        "'a '",
+        "'a\"b'",
+        "'a\\b'",
+        "\"a\\nb\"",
+        "'ä'",
+        &format!("'{}'", "a".repeat(65)),
+    ] {
+        let errors = errors(&text(name));
+        assert!(
+            errors.starts_with("x.toml:2:8: api[0].name: not a name; write "),
+            "{name}: {errors}"
+        );
+    }
+}
+
+/// No text makes reading panic: each file in conf/, cut anywhere, and with any byte damaged.
+#[test]
+fn damaged_files_are_judged_too() {
+    let mut wrong = 0;
+    for (at, _) in DEMO.char_indices() {
+        wrong += usize::from(Config::parse("x", &DEMO[..at]).is_err());
+        for damage in ["", "\"", "'", "[", "]", "=", "\n", "0", "ä", "\0", "."] {
+            let text = format!("{}{damage}{}", &DEMO[..at], &DEMO[at + 1..]);
+            if let Err(errors) = Config::parse("x", &text) {
+                assert!(errors.to_string().lines().all(|line| line.starts_with("x:")), "{errors}");
+                wrong += 1;
+            }
+        }
+    }
+    assert!(wrong > DEMO.len(), "{wrong}");
+}
+
+#[test]
+fn depth_is_bounded() {
+    let deep = 200_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}", "{ a = ".repeat(deep)),
+        format!("a{} = 1", ".a".repeat(deep)),
+        format!("[a{}]", ".a".repeat(deep)),
+    ] {
+        assert!(errors(&text).starts_with("x.toml:1:"));
+    }
+}
+
+#[test]
+fn without_a_file() {
+    let config = Config::to("http://127.0.0.1:8000/base", None).unwrap();
+    assert_eq!(
+        config.summary(),
+        "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/base (default)\n",
+    );
+    let config = Config::to("http://localhost", Some("[::1]:81")).unwrap();
+    assert_eq!(config.server.listen[0].to_string(), "[::1]:81");
+    assert!(!config.apis[0].target.addresses.is_empty(), "resolved");
+    let wrong = |url, listen, want: &str| {
+        let error = Config::to(url, listen).unwrap_err().to_string();
+        assert!(error.starts_with(want), "{error}");
+    };
+    wrong("127.0.0.1", None, "--to: not an HTTP URL; ");
+    wrong("http://127.0.0.1", Some(":80"), "--listen: not an IP address and a port; ");
+}
+
+/// A name that the system refuses without asking anyone stands for one that does not exist.
+#[test]
+fn what_cannot_be_resolved_has_a_place() {
+    let mut config = parse(&API.replace("127.0.0.1", "a.example"));
+    config.apis[0].target.host = "a\0b".to_owned();
+    let error = config.resolve().unwrap_err().to_string();
+    assert!(error.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{error}");
+    config.apis[0].active = false;
+    config.resolve().unwrap();
+}
+
+#[test]
+fn files_are_loaded() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let load = |name: &str, bytes: &[u8]| {
+        let path: PathBuf = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let loaded = Config::load(&path).map_err(|errors| errors.to_string());
+        let folder = format!("{}/", folder.display());
+        loaded.map(|config| config.apis.len()).map_err(|text| text.replace(&folder, ""))
+    };
+    assert_eq!(load("conf-good.toml", MINIMAL.as_bytes()), Ok(1));
+    assert_eq!(load("conf-bom.toml", format!("\u{feff}{MINIMAL}").as_bytes()), Ok(1));
+    assert_eq!(load("conf-crlf.toml", MINIMAL.replace('\n', "\r\n").as_bytes()), Ok(1));
+    let error = load("conf-latin1.toml", b"# a\n# \xe4").unwrap_err();
+    assert_eq!(error, "conf-latin1.toml:2:3: not UTF-8; write the file in that encoding");
+
+    let error = Config::load(&folder.join("conf-none.toml")).unwrap_err().to_string();
+    assert!(error.contains("conf-none.toml: cannot read it: "), "{error}");
+}

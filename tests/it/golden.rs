@@ -1,0 +1,440 @@
+//! Whole conversations as text, with virtual time: `tests/golden/*.txt`.
+//!
+//! A file begins with sentences (`#`) that say what it shows, may bring a configuration between two
+//! lines of `---`, and goes on with the conversation. `>` is what somebody says, `<` is what they
+//! hear; a `\r\n` at a line's end is on the wire, the line's own end is not. The runner says the
+//! `>` lines at their times and compares all that is heard, and all that is logged, with the file:
+//!
+//! ```text
+//! t=0    client > GET /events/ HTTP/1.1\r\n
+//!                 Host: a\r\n
+//!                 \r\n
+//! t=0    origin < ...
+//! t=2s   client leaves
+//! ```
+//!
+//! Other lines: `WHO connects | stops reading | leaves | resets | finishes` (its side, and goes on
+//! listening), `net ADDRESS listens | refuses | is silent`, `proxy drains WINDOW`, `end`. A further
+//! client is
+//! `client2` and so on; so are the connections that the proxy makes, `origin2`. `b\*500;` is 500
+//! times b.
+//! `make golden` rewrites what is heard and logged; the diff is the review.
+
+use crate::journal;
+use crate::world::{PLAIN, World};
+use millstream::config::Config;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Heard, Host, Peer};
+use millstream::proxy::Portions;
+use millstream::time::Tick;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+#[test]
+fn transcripts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let (mut failed, mut count) = (Vec::new(), 0);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let got = play(&text).unwrap_or_else(|why| panic!("{name}: {why}"));
+        count += 1;
+        if got == text {
+            continue;
+        }
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&file, got).unwrap();
+        } else {
+            failed.push(format!("{name}:\n{}", difference(&text, &got)));
+        }
+    }
+    assert!(count > 0, "no transcripts in {}", folder.display());
+    let how = "`UPDATE_GOLDEN=1 make test` rewrites them";
+    assert!(failed.is_empty(), "{}\n{how}", failed.join("\n"));
+}
+
+/// Plays a file and writes it anew as it went.
+pub(crate) fn play(text: &str) -> Result<String, String> {
+    let script = Script::parse(text)?;
+    let mut stage = Stage::new(&script.config)?;
+    stage.out = script.prologue.clone();
+    journal::start();
+    for cue in &script.cues {
+        stage.run_until(cue.at)?;
+        for comment in &cue.comments {
+            let _ = writeln!(stage.out, "{comment}");
+        }
+        stage.perform(cue)?;
+        stage.settle()?;
+    }
+    Ok(stage.out)
+}
+
+/// Something that is done at a moment.
+struct Cue {
+    at: Tick,
+    comments: Vec<String>,
+    who: String,
+    what: String,
+    /// The bytes of a `>` line, and how the file writes them.
+    says: Option<(Vec<u8>, Vec<String>)>,
+}
+
+struct Script {
+    prologue: String,
+    config: String,
+    cues: Vec<Cue>,
+}
+
+impl Script {
+    fn parse(text: &str) -> Result<Script, String> {
+        let mut lines = text.lines().peekable();
+        let (mut prologue, mut config) = (String::new(), String::new());
+        while let Some(line) = lines.next_if(|l| l.starts_with('#') || l.is_empty()) {
+            let _ = writeln!(prologue, "{line}");
+        }
+        if !prologue.starts_with("# ") {
+            return Err("a transcript begins with a sentence that says what it shows".to_owned());
+        }
+        if lines.next_if_eq(&"---").is_some() {
+            let body: Vec<&str> = lines.by_ref().take_while(|l| *l != "---").collect();
+            config = body.join("\n");
+            let _ = writeln!(prologue, "---\n{config}\n---");
+            while lines.next_if(|l| l.is_empty()).is_some() {
+                prologue.push('\n');
+            }
+        }
+        Ok(Script { prologue, config, cues: Script::cues(lines)? })
+    }
+
+    fn cues<'t, L: Iterator<Item = &'t str>>(lines: L) -> Result<Vec<Cue>, String> {
+        let (mut cues, mut comments) = (Vec::<Cue>::new(), Vec::new());
+        let mut continues = false;
+        for line in lines {
+            if line.starts_with('#') || line.is_empty() {
+                comments.push(line.to_owned());
+                continues = false;
+            } else if line.starts_with(' ') {
+                let cue = cues.last_mut().filter(|_| continues);
+                if let Some((bytes, written)) = cue.and_then(|cue| cue.says.as_mut()) {
+                    bytes.extend(unescape(line.trim_start())?);
+                    written.push(line.trim_start().to_owned());
+                }
+            } else {
+                let cue = Cue::parse(line)?;
+                continues = cue.is_some();
+                if let Some(mut cue) = cue {
+                    cue.comments = std::mem::take(&mut comments);
+                    cues.push(cue);
+                }
+            }
+        }
+        Ok(cues)
+    }
+}
+
+impl Cue {
+    /// None for a line that is heard or logged: those are the outcome.
+    fn parse(line: &str) -> Result<Option<Cue>, String> {
+        let wrong = || format!("not understood: {line}");
+        let (at, rest) = line.split_once(' ').ok_or_else(wrong)?;
+        let at = at.strip_prefix("t=").and_then(parse_time).ok_or_else(wrong)?;
+        let rest = rest.trim_start();
+        let (who, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let rest = rest.trim_start();
+        if who == "log" || rest.starts_with('<') {
+            return Ok(None);
+        }
+        let text = rest.strip_prefix("> ");
+        let says = match text {
+            Some(text) => Some((unescape(text)?, vec![text.to_owned()])),
+            None => None,
+        };
+        let (who, what) = (who.to_owned(), rest.to_owned());
+        Ok(Some(Cue { at, comments: Vec::new(), who, what, says }))
+    }
+}
+
+/// The proxy and everybody who talks to it.
+struct Stage {
+    world: World,
+    clients: Vec<Actor>,
+    origins: Vec<Actor>,
+    addresses: Vec<SocketAddr>,
+    out: String,
+}
+
+struct Actor {
+    peer: Peer,
+    ended: bool,
+}
+
+impl Stage {
+    fn new(config: &str) -> Result<Stage, String> {
+        let config = if config.is_empty() { PLAIN } else { config };
+        let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
+        config.resolve().map_err(|e| e.to_string())?;
+        let addresses: Vec<SocketAddr> =
+            config.apis.iter().flat_map(|api| api.target.addresses.clone()).collect();
+        let mut world = World::new(config, 0, Faults::NONE, Portions::default());
+        for &address in &addresses {
+            world.net().set_host(address, Host::Listening);
+        }
+        let mut stage =
+            Stage { world, clients: vec![], origins: vec![], addresses, out: String::new() };
+        stage.world.settle()?;
+        Ok(stage)
+    }
+
+    fn perform(&mut self, cue: &Cue) -> Result<(), String> {
+        let time = print_time(cue.at);
+        match &cue.says {
+            Some((_, written)) => self.print(cue.at, &cue.who, '>', written),
+            None => {
+                let line = format!("{time:<7} {} {}", cue.who, cue.what);
+                let _ = writeln!(self.out, "{}", line.trim_end());
+            }
+        }
+        let who = cue.who.trim_end_matches(|c: char| c.is_ascii_digit());
+        match (who, cue.what.as_str()) {
+            ("end", _) => return Ok(()),
+            ("proxy", what) => return self.command(cue.at, what),
+            ("net", what) => return self.change_net(what),
+            _ => {}
+        }
+        let peer = self.actor(&cue.who)?;
+        let net = self.world.net();
+        match (&cue.says, cue.what.as_str()) {
+            (Some((bytes, _)), _) => {
+                let sent = net.send(peer, bytes);
+                if sent < bytes.len() {
+                    return Err(format!("{} could send only {sent} bytes", cue.who));
+                }
+            }
+            (None, "leaves" | "resets") => {
+                if cue.what == "leaves" {
+                    net.leave(peer)
+                } else {
+                    net.reset(peer)
+                }
+                let everybody = self.clients.iter_mut().chain(&mut self.origins);
+                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.ended = true);
+            }
+            (None, "finishes") => net.finish(peer),
+            (None, "stops reading") => {
+                let everybody = self.clients.iter_mut().chain(&mut self.origins);
+                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.ended = true);
+            }
+            (None, "connects") => {}
+            (None, other) => return Err(format!("nobody can do this: {other}")),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, at: Tick, what: &str) -> Result<(), String> {
+        let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;
+        self.world.proxy.drain(Tick::from_millis(at.as_millis() + window.as_millis()));
+        Ok(())
+    }
+
+    fn change_net(&mut self, what: &str) -> Result<(), String> {
+        let (address, what) = what.split_once(' ').ok_or("net ADDRESS WHAT")?;
+        let address = address.parse().map_err(|_| format!("not an address: {address}"))?;
+        let host = match what {
+            "listens" => Host::Listening,
+            "refuses" => Host::Refusing,
+            "is silent" => Host::Silent,
+            other => return Err(format!("a host cannot do this: {other}")),
+        };
+        self.world.net().set_host(address, host);
+        Ok(())
+    }
+
+    /// The actor of that name. A client comes to be when it is first named; a `demo` client is one
+    /// of the demo source's listener.
+    fn actor(&mut self, name: &str) -> Result<Peer, String> {
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let kind = &name[..name.len() - digits.len()];
+        let index = if digits.is_empty() { 0 } else { digits.parse::<usize>().unwrap_or(1) - 1 };
+        let (actors, listener) = match kind {
+            "client" => (&mut self.clients, Some(0)),
+            "origin" => (&mut self.origins, None),
+            _ => return Err(format!("who is {name}?")),
+        };
+        if let Some(actor) = actors.get(index) {
+            return Ok(actor.peer);
+        }
+        let listener = listener.ok_or_else(|| format!("no connection for {name}"))?;
+        let from = "192.0.2.7".parse().ok();
+        let peer = self.world.net().client(ListenerId(listener), from);
+        let peer = peer.ok_or("the proxy does not listen any more")?;
+        self.clients.push(Actor { peer, ended: false });
+        Ok(peer)
+    }
+
+    /// Runs the clock up to `at`, stopping wherever the proxy wants to be called.
+    fn run_until(&mut self, at: Tick) -> Result<(), String> {
+        while self.world.wake() < at {
+            let next = self.world.wake().max(self.world.now);
+            self.world.advance_to(next);
+            self.settle()?;
+        }
+        self.world.advance_to(at.max(self.world.now));
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        loop {
+            self.world.settle()?;
+            for &address in &self.addresses {
+                while let Some(peer) = self.world.proxy.net().origin(address) {
+                    self.origins.push(Actor { peer, ended: false });
+                }
+            }
+            if !self.listen() {
+                break;
+            }
+        }
+        for line in journal::take() {
+            let _ = writeln!(self.out, "{:<7} log {line}", print_time(self.world.now));
+        }
+        Ok(())
+    }
+
+    /// Everybody hears what there is to hear. False when that was nothing.
+    fn listen(&mut self) -> bool {
+        let mut heard = Vec::new();
+        let net = self.world.proxy.net();
+        for (kind, actors) in [("client", &mut self.clients), ("origin", &mut self.origins)] {
+            for (index, actor) in actors.iter_mut().enumerate().filter(|(_, a)| !a.ended) {
+                let mut bytes = Vec::new();
+                let name =
+                    if index == 0 { kind.to_owned() } else { format!("{kind}{}", index + 1) };
+                loop {
+                    match net.hear(actor.peer, usize::MAX) {
+                        Heard::Bytes(more) => bytes.extend(more),
+                        Heard::Nothing => break,
+                        end @ (Heard::End | Heard::Reset) => {
+                            actor.ended = true;
+                            let end = if end == Heard::End { "END" } else { "RESET" };
+                            heard.push((name.clone(), std::mem::take(&mut bytes), Some(end)));
+                            break;
+                        }
+                    }
+                }
+                if !bytes.is_empty() {
+                    heard.push((name, bytes, None));
+                }
+            }
+        }
+        for (name, bytes, end) in &heard {
+            if !bytes.is_empty() {
+                self.print(self.world.now, name, '<', &escape(bytes));
+            }
+            if let Some(end) = end {
+                let _ = writeln!(self.out, "{:<7} {name} < {end}", print_time(self.world.now));
+            }
+        }
+        !heard.is_empty()
+    }
+
+    fn print(&mut self, at: Tick, who: &str, direction: char, lines: &[String]) {
+        let first = format!("{:<7} {who} {direction} ", print_time(at));
+        let rest = " ".repeat(first.len());
+        for (index, line) in lines.iter().enumerate() {
+            let indent = if index == 0 { &first } else { &rest };
+            let _ = writeln!(self.out, "{indent}{line}");
+        }
+    }
+}
+
+/// Bytes as lines of text, broken behind each line feed.
+fn escape(bytes: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for piece in bytes.split_inclusive(|&b| b == b'\n') {
+        let mut line = String::new();
+        for (index, &byte) in piece.iter().enumerate() {
+            let edge = index == 0 || index + 1 == piece.len();
+            match byte {
+                b'\r' => line.push_str("\\r"),
+                b'\n' => line.push_str("\\n"),
+                b'\\' => line.push_str("\\\\"),
+                b' ' if !edge => line.push(' '),
+                0x21..=0x7e => line.push(char::from(byte)),
+                other => {
+                    let _ = write!(line, "\\x{other:02x}");
+                }
+            }
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'r') => bytes.push(b'\r'),
+            Some(b'n') => bytes.push(b'\n'),
+            Some(b'\\') => bytes.push(b'\\'),
+            Some(b'x') => {
+                let digits: Vec<u8> = rest.by_ref().take(2).collect();
+                let digits = String::from_utf8_lossy(&digits).into_owned();
+                bytes.push(u8::from_str_radix(&digits, 16).map_err(|e| e.to_string())?);
+            }
+            // `\*NNN` repeats the byte before it: long things stay readable.
+            Some(b'*') => {
+                let digits: String =
+                    rest.by_ref().map(char::from).take_while(|c| *c != ';').collect();
+                let n = digits.parse::<usize>().map_err(|e| e.to_string())?;
+                let last = *bytes.last().ok_or("nothing to repeat")?;
+                bytes.extend(std::iter::repeat_n(last, n.saturating_sub(1)));
+            }
+            other => return Err(format!("unknown escape {other:?} in {text}")),
+        }
+    }
+    Ok(bytes)
+}
+
+fn parse_time(text: &str) -> Option<Tick> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().ok()?;
+    match &text[digits.len()..] {
+        "ms" => Some(Tick::from_millis(number)),
+        "s" => Some(Tick::from_millis(number * 1000)),
+        "" if number == 0 => Some(Tick::ZERO),
+        _ => None,
+    }
+}
+
+fn print_time(at: Tick) -> String {
+    match at.as_millis() {
+        0 => "t=0".to_owned(),
+        ms if ms % 1000 == 0 => format!("t={}s", ms / 1000),
+        ms => format!("t={ms}ms"),
+    }
+}
+
+/// The first lines in which two texts differ.
+fn difference(want: &str, got: &str) -> String {
+    let mut out = String::new();
+    let (want, got): (Vec<_>, Vec<_>) = (want.lines().collect(), got.lines().collect());
+    let same = want.iter().zip(&got).take_while(|(a, b)| a == b).count();
+    for line in want.iter().skip(same).take(12) {
+        let _ = writeln!(out, "  - {line}");
+    }
+    for line in got.iter().skip(same).take(12) {
+        let _ = writeln!(out, "  + {line}");
+    }
+    out
+}

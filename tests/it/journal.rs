@@ -1,0 +1,45 @@
+//! What the proxy logs, kept for the test that runs on this thread.
+
+use std::cell::Cell;
+
+struct Journal;
+
+thread_local! {
+    static LINES: Cell<Option<Vec<String>>> = const { Cell::new(None) };
+}
+
+/// From now on, what this thread logs is kept.
+pub(crate) fn start() {
+    // It fails from the second time on, when it is in place already.
+    if log::set_logger(&Journal).is_ok() {
+        log::set_max_level(log::LevelFilter::Debug);
+    }
+    LINES.set(Some(Vec::new()));
+}
+
+/// Adds a line to what is kept, if anything is.
+pub(crate) fn note(line: impl FnOnce() -> String) {
+    if let Some(mut lines) = LINES.take() {
+        lines.push(line());
+        LINES.set(Some(lines));
+    }
+}
+
+/// What was logged since the last time.
+pub(crate) fn take() -> Vec<String> {
+    let lines = LINES.take();
+    LINES.set(lines.is_some().then(Vec::new));
+    lines.unwrap_or_default()
+}
+
+impl log::Log for Journal {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Debug
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        note(|| format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}

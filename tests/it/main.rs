@@ -1,0 +1,16 @@
+//! One integration binary: whole conversations, simulated worlds, real sockets, and the house
+//! rules.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod conf;
+mod golden;
+mod journal;
+mod sim;
+mod tidy;
+mod world;

@@ -1,0 +1,303 @@
+//! A client of a simulated world: asks one or several times on a connection, at its own pace, and
+//! may leave when it likes.
+
+use super::Terms;
+use super::message::{Body, Head, chunked};
+use super::plan::{Framing, Mischief, Plan};
+use crate::journal;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::time::Tick;
+use std::time::Duration;
+
+/// One client with one connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    rng: Rng,
+    plans: Vec<usize>,
+    peer: Option<Peer>,
+    starts_at: Tick,
+    /// When it leaves without having got everything, if it is of that kind.
+    leaves_at: Option<(Tick, bool)>,
+    /// True exactly when it never reads.
+    deaf: bool,
+    /// True exactly when it sends a request before it has the answer to the one before.
+    pipelines: bool,
+    piece: usize,
+    gap: u64,
+    next_send: Tick,
+    next_hear: Tick,
+    unsent: Vec<u8>,
+    asked: usize,
+    wire: Vec<u8>,
+    reading: Option<(Head, Body)>,
+    body: Vec<u8>,
+    answers: Vec<Answer>,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// It left before the proxy ended the connection.
+    Left,
+    /// The proxy ended the connection in an orderly way, or reset it.
+    Closed,
+    Reset,
+}
+
+/// What came back for a request.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    complete: bool,
+}
+
+impl Client {
+    pub(crate) fn draw(rng: &mut Rng, plans: &mut Vec<Plan>, size_max: usize) -> Client {
+        let mut own = Vec::new();
+        for _ in 0..rng.between(1, 3) {
+            let id = plans.len();
+            plans.push(Plan::draw(rng, id, size_max));
+            own.push(id);
+        }
+        let leaves = rng.chance(25);
+        Client {
+            plans: own,
+            peer: None,
+            starts_at: Tick::from_millis(rng.below(50)),
+            leaves_at: leaves.then(|| (Tick::from_millis(rng.below(2000)), rng.chance(50))),
+            deaf: rng.chance(5),
+            pipelines: rng.chance(20),
+            piece: rng.pick(&[1, 10, 1000, 100_000]),
+            gap: rng.below(3),
+            next_send: Tick::ZERO,
+            next_hear: Tick::ZERO,
+            unsent: Vec::new(),
+            asked: 0,
+            wire: Vec::new(),
+            reading: None,
+            body: Vec::new(),
+            answers: Vec::new(),
+            end: End::Open,
+            rng: Rng::new(rng.bits()),
+        }
+    }
+
+    pub(crate) fn act(
+        &mut self,
+        net: &mut SimNet,
+        plans: &[Plan],
+        now: Tick,
+    ) -> Result<bool, String> {
+        if self.end != End::Open || now < self.starts_at {
+            return Ok(false);
+        }
+        let Some(peer) = self.peer else {
+            self.peer = net.client(ListenerId(0), "192.0.2.1".parse().ok());
+            if self.peer.is_none() {
+                self.end = End::Closed;
+            }
+            return Ok(true);
+        };
+        if let Some((_, rude)) = self.leaves_at.filter(|(at, _)| *at <= now) {
+            journal::note(|| format!("{now:?} {peer:?} leaves"));
+            if rude {
+                net.reset(peer)
+            } else {
+                net.leave(peer)
+            }
+            self.end = End::Left;
+            return Ok(true);
+        }
+        let sent = self.send(net, peer, plans, now);
+        let heard = !self.deaf && self.hear(net, peer, plans, now)?;
+        if self.answers.len() == self.plans.len() && self.end == End::Open {
+            net.leave(peer);
+            self.end = End::Left;
+            return Ok(true);
+        }
+        Ok(sent || heard)
+    }
+
+    fn send(&mut self, net: &mut SimNet, peer: Peer, plans: &[Plan], now: Tick) -> bool {
+        let may_ask = self.asked == self.answers.len() || self.pipelines;
+        if self.unsent.is_empty() && self.asked < self.plans.len() && may_ask {
+            let plan = &plans[self.plans[self.asked]];
+            journal::note(|| format!("{now:?} {peer:?} asks {plan:?}"));
+            self.unsent = request(plan, self.rng.size(1, 500));
+            self.asked += 1;
+        }
+        if self.unsent.is_empty() || now < self.next_send {
+            return false;
+        }
+        let most = self.rng.size(1, self.piece).min(self.unsent.len());
+        let n = net.send(peer, &self.unsent[..most]);
+        self.unsent.drain(..n);
+        if n > 0 {
+            self.next_send = now.after(Duration::from_millis(self.gap));
+        }
+        n > 0
+    }
+
+    fn hear(
+        &mut self,
+        net: &mut SimNet,
+        peer: Peer,
+        plans: &[Plan],
+        now: Tick,
+    ) -> Result<bool, String> {
+        if now < self.next_hear {
+            return Ok(false);
+        }
+        let most = self.rng.size(1, self.piece);
+        match net.hear(peer, most) {
+            Heard::Bytes(bytes) => {
+                journal::note(|| format!("{now:?} {peer:?} hears {}", bytes.escape_ascii()));
+                self.wire.extend(bytes);
+                self.next_hear = now.after(Duration::from_millis(self.gap));
+                self.read(plans, false)?;
+                Ok(true)
+            }
+            Heard::Nothing => Ok(false),
+            end @ (Heard::End | Heard::Reset) => {
+                journal::note(|| format!("{now:?} {peer:?} hears {end:?}"));
+                let orderly = end == Heard::End;
+                self.end = if orderly { End::Closed } else { End::Reset };
+                self.read(plans, orderly)?;
+                self.keep_rest();
+                net.leave(peer);
+                Ok(true)
+            }
+        }
+    }
+
+    fn read(&mut self, plans: &[Plan], ended: bool) -> Result<(), String> {
+        loop {
+            if self.reading.is_none() {
+                let Some(head) = Head::parse(&self.wire)? else {
+                    return Ok(());
+                };
+                self.wire.drain(..head.length);
+                let status = status(&head)?;
+                if (100..200).contains(&status) {
+                    continue;
+                }
+                let id = self.plans.get(self.answers.len()).ok_or("an answer to no request")?;
+                let plan = &plans[*id];
+                let bodiless = plan.method == "HEAD" || matches!(status, 204 | 304);
+                let body = head.body(bodiless, false)?;
+                self.reading = Some((head, body));
+            }
+            let Some((head, body)) = &mut self.reading else {
+                return Ok(());
+            };
+            body.read(&mut self.wire, &mut self.body)?;
+            let until_close = matches!(body, Body::UntilClose);
+            let complete = matches!(body, Body::Ended) || until_close && ended;
+            if !complete {
+                return Ok(());
+            }
+            let (status, body) = (status(head)?, std::mem::take(&mut self.body));
+            self.answers.push(Answer { status, body, complete: true });
+            self.reading = None;
+        }
+    }
+
+    /// What had come of an answer when the connection ended.
+    fn keep_rest(&mut self) {
+        if let Some((head, _)) = self.reading.take() {
+            let (status, body) = (status(&head).unwrap_or(0), std::mem::take(&mut self.body));
+            self.answers.push(Answer { status, body, complete: false });
+        }
+    }
+
+    /// When it acts by itself.
+    pub(crate) fn next(&self, now: Tick) -> Tick {
+        if self.end != End::Open {
+            return Tick::NEVER;
+        }
+        let mut next = Tick::NEVER;
+        let leaves = self.leaves_at.map_or(Tick::NEVER, |(at, _)| at);
+        for at in [self.starts_at, leaves, self.next_send, self.next_hear] {
+            if at > now {
+                next = next.min(at);
+            }
+        }
+        next
+    }
+
+    /// Whether what it got is what it should have got.
+    pub(crate) fn judge(&self, plans: &[Plan], terms: Terms) -> Result<(), String> {
+        let mut honest = terms.kind && self.leaves_at.is_none() && !self.deaf;
+        for (index, &id) in self.plans.iter().enumerate() {
+            let plan = &plans[id];
+            // An origin that closes with a request unread resets, and then nobody can say where a
+            // body ended that ends where its connection does.
+            let early = plan.early || plan.expect;
+            let knowable = plan.framing != Framing::UntilClose || !early;
+            honest &= plan.mischief == Mischief::None && knowable;
+            let answer = self.answers.get(index);
+            if let Some(answer) = answer {
+                judge_answer(plan, answer).map_err(|why| format!("{why}\n  {plan:?}"))?;
+            }
+            let served = answer.is_some_and(|a| a.complete && a.status == plan.status);
+            let once = terms.pooling && plan.request.is_some();
+            let served = served || once && answer.is_some_and(|a| a.status == 502);
+            if honest && !served {
+                let got = answer.map(|a| (a.status, a.complete, a.body.len()));
+                return Err(format!("an honest exchange got {got:?}, {:?}\n  {plan:?}", self.end));
+            }
+            // What follows on a connection that was to be closed is not promised.
+            honest &= terms.patient && !plan.close && !plan.http10 && !early;
+        }
+        Ok(())
+    }
+}
+
+fn judge_answer(plan: &Plan, answer: &Answer) -> Result<(), String> {
+    let own = matches!(answer.status, 400 | 408 | 502 | 503 | 504);
+    if answer.status != plan.status {
+        return if own { Ok(()) } else { Err(format!("status {}", answer.status)) };
+    }
+    if !plan.body.starts_with(&answer.body) {
+        return Err("not what the origin sent".to_owned());
+    }
+    let whole = answer.body.len() == plan.body.len();
+    let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
+    if answer.complete && !whole {
+        // Until-close bodies end where their sender closes; that is all anybody can know.
+        let unknowable = plan.framing == Framing::UntilClose && cut;
+        return if unknowable { Ok(()) } else { Err("a cut that looks like an end".to_owned()) };
+    }
+    Ok(())
+}
+
+fn status(head: &Head) -> Result<u16, String> {
+    let status = head.first_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    let status = status.and_then(|digits| digits.parse().ok());
+    status.ok_or_else(|| format!("no status line: {:?}", head.first_line))
+}
+
+fn request(plan: &Plan, most: usize) -> Vec<u8> {
+    let version = if plan.http10 { "1.0" } else { "1.1" };
+    let mut wire = format!("{} /{} HTTP/{version}\r\nHost: a.example\r\n", plan.method, plan.id);
+    if plan.close {
+        wire.push_str("Connection: close\r\n");
+    }
+    if plan.expect {
+        wire.push_str("Expect: 100-continue\r\n");
+    }
+    match &plan.request {
+        None => format!("{wire}\r\n").into_bytes(),
+        Some((Framing::Chunked, body)) => {
+            let head = format!("{wire}Transfer-Encoding: chunked\r\n\r\n");
+            [head.into_bytes(), chunked(body, most)].concat()
+        }
+        Some((_, body)) => {
+            let head = format!("{wire}Content-Length: {}\r\n\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Simulated worlds: each seed is another network, other peers, other limits; the proxy is the
+//! program itself.
+//!
+//! While a world runs, [`World::turn`] checks what must always be true (nobody stalls, nothing
+//! spins, no wake-up is lost, buffers lent are buffers held). At its end every client must have got
+//! exactly what its origin sent, or a prefix that is visibly cut where somebody cut it, never a
+//! byte of anybody else's; and everything must be given back within bounded virtual time.
+//!
+//! `SIM_SEED=7 cargo test --test it sim -- --nocapture` replays one world and tells its story;
+//! `SIM_SEEDS=100000` plays more of them than usual.
+
+mod client;
+mod message;
+mod origin;
+mod plan;
+
+use crate::journal;
+use crate::world::World;
+use client::Client;
+use millstream::config::Config;
+use millstream::net::sim::{Faults, Host, Rng};
+use millstream::proxy::Portions;
+use millstream::time::Tick;
+use origin::Origin;
+use plan::{ADDRESSES, Plan};
+use std::time::Duration;
+
+#[test]
+fn worlds() {
+    if let Some(seed) = number("SIM_SEED") {
+        journal::start();
+        let played = Play::new(seed).run();
+        for line in journal::take() {
+            println!("{line}");
+        }
+        played.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        return;
+    }
+    let first = number("SIM_FIRST").unwrap_or(0);
+    let mut failed = 0;
+    let seeds = number("SIM_SEEDS").unwrap_or(2000);
+    for seed in first..first + seeds {
+        let played = std::panic::catch_unwind(|| Play::new(seed).run());
+        let why = match played {
+            Ok(Ok(())) => continue,
+            Ok(Err(why)) => why,
+            Err(_) => "it panicked".to_owned(),
+        };
+        failed += 1;
+        if failed <= 5 {
+            let replay = format!("SIM_SEED={seed} cargo test --test it sim -- --nocapture");
+            println!("seed {seed}: {why}\n  replay: {replay}");
+        }
+    }
+    assert_eq!(failed, 0, "of {seeds} worlds");
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What may be demanded of a world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// True exactly when nothing in it keeps an honest exchange from its end.
+    pub(crate) kind: bool,
+    /// True exactly when an idle connection is never closed under a client that takes its time.
+    pub(crate) patient: bool,
+    /// True exactly when upstream connections are reused. Then one may die with a request on it
+    /// that cannot be sent twice.
+    pub(crate) pooling: bool,
+}
+
+/// One world while it runs.
+struct Play {
+    world: World,
+    rng: Rng,
+    clients: Vec<Client>,
+    origins: Vec<Origin>,
+    plans: Vec<Plan>,
+    drain_at: Option<Tick>,
+    terms: Terms,
+}
+
+impl Play {
+    fn new(seed: u64) -> Play {
+        let mut rng = Rng::new(seed ^ 0x6d69_6c6c);
+        let faults = draw_faults(&mut rng);
+        let (portions, config) = (draw_portions(&mut rng), draw_config(&mut rng));
+        let tiny = faults.capacity < 100 || portions.high_water < 100;
+        let size_max = if tiny {
+            300
+        } else if rng.chance(97) {
+            5000
+        } else {
+            40_000
+        };
+        let mut plans = Vec::new();
+        let mut clients = Vec::new();
+        for _ in 0..rng.between(1, 6) {
+            clients.push(Client::draw(&mut rng, &mut plans, size_max));
+        }
+        let terms = Terms {
+            kind: faults.no_descriptor == 0,
+            patient: config.server.keepalive_timeout > Duration::from_secs(3600),
+            pooling: config.apis[0].keepalive_upstream > 0,
+        };
+        let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
+        let mut world = World::new(config, seed, faults, portions);
+        for address in ADDRESSES {
+            world.net().set_host(address.parse().unwrap(), Host::Listening);
+        }
+        let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
+        world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
+        Play { world, rng, clients, origins: Vec::new(), plans, drain_at, terms }
+    }
+
+    fn run(mut self) -> Result<(), String> {
+        for _ in 0..2_000_000 {
+            if self.drain_at.is_some_and(|at| at <= self.world.now) {
+                self.drain_at = None;
+                self.terms.kind = false;
+                let window = Duration::from_millis(self.rng.below(4000));
+                let deadline = self.world.now.after(window);
+                self.world.proxy.drain(deadline);
+            }
+            let moves = self.world.proxy.moves();
+            let moved = self.act()?;
+            self.world.turn()?;
+            let moved = moved || self.world.proxy.moves() != moves;
+            if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
+                continue;
+            }
+            let next = self.next_moment();
+            if next == Tick::NEVER {
+                return self.judge();
+            }
+            if next > Tick::from_millis(48 * 3_600_000) {
+                return Err(format!("not at an end after two days, next at {next:?}"));
+            }
+            self.world.advance_to(next);
+        }
+        Err("not at an end after 2,000,000 turns".to_owned())
+    }
+
+    /// Everybody does something. True when anything happened.
+    fn act(&mut self) -> Result<bool, String> {
+        let now = self.world.now;
+        let mut moved = false;
+        for address in ADDRESSES {
+            while let Some(peer) = self.world.net().origin(address.parse().unwrap()) {
+                self.origins.push(Origin::new(peer, self.rng.bits()));
+                moved = true;
+            }
+        }
+        for client in &mut self.clients {
+            moved |= client.act(self.world.net(), &self.plans, now)?;
+        }
+        for origin in &mut self.origins {
+            moved |= origin.act(self.world.net(), &self.plans, now)?;
+        }
+        Ok(moved)
+    }
+
+    fn next_moment(&self) -> Tick {
+        let clients = self.clients.iter().map(|client| client.next(self.world.now));
+        let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
+        let drain = self.drain_at.unwrap_or(Tick::NEVER);
+        clients.chain(origins).min().unwrap_or(Tick::NEVER).min(self.world.wake()).min(drain)
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        for client in &self.clients {
+            client.judge(&self.plans, self.terms)?;
+        }
+        match self.world.proxy.in_use() {
+            (0, 0, 0) => Ok(()),
+            left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
+        }
+    }
+}
+
+fn draw_faults(rng: &mut Rng) -> Faults {
+    let sometimes = |rng: &mut Rng, high| if rng.chance(50) { rng.below(high) } else { 0 };
+    Faults {
+        epoll: rng.chance(60),
+        delayed: sometimes(rng, 60),
+        spurious: sometimes(rng, 20),
+        short: sometimes(rng, 60),
+        no_descriptor: if rng.chance(10) { rng.below(30) } else { 0 },
+        capacity: rng.pick(&[1, 7, 100, 4096, 65536]),
+    }
+}
+
+fn draw_portions(rng: &mut Rng) -> Portions {
+    if rng.chance(30) {
+        return Portions::default();
+    }
+    Portions {
+        high_water: rng.pick(&[1, 2, 17, 1000, 16384]),
+        steps_per_turn: rng.size(1, 4),
+        accepts_per_turn: rng.size(1, 3),
+        timers_per_turn: rng.size(1, 3),
+        ahead_max: rng.pick(&[1, 20, 4096]),
+    }
+}
+
+fn draw_config(rng: &mut Rng) -> Config {
+    let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
+    let pool = rng.pick(&[0, 1, 32]);
+    let text = format!(
+        r#"
+        [server]
+        listen = ["127.0.0.1:8080"]
+        flush_interval = "{flush}"
+        read_timeout = "{}s"
+        write_timeout = "{}s"
+        keepalive_timeout = "{}s"
+        [[api]]
+        name = "a"
+        listen_path = "/"
+        target_url = "http://10.0.0.1"
+        keepalive_upstream = {pool}
+        connect_timeout = "{}s"
+        response_timeout = "{}s"
+        idle_timeout = "{}s"
+        "#,
+        rng.between(10, 30),
+        rng.between(10, 30),
+        if rng.chance(50) { 4000 } else { rng.between(1, 80) },
+        rng.between(5, 10),
+        rng.between(10, 60),
+        rng.between(10, 60),
+    );
+    let mut config = Config::parse("sim", &text).expect("the world's configuration is right");
+    config.apis[0].target.addresses = ADDRESSES.iter().map(|a| a.parse().unwrap()).collect();
+    config
+}

@@ -1,0 +1,226 @@
+//! An origin's end of one connection: reads requests, checks that they are what a client sent, and
+//! answers as planned.
+
+use super::message::{Body, Head, chunked};
+use super::plan::{Framing, Mischief, Plan};
+use crate::journal;
+use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::time::Tick;
+use std::time::Duration;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    peer: Peer,
+    rng: Rng,
+    piece: usize,
+    gap: u64,
+    next_send: Tick,
+    wire: Vec<u8>,
+    request: Option<(usize, Body)>,
+    body: Vec<u8>,
+    unsent: Vec<u8>,
+    /// What happens when everything is sent.
+    then: Then,
+    open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Close,
+    Reset,
+    /// Nothing more, ever.
+    Sleep,
+}
+
+impl Origin {
+    pub(crate) fn new(peer: Peer, seed: u64) -> Origin {
+        let mut rng = Rng::new(seed);
+        Origin {
+            peer,
+            piece: rng.pick(&[1, 10, 1000, 100_000]),
+            gap: rng.below(3),
+            rng,
+            next_send: Tick::ZERO,
+            wire: Vec::new(),
+            request: None,
+            body: Vec::new(),
+            unsent: Vec::new(),
+            then: Then::GoOn,
+            open: true,
+        }
+    }
+
+    pub(crate) fn act(
+        &mut self,
+        net: &mut SimNet,
+        plans: &[Plan],
+        now: Tick,
+    ) -> Result<bool, String> {
+        if !self.open {
+            return Ok(false);
+        }
+        let sent = self.send(net, now);
+        let most = self.rng.size(1, self.piece);
+        let heard = match net.hear(self.peer, most) {
+            Heard::Bytes(bytes) => {
+                journal::note(|| {
+                    format!("{now:?} {:?} (origin) hears {}", self.peer, bytes.escape_ascii())
+                });
+                self.wire.extend(bytes);
+                true
+            }
+            Heard::Nothing => false,
+            end @ (Heard::End | Heard::Reset) => {
+                journal::note(|| format!("{now:?} {:?} (origin) hears {end:?}", self.peer));
+                net.leave(self.peer);
+                self.open = false;
+                return Ok(true);
+            }
+        };
+        let read = self.read(plans)?;
+        Ok(sent || heard || read)
+    }
+
+    fn send(&mut self, net: &mut SimNet, now: Tick) -> bool {
+        if !self.unsent.is_empty() {
+            if now < self.next_send {
+                return false;
+            }
+            let most = self.rng.size(1, self.piece).min(self.unsent.len());
+            let n = net.send(self.peer, &self.unsent[..most]);
+            journal::note(|| {
+                format!("{now:?} {:?} (origin) says {}", self.peer, self.unsent[..n].escape_ascii())
+            });
+            self.unsent.drain(..n);
+            if n > 0 {
+                self.next_send = now.after(Duration::from_millis(self.gap));
+            }
+            return n > 0;
+        }
+        match self.then {
+            Then::GoOn | Then::Sleep => return false,
+            Then::Close => net.leave(self.peer),
+            Then::Reset => net.reset(self.peer),
+        }
+        self.open = false;
+        true
+    }
+
+    fn read(&mut self, plans: &[Plan]) -> Result<bool, String> {
+        if self.then != Then::GoOn {
+            return Ok(false);
+        }
+        if self.request.is_none() {
+            let Some(head) = Head::parse(&self.wire)? else {
+                return Ok(false);
+            };
+            self.wire.drain(..head.length);
+            let id = judge_head(&head, plans)?;
+            let plan = &plans[id];
+            if plan.expect || plan.early {
+                self.answer(plan);
+            }
+            self.request = Some((id, head.body(false, true)?));
+        }
+        let Some((id, body)) = &mut self.request else {
+            return Ok(false);
+        };
+        let had = self.wire.len();
+        body.read(&mut self.wire, &mut self.body)?;
+        let (id, ended) = (*id, matches!(body, Body::Ended));
+        let plan = &plans[id];
+        let sent = plan.request.as_ref().map_or(&[][..], |(_, body)| body);
+        if !sent.starts_with(&self.body) || (ended && sent.len() != self.body.len()) {
+            return Err(format!("not the request body that the client sent: {plan:?}"));
+        }
+        if ended {
+            self.request = None;
+            self.body.clear();
+            if !plan.expect && !plan.early {
+                self.answer(plan);
+            }
+            return Ok(true);
+        }
+        Ok(self.wire.len() != had)
+    }
+
+    /// Puts the answer on its way.
+    fn answer(&mut self, plan: &Plan) {
+        match plan.mischief {
+            Mischief::Silent => self.then = Then::Sleep,
+            Mischief::Deaf => self.then = Then::Close,
+            Mischief::Garbage => {
+                self.unsent.extend(b"220 ready\r\n\r\n");
+                self.then = Then::Close;
+            }
+            Mischief::None => {
+                self.unsent.extend(response(plan, self.rng.size(1, 700)).0);
+                if plan.framing == Framing::UntilClose && !plan.bodiless() {
+                    self.then = Then::Close;
+                }
+            }
+            Mischief::CutAt(at) | Mischief::ResetAt(at) => {
+                let (mut wire, head) = response(plan, self.rng.size(1, 700));
+                wire.truncate(head + at);
+                self.unsent.extend(wire);
+                let close = matches!(plan.mischief, Mischief::CutAt(_));
+                self.then = if close { Then::Close } else { Then::Reset };
+            }
+        }
+    }
+
+    /// When it acts by itself.
+    pub(crate) fn next(&self, now: Tick) -> Tick {
+        let waits = self.open && !self.unsent.is_empty() && self.next_send > now;
+        if waits { self.next_send } else { Tick::NEVER }
+    }
+}
+
+/// What must be true of every request that reaches an origin.
+fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
+    let mut words = head.first_line.split(' ');
+    let (method, path) = (words.next(), words.next().unwrap_or_default());
+    let id: usize = path[1..].parse().map_err(|_| format!("path {path:?}"))?;
+    let plan = plans.get(id).ok_or_else(|| format!("path {path:?}"))?;
+    let via = if plan.http10 { "1.0 millstream" } else { "1.1 millstream" };
+    for (name, want) in [("host", "10.0.0.1"), ("via", via), ("x-forwarded-for", "192.0.2.1")] {
+        if head.get(name) != Some(want) {
+            return Err(format!("{name}: {:?}", head.get(name)));
+        }
+    }
+    let said = (method, words.next(), head.get("expect").is_some());
+    if said != (Some(plan.method), Some("HTTP/1.1"), plan.expect) {
+        return Err(format!("{said:?} for {plan:?}"));
+    }
+    Ok(id)
+}
+
+/// The response on the wire, and the length of its head (with the interim ones before it).
+fn response(plan: &Plan, most: usize) -> (Vec<u8>, usize) {
+    let mut wire = String::new();
+    for interim in 0..plan.interims {
+        let status = if interim == 0 && plan.expect { "100 Continue" } else { "103 Early Hints" };
+        wire.push_str(&format!("HTTP/1.1 {status}\r\nX-Interim: {interim}\r\n\r\n"));
+    }
+    wire.push_str(&format!("HTTP/1.1 {} Whatever\r\n", plan.status));
+    if plan.event_stream {
+        wire.push_str("Content-Type: text/event-stream\r\n");
+    }
+    let mut body = plan.body.clone();
+    match plan.framing {
+        Framing::Length if plan.status != 204 => {
+            wire.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        Framing::Chunked if !plan.bodiless() => {
+            wire.push_str("Transfer-Encoding: chunked\r\n");
+            body = chunked(&body, most);
+        }
+        Framing::UntilClose if !plan.bodiless() => wire.push_str("Connection: close\r\n"),
+        Framing::Length | Framing::Chunked | Framing::UntilClose => {}
+    }
+    wire.push_str("\r\n");
+    let head = wire.len();
+    ([wire.into_bytes(), body].concat(), head)
+}

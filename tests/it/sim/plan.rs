@@ -1,0 +1,131 @@
+//! What one exchange is to be like, drawn before it begins and known to both its ends.
+
+use millstream::net::sim::Rng;
+
+/// Where the origins are; connections to the first are refused in some worlds.
+pub(crate) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
+
+/// How a body says where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length,
+    Chunked,
+    UntilClose,
+}
+
+/// What the origin does instead of answering as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mischief {
+    None,
+    /// It never answers.
+    Silent,
+    /// It closes before a byte of an answer.
+    Deaf,
+    /// It sends what is no HTTP.
+    Garbage,
+    /// It closes after so many bytes of the body.
+    CutAt(usize),
+    /// It breaks the connection there.
+    ResetAt(usize),
+}
+
+/// One exchange.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) id: usize,
+    pub(crate) method: &'static str,
+    pub(crate) http10: bool,
+    pub(crate) close: bool,
+    pub(crate) expect: bool,
+    pub(crate) request: Option<(Framing, Vec<u8>)>,
+    pub(crate) status: u16,
+    pub(crate) framing: Framing,
+    pub(crate) body: Vec<u8>,
+    pub(crate) event_stream: bool,
+    pub(crate) interims: u8,
+    pub(crate) early: bool,
+    pub(crate) mischief: Mischief,
+}
+
+impl Plan {
+    /// Bodies have at most `size_max` bytes.
+    pub(crate) fn draw(rng: &mut Rng, id: usize, size_max: usize) -> Plan {
+        let method = rng.pick(&["GET", "GET", "POST", "PUT", "HEAD"]);
+        let has_body = matches!(method, "POST" | "PUT");
+        let http10 = rng.chance(15);
+        let size = draw_size(rng, size_max);
+        let request_framing =
+            if rng.chance(50) && !http10 { Framing::Chunked } else { Framing::Length };
+        let status = rng.pick(&[200, 200, 200, 204, 304, 404]);
+        let framing =
+            rng.pick(&[Framing::Length, Framing::Chunked, Framing::Chunked, Framing::UntilClose]);
+        let bodiless = method == "HEAD" || matches!(status, 204 | 304);
+        let body_size = if bodiless { 0 } else { draw_size(rng, size_max) };
+        Plan {
+            id,
+            method,
+            http10,
+            close: rng.chance(20),
+            expect: has_body && !http10 && rng.chance(20),
+            request: has_body.then(|| (request_framing, tagged(id, 'q', size))),
+            status,
+            framing,
+            body: tagged(id, 'a', body_size),
+            event_stream: rng.chance(40),
+            interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
+            early: rng.chance(10),
+            mischief: if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None },
+        }
+    }
+
+    /// True when the response has no body, whatever its fields say.
+    pub(crate) fn bodiless(&self) -> bool {
+        self.method == "HEAD" || matches!(self.status, 204 | 304)
+    }
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let version = if self.http10 { "1.0" } else { "1.1" };
+        write!(f, "{} /{} HTTP/{version}", self.method, self.id)?;
+        if let Some((framing, body)) = &self.request {
+            write!(f, " with {framing:?} {}", body.len())?;
+        }
+        let (framing, length) = (self.framing, self.body.len());
+        write!(f, " -> {} {framing:?} {length}, {:?}", self.status, self.mischief)?;
+        let facts = [
+            (self.close, "close"),
+            (self.expect, "expect"),
+            (self.event_stream, "event stream"),
+            (self.interims > 0, "interims"),
+            (self.early, "early"),
+        ];
+        facts.iter().filter(|(is, _)| *is).try_for_each(|(_, what)| write!(f, ", {what}"))
+    }
+}
+
+fn draw_size(rng: &mut Rng, size_max: usize) -> usize {
+    let limit = rng.pick(&[1, 10, 300, 5000, 40_000]);
+    rng.size(0, size_max.min(limit))
+}
+
+fn draw_mischief(rng: &mut Rng, body_size: usize) -> Mischief {
+    let at = rng.size(0, body_size);
+    match rng.below(5) {
+        0 => Mischief::Silent,
+        1 => Mischief::Deaf,
+        2 => Mischief::Garbage,
+        3 => Mischief::CutAt(at),
+        _ => Mischief::ResetAt(at),
+    }
+}
+
+/// Bytes of which each run says whose they are and where they belong.
+fn tagged(id: usize, kind: char, size: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size + 16);
+    while bytes.len() < size {
+        bytes.extend(format!("{kind}{id}.{} ", bytes.len()).bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}

@@ -1,0 +1,108 @@
+//! The house rules, as far as a machine can judge them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINE_MAX: usize = 100;
+const FILE_MAX: usize = 600;
+
+#[test]
+fn every_source_file_is_tidy() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut complain = |what: String| wrong.push(format!("{}: {what}", file.display()));
+        if !text.starts_with("//! ") {
+            complain("its first line does not say why it exists (//!)".to_owned());
+        }
+        if !text.ends_with('\n') {
+            complain("no line end at its end".to_owned());
+        }
+        let lines = text.lines().count();
+        if lines > FILE_MAX {
+            complain(format!("{lines} lines, more than {FILE_MAX}"));
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            // Put together here, or this file would not be tidy.
+            let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+            if line.chars().count() > LINE_MAX {
+                complain(format!("line {number} is longer than {LINE_MAX}"));
+            }
+            if line.contains('\t') || line.ends_with(' ') {
+                complain(format!("line {number}: a tab, or a space at its end"));
+            }
+            if marks.iter().any(|mark| line.contains(mark)) {
+                complain(format!("line {number}: unfinished"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Leaves know no sockets, no clock, no log and no configuration.
+#[test]
+fn arrows_point_down() {
+    let above = ["mio", "socket2", "std::net::Tcp", "log::", "crate::proxy", "crate::net"];
+    let above = above.into_iter().chain(["crate::config", "crate::conn", "Instant", "SystemTime"]);
+    let above: Vec<&str> = above.collect();
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let name = file.strip_prefix(root().join("src")).unwrap_or(&file).display().to_string();
+        let leaf = ["http", "sse.", "route.", "wheel", "slab.", "buf.", "time."];
+        if !leaf.iter().any(|leaf| name.starts_with(leaf)) {
+            continue;
+        }
+        for (number, line) in (1..).zip(fs::read_to_string(&file).unwrap().lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(word) = above.iter().find(|word| code.contains(**word)) {
+                wrong.push(format!("src/{name}:{number} names {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each way in which an exchange can end is shown in some transcript.
+#[test]
+fn every_outcome_has_a_transcript() {
+    let source = fs::read_to_string(root().join("src/exchange.rs")).unwrap();
+    let words = source.lines().filter_map(|line| {
+        let (_, word) = line.trim().strip_prefix("Outcome::")?.split_once(" => \"")?;
+        word.strip_suffix("\",")
+    });
+    let words: Vec<&str> = words.collect();
+    let mut transcripts = String::new();
+    for file in files_below(&root().join("tests/golden")) {
+        transcripts.push_str(&fs::read_to_string(file).unwrap());
+    }
+    let missing = words.iter().filter(|word| !transcripts.contains(&format!("reason={word} ")));
+    let missing: Vec<_> = missing.collect();
+    assert!(words.len() > 5 && missing.is_empty(), "no transcript shows {missing:?}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in ["src", "tests/it", "fuzz/fuzz_targets", "benches/src"] {
+        files.extend(files_below(&root().join(folder)));
+    }
+    files.retain(|file| file.extension().is_some_and(|e| e == "rs"));
+    assert!(files.len() > 20);
+    files
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return files;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
