@@ -121,16 +121,22 @@ impl<N: Net> Proxy<N> {
         let router = Rc::new(config.router());
         let origins = config.apis.iter().map(|_| Origin::default()).collect();
         let block = buffer_size(&config, &portions);
+        let room = connections_max.min(RESERVED_MAX);
+        let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
+        let mut timers = Wheel::new(now);
+        sessions.reserve(room);
+        upstreams.reserve(room);
+        timers.reserve(room);
         Proxy {
             net,
             router,
             origins,
             connections_max,
             listeners: accept::Listeners::new(services),
-            sessions: Slab::new(),
-            upstreams: Slab::new(),
+            sessions,
+            upstreams,
             queue: VecDeque::new(),
-            timers: Wheel::new(now),
+            timers,
             idle_timers: Wheel::new(now),
             buffers: BufPool::new(block, SPARE_BUFFERS),
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
@@ -272,6 +278,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 }
+
+/// Connections that room is set aside for at the start; more of them grow it.
+pub const RESERVED_MAX: usize = 1 << 16;
 
 /// Spare buffers that are kept rather than freed.
 const SPARE_BUFFERS: usize = 16;

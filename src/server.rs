@@ -5,7 +5,7 @@
 
 use crate::config::{Config, ListenAddr};
 use crate::net::mio::{EventSource, MioNet};
-use crate::proxy::{Portions, Proxy};
+use crate::proxy::{Portions, Proxy, RESERVED_MAX};
 use crate::session::Service;
 use crate::sys::{self, Signals};
 use crate::time::{Now, Tick};
@@ -44,16 +44,16 @@ impl Server {
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
         let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
         let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
-        let mut net = MioNet::new(registry);
+        let connections_max = config.server.max_connections.unwrap_or_else(|| {
+            let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+            usize::try_from(room.max(1)).unwrap_or(usize::MAX)
+        });
+        let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
         let services = open_listeners(&config, &mut net)?;
         let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
         poll.registry()
             .register(signals.source(), SIGNALS, mio::Interest::READABLE)
             .map_err(|e| format!("no signals: {e}"))?;
-        let connections_max = config.server.max_connections.unwrap_or_else(|| {
-            let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
-            usize::try_from(room.max(1)).unwrap_or(usize::MAX)
-        });
         let clock = Clock::start();
         let drain_window = config.drain.window;
         let socket_files = socket_files(&config);

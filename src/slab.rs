@@ -76,6 +76,13 @@ impl<T> Slab<T> {
         Slab { places: Vec::new(), vacant: Vec::new(), len: 0 }
     }
 
+    /// Sets room aside for so many things. Address space, not memory, where the system gives memory
+    /// only to what is touched: growing later would copy everything, and leave the old place behind
+    /// as a hole.
+    pub fn reserve(&mut self, things: usize) {
+        self.places.reserve_exact(things);
+    }
+
     /// Takes `value` in.
     ///
     /// # Panics

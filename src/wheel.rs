@@ -76,6 +76,12 @@ impl Wheel {
         }
     }
 
+    /// Sets room aside for promises to so many owners, as [`crate::slab::Slab::reserve`] does.
+    pub fn reserve(&mut self, owners: usize) {
+        self.links.reserve_exact(owners);
+        self.promises.reserve_exact(owners);
+    }
+
     /// Promises to report the owner `index` at `at` or up to one slot later; at once if `at` has
     /// passed. A promise for an earlier moment stays as it is. [`Tick::NEVER`] asks for nothing.
     ///

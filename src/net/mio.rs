@@ -45,9 +45,11 @@ enum Socket {
 }
 
 impl MioNet {
-    /// No sockets yet; events will come from the poll that `registry` belongs to.
-    pub fn new(registry: Registry) -> MioNet {
-        MioNet { registry, listeners: Vec::new(), sockets: Vec::new(), free: Vec::new() }
+    /// No sockets yet, and room set aside for `sockets_max`. Events will come from the poll that
+    /// `registry` belongs to.
+    pub fn new(registry: Registry, sockets_max: usize) -> MioNet {
+        let sockets = Vec::with_capacity(sockets_max);
+        MioNet { registry, listeners: Vec::new(), sockets, free: Vec::new() }
     }
 
     /// Takes a listening socket into service and says what it is called from now on.

@@ -1,0 +1,96 @@
+//! What a proxy for Server-Sent Events costs: processor time an event, memory a stream, delay.
+//!
+//! One binary is every part of the arrangement, each part a process of its own:
+//!
+//!     load  ──►  peer  ──►  origin        core 1, core 0, core 1
+//!
+//! `origin` writes events that carry who they are and when they were sent; `load` opens streams,
+//! checks each event and measures; the *peer* between them is a proxy, or `floor`, a relay that
+//! does the least a relay can do, or nothing at all. `run` starts them, takes turns between the
+//! peers, and writes a table.
+
+mod args;
+mod event;
+mod floor;
+mod histogram;
+mod load;
+mod origin;
+mod response;
+mod run;
+mod slots;
+mod sys;
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use args::Args;
+use sys::Outcome;
+
+const USAGE: &str = "\
+usage: bench COMMAND [OPTION...]
+
+  run      compare peers; tables go to standard output and to a file
+           --scenario LIST          default idle,paced,saturate,burst,short; there are
+                                    tokens, bulk, churn and slow, too
+           --peers LIST             default direct,floor,millstream,nginx,haproxy
+           --rounds N               default 3
+           --millstream PATH        default ../target/release/millstream
+           --seconds N, --streams N instead of what the scenarios say
+           --peer-core N, --load-core N
+                                    default 0 and 1
+           --out FILE               default RESULTS.md
+  origin   --listen ADDR            serve /idle /paced /saturate /burst /tokens /bulk /short /wake
+  floor    --listen ADDR --to ADDR  relay, and parse nothing
+  load     --to ADDR --path PATH    open streams or send requests, check, measure; more options
+                                    are told in src/load/plan.rs
+  pin      --core N -- COMMAND      run a command on one core, with all descriptors there are
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Outcome<()> {
+    let mut words = std::env::args_os().skip(1);
+    let Some(command) = words.next() else {
+        return Err(format!("no command\n\n{USAGE}"));
+    };
+    let args = Args::new(words);
+    sys::raise_descriptor_limit()?;
+    match command.to_str() {
+        Some("run") => run::main(args),
+        Some("origin") => origin::main(args),
+        Some("floor") => floor::main(args),
+        Some("load") => load::main(args),
+        Some("pin") => pin(args),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown command {command:?}\n\n{USAGE}")),
+    }
+}
+
+/// Becomes another program that is tied to one core, and that ends when its parent does.
+fn pin(args: Args) -> Outcome<()> {
+    let (mut core, mut program) = (0, None);
+    args.each(|name, option| {
+        match name {
+            "core" => core = option.number()?,
+            "" => program = Some(option.rest()?),
+            _ => return option.unknown(),
+        }
+        Ok(())
+    })?;
+    let words = program.ok_or("pin: no command after --")?;
+    sys::pin_to(core)?;
+    sys::end_with_parent()?;
+    let error = Command::new(&words[0]).args(&words[1..]).exec();
+    Err(format!("cannot run {:?}: {error}", words[0]))
+}

@@ -1,0 +1,160 @@
+//! Whether each event of a stream is the one that must come next, whole and unchanged.
+
+use super::Tally;
+use crate::event;
+use crate::sys::Outcome;
+
+/// What is known of a stream's events.
+pub struct Check {
+    /// The stream's number, which each event must carry.
+    pub stream: u32,
+    /// The sequence number of the event that must come next.
+    next: u32,
+    /// The beginning of an event whose end has not come.
+    partial: Vec<u8>,
+}
+
+impl Check {
+    /// A stream of which nothing was read.
+    pub fn new(stream: u32) -> Self {
+        Self {
+            stream,
+            next: 0,
+            partial: Vec::new(),
+        }
+    }
+
+    /// Checks and counts the events that end in these bytes, which were read at `now`.
+    pub fn read(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
+        if self.partial.is_empty() {
+            let read = self.whole_events(bytes, now, tally)?;
+            self.partial.extend_from_slice(&bytes[read..]);
+            return Ok(());
+        }
+        let mut joined = std::mem::take(&mut self.partial);
+        joined.extend_from_slice(bytes);
+        let read = self.whole_events(&joined, now, tally)?;
+        if read < joined.len() {
+            joined.drain(..read);
+            self.partial = joined;
+        }
+        Ok(())
+    }
+
+    /// Checks the end of a response, which must have had so many events.
+    pub fn end(&self, events: Option<u32>) -> Outcome<()> {
+        if !self.partial.is_empty() {
+            return Err("a response that ends inside an event".into());
+        }
+        match events {
+            Some(events) if events != self.next => {
+                Err(format!("a response of {} events, not {events}", self.next))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks all events that are whole; returns where the first one begins that is not.
+    fn whole_events(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> Outcome<usize> {
+        let (mut start, mut from) = (0, 0);
+        while let Some(line_end) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) {
+            from = line_end + 1;
+            if bytes.get(from) == Some(&b'\n') {
+                self.event(&bytes[start..line_end], now, tally)?;
+                from += 1;
+                start = from;
+            }
+        }
+        Ok(start)
+    }
+
+    /// Checks an event, without its line ends.
+    fn event(&mut self, event: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
+        if event.starts_with(b":") {
+            tally.comments += 1;
+            return Ok(());
+        }
+        let stamp = event::read(event).map_err(|mangled| mangled.to_string())?;
+        if (stamp.stream, stamp.sequence) != (self.stream, self.next) {
+            let (stream, sequence) = (stamp.stream, stamp.sequence);
+            return Err(format!(
+                "event {sequence} of stream {stream} in place of {}",
+                self.next
+            ));
+        }
+        self.next = self.next.wrapping_add(1);
+        tally.events += 1;
+        tally.delays.add(now.saturating_sub(stamp.sent));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stamp;
+
+    fn event(stream: u32, sequence: u32) -> String {
+        let mut chunk = Vec::new();
+        event::write_chunk(
+            &mut chunk,
+            Stamp {
+                stream,
+                sequence,
+                sent: 1,
+            },
+            50,
+        );
+        let chunk = String::from_utf8(chunk).unwrap();
+        chunk
+            .trim_start_matches("32\r\n")
+            .trim_end_matches("\r\n")
+            .to_owned()
+    }
+
+    /// Reads a body of stream 7, which is to have two events, cut at every position.
+    fn check(body: &str, want: Result<u64, &str>) {
+        for cut in 0..=body.len() {
+            let (mut check, mut tally) = (Check::new(7), Tally::new());
+            let (front, back) = body.as_bytes().split_at(cut);
+            let outcome = check
+                .read(front, 2, &mut tally)
+                .and_then(|()| check.read(back, 2, &mut tally))
+                .and_then(|()| check.end(Some(2)));
+            match want {
+                Ok(comments) => {
+                    assert_eq!(outcome, Ok(()), "{body:?} cut at {cut}");
+                    assert_eq!((tally.events, tally.comments), (2, comments));
+                }
+                Err(words) => {
+                    let error = outcome.unwrap_err();
+                    assert!(error.contains(words), "{body:?} cut at {cut}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_right_events_in_the_right_order_pass() {
+        let (first, second) = (&event(7, 0), &event(7, 1));
+        check(&format!("{first}{second}"), Ok(0));
+        check(&format!(":\n\n{first}: heartbeat\n\n{second}"), Ok(2));
+        check(second, Err("event 1 of stream 7 in place of 0"));
+        check(
+            &format!("{first}{first}"),
+            Err("event 0 of stream 7 in place of 1"),
+        );
+        check(&format!("{first}{}", event(8, 1)), Err("of stream 8"));
+        check(first, Err("a response of 1 events"));
+        check(&format!("{first}{}", &second[..49]), Err("inside an event"));
+        check(&format!("{first}{second}data: "), Err("inside an event"));
+        check(
+            &format!("{}{second}", first.replace("\n\n", "\n")),
+            Err("not its own"),
+        );
+        check(
+            &format!("{first}{}", second.replace("0001 ", "0001x")),
+            Err("stamp"),
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Processes that end when their owner does, however that happens, and what they said last.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::sys::Outcome;
+
+/// A process that was started here.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command on one core, its output in a file of `folder`.
+    pub fn start(name: &str, command: &[String], core: usize, folder: &Path) -> Outcome<Self> {
+        let failed = |error: std::io::Error| format!("cannot start {name}: {error}");
+        let log = folder.join(format!("{name}.log"));
+        let output = File::create(&log).map_err(failed)?;
+        let itself = std::env::current_exe().map_err(failed)?;
+        let child = Command::new(itself)
+            .args(["pin", "--core", &core.to_string(), "--"])
+            .args(command)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().map_err(failed)?)
+            .stderr(output)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self { child, log })
+    }
+
+    /// The process's id, which it keeps when `pin` becomes the program.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last line that the process wrote.
+    pub fn last_words(&self) -> Option<String> {
+        let text = fs::read_to_string(&self.log).ok()?;
+        text.lines()
+            .rfind(|line| !line.is_empty())
+            .map(str::to_owned)
+    }
+}
+
+impl Drop for Process {
+    /// Asks the process to end, twice (a proxy may first drain), and then makes it.
+    fn drop(&mut self) {
+        let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        for _ in 0..2 {
+            if ended(&mut self.child) {
+                return;
+            }
+            let _sent = kill_process(Pid::from_child(&self.child), Signal::TERM);
+            for _ in 0..100 {
+                if ended(&mut self.child) {
+                    return;
+                }
+                sleep(Duration::from_millis(10));
+            }
+        }
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Waits until a request to an address is answered: a process that listens may not have begun to
+/// serve, nor to use the memory that it serves with.
+pub fn wait_for(address: SocketAddr) -> Outcome<()> {
+    let answered = || -> std::io::Result<()> {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        connection.write_all(b"GET /short HTTP/1.1\r\nHost: bench\r\n\r\n")?;
+        connection.read_exact(&mut [0])
+    };
+    for _ in 0..250 {
+        if answered().is_ok() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(20));
+    }
+    Err(format!("nobody answers on {address} after 5 s"))
+}
+
+/// Runs a command to its end; its last line, or the last line of its complaint.
+pub fn output_of(command: &[String]) -> Outcome<String> {
+    let output = Command::new(&command[0])
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", command[0]))?;
+    let text = if output.status.success() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    let text = String::from_utf8_lossy(text);
+    let last = text.lines().last().unwrap_or("no word").to_owned();
+    if output.status.success() {
+        Ok(last)
+    } else {
+        Err(last)
+    }
+}

@@ -1,0 +1,184 @@
+//! What these programs ask of Linux: epoll, sockets that never block, one clock, one core, and
+//! enough descriptors.
+//!
+//! Everything here is a thin, safe wrapper, so that the programs themselves read as what they do.
+//! The clock is CLOCK_MONOTONIC, which all processes of a host share: a time written into an event
+//! by the origin can be subtracted from the time at which the load reads it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll;
+pub use rustix::event::epoll::EventFlags as Ready;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::CpuSet;
+use rustix::time::{ClockId, Timespec};
+
+/// One millisecond, in the nanoseconds that all times here are counted in.
+pub const MILLISECOND: u64 = 1_000_000;
+/// One second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// The result of anything that can go wrong; the error is one line, meant to be read by a person.
+pub type Outcome<T> = Result<T, String>;
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub fn now() -> u64 {
+    let time = rustix::time::clock_gettime(ClockId::Monotonic);
+    time.tv_sec.unsigned_abs() * SECOND + time.tv_nsec.unsigned_abs()
+}
+
+/// Raises the soft limit of open files to the hard limit, and returns it.
+pub fn raise_descriptor_limit() -> Outcome<u64> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    rustix::process::setrlimit(Resource::Nofile, raised)
+        .map_err(|error| format!("cannot raise the open-file limit: {error}"))?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Ties this process, and all that it starts from now on, to one core.
+pub fn pin_to(core: usize) -> Outcome<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores)
+        .map_err(|error| format!("cannot run on core {core} alone: {error}"))
+}
+
+/// Has this process end when the process that started it ends, also across an `exec`.
+pub fn end_with_parent() -> Outcome<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| format!("cannot follow the parent's end: {error}"))
+}
+
+/// A listening socket with a deep backlog: thousands of streams are opened within a second.
+pub fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+    let open = || -> Result<OwnedFd, Errno> {
+        let socket = stream_socket(address)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, 4096)?;
+        Ok(socket)
+    };
+    open()
+        .map(TcpListener::from)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+/// Begins a connection, with a receive buffer of so many bytes instead of the kernel's choice. It
+/// may not stand yet: a write that is refused is tried again when the socket is writable.
+pub fn connect(address: SocketAddr, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
+    let socket = stream_socket(address)?;
+    if let Some(size) = receive_buffer {
+        sockopt::set_socket_recv_buffer_size(&socket, size)?;
+    }
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    Ok(TcpStream::from(socket))
+}
+
+/// Accepts one connection that is waiting, if there is one. Its socket does not block and sends at
+/// once.
+pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::accept_with(listener, flags).ok()?;
+    sockopt::set_tcp_nodelay(&socket, true).ok()?;
+    Some(TcpStream::from(socket))
+}
+
+fn stream_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+}
+
+/// One epoll instance.
+pub struct Poller {
+    epoll: OwnedFd,
+}
+
+/// A socket that has something to say: the token it was added with, and what it is ready for.
+pub type Event = (usize, Ready);
+
+impl Poller {
+    /// A poller that watches nothing yet.
+    pub fn new() -> Outcome<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
+            .map_err(|error| format!("cannot create an epoll instance: {error}"))?;
+        Ok(Self { epoll })
+    }
+
+    /// Watches a socket until it is closed.
+    pub fn add(&self, socket: impl AsFd, token: usize, interest: Ready) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            socket,
+            epoll::EventData::new_u64(token as u64),
+            interest,
+        )?)
+    }
+
+    /// Watches a socket for something else.
+    pub fn change(&self, socket: impl AsFd, token: usize, interest: Ready) -> io::Result<()> {
+        Ok(epoll::modify(
+            &self.epoll,
+            socket,
+            epoll::EventData::new_u64(token as u64),
+            interest,
+        )?)
+    }
+
+    /// Watches a socket no more.
+    pub fn remove(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
+    }
+
+    /// Waits until `deadline` at most (for ever, if there is none), and fills `events` with what is
+    /// ready.
+    pub fn wait(&self, events: &mut Events, deadline: Option<u64>) -> Outcome<()> {
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_sub(now());
+            Timespec {
+                tv_sec: (left / SECOND) as i64,
+                tv_nsec: (left % SECOND) as i64,
+            }
+        });
+        events.0.clear();
+        let buffer = rustix::buffer::spare_capacity(&mut events.0);
+        match epoll::wait(&self.epoll, buffer, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(format!("cannot poll: {error}")),
+        }
+    }
+}
+
+/// What one wait found; allocated once.
+#[derive(Default)]
+pub struct Events(Vec<epoll::Event>);
+
+impl Events {
+    /// Room for 1,024 sockets that are ready at the same time.
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(1024))
+    }
+
+    /// The sockets that are ready, in the kernel's order.
+    pub fn iter(&self) -> impl Iterator<Item = Event> {
+        self.0
+            .iter()
+            .map(|event| (event.data.u64() as usize, event.flags))
+    }
+}
