@@ -105,7 +105,8 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "tokens",
         about: "100 connections that POST, get 200 events, one each 5 ms, and POST again",
-        load: "--path /tokens?n=200&gap_ms=5 --events 200 --post --streams 100 --seconds 6 --again keep",
+        load: "--path /tokens?n=200&gap_ms=5 --events 200 --post --streams 100 --seconds 6 \
+               --again keep",
         columns: &[
             CPU_EVENT,
             BUSY,
