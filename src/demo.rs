@@ -47,7 +47,8 @@ impl Events {
         }
         let event = format!("data: Message: {} - the time is {}\n\n", self.sent, utc(now.unix_ms));
         self.sent += 1;
-        self.next = now.tick.after(self.interval);
+        // From when it was due, not from now: being a little late must not add up.
+        self.next = self.next.after(self.interval).max(now.tick);
         Some(event)
     }
 }

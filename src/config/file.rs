@@ -7,7 +7,7 @@ use super::error::{ConfigErrors, Place, Wrong};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
-use super::{Api, Config, Demo, Drain, ListenAddr, Log, Server, Target, listen};
+use super::{Api, Config, Demo, Drain, ListenAddr, Log, Server, Target, TrustedProxies, listen};
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -55,8 +55,15 @@ fn server(t: &mut Table<'_, '_>) -> Server {
             .take("max_target_bytes", memory(256..=max_head_bytes))
             .unwrap_or(max_head_bytes.min(8 * KIB)),
         max_body_bytes: t.take("max_body_bytes", size(0..=1 << 62)).filter(|n| *n != 0),
+        trusted_proxies: t.take("trusted_proxies", trusted_proxies).unwrap_or_default(),
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
     }
+}
+
+fn trusted_proxies(value: &DeValue<'_>) -> Result<TrustedProxies, Wrong> {
+    let mut trusted = TrustedProxies::default();
+    list(value, "[\"10.0.0.0/8\"]", |value| Ok(trusted.add(text(value)?)?))?;
+    Ok(trusted)
 }
 
 fn drain(t: &mut Table<'_, '_>) -> Drain {

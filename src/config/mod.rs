@@ -17,6 +17,7 @@ mod listen;
 mod summary;
 mod table;
 mod target;
+mod trusted;
 mod units;
 mod uri;
 mod value;
@@ -24,6 +25,7 @@ mod value;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
 pub use target::Target;
+pub use trusted::TrustedProxies;
 
 use crate::route::{RouteSpec, Router};
 use error::Place;
@@ -74,6 +76,8 @@ pub struct Server {
     pub max_target_bytes: usize,
     /// The length of a request body, in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
+    /// Whose `X-Forwarded-*` fields are believed.
+    pub trusted_proxies: TrustedProxies,
     /// Whether several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
 }

@@ -159,8 +159,7 @@ fn accept(
     }
     let mut path = Vec::new();
     head.target.resolve_path(&mut path).map_err(|error| refuse(400, error.what()))?;
-    let found = router.find(head.authority, &path);
-    let id = found.ok_or_else(|| refuse(404, "no api matches"))?;
+    let id = find(&head, &path, router).ok_or_else(|| refuse(404, "no api matches"))?;
     let api = &config.apis[usize::from(id)];
     let upgrade = config.server.enable_websockets && head.upgrade.is_some();
     let preserved = head.authority.filter(|_| api.preserve_host_header);
@@ -168,7 +167,7 @@ fn accept(
         path_and_query: &upstream_target(api, &path, head.target.query),
         host: preserved.unwrap_or(&api.target.authority),
         client: peer,
-        peer_trusted: false,
+        peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
         length: head.length,
         upgrade,
@@ -178,9 +177,19 @@ fn accept(
     Ok(Accepted { api: id, length: head.length, facts: facts_of(&head, upgrade) })
 }
 
+/// The api that serves a request. `OPTIONS *` asks for the server as a whole (RFC 9112 section
+/// 3.2.4), which only an api with all of its paths can speak for.
+fn find(head: &RequestHead<'_, '_>, path: &[u8], router: &Router) -> Option<route::RouteId> {
+    let path = if head.target.asterisk { b"/" } else { path };
+    router.find(head.authority, path)
+}
+
 /// The request target that goes upstream, for a path that was matched.
 fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     let mut target = Vec::new();
+    if path == b"*" {
+        return path.to_vec();
+    }
     let Target { path: base, query: base_query, .. } = &api.target;
     let base_query = base_query.as_deref();
     let query = query.map(str::as_bytes);

@@ -1,7 +1,7 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
-use millstream::config::{Api, Config, Demo, ListenAddr, Server};
+use millstream::config::{Api, Config, Demo, ListenAddr, Server, TrustedProxies};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ fn defaults() {
         max_head_fields: 100,
         max_target_bytes: 8192,
         max_body_bytes: None,
+        trusted_proxies: TrustedProxies::default(),
         reuse_port: false,
     };
     assert_eq!(config.server, server);
@@ -135,7 +136,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 12 + 1 + 1 + 2 + 11);
+    assert_eq!(asked, 5 + 13 + 1 + 1 + 2 + 11);
 }
 
 #[test]

@@ -13,9 +13,9 @@
 //! t=2s   client leaves
 //! ```
 //!
-//! Other lines: `WHO connects | stops reading | leaves | resets | finishes` (its side, and goes on
-//! listening), `net ADDRESS listens | refuses | is silent`, `proxy drains WINDOW`, `end`. A further
-//! client is
+//! Other lines: `WHO connects | stops reading | reads on | leaves | resets | finishes` (its side,
+//! and goes on listening), `net ADDRESS listens | refuses | is silent`, `proxy drains WINDOW`,
+//! `end`. A further client is
 //! `client2` and so on; so are the connections that the proxy makes, `origin2`. `b\*500;` is 500
 //! times b.
 //! `make golden` rewrites what is heard and logged; the diff is the review.
@@ -171,6 +171,7 @@ struct Stage {
 struct Actor {
     peer: Peer,
     ended: bool,
+    deaf: bool,
 }
 
 impl Stage {
@@ -225,9 +226,10 @@ impl Stage {
                 everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.ended = true);
             }
             (None, "finishes") => net.finish(peer),
-            (None, "stops reading") => {
+            (None, "stops reading" | "reads on") => {
                 let everybody = self.clients.iter_mut().chain(&mut self.origins);
-                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.ended = true);
+                let deaf = cue.what == "stops reading";
+                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.deaf = deaf);
             }
             (None, "connects") => {}
             (None, other) => return Err(format!("nobody can do this: {other}")),
@@ -272,7 +274,7 @@ impl Stage {
         let from = "192.0.2.7".parse().ok();
         let peer = self.world.net().client(ListenerId(listener), from);
         let peer = peer.ok_or("the proxy does not listen any more")?;
-        self.clients.push(Actor { peer, ended: false });
+        self.clients.push(Actor { peer, ended: false, deaf: false });
         Ok(peer)
     }
 
@@ -292,7 +294,7 @@ impl Stage {
             self.world.settle()?;
             for &address in &self.addresses {
                 while let Some(peer) = self.world.proxy.net().origin(address) {
-                    self.origins.push(Actor { peer, ended: false });
+                    self.origins.push(Actor { peer, ended: false, deaf: false });
                 }
             }
             if !self.listen() {
@@ -310,7 +312,8 @@ impl Stage {
         let mut heard = Vec::new();
         let net = self.world.proxy.net();
         for (kind, actors) in [("client", &mut self.clients), ("origin", &mut self.origins)] {
-            for (index, actor) in actors.iter_mut().enumerate().filter(|(_, a)| !a.ended) {
+            for (index, actor) in actors.iter_mut().enumerate().filter(|(_, a)| !a.ended && !a.deaf)
+            {
                 let mut bytes = Vec::new();
                 let name =
                     if index == 0 { kind.to_owned() } else { format!("{kind}{}", index + 1) };
@@ -352,13 +355,14 @@ impl Stage {
     }
 }
 
-/// Bytes as lines of text, broken behind each line feed.
+/// Bytes as lines of text, broken behind each line feed, long runs of one byte counted.
 fn escape(bytes: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     for piece in bytes.split_inclusive(|&b| b == b'\n') {
         let mut line = String::new();
-        for (index, &byte) in piece.iter().enumerate() {
-            let edge = index == 0 || index + 1 == piece.len();
+        let mut rest = piece;
+        while let Some(&byte) = rest.first() {
+            let edge = rest.len() == piece.len() || rest.len() == 1;
             match byte {
                 b'\r' => line.push_str("\\r"),
                 b'\n' => line.push_str("\\n"),
@@ -369,11 +373,20 @@ fn escape(bytes: &[u8]) -> Vec<String> {
                     let _ = write!(line, "\\x{other:02x}");
                 }
             }
+            let run = rest.iter().take_while(|&&b| b == byte).count();
+            let skip = if run > RUN { run } else { 1 };
+            if run > RUN {
+                let _ = write!(line, "\\*{run};");
+            }
+            rest = &rest[skip..];
         }
         lines.push(line);
     }
     lines
 }
+
+/// A longer run of one byte is counted.
+const RUN: usize = 40;
 
 fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();

@@ -173,6 +173,12 @@ impl Play {
         for client in &self.clients {
             client.judge(&self.plans, self.terms)?;
         }
+        for plan in self.plans.iter().filter(|plan| plan.once()) {
+            let times = self.origins.iter().flat_map(|o| &o.seen).filter(|id| **id == plan.id);
+            if times.count() > 1 {
+                return Err(format!("sent twice: {plan:?}"));
+            }
+        }
         match self.world.proxy.in_use() {
             (0, 0, 0) => Ok(()),
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),

@@ -17,6 +17,8 @@ pub(crate) struct Origin {
     gap: u64,
     next_send: Tick,
     wire: Vec<u8>,
+    /// The exchanges whose requests came by here.
+    pub(crate) seen: Vec<usize>,
     request: Option<(usize, Body)>,
     body: Vec<u8>,
     unsent: Vec<u8>,
@@ -44,6 +46,7 @@ impl Origin {
             rng,
             next_send: Tick::ZERO,
             wire: Vec::new(),
+            seen: Vec::new(),
             request: None,
             body: Vec::new(),
             unsent: Vec::new(),
@@ -118,6 +121,7 @@ impl Origin {
             };
             self.wire.drain(..head.length);
             let id = judge_head(&head, plans)?;
+            self.seen.push(id);
             let plan = &plans[id];
             if plan.expect || plan.early {
                 self.answer(plan);

@@ -73,9 +73,14 @@ impl Plan {
             body: tagged(id, 'a', body_size),
             event_stream: rng.chance(40),
             interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
-            early: rng.chance(10),
+            early: rng.chance(20),
             mischief: if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None },
         }
+    }
+
+    /// True when the request must not be sent twice (RFC 9110 section 9.2.2).
+    pub(crate) fn once(&self) -> bool {
+        self.method == "POST" || self.request.as_ref().is_some_and(|(_, body)| !body.is_empty())
     }
 
     /// True when the response has no body, whatever its fields say.
