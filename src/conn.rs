@@ -17,6 +17,9 @@ pub struct Conn {
     pub sock: SockId,
     /// What events said and operations have not yet disproved.
     pub ready: Ready,
+    /// True exactly when a write has failed. The kernel tells of a reset once, and if a write was
+    /// told, the next read finds what looks like an orderly end.
+    broken: bool,
     /// Read, and not yet consumed. Never an empty buffer.
     ahead: Option<Box<Buf>>,
 }
@@ -48,7 +51,7 @@ pub enum Written {
 impl Conn {
     /// A connection of which nothing is known yet.
     pub const fn new(sock: SockId) -> Conn {
-        Conn { sock, ready: Ready::NONE, ahead: None }
+        Conn { sock, ready: Ready::NONE, broken: false, ahead: None }
     }
 
     /// Bytes that were read and not yet consumed.
@@ -93,7 +96,7 @@ impl Conn {
         match net.read(self.sock, buf) {
             Ok(0) => {
                 self.ready.set(Ready::HUP);
-                Read::End
+                if self.broken { Read::Broken } else { Read::End }
             }
             Ok(n) => {
                 let short = n < buf.len() && net.short_means_drained();
@@ -119,7 +122,6 @@ impl Conn {
     pub fn write<N: Net>(&mut self, net: &mut N, bytes: &[u8]) -> Written {
         debug_assert!(!bytes.is_empty());
         match net.write(self.sock, bytes) {
-            Ok(0) => Written::Broken,
             Ok(n) => {
                 if n < bytes.len() && net.short_means_drained() {
                     self.ready.clear(Ready::WRITE);
@@ -130,7 +132,10 @@ impl Conn {
                 self.ready.clear(Ready::WRITE);
                 Written::Blocked
             }
-            Err(_) => Written::Broken,
+            Err(_) => {
+                self.broken = true;
+                Written::Broken
+            }
         }
     }
 

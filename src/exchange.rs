@@ -4,8 +4,9 @@
 //! phase, two pipes, and the facts of the request that matter until its end. States own what they
 //! need, so there is no upstream to be asked about where there is none.
 
-use crate::config::Config;
+use crate::config::{Api, Config};
 use crate::demo::Events;
+use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::pipe::Pipe;
 use crate::slab::Key;
@@ -147,6 +148,34 @@ impl Outcome {
 }
 
 impl Exchange {
+    /// An exchange whose request has a body of `length`, and that is in `phase` from the start.
+    pub fn new(
+        facts: Facts,
+        length: BodyLength,
+        api: Option<u16>,
+        config: &Rc<Config>,
+        phase: Phase,
+        now: Tick,
+    ) -> Box<Exchange> {
+        Box::new(Exchange {
+            phase,
+            request: Pipe::new(length, length, now),
+            response: Pipe::new(BodyLength::UntilClose, BodyLength::Empty, now),
+            facts,
+            retry: None,
+            config: Rc::clone(config),
+            api,
+            status: 0,
+            outcome: Outcome::Complete,
+            began: now,
+        })
+    }
+
+    /// The api that serves it, if one does.
+    pub fn api(&self) -> Option<&Api> {
+        self.config.apis.get(usize::from(self.api?))
+    }
+
     /// The upstream connection that it holds, if any.
     pub const fn upstream(&self) -> Option<Key<Upstream>> {
         match &self.phase {

@@ -180,6 +180,10 @@ impl Pipe {
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
+        // What came along with a head goes out with it, in one write.
+        if !source.ahead().is_empty() && self.take_in(source, sink, io)? {
+            return Ok(true);
+        }
         let wrote = self.write_pending(sink, io)?;
         let took = self.take_in(source, sink, io)?;
         Ok(wrote || took)
@@ -297,7 +301,7 @@ impl Pipe {
         if let Some(raw) = trailers {
             let (mut filtered, mut end) = (Vec::new(), Vec::new());
             fields::filter_trailers(&raw, &mut filtered);
-            self.writer.last_chunk_with(&filtered, &mut end);
+            self.writer.end_with(&filtered, &mut end);
             self.append(&end, io.buffers, io.now);
         }
         self.settle();

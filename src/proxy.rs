@@ -16,18 +16,18 @@ mod deadlines;
 mod finish;
 mod request;
 mod response;
+mod scene;
 mod tunnel;
 mod upstreams;
 pub mod waits;
 
 use crate::buf::BufPool;
-use crate::config::Config;
-use crate::exchange::Exchange;
-use crate::http::chunk::{HEADROOM, TAILROOM};
+use crate::config::{Api, Config};
+use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
 use crate::route::Router;
-use crate::session::{Service, Session, State};
+use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
 use crate::time::{Now, Tick};
 use crate::upstream::{Origin, Upstream};
@@ -80,6 +80,8 @@ pub struct Proxy<N: Net> {
     timers: Wheel,
     /// One entry an idle upstream connection, by its index.
     idle_timers: Wheel,
+    /// Idle upstream connections that had an event.
+    spoken: Vec<Key<Upstream>>,
     buffers: BufPool,
     /// Where every session reads and frames; nothing stays in it between two steps.
     scratch: Box<[u8]>,
@@ -105,6 +107,7 @@ struct Parts<'a, N: Net> {
     session: &'a mut Session,
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
+    head: &'a mut Vec<u8>,
 }
 
 impl<N: Net> Proxy<N> {
@@ -138,6 +141,7 @@ impl<N: Net> Proxy<N> {
             queue: VecDeque::new(),
             timers,
             idle_timers: Wheel::new(now),
+            spoken: Vec::new(),
             buffers: BufPool::new(block, SPARE_BUFFERS),
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
             head: Vec::new(),
@@ -171,6 +175,7 @@ impl<N: Net> Proxy<N> {
     /// not after `now` when there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
         self.expire(now.tick);
+        self.close_spoken();
         self.accept_some(now.tick);
         // Sessions queued from here on are for the next turn, so that each has its turn.
         for _ in 0..self.queue.len() {
@@ -189,16 +194,15 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
-    /// until `deadline`.
-    pub fn drain(&mut self, deadline: Tick) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.drain = Some(deadline);
+    /// until `deadline`. When it is told again, the earlier deadline counts.
+    pub fn drain(&mut self, now: Tick, deadline: Tick) {
+        // Who has come before is served.
+        self.accept_all(now);
+        self.drain = Some(self.drain.unwrap_or(Tick::NEVER).min(deadline));
         for listener in self.listeners.close_all() {
             self.net.close_listener(listener);
         }
-        self.close_idle_upstreams();
+        while self.close_some_idle() {}
         let keys: Vec<Key<Session>> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.enqueue(key);
@@ -254,27 +258,7 @@ impl<N: Net> Proxy<N> {
             },
             session,
             upstreams: &mut self.upstreams,
-        }
-    }
-
-    /// The exchange of a session that has one.
-    fn exchange(&mut self, key: Key<Session>) -> Option<&mut Exchange> {
-        match &mut self.sessions.get_mut(key)?.state {
-            State::Active(exchange) => Some(exchange),
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
-        }
-    }
-
-    /// The session, if it is live and running an exchange, with that exchange.
-    fn parts_of_exchange(
-        &mut self,
-        key: Key<Session>,
-        now: Tick,
-    ) -> Option<(&mut crate::conn::Conn, &mut Exchange, &mut Slab<Upstream>, Io<'_, N>)> {
-        let Parts { session, upstreams, io } = self.parts(key, now);
-        match &mut session.state {
-            State::Active(exchange) => Some((&mut session.conn, exchange, upstreams, io)),
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+            head: &mut self.head,
         }
     }
 }
@@ -285,14 +269,16 @@ pub const RESERVED_MAX: usize = 1 << 16;
 /// Spare buffers that are kept rather than freed.
 const SPARE_BUFFERS: usize = 16;
 
-/// A buffer holds a relayed portion with its framing, or a head after it was rewritten, with the
-/// body bytes that came along with it; rewriting adds at most the target's path and host, the
-/// client's address and host, and some fixed fields.
+/// A buffer holds whichever is longer, and behind it an answer of ours: a relayed portion with its
+/// framing and trailers, or a head after it was rewritten with the body bytes that came along with
+/// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
 fn buffer_size(config: &Config, portions: &Portions) -> usize {
-    let target = |api: &crate::config::Api| api.target.path.len() + api.target.authority.len();
+    let target = |api: &Api| api.target.path.len() + api.target.authority.len();
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
     let head = 2 * config.server.max_head_bytes + targets + 1024;
-    head.max(portions.high_water + HEADROOM + TAILROOM)
+    let relayed = portions.high_water.max(config.server.max_head_bytes);
+    let relayed = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
+    head.max(relayed) + finish::ANSWER_MAX
 }
 
 fn enqueue(sessions: &mut Slab<Session>, queue: &mut VecDeque<Key<Session>>, key: Key<Session>) {

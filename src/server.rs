@@ -10,7 +10,6 @@ use crate::session::Service;
 use crate::sys::{self, Signals};
 use crate::time::{Now, Tick};
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Events that one poll brings at most.
@@ -30,8 +29,6 @@ pub struct Server {
     signals: Signals,
     clock: Clock,
     drain_window: Duration,
-    /// Socket files to be removed at the end.
-    socket_files: Vec<PathBuf>,
 }
 
 impl Server {
@@ -56,10 +53,9 @@ impl Server {
             .map_err(|e| format!("no signals: {e}"))?;
         let clock = Clock::start();
         let drain_window = config.drain.window;
-        let socket_files = socket_files(&config);
         let (portions, now) = (Portions::default(), clock.now().tick);
         let proxy = Proxy::new(net, config, &services, connections_max, portions, now);
-        Ok(Server { poll, proxy, signals, clock, drain_window, socket_files })
+        Ok(Server { poll, proxy, signals, clock, drain_window })
     }
 
     /// Runs until it is told to end and has ended what was running.
@@ -72,7 +68,7 @@ impl Server {
         loop {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
-            if self.proxy.is_drained() || told_to_end > 1 {
+            if self.proxy.is_drained() {
                 break;
             }
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
@@ -80,33 +76,32 @@ impl Server {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
                 _ => {}
             }
-            for event in &events {
-                if event.token() == SIGNALS {
-                    told_to_end += self.signals.take();
-                    self.end_running(told_to_end);
-                    continue;
-                }
+            let signals = events.iter().any(|event| event.token() == SIGNALS);
+            for event in events.iter().filter(|event| event.token() != SIGNALS) {
                 match self.proxy.net().source_of(event) {
                     Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
                     Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
                     None => {}
                 }
             }
-        }
-        for path in &self.socket_files {
-            // Somebody may have taken it away already, which is as good.
-            let _ = std::fs::remove_file(path);
+            if signals {
+                told_to_end += self.signals.take();
+                self.end_running(told_to_end);
+            }
         }
         Ok(())
     }
 
+    /// Once: what runs has the drain window. Twice: it has no time at all.
     fn end_running(&mut self, told_to_end: usize) {
         let running = self.proxy.connections();
+        let now = self.clock.now().tick;
         if told_to_end > 1 {
             log::info!("told again: ending at once, {running} connections are cut");
+            self.proxy.drain(now, now);
         } else {
             log::info!("draining: {running} connections have {:?}", self.drain_window);
-            self.proxy.drain(self.clock.now().tick.after(self.drain_window));
+            self.proxy.drain(now, now.after(self.drain_window));
         }
     }
 }
@@ -117,20 +112,12 @@ fn open_listeners(config: &Config, net: &mut MioNet) -> Result<Vec<Service>, Str
     let demo = config.demo.iter().map(|demo| (ListenAddr::Tcp(demo.listen), Service::Demo));
     let mut services = Vec::new();
     for (address, service) in apis.chain(demo) {
-        sys::listen(&address, config.server.reuse_port)
+        sys::listen(&address, config.server.reuse_port, config.server.write_timeout)
             .and_then(|listener| net.add_listener(listener))
             .map_err(|e| format!("cannot listen on {address}: {e}"))?;
         services.push(service);
     }
     Ok(services)
-}
-
-fn socket_files(config: &Config) -> Vec<PathBuf> {
-    let path = |address: &ListenAddr| match address {
-        ListenAddr::Unix(path) => Some(path.clone()),
-        ListenAddr::Tcp(_) => None,
-    };
-    config.server.listen.iter().filter_map(path).collect()
 }
 
 /// The clocks, read once a turn.

@@ -28,6 +28,8 @@ pub enum State {
     Idle {
         /// Since when.
         since: Tick,
+        /// True exactly when it has never asked anything: it is about to.
+        fresh: bool,
     },
     /// A request head is arriving. Next: `Active`.
     Head {

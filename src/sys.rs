@@ -4,10 +4,11 @@ use crate::config::ListenAddr;
 use crate::net::mio::Listener;
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 /// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`) as well.
 const BACKLOG: i32 = 4096;
@@ -19,6 +20,11 @@ const BACKLOG: i32 = 4096;
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
 }
+
+/// Probes for peers that vanished without a word: a laptop that was closed, a cable that was cut.
+/// Nothing else notices on a stream that is quiet.
+pub const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 /// SIGTERM and SIGINT, as something to poll.
 #[derive(Debug)]
@@ -55,24 +61,49 @@ impl Signals {
     }
 }
 
-/// Listens on an address of the configuration.
+/// Listens on an address of the configuration. A peer that acknowledges nothing for
+/// `write_timeout` is given up by the kernel, which alone knows of it while there is room in its
+/// buffers.
 ///
 /// # Errors
 /// When the address is taken, or not this host's, or not allowed.
-pub fn listen(address: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
+pub fn listen(
+    address: &ListenAddr,
+    reuse_port: bool,
+    write_timeout: Duration,
+) -> io::Result<Listener> {
     match address {
-        ListenAddr::Tcp(address) => listen_tcp(*address, reuse_port).map(Listener::Tcp),
-        ListenAddr::Unix(path) => listen_unix(path).map(Listener::Unix),
+        ListenAddr::Tcp(address) => {
+            listen_tcp(*address, reuse_port, write_timeout).map(Listener::Tcp)
+        }
+        ListenAddr::Unix(path) => {
+            listen_unix(path).map(|listener| Listener::Unix(listener, path.clone()))
+        }
     }
 }
 
-fn listen_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<mio::net::TcpListener> {
+fn listen_tcp(
+    address: SocketAddr,
+    reuse_port: bool,
+    write_timeout: Duration,
+) -> io::Result<mio::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the run before.
     socket.set_reuse_address(true)?;
     if reuse_port {
         socket.set_reuse_port(true)?;
     }
+    if address.is_ipv6() {
+        // "0.0.0.0:80" and "[::]:80" are two addresses, and can both be listened on.
+        socket.set_only_v6(true)?;
+    }
+    // What is accepted inherits these.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(write_timeout))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = write_timeout;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

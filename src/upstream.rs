@@ -13,8 +13,6 @@ pub struct Upstream {
     pub api: u16,
     /// Whose it is.
     pub owner: Owner,
-    /// True exactly when it has carried an exchange before the present one.
-    pub reused: bool,
     /// True exactly when the response that it carries leaves it fit for another exchange
     /// (RFC 9112 section 9.3).
     pub persistent: bool,

@@ -148,15 +148,18 @@ impl BodyWriter {
         payload
     }
 
-    /// Ends a chunked body with a trailer section: `trailers` are field lines, each with its CRLF.
+    /// Ends a body with a trailer section: `trailers` are field lines, each with its CRLF. Only the
+    /// chunked coding has a place for them; elsewhere they are dropped (RFC 9110 section 6.5.1).
     ///
     /// # Panics
     ///
-    /// If the body is not chunked, or has ended.
-    pub fn last_chunk_with(&mut self, trailers: &[u8], out: &mut Vec<u8>) {
-        assert!(self.length == BodyLength::Chunked, "only chunked bodies have trailers");
+    /// If the body has ended.
+    pub fn end_with(&mut self, trailers: &[u8], out: &mut Vec<u8>) {
         assert!(!self.ended, "a body goes on behind its end");
         self.ended = true;
+        if self.length != BodyLength::Chunked {
+            return;
+        }
         out.extend_from_slice(b"0\r\n");
         out.extend_from_slice(trailers);
         out.extend_from_slice(b"\r\n");
@@ -321,7 +324,7 @@ mod tests {
     fn trailers_read_back() {
         for trailers in ["", "A: b\r\n", "A: b\r\nC: d\r\n"] {
             let mut wire = b"1\r\nx\r\n".to_vec();
-            BodyWriter::new(BodyLength::Chunked).last_chunk_with(trailers.as_bytes(), &mut wire);
+            BodyWriter::new(BodyLength::Chunked).end_with(trailers.as_bytes(), &mut wire);
             in_pieces(wire.len(), |pieces| {
                 let mut reader = BodyReader::new(BodyLength::Chunked);
                 assert_eq!(read(&mut reader, &wire, pieces), (b"x".to_vec(), 0));

@@ -5,10 +5,12 @@
 //! all events of a poll before it closes anything, and a closed descriptor reports no more.
 
 use super::{ListenerId, Net, Ready, SockId, Token};
+use crate::sys::KEEPALIVE;
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sockets by [`SockId`], registered with one poll.
@@ -34,8 +36,8 @@ struct Slot {
 pub enum Listener {
     /// On an address and port.
     Tcp(mio::net::TcpListener),
-    /// On a path.
-    Unix(mio::net::UnixListener),
+    /// On a path, which goes when it is closed.
+    Unix(mio::net::UnixListener, PathBuf),
 }
 
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl MioNet {
         let index = self.listeners.len();
         let source: &mut dyn Source = match &mut listener {
             Listener::Tcp(l) => l,
-            Listener::Unix(l) => l,
+            Listener::Unix(l, _) => l,
         };
         self.registry.register(source, mio::Token(FIRST_LISTENER + index), Interest::READABLE)?;
         self.listeners.push(Some(listener));
@@ -155,11 +157,9 @@ impl Net for MioNet {
         let (socket, peer) = match listener {
             Some(Listener::Tcp(l)) => {
                 let (stream, peer) = uninterrupted(|| l.accept())?;
-                // An event is small and wants to leave at once.
-                stream.set_nodelay(true)?;
                 (Socket::Tcp(stream), Some(peer.ip()))
             }
-            Some(Listener::Unix(l)) => (Socket::Unix(uninterrupted(|| l.accept())?.0), None),
+            Some(Listener::Unix(l, _)) => (Socket::Unix(uninterrupted(|| l.accept())?.0), None),
             None => return Err(io::ErrorKind::WouldBlock.into()),
         };
         Ok((self.keep(socket), peer))
@@ -167,7 +167,9 @@ impl Net for MioNet {
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
         let stream = mio::net::TcpStream::connect(address)?;
+        // What is small wants to leave at once.
         stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         Ok(self.keep(Socket::Tcp(stream)))
     }
 
@@ -239,7 +241,10 @@ impl Net for MioNet {
 
     fn close_listener(&mut self, listener: ListenerId) {
         if let Some(slot) = self.listeners.get_mut(listener.0 as usize) {
-            *slot = None;
+            if let Some(Listener::Unix(_, path)) = slot.take() {
+                // Somebody may have taken it away already, which is as good.
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }

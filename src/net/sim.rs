@@ -87,6 +87,9 @@ impl Faults {
     };
 }
 
+/// EMFILE, on Linux and the BSDs alike.
+const OUT_OF_DESCRIPTORS: i32 = 24;
+
 /// What happens to whoever connects to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -137,6 +140,8 @@ struct Link {
     edge: bool,
     socket_open: bool,
     peer_open: bool,
+    /// A read or a write was told of the reset, which happens once.
+    told: bool,
     /// The peer has closed for good: what is written to it from now on breaks the connection.
     peer_closed: bool,
 }
@@ -409,6 +414,7 @@ impl SimNet {
             edge: true,
             socket_open: true,
             peer_open: true,
+            told: false,
             peer_closed: false,
         });
         self.links.len() - 1
@@ -485,7 +491,7 @@ impl Net for SimNet {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if self.rng.chance(self.faults.no_descriptor) {
-            return Err(io::Error::other("too many open files"));
+            return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
         match self.waiting.entry(listener.0).or_default().pop_front() {
             Some((index, from)) => Ok((self.sock_for(index), from)),
@@ -495,7 +501,7 @@ impl Net for SimNet {
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
         if self.rng.chance(self.faults.no_descriptor) {
-            return Err(io::Error::other("too many open files"));
+            return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
         let index = self.link(LinkState::Connecting, Some(address));
         let host = self.hosts.get(&address).copied().unwrap_or(Host::Refusing);
@@ -533,7 +539,11 @@ impl Net for SimNet {
             return Ok(n);
         }
         match link.state {
-            LinkState::Reset | LinkState::Refused => Err(io::ErrorKind::ConnectionReset.into()),
+            LinkState::Reset | LinkState::Refused if link.told => Ok(0),
+            LinkState::Reset | LinkState::Refused => {
+                link.told = true;
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
             LinkState::Established if link.to_proxy.ended => Ok(0),
             LinkState::Established | LinkState::Connecting => {
                 link.owed.set(Ready::READ);
@@ -548,7 +558,10 @@ impl Net for SimNet {
         let most = if cut { self.rng.between(1, bytes.len().max(1) as u64) } else { u64::MAX };
         let link = self.at(sock);
         match link.state {
-            LinkState::Reset | LinkState::Refused => Err(io::ErrorKind::BrokenPipe.into()),
+            LinkState::Reset | LinkState::Refused => {
+                link.told = true;
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
             LinkState::Established if link.peer_closed => {
                 link.state = LinkState::Reset;
                 link.edge = true;

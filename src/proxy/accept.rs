@@ -6,7 +6,7 @@
 
 use super::{Proxy, session_token};
 use crate::conn::Conn;
-use crate::net::{ListenerId, Net};
+use crate::net::{ListenerId, Net, Ready, out_of_descriptors};
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -28,6 +28,8 @@ const RECLAIM_LOOKS: u32 = 64;
 pub(super) struct Listeners {
     all: Vec<Listener>,
     resumes_at: Option<Tick>,
+    /// True exactly when the last attempt to accept has failed.
+    rests: bool,
     /// Where the search for an idle session goes on: it walks round the slab like a clock's hand.
     hand: u32,
 }
@@ -42,7 +44,7 @@ struct Listener {
 impl Listeners {
     pub(super) fn new(services: &[Service]) -> Listeners {
         let all = services.iter().map(|&service| Listener { service, ready: true, open: true });
-        Listeners { all: all.collect(), resumes_at: None, hand: 0 }
+        Listeners { all: all.collect(), resumes_at: None, rests: false, hand: 0 }
     }
 
     pub(super) fn on_ready(&mut self, listener: ListenerId) {
@@ -86,11 +88,32 @@ impl<N: Net> Proxy<N> {
             while left > 0 && self.listeners.all[index].ready {
                 left -= 1;
                 if let Err(error) = self.accept_one(index, now) {
-                    log::warn!("accepting rests for {PAUSE:?}: {error}");
-                    self.listeners.resumes_at = Some(now.after(PAUSE));
+                    self.rest(&error, now);
                     return;
                 }
             }
+        }
+        if std::mem::replace(&mut self.listeners.rests, false) {
+            log::warn!("accepting goes on");
+        }
+    }
+
+    /// Accepts whatever waits, as far as there is room and descriptors are left.
+    pub(super) fn accept_all(&mut self, now: Tick) {
+        for index in 0..self.listeners.all.len() {
+            self.listeners.all[index].ready = self.listeners.all[index].open;
+            while self.listeners.all[index].ready && self.sessions.len() < self.connections_max {
+                if self.accept_one(index, now).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, error: &io::Error, now: Tick) {
+        self.listeners.resumes_at = Some(now.after(PAUSE));
+        if !std::mem::replace(&mut self.listeners.rests, true) {
+            log::warn!("accepting rests, and is tried again each {PAUSE:?}: {error}");
         }
     }
 
@@ -108,20 +131,24 @@ impl<N: Net> Proxy<N> {
             }
             // The client left before it was accepted: that is its own affair.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            Err(e) if out_of_descriptors(&e) && self.close_some_idle() => Ok(()),
             Err(e) => Err(e),
         }
     }
 
     /// Makes a session of a new connection, if there is room.
-    fn admit(&mut self, conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
+    fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let full = self.sessions.len() >= self.connections_max && !self.reclaim();
         if full && self.sessions.len() >= self.connections_max + REFUSALS_MAX {
             log::warn!("connection closed: server.max_connections ({})", self.connections_max);
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
+        // It can be written to, and its first bytes have often come with it.
+        conn.ready.set(Ready::READ);
+        conn.ready.set(Ready::WRITE);
         let sock = conn.sock;
-        let state = State::Idle { since: now };
+        let state = State::Idle { since: now, fresh: true };
         let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
         if let Err(error) = self.net.register(sock, session_token(key)) {
             log::error!("connection closed: {error}");
@@ -146,7 +173,7 @@ impl<N: Net> Proxy<N> {
             };
             let session = &self.sessions[key];
             // One that was just accepted is about to ask something.
-            if matches!(session.state, State::Idle { .. }) && !session.queued {
+            if matches!(session.state, State::Idle { fresh: false, .. }) {
                 idle = Some(key);
                 break;
             }

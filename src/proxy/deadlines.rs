@@ -1,17 +1,17 @@
 //! When a session has to act though nothing arrives, and what it does then.
 //!
 //! [`Proxy::next_deadline`] is one list with two readers: the wheel is armed with its minimum, and
-//! [`Proxy::act_on_deadline`] does what the minimum stands for once it has passed. A deadline whose
+//! [`Proxy::act_on`] does what the minimum stands for once it has passed. A deadline whose
 //! action cannot be taken yet is [`Tick::NEVER`]; that is what keeps a loop from spinning.
 
 use super::finish::Refusal;
-use super::{Proxy, Step};
-use crate::config::{Api, Config};
+use super::{Parts, Proxy, Step};
 use crate::exchange::{Exchange, Outcome, Phase};
 use crate::net::Net;
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::time::Duration;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,87 +44,97 @@ pub enum Deadline {
     Drain,
 }
 
+impl Deadline {
+    /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
+    /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
+    pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
+        let far = at.since(now) >= Duration::from_millis(64) && at != Tick::NEVER;
+        match self {
+            Deadline::Flush | Deadline::Event if far => now.after(at.since(now) / 8 * 7),
+            _ => at,
+        }
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// The first moment at which a session has to act by itself, and on what account.
     pub(super) fn next_deadline(&self, key: Key<Session>, now: Tick) -> (Tick, Deadline) {
         let server = &self.config.server;
         let own = match &self.sessions[key].state {
-            State::Idle { since } => (since.after(server.keepalive_timeout), Deadline::Keepalive),
+            State::Idle { since, .. } => {
+                (since.after(server.keepalive_timeout), Deadline::Keepalive)
+            }
             State::Head { since, .. } => (since.after(server.read_timeout), Deadline::RequestHead),
             State::Lingering { until } => (*until, Deadline::Linger),
             State::Active(exchange) => self.exchange_deadline(exchange, now),
         };
-        let drain = (self.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
-        if drain.0 < own.0 { drain } else { own }
+        let mut first = First(own);
+        first.or(self.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
+        first.0
     }
 
     fn exchange_deadline(&self, exchange: &Exchange, now: Tick) -> (Tick, Deadline) {
         let high_water = self.portions.high_water;
-        let config = &*exchange.config;
+        let server = &exchange.config.server;
         let (request, response) = (&exchange.request, &exchange.response);
-        let stuck = response.stuck_deadline(now, high_water, config.server.write_timeout);
-        let flush = response.flush_deadline(now, high_water);
-        let mut first = First::new(stuck, Deadline::ResponseStuck);
-        first.or(flush, Deadline::Flush);
+        let stuck = response.stuck_deadline(now, high_water, server.write_timeout);
+        let mut first = First((stuck, Deadline::ResponseStuck));
+        first.or(response.flush_deadline(now, high_water), Deadline::Flush);
         match &exchange.phase {
-            Phase::Answering | Phase::Delivering => {}
             Phase::Local(events) if response.pending() == 0 => {
                 first.or(events.next(), Deadline::Event);
             }
-            Phase::Local(_) => {}
+            Phase::Answering | Phase::Delivering | Phase::Local(_) => {}
             Phase::Connecting(attempt) => first.or(attempt.deadline, Deadline::Connect),
             Phase::AwaitingHead(awaiting) => {
                 request_deadlines(&mut first, exchange, high_water, now);
-                // An upload may take its time; the answer is due when it has nothing to do but
-                // answer.
-                let since = awaiting.since.max(request.active_at());
-                if let Some(api) = api(config, exchange) {
+                let idle = request.done() || exchange.facts.awaits_continue;
+                if let Some(api) = exchange.api().filter(|_| idle) {
+                    // An upload may take its time: the answer is due when nothing else is.
+                    let since = awaiting.since.max(request.active_at());
                     first.or(since.after(api.response_timeout), Deadline::ResponseHead);
                 }
             }
             Phase::Relaying(_) => {
                 request_deadlines(&mut first, exchange, high_water, now);
-                if let Some(api) = api(config, exchange).filter(|_| !exchange.facts.event_stream) {
+                if let Some(api) = exchange.api().filter(|_| !exchange.facts.event_stream) {
                     let silent = response.silence_deadline(high_water, api.idle_timeout);
                     first.or(silent, Deadline::ResponseBody);
                 }
             }
             Phase::Tunnel(_) => {
-                let limit = config.server.write_timeout;
-                first.or(request.stuck_deadline(now, high_water, limit), Deadline::RequestStuck);
+                let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
+                first.or(stuck, Deadline::RequestStuck);
                 first.or(request.flush_deadline(now, high_water), Deadline::Flush);
             }
         }
         first.0
     }
 
-    /// Does what the first deadline stands for, if it has passed. Called when nothing else moves.
-    pub(super) fn act_on_deadline(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let (at, deadline) = self.next_deadline(key, now);
-        if at > now {
-            return Step::Blocked;
-        }
+    /// Does what a deadline stands for, now that it has passed and nothing else moves.
+    pub(super) fn act_on(&mut self, deadline: Deadline, key: Key<Session>, now: Tick) -> Step {
         match deadline {
-            // These two move by themselves as soon as they are due; the step before has seen to it.
-            Deadline::None | Deadline::Flush | Deadline::Event => Step::Blocked,
+            Deadline::None | Deadline::Flush | Deadline::Event => {
+                unreachable!("what is due is done by the step before, {deadline:?}")
+            }
             Deadline::Keepalive | Deadline::Linger => self.close_session(key),
             Deadline::RequestHead => self.refuse_slow_head(key, now),
             Deadline::RequestBody => {
                 let what = "the request body stood still";
-                self.fail(key, Refusal::limited(408, what, "server.read_timeout"), now)
+                self.give_up_request(key, Refusal::limited(408, what, "server.read_timeout"), now)
             }
             Deadline::RequestStuck => {
                 let what = "the upstream takes nothing of the request";
-                self.fail(key, Refusal::limited(504, what, "server.write_timeout"), now)
+                self.give_up_request(key, Refusal::limited(504, what, "server.write_timeout"), now)
             }
             Deadline::Connect => self.connect_timed_out(key, now),
             Deadline::ResponseHead => {
                 let what = "the upstream did not answer in time";
-                self.fail(key, Refusal::limited(504, what, "response_timeout"), now)
+                self.answer(key, Refusal::limited(504, what, "response_timeout"), now)
             }
             Deadline::ResponseBody => {
                 log::info!("idle_timeout: the upstream was silent in the middle of a response");
-                self.cut_response(key, Outcome::UpstreamIdle, now)
+                self.cut_response(key, Outcome::UpstreamIdle)
             }
             Deadline::ResponseStuck => {
                 log::info!("server.write_timeout: the client takes nothing");
@@ -133,16 +143,36 @@ impl<N: Net> Proxy<N> {
             Deadline::Drain => self.end_for_drain(key, now),
         }
     }
+
+    /// A request that gets no further. Before the response it fails; within it, a client that stands
+    /// still is at fault, but an upstream that has read enough may answer in peace.
+    fn give_up_request(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
+        let Parts { session, io, .. } = self.parts(key, now);
+        let State::Active(exchange) = &mut session.state else { return Step::Moved };
+        let Refusal { status, what, limit, .. } = refusal;
+        match exchange.phase {
+            Phase::Relaying(_) if status == 504 => {
+                exchange.request.abandon(io.buffers);
+                Step::Moved
+            }
+            Phase::Relaying(_) => {
+                log::info!("a response is cut: {what} ({})", limit.unwrap_or("-"));
+                self.cut_response(key, Outcome::BadRequestBody)
+            }
+            Phase::Tunnel(_) => self.end(key, Outcome::UpstreamIdle, now),
+            Phase::Answering
+            | Phase::Local(_)
+            | Phase::Connecting(_)
+            | Phase::AwaitingHead(_)
+            | Phase::Delivering => self.answer(key, refusal, now),
+        }
+    }
 }
 
 /// The earliest of some deadlines.
 struct First((Tick, Deadline));
 
 impl First {
-    const fn new(at: Tick, deadline: Deadline) -> First {
-        First((at, deadline))
-    }
-
     fn or(&mut self, at: Tick, deadline: Deadline) {
         if at < self.0.0 {
             self.0 = (at, deadline);
@@ -162,8 +192,4 @@ fn request_deadlines(first: &mut First, exchange: &Exchange, high_water: usize, 
         let silent = request.silence_deadline(high_water, server.read_timeout);
         first.or(silent, Deadline::RequestBody);
     }
-}
-
-fn api<'c>(config: &'c Config, exchange: &Exchange) -> Option<&'c Api> {
-    config.apis.get(usize::from(exchange.api?))
 }

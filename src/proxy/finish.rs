@@ -1,25 +1,37 @@
-//! How exchanges end: delivered, answered by us, cut short, or left by their client.
+//! How exchanges end.
 //!
-//! Every way out passes through here, so that each frees everything: the upstream goes back to its
-//! pool or is closed, buffers are given back, and the client's connection waits for its next
-//! request, lingers, or closes.
+//! | what happened | here | the client |
+//! |---|---|---|
+//! | the last byte is out | [`Proxy::finish`] | may ask again, or sees our end |
+//! | no exchange came of it | [`Proxy::refuse`] | gets an answer of ours |
+//! | it failed before an answer | [`Proxy::answer`] | gets an answer of ours |
+//! | it failed within the answer | [`Proxy::cut_response`] | gets what there is, and sees the cut |
+//! | it is over at once | [`Proxy::end`] | is closed |
+//!
+//! Every way out frees everything: the upstream goes back to its pool or is closed, buffers are
+//! given back, and the client's connection waits for its next request, lingers, or closes.
 
-use super::advance::RequestFault;
 use super::{Proxy, Step};
 use crate::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
-use crate::net::Net;
-use crate::pipe::Pipe;
+use crate::net::{Net, Ready};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a connection is listened to after our last byte, so that the byte arrives.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// No answer of ours is longer than this, in bytes.
+pub(super) const ANSWER_MAX: usize = 512;
+
+/// Methods that pass; which of them is any use to a resource is its origin's to say.
+const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+/// When to come back after a 503 (RFC 9110 section 10.2.3), in seconds.
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// An answer of our own.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +49,6 @@ pub(super) struct Refusal {
     /// Fields that this answer has beyond those that all have.
     pub fields: &'static [(&'static str, &'static str)],
 }
-
-/// Methods that pass; which of them is any use to a resource is its origin's to say.
-const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-/// When to come back after a 503 (RFC 9110 section 10.2.3), in seconds.
-const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 impl Refusal {
     /// A refusal that closes the connection.
@@ -68,22 +75,11 @@ impl Refusal {
 impl<N: Net> Proxy<N> {
     /// Answers a request that gets no exchange with an upstream.
     pub(super) fn refuse(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
-        let mut exchange = Exchange {
-            phase: Phase::Answering,
-            request: Pipe::new(BodyLength::Empty, BodyLength::Empty, now),
-            response: Pipe::new(BodyLength::Empty, BodyLength::Empty, now),
-            facts: Facts::of_refused(refusal.head),
-            retry: None,
-            config: Rc::clone(&self.config),
-            api: None,
-            status: 0,
-            outcome: Outcome::Complete,
-            began: now,
-        };
-        exchange.facts.persistent = !refusal.close && self.drain.is_none();
-        self.write_answer(&mut exchange, refusal, now);
-        self.sessions[key].state = State::Active(Box::new(exchange));
-        Step::Moved
+        let mut facts = Facts::of_refused(refusal.head);
+        facts.persistent = !refusal.close && self.drain.is_none();
+        let phase = Phase::Answering;
+        let exchange = Exchange::new(facts, BodyLength::Empty, None, &self.config, phase, now);
+        self.write_answer(key, exchange, refusal, now)
     }
 
     /// A connection past the limit: it is answered before it has asked.
@@ -99,84 +95,53 @@ impl<N: Net> Proxy<N> {
         self.refuse(key, Refusal::limited(408, what, "server.read_timeout"), now)
     }
 
-    /// A request that cannot be completed.
-    pub(super) fn request_failed(
-        &mut self,
-        key: Key<Session>,
-        fault: RequestFault,
-        now: Tick,
-    ) -> Step {
-        let what = "the request body's framing is malformed";
-        match fault {
-            RequestFault::Gone => self.end(key, Outcome::ClientGone, now),
-            RequestFault::Malformed => self.fail(key, Refusal::closing(400, what), now),
-            RequestFault::TooLong => self.fail(key, Refusal::too_long_body(), now),
-        }
-    }
-
-    /// Ends an exchange that went wrong: with an answer of ours if the client has none yet, by
-    /// cutting the response short otherwise.
-    pub(super) fn fail(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
-        let Some(exchange) = self.exchange(key) else {
-            return Step::Blocked;
-        };
-        let Refusal { status, what, limit, .. } = refusal;
-        if exchange.status >= 200 {
-            log::info!("a response is cut: {what} ({})", limit.unwrap_or("-"));
-            let outcome = if status < 500 { Outcome::BadRequestBody } else { Outcome::UpstreamCut };
-            return self.cut_response(key, outcome, now);
-        }
-        let reusable = exchange.facts.persistent && exchange.request.source_complete();
-        let close = status < 500 || !reusable;
-        let refusal = Refusal { close, head: exchange.facts.head, ..refusal };
-        self.answer(key, refusal, now)
-    }
-
-    /// Puts an answer of ours in place of the one that the upstream did not give.
+    /// Puts an answer of ours in place of the one that the upstream did not give. What the client
+    /// did wrong costs it the connection, and so does the rest of a request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
-        let State::Active(mut exchange) = self.take_state(key, now) else {
-            return Step::Blocked;
-        };
-        if !exchange.request.source_complete() || refusal.close {
-            exchange.facts.persistent = false;
-            exchange.request.abandon(&mut self.buffers);
-        }
-        exchange.request.release(&mut self.buffers);
-        // What an interim response left unsent goes out in front.
+        let State::Active(mut exchange) = self.take_state(key, now) else { return Step::Moved };
+        let whole = exchange.request.source_complete();
+        exchange.facts.persistent &= whole && refusal.status >= 500;
         exchange.phase = Phase::Answering;
-        self.write_answer(&mut exchange, refusal, now);
-        self.sessions[key].state = State::Active(exchange);
-        Step::Moved
+        exchange.request.abandon(&mut self.buffers);
+        let refusal = Refusal { head: exchange.facts.head, ..refusal };
+        self.write_answer(key, exchange, refusal, now)
     }
 
-    fn write_answer(&mut self, exchange: &mut Exchange, refusal: Refusal, now: Tick) {
+    /// Queues an answer behind what an interim response left unsent.
+    fn write_answer(
+        &mut self,
+        key: Key<Session>,
+        mut exchange: Box<Exchange>,
+        refusal: Refusal,
+        now: Tick,
+    ) -> Step {
         let Refusal { status, what, limit, head: head_only, fields, .. } = refusal;
         match limit {
             Some(limit) => log::info!("{status}: {what} ({limit})"),
             None => log::debug!("{status}: {what}"),
         }
-        self.head.clear();
+        // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
+        exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
+        self.head.clear();
         reply::write(&mut self.head, &Reply { fields, head_only, close, ..Reply::of(status) });
+        assert!(self.head.len() <= ANSWER_MAX, "room was left for an answer of ours");
         exchange.status = status;
         exchange.response.queue(&self.head, &mut self.buffers, now);
         exchange.response.cut();
+        self.sessions[key].state = State::Active(exchange);
+        Step::Moved
     }
 
     /// The last byte of a response is out: what becomes of the client's connection.
     pub(super) fn finish(&mut self, key: Key<Session>, now: Tick) -> Step {
-        self.close_upstream_of(key);
-        let draining = self.drain.is_some();
-        let State::Active(mut exchange) = self.take_state(key, now) else {
-            return Step::Blocked;
-        };
+        let State::Active(mut exchange) = self.take_state(key, now) else { return Step::Moved };
         log_end(&exchange, now);
-        exchange.request.release(&mut self.buffers);
-        exchange.response.release(&mut self.buffers);
+        exchange.request.abandon(&mut self.buffers);
         let complete = exchange.outcome == Outcome::Complete;
-        if complete && exchange.facts.persistent && exchange.request.source_complete() && !draining
-        {
+        let whole = exchange.request.source_complete();
+        if complete && exchange.facts.persistent && whole && self.drain.is_none() {
             return Step::Moved;
         }
         if !complete && !exchange.response.ends_visibly() {
@@ -185,11 +150,11 @@ impl<N: Net> Proxy<N> {
         self.linger(key, now)
     }
 
-    /// Ends our side and listens for a while, unless the client is known to have nothing to say.
+    /// Ends our side and listens for a while, unless the client is known to have ended its own.
     fn linger(&mut self, key: Key<Session>, now: Tick) -> Step {
         let session = &mut self.sessions[key];
-        let silent = !session.conn.has_input() && session.conn.hung_up();
-        if silent {
+        let drained = !session.conn.ready.has(Ready::READ);
+        if drained && session.conn.hung_up() {
             return self.close_session(key);
         }
         self.net.shutdown_write(session.conn.sock);
@@ -200,36 +165,36 @@ impl<N: Net> Proxy<N> {
 
     /// The response cannot be completed. What was taken of it still goes out, and then the client's
     /// connection ends in a way that shows that something is missing.
-    pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
+    pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome) -> Step {
         self.close_upstream_of(key);
-        let Some((_, exchange, _, io)) = self.parts_of_exchange(key, now) else {
-            return Step::Blocked;
-        };
+        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
         exchange.outcome = outcome;
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
-        exchange.request.abandon(io.buffers);
+        exchange.request.abandon(&mut self.buffers);
         exchange.response.cut();
         Step::Moved
     }
 
     /// The drain window is over.
     pub(super) fn end_for_drain(&mut self, key: Key<Session>, now: Tick) -> Step {
-        match self.exchange(key) {
-            Some(_) => self.end(key, Outcome::Drained, now),
-            None => self.close_session(key),
+        match &self.sessions[key].state {
+            State::Active(_) => self.end(key, Outcome::Drained, now),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
+                self.close_session(key)
+            }
         }
     }
 
     /// Ends an exchange and its client's connection, now.
     pub(super) fn end(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
-        if let Some(exchange) = self.exchange(key) {
-            exchange.outcome = outcome;
-            log_end(exchange, now);
-        }
+        let State::Active(exchange) = &mut self.sessions[key].state else {
+            return self.close_session(key);
+        };
+        exchange.outcome = outcome;
+        log_end(exchange, now);
         // A response that ends with its connection must not look complete when it is not.
-        let visible = self.exchange(key).is_none_or(|exchange| exchange.response.ends_visibly());
-        if visible || outcome == Outcome::Complete {
+        if outcome == Outcome::Complete || exchange.response.ends_visibly() {
             self.close_session(key)
         } else {
             self.abort_session(key)
@@ -257,15 +222,16 @@ impl<N: Net> Proxy<N> {
         self.timers.disarm(key.index());
         let mut session = self.sessions.remove(key)?;
         if let State::Active(exchange) = &mut session.state {
-            exchange.request.release(&mut self.buffers);
-            exchange.response.release(&mut self.buffers);
+            exchange.request.abandon(&mut self.buffers);
+            exchange.response.abandon(&mut self.buffers);
         }
         Some(session)
     }
 
     /// Takes a session's state out of it and leaves it idle.
     fn take_state(&mut self, key: Key<Session>, now: Tick) -> State {
-        std::mem::replace(&mut self.sessions[key].state, State::Idle { since: now })
+        let idle = State::Idle { since: now, fresh: false };
+        std::mem::replace(&mut self.sessions[key].state, idle)
     }
 
     fn drop_ahead(&mut self, key: Key<Session>) {
@@ -275,10 +241,9 @@ impl<N: Net> Proxy<N> {
 }
 
 fn log_end(exchange: &Exchange, now: Tick) {
-    let api = exchange.api.and_then(|api| exchange.config.apis.get(usize::from(api)));
     log::debug!(
         "api={} status={} reason={} bytes_in={} bytes_out={} duration_ms={}",
-        api.map_or("-", |api| api.name.as_str()),
+        exchange.api().map_or("-", |api| api.name.as_str()),
         exchange.status,
         exchange.outcome.word(),
         exchange.request.taken(),

@@ -1,22 +1,20 @@
 //! From a request's first byte to its being on its way.
 
 use super::finish::Refusal;
+use super::scene::{Found, find_head};
 use super::{Parts, Proxy, Step};
 use crate::config::{Api, Config, Target};
-use crate::conn::Read;
 use crate::demo::{self, Events};
-use crate::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::exchange::{Exchange, Facts, Phase};
 use crate::http::forward::{self, Forward};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, Version};
 use crate::net::Net;
-use crate::pipe::Pipe;
 use crate::route::{self, Router};
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
 struct Accepted {
@@ -30,104 +28,90 @@ impl<N: Net> Proxy<N> {
     pub(super) fn step_head(&mut self, key: Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
-        let Parts { session: Session { conn, state, .. }, io, .. } = self.parts(key, now);
-        let (mut search, since) = match state {
-            State::Head { search, since } => (search.clone(), *since),
-            State::Idle { .. } | State::Active(_) | State::Lingering { .. } => {
-                (HeadSearch::request(), now)
-            }
+        let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
+        if !matches!(state, State::Head { .. }) && !conn.ahead().is_empty() {
+            *state = State::Head { search: HeadSearch::request(), since: now };
+        }
+        let mut first = HeadSearch::request();
+        let idle = !matches!(state, State::Head { .. });
+        let search = match state {
+            State::Head { search, .. } => search,
+            State::Idle { .. } | State::Active(_) | State::Lingering { .. } => &mut first,
         };
-        let kept = conn.ahead().len();
-        if kept == 0 && draining && matches!(state, State::Idle { .. }) {
-            return self.close_session(key);
-        }
-        io.scratch[..kept].copy_from_slice(conn.ahead());
-        let mut filled = kept;
-        let mut found = search.find(&io.scratch[..filled], &limits);
-        if found == Ok(None) {
-            match conn.read(io.net, &mut io.scratch[kept..limits.head_bytes]) {
-                Read::Bytes(n) => filled += n,
-                Read::Blocked => return Step::Blocked,
-                // A client may leave between two requests, or think better of one.
-                Read::End | Read::Broken => return self.close_session(key),
-            }
-            found = search.find(&io.scratch[..filled], &limits);
-        }
-        match found {
-            Ok(Some(end)) => {
-                conn.consume(kept, io.buffers);
-                conn.keep(&io.scratch[end..filled], io.buffers);
-                self.begin(key, end, now)
-            }
-            Ok(None) => {
-                conn.keep(&io.scratch[kept..filled], io.buffers);
-                *state = State::Head { search, since };
+        match find_head(conn, search, &limits, &mut io) {
+            Found::Complete(end) => self.begin(key, end, now),
+            Found::More => {
+                if idle {
+                    *state = State::Head { search: first, since: now };
+                }
                 Step::Moved
             }
-            Err(error) => self.refuse(key, refusal_of(error, false), now),
+            Found::Blocked if idle && draining => self.close_session(key),
+            Found::Blocked => Step::Blocked,
+            // A client may leave between two requests, or think better of one.
+            Found::Ended(_) => self.close_session(key),
+            Found::Wrong(error) => self.refuse(key, refusal_of(error), now),
         }
     }
 
     /// A complete head stands in the first `end` bytes of the scratch: its exchange begins.
     fn begin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
-        let session = &self.sessions[key];
-        let (service, peer) = (session.service, session.peer);
+        let Session { service, peer, .. } = self.sessions[key];
         self.head.clear();
         let bytes = &self.scratch[..end];
         let accepted = match service {
             Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head),
             Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head),
         };
-        let accepted = match accepted {
-            Ok(accepted) if self.head.len() <= self.buffers.block() => accepted,
-            Ok(_) => return self.refuse(key, refusal_of(HeadError::TooLarge, false), now),
-            Err(refusal) => return self.refuse(key, refusal, now),
+        match accepted {
+            Err(refusal) => self.refuse(key, refusal, now),
+            Ok(_) if self.head.len() > self.buffers.block() => {
+                let what = "the request head is too long when it is written anew";
+                self.refuse(key, Refusal::limited(431, what, "server.max_head_bytes"), now)
+            }
+            Ok(accepted) if service == Service::Demo => self.begin_demo(key, &accepted, now),
+            // Nobody is left to do the work for.
+            Ok(_) if self.sessions[key].conn.hung_up() => self.close_session(key),
+            Ok(accepted) => self.begin_exchange(key, &accepted, now),
+        }
+    }
+
+    /// The head that goes upstream stands in the head buffer.
+    fn begin_exchange(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
+        let Accepted { api, length, facts } = *accepted;
+        let found = self.find_upstream(key, api, facts.repeatable, now);
+        let (phase, refusal) = match found {
+            Ok(phase) => (phase, None),
+            Err(refusal) => (Phase::Answering, Some(refusal)),
         };
-        let mut exchange = self.exchange_for(&accepted, now);
-        if service == Service::Demo {
-            return self.begin_demo(key, exchange, now);
-        }
-        // Nobody is left to do the work for.
-        if self.sessions[key].conn.hung_up() {
-            return self.close_session(key);
-        }
+        // A reused connection may have died, which nobody can know before trying.
+        let reused = matches!(phase, Phase::AwaitingHead(_));
+        let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
+        exchange.retry = (reused && facts.repeatable).then(|| self.head.as_slice().into());
         exchange.request.queue(&self.head, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
-        self.find_upstream(key, now)
-    }
-
-    fn exchange_for(&self, accepted: &Accepted, now: Tick) -> Box<Exchange> {
-        let mut facts = accepted.facts;
-        facts.persistent &= self.drain.is_none();
-        Box::new(Exchange {
-            phase: Phase::Answering,
-            request: Pipe::new(accepted.length, accepted.length, now),
-            response: Pipe::new(BodyLength::Empty, BodyLength::Empty, now),
-            facts,
-            retry: None,
-            config: Rc::clone(&self.config),
-            api: Some(accepted.api),
-            status: 0,
-            outcome: Outcome::Complete,
-            began: now,
-        })
-    }
-
-    /// The built-in source answers: the head stands in the head buffer, events follow.
-    fn begin_demo(&mut self, key: Key<Session>, mut exchange: Box<Exchange>, now: Tick) -> Step {
-        let Some(demo) = &self.config.demo else {
-            return self.close_session(key);
-        };
-        exchange.api = None;
-        exchange.status = 200;
-        if !exchange.facts.head {
-            exchange.phase = Phase::Local(Events::new(now, demo.interval));
-            let to = match exchange.facts.version {
-                Version::Http11 => BodyLength::Chunked,
-                Version::Http10 => BodyLength::UntilClose,
-            };
-            exchange.response = Pipe::new(BodyLength::UntilClose, to, now);
+        match refusal {
+            Some(refusal) => self.answer(key, refusal, now),
+            None => Step::Moved,
         }
+    }
+
+    /// The built-in source answers: its head stands in the head buffer, events follow.
+    fn begin_demo(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
+        let Some(demo) = &self.config.demo else { return self.close_session(key) };
+        let phase = match accepted.facts.head {
+            true => Phase::Answering,
+            false => Phase::Local(Events::new(now, demo.interval)),
+        };
+        let to = match accepted.facts.version {
+            _ if accepted.facts.head => BodyLength::Empty,
+            Version::Http11 => BodyLength::Chunked,
+            Version::Http10 => BodyLength::UntilClose,
+        };
+        let Accepted { length, facts, .. } = *accepted;
+        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, now);
+        exchange.status = 200;
+        exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         Step::Moved
@@ -143,10 +127,9 @@ fn accept(
     out: &mut Vec<u8>,
 ) -> Result<Accepted, Refusal> {
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(bytes, &mut store, &head_limits(config))
-        .map_err(|error| refusal_of(error, false))?;
+    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     let refuse = |status, what| Refusal {
-        close: status == 400 || status == 413 || !head.length.is_empty(),
+        close: status == 400 || !head.length.is_empty() || !head.persistent,
         head: head.is_head(),
         ..Refusal::closing(status, what)
     };
@@ -201,8 +184,7 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
 /// Judges a head for the built-in source and writes the response's head into `out`.
 fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<Accepted, Refusal> {
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(bytes, &mut store, &head_limits(config))
-        .map_err(|error| refusal_of(error, false))?;
+    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     let refuse = |status, what| Refusal { head: head.is_head(), ..Refusal::closing(status, what) };
     if head.method != "GET" && !head.is_head() {
         let what = "the built-in source takes GET and HEAD";
@@ -230,8 +212,8 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: bool) -> Facts {
     }
 }
 
-fn refusal_of(error: HeadError, head: bool) -> Refusal {
-    Refusal { head, limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
+fn refusal_of(error: HeadError) -> Refusal {
+    Refusal { limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
 }
 
 /// The limits on a head, of a request and of a response alike.

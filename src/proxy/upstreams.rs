@@ -2,13 +2,14 @@
 //! back after a clean end, and replaced once when they turn out to have died in the pool.
 
 use super::finish::Refusal;
+use super::scene::{Scene, Verdict};
 use super::{Proxy, Step, upstream_token};
 use crate::conn::{Conn, Read};
 use crate::exchange::{Attempt, Awaiting, Phase};
 use crate::http::framing::BodyLength;
-use crate::net::{Net, Ready};
-use crate::pipe::Pipe;
-use crate::session::Session;
+use crate::net::{Net, Ready, out_of_descriptors};
+use crate::pipe::{Flow, Pipe};
+use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use crate::upstream::{Owner, Upstream};
@@ -16,37 +17,75 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+/// How far connecting has come: the first address tried, how many were, and when it is given up.
+#[derive(Clone, Copy)]
+struct Progress {
+    first: usize,
+    tried: usize,
+    last_deadline: Tick,
+}
+
+impl<N: Net> Scene<'_, N> {
+    /// A connection may have been made, or have failed.
+    pub(super) fn finish_connect(&mut self, origin: &mut Upstream) -> Verdict {
+        let hung_up = origin.conn.hung_up();
+        if !origin.conn.ready.has(Ready::WRITE) && !hung_up {
+            return self.watch_client();
+        }
+        match self.io.net.connected(origin.conn.sock) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !hung_up => {
+                origin.conn.ready.clear(Ready::WRITE);
+                self.watch_client()
+            }
+            result => Verdict::Connected(result),
+        }
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// An event of an upstream connection. Whatever an idle one has to say, an end or a response
-    /// that nobody asked for, it is not fit for use any more.
+    /// that nobody asked for, it is not fit for use any more: the next turn looks at it.
     pub(super) fn on_upstream(&mut self, key: Key<Upstream>, ready: Ready) {
-        let Some(upstream) = self.upstreams.get_mut(key) else {
-            return;
-        };
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
         upstream.conn.ready.set(ready);
-        let owner = upstream.owner;
-        match owner {
+        match upstream.owner {
             Owner::Session(session) => self.enqueue(session),
-            Owner::Pool if self.is_silent(key) => {}
-            Owner::Pool => self.close_idle_upstream(key),
+            Owner::Pool => self.spoken.push(key),
         }
     }
 
-    /// Gives a session that has its request ready a connection to send it on.
-    pub(super) fn find_upstream(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let Some(exchange) = self.exchange(key) else {
-            return Step::Blocked;
-        };
-        let repeatable = exchange.facts.repeatable;
-        let api = exchange.api.unwrap_or_default();
+    /// Closes the idle connections that had something to say.
+    pub(super) fn close_spoken(&mut self) {
+        while let Some(key) = self.spoken.pop() {
+            let idle = self.upstreams.get(key).is_some_and(|u| u.owner == Owner::Pool);
+            if idle && !self.is_silent(key) {
+                self.close_idle_upstream(key);
+            }
+        }
+    }
+
+    /// A connection for a request to `api`: an idle one, or one in the making.
+    pub(super) fn find_upstream(
+        &mut self,
+        key: Key<Session>,
+        api: u16,
+        repeatable: bool,
+        now: Tick,
+    ) -> Result<Phase, Refusal> {
         while let Some(upstream) = self.take_idle(api) {
             // What cannot be sent twice is not sent on a connection that may be dead already.
             if repeatable || self.is_silent(upstream) {
-                return self.use_idle(key, upstream, now);
+                let entry = &mut self.upstreams[upstream];
+                assert!(entry.owner == Owner::Pool, "an idle connection has no owner");
+                entry.owner = Owner::Session(key);
+                return Ok(Phase::AwaitingHead(Awaiting::new(upstream, now)));
             }
             self.close_upstream(upstream);
         }
-        self.connect_first(key, api, now)
+        let timeout = self.config.apis[usize::from(api)].connect_timeout;
+        let first = self.origins[usize::from(api)].preferred;
+        let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
+        self.connect(key, api, progress, now).map(Phase::Connecting)
     }
 
     fn take_idle(&mut self, api: u16) -> Option<Key<Upstream>> {
@@ -62,62 +101,35 @@ impl<N: Net> Proxy<N> {
         conn.read(&mut self.net, &mut self.scratch[..1]) == Read::Blocked
     }
 
-    fn use_idle(&mut self, key: Key<Session>, upstream: Key<Upstream>, now: Tick) -> Step {
-        let entry = &mut self.upstreams[upstream];
-        assert!(entry.owner == Owner::Pool, "an idle connection has no owner");
-        entry.owner = Owner::Session(key);
-        entry.reused = true;
-        if let Some(exchange) = self.exchange(key) {
-            if exchange.facts.repeatable {
-                exchange.retry = Some(exchange.request.pending_bytes().into());
-            }
-            exchange.phase = Phase::AwaitingHead(Awaiting::new(upstream, now));
-        }
-        Step::Moved
-    }
-
-    /// Connects to the target, beginning with the address that answered last.
-    fn connect_first(&mut self, key: Key<Session>, api: u16, now: Tick) -> Step {
-        let api = usize::from(api);
-        let last_deadline = now.after(self.config.apis[api].connect_timeout);
-        self.connect(key, self.origins[api].preferred, 0, last_deadline, now)
-    }
-
-    /// Connects to the target's addresses in turn, until one attempt is under way or none is left:
-    /// `tried` of them were tried already, the `first` one first.
+    /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
     fn connect(
         &mut self,
         key: Key<Session>,
-        first: usize,
-        tried: usize,
-        last_deadline: Tick,
+        api: u16,
+        progress: Progress,
         now: Tick,
-    ) -> Step {
-        let Some(exchange) = self.exchange(key) else {
-            return Step::Blocked;
-        };
-        let api = exchange.api.unwrap_or_default();
-        let config = Rc::clone(&exchange.config);
+    ) -> Result<Attempt, Refusal> {
+        let Progress { first, tried, last_deadline } = progress;
+        let config = Rc::clone(&self.config);
         let addresses = &config.apis[usize::from(api)].target.addresses;
         for tried in tried..addresses.len() {
             let address = addresses[(first + tried) % addresses.len()];
-            let upstream = match self.connect_to(address, key, api) {
-                Ok(upstream) => upstream,
-                Err(error) => {
-                    log::warn!("{address}: {error}");
-                    continue;
+            match self.connect_to(address, key, api) {
+                Ok(upstream) => {
+                    // Each address that is left has an equal share of the time that is left.
+                    let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
+                    let deadline = now.after(last_deadline.since(now) / left);
+                    let tried = tried + 1;
+                    return Ok(Attempt { upstream, first, tried, deadline, last_deadline });
                 }
-            };
-            // Each address that is left has an equal share of the time that is left.
-            let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
-            let deadline = now.after(last_deadline.since(now) / left);
-            let attempt = Attempt { upstream, first, tried: tried + 1, deadline, last_deadline };
-            if let Some(exchange) = self.exchange(key) {
-                exchange.phase = Phase::Connecting(attempt);
+                Err(error) if out_of_descriptors(&error) => {
+                    log::warn!("no descriptor for an upstream connection: {error}");
+                    return Err(Refusal::closing(503, "out of descriptors"));
+                }
+                Err(error) => log::warn!("{address}: {error}"),
             }
-            return Step::Moved;
         }
-        self.fail(key, Refusal::closing(502, "the upstream cannot be reached"), now)
+        Err(Refusal::closing(502, "the upstream cannot be reached"))
     }
 
     fn connect_to(
@@ -126,10 +138,15 @@ impl<N: Net> Proxy<N> {
         session: Key<Session>,
         api: u16,
     ) -> io::Result<Key<Upstream>> {
-        let conn = Conn::new(self.net.connect(address)?);
-        let sock = conn.sock;
+        let sock = match self.net.connect(address) {
+            // An idle connection is worth less than one that is needed.
+            Err(error) if out_of_descriptors(&error) && self.close_some_idle() => {
+                self.net.connect(address)?
+            }
+            result => result?,
+        };
         let owner = Owner::Session(session);
-        let upstream = Upstream { conn, api, owner, reused: false, persistent: false };
+        let upstream = Upstream { conn: Conn::new(sock), api, owner, persistent: false };
         let key = self.upstreams.insert(upstream);
         if let Err(error) = self.net.register(sock, upstream_token(key)) {
             self.close_upstream(key);
@@ -138,96 +155,95 @@ impl<N: Net> Proxy<N> {
         Ok(key)
     }
 
-    /// A connection may have been made, or have failed.
-    pub(super) fn finish_connect(
+    /// The connection of an exchange stands, or the next address is to be tried.
+    pub(super) fn connected(
         &mut self,
         key: Key<Session>,
-        attempt: Attempt,
+        result: io::Result<()>,
         now: Tick,
     ) -> Step {
-        let conn = &self.upstreams[attempt.upstream].conn;
-        if !conn.ready.has(Ready::WRITE) && !conn.hung_up() {
-            return self.watch_client(key, now);
+        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let Phase::Connecting(attempt) = exchange.phase else { return Step::Moved };
+        let api = usize::from(self.upstreams[attempt.upstream].api);
+        let target = &self.config.apis[api].target;
+        if let Err(error) = result {
+            log::warn!("api {}: {}: {error}", self.config.apis[api].name, target.authority);
+            return self.connect_next(key, attempt, now);
         }
-        match self.net.connected(conn.sock) {
-            Ok(()) => {
-                self.prefer(attempt);
-                if let Some(exchange) = self.exchange(key) {
-                    exchange.request.restart_clocks(now);
-                    exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
-                }
-                Step::Moved
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.upstreams[attempt.upstream].conn.ready.clear(Ready::WRITE);
-                self.watch_client(key, now)
-            }
-            Err(error) => {
-                let api = usize::from(self.upstreams[attempt.upstream].api);
-                let api = &self.config.apis[api];
-                log::warn!("api {}: {}: {error}", api.name, api.target.authority);
-                self.close_upstream(attempt.upstream);
-                self.connect_next(key, attempt, now)
-            }
-        }
+        // The next request tries first the address that has just answered.
+        let preferred = (attempt.first + attempt.tried - 1) % target.addresses.len().max(1);
+        self.origins[api].preferred = preferred;
+        exchange.request.restart_clocks(now);
+        exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
+        Step::Moved
     }
 
     /// An address had its time.
     pub(super) fn connect_timed_out(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let Some(exchange) = self.exchange(key) else {
-            return Step::Blocked;
-        };
-        let Phase::Connecting(attempt) = exchange.phase else {
-            return Step::Blocked;
-        };
+        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let Phase::Connecting(attempt) = exchange.phase else { return Step::Moved };
         if attempt.last_deadline <= now {
             let what = "the upstream did not connect in time";
-            return self.fail(key, Refusal::limited(504, what, "connect_timeout"), now);
+            return self.answer(key, Refusal::limited(504, what, "connect_timeout"), now);
         }
-        self.close_upstream(attempt.upstream);
         self.connect_next(key, attempt, now)
     }
 
-    fn connect_next(&mut self, key: Key<Session>, attempt: Attempt, now: Tick) -> Step {
-        if let Some(exchange) = self.exchange(key) {
-            exchange.phase = Phase::Answering;
+    fn connect_next(&mut self, key: Key<Session>, failed: Attempt, now: Tick) -> Step {
+        let api = self.upstreams[failed.upstream].api;
+        self.close_upstream(failed.upstream);
+        let Attempt { first, tried, last_deadline, .. } = failed;
+        let next = self.connect(key, api, Progress { first, tried, last_deadline }, now);
+        self.go_on(key, next.map(Phase::Connecting), now)
+    }
+
+    /// Enters the phase that was found for an exchange, or answers it.
+    fn go_on(&mut self, key: Key<Session>, next: Result<Phase, Refusal>, now: Tick) -> Step {
+        match (next, &mut self.sessions[key].state) {
+            (Ok(phase), State::Active(exchange)) => exchange.phase = phase,
+            (Ok(_), _) => {}
+            (Err(refusal), _) => return self.answer(key, refusal, now),
         }
-        self.connect(key, attempt.first, attempt.tried, attempt.last_deadline, now)
+        Step::Moved
     }
 
-    /// The next request tries first the address that has just answered.
-    fn prefer(&mut self, attempt: Attempt) {
-        let api = usize::from(self.upstreams[attempt.upstream].api);
-        let addresses = self.config.apis[api].target.addresses.len();
-        self.origins[api].preferred = (attempt.first + attempt.tried - 1) % addresses.max(1);
-    }
-
-    /// Sends a request once more, on a new connection, after the reused one that it went out on
-    /// died before the first byte of an answer (RFC 9110 section 9.2.2). False where that must not
-    /// be.
-    pub(super) fn retry(&mut self, key: Key<Session>, now: Tick) -> bool {
-        let Some(exchange) = self.exchange(key) else {
-            return false;
+    /// The upstream ended before a byte of an answer. On a reused connection that may be nobody's
+    /// fault, and the request is sent once more, on a new one, where that is safe (RFC 9110 section
+    /// 9.2.2).
+    pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let (Some(request), Some(api)) = (exchange.retry.take(), exchange.api) else {
+            let what = "the upstream closed before its response head was complete";
+            return self.answer(key, Refusal::closing(502, what), now);
         };
-        let Some(request) = exchange.retry.take() else {
-            return false;
-        };
-        let api = exchange.api.unwrap_or_default();
-        self.close_upstream_of(key);
-        let Some((_, exchange, _, io)) = self.parts_of_exchange(key, now) else {
-            return false;
-        };
-        exchange.phase = Phase::Answering;
-        exchange.request.release(io.buffers);
+        log::debug!("a reused connection had died: the request is sent again");
+        exchange.request.abandon(&mut self.buffers);
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
-        exchange.request.queue(&request, io.buffers, now);
-        self.connect_first(key, api, now);
-        true
+        exchange.request.queue(&request, &mut self.buffers, now);
+        self.close_upstream_of(key);
+        let first = self.origins[usize::from(api)].preferred;
+        let timeout = self.config.apis[usize::from(api)].connect_timeout;
+        let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
+        let next = self.connect(key, api, progress, now);
+        self.go_on(key, next.map(Phase::Connecting), now)
     }
 
-    /// Gives a connection back after an exchange: to the pool if it is fit, otherwise to the
-    /// kernel.
-    pub(super) fn release_upstream(&mut self, key: Key<Upstream>, now: Tick) {
+    /// The response has been read to its end: the upstream is done with, whatever the client still
+    /// has to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
+    pub(super) fn response_read(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let (upstream, through) = (exchange.upstream(), exchange.request.flow() == Flow::Finished);
+        exchange.phase = Phase::Delivering;
+        match upstream {
+            Some(upstream) if through => self.release_upstream(upstream, now),
+            Some(upstream) => self.close_upstream(upstream),
+            None => {}
+        }
+        Step::Moved
+    }
+
+    /// Gives a connection back after an exchange: to the pool if it is fit, otherwise to the kernel.
+    fn release_upstream(&mut self, key: Key<Upstream>, now: Tick) {
         let upstream = &self.upstreams[key];
         let api = usize::from(upstream.api);
         let limit = self.config.apis[api].keepalive_upstream;
@@ -238,8 +254,7 @@ impl<N: Net> Proxy<N> {
         if !upstream.persistent || !clean || !room || !(drained || self.is_silent(key)) {
             return self.close_upstream(key);
         }
-        let upstream = &mut self.upstreams[key];
-        upstream.owner = Owner::Pool;
+        self.upstreams[key].owner = Owner::Pool;
         self.origins[api].idle.push(key);
         let until = now.after(self.config.server.keepalive_timeout);
         self.idle_timers.at_most(key.index(), until);
@@ -247,12 +262,14 @@ impl<N: Net> Proxy<N> {
 
     /// Closes the connection that a session's exchange holds, if it holds one.
     pub(super) fn close_upstream_of(&mut self, key: Key<Session>) {
-        if let Some(upstream) = self.exchange(key).and_then(|exchange| exchange.upstream()) {
+        if let Some(Session { state: State::Active(exchange), .. }) = self.sessions.get(key)
+            && let Some(upstream) = exchange.upstream()
+        {
             self.close_upstream(upstream);
         }
     }
 
-    pub(super) fn close_upstream(&mut self, key: Key<Upstream>) {
+    fn close_upstream(&mut self, key: Key<Upstream>) {
         if let Some(upstream) = self.upstreams.remove(key) {
             upstream.conn.close(&mut self.net, &mut self.buffers);
         }
@@ -268,13 +285,12 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Closes all idle connections.
-    pub(super) fn close_idle_upstreams(&mut self) {
-        for api in 0..self.origins.len() {
-            for key in std::mem::take(&mut self.origins[api].idle) {
-                self.idle_timers.disarm(key.index());
-                self.close_upstream(key);
-            }
+    /// Closes an idle connection, whichever. False when there is none.
+    pub(super) fn close_some_idle(&mut self) -> bool {
+        let some = self.origins.iter().find_map(|origin| origin.idle.first().copied());
+        if let Some(key) = some {
+            self.close_idle_upstream(key);
         }
+        some.is_some()
     }
 }

@@ -7,8 +7,8 @@
 //! wonders about a stream can be shown the same list.
 
 use super::Proxy;
-use super::advance::watches;
 use super::deadlines::Deadline;
+use super::scene::watches;
 use crate::conn::Conn;
 use crate::exchange::{Exchange, Phase};
 use crate::net::{Net, Ready};

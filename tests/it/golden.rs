@@ -239,7 +239,8 @@ impl Stage {
 
     fn command(&mut self, at: Tick, what: &str) -> Result<(), String> {
         let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;
-        self.world.proxy.drain(Tick::from_millis(at.as_millis() + window.as_millis()));
+        let deadline = Tick::from_millis(at.as_millis() + window.as_millis());
+        self.world.proxy.drain(at, deadline);
         Ok(())
     }
 

@@ -23,8 +23,8 @@ pub struct ResponseHead<'h, 'b> {
     pub described_length: Option<u64>,
     /// True exactly when the connection can be used for another request after the body.
     pub persistent: bool,
-    /// True exactly when the body is an event stream that can be read as such: status 200, media
-    /// type `text/event-stream`, and no content coding.
+    /// True exactly when the body is an event stream: status 200, media type `text/event-stream`,
+    /// whatever its content coding.
     pub is_event_stream: bool,
 }
 
@@ -70,11 +70,6 @@ fn is_untrue(status: u16, fields: Fields<'_, '_>) -> bool {
 }
 
 fn is_event_stream(fields: Fields<'_, '_>) -> bool {
-    let Some(media) = fields.only("Content-Type").and_then(|value| split(value, b';').next())
-    else {
-        return false;
-    };
-    let mut codings = fields.elements("Content-Encoding");
-    media.eq_ignore_ascii_case(b"text/event-stream")
-        && codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
+    let media = fields.only("Content-Type").and_then(|value| split(value, b';').next());
+    media.is_some_and(|media| media.eq_ignore_ascii_case(b"text/event-stream"))
 }

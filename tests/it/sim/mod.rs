@@ -122,7 +122,8 @@ impl Play {
                 self.terms.kind = false;
                 let window = Duration::from_millis(self.rng.below(4000));
                 let deadline = self.world.now.after(window);
-                self.world.proxy.drain(deadline);
+                let now = self.world.now;
+                self.world.proxy.drain(now, deadline);
             }
             let moves = self.world.proxy.moves();
             let moved = self.act()?;

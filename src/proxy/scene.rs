@@ -1,0 +1,221 @@
+//! What a phase of an exchange works on, and what it may decide.
+//!
+//! Phases decide and the proxy performs. A phase sees its exchange, the connections that it runs on
+//! and nothing else of the proxy, and answers with a [`Verdict`]; pools, timers and the ends of
+//! sessions are the proxy's ([`super::advance`], [`super::finish`]).
+
+use super::finish::Refusal;
+use crate::conn::{Conn, Read};
+use crate::exchange::{Exchange, Outcome, Phase};
+use crate::http::head::{HeadError, HeadLimits, HeadSearch};
+use crate::net::{Net, Ready};
+use crate::pipe::{Fault, Flow, Io};
+use crate::time::Now;
+use crate::upstream::Upstream;
+use std::io;
+
+/// An exchange and what it runs on, for the length of a step.
+pub(super) struct Scene<'a, N: Net> {
+    /// The client's connection.
+    pub conn: &'a mut Conn,
+    pub exchange: &'a mut Exchange,
+    pub io: Io<'a, N>,
+    /// Where a head is written before it is queued.
+    pub head: &'a mut Vec<u8>,
+    /// Bytes of a next request that are read while one is being served.
+    pub ahead_max: usize,
+    /// True exactly when a response is the last on its connection because the process is ending.
+    pub draining: bool,
+}
+
+/// What a step of an exchange came to.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Something changed: there may be more to do.
+    Moved,
+    /// Nothing can be done before an event or a deadline.
+    Blocked,
+    /// The connection to the upstream stands, or does not.
+    Connected(io::Result<()>),
+    /// The upstream ended before a byte of an answer.
+    NoAnswer,
+    /// The upstream has said all; what is left goes to the client.
+    ResponseRead,
+    /// The last byte of the response is out.
+    Delivered,
+    /// The response cannot be completed: what was taken of it goes out, and then it is cut.
+    Cut(Outcome),
+    /// It went wrong before the client had an answer: it gets this one.
+    Fail(Refusal),
+    /// It is over, and so is the client's connection.
+    End(Outcome),
+}
+
+impl<N: Net> Scene<'_, N> {
+    /// The rest of a response goes out; nothing more is read for it.
+    pub(super) fn deliver(&mut self) -> Verdict {
+        match self.exchange.response.write_pending(self.conn, &mut self.io) {
+            Err(_) => Verdict::End(Outcome::ClientGone),
+            Ok(_) if self.exchange.response.done() => Verdict::Delivered,
+            Ok(true) => Verdict::Moved,
+            Ok(false) => self.watch_client(),
+        }
+    }
+
+    /// The built-in source: events when they are due, for as long as the client takes them.
+    pub(super) fn write_events(&mut self, now: Now) -> Verdict {
+        match self.exchange.response.write_pending(self.conn, &mut self.io) {
+            Err(_) => return Verdict::End(Outcome::ClientGone),
+            Ok(true) => return Verdict::Moved,
+            Ok(false) => {}
+        }
+        let idle = self.exchange.response.pending() == 0;
+        if let Phase::Local(events) = &mut self.exchange.phase
+            && idle
+            && let Some(event) = events.take(now)
+        {
+            self.exchange.response.queue_payload(event.as_bytes(), &mut self.io);
+            return Verdict::Moved;
+        }
+        self.watch_client()
+    }
+
+    /// Both directions at once: the response towards the client, and what is left of the request.
+    pub(super) fn relay(&mut self, origin: &mut Upstream) -> Verdict {
+        let moved = match self.exchange.response.pump(&mut origin.conn, self.conn, &mut self.io) {
+            Ok(moved) => moved,
+            Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
+            Err(Fault::SourceCut | Fault::SourceBad(_)) => {
+                return Verdict::Cut(Outcome::UpstreamCut);
+            }
+        };
+        if self.exchange.response.flow() != Flow::Open {
+            return Verdict::ResponseRead;
+        }
+        match self.pump_request(origin) {
+            Ok(more) if moved || more => Verdict::Moved,
+            Ok(_) => self.watch_client(),
+            Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
+            Err(RequestFault::Refused(_)) => Verdict::Cut(Outcome::BadRequestBody),
+        }
+    }
+
+    /// Moves what is left of the request. A sink that is gone is no end: an upstream may answer
+    /// early and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
+    pub(super) fn pump_request(&mut self, origin: &mut Upstream) -> Result<bool, RequestFault> {
+        let request = &mut self.exchange.request;
+        if request.done() {
+            return Ok(false);
+        }
+        let pumped = request.pump(self.conn, &mut origin.conn, &mut self.io);
+        // A client that sends its body does not wait to be asked for it.
+        self.exchange.facts.awaits_continue &= request.taken() == 0;
+        let limit = self.exchange.config.server.max_body_bytes;
+        match pumped {
+            Ok(_) if limit.is_some_and(|limit| request.taken() > limit) => {
+                Err(RequestFault::Refused(Refusal::too_long_body()))
+            }
+            Ok(moved) => Ok(moved),
+            Err(Fault::SinkGone) => {
+                request.abandon(self.io.buffers);
+                origin.persistent = false;
+                Ok(true)
+            }
+            Err(Fault::SourceCut) => Err(RequestFault::Gone),
+            Err(Fault::SourceBad(error)) => {
+                Err(RequestFault::Refused(Refusal::closing(400, error.what())))
+            }
+        }
+    }
+
+    /// While a request waits for its answer, or for its answer's rest, its client may leave, or send
+    /// the next request. Reading on shows which; a little way only, for the next request is not
+    /// wanted yet. (On epoll a hang-up announces itself. This is for where it does not.)
+    pub(super) fn watch_client(&mut self) -> Verdict {
+        if !watches(self.conn, self.exchange, self.ahead_max) {
+            return Verdict::Blocked;
+        }
+        let room = self.ahead_max - self.conn.ahead().len();
+        match self.conn.read(self.io.net, &mut self.io.scratch[..room]) {
+            Read::Bytes(n) => {
+                self.conn.keep(&self.io.scratch[..n], self.io.buffers);
+                Verdict::Moved
+            }
+            Read::Blocked => Verdict::Blocked,
+            // For an answer of ours a client that has ended its side is still a client.
+            Read::End if !self.exchange.ends_with_client() => {
+                self.conn.ready.clear(Ready::READ);
+                Verdict::Blocked
+            }
+            Read::End | Read::Broken => Verdict::End(Outcome::ClientGone),
+        }
+    }
+}
+
+/// True when reading on from a client that is being served is to be tried.
+pub(super) fn watches(conn: &Conn, exchange: &Exchange, ahead_max: usize) -> bool {
+    let tunnel = matches!(exchange.phase, Phase::Tunnel(_));
+    !tunnel
+        && exchange.request.source_done()
+        && conn.ready.has(Ready::READ)
+        && conn.ahead().len() < ahead_max
+}
+
+/// Why a request cannot be completed.
+#[derive(Debug)]
+pub(super) enum RequestFault {
+    /// The client ended or broke the connection in the middle of it.
+    Gone,
+    /// Its body is malformed or too long.
+    Refused(Refusal),
+}
+
+/// What looking for the end of a head came to.
+pub(super) enum Found {
+    /// The head stands in the first so many bytes of the scratch; what is behind it is kept.
+    Complete(usize),
+    /// More of it came, and was kept.
+    More,
+    /// Nothing came.
+    Blocked,
+    /// The peer ended or broke the connection; true if some of a head was there.
+    Ended(bool),
+    /// It cannot become a head that is taken.
+    Wrong(HeadError),
+}
+
+/// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
+pub(super) fn find_head<N: Net>(
+    conn: &mut Conn,
+    search: &mut HeadSearch,
+    limits: &HeadLimits,
+    io: &mut Io<'_, N>,
+) -> Found {
+    let kept = conn.ahead().len();
+    io.scratch[..kept].copy_from_slice(conn.ahead());
+    let mut filled = kept;
+    let mut found = search.find(&io.scratch[..filled], limits);
+    if found == Ok(None) {
+        if !conn.ready.has(Ready::READ) {
+            return Found::Blocked;
+        }
+        match conn.read(io.net, &mut io.scratch[kept..limits.head_bytes]) {
+            Read::Bytes(n) => filled += n,
+            Read::Blocked => return Found::Blocked,
+            Read::End | Read::Broken => return Found::Ended(kept > 0),
+        }
+        found = search.find(&io.scratch[..filled], limits);
+    }
+    match found {
+        Ok(Some(end)) => {
+            conn.consume(kept, io.buffers);
+            conn.keep(&io.scratch[end..filled], io.buffers);
+            Found::Complete(end)
+        }
+        Ok(None) => {
+            conn.keep(&io.scratch[kept..filled], io.buffers);
+            Found::More
+        }
+        Err(error) => Found::Wrong(error),
+    }
+}
