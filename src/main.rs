@@ -36,12 +36,11 @@ fn run(config: Result<Config, String>) -> ExitCode {
         Err(wrong) => return complain(WRONG, &wrong),
     };
     env_logger::Builder::new().filter_level(config.log.level).parse_default_env().init();
-    let summary = config.summary();
     let server = match Server::open(config) {
         Ok(server) => server,
         Err(wrong) => return complain(FAILED, &wrong),
     };
-    say(&summary);
+    say(&server.summary());
     match server.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(FAILED, &error.to_string()),

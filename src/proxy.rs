@@ -219,6 +219,11 @@ impl<N: Net> Proxy<N> {
         &mut self.net
     }
 
+    /// The configuration that is served.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Client connections that are open.
     pub fn connections(&self) -> usize {
         self.sessions.len()

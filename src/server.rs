@@ -36,7 +36,7 @@ impl Server {
     ///
     /// # Errors
     /// What could not be done, and with what.
-    pub fn open(config: Config) -> Result<Server, String> {
+    pub fn open(mut config: Config) -> Result<Server, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
         let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
@@ -46,7 +46,7 @@ impl Server {
             usize::try_from(room.max(1)).unwrap_or(usize::MAX)
         });
         let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
-        let services = open_listeners(&config, &mut net)?;
+        let services = open_listeners(&mut config, &mut net)?;
         let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
         poll.registry()
             .register(signals.source(), SIGNALS, mio::Interest::READABLE)
@@ -56,6 +56,11 @@ impl Server {
         let (portions, now) = (Portions::default(), clock.now().tick);
         let proxy = Proxy::new(net, config, &services, connections_max, portions, now);
         Ok(Server { poll, proxy, signals, clock, drain_window })
+    }
+
+    /// [`Config::summary`] of what runs here, with the ports that the system chose.
+    pub fn summary(&self) -> String {
+        self.proxy.config().summary()
     }
 
     /// Runs until it is told to end and has ended what was running.
@@ -106,16 +111,29 @@ impl Server {
     }
 }
 
-/// Opens all listeners, in the order of the services that come back.
-fn open_listeners(config: &Config, net: &mut MioNet) -> Result<Vec<Service>, String> {
-    let apis = config.server.listen.iter().map(|address| (address.clone(), Service::Apis));
-    let demo = config.demo.iter().map(|demo| (ListenAddr::Tcp(demo.listen), Service::Demo));
+/// Opens all listeners, in the order of the services that come back. Where the configuration says
+/// port 0, it says afterwards which port that has become.
+fn open_listeners(config: &mut Config, net: &mut MioNet) -> Result<Vec<Service>, String> {
+    let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
+    let mut open = |address: &ListenAddr| {
+        let listener = sys::listen(address, reuse_port, write_timeout)?;
+        let bound = listener.address()?;
+        net.add_listener(listener)?;
+        Ok(bound)
+    };
+    let mut open = |address: &ListenAddr| {
+        open(address).map_err(|e: io::Error| format!("cannot listen on {address}: {e}"))
+    };
     let mut services = Vec::new();
-    for (address, service) in apis.chain(demo) {
-        sys::listen(&address, config.server.reuse_port, config.server.write_timeout)
-            .and_then(|listener| net.add_listener(listener))
-            .map_err(|e| format!("cannot listen on {address}: {e}"))?;
-        services.push(service);
+    for address in &mut config.server.listen {
+        if let Some(bound) = open(address)? {
+            *address = ListenAddr::Tcp(bound);
+        }
+        services.push(Service::Apis);
+    }
+    if let Some(demo) = &mut config.demo {
+        demo.listen = open(&ListenAddr::Tcp(demo.listen))?.unwrap_or(demo.listen);
+        services.push(Service::Demo);
     }
     Ok(services)
 }

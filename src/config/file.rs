@@ -77,7 +77,8 @@ fn log(t: &mut Table<'_, '_>) -> Log {
 fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
     let free = |value: &DeValue<'_>| {
         let address = listen::ip_and_port(text(value)?)?;
-        if server.listen.contains(&ListenAddr::Tcp(address)) {
+        // Of port 0 there may be several: the system chooses another one each time.
+        if address.port() != 0 && server.listen.contains(&ListenAddr::Tcp(address)) {
             return Err("server.listen has this address as well; write another one".into());
         }
         Ok(address)

@@ -99,7 +99,7 @@ pub struct Log {
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// Where it is served. Not one of [`Server::listen`].
+    /// Where it is served. Not one of [`Server::listen`], but for port 0.
     pub listen: SocketAddr,
     /// From one event to the next.
     pub interval: Duration,

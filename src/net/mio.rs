@@ -40,6 +40,19 @@ pub enum Listener {
     Unix(mio::net::UnixListener, PathBuf),
 }
 
+impl Listener {
+    /// The address and port that it has; none for a unix socket.
+    ///
+    /// # Errors
+    /// When the kernel is out of memory.
+    pub fn address(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map(Some),
+            Listener::Unix(..) => Ok(None),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Socket {
     Tcp(mio::net::TcpStream),
@@ -240,11 +253,10 @@ impl Net for MioNet {
     }
 
     fn close_listener(&mut self, listener: ListenerId) {
-        if let Some(slot) = self.listeners.get_mut(listener.0 as usize) {
-            if let Some(Listener::Unix(_, path)) = slot.take() {
-                // Somebody may have taken it away already, which is as good.
-                let _ = std::fs::remove_file(path);
-            }
+        let listener = self.listeners.get_mut(listener.0 as usize).and_then(Option::take);
+        if let Some(Listener::Unix(_, path)) = listener {
+            // Somebody may have taken it away already, which is as good.
+            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -116,7 +116,8 @@ pub trait Net {
     /// Closes the connection and gives the id back.
     fn close(&mut self, sock: SockId);
 
-    /// Closes the connection so that the peer cannot take it for an orderly end (a reset).
+    /// Closes the connection so that the peer cannot take it for an orderly end (a reset). Unix
+    /// sockets know no such thing: there it is a close.
     fn abort(&mut self, sock: SockId);
 
     /// Stops listening. Connections that were not yet accepted are refused by the kernel.

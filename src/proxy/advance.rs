@@ -1,9 +1,10 @@
 //! One session, moved as far as it goes now.
 //!
 //! [`Proxy::advance`] repeats [`step`](Proxy::step) until the session is blocked, gone, or has used
-//! up its portion of the turn, in which case it is queued again, behind the others. Only when nothing
-//! moves is it asked whether a deadline has passed. So a peer that was slow is judged by what it
-//! did, never by how late this process came to look; the end of the drain window alone does not wait.
+//! up its portion of the turn, in which case it is queued again, behind the others. Only when
+//! nothing moves is it asked whether a deadline has passed. So a peer that was slow is judged by
+//! what it did, never by how late this process came to look; the end of the drain window alone does
+//! not wait.
 
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
@@ -93,6 +94,11 @@ impl<N: Net> Proxy<N> {
     /// Throws away what the client still sends, until it has seen our end.
     fn step_lingering(&mut self, key: Key<Session>, now: Tick) -> Step {
         let Parts { session, io, .. } = self.parts(key, now);
+        let State::Lingering { until } = session.state else { return Step::Blocked };
+        // Patience ends even with a client that goes on and on.
+        if until <= now {
+            return self.close_session(key);
+        }
         if !session.conn.ready.has(Ready::READ) {
             return Step::Blocked;
         }

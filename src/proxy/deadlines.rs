@@ -48,11 +48,9 @@ impl Deadline {
     /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
-        let far = at.since(now) >= Duration::from_millis(64) && at != Tick::NEVER;
-        match self {
-            Deadline::Flush | Deadline::Event if far => now.after(at.since(now) / 8 * 7),
-            _ => at,
-        }
+        let punctual = matches!(self, Deadline::Flush | Deadline::Event);
+        let far = at.since(now) >= Duration::from_millis(64);
+        if punctual && far { now.after(at.since(now) / 8 * 7) } else { at }
     }
 }
 
@@ -144,8 +142,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A request that gets no further. Before the response it fails; within it, a client that stands
-    /// still is at fault, but an upstream that has read enough may answer in peace.
+    /// A request that gets no further. Before the response it fails; within it, a client that
+    /// stands still is at fault, but an upstream that has read enough may answer in peace.
     fn give_up_request(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         let Parts { session, io, .. } = self.parts(key, now);
         let State::Active(exchange) = &mut session.state else { return Step::Moved };

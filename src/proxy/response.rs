@@ -11,7 +11,8 @@ use crate::net::Net;
 use crate::time::Tick;
 use crate::upstream::Upstream;
 
-/// Interim responses that are passed on before one final one; an upstream that sends more is broken.
+/// Interim responses that are passed on before one final one; an upstream that sends more is
+/// broken.
 const INTERIMS_MAX: u8 = 32;
 
 /// What a response head was.
@@ -32,10 +33,11 @@ impl<N: Net> Scene<'_, N> {
         };
         match self.pump_request(origin) {
             Ok(moved) if moved || wrote => Verdict::Moved,
-            Ok(_) => match self.read_head(origin) {
-                Verdict::Blocked => self.watch_client(),
-                verdict => verdict,
-            },
+            Ok(_) => {
+                let verdict = self.read_head(origin);
+                let blocked = matches!(verdict, Verdict::Blocked);
+                if blocked { self.watch_client() } else { verdict }
+            }
             Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
             Err(RequestFault::Refused(refusal)) => Verdict::Fail(refusal),
         }

@@ -128,9 +128,9 @@ impl<N: Net> Scene<'_, N> {
         }
     }
 
-    /// While a request waits for its answer, or for its answer's rest, its client may leave, or send
-    /// the next request. Reading on shows which; a little way only, for the next request is not
-    /// wanted yet. (On epoll a hang-up announces itself. This is for where it does not.)
+    /// While a request waits for its answer, or for its answer's rest, its client may leave, or
+    /// send the next request. Reading on shows which; a little way only, for the next request is
+    /// not wanted yet. (On epoll a hang-up announces itself. This is for where it does not.)
     pub(super) fn watch_client(&mut self) -> Verdict {
         if !watches(self.conn, self.exchange, self.ahead_max) {
             return Verdict::Blocked;

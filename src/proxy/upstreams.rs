@@ -242,7 +242,8 @@ impl<N: Net> Proxy<N> {
         Step::Moved
     }
 
-    /// Gives a connection back after an exchange: to the pool if it is fit, otherwise to the kernel.
+    /// Gives a connection back after an exchange: to the pool if it is fit, otherwise to the
+    /// kernel.
     fn release_upstream(&mut self, key: Key<Upstream>, now: Tick) {
         let upstream = &self.upstreams[key];
         let api = usize::from(upstream.api);

@@ -287,6 +287,7 @@ fn what_has_to_be_there() {
     let table = "server: not a table; write [server] and its keys below it";
     check(&format!("server = 1\n{API}"), &format!("1:10: {table}"));
     parse("[demo]");
+    parse("[server]\nlisten = ['127.0.0.1:0']\n[demo]\nlisten = '127.0.0.1:0'");
     parse(API);
 }
 

@@ -8,7 +8,10 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod busy;
 mod conf;
+mod contract;
+mod e2e;
 mod golden;
 mod journal;
 mod sim;

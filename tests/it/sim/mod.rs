@@ -10,7 +10,7 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
-mod message;
+pub(crate) mod message;
 mod origin;
 mod plan;
 

@@ -1,0 +1,58 @@
+//! Deadlines that are promises of ours, not judgements on a peer, hold for the busiest session
+//! too: one that has something to move whenever it is looked at, and so never comes to rest.
+
+use crate::world::{PLAIN, World};
+use millstream::config::Config;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Host, Peer};
+use millstream::proxy::Portions;
+use std::time::Duration;
+
+/// A world in which a session's portion is so small that it is never blocked, and a client.
+fn world() -> (World, Peer) {
+    let portions = Portions { steps_per_turn: 1, ..Portions::default() };
+    let config = Config::parse("x.toml", PLAIN).unwrap();
+    let mut world = World::new(config, 0, Faults::NONE, portions);
+    world.net().set_host("10.0.0.1:80".parse().unwrap(), Host::Listening);
+    let client = world.net().client(ListenerId(0), None).unwrap();
+    (world, client)
+}
+
+/// Ten seconds pass in which something happens all the time. True when the proxy closed before.
+fn closes(world: &mut World, client: Peer, mut happens: impl FnMut(&mut World)) -> bool {
+    (0..10_000).any(|_| {
+        happens(world);
+        world.advance_to(world.now.after(Duration::from_millis(1)));
+        world.turn().unwrap();
+        world.net().closed(client)
+    })
+}
+
+#[test]
+fn a_drain_ends_a_busy_response() {
+    let (mut world, client) = world();
+    world.net().send(client, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    world.settle().unwrap();
+    let origin = world.net().origin("10.0.0.1:80".parse().unwrap()).unwrap();
+    world.net().send(origin, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+    world.settle().unwrap();
+    let goes_on = |world: &mut World| {
+        world.net().send(origin, &[b'x'; 1000]);
+        world.net().hear(client, usize::MAX);
+    };
+    assert!(!closes(&mut world, client, goes_on), "it closes without a reason");
+    let deadline = world.now.after(Duration::from_secs(5));
+    let now = world.now;
+    world.proxy.drain(now, deadline);
+    assert!(closes(&mut world, client, goes_on), "it goes on after the drain window");
+    assert!(world.now >= deadline, "the drain window was cut short");
+}
+
+#[test]
+fn a_client_that_goes_on_talking_is_closed_all_the_same() {
+    let (mut world, client) = world();
+    world.net().send(client, b"nonsense\r\n\r\n");
+    world.settle().unwrap();
+    let goes_on = |world: &mut World| _ = world.net().send(client, &[b'x'; 1000]);
+    assert!(closes(&mut world, client, goes_on), "it is listened to for ever");
+}

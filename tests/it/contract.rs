@@ -1,0 +1,272 @@
+//! The contract of [`Net`], asserted of the real network and of the simulated one alike.
+//!
+//! What is proved in simulated worlds holds for the program only as far as the two networks keep
+//! the same promises. So each clause here is one function over a [`World`] of either kind: real
+//! sockets on the loopback interface, or the simulator, with epoll's edges and with the bare ones,
+//! without faults and with them. The program's own `Conn` is in between, as it is in the proxy: it
+//! is the one that relies on the rules about short reads and hang-ups.
+
+mod loopback;
+mod simulated;
+mod world;
+
+use loopback::Loopback;
+use millstream::conn::{Read, Written};
+use millstream::net::sim::Heard;
+use millstream::net::{ListenerId, Net, Ready, Token};
+use simulated::Simulated;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use world::World;
+
+/// What an event of either network says.
+enum Told {
+    Listener(ListenerId),
+    Socket(Token, Ready),
+}
+
+/// A far end of a connection, by its place in the order in which they came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Far(usize);
+
+/// A network with one listener, and all that is beyond it: clients and one origin.
+trait Wires {
+    type Net: Net;
+
+    fn net(&mut self) -> &mut Self::Net;
+    /// Events that have come since the last time; the real network waits for some a little.
+    fn events(&mut self) -> Vec<Told>;
+    /// A client connects. None when it is refused.
+    fn client(&mut self) -> Option<Far>;
+    /// Where the origin listens, and an address at which nobody does.
+    fn origin(&self) -> SocketAddr;
+    fn nobody(&self) -> SocketAddr;
+    /// The next connection that has reached the origin.
+    fn arrived(&mut self) -> Option<Far>;
+    /// What a far end does. `send` says how many bytes were taken.
+    fn send(&mut self, far: Far, bytes: &[u8]) -> usize;
+    fn hear(&mut self, far: Far) -> Heard;
+    fn finish(&mut self, far: Far);
+    fn leave(&mut self, far: Far);
+    fn reset(&mut self, far: Far);
+}
+
+const LISTENER: ListenerId = ListenerId(0);
+
+/// Each clause, on each network.
+macro_rules! contract {
+    ($($clause:ident)*) => {
+        mod real {
+            $(#[test] fn $clause() {
+                super::$clause(&mut super::World::new(super::Loopback::new()));
+            })*
+        }
+        mod in_memory {
+            $(#[test] fn $clause() {
+                super::Simulated::each(|wires| super::$clause(&mut super::World::new(wires)));
+            })*
+        }
+    };
+}
+
+contract! {
+    accepting_blocks_and_is_announced
+    a_listener_that_is_closed_takes_nobody
+    connecting_ends_in_a_connection
+    connecting_ends_in_a_refusal
+    a_read_that_blocked_is_announced
+    a_write_that_blocked_is_announced
+    an_end_behind_bytes_is_found
+    a_reset_is_found
+    a_peer_that_has_ended_still_listens
+    an_end_of_ours_follows_our_bytes
+    a_close_is_an_end_if_all_was_read
+    a_close_is_a_reset_if_not
+    an_abort_is_a_reset
+    a_write_after_a_reset_fails
+    a_write_to_a_peer_that_closed_fails_in_the_end
+    an_id_can_have_a_next_tenant
+}
+
+fn accepting_blocks_and_is_announced<W: Wires>(world: &mut World<W>) {
+    let blocked = |w: &mut World<W>| {
+        let error = w.wires.net().accept(LISTENER).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    };
+    blocked(world);
+    let first = world.wires.client().unwrap();
+    world.until("an announcement", |w| (w.announced > 0).then_some(()));
+    let second = world.wires.client().unwrap();
+    for (far, hello) in [(first, b"hello 1"), (second, b"hello 2")] {
+        let conn = world.accept();
+        assert_eq!(world.peer, Some("127.0.0.1".parse().unwrap()));
+        world.write_all(conn, hello);
+        assert_eq!(world.hear_exactly(far, 7), hello);
+    }
+    blocked(world);
+}
+
+fn a_listener_that_is_closed_takes_nobody<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    let waiting = world.wires.client().unwrap();
+    world.wires.net().close_listener(LISTENER);
+    assert_eq!(world.hear_to_end(waiting), (vec![], Heard::Reset));
+    assert_eq!(world.wires.client(), None);
+    world.write_all(conn, b"still");
+    assert_eq!(world.hear_exactly(far, 5), b"still");
+}
+
+fn connecting_ends_in_a_connection<W: Wires>(world: &mut World<W>) {
+    let conn = world.connect(world.wires.origin()).unwrap();
+    let far = world.until("a connection at the origin", |w| w.wires.arrived());
+    world.write_all(conn, b"request");
+    assert_eq!(world.hear_exactly(far, 7), b"request");
+    assert_eq!(world.read(conn, 8), None);
+    assert_eq!(world.wires.send(far, b"response"), 8);
+    assert_eq!(world.read_exactly(conn, 8), b"response");
+}
+
+fn connecting_ends_in_a_refusal<W: Wires>(world: &mut World<W>) {
+    let refused = world.connect(world.wires.nobody());
+    assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
+}
+
+/// However the bytes are cut, and whether a read filled its buffer or not.
+fn a_read_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    for most in [1, 3, 4, 64] {
+        for bytes in [&b"x"[..], b"four", b"a longer piece"] {
+            assert_eq!(world.wires.send(far, bytes), bytes.len());
+            let mut got = Vec::new();
+            while got.len() < bytes.len() {
+                got.extend(world.until("bytes", |w| w.read(conn, most)).expect("more bytes"));
+            }
+            assert_eq!(got, bytes);
+            // Nothing is there now, and afterwards the bit says so, too.
+            assert_eq!(world.read(conn, most), None);
+            assert!(!world.conns[conn].ready.has(Ready::READ));
+        }
+    }
+}
+
+fn a_write_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    let piece: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    for _ in 0..2 {
+        world.until_ready(conn, Ready::WRITE);
+        let mut sent = Vec::new();
+        while world.conns[conn].ready.has(Ready::WRITE) {
+            if let Some(Written::Bytes(n)) = world.write(conn, &piece) {
+                sent.extend_from_slice(&piece[..n]);
+            }
+            assert!(sent.len() < 1 << 28, "nothing takes that much");
+        }
+        assert!(world.hear_exactly(far, sent.len()) == sent, "other bytes arrived than were sent");
+    }
+    world.write_all(conn, b"!");
+    assert_eq!(world.hear_exactly(far, 1), b"!");
+}
+
+/// The sticky hang-up: an end that came with the bytes is told of once, and before they are read.
+fn an_end_behind_bytes_is_found<W: Wires>(world: &mut World<W>) {
+    for most in [2, 5, 6, 64] {
+        let (far, conn) = world.pair();
+        world.wires.send(far, b"bytes");
+        world.wires.finish(far);
+        world.until_hung_up(conn);
+        // Whatever was still to be told has been told.
+        world.turn();
+        assert_eq!(world.read_to_end(conn, most), (b"bytes".to_vec(), Read::End));
+    }
+    let (far, conn) = world.pair();
+    world.wires.leave(far);
+    assert_eq!(world.read_to_end(conn, 64), (vec![], Read::End));
+}
+
+/// Bytes that were sent before it may be lost, but are never made up, nor is it taken for an end.
+fn a_reset_is_found<W: Wires>(world: &mut World<W>) {
+    for bytes in [&b""[..], b"some bytes"] {
+        let (far, conn) = world.pair();
+        world.wires.send(far, bytes);
+        world.wires.reset(far);
+        world.until_hung_up(conn);
+        let (got, end) = world.read_to_end(conn, 4);
+        assert!(bytes.starts_with(&got));
+        assert_eq!(end, Read::Broken);
+    }
+}
+
+fn a_peer_that_has_ended_still_listens<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.wires.finish(far);
+    assert_eq!(world.read_to_end(conn, 64), (vec![], Read::End));
+    world.write_all(conn, b"an answer");
+    assert_eq!(world.hear_exactly(far, 9), b"an answer");
+    world.close(conn);
+    assert_eq!(world.hear_to_end(far), (vec![], Heard::End));
+}
+
+fn an_end_of_ours_follows_our_bytes<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.write_all(conn, b"the last");
+    let sock = world.conns[conn].sock;
+    world.wires.net().shutdown_write(sock);
+    assert_eq!(world.hear_to_end(far), (b"the last".to_vec(), Heard::End));
+    world.wires.send(far, b"still heard");
+    assert_eq!(world.read_exactly(conn, 11), b"still heard");
+}
+
+fn a_close_is_an_end_if_all_was_read<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.wires.send(far, b"heard");
+    world.read_exactly(conn, 5);
+    world.write_all(conn, b"bye");
+    world.close(conn);
+    assert_eq!(world.hear_to_end(far), (b"bye".to_vec(), Heard::End));
+}
+
+fn a_close_is_a_reset_if_not<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.wires.send(far, b"unheard");
+    world.until_ready(conn, Ready::READ);
+    world.close(conn);
+    assert_eq!(world.hear_to_end(far).1, Heard::Reset);
+}
+
+fn an_abort_is_a_reset<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.write_all(conn, b"half of");
+    assert_eq!(world.hear_exactly(far, 7), b"half of");
+    let sock = world.conns[conn].sock;
+    world.wires.net().abort(sock);
+    assert_eq!(world.hear_to_end(far), (vec![], Heard::Reset));
+}
+
+fn a_write_after_a_reset_fails<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.wires.reset(far);
+    assert_eq!(world.read_to_end(conn, 64), (vec![], Read::Broken));
+    world.conns[conn].ready.set(Ready::WRITE);
+    assert_eq!(world.write(conn, b"late"), Some(Written::Broken));
+}
+
+/// Some bytes may still be taken: that nobody is there is known when they come back.
+fn a_write_to_a_peer_that_closed_fails_in_the_end<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    world.wires.leave(far);
+    assert_eq!(world.read_to_end(conn, 64), (vec![], Read::End));
+    world.write_until_broken(conn);
+}
+
+fn an_id_can_have_a_next_tenant<W: Wires>(world: &mut World<W>) {
+    let (far, first) = world.pair();
+    world.wires.send(far, b"never read");
+    world.until_ready(first, Ready::READ);
+    world.close(first);
+    let (far, next) = world.pair();
+    assert_eq!(world.conns[first].sock, world.conns[next].sock, "ids are used again");
+    world.conns[first].ready = Ready::NONE;
+    world.wires.send(far, b"new");
+    assert_eq!(world.read_exactly(next, 3), b"new");
+    assert_eq!(world.conns[first].ready, Ready::NONE, "events are for the tenant");
+}

@@ -1,0 +1,199 @@
+//! A network under test and the connections on this side of it, moved by events alone.
+
+use super::{Far, LISTENER, Told, Wires};
+use millstream::conn::{Conn, Read, Written};
+use millstream::net::sim::Heard;
+use millstream::net::{Net, Ready, SockId, Token};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+
+/// How often a thing that must come is looked for; the real network waits a millisecond each time.
+const LOOKS: usize = 10_000;
+
+/// A network, and the connections on this side of it. A connection's token is its place.
+pub(super) struct World<W> {
+    pub(super) wires: W,
+    pub(super) conns: Vec<Conn>,
+    /// How often the listener has announced somebody.
+    pub(super) announced: usize,
+    pub(super) peer: Option<IpAddr>,
+}
+
+impl<W: Wires> World<W> {
+    pub(super) fn new(wires: W) -> World<W> {
+        World { wires, conns: Vec::new(), announced: 0, peer: None }
+    }
+
+    pub(super) fn turn(&mut self) {
+        for told in self.wires.events() {
+            match told {
+                Told::Listener(id) => {
+                    assert_eq!(id, LISTENER);
+                    self.announced += 1;
+                }
+                Told::Socket(Token(token), ready) => {
+                    let hup = ready.has(Ready::HUP);
+                    assert!(!hup || ready.has(Ready::READ), "a hang-up is found by reading");
+                    self.conns[usize::try_from(token).unwrap()].ready.set(ready);
+                }
+            }
+        }
+    }
+
+    /// Looks until there is something.
+    pub(super) fn until<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> T {
+        for _ in 0..LOOKS {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            self.turn();
+        }
+        panic!("{what}: it never came");
+    }
+
+    pub(super) fn until_ready(&mut self, conn: usize, bits: Ready) {
+        self.until(&format!("{bits:?}"), |w| w.conns[conn].ready.has(bits).then_some(()));
+    }
+
+    /// Where the contract tells of hang-ups, waits for one.
+    pub(super) fn until_hung_up(&mut self, conn: usize) {
+        if self.wires.net().short_means_drained() {
+            self.until_ready(conn, Ready::HUP);
+        }
+    }
+
+    fn hold(&mut self, sock: SockId) -> usize {
+        let token = Token(self.conns.len() as u64);
+        self.wires.net().register(sock, token).unwrap();
+        self.conns.push(Conn::new(sock));
+        self.conns.len() - 1
+    }
+
+    pub(super) fn accept(&mut self) -> usize {
+        let (sock, peer) = self.until("a client", |w| match w.wires.net().accept(LISTENER) {
+            Ok(accepted) => Some(accepted),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+            Err(e) => panic!("{e}"),
+        });
+        self.peer = peer;
+        self.hold(sock)
+    }
+
+    /// A client that was accepted: its own end and ours.
+    pub(super) fn pair(&mut self) -> (Far, usize) {
+        let far = self.wires.client().unwrap();
+        (far, self.accept())
+    }
+
+    /// Reads when reading is believed possible.
+    pub(super) fn read(&mut self, conn: usize, most: usize) -> Option<Result<Vec<u8>, Read>> {
+        let World { wires, conns, .. } = self;
+        let conn = &mut conns[conn];
+        let mut buf = vec![0; most];
+        match conn.ready.has(Ready::READ).then(|| conn.read(wires.net(), &mut buf))? {
+            Read::Bytes(n) => Some(Ok(buf[..n].to_vec())),
+            Read::Blocked => None,
+            end @ (Read::End | Read::Broken) => Some(Err(end)),
+        }
+    }
+
+    /// Reads, guided by events alone, until there is no more; with what it ended.
+    pub(super) fn read_to_end(&mut self, conn: usize, most: usize) -> (Vec<u8>, Read) {
+        let mut bytes = Vec::new();
+        loop {
+            match self.until("an end", |w| w.read(conn, most)) {
+                Ok(more) => bytes.extend(more),
+                Err(end) => return (bytes, end),
+            }
+        }
+    }
+
+    pub(super) fn read_exactly(&mut self, conn: usize, n: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < n {
+            bytes.extend(self.until("bytes", |w| w.read(conn, n)).expect("more bytes"));
+        }
+        bytes
+    }
+
+    /// Writes when writing is believed possible. None when it is not.
+    pub(super) fn write(&mut self, conn: usize, bytes: &[u8]) -> Option<Written> {
+        let World { wires, conns, .. } = self;
+        let conn = &mut conns[conn];
+        let written = conn.ready.has(Ready::WRITE).then(|| conn.write(wires.net(), bytes))?;
+        (written != Written::Blocked).then_some(written)
+    }
+
+    pub(super) fn write_all(&mut self, conn: usize, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let written = self.until("room", |w| w.write(conn, bytes));
+            let Written::Bytes(n) = written else { panic!("{written:?}") };
+            bytes = &bytes[n..];
+        }
+    }
+
+    /// Writes until one is refused.
+    pub(super) fn write_until_broken(&mut self, conn: usize) {
+        self.until("a refused write", |w| {
+            // An event that has not come yet is no reason not to try.
+            w.conns[conn].ready.set(Ready::WRITE);
+            (w.write(conn, b"late") == Some(Written::Broken)).then_some(())
+        });
+    }
+
+    /// All that a far end hears, and how it ends.
+    pub(super) fn hear_to_end(&mut self, far: Far) -> (Vec<u8>, Heard) {
+        let mut bytes = Vec::new();
+        let end = self.until("an end", |w| match w.wires.hear(far) {
+            Heard::Bytes(more) => {
+                bytes.extend(more);
+                None
+            }
+            Heard::Nothing => None,
+            end @ (Heard::End | Heard::Reset) => Some(end),
+        });
+        (bytes, end)
+    }
+
+    pub(super) fn hear_exactly(&mut self, far: Far, n: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.until("bytes", |w| {
+            match w.wires.hear(far) {
+                Heard::Bytes(more) => bytes.extend(more),
+                Heard::Nothing => {}
+                end @ (Heard::End | Heard::Reset) => panic!("{end:?} after {}", bytes.len()),
+            }
+            (bytes.len() >= n).then_some(())
+        });
+        bytes
+    }
+
+    pub(super) fn close(&mut self, conn: usize) {
+        let sock = self.conns[conn].sock;
+        self.wires.net().close(sock);
+    }
+
+    /// True once a connection stands; why not, if it failed.
+    pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
+        let sock = self.wires.net().connect(address).map_err(|e| e.kind())?;
+        let conn = self.hold(sock);
+        self.until("an end of connecting", |w| {
+            let Conn { ready, sock, .. } = &mut w.conns[conn];
+            if !ready.has(Ready::WRITE) && !ready.has(Ready::HUP) {
+                return None;
+            }
+            match w.wires.net().connected(*sock) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    ready.clear(Ready::WRITE);
+                    None
+                }
+                ended => Some(ended.map_err(|e| e.kind())),
+            }
+        })?;
+        Ok(conn)
+    }
+}

@@ -1,0 +1,41 @@
+"""An event server as people write them: three events to each GET, an echo to each POST.
+
+It speaks the version of HTTP that its argument says, and says where.
+"""
+
+import http.server
+import sys
+
+
+class Events(http.server.BaseHTTPRequestHandler):
+    protocol_version = sys.argv[1]
+    chunked = protocol_version == "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        if self.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for n in range(3):
+            self.write(b"id: %d\ndata: hello\n\n" % n)
+        if self.chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def write(self, event):
+        if self.chunked:
+            event = b"%x\r\n%s\r\n" % (len(event), event)
+        self.wfile.write(event)
+        self.wfile.flush()
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Events)
+print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()

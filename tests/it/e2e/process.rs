@@ -1,0 +1,146 @@
+//! The process: command line, exit statuses, signals, descriptors.
+
+use super::line::{End, Line, Origin};
+use super::program::{Ended, Program, Scratch};
+use super::{STREAM, begin_stream, event, in_front_of_an_origin};
+use std::net::TcpListener;
+
+/// What is answered without an upstream, and so without another descriptor.
+const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+fn said(stdout: &str) -> Ended {
+    Ended { status: Some(0), stdout: stdout.to_owned(), stderr: String::new() }
+}
+
+fn refused(status: i32, stderr: &str) -> Ended {
+    Ended { status: Some(status), stdout: String::new(), stderr: stderr.to_owned() }
+}
+
+#[test]
+fn what_it_says_of_itself() {
+    let version = concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(Program::run(&["--version"]), said(version));
+    assert_eq!(Program::run(&["--help"]), said(millstream::arguments::HELP));
+}
+
+#[test]
+fn a_configuration_is_checked() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
+    let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n";
+    assert_eq!(Program::run(&["--check", config]), said(summary));
+}
+
+/// Whether it is to be checked or to be run.
+#[test]
+fn a_wrong_configuration_is_refused() {
+    let path = Scratch::file("[server]\nlisten = ['127.0.0.1:0']\nmax_connection = 1\n[demo]\n");
+    let path = path.as_str();
+    let key = r#"server.max_connection: unknown key; did you mean "max_connections"?"#;
+    let unknown = format!("millstream: {path}:3:1: {key}\n");
+    assert_eq!(Program::run(&["--check", path]), refused(2, &unknown));
+    assert_eq!(Program::run(&[path]), refused(2, &unknown));
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    for arguments in [&[][..], &["--whatever"], &["a.toml", "b.toml"], &["--to", "nonsense"]] {
+        let Ended { status, stdout, stderr } = Program::run(arguments);
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(stderr.starts_with("millstream: ") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let Ended { status, stdout, stderr } =
+        Program::run(&["--to", "http://127.0.0.1", "--listen", &address]);
+    assert_eq!((status, stdout.as_str()), (Some(1), ""));
+    let want = format!("millstream: cannot listen on {address}: Address already in use");
+    assert!(stderr.starts_with(&want) && stderr.lines().count() == 1, "{stderr}");
+}
+
+/// What runs may end by itself; nothing new is taken.
+#[test]
+fn a_first_signal_drains() {
+    for signal in ["TERM", "INT"] {
+        let (mut program, origin) = in_front_of_an_origin();
+        let (mut client, mut upstream) = begin_stream(&program, &origin);
+        let mut idle = program.connect();
+        idle.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let mut answering = origin.accept();
+        answering.request();
+        answering.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(idle.response().first_line, "HTTP/1.1 204 No Content");
+        program.signal(signal);
+        program.logs("draining: 2 connections");
+        assert_eq!((idle.end(), answering.end()), (End::Closed, End::Closed));
+        assert!(Line::try_to(program.address()).is_err(), "it still listens");
+        let (wire, event) = event("last");
+        upstream.send(wire);
+        client.expect(&event);
+        upstream.send("0\r\n\r\n");
+        assert_eq!(client.rest(), "");
+        drop(client);
+        assert_eq!(program.ended().status, Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (mut program, origin) = in_front_of_an_origin();
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    // Of a body that ends with its connection, only a reset shows that it is not complete.
+    let mut old = program.connect();
+    old.send("GET /events/ HTTP/1.0\r\n\r\n");
+    let mut old_upstream = origin.accept();
+    old_upstream.request();
+    old_upstream.send(STREAM);
+    old.response();
+    program.signal("TERM");
+    program.logs("draining: 2 connections");
+    program.signal("TERM");
+    client.cut();
+    assert_eq!(old.cut(), End::Reset);
+    upstream.end();
+    old_upstream.end();
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0));
+    assert!(ended.stderr.contains("ending at once, 2 connections are cut"), "{}", ended.stderr);
+}
+
+/// It rests, serves those it has, and goes on when there is room.
+#[test]
+fn it_outlives_a_lack_of_descriptors() {
+    let origin = Origin::listen();
+    let config = format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        max_connections = 1000
+        [[api]]
+        name = 'events'
+        listen_path = '/events/'
+        target_url = 'http://{}'
+        ",
+        origin.address(),
+    );
+    let mut program = Program::with_descriptors(40, &config);
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    let crowd: Vec<Line> = (0..40).map(|_| program.connect()).collect();
+    let mut last = program.connect();
+    last.send(NOWHERE);
+    program.logs("accepting rests");
+    let (wire, event) = event("meanwhile");
+    upstream.send(wire);
+    client.expect(&event);
+    drop(crowd);
+    // Nobody else has come and drawn attention to those who wait.
+    assert_eq!(last.response().first_line, "HTTP/1.1 404 Not Found");
+    // Whoever comes now, and has been heard, comes after the crowd is gone.
+    let mut next = program.connect();
+    next.send(NOWHERE);
+    assert_eq!(next.response().first_line, "HTTP/1.1 404 Not Found");
+    begin_stream(&program, &origin);
+}

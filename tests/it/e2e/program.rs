@@ -1,0 +1,190 @@
+//! A running millstream: started with arguments, listened to, signalled, and killed at the end.
+
+use super::{Line, PATIENCE};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
+
+/// A child process whose lines are read as they come, so that no pipe ever fills.
+pub(super) struct Program {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    /// Where clients are served; none while that is not known, or for a path.
+    address: Option<SocketAddr>,
+}
+
+/// What a program has to show for itself when it has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) status: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Program {
+    /// Starts it and waits until it serves.
+    pub(super) fn start(arguments: &[&str]) -> Program {
+        Program::serving(Command::new(BINARY).args(arguments))
+    }
+
+    /// Likewise, with a configuration of this text.
+    pub(super) fn with(config: &str) -> Program {
+        Program::start(&[Scratch::file(config).as_str()])
+    }
+
+    /// Likewise, with no more than so many descriptors.
+    pub(super) fn with_descriptors(descriptors: usize, config: &str) -> Program {
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$1\"");
+        let config = Scratch::file(config);
+        Program::serving(Command::new("sh").args(["-c", &script, BINARY, config.as_str()]))
+    }
+
+    /// Runs it until it ends by itself.
+    pub(super) fn run(arguments: &[&str]) -> Ended {
+        Program::spawn(Command::new(BINARY).args(arguments)).unwrap().ended()
+    }
+
+    fn serving(command: &mut Command) -> Program {
+        let mut program = Program::spawn(command).unwrap();
+        program.address = program.says("listening on ").parse().ok();
+        program
+    }
+
+    /// Starts any program.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub(super) fn spawn(command: &mut Command) -> io::Result<Program> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.env("RUST_LOG", "debug").spawn()?;
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Ok(Program { child, stdout, stderr, address: None })
+    }
+
+    /// Connects to it as a client.
+    pub(super) fn connect(&self) -> Line {
+        Line::to(self.address())
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address.expect("an address")
+    }
+
+    /// Waits for a line of its standard output that begins like this: the rest of it.
+    pub(super) fn says(&mut self, beginning: &str) -> String {
+        let line = self.stdout.find(|line| line.starts_with(beginning));
+        let line = line.unwrap_or_else(|| panic!("{beginning:?} is not said; {:?}", self.stderr));
+        line[beginning.len()..].to_owned()
+    }
+
+    /// Waits until it logs something like this.
+    pub(super) fn logs(&mut self, what: &str) {
+        let logged = self.stderr.find(|line| line.contains(what)).is_some();
+        assert!(logged, "{what:?} is not logged; {:?}", self.stderr);
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn ended(mut self) -> Ended {
+        // Pipes end with their process: a wait that can be given up.
+        assert_eq!(self.stdout.find(|_| false), None);
+        assert_eq!(self.stderr.find(|_| false), None);
+        let status = self.child.wait().unwrap().code();
+        Ended { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A path that no other test has. What is there at the end is removed.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn path(extension: &str) -> Scratch {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("millstream-{process}-{n}.{extension}");
+        Scratch(std::env::temp_dir().join(name))
+    }
+
+    /// A configuration file of this text.
+    pub(super) fn file(config: &str) -> Scratch {
+        let path = Scratch::path("toml");
+        std::fs::write(&path.0, config).unwrap();
+        path
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.0.exists()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may be gone already, which is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The lines of a pipe.
+#[derive(Debug)]
+struct Lines {
+    incoming: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Lines {
+        let (sender, incoming) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines { incoming, seen: Vec::new() }
+    }
+
+    /// The first line from here on that is wanted. None when the pipe has ended without.
+    fn find(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        loop {
+            match self.incoming.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if wanted(&line) {
+                        return Some(line);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("nothing more after {:?}", self.seen),
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        self.seen.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
