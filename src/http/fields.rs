@@ -16,20 +16,23 @@ use httparse::{EMPTY_HEADER, Header};
 /// The most fields that a head may have, whatever the limits say.
 pub const FIELDS_MAX: usize = 256;
 
-/// Where the fields of a head are noted while it is looked at: 8 KiB, made for the stack.
-#[derive(Debug)]
-pub struct FieldStore<'b>(pub(super) [Header<'b>; FIELDS_MAX]);
+/// Where the fields of a head are noted while it is looked at. It has room for as many as there
+/// are: room for [`FIELDS_MAX`] of them would be 8 KiB to fill, which was a fifth of a short
+/// request's cost.
+#[derive(Debug, Default)]
+pub struct FieldStore<'b>(Vec<Header<'b>>);
 
-impl FieldStore<'_> {
+impl<'b> FieldStore<'b> {
     /// A store with nothing in it.
     pub const fn new() -> Self {
-        FieldStore([EMPTY_HEADER; FIELDS_MAX])
+        FieldStore(Vec::new())
     }
-}
 
-impl Default for FieldStore<'_> {
-    fn default() -> Self {
-        FieldStore::new()
+    /// Room for the fields that stand in `bytes`, but for no more than `fields_max`.
+    pub(super) fn room_for(&mut self, bytes: &[u8], fields_max: usize) -> &mut [Header<'b>] {
+        let lines = memchr::memchr_iter(b'\n', bytes).count();
+        self.0.resize(lines.min(fields_max).min(FIELDS_MAX), EMPTY_HEADER);
+        &mut self.0
     }
 }
 

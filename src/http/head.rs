@@ -54,8 +54,7 @@ fn fields<'h, 'b>(
     store: &'h mut FieldStore<'b>,
     limits: &HeadLimits,
 ) -> Result<Fields<'h, 'b>, HeadError> {
-    let room = limits.head_fields.min(FIELDS_MAX);
-    match httparse::parse_headers(bytes, &mut store.0[..room])? {
+    match httparse::parse_headers(bytes, store.room_for(bytes, limits.head_fields))? {
         Status::Complete((end, headers)) if end == bytes.len() => Ok(Fields(headers)),
         Status::Complete(_) | Status::Partial => Err(HeadError::NotOneHead),
     }
