@@ -88,6 +88,8 @@ pub struct Proxy<N: Net> {
     /// Where every head is written before it is queued.
     head: Vec<u8>,
     drain: Option<Tick>,
+    /// The wall clock at the beginning of this turn.
+    unix_ms: u64,
     moves: u64,
 }
 
@@ -146,6 +148,7 @@ impl<N: Net> Proxy<N> {
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
             head: Vec::new(),
             drain: None,
+            unix_ms: 0,
             moves: 0,
             config: Rc::new(config),
             portions,
@@ -174,6 +177,7 @@ impl<N: Net> Proxy<N> {
     /// Does what can be done now. The moment at which to be called again if no event comes before:
     /// not after `now` when there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
+        self.unix_ms = now.unix_ms;
         self.expire(now.tick);
         self.close_spoken();
         self.accept_some(now.tick);

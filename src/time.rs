@@ -3,6 +3,8 @@
 //! The proxy never asks what time it is: the shell reads the clock once a turn and passes what it
 //! read downwards. So a test decides what time it is, and a run can be repeated to the millisecond.
 
+pub mod date;
+
 use std::time::Duration;
 
 /// A point on the monotonic clock: whole milliseconds since the process started.

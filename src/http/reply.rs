@@ -14,6 +14,8 @@ pub struct Reply<'a> {
     pub sentence: &'a str,
     /// Further fields: Allow, Retry-After, WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
+    /// When it is given, as HTTP writes it; RFC 9110 section 6.6.1 wants it where there is a clock.
+    pub date: &'a str,
     /// True exactly when the request's method was HEAD, so that the sentence stays unsaid.
     pub head_only: bool,
     /// True exactly when the connection closes after it.
@@ -23,7 +25,7 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// The plain answer of this status, on a connection that stays open.
     pub const fn of(status: u16) -> Self {
-        Reply { status, sentence: "", fields: &[], head_only: false, close: false }
+        Reply { status, sentence: "", fields: &[], date: "", head_only: false, close: false }
     }
 }
 
@@ -76,6 +78,9 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
         let _ = write!(out, "Content-Length: {}\r\n", sentence.len() + 1);
     }
     write_line(out, "Cache-Control", b"no-store");
+    if !reply.date.is_empty() {
+        write_line(out, "Date", reply.date.as_bytes());
+    }
     for (name, value) in reply.fields {
         write_line(out, name, value.as_bytes());
     }

@@ -19,7 +19,7 @@ use crate::http::reply::{self, Reply};
 use crate::net::{Net, Ready};
 use crate::session::{Session, State};
 use crate::slab::Key;
-use crate::time::Tick;
+use crate::time::{Tick, date};
 use std::time::Duration;
 
 /// How long a connection is listened to after our last byte, so that the byte arrives.
@@ -125,7 +125,9 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
         self.head.clear();
-        reply::write(&mut self.head, &Reply { fields, head_only, close, ..Reply::of(status) });
+        let date = &date::imf_fixdate(self.unix_ms);
+        let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };
+        reply::write(&mut self.head, &reply);
         assert!(self.head.len() <= ANSWER_MAX, "room was left for an answer of ours");
         exchange.status = status;
         exchange.response.queue(&self.head, &mut self.buffers, now);

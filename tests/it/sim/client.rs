@@ -293,7 +293,7 @@ fn request(plan: &Plan, most: usize) -> Vec<u8> {
         None => format!("{wire}\r\n").into_bytes(),
         Some((Framing::Chunked, body)) => {
             let head = format!("{wire}Transfer-Encoding: chunked\r\n\r\n");
-            [head.into_bytes(), chunked(body, most)].concat()
+            [head.into_bytes(), chunked(body, most, plan.trailers)].concat()
         }
         Some((_, body)) => {
             let head = format!("{wire}Content-Length: {}\r\n\r\n", body.len());

@@ -65,6 +65,7 @@ pub(crate) enum Chunk {
     Data(usize),
     DataEnd,
     Trailers,
+    Ended,
 }
 
 impl Body {
@@ -90,8 +91,7 @@ impl Body {
                     if !chunk.read(wire, body)? {
                         return Ok(());
                     }
-                    if matches!(chunk, Chunk::Trailers) && wire.starts_with(b"\r\n") {
-                        wire.drain(..2);
+                    if matches!(chunk, Chunk::Ended) {
                         *self = Body::Ended;
                     }
                 }
@@ -132,19 +132,39 @@ impl Chunk {
                 Ok(true)
             }
             Chunk::DataEnd => Ok(false),
-            Chunk::Trailers => Ok(wire.starts_with(b"\r\n")),
+            Chunk::Trailers => {
+                let Some(end) = wire.windows(2).position(|w| w == b"\r\n") else {
+                    return Ok(false);
+                };
+                let line: Vec<u8> = wire.drain(..end + 2).take(end).collect();
+                match line.as_slice() {
+                    b"" => *self = Chunk::Ended,
+                    TRAILER => {}
+                    other => return Err(format!("a trailer: {}", other.escape_ascii())),
+                }
+                Ok(true)
+            }
+            Chunk::Ended => Ok(false),
         }
     }
 }
 
-/// `bytes` in chunks of at most `most` bytes each, and the last chunk.
-pub(crate) fn chunked(bytes: &[u8], most: usize) -> Vec<u8> {
+/// The one field that trailer sections here have.
+const TRAILER: &[u8] = b"X-Sum: 1";
+
+/// `bytes` in chunks of at most `most` bytes each, and the last chunk, with some trailers.
+pub(crate) fn chunked(bytes: &[u8], most: usize, trailers: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     for chunk in bytes.chunks(most.max(1)) {
         wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
         wire.extend(chunk);
         wire.extend(b"\r\n");
     }
-    wire.extend(b"0\r\n\r\n");
+    wire.extend(b"0\r\n");
+    for _ in 0..trailers {
+        wire.extend(TRAILER);
+        wire.extend(b"\r\n");
+    }
+    wire.extend(b"\r\n");
     wire
 }

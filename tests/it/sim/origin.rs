@@ -219,7 +219,7 @@ fn response(plan: &Plan, most: usize) -> (Vec<u8>, usize) {
         }
         Framing::Chunked if !plan.bodiless() => {
             wire.push_str("Transfer-Encoding: chunked\r\n");
-            body = chunked(&body, most);
+            body = chunked(&body, most, plan.trailers);
         }
         Framing::UntilClose if !plan.bodiless() => wire.push_str("Connection: close\r\n"),
         Framing::Length | Framing::Chunked | Framing::UntilClose => {}

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
     pub(crate) event_stream: bool,
+    /// Trailer fields of chunked bodies, in both directions.
+    pub(crate) trailers: usize,
     pub(crate) interims: u8,
     pub(crate) early: bool,
     pub(crate) mischief: Mischief,
@@ -72,6 +74,7 @@ impl Plan {
             framing,
             body: tagged(id, 'a', body_size),
             event_stream: rng.chance(40),
+            trailers: if rng.chance(20) { rng.size(1, 40) } else { 0 },
             interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
             early: rng.chance(20),
             mischief: if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None },
