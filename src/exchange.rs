@@ -8,6 +8,7 @@ use crate::config::{Api, Config};
 use crate::demo::Events;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
+use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -51,8 +52,8 @@ pub struct Facts {
     pub persistent: bool,
     /// True exactly when the request may be sent twice: an idempotent method, and no body.
     pub repeatable: bool,
-    /// True exactly when the request offers the upstream another protocol, and that is let through.
-    pub upgrade: bool,
+    /// Which other protocol the request offers the upstream, if that is let through.
+    pub upgrade: Offer,
     /// True exactly when the client may be holding its body back for a 100 (Continue).
     pub awaits_continue: bool,
     /// True exactly when the response is an event stream, which may be silent for ever.

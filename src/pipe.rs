@@ -57,6 +57,8 @@ pub enum Fault {
     SourceCut,
     /// The source's framing is wrong.
     SourceBad(ChunkError),
+    /// The source's body is longer than it may be. What made it so is not passed on.
+    SourceTooLong,
     /// The sink is gone.
     SinkGone,
 }
@@ -77,6 +79,8 @@ pub struct Pipe {
     stuck_since: Tick,
     /// Payload bytes taken from the source so far.
     taken: u64,
+    /// True exactly when the head has said that fields behind the body may end here.
+    drops_trailers: bool,
 }
 
 impl Pipe {
@@ -92,6 +96,7 @@ impl Pipe {
             silent_since: now,
             stuck_since: now,
             taken: 0,
+            drops_trailers: false,
         }
     }
 
@@ -170,7 +175,13 @@ impl Pipe {
         self.silent_since = now;
     }
 
-    /// Moves what can be moved now, at most one write and one read. True when anything moved.
+    /// From now on the trailer section, if there is one, ends here.
+    pub const fn drop_trailers(&mut self) {
+        self.drops_trailers = true;
+    }
+
+    /// Moves what can be moved now, at most one write and one read. True when anything moved. The
+    /// body may have at most `body_max` bytes in all.
     ///
     /// # Errors
     /// See [`Fault`]. Bytes that were taken before it stay pending.
@@ -178,14 +189,15 @@ impl Pipe {
         &mut self,
         source: &mut Conn,
         sink: &mut Conn,
+        body_max: u64,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
         // What came along with a head goes out with it, in one write.
-        if !source.ahead().is_empty() && self.take_in(source, sink, io)? {
+        if !source.ahead().is_empty() && self.take_in(source, sink, body_max, io)? {
             return Ok(true);
         }
         let wrote = self.write_pending(sink, io)?;
-        let took = self.take_in(source, sink, io)?;
+        let took = self.take_in(source, sink, body_max, io)?;
         Ok(wrote || took)
     }
 
@@ -229,6 +241,7 @@ impl Pipe {
         &mut self,
         source: &mut Conn,
         sink: &mut Conn,
+        body_max: u64,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
         if !self.wants_source(io.high_water) || !source.has_input() {
@@ -258,6 +271,9 @@ impl Pipe {
             source.consume(piece.consumed, io.buffers);
         }
         self.taken += piece.payload as u64;
+        if self.taken > body_max {
+            return Err(Fault::SourceTooLong);
+        }
         self.silent_since = io.now;
         self.pass_on(piece.payload, piece.ended, sink, io)?;
         Ok(true)
@@ -300,7 +316,9 @@ impl Pipe {
         self.append(rest, io.buffers, io.now);
         if let Some(raw) = trailers {
             let (mut filtered, mut end) = (Vec::new(), Vec::new());
-            fields::filter_trailers(&raw, &mut filtered);
+            if !self.drops_trailers {
+                fields::filter_trailers(&raw, &mut filtered);
+            }
             self.writer.end_with(&filtered, &mut end);
             self.append(&end, io.buffers, io.now);
         }

@@ -82,6 +82,8 @@ pub struct Proxy<N: Net> {
     idle_timers: Wheel,
     /// Idle upstream connections that had an event.
     spoken: Vec<Key<Upstream>>,
+    /// Upstream connections that became idle in this turn.
+    returned: Vec<Key<Upstream>>,
     buffers: BufPool,
     /// Where every session reads and frames; nothing stays in it between two steps.
     scratch: Box<[u8]>,
@@ -144,6 +146,7 @@ impl<N: Net> Proxy<N> {
             timers,
             idle_timers: Wheel::new(now),
             spoken: Vec::new(),
+            returned: Vec::new(),
             buffers: BufPool::new(block, SPARE_BUFFERS),
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
             head: Vec::new(),
@@ -180,6 +183,7 @@ impl<N: Net> Proxy<N> {
         self.unix_ms = now.unix_ms;
         self.expire(now.tick);
         self.close_spoken();
+        self.pool_returned();
         self.accept_some(now.tick);
         // Sessions queued from here on are for the next turn, so that each has its turn.
         for _ in 0..self.queue.len() {
@@ -206,6 +210,7 @@ impl<N: Net> Proxy<N> {
         for listener in self.listeners.close_all() {
             self.net.close_listener(listener);
         }
+        self.pool_returned();
         while self.close_some_idle() {}
         let keys: Vec<Key<Session>> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -282,7 +287,10 @@ const SPARE_BUFFERS: usize = 16;
 /// framing and trailers, or a head after it was rewritten with the body bytes that came along with
 /// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
 fn buffer_size(config: &Config, portions: &Portions) -> usize {
-    let target = |api: &Api| api.target.path.len() + api.target.authority.len();
+    let target = |api: &Api| {
+        let query = api.target.query.as_ref().map_or(0, String::len);
+        api.target.path.len() + query + api.target.authority.len()
+    };
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
     let head = 2 * config.server.max_head_bytes + targets + 1024;
     let relayed = portions.high_water.max(config.server.max_head_bytes);

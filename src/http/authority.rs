@@ -2,8 +2,8 @@
 //!
 //! Which api serves a request depends on it, and the upstream may choose a site by it. RFC 3986
 //! section 3.2.2 lets a registered name contain percent escapes and eleven punctuation marks, which
-//! no name in use has, but which parsers disagree about: they are refused. So is user information,
-//! and a port that is empty.
+//! no name in use has, but which parsers disagree about: they are refused, and so is user
+//! information. A port may be empty (section 3.2.3), and is then the scheme's.
 //!
 //! Tested against a table.
 
@@ -19,7 +19,7 @@ pub struct Authority<'b> {
     pub text: &'b str,
     /// Registered name, IPv4 address, or IPv6 address in brackets. Never empty.
     pub host: &'b str,
-    /// The port, if one was sent.
+    /// The port, if one was sent that is not empty.
     pub port: Option<u16>,
 }
 
@@ -32,6 +32,7 @@ impl<'b> Authority<'b> {
             None => text.split_at(text.find(':').unwrap_or(text.len())),
         };
         let port = match rest.strip_prefix(':') {
+            Some("") => None,
             Some(digits) => Some(parse_port(digits)?),
             None if rest.is_empty() => None,
             None => return None,
@@ -83,6 +84,7 @@ mod tests {
         check("a_b~c-1", Some(("a_b~c-1", None)));
         check("127.0.0.1:0", Some(("127.0.0.1", Some(0))));
         check("a:65535", Some(("a", Some(65535))));
+        check("a:", Some(("a", None)));
         check("a:00080", Some(("a", Some(80))));
         check("[::1]", Some(("[::1]", None)));
         check("[2001:db8::A]:443", Some(("[2001:db8::A]", Some(443))));
@@ -95,7 +97,6 @@ mod tests {
         for text in [
             "",
             ":80",
-            "a:",
             "a:b",
             "a:+1",
             "a:-1",
@@ -129,7 +130,6 @@ mod tests {
             "::1]",
             "[::1]a",
             "a[::1]",
-            "[::1]:",
             "[::1]]",
             "[[::1]]",
             "[::1%25eth0]",

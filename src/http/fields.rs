@@ -199,6 +199,12 @@ impl<'h, 'b> Nominated<'h, 'b> {
         Nominated { fields, any }
     }
 
+    /// True exactly when further fields end here, by their names. Which of them stand behind the
+    /// body is not known yet; then none of those can pass.
+    pub const fn any(&self) -> bool {
+        self.any
+    }
+
     /// True exactly when the field of this name goes no further than this hop.
     pub fn ends(&self, name: &str) -> bool {
         if is_one_of(name, &HOP_BY_HOP) {

@@ -26,6 +26,7 @@
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
 //! - [`framing`]: how long a body is, and whether the connection lives on;
+//! - [`upgrade`]: which other protocols may be spoken instead;
 //! - [`chunk`] and [`body`]: reading a body, and writing it in another framing;
 //! - [`forward`]: the heads that are sent on, and [`reply`]: those that are our own.
 
@@ -38,3 +39,4 @@ pub mod framing;
 pub mod head;
 pub mod reply;
 pub mod target;
+pub mod upgrade;

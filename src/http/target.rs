@@ -185,9 +185,7 @@ mod tests {
         check("GET", "ftp://a/", Err(Scheme));
         check("GET", "://a/", Err(Scheme));
         check("GET", " http://a/", Err(Character));
-        for text in
-            ["http://", "http:///a", "http://u@a/", "http://a:/", "http://a:x/", "http://[a/"]
-        {
+        for text in ["http://", "http:///a", "http://u@a/", "http://a:x/", "http://[a/"] {
             check("GET", text, Err(Authority));
         }
         for text in

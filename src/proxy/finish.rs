@@ -16,6 +16,7 @@ use crate::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
+use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
 use crate::session::{Session, State};
 use crate::slab::Key;
@@ -262,7 +263,7 @@ impl Facts {
             head,
             persistent: false,
             repeatable: false,
-            upgrade: false,
+            upgrade: Offer::Nothing,
             awaits_continue: false,
             event_stream: false,
         }

@@ -4,11 +4,14 @@ use super::finish::Refusal;
 use super::scene::{Found, find_head};
 use super::{Parts, Proxy, Step};
 use crate::config::{Api, Config, Target};
+use crate::conn::Conn;
 use crate::demo::{self, Events};
 use crate::exchange::{Exchange, Facts, Phase};
+use crate::http::fields::Nominated;
 use crate::http::forward::{self, Forward};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, Version};
+use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, Router};
 use crate::session::{Service, Session, State};
@@ -20,6 +23,8 @@ use std::net::IpAddr;
 struct Accepted {
     api: u16,
     length: BodyLength,
+    /// True exactly when its Connection field names fields that end here.
+    nominates: bool,
     facts: Facts,
 }
 
@@ -29,7 +34,7 @@ impl<N: Net> Proxy<N> {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
         let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
-        if !matches!(state, State::Head { .. }) && !conn.ahead().is_empty() {
+        if matches!(state, State::Idle { .. }) && has_begun(conn) {
             *state = State::Head { search: HeadSearch::request(), since: now };
         }
         let mut first = HeadSearch::request();
@@ -41,7 +46,7 @@ impl<N: Net> Proxy<N> {
         match find_head(conn, search, &limits, &mut io) {
             Found::Complete(end) => self.begin(key, end, now),
             Found::More => {
-                if idle {
+                if idle && has_begun(conn) {
                     *state = State::Head { search: first, since: now };
                 }
                 Step::Moved
@@ -50,7 +55,10 @@ impl<N: Net> Proxy<N> {
             Found::Blocked => Step::Blocked,
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
-            Found::Wrong(error) => self.refuse(key, refusal_of(error), now),
+            Found::Wrong(error) => {
+                let head = is_head(io.scratch);
+                self.refuse(key, Refusal { head, ..refusal_of(error) }, now)
+            }
         }
     }
 
@@ -63,11 +71,13 @@ impl<N: Net> Proxy<N> {
             Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head),
             Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head),
         };
+        let head = is_head(bytes);
         match accepted {
-            Err(refusal) => self.refuse(key, refusal, now),
+            Err(refusal) => self.refuse(key, Refusal { head, ..refusal }, now),
             Ok(_) if self.head.len() > self.buffers.block() => {
                 let what = "the request head is too long when it is written anew";
-                self.refuse(key, Refusal::limited(431, what, "server.max_head_bytes"), now)
+                let limit = "server.max_head_bytes";
+                self.refuse(key, Refusal { head, ..Refusal::limited(431, what, limit) }, now)
             }
             Ok(accepted) if service == Service::Demo => self.begin_demo(key, &accepted, now),
             // Nobody is left to do the work for.
@@ -78,7 +88,7 @@ impl<N: Net> Proxy<N> {
 
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
-        let Accepted { api, length, facts } = *accepted;
+        let Accepted { api, length, nominates, facts } = *accepted;
         let found = self.find_upstream(key, api, facts.repeatable, now);
         let (phase, refusal) = match found {
             Ok(phase) => (phase, None),
@@ -88,6 +98,9 @@ impl<N: Net> Proxy<N> {
         let reused = matches!(phase, Phase::AwaitingHead(_));
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
         exchange.retry = (reused && facts.repeatable).then(|| self.head.as_slice().into());
+        if nominates {
+            exchange.request.drop_trailers();
+        }
         exchange.request.queue(&self.head, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         match refusal {
@@ -118,6 +131,17 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// True exactly when more than empty lines has come of a next head; those may precede it (RFC 9112
+/// section 2.2), and mean nothing by themselves.
+fn has_begun(conn: &Conn) -> bool {
+    conn.ahead().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+}
+
+/// True exactly when a head, be it ever so wrong, is one of HEAD: its answer has no body.
+fn is_head(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"HEAD ")
+}
+
 /// Judges a head for the apis and writes into `out` what goes upstream.
 fn accept(
     bytes: &[u8],
@@ -130,7 +154,6 @@ fn accept(
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     let refuse = |status, what| Refusal {
         close: status == 400 || !head.length.is_empty() || !head.persistent,
-        head: head.is_head(),
         ..Refusal::closing(status, what)
     };
     if head.max_forwards == Some(0) {
@@ -138,13 +161,13 @@ fn accept(
     }
     let max = config.server.max_body_bytes.unwrap_or(u64::MAX);
     if matches!(head.length, BodyLength::Length(n) if n > max) {
-        return Err(Refusal { head: head.is_head(), ..Refusal::too_long_body() });
+        return Err(Refusal::too_long_body());
     }
     let mut path = Vec::new();
     head.target.resolve_path(&mut path).map_err(|error| refuse(400, error.what()))?;
     let id = find(&head, &path, router).ok_or_else(|| refuse(404, "no api matches"))?;
     let api = &config.apis[usize::from(id)];
-    let upgrade = config.server.enable_websockets && head.upgrade.is_some();
+    let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
     let preserved = head.authority.filter(|_| api.preserve_host_header);
     let to = Forward {
         path_and_query: &upstream_target(api, &path, head.target.query),
@@ -153,11 +176,13 @@ fn accept(
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
         length: head.length,
-        upgrade,
+        upgrade: upgrade.is_some(),
         close: api.keepalive_upstream == 0,
     };
     forward::write_request(out, &head, &to);
-    Ok(Accepted { api: id, length: head.length, facts: facts_of(&head, upgrade) })
+    let facts = facts_of(&head, Offer::of(upgrade));
+    let nominates = Nominated::by(head.fields).any();
+    Ok(Accepted { api: id, length: head.length, nominates, facts })
 }
 
 /// The api that serves a request. `OPTIONS *` asks for the server as a whole (RFC 9112 section
@@ -185,22 +210,21 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
 fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<Accepted, Refusal> {
     let mut store = FieldStore::new();
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
-    let refuse = |status, what| Refusal { head: head.is_head(), ..Refusal::closing(status, what) };
     if head.method != "GET" && !head.is_head() {
         let what = "the built-in source takes GET and HEAD";
-        return Err(Refusal { fields: &[("Allow", "GET, HEAD")], ..refuse(405, what) });
+        return Err(Refusal { fields: &[("Allow", "GET, HEAD")], ..Refusal::closing(405, what) });
     }
     if head.target.path != demo::PATH || !head.length.is_empty() {
-        return Err(refuse(404, "the built-in source is at /events/"));
+        return Err(Refusal::closing(404, "the built-in source is at /events/"));
     }
-    let mut facts = facts_of(&head, false);
+    let mut facts = facts_of(&head, Offer::Nothing);
     facts.persistent &= facts.head;
     demo::write_head(out, head.version == Version::Http11 && !facts.head);
-    Ok(Accepted { api: 0, length: BodyLength::Empty, facts })
+    Ok(Accepted { api: 0, length: BodyLength::Empty, nominates: false, facts })
 }
 
 /// What the rest of the exchange has to know of its request.
-fn facts_of(head: &RequestHead<'_, '_>, upgrade: bool) -> Facts {
+fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     Facts {
         version: head.version,
         head: head.is_head(),

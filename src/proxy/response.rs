@@ -4,6 +4,7 @@ use super::finish::{ANSWER_MAX, Refusal};
 use super::request::head_limits;
 use super::scene::{Found, RequestFault, Scene, Verdict, find_head};
 use crate::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version};
@@ -33,6 +34,8 @@ impl<N: Net> Scene<'_, N> {
         };
         match self.pump_request(origin) {
             Ok(moved) if moved || wrote => Verdict::Moved,
+            // A client that takes nothing is not given more heads.
+            Ok(_) if self.exchange.response.pending() >= self.io.high_water => self.watch_client(),
             Ok(_) => {
                 let verdict = self.read_head(origin);
                 let blocked = matches!(verdict, Verdict::Blocked);
@@ -123,7 +126,7 @@ fn pass_on(
 ) -> Result<Head, &'static str> {
     let facts = &mut exchange.facts;
     if head.status == 101 {
-        if !facts.upgrade {
+        if !facts.upgrade.is_met_by(head.upgrade) {
             return Err("the upstream switches to a protocol that nobody offered");
         }
         forward::write_response(out, head, &respond(facts, BodyLength::Empty, true));
@@ -150,6 +153,9 @@ fn pass_on(
         return Ok(Head::Interim);
     }
     origin.persistent = head.persistent;
+    if Nominated::by(head.fields).any() {
+        exchange.response.drop_trailers();
+    }
     facts.event_stream = head.is_event_stream;
     let to = match (head.length, facts.version) {
         (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,

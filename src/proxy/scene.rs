@@ -82,10 +82,10 @@ impl<N: Net> Scene<'_, N> {
 
     /// Both directions at once: the response towards the client, and what is left of the request.
     pub(super) fn relay(&mut self, origin: &mut Upstream) -> Verdict {
-        let moved = match self.exchange.response.pump(&mut origin.conn, self.conn, &mut self.io) {
+        let moved = match self.pump_response(origin) {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
-            Err(Fault::SourceCut | Fault::SourceBad(_)) => {
+            Err(Fault::SourceCut | Fault::SourceBad(_) | Fault::SourceTooLong) => {
                 return Verdict::Cut(Outcome::UpstreamCut);
             }
         };
@@ -107,14 +107,11 @@ impl<N: Net> Scene<'_, N> {
         if request.done() {
             return Ok(false);
         }
-        let pumped = request.pump(self.conn, &mut origin.conn, &mut self.io);
+        let limit = self.exchange.config.server.max_body_bytes.unwrap_or(u64::MAX);
+        let pumped = request.pump(self.conn, &mut origin.conn, limit, &mut self.io);
         // A client that sends its body does not wait to be asked for it.
         self.exchange.facts.awaits_continue &= request.taken() == 0;
-        let limit = self.exchange.config.server.max_body_bytes;
         match pumped {
-            Ok(_) if limit.is_some_and(|limit| request.taken() > limit) => {
-                Err(RequestFault::Refused(Refusal::too_long_body()))
-            }
             Ok(moved) => Ok(moved),
             Err(Fault::SinkGone) => {
                 request.abandon(self.io.buffers);
@@ -122,10 +119,15 @@ impl<N: Net> Scene<'_, N> {
                 Ok(true)
             }
             Err(Fault::SourceCut) => Err(RequestFault::Gone),
+            Err(Fault::SourceTooLong) => Err(RequestFault::Refused(Refusal::too_long_body())),
             Err(Fault::SourceBad(error)) => {
                 Err(RequestFault::Refused(Refusal::closing(400, error.what())))
             }
         }
+    }
+
+    fn pump_response(&mut self, origin: &mut Upstream) -> Result<bool, Fault> {
+        self.exchange.response.pump(&mut origin.conn, self.conn, u64::MAX, &mut self.io)
     }
 
     /// While a request waits for its answer, or for its answer's rest, its client may leave, or

@@ -23,8 +23,8 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn run_tunnel(&mut self, origin: &mut Upstream) -> Verdict {
         let (request, response) = (&mut self.exchange.request, &mut self.exchange.response);
         let before = (request.flow(), response.flow());
-        let towards_origin = request.pump(self.conn, &mut origin.conn, &mut self.io);
-        let towards_client = response.pump(&mut origin.conn, self.conn, &mut self.io);
+        let towards_origin = request.pump(self.conn, &mut origin.conn, u64::MAX, &mut self.io);
+        let towards_client = response.pump(&mut origin.conn, self.conn, u64::MAX, &mut self.io);
         let after = (request.flow(), response.flow());
         match (towards_origin, towards_client) {
             (Err(Fault::SourceCut), _) | (_, Err(Fault::SinkGone)) => {

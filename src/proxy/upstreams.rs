@@ -248,7 +248,8 @@ impl<N: Net> Proxy<N> {
         let upstream = &self.upstreams[key];
         let api = usize::from(upstream.api);
         let limit = self.config.apis[api].keepalive_upstream;
-        let room = self.origins[api].idle.len() < limit && self.drain.is_none();
+        let idle = self.origins[api].idle.len() + self.returned.len();
+        let room = idle < limit && self.drain.is_none();
         // Bytes behind a response are a response that nobody asked for (RFC 9112 section 9.2).
         let clean = upstream.conn.ahead().is_empty() && !upstream.conn.hung_up();
         let drained = !upstream.conn.ready.has(Ready::READ);
@@ -256,9 +257,19 @@ impl<N: Net> Proxy<N> {
             return self.close_upstream(key);
         }
         self.upstreams[key].owner = Owner::Pool;
-        self.origins[api].idle.push(key);
+        self.returned.push(key);
         let until = now.after(self.config.server.keepalive_timeout);
         self.idle_timers.at_most(key.index(), until);
+    }
+
+    /// What came back in the last turn is ready for use. Not before: a response that nobody asked
+    /// for often follows the one that somebody did, and the poll between has told of it.
+    pub(super) fn pool_returned(&mut self) {
+        for key in self.returned.drain(..) {
+            if let Some(upstream) = self.upstreams.get(key) {
+                self.origins[usize::from(upstream.api)].idle.push(key);
+            }
+        }
     }
 
     /// Closes the connection that a session's exchange holds, if it holds one.

@@ -77,7 +77,9 @@ impl<N: Net> Proxy<N> {
             Phase::Connecting(_) => waits.push(Wait::UpstreamConnection),
             Phase::AwaitingHead(_) => {
                 towards_upstream(&exchange.request, waits);
-                waits.push(Wait::UpstreamHead);
+                if exchange.response.pending() < high_water {
+                    waits.push(Wait::UpstreamHead);
+                }
             }
             Phase::Relaying(_) | Phase::Tunnel(_) => {
                 towards_upstream(&exchange.request, waits);
@@ -173,7 +175,9 @@ mod oracle {
             }
             let ahead = |conn: &crate::conn::Conn| usize::from(!conn.ahead().is_empty());
             buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
-            let pooled: usize = self.origins.iter().map(|origin| origin.idle.len()).sum();
+            let pooled = self.origins.iter().map(|origin| origin.idle.len()).sum::<usize>();
+            let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
+            let pooled = pooled + returned.count();
             if buffers != self.buffers.lent() {
                 return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));
             }

@@ -1,9 +1,10 @@
 //! What a request's head says.
 
 use super::super::authority::Authority;
-use super::super::fields::{self, FieldStore, Fields, elements};
+use super::super::fields::{self, FieldStore, Fields};
 use super::super::framing::{self, BodyLength};
 use super::super::target::Target;
+use super::super::upgrade;
 use super::start::{self, RequestLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
 
@@ -69,7 +70,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             length,
             persistent: framing::persistent(fields, version),
             expects_continue: is_http11 && fields.lists("Expect", "100-continue"),
-            upgrade: upgrade(fields).filter(|_| is_http11 && length.is_empty()),
+            upgrade: upgrade::protocols(fields).filter(|_| is_http11 && length.is_empty()),
             accepts_event_stream: fields.elements("Accept").any(accepts_event_stream),
             max_forwards: max_forwards(method, fields)?,
         })
@@ -129,22 +130,6 @@ fn authority<'b>(
         return Err(HeadError::HostDiffers);
     }
     Ok(target.authority.or(host).map(|authority| authority.text))
-}
-
-fn upgrade<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
-    let protocols = fields.only("Upgrade").filter(|_| fields.lists("Connection", "upgrade"))?;
-    let some = elements(protocols).next().is_some();
-    (some && elements(protocols).all(is_foreign)).then_some(protocols)
-}
-
-/// True exactly when `protocol` is well-formed (RFC 9110 section 7.8) and neither HTTP nor TLS.
-fn is_foreign(protocol: &[u8]) -> bool {
-    let mut parts = protocol.split(|&byte| byte == b'/');
-    let name = parts.next().unwrap_or_default();
-    let hidden = ["HTTP", "TLS", "h2", "h2c", "h3"];
-    fields::is_token(name)
-        && parts.all(fields::is_token)
-        && !hidden.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// True exactly when this element of Accept (RFC 9110 section 12.5.1) is `text/event-stream` with a

@@ -2,6 +2,7 @@
 
 use super::super::fields::{FieldStore, Fields, split};
 use super::super::framing::{self, BodyLength};
+use super::super::upgrade;
 use super::start::{self, StatusLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
 
@@ -26,6 +27,8 @@ pub struct ResponseHead<'h, 'b> {
     /// True exactly when the body is an event stream: status 200, media type `text/event-stream`,
     /// whatever its content coding.
     pub is_event_stream: bool,
+    /// The protocols that a 101 switches to; as [`upgrade::protocols`] takes them.
+    pub upgrade: Option<&'b [u8]>,
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
@@ -57,6 +60,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             described_length,
             persistent: delimited && framing::persistent(fields, version),
             is_event_stream: status == 200 && is_event_stream(fields),
+            upgrade: upgrade::protocols(fields).filter(|_| status == 101),
         })
     }
 }
