@@ -1,6 +1,7 @@
 //! Hosts, ports and paths in the configuration, brought into the one form that everything is
 //! compared in (RFC 3986).
 
+use crate::http::target::Target;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Splits `host[:port]`. The host may be an IPv6 address in brackets, and is not judged here.
@@ -64,7 +65,10 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
             );
         }
     }
-    Ok(format!("/{rest}"))
+    let path = format!("/{rest}");
+    let resolved = Target::parse("GET", &path).and_then(|t| t.resolve_path(&mut Vec::new()));
+    resolved.map_err(|_| REFUSED)?;
+    Ok(path)
 }
 
 /// A query, without the question mark in front.
@@ -75,6 +79,8 @@ pub(super) fn query(text: &str) -> Result<String, &'static str> {
 
 const NO_PORT: &str = "no such port; \
      write a number from 1 to 65535 after the colon, and an IPv6 address in brackets";
+const REFUSED: &str = "requests for this path are refused; \
+     write it without encoded control characters, and without dots beside \";\", %2F or %5C";
 const EMPTY_SEGMENT: &str = "two slashes in a row; write one";
 
 /// RFC 3986 3.3: what may be in a segment of a path; in a query, some `more`.
@@ -173,9 +179,36 @@ mod tests {
         check("/...", "/...");
         check("/.a/b..", "/.a/b..");
         for text in [
-            "", "sse", "//", "/a//b", "/a//", "///", "/.", "/..", "/a/../b", "/a/./b", "/%2e",
-            "/%2E.", "/a/.%2e/", "/a?b", "/a#b", "/a b", "/ä", "/%", "/%4", "/%4g", "/{id}",
-            "/a\\b", "/a\0",
+            "",
+            "sse",
+            "//",
+            "/a//b",
+            "/a//",
+            "///",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/%2e",
+            "/%2E.",
+            "/a/.%2e/",
+            "/a?b",
+            "/a#b",
+            "/a b",
+            "/ä",
+            "/%",
+            "/%4",
+            "/%4g",
+            "/{id}",
+            "/a\\b",
+            "/a\0",
+            "/%12",
+            "/a%0A/",
+            "/a%7f",
+            "/..%2f",
+            "/a%5C../b",
+            "/..;x",
+            "/%2e;",
         ] {
             assert!(path(text).is_err(), "{text}");
         }
