@@ -34,7 +34,7 @@ sim: ## play SEEDS simulated worlds
 golden: ## rewrite the transcripts of tests/golden; review the diff
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it golden
 
-fuzz: ## run each fuzz target for SECONDS (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)
 	@fuzz/run $(SECONDS)
 
 doc: ## build the documentation of the code

@@ -19,6 +19,8 @@ pub mod config;
 pub mod conn;
 pub mod demo;
 pub mod exchange;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 pub mod http;
 pub mod net;
 pub mod pipe;
@@ -33,3 +35,5 @@ pub mod time;
 mod trial;
 pub mod upstream;
 pub mod wheel;
+#[cfg(feature = "sim")]
+pub mod world;

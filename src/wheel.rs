@@ -24,6 +24,9 @@
 //!
 //! Tested against an ordered map, over long runs with jumps of the clock.
 
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod model;
+
 use crate::time::Tick;
 
 /// Levels, each of [`SLOTS`] slots, each [`COARSER`] times as wide as those of the level before.

@@ -23,6 +23,8 @@
 //! Tested at every cut of every input, and against a decoder that is naive and sees the whole.
 
 mod grammar;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod naive;
 
 use grammar::State;
 use std::ops::Range;

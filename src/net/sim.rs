@@ -82,6 +82,8 @@ struct Queue {
     bytes: VecDeque<u8>,
     /// The writer has ended; the reader learns it after the bytes.
     ended: bool,
+    /// The reader has learnt it.
+    told: bool,
 }
 
 /// A connection. The proxy holds one end as a socket, the test holds the other as a [`Peer`].
@@ -408,13 +410,16 @@ impl SimNet {
     }
 
     /// Whether what the proxy believes of a socket is so: a bit that is clear must be false, or an
-    /// event that sets it must be on its way.
+    /// event that sets it must be on its way. An end that was read need not be read again.
     pub fn is_truthful(&self, sock: SockId, believed: Ready) -> bool {
         let Some(index) = self.by_sock[sock.0 as usize] else {
             return false;
         };
         let link = &self.links[index];
-        let possible = self.possible(link);
+        let mut possible = self.possible(link);
+        if link.to_proxy.told && link.state == LinkState::Established {
+            possible.clear(Ready::READ);
+        }
         let coming = self.owes(link);
         [Ready::READ, Ready::WRITE].into_iter().all(|bit| {
             let owed = if self.faults.epoll { coming } else { coming && link.owed.has(bit) };
@@ -502,7 +507,10 @@ impl Net for SimNet {
                 link.told = true;
                 Err(io::ErrorKind::ConnectionReset.into())
             }
-            LinkState::Established if link.to_proxy.ended => Ok(0),
+            LinkState::Established if link.to_proxy.ended => {
+                link.to_proxy.told = true;
+                Ok(0)
+            }
             LinkState::Established | LinkState::Connecting => {
                 link.owed.set(Ready::READ);
                 Err(io::ErrorKind::WouldBlock.into())

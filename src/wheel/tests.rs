@@ -1,58 +1,8 @@
 //! The wheel against an ordered map, over long runs and jumps of the clock.
 
+use super::model::Model;
 use super::*;
 use crate::trial::Dice;
-use std::collections::BTreeMap;
-
-/// What a wheel does, without slots, rings and bits: promises in the order they fall due.
-struct Model {
-    since: u64,
-    /// Border, width of the slot, order of insertion: the owner.
-    queue: BTreeMap<(u64, u64, u64), u32>,
-    /// By owner: the moment promised, and the key in the queue.
-    promises: BTreeMap<u32, (u64, (u64, u64, u64))>,
-    inserted: u64,
-}
-
-impl Model {
-    fn at_most(&mut self, index: u32, at: Tick) {
-        if at == Tick::NEVER || self.armed(index) <= at {
-            return;
-        }
-        self.disarm(index);
-        let farthest = 63 * 8_u64.pow(6);
-        let at = at.as_millis().min(self.since + farthest);
-        let due = at.max(self.since);
-        let width = (0..7).map(|n| 8_u64.pow(n)).find(|g| due - self.since <= 63 * g).unwrap();
-        let key = (due.div_ceil(width) * width, width, self.inserted);
-        self.inserted += 1;
-        self.queue.insert(key, index);
-        self.promises.insert(index, (at, key));
-    }
-
-    fn disarm(&mut self, index: u32) {
-        if let Some((_, key)) = self.promises.remove(&index) {
-            self.queue.remove(&key);
-        }
-    }
-
-    fn armed(&self, index: u32) -> Tick {
-        self.promises.get(&index).map_or(Tick::NEVER, |&(at, _)| Tick::from_millis(at))
-    }
-
-    fn next(&self) -> Tick {
-        self.queue.keys().next().map_or(Tick::NEVER, |key| Tick::from_millis(key.0))
-    }
-
-    fn expire(&mut self, now: Tick, max: usize) -> Vec<u32> {
-        let due: Vec<u32> =
-            self.queue.range(..(now.as_millis() + 1, 0, 0)).map(|(_, &i)| i).collect();
-        let due = &due[..due.len().min(max)];
-        due.iter().for_each(|&index| self.disarm(index));
-        self.since = self.since.max(now.min(self.next()).as_millis());
-        due.to_vec()
-    }
-}
 
 /// A wheel and its model, driven by the same die.
 struct Run {
@@ -70,12 +20,7 @@ impl Run {
             now: start,
             owners,
             wheel: Wheel::new(Tick::from_millis(start)),
-            model: Model {
-                since: start,
-                queue: BTreeMap::new(),
-                promises: BTreeMap::new(),
-                inserted: 0,
-            },
+            model: Model::new(start),
         }
     }
 

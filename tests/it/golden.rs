@@ -21,12 +21,12 @@
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
 use crate::journal;
-use crate::world::{PLAIN, World};
 use millstream::config::Config;
 use millstream::net::ListenerId;
 use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
+use millstream::world::{PLAIN, World};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;

@@ -11,9 +11,9 @@
 mod busy;
 mod conf;
 mod contract;
+mod corpus;
 mod e2e;
 mod golden;
 mod journal;
 mod sim;
 mod tidy;
-mod world;

@@ -15,12 +15,12 @@ mod origin;
 mod plan;
 
 use crate::journal;
-use crate::world::World;
 use client::Client;
 use millstream::config::Config;
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
+use millstream::world::World;
 use origin::Origin;
 use plan::{ADDRESSES, Plan};
 use std::time::Duration;

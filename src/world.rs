@@ -1,13 +1,14 @@
-//! The whole proxy on a simulated network, with time in the test's hands.
+//! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
+//! transcripts, seeded worlds, and the fuzzer.
 
-use millstream::config::Config;
-use millstream::net::sim::{Faults, SimEvent, SimNet};
-use millstream::proxy::{Portions, Proxy};
-use millstream::session::Service;
-use millstream::time::{Now, Tick};
+use crate::config::Config;
+use crate::net::sim::{Faults, SimEvent, SimNet};
+use crate::proxy::{Portions, Proxy};
+use crate::session::Service;
+use crate::time::{Now, Tick};
 
 /// A configuration for tests that have no wishes of their own.
-pub(crate) const PLAIN: &str = r#"
+pub const PLAIN: &str = r#"
 [server]
 listen = ["127.0.0.1:8080"]
 
@@ -18,22 +19,27 @@ target_url = "http://10.0.0.1:80"
 "#;
 
 /// The listener of the proxy's apis is the first, that of the demo source the second.
-pub(crate) const SERVICES: [Service; 2] = [Service::Apis, Service::Demo];
+pub const SERVICES: [Service; 2] = [Service::Apis, Service::Demo];
 
 /// A proxy, its network and its clock.
-pub(crate) struct World {
-    pub(crate) proxy: Proxy<SimNet>,
-    pub(crate) now: Tick,
+#[derive(Debug)]
+pub struct World {
+    /// The proxy, over its network.
+    pub proxy: Proxy<SimNet>,
+    /// What time it is.
+    pub now: Tick,
     wake: Tick,
-    idle_turns: u32,
+    idle_turns: usize,
 }
 
 impl World {
-    pub(crate) fn new(config: Config, seed: u64, faults: Faults, portions: Portions) -> World {
+    /// A world in which nothing has happened yet; a `seed` decides what its network does.
+    pub fn new(config: Config, seed: u64, faults: Faults, portions: Portions) -> World {
         Self::with_room_for(1000, config, seed, faults, portions)
     }
 
-    pub(crate) fn with_room_for(
+    /// Likewise, with a limit on the clients' connections.
+    pub fn with_room_for(
         connections_max: usize,
         config: Config,
         seed: u64,
@@ -46,7 +52,8 @@ impl World {
         World { proxy, now, wake: now, idle_turns: 0 }
     }
 
-    pub(crate) fn net(&mut self) -> &mut SimNet {
+    /// The network.
+    pub fn net(&mut self) -> &mut SimNet {
         self.proxy.net()
     }
 
@@ -54,7 +61,7 @@ impl World {
     ///
     /// # Errors
     /// What is not true.
-    pub(crate) fn turn(&mut self) -> Result<(), String> {
+    pub fn turn(&mut self) -> Result<(), String> {
         let moves = self.proxy.moves();
         let events = self.net().events();
         let told = !events.is_empty();
@@ -75,17 +82,21 @@ impl World {
                 return Err(format!("a wake-up was lost: {sock:?} is believed to be {believed:?}"));
             }
         }
-        // The spin: turn after turn at the same moment, and nothing happens.
+        // The spin: turn after turn at the same moment, and nothing happens; but for timers that
+        // were put off since they were set, of which each session has one at most.
         let idle = was_due && !told && moves == self.proxy.moves() && self.wake <= self.now;
         self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
-        if self.idle_turns > 2 {
+        if self.idle_turns > 2 + self.proxy.connections() {
             return Err("the loop spins".to_owned());
         }
         Ok(())
     }
 
     /// Turns until nothing more happens at this moment.
-    pub(crate) fn settle(&mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What is not true.
+    pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..100_000 {
             self.turn()?;
             if self.wake > self.now && !self.net().has_events() {
@@ -96,12 +107,15 @@ impl World {
     }
 
     /// When the proxy wants to be called again.
-    pub(crate) fn wake(&self) -> Tick {
+    pub fn wake(&self) -> Tick {
         self.wake
     }
 
     /// Lets time pass.
-    pub(crate) fn advance_to(&mut self, at: Tick) {
+    ///
+    /// # Panics
+    /// If it would go backwards.
+    pub fn advance_to(&mut self, at: Tick) {
         assert!(at >= self.now, "time does not go backwards");
         self.now = at;
     }

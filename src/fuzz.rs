@@ -1,0 +1,85 @@
+//! Entry points of the fuzz targets: bytes go in, and a panic comes out if something is wrong.
+//!
+//! Each function holds a part of the program against something that is too simple to be wrong in
+//! the same way: a naive decoder, an ordered map, two other readers of HTTP. What they have in
+//! common is that it never matters in which pieces bytes arrive.
+//!
+//! fuzz/fuzz_targets has six lines for each of them. tests/it/corpus.rs replays what the fuzzer
+//! found, and mutations of it, whenever the tests run; so none of this needs a nightly compiler.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "an oracle says what is wrong by panicking"
+)]
+
+mod agreement;
+mod body;
+mod config;
+mod head;
+mod lenient;
+mod path;
+mod proxy;
+mod script;
+mod strict;
+mod wheel;
+
+pub use agreement::agreement;
+pub use body::{body, chunk};
+pub use config::config;
+pub use head::{framing, head};
+pub use path::route;
+pub use proxy::proxy;
+pub use wheel::wheel;
+
+use crate::http::head::HeadLimits;
+use crate::net::sim::Rng;
+use std::ops::Range;
+
+/// A target: its name, which is that of its corpus too, and its entry point.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 9] = [
+    ("head", head),
+    ("framing", framing),
+    ("chunk", chunk),
+    ("body", body),
+    ("route", route),
+    ("config", config),
+    ("wheel", wheel),
+    ("agreement", agreement),
+    ("proxy", proxy),
+];
+
+/// Small enough that an input of 4 KiB can exceed each of them.
+const LIMITS: HeadLimits = HeadLimits { head_bytes: 3000, head_fields: 40, target_bytes: 600 };
+
+/// Dice that belong to an input (FNV-1a): the same input fails in the same way again.
+fn dice(bytes: &[u8]) -> Rng {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Rng::new(hash)
+}
+
+/// Calls `arrive` with some of the ways in which `bytes` may arrive: one by one, in two pieces,
+/// and in many.
+fn in_pieces(bytes: &[u8], mut arrive: impl FnMut(&[Range<usize>])) {
+    let (mut dice, len) = (dice(bytes), bytes.len());
+    let single: Vec<_> = (0..len).map(|at| at..at + 1).collect();
+    arrive(&single);
+    for _ in 0..3 {
+        let cut = dice.size(0, len);
+        arrive(&[0..cut, cut..len]);
+    }
+    for longest in [3, 20, 300] {
+        let (mut pieces, mut start) = (Vec::new(), 0);
+        while start < len {
+            let end = len.min(start + dice.size(0, longest));
+            pieces.push(start..end);
+            start = end;
+        }
+        arrive(&pieces);
+    }
+}

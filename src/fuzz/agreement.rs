@@ -1,0 +1,138 @@
+//! Agreement: whatever is accepted is one message, and the same one, for everybody who reads it,
+//! before us and behind us. Where two readers disagree, requests are smuggled.
+
+use super::lenient::{Habits, Reading};
+use super::strict::{self, Framing};
+use super::{LIMITS, dice};
+use crate::http::forward::{Forward, Respond, write_request, write_response};
+use crate::http::framing::BodyLength;
+use crate::http::head::{FieldStore, HeadSearch, RequestHead, ResponseHead, Version};
+use crate::net::sim::Rng;
+
+/// Bytes that may be a head. If we accept it, a strict reader and the careless ones read it as we
+/// do, down to where the next message begins; and they read what we send on as we meant it.
+pub fn agreement(bytes: &[u8]) {
+    let mut dice = dice(bytes);
+    if let Ok(Some(end)) = HeadSearch::request().find(bytes, &LIMITS) {
+        request(&bytes[..end], &mut dice);
+    }
+    if let Ok(Some(end)) = HeadSearch::response().find(bytes, &LIMITS) {
+        for request_was_head in [false, true] {
+            response(&bytes[..end], request_was_head, &mut dice);
+        }
+    }
+}
+
+fn request(bytes: &[u8], dice: &mut Rng) {
+    let mut store = FieldStore::new();
+    let Ok(head) = RequestHead::parse(bytes, &mut store, &LIMITS) else {
+        return;
+    };
+    let mut target = Vec::new();
+    if head.target.resolve_path(&mut target).is_err() || head.max_forwards == Some(0) {
+        return;
+    }
+    if let Some(query) = head.target.query {
+        target.extend_from_slice(&[b"?", query.as_bytes()].concat());
+    }
+    let host = head.authority.filter(|_| dice.chance(50)).unwrap_or("up.example:81");
+    let framing = framing_of(head.length);
+    let sent = bytes.trim_ascii_start();
+    let sent_target = sent.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    let sent_host = head.fields.get("Host");
+    let want = Want { words: [head.method.as_bytes(), sent_target], host: sent_host, framing };
+    want.check_request(sent);
+
+    let to = Forward {
+        path_and_query: &target,
+        host,
+        client: dice.chance(80).then_some([192, 0, 2, 7].into()),
+        peer_trusted: dice.chance(50),
+        proto: "http",
+        length: head.length,
+        upgrade: dice.chance(50),
+        close: dice.chance(50),
+    };
+    let mut out = Vec::new();
+    write_request(&mut out, &head, &to);
+    let host = Some(host.as_bytes());
+    let want = Want { words: [head.method.as_bytes(), &target], host, framing };
+    want.check_request(&out);
+}
+
+fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
+    let mut store = FieldStore::new();
+    let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
+        return;
+    };
+    let old = dice.chance(30);
+    let length = match head.length {
+        BodyLength::Chunked | BodyLength::UntilClose if old => BodyLength::UntilClose,
+        BodyLength::Chunked | BodyLength::UntilClose => BodyLength::Chunked,
+        length @ (BodyLength::Empty | BodyLength::Length(_)) => length,
+    };
+    let to = Respond {
+        length,
+        persistent: length != BodyLength::UntilClose && dice.chance(50),
+        client_version: if old { Version::Http10 } else { Version::Http11 },
+        upgrade: head.status == 101,
+    };
+    let mut out = Vec::new();
+    write_response(&mut out, &head, &to);
+    let read = strict::Head::read(&out).expect("strictly HTTP").expect("complete");
+    let status = head.status.to_string();
+    assert_eq!(read.start, [b"HTTP/1.1", status.as_bytes(), head.reason]);
+    assert_eq!(read.len, out.len());
+    let framing = framing_of(length);
+    assert_eq!(read.of_response(request_was_head), Ok(framing));
+    assert_eq!(read.lists("connection", "close"), !to.persistent && head.status >= 200);
+    for habits in Habits::all(false) {
+        let reading = Reading::of(&out, habits);
+        let words: Vec<&[u8]> = reading.start.iter().take(2).map(Vec::as_slice).collect();
+        assert_eq!(words, [b"HTTP/1.1", status.as_bytes()], "{habits:?}");
+        assert_eq!(reading.len, out.len(), "{habits:?}");
+        let described = head.described_length.map(Framing::Length);
+        let silent = described.unwrap_or(Framing::UntilClose);
+        let want = if framing == Framing::Nothing { silent } else { framing };
+        assert_eq!(reading.framing, want, "{habits:?}");
+    }
+}
+
+/// What a request has to be for everybody.
+struct Want<'a> {
+    /// Method and target.
+    words: [&'a [u8]; 2],
+    host: Option<&'a [u8]>,
+    framing: Framing,
+}
+
+impl Want<'_> {
+    fn check_request(&self, bytes: &[u8]) {
+        let read = strict::Head::read(bytes).expect("strictly HTTP").expect("complete");
+        assert_eq!(read.start[..2], self.words);
+        assert_eq!(read.len, bytes.len());
+        assert_eq!(read.of_request(), Ok(self.framing));
+        let hosts = read.values("host");
+        assert_eq!(hosts, Vec::from_iter(self.host), "one host");
+        for habits in Habits::all(true) {
+            let reading = Reading::of(bytes, habits);
+            let words: Vec<&[u8]> = reading.start.iter().map(Vec::as_slice).collect();
+            assert_eq!(words, read.start, "{habits:?}");
+            assert_eq!(reading.len, bytes.len(), "{habits:?}");
+            let host = self.host.map(<[u8]>::to_ascii_lowercase);
+            assert_eq!(reading.host, host, "{habits:?}");
+            let silent = self.framing == Framing::Nothing;
+            let want = if silent { Framing::UntilClose } else { self.framing };
+            assert_eq!(reading.framing, want, "{habits:?}");
+        }
+    }
+}
+
+fn framing_of(length: BodyLength) -> Framing {
+    match length {
+        BodyLength::Empty => Framing::Nothing,
+        BodyLength::Length(bytes) => Framing::Length(bytes),
+        BodyLength::Chunked => Framing::Chunked,
+        BodyLength::UntilClose => Framing::UntilClose,
+    }
+}

@@ -1,0 +1,202 @@
+//! Bodies: the chunked coding against a naive decoder, and every reader in front of every writer.
+
+use super::{dice, in_pieces};
+use crate::http::body::{BodyReader, BodyWriter};
+use crate::http::chunk::naive::{self, Outcome};
+use crate::http::chunk::{self, ChunkDecoder, ChunkError, HEADROOM, TAILROOM};
+use crate::http::fields::{allowed_in_trailers, filter_trailers};
+use crate::http::framing::BodyLength;
+use std::ops::Range;
+
+/// What the decoder makes of a wire: payload, trailer section, and how much the body took of it;
+/// None while it has not ended.
+type Decoded = Result<Option<(Vec<u8>, Vec<u8>, usize)>, ChunkError>;
+
+/// Bytes that may be in the chunked coding. The decoder agrees with a naive one, however they
+/// arrive; and their payload, framed by us, is decoded again.
+pub fn chunk(bytes: &[u8]) {
+    let whole = decode(bytes, std::slice::from_ref(&(0..bytes.len())));
+    in_pieces(bytes, |pieces| assert_eq!(decode(bytes, pieces), whole, "{pieces:?}"));
+    match naive::decode(bytes) {
+        Outcome::Ended(payload, trailers, rest) => {
+            let taken = bytes.len() - rest.len();
+            assert_eq!(whole, Ok(Some((payload.clone(), trailers, taken))));
+            check_framing(&payload);
+        }
+        Outcome::Refused => assert!(whole.is_err(), "{whole:?}"),
+        // The naive one sees no mistake in a line before the line is complete.
+        Outcome::More => assert!(!matches!(whole, Ok(Some(_))), "{whole:?}"),
+    }
+}
+
+fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Decoded {
+    let (mut decoder, mut buf) = (ChunkDecoder::new(), wire.to_vec());
+    let mut payload = Vec::new();
+    for range in pieces {
+        let piece = decoder.decode(&mut buf[range.clone()])?;
+        let taken = range.start + piece.consumed;
+        assert_eq!(buf[taken..], wire[taken..], "what is behind is not touched");
+        payload.extend_from_slice(&buf[range.start..range.start + piece.payload]);
+        if piece.ended {
+            let trailers = decoder.take_trailers().unwrap_or_default();
+            return Ok(Some((payload, trailers, taken)));
+        }
+        assert_eq!(taken, range.end, "all is taken until the body ends");
+    }
+    Ok(None)
+}
+
+fn check_framing(payload: &[u8]) {
+    let mut dice = dice(payload);
+    let (mut wire, mut rest) = (Vec::new(), payload);
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(dice.size(1, rest.len()));
+        let mut buf = [&[0; HEADROOM], piece, &[0; TAILROOM]].concat();
+        let framed = chunk::frame(&mut buf, HEADROOM..HEADROOM + piece.len());
+        wire.extend_from_slice(&buf[framed]);
+        rest = behind;
+    }
+    wire.extend_from_slice(chunk::LAST_CHUNK);
+    let want = Outcome::Ended(payload.to_vec(), Vec::new(), Vec::new());
+    assert_eq!(naive::decode(&wire), want);
+}
+
+/// A body goes through a reader and a writer, as in a pipe. The first byte says how it is framed
+/// and how it is to be; the second, how long it is where that has to be known. What comes out is
+/// what went in; a cut stays a cut; and nothing behind the body is taken.
+pub fn body(bytes: &[u8]) {
+    let [kinds, length, wire @ ..] = bytes else {
+        return;
+    };
+    let from = match kinds & 3 {
+        0 => BodyLength::Empty,
+        1 => BodyLength::Length(u64::from(*length)),
+        2 => BodyLength::Chunked,
+        _ => BodyLength::UntilClose,
+    };
+    let Some(naive) = Naive::read(from, wire) else {
+        in_pieces(wire, |pieces| assert!(relay(from, BodyLength::Chunked, wire, pieces).is_err()));
+        return;
+    };
+    let to = match kinds >> 2 & 3 {
+        0 if naive.ended && naive.payload.is_empty() => BodyLength::Empty,
+        1 if naive.ended => BodyLength::Length(naive.payload.len() as u64),
+        3 => BodyLength::UntilClose,
+        _ => BodyLength::Chunked,
+    };
+    in_pieces(wire, |pieces| {
+        let relayed = relay(from, to, wire, pieces).expect("it is well-formed");
+        assert_eq!((relayed.ended, relayed.taken), (naive.ended, naive.taken));
+        let again = Naive::read(to, &relayed.wire).expect("what was written can be read");
+        assert_eq!(again.payload, naive.payload, "{from:?} to {to:?}");
+        // A body until close ends where the connection does, which is for the pipe to see.
+        assert!(again.ended == naive.ended || to == BodyLength::UntilClose);
+        check_trailers(&naive.trailers, &again.trailers, to);
+    });
+}
+
+fn check_trailers(sent: &[u8], passed: &[u8], to: BodyLength) {
+    let mut want = Vec::new();
+    if to == BodyLength::Chunked {
+        filter_trailers(sent, &mut want);
+    }
+    assert_eq!(passed, want);
+    for line in passed.split_inclusive(|&byte| byte == b'\n') {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        assert!(allowed_in_trailers(str::from_utf8(name).unwrap()));
+    }
+}
+
+/// A body, read by looking at all of it.
+struct Naive {
+    payload: Vec<u8>,
+    trailers: Vec<u8>,
+    /// Bytes of the wire that are the body's.
+    taken: usize,
+    ended: bool,
+}
+
+impl Naive {
+    /// None if it is malformed.
+    fn read(length: BodyLength, wire: &[u8]) -> Option<Naive> {
+        let plain = |len: usize, ended| Naive {
+            payload: wire[..len].to_vec(),
+            trailers: Vec::new(),
+            taken: len,
+            ended,
+        };
+        match length {
+            BodyLength::Empty => Some(plain(0, true)),
+            BodyLength::Length(bytes) => {
+                let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+                Some(plain(len.min(wire.len()), len <= wire.len()))
+            }
+            BodyLength::UntilClose => Some(plain(wire.len(), true)),
+            BodyLength::Chunked => match naive::decode(wire) {
+                Outcome::Ended(payload, trailers, rest) => {
+                    let taken = wire.len() - rest.len();
+                    Some(Naive { payload, trailers, taken, ended: true })
+                }
+                Outcome::Refused => None,
+                Outcome::More => {
+                    let payload = payload_so_far(wire)?;
+                    let taken = wire.len();
+                    Some(Naive { payload, trailers: Vec::new(), taken, ended: false })
+                }
+            },
+        }
+    }
+}
+
+/// The payload of a chunked body that has not ended, which the naive decoder does not say. None if
+/// there is a mistake in its last line, which the naive decoder does not see.
+fn payload_so_far(wire: &[u8]) -> Option<Vec<u8>> {
+    let mut buf = wire.to_vec();
+    let piece = ChunkDecoder::new().decode(&mut buf).ok()?;
+    buf.truncate(piece.payload);
+    Some(buf)
+}
+
+struct Relayed {
+    wire: Vec<u8>,
+    taken: usize,
+    ended: bool,
+}
+
+/// As a pipe does it: reads into a buffer behind some headroom, and writes from that buffer.
+fn relay(
+    from: BodyLength,
+    to: BodyLength,
+    wire: &[u8],
+    pieces: &[Range<usize>],
+) -> Result<Relayed, ChunkError> {
+    let (mut reader, mut writer) = (BodyReader::new(from), BodyWriter::new(to));
+    let mut relayed = Relayed { wire: Vec::new(), taken: 0, ended: false };
+    let mut scratch = vec![0; HEADROOM + wire.len() + TAILROOM];
+    let mut end_written = false;
+    for range in pieces.iter().filter(|range| !range.is_empty()) {
+        if reader.ended() {
+            break;
+        }
+        let window = HEADROOM..HEADROOM + range.len();
+        scratch[window.clone()].copy_from_slice(&wire[range.clone()]);
+        let piece = reader.read(&mut scratch[window])?;
+        relayed.taken += piece.consumed;
+        let trailers = if piece.ended { reader.take_trailers() } else { None };
+        end_written = piece.ended && trailers.is_none();
+        let framed = writer.frame(&mut scratch, HEADROOM..HEADROOM + piece.payload, end_written);
+        relayed.wire.extend_from_slice(&scratch[framed]);
+        if let Some(raw) = trailers {
+            let mut filtered = Vec::new();
+            filter_trailers(&raw, &mut filtered);
+            writer.end_with(&filtered, &mut relayed.wire);
+            end_written = true;
+        }
+    }
+    relayed.ended = reader.eof().is_ok();
+    if relayed.ended && !end_written {
+        let framed = writer.frame(&mut scratch, HEADROOM..HEADROOM, true);
+        relayed.wire.extend_from_slice(&scratch[framed]);
+    }
+    Ok(relayed)
+}
