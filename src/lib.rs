@@ -8,8 +8,8 @@
 //! 3. [`config`]: what the configuration file says, judged and typed.
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
-//! 5. [`conn`], [`pipe`], [`exchange`], [`session`], [`upstream`]: a connection, one direction of
-//!    bytes, one request and its response, and who holds them.
+//! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
+//!    one request and its response.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock.
 
@@ -18,7 +18,6 @@ pub mod buf;
 pub mod config;
 pub mod conn;
 pub mod demo;
-pub mod exchange;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
@@ -33,7 +32,6 @@ pub mod sys;
 pub mod time;
 #[cfg(test)]
 mod trial;
-pub mod upstream;
 pub mod wheel;
 #[cfg(feature = "sim")]
 pub mod world;

@@ -14,7 +14,7 @@ use crate::buf::{Buf, BufPool};
 use crate::conn::{Conn, Read, Written};
 use crate::http::body::{BodyReader, BodyWriter};
 use crate::http::chunk::{ChunkError, HEADROOM};
-use crate::http::fields;
+use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready};
 use crate::time::Tick;
@@ -79,8 +79,8 @@ pub struct Pipe {
     stuck_since: Tick,
     /// Payload bytes taken from the source so far.
     taken: u64,
-    /// True exactly when the head has said that fields behind the body may end here.
-    drops_trailers: bool,
+    /// Trailer fields that the head's Connection field named.
+    ending_trailers: Option<Box<Names>>,
 }
 
 impl Pipe {
@@ -96,7 +96,7 @@ impl Pipe {
             silent_since: now,
             stuck_since: now,
             taken: 0,
-            drops_trailers: false,
+            ending_trailers: None,
         }
     }
 
@@ -175,9 +175,9 @@ impl Pipe {
         self.silent_since = now;
     }
 
-    /// From now on the trailer section, if there is one, ends here.
-    pub const fn drop_trailers(&mut self) {
-        self.drops_trailers = true;
+    /// Fields of the trailer section whose names are in this list will end here.
+    pub fn end_trailers(&mut self, names: Option<Box<Names>>) {
+        self.ending_trailers = names;
     }
 
     /// Moves what can be moved now, at most one write and one read. True when anything moved. The
@@ -316,9 +316,8 @@ impl Pipe {
         self.append(rest, io.buffers, io.now);
         if let Some(raw) = trailers {
             let (mut filtered, mut end) = (Vec::new(), Vec::new());
-            if !self.drops_trailers {
-                fields::filter_trailers(&raw, &mut filtered);
-            }
+            let ending = self.ending_trailers.as_deref();
+            fields::filter_trailers(&raw, ending, &mut filtered);
             self.writer.end_with(&filtered, &mut end);
             self.append(&end, io.buffers, io.now);
         }

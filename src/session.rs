@@ -1,8 +1,13 @@
-//! A client's connection and what it is doing.
+//! Who holds what: a client's connection, the exchange that runs on it, and the upstream's.
+//!
+//! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
+
+pub mod exchange;
+pub mod upstream;
 
 use crate::conn::Conn;
-use crate::exchange::Exchange;
 use crate::http::head::HeadSearch;
+use crate::session::exchange::Exchange;
 use crate::time::Tick;
 use std::net::IpAddr;
 

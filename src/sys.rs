@@ -1,10 +1,10 @@
 //! What the process asks of its operating system besides sockets: descriptors, signals, listeners.
 
 use crate::config::ListenAddr;
-use crate::net::mio::Listener;
+use crate::net::mio::{KEEPALIVE, Listener};
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,11 +20,6 @@ const BACKLOG: i32 = 4096;
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
 }
-
-/// Probes for peers that vanished without a word: a laptop that was closed, a cable that was cut.
-/// Nothing else notices on a stream that is quiet.
-pub const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 /// SIGTERM and SIGINT, as something to poll.
 #[derive(Debug)]

@@ -182,6 +182,16 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
     list.iter().any(|listed| name.eq_ignore_ascii_case(listed))
 }
 
+/// Names of fields, for as long as a body takes.
+#[derive(Debug)]
+pub struct Names(Vec<u8>);
+
+impl Names {
+    fn list(&self, name: &[u8]) -> bool {
+        elements(&self.0).any(|listed| listed.eq_ignore_ascii_case(name))
+    }
+}
+
 /// What `Connection` says, beyond the options that have a meaning of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct Nominated<'h, 'b> {
@@ -199,10 +209,11 @@ impl<'h, 'b> Nominated<'h, 'b> {
         Nominated { fields, any }
     }
 
-    /// True exactly when further fields end here, by their names. Which of them stand behind the
-    /// body is not known yet; then none of those can pass.
-    pub const fn any(&self) -> bool {
-        self.any
+    /// The names of further fields that end here, as a list; for those that stand behind a body,
+    /// which are not known yet. Nearly no message has any.
+    pub fn names(&self) -> Option<Box<Names>> {
+        let names = || self.fields.all("Connection").collect::<Vec<_>>().join(&b","[..]);
+        self.any.then(|| Box::new(Names(names())))
     }
 
     /// True exactly when the field of this name goes no further than this hop.
@@ -283,13 +294,15 @@ pub fn allowed_in_trailers(name: &str) -> bool {
     !refused.any(|field| same_to_gateway(name, field)) && !is_about_client(name)
 }
 
-/// Appends those lines of a trailer section to `out` that may pass. `raw` holds well-formed field
-/// lines, each ended by CRLF; a line that is not is dropped.
-pub fn filter_trailers(raw: &[u8], out: &mut Vec<u8>) {
+/// Appends those lines of a trailer section to `out` that may pass: that have a place behind a
+/// body, and whose name is not among the `ending` ones (RFC 9110 section 7.6.1). `raw` holds
+/// well-formed field lines, each ended by CRLF; a line that is not is dropped.
+pub fn filter_trailers(raw: &[u8], ending: Option<&Names>, out: &mut Vec<u8>) {
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         let well_formed = is_token(name) && name.len() < line.len() && line.ends_with(b"\r\n");
-        if well_formed && str::from_utf8(name).is_ok_and(allowed_in_trailers) {
+        let ends = ending.is_some_and(|names| names.list(name));
+        if well_formed && !ends && str::from_utf8(name).is_ok_and(allowed_in_trailers) {
             out.extend_from_slice(line);
         }
     }
@@ -398,8 +411,13 @@ mod tests {
             Transfer-Encoding: chunked\r\nContent-Digest: c\r\nhost: b\r\nX-Forwarded-For: 1\r\n\
             Connection: X\r\n: a\r\nno colon\r\nbare: lf\nEmpty:\r\n";
         let mut out = b"before".to_vec();
-        filter_trailers(raw, &mut out);
+        filter_trailers(raw, None, &mut out);
         let want = "beforeServer-Timing: a\r\nX: y:z\r\nContent-Digest: c\r\nEmpty:\r\n";
         assert_eq!(str::from_utf8(&out), Ok(want));
+        let headers = ["Connection: x, close", "connection: empty"].map(header);
+        let names = Nominated::by(Fields(&headers)).names();
+        out.clear();
+        filter_trailers(raw, names.as_deref(), &mut out);
+        assert_eq!(str::from_utf8(&out), Ok("Server-Timing: a\r\nContent-Digest: c\r\n"));
     }
 }

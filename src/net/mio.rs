@@ -5,13 +5,18 @@
 //! all events of a poll before it closes anything, and a closed descriptor reports no more.
 
 use super::{ListenerId, Net, Ready, SockId, Token};
-use crate::sys::KEEPALIVE;
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
+use socket2::TcpKeepalive;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Probes for peers that vanished without a word: a laptop that was closed, a cable that was cut.
+/// Nothing else notices on a stream that is quiet.
+pub const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 /// Sockets by [`SockId`], registered with one poll.
 #[derive(Debug)]

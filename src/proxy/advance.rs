@@ -9,8 +9,8 @@
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
 use crate::conn::Read;
-use crate::exchange::{Outcome, Phase};
 use crate::net::{Net, Ready};
+use crate::session::exchange::{Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::{Now, Tick};

@@ -6,8 +6,8 @@
 
 use super::finish::Refusal;
 use super::{Parts, Proxy, Step};
-use crate::exchange::{Exchange, Outcome, Phase};
 use crate::net::Net;
+use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;

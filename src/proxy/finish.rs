@@ -12,12 +12,12 @@
 //! given back, and the client's connection waits for its next request, lingers, or closes.
 
 use super::{Proxy, Step};
-use crate::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
+use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, date};

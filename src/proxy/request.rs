@@ -6,14 +6,14 @@ use super::{Parts, Proxy, Step};
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
 use crate::demo::{self, Events};
-use crate::exchange::{Exchange, Facts, Phase};
-use crate::http::fields::Nominated;
+use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, Router};
+use crate::session::exchange::{Exchange, Facts, Phase};
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -23,8 +23,8 @@ use std::net::IpAddr;
 struct Accepted {
     api: u16,
     length: BodyLength,
-    /// True exactly when its Connection field names fields that end here.
-    nominates: bool,
+    /// Trailer fields that its Connection field names.
+    ending_trailers: Option<Box<Names>>,
     facts: Facts,
 }
 
@@ -82,13 +82,13 @@ impl<N: Net> Proxy<N> {
             Ok(accepted) if service == Service::Demo => self.begin_demo(key, &accepted, now),
             // Nobody is left to do the work for.
             Ok(_) if self.sessions[key].conn.hung_up() => self.close_session(key),
-            Ok(accepted) => self.begin_exchange(key, &accepted, now),
+            Ok(accepted) => self.begin_exchange(key, accepted, now),
         }
     }
 
     /// The head that goes upstream stands in the head buffer.
-    fn begin_exchange(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
-        let Accepted { api, length, nominates, facts } = *accepted;
+    fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
+        let Accepted { api, length, ending_trailers, facts } = accepted;
         let found = self.find_upstream(key, api, facts.repeatable, now);
         let (phase, refusal) = match found {
             Ok(phase) => (phase, None),
@@ -98,9 +98,7 @@ impl<N: Net> Proxy<N> {
         let reused = matches!(phase, Phase::AwaitingHead(_));
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
         exchange.retry = (reused && facts.repeatable).then(|| self.head.as_slice().into());
-        if nominates {
-            exchange.request.drop_trailers();
-        }
+        exchange.request.end_trailers(ending_trailers);
         exchange.request.queue(&self.head, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         match refusal {
@@ -181,8 +179,8 @@ fn accept(
     };
     forward::write_request(out, &head, &to);
     let facts = facts_of(&head, Offer::of(upgrade));
-    let nominates = Nominated::by(head.fields).any();
-    Ok(Accepted { api: id, length: head.length, nominates, facts })
+    let ending_trailers = Nominated::by(head.fields).names();
+    Ok(Accepted { api: id, length: head.length, ending_trailers, facts })
 }
 
 /// The api that serves a request. `OPTIONS *` asks for the server as a whole (RFC 9112 section
@@ -220,7 +218,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
     let mut facts = facts_of(&head, Offer::Nothing);
     facts.persistent &= facts.head;
     demo::write_head(out, head.version == Version::Http11 && !facts.head);
-    Ok(Accepted { api: 0, length: BodyLength::Empty, nominates: false, facts })
+    Ok(Accepted { api: 0, length: BodyLength::Empty, ending_trailers: None, facts })
 }
 
 /// What the rest of the exchange has to know of its request.

@@ -3,14 +3,14 @@
 use super::finish::{ANSWER_MAX, Refusal};
 use super::request::head_limits;
 use super::scene::{Found, RequestFault, Scene, Verdict, find_head};
-use crate::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::net::Net;
+use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::upstream::Upstream;
 use crate::time::Tick;
-use crate::upstream::Upstream;
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -153,9 +153,7 @@ fn pass_on(
         return Ok(Head::Interim);
     }
     origin.persistent = head.persistent;
-    if Nominated::by(head.fields).any() {
-        exchange.response.drop_trailers();
-    }
+    exchange.response.end_trailers(Nominated::by(head.fields).names());
     facts.event_stream = head.is_event_stream;
     let to = match (head.length, facts.version) {
         (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,

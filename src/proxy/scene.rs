@@ -6,12 +6,12 @@
 
 use super::finish::Refusal;
 use crate::conn::{Conn, Read};
-use crate::exchange::{Exchange, Outcome, Phase};
 use crate::http::head::{HeadError, HeadLimits, HeadSearch};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
+use crate::session::exchange::{Exchange, Outcome, Phase};
+use crate::session::upstream::Upstream;
 use crate::time::Now;
-use crate::upstream::Upstream;
 use std::io;
 
 /// An exchange and what it runs on, for the length of a step.

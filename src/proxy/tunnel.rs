@@ -4,11 +4,11 @@
 //! written to; only a broken connection ends both.
 
 use super::scene::{Scene, Verdict};
-use crate::exchange::Outcome;
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::pipe::{Fault, Flow};
-use crate::upstream::Upstream;
+use crate::session::exchange::Outcome;
+use crate::session::upstream::Upstream;
 
 impl<N: Net> Scene<'_, N> {
     /// Joins the two connections; the 101 is in the response pipe and goes out in front.

@@ -65,7 +65,7 @@ fn arrows_point_down() {
 /// Each way in which an exchange can end is shown in some transcript.
 #[test]
 fn every_outcome_has_a_transcript() {
-    let source = fs::read_to_string(root().join("src/exchange.rs")).unwrap();
+    let source = fs::read_to_string(root().join("src/session/exchange.rs")).unwrap();
     let words = source.lines().filter_map(|line| {
         let (_, word) = line.trim().strip_prefix("Outcome::")?.split_once(" => \"")?;
         word.strip_suffix("\",")

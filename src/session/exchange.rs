@@ -10,9 +10,9 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
-use crate::upstream::Upstream;
 use std::rc::Rc;
 
 /// One request and its response. See the module.
