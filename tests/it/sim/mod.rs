@@ -10,12 +10,14 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
+mod hostile;
 pub(crate) mod message;
 mod origin;
 mod plan;
 
 use crate::journal;
 use client::Client;
+use hostile::Hostile;
 use millstream::config::Config;
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
@@ -76,6 +78,7 @@ struct Play {
     world: World,
     rng: Rng,
     clients: Vec<Client>,
+    hostile: Vec<Hostile>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     drain_at: Option<Tick>,
@@ -105,6 +108,7 @@ impl Play {
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: config.apis[0].keepalive_upstream > 0,
         };
+        let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let mut world = World::new(config, seed, faults, portions);
         for address in ADDRESSES {
@@ -112,7 +116,7 @@ impl Play {
         }
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
-        Play { world, rng, clients, origins: Vec::new(), plans, drain_at, terms }
+        Play { world, rng, clients, hostile, origins: Vec::new(), plans, drain_at, terms }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -157,6 +161,9 @@ impl Play {
         for client in &mut self.clients {
             moved |= client.act(self.world.net(), &self.plans, now)?;
         }
+        for client in &mut self.hostile {
+            moved |= client.act(self.world.net(), now);
+        }
         for origin in &mut self.origins {
             moved |= origin.act(self.world.net(), &self.plans, now)?;
         }
@@ -165,9 +172,16 @@ impl Play {
 
     fn next_moment(&self) -> Tick {
         let clients = self.clients.iter().map(|client| client.next(self.world.now));
+        let hostile = self.hostile.iter().map(|client| client.next(self.world.now));
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let drain = self.drain_at.unwrap_or(Tick::NEVER);
-        clients.chain(origins).min().unwrap_or(Tick::NEVER).min(self.world.wake()).min(drain)
+        clients
+            .chain(hostile)
+            .chain(origins)
+            .min()
+            .unwrap_or(Tick::NEVER)
+            .min(self.world.wake())
+            .min(drain)
     }
 
     fn judge(&self) -> Result<(), String> {
@@ -214,6 +228,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
 
 fn draw_config(rng: &mut Rng) -> Config {
     let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
+    let head = rng.pick(&[1, 4, 16]);
     let pool = rng.pick(&[0, 1, 32]);
     let text = format!(
         r#"
@@ -223,6 +238,7 @@ fn draw_config(rng: &mut Rng) -> Config {
         read_timeout = "{}s"
         write_timeout = "{}s"
         keepalive_timeout = "{}s"
+        max_head_bytes = "{head}KiB"
         [[api]]
         name = "a"
         listen_path = "/"

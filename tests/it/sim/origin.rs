@@ -1,8 +1,9 @@
 //! An origin's end of one connection: reads requests, checks that they are what a client sent, and
 //! answers as planned.
 
+use super::hostile;
 use super::message::{Body, Head, chunked};
-use super::plan::{Framing, Mischief, Plan};
+use super::plan::{FLOOD_BYTES, FLOODS, Framing, Mischief, Plan};
 use crate::journal;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
 use millstream::time::Tick;
@@ -120,6 +121,9 @@ impl Origin {
                 return Ok(false);
             };
             self.wire.drain(..head.length);
+            if hostile::is_request(&head) {
+                return self.turn_away(&head);
+            }
             let id = judge_head(&head, plans)?;
             self.seen.push(id);
             let plan = &plans[id];
@@ -150,6 +154,14 @@ impl Origin {
         Ok(self.wire.len() != had)
     }
 
+    /// What a hostile client got through is not this origin's to serve.
+    fn turn_away(&mut self, head: &Head) -> Result<bool, String> {
+        head.body(false, true)?;
+        self.unsent.extend(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        self.then = Then::Close;
+        Ok(true)
+    }
+
     /// Puts the answer on its way.
     fn answer(&mut self, plan: &Plan) {
         match plan.mischief {
@@ -158,6 +170,12 @@ impl Origin {
             Mischief::Garbage => {
                 self.unsent.extend(b"220 ready\r\n\r\n");
                 self.then = Then::Close;
+            }
+            Mischief::Flood(kind) => {
+                let (head, rest) = FLOODS[kind];
+                self.unsent.extend(head.bytes());
+                self.unsent.extend(rest.bytes().cycle().take(FLOOD_BYTES));
+                self.then = Then::Sleep;
             }
             Mischief::None => {
                 self.unsent.extend(response(plan, self.rng.size(1, 700)).0);

@@ -27,7 +27,22 @@ pub(crate) enum Mischief {
     CutAt(usize),
     /// It breaks the connection there.
     ResetAt(usize),
+    /// It sends one of [`FLOODS`], without end as far as anybody can tell.
+    Flood(usize),
 }
+
+/// How a response begins that never gets to its end, and what is repeated then.
+pub(crate) const FLOODS: [(&str, &str); 6] = [
+    ("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
+    ("HTTP/1.1 200 ", "O"),
+    ("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", "a"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: y\r\n"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "0"),
+];
+
+/// The bytes of a flood, in all.
+pub(crate) const FLOOD_BYTES: usize = 10_000;
 
 /// One exchange.
 #[derive(Clone)]
@@ -119,7 +134,8 @@ fn draw_size(rng: &mut Rng, size_max: usize) -> usize {
 
 fn draw_mischief(rng: &mut Rng, body_size: usize) -> Mischief {
     let at = rng.size(0, body_size);
-    match rng.below(5) {
+    match rng.below(6) {
+        5 => Mischief::Flood(rng.size(0, FLOODS.len() - 1)),
         0 => Mischief::Silent,
         1 => Mischief::Deaf,
         2 => Mischief::Garbage,
