@@ -6,12 +6,13 @@ SEEDS   ?= 100000
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz doc clean
+.PHONY: help build run test check sim golden fuzz bench doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)"
+	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)"
 
 build: ## build target/release/millstream
 	$(CARGO) build --release --locked
@@ -36,6 +37,11 @@ golden: ## rewrite the transcripts of tests/golden; review the diff
 
 fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)
 	@fuzz/run $(SECONDS)
+
+bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
+	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
+	cd benches && target/release/bench run $(if $(SCENARIO),--scenario $(SCENARIO)) \
+	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
