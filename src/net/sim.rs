@@ -417,7 +417,7 @@ impl SimNet {
         };
         let link = &self.links[index];
         let mut possible = self.possible(link);
-        if link.to_proxy.told && link.state == LinkState::Established {
+        if link.to_proxy.told {
             possible.clear(Ready::READ);
         }
         let coming = self.owes(link);
