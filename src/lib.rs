@@ -9,9 +9,13 @@
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
-//!    one request and its response.
+//!    one request and its response. [`demo`] brings the bytes where there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
-//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock.
+//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`] and
+//!    [`arguments`] are what it needs of the operating system and the command line.
+//!
+//! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
+//! `fuzz` has the entry points of the fuzz targets.
 
 pub mod arguments;
 pub mod buf;

@@ -1,4 +1,5 @@
-//! What the process asks of its operating system besides sockets: descriptors, signals, listeners.
+//! What the process asks of its operating system beside the connections, which are
+//! [`crate::net::mio`]'s: descriptors, signals, and sockets that listen.
 
 use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener};

@@ -3,8 +3,9 @@
 //! [`Proxy::advance`] repeats [`step`](Proxy::step) until the session is blocked, gone, or has used
 //! up its portion of the turn, in which case it is queued again, behind the others. Only when
 //! nothing moves is it asked whether a deadline has passed. So a peer that was slow is judged by
-//! what it did, never by how late this process came to look; the end of the drain window alone does
-//! not wait.
+//! what it did, never by how late this process came to look. Two ends do not wait until nothing
+//! moves, for a busy peer could put them off for ever: that of the drain window, and that of a
+//! lingering close.
 
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
