@@ -54,6 +54,23 @@ pub enum State {
     },
 }
 
+impl State {
+    /// The exchange of a session that is known to have one.
+    ///
+    /// # Panics
+    /// In any other state. Which steps run in which state is decided in one place
+    /// ([`crate::proxy`]'s `advance`), so that is a mistake of ours and nothing a peer can bring
+    /// about.
+    pub fn exchange_mut(&mut self) -> &mut Exchange {
+        match self {
+            State::Active(exchange) => exchange,
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
+                unreachable!("a step of an exchange where there is none")
+            }
+        }
+    }
+}
+
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {

@@ -42,10 +42,10 @@ impl<N: Net> Proxy<N> {
         if self.drain.is_some_and(|deadline| deadline <= now.tick) {
             return self.end_for_drain(key, now.tick);
         }
-        match &self.sessions[key].state {
+        match self.sessions[key].state {
             State::Idle { .. } | State::Head { .. } => self.step_head(key, now.tick),
             State::Active(_) => self.step_exchange(key, now),
-            State::Lingering { .. } => self.step_lingering(key, now.tick),
+            State::Lingering { until } => self.step_lingering(key, until, now.tick),
         }
     }
 
@@ -58,9 +58,8 @@ impl<N: Net> Proxy<N> {
     fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
         let Parts { session, upstreams, io, head } = self.parts(key, now.tick);
-        let Session { conn, state: State::Active(exchange), .. } = session else {
-            return Verdict::Blocked;
-        };
+        let Session { conn, state, .. } = session;
+        let exchange = state.exchange_mut();
         if exchange.ends_with_client() && conn.hung_up() {
             return Verdict::End(Outcome::ClientGone);
         }
@@ -93,13 +92,12 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Throws away what the client still sends, until it has seen our end.
-    fn step_lingering(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let Parts { session, io, .. } = self.parts(key, now);
-        let State::Lingering { until } = session.state else { return Step::Blocked };
+    fn step_lingering(&mut self, key: Key<Session>, until: Tick, now: Tick) -> Step {
         // Patience ends even with a client that goes on and on.
         if until <= now {
             return self.close_session(key);
         }
+        let Parts { session, io, .. } = self.parts(key, now);
         if !session.conn.ready.has(Ready::READ) {
             return Step::Blocked;
         }

@@ -146,7 +146,7 @@ impl<N: Net> Proxy<N> {
     /// stands still is at fault, but an upstream that has read enough may answer in peace.
     fn give_up_request(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         let Parts { session, io, .. } = self.parts(key, now);
-        let State::Active(exchange) = &mut session.state else { return Step::Moved };
+        let exchange = session.state.exchange_mut();
         let Refusal { status, what, limit, .. } = refusal;
         match exchange.phase {
             Phase::Relaying(_) if status == 504 => {

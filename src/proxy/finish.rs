@@ -100,7 +100,7 @@ impl<N: Net> Proxy<N> {
     /// did wrong costs it the connection, and so does the rest of a request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
-        let State::Active(mut exchange) = self.take_state(key, now) else { return Step::Moved };
+        let mut exchange = self.take_exchange(key, now);
         let whole = exchange.request.source_complete();
         exchange.facts.persistent &= whole && refusal.status >= 500;
         exchange.phase = Phase::Answering;
@@ -139,7 +139,7 @@ impl<N: Net> Proxy<N> {
 
     /// The last byte of a response is out: what becomes of the client's connection.
     pub(super) fn finish(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let State::Active(mut exchange) = self.take_state(key, now) else { return Step::Moved };
+        let mut exchange = self.take_exchange(key, now);
         log_end(&exchange, now);
         exchange.request.abandon(&mut self.buffers);
         let complete = exchange.outcome == Outcome::Complete;
@@ -170,7 +170,7 @@ impl<N: Net> Proxy<N> {
     /// connection ends in a way that shows that something is missing.
     pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome) -> Step {
         self.close_upstream_of(key);
-        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let exchange = self.sessions[key].state.exchange_mut();
         exchange.outcome = outcome;
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
@@ -191,9 +191,7 @@ impl<N: Net> Proxy<N> {
 
     /// Ends an exchange and its client's connection, now.
     pub(super) fn end(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
-        let State::Active(exchange) = &mut self.sessions[key].state else {
-            return self.close_session(key);
-        };
+        let exchange = self.sessions[key].state.exchange_mut();
         exchange.outcome = outcome;
         log_end(exchange, now);
         // A response that ends with its connection must not look complete when it is not.
@@ -231,10 +229,15 @@ impl<N: Net> Proxy<N> {
         Some(session)
     }
 
-    /// Takes a session's state out of it and leaves it idle.
-    fn take_state(&mut self, key: Key<Session>, now: Tick) -> State {
+    /// Takes a session's exchange out of it and leaves it idle.
+    fn take_exchange(&mut self, key: Key<Session>, now: Tick) -> Box<Exchange> {
         let idle = State::Idle { since: now, fresh: false };
-        std::mem::replace(&mut self.sessions[key].state, idle)
+        match std::mem::replace(&mut self.sessions[key].state, idle) {
+            State::Active(exchange) => exchange,
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
+                unreachable!("an exchange ends once")
+            }
+        }
     }
 
     fn drop_ahead(&mut self, key: Key<Session>) {

@@ -48,10 +48,8 @@ impl<N: Net> Scene<'_, N> {
 
     /// Reads towards the end of the head, and acts on it when it is there.
     fn read_head(&mut self, origin: &mut Upstream) -> Verdict {
-        let Phase::AwaitingHead(awaiting) = &mut self.exchange.phase else {
-            return Verdict::Blocked;
-        };
         let limits = head_limits(&self.exchange.config);
+        let awaiting = self.exchange.phase.awaiting_mut();
         let found = find_head(&mut origin.conn, &mut awaiting.search, &limits, &mut self.io);
         match found {
             Found::Complete(end) => {
@@ -98,11 +96,12 @@ impl<N: Net> Scene<'_, N> {
         }
         self.exchange.response.queue(self.head, self.io.buffers, now);
         let status = head.status;
-        match (kind, self.exchange.upstream()) {
-            (Head::Interim, _) | (_, None) => return Verdict::Moved,
-            (Head::Final, Some(upstream)) => self.exchange.phase = Phase::Relaying(upstream),
-            (Head::Switching, Some(upstream)) => {
-                self.exchange.phase = Phase::Tunnel(upstream);
+        let key = self.exchange.phase.awaiting_mut().upstream;
+        match kind {
+            Head::Interim => return Verdict::Moved,
+            Head::Final => self.exchange.phase = Phase::Relaying(key),
+            Head::Switching => {
+                self.exchange.phase = Phase::Tunnel(key);
                 self.open_tunnel();
             }
         }
@@ -133,9 +132,7 @@ fn pass_on(
         return Ok(Head::Switching);
     }
     if head.status < 200 {
-        let Phase::AwaitingHead(awaiting) = &mut exchange.phase else {
-            return Err("an interim response where no response is awaited");
-        };
+        let awaiting = exchange.phase.awaiting_mut();
         awaiting.interims += 1;
         awaiting.since = now;
         if awaiting.interims > INTERIMS_MAX {

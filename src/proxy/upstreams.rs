@@ -162,8 +162,8 @@ impl<N: Net> Proxy<N> {
         result: io::Result<()>,
         now: Tick,
     ) -> Step {
-        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
-        let Phase::Connecting(attempt) = exchange.phase else { return Step::Moved };
+        let exchange = self.sessions[key].state.exchange_mut();
+        let attempt = exchange.phase.attempt();
         let api = usize::from(self.upstreams[attempt.upstream].api);
         let target = &self.config.apis[api].target;
         if let Err(error) = result {
@@ -180,8 +180,7 @@ impl<N: Net> Proxy<N> {
 
     /// An address had its time.
     pub(super) fn connect_timed_out(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
-        let Phase::Connecting(attempt) = exchange.phase else { return Step::Moved };
+        let attempt = self.sessions[key].state.exchange_mut().phase.attempt();
         if attempt.last_deadline <= now {
             let what = "the upstream did not connect in time";
             return self.answer(key, Refusal::limited(504, what, "connect_timeout"), now);
@@ -199,19 +198,20 @@ impl<N: Net> Proxy<N> {
 
     /// Enters the phase that was found for an exchange, or answers it.
     fn go_on(&mut self, key: Key<Session>, next: Result<Phase, Refusal>, now: Tick) -> Step {
-        match (next, &mut self.sessions[key].state) {
-            (Ok(phase), State::Active(exchange)) => exchange.phase = phase,
-            (Ok(_), _) => {}
-            (Err(refusal), _) => return self.answer(key, refusal, now),
+        match next {
+            Ok(phase) => {
+                self.sessions[key].state.exchange_mut().phase = phase;
+                Step::Moved
+            }
+            Err(refusal) => self.answer(key, refusal, now),
         }
-        Step::Moved
     }
 
     /// The upstream ended before a byte of an answer. On a reused connection that may be nobody's
     /// fault, and the request is sent once more, on a new one, where that is safe (RFC 9110 section
     /// 9.2.2).
     pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let exchange = self.sessions[key].state.exchange_mut();
         let (Some(request), Some(api)) = (exchange.retry.take(), exchange.api) else {
             let what = "the upstream closed before its response head was complete";
             return self.answer(key, Refusal::closing(502, what), now);
@@ -231,7 +231,7 @@ impl<N: Net> Proxy<N> {
     /// The response has been read to its end: the upstream is done with, whatever the client still
     /// has to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
     pub(super) fn response_read(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let State::Active(exchange) = &mut self.sessions[key].state else { return Step::Moved };
+        let exchange = self.sessions[key].state.exchange_mut();
         let (upstream, through) = (exchange.upstream(), exchange.request.flow() == Flow::Finished);
         exchange.phase = Phase::Delivering;
         match upstream {

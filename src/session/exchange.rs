@@ -79,6 +79,30 @@ pub enum Phase {
     Delivering,
 }
 
+impl Phase {
+    /// The attempt of an exchange that is known to be connecting.
+    ///
+    /// # Panics
+    /// In any other phase: a mistake of ours, as with [`Phase::awaiting_mut`].
+    pub fn attempt(&self) -> Attempt {
+        let Phase::Connecting(attempt) = self else {
+            unreachable!("no connection is being made");
+        };
+        *attempt
+    }
+
+    /// What is known of the head of an exchange that is known to await one.
+    ///
+    /// # Panics
+    /// In any other phase: a mistake of ours, as with [`Phase::attempt`].
+    pub fn awaiting_mut(&mut self) -> &mut Awaiting {
+        let Phase::AwaitingHead(awaiting) = self else {
+            unreachable!("no response head is awaited");
+        };
+        awaiting
+    }
+}
+
 /// A connection in the making.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
