@@ -34,25 +34,24 @@ impl<N: Net> Proxy<N> {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
         let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
-        if matches!(state, State::Idle { .. }) && has_begun(conn) {
-            *state = State::Head { search: HeadSearch::request(), since: now };
-        }
-        let mut first = HeadSearch::request();
-        let idle = !matches!(state, State::Head { .. });
-        let search = match state {
-            State::Head { search, .. } => search,
-            State::Idle { .. } | State::Active(_) | State::Lingering { .. } => &mut first,
-        };
-        match find_head(conn, search, &limits, &mut io) {
-            Found::Complete(end) => self.begin(key, end, now),
-            Found::More => {
-                if idle && has_begun(conn) {
-                    *state = State::Head { search: first, since: now };
-                }
-                Step::Moved
+        let (mut search, since) = match state {
+            State::Head { search, since } => (search.clone(), *since),
+            State::Idle { .. } | State::Active(_) | State::Lingering { .. } => {
+                (HeadSearch::request(), now)
             }
-            Found::Blocked if idle && draining => self.close_session(key),
-            Found::Blocked => Step::Blocked,
+        };
+        let found = find_head(conn, &mut search, &limits, &mut io);
+        match found {
+            Found::Complete(end) => self.begin(key, end, now),
+            Found::More | Found::Blocked => {
+                let moved = matches!(found, Found::More);
+                if has_begun(conn) {
+                    *state = State::Head { search, since };
+                } else if draining && !moved {
+                    return self.close_session(key);
+                }
+                if moved { Step::Moved } else { Step::Blocked }
+            }
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
             Found::Wrong(error) => {
