@@ -7,7 +7,7 @@
 //! so no second place in which to forget something.
 //!
 //! Event loops fail in two ways, the *stall* and the *spin*. [`waits`] makes the first executable:
-//! a session that is not queued can name what it waits for, and the thing named is true. The second
+//! a session that is not queued can name what it waits for, and it is not there yet. The second
 //! is kept out by one rule: a deadline that has passed and cannot act is not in the minimum.
 
 mod accept;
@@ -19,7 +19,7 @@ mod response;
 mod scene;
 mod tunnel;
 mod upstreams;
-pub mod waits;
+mod waits;
 
 use crate::buf::BufPool;
 use crate::config::{Api, Config};

@@ -15,9 +15,7 @@ use std::time::Duration;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    /// No deadline is set.
-    None,
+pub(super) enum Deadline {
     /// `keepalive_timeout`: an idle client connection.
     Keepalive,
     /// `read_timeout`: a request head that does not get complete.
@@ -55,7 +53,8 @@ impl Deadline {
 }
 
 impl<N: Net> Proxy<N> {
-    /// The first moment at which a session has to act by itself, and on what account.
+    /// The first moment at which a session has to act by itself, and on what account;
+    /// [`Tick::NEVER`], on any account, where there is none.
     pub(super) fn next_deadline(&self, key: Key<Session>, now: Tick) -> (Tick, Deadline) {
         let server = &self.config.server;
         let own = match &self.sessions[key].state {
@@ -66,9 +65,9 @@ impl<N: Net> Proxy<N> {
             State::Lingering { until } => (*until, Deadline::Linger),
             State::Active(exchange) => self.exchange_deadline(exchange, now),
         };
-        let mut first = First(own);
-        first.or(self.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
-        first.0
+        let mut earliest = Earliest(own);
+        earliest.or(self.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
+        earliest.0
     }
 
     fn exchange_deadline(&self, exchange: &Exchange, now: Tick) -> (Tick, Deadline) {
@@ -76,43 +75,43 @@ impl<N: Net> Proxy<N> {
         let server = &exchange.config.server;
         let (request, response) = (&exchange.request, &exchange.response);
         let stuck = response.stuck_deadline(now, high_water, server.write_timeout);
-        let mut first = First((stuck, Deadline::ResponseStuck));
-        first.or(response.flush_deadline(now, high_water), Deadline::Flush);
+        let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
+        earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
         match &exchange.phase {
             Phase::Local(events) if response.pending() == 0 => {
-                first.or(events.next(), Deadline::Event);
+                earliest.or(events.next(), Deadline::Event);
             }
             Phase::Answering | Phase::Delivering | Phase::Local(_) => {}
-            Phase::Connecting(attempt) => first.or(attempt.deadline, Deadline::Connect),
+            Phase::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
             Phase::AwaitingHead(awaiting) => {
-                request_deadlines(&mut first, exchange, high_water, now);
+                request_deadlines(&mut earliest, exchange, high_water, now);
                 let idle = request.done() || exchange.facts.awaits_continue;
                 if let Some(api) = exchange.api().filter(|_| idle) {
                     // An upload may take its time: the answer is due when nothing else is.
                     let since = awaiting.since.max(request.active_at());
-                    first.or(since.after(api.response_timeout), Deadline::ResponseHead);
+                    earliest.or(since.after(api.response_timeout), Deadline::ResponseHead);
                 }
             }
             Phase::Relaying(_) => {
-                request_deadlines(&mut first, exchange, high_water, now);
+                request_deadlines(&mut earliest, exchange, high_water, now);
                 if let Some(api) = exchange.api().filter(|_| !exchange.facts.event_stream) {
                     let silent = response.silence_deadline(high_water, api.idle_timeout);
-                    first.or(silent, Deadline::ResponseBody);
+                    earliest.or(silent, Deadline::ResponseBody);
                 }
             }
             Phase::Tunnel(_) => {
                 let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
-                first.or(stuck, Deadline::RequestStuck);
-                first.or(request.flush_deadline(now, high_water), Deadline::Flush);
+                earliest.or(stuck, Deadline::RequestStuck);
+                earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
             }
         }
-        first.0
+        earliest.0
     }
 
     /// Does what a deadline stands for, now that it has passed and nothing else moves.
     pub(super) fn act_on(&mut self, deadline: Deadline, key: Key<Session>, now: Tick) -> Step {
         match deadline {
-            Deadline::None | Deadline::Flush | Deadline::Event => {
+            Deadline::Flush | Deadline::Event => {
                 unreachable!("what is due is done by the step before, {deadline:?}")
             }
             Deadline::Keepalive | Deadline::Linger => self.close_session(key),
@@ -167,10 +166,10 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// The earliest of some deadlines.
-struct First((Tick, Deadline));
+/// The earliest of some deadlines; of two at the same moment, the one that was named first.
+struct Earliest((Tick, Deadline));
 
-impl First {
+impl Earliest {
     fn or(&mut self, at: Tick, deadline: Deadline) {
         if at < self.0.0 {
             self.0 = (at, deadline);
@@ -180,14 +179,14 @@ impl First {
 
 /// A request body may neither stand still nor get stuck. But a client that asked for 100 (Continue)
 /// holds its body back until somebody speaks; the response's own deadline bounds that.
-fn request_deadlines(first: &mut First, exchange: &Exchange, high_water: usize, now: Tick) {
+fn request_deadlines(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
     let request = &exchange.request;
     let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
-    first.or(stuck, Deadline::RequestStuck);
-    first.or(request.flush_deadline(now, high_water), Deadline::Flush);
+    earliest.or(stuck, Deadline::RequestStuck);
+    earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
     if !exchange.facts.awaits_continue {
         let silent = request.silence_deadline(high_water, server.read_timeout);
-        first.or(silent, Deadline::RequestBody);
+        earliest.or(silent, Deadline::RequestBody);
     }
 }

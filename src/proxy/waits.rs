@@ -2,9 +2,8 @@
 //!
 //! The stall is *the* bug of event-loop proxies: a session that could move and that nobody looks
 //! at. So every session that is not queued must be able to name what it waits for, and the thing
-//! named must be true. [`Proxy::waits`] names it; [`Proxy::stall`] checks it. Debug builds check at
-//! the end of each advance, the simulator checks all sessions after each turn, and an operator who
-//! wonders about a stream can be shown the same list.
+//! named must not be there yet. [`Proxy::waits`] names it; [`Proxy::stall`] checks it. Debug builds
+//! check at the end of each advance, and the simulator checks all sessions after each turn.
 
 use super::Proxy;
 use super::deadlines::Deadline;
@@ -19,13 +18,15 @@ use crate::time::Tick;
 
 /// Something that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub(super) enum Wait {
     /// More of a request head, or an end, from the client.
     ClientHead,
     /// Bytes of a body, or an end, from the client.
     ClientBytes,
     /// Room in the client's socket.
     ClientRoom,
+    /// The client's end of a connection that is closed as soon as it is there.
+    ClientEnd,
     /// More of a response head, or an end, from the upstream.
     UpstreamHead,
     /// Bytes of a body, or an end, from the upstream.
@@ -40,17 +41,16 @@ pub enum Wait {
 
 impl<N: Net> Proxy<N> {
     /// What a session waits for. Never empty for a session that is not queued.
-    pub fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {
+    fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {
         let session = &self.sessions[key];
         let mut waits = Vec::new();
         match &session.state {
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
-                waits.push(Wait::ClientHead);
-            }
+            State::Idle { .. } | State::Head { .. } => waits.push(Wait::ClientHead),
+            State::Lingering { .. } => waits.push(Wait::ClientEnd),
             State::Active(exchange) => self.exchange_waits(exchange, now, &mut waits),
         }
         let (at, deadline) = self.next_deadline(key, now);
-        if deadline != Deadline::None && at != Tick::NEVER {
+        if at != Tick::NEVER {
             waits.push(Wait::Until(at, deadline));
         }
         waits
@@ -58,11 +58,6 @@ impl<N: Net> Proxy<N> {
 
     fn exchange_waits(&self, exchange: &Exchange, now: Tick, waits: &mut Vec<Wait>) {
         let high_water = self.portions.high_water;
-        let towards_client = |response: &Pipe, waits: &mut Vec<Wait>| {
-            if response.wants_sink(now, high_water) {
-                waits.push(Wait::ClientRoom);
-            }
-        };
         let towards_upstream = |request: &Pipe, waits: &mut Vec<Wait>| {
             if request.wants_sink(now, high_water) {
                 waits.push(Wait::UpstreamRoom);
@@ -71,7 +66,9 @@ impl<N: Net> Proxy<N> {
                 waits.push(Wait::ClientBytes);
             }
         };
-        towards_client(&exchange.response, waits);
+        if exchange.response.wants_sink(now, high_water) {
+            waits.push(Wait::ClientRoom);
+        }
         match exchange.phase {
             Phase::Answering | Phase::Local(_) | Phase::Delivering => {}
             Phase::Connecting(_) => waits.push(Wait::UpstreamConnection),
@@ -92,7 +89,7 @@ impl<N: Net> Proxy<N> {
 
     /// What is wrong with a session that is not queued: it waits for nothing, or for what is
     /// already there. None when all is well.
-    pub fn stall(&self, key: Key<Session>, now: Tick) -> Option<String> {
+    pub(super) fn stall(&self, key: Key<Session>, now: Tick) -> Option<String> {
         let session = &self.sessions[key];
         let waits = self.waits(key, now);
         if waits.is_empty() {
@@ -118,7 +115,7 @@ impl<N: Net> Proxy<N> {
         let upstream = upstream.map(|key| &self.upstreams[key].conn);
         let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
         match wait {
-            Wait::ClientHead => session.conn.ready.has(Ready::READ),
+            Wait::ClientHead | Wait::ClientEnd => session.conn.ready.has(Ready::READ),
             Wait::ClientBytes => session.conn.has_input(),
             Wait::ClientRoom => writable(&session.conn),
             Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
@@ -131,9 +128,10 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// What the simulator asks after each turn.
 #[cfg(feature = "sim")]
 mod oracle {
-    use super::{Key, Net, Proxy, Ready, Session, State, Tick};
+    use super::{Conn, Key, Net, Proxy, Ready, Session, State, Tick};
     use crate::net::SockId;
 
     impl<N: Net> Proxy<N> {
@@ -173,7 +171,7 @@ mod oracle {
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
             }
-            let ahead = |conn: &crate::conn::Conn| usize::from(!conn.ahead().is_empty());
+            let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
             buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
             let pooled = self.origins.iter().map(|origin| origin.idle.len()).sum::<usize>();
             let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
