@@ -82,10 +82,7 @@ impl<N: Net> Proxy<N> {
             }
             self.close_upstream(upstream);
         }
-        let timeout = self.config.apis[usize::from(api)].connect_timeout;
-        let first = self.origins[usize::from(api)].preferred;
-        let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
-        self.connect(key, api, progress, now).map(Phase::Connecting)
+        self.connect(key, api, now)
     }
 
     fn take_idle(&mut self, api: u16) -> Option<Key<Upstream>> {
@@ -101,14 +98,22 @@ impl<N: Net> Proxy<N> {
         conn.read(&mut self.net, &mut self.scratch[..1]) == Read::Blocked
     }
 
+    /// Begins to connect, with the address that answered last.
+    fn connect(&mut self, key: Key<Session>, api: u16, now: Tick) -> Result<Phase, Refusal> {
+        let first = self.origins[usize::from(api)].preferred;
+        let timeout = self.config.apis[usize::from(api)].connect_timeout;
+        let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
+        self.connect_from(key, api, progress, now)
+    }
+
     /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
-    fn connect(
+    fn connect_from(
         &mut self,
         key: Key<Session>,
         api: u16,
         progress: Progress,
         now: Tick,
-    ) -> Result<Attempt, Refusal> {
+    ) -> Result<Phase, Refusal> {
         let Progress { first, tried, last_deadline } = progress;
         let config = Rc::clone(&self.config);
         let addresses = &config.apis[usize::from(api)].target.addresses;
@@ -120,7 +125,8 @@ impl<N: Net> Proxy<N> {
                     let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
                     let deadline = now.after(last_deadline.since(now) / left);
                     let tried = tried + 1;
-                    return Ok(Attempt { upstream, first, tried, deadline, last_deadline });
+                    let attempt = Attempt { upstream, first, tried, deadline, last_deadline };
+                    return Ok(Phase::Connecting(attempt));
                 }
                 Err(error) if out_of_descriptors(&error) => {
                     log::warn!("no descriptor for an upstream connection: {error}");
@@ -188,16 +194,17 @@ impl<N: Net> Proxy<N> {
         self.connect_next(key, attempt, now)
     }
 
+    /// Tries the next address, if there is one.
     fn connect_next(&mut self, key: Key<Session>, failed: Attempt, now: Tick) -> Step {
         let api = self.upstreams[failed.upstream].api;
         self.close_upstream(failed.upstream);
         let Attempt { first, tried, last_deadline, .. } = failed;
-        let next = self.connect(key, api, Progress { first, tried, last_deadline }, now);
-        self.go_on(key, next.map(Phase::Connecting), now)
+        let next = self.connect_from(key, api, Progress { first, tried, last_deadline }, now);
+        self.enter(key, next, now)
     }
 
     /// Enters the phase that was found for an exchange, or answers it.
-    fn go_on(&mut self, key: Key<Session>, next: Result<Phase, Refusal>, now: Tick) -> Step {
+    fn enter(&mut self, key: Key<Session>, next: Result<Phase, Refusal>, now: Tick) -> Step {
         match next {
             Ok(phase) => {
                 self.sessions[key].state.exchange_mut().phase = phase;
@@ -221,11 +228,8 @@ impl<N: Net> Proxy<N> {
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
         exchange.request.queue(&request, &mut self.buffers, now);
         self.close_upstream_of(key);
-        let first = self.origins[usize::from(api)].preferred;
-        let timeout = self.config.apis[usize::from(api)].connect_timeout;
-        let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
-        let next = self.connect(key, api, progress, now);
-        self.go_on(key, next.map(Phase::Connecting), now)
+        let next = self.connect(key, api, now);
+        self.enter(key, next, now)
     }
 
     /// The response has been read to its end: the upstream is done with, whatever the client still
