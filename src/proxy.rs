@@ -35,6 +35,16 @@ use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+/// Client connections, and as many upstream ones, that room is set aside for at the start; more of
+/// them grow it.
+pub const RESERVED_MAX: usize = 1 << 16;
+
+/// Spare buffers that are kept rather than freed.
+const SPARE_BUFFERS: usize = 16;
+
+/// Tokens of upstream connections have the highest bit set, which a key leaves free.
+const UPSTREAM_BIT: u64 = 1 << 63;
+
 /// The sizes of the loop's portions. The defaults are for production; the simulator draws others,
 /// down to one, to meet every boundary.
 #[derive(Clone, Debug)]
@@ -74,7 +84,9 @@ pub struct Proxy<N: Net> {
     listeners: accept::Listeners,
     sessions: Slab<Session>,
     upstreams: Slab<Upstream>,
+    /// One entry an api, in the configuration's order.
     origins: Vec<Origin>,
+    /// Sessions that may be able to move, each once.
     queue: VecDeque<Key<Session>>,
     /// One entry a session, by its index: a promise to look at it.
     timers: Wheel,
@@ -89,9 +101,11 @@ pub struct Proxy<N: Net> {
     scratch: Box<[u8]>,
     /// Where every head is written before it is queued.
     head: Vec<u8>,
+    /// When what still runs is cut, once the proxy was told to end.
     drain: Option<Tick>,
     /// The wall clock at the beginning of this turn.
     unix_ms: u64,
+    /// Steps that changed something: a turn that adds none did nothing.
     moves: u64,
 }
 
@@ -277,12 +291,6 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Connections that room is set aside for at the start; more of them grow it.
-pub const RESERVED_MAX: usize = 1 << 16;
-
-/// Spare buffers that are kept rather than freed.
-const SPARE_BUFFERS: usize = 16;
-
 /// A buffer holds whichever is longer, and behind it an answer of ours: a relayed portion with its
 /// framing and trailers, or a head after it was rewritten with the body bytes that came along with
 /// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
@@ -313,12 +321,9 @@ enum Target {
     Nobody,
 }
 
-/// Tokens of upstream connections have the highest bit set, which a key leaves free.
-const UPSTREAM: u64 = 1 << 63;
-
 fn target_of(token: Token) -> Target {
-    let key = token.0 & !UPSTREAM;
-    let target = if token.0 & UPSTREAM == 0 {
+    let key = token.0 & !UPSTREAM_BIT;
+    let target = if token.0 & UPSTREAM_BIT == 0 {
         Key::from_bits(key).map(Target::Session)
     } else {
         Key::from_bits(key).map(Target::Upstream)
@@ -331,5 +336,5 @@ fn session_token(key: Key<Session>) -> Token {
 }
 
 fn upstream_token(key: Key<Upstream>) -> Token {
-    Token(key.to_bits() | UPSTREAM)
+    Token(key.to_bits() | UPSTREAM_BIT)
 }

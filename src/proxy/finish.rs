@@ -31,6 +31,7 @@ pub(super) const ANSWER_MAX: usize = 512;
 
 /// Methods that pass; which of them is any use to a resource is its origin's to say.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 /// When to come back after a 503 (RFC 9110 section 10.2.3), in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
