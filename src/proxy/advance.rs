@@ -63,15 +63,15 @@ impl<N: Net> Proxy<N> {
         if exchange.ends_with_client() && conn.hung_up() {
             return Verdict::End(Outcome::ClientGone);
         }
-        let origin = exchange.upstream().and_then(|key| upstreams.get_mut(key));
+        let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
         let mut scene = Scene { conn, exchange, io, head, ahead_max, draining };
-        match (&scene.exchange.phase, origin) {
+        match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
             (Phase::Local(_), _) => scene.write_events(now),
-            (Phase::Connecting(_), Some(origin)) => scene.finish_connect(origin),
-            (Phase::AwaitingHead(_), Some(origin)) => scene.await_head(origin),
-            (Phase::Relaying(_), Some(origin)) => scene.relay(origin),
-            (Phase::Tunnel(_), Some(origin)) => scene.run_tunnel(origin),
+            (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
+            (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),
+            (Phase::Relaying(_), Some(upstream)) => scene.relay(upstream),
+            (Phase::Tunnel(_), Some(upstream)) => scene.run_tunnel(upstream),
             (_, None) => unreachable!("an exchange's upstream lives as long as its phase"),
         }
     }

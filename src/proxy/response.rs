@@ -28,16 +28,16 @@ enum Head {
 
 impl<N: Net> Scene<'_, N> {
     /// The request goes on its way, and the answer is awaited.
-    pub(super) fn await_head(&mut self, origin: &mut Upstream) -> Verdict {
+    pub(super) fn await_head(&mut self, upstream: &mut Upstream) -> Verdict {
         let Ok(wrote) = self.exchange.response.write_pending(self.conn, &mut self.io) else {
             return Verdict::End(Outcome::ClientGone);
         };
-        match self.pump_request(origin) {
+        match self.pump_request(upstream) {
             Ok(moved) if moved || wrote => Verdict::Moved,
             // A client that takes nothing is not given more heads.
             Ok(_) if self.exchange.response.pending() >= self.io.high_water => self.watch_client(),
             Ok(_) => {
-                let verdict = self.read_head(origin);
+                let verdict = self.read_head(upstream);
                 let blocked = matches!(verdict, Verdict::Blocked);
                 if blocked { self.watch_client() } else { verdict }
             }
@@ -47,15 +47,15 @@ impl<N: Net> Scene<'_, N> {
     }
 
     /// Reads towards the end of the head, and acts on it when it is there.
-    fn read_head(&mut self, origin: &mut Upstream) -> Verdict {
+    fn read_head(&mut self, upstream: &mut Upstream) -> Verdict {
         let limits = head_limits(&self.exchange.config);
         let awaiting = self.exchange.phase.awaiting_mut();
-        let found = find_head(&mut origin.conn, &mut awaiting.search, &limits, &mut self.io);
+        let found = find_head(&mut upstream.conn, &mut awaiting.search, &limits, &mut self.io);
         match found {
             Found::Complete(end) => {
                 awaiting.search = HeadSearch::response();
                 self.exchange.retry = None;
-                self.on_head(origin, end)
+                self.on_head(upstream, end)
             }
             Found::More => {
                 self.exchange.retry = None;
@@ -72,7 +72,7 @@ impl<N: Net> Scene<'_, N> {
     }
 
     /// A complete response head stands in the first `end` bytes of the scratch.
-    fn on_head(&mut self, origin: &mut Upstream, end: usize) -> Verdict {
+    fn on_head(&mut self, upstream: &mut Upstream, end: usize) -> Verdict {
         let limits = head_limits(&self.exchange.config);
         let now = self.io.now;
         self.exchange.facts.persistent &= !self.draining;
@@ -84,7 +84,7 @@ impl<N: Net> Scene<'_, N> {
             Ok(head) => head,
             Err(error) => return bad_head(error),
         };
-        let kind = match pass_on(self.exchange, origin, &head, self.head, now) {
+        let kind = match pass_on(self.exchange, upstream, &head, self.head, now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
         };
@@ -118,7 +118,7 @@ fn bad_head(error: HeadError) -> Verdict {
 /// Judges a response head by its place in the exchange, and writes what the client gets into `out`.
 fn pass_on(
     exchange: &mut Exchange,
-    origin: &mut Upstream,
+    upstream: &mut Upstream,
     head: &ResponseHead<'_, '_>,
     out: &mut Vec<u8>,
     now: Tick,
@@ -149,7 +149,7 @@ fn pass_on(
         }
         return Ok(Head::Interim);
     }
-    origin.persistent = head.persistent;
+    upstream.persistent = head.persistent;
     exchange.response.end_trailers(Nominated::by(head.fields).names());
     facts.event_stream = head.is_event_stream;
     let to = match (head.length, facts.version) {

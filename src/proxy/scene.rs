@@ -81,8 +81,8 @@ impl<N: Net> Scene<'_, N> {
     }
 
     /// Both directions at once: the response towards the client, and what is left of the request.
-    pub(super) fn relay(&mut self, origin: &mut Upstream) -> Verdict {
-        let moved = match self.pump_response(origin) {
+    pub(super) fn relay(&mut self, upstream: &mut Upstream) -> Verdict {
+        let moved = match self.pump_response(upstream) {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
             Err(Fault::SourceCut | Fault::SourceBad(_) | Fault::SourceTooLong) => {
@@ -92,7 +92,7 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.response.flow() != Flow::Open {
             return Verdict::ResponseRead;
         }
-        match self.pump_request(origin) {
+        match self.pump_request(upstream) {
             Ok(more) if moved || more => Verdict::Moved,
             Ok(_) => self.watch_client(),
             Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
@@ -102,20 +102,20 @@ impl<N: Net> Scene<'_, N> {
 
     /// Moves what is left of the request. A sink that is gone is no end: an upstream may answer
     /// early and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
-    pub(super) fn pump_request(&mut self, origin: &mut Upstream) -> Result<bool, RequestFault> {
+    pub(super) fn pump_request(&mut self, upstream: &mut Upstream) -> Result<bool, RequestFault> {
         let request = &mut self.exchange.request;
         if request.done() {
             return Ok(false);
         }
         let limit = self.exchange.config.server.max_body_bytes.unwrap_or(u64::MAX);
-        let pumped = request.pump(self.conn, &mut origin.conn, limit, &mut self.io);
+        let pumped = request.pump(self.conn, &mut upstream.conn, limit, &mut self.io);
         // A client that sends its body does not wait to be asked for it.
         self.exchange.facts.awaits_continue &= request.taken() == 0;
         match pumped {
             Ok(moved) => Ok(moved),
             Err(Fault::SinkGone) => {
                 request.abandon(self.io.buffers);
-                origin.persistent = false;
+                upstream.persistent = false;
                 Ok(true)
             }
             Err(Fault::SourceCut) => Err(RequestFault::Gone),
@@ -126,8 +126,8 @@ impl<N: Net> Scene<'_, N> {
         }
     }
 
-    fn pump_response(&mut self, origin: &mut Upstream) -> Result<bool, Fault> {
-        self.exchange.response.pump(&mut origin.conn, self.conn, u64::MAX, &mut self.io)
+    fn pump_response(&mut self, upstream: &mut Upstream) -> Result<bool, Fault> {
+        self.exchange.response.pump(&mut upstream.conn, self.conn, u64::MAX, &mut self.io)
     }
 
     /// While a request waits for its answer, or for its answer's rest, its client may leave, or

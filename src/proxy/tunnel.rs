@@ -20,13 +20,13 @@ impl<N: Net> Scene<'_, N> {
         }
     }
 
-    pub(super) fn run_tunnel(&mut self, origin: &mut Upstream) -> Verdict {
+    pub(super) fn run_tunnel(&mut self, upstream: &mut Upstream) -> Verdict {
         let (request, response) = (&mut self.exchange.request, &mut self.exchange.response);
         let before = (request.flow(), response.flow());
-        let towards_origin = request.pump(self.conn, &mut origin.conn, u64::MAX, &mut self.io);
-        let towards_client = response.pump(&mut origin.conn, self.conn, u64::MAX, &mut self.io);
+        let towards_upstream = request.pump(self.conn, &mut upstream.conn, u64::MAX, &mut self.io);
+        let towards_client = response.pump(&mut upstream.conn, self.conn, u64::MAX, &mut self.io);
         let after = (request.flow(), response.flow());
-        match (towards_origin, towards_client) {
+        match (towards_upstream, towards_client) {
             (Err(Fault::SourceCut), _) | (_, Err(Fault::SinkGone)) => {
                 return Verdict::End(Outcome::ClientGone);
             }
@@ -38,7 +38,7 @@ impl<N: Net> Scene<'_, N> {
             return Verdict::End(Outcome::Complete);
         }
         if after.0 == Flow::Finished && before.0 != Flow::Finished {
-            self.io.net.shutdown_write(origin.conn.sock);
+            self.io.net.shutdown_write(upstream.conn.sock);
         }
         if after.1 == Flow::Finished && before.1 != Flow::Finished {
             self.io.net.shutdown_write(self.conn.sock);

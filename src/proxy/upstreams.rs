@@ -27,14 +27,14 @@ struct Progress {
 
 impl<N: Net> Scene<'_, N> {
     /// A connection may have been made, or have failed.
-    pub(super) fn finish_connect(&mut self, origin: &mut Upstream) -> Verdict {
-        let hung_up = origin.conn.hung_up();
-        if !origin.conn.ready.has(Ready::WRITE) && !hung_up {
+    pub(super) fn finish_connect(&mut self, upstream: &mut Upstream) -> Verdict {
+        let hung_up = upstream.conn.hung_up();
+        if !upstream.conn.ready.has(Ready::WRITE) && !hung_up {
             return self.watch_client();
         }
-        match self.io.net.connected(origin.conn.sock) {
+        match self.io.net.connected(upstream.conn.sock) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && !hung_up => {
-                origin.conn.ready.clear(Ready::WRITE);
+                upstream.conn.ready.clear(Ready::WRITE);
                 self.watch_client()
             }
             result => Verdict::Connected(result),
