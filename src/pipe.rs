@@ -50,6 +50,13 @@ pub enum Flow {
     Abandoned,
 }
 
+impl Flow {
+    /// A body of no length has ended before it begins.
+    fn at_start_of(reader: &BodyReader) -> Flow {
+        if reader.ended() { Flow::Draining } else { Flow::Open }
+    }
+}
+
 /// Why a direction cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -79,8 +86,9 @@ pub struct Pipe {
     stuck_since: Tick,
     /// Payload bytes taken from the source so far.
     taken: u64,
-    /// Trailer fields that the head's Connection field named.
-    ending_trailers: Option<Box<Names>>,
+    /// Trailer fields that the head's Connection field named: they end here (RFC 9110 section
+    /// 7.6.1).
+    dropped_trailers: Option<Box<Names>>,
 }
 
 impl Pipe {
@@ -88,7 +96,7 @@ impl Pipe {
     pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
         let reader = BodyReader::new(from);
         Pipe {
-            flow: if reader.ended() { Flow::Draining } else { Flow::Open },
+            flow: Flow::at_start_of(&reader),
             reader,
             writer: BodyWriter::new(to),
             pending: None,
@@ -96,7 +104,7 @@ impl Pipe {
             silent_since: now,
             stuck_since: now,
             taken: 0,
-            ending_trailers: None,
+            dropped_trailers: None,
         }
     }
 
@@ -163,7 +171,7 @@ impl Pipe {
     pub fn end_payload<N: Net>(&mut self, io: &mut Io<'_, N>) {
         let framed = self.writer.frame(io.scratch, HEADROOM..HEADROOM, true);
         self.append(&io.scratch[framed], io.buffers, io.now);
-        self.cut();
+        self.take_no_more();
     }
 
     /// The body begins: what is pending (its head) stays in front of it. With `UntilClose` on both
@@ -171,13 +179,13 @@ impl Pipe {
     pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
         self.reader = BodyReader::new(from);
         self.writer = BodyWriter::new(to);
-        self.flow = if self.reader.ended() { Flow::Draining } else { Flow::Open };
+        self.flow = Flow::at_start_of(&self.reader);
         self.silent_since = now;
     }
 
-    /// Fields of the trailer section whose names are in this list will end here.
-    pub fn end_trailers(&mut self, names: Option<Box<Names>>) {
-        self.ending_trailers = names;
+    /// Fields of the trailer section whose names are in this list will not be passed on.
+    pub fn drop_trailers(&mut self, names: Option<Box<Names>>) {
+        self.dropped_trailers = names;
     }
 
     /// Moves what can be moved now, at most one write and one read. True when anything moved. The
@@ -254,7 +262,7 @@ impl Pipe {
         let (from_socket, n) = if ahead.is_empty() {
             match source.read(io.net, window) {
                 Read::Bytes(n) => (true, n),
-                Read::End => return self.source_ended(sink, io),
+                Read::End => return self.take_end(sink, io),
                 Read::Blocked => return Ok(false),
                 Read::Broken => return Err(Fault::SourceCut),
             }
@@ -279,7 +287,7 @@ impl Pipe {
         Ok(true)
     }
 
-    fn source_ended<N: Net>(&mut self, sink: &mut Conn, io: &mut Io<'_, N>) -> Result<bool, Fault> {
+    fn take_end<N: Net>(&mut self, sink: &mut Conn, io: &mut Io<'_, N>) -> Result<bool, Fault> {
         self.reader.eof().map_err(|_| Fault::SourceCut)?;
         self.pass_on(0, true, sink, io)?;
         Ok(true)
@@ -316,8 +324,8 @@ impl Pipe {
         self.append(rest, io.buffers, io.now);
         if let Some(raw) = trailers {
             let (mut filtered, mut end) = (Vec::new(), Vec::new());
-            let ending = self.ending_trailers.as_deref();
-            fields::filter_trailers(&raw, ending, &mut filtered);
+            let dropped = self.dropped_trailers.as_deref();
+            fields::filter_trailers(&raw, dropped, &mut filtered);
             self.writer.end_with(&filtered, &mut end);
             self.append(&end, io.buffers, io.now);
         }
@@ -365,14 +373,15 @@ impl Pipe {
         self.release(buffers);
     }
 
-    /// Takes no more from the source and lets what is pending go out; the body stays unended.
-    pub fn cut(&mut self) {
+    /// Takes no more from the source and lets what is pending go out. A body that has not ended by
+    /// now stays unended.
+    pub fn take_no_more(&mut self) {
         self.flow = Flow::Draining;
         self.settle();
     }
 
     /// Gives a buffer back, whatever is in it.
-    pub fn release(&mut self, buffers: &mut BufPool) {
+    fn release(&mut self, buffers: &mut BufPool) {
         if let Some(buf) = self.pending.take() {
             buffers.give_back(buf);
         }

@@ -100,7 +100,7 @@ pub struct Proxy<N: Net> {
     /// Where every session reads and frames; nothing stays in it between two steps.
     scratch: Box<[u8]>,
     /// Where every head is written before it is queued.
-    head: Vec<u8>,
+    head_buf: Vec<u8>,
     /// When what still runs is cut, once the proxy was told to end.
     drain: Option<Tick>,
     /// The wall clock at the beginning of this turn.
@@ -125,7 +125,7 @@ struct Parts<'a, N: Net> {
     session: &'a mut Session,
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
-    head: &'a mut Vec<u8>,
+    head_buf: &'a mut Vec<u8>,
 }
 
 impl<N: Net> Proxy<N> {
@@ -163,7 +163,7 @@ impl<N: Net> Proxy<N> {
             returned: Vec::new(),
             buffers: BufPool::new(block, SPARE_BUFFERS),
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
-            head: Vec::new(),
+            head_buf: Vec::new(),
             drain: None,
             unix_ms: 0,
             moves: 0,
@@ -286,7 +286,7 @@ impl<N: Net> Proxy<N> {
             },
             session,
             upstreams: &mut self.upstreams,
-            head: &mut self.head,
+            head_buf: &mut self.head_buf,
         }
     }
 }

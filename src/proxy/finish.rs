@@ -42,8 +42,8 @@ pub(super) struct Refusal {
     pub status: u16,
     /// True exactly when the connection cannot be used for another request.
     pub close: bool,
-    /// True exactly when the request's method was HEAD.
-    pub head: bool,
+    /// True exactly when the answer goes without its body, as to HEAD.
+    pub head_only: bool,
     /// What was wrong, for the log.
     pub what: &'static str,
     /// The configuration key of the limit that refused, if one did.
@@ -60,7 +60,7 @@ impl Refusal {
             503 => &[RETRY_AFTER],
             _ => &[],
         };
-        Refusal { status, close: true, head: false, what, limit: None, fields }
+        Refusal { status, close: true, head_only: false, what, limit: None, fields }
     }
 
     /// A refusal on account of a limit, which is named.
@@ -77,7 +77,7 @@ impl Refusal {
 impl<N: Net> Proxy<N> {
     /// Answers a request that gets no exchange with an upstream.
     pub(super) fn refuse(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
-        let mut facts = Facts::of_refused(refusal.head);
+        let mut facts = Facts::of_refused(refusal.head_only);
         facts.persistent = !refusal.close && self.drain.is_none();
         let phase = Phase::Answering;
         let exchange = Exchange::new(facts, BodyLength::Empty, None, &self.config, phase, now);
@@ -106,7 +106,7 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &= whole && refusal.status >= 500;
         exchange.phase = Phase::Answering;
         exchange.request.abandon(&mut self.buffers);
-        let refusal = Refusal { head: exchange.facts.head, ..refusal };
+        let refusal = Refusal { head_only: exchange.facts.is_head, ..refusal };
         self.write_answer(key, exchange, refusal, now)
     }
 
@@ -118,7 +118,7 @@ impl<N: Net> Proxy<N> {
         refusal: Refusal,
         now: Tick,
     ) -> Step {
-        let Refusal { status, what, limit, head: head_only, fields, .. } = refusal;
+        let Refusal { status, what, limit, head_only, fields, .. } = refusal;
         match limit {
             Some(limit) => log::info!("{status}: {what} ({limit})"),
             None => log::debug!("{status}: {what}"),
@@ -126,14 +126,14 @@ impl<N: Net> Proxy<N> {
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
-        self.head.clear();
+        self.head_buf.clear();
         let date = &date::imf_fixdate(self.unix_ms);
         let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };
-        reply::write(&mut self.head, &reply);
-        assert!(self.head.len() <= ANSWER_MAX, "room was left for an answer of ours");
+        reply::write(&mut self.head_buf, &reply);
+        assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
         exchange.status = status;
-        exchange.response.queue(&self.head, &mut self.buffers, now);
-        exchange.response.cut();
+        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+        exchange.response.take_no_more();
         self.sessions[key].state = State::Active(exchange);
         Step::Moved
     }
@@ -176,7 +176,7 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
         exchange.request.abandon(&mut self.buffers);
-        exchange.response.cut();
+        exchange.response.take_no_more();
         Step::Moved
     }
 
@@ -261,12 +261,12 @@ fn log_end(exchange: &Exchange, now: Tick) {
 
 impl Facts {
     /// What is known of a request that was not understood.
-    const fn of_refused(head: bool) -> Facts {
+    const fn of_refused(is_head: bool) -> Facts {
         Facts {
             version: Version::Http11,
-            head,
+            is_head,
             persistent: false,
-            repeatable: false,
+            retryable: false,
             upgrade: Offer::Nothing,
             awaits_continue: false,
             event_stream: false,

@@ -24,7 +24,7 @@ struct Accepted {
     api: u16,
     length: BodyLength,
     /// Trailer fields that its Connection field names.
-    ending_trailers: Option<Box<Names>>,
+    dropped_trailers: Option<Box<Names>>,
     facts: Facts,
 }
 
@@ -55,8 +55,8 @@ impl<N: Net> Proxy<N> {
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
             Found::Wrong(error) => {
-                let head = is_head(io.scratch);
-                self.refuse(key, Refusal { head, ..refusal_of(error) }, now)
+                let head_only = is_head(io.scratch);
+                self.refuse(key, Refusal { head_only, ..refusal_of(error) }, now)
             }
         }
     }
@@ -64,19 +64,19 @@ impl<N: Net> Proxy<N> {
     /// A complete head stands in the first `end` bytes of the scratch: its exchange begins.
     fn begin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
         let Session { service, peer, .. } = self.sessions[key];
-        self.head.clear();
+        self.head_buf.clear();
         let bytes = &self.scratch[..end];
         let accepted = match service {
-            Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head),
-            Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head),
+            Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head_buf),
+            Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head_buf),
         };
-        let head = is_head(bytes);
+        let head_only = is_head(bytes);
         match accepted {
-            Err(refusal) => self.refuse(key, Refusal { head, ..refusal }, now),
-            Ok(_) if self.head.len() > self.buffers.block() => {
+            Err(refusal) => self.refuse(key, Refusal { head_only, ..refusal }, now),
+            Ok(_) if self.head_buf.len() > self.buffers.block() => {
                 let what = "the request head is too long when it is written anew";
                 let limit = "server.max_head_bytes";
-                self.refuse(key, Refusal { head, ..Refusal::limited(431, what, limit) }, now)
+                self.refuse(key, Refusal { head_only, ..Refusal::limited(431, what, limit) }, now)
             }
             Ok(accepted) if service == Service::Demo => self.begin_demo(key, &accepted, now),
             // Nobody is left to do the work for.
@@ -87,8 +87,8 @@ impl<N: Net> Proxy<N> {
 
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
-        let Accepted { api, length, ending_trailers, facts } = accepted;
-        let found = self.find_upstream(key, api, facts.repeatable, now);
+        let Accepted { api, length, dropped_trailers, facts } = accepted;
+        let found = self.find_upstream(key, api, facts.retryable, now);
         let (phase, refusal) = match found {
             Ok(phase) => (phase, None),
             Err(refusal) => (Phase::Answering, Some(refusal)),
@@ -96,9 +96,9 @@ impl<N: Net> Proxy<N> {
         // A reused connection may have died, which nobody can know before trying.
         let reused = matches!(phase, Phase::AwaitingHead(_));
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
-        exchange.retry = (reused && facts.repeatable).then(|| self.head.as_slice().into());
-        exchange.request.end_trailers(ending_trailers);
-        exchange.request.queue(&self.head, &mut self.buffers, now);
+        exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
+        exchange.request.drop_trailers(dropped_trailers);
+        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         match refusal {
             Some(refusal) => self.answer(key, refusal, now),
@@ -109,12 +109,12 @@ impl<N: Net> Proxy<N> {
     /// The built-in source answers: its head stands in the head buffer, events follow.
     fn begin_demo(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
-        let phase = match accepted.facts.head {
+        let phase = match accepted.facts.is_head {
             true => Phase::Answering,
             false => Phase::Local(Events::new(now, demo.interval)),
         };
         let to = match accepted.facts.version {
-            _ if accepted.facts.head => BodyLength::Empty,
+            _ if accepted.facts.is_head => BodyLength::Empty,
             Version::Http11 => BodyLength::Chunked,
             Version::Http10 => BodyLength::UntilClose,
         };
@@ -122,7 +122,7 @@ impl<N: Net> Proxy<N> {
         let mut exchange = Exchange::new(facts, length, None, &self.config, phase, now);
         exchange.status = 200;
         exchange.response.begin(to, to, now);
-        exchange.response.queue(&self.head, &mut self.buffers, now);
+        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         Step::Moved
     }
@@ -178,8 +178,8 @@ fn accept(
     };
     forward::write_request(out, &head, &to);
     let facts = facts_of(&head, Offer::of(upgrade));
-    let ending_trailers = Nominated::by(head.fields).names();
-    Ok(Accepted { api: id, length: head.length, ending_trailers, facts })
+    let dropped_trailers = Nominated::by(head.fields).names();
+    Ok(Accepted { api: id, length: head.length, dropped_trailers, facts })
 }
 
 /// The api that serves a request. `OPTIONS *` asks for the server as a whole (RFC 9112 section
@@ -215,18 +215,18 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
         return Err(Refusal::closing(404, "the built-in source is at /events/"));
     }
     let mut facts = facts_of(&head, Offer::Nothing);
-    facts.persistent &= facts.head;
-    demo::write_head(out, head.version == Version::Http11 && !facts.head);
-    Ok(Accepted { api: 0, length: BodyLength::Empty, ending_trailers: None, facts })
+    facts.persistent &= facts.is_head;
+    demo::write_head(out, head.version == Version::Http11 && !facts.is_head);
+    Ok(Accepted { api: 0, length: BodyLength::Empty, dropped_trailers: None, facts })
 }
 
 /// What the rest of the exchange has to know of its request.
 fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     Facts {
         version: head.version,
-        head: head.is_head(),
+        is_head: head.is_head(),
         persistent: head.persistent,
-        repeatable: head.is_idempotent() && head.length.is_empty(),
+        retryable: head.is_idempotent() && head.length.is_empty(),
         upgrade,
         awaits_continue: head.expects_continue && !head.length.is_empty(),
         event_stream: false,

@@ -76,25 +76,25 @@ impl<N: Net> Scene<'_, N> {
         let limits = head_limits(&self.exchange.config);
         let now = self.io.now;
         self.exchange.facts.persistent &= !self.draining;
-        self.head.clear();
+        self.head_buf.clear();
         let mut store = FieldStore::new();
         let bytes = &self.io.scratch[..end];
-        let was_head = self.exchange.facts.head;
+        let was_head = self.exchange.facts.is_head;
         let head = match ResponseHead::parse(bytes, &mut store, &limits, was_head) {
             Ok(head) => head,
             Err(error) => return bad_head(error),
         };
-        let kind = match pass_on(self.exchange, upstream, &head, self.head, now) {
+        let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
         };
         // Whatever goes wrong later, there is still room for an answer of ours.
-        let needed = self.exchange.response.pending() + self.head.len() + ANSWER_MAX;
+        let needed = self.exchange.response.pending() + self.head_buf.len() + ANSWER_MAX;
         if needed > self.io.buffers.block() {
             let what = "the client takes none of many interim responses";
             return Verdict::Fail(Refusal::limited(502, what, "server.max_head_bytes"));
         }
-        self.exchange.response.queue(self.head, self.io.buffers, now);
+        self.exchange.response.queue(self.head_buf, self.io.buffers, now);
         let status = head.status;
         let key = self.exchange.phase.awaiting_mut().upstream;
         match kind {
@@ -116,7 +116,7 @@ fn bad_head(error: HeadError) -> Verdict {
 }
 
 /// Judges a response head by its place in the exchange, and writes what the client gets into `out`.
-fn pass_on(
+fn forward_head(
     exchange: &mut Exchange,
     upstream: &mut Upstream,
     head: &ResponseHead<'_, '_>,
@@ -150,7 +150,7 @@ fn pass_on(
         return Ok(Head::Interim);
     }
     upstream.persistent = head.persistent;
-    exchange.response.end_trailers(Nominated::by(head.fields).names());
+    exchange.response.drop_trailers(Nominated::by(head.fields).names());
     facts.event_stream = head.is_event_stream;
     let to = match (head.length, facts.version) {
         (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,

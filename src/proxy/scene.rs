@@ -21,7 +21,7 @@ pub(super) struct Scene<'a, N: Net> {
     pub exchange: &'a mut Exchange,
     pub io: Io<'a, N>,
     /// Where a head is written before it is queued.
-    pub head: &'a mut Vec<u8>,
+    pub head_buf: &'a mut Vec<u8>,
     /// Bytes of a next request that are read while one is being served.
     pub ahead_max: usize,
     /// True exactly when a response is the last on its connection because the process is ending.

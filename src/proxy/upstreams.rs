@@ -69,12 +69,12 @@ impl<N: Net> Proxy<N> {
         &mut self,
         key: Key<Session>,
         api: u16,
-        repeatable: bool,
+        retryable: bool,
         now: Tick,
     ) -> Result<Phase, Refusal> {
         while let Some(upstream) = self.take_idle(api) {
             // What cannot be sent twice is not sent on a connection that may be dead already.
-            if repeatable || self.is_silent(upstream) {
+            if retryable || self.is_silent(upstream) {
                 let entry = &mut self.upstreams[upstream];
                 assert!(entry.owner == Owner::Pool, "an idle connection has no owner");
                 entry.owner = Owner::Session(key);

@@ -47,11 +47,12 @@ pub struct Facts {
     /// The client's HTTP version.
     pub version: Version,
     /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
-    pub head: bool,
+    pub is_head: bool,
     /// True exactly when the client wants the connection kept for a next request, and may have it.
     pub persistent: bool,
-    /// True exactly when the request may be sent twice: an idempotent method, and no body.
-    pub repeatable: bool,
+    /// True exactly when the request may be sent twice: an idempotent method, and no body (RFC 9110
+    /// section 9.2.2).
+    pub retryable: bool,
     /// Which other protocol the request offers the upstream, if that is let through.
     pub upgrade: Offer,
     /// True exactly when the client may be holding its body back for a 100 (Continue).
