@@ -78,23 +78,34 @@ impl Server {
             }
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
-                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
-                _ => {}
+                // By a signal, which has a descriptor of its own to report it.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                polled => polled?,
             }
-            let signals = events.iter().any(|event| event.token() == SIGNALS);
-            for event in events.iter().filter(|event| event.token() != SIGNALS) {
-                match self.proxy.net().source_of(event) {
-                    Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
-                    Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
-                    None => {}
-                }
-            }
-            if signals {
+            if self.record(&events) {
                 told_to_end += self.signals.take();
                 self.end_running(told_to_end);
             }
         }
         Ok(())
+    }
+
+    /// Writes down what a poll has brought, before anything comes of it. True when signals are
+    /// among it.
+    fn record(&mut self, events: &mio::Events) -> bool {
+        let mut signals = false;
+        for event in events {
+            if event.token() == SIGNALS {
+                signals = true;
+                continue;
+            }
+            match self.proxy.net().source_of(event) {
+                Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
+                Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
+                None => {}
+            }
+        }
+        signals
     }
 
     /// Once: what runs has the drain window. Twice: it has no time at all.
@@ -116,13 +127,13 @@ impl Server {
 fn open_listeners(config: &mut Config, net: &mut MioNet) -> Result<Vec<Service>, String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
     let mut open = |address: &ListenAddr| {
-        let listener = sys::listen(address, reuse_port, write_timeout)?;
-        let bound = listener.address()?;
-        net.add_listener(listener)?;
-        Ok(bound)
-    };
-    let mut open = |address: &ListenAddr| {
-        open(address).map_err(|e: io::Error| format!("cannot listen on {address}: {e}"))
+        sys::listen(address, reuse_port, write_timeout)
+            .and_then(|listener| {
+                let bound = listener.address()?;
+                net.add_listener(listener)?;
+                Ok(bound)
+            })
+            .map_err(|e| format!("cannot listen on {address}: {e}"))
     };
     let mut services = Vec::new();
     for address in &mut config.server.listen {
