@@ -83,7 +83,7 @@ struct Queue {
     /// The writer has ended; the reader learns it after the bytes.
     ended: bool,
     /// The reader has learnt it.
-    told: bool,
+    end_read: bool,
 }
 
 /// A connection. The proxy holds one end as a socket, the test holds the other as a [`Peer`].
@@ -99,9 +99,8 @@ struct Link {
     /// Epoll mode: something arrived that no event has told of yet.
     edge: bool,
     socket_open: bool,
-    peer_open: bool,
     /// A read or a write was told of the reset, which happens once.
-    told: bool,
+    reset_told: bool,
     /// The peer has closed for good: what is written to it from now on breaks the connection.
     peer_closed: bool,
 }
@@ -122,15 +121,18 @@ pub struct SimNet {
     /// Faults that may be changed during a run.
     pub faults: Faults,
     links: Vec<Link>,
+    /// By listener: links that are not yet accepted, and where they come from.
     waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
     closed_listeners: Vec<ListenerId>,
     hosts: BTreeMap<SocketAddr, Host>,
+    /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
+    /// Listeners at which somebody arrived that no event has told of yet.
     listener_edges: Vec<ListenerId>,
+    /// Socket ids that were closed and can be given again.
     free: Vec<u32>,
+    /// The link of each socket id that is in use.
     by_sock: Vec<Option<usize>>,
-    /// Bytes moved by the proxy, in both directions: whether anything happened at all.
-    pub moved: u64,
 }
 
 /// What the network has to tell the proxy.
@@ -156,7 +158,6 @@ impl SimNet {
             listener_edges: Vec::new(),
             free: Vec::new(),
             by_sock: Vec::new(),
-            moved: 0,
         }
     }
 
@@ -234,7 +235,6 @@ impl SimNet {
     pub fn leave(&mut self, peer: Peer) {
         if self.links[peer.0].to_peer.bytes.is_empty() {
             self.finish(peer);
-            self.links[peer.0].peer_open = false;
             self.links[peer.0].peer_closed = true;
         } else {
             self.reset(peer);
@@ -246,7 +246,6 @@ impl SimNet {
         let link = &mut self.links[peer.0];
         link.state = LinkState::Reset;
         link.to_peer.bytes.clear();
-        link.peer_open = false;
         link.edge = true;
     }
 
@@ -373,8 +372,7 @@ impl SimNet {
             owed,
             edge: true,
             socket_open: true,
-            peer_open: true,
-            told: false,
+            reset_told: false,
             peer_closed: false,
         });
         self.links.len() - 1
@@ -417,7 +415,7 @@ impl SimNet {
         };
         let link = &self.links[index];
         let mut possible = self.possible(link);
-        if link.to_proxy.told {
+        if link.to_proxy.end_read {
             possible.clear(Ready::READ);
         }
         let coming = self.owes(link);
@@ -450,16 +448,14 @@ impl Net for SimNet {
 
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
         let waiting = self.waiting.entry(listener.0).or_default();
-        if waiting.is_empty() {
+        let Some(&(index, from)) = waiting.front() else {
             return Err(io::ErrorKind::WouldBlock.into());
-        }
+        };
         if self.rng.chance(self.faults.no_descriptor) {
             return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
-        match self.waiting.entry(listener.0).or_default().pop_front() {
-            Some((index, from)) => Ok((self.sock_for(index), from)),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        waiting.pop_front();
+        Ok((self.sock_for(index), from))
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
@@ -498,17 +494,16 @@ impl Net for SimNet {
             for (to, from) in buf.iter_mut().zip(link.to_proxy.bytes.drain(..n)) {
                 *to = from;
             }
-            self.moved += n as u64;
             return Ok(n);
         }
         match link.state {
-            LinkState::Reset | LinkState::Refused if link.told => Ok(0),
+            LinkState::Reset | LinkState::Refused if link.reset_told => Ok(0),
             LinkState::Reset | LinkState::Refused => {
-                link.told = true;
+                link.reset_told = true;
                 Err(io::ErrorKind::ConnectionReset.into())
             }
             LinkState::Established if link.to_proxy.ended => {
-                link.to_proxy.told = true;
+                link.to_proxy.end_read = true;
                 Ok(0)
             }
             LinkState::Established | LinkState::Connecting => {
@@ -525,7 +520,7 @@ impl Net for SimNet {
         let link = self.at(sock);
         match link.state {
             LinkState::Reset | LinkState::Refused => {
-                link.told = true;
+                link.reset_told = true;
                 Err(io::ErrorKind::BrokenPipe.into())
             }
             LinkState::Established if link.peer_closed => {
@@ -541,7 +536,6 @@ impl Net for SimNet {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
                 link.to_peer.bytes.extend(&bytes[..n]);
-                self.moved += n as u64;
                 Ok(n)
             }
         }
