@@ -186,6 +186,7 @@ impl Exchange {
         Box::new(Exchange {
             phase,
             request: Pipe::new(length, length, now),
+            // Open, and of no framing: what it is to be is known when its head is.
             response: Pipe::new(BodyLength::UntilClose, BodyLength::Empty, now),
             facts,
             retry: None,
