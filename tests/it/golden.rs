@@ -13,17 +13,26 @@
 //! t=2s   client leaves
 //! ```
 //!
-//! Other lines: `WHO connects | stops reading | reads on | leaves | resets | finishes` (its side,
-//! and goes on listening), `net ADDRESS listens | refuses | is silent`, `proxy drains WINDOW`,
-//! `end`. A further client is
-//! `client2` and so on; so are the connections that the proxy makes, `origin2`. `b\*500;` is 500
-//! times b.
+//! Other lines:
+//!
+//! ```text
+//! t=1s   client connects | stops reading | reads on | leaves | resets
+//! t=1s   client finishes            (ends its side, and goes on listening)
+//! t=1s   net ADDRESS listens | refuses | is silent
+//! t=1s   proxy drains WINDOW
+//! t=1s   end                        (nothing is done, but time has come this far)
+//! ```
+//!
+//! A further client is `client2` and so on, and connects when it is first named; the connections
+//! that the proxy makes are `origin`, `origin2` and so on, in their order. In what is said and
+//! heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500 times b.
+//!
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
 use crate::journal;
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer};
+use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
 use millstream::world::{PLAIN, World};
@@ -31,6 +40,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+
+/// The listener of the proxy's apis; see [`millstream::world::SERVICES`].
+const APIS: ListenerId = ListenerId(0);
+
+/// A longer run of one byte is counted.
+const RUN: usize = 40;
 
 #[test]
 fn transcripts() {
@@ -53,7 +68,7 @@ fn transcripts() {
         }
     }
     assert!(count > 0, "no transcripts in {}", folder.display());
-    let how = "`UPDATE_GOLDEN=1 make test` rewrites them";
+    let how = "`make golden` rewrites them";
     assert!(failed.is_empty(), "{}\n{how}", failed.join("\n"));
 }
 
@@ -79,9 +94,14 @@ struct Cue {
     at: Tick,
     comments: Vec<String>,
     who: String,
-    what: String,
-    /// The bytes of a `>` line, and how the file writes them.
-    says: Option<(Vec<u8>, Vec<String>)>,
+    deed: Deed,
+}
+
+enum Deed {
+    /// A `>` line and those that continue it: the bytes, and how the file writes them.
+    Says { bytes: Vec<u8>, written: Vec<String> },
+    /// Any other line.
+    Does(String),
 }
 
 struct Script {
@@ -119,8 +139,8 @@ impl Script {
                 comments.push(line.to_owned());
                 continues = false;
             } else if line.starts_with(' ') {
-                let cue = cues.last_mut().filter(|_| continues);
-                if let Some((bytes, written)) = cue.and_then(|cue| cue.says.as_mut()) {
+                let deed = cues.last_mut().filter(|_| continues).map(|cue| &mut cue.deed);
+                if let Some(Deed::Says { bytes, written }) = deed {
                     bytes.extend(unescape(line.trim_start())?);
                     written.push(line.trim_start().to_owned());
                 }
@@ -149,13 +169,11 @@ impl Cue {
         if who == "log" || rest.starts_with('<') {
             return Ok(None);
         }
-        let text = rest.strip_prefix("> ");
-        let says = match text {
-            Some(text) => Some((unescape(text)?, vec![text.to_owned()])),
-            None => None,
+        let deed = match rest.strip_prefix("> ") {
+            Some(text) => Deed::Says { bytes: unescape(text)?, written: vec![text.to_owned()] },
+            None => Deed::Does(rest.to_owned()),
         };
-        let (who, what) = (who.to_owned(), rest.to_owned());
-        Ok(Some(Cue { at, comments: Vec::new(), who, what, says }))
+        Ok(Some(Cue { at, comments: Vec::new(), who: who.to_owned(), deed }))
     }
 }
 
@@ -168,10 +186,34 @@ struct Stage {
     out: String,
 }
 
+/// The far end of a connection: a client, or an origin.
 struct Actor {
     peer: Peer,
+    /// Its connection is over: nothing more is heard.
     ended: bool,
+    /// It does not read for now.
     deaf: bool,
+}
+
+impl Actor {
+    fn new(peer: Peer) -> Actor {
+        Actor { peer, ended: false, deaf: false }
+    }
+
+    /// What there is to hear: bytes, and the end of the connection if it has come.
+    fn hear(&mut self, net: &mut SimNet) -> (Vec<u8>, Option<&'static str>) {
+        let mut bytes = Vec::new();
+        let end = loop {
+            match net.hear(self.peer, usize::MAX) {
+                Heard::Bytes(more) => bytes.extend(more),
+                Heard::Nothing => return (bytes, None),
+                Heard::End => break "END",
+                Heard::Reset => break "RESET",
+            }
+        };
+        self.ended = true;
+        (bytes, Some(end))
+    }
 }
 
 impl Stage {
@@ -192,47 +234,50 @@ impl Stage {
     }
 
     fn perform(&mut self, cue: &Cue) -> Result<(), String> {
-        let time = print_time(cue.at);
-        match &cue.says {
-            Some((_, written)) => self.print(cue.at, &cue.who, '>', written),
-            None => {
-                let line = format!("{time:<7} {} {}", cue.who, cue.what);
+        match &cue.deed {
+            Deed::Says { bytes, written } => {
+                self.print(cue.at, &cue.who, '>', written);
+                self.say(&cue.who, bytes)
+            }
+            Deed::Does(what) => {
+                let line = format!("{:<7} {} {what}", print_time(cue.at), cue.who);
                 let _ = writeln!(self.out, "{}", line.trim_end());
-            }
-        }
-        let who = cue.who.trim_end_matches(|c: char| c.is_ascii_digit());
-        match (who, cue.what.as_str()) {
-            ("end", _) => return Ok(()),
-            ("proxy", what) => return self.command(cue.at, what),
-            ("net", what) => return self.change_net(what),
-            _ => {}
-        }
-        let peer = self.actor(&cue.who)?;
-        let net = self.world.net();
-        match (&cue.says, cue.what.as_str()) {
-            (Some((bytes, _)), _) => {
-                let sent = net.send(peer, bytes);
-                if sent < bytes.len() {
-                    return Err(format!("{} could send only {sent} bytes", cue.who));
+                match cue.who.as_str() {
+                    "end" => Ok(()),
+                    "proxy" => self.command(cue.at, what),
+                    "net" => self.change_net(what),
+                    who => self.act(who, what),
                 }
             }
-            (None, "leaves" | "resets") => {
-                if cue.what == "leaves" {
-                    net.leave(peer)
-                } else {
-                    net.reset(peer)
-                }
-                let everybody = self.clients.iter_mut().chain(&mut self.origins);
-                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.ended = true);
+        }
+    }
+
+    fn say(&mut self, who: &str, bytes: &[u8]) -> Result<(), String> {
+        let peer = self.actor(who)?.peer;
+        let sent = self.world.net().send(peer, bytes);
+        if sent < bytes.len() {
+            return Err(format!("{who} could send only {sent} bytes"));
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, who: &str, what: &str) -> Result<(), String> {
+        let actor = self.actor(who)?;
+        let peer = actor.peer;
+        match what {
+            "connects" => {}
+            "stops reading" => actor.deaf = true,
+            "reads on" => actor.deaf = false,
+            "finishes" => self.world.net().finish(peer),
+            "leaves" => {
+                actor.ended = true;
+                self.world.net().leave(peer);
             }
-            (None, "finishes") => net.finish(peer),
-            (None, "stops reading" | "reads on") => {
-                let everybody = self.clients.iter_mut().chain(&mut self.origins);
-                let deaf = cue.what == "stops reading";
-                everybody.filter(|actor| actor.peer == peer).for_each(|actor| actor.deaf = deaf);
+            "resets" => {
+                actor.ended = true;
+                self.world.net().reset(peer);
             }
-            (None, "connects") => {}
-            (None, other) => return Err(format!("nobody can do this: {other}")),
+            other => return Err(format!("nobody can do this: {other}")),
         }
         Ok(())
     }
@@ -257,26 +302,25 @@ impl Stage {
         Ok(())
     }
 
-    /// The actor of that name. A client comes to be when it is first named; a `demo` client is one
-    /// of the demo source's listener.
-    fn actor(&mut self, name: &str) -> Result<Peer, String> {
-        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let kind = &name[..name.len() - digits.len()];
-        let index = if digits.is_empty() { 0 } else { digits.parse::<usize>().unwrap_or(1) - 1 };
-        let (actors, listener) = match kind {
-            "client" => (&mut self.clients, Some(0)),
-            "origin" => (&mut self.origins, None),
+    /// The actor of that name. A client comes to be when it is first named.
+    fn actor(&mut self, name: &str) -> Result<&mut Actor, String> {
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = match &name[kind.len()..] {
+            "" => 1,
+            digits => digits.parse::<usize>().map_err(|e| format!("{name}: {e}"))?,
+        };
+        if kind == "client" && number == self.clients.len() + 1 {
+            let from = "192.0.2.7".parse().ok();
+            let peer = self.world.net().client(APIS, from);
+            self.clients.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
+        }
+        let actors = match kind {
+            "client" => &mut self.clients,
+            "origin" => &mut self.origins,
             _ => return Err(format!("who is {name}?")),
         };
-        if let Some(actor) = actors.get(index) {
-            return Ok(actor.peer);
-        }
-        let listener = listener.ok_or_else(|| format!("no connection for {name}"))?;
-        let from = "192.0.2.7".parse().ok();
-        let peer = self.world.net().client(ListenerId(listener), from);
-        let peer = peer.ok_or("the proxy does not listen any more")?;
-        self.clients.push(Actor { peer, ended: false, deaf: false });
-        Ok(peer)
+        let index = number.checked_sub(1).ok_or("the first has no number")?;
+        actors.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
     }
 
     /// Runs the clock up to `at`, stopping wherever the proxy wants to be called.
@@ -295,7 +339,7 @@ impl Stage {
             self.world.settle()?;
             for &address in &self.addresses {
                 while let Some(peer) = self.world.proxy.net().origin(address) {
-                    self.origins.push(Actor { peer, ended: false, deaf: false });
+                    self.origins.push(Actor::new(peer));
                 }
             }
             if !self.listen() {
@@ -313,25 +357,11 @@ impl Stage {
         let mut heard = Vec::new();
         let net = self.world.proxy.net();
         for (kind, actors) in [("client", &mut self.clients), ("origin", &mut self.origins)] {
-            for (index, actor) in actors.iter_mut().enumerate().filter(|(_, a)| !a.ended && !a.deaf)
-            {
-                let mut bytes = Vec::new();
-                let name =
-                    if index == 0 { kind.to_owned() } else { format!("{kind}{}", index + 1) };
-                loop {
-                    match net.hear(actor.peer, usize::MAX) {
-                        Heard::Bytes(more) => bytes.extend(more),
-                        Heard::Nothing => break,
-                        end @ (Heard::End | Heard::Reset) => {
-                            actor.ended = true;
-                            let end = if end == Heard::End { "END" } else { "RESET" };
-                            heard.push((name.clone(), std::mem::take(&mut bytes), Some(end)));
-                            break;
-                        }
-                    }
-                }
-                if !bytes.is_empty() {
-                    heard.push((name, bytes, None));
+            for (number, actor) in (1..).zip(actors).filter(|(_, a)| !a.ended && !a.deaf) {
+                let name = if number == 1 { kind.to_owned() } else { format!("{kind}{number}") };
+                let (bytes, end) = actor.hear(net);
+                if !bytes.is_empty() || end.is_some() {
+                    heard.push((name, bytes, end));
                 }
             }
         }
@@ -386,9 +416,6 @@ fn escape(bytes: &[u8]) -> Vec<String> {
     lines
 }
 
-/// A longer run of one byte is counted.
-const RUN: usize = 40;
-
 fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -406,7 +433,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
                 let digits = String::from_utf8_lossy(&digits).into_owned();
                 bytes.push(u8::from_str_radix(&digits, 16).map_err(|e| e.to_string())?);
             }
-            // `\*NNN` repeats the byte before it: long things stay readable.
+            // `\*NNN;` makes NNN of the byte before it: long things stay readable.
             Some(b'*') => {
                 let digits: String =
                     rest.by_ref().map(char::from).take_while(|c| *c != ';').collect();
