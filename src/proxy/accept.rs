@@ -8,7 +8,6 @@ use super::{Proxy, session_token};
 use crate::conn::Conn;
 use crate::net::{ListenerId, Net, Ready, out_of_descriptors};
 use crate::session::{Service, Session, State};
-use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
 use std::net::IpAddr;
@@ -164,23 +163,18 @@ impl<N: Net> Proxy<N> {
 
     /// Closes an idle session to make room for a new one. False when none was found.
     fn reclaim(&mut self) -> bool {
-        let mut idle: Option<Key<Session>> = None;
         for _ in 0..RECLAIM_LOOKS.min(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX)) {
             let hand = self.listeners.hand;
             self.listeners.hand = if hand >= self.sessions.slots() { 0 } else { hand + 1 };
             let Some(key) = self.sessions.key_at(hand) else {
                 continue;
             };
-            let session = &self.sessions[key];
             // One that was just accepted is about to ask something.
-            if matches!(session.state, State::Idle { fresh: false, .. }) {
-                idle = Some(key);
-                break;
+            if matches!(self.sessions[key].state, State::Idle { fresh: false, .. }) {
+                self.close_session(key);
+                return true;
             }
         }
-        if let Some(key) = idle {
-            self.close_session(key);
-        }
-        idle.is_some()
+        false
     }
 }
