@@ -322,15 +322,19 @@ impl Pipe {
             self.flush_at = gather.map_or(Tick::ZERO, |interval| io.now.after(interval));
         }
         self.append(rest, io.buffers, io.now);
-        if let Some(raw) = trailers {
-            let (mut filtered, mut end) = (Vec::new(), Vec::new());
-            let dropped = self.dropped_trailers.as_deref();
-            fields::filter_trailers(&raw, dropped, &mut filtered);
-            self.writer.end_with(&filtered, &mut end);
-            self.append(&end, io.buffers, io.now);
+        if let Some(trailers) = trailers {
+            self.append_end(&trailers, io);
         }
         self.settle();
         Ok(())
+    }
+
+    /// Ends a body that has a trailer section, with what may be passed on of it.
+    fn append_end<N: Net>(&mut self, trailers: &[u8], io: &mut Io<'_, N>) {
+        let (mut filtered, mut end) = (Vec::new(), Vec::new());
+        fields::filter_trailers(trailers, self.dropped_trailers.as_deref(), &mut filtered);
+        self.writer.end_with(&filtered, &mut end);
+        self.append(&end, io.buffers, io.now);
     }
 
     fn append(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
