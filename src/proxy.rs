@@ -14,6 +14,7 @@ mod accept;
 mod advance;
 mod deadlines;
 mod finish;
+mod head;
 mod request;
 mod response;
 mod scene;

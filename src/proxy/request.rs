@@ -1,7 +1,7 @@
 //! From a request's first byte to its being on its way.
 
 use super::finish::Refusal;
-use super::scene::{Found, find_head};
+use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
@@ -9,7 +9,7 @@ use crate::demo::{self, Events};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, Version};
+use crate::http::head::{FieldStore, HeadError, HeadSearch, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, Router};
@@ -235,13 +235,4 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
 
 fn refusal_of(error: HeadError) -> Refusal {
     Refusal { limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
-}
-
-/// The limits on a head, of a request and of a response alike.
-pub(super) fn head_limits(config: &Config) -> HeadLimits {
-    HeadLimits {
-        head_bytes: config.server.max_head_bytes,
-        head_fields: config.server.max_head_fields,
-        target_bytes: config.server.max_target_bytes,
-    }
 }

@@ -1,8 +1,8 @@
 //! From the upstream's first byte to the response's being on its way.
 
 use super::finish::{ANSWER_MAX, Refusal};
-use super::request::head_limits;
-use super::scene::{Found, RequestFault, Scene, Verdict, find_head};
+use super::head::{Found, find_head, head_limits};
+use super::scene::{RequestFault, Scene, Verdict};
 use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;

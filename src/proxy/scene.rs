@@ -6,7 +6,6 @@
 
 use super::finish::Refusal;
 use crate::conn::{Conn, Read};
-use crate::http::head::{HeadError, HeadLimits, HeadSearch};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
 use crate::session::exchange::{Exchange, Outcome, Phase};
@@ -170,54 +169,4 @@ pub(super) enum RequestFault {
     Gone,
     /// Its body is malformed or too long.
     Refused(Refusal),
-}
-
-/// What looking for the end of a head came to.
-pub(super) enum Found {
-    /// The head stands in the first so many bytes of the scratch; what is behind it is kept.
-    Complete(usize),
-    /// More of it came, and was kept.
-    More,
-    /// Nothing came.
-    Blocked,
-    /// The peer ended or broke the connection; true if some of a head was there.
-    Ended(bool),
-    /// It cannot become a head that is taken.
-    Wrong(HeadError),
-}
-
-/// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
-pub(super) fn find_head<N: Net>(
-    conn: &mut Conn,
-    search: &mut HeadSearch,
-    limits: &HeadLimits,
-    io: &mut Io<'_, N>,
-) -> Found {
-    let kept = conn.ahead().len();
-    io.scratch[..kept].copy_from_slice(conn.ahead());
-    let mut filled = kept;
-    let mut found = search.find(&io.scratch[..filled], limits);
-    if found == Ok(None) {
-        if !conn.ready.has(Ready::READ) {
-            return Found::Blocked;
-        }
-        match conn.read(io.net, &mut io.scratch[kept..limits.head_bytes]) {
-            Read::Bytes(n) => filled += n,
-            Read::Blocked => return Found::Blocked,
-            Read::End | Read::Broken => return Found::Ended(kept > 0),
-        }
-        found = search.find(&io.scratch[..filled], limits);
-    }
-    match found {
-        Ok(Some(end)) => {
-            conn.consume(kept, io.buffers);
-            conn.keep(&io.scratch[end..filled], io.buffers);
-            Found::Complete(end)
-        }
-        Ok(None) => {
-            conn.keep(&io.scratch[kept..filled], io.buffers);
-            Found::More
-        }
-        Err(error) => Found::Wrong(error),
-    }
 }
