@@ -3,7 +3,7 @@
 
 use super::Terms;
 use super::message::{Body, Head, chunked};
-use super::plan::{Framing, Mischief, Plan};
+use super::plan::{Framing, Mischief, Plan, bodiless};
 use crate::journal;
 use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
@@ -14,23 +14,31 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Client {
     rng: Rng,
+    /// What it asks, in this order: indices of the world's plans.
     plans: Vec<usize>,
+    /// Its connection, once it has begun.
     peer: Option<Peer>,
     starts_at: Tick,
-    /// When it leaves without having got everything, if it is of that kind.
+    /// When it leaves without having got everything, if it is of that kind; true if by a reset.
     leaves_at: Option<(Tick, bool)>,
     /// True exactly when it never reads.
     deaf: bool,
     /// True exactly when it sends a request before it has the answer to the one before.
     pipelines: bool,
+    /// It sends and reads at most this many bytes at a time,
     piece: usize,
+    /// and rests this many milliseconds in between.
     gap: u64,
     next_send: Tick,
     next_hear: Tick,
     unsent: Vec<u8>,
+    /// How many of its plans it has begun to ask.
     asked: usize,
+    /// What it heard and has not yet understood.
     wire: Vec<u8>,
+    /// The response whose head is there and whose body is not,
     reading: Option<(Head, Body)>,
+    /// and what has come of that.
     body: Vec<u8>,
     answers: Vec<Answer>,
     end: End,
@@ -41,8 +49,9 @@ enum End {
     Open,
     /// It left before the proxy ended the connection.
     Left,
-    /// The proxy ended the connection in an orderly way, or reset it.
+    /// The proxy ended the connection in an orderly way.
     Closed,
+    /// The proxy reset it.
     Reset,
 }
 
@@ -186,16 +195,15 @@ impl Client {
                 }
                 let id = self.plans.get(self.answers.len()).ok_or("an answer to no request")?;
                 let plan = &plans[*id];
-                let bodiless = plan.method == "HEAD" || matches!(status, 204 | 304);
-                let body = head.body(bodiless, false)?;
+                let body = head.body(bodiless(plan.method, status), false)?;
                 self.reading = Some((head, body));
             }
             let Some((head, body)) = &mut self.reading else {
                 return Ok(());
             };
             body.read(&mut self.wire, &mut self.body)?;
-            let until_close = matches!(body, Body::UntilClose);
-            let complete = matches!(body, Body::Ended) || until_close && ended;
+            let by_close = ended && matches!(body, Body::UntilClose);
+            let complete = by_close || matches!(body, Body::Ended);
             if !complete {
                 return Ok(());
             }

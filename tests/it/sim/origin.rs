@@ -14,13 +14,18 @@ use std::time::Duration;
 pub(crate) struct Origin {
     peer: Peer,
     rng: Rng,
+    /// It sends and reads at most this many bytes at a time,
     piece: usize,
+    /// and rests this many milliseconds in between.
     gap: u64,
     next_send: Tick,
+    /// What it heard and has not yet understood.
     wire: Vec<u8>,
     /// The exchanges whose requests came by here.
     pub(crate) seen: Vec<usize>,
+    /// The exchange whose request is being read,
     request: Option<(usize, Body)>,
+    /// and what has come of its body.
     body: Vec<u8>,
     unsent: Vec<u8>,
     /// What happens when everything is sent.
@@ -30,6 +35,7 @@ pub(crate) struct Origin {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
+    /// The next request is read.
     GoOn,
     Close,
     Reset,

@@ -50,8 +50,12 @@ pub(crate) struct Plan {
     pub(crate) id: usize,
     pub(crate) method: &'static str,
     pub(crate) http10: bool,
+    /// The request says `Connection: close`.
     pub(crate) close: bool,
+    /// The request says `Expect: 100-continue`. The client sends its body all the same, and the
+    /// origin answers without having seen it.
     pub(crate) expect: bool,
+    /// The request's body, if it has one.
     pub(crate) request: Option<(Framing, Vec<u8>)>,
     pub(crate) status: u16,
     pub(crate) framing: Framing,
@@ -59,7 +63,9 @@ pub(crate) struct Plan {
     pub(crate) event_stream: bool,
     /// Trailer fields of chunked bodies, in both directions.
     pub(crate) trailers: usize,
+    /// Interim responses before the final one.
     pub(crate) interims: u8,
+    /// The origin answers before it has read the request's body.
     pub(crate) early: bool,
     pub(crate) mischief: Mischief,
 }
@@ -76,8 +82,7 @@ impl Plan {
         let status = rng.pick(&[200, 200, 200, 204, 304, 404]);
         let framing =
             rng.pick(&[Framing::Length, Framing::Chunked, Framing::Chunked, Framing::UntilClose]);
-        let bodiless = method == "HEAD" || matches!(status, 204 | 304);
-        let body_size = if bodiless { 0 } else { draw_size(rng, size_max) };
+        let body_size = if bodiless(method, status) { 0 } else { draw_size(rng, size_max) };
         Plan {
             id,
             method,
@@ -101,9 +106,9 @@ impl Plan {
         self.method == "POST" || self.request.as_ref().is_some_and(|(_, body)| !body.is_empty())
     }
 
-    /// True when the response has no body, whatever its fields say.
+    /// [`bodiless`], if it goes as planned.
     pub(crate) fn bodiless(&self) -> bool {
-        self.method == "HEAD" || matches!(self.status, 204 | 304)
+        bodiless(self.method, self.status)
     }
 }
 
@@ -125,6 +130,11 @@ impl std::fmt::Debug for Plan {
         ];
         facts.iter().filter(|(is, _)| *is).try_for_each(|(_, what)| write!(f, ", {what}"))
     }
+}
+
+/// True when such a response has no body, whatever its fields say (RFC 9112 section 6.3, item 1).
+pub(crate) fn bodiless(method: &str, status: u16) -> bool {
+    method == "HEAD" || matches!(status, 204 | 304)
 }
 
 fn draw_size(rng: &mut Rng, size_max: usize) -> usize {
