@@ -4,14 +4,15 @@ CARGO   ?= cargo
 CONF    ?= conf/demo.toml
 SEEDS   ?= 100000
 SECONDS ?= 60
+DEPS    ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz bench doc clean
+.PHONY: help build run test check sim golden fuzz interop bench doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)"
+	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)"
 	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)"
 
 build: ## build target/release/millstream
@@ -37,6 +38,9 @@ golden: ## rewrite the transcripts of tests/golden; review the diff
 
 fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)
 	@fuzz/run $(SECONDS)
+
+interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
+	@tests/interop/run --deps $(DEPS)
 
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
