@@ -98,7 +98,7 @@ def cpu_ticks(process):
 
 
 def streams(base, process, count=50):
-    """Streams cost nothing while nothing comes, and leave nothing behind when their clients do."""
+    """Clients that leave their streams, by FIN or RST, leave no descriptor behind."""
     if not within(5, lambda: descriptors(process) < 20):
         return f"{descriptors(process)} descriptors before anything was asked"
     clients = [connect(base) for _ in range(count)]
