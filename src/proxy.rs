@@ -36,7 +36,15 @@ use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Client connections, and as many upstream ones, that room is set aside for at the start; more of
+/// What an idle stream holds: a session, its exchange on the heap, an upstream connection, and the
+/// links of two timers. Sockets' slots are the network's; the kernel's part is larger than it all.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use crate::session::exchange::Exchange;
+    assert!(size_of::<Session>() + size_of::<Exchange>() + size_of::<Upstream>() + 32 <= 448);
+};
+
+/// Client connections, and as many upstream ones, that room is set aside for at the start. More of
 /// them grow it.
 pub const RESERVED_MAX: usize = 1 << 16;
 

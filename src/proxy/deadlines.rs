@@ -85,6 +85,12 @@ impl<N: Net> Proxy<N> {
             Phase::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
             Phase::AwaitingHead(awaiting) => {
                 request_deadlines(&mut earliest, exchange, high_water, now);
+                // A client that asked for 100 (Continue) holds its body back until somebody speaks.
+                // And once the response has begun, a body may take as long as the response.
+                if !exchange.facts.awaits_continue {
+                    let silent = request.silence_deadline(high_water, server.read_timeout);
+                    earliest.or(silent, Deadline::RequestBody);
+                }
                 let idle = request.done() || exchange.facts.awaits_continue;
                 if let Some(api) = exchange.api().filter(|_| idle) {
                     // An upload may take its time: the answer is due when nothing else is.
@@ -99,11 +105,7 @@ impl<N: Net> Proxy<N> {
                     earliest.or(silent, Deadline::ResponseBody);
                 }
             }
-            Phase::Tunnel(_) => {
-                let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
-                earliest.or(stuck, Deadline::RequestStuck);
-                earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
-            }
+            Phase::Tunnel(_) => request_deadlines(&mut earliest, exchange, high_water, now),
         }
         earliest.0
     }
@@ -118,12 +120,9 @@ impl<N: Net> Proxy<N> {
             Deadline::RequestHead => self.refuse_slow_head(key, now),
             Deadline::RequestBody => {
                 let what = "the request body stood still";
-                self.give_up_request(key, Refusal::limited(408, what, "server.read_timeout"), now)
+                self.answer(key, Refusal::limited(408, what, "server.read_timeout"), now)
             }
-            Deadline::RequestStuck => {
-                let what = "the upstream takes nothing of the request";
-                self.give_up_request(key, Refusal::limited(504, what, "server.write_timeout"), now)
-            }
+            Deadline::RequestStuck => self.give_up_request(key, now),
             Deadline::Connect => self.connect_timed_out(key, now),
             Deadline::ResponseHead => {
                 let what = "the upstream did not answer in time";
@@ -141,20 +140,17 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A request that gets no further. Before the response it fails; within it, a client that
-    /// stands still is at fault, but an upstream that has read enough may answer in peace.
-    fn give_up_request(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
+    /// The upstream takes nothing of a request. One that has begun to answer has read enough and
+    /// may go on answering; another has failed.
+    fn give_up_request(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let what = "the upstream takes nothing of the request";
+        let refusal = Refusal::limited(504, what, "server.write_timeout");
         let Parts { session, io, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
-        let Refusal { status, what, limit, .. } = refusal;
         match exchange.phase {
-            Phase::Relaying(_) if status == 504 => {
+            Phase::Relaying(_) => {
                 exchange.request.abandon(io.buffers);
                 Step::Moved
-            }
-            Phase::Relaying(_) => {
-                log::info!("a response is cut: {what} ({})", limit.unwrap_or("-"));
-                self.cut_response(key, Outcome::BadRequestBody)
             }
             Phase::Tunnel(_) => self.end(key, Outcome::UpstreamIdle, now),
             Phase::Answering
@@ -177,16 +173,11 @@ impl Earliest {
     }
 }
 
-/// A request body may neither stand still nor get stuck. But a client that asked for 100 (Continue)
-/// holds its body back until somebody speaks; the response's own deadline bounds that.
+/// A request must not get stuck, and nothing of it may be gathered for too long.
 fn request_deadlines(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
     let request = &exchange.request;
     let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
     earliest.or(stuck, Deadline::RequestStuck);
     earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
-    if !exchange.facts.awaits_continue {
-        let silent = request.silence_deadline(high_water, server.read_timeout);
-        earliest.or(silent, Deadline::RequestBody);
-    }
 }

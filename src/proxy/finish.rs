@@ -118,11 +118,8 @@ impl<N: Net> Proxy<N> {
         refusal: Refusal,
         now: Tick,
     ) -> Step {
-        let Refusal { status, what, limit, head_only, fields, .. } = refusal;
-        match limit {
-            Some(limit) => log::info!("{status}: {what} ({limit})"),
-            None => log::debug!("{status}: {what}"),
-        }
+        let Refusal { status, head_only, fields, .. } = refusal;
+        log_refusal(&exchange, refusal);
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
@@ -244,6 +241,18 @@ impl<N: Net> Proxy<N> {
     fn drop_ahead(&mut self, key: Key<Session>) {
         let conn = &mut self.sessions[key].conn;
         conn.consume(conn.ahead().len(), &mut self.buffers);
+    }
+}
+
+/// A limit says its key. What an upstream did wrong is its operator's to know; what a client did
+/// wrong is not worth a line each time.
+fn log_refusal(exchange: &Exchange, refusal: Refusal) {
+    let Refusal { status, what, limit, .. } = refusal;
+    let api = exchange.api().map_or_else(String::new, |api| format!(", api {}", api.name));
+    match limit {
+        Some(limit) => log::info!("{status}: {what} ({limit}){api}"),
+        None if status >= 500 => log::warn!("{status}: {what}{api}"),
+        None => log::debug!("{status}: {what}{api}"),
     }
 }
 

@@ -84,7 +84,12 @@ impl<N: Net> Scene<'_, N> {
         let moved = match self.pump_response(upstream) {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
-            Err(Fault::SourceCut | Fault::SourceBad(_) | Fault::SourceTooLong) => {
+            Err(Fault::SourceBad(error)) => {
+                let api = self.exchange.api().map_or("-", |api| api.name.as_str());
+                log::warn!("a response is cut: {}, api {api}", error.what());
+                return Verdict::Cut(Outcome::UpstreamCut);
+            }
+            Err(Fault::SourceCut | Fault::SourceTooLong) => {
                 return Verdict::Cut(Outcome::UpstreamCut);
             }
         };
