@@ -7,8 +7,11 @@
 use crate::time::{Now, Tick, date};
 use std::time::Duration;
 
-/// The one path that is served.
+/// The path that is served.
 pub const PATH: &str = "/events/";
+
+/// That path, however it is written.
+pub const PATHS: [&str; 2] = [PATH, "/events"];
 
 /// Writes the head of the response into `out`; `chunked` unless the client knows only HTTP/1.0, or
 /// wants no body.

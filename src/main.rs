@@ -3,8 +3,10 @@
 use millstream::arguments::{self, Command};
 use millstream::config::Config;
 use millstream::server::Server;
+use millstream::time::date;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 /// It could not start or run.
 const FAILED: u8 = 1;
@@ -35,7 +37,7 @@ fn run(config: Result<Config, String>) -> ExitCode {
         Ok(config) => config,
         Err(wrong) => return complain(WRONG, &wrong),
     };
-    env_logger::Builder::new().filter_level(config.log.level).parse_default_env().init();
+    start_logger(config.log.level);
     let server = match Server::open(config) {
         Ok(server) => server,
         Err(wrong) => return complain(FAILED, &wrong),
@@ -45,6 +47,18 @@ fn run(config: Result<Config, String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(FAILED, &error.to_string()),
     }
+}
+
+/// One line a record: when, how bad, what.
+fn start_logger(level: log::LevelFilter) {
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(level).parse_default_env().format(|line, record| {
+        #[expect(clippy::disallowed_methods, reason = "for people to read, and nothing else")]
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+        writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
+    });
+    logger.init();
 }
 
 /// Standard output may be gone; that is no reason to fail.

@@ -11,6 +11,10 @@
 //! Hosts are compared without their port, in any case; a dot at the end of a name (it stands for
 //! the root of the DNS) makes no difference, nor does the way in which an IPv6 address is written.
 //!
+//! A percent escape of a letter, a digit or `-._~` is that character, and the digits of an escape
+//! have no case (RFC 3986 section 6.2.2): `/%73se` is `/sse` to whoever serves it, so it is here.
+//! What goes upstream is still what the client wrote.
+//!
 //! Tested against a naive router, over all sets of a dozen routes.
 
 use std::net::Ipv6Addr;
@@ -70,12 +74,43 @@ impl Router {
     pub fn find(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
         let host = authority.map(Host::of);
         let matches = |route: &&Route| {
-            let rest = path.strip_prefix(&*route.path);
+            let rest = behind(path, &route.path);
             rest.is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
                 && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
         };
         self.routes.iter().find(matches)?.id
     }
+}
+
+/// What `path` has behind `listen_path`, if that is how it begins.
+fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]> {
+    let (mut rest, mut wanted) = (path, listen_path);
+    while let Some((want, next)) = first(wanted) {
+        let (got, left) = first(rest)?;
+        if got != want {
+            return None;
+        }
+        (rest, wanted) = (left, next);
+    }
+    Some(rest)
+}
+
+/// The first character of a path, and the rest. True beside it if it is an escape that must stay
+/// one.
+fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
+    if let [b'%', high, low, rest @ ..] = path
+        && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+    {
+        let byte = high << 4 | low;
+        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        return Some(((byte, !unreserved), rest));
+    }
+    let (byte, rest) = path.split_first()?;
+    Some(((*byte, false), rest))
+}
+
+fn digit(hex: u8) -> Option<u8> {
+    u8::try_from(char::from(hex).to_digit(16)?).ok()
 }
 
 /// What is compared of an authority.
@@ -129,7 +164,7 @@ pub fn upstream_path(
     query: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    let stripped = path.strip_prefix(listen_path.as_bytes()).filter(|_| strip);
+    let stripped = behind(path, listen_path.as_bytes()).filter(|_| strip);
     let rest = stripped.unwrap_or(path);
     out.extend_from_slice(base.as_bytes());
     out.extend_from_slice(rest);
@@ -286,5 +321,21 @@ mod tests {
         check(Some("key=x"), None, "/?key=x");
         check(Some("key=x"), Some(""), "/?key=x");
         check(Some("key=x"), Some("a=1"), "/?key=x&a=1");
+    }
+
+    #[test]
+    fn escapes() {
+        let check = |path: &str, listen_path: &str, want: Option<&str>| {
+            let got = behind(path.as_bytes(), listen_path.as_bytes());
+            assert_eq!(got, want.map(str::as_bytes), "{path} {listen_path}");
+        };
+        check("/%73se/%41", "/sse", Some("/%41"));
+        check("/s%73%65", "/sse", Some(""));
+        check("/a%2Fb/c", "/a%2fb", Some("/c"));
+        check("/a/b", "/a%2Fb", None);
+        check("/aA", "/a%41", Some(""));
+        check("/%2573se", "/sse", None);
+        check("/s%7", "/sse", None);
+        check("/x", "", Some("/x"));
     }
 }

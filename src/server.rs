@@ -48,9 +48,11 @@ impl Server {
         let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
         let services = open_listeners(&mut config, &mut net)?;
         let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
-        poll.registry()
-            .register(signals.source(), SIGNALS, mio::Interest::READABLE)
-            .map_err(|e| format!("no signals: {e}"))?;
+        for source in signals.sources() {
+            poll.registry()
+                .register(source, SIGNALS, mio::Interest::READABLE)
+                .map_err(|e| format!("no signals: {e}"))?;
+        }
         let clock = Clock::start();
         let drain_window = config.drain.window;
         let (portions, now) = (Portions::default(), clock.now().tick);
@@ -83,8 +85,14 @@ impl Server {
                 polled => polled?,
             }
             if self.record(&events) {
-                told_to_end += self.signals.take();
-                self.end_running(told_to_end);
+                let arrived = self.signals.take();
+                if arrived.reload > 0 {
+                    log::warn!("SIGHUP: the file is not read again; restart to change it");
+                }
+                if arrived.end > 0 {
+                    told_to_end += arrived.end;
+                    self.end_running(told_to_end);
+                }
             }
         }
         Ok(())
@@ -116,7 +124,10 @@ impl Server {
             log::info!("told again: ending at once, {running} connections are cut");
             self.proxy.drain(now, now);
         } else {
-            log::info!("draining: {running} connections have {:?}", self.drain_window);
+            let window = self.drain_window;
+            log::info!(
+                "draining: {running} connections have {window:?}; another signal ends them at once"
+            );
             self.proxy.drain(now, now.after(self.drain_window));
         }
     }

@@ -4,10 +4,11 @@
 use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener};
 use mio::net::UnixStream;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,10 +23,20 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
 }
 
-/// SIGTERM and SIGINT, as something to poll.
+/// SIGTERM, SIGINT and SIGHUP, as something to poll.
 #[derive(Debug)]
 pub struct Signals {
-    stream: UnixStream,
+    end: UnixStream,
+    reload: UnixStream,
+}
+
+/// How often each kind of signal has arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// SIGTERM and SIGINT.
+    pub end: usize,
+    /// SIGHUP.
+    pub reload: usize,
 }
 
 impl Signals {
@@ -34,27 +45,37 @@ impl Signals {
     /// # Errors
     /// When the system has no more descriptors.
     pub fn new() -> io::Result<Signals> {
-        let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
-        receiver.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(SIGTERM, sender.try_clone()?)?;
-        signal_hook::low_level::pipe::register(SIGINT, sender)?;
-        Ok(Signals { stream: UnixStream::from_std(receiver) })
+        Ok(Signals { end: arrivals(&[SIGTERM, SIGINT])?, reload: arrivals(&[SIGHUP])? })
     }
 
     /// What to register with the poll.
-    pub fn source(&mut self) -> &mut UnixStream {
-        &mut self.stream
+    pub fn sources(&mut self) -> [&mut UnixStream; 2] {
+        [&mut self.end, &mut self.reload]
     }
 
-    /// How many have arrived since the last time.
-    pub fn take(&mut self) -> usize {
-        let mut bytes = [0; 16];
-        let mut count = 0;
-        while let Ok(n @ 1..) = self.stream.read(&mut bytes) {
-            count += n;
-        }
-        count
+    /// What has arrived since the last time.
+    pub fn take(&mut self) -> Arrived {
+        Arrived { end: count(&mut self.end), reload: count(&mut self.reload) }
     }
+}
+
+/// A byte arrives for each of these signals.
+fn arrivals(signals: &[i32]) -> io::Result<UnixStream> {
+    let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
+    receiver.set_nonblocking(true)?;
+    for &signal in signals {
+        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(UnixStream::from_std(receiver))
+}
+
+fn count(arrivals: &mut UnixStream) -> usize {
+    let mut bytes = [0; 16];
+    let mut count = 0;
+    while let Ok(n @ 1..) = arrivals.read(&mut bytes) {
+        count += n;
+    }
+    count
 }
 
 /// Listens on an address of the configuration. A peer that acknowledges nothing for
@@ -106,7 +127,8 @@ fn listen_tcp(
     Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
-/// A socket file that nobody listens on is what a run before left behind: it is replaced.
+/// A socket file that nobody listens on is what a run before left behind: it is replaced. Any other
+/// file is somebody's.
 fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
     match mio::net::UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
@@ -118,6 +140,8 @@ fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
 }
 
 fn is_abandoned(path: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(path)
-        .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    is_socket
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }

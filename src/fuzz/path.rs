@@ -83,13 +83,39 @@ fn naive_find(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
     let mut best: Option<(bool, usize, u16)> = None;
     for (id, api) in (0..).zip(apis) {
         let by_host = name.as_ref().is_some_and(|name| api.hosts.contains(name));
-        let by_path = path == api.listen_path || path.starts_with(&format!("{}/", api.listen_path));
+        let by_path = naive_rest(path, &api.listen_path).is_some();
         let better = best.is_none_or(|(h, len, _)| (by_host, api.listen_path.len()) > (h, len));
         if by_path && (by_host || api.hosts.is_empty()) && better {
             best = Some((by_host, api.listen_path.len(), id));
         }
     }
     best.map(|(.., id)| id).filter(|&id| apis[usize::from(id)].active)
+}
+
+/// What is left of a path behind as many segments as the listen path has, if those are the same.
+fn naive_rest<'p>(path: &'p str, listen_path: &str) -> Option<&'p str> {
+    let segments = listen_path.matches('/').count();
+    let end = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
+    (soften(&path[..end]) == soften(listen_path)).then(|| &path[end..])
+}
+
+/// RFC 3986 section 6.2.2: escapes of unreserved characters decoded, the others in upper case.
+fn soften(text: &str) -> String {
+    let mut out = text.to_owned();
+    for byte in 0..=u8::MAX {
+        let plain = char::from(byte);
+        let unreserved = plain.is_ascii_alphanumeric() || "-._~".contains(plain);
+        let escape = format!("%{byte:02X}");
+        let kept = if unreserved { plain.to_string() } else { escape.clone() };
+        let (high, low) = (&escape[1..2], &escape[2..]);
+        for high in [high.to_owned(), high.to_lowercase()] {
+            for low in [low.to_owned(), low.to_lowercase()] {
+                // Kept apart from what is decoded, or "%2541" would be decoded twice.
+                out = out.replace(&format!("%{high}{low}"), &kept.replace('%', "\0"));
+            }
+        }
+    }
+    out
 }
 
 /// RFC 3986 section 5.2.4, with a stack of segments. None where it would climb above the root.
@@ -155,7 +181,7 @@ fn check_upstream(api: &Api, path: &str, query: Option<&str>) {
     let (listen_path, base) = (&api.listen_path, &api.base);
     upstream_path(listen_path, api.strip, base, None, path.as_bytes(), query_bytes, &mut out);
     let out = String::from_utf8(out).unwrap();
-    let rest = if api.strip { &path[listen_path.len()..] } else { path };
+    let rest = naive_rest(path, listen_path).filter(|_| api.strip).unwrap_or(path);
     let slash = if base.is_empty() && rest.is_empty() { "/" } else { "" };
     let query = query.map_or(String::new(), |query| format!("?{query}"));
     assert_eq!(out, format!("{base}{rest}{slash}{query}"));

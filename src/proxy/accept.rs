@@ -155,7 +155,6 @@ impl<N: Net> Proxy<N> {
             return;
         }
         if full {
-            log::warn!("503: server.max_connections ({})", self.connections_max);
             self.refuse_connection(key, now);
         }
         self.enqueue(key);

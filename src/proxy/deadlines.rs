@@ -126,16 +126,10 @@ impl<N: Net> Proxy<N> {
             Deadline::Connect => self.connect_timed_out(key, now),
             Deadline::ResponseHead => {
                 let what = "the upstream did not answer in time";
-                self.answer(key, Refusal::limited(504, what, "response_timeout"), now)
+                self.answer(key, Refusal::limited(504, what, "api.response_timeout"), now)
             }
-            Deadline::ResponseBody => {
-                log::info!("idle_timeout: the upstream was silent in the middle of a response");
-                self.cut_response(key, Outcome::UpstreamIdle)
-            }
-            Deadline::ResponseStuck => {
-                log::info!("server.write_timeout: the client takes nothing");
-                self.end(key, Outcome::SlowClient, now)
-            }
+            Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
+            Deadline::ResponseStuck => self.end(key, Outcome::SlowClient, now),
             Deadline::Drain => self.end_for_drain(key, now),
         }
     }

@@ -149,6 +149,8 @@ fn accept(
 ) -> Result<Accepted, Refusal> {
     let mut store = FieldStore::new();
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    let (method, path, host) = (head.method, head.target.path, head.authority.unwrap_or("-"));
+    log::debug!("{method} {path} for {host} from {peer:?}");
     let refuse = |status, what| Refusal {
         close: status == 400 || !head.length.is_empty() || !head.persistent,
         ..Refusal::closing(status, what)
@@ -162,7 +164,8 @@ fn accept(
     }
     let mut path = Vec::new();
     head.target.resolve_path(&mut path).map_err(|error| refuse(400, error.what()))?;
-    let id = find(&head, &path, router).ok_or_else(|| refuse(404, "no api matches"))?;
+    let id = find(&head, &path, router)
+        .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
     let preserved = head.authority.filter(|_| api.preserve_host_header);
@@ -211,7 +214,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
         let what = "the built-in source takes GET and HEAD";
         return Err(Refusal { fields: &[("Allow", "GET, HEAD")], ..Refusal::closing(405, what) });
     }
-    if head.target.path != demo::PATH || !head.length.is_empty() {
+    if !demo::PATHS.contains(&head.target.path) || !head.length.is_empty() {
         return Err(Refusal::closing(404, "the built-in source is at /events/"));
     }
     let mut facts = facts_of(&head, Offer::Nothing);

@@ -85,8 +85,7 @@ impl<N: Net> Scene<'_, N> {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
             Err(Fault::SourceBad(error)) => {
-                let api = self.exchange.api().map_or("-", |api| api.name.as_str());
-                log::warn!("a response is cut: {}, api {api}", error.what());
+                log::warn!("the upstream's body: {}", error.what());
                 return Verdict::Cut(Outcome::UpstreamCut);
             }
             Err(Fault::SourceCut | Fault::SourceTooLong) => {

@@ -189,7 +189,7 @@ impl<N: Net> Proxy<N> {
         let attempt = self.sessions[key].state.exchange_mut().phase.attempt();
         if attempt.last_deadline <= now {
             let what = "the upstream did not connect in time";
-            return self.answer(key, Refusal::limited(504, what, "connect_timeout"), now);
+            return self.answer(key, Refusal::limited(504, what, "api.connect_timeout"), now);
         }
         self.connect_next(key, attempt, now)
     }

@@ -159,6 +159,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What the operator is told of it; nothing of what clients do all the time.
+    pub const fn told(self) -> Option<&'static str> {
+        match self {
+            Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody => None,
+            Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
+            Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
+            Outcome::UpstreamIdle => Some("the upstream was silent for api.idle_timeout"),
+            Outcome::Drained => Some("drain.window is over"),
+        }
+    }
+
     /// The word for it.
     pub const fn word(self) -> &'static str {
         match self {
