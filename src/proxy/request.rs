@@ -150,7 +150,7 @@ fn accept(
     let mut store = FieldStore::new();
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     let (method, path, host) = (head.method, head.target.path, head.authority.unwrap_or("-"));
-    log::debug!("{method} {path} for {host} from {peer:?}");
+    log::debug!("{method} {path} for {host} from {}", shown(peer));
     let refuse = |status, what| Refusal {
         close: status == 400 || !head.length.is_empty() || !head.persistent,
         ..Refusal::closing(status, what)
@@ -183,6 +183,10 @@ fn accept(
     let facts = facts_of(&head, Offer::of(upgrade));
     let dropped_trailers = Nominated::by(head.fields).names();
     Ok(Accepted { api: id, length: head.length, dropped_trailers, facts })
+}
+
+fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
 }
 
 /// The api that serves a request. `OPTIONS *` asks for the server as a whole (RFC 9112 section
