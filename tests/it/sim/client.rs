@@ -241,10 +241,12 @@ impl Client {
         let mut honest = terms.kind && self.leaves_at.is_none() && !self.deaf;
         for (index, &id) in self.plans.iter().enumerate() {
             let plan = &plans[id];
-            // An origin that closes with a request unread resets, and then nobody can say where a
-            // body ended that ends where its connection does.
+            // Where a body ends only with its connection, an early answer may end in a reset: the
+            // origin's, with the request unread, or ours, when the client goes on sending it for
+            // longer than it is listened to.
             let early = plan.early || plan.expect;
-            let knowable = plan.framing != Framing::UntilClose || !early;
+            let until_close = plan.framing == Framing::UntilClose || plan.http10;
+            let knowable = !(early && until_close);
             honest &= plan.mischief == Mischief::None && knowable;
             let answer = self.answers.get(index);
             if let Some(answer) = answer {
