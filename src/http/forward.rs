@@ -16,6 +16,7 @@
 use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
+use crate::time::date;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::IpAddr;
@@ -56,6 +57,9 @@ pub struct Respond {
     pub client_version: Version,
     /// True exactly when this is the 101 that changes the protocol.
     pub upgrade: bool,
+    /// When it was received, in milliseconds since 1970: what a final response without a Date is to
+    /// be given as one (RFC 9110 section 6.6.1), if anything.
+    pub date: Option<u64>,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -174,6 +178,9 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         }
     }
     if head.status >= 200 {
+        if let Some(received) = to.date.filter(|_| head.fields.get("Date").is_none()) {
+            write_value(out, "Date", date::imf_fixdate(received));
+        }
         let keep = to.persistent && to.client_version == Version::Http10;
         write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);
         match (to.length, head.described_length) {

@@ -64,10 +64,10 @@ impl<N: Net> Proxy<N> {
             return Verdict::End(Outcome::ClientGone);
         }
         let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
-        let mut scene = Scene { conn, exchange, io, head_buf, ahead_max, draining };
+        let mut scene = Scene { conn, exchange, io, head_buf, ahead_max, draining, now };
         match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
-            (Phase::Local(_), _) => scene.write_events(now),
+            (Phase::Local(_), _) => scene.write_events(),
             (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
             (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),
             (Phase::Relaying(_), Some(upstream)) => scene.relay(upstream),

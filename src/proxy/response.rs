@@ -10,7 +10,7 @@ use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version
 use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
-use crate::time::Tick;
+use crate::time::Now;
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -84,7 +84,7 @@ impl<N: Net> Scene<'_, N> {
             Ok(head) => head,
             Err(error) => return bad_head(error),
         };
-        let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, now) {
+        let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
         };
@@ -121,7 +121,7 @@ fn forward_head(
     upstream: &mut Upstream,
     head: &ResponseHead<'_, '_>,
     out: &mut Vec<u8>,
-    now: Tick,
+    now: Now,
 ) -> Result<Head, &'static str> {
     let facts = &mut exchange.facts;
     if head.status == 101 {
@@ -134,14 +134,14 @@ fn forward_head(
     if head.status < 200 {
         let awaiting = exchange.phase.awaiting_mut();
         awaiting.interims += 1;
-        awaiting.since = now;
+        awaiting.since = now.tick;
         if awaiting.interims > INTERIMS_MAX {
             return Err("the upstream sends one interim response after the other");
         }
         if head.status == 100 {
             // Only from now on is the client to send its body.
             facts.awaits_continue = false;
-            exchange.request.restart_clocks(now);
+            exchange.request.restart_clocks(now.tick);
         }
         // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
         if facts.version == Version::Http11 {
@@ -161,11 +161,16 @@ fn forward_head(
     // told from it.
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
-    forward::write_response(out, head, &respond(facts, to, false));
-    exchange.response.begin(head.length, to, now);
+    forward::write_response(
+        out,
+        head,
+        &Respond { date: Some(now.unix_ms), ..respond(facts, to, false) },
+    );
+    exchange.response.begin(head.length, to, now.tick);
     Ok(Head::Final)
 }
 
 fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond {
-    Respond { length, persistent: facts.persistent, client_version: facts.version, upgrade }
+    let Facts { persistent, version: client_version, .. } = *facts;
+    Respond { length, persistent, client_version, upgrade, date: None }
 }

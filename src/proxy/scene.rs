@@ -25,6 +25,8 @@ pub(super) struct Scene<'a, N: Net> {
     pub ahead_max: usize,
     /// True exactly when a response is the last on its connection because the process is ending.
     pub draining: bool,
+    /// The time of this turn.
+    pub now: Now,
 }
 
 /// What a step of an exchange came to.
@@ -62,7 +64,7 @@ impl<N: Net> Scene<'_, N> {
     }
 
     /// The built-in source: events when they are due, for as long as the client takes them.
-    pub(super) fn write_events(&mut self, now: Now) -> Verdict {
+    pub(super) fn write_events(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => return Verdict::End(Outcome::ClientGone),
             Ok(true) => return Verdict::Moved,
@@ -71,7 +73,7 @@ impl<N: Net> Scene<'_, N> {
         let idle = self.exchange.response.pending() == 0;
         if let Phase::Local(events) = &mut self.exchange.phase
             && idle
-            && let Some(event) = events.take(now)
+            && let Some(event) = events.take(self.now)
         {
             self.exchange.response.queue_payload(event.as_bytes(), &mut self.io);
             return Verdict::Moved;
