@@ -144,11 +144,6 @@ impl Pipe {
         self.pending.as_ref().map_or(0, |buf| buf.len())
     }
 
-    /// Those bytes.
-    pub fn pending_bytes(&self) -> &[u8] {
-        self.pending.as_ref().map_or(&[], |buf| buf.bytes())
-    }
-
     /// Appends bytes that are the sink's as they stand (a head), due at once.
     ///
     /// The caller has made sure that they fit into a buffer.
@@ -165,13 +160,6 @@ impl Pipe {
         let framed = self.writer.frame(io.scratch, range, false);
         self.append(&io.scratch[framed], io.buffers, io.now);
         self.flush_at = Tick::ZERO;
-    }
-
-    /// Ends a body that comes from this process.
-    pub fn end_payload<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        let framed = self.writer.frame(io.scratch, HEADROOM..HEADROOM, true);
-        self.append(&io.scratch[framed], io.buffers, io.now);
-        self.take_no_more();
     }
 
     /// The body begins: what is pending (its head) stays in front of it. With `UntilClose` on both

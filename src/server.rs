@@ -18,7 +18,7 @@ const EVENTS_PER_POLL: usize = 1024;
 /// Descriptors that are not for connections: standard streams, the poll, listeners, signals.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// The poll token of the signals' pipe. The network's own tokens are below.
+/// The poll token of the signals' pipes. The network's own tokens are below.
 const SIGNALS: mio::Token = mio::Token(usize::MAX);
 
 /// The process, listening and ready to run.

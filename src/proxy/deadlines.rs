@@ -137,8 +137,6 @@ impl<N: Net> Proxy<N> {
     /// The upstream takes nothing of a request. One that has begun to answer has read enough and
     /// may go on answering; another has failed.
     fn give_up_request(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let what = "the upstream takes nothing of the request";
-        let refusal = Refusal::limited(504, what, "server.write_timeout");
         let Parts { session, io, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
         match exchange.phase {
@@ -151,7 +149,10 @@ impl<N: Net> Proxy<N> {
             | Phase::Local(_)
             | Phase::Connecting(_)
             | Phase::AwaitingHead(_)
-            | Phase::Delivering => self.answer(key, refusal, now),
+            | Phase::Delivering => {
+                let what = "the upstream takes nothing of the request";
+                self.answer(key, Refusal::limited(504, what, "server.write_timeout"), now)
+            }
         }
     }
 }

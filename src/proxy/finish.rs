@@ -258,13 +258,12 @@ fn log_refusal(exchange: &Exchange, refusal: Refusal) {
 
 /// How an exchange ended. What its client did not ask for is said at the default level.
 fn log_end(exchange: &Exchange, now: Tick) {
+    let api = exchange.api().map_or("-", |api| api.name.as_str());
     if let Some(why) = exchange.outcome.told() {
-        let api = exchange.api().map_or("-", |api| api.name.as_str());
         log::warn!("a response is cut: {why}, api {api}");
     }
     log::debug!(
-        "api={} status={} reason={} bytes_in={} bytes_out={} duration_ms={}",
-        exchange.api().map_or("-", |api| api.name.as_str()),
+        "api={api} status={} reason={} bytes_in={} bytes_out={} duration_ms={}",
         exchange.status,
         exchange.outcome.word(),
         exchange.request.taken(),
