@@ -1,0 +1,268 @@
+//! Where events begin and end in a `text/event-stream` body (WHATWG HTML section 9.2.6).
+//!
+//! Whoever cuts into a stream must do so between two events, or its reader puts together half of
+//! one and half of another. [`Scanner`] watches the bytes of a body go by, in whatever pieces they
+//! arrive, and says where that may be done. It changes nothing and keeps no bytes but ids.
+//!
+//! Lines end in LF, CRLF or CR, mixed freely. A CR ends its line at once, for nobody can know
+//! whether a LF is to follow; a LF right behind a CR belongs to it. Of the lines:
+//!
+//! - a *comment* begins with a colon;
+//! - a *field line* is any other that is not empty, whether its name is known or not;
+//! - a *blank* line ends a block, and dispatches an event if a `data` field was in that block.
+//!
+//! A *boundary* is a place behind a complete line at which no field line is pending: behind a
+//! blank line, and behind comments that follow one. If a CR ended that line, the place behind
+//! a LF that belongs to it is a boundary too, and that LF is part of no block.
+//!
+//! A block longer than its limit makes the rest of the body opaque: it may be an event stream in
+//! name only, and nobody can wait for ever. The limit depends on the bytes alone and never on how
+//! they are cut.
+//!
+//! Tested at every cut of every input, and against a reader that is naive and sees the whole.
+
+mod ids;
+#[cfg(any(test, feature = "sim"))]
+pub mod naive;
+
+use ids::Ids;
+use memchr::memchr2;
+use std::time::Duration;
+
+/// The longest event id that is kept, in bytes.
+pub const ID_MAX: usize = 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How many of a body's first bytes are a byte order mark: 0 or 3. None while more bytes are
+/// needed to say. One at the start of a body is no part of its first line (UTF-8 decode, in the
+/// Encoding standard); anywhere else it is.
+pub fn byte_order_mark(start: &[u8]) -> Option<usize> {
+    if start.starts_with(BYTE_ORDER_MARK) {
+        Some(BYTE_ORDER_MARK.len())
+    } else if BYTE_ORDER_MARK.starts_with(start) {
+        None
+    } else {
+        Some(0)
+    }
+}
+
+/// What a line that has begun is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Comment,
+    Data,
+    Id,
+    Retry,
+    /// A field of which only matters that it is there.
+    Other,
+}
+
+impl Kind {
+    /// The field's name, with its colon. No two of these begin with the same letter, so that the
+    /// first byte of a line leaves one name that it can have.
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Kind::Data => b"data:",
+            Kind::Id => b"id:",
+            Kind::Retry => b"retry:",
+            Kind::Comment | Kind::Other => b"",
+        }
+    }
+}
+
+/// How far into a line the scanner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Start,
+    /// Like `Start`, but a LF that comes first belongs to the line before.
+    BehindCr,
+    /// In a name: this many bytes of this kind's.
+    Name(Kind, u8),
+    /// The kind is known, and what follows does not change it.
+    Rest(Kind),
+    /// The block is too long; no more lines are looked at.
+    Opaque,
+}
+
+/// Reads one body after another, as their bytes arrive. See the module's documentation.
+#[derive(Debug)]
+pub struct Scanner {
+    events: u64,
+    /// None: `id` and `retry` are fields like any other.
+    ids: Option<Box<Ids>>,
+    /// Bytes since the last boundary.
+    block: usize,
+    line: Line,
+    /// Since the last blank line there was a field line, and one of `data`.
+    field: bool,
+    data: bool,
+}
+
+const _: () = assert!(size_of::<Scanner>() <= 32);
+
+impl Scanner {
+    /// A scanner at the first byte of a body, behind a byte order mark if there is one.
+    pub const fn new() -> Scanner {
+        Scanner { events: 0, ids: None, block: 0, line: Line::Start, field: false, data: false }
+    }
+
+    /// A scanner that also keeps the last event id and the reconnection time.
+    pub fn with_ids() -> Scanner {
+        Scanner { ids: Some(Box::default()), ..Scanner::new() }
+    }
+
+    /// Looks at the next bytes. Returns the offset just past the last boundary among them, None if
+    /// there is none. A block may have `event_max` bytes, from boundary to boundary.
+    pub fn scan(&mut self, bytes: &[u8], event_max: usize) -> Option<usize> {
+        let (mut at, mut boundary) = (0, None);
+        while at < bytes.len() && self.line != Line::Opaque {
+            let rest = &bytes[at..];
+            let end = if self.line == Line::BehindCr && rest[0] == b'\n' {
+                Some(0)
+            } else {
+                memchr2(b'\n', b'\r', rest)
+            };
+            let taken = end.map_or(rest.len(), |end| end + 1);
+            at += taken;
+            if self.ends_crlf(rest) {
+                self.line = Line::Start;
+                if self.block == 0 {
+                    boundary = Some(at);
+                } else {
+                    self.lengthen(1, event_max);
+                }
+                continue;
+            }
+            if !self.lengthen(taken, event_max) {
+                break;
+            }
+            let Some(end) = end else {
+                self.take(rest);
+                break;
+            };
+            self.take(&rest[..end]);
+            self.end_line();
+            self.line = if rest[end] == b'\r' { Line::BehindCr } else { Line::Start };
+            if !self.field {
+                self.block = 0;
+                boundary = Some(at);
+            }
+        }
+        boundary
+    }
+
+    fn ends_crlf(&self, rest: &[u8]) -> bool {
+        self.line == Line::BehindCr && rest[0] == b'\n'
+    }
+
+    /// True exactly when what was scanned so far ends between two events; at the very start too.
+    pub const fn between(&self) -> bool {
+        self.block == 0 && !self.is_opaque()
+    }
+
+    /// True once a block was too long, until a new body begins.
+    pub const fn is_opaque(&self) -> bool {
+        matches!(self.line, Line::Opaque)
+    }
+
+    /// How many events were dispatched so far.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The last event ID string, as of the last block that is complete. None if it is empty, if
+    /// it cannot be sent in a header field, if it is longer than [`ID_MAX`]; and without ids.
+    pub fn last_id(&self) -> Option<&[u8]> {
+        self.ids.as_ref()?.last()
+    }
+
+    /// The reconnection time, as the last valid `retry` field set it.
+    pub fn retry(&self) -> Option<Duration> {
+        self.ids.as_ref()?.retry()
+    }
+
+    /// A new body begins: the event that is unfinished is forgotten, with the id it would have had.
+    /// What was kept and counted stays.
+    pub fn restart(&mut self) {
+        if let Some(ids) = &mut self.ids {
+            ids.forget();
+        }
+        (self.block, self.line, self.field, self.data) = (0, Line::Start, false, false);
+    }
+
+    /// Counts bytes of the block; false if they are too many.
+    fn lengthen(&mut self, len: usize, event_max: usize) -> bool {
+        self.block = self.block.saturating_add(len);
+        if self.block > event_max {
+            self.line = Line::Opaque;
+        }
+        self.line != Line::Opaque
+    }
+
+    /// Takes bytes of a line, all of it or a part.
+    fn take(&mut self, mut bytes: &[u8]) {
+        // What nearly all lines are is seen in one comparison; the loop is for lines in pieces.
+        if matches!(self.line, Line::Start | Line::BehindCr) && bytes.starts_with(b"data:") {
+            self.line = Line::Rest(Kind::Data);
+            return;
+        }
+        while let [byte, behind @ ..] = bytes {
+            self.line = match self.line {
+                Line::Start | Line::BehindCr => match byte {
+                    b':' => Line::Rest(Kind::Comment),
+                    b'd' => Line::Name(Kind::Data, 1),
+                    b'i' if self.ids.is_some() => Line::Name(Kind::Id, 1),
+                    b'r' if self.ids.is_some() => Line::Name(Kind::Retry, 1),
+                    _ => Line::Rest(Kind::Other),
+                },
+                Line::Name(kind, len) => match kind.name()[usize::from(len)..] {
+                    [b':'] if *byte == b':' => Line::Rest(kind),
+                    [next, ..] if *byte == next => Line::Name(kind, len + 1),
+                    _ => Line::Rest(Kind::Other),
+                },
+                Line::Rest(kind) => {
+                    if let Some(ids) = &mut self.ids {
+                        ids.take(kind, bytes);
+                    }
+                    return;
+                }
+                Line::Opaque => return,
+            };
+            bytes = behind;
+        }
+    }
+
+    /// The line is complete.
+    fn end_line(&mut self) {
+        let kind = match self.line {
+            Line::Start | Line::BehindCr | Line::Opaque => return self.end_block(),
+            // A line that is a name and nothing else is that field with an empty value.
+            Line::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
+            Line::Name(..) => Kind::Other,
+            Line::Rest(kind) => kind,
+        };
+        self.field |= kind != Kind::Comment;
+        self.data |= kind == Kind::Data;
+        if let Some(ids) = &mut self.ids {
+            ids.end_line(kind);
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.events += u64::from(self.data);
+        (self.field, self.data) = (false, false);
+        if let Some(ids) = &mut self.ids {
+            ids.end_block();
+        }
+    }
+}
+
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;
