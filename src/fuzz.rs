@@ -21,6 +21,7 @@ mod lenient;
 mod path;
 mod proxy;
 mod script;
+mod sse;
 mod strict;
 mod wheel;
 
@@ -30,6 +31,7 @@ pub use config::config;
 pub use head::{framing, head};
 pub use path::route;
 pub use proxy::proxy;
+pub use sse::sse;
 pub use wheel::wheel;
 
 use crate::http::head::HeadLimits;
@@ -40,11 +42,12 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
     ("body", body),
+    ("sse", sse),
     ("route", route),
     ("config", config),
     ("wheel", wheel),

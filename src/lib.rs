@@ -3,8 +3,8 @@
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
 //! 1. [`time`], [`slab`], [`buf`], [`wheel`]: the plain parts. No sockets, no clock.
-//! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events begin
-//!    and end, and [`route`]: host and path to an api. Slices in, values out.
+//! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
+//!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //! 3. [`config`]: what the configuration file says, judged and typed.
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.

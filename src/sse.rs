@@ -116,33 +116,33 @@ impl Scanner {
     /// there is none. A block may have `event_max` bytes, from boundary to boundary.
     pub fn scan(&mut self, bytes: &[u8], event_max: usize) -> Option<usize> {
         let (mut at, mut boundary) = (0, None);
-        while at < bytes.len() && self.line != Line::Opaque {
+        while at < bytes.len() && !self.is_opaque() {
             let rest = &bytes[at..];
-            let end = if self.line == Line::BehindCr && rest[0] == b'\n' {
-                Some(0)
-            } else {
-                memchr2(b'\n', b'\r', rest)
-            };
-            let taken = end.map_or(rest.len(), |end| end + 1);
-            at += taken;
-            if self.ends_crlf(rest) {
-                self.line = Line::Start;
-                if self.block == 0 {
-                    boundary = Some(at);
-                } else {
-                    self.lengthen(1, event_max);
+            let end = match rest[0] {
+                b'\n' if self.line == Line::BehindCr => {
+                    at += 1;
+                    self.line = Line::Start;
+                    if self.between() {
+                        boundary = Some(at);
+                    } else {
+                        self.lengthen(1, event_max);
+                    }
+                    continue;
                 }
-                continue;
-            }
-            if !self.lengthen(taken, event_max) {
-                break;
-            }
+                // Half of all lines are blank; to search in them costs more than to look.
+                b'\n' | b'\r' => Some(0),
+                _ => memchr2(b'\n', b'\r', rest),
+            };
             let Some(end) = end else {
+                self.lengthen(rest.len(), event_max);
                 self.take(rest);
                 break;
             };
-            self.take(&rest[..end]);
-            self.end_line();
+            at += end + 1;
+            if !self.lengthen(end + 1, event_max) {
+                break;
+            }
+            self.take_line(&rest[..end]);
             self.line = if rest[end] == b'\r' { Line::BehindCr } else { Line::Start };
             if !self.field {
                 self.block = 0;
@@ -150,10 +150,6 @@ impl Scanner {
             }
         }
         boundary
-    }
-
-    fn ends_crlf(&self, rest: &[u8]) -> bool {
-        self.line == Line::BehindCr && rest[0] == b'\n'
     }
 
     /// True exactly when what was scanned so far ends between two events; at the very start too.
@@ -200,13 +196,28 @@ impl Scanner {
         self.line != Line::Opaque
     }
 
-    /// Takes bytes of a line, all of it or a part.
-    fn take(&mut self, mut bytes: &[u8]) {
-        // What nearly all lines are is seen in one comparison; the loop is for lines in pieces.
-        if matches!(self.line, Line::Start | Line::BehindCr) && bytes.starts_with(b"data:") {
-            self.line = Line::Rest(Kind::Data);
-            return;
+    /// Takes all of a line, or what is left of it.
+    fn take_line(&mut self, line: &[u8]) {
+        if self.at_line_start() {
+            // What nearly all lines are is seen at once; the rest goes the way of lines in pieces.
+            if line.is_empty() {
+                return self.end_block();
+            }
+            if line.starts_with(Kind::Data.name()) {
+                (self.field, self.data) = (true, true);
+                return;
+            }
         }
+        self.take(line);
+        self.end_line();
+    }
+
+    fn at_line_start(&self) -> bool {
+        matches!(self.line, Line::Start | Line::BehindCr)
+    }
+
+    /// Takes bytes of a line, a part of it at least.
+    fn take(&mut self, mut bytes: &[u8]) {
         while let [byte, behind @ ..] = bytes {
             self.line = match self.line {
                 Line::Start | Line::BehindCr => match byte {
@@ -233,14 +244,13 @@ impl Scanner {
         }
     }
 
-    /// The line is complete.
+    /// The line is complete, and not a blank one.
     fn end_line(&mut self) {
         let kind = match self.line {
-            Line::Start | Line::BehindCr | Line::Opaque => return self.end_block(),
             // A line that is a name and nothing else is that field with an empty value.
             Line::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
-            Line::Name(..) => Kind::Other,
             Line::Rest(kind) => kind,
+            Line::Start | Line::BehindCr | Line::Name(..) | Line::Opaque => Kind::Other,
         };
         self.field |= kind != Kind::Comment;
         self.data |= kind == Kind::Data;
