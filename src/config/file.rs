@@ -7,7 +7,8 @@ use super::error::{ConfigErrors, Place, Wrong};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
-use super::{Api, Config, Demo, Drain, ListenAddr, Log, Server, Target, TrustedProxies, listen};
+use super::{Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
+use super::{Target, TrustedProxies, listen};
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -67,7 +68,15 @@ fn trusted_proxies(value: &DeValue<'_>) -> Result<TrustedProxies, Wrong> {
 }
 
 fn drain(t: &mut Table<'_, '_>) -> Drain {
-    Drain { window: t.take("window", duration).unwrap_or(seconds(30)) }
+    let window = t.take("window", duration).unwrap_or(seconds(30));
+    let retry_min = t.take("retry_min", duration).unwrap_or(seconds(1));
+    let not_shorter = |value: &DeValue<'_>| {
+        let max = duration(value)?;
+        let right = "shorter than retry_min; write that or more";
+        if max < retry_min { Err(right.into()) } else { Ok(max) }
+    };
+    let retry_max = t.take("retry_max", not_shorter).unwrap_or(seconds(10).max(retry_min));
+    Drain { window, retry_min, retry_max }
 }
 
 fn log(t: &mut Table<'_, '_>) -> Log {
@@ -103,6 +112,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
     let response_timeout = t.take("response_timeout", duration).unwrap_or(seconds(60));
     let idle_timeout = t.take("idle_timeout", duration).unwrap_or(seconds(60));
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
+    let streams = streams(t);
     // All keys are taken by now, so an error above makes none of them unknown.
     let api = Api {
         name: name?,
@@ -116,8 +126,44 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
         response_timeout,
         idle_timeout,
         keepalive_upstream,
+        streams,
     };
     Some((api, target_place))
+}
+
+/// An api's keys about event streams.
+fn streams(t: &mut Table<'_, '_>) -> Streams {
+    Streams {
+        idle_timeout: t.take("stream_idle_timeout", duration_or_zero).filter(|d| !d.is_zero()),
+        heartbeat: t
+            .take("heartbeat", duration_or_zero)
+            .map_or(Some(seconds(15)), |d| Some(d).filter(|d| !d.is_zero())),
+        max_age: t.take("max_stream_age", duration_or_zero).filter(|d| !d.is_zero()),
+        event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
+        anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
+        on_outage: t.take("on_outage", on_outage).unwrap_or(OnOutage::Error),
+        resume: t.take("resume", resume).unwrap_or(Resume::Never),
+        resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
+        max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
+    }
+}
+
+fn on_outage(value: &DeValue<'_>) -> Result<OnOutage, Wrong> {
+    match value.as_str() {
+        Some("error") => Ok(OnOutage::Error),
+        Some("retry") => Ok(OnOutage::Retry),
+        Some("hold") => Ok(OnOutage::Hold),
+        _ => Err("not a way out; write \"error\", \"retry\" or \"hold\"".into()),
+    }
+}
+
+fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
+    match (value.as_bool(), value.as_str()) {
+        (Some(false), _) => Ok(Resume::Never),
+        (Some(true), _) => Ok(Resume::Broken),
+        (None, Some("always")) => Ok(Resume::Always),
+        _ => Err("not a way to resume; write true, false or \"always\"".into()),
+    }
 }
 
 const NO_NAME: &str =

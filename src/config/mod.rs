@@ -85,8 +85,12 @@ pub struct Server {
 /// `[drain]`: how the process ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// How long what runs is given to end by itself.
+    /// How long what runs is given to end by itself. Event streams are ended spread over it.
     pub window: Duration,
+    /// Before it ends, a stream is told to come back after a random time from this one
+    pub retry_min: Duration,
+    /// to this one, which is not shorter.
+    pub retry_max: Duration,
 }
 
 /// `[log]`: what the operator reads.
@@ -131,6 +135,53 @@ pub struct Api {
     pub idle_timeout: Duration,
     /// Idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
+    /// How its event streams are treated.
+    pub streams: Streams,
+}
+
+/// How an api's event streams are treated: responses whose media type is `text/event-stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// How long an upstream may be silent within a stream. None: for as long as it likes.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may have been sent nothing until it is sent a comment. None: for ever.
+    pub heartbeat: Option<Duration>,
+    /// How old a stream may get; it ends at 80 to 100 % of this. None: there is no limit.
+    pub max_age: Option<Duration>,
+    /// The length of an event that is still understood, in bytes: 1 KiB to 1 GiB.
+    pub event_max: usize,
+    /// Whether the client's side is told not to buffer.
+    pub anti_buffering: bool,
+    /// What who asks for a stream gets when the upstream cannot serve it.
+    pub on_outage: OnOutage,
+    /// When a stream is asked for again though its client knows nothing of it.
+    pub resume: Resume,
+    /// How long that is tried.
+    pub resume_timeout: Duration,
+    /// How many may be open at a time. None: there is no limit.
+    pub max: Option<usize>,
+}
+
+/// `on_outage`: what a GET that accepts `text/event-stream` gets when the upstream cannot serve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// 502, 503 or 504, after which a browser's EventSource never tries again.
+    Error,
+    /// 200 and an event stream that says `retry:` and ends, after which it does.
+    Retry,
+    /// 200 and heartbeats until the upstream is back.
+    Hold,
+}
+
+/// `resume`: when an upstream is asked for the rest of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Never: the client sees what the upstream does.
+    Never,
+    /// When the stream broke.
+    Broken,
+    /// Also when the upstream ended it.
+    Always,
 }
 
 /// The file that `--to` stands for, but for its two addresses.

@@ -1,7 +1,8 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
-use millstream::config::{Api, Config, Demo, ListenAddr, Server, TrustedProxies};
+use millstream::config::TrustedProxies;
+use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ fn defaults() {
         reuse_port: false,
     };
     assert_eq!(config.server, server);
-    assert_eq!(config.drain.window, seconds(30));
+    let drain = Drain { window: seconds(30), retry_min: seconds(1), retry_max: seconds(10) };
+    assert_eq!(config.drain, drain);
     assert_eq!(config.log.level, log::LevelFilter::Info);
     assert_eq!(config.demo, None);
     let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
@@ -76,6 +78,17 @@ fn defaults() {
         response_timeout: seconds(60),
         idle_timeout: seconds(60),
         keepalive_upstream: 32,
+        streams: Streams {
+            idle_timeout: None,
+            heartbeat: Some(seconds(15)),
+            max_age: None,
+            event_max: 1 << 20,
+            anti_buffering: true,
+            on_outage: OnOutage::Error,
+            resume: Resume::Never,
+            resume_timeout: seconds(60),
+            max: None,
+        },
     };
     assert_eq!(api, want);
     assert_eq!(api.target.to_string(), "http://127.0.0.1:8000/");
@@ -136,7 +149,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 1 + 1 + 2 + 11);
+    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 20);
 }
 
 #[test]
