@@ -173,7 +173,8 @@ impl Scanner {
         self.ids.as_ref()?.last()
     }
 
-    /// The reconnection time, as the last valid `retry` field set it.
+    /// The reconnection time, as the last complete line set it that is a valid `retry` field. None
+    /// if there was none; and without ids.
     pub fn retry(&self) -> Option<Duration> {
         self.ids.as_ref()?.retry()
     }

@@ -23,7 +23,7 @@ pub(super) struct Ids {
     number: Option<u64>,
     /// The value has begun: a space is now a part of it.
     begun: bool,
-    /// The value is none that the field can have: a NUL in an id, no digit in a time.
+    /// The field is to be ignored: a NUL in an id, something else than digits in a time.
     wrong: bool,
     retry: Option<Duration>,
 }

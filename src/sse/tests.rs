@@ -189,6 +189,7 @@ fn a_new_body_begins_anew() {
             scanner.scan(&b"y".repeat(40), event_max);
             scanner.restart();
             assert!(scanner.between());
+            assert_eq!(scanner.scan(b":\n", 2), Some(2), "{end:?}");
             assert_eq!(scanner.scan(b"\n", 1), Some(1), "{end:?}");
             assert_eq!(scanner.last_id(), Some(&b"1"[..]), "{end:?}");
             assert_eq!(scanner.retry(), Some(Duration::from_millis(1)), "{end:?}");
