@@ -9,6 +9,11 @@
 //! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, the source is left
 //! alone, and its peer's window does the rest. Each direction ends by itself; what the end of one
 //! means for the other is the exchange's business.
+//!
+//! An event stream is a body of which more is known ([`events`]): where it may be added to, and
+//! where it may end.
+
+pub mod events;
 
 use crate::buf::{Buf, BufPool};
 use crate::conn::{Conn, Read, Written};
@@ -18,6 +23,7 @@ use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready};
 use crate::time::Tick;
+use events::Events;
 use std::time::Duration;
 
 /// What a pipe works with for the length of a call.
@@ -51,9 +57,10 @@ pub enum Flow {
 }
 
 impl Flow {
-    /// A body of no length has ended before it begins.
-    fn at_start_of(reader: &BodyReader) -> Flow {
-        if reader.ended() { Flow::Draining } else { Flow::Open }
+    /// A body of no length has ended before it begins, unless the sink is still to be told.
+    fn at_start_of(reader: &BodyReader, to: BodyLength) -> Flow {
+        let told = matches!(to, BodyLength::Empty | BodyLength::Length(_));
+        if reader.ended() && told { Flow::Draining } else { Flow::Open }
     }
 }
 
@@ -89,14 +96,19 @@ pub struct Pipe {
     /// Trailer fields that the head's Connection field named: they end here (RFC 9110 section
     /// 7.6.1).
     dropped_trailers: Option<Box<Names>>,
+    /// What is known of the body if it is an event stream that can be added to.
+    events: Option<Box<Events>>,
 }
+
+/// The comment that says that a stream is alive, and ends what was before it.
+const COMMENT: &[u8] = b":\n\n";
 
 impl Pipe {
     /// A direction whose source frames its body as `from`, and whose sink wants it as `to`.
     pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
         let reader = BodyReader::new(from);
         Pipe {
-            flow: Flow::at_start_of(&reader),
+            flow: Flow::at_start_of(&reader, to),
             reader,
             writer: BodyWriter::new(to),
             pending: None,
@@ -105,6 +117,7 @@ impl Pipe {
             stuck_since: now,
             taken: 0,
             dropped_trailers: None,
+            events: None,
         }
     }
 
@@ -152,14 +165,71 @@ impl Pipe {
         self.flush_at = Tick::ZERO;
     }
 
-    /// Appends payload that comes from this process, not from a connection.
+    /// Appends payload that comes from this process, where otherwise a source would bring it.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
+        self.taken += payload.len() as u64;
+        self.insert(payload, false, io);
+    }
+
+    /// Appends payload that no source has brought, and perhaps the end of the body, due at once.
+    fn insert<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         let range = HEADROOM..HEADROOM + payload.len();
         io.scratch[range.clone()].copy_from_slice(payload);
-        self.taken += payload.len() as u64;
-        let framed = self.writer.frame(io.scratch, range, false);
+        let framed = self.writer.frame(io.scratch, range, ended);
         self.append(&io.scratch[framed], io.buffers, io.now);
         self.flush_at = Tick::ZERO;
+    }
+
+    /// The body, which begins now, is an event stream.
+    pub fn watch_events(&mut self, events: Events) {
+        self.events = Some(Box::new(events));
+    }
+
+    /// What is known of the body if it is an event stream that can be added to.
+    pub fn events(&self) -> Option<&Events> {
+        self.events.as_deref()
+    }
+
+    /// Likewise.
+    pub fn events_mut(&mut self) -> Option<&mut Events> {
+        self.events.as_deref_mut()
+    }
+
+    /// True exactly when the body is an event stream that can be added to and be ended here.
+    pub fn is_between_events(&self) -> bool {
+        self.flow == Flow::Open && self.events().is_some_and(Events::between)
+    }
+
+    /// Adds a comment to an event stream.
+    ///
+    /// # Panics
+    /// If it is not between two events.
+    pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
+        assert!(self.is_between_events(), "a comment within an event");
+        self.insert(COMMENT, false, io);
+    }
+
+    /// Ends an event stream whose source has more to say, with some last words. An unfinished event
+    /// that was held is dropped.
+    ///
+    /// # Panics
+    /// If it is not between two events.
+    pub fn end_between_events<N: Net>(&mut self, last_words: &[u8], io: &mut Io<'_, N>) {
+        assert!(self.is_between_events(), "an event stream is ended within an event");
+        self.insert(last_words, true, io);
+        self.flow = Flow::Draining;
+        self.settle();
+    }
+
+    /// Another source brings the rest of an event stream: a body that it frames as `from`.
+    pub fn change_source(&mut self, from: BodyLength, now: Tick) {
+        self.reader = BodyReader::new(from);
+        self.silent_since = now;
+    }
+
+    /// True when the sink was, or will be, told that the body is complete.
+    pub fn ends_properly(&self) -> bool {
+        self.writer.ended()
     }
 
     /// The body begins: what is pending (its head) stays in front of it. With `UntilClose` on both
@@ -167,7 +237,7 @@ impl Pipe {
     pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
         self.reader = BodyReader::new(from);
         self.writer = BodyWriter::new(to);
-        self.flow = Flow::at_start_of(&self.reader);
+        self.flow = Flow::at_start_of(&self.reader, to);
         self.silent_since = now;
     }
 
@@ -225,6 +295,9 @@ impl Pipe {
                     self.release(io.buffers);
                     self.settle();
                 }
+                if let Some(events) = &mut self.events {
+                    events.note_sent(io.now);
+                }
                 Ok(true)
             }
             Written::Blocked => Ok(false),
@@ -240,11 +313,24 @@ impl Pipe {
         body_max: u64,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
-        if !self.wants_source(io.high_water) || !source.has_input() {
+        if self.flow != Flow::Open || self.pending() >= io.high_water {
             return Ok(false);
         }
         // Never more than one buffer could hold if the sink refused it all.
         let most = io.high_water - self.pending();
+        if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
+            let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
+            let ended = self.reader.ended() && self.can_end();
+            self.pass_on(n, ended, sink, io)?;
+            return Ok(true);
+        }
+        // It has ended before, and something was still held then.
+        if self.reader.ended() {
+            return self.take_end(sink, io);
+        }
+        if !source.has_input() {
+            return Ok(false);
+        }
         let window = &mut io.scratch[HEADROOM..HEADROOM + most];
         let ahead = source.ahead();
         let (from_socket, n) = if ahead.is_empty() {
@@ -271,14 +357,36 @@ impl Pipe {
             return Err(Fault::SourceTooLong);
         }
         self.silent_since = io.now;
-        self.pass_on(piece.payload, piece.ended, sink, io)?;
+        let passing = match &mut self.events {
+            Some(events) => events.admit(&io.scratch[HEADROOM..HEADROOM + piece.payload]),
+            None => piece.payload,
+        };
+        self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
         Ok(true)
     }
 
+    /// The source has ended its body.
     fn take_end<N: Net>(&mut self, sink: &mut Conn, io: &mut Io<'_, N>) -> Result<bool, Fault> {
         self.reader.eof().map_err(|_| Fault::SourceCut)?;
+        if self.is_to_be_resumed() {
+            return Err(Fault::SourceCut);
+        }
+        if let Some(events) = self.events.as_mut().filter(|events| events.holds_any()) {
+            events.admit_rest();
+            return Ok(true);
+        }
         self.pass_on(0, true, sink, io)?;
         Ok(true)
+    }
+
+    /// True when an end of the source can be passed on as one.
+    fn can_end(&self) -> bool {
+        let holds_any = self.events().is_some_and(Events::holds_any);
+        !holds_any && !self.is_to_be_resumed()
+    }
+
+    fn is_to_be_resumed(&self) -> bool {
+        self.events().is_some_and(Events::outlives_source)
     }
 
     /// Frames the payload that stands in the scratch and hands it on: to the sink as far as it
@@ -301,7 +409,12 @@ impl Pipe {
         let idle_sink = self.pending.is_none() && sink.ready.has(Ready::WRITE);
         if gather.is_none() && idle_sink && !rest.is_empty() {
             match sink.write(io.net, rest) {
-                Written::Bytes(n) => rest = &rest[n..],
+                Written::Bytes(n) => {
+                    rest = &rest[n..];
+                    if let Some(events) = &mut self.events {
+                        events.note_sent(io.now);
+                    }
+                }
                 Written::Blocked => {}
                 Written::Broken => return Err(Fault::SinkGone),
             }
@@ -342,7 +455,9 @@ impl Pipe {
 
     /// True when more bytes of the source would be taken.
     pub fn wants_source(&self, high_water: usize) -> bool {
-        self.flow == Flow::Open && self.pending() < high_water
+        self.flow == Flow::Open
+            && self.pending() < high_water
+            && !self.events().is_some_and(Events::has_free)
     }
 
     /// True when bytes wait for nothing but the sink.
@@ -396,6 +511,17 @@ impl Pipe {
     /// When the source will have been silent for `limit` though bytes are wanted from it.
     pub fn silence_deadline(&self, high_water: usize, limit: Duration) -> Tick {
         if self.wants_source(high_water) { self.silent_since.after(limit) } else { Tick::NEVER }
+    }
+
+    /// When the client of an event stream will have been sent nothing for `interval`; never while
+    /// there is no place for a comment.
+    pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
+        match self.events() {
+            Some(events) if self.is_between_events() && self.pending.is_none() => {
+                events.sent_at().after(interval)
+            }
+            _ => Tick::NEVER,
+        }
     }
 
     /// Starts the clocks of both deadlines anew: only from now on are source and sink waited for.

@@ -15,9 +15,11 @@ mod advance;
 mod deadlines;
 mod finish;
 mod head;
+mod outage;
 mod request;
 mod response;
 mod scene;
+mod streams;
 mod tunnel;
 mod upstreams;
 mod waits;
@@ -36,12 +38,15 @@ use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// What an idle stream holds: a session, its exchange on the heap, an upstream connection, and the
-/// links of two timers. Sockets' slots are the network's; the kernel's part is larger than it all.
+/// What an idle stream holds: a session, its exchange and its place in the stream on the heap, an
+/// upstream connection, and the links of two timers. Sockets' slots are the network's; the
+/// kernel's part is larger than it all.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
+    use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
-    assert!(size_of::<Session>() + size_of::<Exchange>() + size_of::<Upstream>() + 32 <= 448);
+    let exchange = size_of::<Exchange>() + size_of::<Events>();
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 576);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -112,6 +117,8 @@ pub struct Proxy<N: Net> {
     head_buf: Vec<u8>,
     /// When what still runs is cut, once the proxy was told to end.
     drain: Option<Tick>,
+    /// Where random times come from.
+    random: fastrand::Rng,
     /// The wall clock at the beginning of this turn.
     unix_ms: u64,
     /// Steps that changed something: a turn that adds none did nothing.
@@ -138,14 +145,16 @@ struct Parts<'a, N: Net> {
 }
 
 impl<N: Net> Proxy<N> {
-    /// A proxy that serves `config` on listeners of `net`: those of `services`, in order, each open
-    /// already. At most `connections_max` clients at a time.
+    /// A proxy that serves `config` on listeners of `net`: those of `services`, in order, each
+    /// open already. At most `connections_max` clients at a time. What it does at random, `seed`
+    /// decides.
     pub fn new(
         net: N,
         config: Config,
         services: &[Service],
         connections_max: usize,
         portions: Portions,
+        seed: u64,
         now: Tick,
     ) -> Proxy<N> {
         let router = Rc::new(config.router());
@@ -174,6 +183,7 @@ impl<N: Net> Proxy<N> {
             scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
             drain: None,
+            random: fastrand::Rng::with_seed(seed),
             unix_ms: 0,
             moves: 0,
             config: Rc::new(config),
@@ -230,6 +240,7 @@ impl<N: Net> Proxy<N> {
         // Who has come before is served.
         self.accept_all(now);
         self.drain = Some(self.drain.unwrap_or(Tick::NEVER).min(deadline));
+        self.spread_ends(now, deadline);
         for listener in self.listeners.close_all() {
             self.net.close_listener(listener);
         }

@@ -56,7 +56,7 @@ impl Server {
         let clock = Clock::start();
         let drain_window = config.drain.window;
         let (portions, now) = (Portions::default(), clock.now().tick);
-        let proxy = Proxy::new(net, config, &services, connections_max, portions, now);
+        let proxy = Proxy::new(net, config, &services, connections_max, portions, sys::seed(), now);
         Ok(Server { poll, proxy, signals, clock, drain_window })
     }
 

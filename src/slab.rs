@@ -158,6 +158,11 @@ impl<T> Slab<T> {
             place.tenant.as_ref().map(|tenant| (Key::new(index, place.generation), tenant))
         })
     }
+
+    /// Likewise, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().filter_map(|place| place.tenant.as_mut())
+    }
 }
 
 /// For keys that cannot be stale; where they can, ask [`Slab::get`].

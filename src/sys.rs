@@ -6,6 +6,7 @@ use crate::net::mio::{KEEPALIVE, Listener};
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
@@ -144,4 +145,10 @@ fn is_abandoned(path: &Path) -> bool {
     is_socket
         && std::os::unix::net::UnixStream::connect(path)
             .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// A number that is another one in each process.
+pub fn seed() -> u64 {
+    // The one source of randomness that std has: the keys of its hash maps.
+    RandomState::new().hash_one(std::process::id())
 }

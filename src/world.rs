@@ -48,7 +48,7 @@ impl World {
     ) -> World {
         let net = SimNet::new(seed, faults);
         let now = Tick::ZERO;
-        let proxy = Proxy::new(net, config, &SERVICES, connections_max, portions, now);
+        let proxy = Proxy::new(net, config, &SERVICES, connections_max, portions, seed, now);
         World { proxy, now, wake: now, idle_turns: 0 }
     }
 

@@ -76,6 +76,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         persistent: length != BodyLength::UntilClose && dice.chance(50),
         client_version: if old { Version::Http10 } else { Version::Http11 },
         upgrade: head.status == 101,
+        anti_buffering: false,
         date: None,
     };
     let mut out = Vec::new();

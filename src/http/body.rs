@@ -165,6 +165,11 @@ impl BodyWriter {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// True exactly when the end of the body has been framed.
+    pub const fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// True exactly when the peer can tell a body that was cut from one that ended. Where it
     /// cannot, only a reset of the connection makes the cut visible.
     pub fn ends_visibly(&self) -> bool {

@@ -60,6 +60,8 @@ pub struct Respond {
     /// When it was received, in milliseconds since 1970: what a final response without a Date is to
     /// be given as one (RFC 9110 section 6.6.1), if anything.
     pub date: Option<u64>,
+    /// True exactly when whatever is between here and the client is told not to buffer.
+    pub anti_buffering: bool,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -181,6 +183,9 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         if let Some(received) = to.date.filter(|_| head.fields.get("Date").is_none()) {
             write_value(out, "Date", date::imf_fixdate(received));
         }
+        if to.anti_buffering {
+            write_anti_buffering(out, |name| head.fields.get(name).is_some());
+        }
         let keep = to.persistent && to.client_version == Version::Http10;
         write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);
         match (to.length, head.described_length) {
@@ -193,8 +198,40 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     out.extend_from_slice(b"\r\n");
 }
 
+/// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;
+/// caches and compressing proxies, the other. Those that the upstream wrote stay as they are.
+pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) -> bool) {
+    for (name, value) in [("X-Accel-Buffering", "no"), ("Cache-Control", "no-cache, no-transform")]
+    {
+        if !is_there(name) {
+            write_line(out, name, value.as_bytes());
+        }
+    }
+}
+
+/// Appends a request that was sent once, with another Last-Event-ID, as a client writes it that
+/// comes back for the rest of an event stream (WHATWG HTML section 9.2.3). None: with the one that
+/// it had.
+pub fn write_request_again(out: &mut Vec<u8>, request: &[u8], last_event_id: Option<&[u8]>) {
+    let Some(id) = last_event_id else {
+        out.extend_from_slice(request);
+        return;
+    };
+    const NAME: &str = "Last-Event-ID";
+    let is_id = |line: &[u8]| {
+        let name = line.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME.as_bytes()));
+        name && line.get(NAME.len()) == Some(&b':')
+    };
+    for line in request.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_id(line)) {
+        if line == b"\r\n" {
+            write_line(out, NAME, id);
+        }
+        out.extend_from_slice(line);
+    }
+}
+
 /// RFC 9112 sections 6.1 and 6.2.
-fn write_length(out: &mut Vec<u8>, length: BodyLength) {
+pub(super) fn write_length(out: &mut Vec<u8>, length: BodyLength) {
     match length {
         BodyLength::Length(bytes) => write_value(out, "Content-Length", bytes),
         BodyLength::Chunked => write_line(out, "Transfer-Encoding", b"chunked"),
@@ -203,7 +240,7 @@ fn write_length(out: &mut Vec<u8>, length: BodyLength) {
 }
 
 /// The options that apply, if any does.
-fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(bool, &str); N]) {
+pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(bool, &str); N]) {
     let mut separator: &[u8] = b"Connection: ";
     for (_, option) in options.into_iter().filter(|(applies, _)| *applies) {
         out.extend_from_slice(separator);

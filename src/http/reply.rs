@@ -3,6 +3,8 @@
 //! Tested against the parser for responses, status by status.
 
 use super::fields::write_line;
+use super::forward::{write_anti_buffering, write_connection, write_length};
+use super::framing::BodyLength;
 use std::io::Write;
 
 /// An answer of our own.
@@ -94,10 +96,36 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     }
 }
 
+/// The head of an event stream that comes from here.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamHead<'a> {
+    /// How the length of the body is made known.
+    pub length: BodyLength,
+    /// When it is given, as HTTP writes it.
+    pub date: &'a str,
+    /// True exactly when the connection closes after it.
+    pub close: bool,
+    /// True exactly when pages of any origin may read it. Only for what is no secret.
+    pub for_any_origin: bool,
+}
+
+/// Appends the head of an event stream to `out`.
+pub fn write_stream_head(out: &mut Vec<u8>, head: &StreamHead<'_>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    write_line(out, "Content-Type", b"text/event-stream");
+    write_anti_buffering(out, |_| false);
+    if head.for_any_origin {
+        write_line(out, "Access-Control-Allow-Origin", b"*");
+    }
+    write_line(out, "Date", head.date.as_bytes());
+    write_connection(out, [(head.close, "close")]);
+    write_length(out, head.length);
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::framing::BodyLength;
     use crate::http::head::{FieldStore, HeadLimits, HeadSearch, ResponseHead};
 
     const LIMITS: HeadLimits = HeadLimits { head_bytes: 1024, head_fields: 10, target_bytes: 100 };

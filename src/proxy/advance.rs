@@ -68,6 +68,7 @@ impl<N: Net> Proxy<N> {
         match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
             (Phase::Local(_), _) => scene.write_events(),
+            (Phase::Holding(_), _) => scene.hold(),
             (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
             (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),
             (Phase::Relaying(_), Some(upstream)) => scene.relay(upstream),
@@ -85,6 +86,10 @@ impl<N: Net> Proxy<N> {
             Verdict::NoAnswer => self.no_answer(key, now),
             Verdict::ResponseRead => self.response_read(key, now),
             Verdict::Delivered => self.finish(key, now),
+            Verdict::StreamOpened => self.stream_opened(key, now),
+            Verdict::StreamLost => self.stream_lost(key, now),
+            Verdict::StreamEnd => self.end_stream(key, now),
+            Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
             Verdict::Cut(outcome) => self.cut_response(key, outcome),
             Verdict::Fail(refusal) => self.answer(key, refusal, now),
             Verdict::End(outcome) => self.end(key, outcome, now),

@@ -30,6 +30,16 @@ pub(super) enum Deadline {
     ResponseHead,
     /// `idle_timeout`: an upstream that is silent in mid-body.
     ResponseBody,
+    /// `stream_idle_timeout`: an upstream that is silent in mid-stream.
+    StreamSilence,
+    /// `heartbeat`: a client that was sent nothing for a while.
+    Heartbeat,
+    /// `max_stream_age`, or a moment in the drain window: an event stream ends.
+    StreamEnd,
+    /// An upstream that was lost is asked again.
+    AskAgain,
+    /// `resume_timeout`: it is not asked any more.
+    GiveUp,
     /// `write_timeout`: a client that takes nothing of the response.
     ResponseStuck,
     /// `flush_interval`: gathered bytes go out.
@@ -46,7 +56,7 @@ impl Deadline {
     /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
-        let punctual = matches!(self, Deadline::Flush | Deadline::Event);
+        let punctual = matches!(self, Deadline::Flush | Deadline::Event | Deadline::StreamEnd);
         let far = at.since(now) >= Duration::from_millis(64);
         if punctual && far { now.after(at.since(now) / 8 * 7) } else { at }
     }
@@ -82,6 +92,7 @@ impl<N: Net> Proxy<N> {
                 earliest.or(events.next(), Deadline::Event);
             }
             Phase::Answering | Phase::Delivering | Phase::Local(_) => {}
+            Phase::Holding(until) => earliest.or(*until, Deadline::AskAgain),
             Phase::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
             Phase::AwaitingHead(awaiting) => {
                 request_deadlines(&mut earliest, exchange, high_water, now);
@@ -100,13 +111,19 @@ impl<N: Net> Proxy<N> {
             }
             Phase::Relaying(_) => {
                 request_deadlines(&mut earliest, exchange, high_water, now);
-                if let Some(api) = exchange.api().filter(|_| !exchange.facts.event_stream) {
-                    let silent = response.silence_deadline(high_water, api.idle_timeout);
-                    earliest.or(silent, Deadline::ResponseBody);
+                let (limit, deadline) = match exchange.api() {
+                    Some(api) if exchange.facts.event_stream => {
+                        (api.streams.idle_timeout, Deadline::StreamSilence)
+                    }
+                    api => (api.map(|api| api.idle_timeout), Deadline::ResponseBody),
+                };
+                if let Some(limit) = limit {
+                    earliest.or(response.silence_deadline(high_water, limit), deadline);
                 }
             }
             Phase::Tunnel(_) => request_deadlines(&mut earliest, exchange, high_water, now),
         }
+        stream_deadlines(&mut earliest, exchange);
         earliest.0
     }
 
@@ -129,6 +146,11 @@ impl<N: Net> Proxy<N> {
                 self.answer(key, Refusal::limited(504, what, "api.response_timeout"), now)
             }
             Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
+            Deadline::StreamSilence => self.stream_silent(key, now),
+            Deadline::Heartbeat => self.beat(key, now),
+            Deadline::StreamEnd => self.end_stream(key, now),
+            Deadline::AskAgain => self.ask_again(key, now),
+            Deadline::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
             Deadline::ResponseStuck => self.end(key, Outcome::SlowClient, now),
             Deadline::Drain => self.end_for_drain(key, now),
         }
@@ -147,6 +169,7 @@ impl<N: Net> Proxy<N> {
             Phase::Tunnel(_) => self.end(key, Outcome::UpstreamIdle, now),
             Phase::Answering
             | Phase::Local(_)
+            | Phase::Holding(_)
             | Phase::Connecting(_)
             | Phase::AwaitingHead(_)
             | Phase::Delivering => {
@@ -165,6 +188,20 @@ impl Earliest {
         if at < self.0.0 {
             self.0 = (at, deadline);
         }
+    }
+}
+
+/// An event stream's client is sent something now and then, and it may have to end.
+fn stream_deadlines(earliest: &mut Earliest, exchange: &Exchange) {
+    if !exchange.is_open_stream() {
+        return;
+    }
+    earliest.or(exchange.lease.until, Deadline::StreamEnd);
+    if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
+        earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
+    }
+    if let Some(revival) = exchange.revival.as_ref().filter(|revival| revival.lost.is_some()) {
+        earliest.or(revival.gives_up, Deadline::GiveUp);
     }
 }
 

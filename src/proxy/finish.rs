@@ -48,6 +48,8 @@ pub(super) struct Refusal {
     pub what: &'static str,
     /// The configuration key of the limit that refused, if one did.
     pub limit: Option<&'static str>,
+    /// True exactly when it is this process that cannot serve, and no upstream is to blame.
+    pub busy: bool,
     /// Fields that this answer has beyond those that all have.
     pub fields: &'static [(&'static str, &'static str)],
 }
@@ -60,12 +62,18 @@ impl Refusal {
             503 => &[RETRY_AFTER],
             _ => &[],
         };
-        Refusal { status, close: true, head_only: false, what, limit: None, fields }
+        let (head_only, busy, limit) = (false, false, None);
+        Refusal { status, close: true, head_only, what, limit, busy, fields }
     }
 
     /// A refusal on account of a limit, which is named.
     pub(super) const fn limited(status: u16, what: &'static str, limit: &'static str) -> Refusal {
         Refusal { limit: Some(limit), ..Refusal::closing(status, what) }
+    }
+
+    /// A refusal because there is no room, or no time left.
+    pub(super) const fn busy(what: &'static str, limit: Option<&'static str>) -> Refusal {
+        Refusal { busy: true, limit, ..Refusal::closing(503, what) }
     }
 
     /// A request body that is longer than it may be.
@@ -101,9 +109,13 @@ impl<N: Net> Proxy<N> {
     /// did wrong costs it the connection, and so does the rest of a request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
+        if let Some(step) = self.spare(key, refusal, now) {
+            return step;
+        }
         let mut exchange = self.take_exchange(key, now);
         let whole = exchange.request.source_complete();
-        exchange.facts.persistent &= whole && refusal.status >= 500;
+        let stays = whole && refusal.status >= 500 && self.drain.is_none();
+        exchange.facts.persistent &= stays;
         exchange.phase = Phase::Answering;
         exchange.request.abandon(&mut self.buffers);
         let refusal = Refusal { head_only: exchange.facts.is_head, ..refusal };
@@ -140,7 +152,7 @@ impl<N: Net> Proxy<N> {
         let mut exchange = self.take_exchange(key, now);
         log_end(&exchange, now);
         exchange.request.abandon(&mut self.buffers);
-        let complete = exchange.outcome == Outcome::Complete;
+        let complete = exchange.outcome == Outcome::Complete || exchange.response.ends_properly();
         let whole = exchange.request.source_complete();
         if complete && exchange.facts.persistent && whole && self.drain.is_none() {
             return Step::Moved;
@@ -169,6 +181,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome) -> Step {
         self.close_upstream_of(key);
         let exchange = self.sessions[key].state.exchange_mut();
+        log_cut(exchange, outcome);
         exchange.outcome = outcome;
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
@@ -190,6 +203,7 @@ impl<N: Net> Proxy<N> {
     /// Ends an exchange and its client's connection, now.
     pub(super) fn end(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
+        log_cut(exchange, outcome);
         exchange.outcome = outcome;
         log_end(exchange, now);
         // A response that ends with its connection must not look complete when it is not.
@@ -228,7 +242,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Takes a session's exchange out of it and leaves it idle.
-    fn take_exchange(&mut self, key: Key<Session>, now: Tick) -> Box<Exchange> {
+    pub(super) fn take_exchange(&mut self, key: Key<Session>, now: Tick) -> Box<Exchange> {
         let idle = State::Idle { since: now, fresh: false };
         match std::mem::replace(&mut self.sessions[key].state, idle) {
             State::Active(exchange) => exchange,
@@ -246,22 +260,27 @@ impl<N: Net> Proxy<N> {
 
 /// A limit says its key. What an upstream did wrong is its operator's to know; what a client did
 /// wrong is not worth a line each time.
-fn log_refusal(exchange: &Exchange, refusal: Refusal) {
-    let Refusal { status, what, limit, .. } = refusal;
+pub(super) fn log_refusal(exchange: &Exchange, refusal: Refusal) {
+    let Refusal { status, what, limit, busy, .. } = refusal;
     let api = exchange.api().map_or_else(String::new, |api| format!(", api {}", api.name));
     match limit {
         Some(limit) => log::info!("{status}: {what} ({limit}){api}"),
-        None if status >= 500 => log::warn!("{status}: {what}{api}"),
+        None if status >= 500 && !busy => log::warn!("{status}: {what}{api}"),
         None => log::debug!("{status}: {what}{api}"),
     }
 }
 
-/// How an exchange ended. What its client did not ask for is said at the default level.
-fn log_end(exchange: &Exchange, now: Tick) {
-    let api = exchange.api().map_or("-", |api| api.name.as_str());
-    if let Some(why) = exchange.outcome.told() {
+/// What its client did not ask for is said at the default level.
+fn log_cut(exchange: &Exchange, outcome: Outcome) {
+    if let Some(why) = outcome.told() {
+        let api = exchange.api().map_or("-", |api| api.name.as_str());
         log::warn!("a response is cut: {why}, api {api}");
     }
+}
+
+/// How an exchange ended.
+fn log_end(exchange: &Exchange, now: Tick) {
+    let api = exchange.api().map_or("-", |api| api.name.as_str());
     log::debug!(
         "api={api} status={} reason={} bytes_in={} bytes_out={} duration_ms={}",
         exchange.status,
@@ -282,6 +301,8 @@ impl Facts {
             retryable: false,
             upgrade: Offer::Nothing,
             awaits_continue: false,
+            is_get: false,
+            wants_events: false,
             event_stream: false,
         }
     }

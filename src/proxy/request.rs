@@ -88,15 +88,19 @@ impl<N: Net> Proxy<N> {
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
         let Accepted { api, length, dropped_trailers, facts } = accepted;
-        let found = self.find_upstream(key, api, facts.retryable, now);
-        let (phase, refusal) = match found {
-            Ok(phase) => (phase, None),
-            Err(refusal) => (Phase::Answering, Some(refusal)),
+        let found = self
+            .admit_stream(api, &facts)
+            .and_then(|permit| Ok((permit, self.find_upstream(key, api, facts.retryable, now)?)));
+        let (permit, phase, refusal) = match found {
+            Ok((permit, phase)) => (permit, phase, None),
+            Err(refusal) => (None, Phase::Answering, Some(refusal)),
         };
         // A reused connection may have died, which nobody can know before trying.
         let reused = matches!(phase, Phase::AwaitingHead(_));
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
         exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
+        exchange.permit = permit;
+        exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
@@ -123,8 +127,14 @@ impl<N: Net> Proxy<N> {
         exchange.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+        if to == BodyLength::Empty {
+            self.sessions[key].state = State::Active(exchange);
+            return Step::Moved;
+        }
+        exchange.facts.event_stream = true;
+        exchange.watch_events(now);
         self.sessions[key].state = State::Active(exchange);
-        Step::Moved
+        self.stream_opened(key, now)
     }
 }
 
@@ -229,6 +239,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
 
 /// What the rest of the exchange has to know of its request.
 fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
+    let is_get = head.method == "GET" && head.length.is_empty();
     Facts {
         version: head.version,
         is_head: head.is_head(),
@@ -236,6 +247,8 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         retryable: head.is_idempotent() && head.length.is_empty(),
         upgrade,
         awaits_continue: head.expects_continue && !head.length.is_empty(),
+        is_get,
+        wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
         event_stream: false,
     }
 }

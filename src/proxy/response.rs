@@ -2,6 +2,7 @@
 
 use super::finish::{ANSWER_MAX, Refusal};
 use super::head::{Found, find_head, head_limits};
+use super::outage;
 use super::scene::{RequestFault, Scene, Verdict};
 use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
@@ -10,7 +11,7 @@ use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version
 use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
-use crate::time::Now;
+use crate::time::{Now, Tick};
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -84,6 +85,13 @@ impl<N: Net> Scene<'_, N> {
             Ok(head) => head,
             Err(error) => return bad_head(error),
         };
+        if self.exchange.is_held() {
+            return outage::join(self.exchange, upstream, &head, now);
+        }
+        if self.exchange.is_spared(head.status) {
+            let what = "the upstream says that it cannot serve";
+            return Verdict::Fail(Refusal::closing(head.status, what));
+        }
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
@@ -106,7 +114,14 @@ impl<N: Net> Scene<'_, N> {
             }
         }
         self.exchange.status = status;
-        Verdict::Moved
+        if !self.exchange.facts.event_stream {
+            return Verdict::Moved;
+        }
+        // What is further out may hold a head back until something comes behind it.
+        if upstream.conn.ahead().is_empty() && self.exchange.response.is_between_events() {
+            self.exchange.response.comment(&mut self.io);
+        }
+        Verdict::StreamOpened
     }
 }
 
@@ -123,54 +138,83 @@ fn forward_head(
     out: &mut Vec<u8>,
     now: Now,
 ) -> Result<Head, &'static str> {
-    let facts = &mut exchange.facts;
-    if head.status == 101 {
-        if !facts.upgrade.is_met_by(head.upgrade) {
-            return Err("the upstream switches to a protocol that nobody offered");
+    let facts = &exchange.facts;
+    match head.status {
+        101 if facts.upgrade.is_met_by(head.upgrade) => {
+            forward::write_response(out, head, &respond(facts, BodyLength::Empty, true));
+            Ok(Head::Switching)
         }
-        forward::write_response(out, head, &respond(facts, BodyLength::Empty, true));
-        return Ok(Head::Switching);
+        101 => Err("the upstream switches to a protocol that nobody offered"),
+        100..200 => {
+            forward_interim(exchange, head, out, now.tick)?;
+            Ok(Head::Interim)
+        }
+        _ => {
+            upstream.persistent = head.persistent;
+            forward_final(exchange, head, out, now);
+            Ok(Head::Final)
+        }
     }
-    if head.status < 200 {
-        let awaiting = exchange.phase.awaiting_mut();
-        awaiting.interims += 1;
-        awaiting.since = now.tick;
-        if awaiting.interims > INTERIMS_MAX {
-            return Err("the upstream sends one interim response after the other");
-        }
-        if head.status == 100 {
-            // Only from now on is the client to send its body.
-            facts.awaits_continue = false;
-            exchange.request.restart_clocks(now.tick);
-        }
-        // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
-        if facts.version == Version::Http11 {
-            forward::write_response(out, head, &respond(facts, BodyLength::Empty, false));
-        }
-        return Ok(Head::Interim);
+}
+
+fn forward_interim(
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_, '_>,
+    out: &mut Vec<u8>,
+    now: Tick,
+) -> Result<(), &'static str> {
+    let awaiting = exchange.phase.awaiting_mut();
+    awaiting.interims += 1;
+    awaiting.since = now;
+    if awaiting.interims > INTERIMS_MAX {
+        return Err("the upstream sends one interim response after the other");
     }
-    upstream.persistent = head.persistent;
+    if head.status == 100 {
+        // Only from now on is the client to send its body.
+        exchange.facts.awaits_continue = false;
+        exchange.request.restart_clocks(now);
+    }
+    // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+    if exchange.facts.version == Version::Http11 {
+        forward::write_response(out, head, &respond(&exchange.facts, BodyLength::Empty, false));
+    }
+    Ok(())
+}
+
+fn forward_final(
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_, '_>,
+    out: &mut Vec<u8>,
+    now: Now,
+) {
     exchange.response.drop_trailers(Nominated::by(head.fields).names());
-    facts.event_stream = head.is_event_stream;
-    let to = match (head.length, facts.version) {
-        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyLength::Chunked,
-        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => BodyLength::UntilClose,
-        (length @ (BodyLength::Empty | BodyLength::Length(_)), _) => length,
+    let is_readable = head.is_event_stream && !head.is_coded;
+    // What is resumed is another body from there on, of a length that nobody has announced.
+    let keeps_length = !(is_readable && exchange.wants_resuming());
+    let to = match (head.length, exchange.facts.version) {
+        (length @ (BodyLength::Empty | BodyLength::Length(_)), _) if keeps_length => length,
+        (_, Version::Http11) => BodyLength::Chunked,
+        (_, Version::Http10) => BodyLength::UntilClose,
     };
+    let anti_buffering =
+        head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
+    let facts = &mut exchange.facts;
+    facts.event_stream = head.is_event_stream;
     // A client that was not asked for its body may send it or not: the next request could not be
     // told from it.
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
-    forward::write_response(
-        out,
-        head,
-        &Respond { date: Some(now.unix_ms), ..respond(facts, to, false) },
-    );
+    let date = Some(now.unix_ms);
+    let respond = Respond { date, anti_buffering, ..respond(facts, to, false) };
+    forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now.tick);
-    Ok(Head::Final)
+    if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
+        exchange.watch_events(now.tick);
+    }
+    exchange.is_served(now.tick);
 }
 
 fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond {
     let Facts { persistent, version: client_version, .. } = *facts;
-    Respond { length, persistent, client_version, upgrade, date: None }
+    Respond { length, persistent, client_version, upgrade, date: None, anti_buffering: false }
 }

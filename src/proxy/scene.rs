@@ -44,6 +44,14 @@ pub(super) enum Verdict {
     ResponseRead,
     /// The last byte of the response is out.
     Delivered,
+    /// The head of an event stream is on its way to the client.
+    StreamOpened,
+    /// An event stream has lost its upstream, and can be resumed.
+    StreamLost,
+    /// An event stream that was to end has come between two events.
+    StreamEnd,
+    /// The rest of an event stream cannot be had.
+    GiveUp,
     /// The response cannot be completed: what was taken of it goes out, and then it is cut.
     Cut(Outcome),
     /// It went wrong before the client had an answer: it gets this one.
@@ -86,16 +94,20 @@ impl<N: Net> Scene<'_, N> {
         let moved = match self.pump_response(upstream) {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
-            Err(Fault::SourceBad(error)) => {
-                log::warn!("the upstream's body: {}", error.what());
-                return Verdict::Cut(Outcome::UpstreamCut);
-            }
-            Err(Fault::SourceCut | Fault::SourceTooLong) => {
-                return Verdict::Cut(Outcome::UpstreamCut);
+            Err(fault) => {
+                if let Fault::SourceBad(error) = fault {
+                    log::warn!("the upstream's body: {}", error.what());
+                }
+                let resumes = self.exchange.can_resume();
+                let cut = Verdict::Cut(Outcome::UpstreamCut);
+                return if resumes { Verdict::StreamLost } else { cut };
             }
         };
         if self.exchange.response.flow() != Flow::Open {
             return Verdict::ResponseRead;
+        }
+        if self.exchange.lease.closing && self.exchange.response.is_between_events() {
+            return Verdict::StreamEnd;
         }
         match self.pump_request(upstream) {
             Ok(more) if moved || more => Verdict::Moved,

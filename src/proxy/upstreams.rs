@@ -8,7 +8,7 @@ use crate::conn::{Conn, Read};
 use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready, out_of_descriptors};
 use crate::pipe::{Flow, Pipe};
-use crate::session::exchange::{Attempt, Awaiting, Phase};
+use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase};
 use crate::session::upstream::{Owner, Upstream};
 use crate::session::{Session, State};
 use crate::slab::Key;
@@ -28,6 +28,11 @@ struct Progress {
 impl<N: Net> Scene<'_, N> {
     /// A connection may have been made, or have failed.
     pub(super) fn finish_connect(&mut self, upstream: &mut Upstream) -> Verdict {
+        match self.exchange.response.write_pending(self.conn, &mut self.io) {
+            Err(_) => return Verdict::End(Outcome::ClientGone),
+            Ok(true) => return Verdict::Moved,
+            Ok(false) => {}
+        }
         let hung_up = upstream.conn.hung_up();
         if !upstream.conn.ready.has(Ready::WRITE) && !hung_up {
             return self.watch_client();
@@ -173,7 +178,9 @@ impl<N: Net> Proxy<N> {
         let api = usize::from(self.upstreams[attempt.upstream].api);
         let target = &self.config.apis[api].target;
         if let Err(error) = result {
-            log::warn!("api {}: {}: {error}", self.config.apis[api].name, target.authority);
+            // A stream that is held asks again and again.
+            let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "api {}: {}: {error}", self.config.apis[api].name, target.authority);
             return self.connect_next(key, attempt, now);
         }
         // The next request tries first the address that has just answered.
@@ -204,7 +211,12 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Enters the phase that was found for an exchange, or answers it.
-    fn enter(&mut self, key: Key<Session>, next: Result<Phase, Refusal>, now: Tick) -> Step {
+    pub(super) fn enter(
+        &mut self,
+        key: Key<Session>,
+        next: Result<Phase, Refusal>,
+        now: Tick,
+    ) -> Step {
         match next {
             Ok(phase) => {
                 self.sessions[key].state.exchange_mut().phase = phase;

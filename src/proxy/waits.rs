@@ -70,7 +70,7 @@ impl<N: Net> Proxy<N> {
             waits.push(Wait::ClientRoom);
         }
         match exchange.phase {
-            Phase::Answering | Phase::Local(_) | Phase::Delivering => {}
+            Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => {}
             Phase::Connecting(_) => waits.push(Wait::UpstreamConnection),
             Phase::AwaitingHead(_) => {
                 towards_upstream(&exchange.request, waits);

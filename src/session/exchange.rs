@@ -10,7 +10,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
-use crate::session::upstream::Upstream;
+use crate::session::upstream::{Permit, Upstream};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::rc::Rc;
@@ -39,6 +39,54 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// When its head was complete.
     pub began: Tick,
+    /// How long its event stream may go on.
+    pub lease: Lease,
+    /// What it takes to ask the upstream again without the client's noticing, if that is to be
+    /// done.
+    pub revival: Option<Box<Revival>>,
+    /// Its place among the streams of its api, if it is one of them.
+    pub permit: Option<Permit>,
+}
+
+/// How long an event stream may go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// Until when.
+    pub until: Tick,
+    /// How the stream will have ended then.
+    pub outcome: Outcome,
+    /// True exactly when that moment came within an event: the stream ends behind it, or is cut at
+    /// the moment that `until` has become.
+    pub closing: bool,
+}
+
+impl Lease {
+    /// No end to it.
+    const ENDLESS: Lease = Lease { until: Tick::NEVER, outcome: Outcome::Complete, closing: false };
+
+    /// The stream is to end at a moment, unless it is to end earlier already.
+    pub fn at_most(&mut self, until: Tick, outcome: Outcome) {
+        if until < self.until {
+            (self.until, self.outcome) = (until, outcome);
+        }
+    }
+}
+
+/// What it takes to ask an upstream again for an event stream.
+#[derive(Debug)]
+pub struct Revival {
+    /// The head of the request, as it was sent upstream.
+    pub request: Box<[u8]>,
+    /// When the upstream was lost, while it is: the client has a stream without a source.
+    pub lost: Option<Tick>,
+    /// When it is not tried any more; [`Tick::NEVER`] for a stream that has not begun.
+    pub gives_up: Tick,
+    /// How often it was tried since the stream last got on.
+    pub attempts: u32,
+    /// When an upstream was last there,
+    pub served: Tick,
+    /// and how many events had come by then.
+    pub events: u64,
 }
 
 /// What must be remembered of a request when its head is gone.
@@ -57,6 +105,11 @@ pub struct Facts {
     pub upgrade: Offer,
     /// True exactly when the client may be holding its body back for a 100 (Continue).
     pub awaits_continue: bool,
+    /// True exactly when it is a GET without a body: the client of an event stream will come back
+    /// if it ends.
+    pub is_get: bool,
+    /// True exactly when it is such a GET and accepts event streams.
+    pub wants_events: bool,
     /// True exactly when the response is an event stream, which may be silent for ever.
     pub event_stream: bool,
 }
@@ -74,6 +127,8 @@ pub enum Phase {
     AwaitingHead(Awaiting),
     /// The response is on its way. Next: `Delivering` when the upstream has said all.
     Relaying(Key<Upstream>),
+    /// The client has an event stream, and there is no upstream until then. Next: `Connecting`.
+    Holding(Tick),
     /// 101 (Switching Protocols) was passed on. Next: ends when both sides have.
     Tunnel(Key<Upstream>),
     /// The upstream is done with. Next: the exchange ends when the client has the rest.
@@ -152,20 +207,26 @@ pub enum Outcome {
     BadRequestBody,
     /// The upstream closed or broke the connection in mid-body, or its framing was wrong.
     UpstreamCut,
-    /// The upstream was silent in mid-body for `idle_timeout`.
+    /// The upstream was silent in mid-body for `idle_timeout`, or `stream_idle_timeout`.
     UpstreamIdle,
+    /// The stream was `max_stream_age` old.
+    MaxAge,
     /// The drain window ended first.
     Drained,
 }
 
 impl Outcome {
-    /// What the operator is told of it; nothing of what clients do all the time.
+    /// What the operator is told when a response is cut for it; nothing of what clients do all the
+    /// time.
     pub const fn told(self) -> Option<&'static str> {
         match self {
             Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody => None,
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
-            Outcome::UpstreamIdle => Some("the upstream was silent for api.idle_timeout"),
+            Outcome::UpstreamIdle => {
+                Some("the upstream was silent for api.idle_timeout or api.stream_idle_timeout")
+            }
+            Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
             Outcome::Drained => Some("drain.window is over"),
         }
     }
@@ -179,6 +240,7 @@ impl Outcome {
             Outcome::BadRequestBody => "bad_request_body",
             Outcome::UpstreamCut => "upstream_cut",
             Outcome::UpstreamIdle => "idle",
+            Outcome::MaxAge => "max_age",
             Outcome::Drained => "drained",
         }
     }
@@ -206,6 +268,9 @@ impl Exchange {
             status: 0,
             outcome: Outcome::Complete,
             began: now,
+            lease: Lease::ENDLESS,
+            revival: None,
+            permit: None,
         })
     }
 
@@ -220,8 +285,14 @@ impl Exchange {
             Phase::Connecting(attempt) => Some(attempt.upstream),
             Phase::AwaitingHead(awaiting) => Some(awaiting.upstream),
             Phase::Relaying(upstream) | Phase::Tunnel(upstream) => Some(*upstream),
-            Phase::Answering | Phase::Local(_) | Phase::Delivering => None,
+            Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => None,
         }
+    }
+
+    /// True exactly when the client has an event stream that has lost its upstream, or has not yet
+    /// found one.
+    pub fn is_held(&self) -> bool {
+        self.revival.as_ref().is_some_and(|revival| revival.lost.is_some())
     }
 
     /// True when the client's leaving ends it: there is nobody left to do the work for. Not for an

@@ -3,6 +3,8 @@
 use crate::conn::Conn;
 use crate::session::Session;
 use crate::slab::Key;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// A connection to an origin.
 #[derive(Debug)]
@@ -34,4 +36,27 @@ pub struct Origin {
     pub idle: Vec<Key<Upstream>>,
     /// The address that answered last: the first to be tried.
     pub preferred: usize,
+    /// Event streams that are open.
+    streams: Rc<Cell<usize>>,
+}
+
+impl Origin {
+    /// A place among the streams, if fewer than `max` are open.
+    pub fn permit(&self, max: usize) -> Option<Permit> {
+        let open = self.streams.get();
+        (open < max).then(|| {
+            self.streams.set(open + 1);
+            Permit(Rc::clone(&self.streams))
+        })
+    }
+}
+
+/// A place among the event streams of an api, for as long as it is held.
+#[derive(Debug)]
+pub struct Permit(Rc<Cell<usize>>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }

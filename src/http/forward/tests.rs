@@ -110,6 +110,7 @@ fn who_the_client_is() {
 }
 
 const OPEN: Respond = Respond {
+    anti_buffering: false,
     length: BodyLength::Empty,
     persistent: true,
     client_version: Version::Http11,

@@ -27,6 +27,9 @@ pub struct ResponseHead<'h, 'b> {
     /// True exactly when the body is an event stream: status 200, media type `text/event-stream`,
     /// whatever its content coding.
     pub is_event_stream: bool,
+    /// True exactly when the body has a content coding (RFC 9110 section 8.4): what is in it cannot
+    /// be seen, and nothing be added to it.
+    pub is_coded: bool,
     /// The protocols that a 101 switches to; as [`upgrade::protocols`] takes them.
     pub upgrade: Option<&'b [u8]>,
 }
@@ -60,6 +63,9 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             described_length,
             persistent: delimited && framing::persistent(fields, version),
             is_event_stream: status == 200 && is_event_stream(fields),
+            is_coded: fields
+                .elements("Content-Encoding")
+                .any(|c| !c.eq_ignore_ascii_case(b"identity")),
             upgrade: upgrade::protocols(fields).filter(|_| status == 101),
         })
     }

@@ -66,7 +66,12 @@ fn a_port_that_is_taken_is_named() {
 fn a_first_signal_drains() {
     for signal in ["TERM", "INT"] {
         let (mut program, origin) = in_front_of_an_origin();
-        let (mut client, mut upstream) = begin_stream(&program, &origin);
+        let mut client = program.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+        let mut upstream = origin.accept();
+        upstream.request();
+        upstream.send(STREAM);
+        client.response();
         let mut idle = program.connect();
         idle.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
         let mut answering = origin.accept();
@@ -85,6 +90,50 @@ fn a_first_signal_drains() {
         drop(client);
         assert_eq!(program.ended().status, Some(0));
     }
+}
+
+/// Streams do not wait for the end of the window: each is ended where nothing is lost, and told
+/// when to come back.
+#[test]
+fn a_drain_ends_streams_between_two_events() {
+    let origin = Origin::listen();
+    let program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [drain]
+        window = '500ms'
+        retry_min = '3s'
+        retry_max = '4s'
+        [[api]]
+        name = 'events'
+        listen_path = '/'
+        target_url = 'http://{}'
+        ",
+        origin.address(),
+    ));
+    let mut streams: Vec<_> = (0..20).map(|_| begin_stream(&program, &origin)).collect();
+    for (n, (client, upstream)) in streams.iter_mut().enumerate() {
+        let (wire, event) = event(&n.to_string());
+        upstream.send(wire);
+        client.expect(&event);
+        // Half of another one is taken back, or completed before the end.
+        upstream.send("6\r\ndata: \r\n");
+        client.expect("data: ");
+        upstream.send("5\r\nlast\n\r\n");
+    }
+    program.signal("TERM");
+    for (_, upstream) in &mut streams {
+        upstream.send("1\r\n\n\r\n");
+    }
+    for (client, upstream) in &mut streams {
+        let rest = client.rest();
+        let retry = rest.strip_prefix("last\n\nretry: ").and_then(|r| r.strip_suffix("\n\n"));
+        let millis: u32 = retry.expect(&rest).parse().unwrap();
+        assert!((3000..=4000).contains(&millis), "{millis}");
+        upstream.end();
+    }
+    assert_eq!(program.ended().status, Some(0));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::plan::{Framing, Mischief, Plan, bodiless};
 use crate::journal;
 use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::sse::naive;
 use millstream::time::Tick;
 use std::time::Duration;
 
@@ -243,47 +244,67 @@ impl Client {
             let plan = &plans[id];
             // Where a body ends only with its connection, an early answer may end in a reset: the
             // origin's, with the request unread, or ours, when the client goes on sending it for
-            // longer than it is listened to.
+            // longer than it is listened to; and so may one behind which the next request was sent.
             let early = plan.early || plan.expect;
             let until_close = plan.framing == Framing::UntilClose || plan.http10;
-            let knowable = !(early && until_close);
+            let knowable = !(until_close && (early || self.pipelines));
             honest &= plan.mischief == Mischief::None && knowable;
             let answer = self.answers.get(index);
             if let Some(answer) = answer {
-                judge_answer(plan, answer).map_err(|why| format!("{why}\n  {plan:?}"))?;
+                judge_answer(plan, answer, terms).map_err(|why| format!("{why}\n  {plan:?}"))?;
             }
             let served = answer.is_some_and(|a| a.complete && a.status == plan.status);
             let once = terms.pooling && plan.request.is_some();
             let served = served || once && answer.is_some_and(|a| a.status == 502);
+            // Where events end is not known in all streams; those are cut when they are to end.
+            let cut = terms.ends && plan.event_stream && answer.is_some_and(|a| !a.complete);
+            let served = served || cut;
             if honest && !served {
                 let got = answer.map(|a| (a.status, a.complete, a.body.len()));
                 return Err(format!("an honest exchange got {got:?}, {:?}\n  {plan:?}", self.end));
             }
             // What follows on a connection that was to be closed is not promised.
-            honest &= terms.patient && !plan.close && !plan.http10 && !early;
+            honest &= terms.patient && !plan.close && !plan.http10 && !early && !cut;
         }
         Ok(())
     }
 }
 
-fn judge_answer(plan: &Plan, answer: &Answer) -> Result<(), String> {
-    let own = matches!(answer.status, 400 | 408 | 502 | 503 | 504);
+fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String> {
+    let spared = terms.spares && plan.event_stream && answer.status == 200;
+    let spared = spared && naive::events(&answer.body).is_empty();
+    let own = matches!(answer.status, 400 | 408 | 502 | 503 | 504) || spared;
     if let Mischief::Flood(_) = plan.mischief {
         // To HEAD, a head is a whole answer.
-        let right = own || answer.status == 200 && (!answer.complete || plan.method == "HEAD");
-        return if right { Ok(()) } else { Err("a flood that looks like an answer".to_owned()) };
+        if own || answer.status == 200 && (!answer.complete || plan.method == "HEAD") {
+            return Ok(());
+        }
+        // Who is spared the flood is served when the upstream is asked again.
+        if !(terms.spares && plan.event_stream && plan.method == "GET") {
+            return Err("a flood that looks like an answer".to_owned());
+        }
     }
-    if answer.status != plan.status {
+    if answer.status != plan.status || own && spared {
         return if own { Ok(()) } else { Err(format!("status {}", answer.status)) };
+    }
+    let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
+    // Until-close bodies end where their sender closes; that is all anybody can know.
+    let unknowable = plan.framing == Framing::UntilClose && cut;
+    if let Some(events) = &plan.events {
+        let is_early = terms.ends || unknowable || !terms.kind;
+        events.judge(&answer.body, answer.complete, is_early, terms)?;
+        let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
+        let had_id = !naive::events(&answer.body).is_empty();
+        if resumed && had_id && !answer.complete && !events.is_too_long(terms.event_max) {
+            return Err("a stream that could have been resumed".to_owned());
+        }
+        return Ok(());
     }
     if !plan.body.starts_with(&answer.body) {
         return Err("not what the origin sent".to_owned());
     }
     let whole = answer.body.len() == plan.body.len();
-    let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
     if answer.complete && !whole {
-        // Until-close bodies end where their sender closes; that is all anybody can know.
-        let unknowable = plan.framing == Framing::UntilClose && cut;
         return if unknowable { Ok(()) } else { Err("a cut that looks like an end".to_owned()) };
     }
     Ok(())
@@ -300,6 +321,9 @@ fn request(plan: &Plan, most: usize) -> Vec<u8> {
     let mut wire = format!("{} /{} HTTP/{version}\r\nHost: a.example\r\n", plan.method, plan.id);
     if plan.close {
         wire.push_str("Connection: close\r\n");
+    }
+    if plan.event_stream {
+        wire.push_str("Accept: text/event-stream\r\n");
     }
     if plan.expect {
         wire.push_str("Expect: 100-continue\r\n");

@@ -10,6 +10,7 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
+mod events;
 mod hostile;
 pub(crate) mod message;
 mod origin;
@@ -18,7 +19,7 @@ mod plan;
 use crate::journal;
 use client::Client;
 use hostile::Hostile;
-use millstream::config::Config;
+use millstream::config::{Config, OnOutage, Resume};
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
@@ -71,6 +72,14 @@ pub(crate) struct Terms {
     /// True exactly when upstream connections are reused. Then one may die with a request on it
     /// that cannot be sent twice.
     pub(crate) pooling: bool,
+    /// True exactly when the proxy may end event streams that could go on.
+    pub(crate) ends: bool,
+    /// True exactly when it asks for the rest of event streams that broke.
+    pub(crate) resumes: bool,
+    /// True exactly when it spares who asks for an event stream the errors of an outage.
+    pub(crate) spares: bool,
+    /// Its `max_event_bytes`.
+    pub(crate) event_max: usize,
 }
 
 /// One world while it runs.
@@ -107,6 +116,10 @@ impl Play {
             kind: faults.no_descriptor == 0,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: config.apis[0].keepalive_upstream > 0,
+            ends: config.apis[0].streams.max_age.is_some(),
+            resumes: config.apis[0].streams.resume != Resume::Never,
+            event_max: config.apis[0].streams.event_max,
+            spares: config.apis[0].streams.on_outage != OnOutage::Error,
         };
         let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
@@ -123,7 +136,7 @@ impl Play {
         for _ in 0..2_000_000 {
             if self.drain_at.is_some_and(|at| at <= self.world.now) {
                 self.drain_at = None;
-                self.terms.kind = false;
+                (self.terms.kind, self.terms.ends) = (false, true);
                 let window = Duration::from_millis(self.rng.below(4000));
                 let deadline = self.world.now.after(window);
                 let now = self.world.now;
@@ -230,6 +243,12 @@ fn draw_config(rng: &mut Rng) -> Config {
     let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
     let head = rng.pick(&[1, 4, 16]);
     let pool = rng.pick(&[0, 1, 32]);
+    let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
+    let silence = rng.pick(&["0s", "0s", "20s"]);
+    let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
+    let event_max = rng.pick(&[1024, 1024, 1_000_000]);
+    let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
+    let resume = rng.pick(&["false", "false", "true", "\"always\""]);
     let text = format!(
         r#"
         [server]
@@ -247,6 +266,13 @@ fn draw_config(rng: &mut Rng) -> Config {
         connect_timeout = "{}s"
         response_timeout = "{}s"
         idle_timeout = "{}s"
+        heartbeat = "{heartbeat}"
+        stream_idle_timeout = "{silence}"
+        max_stream_age = "{age}"
+        max_event_bytes = {event_max}
+        on_outage = "{on_outage}"
+        resume = {resume}
+        resume_timeout = "20s"
         "#,
         rng.between(10, 30),
         rng.between(10, 30),

@@ -23,6 +23,8 @@ pub(crate) struct Origin {
     wire: Vec<u8>,
     /// The exchanges whose requests came by here.
     pub(crate) seen: Vec<usize>,
+    /// The id that it comes back with.
+    last_id: Option<String>,
     /// The exchange whose request is being read,
     request: Option<(usize, Body)>,
     /// and what has come of its body.
@@ -54,6 +56,7 @@ impl Origin {
             next_send: Tick::ZERO,
             wire: Vec::new(),
             seen: Vec::new(),
+            last_id: None,
             request: None,
             body: Vec::new(),
             unsent: Vec::new(),
@@ -133,8 +136,9 @@ impl Origin {
             let id = judge_head(&head, plans)?;
             self.seen.push(id);
             let plan = &plans[id];
+            self.last_id = head.get("last-event-id").map(str::to_owned);
             if plan.expect || plan.early {
-                self.answer(plan);
+                self.answer(plan)?;
             }
             self.request = Some((id, head.body(false, true)?));
         }
@@ -153,7 +157,7 @@ impl Origin {
             self.request = None;
             self.body.clear();
             if !plan.expect && !plan.early {
-                self.answer(plan);
+                self.answer(plan)?;
             }
             return Ok(true);
         }
@@ -169,8 +173,20 @@ impl Origin {
     }
 
     /// Puts the answer on its way.
-    fn answer(&mut self, plan: &Plan) {
-        match plan.mischief {
+    fn answer(&mut self, plan: &Plan) -> Result<(), String> {
+        let again = plan.played.replace(true);
+        let mut body = plan.body.as_slice();
+        if let Some(last_id) = &self.last_id {
+            let events = plan.events.as_ref().ok_or("an id where there are no events")?;
+            body = events.rest(last_id)?;
+            if body.is_empty() {
+                // Nothing more will come of it.
+                self.unsent.extend(b"HTTP/1.1 204 No Content\r\n\r\n");
+                return Ok(());
+            }
+        }
+        let mischief = if again { Mischief::None } else { plan.mischief };
+        match mischief {
             Mischief::Silent => self.then = Then::Sleep,
             Mischief::Deaf => self.then = Then::Close,
             Mischief::Garbage => {
@@ -184,19 +200,20 @@ impl Origin {
                 self.then = Then::Sleep;
             }
             Mischief::None => {
-                self.unsent.extend(response(plan, self.rng.size(1, 700)).0);
+                self.unsent.extend(response(plan, body, self.rng.size(1, 700)).0);
                 if plan.framing == Framing::UntilClose && !plan.bodiless() {
                     self.then = Then::Close;
                 }
             }
             Mischief::CutAt(at) | Mischief::ResetAt(at) => {
-                let (mut wire, head) = response(plan, self.rng.size(1, 700));
+                let (mut wire, head) = response(plan, body, self.rng.size(1, 700));
                 wire.truncate(head + at);
                 self.unsent.extend(wire);
-                let close = matches!(plan.mischief, Mischief::CutAt(_));
+                let close = matches!(mischief, Mischief::CutAt(_));
                 self.then = if close { Then::Close } else { Then::Reset };
             }
         }
+        Ok(())
     }
 
     /// When it acts by itself.
@@ -226,7 +243,7 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
 }
 
 /// The response on the wire, and the length of its head (with the interim ones before it).
-fn response(plan: &Plan, most: usize) -> (Vec<u8>, usize) {
+fn response(plan: &Plan, body: &[u8], most: usize) -> (Vec<u8>, usize) {
     let mut wire = String::new();
     for interim in 0..plan.interims {
         let status = if interim == 0 && plan.expect { "100 Continue" } else { "103 Early Hints" };
@@ -236,7 +253,7 @@ fn response(plan: &Plan, most: usize) -> (Vec<u8>, usize) {
     if plan.event_stream {
         wire.push_str("Content-Type: text/event-stream\r\n");
     }
-    let mut body = plan.body.clone();
+    let mut body = body.to_vec();
     match plan.framing {
         Framing::Length if plan.status != 204 => {
             wire.push_str(&format!("Content-Length: {}\r\n", body.len()));

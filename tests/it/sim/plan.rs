@@ -1,6 +1,8 @@
 //! What one exchange is to be like, drawn before it begins and known to both its ends.
 
+use super::events::Stream;
 use millstream::net::sim::Rng;
+use std::cell::Cell;
 
 /// Where the origins are; connections to the first are refused in some worlds.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
@@ -61,6 +63,8 @@ pub(crate) struct Plan {
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
     pub(crate) event_stream: bool,
+    /// The body, if it is made of events.
+    pub(crate) events: Option<Stream>,
     /// Trailer fields of chunked bodies, in both directions.
     pub(crate) trailers: usize,
     /// Interim responses before the final one.
@@ -68,6 +72,8 @@ pub(crate) struct Plan {
     /// The origin answers before it has read the request's body.
     pub(crate) early: bool,
     pub(crate) mischief: Mischief,
+    /// An origin has got up to its mischief: whoever asks again is served as it should be.
+    pub(crate) played: Cell<bool>,
 }
 
 impl Plan {
@@ -83,6 +89,14 @@ impl Plan {
         let framing =
             rng.pick(&[Framing::Length, Framing::Chunked, Framing::Chunked, Framing::UntilClose]);
         let body_size = if bodiless(method, status) { 0 } else { draw_size(rng, size_max) };
+        let event_stream = rng.chance(60);
+        let events = (event_stream && status == 200 && method != "HEAD")
+            .then(|| Stream::draw(rng, id, body_size));
+        let body = match &events {
+            Some(events) => events.body.clone(),
+            None => tagged(id, 'a', body_size),
+        };
+        let body_size = body.len();
         Plan {
             id,
             method,
@@ -92,18 +106,25 @@ impl Plan {
             request: has_body.then(|| (request_framing, tagged(id, 'q', size))),
             status,
             framing,
-            body: tagged(id, 'a', body_size),
-            event_stream: rng.chance(40),
+            body,
+            event_stream,
+            events,
             trailers: if rng.chance(20) { rng.size(1, 40) } else { 0 },
             interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
             early: rng.chance(20),
             mischief: if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None },
+            played: Cell::new(false),
         }
     }
 
     /// True when the request must not be sent twice (RFC 9110 section 9.2.2).
     pub(crate) fn once(&self) -> bool {
         self.method == "POST" || self.request.as_ref().is_some_and(|(_, body)| !body.is_empty())
+    }
+
+    /// True when a proxy may ask for what it broke off.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.method == "GET" && self.events.as_ref().is_some_and(Stream::has_ids)
     }
 
     /// [`bodiless`], if it goes as planned.

@@ -1,0 +1,210 @@
+//! What a pipe knows of an event stream: where in it the client is.
+//!
+//! The bytes of an event stream pass at once, like any other response's, and are scanned on their
+//! way. So it is known at each moment whether what the client was sent ends between two events:
+//! there, and nowhere else, a comment can be put in or the stream be ended.
+//!
+//! Where only whole events are to pass (a stream that may be resumed, bytes that are gathered
+//! anyway, a stream that is about to be ended) an unfinished one is held here until its end has
+//! come. That adds nothing to the latency of events, for a client can do nothing with half of one;
+//! it does hold memory, up to [`Terms::event_max`], while an event is on its way.
+//!
+//! A byte order mark at the start is taken off: a comment that goes first would put it in the
+//! middle, where it is part of a field's name.
+
+use crate::sse::{Scanner, byte_order_mark};
+use crate::time::Tick;
+use std::time::Duration;
+
+/// What an event stream is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The length of an event that is still understood, in bytes.
+    pub event_max: usize,
+    /// True exactly when ids are kept, to resume the stream by.
+    pub resumable: bool,
+    /// True exactly when an end of its source is no end to it: it is resumed then, too.
+    pub outlives_source: bool,
+    /// True exactly when only whole events are to pass.
+    pub whole: bool,
+}
+
+/// The place of a client in its event stream. See the module.
+#[derive(Debug)]
+pub struct Events {
+    scanner: Scanner,
+    /// When the client was last sent anything.
+    sent_at: Tick,
+    /// Taken from the source and not passed on; the first `passed` of these bytes are, though.
+    held: Vec<u8>,
+    passed: usize,
+    /// Of those held, the bytes in front of this one may pass: they end between two events.
+    free: usize,
+    event_max: usize,
+    /// True exactly when only whole events are to pass.
+    whole: bool,
+    resumable: bool,
+    outlives_source: bool,
+    /// True exactly when what has passed ends between two events.
+    between: bool,
+    /// True exactly when it is known whether the body starts with a byte order mark.
+    begun: bool,
+}
+
+const _: () = assert!(size_of::<Events>() <= 112);
+
+impl Events {
+    /// A stream of which nothing has come yet.
+    pub fn new(terms: Terms, now: Tick) -> Events {
+        Events {
+            scanner: if terms.resumable { Scanner::with_ids() } else { Scanner::new() },
+            sent_at: now,
+            held: Vec::new(),
+            passed: 0,
+            free: 0,
+            event_max: terms.event_max,
+            whole: terms.whole || terms.resumable,
+            resumable: terms.resumable,
+            outlives_source: terms.outlives_source,
+            between: true,
+            begun: false,
+        }
+    }
+
+    /// True exactly when what the client was sent ends between two events.
+    pub const fn between(&self) -> bool {
+        self.between
+    }
+
+    /// Events that came so far.
+    pub const fn events(&self) -> u64 {
+        self.scanner.events()
+    }
+
+    /// True exactly when it is not known any more where events begin and end.
+    pub const fn is_opaque(&self) -> bool {
+        self.scanner.is_opaque()
+    }
+
+    /// The id by which the rest of this stream can be asked for, if it can be.
+    pub fn resume_from(&self) -> Option<&[u8]> {
+        self.scanner.last_id().filter(|_| self.resumable && !self.is_opaque())
+    }
+
+    /// True exactly when an end of the source is to be taken for a break.
+    pub(super) fn outlives_source(&self) -> bool {
+        self.outlives_source && self.resume_from().is_some()
+    }
+
+    /// How long the upstream wants its clients to wait before they come back.
+    pub fn retry(&self) -> Option<Duration> {
+        self.scanner.retry()
+    }
+
+    /// From here on only whole events pass: the stream is about to be ended.
+    pub const fn want_whole(&mut self) {
+        self.whole = true;
+    }
+
+    /// Another body goes on where this one broke. The unfinished event is forgotten.
+    pub fn restart(&mut self) {
+        self.scanner.restart();
+        self.held.truncate(self.free);
+        self.begun = false;
+        self.tidy();
+    }
+
+    /// The client was sent something.
+    pub(super) const fn note_sent(&mut self, now: Tick) {
+        self.sent_at = now;
+    }
+
+    /// When the client was last sent anything.
+    pub(super) const fn sent_at(&self) -> Tick {
+        self.sent_at
+    }
+
+    /// Looks at what came. So many of its first bytes pass now; the rest is held.
+    pub(super) fn admit(&mut self, payload: &[u8]) -> usize {
+        if !self.begun {
+            match byte_order_mark(payload) {
+                Some(0) if self.held.is_empty() => self.begun = true,
+                _ => return self.begin(payload),
+            }
+        }
+        let boundary = self.scanner.scan(payload, self.event_max);
+        if !self.only_whole() {
+            if self.held.is_empty() {
+                self.between = self.scanner.between();
+                return payload.len();
+            }
+            self.held.extend_from_slice(payload);
+            self.free = self.held.len();
+            return 0;
+        }
+        let whole = boundary.unwrap_or(0);
+        if self.held.is_empty() {
+            self.held.extend_from_slice(&payload[whole..]);
+            self.between |= whole > 0;
+            return whole;
+        }
+        if whole > 0 {
+            self.free = self.held.len() + whole;
+        }
+        self.held.extend_from_slice(payload);
+        0
+    }
+
+    /// The first bytes of a body, until it is known whether they are a byte order mark.
+    fn begin(&mut self, payload: &[u8]) -> usize {
+        self.held.extend_from_slice(payload);
+        let Some(mark) = byte_order_mark(&self.held) else { return 0 };
+        self.begun = true;
+        self.held.drain(..mark);
+        let boundary = self.scanner.scan(&self.held, self.event_max);
+        self.free = if self.only_whole() { boundary.unwrap_or(0) } else { self.held.len() };
+        self.tidy();
+        0
+    }
+
+    const fn only_whole(&self) -> bool {
+        self.whole && !self.scanner.is_opaque()
+    }
+
+    /// The source has ended: what is held passes as it is.
+    pub(super) const fn admit_rest(&mut self) {
+        self.free = self.held.len();
+    }
+
+    /// True exactly when something that is held may pass.
+    pub(super) const fn has_free(&self) -> bool {
+        self.passed < self.free
+    }
+
+    /// True exactly when something is held.
+    pub(super) const fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Puts what may pass into `out`, as far as there is room. How much that was.
+    pub(super) fn take_free(&mut self, out: &mut [u8]) -> usize {
+        let n = out.len().min(self.free - self.passed);
+        out[..n].copy_from_slice(&self.held[self.passed..][..n]);
+        self.passed += n;
+        self.between = !self.has_free() && (self.only_whole() || self.scanner.between());
+        self.tidy();
+        n
+    }
+
+    /// Forgets what has passed. An idle stream holds nothing.
+    fn tidy(&mut self) {
+        if self.has_free() {
+            return;
+        }
+        self.held.drain(..self.passed);
+        (self.passed, self.free) = (0, 0);
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! When an upstream cannot serve an event stream, and the client is not to suffer for it.
+//!
+//! A browser's EventSource that is answered with an error gives up for ever, and one whose stream
+//! breaks comes back together with all others. `on_outage` spares it the first: it gets an empty
+//! stream that says when to come back (*retry*), or a stream that stays silent until the upstream
+//! is there (*hold*). `resume` spares it the second: the upstream is asked for the rest, with the
+//! id of the last event that was complete. Held and broken streams wait in the same phase and ask
+//! in the same way: again and again, after random times that grow.
+
+use super::finish::{ANSWER_MAX, Refusal, log_refusal};
+use super::scene::{Scene, Verdict};
+use super::{Parts, Proxy, Step};
+use crate::config::{OnOutage, Resume};
+use crate::http::forward;
+use crate::http::framing::BodyLength;
+use crate::http::head::{ResponseHead, Version};
+use crate::http::reply::{self, StreamHead};
+use crate::net::Net;
+use crate::pipe::Pipe;
+use crate::pipe::events::Events;
+use crate::session::Session;
+use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
+use crate::session::upstream::Upstream;
+use crate::slab::Key;
+use crate::time::{Tick, date};
+use std::time::Duration;
+
+/// How long the first wait is at most, and half of that at least, if the upstream has not said
+/// what it likes.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// No wait is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Statuses by which an upstream, or we in its place, says that it cannot serve now.
+pub(super) const fn is_outage(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+impl Exchange {
+    /// What its client gets when there is no upstream for it, if not an error.
+    fn way_out(&self) -> OnOutage {
+        let api = self.api().filter(|_| self.facts.wants_events);
+        api.map_or(OnOutage::Error, |api| api.streams.on_outage)
+    }
+
+    /// True when an outage that its upstream answers with is not passed on.
+    pub(super) fn is_spared(&self, status: u16) -> bool {
+        is_outage(status) && self.way_out() != OnOutage::Error
+    }
+
+    /// True when its event stream is to be resumed if it breaks.
+    pub(super) fn wants_resuming(&self) -> bool {
+        let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
+        self.facts.is_get && resume != Resume::Never
+    }
+
+    /// Keeps the request, as it was written for the upstream, if it may have to be sent again.
+    pub(super) fn keep_for_revival(&mut self, request: &[u8]) {
+        let Some(api) = self.api() else { return };
+        let holds = self.facts.wants_events && api.streams.on_outage == OnOutage::Hold;
+        if holds || self.wants_resuming() {
+            self.revival = Some(Box::new(Revival {
+                request: request.into(),
+                lost: None,
+                gives_up: Tick::NEVER,
+                attempts: 0,
+                served: Tick::ZERO,
+                events: 0,
+            }));
+        }
+    }
+
+    /// The upstream is there. Its stream may be resumed once more, or not.
+    pub(super) fn is_served(&mut self, now: Tick) {
+        let events = self.response.events().map(Events::events);
+        let resumes = events.is_some() && self.wants_resuming();
+        self.revival = self.revival.take().filter(|_| resumes);
+        if let Some(revival) = &mut self.revival {
+            revival.lost = None;
+            (revival.served, revival.events) = (now, events.unwrap_or(0));
+        }
+    }
+}
+
+impl<N: Net> Scene<'_, N> {
+    /// A stream without a source, for as long as its client stays.
+    pub(super) fn hold(&mut self) -> Verdict {
+        match self.exchange.response.write_pending(self.conn, &mut self.io) {
+            Err(_) => Verdict::End(Outcome::ClientGone),
+            Ok(true) => Verdict::Moved,
+            Ok(false) => self.watch_client(),
+        }
+    }
+}
+
+/// The upstream answers for a stream whose client has long had its head: what becomes of that.
+pub(super) fn join(
+    exchange: &mut Exchange,
+    upstream: &mut Upstream,
+    head: &ResponseHead<'_, '_>,
+    now: Tick,
+) -> Verdict {
+    match head.status {
+        101 => Verdict::Fail(Refusal::closing(502, "the upstream switches protocols")),
+        100..200 => Verdict::Moved,
+        200 if head.is_event_stream && !head.is_coded => {
+            upstream.persistent = head.persistent;
+            exchange.response.change_source(head.length, now);
+            exchange.phase = Phase::Relaying(exchange.phase.awaiting_mut().upstream);
+            exchange.is_served(now);
+            Verdict::Moved
+        }
+        408 | 429 | 500..=599 => {
+            Verdict::Fail(Refusal::closing(502, "the upstream cannot serve the stream"))
+        }
+        // What it is its client shall see for itself, when it comes back.
+        _ => Verdict::GiveUp,
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// There is no upstream for an exchange. What is done for its client, if it is to be spared the
+    /// error.
+    pub(super) fn spare(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Option<Step> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        if !is_outage(refusal.status) {
+            return None;
+        }
+        if exchange.is_held() {
+            log::debug!("asking again failed: {}", refusal.what);
+            return Some(self.wait(key, now));
+        }
+        let way_out = exchange.way_out();
+        if way_out != OnOutage::Error {
+            log_refusal(exchange, refusal);
+        }
+        match way_out {
+            OnOutage::Error => None,
+            OnOutage::Hold if !refusal.busy => Some(self.begin_hold(key, now)),
+            OnOutage::Hold | OnOutage::Retry => Some(self.answer_with_retry(key, now)),
+        }
+    }
+
+    /// An empty stream that says when to come back.
+    fn answer_with_retry(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let body = self.retry_field();
+        let mut exchange = self.take_exchange(key, now);
+        exchange.request.abandon(&mut self.buffers);
+        exchange.facts.persistent &=
+            exchange.facts.version == Version::Http11 && self.drain.is_none();
+        self.head_buf.clear();
+        let head = StreamHead {
+            length: BodyLength::Length(body.len() as u64),
+            date: &date::imf_fixdate(self.unix_ms),
+            close: !exchange.facts.persistent,
+            // It is the same for everybody.
+            for_any_origin: true,
+        };
+        reply::write_stream_head(&mut self.head_buf, &head);
+        self.head_buf.extend_from_slice(body.as_bytes());
+        assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
+        exchange.status = 200;
+        exchange.phase = Phase::Answering;
+        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+        exchange.response.take_no_more();
+        self.sessions[key].state = crate::session::State::Active(exchange);
+        Step::Moved
+    }
+
+    /// A stream that has no source yet.
+    fn begin_hold(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let date = date::imf_fixdate(self.unix_ms);
+        let Parts { session, mut io, head_buf, .. } = self.parts(key, now);
+        let exchange = session.state.exchange_mut();
+        let length = match exchange.facts.version {
+            Version::Http11 => BodyLength::Chunked,
+            Version::Http10 => BodyLength::UntilClose,
+        };
+        exchange.facts.persistent &= length == BodyLength::Chunked;
+        head_buf.clear();
+        let close = !exchange.facts.persistent;
+        let head = StreamHead { length, date: &date, close, for_any_origin: false };
+        reply::write_stream_head(head_buf, &head);
+        exchange.request.abandon(io.buffers);
+        exchange.response.begin(BodyLength::UntilClose, length, now);
+        exchange.watch_events(now);
+        exchange.response.queue(head_buf, io.buffers, now);
+        exchange.response.comment(&mut io);
+        exchange.status = 200;
+        exchange.facts.event_stream = true;
+        if let Some(revival) = &mut exchange.revival {
+            revival.lost = Some(now);
+        }
+        self.stream_opened(key, now);
+        self.wait(key, now)
+    }
+
+    /// A stream has lost its upstream, and can be resumed.
+    pub(super) fn stream_lost(&mut self, key: Key<Session>, now: Tick) -> Step {
+        self.close_upstream_of(key);
+        let exchange = self.sessions[key].state.exchange_mut();
+        let patience = exchange.api().map_or(Duration::ZERO, |api| api.streams.resume_timeout);
+        let Some(revival) = &mut exchange.revival else {
+            unreachable!("a stream is resumed by what it takes to revive it");
+        };
+        let Some(events) = exchange.response.events_mut() else {
+            unreachable!("only event streams are resumed");
+        };
+        events.restart();
+        // An upstream that takes a stream and drops it at once is none.
+        let got_on = events.events() > revival.events || now.since(revival.served) > LONGEST_WAIT;
+        if got_on {
+            (revival.gives_up, revival.attempts) = (now.after(patience), 0);
+        }
+        revival.lost = Some(now);
+        log::debug!("a stream has lost its upstream, and is resumed");
+        self.wait(key, now)
+    }
+
+    /// Until it is asked again: a random time, so that not all streams ask together, of a length
+    /// that doubles with each attempt.
+    fn wait(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.request.abandon(&mut self.buffers);
+        let wished = exchange.response.events().and_then(|events| events.retry());
+        let Some(revival) = &mut exchange.revival else {
+            unreachable!("a stream is held by what it takes to revive it");
+        };
+        let longest = wished.unwrap_or(FIRST_WAIT).max(Duration::from_millis(1));
+        let longest = longest.saturating_mul(1 << revival.attempts.min(16)).min(LONGEST_WAIT);
+        revival.attempts += 1;
+        let wait = longest.mul_f64(0.5 + self.random.f64() / 2.0);
+        exchange.phase = Phase::Holding(now.after(wait));
+        Step::Moved
+    }
+
+    /// The wait is over: the upstream is asked for the rest.
+    pub(super) fn ask_again(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let (Some(revival), Some(api)) = (&exchange.revival, exchange.api) else {
+            unreachable!("a held stream knows what to ask for, and where");
+        };
+        let last_id = exchange.response.events().and_then(|events| events.resume_from());
+        self.head_buf.clear();
+        forward::write_request_again(&mut self.head_buf, &revival.request, last_id);
+        exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
+        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
+        let found = self.find_upstream(key, api, true, now);
+        if let Ok(Phase::AwaitingHead(_)) = &found {
+            let again = self.head_buf.as_slice().into();
+            self.sessions[key].state.exchange_mut().retry = Some(again);
+        }
+        self.enter(key, found, now)
+    }
+}

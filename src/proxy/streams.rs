@@ -1,0 +1,184 @@
+//! The life of an event stream: its beginning, its heartbeats, and its end between two events.
+//!
+//! Nobody but its two ends knows how long a stream is to last, so the proxy ends one only where it
+//! is told to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. Each stream has a *lease*
+//! that says until when. When it is up, the stream ends at once if its client is between two
+//! events, and otherwise behind the event that is on its way; if that takes too long, or if nobody
+//! can tell any more where events end, it is cut, visibly.
+
+use super::finish::Refusal;
+use super::{Parts, Proxy, Step};
+use crate::config::Resume;
+use crate::net::Net;
+use crate::pipe::Flow;
+use crate::pipe::events::{Events, Terms};
+use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::upstream::Permit;
+use crate::session::{Session, State};
+use crate::slab::Key;
+use crate::time::Tick;
+use std::time::Duration;
+
+/// How long an unfinished event is waited for when its stream is to end.
+const EVENT_GRACE: Duration = Duration::from_secs(10);
+
+impl<N: Net> Proxy<N> {
+    /// A place for the stream that a request asks for.
+    pub(super) fn admit_stream(&self, api: u16, facts: &Facts) -> Result<Option<Permit>, Refusal> {
+        if !facts.wants_events {
+            return Ok(None);
+        }
+        if self.drain.is_some() {
+            return Err(Refusal::busy("the proxy is about to end", None));
+        }
+        let max = self.config.apis[usize::from(api)].streams.max;
+        let permit = self.origins[usize::from(api)].permit(max.unwrap_or(usize::MAX));
+        let what = "too many event streams are open";
+        permit.map(Some).ok_or(Refusal::busy(what, Some("api.max_streams")))
+    }
+
+    /// The head of an event stream is on its way to the client.
+    pub(super) fn stream_opened(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        if let (None, Some(api)) = (&exchange.permit, exchange.api) {
+            exchange.permit = self.origins[usize::from(api)].permit(usize::MAX);
+        }
+        if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
+            let percent = self.random.u32(80..=100);
+            exchange.lease.at_most(now.after(age * percent / 100), Outcome::MaxAge);
+        }
+        if let Some(deadline) = self.drain {
+            let share = self.random.f64();
+            exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
+        }
+        Step::Moved
+    }
+
+    /// Gives each open stream its moment in the drain window: they end one after the other, and not
+    /// together. Answers to POST go on for as long as there is.
+    pub(super) fn spread_ends(&mut self, now: Tick, deadline: Tick) {
+        let mut streams: Vec<&mut Exchange> = Vec::new();
+        for session in self.sessions.iter_mut() {
+            if let State::Active(exchange) = &mut session.state
+                && exchange.facts.event_stream
+            {
+                streams.push(&mut **exchange);
+            }
+        }
+        let (mut rank, count) = (0.0, streams.iter().filter(|e| e.facts.is_get).count());
+        for exchange in streams {
+            let mut share = 1.0;
+            if exchange.facts.is_get {
+                share = (rank + self.random.f64()) / f64::from(u32::try_from(count).unwrap_or(1));
+                rank += 1.0;
+            }
+            exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
+        }
+    }
+
+    /// A client that was sent nothing for a while is sent a comment.
+    pub(super) fn beat(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let Parts { session, mut io, .. } = self.parts(key, now);
+        session.state.exchange_mut().response.comment(&mut io);
+        Step::Moved
+    }
+
+    /// The lease is up, or was and the event is complete.
+    pub(super) fn end_stream(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let outcome = exchange.lease.outcome;
+        if exchange.response.is_between_events() {
+            return self.end_between_events(key, outcome, now);
+        }
+        let waits = !exchange.lease.closing;
+        match exchange.response.events_mut().filter(|events| waits && !events.is_opaque()) {
+            Some(events) => {
+                events.want_whole();
+                exchange.lease.closing = true;
+                exchange.lease.until = now.after(EVENT_GRACE);
+                Step::Moved
+            }
+            None => self.cut_response(key, outcome),
+        }
+    }
+
+    /// The upstream of a stream has been silent for too long.
+    pub(super) fn stream_silent(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        if exchange.can_resume() {
+            return self.stream_lost(key, now);
+        }
+        if exchange.response.is_between_events() {
+            return self.end_between_events(key, Outcome::UpstreamIdle, now);
+        }
+        self.cut_response(key, Outcome::UpstreamIdle)
+    }
+
+    /// Ends a stream in an orderly way. A client that will come back is told when, if many others
+    /// will come back with it.
+    pub(super) fn end_between_events(
+        &mut self,
+        key: Key<Session>,
+        outcome: Outcome,
+        now: Tick,
+    ) -> Step {
+        self.close_upstream_of(key);
+        let is_get = self.sessions[key].state.exchange_mut().facts.is_get;
+        let together = matches!(outcome, Outcome::Drained | Outcome::UpstreamCut);
+        let last_words = if together && is_get { self.retry_field() } else { String::new() };
+        let Parts { session, mut io, .. } = self.parts(key, now);
+        let exchange = session.state.exchange_mut();
+        exchange.response.end_between_events(last_words.as_bytes(), &mut io);
+        exchange.request.abandon(io.buffers);
+        exchange.outcome = outcome;
+        exchange.phase = Phase::Delivering;
+        Step::Moved
+    }
+
+    /// The field that tells an event stream's client when to come back, as a block of its own.
+    pub(super) fn retry_field(&mut self) -> String {
+        let drain = &self.config.drain;
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let retry = self.random.u64(millis(drain.retry_min)..=millis(drain.retry_max));
+        format!("retry: {retry}\n\n")
+    }
+}
+
+impl Exchange {
+    /// True when the rest of its stream can be asked for without its client's noticing.
+    pub(super) fn can_resume(&self) -> bool {
+        let has_id = self.response.events().is_some_and(|e| e.resume_from().is_some());
+        has_id && self.revival.is_some() && !self.lease.closing
+    }
+
+    /// True when its event stream may be added to, or be ended, by the proxy.
+    pub(super) fn is_open_stream(&self) -> bool {
+        self.facts.event_stream && self.response.flow() == Flow::Open
+    }
+
+    /// The response that has begun is an event stream, and its bytes can be understood.
+    pub(super) fn watch_events(&mut self, now: Tick) {
+        let streams = self.api().map(|api| &api.streams);
+        let resumable = self.wants_resuming();
+        let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
+        let terms = Terms {
+            event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
+            resumable,
+            outlives_source: resumable && always,
+            whole: self.config.server.flush_interval.is_some(),
+        };
+        self.response.watch_events(Events::new(terms, now));
+    }
+}
+
+/// A moment within what is left of the drain window; the last tenth stays free for goodbyes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of a window, in milliseconds"
+)]
+fn within(now: Tick, deadline: Tick, share: f64) -> Tick {
+    let window = deadline.since(now).as_millis() as f64;
+    now.after(Duration::from_millis((window * 0.9 * share) as u64))
+}

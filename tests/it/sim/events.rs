@@ -1,0 +1,135 @@
+//! Event streams in simulated worlds: what an origin sends, how it goes on from an id, and whether
+//! what a client got of it is what it should have got.
+
+use super::Terms;
+use millstream::net::sim::Rng;
+use millstream::sse::naive;
+
+/// What the proxy adds to keep a stream alive.
+const COMMENT: &[u8] = b":\n\n";
+
+/// A byte order mark. The proxy may take it away.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The body of an event stream, cut into what follows on each event.
+#[derive(Clone)]
+pub(crate) struct Stream {
+    pub(crate) body: Vec<u8>,
+    /// Behind each event: its id, if it has one, and where the next one begins.
+    ends: Vec<(Option<String>, usize)>,
+}
+
+impl Stream {
+    /// Events of exchange `id`: each says whose it is, and which. At most about `size` bytes.
+    pub(crate) fn draw(rng: &mut Rng, id: usize, size: usize) -> Stream {
+        let with_ids = rng.chance(70);
+        let line_end = rng.pick(&["\n", "\n", "\r\n", "\r"]);
+        let mark: &[u8] = if rng.chance(10) { MARK } else { b"" };
+        let mut stream = Stream { body: mark.to_vec(), ends: Vec::new() };
+        while stream.body.len() < size {
+            let n = stream.ends.len();
+            let event_id = with_ids.then(|| format!("{id}.{n}"));
+            let mut lines = Vec::new();
+            if rng.chance(20) {
+                lines.push(": a comment of the origin".to_owned());
+            }
+            lines.extend(event_id.as_ref().map(|id| format!("id: {id}")));
+            let padding = "x".repeat(rng.pick(&[0, 0, 10, 3000]).min(size));
+            lines.push(format!("data: {id}.{n} {padding}"));
+            if rng.chance(10) {
+                lines.push("data".to_owned());
+            }
+            lines.push(String::new());
+            for line in lines {
+                stream.body.extend(line.bytes());
+                stream.body.extend(line_end.bytes());
+            }
+            stream.ends.push((event_id, stream.body.len()));
+        }
+        stream
+    }
+
+    /// What is left of the body for somebody who comes back with this id.
+    pub(crate) fn rest(&self, last_id: &str) -> Result<&[u8], String> {
+        let known = self.ends.iter().find(|(id, _)| id.as_deref() == Some(last_id));
+        let (_, end) =
+            known.ok_or(format!("came back with an id that was never sent: {last_id}"))?;
+        Ok(&self.body[*end..])
+    }
+
+    /// True when events say which they are.
+    pub(crate) fn has_ids(&self) -> bool {
+        self.ends.iter().all(|(id, _)| id.is_some())
+    }
+
+    /// True when one of its events is longer than that.
+    pub(crate) fn is_too_long(&self, event_max: usize) -> bool {
+        naive::within(&self.body, event_max) < self.body.len()
+    }
+
+    /// Whether `got` is what a client should see of this stream; `complete` if it was ended
+    /// properly, and `is_early` if that may have been before its time.
+    pub(crate) fn judge(
+        &self,
+        got: &[u8],
+        complete: bool,
+        is_early: bool,
+        terms: Terms,
+    ) -> Result<(), String> {
+        let (sent, heard) = (naive::events(&self.body), naive::events(got));
+        if !sent.starts_with(&heard) {
+            return Err(format!("not the origin's events: {}", got.escape_ascii()));
+        }
+        let all = heard.len() == sent.len();
+        if complete && !all && !is_early {
+            return Err("a stream that was ended early".to_owned());
+        }
+        let added = without_comments(got);
+        let (added, told) = without_last_words(&added);
+        if told && !(terms.ends || terms.resumes || terms.spares) {
+            return Err("told to come back, and nobody knows why".to_owned());
+        }
+        // A stream that went on elsewhere may lack the LF of a CRLF.
+        if terms.resumes {
+            return Ok(());
+        }
+        let body = self.body.strip_prefix(MARK).unwrap_or(&self.body);
+        let added = added.strip_prefix(MARK).unwrap_or(added);
+        if !body.starts_with(added) {
+            return Err(format!("not the origin's bytes: {}", got.escape_ascii()));
+        }
+        let between =
+            added.is_empty() || naive::read(added).boundaries.last() == Some(&added.len());
+        if complete && !all && !between && told {
+            return Err("ended within an event".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A body without the comments that were put in between events.
+fn without_comments(got: &[u8]) -> Vec<u8> {
+    let (mut kept, mut rest) = (Vec::new(), got);
+    while let Some((&byte, behind)) = rest.split_first() {
+        if rest.starts_with(COMMENT) && naive::read(&kept).boundaries.last() == Some(&kept.len())
+            || kept.is_empty() && rest.starts_with(COMMENT)
+        {
+            rest = &rest[COMMENT.len()..];
+        } else {
+            kept.push(byte);
+            rest = behind;
+        }
+    }
+    kept
+}
+
+/// A body without the `retry` that a client is told before a stream is ended; true if it was.
+fn without_last_words(got: &[u8]) -> (&[u8], bool) {
+    let said = got.windows(7).rposition(|w| w == b"retry: ");
+    let said = said.filter(|at| got[at + 7..].strip_suffix(b"\n\n").is_some_and(is_number));
+    said.map_or((got, false), |at| (&got[..at], true))
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
