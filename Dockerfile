@@ -1,0 +1,24 @@
+# A static binary and nothing else: no shell, no libc, no root.
+#
+#     docker build -t millstream .
+#     docker run --rm -p 8080:8080 --stop-timeout 45 --ulimit nofile=65536 \
+#         -v "$PWD/millstream.toml:/etc/millstream/millstream.toml:ro" millstream
+#
+# In the file, server.listen has to be "0.0.0.0:8080": the image's 127.0.0.1 is reached by nobody.
+# --stop-timeout is to be more than drain.window, or streams are killed before they have ended.
+# Mount the folder instead of the file if it is to be reloaded: editors replace files, and a mount
+# of a single file keeps showing the old one.
+
+# The host of this image is musl, so what it builds is static, on x86-64 and ARM alike.
+FROM rust:1-alpine AS build
+WORKDIR /build
+COPY . .
+RUN cargo build --release --locked
+
+FROM scratch
+COPY --from=build /build/target/release/millstream /millstream
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/millstream"]
+CMD ["/etc/millstream/millstream.toml"]
