@@ -15,5 +15,6 @@ mod corpus;
 mod e2e;
 mod golden;
 mod journal;
+mod manual;
 mod sim;
 mod tidy;

@@ -1,0 +1,88 @@
+//! The manual pages and the completions say what the program takes: every key, with its default,
+//! and every option.
+
+use std::collections::BTreeMap;
+
+const EVERY_KEY: &str = include_str!("../../conf/millstream.toml");
+const COMMAND: &str = include_str!("../../doc/millstream.1");
+const KEYS: &str = include_str!("../../doc/millstream.toml.5");
+const COMPLETIONS: [&str; 3] = [
+    include_str!("../../conf/completions/millstream.bash"),
+    include_str!("../../conf/completions/_millstream"),
+    include_str!("../../conf/completions/millstream.fish"),
+];
+
+/// Whether a key of the page that conf/millstream.toml does not have is an error.
+const PAGE_HAS_NOTHING_ELSE: bool = false;
+
+/// Keys with their table in front, and their defaults, if they have one.
+type Keys = BTreeMap<String, Option<String>>;
+
+/// A comment that says "Required" or "No default" is about a value that is only an example.
+fn keys_of_file() -> Keys {
+    let (mut keys, mut table, mut comment) = (Keys::new(), "", String::new());
+    for line in EVERY_KEY.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push_str(text);
+        } else if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+            comment.clear();
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let example = ["Required", "No default"].iter().any(|word| comment.contains(word));
+            keys.insert(format!("{table}.{key}"), (!example).then(|| value.to_owned()));
+            comment.clear();
+        }
+    }
+    keys
+}
+
+/// The headings of the section KEYS begin with their tables in brackets, and each of its items is a
+/// key, perhaps with `=` and a default.
+fn keys_of_page() -> Keys {
+    let (_, section) = KEYS.split_once("\n.Sh KEYS\n").unwrap();
+    let (section, _) = section.split_once("\n.Sh ").unwrap();
+    let (mut keys, mut tables) = (Keys::new(), Vec::new());
+    for line in section.lines() {
+        if let Some(heading) = line.strip_prefix(".Ss ") {
+            let (list, _) = heading.split_once(':').unwrap();
+            tables = list.split(" and ").map(|table| table.trim_matches(['[', ']'])).collect();
+        } else if let Some(item) = line.strip_prefix(".It Va ") {
+            let item = item.replace("\\(dq", "\"");
+            let (key, default) = match item.split_once(" No = ") {
+                Some((key, default)) => (key, Some(default.to_owned())),
+                None => (item.as_str(), None),
+            };
+            for table in &tables {
+                keys.insert(format!("{table}.{key}"), default.clone());
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_page_has_every_key_and_its_default() {
+    let (file, page) = (keys_of_file(), keys_of_page());
+    assert!(file.len() > 20 && page.len() >= file.len(), "{} {}", file.len(), page.len());
+    for (key, default) in &file {
+        let said = page.get(key).unwrap_or_else(|| panic!("{key} is not in millstream.toml.5"));
+        assert_eq!(said, default, "the default of {key} in millstream.toml.5");
+    }
+    let more: Vec<_> = page.keys().filter(|key| !file.contains_key(*key)).collect();
+    assert!(!PAGE_HAS_NOTHING_ELSE || more.is_empty(), "not in conf/millstream.toml: {more:?}");
+}
+
+#[test]
+fn every_option_is_in_the_page_and_completed() {
+    let words = millstream::arguments::HELP.split([' ', '\n', ',', '[']);
+    let options: Vec<_> = words.filter_map(|word| word.strip_prefix("--")).collect();
+    assert!(options.len() > 4, "{options:?}");
+    for option in options {
+        let [bash, zsh, fish] = COMPLETIONS;
+        let escaped = option.replace('-', "\\-");
+        assert!(COMMAND.contains(&format!("\\-{escaped}")), "--{option} is not in millstream.1");
+        assert!(bash.contains(&format!("--{option}")), "--{option} in bash");
+        assert!(zsh.contains(&format!("--{option}")), "--{option} in zsh");
+        assert!(fish.contains(&format!("-l {option}")), "--{option} in fish");
+    }
+}
