@@ -5,15 +5,20 @@ CONF    ?= conf/demo.toml
 SEEDS   ?= 100000
 SECONDS ?= 60
 DEPS    ?= .
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BINARY  ?= target/release/millstream
+INSTALL ?= install
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz interop bench doc clean
+.PHONY: help build run test check sim golden fuzz interop bench doc clean \
+    install uninstall
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)"
-	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)"
+	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)   PREFIX=dir DESTDIR=dir BINARY=file (install)"
 
 build: ## build target/release/millstream
 	$(CARGO) build --release --locked
@@ -49,6 +54,36 @@ bench: build ## measure SCENARIO beside PEERS (names, comma between them); bench
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
+
+# It does not build: whoever may write to PREFIX often has no Rust. Nothing is put into /etc, so no
+# configuration is ever overwritten.
+to := $(DESTDIR)$(PREFIX)
+units := $(to)/lib/systemd/system
+documents := $(to)/share/doc/millstream
+
+install: ## install BINARY, manual pages, completions and systemd units below PREFIX
+	@test -f $(BINARY) || { echo "$(BINARY) is not there; make build first" >&2; exit 1; }
+	$(INSTALL) -D -m 755 $(BINARY) $(to)/bin/millstream
+	$(INSTALL) -D -m 644 doc/millstream.1 $(to)/share/man/man1/millstream.1
+	$(INSTALL) -D -m 644 doc/millstream.toml.5 $(to)/share/man/man5/millstream.toml.5
+	$(INSTALL) -D -m 644 conf/completions/millstream.bash \
+	    $(to)/share/bash-completion/completions/millstream
+	$(INSTALL) -D -m 644 conf/completions/_millstream $(to)/share/zsh/site-functions/_millstream
+	$(INSTALL) -D -m 644 conf/completions/millstream.fish \
+	    $(to)/share/fish/vendor_completions.d/millstream.fish
+	$(INSTALL) -D -m 644 conf/minimal.toml $(documents)/minimal.toml
+	$(INSTALL) -D -m 644 conf/millstream.toml $(documents)/millstream.toml
+	$(INSTALL) -D -m 644 conf/millstream.socket $(units)/millstream.socket
+	$(INSTALL) -D -m 644 conf/millstream.service $(units)/millstream.service
+	sed -i 's|/usr/local|$(PREFIX)|' $(units)/millstream.service $(to)/share/man/man1/millstream.1
+
+uninstall: ## remove what install has put there; configurations stay
+	rm -f $(to)/bin/millstream $(units)/millstream.service $(units)/millstream.socket \
+	    $(to)/share/man/man1/millstream.1 $(to)/share/man/man5/millstream.toml.5 \
+	    $(to)/share/bash-completion/completions/millstream \
+	    $(to)/share/zsh/site-functions/_millstream \
+	    $(to)/share/fish/vendor_completions.d/millstream.fish
+	rm -rf $(documents)
 
 clean: ## remove what was built
 	$(CARGO) clean
