@@ -86,7 +86,7 @@ impl Stream {
         }
         let added = without_comments(got);
         let (added, told) = without_last_words(&added);
-        if told && !(terms.ends || terms.resumes || terms.spares) {
+        if told && complete && !(terms.ends || terms.resumes || terms.spares) {
             return Err("told to come back, and nobody knows why".to_owned());
         }
         // A stream that went on elsewhere may lack the LF of a CRLF.
@@ -94,7 +94,11 @@ impl Stream {
             return Ok(());
         }
         let body = self.body.strip_prefix(MARK).unwrap_or(&self.body);
-        let added = added.strip_prefix(MARK).unwrap_or(added);
+        let added = match added.strip_prefix(MARK) {
+            Some(behind) => behind,
+            None if MARK.starts_with(added) => b"",
+            None => added,
+        };
         if !body.starts_with(added) {
             return Err(format!("not the origin's bytes: {}", got.escape_ascii()));
         }
@@ -123,13 +127,19 @@ fn without_comments(got: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// A body without the `retry` that a client is told before a stream is ended; true if it was.
+/// A body without the `retry` that a client is told before a stream is ended, or what it heard of
+/// that; true if it was told anything.
 fn without_last_words(got: &[u8]) -> (&[u8], bool) {
-    let said = got.windows(7).rposition(|w| w == b"retry: ");
-    let said = said.filter(|at| got[at + 7..].strip_suffix(b"\n\n").is_some_and(is_number));
+    let longest = got.len().saturating_sub(LAST_WORDS_MAX);
+    let said = (longest..got.len()).find(|&at| {
+        let (field, rest) = got[at..].split_at((got.len() - at).min(RETRY.len()));
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        RETRY.starts_with(field) && b"\n\n".starts_with(&rest[digits..])
+    });
     said.map_or((got, false), |at| (&got[..at], true))
 }
 
-fn is_number(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
-}
+const RETRY: &[u8] = b"retry: ";
+
+/// With the digits of any number that there is.
+const LAST_WORDS_MAX: usize = RETRY.len() + 20 + 2;
