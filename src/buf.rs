@@ -116,6 +116,30 @@ impl BufPool {
         BufPool { block, spare_max, lent: 0, spare: Vec::new() }
     }
 
+    /// From here on buffers have at least `block` bytes. Those that are lent stay as they are.
+    pub fn grow(&mut self, block: usize) {
+        if block > self.block {
+            self.block = block;
+            self.spare.clear();
+        }
+    }
+
+    /// Adds `bytes` to the buffer in `slot`: to a new one if there is none, and to a larger one if
+    /// it was lent when buffers were smaller.
+    ///
+    /// # Panics
+    ///
+    /// If there is no [`Buf::room`] for them in a buffer of this pool.
+    pub fn append(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
+        if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
+            let mut larger = self.lend();
+            larger.append(small.bytes());
+            self.give_back(small);
+            *slot = Some(larger);
+        }
+        slot.get_or_insert_with(|| self.lend()).append(bytes);
+    }
+
     /// An empty buffer: a spare one if there is any, else a new one.
     pub fn lend(&mut self) -> Box<Buf> {
         self.lent += 1;
@@ -130,9 +154,9 @@ impl BufPool {
     /// If it cannot be a buffer of this pool.
     pub fn give_back(&mut self, mut buf: Box<Buf>) {
         assert!(self.lent > 0, "more buffers came back than were lent");
-        assert!(buf.block.len() == self.block, "a buffer of another pool");
+        assert!(buf.block.len() <= self.block, "a buffer of another pool");
         self.lent -= 1;
-        if self.spare.len() < self.spare_max {
+        if self.spare.len() < self.spare_max && buf.block.len() == self.block {
             buf.clear();
             self.spare.push(buf);
         }

@@ -86,7 +86,7 @@ impl Conn {
     /// Keeps bytes that were read and that nobody wants yet, behind those already kept.
     pub fn keep(&mut self, bytes: &[u8], buffers: &mut BufPool) {
         if !bytes.is_empty() {
-            self.ahead.get_or_insert_with(|| buffers.lend()).append(bytes);
+            buffers.append(&mut self.ahead, bytes);
         }
     }
 

@@ -11,8 +11,9 @@
 //! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
 //!    one request and its response. [`demo`] brings the bytes where there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
-//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`] and
-//!    [`arguments`] are what it needs of the operating system and the command line.
+//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
+//!    [`logger`] and [`arguments`] are what it needs of the operating system, of a thread for what
+//!    may take long, and of who has started it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
@@ -22,9 +23,11 @@ pub mod buf;
 pub mod config;
 pub mod conn;
 pub mod demo;
+pub mod errands;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
+pub mod logger;
 pub mod net;
 pub mod pipe;
 pub mod proxy;

@@ -2,11 +2,11 @@
 
 use millstream::arguments::{self, Command};
 use millstream::config::Config;
+use millstream::logger;
 use millstream::server::Server;
-use millstream::time::date;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 /// It could not start or run.
 const FAILED: u8 = 1;
@@ -25,20 +25,21 @@ fn main() -> ExitCode {
             Ok(config) => say(&config.summary()),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
         },
-        Command::Run(path) => run(Config::load(&path).map_err(|e| e.to_string())),
+        Command::Run(path) => run(Config::load(&path).map_err(|e| e.to_string()), Some(path)),
         Command::To { url, listen } => {
-            run(Config::to(&url, listen.as_deref()).map_err(|e| e.to_string()))
+            run(Config::to(&url, listen.as_deref()).map_err(|e| e.to_string()), None)
         }
     }
 }
 
-fn run(config: Result<Config, String>) -> ExitCode {
+/// Serves a configuration, which is that of `file`, if it is that of one.
+fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
     let config = match config {
         Ok(config) => config,
         Err(wrong) => return complain(WRONG, &wrong),
     };
-    start_logger(config.log.level);
-    let server = match Server::open(config) {
+    logger::start(config.log.level);
+    let server = match Server::open(config, file) {
         Ok(server) => server,
         Err(wrong) => return complain(FAILED, &wrong),
     };
@@ -47,18 +48,6 @@ fn run(config: Result<Config, String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(FAILED, &error.to_string()),
     }
-}
-
-/// One line a record: when, how bad, what.
-fn start_logger(level: log::LevelFilter) {
-    let mut logger = env_logger::Builder::new();
-    logger.filter_level(level).parse_default_env().format(|line, record| {
-        #[expect(clippy::disallowed_methods, reason = "for people to read, and nothing else")]
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-        writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
-    });
-    logger.init();
 }
 
 /// Standard output may be gone; that is no reason to fail.

@@ -445,7 +445,7 @@ impl Pipe {
         if self.pending.is_none() {
             self.stuck_since = now;
         }
-        self.pending.get_or_insert_with(|| buffers.lend()).append(bytes);
+        buffers.append(&mut self.pending, bytes);
     }
 
     /// True when pending bytes may go out now.

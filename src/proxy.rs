@@ -16,6 +16,7 @@ mod deadlines;
 mod finish;
 mod head;
 mod outage;
+mod reload;
 mod request;
 mod response;
 mod scene;
@@ -46,7 +47,7 @@ const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 576);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 592);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -98,8 +99,12 @@ pub struct Proxy<N: Net> {
     listeners: accept::Listeners,
     sessions: Slab<Session>,
     upstreams: Slab<Upstream>,
-    /// One entry an api, in the configuration's order.
-    origins: Vec<Origin>,
+    /// Where requests go.
+    origins: Slab<Origin>,
+    /// The origin of each api, in the configuration's order.
+    api_origins: Vec<Key<Origin>>,
+    /// Origins whose names are to be resolved again.
+    stale_names: Vec<Key<Origin>>,
     /// Sessions that may be able to move, each once.
     queue: VecDeque<Key<Session>>,
     /// One entry a session, by its index: a promise to look at it.
@@ -158,7 +163,9 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Proxy<N> {
         let router = Rc::new(config.router());
-        let origins = config.apis.iter().map(|_| Origin::default()).collect();
+        let mut origins = Slab::new();
+        let new = |api| origins.insert(Origin::of(api, now));
+        let api_origins = config.apis.iter().map(new).collect();
         let block = buffer_size(&config, &portions);
         let room = connections_max.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
@@ -170,6 +177,8 @@ impl<N: Net> Proxy<N> {
             net,
             router,
             origins,
+            api_origins,
+            stale_names: Vec::new(),
             connections_max,
             listeners: accept::Listeners::new(services),
             sessions,
@@ -255,6 +264,11 @@ impl<N: Net> Proxy<N> {
     /// True when it was told to end and has nothing left to do.
     pub fn is_drained(&self) -> bool {
         self.drain.is_some() && self.sessions.is_empty()
+    }
+
+    /// True when it was told to end.
+    pub const fn is_draining(&self) -> bool {
+        self.drain.is_some()
     }
 
     /// The network: its owner asks it whom an event is for, and a test plays on it.

@@ -3,13 +3,20 @@
 //! The only place that reads a clock, and that knows of mio's poll. Everything it finds out it
 //! passes on as facts; everything that follows from them is [`crate::proxy`]'s business.
 
-use crate::config::{Config, ListenAddr};
+mod listeners;
+
+use crate::config::Config;
+use crate::errands::{Done, Errand, Errands};
+use crate::logger;
 use crate::net::mio::{EventSource, MioNet};
 use crate::proxy::{Portions, Proxy, RESERVED_MAX};
 use crate::session::Service;
+use crate::slab::Key;
 use crate::sys::{self, Signals};
 use crate::time::{Now, Tick};
+use listeners::Listening;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Events that one poll brings at most.
@@ -21,32 +28,50 @@ const DESCRIPTORS_RESERVED: u64 = 64;
 /// The poll token of the signals' pipes. The network's own tokens are below.
 const SIGNALS: mio::Token = mio::Token(usize::MAX);
 
+/// The poll token of the errands' waker.
+const ERRANDS: mio::Token = mio::Token(usize::MAX - 1);
+
 /// The process, listening and ready to run.
 #[derive(Debug)]
 pub struct Server {
     poll: mio::Poll,
     proxy: Proxy<MioNet>,
     signals: Signals,
+    errands: Errands,
     clock: Clock,
-    drain_window: Duration,
+    listening: Vec<Listening>,
+    /// How many descriptors the process may have.
+    descriptors: u64,
+    /// The file of the configuration, if it is that of one.
+    file: Option<PathBuf>,
+    reading: Reading,
+}
+
+/// Whether the configuration is being read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    No,
+    /// Next: `No`, when it has been read.
+    Yes,
+    /// It may have changed since the reading began. Next: `Yes`.
+    AndAgain,
 }
 
 impl Server {
-    /// Listens where the configuration says.
+    /// Listens where the configuration says. It is that of `file`, if it is that of one.
     ///
     /// # Errors
     /// What could not be done, and with what.
-    pub fn open(mut config: Config) -> Result<Server, String> {
+    pub fn open(mut config: Config, file: Option<PathBuf>) -> Result<Server, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
         let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
         let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
-        let connections_max = config.server.max_connections.unwrap_or_else(|| {
-            let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
-            usize::try_from(room.max(1)).unwrap_or(usize::MAX)
-        });
+        let waker = mio::Waker::new(poll.registry(), ERRANDS);
+        let errands = Errands::new(waker.map_err(|e| format!("no waker: {e}"))?);
+        let connections_max = connections_max(&config, descriptors);
         let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
-        let services = open_listeners(&mut config, &mut net)?;
+        let listening = listeners::open(&mut config, &[], &mut net)?;
         let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
         for source in signals.sources() {
             poll.registry()
@@ -54,10 +79,12 @@ impl Server {
                 .map_err(|e| format!("no signals: {e}"))?;
         }
         let clock = Clock::start();
-        let drain_window = config.drain.window;
         let (portions, now) = (Portions::default(), clock.now().tick);
-        let proxy = Proxy::new(net, config, &services, connections_max, portions, sys::seed(), now);
-        Ok(Server { poll, proxy, signals, clock, drain_window })
+        let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
+        let seed = sys::seed();
+        let proxy = Proxy::new(net, config, &services, connections_max, portions, seed, now);
+        let reading = Reading::No;
+        Ok(Server { poll, proxy, signals, errands, clock, listening, descriptors, file, reading })
     }
 
     /// [`Config::summary`] of what runs here, with the ports that the system chose.
@@ -75,6 +102,7 @@ impl Server {
         loop {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
+            self.send_for_names();
             if self.proxy.is_drained() {
                 break;
             }
@@ -84,36 +112,112 @@ impl Server {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 polled => polled?,
             }
-            if self.record(&events) {
+            let told = self.record(&events);
+            if told.signals {
                 let arrived = self.signals.take();
                 if arrived.reload > 0 {
-                    log::warn!("SIGHUP: the file is not read again; restart to change it");
+                    self.read_again();
                 }
                 if arrived.end > 0 {
                     told_to_end += arrived.end;
                     self.end_running(told_to_end);
                 }
             }
+            while told.errands
+                && let Some(done) = self.errands.take()
+            {
+                self.errand_done(done);
+            }
         }
         Ok(())
     }
 
-    /// Writes down what a poll has brought, before anything comes of it. True when signals are
-    /// among it.
-    fn record(&mut self, events: &mio::Events) -> bool {
-        let mut signals = false;
-        for event in events {
-            if event.token() == SIGNALS {
-                signals = true;
-                continue;
-            }
-            match self.proxy.net().source_of(event) {
-                Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
-                Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
-                None => {}
+    /// Names that are to be resolved again are resolved beside the loop.
+    fn send_for_names(&mut self) {
+        for (key, host, port) in self.proxy.take_stale_names() {
+            let errand = Errand::Resolve { whose: key.to_bits(), host, port };
+            if let Err(error) = self.errands.send(errand) {
+                log::warn!("a name is not resolved again: {error}");
             }
         }
-        signals
+    }
+
+    /// The file is read again, beside the loop. What comes of it comes as [`Done::Loaded`].
+    fn read_again(&mut self) {
+        let Some(file) = &self.file else {
+            log::warn!("there is no configuration file to be read again");
+            return;
+        };
+        if self.reading != Reading::No {
+            self.reading = Reading::AndAgain;
+            return;
+        }
+        match self.errands.send(Errand::Load(file.clone())) {
+            Ok(()) => self.reading = Reading::Yes,
+            Err(error) => log::error!("the configuration stays as it is: {error}"),
+        }
+    }
+
+    fn errand_done(&mut self, done: Done) {
+        match done {
+            Done::Resolved(whose, Ok(addresses)) => {
+                if let Some(key) = Key::from_bits(whose) {
+                    self.proxy.set_addresses(key, &addresses);
+                }
+            }
+            Done::Resolved(_, Err(error)) => log::warn!("{error}; it keeps the addresses it had"),
+            Done::Loaded(loaded) => {
+                let again = self.reading == Reading::AndAgain;
+                self.reading = Reading::No;
+                match loaded.map_err(|errors| errors.to_string()).and_then(|c| self.reload(c)) {
+                    Ok(()) => log::info!("the configuration was read again, and is served"),
+                    Err(errors) => {
+                        for error in errors.lines() {
+                            log::error!("the configuration stays as it is: {error}");
+                        }
+                    }
+                }
+                if again {
+                    self.read_again();
+                }
+            }
+        }
+    }
+
+    /// Serves another configuration. Nothing of it if there is a place where it cannot listen.
+    fn reload(&mut self, mut config: Config) -> Result<(), String> {
+        if self.proxy.is_draining() {
+            return Err("it is ending".to_owned());
+        }
+        let listening = listeners::open(&mut config, &self.listening, self.proxy.net())?;
+        for new in listening.iter().filter(|new| !self.listening.contains(new)) {
+            self.proxy.open_listener(new.id, new.service);
+        }
+        for old in self.listening.iter().filter(|old| !listening.contains(old)) {
+            self.proxy.close_listener(old.id);
+        }
+        self.listening = listening;
+        logger::set_level(config.log.level);
+        let connections_max = connections_max(&config, self.descriptors);
+        self.proxy.reload(config, connections_max, self.clock.now().tick);
+        Ok(())
+    }
+
+    /// Writes down what a poll has brought, before anything comes of it.
+    fn record(&mut self, events: &mio::Events) -> Told {
+        let mut told = Told { signals: false, errands: false };
+        for event in events {
+            match event.token() {
+                SIGNALS => told.signals = true,
+                ERRANDS => told.errands = true,
+                _ => match self.proxy.net().source_of(event) {
+                    Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
+                    Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
+                    None => {}
+                },
+            }
+        }
+        told
     }
 
     /// Once: what runs has the drain window. Twice: it has no time at all.
@@ -124,40 +228,28 @@ impl Server {
             log::info!("told again: ending at once, {running} connections are cut");
             self.proxy.drain(now, now);
         } else {
-            let window = self.drain_window;
+            let window = self.proxy.config().drain.window;
             log::info!(
                 "draining: {running} connections have {window:?}; another signal ends them at once"
             );
-            self.proxy.drain(now, now.after(self.drain_window));
+            self.proxy.drain(now, now.after(window));
         }
     }
 }
 
-/// Opens all listeners, in the order of the services that come back. Where the configuration says
-/// port 0, it says afterwards which port that has become.
-fn open_listeners(config: &mut Config, net: &mut MioNet) -> Result<Vec<Service>, String> {
-    let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
-    let mut open = |address: &ListenAddr| {
-        sys::listen(address, reuse_port, write_timeout)
-            .and_then(|listener| {
-                let bound = listener.address()?;
-                net.add_listener(listener)?;
-                Ok(bound)
-            })
-            .map_err(|e| format!("cannot listen on {address}: {e}"))
-    };
-    let mut services = Vec::new();
-    for address in &mut config.server.listen {
-        if let Some(bound) = open(address)? {
-            *address = ListenAddr::Tcp(bound);
-        }
-        services.push(Service::Apis);
-    }
-    if let Some(demo) = &mut config.demo {
-        demo.listen = open(&ListenAddr::Tcp(demo.listen))?.unwrap_or(demo.listen);
-        services.push(Service::Demo);
-    }
-    Ok(services)
+/// What a poll has brought beside the network's events.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    signals: bool,
+    errands: bool,
+}
+
+/// As many client connections as the configuration says, or as there are descriptors for.
+fn connections_max(config: &Config, descriptors: u64) -> usize {
+    config.server.max_connections.unwrap_or_else(|| {
+        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+        usize::try_from(room.max(1)).unwrap_or(usize::MAX)
+    })
 }
 
 /// The clocks, read once a turn.

@@ -160,8 +160,11 @@ impl<T> Slab<T> {
     }
 
     /// Likewise, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.places.iter_mut().filter_map(|place| place.tenant.as_mut())
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
+        (0..).zip(&mut self.places).filter_map(|(index, place)| {
+            let generation = place.generation;
+            place.tenant.as_mut().map(|tenant| (Key::new(index, generation), tenant))
+        })
     }
 }
 

@@ -24,7 +24,7 @@ mod value;
 
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
-pub use target::Target;
+pub use target::{Target, addresses_of};
 pub use trusted::TrustedProxies;
 
 use crate::route::{RouteSpec, Router};

@@ -54,25 +54,44 @@ impl Target {
         })
     }
 
+    /// True when requests go to the same place, whatever the addresses of its name are by now.
+    pub fn is_same_place(&self, other: &Target) -> bool {
+        let place = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
+        place(self) == place(other)
+    }
+
+    /// True when its host is a name, whose addresses may change.
+    pub fn has_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
     /// Asks the system for the addresses of a name, and blocks until it answers.
     pub(super) fn resolve(&mut self) -> Result<(), String> {
         if !self.addresses.is_empty() {
             return Ok(());
         }
-        let host = self.host.as_str();
-        let found = (host, self.port).to_socket_addrs();
-        let found =
-            found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
-        for address in found {
-            if !self.addresses.contains(&address) {
-                self.addresses.push(address);
-            }
-        }
-        if self.addresses.is_empty() {
-            return Err(format!("cannot resolve {host}: it has no address"));
-        }
+        self.addresses = addresses_of(&self.host, self.port)?;
         Ok(())
     }
+}
+
+/// The addresses of a name, each once. Asks the system, and blocks until it answers.
+///
+/// # Errors
+/// If there are none.
+pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let found = (host, port).to_socket_addrs();
+    let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
+    let mut addresses = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(format!("cannot resolve {host}: it has no address"));
+    }
+    Ok(addresses)
 }
 
 impl fmt::Display for Target {

@@ -77,14 +77,20 @@ impl MioNet {
     /// # Errors
     /// When the kernel is out of memory or watches.
     pub fn add_listener(&mut self, mut listener: Listener) -> io::Result<ListenerId> {
-        let index = self.listeners.len();
+        // A closed descriptor reports no more: its place can be another one's.
+        let free = self.listeners.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.listeners.len());
+        let id = ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?);
         let source: &mut dyn Source = match &mut listener {
             Listener::Tcp(l) => l,
             Listener::Unix(l, _) => l,
         };
         self.registry.register(source, mio::Token(FIRST_LISTENER + index), Interest::READABLE)?;
-        self.listeners.push(Some(listener));
-        Ok(ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?))
+        match self.listeners.get_mut(index) {
+            Some(place) => *place = Some(listener),
+            None => self.listeners.push(Some(listener)),
+        }
+        Ok(id)
     }
 
     /// What an event is about; none for a source that is not ours or is closed.

@@ -46,6 +46,21 @@ impl Listeners {
         Listeners { all: all.collect(), resumes_at: None, rests: false, hand: 0 }
     }
 
+    pub(super) fn open(&mut self, listener: ListenerId, service: Service) {
+        let index = listener.0 as usize;
+        let closed = || Listener { service, ready: false, open: false };
+        if index >= self.all.len() {
+            self.all.resize_with(index + 1, closed);
+        }
+        self.all[index] = Listener { service, ready: true, open: true };
+    }
+
+    pub(super) fn close(&mut self, listener: ListenerId) {
+        if let Some(listener) = self.all.get_mut(listener.0 as usize) {
+            (listener.open, listener.ready) = (false, false);
+        }
+    }
+
     pub(super) fn on_ready(&mut self, listener: ListenerId) {
         if let Some(listener) = self.all.get_mut(listener.0 as usize) {
             listener.ready = listener.open;

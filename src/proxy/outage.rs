@@ -238,15 +238,15 @@ impl<N: Net> Proxy<N> {
     /// The wait is over: the upstream is asked for the rest.
     pub(super) fn ask_again(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        let (Some(revival), Some(api)) = (&exchange.revival, exchange.api) else {
-            unreachable!("a held stream knows what to ask for, and where");
+        let Some(revival) = &exchange.revival else {
+            unreachable!("a held stream knows what to ask for");
         };
         let last_id = exchange.response.events().and_then(|events| events.resume_from());
         self.head_buf.clear();
         forward::write_request_again(&mut self.head_buf, &revival.request, last_id);
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
-        let found = self.find_upstream(key, api, true, now);
+        let found = self.find_upstream(key, true, now);
         if let Ok(Phase::AwaitingHead(_)) = &found {
             let again = self.head_buf.as_slice().into();
             self.sessions[key].state.exchange_mut().retry = Some(again);

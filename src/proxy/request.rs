@@ -88,26 +88,22 @@ impl<N: Net> Proxy<N> {
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
         let Accepted { api, length, dropped_trailers, facts } = accepted;
-        let found = self
-            .admit_stream(api, &facts)
-            .and_then(|permit| Ok((permit, self.find_upstream(key, api, facts.retryable, now)?)));
-        let (permit, phase, refusal) = match found {
-            Ok((permit, phase)) => (permit, phase, None),
-            Err(refusal) => (None, Phase::Answering, Some(refusal)),
-        };
-        // A reused connection may have died, which nobody can know before trying.
-        let reused = matches!(phase, Phase::AwaitingHead(_));
+        // Where it stands until an upstream is found, or it is refused.
+        let phase = Phase::Answering;
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
-        exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
-        exchange.permit = permit;
+        exchange.origin = self.api_origins.get(usize::from(api)).copied();
         exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
-        match refusal {
-            Some(refusal) => self.answer(key, refusal, now),
-            None => Step::Moved,
+        let admitted = self.admit_stream(key);
+        let found = admitted.and_then(|()| self.find_upstream(key, facts.retryable, now));
+        // A reused connection may have died, which nobody can know before trying.
+        if matches!(found, Ok(Phase::AwaitingHead(_))) && facts.retryable {
+            let request = self.head_buf.as_slice().into();
+            self.sessions[key].state.exchange_mut().retry = Some(request);
         }
+        self.enter(key, found, now)
     }
 
     /// The built-in source answers: its head stands in the head buffer, events follow.

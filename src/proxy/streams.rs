@@ -12,8 +12,7 @@ use crate::config::Resume;
 use crate::net::Net;
 use crate::pipe::Flow;
 use crate::pipe::events::{Events, Terms};
-use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
-use crate::session::upstream::Permit;
+use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -23,25 +22,31 @@ use std::time::Duration;
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
-    /// A place for the stream that a request asks for.
-    pub(super) fn admit_stream(&self, api: u16, facts: &Facts) -> Result<Option<Permit>, Refusal> {
-        if !facts.wants_events {
-            return Ok(None);
+    /// A place for the stream that a request asks for, if it asks for one.
+    pub(super) fn admit_stream(&mut self, key: Key<Session>) -> Result<(), Refusal> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        if !exchange.facts.wants_events {
+            return Ok(());
         }
         if self.drain.is_some() {
             return Err(Refusal::busy("the proxy is about to end", None));
         }
-        let max = self.config.apis[usize::from(api)].streams.max;
-        let permit = self.origins[usize::from(api)].permit(max.unwrap_or(usize::MAX));
-        let what = "too many event streams are open";
-        permit.map(Some).ok_or(Refusal::busy(what, Some("api.max_streams")))
+        let max = exchange.api().and_then(|api| api.streams.max).unwrap_or(usize::MAX);
+        let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
+        exchange.permit = origin.and_then(|origin| origin.permit(max));
+        if exchange.permit.is_none() {
+            let what = "too many event streams are open";
+            return Err(Refusal::busy(what, Some("api.max_streams")));
+        }
+        Ok(())
     }
 
     /// The head of an event stream is on its way to the client.
     pub(super) fn stream_opened(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        if let (None, Some(api)) = (&exchange.permit, exchange.api) {
-            exchange.permit = self.origins[usize::from(api)].permit(usize::MAX);
+        if exchange.permit.is_none() {
+            let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
+            exchange.permit = origin.and_then(|origin| origin.permit(usize::MAX));
         }
         if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
             let percent = self.random.u32(80..=100);
@@ -58,7 +63,7 @@ impl<N: Net> Proxy<N> {
     /// together. Answers to POST go on for as long as there is.
     pub(super) fn spread_ends(&mut self, now: Tick, deadline: Tick) {
         let mut streams: Vec<&mut Exchange> = Vec::new();
-        for session in self.sessions.iter_mut() {
+        for (_, session) in self.sessions.iter_mut() {
             if let State::Active(exchange) = &mut session.state
                 && exchange.facts.event_stream
             {
@@ -124,7 +129,8 @@ impl<N: Net> Proxy<N> {
     ) -> Step {
         self.close_upstream_of(key);
         let is_get = self.sessions[key].state.exchange_mut().facts.is_get;
-        let together = matches!(outcome, Outcome::Drained | Outcome::UpstreamCut);
+        let together =
+            matches!(outcome, Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut);
         let last_words = if together && is_get { self.retry_field() } else { String::new() };
         let Parts { session, mut io, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
@@ -178,7 +184,7 @@ impl Exchange {
     clippy::cast_precision_loss,
     reason = "a share of a window, in milliseconds"
 )]
-fn within(now: Tick, deadline: Tick, share: f64) -> Tick {
+pub(super) fn within(now: Tick, deadline: Tick, share: f64) -> Tick {
     let window = deadline.since(now).as_millis() as f64;
     now.after(Duration::from_millis((window * 0.9 * share) as u64))
 }

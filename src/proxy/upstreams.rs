@@ -16,6 +16,10 @@ use crate::time::Tick;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How old the addresses of a name may be, before they are asked for anew.
+const RESOLVED_FOR: Duration = Duration::from_secs(30);
 
 /// How far connecting has come: the first address tried, how many were, and when it is given up.
 #[derive(Clone, Copy)]
@@ -69,15 +73,14 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A connection for a request to `api`: an idle one, or one in the making.
+    /// A connection for the request of a session: an idle one, or one in the making.
     pub(super) fn find_upstream(
         &mut self,
         key: Key<Session>,
-        api: u16,
         retryable: bool,
         now: Tick,
     ) -> Result<Phase, Refusal> {
-        while let Some(upstream) = self.take_idle(api) {
+        while let Some(upstream) = self.take_idle(key) {
             // What cannot be sent twice is not sent on a connection that may be dead already.
             if retryable || self.is_silent(upstream) {
                 let entry = &mut self.upstreams[upstream];
@@ -87,11 +90,12 @@ impl<N: Net> Proxy<N> {
             }
             self.close_upstream(upstream);
         }
-        self.connect(key, api, now)
+        self.connect(key, now)
     }
 
-    fn take_idle(&mut self, api: u16) -> Option<Key<Upstream>> {
-        let key = self.origins[usize::from(api)].idle.pop()?;
+    fn take_idle(&mut self, key: Key<Session>) -> Option<Key<Upstream>> {
+        let origin = self.sessions[key].state.exchange_mut().origin?;
+        let key = self.origins.get_mut(origin)?.idle.pop()?;
         self.idle_timers.disarm(key.index());
         Some(key)
     }
@@ -103,28 +107,37 @@ impl<N: Net> Proxy<N> {
         conn.read(&mut self.net, &mut self.scratch[..1]) == Read::Blocked
     }
 
-    /// Begins to connect, with the address that answered last.
-    fn connect(&mut self, key: Key<Session>, api: u16, now: Tick) -> Result<Phase, Refusal> {
-        let first = self.origins[usize::from(api)].preferred;
-        let timeout = self.config.apis[usize::from(api)].connect_timeout;
+    /// Begins to connect, with the address that answered last. A name that was resolved a while ago
+    /// is resolved again, for those who come later.
+    fn connect(&mut self, key: Key<Session>, now: Tick) -> Result<Phase, Refusal> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+        let mut first = 0;
+        if let Some((key, origin)) =
+            exchange.origin.and_then(|key| Some((key, self.origins.get_mut(key)?)))
+        {
+            first = origin.preferred;
+            if origin.target.has_name() && now.since(origin.resolved) >= RESOLVED_FOR {
+                origin.resolved = now;
+                self.stale_names.push(key);
+            }
+        }
         let progress = Progress { first, tried: 0, last_deadline: now.after(timeout) };
-        self.connect_from(key, api, progress, now)
+        self.connect_from(key, progress, now)
     }
 
     /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
     fn connect_from(
         &mut self,
         key: Key<Session>,
-        api: u16,
         progress: Progress,
         now: Tick,
     ) -> Result<Phase, Refusal> {
         let Progress { first, tried, last_deadline } = progress;
-        let config = Rc::clone(&self.config);
-        let addresses = &config.apis[usize::from(api)].target.addresses;
+        let addresses = self.addresses(key);
         for tried in tried..addresses.len() {
             let address = addresses[(first + tried) % addresses.len()];
-            match self.connect_to(address, key, api) {
+            match self.connect_to(address, key) {
                 Ok(upstream) => {
                     // Each address that is left has an equal share of the time that is left.
                     let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
@@ -135,7 +148,7 @@ impl<N: Net> Proxy<N> {
                 }
                 Err(error) if out_of_descriptors(&error) => {
                     log::warn!("no descriptor for an upstream connection: {error}");
-                    return Err(Refusal::closing(503, "out of descriptors"));
+                    return Err(Refusal::busy("out of descriptors", None));
                 }
                 Err(error) => log::warn!("{address}: {error}"),
             }
@@ -143,12 +156,23 @@ impl<N: Net> Proxy<N> {
         Err(Refusal::closing(502, "the upstream cannot be reached"))
     }
 
+    /// Where the target of a session's request is: as its name was last resolved, if the api is
+    /// still there, or as its configuration has it.
+    fn addresses(&mut self, key: Key<Session>) -> Rc<[SocketAddr]> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get(origin)) {
+            return Rc::clone(&origin.addresses);
+        }
+        exchange.api().map_or(Rc::new([]), |api| api.target.addresses.as_slice().into())
+    }
+
     fn connect_to(
         &mut self,
         address: SocketAddr,
         session: Key<Session>,
-        api: u16,
     ) -> io::Result<Key<Upstream>> {
+        let origin = self.sessions[session].state.exchange_mut().origin;
+        let Some(origin) = origin else { return Err(io::ErrorKind::NotFound.into()) };
         let sock = match self.net.connect(address) {
             // An idle connection is worth less than one that is needed.
             Err(error) if out_of_descriptors(&error) && self.close_some_idle() => {
@@ -157,7 +181,7 @@ impl<N: Net> Proxy<N> {
             result => result?,
         };
         let owner = Owner::Session(session);
-        let upstream = Upstream { conn: Conn::new(sock), api, owner, persistent: false };
+        let upstream = Upstream { conn: Conn::new(sock), origin, owner, persistent: false };
         let key = self.upstreams.insert(upstream);
         if let Err(error) = self.net.register(sock, upstream_token(key)) {
             self.close_upstream(key);
@@ -175,17 +199,19 @@ impl<N: Net> Proxy<N> {
     ) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         let attempt = exchange.phase.attempt();
-        let api = usize::from(self.upstreams[attempt.upstream].api);
-        let target = &self.config.apis[api].target;
         if let Err(error) = result {
             // A stream that is held asks again and again.
             let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
-            log::log!(level, "api {}: {}: {error}", self.config.apis[api].name, target.authority);
+            if let Some(api) = exchange.api() {
+                log::log!(level, "api {}: {}: {error}", api.name, api.target.authority);
+            }
             return self.connect_next(key, attempt, now);
         }
         // The next request tries first the address that has just answered.
-        let preferred = (attempt.first + attempt.tried - 1) % target.addresses.len().max(1);
-        self.origins[api].preferred = preferred;
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
+            let count = origin.addresses.len().max(1);
+            origin.preferred = (attempt.first + attempt.tried - 1) % count;
+        }
         exchange.request.restart_clocks(now);
         exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
         Step::Moved
@@ -203,10 +229,9 @@ impl<N: Net> Proxy<N> {
 
     /// Tries the next address, if there is one.
     fn connect_next(&mut self, key: Key<Session>, failed: Attempt, now: Tick) -> Step {
-        let api = self.upstreams[failed.upstream].api;
         self.close_upstream(failed.upstream);
         let Attempt { first, tried, last_deadline, .. } = failed;
-        let next = self.connect_from(key, api, Progress { first, tried, last_deadline }, now);
+        let next = self.connect_from(key, Progress { first, tried, last_deadline }, now);
         self.enter(key, next, now)
     }
 
@@ -231,7 +256,7 @@ impl<N: Net> Proxy<N> {
     /// 9.2.2).
     pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        let (Some(request), Some(api)) = (exchange.retry.take(), exchange.api) else {
+        let Some(request) = exchange.retry.take() else {
             let what = "the upstream closed before its response head was complete";
             return self.answer(key, Refusal::closing(502, what), now);
         };
@@ -240,7 +265,7 @@ impl<N: Net> Proxy<N> {
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
         exchange.request.queue(&request, &mut self.buffers, now);
         self.close_upstream_of(key);
-        let next = self.connect(key, api, now);
+        let next = self.connect(key, now);
         self.enter(key, next, now)
     }
 
@@ -262,10 +287,9 @@ impl<N: Net> Proxy<N> {
     /// kernel.
     fn release_upstream(&mut self, key: Key<Upstream>, now: Tick) {
         let upstream = &self.upstreams[key];
-        let api = usize::from(upstream.api);
-        let limit = self.config.apis[api].keepalive_upstream;
-        let idle = self.origins[api].idle.len() + self.returned.len();
-        let room = idle < limit && self.drain.is_none();
+        let room = self.origins.get(upstream.origin).is_some_and(|origin| {
+            origin.idle.len() + self.returned.len() < origin.idle_max && self.drain.is_none()
+        });
         // Bytes behind a response are a response that nobody asked for (RFC 9112 section 9.2).
         let clean = upstream.conn.ahead().is_empty() && !upstream.conn.hung_up();
         let drained = !upstream.conn.ready.has(Ready::READ);
@@ -281,9 +305,11 @@ impl<N: Net> Proxy<N> {
     /// What came back in the last turn is ready for use. Not before: a response that nobody asked
     /// for often follows the one that somebody did, and the poll between has told of it.
     pub(super) fn pool_returned(&mut self) {
-        for key in self.returned.drain(..) {
-            if let Some(upstream) = self.upstreams.get(key) {
-                self.origins[usize::from(upstream.api)].idle.push(key);
+        for key in std::mem::take(&mut self.returned) {
+            let Some(upstream) = self.upstreams.get(key) else { continue };
+            match self.origins.get_mut(upstream.origin) {
+                Some(origin) => origin.idle.push(key),
+                None => self.close_idle_upstream(key),
             }
         }
     }
@@ -306,7 +332,9 @@ impl<N: Net> Proxy<N> {
     /// Closes an idle connection, and takes it out of the pool.
     pub(super) fn close_idle_upstream(&mut self, key: Key<Upstream>) {
         if let Some(upstream) = self.upstreams.get(key).filter(|u| u.owner == Owner::Pool) {
-            self.origins[usize::from(upstream.api)].idle.retain(|&idle| idle != key);
+            if let Some(origin) = self.origins.get_mut(upstream.origin) {
+                origin.idle.retain(|&idle| idle != key);
+            }
             self.idle_timers.disarm(key.index());
             self.close_upstream(key);
             self.moves += 1;
@@ -315,7 +343,7 @@ impl<N: Net> Proxy<N> {
 
     /// Closes an idle connection, whichever. False when there is none.
     pub(super) fn close_some_idle(&mut self) -> bool {
-        let some = self.origins.iter().find_map(|origin| origin.idle.first().copied());
+        let some = self.origins.iter().find_map(|(_, origin)| origin.idle.first().copied());
         if let Some(key) = some {
             self.close_idle_upstream(key);
         }

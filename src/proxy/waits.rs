@@ -173,7 +173,7 @@ mod oracle {
             }
             let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
             buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
-            let pooled = self.origins.iter().map(|origin| origin.idle.len()).sum::<usize>();
+            let pooled = self.origins.iter().map(|(_, origin)| origin.idle.len()).sum::<usize>();
             let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
             let pooled = pooled + returned.count();
             if buffers != self.buffers.lent() {

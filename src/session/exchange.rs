@@ -10,7 +10,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
-use crate::session::upstream::{Permit, Upstream};
+use crate::session::upstream::{Origin, Permit, Upstream};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub struct Exchange {
     pub config: Rc<Config>,
     /// Which of the configuration's apis serves it; none for an answer of our own.
     pub api: Option<u16>,
+    /// That api's target, if there is an api, and if it is still there.
+    pub origin: Option<Key<Origin>>,
     /// The status that the client was sent; 0 before.
     pub status: u16,
     /// How it ended, or will once the last bytes are out.
@@ -211,6 +213,8 @@ pub enum Outcome {
     UpstreamIdle,
     /// The stream was `max_stream_age` old.
     MaxAge,
+    /// Its api is not in the configuration any more, or leads elsewhere.
+    Removed,
     /// The drain window ended first.
     Drained,
 }
@@ -227,6 +231,7 @@ impl Outcome {
                 Some("the upstream was silent for api.idle_timeout or api.stream_idle_timeout")
             }
             Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
+            Outcome::Removed => Some("its api is gone"),
             Outcome::Drained => Some("drain.window is over"),
         }
     }
@@ -241,6 +246,7 @@ impl Outcome {
             Outcome::UpstreamCut => "upstream_cut",
             Outcome::UpstreamIdle => "idle",
             Outcome::MaxAge => "max_age",
+            Outcome::Removed => "removed",
             Outcome::Drained => "drained",
         }
     }
@@ -265,6 +271,7 @@ impl Exchange {
             retry: None,
             config: Rc::clone(config),
             api,
+            origin: None,
             status: 0,
             outcome: Outcome::Complete,
             began: now,

@@ -10,6 +10,7 @@ mod foreign;
 mod line;
 mod process;
 mod program;
+mod reload;
 mod streams;
 
 use crate::sim::message::{Body, Head};

@@ -59,6 +59,10 @@ impl HeadSearch {
     /// When this is no head, or one beyond the limits.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
+        // The limits may have become smaller since.
+        if self.searched as usize > bytes.len() {
+            return Err(HeadError::TooLarge);
+        }
         loop {
             let searched = self.searched as usize;
             let Some(found) = memchr2(b'\r', b'\n', &bytes[searched..]) else {

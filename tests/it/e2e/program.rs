@@ -91,6 +91,12 @@ impl Program {
         assert!(logged, "{what:?} is not logged; {:?}", self.stderr);
     }
 
+    /// How many descriptors it has open, where that can be known.
+    pub(super) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
     pub(super) fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());

@@ -91,6 +91,8 @@ struct Play {
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     drain_at: Option<Tick>,
+    /// When another configuration is served, and which.
+    reload: Option<(Tick, Config)>,
     terms: Terms,
 }
 
@@ -98,7 +100,9 @@ impl Play {
     fn new(seed: u64) -> Play {
         let mut rng = Rng::new(seed ^ 0x6d69_6c6c);
         let faults = draw_faults(&mut rng);
-        let (portions, config) = (draw_portions(&mut rng), draw_config(&mut rng));
+        let portions = draw_portions(&mut rng);
+        let text = draw_config(&mut rng);
+        let config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = if tiny {
             300
@@ -122,6 +126,12 @@ impl Play {
             spares: config.apis[0].streams.on_outage != OnOutage::Error,
         };
         let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
+        let reload = rng.chance(20).then(|| {
+            let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
+            let other =
+                text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
+            (Tick::from_millis(rng.below(3000)), parse(&other))
+        });
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let mut world = World::new(config, seed, faults, portions);
         for address in ADDRESSES {
@@ -129,7 +139,7 @@ impl Play {
         }
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
-        Play { world, rng, clients, hostile, origins: Vec::new(), plans, drain_at, terms }
+        Play { world, rng, clients, hostile, origins: Vec::new(), plans, drain_at, reload, terms }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -141,6 +151,10 @@ impl Play {
                 let deadline = self.world.now.after(window);
                 let now = self.world.now;
                 self.world.proxy.drain(now, deadline);
+            }
+            if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
+                let now = self.world.now;
+                self.world.proxy.reload(config, 1000, now);
             }
             let moves = self.world.proxy.moves();
             let moved = self.act()?;
@@ -188,6 +202,7 @@ impl Play {
         let hostile = self.hostile.iter().map(|client| client.next(self.world.now));
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let drain = self.drain_at.unwrap_or(Tick::NEVER);
+        let reload = self.reload.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
         clients
             .chain(hostile)
             .chain(origins)
@@ -195,6 +210,7 @@ impl Play {
             .unwrap_or(Tick::NEVER)
             .min(self.world.wake())
             .min(drain)
+            .min(reload)
     }
 
     fn judge(&self) -> Result<(), String> {
@@ -239,7 +255,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
     }
 }
 
-fn draw_config(rng: &mut Rng) -> Config {
+fn draw_config(rng: &mut Rng) -> String {
     let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
     let head = rng.pick(&[1, 4, 16]);
     let pool = rng.pick(&[0, 1, 32]);
@@ -249,7 +265,7 @@ fn draw_config(rng: &mut Rng) -> Config {
     let event_max = rng.pick(&[1024, 1024, 1_000_000]);
     let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
     let resume = rng.pick(&["false", "false", "true", "\"always\""]);
-    let text = format!(
+    format!(
         r#"
         [server]
         listen = ["127.0.0.1:8080"]
@@ -280,8 +296,11 @@ fn draw_config(rng: &mut Rng) -> Config {
         rng.between(5, 10),
         rng.between(10, 60),
         rng.between(10, 60),
-    );
-    let mut config = Config::parse("sim", &text).expect("the world's configuration is right");
+    )
+}
+
+fn parse(text: &str) -> Config {
+    let mut config = Config::parse("sim", text).expect("the world's configuration is right");
     config.apis[0].target.addresses = ADDRESSES.iter().map(|a| a.parse().unwrap()).collect();
     config
 }

@@ -1,0 +1,97 @@
+//! What may take long, done beside the loop: reading a configuration, resolving a name.
+//!
+//! Both ask the system and block until it answers, for as long as a name server likes. One thread
+//! does them one after the other, and wakes the loop when there is an answer. It is started by the
+//! first errand; most processes never have one.
+
+use crate::config::{Config, ConfigErrors, addresses_of};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// Enough for the system's resolver.
+const STACK: usize = 512 * 1024;
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Errand {
+    /// A configuration is read, and the names in it are resolved.
+    Load(PathBuf),
+    /// A name is resolved, for whoever has this number.
+    Resolve {
+        /// Whose name it is; comes back with the answer.
+        whose: u64,
+        /// The name.
+        host: String,
+        /// The port, which the addresses get.
+        port: u16,
+    },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Done {
+    /// A configuration, or what is wrong with it.
+    Loaded(Box<Result<Config, ConfigErrors>>),
+    /// The addresses of a name, or why there are none.
+    Resolved(u64, Result<Vec<SocketAddr>, String>),
+}
+
+/// The thread and its two queues.
+#[derive(Debug)]
+pub struct Errands {
+    waker: Arc<mio::Waker>,
+    todo: Option<Sender<Errand>>,
+    done: Option<Receiver<Done>>,
+}
+
+impl Errands {
+    /// No errands yet. The waker is called when one is done.
+    pub fn new(waker: mio::Waker) -> Errands {
+        Errands { waker: Arc::new(waker), todo: None, done: None }
+    }
+
+    /// Has something done.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn send(&mut self, errand: Errand) -> io::Result<()> {
+        let todo = match &self.todo {
+            Some(todo) => todo,
+            None => self.start()?,
+        };
+        todo.send(errand).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// What is done, if anything is.
+    pub fn take(&self) -> Option<Done> {
+        self.done.as_ref()?.try_recv().ok()
+    }
+
+    fn start(&mut self) -> io::Result<&Sender<Errand>> {
+        let (todo, errands) = channel();
+        let (results, done) = channel();
+        let waker = Arc::clone(&self.waker);
+        let run = move || {
+            for errand in errands {
+                // Nobody listens any more, or can be woken: the process is ending.
+                if results.send(perform(errand)).is_err() || waker.wake().is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("errands".to_owned()).stack_size(STACK).spawn(run)?;
+        self.done = Some(done);
+        Ok(self.todo.insert(todo))
+    }
+}
+
+fn perform(errand: Errand) -> Done {
+    match errand {
+        Errand::Load(path) => Done::Loaded(Box::new(Config::load(&path))),
+        Errand::Resolve { whose, host, port } => Done::Resolved(whose, addresses_of(&host, port)),
+    }
+}

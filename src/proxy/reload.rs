@@ -1,0 +1,123 @@
+//! Another configuration, while everything goes on.
+//!
+//! Everything that can fail has been done before ([`crate::server`] reads, resolves and binds): here
+//! is only the swap. Each exchange ends under the configuration under which it began. What is known
+//! of an api (its connections, its open streams) stays with it under its name, as long as it leads
+//! to the same place; the streams of an api that is gone, or leads elsewhere, end as in a drain.
+
+use super::{Proxy, buffer_size};
+use crate::config::Config;
+use crate::http::chunk::{HEADROOM, TAILROOM};
+use crate::net::{ListenerId, Net};
+use crate::session::exchange::Outcome;
+use crate::session::upstream::Origin;
+use crate::session::{Service, State};
+use crate::slab::Key;
+use crate::time::Tick;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+impl<N: Net> Proxy<N> {
+    /// Serves `config` from here on, and at most `connections_max` clients at a time. Listeners are
+    /// opened and closed by the caller.
+    pub fn reload(&mut self, config: Config, connections_max: usize, now: Tick) {
+        self.pool_returned();
+        let mut api_origins = Vec::with_capacity(config.apis.len());
+        for api in &config.apis {
+            let known = self.origins.iter().find(|(_, origin)| origin.is_of(api));
+            let known = known.map(|(key, _)| key);
+            api_origins.push(match known {
+                Some(key) => {
+                    self.origins[key].update(api, now);
+                    key
+                }
+                None => self.origins.insert(Origin::of(api, now)),
+            });
+        }
+        let kept = |key: &Key<Origin>| api_origins.contains(key);
+        let gone = self.origins.iter().map(|(key, _)| key).filter(|key| !kept(key));
+        for key in gone.collect::<Vec<_>>() {
+            self.forget_origin(key);
+        }
+        self.api_origins = api_origins;
+        self.connections_max = connections_max;
+        self.router = Rc::new(config.router());
+        self.make_room_for(&config);
+        self.config = Rc::new(config);
+        self.end_removed(now);
+    }
+
+    /// Buffers only ever grow: exchanges of the configurations before need what they were promised.
+    fn make_room_for(&mut self, config: &Config) {
+        let block = buffer_size(config, &self.portions).max(self.buffers.block());
+        if block > self.buffers.block() {
+            self.buffers.grow(block);
+            self.scratch = vec![0; HEADROOM + block + TAILROOM].into_boxed_slice();
+        }
+    }
+
+    fn forget_origin(&mut self, key: Key<Origin>) {
+        let idle = self.origins.remove(key).map_or_else(Vec::new, |origin| origin.idle);
+        for upstream in idle {
+            self.close_idle_upstream(upstream);
+        }
+    }
+
+    /// Streams whose api is not there any more have the drain window to end, one after the other.
+    fn end_removed(&mut self, now: Tick) {
+        let deadline = now.after(self.config.drain.window);
+        let Proxy { sessions, origins, api_origins, config, random, .. } = self;
+        let active: Vec<Key<Origin>> = (config.apis.iter().zip(api_origins))
+            .filter(|(api, _)| api.active)
+            .map(|(_, key)| *key)
+            .collect();
+        debug_assert!(active.iter().all(|key| origins.get(*key).is_some()));
+        let mut ended = Vec::new();
+        for (key, session) in sessions.iter_mut() {
+            if let State::Active(exchange) = &mut session.state
+                && exchange.facts.event_stream
+                && exchange.origin.is_some_and(|origin| !active.contains(&origin))
+            {
+                let until = super::streams::within(now, deadline, random.f64());
+                exchange.lease.at_most(until, Outcome::Removed);
+                ended.push(key);
+            }
+        }
+        for key in ended {
+            self.enqueue(key);
+        }
+    }
+
+    /// A listener was opened, for this service.
+    pub fn open_listener(&mut self, listener: ListenerId, service: Service) {
+        self.listeners.open(listener, service);
+    }
+
+    /// A listener is not wanted any more. Connections that it brought stay.
+    pub fn close_listener(&mut self, listener: ListenerId) {
+        self.listeners.close(listener);
+        self.net.close_listener(listener);
+    }
+
+    /// Names that are to be resolved again, and whose they are, once.
+    pub fn take_stale_names(&mut self) -> Vec<(Key<Origin>, String, u16)> {
+        let stale = std::mem::take(&mut self.stale_names);
+        let named = stale.into_iter().filter_map(|key| {
+            let target = &self.origins.get(key)?.target;
+            Some((key, target.host.clone(), target.port))
+        });
+        named.collect()
+    }
+
+    /// A name has these addresses by now. Never none: a name that cannot be resolved keeps those
+    /// that it had.
+    pub fn set_addresses(&mut self, key: Key<Origin>, addresses: &[SocketAddr]) {
+        if let Some(origin) = self.origins.get_mut(key).filter(|_| !addresses.is_empty())
+            && *origin.addresses != *addresses
+        {
+            log::info!("api {}: {} has other addresses", origin.name, origin.target.host);
+            origin.addresses = addresses.into();
+            origin.preferred = 0;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Another configuration while everything goes on.
+
+use super::line::{Line, Origin};
+use super::program::{Program, Scratch};
+use super::{begin_stream, event};
+use std::fs;
+use std::net::SocketAddr;
+
+/// An api for each of these names, at `/NAME/`.
+fn config(listen: &str, apis: &[(&str, &Origin)]) -> String {
+    let mut text = format!("[server]\nlisten = [{listen}]\n[drain]\nwindow = '100ms'\n");
+    for (name, origin) in apis {
+        text += &format!(
+            "[[api]]\nname = '{name}'\nlisten_path = '/{name}/'\nstrip_listen_path = true\n\
+             target_url = 'http://{}/events'\n",
+            origin.address()
+        );
+    }
+    text
+}
+
+/// What a request for `/NAME/` is answered with, and by whom if it is an origin.
+fn ask(address: SocketAddr, path: &str, origin: Option<&Origin>) -> String {
+    let mut client = Line::to(address);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    if let Some(origin) = origin {
+        let mut upstream = origin.accept();
+        upstream.request();
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    }
+    client.response().first_line
+}
+
+#[test]
+fn streams_go_on_and_another_api_is_served() {
+    let (old, new) = (Origin::listen(), Origin::listen());
+    let listen = "'127.0.0.1:0'";
+    let file = Scratch::file(&config(listen, &[("events", &old)]));
+    let mut program = Program::start(&[file.as_str()]);
+    let (mut client, mut upstream) = begin_stream(&program, &old);
+    assert_eq!(ask(program.address(), "/new/", None), "HTTP/1.1 404 Not Found");
+    fs::write(file.as_str(), config(listen, &[("new", &new), ("events", &old)])).unwrap();
+    program.signal("HUP");
+    program.logs("the configuration was read again");
+    assert_eq!(ask(program.address(), "/new/", Some(&new)), "HTTP/1.1 204 No Content");
+    let (wire, event) = event("after");
+    upstream.send(wire);
+    client.expect(&event);
+}
+
+#[test]
+fn a_wrong_file_changes_nothing() {
+    let origin = Origin::listen();
+    let file = Scratch::file(&config("'127.0.0.1:0'", &[("events", &origin)]));
+    let mut program = Program::start(&[file.as_str()]);
+    let taken = Origin::listen();
+    let free = config("'127.0.0.1:0'", &[("other", &origin)]);
+    let not_free = config(&format!("'127.0.0.1:0', '{}'", taken.address()), &[("other", &origin)]);
+    let wrongs = [
+        (free.replace("listen_path", "listen_pth"), "unknown key; did you mean \"listen_path\"?"),
+        (not_free, "cannot listen on"),
+    ];
+    for (text, complaint) in wrongs {
+        fs::write(file.as_str(), text).unwrap();
+        program.signal("HUP");
+        program.logs(complaint);
+        let answer = ask(program.address(), "/events/", Some(&origin));
+        assert_eq!(answer, "HTTP/1.1 204 No Content");
+    }
+}
+
+/// Its stream has the drain window to end between two events, and is told to come back.
+#[test]
+fn streams_of_an_api_that_is_gone_end() {
+    let (gone, kept) = (Origin::listen(), Origin::listen());
+    let listen = "'127.0.0.1:0'";
+    let file = Scratch::file(&config(listen, &[("events", &gone), ("kept", &kept)]));
+    let program = Program::start(&[file.as_str()]);
+    let (mut client, mut upstream) = begin_stream(&program, &gone);
+    // The same name, and another place.
+    fs::write(file.as_str(), config(listen, &[("events", &kept)])).unwrap();
+    program.signal("HUP");
+    assert!(client.rest().starts_with("retry: "));
+    upstream.end();
+}
+
+/// Listeners come and go; connections stay. Nothing is left behind after a hundred times.
+#[test]
+fn listeners_change_and_nothing_leaks() {
+    let origin = Origin::listen();
+    let (one, other) = (Scratch::path("sock"), Scratch::path("sock"));
+    let listen = |path: &Scratch| format!("'127.0.0.1:0', 'unix:{}'", path.as_str());
+    let file = Scratch::file(&config(&listen(&one), &[("events", &origin)]));
+    let mut program = Program::start(&[file.as_str()]);
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    let mut descriptors = 0;
+    for round in 0..100 {
+        let path = if round % 2 == 0 { &other } else { &one };
+        fs::write(file.as_str(), config(&listen(path), &[("events", &origin)])).unwrap();
+        program.signal("HUP");
+        program.logs("the configuration was read again");
+        let (wire, event) = event(&round.to_string());
+        upstream.send(wire);
+        client.expect(&event);
+        if round == 1 {
+            descriptors = program.descriptors();
+        }
+    }
+    assert!(one.exists() && !other.exists());
+    assert_eq!(program.descriptors(), descriptors);
+}
