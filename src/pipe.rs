@@ -100,9 +100,6 @@ pub struct Pipe {
     events: Option<Box<Events>>,
 }
 
-/// The comment that says that a stream is alive, and ends what was before it.
-const COMMENT: &[u8] = b":\n\n";
-
 impl Pipe {
     /// A direction whose source frames its body as `from`, and whose sink wants it as `to`.
     pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
@@ -206,7 +203,16 @@ impl Pipe {
     /// If it is not between two events.
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
         assert!(self.is_between_events(), "a comment within an event");
-        self.insert(COMMENT, false, io);
+        let Some(events) = &mut self.events else { return };
+        events.note_comment();
+        let comment = events.comment();
+        self.insert(comment, false, io);
+    }
+
+    /// True when the client of an event stream has nothing but a head, and a comment could go
+    /// behind it.
+    pub fn wants_first_word(&self) -> bool {
+        self.is_between_events() && self.events().is_some_and(Events::is_unspoken)
     }
 
     /// Ends an event stream whose source has more to say, with some last words. An unfinished event
@@ -372,6 +378,7 @@ impl Pipe {
             return Err(Fault::SourceCut);
         }
         if let Some(events) = self.events.as_mut().filter(|events| events.holds_any()) {
+            // The end follows when all of it has passed.
             events.admit_rest();
             return Ok(true);
         }
@@ -455,9 +462,7 @@ impl Pipe {
 
     /// True when more bytes of the source would be taken.
     pub fn wants_source(&self, high_water: usize) -> bool {
-        self.flow == Flow::Open
-            && self.pending() < high_water
-            && !self.events().is_some_and(Events::has_free)
+        self.flow == Flow::Open && self.pending() < high_water
     }
 
     /// True when bytes wait for nothing but the sink.

@@ -89,7 +89,7 @@ enum Line {
 #[derive(Debug)]
 pub struct Scanner {
     events: u64,
-    /// None: `id` and `retry` are fields like any other.
+    /// None: what `id` and `retry` say is not kept.
     ids: Option<Box<Ids>>,
     /// Bytes since the last boundary.
     block: usize,
@@ -97,6 +97,8 @@ pub struct Scanner {
     /// Since the last blank line there was a field line, and one of `data`.
     field: bool,
     data: bool,
+    /// Ever since the first body there was one of `id`.
+    identified: bool,
 }
 
 const _: () = assert!(size_of::<Scanner>() <= 32);
@@ -104,7 +106,15 @@ const _: () = assert!(size_of::<Scanner>() <= 32);
 impl Scanner {
     /// A scanner at the first byte of a body, behind a byte order mark if there is one.
     pub const fn new() -> Scanner {
-        Scanner { events: 0, ids: None, block: 0, line: Line::Start, field: false, data: false }
+        Scanner {
+            events: 0,
+            ids: None,
+            block: 0,
+            line: Line::Start,
+            field: false,
+            data: false,
+            identified: false,
+        }
     }
 
     /// A scanner that also keeps the last event id and the reconnection time.
@@ -167,6 +177,11 @@ impl Scanner {
         self.events
     }
 
+    /// True once there was an `id` field, whether ids are kept or not.
+    pub const fn has_ids(&self) -> bool {
+        self.identified
+    }
+
     /// The last event ID string, as of the last block that is complete. None if it is empty, if
     /// it cannot be sent in a header field, if it is longer than [`ID_MAX`]; and without ids.
     pub fn last_id(&self) -> Option<&[u8]> {
@@ -224,7 +239,7 @@ impl Scanner {
                 Line::Start | Line::BehindCr => match byte {
                     b':' => Line::Rest(Kind::Comment),
                     b'd' => Line::Name(Kind::Data, 1),
-                    b'i' if self.ids.is_some() => Line::Name(Kind::Id, 1),
+                    b'i' => Line::Name(Kind::Id, 1),
                     b'r' if self.ids.is_some() => Line::Name(Kind::Retry, 1),
                     _ => Line::Rest(Kind::Other),
                 },
@@ -255,6 +270,7 @@ impl Scanner {
         };
         self.field |= kind != Kind::Comment;
         self.data |= kind == Kind::Data;
+        self.identified |= kind == Kind::Id;
         if let Some(ids) = &mut self.ids {
             ids.end_line(kind);
         }

@@ -38,8 +38,10 @@ pub struct Events {
     /// Taken from the source and not passed on; the first `passed` of these bytes are, though.
     held: Vec<u8>,
     passed: usize,
-    /// Of those held, the bytes in front of this one may pass: they end between two events.
+    /// Of those held, the bytes in front of this one may pass,
     free: usize,
+    /// and this is true exactly when they end between two events.
+    free_between: bool,
     event_max: usize,
     /// True exactly when only whole events are to pass.
     whole: bool,
@@ -49,6 +51,8 @@ pub struct Events {
     between: bool,
     /// True exactly when it is known whether the body starts with a byte order mark.
     begun: bool,
+    /// True exactly when the client has been sent something behind the head.
+    spoken: bool,
 }
 
 const _: () = assert!(size_of::<Events>() <= 112);
@@ -62,12 +66,14 @@ impl Events {
             held: Vec::new(),
             passed: 0,
             free: 0,
+            free_between: true,
             event_max: terms.event_max,
             whole: terms.whole || terms.resumable,
             resumable: terms.resumable,
             outlives_source: terms.outlives_source,
             between: true,
             begun: false,
+            spoken: false,
         }
     }
 
@@ -84,6 +90,13 @@ impl Events {
     /// True exactly when it is not known any more where events begin and end.
     pub const fn is_opaque(&self) -> bool {
         self.scanner.is_opaque()
+    }
+
+    /// A comment, as it harms nobody. The decoder of httpx-sse, which the Python clients of models'
+    /// APIs have adopted, takes an empty line for an event of its own once it has seen an id; those
+    /// who look for empty lines only, and know no comments, need one.
+    pub const fn comment(&self) -> &'static [u8] {
+        if self.scanner.has_ids() { b":\n" } else { b":\n\n" }
     }
 
     /// The id by which the rest of this stream can be asked for, if it can be.
@@ -136,20 +149,22 @@ impl Events {
         if !self.only_whole() {
             if self.held.is_empty() {
                 self.between = self.scanner.between();
+                self.spoken |= !payload.is_empty();
                 return payload.len();
             }
             self.held.extend_from_slice(payload);
-            self.free = self.held.len();
+            (self.free, self.free_between) = (self.held.len(), self.scanner.between());
             return 0;
         }
         let whole = boundary.unwrap_or(0);
         if self.held.is_empty() {
             self.held.extend_from_slice(&payload[whole..]);
             self.between |= whole > 0;
+            self.spoken |= whole > 0;
             return whole;
         }
         if whole > 0 {
-            self.free = self.held.len() + whole;
+            (self.free, self.free_between) = (self.held.len() + whole, true);
         }
         self.held.extend_from_slice(payload);
         0
@@ -162,7 +177,10 @@ impl Events {
         self.begun = true;
         self.held.drain(..mark);
         let boundary = self.scanner.scan(&self.held, self.event_max);
-        self.free = if self.only_whole() { boundary.unwrap_or(0) } else { self.held.len() };
+        (self.free, self.free_between) = match self.only_whole() {
+            true => (boundary.unwrap_or(0), true),
+            false => (self.held.len(), self.scanner.between()),
+        };
         self.tidy();
         0
     }
@@ -171,9 +189,19 @@ impl Events {
         self.whole && !self.scanner.is_opaque()
     }
 
-    /// The source has ended: what is held passes as it is.
+    /// The source has ended: what is held passes as it is, and that is the end.
     pub(super) const fn admit_rest(&mut self) {
-        self.free = self.held.len();
+        (self.free, self.free_between) = (self.held.len(), false);
+    }
+
+    /// True exactly when the client has been sent nothing behind the head.
+    pub(super) const fn is_unspoken(&self) -> bool {
+        !self.spoken
+    }
+
+    /// A comment was put in.
+    pub(super) const fn note_comment(&mut self) {
+        self.spoken = true;
     }
 
     /// True exactly when something that is held may pass.
@@ -191,7 +219,8 @@ impl Events {
         let n = out.len().min(self.free - self.passed);
         out[..n].copy_from_slice(&self.held[self.passed..][..n]);
         self.passed += n;
-        self.between = !self.has_free() && (self.only_whole() || self.scanner.between());
+        self.spoken = true;
+        self.between = !self.has_free() && self.free_between;
         self.tidy();
         n
     }

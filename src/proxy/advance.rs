@@ -3,9 +3,9 @@
 //! [`Proxy::advance`] repeats [`step`](Proxy::step) until the session is blocked, gone, or has used
 //! up its portion of the turn, in which case it is queued again, behind the others. Only when
 //! nothing moves is it asked whether a deadline has passed. So a peer that was slow is judged by
-//! what it did, never by how late this process came to look. Two ends do not wait until nothing
-//! moves, for a busy peer could put them off for ever: that of the drain window, and that of a
-//! lingering close.
+//! what it did, never by how late this process came to look. Three ends do not wait until nothing
+//! moves, for a busy peer could put them off for ever: that of the drain window, that of an event
+//! stream's lease, and that of a lingering close.
 
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
@@ -42,10 +42,13 @@ impl<N: Net> Proxy<N> {
         if self.drain.is_some_and(|deadline| deadline <= now.tick) {
             return self.end_for_drain(key, now.tick);
         }
-        match self.sessions[key].state {
+        match &self.sessions[key].state {
             State::Idle { .. } | State::Head { .. } => self.step_head(key, now.tick),
+            State::Active(exchange) if exchange.is_to_end(now.tick) => {
+                self.end_stream(key, now.tick)
+            }
             State::Active(_) => self.step_exchange(key, now),
-            State::Lingering { until } => self.step_lingering(key, until, now.tick),
+            State::Lingering { until } => self.step_lingering(key, *until, now.tick),
         }
     }
 
@@ -57,6 +60,7 @@ impl<N: Net> Proxy<N> {
     /// Lets the phase of an exchange decide.
     fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
+        let room_for_stream = self.has_room_for_stream(key);
         let Parts { session, upstreams, io, head_buf } = self.parts(key, now.tick);
         let Session { conn, state, .. } = session;
         let exchange = state.exchange_mut();
@@ -64,7 +68,8 @@ impl<N: Net> Proxy<N> {
             return Verdict::End(Outcome::ClientGone);
         }
         let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
-        let mut scene = Scene { conn, exchange, io, head_buf, ahead_max, draining, now };
+        let mut scene =
+            Scene { conn, exchange, io, head_buf, ahead_max, room_for_stream, draining, now };
         match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
             (Phase::Local(_), _) => scene.write_events(),

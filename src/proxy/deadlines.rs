@@ -56,7 +56,8 @@ impl Deadline {
     /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
-        let punctual = matches!(self, Deadline::Flush | Deadline::Event | Deadline::StreamEnd);
+        let punctual = [Deadline::Flush, Deadline::Event, Deadline::StreamEnd, Deadline::Drain];
+        let punctual = punctual.contains(&self);
         let far = at.since(now) >= Duration::from_millis(64);
         if punctual && far { now.after(at.since(now) / 8 * 7) } else { at }
     }

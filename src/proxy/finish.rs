@@ -76,6 +76,11 @@ impl Refusal {
         Refusal { busy: true, limit, ..Refusal::closing(503, what) }
     }
 
+    /// An event stream more than there may be.
+    pub(super) const fn too_many_streams() -> Refusal {
+        Refusal::busy("too many event streams are open", Some("api.max_streams"))
+    }
+
     /// A request body that is longer than it may be.
     pub(super) const fn too_long_body() -> Refusal {
         Refusal::limited(413, "the request body is too long", "server.max_body_bytes")

@@ -8,9 +8,11 @@
 //! in the same way: again and again, after random times that grow.
 
 use super::finish::{ANSWER_MAX, Refusal, log_refusal};
+use super::response::count_interim;
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
 use crate::config::{OnOutage, Resume};
+use crate::http::fields::Nominated;
 use crate::http::forward;
 use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
@@ -28,6 +30,9 @@ use std::time::Duration;
 /// How long the first wait is at most, and half of that at least, if the upstream has not said
 /// what it likes.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// It is no shorter, though: an upstream that ends each stream at once would be asked all the time.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// No wait is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -103,9 +108,13 @@ pub(super) fn join(
 ) -> Verdict {
     match head.status {
         101 => Verdict::Fail(Refusal::closing(502, "the upstream switches protocols")),
-        100..200 => Verdict::Moved,
+        100..200 => match count_interim(exchange, now) {
+            Ok(()) => Verdict::Moved,
+            Err(what) => Verdict::Fail(Refusal::closing(502, what)),
+        },
         200 if head.is_event_stream && !head.is_coded => {
             upstream.persistent = head.persistent;
+            exchange.response.drop_trailers(Nominated::by(head.fields).names());
             exchange.response.change_source(head.length, now);
             exchange.phase = Phase::Relaying(exchange.phase.awaiting_mut().upstream);
             exchange.is_served(now);
@@ -210,7 +219,7 @@ impl<N: Net> Proxy<N> {
         events.restart();
         // An upstream that takes a stream and drops it at once is none.
         let got_on = events.events() > revival.events || now.since(revival.served) > LONGEST_WAIT;
-        if got_on {
+        if got_on || revival.gives_up == Tick::NEVER {
             (revival.gives_up, revival.attempts) = (now.after(patience), 0);
         }
         revival.lost = Some(now);
@@ -223,11 +232,12 @@ impl<N: Net> Proxy<N> {
     fn wait(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.request.abandon(&mut self.buffers);
+        exchange.retry = None;
         let wished = exchange.response.events().and_then(|events| events.retry());
         let Some(revival) = &mut exchange.revival else {
             unreachable!("a stream is held by what it takes to revive it");
         };
-        let longest = wished.unwrap_or(FIRST_WAIT).max(Duration::from_millis(1));
+        let longest = wished.unwrap_or(FIRST_WAIT).max(SHORTEST_WAIT);
         let longest = longest.saturating_mul(1 << revival.attempts.min(16)).min(LONGEST_WAIT);
         revival.attempts += 1;
         let wait = longest.mul_f64(0.5 + self.random.f64() / 2.0);

@@ -1,9 +1,10 @@
 //! Another configuration, while everything goes on.
 //!
-//! Everything that can fail has been done before ([`crate::server`] reads, resolves and binds): here
-//! is only the swap. Each exchange ends under the configuration under which it began. What is known
-//! of an api (its connections, its open streams) stays with it under its name, as long as it leads
-//! to the same place; the streams of an api that is gone, or leads elsewhere, end as in a drain.
+//! Everything that can fail has been done before ([`crate::server`] reads, resolves and binds):
+//! here is only the swap. Each exchange ends under the configuration under which it began. What is
+//! known of an api (its connections, its open streams) stays with it under its name, as long as it
+//! leads to the same place; the streams of an api that is gone, or leads elsewhere, end as in a
+//! drain.
 
 use super::{Proxy, buffer_size};
 use crate::config::Config;

@@ -92,6 +92,9 @@ impl<N: Net> Scene<'_, N> {
             let what = "the upstream says that it cannot serve";
             return Verdict::Fail(Refusal::closing(head.status, what));
         }
+        if head.is_event_stream && !self.room_for_stream {
+            return Verdict::Fail(Refusal::too_many_streams());
+        }
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
@@ -163,12 +166,7 @@ fn forward_interim(
     out: &mut Vec<u8>,
     now: Tick,
 ) -> Result<(), &'static str> {
-    let awaiting = exchange.phase.awaiting_mut();
-    awaiting.interims += 1;
-    awaiting.since = now;
-    if awaiting.interims > INTERIMS_MAX {
-        return Err("the upstream sends one interim response after the other");
-    }
+    count_interim(exchange, now)?;
     if head.status == 100 {
         // Only from now on is the client to send its body.
         exchange.facts.awaits_continue = false;
@@ -177,6 +175,17 @@ fn forward_interim(
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {
         forward::write_response(out, head, &respond(&exchange.facts, BodyLength::Empty, false));
+    }
+    Ok(())
+}
+
+/// Another interim response. There is an end to them.
+pub(super) fn count_interim(exchange: &mut Exchange, now: Tick) -> Result<(), &'static str> {
+    let awaiting = exchange.phase.awaiting_mut();
+    awaiting.interims += 1;
+    awaiting.since = now;
+    if awaiting.interims > INTERIMS_MAX {
+        return Err("the upstream sends one interim response after the other");
     }
     Ok(())
 }
@@ -198,6 +207,9 @@ fn forward_final(
     };
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
+    if !head.is_event_stream {
+        exchange.permit = None;
+    }
     let facts = &mut exchange.facts;
     facts.event_stream = head.is_event_stream;
     // A client that was not asked for its body may send it or not: the next request could not be

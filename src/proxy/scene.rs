@@ -23,6 +23,8 @@ pub(super) struct Scene<'a, N: Net> {
     pub head_buf: &'a mut Vec<u8>,
     /// Bytes of a next request that are read while one is being served.
     pub ahead_max: usize,
+    /// True exactly when a response that turns out to be an event stream may be one.
+    pub room_for_stream: bool,
     /// True exactly when a response is the last on its connection because the process is ending.
     pub draining: bool,
     /// The time of this turn.
@@ -111,6 +113,10 @@ impl<N: Net> Scene<'_, N> {
         }
         match self.pump_request(upstream) {
             Ok(more) if moved || more => Verdict::Moved,
+            Ok(_) if self.exchange.response.wants_first_word() => {
+                self.exchange.response.comment(&mut self.io);
+                Verdict::Moved
+            }
             Ok(_) => self.watch_client(),
             Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
             Err(RequestFault::Refused(_)) => Verdict::Cut(Outcome::BadRequestBody),

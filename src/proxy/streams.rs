@@ -35,10 +35,21 @@ impl<N: Net> Proxy<N> {
         let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
         exchange.permit = origin.and_then(|origin| origin.permit(max));
         if exchange.permit.is_none() {
-            let what = "too many event streams are open";
-            return Err(Refusal::busy(what, Some("api.max_streams")));
+            return Err(Refusal::too_many_streams());
         }
         Ok(())
+    }
+
+    /// True when a response that turns out to be an event stream may be one. Not every client says
+    /// before that it wants one.
+    pub(super) fn has_room_for_stream(&self, key: Key<Session>) -> bool {
+        let State::Active(exchange) = &self.sessions[key].state else { return true };
+        if exchange.permit.is_some() || !matches!(exchange.phase, Phase::AwaitingHead(_)) {
+            return true;
+        }
+        let max = exchange.api().and_then(|api| api.streams.max);
+        let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
+        max.zip(origin).is_none_or(|(max, origin)| origin.streams() < max)
     }
 
     /// The head of an event stream is on its way to the client.
@@ -155,6 +166,11 @@ impl Exchange {
     pub(super) fn can_resume(&self) -> bool {
         let has_id = self.response.events().is_some_and(|e| e.resume_from().is_some());
         has_id && self.revival.is_some() && !self.lease.closing
+    }
+
+    /// True when its event stream is to end now.
+    pub(super) fn is_to_end(&self, now: Tick) -> bool {
+        self.lease.until <= now && self.is_open_stream()
     }
 
     /// True when its event stream may be added to, or be ended, by the proxy.

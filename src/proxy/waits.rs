@@ -162,11 +162,13 @@ mod oracle {
         /// Buffers lent are buffers held; upstreams are in exchanges or in the pool.
         fn unbalanced(&self) -> Option<String> {
             let (mut buffers, mut in_use) = (0, 0);
+            let mut exchanges = Vec::new();
             for (_, session) in self.sessions.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let State::Active(exchange) = &session.state else {
                     continue;
                 };
+                exchanges.push(exchange);
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
@@ -176,6 +178,13 @@ mod oracle {
             let pooled = self.origins.iter().map(|(_, origin)| origin.idle.len()).sum::<usize>();
             let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
             let pooled = pooled + returned.count();
+            for (key, origin) in self.origins.iter() {
+                let held = exchanges.iter().filter(|e| e.origin == Some(key) && e.permit.is_some());
+                let (held, counted) = (held.count(), origin.streams());
+                if held != counted {
+                    return Some(format!("{counted} streams counted, {held} open"));
+                }
+            }
             if buffers != self.buffers.lent() {
                 return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));
             }

@@ -1,5 +1,5 @@
-//! Where the process listens, and for whom. What a configuration wants and is there already is kept as
-//! it is; the rest is opened, all of it or nothing.
+//! Where the process listens, and for whom. What a configuration wants and is there already is
+//! kept as it is; the rest is opened, all of it or nothing.
 
 use crate::config::{Config, ListenAddr};
 use crate::net::mio::MioNet;

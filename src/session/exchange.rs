@@ -53,7 +53,7 @@ pub struct Exchange {
 /// How long an event stream may go on.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
-    /// Until when.
+    /// Until when; while it is closing, until when the event is waited for.
     pub until: Tick,
     /// How the stream will have ended then.
     pub outcome: Outcome,
@@ -66,9 +66,9 @@ impl Lease {
     /// No end to it.
     const ENDLESS: Lease = Lease { until: Tick::NEVER, outcome: Outcome::Complete, closing: false };
 
-    /// The stream is to end at a moment, unless it is to end earlier already.
+    /// The stream is to end at a moment, unless it is to end earlier, or is about to.
     pub fn at_most(&mut self, until: Tick, outcome: Outcome) {
-        if until < self.until {
+        if until < self.until && !self.closing {
             (self.until, self.outcome) = (until, outcome);
         }
     }
@@ -81,13 +81,13 @@ pub struct Revival {
     pub request: Box<[u8]>,
     /// When the upstream was lost, while it is: the client has a stream without a source.
     pub lost: Option<Tick>,
-    /// When it is not tried any more; [`Tick::NEVER`] for a stream that has not begun.
+    /// When it is not tried any more; [`Tick::NEVER`] until an upstream was lost that had been there.
     pub gives_up: Tick,
     /// How often it was tried since the stream last got on.
     pub attempts: u32,
-    /// When an upstream was last there,
+    /// When an upstream was last there. If it is lost again soon after,
     pub served: Tick,
-    /// and how many events had come by then.
+    /// and no event has come since there were so many, it counts as never having been there.
     pub events: u64,
 }
 

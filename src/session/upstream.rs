@@ -79,6 +79,11 @@ impl Origin {
         (self.resolved, self.idle_max) = (now, api.keepalive_upstream);
     }
 
+    /// Event streams that are open.
+    pub fn streams(&self) -> usize {
+        self.streams.get()
+    }
+
     /// A place among the streams, if fewer than `max` are open.
     pub fn permit(&self, max: usize) -> Option<Permit> {
         let open = self.streams.get();

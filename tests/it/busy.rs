@@ -3,7 +3,7 @@
 
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Host, Peer};
+use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
 use millstream::world::{PLAIN, World};
 use std::time::Duration;
@@ -55,4 +55,52 @@ fn a_client_that_goes_on_talking_is_closed_all_the_same() {
     world.settle().unwrap();
     let goes_on = |world: &mut World| _ = world.net().send(client, &[b'x'; 1000]);
     assert!(closes(&mut world, client, goes_on), "it is listened to for ever");
+}
+
+/// A stream of which there is always more, asked for by a client, with `keys` for its api.
+fn busy_stream(keys: &str) -> (World, Peer, Peer) {
+    let portions = Portions { steps_per_turn: 1, ..Portions::default() };
+    let config = Config::parse("x.toml", &format!("{PLAIN}{keys}")).unwrap();
+    let mut world = World::new(config, 0, Faults::NONE, portions);
+    let address = "10.0.0.1:80".parse().unwrap();
+    world.net().set_host(address, Host::Listening);
+    let client = world.net().client(ListenerId(0), None).unwrap();
+    world.net().send(client, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    world.settle().unwrap();
+    let origin = world.net().origin(address).unwrap();
+    world.net().send(origin, b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    world.settle().unwrap();
+    (world, client, origin)
+}
+
+#[test]
+fn a_busy_stream_ends_at_its_age() {
+    let (mut world, client, origin) = busy_stream("max_stream_age = \"2s\"\n");
+    let goes_on = |world: &mut World| {
+        world.net().send(origin, b"data: abc\n\ndata: abc\n\n");
+        world.net().hear(client, usize::MAX);
+    };
+    assert!(closes(&mut world, client, goes_on), "it is ten seconds old, and still there");
+}
+
+#[test]
+fn a_busy_stream_ends_between_events_in_a_drain() {
+    let (mut world, client, origin) = busy_stream("");
+    let mut heard = Vec::new();
+    let mut hear = |world: &mut World| {
+        while let Heard::Bytes(bytes) = world.net().hear(client, usize::MAX) {
+            heard.extend(bytes);
+        }
+    };
+    let deadline = world.now.after(Duration::from_secs(5));
+    let now = world.now;
+    world.proxy.drain(now, deadline);
+    let goes_on = |world: &mut World| {
+        for piece in [&b"data: abc\n\nda"[..], b"ta: abc\n\n"] {
+            world.net().send(origin, piece);
+        }
+        hear(world);
+    };
+    assert!(closes(&mut world, client, goes_on), "it is still there");
+    assert!(heard.ends_with(b"0\r\n\r\n"), "cut: {}", heard.escape_ascii());
 }

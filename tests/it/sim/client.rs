@@ -291,8 +291,7 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     // Until-close bodies end where their sender closes; that is all anybody can know.
     let unknowable = plan.framing == Framing::UntilClose && cut;
     if let Some(events) = &plan.events {
-        let is_early = terms.ends || unknowable || !terms.kind;
-        events.judge(&answer.body, answer.complete, is_early, terms)?;
+        events.judge(&answer.body, answer.complete, unknowable, terms)?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
         let had_id = !naive::events(&answer.body).is_empty();
         if resumed && had_id && !answer.complete && !events.is_too_long(terms.event_max) {

@@ -117,7 +117,7 @@ impl Play {
             clients.push(Client::draw(&mut rng, &mut plans, size_max));
         }
         let terms = Terms {
-            kind: faults.no_descriptor == 0,
+            kind: faults.no_descriptor == 0 && config.apis[0].streams.max.is_none(),
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: config.apis[0].keepalive_upstream > 0,
             ends: config.apis[0].streams.max_age.is_some(),
@@ -259,6 +259,7 @@ fn draw_config(rng: &mut Rng) -> String {
     let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
     let head = rng.pick(&[1, 4, 16]);
     let pool = rng.pick(&[0, 1, 32]);
+    let streams = rng.pick(&[0, 0, 0, 1, 3]);
     let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
     let silence = rng.pick(&["0s", "0s", "20s"]);
     let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
@@ -289,6 +290,7 @@ fn draw_config(rng: &mut Rng) -> String {
         on_outage = "{on_outage}"
         resume = {resume}
         resume_timeout = "20s"
+        max_streams = {streams}
         "#,
         rng.between(10, 30),
         rng.between(10, 30),
