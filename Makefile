@@ -5,19 +5,20 @@ CONF    ?= conf/demo.toml
 SEEDS   ?= 100000
 SECONDS ?= 60
 DEPS    ?= .
+WPT     ?=
 PREFIX  ?= /usr/local
 DESTDIR ?=
 BINARY  ?= target/release/millstream
 INSTALL ?= install
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz interop bench doc clean \
+.PHONY: help build run test check sim golden fuzz interop browser bench doc clean \
     install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)"
+	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)   WPT=dir (browser)"
 	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)   PREFIX=dir DESTDIR=dir BINARY=file (install)"
 
 build: ## build target/release/millstream
@@ -46,6 +47,9 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
+
+browser: build ## try event streams in Chromium (WPT: a checkout of web-platform-tests)
+	@tests/browser/run $(if $(WPT),--wpt $(WPT))
 
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml

@@ -1,0 +1,199 @@
+"""An event server that does exactly what it is told, and the page that says what a browser saw."""
+import contextlib, http.server, json, socket, struct, threading
+
+from waiting import within
+
+HEAD = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+        b"Access-Control-Allow-Origin: *\r\n\r\n")
+
+
+class Stream:
+    """One request, and its answer while it lasts."""
+
+    def __init__(self, connection, head):
+        self.connection = connection
+        line, *fields = head.decode("latin-1").split("\r\n")
+        self.target = line.split()[1]
+        pairs = (field.partition(":") for field in fields if field)
+        self.fields = {name.lower(): value.strip() for name, _, value in pairs}
+        self.last_event_id = self.fields.get("last-event-id", "")
+
+    def begin(self, head=HEAD):
+        self.connection.sendall(head)
+        return self
+
+    def send(self, text):
+        data = text if isinstance(text, bytes) else text.encode()
+        with contextlib.suppress(OSError):  # a client may leave
+            self.connection.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+        return self
+
+    def left(self, seconds):
+        """Whether the client leaves in time."""
+        self.connection.settimeout(seconds)
+        try:
+            return self.connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            self.connection.sendall(b"0\r\n\r\n")
+        self.cut()
+
+    def cut(self, reset=False):
+        """The connection ends here, whatever it was in the middle of."""
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            if not reset:
+                self.connection.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
+
+
+class Stage:
+    """Its port is its own from the beginning; it listens only between up() and down()."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url, self.listener = f"http://127.0.0.1:{self.port}", None
+        self.streams, self.lock = [], threading.Lock()
+
+    def up(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=100)
+        threading.Thread(target=self.accept, args=[self.listener], daemon=True).start()
+        return self
+
+    def down(self):
+        """As if its process were killed."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for stream in list(self.streams):
+            stream.cut(reset=True)
+
+    def accept(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self.read, args=[connection], daemon=True).start()
+
+    def read(self, connection):
+        head = b""
+        with contextlib.suppress(OSError):
+            while b"\r\n\r\n" not in head:
+                if not (data := connection.recv(65536)):
+                    return connection.close()
+                head += data
+            with self.lock:
+                self.streams.append(Stream(connection, head.partition(b"\r\n\r\n")[0]))
+
+    def asked(self, target, seconds=30, after=0):
+        """The next request for `target`, not counting the first `after` ones; or None."""
+        def found():
+            return [stream for stream in list(self.streams) if stream.target == target][after:]
+        return found()[0] if within(seconds, found) else None
+
+
+@contextlib.contextmanager
+def stage(listening=True):
+    made = Stage()
+    if listening:
+        made.up()
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(OSError, AttributeError):
+            made.down()
+
+
+PAGE = b"""<!doctype html><meta charset=utf-8><title>EventSources</title><script>
+// ?run=1&host=a.test:80&host=b.test:80&path=/x opens an EventSource for each host.
+const said = new URLSearchParams(location.search), run = said.get('run'), sources = [];
+let order = Promise.resolve();
+function log(source, type, event) {
+  const state = sources[source].readyState, time = performance.now();
+  const entry = JSON.stringify({run, source, type, state, time, data: event.data,
+                                id: event.lastEventId});
+  order = order.then(() => fetch('/page/log', {method: 'POST', body: entry}));
+}
+said.getAll('host').forEach((host, n) => {
+  const source = sources[n] = new EventSource(`http://${host}${said.get('path')}${n}`);
+  for (const type of ['open', 'message', 'error', 'named']) {
+    source.addEventListener(type, (event) => log(n, type, event));
+  }
+});
+</script>"""
+
+
+class Page:
+    """One page that is open; `log` is what it saw."""
+
+    def __init__(self, desk, run):
+        self.desk, self.run, self.path = desk, run, f"/events/{run}-"
+
+    def target(self, source):
+        return f"{self.path}{source}"
+
+    @property
+    def log(self):
+        return [entry for entry in list(self.desk.entries) if entry["run"] == self.run]
+
+    def saw(self, kind, source=None):
+        return [entry for entry in self.log
+                if entry["type"] == kind and source in (None, entry["source"])]
+
+    def data(self, source=None):
+        return [entry["data"] for entry in self.saw("message", source)]
+
+    def story(self):
+        return " ".join(f"{e['type']}[{e['state']}]{e.get('data', '')[:20]!r}" for e in self.log)
+
+
+class Desk(http.server.ThreadingHTTPServer):
+    """Serves the page, and keeps what pages say of their EventSources."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), DeskHandler)
+        self.url, self.entries, self.runs = f"http://127.0.0.1:{self.server_port}", [], 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @contextlib.contextmanager
+    def page(self, browser, port, hosts):
+        """A page, by way of `port`, with an EventSource for each host."""
+        self.runs += 1
+        page = Page(self, str(self.runs))
+        query = "".join(f"&host={host}" for host in hosts)
+        with browser.page(f"http://page.test:{port}/page/?run={page.run}&path={page.path}{query}"):
+            yield page
+
+    def handle_error(self, *_):
+        """A page that is closed while it speaks is no error."""
+
+
+class DeskHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def say(self, content, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self):
+        self.say(PAGE, "text/html")
+
+    def do_POST(self):
+        entry = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.entries.append(json.loads(entry))
+        self.say(b"", "text/plain")
