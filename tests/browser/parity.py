@@ -13,7 +13,7 @@ STREAMS = {
     "cr": ["data: a\rdata: b\r\r", "data: c\r\r"],
     "crlf": ["data: a\r\ndata: b\r\n\r\n", "data: c\r\n\r\n"],
     "crlf cut in two": ["data: a\r", "\ndata: b\r\n\r", "\ndata: c\r\n", "\r\n"],
-    "every byte alone": [bytes([byte]) for byte in b"id: 7\r\ndata: x\r\n\r\n:c\ndata:y\r\rdata\n\n"],
+    "every byte alone": [bytes([byte]) for byte in b"id: 7\r\ndata: x\r\n\r\n:c\ndata:y\r\r"],
     "utf-8 cut in two": [bytes([byte]) for byte in UMLAUT],
     "bom": [b"\xef\xbb\xbfdata: a\n\n", b"\xef\xbb\xbfdata: not\n\n"],
     "comments": [": one\n\n", ":two\ndata: a\n:three\ndata: b\n\n", ":\n\n"],

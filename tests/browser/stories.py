@@ -118,8 +118,9 @@ def resume_closed(world):
 def resume_absent(world):
     """The server is away for as long as a heartbeat takes."""
     def interrupt(world, proxy, stream):
-        spy = Spy(proxy.port, "/events/spy")
-        must(asked := world.server.asked("/events/spy"), "no spy")
+        target = f"/events/spy{len(world.server.streams)}"
+        spy = Spy(proxy.port, target)
+        must(asked := world.server.asked(target), "a spy's request is lost")
         asked.begin().send("id: 1\ndata: 1\n\n")
         must(within(10, lambda: "data: 1" in spy.text), "the spy sees no event")
         world.server.down()

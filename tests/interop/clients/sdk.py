@@ -1,4 +1,4 @@
-"""A client: sdk.py NAME URL. What a Python library for event streams gets, and whether as it comes."""
+"""A client: sdk.py NAME URL. What a Python library for event streams gets."""
 import asyncio, sys, time
 
 name, base = sys.argv[1:]

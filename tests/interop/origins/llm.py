@@ -1,4 +1,4 @@
-"""An origin that talks as OpenAI's and Anthropic's APIs do, token by token, in pieces cut anywhere."""
+"""An origin that streams tokens as OpenAI's and Anthropic's APIs do, in pieces cut anywhere."""
 import http.server, json, time
 
 WORDS = ["Once", " upon", " a", " time", ", wörds", " came 🦀", " one", " by", " one", "."]

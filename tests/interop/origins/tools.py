@@ -1,4 +1,4 @@
-"""An MCP server: /mcp speaks Streamable HTTP, /sse the older transport. One tool reports progress."""
+"""An MCP server: Streamable HTTP at /mcp, the older transport at /sse; a tool reports progress."""
 import asyncio, contextlib, socket
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
