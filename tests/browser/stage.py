@@ -44,7 +44,9 @@ class Stream:
         self.cut()
 
     def cut(self, reset=False):
-        """The connection ends here, whatever it was in the middle of."""
+        """The connection ends here, whatever it was in the middle of, unless it has ended before."""
+        if self.connection.fileno() < 0:
+            return
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with contextlib.suppress(OSError):
