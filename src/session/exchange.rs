@@ -81,7 +81,8 @@ pub struct Revival {
     pub request: Box<[u8]>,
     /// When the upstream was lost, while it is: the client has a stream without a source.
     pub lost: Option<Tick>,
-    /// When it is not tried any more; [`Tick::NEVER`] until an upstream was lost that had been there.
+    /// When it is not tried any more; [`Tick::NEVER`] until an upstream was lost that had been
+    /// there.
     pub gives_up: Tick,
     /// How often it was tried since the stream last got on.
     pub attempts: u32,

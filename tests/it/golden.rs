@@ -20,6 +20,7 @@
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   net ADDRESS listens | refuses | is silent
 //! t=1s   proxy drains WINDOW
+//! t=1s   proxy reloads without API   (a configuration in which it is not active)
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
@@ -180,10 +181,17 @@ impl Cue {
 /// The proxy and everybody who talks to it.
 struct Stage {
     world: World,
+    config: String,
     clients: Vec<Actor>,
     origins: Vec<Actor>,
     addresses: Vec<SocketAddr>,
     out: String,
+}
+
+fn parse(config: &str) -> Result<Config, String> {
+    let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
+    config.resolve().map_err(|e| e.to_string())?;
+    Ok(config)
 }
 
 /// The far end of a connection: a client, or an origin.
@@ -218,17 +226,16 @@ impl Actor {
 
 impl Stage {
     fn new(config: &str) -> Result<Stage, String> {
-        let config = if config.is_empty() { PLAIN } else { config };
-        let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
-        config.resolve().map_err(|e| e.to_string())?;
+        let text = if config.is_empty() { PLAIN } else { config };
+        let config = parse(text)?;
         let addresses: Vec<SocketAddr> =
             config.apis.iter().flat_map(|api| api.target.addresses.clone()).collect();
         let mut world = World::new(config, 0, Faults::NONE, Portions::default());
         for &address in &addresses {
             world.net().set_host(address, Host::Listening);
         }
-        let mut stage =
-            Stage { world, clients: vec![], origins: vec![], addresses, out: String::new() };
+        let (config, out) = (text.to_owned(), String::new());
+        let mut stage = Stage { world, config, clients: vec![], origins: vec![], addresses, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -283,6 +290,12 @@ impl Stage {
     }
 
     fn command(&mut self, at: Tick, what: &str) -> Result<(), String> {
+        if let Some(name) = what.strip_prefix("reloads without ") {
+            let mut config = parse(&self.config)?;
+            config.apis.iter_mut().filter(|api| api.name == name).for_each(|a| a.active = false);
+            self.world.proxy.reload(config, 1000, at);
+            return Ok(());
+        }
         let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;
         let deadline = Tick::from_millis(at.as_millis() + window.as_millis());
         self.world.proxy.drain(at, deadline);

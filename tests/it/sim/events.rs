@@ -118,8 +118,8 @@ fn same_lines(body: &[u8]) -> Vec<u8> {
     lines
 }
 
-/// A body without the comments that were put in between events: those have an empty line behind them
-/// until there is an id.
+/// A body without the comments that were put in between events: those have an empty line behind
+/// them until there is an id.
 fn without_comments(got: &[u8]) -> Vec<u8> {
     let (mut kept, mut rest) = (Vec::new(), got);
     while let Some((&byte, behind)) = rest.split_first() {
