@@ -12,6 +12,7 @@ use crate::net::mio::{EventSource, MioNet};
 use crate::proxy::{Portions, Proxy, RESERVED_MAX};
 use crate::session::Service;
 use crate::slab::Key;
+use crate::sys::service::{self, Inherited};
 use crate::sys::{self, Signals};
 use crate::time::{Now, Tick};
 use listeners::Listening;
@@ -69,9 +70,19 @@ impl Server {
         let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
         let waker = mio::Waker::new(poll.registry(), ERRANDS);
         let errands = Errands::new(waker.map_err(|e| format!("no waker: {e}"))?);
+        let inherited = Inherited::take().map_err(|e| format!("a socket that was passed: {e}"));
+        let mut inherited = inherited?;
         let connections_max = connections_max(&config, descriptors);
         let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
-        let listening = listeners::open(&mut config, &[], &mut net)?;
+        let listening = listeners::open(&mut config, &[], &mut inherited, &mut net)?;
+        for address in inherited.left() {
+            log::warn!("a socket was passed that server.listen does not have: {address}");
+        }
+        if let Some(user) = &config.server.user {
+            service::become_user(user, &config.server.socket_files())
+                .map_err(|e| format!("server.user: {e}"))?;
+        }
+        service::renounce_privileges();
         let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
         for source in signals.sources() {
             poll.registry()
@@ -99,6 +110,7 @@ impl Server {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
         let mut told_to_end = 0;
+        service::notify("READY=1");
         loop {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
@@ -189,7 +201,11 @@ impl Server {
         if self.proxy.is_draining() {
             return Err("it is ending".to_owned());
         }
-        let listening = listeners::open(&mut config, &self.listening, self.proxy.net())?;
+        if config.server.user != self.proxy.config().server.user {
+            return Err("server.user: it cannot be changed while running; restart".to_owned());
+        }
+        let (present, mut inherited) = (&self.listening, Inherited::default());
+        let listening = listeners::open(&mut config, present, &mut inherited, self.proxy.net())?;
         for new in listening.iter().filter(|new| !self.listening.contains(new)) {
             self.proxy.open_listener(new.id, new.service);
         }
@@ -222,6 +238,7 @@ impl Server {
 
     /// Once: what runs has the drain window. Twice: it has no time at all.
     fn end_running(&mut self, told_to_end: usize) {
+        service::notify("STOPPING=1");
         let running = self.proxy.connections();
         let now = self.clock.now().tick;
         if told_to_end > 1 {

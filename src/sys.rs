@@ -1,9 +1,12 @@
 //! What the process asks of its operating system beside the connections, which are
 //! [`crate::net::mio`]'s: descriptors, signals, and sockets that listen.
 
+pub mod service;
+
 use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener};
 use mio::net::UnixStream;
+use service::Inherited;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::hash::{BuildHasher, RandomState};
@@ -79,7 +82,8 @@ fn count(arrivals: &mut UnixStream) -> usize {
     count
 }
 
-/// Listens on an address of the configuration. A peer that acknowledges nothing for
+/// Listens on an address of the configuration, with a socket that the process was started with, if
+/// one of those is there. A peer that acknowledges nothing for
 /// `write_timeout` is given up by the kernel, which alone knows of it while there is room in its
 /// buffers.
 ///
@@ -89,22 +93,27 @@ pub fn listen(
     address: &ListenAddr,
     reuse_port: bool,
     write_timeout: Duration,
+    inherited: &mut Inherited,
 ) -> io::Result<Listener> {
     match address {
         ListenAddr::Tcp(address) => {
-            listen_tcp(*address, reuse_port, write_timeout).map(Listener::Tcp)
+            let socket = match inherited.tcp(*address) {
+                Some(listener) => Socket::from(listener),
+                None => bind_tcp(*address, reuse_port)?,
+            };
+            listen_tcp(socket, write_timeout).map(Listener::Tcp)
         }
-        ListenAddr::Unix(path) => {
-            listen_unix(path).map(|listener| Listener::Unix(listener, path.clone()))
-        }
+        ListenAddr::Unix(path) => match inherited.unix(path) {
+            Some(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Listener::Unix(mio::net::UnixListener::from_std(listener), None))
+            }
+            None => listen_unix(path).map(|listener| Listener::Unix(listener, Some(path.clone()))),
+        },
     }
 }
 
-fn listen_tcp(
-    address: SocketAddr,
-    reuse_port: bool,
-    write_timeout: Duration,
-) -> io::Result<mio::net::TcpListener> {
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the run before.
     socket.set_reuse_address(true)?;
@@ -115,6 +124,11 @@ fn listen_tcp(
         // "0.0.0.0:80" and "[::]:80" are two addresses, and can both be listened on.
         socket.set_only_v6(true)?;
     }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::TcpListener> {
     // What is accepted inherits these.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
@@ -122,7 +136,6 @@ fn listen_tcp(
     socket.set_tcp_user_timeout(Some(write_timeout))?;
     #[cfg(not(target_os = "linux"))]
     let _ = write_timeout;
-    socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(mio::net::TcpListener::from_std(socket.into()))

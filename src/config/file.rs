@@ -58,7 +58,16 @@ fn server(t: &mut Table<'_, '_>) -> Server {
         max_body_bytes: t.take("max_body_bytes", size(0..=1 << 62)).filter(|n| *n != 0),
         trusted_proxies: t.take("trusted_proxies", trusted_proxies).unwrap_or_default(),
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
+        user: t.take("user", user),
     }
+}
+
+fn user(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let user = text(value)?;
+    if user.is_empty() || user.contains('\0') {
+        return Err("not a user; write a name, or leave the key out".into());
+    }
+    Ok(user.to_owned())
 }
 
 fn trusted_proxies(value: &DeValue<'_>) -> Result<TrustedProxies, Wrong> {

@@ -80,6 +80,19 @@ pub struct Server {
     pub trusted_proxies: TrustedProxies,
     /// Whether several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// Which user the process becomes once it listens. None: it stays who it is.
+    pub user: Option<String>,
+}
+
+impl Server {
+    /// The files of the Unix sockets that are listened on.
+    pub fn socket_files(&self) -> Vec<&Path> {
+        let paths = self.listen.iter().filter_map(|address| match address {
+            ListenAddr::Tcp(_) => None,
+            ListenAddr::Unix(path) => Some(path.as_path()),
+        });
+        paths.collect()
+    }
 }
 
 /// `[drain]`: how the process ends.

@@ -41,8 +41,8 @@ struct Slot {
 pub enum Listener {
     /// On an address and port.
     Tcp(mio::net::TcpListener),
-    /// On a path, which goes when it is closed.
-    Unix(mio::net::UnixListener, PathBuf),
+    /// On a path, which goes when it is closed; unless it is somebody else's.
+    Unix(mio::net::UnixListener, Option<PathBuf>),
 }
 
 impl Listener {
@@ -265,7 +265,7 @@ impl Net for MioNet {
 
     fn close_listener(&mut self, listener: ListenerId) {
         let listener = self.listeners.get_mut(listener.0 as usize).and_then(Option::take);
-        if let Some(Listener::Unix(_, path)) = listener {
+        if let Some(Listener::Unix(_, Some(path))) = listener {
             // Somebody may have taken it away already, which is as good.
             let _ = std::fs::remove_file(path);
         }

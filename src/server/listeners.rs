@@ -6,6 +6,7 @@ use crate::net::mio::MioNet;
 use crate::net::{ListenerId, Net};
 use crate::session::Service;
 use crate::sys;
+use crate::sys::service::Inherited;
 use std::net::SocketAddr;
 
 /// An open listener.
@@ -27,10 +28,11 @@ pub(super) struct Listening {
 pub(super) fn open(
     config: &mut Config,
     present: &[Listening],
+    inherited: &mut Inherited,
     net: &mut MioNet,
 ) -> Result<Vec<Listening>, String> {
     let mut listening = Vec::new();
-    let opened = open_all(config, present, net, &mut listening);
+    let opened = open_all(config, present, inherited, net, &mut listening);
     if opened.is_err() {
         for new in listening.iter().filter(|new| !present.contains(new)) {
             net.close_listener(new.id);
@@ -42,6 +44,7 @@ pub(super) fn open(
 fn open_all(
     config: &mut Config,
     present: &[Listening],
+    inherited: &mut Inherited,
     net: &mut MioNet,
     listening: &mut Vec<Listening>,
 ) -> Result<(), String> {
@@ -50,7 +53,7 @@ fn open_all(
         let is_this = |l: &&Listening| l.wanted == *wanted && l.service == service;
         let listener = match present.iter().find(is_this) {
             Some(present) => present.clone(),
-            None => sys::listen(wanted, reuse_port, write_timeout)
+            None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {
                     let bound = listener.address()?;
                     let id = net.add_listener(listener)?;

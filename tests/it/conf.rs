@@ -59,6 +59,7 @@ fn defaults() {
         max_body_bytes: None,
         trusted_proxies: TrustedProxies::default(),
         reuse_port: false,
+        user: None,
     };
     assert_eq!(config.server, server);
     let drain = Drain { window: seconds(30), retry_min: seconds(1), retry_max: seconds(10) };
@@ -149,7 +150,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 20);
+    assert_eq!(asked, 5 + 14 + 3 + 1 + 2 + 20);
 }
 
 #[test]

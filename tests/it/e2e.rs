@@ -11,6 +11,7 @@ mod line;
 mod process;
 mod program;
 mod reload;
+mod service;
 mod streams;
 
 use crate::sim::message::{Body, Head};

@@ -7,6 +7,7 @@ use millstream::net::Net;
 use millstream::net::mio::{EventSource, MioNet};
 use millstream::net::sim::Heard;
 use millstream::sys;
+use millstream::sys::service::Inherited;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,7 +32,9 @@ impl Loopback {
         let poll = mio::Poll::new().unwrap();
         let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = sys::listen(&ListenAddr::Tcp(any_port), false, PATIENCE).unwrap();
+        let listener =
+            sys::listen(&ListenAddr::Tcp(any_port), false, PATIENCE, &mut Inherited::default())
+                .unwrap();
         let address = listener.address().unwrap().unwrap();
         net.add_listener(listener).unwrap();
         let origin = TcpListener::bind(any_port).unwrap();
@@ -123,7 +126,9 @@ fn a_unix_socket_is_a_socket() {
     let path = std::env::temp_dir().join(format!("millstream-{}.sock", std::process::id()));
     let poll = mio::Poll::new().unwrap();
     let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
-    let listener = sys::listen(&ListenAddr::Unix(path.clone()), false, PATIENCE).unwrap();
+    let listener =
+        sys::listen(&ListenAddr::Unix(path.clone()), false, PATIENCE, &mut Inherited::default())
+            .unwrap();
     assert_eq!(listener.address().unwrap(), None);
     let listener = net.add_listener(listener).unwrap();
     assert_eq!(net.accept(listener).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 /// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
 /// A child process whose lines are read as they come, so that no pipe ever fills.
 pub(super) struct Program {
@@ -51,8 +51,14 @@ impl Program {
         Program::spawn(Command::new(BINARY).args(arguments)).unwrap().ended()
     }
 
-    fn serving(command: &mut Command) -> Program {
-        let mut program = Program::spawn(command).unwrap();
+    /// Starts a command that is it, and waits until it serves.
+    pub(super) fn serving(command: &mut Command) -> Program {
+        Program::serving_with(command, Stdio::null())
+    }
+
+    /// Likewise, with something as its standard input.
+    pub(super) fn serving_with(command: &mut Command, stdin: Stdio) -> Program {
+        let mut program = Program::spawn_with(command, stdin).unwrap();
         program.address = program.says("listening on ").parse().ok();
         program
     }
@@ -62,7 +68,11 @@ impl Program {
     /// # Errors
     /// When there is none of this name.
     pub(super) fn spawn(command: &mut Command) -> io::Result<Program> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program::spawn_with(command, Stdio::null())
+    }
+
+    fn spawn_with(command: &mut Command, stdin: Stdio) -> io::Result<Program> {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.env("RUST_LOG", "debug").spawn()?;
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
@@ -89,6 +99,14 @@ impl Program {
     pub(super) fn logs(&mut self, what: &str) {
         let logged = self.stderr.find(|line| line.contains(what)).is_some();
         assert!(logged, "{what:?} is not logged; {:?}", self.stderr);
+    }
+
+    /// What the system says of its rights, under this name.
+    pub(super) fn identity(&self, name: &str) -> String {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(file).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        line.unwrap_or_default().to_owned()
     }
 
     /// How many descriptors it has open, where that can be known.
