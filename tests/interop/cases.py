@@ -3,7 +3,14 @@ import hashlib, os, re, subprocess, tempfile
 from pathlib import Path
 
 # What a proxy may change, and what tells the time.
-OWN = {"connection", "keep-alive", "transfer-encoding", "date", "via"}
+OWN = {"connection", "keep-alive", "transfer-encoding", "date", "via", "x-accel-buffering"}
+# What it says of an event stream where the origin says nothing.
+UNCACHED = b"cache-control: no-cache, no-transform"
+
+
+def without_comments(text):
+    """A stream without the comments that the proxy has put in between events."""
+    return re.sub(rb"(?m)^:\n\n?", b"", text)
 
 
 def curl(*words, stdin=None):
@@ -25,6 +32,8 @@ def curl(*words, stdin=None):
             fields = [field.partition(b":") for field in fields]
             said += [status.split()[1], *sorted(b"%s:%s" % (name.lower(), value)
                      for name, _, value in fields if name.lower().decode() not in own)]
+        said = [word for word in said if word != UNCACHED]
+        done.stdout = without_comments(done.stdout)
         # nginx counts the boundaries of its multipart answers.
         said = [re.sub(rb"\d{20}", b"BOUNDARY", word) for word in said]
         done.stdout = re.sub(rb"\b\d{20}\b", b"BOUNDARY", done.stdout)
