@@ -5,8 +5,8 @@
 //! first errand; most processes never have one.
 
 use crate::config::{Config, ConfigErrors, addresses_of};
+use crate::net::Address;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,10 +20,10 @@ const STACK: usize = 512 * 1024;
 pub enum Errand {
     /// A configuration is read, and the names in it are resolved.
     Load(PathBuf),
-    /// A name is resolved, for whoever has this number.
+    /// A name is resolved, for whoever has these numbers.
     Resolve {
         /// Whose name it is; comes back with the answer.
-        whose: u64,
+        whose: (u64, usize),
         /// The name.
         host: String,
         /// The port, which the addresses get.
@@ -37,7 +37,7 @@ pub enum Done {
     /// A configuration, or what is wrong with it.
     Loaded(Box<Result<Config, ConfigErrors>>),
     /// The addresses of a name, or why there are none.
-    Resolved(u64, Result<Vec<SocketAddr>, String>),
+    Resolved((u64, usize), Result<Vec<Address>, String>),
 }
 
 /// The thread and its two queues.

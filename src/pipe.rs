@@ -162,6 +162,13 @@ impl Pipe {
         self.flush_at = Tick::ZERO;
     }
 
+    /// Takes back what is pending: a head that has not been sent, to be written anew.
+    pub fn take_pending(&mut self, buffers: &mut BufPool) -> Vec<u8> {
+        let pending = self.pending.as_ref().map_or_else(Vec::new, |buf| buf.bytes().to_vec());
+        self.release(buffers);
+        pending
+    }
+
     /// Appends payload that comes from this process, where otherwise a source would bring it.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.taken += payload.len() as u64;

@@ -12,6 +12,7 @@
 
 mod accept;
 mod advance;
+mod connect;
 mod deadlines;
 mod finish;
 mod head;
@@ -26,12 +27,13 @@ mod upstreams;
 mod waits;
 
 use crate::buf::BufPool;
-use crate::config::{Api, Config};
+use crate::config::{self, Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
 use crate::route::Router;
-use crate::session::upstream::{Origin, Upstream};
+use crate::session::origin::Origin;
+use crate::session::upstream::Upstream;
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
 use crate::time::{Now, Tick};
@@ -47,7 +49,7 @@ const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 592);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 624);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -103,8 +105,8 @@ pub struct Proxy<N: Net> {
     origins: Slab<Origin>,
     /// The origin of each api, in the configuration's order.
     api_origins: Vec<Key<Origin>>,
-    /// Origins whose names are to be resolved again.
-    stale_names: Vec<Key<Origin>>,
+    /// Targets whose names are to be resolved again, by origin and index.
+    stale_names: Vec<(Key<Origin>, usize)>,
     /// Sessions that may be able to move, each once.
     queue: VecDeque<Key<Session>>,
     /// One entry a session, by its index: a promise to look at it.
@@ -330,8 +332,9 @@ impl<N: Net> Proxy<N> {
 /// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
 fn buffer_size(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
-        let query = api.target.query.as_ref().map_or(0, String::len);
-        api.target.path.len() + query + api.target.authority.len()
+        let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
+        let length = |t: &config::Target| t.path.len() + query(t) + t.authority.len();
+        api.targets.iter().map(length).max().unwrap_or(0)
     };
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
     let head = 2 * config.server.max_head_bytes + targets + 1024;

@@ -146,8 +146,8 @@ impl Server {
 
     /// Names that are to be resolved again are resolved beside the loop.
     fn send_for_names(&mut self) {
-        for (key, host, port) in self.proxy.take_stale_names() {
-            let errand = Errand::Resolve { whose: key.to_bits(), host, port };
+        for ((key, place), host, port) in self.proxy.take_stale_names() {
+            let errand = Errand::Resolve { whose: (key.to_bits(), place), host, port };
             if let Err(error) = self.errands.send(errand) {
                 log::warn!("a name is not resolved again: {error}");
             }
@@ -172,9 +172,9 @@ impl Server {
 
     fn errand_done(&mut self, done: Done) {
         match done {
-            Done::Resolved(whose, Ok(addresses)) => {
-                if let Some(key) = Key::from_bits(whose) {
-                    self.proxy.set_addresses(key, &addresses);
+            Done::Resolved((key, place), Ok(addresses)) => {
+                if let Some(key) = Key::from_bits(key) {
+                    self.proxy.set_addresses(key, place, &addresses);
                 }
             }
             Done::Resolved(_, Err(error)) => log::warn!("{error}; it keeps the addresses it had"),

@@ -19,6 +19,9 @@ const KIB: usize = 1 << 10;
 /// An api's number has 16 bits.
 const APIS_MAX: usize = 1 << 16;
 
+/// Those that failed are noted as bits.
+const TARGETS_MAX: usize = 64;
+
 pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     table::read(name, text, config)
 }
@@ -115,7 +118,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
     let listen_path = t.require("listen_path", "\"/\"", |v| seen.route(&hosts, text(v)?));
     let strip_listen_path = t.take("strip_listen_path", flag).unwrap_or(false);
     let target_place = t.place_of("target_url");
-    let target = t.require("target_url", "\"http://127.0.0.1:8000\"", target);
+    let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
     let response_timeout = t.take("response_timeout", duration).unwrap_or(seconds(60));
@@ -129,7 +132,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
         hosts,
         listen_path: listen_path?,
         strip_listen_path,
-        target: target?,
+        targets: targets?,
         preserve_host_header,
         connect_timeout,
         response_timeout,
@@ -260,8 +263,30 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(uri::host(host)?)
 }
 
-fn target(value: &DeValue<'_>) -> Result<Target, Wrong> {
-    Ok(Target::parse(text(value)?)?)
+/// A target, or a list of them.
+fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
+    if value.is_str() {
+        return Ok(vec![Target::parse(text(value)?)?]);
+    }
+    let example = "\"http://127.0.0.1:8000\", or a list of such";
+    let mut targets: Vec<Target> = Vec::new();
+    list(value, example, |value| {
+        let target = Target::parse(text(value)?)?;
+        if targets.iter().any(|other| other.is_same_place(&target)) {
+            return Err("this target is in the list already; write it once".into());
+        }
+        let first = targets.first().unwrap_or(&target);
+        if (&first.path, &first.query) != (&target.path, &target.query) {
+            let right = "the targets of an api have one path; write this one's as the first's";
+            return Err(right.into());
+        }
+        targets.push(target);
+        Ok(())
+    })?;
+    if !(1..=TARGETS_MAX).contains(&targets.len()) {
+        return Err(format!("no targets, or more than {TARGETS_MAX}; write {example}").into());
+    }
+    Ok(targets)
 }
 
 fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The longest path that fits into a socket address on all systems (macOS has the shortest).
-const UNIX_PATH_MAX: usize = 103;
+pub(super) const UNIX_PATH_MAX: usize = 103;
 
 /// An address to listen on. Displayed as in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -136,8 +136,8 @@ pub struct Api {
     pub listen_path: String,
     /// Whether `listen_path` is taken off the path that goes upstream.
     pub strip_listen_path: bool,
-    /// Where requests go.
-    pub target: Target,
+    /// Where requests go: 1 to 64 places that differ in nothing but host and port.
+    pub targets: Vec<Target>,
     /// Whether the client's Host goes upstream, instead of the target's.
     pub preserve_host_header: bool,
     /// How long connecting may take.
@@ -173,6 +173,16 @@ pub struct Streams {
     pub resume_timeout: Duration,
     /// How many may be open at a time. None: there is no limit.
     pub max: Option<usize>,
+}
+
+impl Api {
+    /// The first of its targets: what all of them have in common.
+    ///
+    /// # Panics
+    /// Never: there is one.
+    pub fn target(&self) -> &Target {
+        &self.targets[0]
+    }
 }
 
 /// `on_outage`: what a GET that accepts `text/event-stream` gets when the upstream cannot serve it.
@@ -241,8 +251,8 @@ impl Config {
     pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
         let mut config = Config::parse("--to", EVERYTHING)?;
         let place = Place::whole("--to");
-        config.apis[0].target =
-            Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
+        let target = Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
+        config.apis[0].targets = vec![target];
         config.target_places = vec![place];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
@@ -263,8 +273,10 @@ impl Config {
         let mut errors = ConfigErrors::default();
         let apis = self.apis.iter_mut().zip(&self.target_places);
         for (api, place) in apis.filter(|(api, _)| api.active) {
-            if let Err(what) = api.target.resolve() {
-                errors.add(place.clone(), what);
+            for target in &mut api.targets {
+                if let Err(what) = target.resolve() {
+                    errors.add(place.clone(), what);
+                }
             }
         }
         errors.or(Some(()))

@@ -1,6 +1,6 @@
 //! The configuration in a few lines: what listens where, and what goes where.
 
-use super::{Api, Config, ListenAddr};
+use super::{Api, Config, ListenAddr, Target};
 use crate::{demo, route};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,10 @@ impl Config {
             line(&mut out, format_args!("listening on {address}"));
         }
         for api in &self.apis {
-            line(&mut out, format_args!("  {} -> {} ({})", places(api), api.target, remarks(api)));
+            line(
+                &mut out,
+                format_args!("  {} -> {} ({})", places(api), targets(api), remarks(api)),
+            );
         }
         if let Some(demo) = &self.demo {
             line(
@@ -41,10 +44,10 @@ impl Config {
                 router.find(Some(&authority), path.as_bytes()) == Some(id)
                     && upstream_path(api, path) == demo::PATH.as_bytes()
             };
-            let rest = demo::PATH.strip_prefix(&api.target.path)?;
+            let rest = demo::PATH.strip_prefix(&api.target().path)?;
             let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
             let path = candidates.iter().find(|path| leads_there(path))?;
-            let known = api.target.addresses.contains(&demo);
+            let known = api.target().addresses.contains(&demo.into());
             known.then(|| format!("http://{authority}{path}"))
         })
     }
@@ -64,6 +67,10 @@ fn places(api: &Api) -> String {
     }
 }
 
+fn targets(api: &Api) -> String {
+    api.targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn remarks(api: &Api) -> String {
     let mut remarks = api.name.clone();
     if api.strip_listen_path && !api.listen_path.is_empty() {
@@ -76,7 +83,7 @@ fn remarks(api: &Api) -> String {
 }
 
 fn upstream_path(api: &Api, path: &str) -> Vec<u8> {
-    let (target, strip) = (&api.target, api.strip_listen_path);
+    let (target, strip) = (api.target(), api.strip_listen_path);
     let (base, query, path) = (&target.path, target.query.as_deref(), path.as_bytes());
     let mut out = Vec::new();
     route::upstream_path(&api.listen_path, strip, base, query, path, None, &mut out);

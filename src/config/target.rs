@@ -1,6 +1,8 @@
 //! Where an api's requests go: an `http://` URL, and the addresses that its host stands for.
 
+use super::listen::UNIX_PATH_MAX;
 use super::uri;
+use crate::net::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -20,12 +22,16 @@ pub struct Target {
     pub query: Option<String>,
     /// Where to connect to, each address once, the preferred one first. Empty until a name is
     /// resolved.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
 }
 
 impl Target {
-    /// Takes a URL apart. An address is its own resolution; a name has none yet.
+    /// Takes a URL apart, or a path of a socket. An address is its own resolution; a name has none
+    /// yet.
     pub(super) fn parse(url: &str) -> Result<Target, &'static str> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Target::on_socket(path);
+        }
         let rest = after_scheme(url)?;
         if rest.contains('#') {
             return Err("a fragment is never sent; leave out the \"#\" and what follows it");
@@ -43,7 +49,7 @@ impl Target {
             authority: if port == 80 { host.clone() } else { format!("{host}:{port}") },
             path: if path.is_empty() { String::new() } else { uri::path(path)? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
-            addresses: address.iter().map(|&ip| SocketAddr::new(ip, port)).collect(),
+            addresses: address.iter().map(|&ip| SocketAddr::new(ip, port).into()).collect(),
             // The dot at the end of a name tells the resolver not to try its search domains.
             host: match address {
                 Some(ip) => ip.to_string(),
@@ -54,6 +60,33 @@ impl Target {
         })
     }
 
+    /// `/path/to.sock`, and perhaps `:/base`.
+    fn on_socket(path: &str) -> Result<Target, &'static str> {
+        let (socket, base) = path.split_once(":/").unwrap_or((path, ""));
+        let (base, query) = base.split_once('?').unwrap_or((base, ""));
+        if !socket.starts_with('/') || socket.len() > UNIX_PATH_MAX || socket.contains('\0') {
+            return Err(
+                "no path of a socket; write \"unix:/path/to.sock\", at most 103 bytes, and \
+                perhaps \":/base\" behind it",
+            );
+        }
+        Ok(Target {
+            host: format!("unix:{socket}"),
+            port: 0,
+            // Something has to be said to the server behind it, and this is what it knows itself
+            // as.
+            authority: "localhost".to_owned(),
+            path: if base.is_empty() { String::new() } else { uri::path(&format!("/{base}"))? },
+            query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
+            addresses: vec![Address::Unix(socket.into())],
+        })
+    }
+
+    /// True when it is behind a Unix domain socket.
+    pub fn is_local(&self) -> bool {
+        self.host.starts_with("unix:")
+    }
+
     /// True when requests go to the same place, whatever the addresses of its name are by now.
     pub fn is_same_place(&self, other: &Target) -> bool {
         let place = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
@@ -62,7 +95,7 @@ impl Target {
 
     /// True when its host is a name, whose addresses may change.
     pub fn has_name(&self) -> bool {
-        self.host.parse::<IpAddr>().is_err()
+        self.host.parse::<IpAddr>().is_err() && !self.is_local()
     }
 
     /// Asks the system for the addresses of a name, and blocks until it answers.
@@ -79,11 +112,11 @@ impl Target {
 ///
 /// # Errors
 /// If there are none.
-pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+pub fn addresses_of(host: &str, port: u16) -> Result<Vec<Address>, String> {
     let found = (host, port).to_socket_addrs();
     let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
     let mut addresses = Vec::new();
-    for address in found {
+    for address in found.map(Address::Tcp) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -99,7 +132,10 @@ impl fmt::Display for Target {
         let path = if self.path.is_empty() { "/" } else { &self.path };
         // Queries hold keys more often than anything that one must see.
         let query = if self.query.is_some() { "?..." } else { "" };
-        write!(f, "http://{}{path}{query}", self.authority)
+        match self.host.strip_prefix("unix:") {
+            Some(socket) => write!(f, "unix:{socket}:{path}{query}"),
+            None => write!(f, "http://{}{path}{query}", self.authority),
+        }
     }
 }
 
@@ -109,7 +145,9 @@ fn after_scheme(url: &str) -> Result<&str, &'static str> {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
             Err("TLS is not spoken; write http:// and let a TLS proxy stand in between")
         }
-        _ => Err("not an HTTP URL; write one like \"http://127.0.0.1:8000\""),
+        _ => Err(
+            "not an HTTP URL; write one like \"http://127.0.0.1:8000\", or \"unix:/path/to.sock\"",
+        ),
     }
 }
 
@@ -134,22 +172,28 @@ mod tests {
             let Target { host, port, authority, path, query, addresses } =
                 Target::parse(url).unwrap();
             let query = query.unwrap_or_default();
-            let got = format!("{host} {port} {authority} path={path} query={query} {addresses:?}");
+            let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
+            let got = format!(
+                "{host} {port} {authority} path={path} query={query} {}",
+                addresses.join(" ")
+            );
             assert_eq!(got, want, "{url}");
         };
-        check("http://a", "a 80 a path= query= []");
-        check("HTTP://A.Example:80/", "a.example 80 a.example path= query= []");
-        check("http://a.example.:8000", "a.example. 8000 a.example:8000 path= query= []");
-        check("http://a?x=1", "a 80 a path= query=x=1 []");
-        check("http://a/?", "a 80 a path= query= []");
-        check("http://a:81/b/c/?x=http://y/?z@", "a 81 a:81 path=/b/c query=x=http://y/?z@ []");
-        check("http://a/@x", "a 80 a path=/@x query= []");
+        check("http://a", "a 80 a path= query= ");
+        check("HTTP://A.Example:80/", "a.example 80 a.example path= query= ");
+        check("http://a.example.:8000", "a.example. 8000 a.example:8000 path= query= ");
+        check("http://a?x=1", "a 80 a path= query=x=1 ");
+        check("http://a/?", "a 80 a path= query= ");
+        check("http://a:81/b/c/?x=http://y/?z@", "a 81 a:81 path=/b/c query=x=http://y/?z@ ");
+        check("http://a/@x", "a 80 a path=/@x query= ");
+        check("http://127.0.0.1:8000", "127.0.0.1 8000 127.0.0.1:8000 path= query= 127.0.0.1:8000");
+        check("http://[0::1]/a", "::1 80 [::1] path=/a query= [::1]:80");
+        check("unix:/run/a.sock", "unix:/run/a.sock 0 localhost path= query= unix:/run/a.sock");
         check(
-            "http://127.0.0.1:8000",
-            "127.0.0.1 8000 127.0.0.1:8000 path= query= [127.0.0.1:8000]",
+            "unix:/run/a.sock:/b/?x=1",
+            "unix:/run/a.sock 0 localhost path=/b query=x=1 unix:/run/a.sock",
         );
-        check("http://[0::1]/a", "::1 80 [::1] path=/a query= [[::1]:80]");
-        check("http://[::1]:8000", "::1 8000 [::1]:8000 path= query= [[::1]:8000]");
+        check("http://[::1]:8000", "::1 8000 [::1]:8000 path= query= [::1]:8000");
     }
 
     #[test]
@@ -163,6 +207,9 @@ mod tests {
         check("HTTPS://a", "TLS is not spoken");
         for url in ["", "a", "a:80", "//a", "http:/a", "http:a", "ftp://a", "127.0.0.1:8000"] {
             check(url, "not an HTTP URL");
+        }
+        for url in ["unix:", "unix:a.sock", "unix:/a\0b", &format!("unix:/{}", "x".repeat(103))] {
+            check(url, "no path of a socket");
         }
         check("http://user:secret@a", "a URL with credentials");
         check("http://user@a:80/", "a URL with credentials");
@@ -202,11 +249,13 @@ mod tests {
     fn addresses_and_local_names_resolve() {
         let mut target = Target::parse("http://127.0.0.1:81").unwrap();
         target.resolve().unwrap();
-        assert_eq!(target.addresses, ["127.0.0.1:81".parse().unwrap()]);
+        assert_eq!(target.addresses, [Address::Tcp("127.0.0.1:81".parse().unwrap())]);
 
         let mut target = Target::parse("http://localhost:81").unwrap();
         target.resolve().unwrap();
-        assert!(target.addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 81));
+        let local =
+            |a: &Address| matches!(a, Address::Tcp(a) if a.ip().is_loopback() && a.port() == 81);
+        assert!(target.addresses.iter().all(local));
         assert!(!target.addresses.is_empty());
         let addresses = target.addresses.clone();
         target.resolve().unwrap();

@@ -23,7 +23,7 @@ pub fn config(bytes: &[u8]) {
     let router = config.router();
     for (id, api) in (0..).zip(&config.apis) {
         check_path(&api.listen_path);
-        check_path(&api.target.path);
+        check_path(&api.target().path);
         check_target(api);
         let path = format!("{}/", api.listen_path);
         let hosts: Vec<Option<&str>> = match api.hosts.as_slice() {
@@ -49,7 +49,7 @@ fn check_path(path: &str) {
 
 /// The parts that are written into every request.
 fn check_target(api: &Api) {
-    let target = &api.target;
+    let target = api.target();
     let mut out = Vec::new();
     let query = target.query.as_deref();
     upstream_path(&api.listen_path, false, &target.path, query, b"/", None, &mut out);

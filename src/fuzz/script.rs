@@ -11,6 +11,7 @@
 //! - `w` and further digits, in the first line: the world, see [`Settings`].
 
 use crate::config::Config;
+use crate::net::Address;
 use crate::net::sim::{Faults, Host};
 use crate::proxy::Portions;
 use crate::time::Tick;
@@ -191,7 +192,7 @@ impl<'b> Settings<'b> {
         );
         let mut config = Config::parse("fuzz", &text).expect("a configuration without faults");
         let addresses = ADDRESSES.iter().map(|address| address.parse().expect("an address"));
-        config.apis[0].target.addresses = addresses.collect();
+        config.apis[0].targets[0].addresses = addresses.map(Address::Tcp).collect();
         config
     }
 }

@@ -209,24 +209,29 @@ pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) ->
     }
 }
 
-/// Appends a request that was sent once, with another Last-Event-ID, as a client writes it that
-/// comes back for the rest of an event stream (WHATWG HTML section 9.2.3). None: with the one that
-/// it had.
-pub fn write_request_again(out: &mut Vec<u8>, request: &[u8], last_event_id: Option<&[u8]>) {
-    let Some(id) = last_event_id else {
-        out.extend_from_slice(request);
-        return;
+/// Appends the head of a request that was written before, for another host, or with another
+/// Last-Event-ID, as a client writes it that comes back for the rest of an event stream (WHATWG
+/// HTML section 9.2.3). None: what it was.
+pub fn write_request_again(
+    out: &mut Vec<u8>,
+    request: &[u8],
+    host: Option<&str>,
+    last_event_id: Option<&[u8]>,
+) {
+    let is = |line: &[u8], name: &str| {
+        let found = line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()));
+        found && line.get(name.len()) == Some(&b':')
     };
-    const NAME: &str = "Last-Event-ID";
-    let is_id = |line: &[u8]| {
-        let name = line.get(..NAME.len()).is_some_and(|n| n.eq_ignore_ascii_case(NAME.as_bytes()));
-        name && line.get(NAME.len()) == Some(&b':')
-    };
-    for line in request.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_id(line)) {
-        if line == b"\r\n" {
-            write_line(out, NAME, id);
+    for line in request.split_inclusive(|&byte| byte == b'\n') {
+        match (host, last_event_id) {
+            (Some(host), _) if is(line, "Host") => write_line(out, "Host", host.as_bytes()),
+            (_, Some(_)) if is(line, "Last-Event-ID") => {}
+            (_, Some(id)) if line == b"\r\n" => {
+                write_line(out, "Last-Event-ID", id);
+                out.extend_from_slice(line);
+            }
+            _ => out.extend_from_slice(line),
         }
-        out.extend_from_slice(line);
     }
 }
 

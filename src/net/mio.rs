@@ -4,7 +4,7 @@
 //! the [`Token`] is looked up here. An event cannot meet a later tenant of its id: the loop records
 //! all events of a poll before it closes anything, and a closed descriptor reports no more.
 
-use super::{ListenerId, Net, Ready, SockId, Token};
+use super::{Address, ListenerId, Net, Ready, SockId, Token};
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
 use socket2::TcpKeepalive;
@@ -189,7 +189,14 @@ impl Net for MioNet {
         Ok((self.keep(socket), peer))
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
+    fn connect(&mut self, address: &Address) -> io::Result<SockId> {
+        let address = match address {
+            Address::Tcp(address) => *address,
+            // It stands at once, or not at all.
+            Address::Unix(path) => {
+                return Ok(self.keep(Socket::Unix(mio::net::UnixStream::connect(path)?)));
+            }
+        };
         let stream = mio::net::TcpStream::connect(address)?;
         // What is small wants to leave at once.
         stream.set_nodelay(true)?;

@@ -20,8 +20,10 @@ pub mod mio;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// A socket, as its [`Net`] knows it. Small, and reused after [`Net::close`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +32,30 @@ pub struct SockId(pub(crate) u32);
 /// A listening socket: its place in the order in which they were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListenerId(pub u16);
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix domain socket.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address::Tcp(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// What comes back with an event. Opaque to the network; [`crate::proxy`] gives it a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +110,7 @@ pub trait Net {
     ///
     /// # Errors
     /// Those that are known at once.
-    fn connect(&mut self, address: SocketAddr) -> io::Result<SockId>;
+    fn connect(&mut self, address: &Address) -> io::Result<SockId>;
 
     /// Whether a connection begun with [`Net::connect`] stands.
     ///

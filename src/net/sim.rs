@@ -11,7 +11,7 @@ mod rng;
 
 pub use rng::Rng;
 
-use super::{ListenerId, Net, Ready, SockId, Token};
+use super::{Address, ListenerId, Net, Ready, SockId, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -458,7 +458,10 @@ impl Net for SimNet {
         Ok((self.sock_for(index), from))
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<SockId> {
+    fn connect(&mut self, address: &Address) -> io::Result<SockId> {
+        let Address::Tcp(address) = *address else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         if self.rng.chance(self.faults.no_descriptor) {
             return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }

@@ -253,7 +253,7 @@ impl<N: Net> Proxy<N> {
         };
         let last_id = exchange.response.events().and_then(|events| events.resume_from());
         self.head_buf.clear();
-        forward::write_request_again(&mut self.head_buf, &revival.request, last_id);
+        forward::write_request_again(&mut self.head_buf, &revival.request, None, last_id);
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         let found = self.find_upstream(key, true, now);

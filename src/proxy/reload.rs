@@ -9,13 +9,12 @@
 use super::{Proxy, buffer_size};
 use crate::config::Config;
 use crate::http::chunk::{HEADROOM, TAILROOM};
-use crate::net::{ListenerId, Net};
+use crate::net::{Address, ListenerId, Net};
 use crate::session::exchange::Outcome;
-use crate::session::upstream::Origin;
+use crate::session::origin::Origin;
 use crate::session::{Service, State};
 use crate::slab::Key;
 use crate::time::Tick;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 impl<N: Net> Proxy<N> {
@@ -58,8 +57,8 @@ impl<N: Net> Proxy<N> {
     }
 
     fn forget_origin(&mut self, key: Key<Origin>) {
-        let idle = self.origins.remove(key).map_or_else(Vec::new, |origin| origin.idle);
-        for upstream in idle {
+        let Some(origin) = self.origins.remove(key) else { return };
+        for upstream in origin.places.into_iter().flat_map(|place| place.idle) {
             self.close_idle_upstream(upstream);
         }
     }
@@ -101,24 +100,24 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Names that are to be resolved again, and whose they are, once.
-    pub fn take_stale_names(&mut self) -> Vec<(Key<Origin>, String, u16)> {
+    pub fn take_stale_names(&mut self) -> Vec<((Key<Origin>, usize), String, u16)> {
         let stale = std::mem::take(&mut self.stale_names);
-        let named = stale.into_iter().filter_map(|key| {
-            let target = &self.origins.get(key)?.target;
-            Some((key, target.host.clone(), target.port))
+        let named = stale.into_iter().filter_map(|(key, place)| {
+            let target = &self.origins.get(key)?.places[place].target;
+            Some(((key, place), target.host.clone(), target.port))
         });
         named.collect()
     }
 
     /// A name has these addresses by now. Never none: a name that cannot be resolved keeps those
     /// that it had.
-    pub fn set_addresses(&mut self, key: Key<Origin>, addresses: &[SocketAddr]) {
-        if let Some(origin) = self.origins.get_mut(key).filter(|_| !addresses.is_empty())
-            && *origin.addresses != *addresses
-        {
-            log::info!("api {}: {} has other addresses", origin.name, origin.target.host);
-            origin.addresses = addresses.into();
-            origin.preferred = 0;
+    pub fn set_addresses(&mut self, key: Key<Origin>, place: usize, addresses: &[Address]) {
+        let Some(origin) = self.origins.get_mut(key) else { return };
+        let place = &mut origin.places[place];
+        if *place.addresses != *addresses && !addresses.is_empty() {
+            log::info!("api {}: {} has other addresses", origin.name, place.target.host);
+            place.addresses = addresses.into();
+            place.preferred = 0;
         }
     }
 }

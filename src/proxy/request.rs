@@ -177,7 +177,7 @@ fn accept(
     let preserved = head.authority.filter(|_| api.preserve_host_header);
     let to = Forward {
         path_and_query: &upstream_target(api, &path, head.target.query),
-        host: preserved.unwrap_or(&api.target.authority),
+        host: preserved.unwrap_or(&api.target().authority),
         client: peer,
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
@@ -208,7 +208,7 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     if path == b"*" {
         return path.to_vec();
     }
-    let Target { path: base, query: base_query, .. } = &api.target;
+    let Target { path: base, query: base_query, .. } = api.target();
     let base_query = base_query.as_deref();
     let query = query.map(str::as_bytes);
     let strip = api.strip_listen_path;

@@ -173,9 +173,10 @@ mod oracle {
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
             }
+            let places = || self.origins.iter().flat_map(|(_, origin)| &origin.places);
             let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
             buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
-            let pooled = self.origins.iter().map(|(_, origin)| origin.idle.len()).sum::<usize>();
+            let pooled = places().map(|place| place.idle.len()).sum::<usize>();
             let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
             let pooled = pooled + returned.count();
             for (key, origin) in self.origins.iter() {

@@ -10,7 +10,8 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
-use crate::session::upstream::{Origin, Permit, Upstream};
+use crate::session::origin::{Origin, Permit};
+use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
 use std::rc::Rc;
@@ -33,8 +34,12 @@ pub struct Exchange {
     pub config: Rc<Config>,
     /// Which of the configuration's apis serves it; none for an answer of our own.
     pub api: Option<u16>,
-    /// That api's target, if there is an api, and if it is still there.
+    /// That api's targets, if there is an api, and if it is still there;
     pub origin: Option<Key<Origin>>,
+    /// which of them is asked,
+    pub place: u16,
+    /// and which could not be connected to, as bits.
+    pub failed: u64,
     /// The status that the client was sent; 0 before.
     pub status: u16,
     /// How it ended, or will once the last bytes are out.
@@ -273,6 +278,8 @@ impl Exchange {
             config: Rc::clone(config),
             api,
             origin: None,
+            place: 0,
+            failed: 0,
             status: 0,
             outcome: Outcome::Complete,
             began: now,

@@ -3,6 +3,7 @@
 
 use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
+use millstream::net::Address;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ fn defaults() {
         hosts: vec![],
         listen_path: String::new(),
         strip_listen_path: false,
-        target: api.target.clone(),
+        targets: api.targets.clone(),
         preserve_host_header: false,
         connect_timeout: seconds(5),
         response_timeout: seconds(60),
@@ -92,8 +93,8 @@ fn defaults() {
         },
     };
     assert_eq!(api, want);
-    assert_eq!(api.target.to_string(), "http://127.0.0.1:8000/");
-    assert_eq!(api.target.addresses, ["127.0.0.1:8000".parse().unwrap()]);
+    assert_eq!(api.target().to_string(), "http://127.0.0.1:8000/");
+    assert_eq!(api.target().addresses, [Address::Tcp("127.0.0.1:8000".parse().unwrap())]);
 }
 
 /// Every line of conf/millstream.toml that sets a key can go, and nothing changes; but for those
@@ -252,9 +253,9 @@ fn what_a_file_can_say() {
     assert_eq!(config.demo, Some(demo));
     let [a, b] = config.apis.as_slice() else { panic!("not two apis") };
     assert_eq!((a.hosts.as_slice(), a.listen_path.as_str()), (&["a.example".to_owned()][..], "/x"));
-    assert_eq!(a.target.to_string(), "http://b.example:81/base?...");
-    assert_eq!(a.target.query.as_deref(), Some("key=1"));
-    assert!(a.target.addresses.is_empty(), "parsing does not resolve");
+    assert_eq!(a.target().to_string(), "http://b.example:81/base?...");
+    assert_eq!(a.target().query.as_deref(), Some("key=1"));
+    assert!(a.target().addresses.is_empty(), "parsing does not resolve");
     assert_eq!(b.hosts, ["[::1]", "127.0.0.1", "[::2]", "b.example"]);
     let router = config.router();
     assert_eq!(router.find(Some("a.EXAMPLE"), b"/x/y"), Some(0));
@@ -381,7 +382,7 @@ fn without_a_file() {
     );
     let config = Config::to("http://localhost", Some("[::1]:81")).unwrap();
     assert_eq!(config.server.listen[0].to_string(), "[::1]:81");
-    assert!(!config.apis[0].target.addresses.is_empty(), "resolved");
+    assert!(!config.apis[0].target().addresses.is_empty(), "resolved");
     let wrong = |url, listen, want: &str| {
         let error = Config::to(url, listen).unwrap_err().to_string();
         assert!(error.starts_with(want), "{error}");
@@ -394,7 +395,7 @@ fn without_a_file() {
 #[test]
 fn what_cannot_be_resolved_has_a_place() {
     let mut config = parse(&API.replace("127.0.0.1", "a.example"));
-    config.apis[0].target.host = "a\0b".to_owned();
+    config.apis[0].targets[0].host = "a\0b".to_owned();
     let error = config.resolve().unwrap_err().to_string();
     assert!(error.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{error}");
     config.apis[0].active = false;

@@ -32,8 +32,8 @@
 
 use crate::journal;
 use millstream::config::Config;
-use millstream::net::ListenerId;
 use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
+use millstream::net::{Address, ListenerId};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
 use millstream::world::{PLAIN, World};
@@ -228,8 +228,13 @@ impl Stage {
     fn new(config: &str) -> Result<Stage, String> {
         let text = if config.is_empty() { PLAIN } else { config };
         let config = parse(text)?;
+        let tcp = |address: &Address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        };
+        let targets = config.apis.iter().flat_map(|api| &api.targets);
         let addresses: Vec<SocketAddr> =
-            config.apis.iter().flat_map(|api| api.target.addresses.clone()).collect();
+            targets.flat_map(|target| &target.addresses).filter_map(tcp).collect();
         let mut world = World::new(config, 0, Faults::NONE, Portions::default());
         for &address in &addresses {
             world.net().set_host(address, Host::Listening);

@@ -179,7 +179,7 @@ impl<W: Wires> World<W> {
 
     /// True once a connection stands; why not, if it failed.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
-        let sock = self.wires.net().connect(address).map_err(|e| e.kind())?;
+        let sock = self.wires.net().connect(&address.into()).map_err(|e| e.kind())?;
         let conn = self.hold(sock);
         self.until("an end of connecting", |w| {
             let Conn { ready, sock, .. } = &mut w.conns[conn];

@@ -49,7 +49,7 @@ impl Line<UnixStream> {
 }
 
 impl<S: Read + Write + AsFd> Line<S> {
-    fn over(stream: S) -> Line<S> {
+    pub(super) fn over(stream: S) -> Line<S> {
         let socket = SockRef::from(&stream);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();

@@ -167,6 +167,34 @@ fn a_unix_socket_is_served_and_taken_away() {
     assert!(!path.exists(), "the socket file is still there");
 }
 
+/// The server behind it is asked for `localhost`, under the base that was configured.
+#[test]
+fn a_target_on_a_unix_socket() {
+    use std::os::unix::net::UnixListener;
+    let path = Scratch::path("sock");
+    let listener = UnixListener::bind(path.as_str()).unwrap();
+    let url = format!("unix:{}:/base", path.as_str());
+    let program = Program::start(&["--to", &url, "--listen", "127.0.0.1:0"]);
+    let mut client = program.connect();
+    client.send(GET);
+    let mut upstream = Line::over(listener.accept().unwrap().0);
+    let request = upstream.request();
+    assert_eq!(request.first_line, "GET /base/events/ HTTP/1.1");
+    assert_eq!(request.get("host"), Some("localhost"));
+    upstream.send(STREAM);
+    client.response();
+    let (wire, event) = event("local");
+    upstream.send(wire);
+    client.expect(&event);
+    drop(client);
+    upstream.end();
+    drop(listener);
+    // Nobody listens there any more.
+    let mut client = program.connect();
+    client.send(GET);
+    assert_eq!(client.response().first_line, "HTTP/1.1 502 Bad Gateway");
+}
+
 #[test]
 fn five_hundred_streams_get_their_own_events_in_order() {
     const STREAMS: usize = 500;

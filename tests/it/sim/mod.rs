@@ -20,6 +20,7 @@ use crate::journal;
 use client::Client;
 use hostile::Hostile;
 use millstream::config::{Config, OnOutage, Resume};
+use millstream::net::Address;
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
@@ -259,6 +260,8 @@ fn draw_config(rng: &mut Rng) -> String {
     let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
     let head = rng.pick(&[1, 4, 16]);
     let pool = rng.pick(&[0, 1, 32]);
+    let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
+    let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
     let streams = rng.pick(&[0, 0, 0, 1, 3]);
     let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
     let silence = rng.pick(&["0s", "0s", "20s"]);
@@ -278,7 +281,7 @@ fn draw_config(rng: &mut Rng) -> String {
         [[api]]
         name = "a"
         listen_path = "/"
-        target_url = "http://10.0.0.1"
+        target_url = {targets}
         keepalive_upstream = {pool}
         connect_timeout = "{}s"
         response_timeout = "{}s"
@@ -303,6 +306,10 @@ fn draw_config(rng: &mut Rng) -> String {
 
 fn parse(text: &str) -> Config {
     let mut config = Config::parse("sim", text).expect("the world's configuration is right");
-    config.apis[0].target.addresses = ADDRESSES.iter().map(|a| a.parse().unwrap()).collect();
+    let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
+    // One place with two addresses, or two places.
+    if let [one] = config.apis[0].targets.as_mut_slice() {
+        one.addresses = addresses.to_vec();
+    }
     config
 }

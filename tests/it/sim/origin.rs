@@ -230,7 +230,10 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
     let id: usize = path[1..].parse().map_err(|_| format!("path {path:?}"))?;
     let plan = plans.get(id).ok_or_else(|| format!("path {path:?}"))?;
     let via = if plan.http10 { "1.0 millstream" } else { "1.1 millstream" };
-    for (name, want) in [("host", "10.0.0.1"), ("via", via), ("x-forwarded-for", "192.0.2.1")] {
+    if !matches!(head.get("host"), Some("10.0.0.1" | "10.0.0.2")) {
+        return Err(format!("host: {:?}", head.get("host")));
+    }
+    for (name, want) in [("via", via), ("x-forwarded-for", "192.0.2.1")] {
         if head.get(name) != Some(want) {
             return Err(format!("{name}: {:?}", head.get(name)));
         }

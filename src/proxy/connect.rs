@@ -1,0 +1,341 @@
+//! Finding a connection for a request: an idle one, or a new one, to one target after the other, at
+//! one address after the other; and once more when a reused one turns out to have died.
+
+use super::finish::Refusal;
+use super::scene::{Scene, Verdict};
+use super::{Proxy, Step, upstream_token};
+use crate::conn::Conn;
+use crate::http::forward;
+use crate::http::framing::BodyLength;
+use crate::net::{Address, Net, Ready, out_of_descriptors};
+use crate::pipe::Pipe;
+use crate::session::Session;
+use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase};
+use crate::session::upstream::{Owner, Upstream};
+use crate::slab::Key;
+use crate::time::Tick;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How far connecting to a target has come: the first address tried, how many were, and when it is
+/// given up.
+#[derive(Clone, Copy)]
+struct Progress {
+    first: usize,
+    tried: usize,
+    last_deadline: Tick,
+}
+
+/// Why there is no connection.
+enum NoConnection {
+    /// No address of the target can be connected to.
+    Unreachable,
+    /// It is this process that cannot connect.
+    Busy(Refusal),
+}
+
+impl<N: Net> Scene<'_, N> {
+    /// A connection may have been made, or have failed.
+    pub(super) fn finish_connect(&mut self, upstream: &mut Upstream) -> Verdict {
+        match self.exchange.response.write_pending(self.conn, &mut self.io) {
+            Err(_) => return Verdict::End(Outcome::ClientGone),
+            Ok(true) => return Verdict::Moved,
+            Ok(false) => {}
+        }
+        let hung_up = upstream.conn.hung_up();
+        if !upstream.conn.ready.has(Ready::WRITE) && !hung_up {
+            return self.watch_client();
+        }
+        match self.io.net.connected(upstream.conn.sock) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !hung_up => {
+                upstream.conn.ready.clear(Ready::WRITE);
+                self.watch_client()
+            }
+            result => Verdict::Connected(result),
+        }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// A connection for the request of a session, whose head is queued: an idle one, or one in the
+    /// making.
+    pub(super) fn find_upstream(
+        &mut self,
+        key: Key<Session>,
+        retryable: bool,
+        now: Tick,
+    ) -> Result<Phase, Refusal> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.failed = 0;
+        let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+        self.try_targets(key, retryable, now.after(timeout), now)
+    }
+
+    /// Tries one target after the other, until an attempt is under way or none is left.
+    fn try_targets(
+        &mut self,
+        key: Key<Session>,
+        retryable: bool,
+        last_deadline: Tick,
+        now: Tick,
+    ) -> Result<Phase, Refusal> {
+        while self.choose_target(key, now) {
+            self.address_head(key, now);
+            while let Some(upstream) = self.take_idle(key) {
+                // What cannot be sent twice is not sent on a connection that may be dead already.
+                if retryable || self.is_silent(upstream) {
+                    self.occupy(key, upstream);
+                    return Ok(Phase::AwaitingHead(Awaiting::new(upstream, now)));
+                }
+                self.close_upstream(upstream);
+            }
+            match self.connect(key, last_deadline, now) {
+                Ok(phase) => return Ok(phase),
+                Err(NoConnection::Busy(refusal)) => return Err(refusal),
+                Err(NoConnection::Unreachable) => self.pass_over(key, now),
+            }
+        }
+        Err(Refusal::closing(502, "the upstream cannot be reached"))
+    }
+
+    /// Decides which target is asked next. False when all have failed.
+    fn choose_target(&mut self, key: Key<Session>, now: Tick) -> bool {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let chosen = match exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
+            Some(origin) => origin.choose(exchange.failed, now),
+            // The api is gone by now: the request was meant for what it was.
+            None => (exchange.failed == 0).then_some(usize::from(exchange.place)),
+        };
+        exchange.place = chosen.and_then(|place| u16::try_from(place).ok()).unwrap_or(0);
+        chosen.is_some()
+    }
+
+    /// The target of a session has failed, for this request, and for others for a while.
+    fn pass_over(&mut self, key: Key<Session>, now: Tick) {
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.failed |= 1 << exchange.place;
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
+            origin.places[usize::from(exchange.place)].rest(now);
+        }
+    }
+
+    /// Makes the head, which has not been sent, one for the target that was chosen. They differ in
+    /// what Host says.
+    fn address_head(&mut self, key: Key<Session>, now: Tick) {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let Some(api) = exchange.api() else { return };
+        if api.targets.len() == 1 || api.preserve_host_header {
+            return;
+        }
+        let host = api.targets[usize::from(exchange.place)].authority.clone();
+        let head = exchange.request.take_pending(&mut self.buffers);
+        self.head_buf.clear();
+        forward::write_request_again(&mut self.head_buf, &head, Some(&host), None);
+        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
+    }
+
+    /// Begins to connect to the target that was chosen, with the address that answered last. A name
+    /// that was resolved a while ago is resolved again, for those who come later.
+    fn connect(
+        &mut self,
+        key: Key<Session>,
+        last_deadline: Tick,
+        now: Tick,
+    ) -> Result<Phase, NoConnection> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let (mut first, place) = (0, usize::from(exchange.place));
+        if let Some(key) = exchange.origin
+            && let Some(origin) = self.origins.get_mut(key)
+        {
+            first = origin.places[place].preferred;
+            if origin.places[place].is_stale(now) {
+                self.stale_names.push((key, place));
+            }
+        }
+        self.connect_from(key, Progress { first, tried: 0, last_deadline }, now)
+    }
+
+    /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
+    fn connect_from(
+        &mut self,
+        key: Key<Session>,
+        progress: Progress,
+        now: Tick,
+    ) -> Result<Phase, NoConnection> {
+        let Progress { first, tried, last_deadline } = progress;
+        let addresses = self.addresses(key);
+        let exchange = self.sessions[key].state.exchange_mut();
+        let targets = exchange.api().map_or(1, |api| api.targets.len());
+        let others = targets.saturating_sub(1 + exchange.failed.count_ones() as usize);
+        for tried in tried..addresses.len() {
+            let address = &addresses[(first + tried) % addresses.len()];
+            match self.connect_to(address, key) {
+                Ok(upstream) => {
+                    // Each address and each other target that is left has an equal share of the
+                    // time that is left.
+                    let left = u32::try_from(addresses.len() - tried + others).unwrap_or(1);
+                    let deadline = now.after(last_deadline.since(now) / left);
+                    let tried = tried + 1;
+                    let attempt = Attempt { upstream, first, tried, deadline, last_deadline };
+                    return Ok(Phase::Connecting(attempt));
+                }
+                Err(error) if out_of_descriptors(&error) => {
+                    log::warn!("no descriptor for an upstream connection: {error}");
+                    return Err(NoConnection::Busy(Refusal::busy("out of descriptors", None)));
+                }
+                Err(error) => log::warn!("{address}: {error}"),
+            }
+        }
+        Err(NoConnection::Unreachable)
+    }
+
+    /// Where the target of a session's request is: as its name was last resolved, if the api is
+    /// still there, or as its configuration has it.
+    fn addresses(&mut self, key: Key<Session>) -> Rc<[Address]> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let place = usize::from(exchange.place);
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get(origin)) {
+            return Rc::clone(&origin.places[place].addresses);
+        }
+        exchange.api().map_or(Rc::new([]), |api| api.targets[place].addresses.as_slice().into())
+    }
+
+    fn connect_to(
+        &mut self,
+        address: &Address,
+        session: Key<Session>,
+    ) -> io::Result<Key<Upstream>> {
+        let exchange = self.sessions[session].state.exchange_mut();
+        let place = exchange.place;
+        let Some(origin) = exchange.origin else { return Err(io::ErrorKind::NotFound.into()) };
+        let sock = match self.net.connect(address) {
+            // An idle connection is worth less than one that is needed.
+            Err(error) if out_of_descriptors(&error) && self.close_some_idle() => {
+                self.net.connect(address)?
+            }
+            result => result?,
+        };
+        let (conn, owner) = (Conn::new(sock), Owner::Session(session));
+        let upstream = Upstream { conn, origin, place, in_use: None, owner, persistent: false };
+        let key = self.upstreams.insert(upstream);
+        if let Err(error) = self.net.register(sock, upstream_token(key)) {
+            self.close_upstream(key);
+            return Err(error);
+        }
+        self.occupy(session, key);
+        Ok(key)
+    }
+
+    /// A connection is a session's from now on.
+    fn occupy(&mut self, session: Key<Session>, key: Key<Upstream>) {
+        let upstream = &mut self.upstreams[key];
+        upstream.owner = Owner::Session(session);
+        let origin = self.origins.get(upstream.origin);
+        upstream.in_use = origin.map(|origin| origin.places[usize::from(upstream.place)].occupy());
+    }
+
+    /// The connection of an exchange stands, or the next address is to be tried.
+    pub(super) fn connected(
+        &mut self,
+        key: Key<Session>,
+        result: io::Result<()>,
+        now: Tick,
+    ) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let (attempt, place) = (exchange.phase.attempt(), usize::from(exchange.place));
+        if let Err(error) = result {
+            // A stream that is held asks again and again.
+            let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
+            if let Some(api) = exchange.api() {
+                log::log!(level, "api {}: {}: {error}", api.name, api.targets[place]);
+            }
+            return self.connect_next(key, attempt, now);
+        }
+        // The next request tries first the address that has just answered.
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
+            let count = origin.places[place].addresses.len().max(1);
+            origin.places[place].answered((attempt.first + attempt.tried - 1) % count);
+        }
+        exchange.request.restart_clocks(now);
+        exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
+        Step::Moved
+    }
+
+    /// An address had its time.
+    pub(super) fn connect_timed_out(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let attempt = self.sessions[key].state.exchange_mut().phase.attempt();
+        if attempt.last_deadline <= now {
+            self.pass_over(key, now);
+            let what = "the upstream did not connect in time";
+            return self.answer(key, Refusal::limited(504, what, "api.connect_timeout"), now);
+        }
+        self.connect_next(key, attempt, now)
+    }
+
+    /// Tries the target's next address, or the next target.
+    fn connect_next(&mut self, key: Key<Session>, failed: Attempt, now: Tick) -> Step {
+        self.close_upstream(failed.upstream);
+        let Attempt { first, tried, last_deadline, .. } = failed;
+        let made = self.connect_from(key, Progress { first, tried, last_deadline }, now);
+        let next = self.or_other_targets(made, key, last_deadline, now);
+        self.enter(key, next, now)
+    }
+
+    /// The other targets are tried if the one that was chosen cannot be connected to.
+    fn or_other_targets(
+        &mut self,
+        made: Result<Phase, NoConnection>,
+        key: Key<Session>,
+        last_deadline: Tick,
+        now: Tick,
+    ) -> Result<Phase, Refusal> {
+        match made {
+            Ok(phase) => Ok(phase),
+            Err(NoConnection::Busy(refusal)) => Err(refusal),
+            Err(NoConnection::Unreachable) => {
+                self.pass_over(key, now);
+                let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
+                self.try_targets(key, retryable, last_deadline, now)
+            }
+        }
+    }
+
+    /// Enters the phase that was found for an exchange, or answers it.
+    pub(super) fn enter(
+        &mut self,
+        key: Key<Session>,
+        next: Result<Phase, Refusal>,
+        now: Tick,
+    ) -> Step {
+        match next {
+            Ok(phase) => {
+                self.sessions[key].state.exchange_mut().phase = phase;
+                Step::Moved
+            }
+            Err(refusal) => self.answer(key, refusal, now),
+        }
+    }
+
+    /// The upstream ended before a byte of an answer. On a reused connection that may be nobody's
+    /// fault, and the request is sent once more, on a new one, where that is safe (RFC 9110 section
+    /// 9.2.2).
+    pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let Some(request) = exchange.retry.take() else {
+            let what = "the upstream closed before its response head was complete";
+            return self.answer(key, Refusal::closing(502, what), now);
+        };
+        log::debug!("a reused connection had died: the request is sent again");
+        exchange.request.abandon(&mut self.buffers);
+        exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
+        exchange.request.queue(&request, &mut self.buffers, now);
+        exchange.failed = 0;
+        let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+        self.close_upstream_of(key);
+        let last_deadline = now.after(timeout);
+        let made = self.connect(key, last_deadline, now);
+        let next = self.or_other_targets(made, key, last_deadline, now);
+        self.enter(key, next, now)
+    }
+}

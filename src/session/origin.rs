@@ -1,0 +1,163 @@
+//! What is known of an api's targets: where they are, who is connected, and which of them fail.
+//!
+//! Of several targets the one with the fewest connections in use is asked, and of those the one
+//! that was not asked last. One that nobody could connect to rests for a while: it is asked only
+//! when all others rest as well.
+
+use crate::config::{Api, Target};
+use crate::net::Address;
+use crate::session::upstream::Upstream;
+use crate::slab::Key;
+use crate::time::Tick;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a target rests that nobody could connect to.
+const REST: Duration = Duration::from_secs(10);
+
+/// How old the addresses of a name may be, before they are asked for anew.
+const RESOLVED_FOR: Duration = Duration::from_secs(30);
+
+/// An api as the proxy knows it: what outlives a configuration that has it, too.
+#[derive(Debug)]
+pub struct Origin {
+    /// The api's name.
+    pub name: String,
+    /// Its targets, in the configuration's order. Never none.
+    pub places: Vec<Place>,
+    /// Idle connections that are kept, to each of them.
+    pub idle_max: usize,
+    /// Event streams that are open.
+    streams: Rc<Cell<usize>>,
+}
+
+/// One of an api's targets.
+#[derive(Debug)]
+pub struct Place {
+    /// Where it is, as it was configured.
+    pub target: Target,
+    /// Where to connect to, as the name was last resolved.
+    pub addresses: Rc<[Address]>,
+    /// The address that answered last: the first to be tried.
+    pub preferred: usize,
+    /// Idle connections, the most recently used last.
+    pub idle: Vec<Key<Upstream>>,
+    /// When the name was resolved, or last asked for.
+    resolved: Tick,
+    /// Until when it is passed over.
+    rests_until: Tick,
+    /// When it was last chosen.
+    chosen: u64,
+    /// Connections in use.
+    in_use: Rc<Cell<usize>>,
+}
+
+/// A place among those that are counted, for as long as it is held.
+#[derive(Debug)]
+pub struct Permit(Rc<Cell<usize>>);
+
+impl Permit {
+    fn of(count: &Rc<Cell<usize>>) -> Permit {
+        count.set(count.get() + 1);
+        Permit(Rc::clone(count))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Origin {
+    /// The targets of an api, to which nobody has connected yet.
+    pub fn of(api: &Api, now: Tick) -> Origin {
+        let place = |target: &Target| Place {
+            addresses: target.addresses.as_slice().into(),
+            target: target.clone(),
+            preferred: 0,
+            idle: Vec::new(),
+            resolved: now,
+            rests_until: Tick::ZERO,
+            chosen: 0,
+            in_use: Rc::default(),
+        };
+        Origin {
+            name: api.name.clone(),
+            places: api.targets.iter().map(place).collect(),
+            idle_max: api.keepalive_upstream,
+            streams: Rc::default(),
+        }
+    }
+
+    /// True when an api, of another configuration perhaps, is this one and leads to the same
+    /// places.
+    pub fn is_of(&self, api: &Api) -> bool {
+        let same = |(place, target): (&Place, &Target)| place.target.is_same_place(target);
+        self.name == api.name
+            && self.places.len() == api.targets.len()
+            && self.places.iter().zip(&api.targets).all(same)
+    }
+
+    /// The same api, as a newer configuration has it.
+    pub fn update(&mut self, api: &Api, now: Tick) {
+        self.idle_max = api.keepalive_upstream;
+        for (place, target) in self.places.iter_mut().zip(&api.targets) {
+            place.addresses = target.addresses.as_slice().into();
+            place.resolved = now;
+        }
+    }
+
+    /// A place among the streams, if fewer than `max` are open.
+    pub fn permit(&self, max: usize) -> Option<Permit> {
+        (self.streams() < max).then(|| Permit::of(&self.streams))
+    }
+
+    /// Event streams that are open.
+    pub fn streams(&self) -> usize {
+        self.streams.get()
+    }
+
+    /// The target to be asked next, by its index, not counting those whose bits are set in `tried`.
+    pub fn choose(&mut self, tried: u64, now: Tick) -> Option<usize> {
+        let latest = self.places.iter().map(|place| place.chosen).max().unwrap_or(0);
+        let untried = (0..).zip(&mut self.places).filter(|(index, _)| tried >> index & 1 == 0);
+        let rank = |place: &Place| (place.rests_until.max(now), place.in_use.get(), place.chosen);
+        let (index, place) = untried.min_by_key(|(_, place)| rank(place))?;
+        place.chosen = latest + 1;
+        Some(index)
+    }
+}
+
+impl Place {
+    /// A connection to it is in use for as long as this is held.
+    pub fn occupy(&self) -> Permit {
+        Permit::of(&self.in_use)
+    }
+
+    /// Connections in use.
+    pub fn in_use(&self) -> usize {
+        self.in_use.get()
+    }
+
+    /// Nobody could connect to it.
+    pub fn rest(&mut self, now: Tick) {
+        self.rests_until = now.after(REST);
+    }
+
+    /// A connection to one of its addresses stands.
+    pub fn answered(&mut self, address: usize) {
+        self.preferred = address;
+        self.rests_until = Tick::ZERO;
+    }
+
+    /// True, and not again for a while, when its name is to be resolved anew.
+    pub fn is_stale(&mut self, now: Tick) -> bool {
+        let stale = self.target.has_name() && now.since(self.resolved) >= RESOLVED_FOR;
+        if stale {
+            self.resolved = now;
+        }
+        stale
+    }
+}
