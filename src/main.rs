@@ -1,10 +1,11 @@
 //! The program: arguments, the logger, exit statuses. What it does is in the library.
 
 use millstream::arguments::{self, Command};
+use millstream::auth;
 use millstream::config::Config;
 use millstream::server::Server;
 use millstream::time::date;
-use std::io::Write;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -12,6 +13,8 @@ use std::time::SystemTime;
 const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 const WRONG: u8 = 2;
+/// More of a line is not read; [`auth::entry`] takes less.
+const KEY_MAX: u64 = 4096;
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     match command {
         Command::Help => say(arguments::HELP),
         Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::HashKey => hash_key(),
         Command::Check(path) => match Config::load(&path) {
             Ok(config) => say(&config.summary()),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
@@ -49,6 +53,24 @@ fn run(config: Result<Config, String>) -> ExitCode {
     }
 }
 
+/// A key is a line of standard input; what it is made of, any field, query and cookie can carry.
+fn hash_key() -> ExitCode {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        let _ = write!(io::stderr(), "The key, which will be seen as you type it: ");
+    }
+    let mut line = Vec::new();
+    if let Err(error) = stdin.lock().take(KEY_MAX + 2).read_until(b'\n', &mut line) {
+        return complain(FAILED, &format!("cannot read the key: {error}"));
+    }
+    let key = line.strip_suffix(b"\n").unwrap_or(&line);
+    let key = key.strip_suffix(b"\r").unwrap_or(key);
+    match auth::entry(key) {
+        Ok(entry) => say(&entry),
+        Err(wrong) => complain(WRONG, wrong),
+    }
+}
+
 /// One line a record: when, how bad, what.
 fn start_logger(level: log::LevelFilter) {
     let mut logger = env_logger::Builder::new();
@@ -63,12 +85,12 @@ fn start_logger(level: log::LevelFilter) {
 
 /// Standard output may be gone; that is no reason to fail.
 fn say(text: &str) -> ExitCode {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
 fn complain(status: u8, what: &str) -> ExitCode {
-    let mut stderr = std::io::stderr();
+    let mut stderr = io::stderr();
     for line in what.lines() {
         let _ = writeln!(stderr, "millstream: {line}");
     }

@@ -14,6 +14,7 @@ mod accept;
 mod advance;
 mod deadlines;
 mod finish;
+mod gate;
 mod head;
 mod outage;
 mod request;
@@ -46,7 +47,7 @@ const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 576);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 640);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of

@@ -3,11 +3,14 @@
 //! Each function below reads one table, top to bottom, as conf/millstream.toml lists it. A rule
 //! that concerns two keys stands where the second one is read, so that its error has a place.
 
-use super::error::{ConfigErrors, Place, Wrong};
+use super::access::auth;
+use super::error::{ConfigErrors, Wrong};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
-use super::{Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
+use super::{
+    Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
+};
 use super::{Target, TrustedProxies, listen};
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -36,8 +39,8 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     } else if apis.len() > APIS_MAX {
         t.missing("api", "more than 65536 of them; spread them over several processes");
     }
-    let (apis, target_places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, demo, apis, target_places })
+    let (apis, places) = apis.into_iter().unzip();
+    Some(Config { server, drain, log, demo, apis, places })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {
@@ -98,8 +101,8 @@ fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
     })
 }
 
-/// An api, and where its target is written.
-fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
+/// An api, and where it names what is looked up elsewhere.
+fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
     let active = t.take("active", flag).unwrap_or(true);
     let hosts = t.take("host", hosts).unwrap_or_default();
@@ -113,6 +116,11 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
     let idle_timeout = t.take("idle_timeout", duration).unwrap_or(seconds(60));
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
     let streams = streams(t);
+    let mut keys_place = t.place_of("auth");
+    let auth = t.table_if_any("auth", |t| {
+        keys_place = t.place_of("keys_file");
+        auth(t)
+    });
     // All keys are taken by now, so an error above makes none of them unknown.
     let api = Api {
         name: name?,
@@ -127,8 +135,9 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
         idle_timeout,
         keepalive_upstream,
         streams,
+        auth,
     };
-    Some((api, target_place))
+    Some((api, ApiPlaces { target: target_place, keys: keys_place }))
 }
 
 /// An api's keys about event streams.
@@ -169,6 +178,15 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
 const NO_NAME: &str =
     "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
 
+/// A name that logs and metrics can put in quotes.
+pub(super) fn printable(name: &str) -> Result<String, Wrong> {
+    let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+    if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        return Err(NO_NAME.into());
+    }
+    Ok(name.to_owned())
+}
+
 /// What must not occur twice in a file.
 #[derive(Default)]
 struct Seen {
@@ -179,15 +197,11 @@ struct Seen {
 
 impl Seen {
     fn name(&mut self, name: &str) -> Result<String, Wrong> {
-        // Logs and metrics put it in quotes.
-        let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
-        if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-            return Err(NO_NAME.into());
-        }
-        if !self.names.insert(name.to_owned()) {
+        let name = printable(name)?;
+        if !self.names.insert(name.clone()) {
             return Err("an api above has this name; write another one".into());
         }
-        Ok(name.to_owned())
+        Ok(name)
     }
 
     fn route(&mut self, hosts: &[String], path: &str) -> Result<String, Wrong> {

@@ -4,16 +4,20 @@
 //! path and host is in the form that it is compared in, and "0 means off" has become an `Option`.
 //! A file that is wrong anywhere gives none of it, only all of its errors, each with its place.
 //!
-//! In reading order: `file` is the schema; `table` takes a TOML table apart for it, with `value`
-//! and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says what is
-//! wrong and where. All of it is pure but for [`Config::load`], which reads a file, and
-//! [`Config::resolve`], which asks for the addresses of names.
+//! In reading order: `file` is the schema, with `access` for who may come in, and `keys` for the
+//! file of keys; `table` takes a TOML table apart for it, with `value` and `units` for single
+//! values; `uri`, `listen` and `target` know addresses; `error` says what is wrong and where. All
+//! of it is pure but for [`Config::load`], which reads files, and [`Config::resolve`], which asks
+//! for the addresses of names.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
 
+mod access;
 mod error;
 mod file;
+mod keys;
 mod listen;
+mod load;
 mod summary;
 mod table;
 mod target;
@@ -22,15 +26,16 @@ mod units;
 mod uri;
 mod value;
 
+pub use access::Auth;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
+pub use load::KeysText;
 pub use target::Target;
 pub use trusted::TrustedProxies;
 
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 /// A whole configuration.
@@ -46,8 +51,15 @@ pub struct Config {
     pub demo: Option<Demo>,
     /// What goes where. At most 65,536; none only if there is a demo.
     pub apis: Vec<Api>,
-    /// Where each api's target is written.
-    target_places: Vec<Place>,
+    /// Where each api names what is looked up elsewhere.
+    places: Vec<ApiPlaces>,
+}
+
+/// Where an api names what is looked up elsewhere.
+#[derive(Clone, Debug)]
+struct ApiPlaces {
+    target: Place,
+    keys: Place,
 }
 
 /// `[server]`: listeners, and what clients may do.
@@ -137,6 +149,8 @@ pub struct Api {
     pub keepalive_upstream: usize,
     /// How its event streams are treated.
     pub streams: Streams,
+    /// Who may use it. None: everybody.
+    pub auth: Option<Auth>,
 }
 
 /// How an api's event streams are treated: responses whose media type is `text/event-stream`.
@@ -193,24 +207,6 @@ const EVERYTHING: &str = "
 ";
 
 impl Config {
-    /// Reads a file, and resolves the names in it.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is wrong, or names a host that cannot be resolved.
-    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
-            ConfigErrors::one(Place::whole(&name), format!("cannot read it: {error}"))
-        })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let place = Place::in_file(&name, &bytes, error.valid_up_to(), String::new());
-            ConfigErrors::one(place, "not UTF-8; write the file in that encoding")
-        })?;
-        let mut config = Config::parse(&name, text)?;
-        config.resolve()?;
-        Ok(config)
-    }
-
     /// Reads the text of a file. `file_name` is for the errors. Targets with a name, not an
     /// address, have no addresses before [`Config::resolve`].
     ///
@@ -230,7 +226,7 @@ impl Config {
         let place = Place::whole("--to");
         config.apis[0].target =
             Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
-        config.target_places = vec![place];
+        config.places = vec![ApiPlaces { target: place.clone(), keys: place }];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
                 .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
@@ -248,10 +244,10 @@ impl Config {
     /// If there is a host that cannot be resolved.
     pub fn resolve(&mut self) -> Result<(), ConfigErrors> {
         let mut errors = ConfigErrors::default();
-        let apis = self.apis.iter_mut().zip(&self.target_places);
-        for (api, place) in apis.filter(|(api, _)| api.active) {
+        let apis = self.apis.iter_mut().zip(&self.places);
+        for (api, places) in apis.filter(|(api, _)| api.active) {
             if let Err(what) = api.target.resolve() {
-                errors.add(place.clone(), what);
+                errors.add(places.target.clone(), what);
             }
         }
         errors.or(Some(()))

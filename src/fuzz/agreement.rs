@@ -4,7 +4,8 @@
 use super::lenient::{Habits, Reading};
 use super::strict::{self, Framing};
 use super::{LIMITS, dice};
-use crate::http::forward::{Forward, Respond, write_request, write_response};
+use crate::http::credentials::Carriers;
+use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadSearch, RequestHead, ResponseHead, Version};
 use crate::net::sim::Rng;
@@ -43,6 +44,12 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     let want = Want { words: [head.method.as_bytes(), sent_target], host: sent_host, framing };
     want.check_request(sent);
 
+    let carriers = Carriers {
+        header: "Authorization".to_owned(),
+        query: String::new(),
+        cookie: "a".to_owned(),
+    };
+    let bearer = dice.chance(50).then_some(&b"key"[..]);
     let to = Forward {
         path_and_query: &target,
         host,
@@ -52,6 +59,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         length: head.length,
         upgrade: dice.chance(50),
         close: dice.chance(50),
+        key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
     };
     let mut out = Vec::new();
     write_request(&mut out, &head, &to);

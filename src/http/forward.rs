@@ -13,6 +13,7 @@
 //! Tested by reading what is written: it must mean the same, for good heads and for heads with
 //! accidents.
 
+use super::credentials::Carriers;
 use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
@@ -43,6 +44,17 @@ pub struct Forward<'a> {
     pub upgrade: bool,
     /// True exactly when the connection is not to be used again.
     pub close: bool,
+    /// What becomes of the key that let the request in, if it needed one.
+    pub key: Option<Handover<'a>>,
+}
+
+/// What becomes of a key on the way upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover<'a> {
+    /// Where it may stand, and is taken out.
+    pub carriers: &'a Carriers,
+    /// The key, if it goes on all the same, in a field of its own: visible ASCII characters.
+    pub bearer: Option<&'a [u8]>,
 }
 
 /// How a response goes on.
@@ -84,8 +96,15 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     let nominated = Nominated::by(head.fields);
     for (name, value) in head.fields.iter() {
         if travels(name, head, to) && !nominated.ends(name) {
-            write_line(out, name, value);
+            match &to.key {
+                Some(key) => write_without_key(out, name, value, key),
+                None => write_line(out, name, value),
+            }
         }
+    }
+    if let Some(key) = to.key.and_then(|key| key.bearer) {
+        assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
+        write_line(out, "Authorization", &[b"Bearer ", key].concat());
     }
     write_client(out, head, to);
     let received = match head.version {
@@ -107,6 +126,19 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     write_connection(out, [(to.close, "close"), (trailers, "TE"), (upgrade.is_some(), "upgrade")]);
     write_length(out, to.length);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a field line, but for what of it is the key.
+fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover<'_>) {
+    let replaced = key.bearer.is_some() && name.eq_ignore_ascii_case("Authorization");
+    if replaced || key.carriers.take_line(name, value) {
+        return;
+    }
+    if !name.eq_ignore_ascii_case("Cookie") {
+        write_line(out, name, value);
+    } else if let Some(rest) = key.carriers.cookies_without(value) {
+        write_line(out, name, &rest);
+    }
 }
 
 /// Whether a field that is not for this hop only goes on as it is.

@@ -25,6 +25,8 @@
 //! - [`head`]: where a head ends, and what it says;
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
+//! - [`query`] and [`cookie`]: single parameters and pairs, and [`credentials`]: the key among
+//!   them;
 //! - [`framing`]: how long a body is, and whether the connection lives on;
 //! - [`upgrade`]: which other protocols may be spoken instead;
 //! - [`chunk`] and [`body`]: reading a body, and writing it in another framing;
@@ -33,10 +35,13 @@
 pub mod authority;
 pub mod body;
 pub mod chunk;
+pub mod cookie;
+pub mod credentials;
 pub mod fields;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod query;
 pub mod reply;
 pub mod target;
 pub mod upgrade;

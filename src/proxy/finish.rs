@@ -58,6 +58,7 @@ impl Refusal {
     /// A refusal that closes the connection.
     pub(super) const fn closing(status: u16, what: &'static str) -> Refusal {
         let fields: &[_] = match status {
+            401 => &[super::gate::CHALLENGE],
             405 => &[ALLOW],
             503 => &[RETRY_AFTER],
             _ => &[],
@@ -106,7 +107,8 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Puts an answer of ours in place of the one that the upstream did not give. What the client
-    /// did wrong costs it the connection, and so does the rest of a request that nobody reads.
+    /// did wrong costs it the connection, unless it only was not let in, and so does the rest of a
+    /// request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
         if let Some(step) = self.spare(key, refusal, now) {
@@ -114,7 +116,7 @@ impl<N: Net> Proxy<N> {
         }
         let mut exchange = self.take_exchange(key, now);
         let whole = exchange.request.source_complete();
-        let stays = whole && refusal.status >= 500 && self.drain.is_none();
+        let stays = whole && (refusal.status >= 500 || !refusal.close) && self.drain.is_none();
         exchange.facts.persistent &= stays;
         exchange.phase = Phase::Answering;
         exchange.request.abandon(&mut self.buffers);

@@ -1,8 +1,10 @@
 //! From a request's first byte to its being on its way.
 
 use super::finish::Refusal;
+use super::gate;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
+use crate::auth::Key;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
 use crate::demo::{self, Events};
@@ -15,9 +17,10 @@ use crate::net::Net;
 use crate::route::{self, Router};
 use crate::session::exchange::{Exchange, Facts, Phase};
 use crate::session::{Service, Session, State};
-use crate::slab::Key;
+use crate::slab;
 use crate::time::Tick;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
 struct Accepted {
@@ -26,11 +29,15 @@ struct Accepted {
     /// Trailer fields that its Connection field names.
     dropped_trailers: Option<Box<Names>>,
     facts: Facts,
+    /// Whose key it has, if it needs one.
+    key: Option<Rc<Key>>,
+    /// Why it is not forwarded after all.
+    refusal: Option<Refusal>,
 }
 
 impl<N: Net> Proxy<N> {
     /// Waits for a head, and begins its exchange when it is complete.
-    pub(super) fn step_head(&mut self, key: Key<Session>, now: Tick) -> Step {
+    pub(super) fn step_head(&mut self, key: slab::Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
         let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
@@ -62,7 +69,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A complete head stands in the first `end` bytes of the scratch: its exchange begins.
-    fn begin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
+    fn begin(&mut self, key: slab::Key<Session>, end: usize, now: Tick) -> Step {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
@@ -86,10 +93,10 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The head that goes upstream stands in the head buffer.
-    fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
-        let Accepted { api, length, dropped_trailers, facts } = accepted;
-        let found = self
-            .admit_stream(api, &facts)
+    fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
+        let Accepted { api, length, dropped_trailers, facts, key: owner, refusal } = accepted;
+        let found = refusal
+            .map_or_else(|| self.admit_stream(api, &facts), Err)
             .and_then(|permit| Ok((permit, self.find_upstream(key, api, facts.retryable, now)?)));
         let (permit, phase, refusal) = match found {
             Ok((permit, phase)) => (permit, phase, None),
@@ -100,6 +107,7 @@ impl<N: Net> Proxy<N> {
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
         exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
         exchange.permit = permit;
+        exchange.key = owner;
         exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
@@ -111,7 +119,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The built-in source answers: its head stands in the head buffer, events follow.
-    fn begin_demo(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
+    fn begin_demo(&mut self, key: slab::Key<Session>, accepted: &Accepted, now: Tick) -> Step {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
@@ -178,9 +186,23 @@ fn accept(
         .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
+    let facts = facts_of(&head, Offer::of(upgrade));
+    let dropped_trailers = Nominated::by(head.fields).names();
+    let mut accepted = Accepted {
+        api: id,
+        length: head.length,
+        dropped_trailers,
+        facts,
+        key: None,
+        refusal: None,
+    };
+    let pass = match gate::admit(api, &head) {
+        Ok(pass) => pass,
+        Err(refusal) => return Ok(Accepted { refusal: Some(refusal), ..accepted }),
+    };
     let preserved = head.authority.filter(|_| api.preserve_host_header);
     let to = Forward {
-        path_and_query: &upstream_target(api, &path, head.target.query),
+        path_and_query: &upstream_target(api, &path, pass.query.as_deref()),
         host: preserved.unwrap_or(&api.target.authority),
         client: peer,
         peer_trusted: config.server.trusted_proxies.contains(peer),
@@ -188,11 +210,11 @@ fn accept(
         length: head.length,
         upgrade: upgrade.is_some(),
         close: api.keepalive_upstream == 0,
+        key: pass.handover(api),
     };
     forward::write_request(out, &head, &to);
-    let facts = facts_of(&head, Offer::of(upgrade));
-    let dropped_trailers = Nominated::by(head.fields).names();
-    Ok(Accepted { api: id, length: head.length, dropped_trailers, facts })
+    accepted.key = pass.key;
+    Ok(accepted)
 }
 
 fn shown(peer: Option<IpAddr>) -> String {
@@ -234,7 +256,8 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
     let mut facts = facts_of(&head, Offer::Nothing);
     facts.persistent &= facts.is_head;
     demo::write_head(out, head.version == Version::Http11 && !facts.is_head);
-    Ok(Accepted { api: 0, length: BodyLength::Empty, dropped_trailers: None, facts })
+    let (length, dropped_trailers) = (BodyLength::Empty, None);
+    Ok(Accepted { api: 0, length, dropped_trailers, facts, key: None, refusal: None })
 }
 
 /// What the rest of the exchange has to know of its request.

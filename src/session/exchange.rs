@@ -4,6 +4,7 @@
 //! phase, two pipes, and the facts of the request that matter until its end. States own what they
 //! need, so there is no upstream to be asked about where there is none.
 
+use crate::auth;
 use crate::config::{Api, Config};
 use crate::demo::Events;
 use crate::http::framing::BodyLength;
@@ -46,6 +47,8 @@ pub struct Exchange {
     pub revival: Option<Box<Revival>>,
     /// Its place among the streams of its api, if it is one of them.
     pub permit: Option<Permit>,
+    /// The key that let it in, if it needed one.
+    pub key: Option<Rc<auth::Key>>,
 }
 
 /// How long an event stream may go on.
@@ -271,12 +274,18 @@ impl Exchange {
             lease: Lease::ENDLESS,
             revival: None,
             permit: None,
+            key: None,
         })
     }
 
     /// The api that serves it, if one does.
     pub fn api(&self) -> Option<&Api> {
         self.config.apis.get(usize::from(self.api?))
+    }
+
+    /// The name of the key that let it in: for logs.
+    pub fn key_name(&self) -> Option<&Rc<str>> {
+        self.key.as_ref().map(|key| &key.name)
     }
 
     /// The upstream connection that it holds, if any.

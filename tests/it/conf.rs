@@ -1,8 +1,8 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
-use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
+use millstream::config::{KeysText, TrustedProxies};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ const MINIMAL: &str = include_str!("../../conf/minimal.toml");
 const DEMO: &str = include_str!("../../conf/demo.toml");
 
 const WRONG: &str = include_str!("conf/wrong.txt");
+const WRONG_KEYS: &str = include_str!("conf/wrong-keys.txt");
 
 /// One api, in four lines: what comes after it begins in line 5.
 const API: &str = "\
@@ -89,6 +90,7 @@ fn defaults() {
             resume_timeout: seconds(60),
             max: None,
         },
+        auth: None,
     };
     assert_eq!(api, want);
     assert_eq!(api.target.to_string(), "http://127.0.0.1:8000/");
@@ -132,7 +134,15 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    for header in ["\n", "\n[server]\n", "\n[drain]\n", "\n[log]\n", "\n[demo]\n", "\n[[api]]\n"] {
+    for header in [
+        "\n",
+        "\n[server]\n",
+        "\n[drain]\n",
+        "\n[log]\n",
+        "\n[demo]\n",
+        "\n[[api]]\n",
+        "\n[api.auth]\n",
+    ] {
         let (before, section) = whole.split_once(header).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
         let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
@@ -143,17 +153,21 @@ fn the_commented_file_has_every_key() {
                     section.contains(&format!("\n[{key}]\n"))
                         || section.contains(&format!("\n[[{key}]]\n"))
                 }
+                _ if section.contains(&format!("\n[api.{key}]\n")) => true,
                 _ => section[..end].contains(&format!("\n{key} = ")),
             };
             assert!(there, "{header} {key} is not in conf/millstream.toml");
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 20);
+    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 21 + 5);
 }
 
 #[test]
 fn what_the_files_in_conf_do() {
+    let every_key = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/millstream.toml");
+    let config = Config::load(Path::new(every_key)).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.apis[0].auth.as_ref().map(|auth| auth.keys.len()), Some(2));
     let summary = |text| {
         let mut config = parse(text);
         config.resolve().unwrap();
@@ -288,6 +302,24 @@ fn wrong_files_are_told_what_would_be_right() {
     assert!(blocks > 30, "{blocks}");
 }
 
+/// What tests/it/conf/wrong-keys.txt says.
+#[test]
+fn wrong_keys_are_told_what_would_be_right() {
+    let mut config = parse(&format!("{API}[api.auth]"));
+    let mut blocks = 0;
+    for block in WRONG_KEYS.split("\n\n").filter(|block| !block.starts_with('#')) {
+        let (said, toml): (Vec<&str>, Vec<&str>) =
+            block.lines().partition(|line| line.starts_with("> "));
+        let name = "keys.toml".to_owned();
+        let file = KeysText { name, bytes: toml.join("\n").into(), public: false };
+        let mut file = Some(file);
+        let errors = config.load_keys(|_| Ok(file.take().unwrap())).unwrap_err().to_string();
+        assert_eq!(errors, said.join("\n").replace("> ", "keys.toml:"), "{block}");
+        blocks += 1;
+    }
+    assert!(blocks > 3, "{blocks}");
+}
+
 #[test]
 fn what_has_to_be_there() {
     let check = |text: &str, want: &str| assert_eq!(errors(text), format!("x.toml:{want}"));
@@ -415,6 +447,24 @@ fn files_are_loaded() {
     assert_eq!(load("conf-crlf.toml", MINIMAL.replace('\n', "\r\n").as_bytes()), Ok(1));
     let error = load("conf-latin1.toml", b"# a\n# \xe4").unwrap_err();
     assert_eq!(error, "conf-latin1.toml:2:3: not UTF-8; write the file in that encoding");
+
+    let with_keys = format!("{API}[api.auth]\nkeys_file = 'conf-keys.toml'\n");
+    let key = |name: &str, digit: &str| {
+        format!("[[key]]\nname = '{name}'\nsha256 = '{}'\n", digit.repeat(64))
+    };
+    std::fs::write(folder.join("conf-keys.toml"), key("alice", "0") + &key("bob", "1")).unwrap();
+    assert_eq!(load("conf-auth.toml", with_keys.as_bytes()), Ok(1));
+    let config = Config::load(&folder.join("conf-auth.toml")).unwrap();
+    let names = |config: &Config| {
+        let keys = &config.apis[0].auth.as_ref().unwrap().keys;
+        keys.iter().map(|key| key.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&config), ["alice", "bob"]);
+    std::fs::write(folder.join("conf-keys.toml"), "").unwrap();
+    assert!(names(&Config::load(&folder.join("conf-auth.toml")).unwrap()).is_empty());
+    let error = load("conf-auth.toml", format!("{API}[api.auth]").as_bytes()).unwrap_err();
+    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the file of keys: ";
+    assert!(error.starts_with(want), "{error}");
 
     let error = Config::load(&folder.join("conf-none.toml")).unwrap_err().to_string();
     assert!(error.contains("conf-none.toml: cannot read it: "), "{error}");

@@ -16,6 +16,7 @@ const TO: Forward<'_> = Forward {
     length: BodyLength::Empty,
     upgrade: false,
     close: false,
+    key: None,
 };
 
 /// What goes upstream of a request, from its second line on. `\n` stands for CRLF.

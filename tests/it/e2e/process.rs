@@ -41,6 +41,22 @@ fn a_wrong_configuration_is_refused() {
     assert_eq!(Program::run(&[path]), refused(2, &unknown));
 }
 
+/// What is printed can be written into the file of keys as it is.
+#[test]
+fn a_key_is_hashed() {
+    let hash = "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b";
+    let entry = format!("[[key]]\nname = \"whose key this is\"\nsha256 = \"{hash}\"\n");
+    for line in ["apple", "apple\\n", "apple\\r\\n", "apple\\nand more\\n"] {
+        assert_eq!(Program::told(line, "--hash-key"), said(&entry), "{line}");
+    }
+    let long = "a".repeat(5000);
+    for line in ["", "\\n", "an apple\\n", "\\303\\244\\n", &long] {
+        let Ended { status, stdout, stderr } = Program::told(line, "--hash-key");
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{line}");
+        assert!(stderr.starts_with("millstream: ") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
 #[test]
 fn a_wrong_command_line_is_refused() {
     for arguments in [&[][..], &["--whatever"], &["a.toml", "b.toml"], &["--to", "nonsense"]] {
