@@ -17,6 +17,7 @@ mod finish;
 mod gate;
 mod head;
 mod outage;
+mod places;
 mod request;
 mod response;
 mod scene;
@@ -25,17 +26,20 @@ mod tunnel;
 mod upstreams;
 mod waits;
 
+use crate::auth::Hash;
 use crate::buf::BufPool;
 use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
 use crate::route::Router;
+use crate::session::places::Counts;
 use crate::session::upstream::{Origin, Upstream};
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
 use crate::time::{Now, Tick};
 use crate::wheel::Wheel;
+use places::Counters;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -101,6 +105,8 @@ pub struct Proxy<N: Net> {
     upstreams: Slab<Upstream>,
     /// One entry an api, in the configuration's order.
     origins: Vec<Origin>,
+    /// Event streams that are open, by their keys; where that is limited.
+    key_streams: Counts<Hash>,
     /// Sessions that may be able to move, each once.
     queue: VecDeque<Key<Session>>,
     /// One entry a session, by its index: a promise to look at it.
@@ -143,6 +149,7 @@ struct Parts<'a, N: Net> {
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
     head_buf: &'a mut Vec<u8>,
+    counters: Counters<'a>,
 }
 
 impl<N: Net> Proxy<N> {
@@ -175,6 +182,7 @@ impl<N: Net> Proxy<N> {
             listeners: accept::Listeners::new(services),
             sessions,
             upstreams,
+            key_streams: Counts::default(),
             queue: VecDeque::new(),
             timers,
             idle_timers: Wheel::new(now),
@@ -308,6 +316,7 @@ impl<N: Net> Proxy<N> {
             session,
             upstreams: &mut self.upstreams,
             head_buf: &mut self.head_buf,
+            counters: Counters { origins: &self.origins, keys: &self.key_streams },
         }
     }
 }

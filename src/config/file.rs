@@ -154,6 +154,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         resume: t.take("resume", resume).unwrap_or(Resume::Never),
         resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
+        max_per_ip: t.take("max_streams_per_ip", count(0..=10_000_000)).filter(|n| *n != 0),
     }
 }
 

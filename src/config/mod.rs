@@ -174,6 +174,9 @@ pub struct Streams {
     pub resume_timeout: Duration,
     /// How many may be open at a time. None: there is no limit.
     pub max: Option<usize>,
+    /// How many may be open at a time for one client address, an IPv6 /64 being one. None: there is
+    /// no limit.
+    pub max_per_ip: Option<usize>,
 }
 
 /// `on_outage`: what a GET that accepts `text/event-stream` gets when the upstream cannot serve it.

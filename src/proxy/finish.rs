@@ -32,7 +32,7 @@ pub(super) const ANSWER_MAX: usize = 512;
 /// Methods that pass; which of them is any use to a resource is its origin's to say.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// When to come back after a 503 (RFC 9110 section 10.2.3), in seconds.
+/// When to come back after a 429 or a 503 (RFC 9110 section 10.2.3), in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// An answer of our own.
@@ -48,7 +48,8 @@ pub(super) struct Refusal {
     pub what: &'static str,
     /// The configuration key of the limit that refused, if one did.
     pub limit: Option<&'static str>,
-    /// True exactly when it is this process that cannot serve, and no upstream is to blame.
+    /// True exactly when it is this process that does not serve it now, and no upstream is to
+    /// blame.
     pub busy: bool,
     /// Fields that this answer has beyond those that all have.
     pub fields: &'static [(&'static str, &'static str)],
@@ -60,7 +61,7 @@ impl Refusal {
         let fields: &[_] = match status {
             401 => &[super::gate::CHALLENGE],
             405 => &[ALLOW],
-            503 => &[RETRY_AFTER],
+            429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
         let (head_only, busy, limit) = (false, false, None);
@@ -75,6 +76,11 @@ impl Refusal {
     /// A refusal because there is no room, or no time left.
     pub(super) const fn busy(what: &'static str, limit: Option<&'static str>) -> Refusal {
         Refusal { busy: true, limit, ..Refusal::closing(503, what) }
+    }
+
+    /// A refusal because a client has its part already.
+    pub(super) const fn crowded(what: &'static str, limit: &'static str) -> Refusal {
+        Refusal { busy: true, close: false, ..Refusal::limited(429, what, limit) }
     }
 
     /// A request body that is longer than it may be.
@@ -306,6 +312,7 @@ impl Facts {
             is_get: false,
             wants_events: false,
             event_stream: false,
+            client: None,
         }
     }
 }

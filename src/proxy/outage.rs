@@ -124,7 +124,7 @@ impl<N: Net> Proxy<N> {
     /// error.
     pub(super) fn spare(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Option<Step> {
         let exchange = self.sessions[key].state.exchange_mut();
-        if !is_outage(refusal.status) {
+        if !is_outage(refusal.status) && !refusal.busy {
             return None;
         }
         if exchange.is_held() {

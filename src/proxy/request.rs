@@ -95,19 +95,22 @@ impl<N: Net> Proxy<N> {
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
         let Accepted { api, length, dropped_trailers, facts, key: owner, refusal } = accepted;
+        let phase = Phase::Answering;
+        let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
+        exchange.key = owner;
         let found = refusal
-            .map_or_else(|| self.admit_stream(api, &facts), Err)
-            .and_then(|permit| Ok((permit, self.find_upstream(key, api, facts.retryable, now)?)));
-        let (permit, phase, refusal) = match found {
-            Ok((permit, phase)) => (permit, phase, None),
-            Err(refusal) => (None, Phase::Answering, Some(refusal)),
+            .map_or_else(|| self.admit_stream(&mut exchange), Err)
+            .and_then(|()| self.find_upstream(key, api, facts.retryable, now));
+        let refusal = match found {
+            Ok(phase) => {
+                exchange.phase = phase;
+                None
+            }
+            Err(refusal) => Some(refusal),
         };
         // A reused connection may have died, which nobody can know before trying.
-        let reused = matches!(phase, Phase::AwaitingHead(_));
-        let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
+        let reused = matches!(exchange.phase, Phase::AwaitingHead(_));
         exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
-        exchange.permit = permit;
-        exchange.key = owner;
         exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
@@ -186,7 +189,9 @@ fn accept(
         .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
-    let facts = facts_of(&head, Offer::of(upgrade));
+    let forwarded = head.fields.elements("X-Forwarded-For");
+    let client = config.server.trusted_proxies.client(peer, forwarded);
+    let facts = Facts { client, ..facts_of(&head, Offer::of(upgrade)) };
     let dropped_trailers = Nominated::by(head.fields).names();
     let mut accepted = Accepted {
         api: id,
@@ -273,6 +278,7 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         is_get,
         wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
         event_stream: false,
+        client: None,
     }
 }
 

@@ -92,6 +92,11 @@ impl<N: Net> Scene<'_, N> {
             let what = "the upstream says that it cannot serve";
             return Verdict::Fail(Refusal::closing(head.status, what));
         }
+        if head.is_event_stream
+            && let Err(refusal) = self.counters.admit(self.exchange)
+        {
+            return Verdict::Fail(refusal);
+        }
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),

@@ -7,13 +7,13 @@
 //! can tell any more where events end, it is cut, visibly.
 
 use super::finish::Refusal;
+use super::places::Counters;
 use super::{Parts, Proxy, Step};
 use crate::config::Resume;
 use crate::net::Net;
 use crate::pipe::Flow;
 use crate::pipe::events::{Events, Terms};
-use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
-use crate::session::upstream::Permit;
+use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -23,26 +23,20 @@ use std::time::Duration;
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
-    /// A place for the stream that a request asks for.
-    pub(super) fn admit_stream(&self, api: u16, facts: &Facts) -> Result<Option<Permit>, Refusal> {
-        if !facts.wants_events {
-            return Ok(None);
+    /// Places for the stream that a request asks for.
+    pub(super) fn admit_stream(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
+        if !exchange.facts.wants_events {
+            return Ok(());
         }
         if self.drain.is_some() {
             return Err(Refusal::busy("the proxy is about to end", None));
         }
-        let max = self.config.apis[usize::from(api)].streams.max;
-        let permit = self.origins[usize::from(api)].permit(max.unwrap_or(usize::MAX));
-        let what = "too many event streams are open";
-        permit.map(Some).ok_or(Refusal::busy(what, Some("api.max_streams")))
+        Counters { origins: &self.origins, keys: &self.key_streams }.admit(exchange)
     }
 
     /// The head of an event stream is on its way to the client.
     pub(super) fn stream_opened(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        if let (None, Some(api)) = (&exchange.permit, exchange.api) {
-            exchange.permit = self.origins[usize::from(api)].permit(usize::MAX);
-        }
         if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
             let percent = self.random.u32(80..=100);
             exchange.lease.at_most(now.after(age * percent / 100), Outcome::MaxAge);

@@ -162,6 +162,7 @@ mod oracle {
         /// Buffers lent are buffers held; upstreams are in exchanges or in the pool.
         fn unbalanced(&self) -> Option<String> {
             let (mut buffers, mut in_use) = (0, 0);
+            let mut shares = [0, 0];
             for (_, session) in self.sessions.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let State::Active(exchange) = &session.state else {
@@ -170,12 +171,19 @@ mod oracle {
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
+                let held = exchange.shares.as_ref().map_or([0, 0], |shares| shares.held());
+                shares = [shares[0] + held[0], shares[1] + held[1]];
             }
             let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
             buffers += self.upstreams.iter().map(|(_, u)| ahead(&u.conn)).sum::<usize>();
             let pooled = self.origins.iter().map(|origin| origin.idle.len()).sum::<usize>();
             let returned = self.returned.iter().filter(|key| self.upstreams.get(**key).is_some());
             let pooled = pooled + returned.count();
+            let by_address = self.origins.iter().map(|origin| origin.addresses.held()).sum();
+            let counted = [by_address, self.key_streams.held()];
+            if shares != counted {
+                return Some(format!("{counted:?} places counted, {shares:?} held"));
+            }
             if buffers != self.buffers.lent() {
                 return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));
             }

@@ -11,9 +11,11 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::places::Shares;
 use crate::session::upstream::{Permit, Upstream};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// One request and its response. See the module.
@@ -47,6 +49,8 @@ pub struct Exchange {
     pub revival: Option<Box<Revival>>,
     /// Its place among the streams of its api, if it is one of them.
     pub permit: Option<Permit>,
+    /// Its places among the streams of its address and its key, where these are limited.
+    pub shares: Option<Box<Shares>>,
     /// The key that let it in, if it needed one.
     pub key: Option<Rc<auth::Key>>,
 }
@@ -115,6 +119,8 @@ pub struct Facts {
     pub wants_events: bool,
     /// True exactly when the response is an event stream, which may be silent for ever.
     pub event_stream: bool,
+    /// The client's own address, as far as trusted proxies know it; none on a Unix socket.
+    pub client: Option<IpAddr>,
 }
 
 /// Where an exchange stands.
@@ -274,6 +280,7 @@ impl Exchange {
             lease: Lease::ENDLESS,
             revival: None,
             permit: None,
+            shares: None,
             key: None,
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::conn::Conn;
 use crate::session::Session;
+use crate::session::places::{Counts, Network};
 use crate::slab::Key;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -36,6 +37,8 @@ pub struct Origin {
     pub idle: Vec<Key<Upstream>>,
     /// The address that answered last: the first to be tried.
     pub preferred: usize,
+    /// Event streams that are open, by their clients' addresses; where that is limited.
+    pub addresses: Counts<Network>,
     /// Event streams that are open.
     streams: Rc<Cell<usize>>,
 }

@@ -89,6 +89,7 @@ fn defaults() {
             resume: Resume::Never,
             resume_timeout: seconds(60),
             max: None,
+            max_per_ip: None,
         },
         auth: None,
     };
@@ -160,7 +161,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 21 + 5);
+    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 22 + 5);
 }
 
 #[test]
