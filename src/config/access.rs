@@ -1,9 +1,10 @@
-//! `[api.auth]`: who may use an api.
+//! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read it.
 
 use super::error::Wrong;
 use super::table::Table;
-use super::value::{flag, text};
+use super::value::{duration_or_zero, flag, list, text};
 use crate::auth::Keys;
+use crate::cors::{self, Policy};
 use crate::http::credentials::Carriers;
 use crate::http::fields::{END_TO_END, is_reserved, is_token};
 use std::rc::Rc;
@@ -79,4 +80,91 @@ fn cookie(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Err("not the name of a cookie; write one like \"access_token\"".into());
     }
     Ok(name.to_owned())
+}
+
+/// The longest list of methods, and of fields, in bytes: it is said in one line of a head.
+const LIST_MAX: usize = 1024;
+
+/// The longest origin, in bytes.
+const ORIGIN_MAX: usize = 255;
+
+pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
+    let origins = t.require("origins", "[\"https://app.example\"]", origins);
+    let methods = t.take("methods", methods).unwrap_or_else(|| "GET".to_owned());
+    let headers = t.take("headers", headers).unwrap_or_default();
+    let any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
+    let all = any || methods == "*" || headers == "*";
+    let credentials = t.take("credentials", |value| match flag(value)? {
+        true if all => {
+            Err("browsers take no \"*\" with credentials; write the names, or false".into())
+        }
+        credentials => Ok(credentials),
+    });
+    let max_age = t.take("max_age", duration_or_zero).map_or(0, |age| age.as_secs());
+    Some(Policy {
+        origins: origins?,
+        any,
+        methods,
+        headers,
+        credentials: credentials.unwrap_or(false),
+        max_age: if max_age == 0 { String::new() } else { max_age.to_string() },
+    })
+}
+
+fn origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    let example = "[\"https://app.example\"], or [\"*\"]";
+    let mut origins: Vec<String> = Vec::new();
+    list(value, example, |value| {
+        let origin = text(value)?;
+        if origin != "*" {
+            cors::check_origin(origin)?;
+        }
+        if origin.len() > ORIGIN_MAX {
+            return Err("an origin of more than 255 bytes; write a shorter one".into());
+        }
+        if origins.iter().any(|other| other == origin || other == "*" || origin == "*") {
+            return Err("beside others; write each origin once, and \"*\" alone".into());
+        }
+        origins.push(origin.to_owned());
+        Ok(())
+    })?;
+    match origins.len() {
+        0 => Err("no page could read anything; leave out [api.cors], or write an origin".into()),
+        1..=1000 => Ok(origins),
+        _ => Err("more than 1000 origins; write fewer".into()),
+    }
+}
+
+fn methods(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let what = "not a method; write it in capitals, like \"GET\"";
+    let is_method = |text: &str| {
+        is_token(text.as_bytes()) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
+    };
+    tokens(value, "[\"GET\", \"POST\"]", is_method, what)
+}
+
+fn headers(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let what = "not the name of a field; write one like \"Content-Type\"";
+    tokens(value, "[\"Content-Type\"]", |text| is_token(text.as_bytes()), what)
+}
+
+/// A list of names, as a field has it.
+fn tokens(
+    value: &DeValue<'_>,
+    example: &str,
+    is_name: impl Fn(&str) -> bool,
+    what: &'static str,
+) -> Result<String, Wrong> {
+    let names = list(value, example, |value| match text(value)? {
+        name if is_name(name) => Ok(name.to_owned()),
+        _ => Err(what.into()),
+    })?;
+    if names.len() > 1 && names.iter().any(|name| name == "*") {
+        return Err("\"*\" beside others; write it alone, or leave it out".into());
+    }
+    let joined = names.join(", ");
+    if joined.len() > LIST_MAX {
+        return Err("a list of more than 1024 bytes; write fewer names".into());
+    }
+    Ok(joined)
 }

@@ -3,7 +3,7 @@
 //! Each function below reads one table, top to bottom, as conf/millstream.toml lists it. A rule
 //! that concerns two keys stands where the second one is read, so that its error has a place.
 
-use super::access::auth;
+use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
 use super::table::{self, Table};
 use super::uri;
@@ -121,6 +121,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         keys_place = t.place_of("keys_file");
         auth(t)
     });
+    let cors = t.table_if_any("cors", cors);
     // All keys are taken by now, so an error above makes none of them unknown.
     let api = Api {
         name: name?,
@@ -136,6 +137,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         keepalive_upstream,
         streams,
         auth,
+        cors,
     };
     Some((api, ApiPlaces { target: target_place, keys: keys_place }))
 }

@@ -33,6 +33,7 @@ pub use load::KeysText;
 pub use target::Target;
 pub use trusted::TrustedProxies;
 
+use crate::cors;
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
@@ -151,6 +152,8 @@ pub struct Api {
     pub streams: Streams,
     /// Who may use it. None: everybody.
     pub auth: Option<Auth>,
+    /// Which pages of other origins may read it. None: the upstream says so itself.
+    pub cors: Option<cors::Policy>,
 }
 
 /// How an api's event streams are treated: responses whose media type is `text/event-stream`.

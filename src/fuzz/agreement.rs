@@ -85,6 +85,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         client_version: if old { Version::Http10 } else { Version::Http11 },
         upgrade: head.status == 101,
         anti_buffering: false,
+        cors: dice.chance(30).then_some(&[("Vary", "Origin")]),
         date: None,
     };
     let mut out = Vec::new();

@@ -17,6 +17,7 @@ use super::credentials::Carriers;
 use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
+use crate::cors;
 use crate::time::date;
 use std::fmt::Display;
 use std::io::Write;
@@ -59,7 +60,7 @@ pub struct Handover<'a> {
 
 /// How a response goes on.
 #[derive(Clone, Copy, Debug)]
-pub struct Respond {
+pub struct Respond<'a> {
     /// How the length of the body is made known.
     pub length: BodyLength,
     /// True exactly when the client may send another request on this connection. Of no account in
@@ -74,6 +75,9 @@ pub struct Respond {
     pub date: Option<u64>,
     /// True exactly when whatever is between here and the client is told not to buffer.
     pub anti_buffering: bool,
+    /// What the response says about other origins, in place of what the upstream does, if that is
+    /// not its own affair.
+    pub cors: Option<&'a [cors::Field<'a>]>,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -194,7 +198,7 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
 ///
 /// If the client could not tell where the body ends: then it would take bytes of one response for
 /// another.
-pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond) {
+pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond<'_>) {
     let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
     assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
@@ -206,6 +210,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         let is = |field: &str| name.eq_ignore_ascii_case(field);
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
+            || to.cors.is_some() && cors::is_about_origins(name)
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
         if !ends {
             write_line(out, name, value);
@@ -217,6 +222,12 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         }
         if to.anti_buffering {
             write_anti_buffering(out, |name| head.fields.get(name).is_some());
+        }
+        for (name, value) in to.cors.unwrap_or_default() {
+            // Of lists there is only one.
+            if !head.fields.lists(name, value) {
+                write_line(out, name, value.as_bytes());
+            }
         }
         let keep = to.persistent && to.client_version == Version::Http10;
         write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);

@@ -12,6 +12,7 @@
 //! given back, and the client's connection waits for its next request, lingers, or closes.
 
 use super::{Proxy, Step};
+use crate::cors::Grant;
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
@@ -26,8 +27,9 @@ use std::time::Duration;
 /// How long a connection is listened to after our last byte, so that the byte arrives.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// No answer of ours is longer than this, in bytes.
-pub(super) const ANSWER_MAX: usize = 512;
+/// No answer of ours is longer than this, in bytes; but for that to a preflight, in front of which
+/// there is nothing.
+pub(super) const ANSWER_MAX: usize = 1024;
 
 /// Methods that pass; which of them is any use to a resource is its origin's to say.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -51,6 +53,8 @@ pub(super) struct Refusal {
     /// True exactly when it is this process that does not serve it now, and no upstream is to
     /// blame.
     pub busy: bool,
+    /// True exactly when a browser asks what a page may do, and is told.
+    pub preflight: bool,
     /// Fields that this answer has beyond those that all have.
     pub fields: &'static [(&'static str, &'static str)],
 }
@@ -64,8 +68,8 @@ impl Refusal {
             429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        let (head_only, busy, limit) = (false, false, None);
-        Refusal { status, close: true, head_only, what, limit, busy, fields }
+        let (head_only, busy, preflight, limit) = (false, false, false, None);
+        Refusal { status, close: true, head_only, what, limit, busy, preflight, fields }
     }
 
     /// A refusal on account of a limit, which is named.
@@ -138,16 +142,19 @@ impl<N: Net> Proxy<N> {
         refusal: Refusal,
         now: Tick,
     ) -> Step {
-        let Refusal { status, head_only, fields, .. } = refusal;
+        let Refusal { status, head_only, preflight, .. } = refusal;
         log_refusal(&exchange, refusal);
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
         self.head_buf.clear();
         let date = &date::imf_fixdate(self.unix_ms);
+        let cors = exchange.cors_fields(preflight).unwrap_or_default();
+        let fields = &[refusal.fields, &cors].concat();
         let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };
         reply::write(&mut self.head_buf, &reply);
-        assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
+        let room = if preflight { self.buffers.block() } else { ANSWER_MAX };
+        assert!(self.head_buf.len() <= room, "room was left for an answer of ours");
         exchange.status = status;
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         exchange.response.take_no_more();
@@ -313,6 +320,7 @@ impl Facts {
             wants_events: false,
             event_stream: false,
             client: None,
+            grant: Grant::Nothing,
         }
     }
 }

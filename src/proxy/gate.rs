@@ -3,6 +3,7 @@
 use super::finish::Refusal;
 use crate::auth::{self, Key};
 use crate::config::Api;
+use crate::cors::Grant;
 use crate::http::forward::Handover;
 use crate::http::head::RequestHead;
 use std::borrow::Cow;
@@ -30,13 +31,29 @@ impl Pass<'_> {
     }
 }
 
-/// Lets a request in, or says why not. Its connection can be used on: it did nothing wrong.
+/// What the page that a request comes from is granted.
+pub(super) fn grant(api: &Api, head: &RequestHead<'_, '_>) -> Grant {
+    let policy = api.cors.as_ref();
+    policy.map_or(Grant::Nothing, |policy| policy.grant(head.fields.only("Origin")))
+}
+
+/// True exactly when a browser asks what a page may do. It sends no key along, so it needs none.
+fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
+    let has = |name| head.fields.get(name).is_some();
+    head.is_options() && has("Origin") && has("Access-Control-Request-Method")
+}
+
+/// Lets a request in, or says why not, or what a browser asks. Its connection can be used on: it
+/// did nothing wrong.
 pub(super) fn admit<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, Refusal> {
     let query = head.target.query;
+    let refuse = |status, what| Refusal { close: false, ..Refusal::closing(status, what) };
+    if api.cors.is_some() && is_preflight(head) {
+        return Err(Refusal { preflight: true, ..refuse(204, "a preflight") });
+    }
     let Some(auth) = &api.auth else {
         return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });
     };
-    let refuse = |status, what| Refusal { close: false, ..Refusal::closing(status, what) };
     let secret = auth.carriers.find(head.fields, query);
     let secret = secret.map_err(|unclear| refuse(403, unclear.what()))?;
     let key = auth::admit(&auth.keys, secret.as_deref(), &api.name);

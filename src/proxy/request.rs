@@ -7,6 +7,7 @@ use super::{Parts, Proxy, Step};
 use crate::auth::Key;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
+use crate::cors::Grant;
 use crate::demo::{self, Events};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward};
@@ -191,7 +192,8 @@ fn accept(
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let client = config.server.trusted_proxies.client(peer, forwarded);
-    let facts = Facts { client, ..facts_of(&head, Offer::of(upgrade)) };
+    let grant = gate::grant(api, &head);
+    let facts = Facts { client, grant, ..facts_of(&head, Offer::of(upgrade)) };
     let dropped_trailers = Nominated::by(head.fields).names();
     let mut accepted = Accepted {
         api: id,
@@ -279,6 +281,7 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
         event_stream: false,
         client: None,
+        grant: Grant::Nothing,
     }
 }
 

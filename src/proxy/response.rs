@@ -12,6 +12,7 @@ use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::{Now, Tick};
+use std::rc::Rc;
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -203,6 +204,9 @@ fn forward_final(
     };
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
+    let config = Rc::clone(&exchange.config);
+    let cors = exchange.api.and_then(|api| config.apis.get(usize::from(api))?.cors.as_ref());
+    let cors = cors.map(|policy| policy.fields(exchange.facts.grant));
     let facts = &mut exchange.facts;
     facts.event_stream = head.is_event_stream;
     // A client that was not asked for its body may send it or not: the next request could not be
@@ -210,7 +214,8 @@ fn forward_final(
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
     let date = Some(now.unix_ms);
-    let respond = Respond { date, anti_buffering, ..respond(facts, to, false) };
+    let cors = cors.as_deref();
+    let respond = Respond { date, anti_buffering, cors, ..respond(facts, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now.tick);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
@@ -219,7 +224,8 @@ fn forward_final(
     exchange.is_served(now.tick);
 }
 
-fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond {
+fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond<'static> {
     let Facts { persistent, version: client_version, .. } = *facts;
-    Respond { length, persistent, client_version, upgrade, date: None, anti_buffering: false }
+    let (date, anti_buffering, cors) = (None, false, None);
+    Respond { length, persistent, client_version, upgrade, date, anti_buffering, cors }
 }

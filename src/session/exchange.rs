@@ -6,6 +6,7 @@
 
 use crate::auth;
 use crate::config::{Api, Config};
+use crate::cors;
 use crate::demo::Events;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
@@ -121,6 +122,8 @@ pub struct Facts {
     pub event_stream: bool,
     /// The client's own address, as far as trusted proxies know it; none on a Unix socket.
     pub client: Option<IpAddr>,
+    /// What the page that asked for it is granted.
+    pub grant: cors::Grant,
 }
 
 /// Where an exchange stands.
@@ -293,6 +296,14 @@ impl Exchange {
     /// The name of the key that let it in: for logs.
     pub fn key_name(&self) -> Option<&Rc<str>> {
         self.key.as_ref().map(|key| &key.name)
+    }
+
+    /// What an answer of ours says about other origins, or one to a preflight; none if that is the
+    /// upstream's affair.
+    pub fn cors_fields(&self, preflight: bool) -> Option<Vec<cors::Field<'_>>> {
+        let policy = self.api()?.cors.as_ref()?;
+        let grant = self.facts.grant;
+        Some(if preflight { policy.preflight_fields(grant) } else { policy.fields(grant) })
     }
 
     /// The upstream connection that it holds, if any.

@@ -92,6 +92,7 @@ fn defaults() {
             max_per_ip: None,
         },
         auth: None,
+        cors: None,
     };
     assert_eq!(api, want);
     assert_eq!(api.target.to_string(), "http://127.0.0.1:8000/");
@@ -135,21 +136,15 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    for header in [
-        "\n",
-        "\n[server]\n",
-        "\n[drain]\n",
-        "\n[log]\n",
-        "\n[demo]\n",
-        "\n[[api]]\n",
-        "\n[api.auth]\n",
-    ] {
-        let (before, section) = whole.split_once(header).unwrap();
+    let tables = ["server", "drain", "log", "demo", "[api]", "api.auth", "api.cors"];
+    let headers = tables.map(|table| format!("\n[{table}]\n"));
+    for header in ["\n".to_owned()].iter().chain(&headers) {
+        let (before, section) = whole.split_once(header.as_str()).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
         let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
         let end = section.find("\n[").unwrap_or(section.len());
         for key in keys.split(", ") {
-            let there = match header {
+            let there = match header.as_str() {
                 "\n" => {
                     section.contains(&format!("\n[{key}]\n"))
                         || section.contains(&format!("\n[[{key}]]\n"))
@@ -161,7 +156,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 22 + 5);
+    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 23 + 5 + 5);
 }
 
 #[test]
