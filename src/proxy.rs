@@ -323,14 +323,17 @@ impl<N: Net> Proxy<N> {
 
 /// A buffer holds whichever is longer, and behind it an answer of ours: a relayed portion with its
 /// framing and trailers, or a head after it was rewritten with the body bytes that came along with
-/// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
+/// it. Rewriting adds the target's path and host, the client's address and host, some fields, and
+/// those that are configured.
 fn buffer_size(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = api.target.query.as_ref().map_or(0, String::len);
         api.target.path.len() + query + api.target.authority.len()
     };
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
-    let head = 2 * config.server.max_head_bytes + targets + 1024;
+    let changes = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
+    let changes = config.apis.iter().map(changes).max().unwrap_or(0);
+    let head = 2 * config.server.max_head_bytes + targets + changes + 1024;
     let relayed = portions.high_water.max(config.server.max_head_bytes);
     let relayed = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
     head.max(relayed) + finish::ANSWER_MAX

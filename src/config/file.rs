@@ -5,6 +5,7 @@
 
 use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
+use super::fields::{Written, changes};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
@@ -121,7 +122,12 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         keys_place = t.place_of("keys_file");
         auth(t)
     });
+    let cors_is_on = t.has("cors");
     let cors = t.table_if_any("cors", cors);
+    let written = Written::into_request(auth.as_ref());
+    let request_headers = t.table_if_any("request_headers", |t| changes(t, written));
+    let written = Written::into_response(cors_is_on);
+    let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
     // All keys are taken by now, so an error above makes none of them unknown.
     let api = Api {
         name: name?,
@@ -137,6 +143,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         keepalive_upstream,
         streams,
         auth,
+        request_headers: request_headers.unwrap_or_default(),
+        response_headers: response_headers.unwrap_or_default(),
         cors,
     };
     Some((api, ApiPlaces { target: target_place, keys: keys_place }))

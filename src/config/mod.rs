@@ -4,16 +4,17 @@
 //! path and host is in the form that it is compared in, and "0 means off" has become an `Option`.
 //! A file that is wrong anywhere gives none of it, only all of its errors, each with its place.
 //!
-//! In reading order: `file` is the schema, with `access` for who may come in, and `keys` for the
-//! file of keys; `table` takes a TOML table apart for it, with `value` and `units` for single
-//! values; `uri`, `listen` and `target` know addresses; `error` says what is wrong and where. All
-//! of it is pure but for [`Config::load`], which reads files, and [`Config::resolve`], which asks
-//! for the addresses of names.
+//! In reading order: `file` is the schema, with `access` for who may come in, `keys` for the file
+//! of keys, and `fields` for fields that are changed; `table` takes a TOML table apart for it, with
+//! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says
+//! what is wrong and where. All of it is pure but for [`Config::load`], which reads files, and
+//! [`Config::resolve`], which asks for the addresses of names.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
 
 mod access;
 mod error;
+mod fields;
 mod file;
 mod keys;
 mod listen;
@@ -34,6 +35,7 @@ pub use target::Target;
 pub use trusted::TrustedProxies;
 
 use crate::cors;
+use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
@@ -152,6 +154,10 @@ pub struct Api {
     pub streams: Streams,
     /// Who may use it. None: everybody.
     pub auth: Option<Auth>,
+    /// Fields of requests that are set or removed.
+    pub request_headers: Changes,
+    /// Fields of responses that are set or removed.
+    pub response_headers: Changes,
     /// Which pages of other origins may read it. None: the upstream says so itself.
     pub cors: Option<cors::Policy>,
 }

@@ -4,6 +4,7 @@
 use super::lenient::{Habits, Reading};
 use super::strict::{self, Framing};
 use super::{LIMITS, dice};
+use crate::http::changes::Changes;
 use crate::http::credentials::Carriers;
 use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
 use crate::http::framing::BodyLength;
@@ -44,6 +45,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     let want = Want { words: [head.method.as_bytes(), sent_target], host: sent_host, framing };
     want.check_request(sent);
 
+    let changes = changes();
     let carriers = Carriers {
         header: "Authorization".to_owned(),
         query: String::new(),
@@ -59,6 +61,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         length: head.length,
         upgrade: dice.chance(50),
         close: dice.chance(50),
+        changes: dice.chance(30).then_some(&changes),
         key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
     };
     let mut out = Vec::new();
@@ -68,11 +71,18 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     want.check_request(&out);
 }
 
+/// What an operator may want.
+fn changes() -> Changes {
+    let set = vec![("X".to_owned(), "set".to_owned())];
+    Changes { set, remove: vec!["Cookie".to_owned()] }
+}
+
 fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     let mut store = FieldStore::new();
     let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
         return;
     };
+    let changes = changes();
     let old = dice.chance(30);
     let length = match head.length {
         BodyLength::Chunked | BodyLength::UntilClose if old => BodyLength::UntilClose,
@@ -85,6 +95,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         client_version: if old { Version::Http10 } else { Version::Http11 },
         upgrade: head.status == 101,
         anti_buffering: false,
+        changes: dice.chance(30).then_some(&changes),
         cors: dice.chance(30).then_some(&[("Vary", "Origin")]),
         date: None,
     };

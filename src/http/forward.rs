@@ -13,6 +13,7 @@
 //! Tested by reading what is written: it must mean the same, for good heads and for heads with
 //! accidents.
 
+use super::changes::Changes;
 use super::credentials::Carriers;
 use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
 use super::framing::BodyLength;
@@ -45,6 +46,8 @@ pub struct Forward<'a> {
     pub upgrade: bool,
     /// True exactly when the connection is not to be used again.
     pub close: bool,
+    /// What the operator changes.
+    pub changes: Option<&'a Changes>,
     /// What becomes of the key that let the request in, if it needed one.
     pub key: Option<Handover<'a>>,
 }
@@ -75,6 +78,8 @@ pub struct Respond<'a> {
     pub date: Option<u64>,
     /// True exactly when whatever is between here and the client is told not to buffer.
     pub anti_buffering: bool,
+    /// What the operator changes.
+    pub changes: Option<&'a Changes>,
     /// What the response says about other origins, in place of what the upstream does, if that is
     /// not its own affair.
     pub cors: Option<&'a [cors::Field<'a>]>,
@@ -105,6 +110,9 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
                 None => write_line(out, name, value),
             }
         }
+    }
+    if let Some(changes) = to.changes {
+        changes.write(out);
     }
     if let Some(key) = to.key.and_then(|key| key.bearer) {
         assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
@@ -150,6 +158,7 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let is = |field: &str| name.eq_ignore_ascii_case(field);
     let ours = OURS.iter().any(|field| same_to_gateway(name, field));
     let ends = ours
+        || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
         || is("Max-Forwards") && head.max_forwards.is_some()
         // Coded events could not be told apart.
@@ -210,6 +219,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         let is = |field: &str| name.eq_ignore_ascii_case(field);
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
+            || to.changes.is_some_and(|changes| changes.stop(name))
             || to.cors.is_some() && cors::is_about_origins(name)
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
         if !ends {
@@ -221,7 +231,10 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             write_value(out, "Date", date::imf_fixdate(received));
         }
         if to.anti_buffering {
-            write_anti_buffering(out, |name| head.fields.get(name).is_some());
+            write_anti_buffering(out, |name| is_there(name, head, to.changes));
+        }
+        if let Some(changes) = to.changes {
+            changes.write(out);
         }
         for (name, value) in to.cors.unwrap_or_default() {
             // Of lists there is only one.
@@ -239,6 +252,12 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         write_connection(out, [(true, "upgrade")]);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// True exactly when a response has such a field when the operator is done with it.
+fn is_there(name: &str, head: &ResponseHead<'_, '_>, changes: Option<&Changes>) -> bool {
+    let passes = head.fields.get(name).is_some();
+    changes.map_or(passes, |changes| changes.sets(name) || passes && !changes.stop(name))
 }
 
 /// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;

@@ -30,10 +30,12 @@
 //! - [`framing`]: how long a body is, and whether the connection lives on;
 //! - [`upgrade`]: which other protocols may be spoken instead;
 //! - [`chunk`] and [`body`]: reading a body, and writing it in another framing;
-//! - [`forward`]: the heads that are sent on, and [`reply`]: those that are our own.
+//! - [`forward`]: the heads that are sent on, with [`changes`] by the operator, and
+//!   [`reply`]: those that are our own.
 
 pub mod authority;
 pub mod body;
+pub mod changes;
 pub mod chunk;
 pub mod cookie;
 pub mod credentials;

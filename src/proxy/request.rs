@@ -217,6 +217,7 @@ fn accept(
         length: head.length,
         upgrade: upgrade.is_some(),
         close: api.keepalive_upstream == 0,
+        changes: Some(&api.request_headers),
         key: pass.handover(api),
     };
     forward::write_request(out, &head, &to);

@@ -12,7 +12,6 @@ use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::{Now, Tick};
-use std::rc::Rc;
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -147,7 +146,7 @@ fn forward_head(
     let facts = &exchange.facts;
     match head.status {
         101 if facts.upgrade.is_met_by(head.upgrade) => {
-            forward::write_response(out, head, &respond(facts, BodyLength::Empty, true));
+            forward::write_response(out, head, &respond(exchange, BodyLength::Empty, true));
             Ok(Head::Switching)
         }
         101 => Err("the upstream switches to a protocol that nobody offered"),
@@ -182,7 +181,7 @@ fn forward_interim(
     }
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {
-        forward::write_response(out, head, &respond(&exchange.facts, BodyLength::Empty, false));
+        forward::write_response(out, head, &respond(exchange, BodyLength::Empty, false));
     }
     Ok(())
 }
@@ -204,9 +203,6 @@ fn forward_final(
     };
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
-    let config = Rc::clone(&exchange.config);
-    let cors = exchange.api.and_then(|api| config.apis.get(usize::from(api))?.cors.as_ref());
-    let cors = cors.map(|policy| policy.fields(exchange.facts.grant));
     let facts = &mut exchange.facts;
     facts.event_stream = head.is_event_stream;
     // A client that was not asked for its body may send it or not: the next request could not be
@@ -214,8 +210,9 @@ fn forward_final(
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
     let date = Some(now.unix_ms);
+    let cors = exchange.cors_fields(false);
     let cors = cors.as_deref();
-    let respond = Respond { date, anti_buffering, cors, ..respond(facts, to, false) };
+    let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now.tick);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
@@ -224,8 +221,16 @@ fn forward_final(
     exchange.is_served(now.tick);
 }
 
-fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond<'static> {
-    let Facts { persistent, version: client_version, .. } = *facts;
-    let (date, anti_buffering, cors) = (None, false, None);
-    Respond { length, persistent, client_version, upgrade, date, anti_buffering, cors }
+fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {
+    let Facts { persistent, version: client_version, .. } = exchange.facts;
+    Respond {
+        length,
+        persistent,
+        client_version,
+        upgrade,
+        date: None,
+        anti_buffering: false,
+        changes: exchange.api().map(|api| &api.response_headers),
+        cors: None,
+    }
 }

@@ -3,6 +3,7 @@
 
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
 use millstream::config::{KeysText, TrustedProxies};
+use millstream::http::changes::Changes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ fn defaults() {
             max_per_ip: None,
         },
         auth: None,
+        request_headers: Changes::default(),
+        response_headers: Changes::default(),
         cors: None,
     };
     assert_eq!(api, want);
@@ -136,10 +139,12 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    let tables = ["server", "drain", "log", "demo", "[api]", "api.auth", "api.cors"];
+    let tables = ["server", "drain", "log", "demo", "[api]"].into_iter();
+    let tables =
+        tables.chain(["api.auth", "api.request_headers", "api.response_headers", "api.cors"]);
     let headers = tables.map(|table| format!("\n[{table}]\n"));
-    for header in ["\n".to_owned()].iter().chain(&headers) {
-        let (before, section) = whole.split_once(header.as_str()).unwrap();
+    for header in ["\n".to_owned()].into_iter().chain(headers) {
+        let (before, section) = whole.split_once(&header).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
         let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
         let end = section.find("\n[").unwrap_or(section.len());
@@ -156,7 +161,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 23 + 5 + 5);
+    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
 }
 
 #[test]

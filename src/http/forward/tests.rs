@@ -16,6 +16,7 @@ const TO: Forward<'_> = Forward {
     length: BodyLength::Empty,
     upgrade: false,
     close: false,
+    changes: None,
     key: None,
 };
 
@@ -111,6 +112,7 @@ fn who_the_client_is() {
 }
 
 const OPEN: Respond<'_> = Respond {
+    changes: None,
     cors: None,
     anti_buffering: false,
     length: BodyLength::Empty,
