@@ -17,7 +17,7 @@ Usage:
   millstream --version | --help
 
 Options:
-  --check FILE   read FILE and everything it names, print a summary, run nothing
+  --check FILE   read FILE and all that it names, print a summary and warnings, run nothing
   --to URL       an http:// URL: a host, perhaps a port, perhaps a path that goes in front
   --listen ADDR  \"IP:PORT\" or \"unix:/path/to.sock\"; with --to only [127.0.0.1:8080]
   --hash-key     a line of standard input is the key; make one with: openssl rand -hex 32

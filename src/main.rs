@@ -4,6 +4,7 @@ use millstream::arguments::{self, Command};
 use millstream::auth;
 use millstream::config::Config;
 use millstream::server::Server;
+use millstream::sys;
 use millstream::time::date;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::HashKey => hash_key(),
         Command::Check(path) => match Config::load(&path) {
-            Ok(config) => say(&config.summary()),
+            Ok(config) => say(&checked(&config)),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
         },
         Command::Run(path) => run(Config::load(&path).map_err(|e| e.to_string())),
@@ -51,6 +52,13 @@ fn run(config: Result<Config, String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(FAILED, &error.to_string()),
     }
+}
+
+/// What `--check` prints of a configuration that is right.
+fn checked(config: &Config) -> String {
+    let warnings = config.warnings(sys::raise_descriptor_limit().ok());
+    let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
+    lines.fold(config.summary(), |text, line| text + &line)
 }
 
 /// A key is a line of standard input; what it is made of, any field, query and cookie can carry.

@@ -39,6 +39,9 @@ impl Server {
     pub fn open(mut config: Config) -> Result<Server, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
+        for warning in config.warnings(Some(descriptors)) {
+            log::warn!("{warning}");
+        }
         let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
         let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
         let connections_max = config.server.max_connections.unwrap_or_else(|| {

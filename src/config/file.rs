@@ -272,6 +272,12 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok(format!("[{address}]"));
     }
+    if text.contains("://") {
+        return Err("a URL; write its host alone, like \"a.example\"".into());
+    }
+    if text.contains('/') {
+        return Err("a host has no path; write that in listen_path".into());
+    }
     let (host, _) = uri::split_port(text)?;
     Ok(uri::host(host)?)
 }

@@ -26,6 +26,7 @@ mod trusted;
 mod units;
 mod uri;
 mod value;
+mod warnings;
 
 pub use access::Auth;
 pub use error::ConfigErrors;

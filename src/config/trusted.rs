@@ -19,6 +19,11 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
+    /// True exactly when nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
     /// The address of the client itself, for a connection from `peer` whose request lists these
     /// addresses in X-Forwarded-For. Nobody but a trusted proxy is asked: of what it has listed,
     /// the last address counts that is not one of a trusted proxy, for anybody could have written

@@ -1,8 +1,10 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
+mod access;
+
+use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
-use millstream::config::{KeysText, TrustedProxies};
 use millstream::http::changes::Changes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +14,6 @@ const MINIMAL: &str = include_str!("../../conf/minimal.toml");
 const DEMO: &str = include_str!("../../conf/demo.toml");
 
 const WRONG: &str = include_str!("conf/wrong.txt");
-const WRONG_KEYS: &str = include_str!("conf/wrong-keys.txt");
 
 /// One api, in four lines: what comes after it begins in line 5.
 const API: &str = "\
@@ -303,24 +304,6 @@ fn wrong_files_are_told_what_would_be_right() {
     assert!(blocks > 30, "{blocks}");
 }
 
-/// What tests/it/conf/wrong-keys.txt says.
-#[test]
-fn wrong_keys_are_told_what_would_be_right() {
-    let mut config = parse(&format!("{API}[api.auth]"));
-    let mut blocks = 0;
-    for block in WRONG_KEYS.split("\n\n").filter(|block| !block.starts_with('#')) {
-        let (said, toml): (Vec<&str>, Vec<&str>) =
-            block.lines().partition(|line| line.starts_with("> "));
-        let name = "keys.toml".to_owned();
-        let file = KeysText { name, bytes: toml.join("\n").into(), public: false };
-        let mut file = Some(file);
-        let errors = config.load_keys(|_| Ok(file.take().unwrap())).unwrap_err().to_string();
-        assert_eq!(errors, said.join("\n").replace("> ", "keys.toml:"), "{block}");
-        blocks += 1;
-    }
-    assert!(blocks > 3, "{blocks}");
-}
-
 #[test]
 fn what_has_to_be_there() {
     let check = |text: &str, want: &str| assert_eq!(errors(text), format!("x.toml:{want}"));
@@ -419,7 +402,7 @@ fn without_a_file() {
         assert!(error.starts_with(want), "{error}");
     };
     wrong("127.0.0.1", None, "--to: not an HTTP URL; ");
-    wrong("http://127.0.0.1", Some(":80"), "--listen: not an IP address and a port; ");
+    wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
 
 /// A name that the system refuses without asking anyone stands for one that does not exist.

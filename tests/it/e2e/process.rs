@@ -28,6 +28,12 @@ fn a_configuration_is_checked() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
     let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n";
     assert_eq!(Program::run(&["--check", config]), said(summary));
+    let silent = Scratch::file(
+        "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1'\nheartbeat = '0s'",
+    );
+    let Ended { status, stdout, .. } = Program::run(&["--check", silent.as_str()]);
+    assert_eq!(status, Some(0));
+    assert!(stdout.contains("\nwarning: api a: heartbeat is off: "), "{stdout}");
 }
 
 /// Whether it is to be checked or to be run.
