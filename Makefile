@@ -77,6 +77,7 @@ install: ## install BINARY, manual pages, completions and systemd units below PR
 	    $(to)/share/fish/vendor_completions.d/millstream.fish
 	$(INSTALL) -D -m 644 conf/minimal.toml $(documents)/minimal.toml
 	$(INSTALL) -D -m 644 conf/millstream.toml $(documents)/millstream.toml
+	$(INSTALL) -D -m 644 conf/keys.toml $(documents)/keys.toml
 	$(INSTALL) -D -m 644 conf/millstream.socket $(units)/millstream.socket
 	$(INSTALL) -D -m 644 conf/millstream.service $(units)/millstream.service
 	sed -i 's|/usr/local|$(PREFIX)|' $(units)/millstream.service $(to)/share/man/man1/millstream.1

@@ -13,12 +13,14 @@ Usage:
   millstream CONFIG.toml               run
   millstream --check CONFIG.toml       say what the configuration does, or what is wrong with it
   millstream --to URL [--listen ADDR]  run without a file: everything on ADDR goes to URL
+  millstream --hash-key                read a key, print what a file of keys has for it
   millstream --version | --help
 
 Options:
-  --check FILE   read FILE and everything it names, print a summary, run nothing
+  --check FILE   read FILE and all that it names, print a summary and warnings, run nothing
   --to URL       an http:// URL: a host, perhaps a port, perhaps a path that goes in front
   --listen ADDR  \"IP:PORT\" or \"unix:/path/to.sock\"; with --to only [127.0.0.1:8080]
+  --hash-key     a line of standard input is the key; make one with: openssl rand -hex 32
   -V, --version  print the version
   -h, --help     print this
 
@@ -40,6 +42,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Read a key and print what a file of keys has for it.
+    HashKey,
     /// Read this file, print what it says, run nothing.
     Check(PathBuf),
     /// Run with this file.
@@ -80,18 +84,23 @@ pub fn parse(
 ) -> Result<Command, ArgumentError> {
     let mut parser = Parser::from_iter(args);
     let (mut file, mut check, mut to, mut listen) = (None, None, None, None);
+    let mut hash_key = false;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Long("check") => once("--check", &mut check, PathBuf::from(parser.value()?))?,
+            Arg::Long("hash-key") => hash_key = true,
             Arg::Long("to") => once("--to", &mut to, parser.value()?.string()?)?,
             Arg::Long("listen") => once("--listen", &mut listen, parser.value()?.string()?)?,
             Arg::Value(value) => once("CONFIG.toml", &mut file, PathBuf::from(value))?,
             Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
         }
     }
+    let alone = file.is_none() && check.is_none() && to.is_none() && listen.is_none();
     let wrong = match (file, check, to, listen) {
+        _ if hash_key && alone => return Ok(Command::HashKey),
+        _ if hash_key => "--hash-key stands alone; the key is read from standard input",
         (Some(file), None, None, None) => return Ok(Command::Run(file)),
         (None, Some(file), None, None) => return Ok(Command::Check(file)),
         (None, None, Some(url), listen) => return Ok(Command::To { url, listen }),
@@ -134,6 +143,7 @@ mod tests {
         for line in ["--help", "-h", "a.toml --help", "--to x -h"] {
             check(line, Command::Help);
         }
+        check("--hash-key", Command::HashKey);
         check("--version", Command::Version);
         check("-V", Command::Version);
     }
@@ -152,6 +162,10 @@ mod tests {
         for line in ["a.toml --to b", "--check a.toml b.toml", "--check a --to b --listen c"] {
             check(line, exclude);
         }
+        let alone = "--hash-key stands alone; the key is read from standard input";
+        for line in ["--hash-key secret", "a.toml --hash-key", "--listen x --hash-key"] {
+            check(line, alone);
+        }
         check("--to", "missing argument for option '--to'");
         check("--frobnicate", "invalid option '--frobnicate'");
         check("--fro\nb", "invalid option '--fro\\nb'");
@@ -162,7 +176,9 @@ mod tests {
     #[test]
     fn help_fits_and_names_every_option() {
         assert!(HELP.lines().all(|line| line.len() <= 100));
-        for option in ["--check", "--to", "--listen", "--version", "--help", "-V", "-h"] {
+        for option in
+            ["--check", "--hash-key", "--to", "--listen", "--version", "--help", "-V", "-h"]
+        {
             assert!(HELP.contains(option), "{option}");
         }
     }

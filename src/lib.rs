@@ -5,6 +5,7 @@
 //! 1. [`time`], [`slab`], [`buf`], [`wheel`]: the plain parts. No sockets, no clock.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
+//!    [`auth`] knows whose key is whose, [`cors`] which pages may read what.
 //! 3. [`config`]: what the configuration file says, judged and typed.
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
@@ -19,9 +20,11 @@
 //! `fuzz` has the entry points of the fuzz targets.
 
 pub mod arguments;
+pub mod auth;
 pub mod buf;
 pub mod config;
 pub mod conn;
+pub mod cors;
 pub mod demo;
 pub mod errands;
 #[cfg(feature = "sim")]

@@ -1,10 +1,12 @@
 //! The program: arguments, the logger, exit statuses. What it does is in the library.
 
 use millstream::arguments::{self, Command};
+use millstream::auth;
 use millstream::config::Config;
 use millstream::logger;
 use millstream::server::Server;
-use std::io::Write;
+use millstream::sys;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +14,8 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 const WRONG: u8 = 2;
+/// More of a line is not read; [`auth::entry`] takes less.
+const KEY_MAX: u64 = 4096;
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
@@ -21,8 +25,9 @@ fn main() -> ExitCode {
     match command {
         Command::Help => say(arguments::HELP),
         Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::HashKey => hash_key(),
         Command::Check(path) => match Config::load(&path) {
-            Ok(config) => say(&config.summary()),
+            Ok(config) => say(&checked(&config)),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
         },
         Command::Run(path) => run(Config::load(&path).map_err(|e| e.to_string()), Some(path)),
@@ -50,14 +55,39 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
     }
 }
 
+/// What `--check` prints of a configuration that is right.
+fn checked(config: &Config) -> String {
+    let warnings = config.warnings(sys::raise_descriptor_limit().ok());
+    let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
+    lines.fold(config.summary(), |text, line| text + &line)
+}
+
+/// A key is a line of standard input; what it is made of, any field, query and cookie can carry.
+fn hash_key() -> ExitCode {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        let _ = write!(io::stderr(), "The key, which will be seen as you type it: ");
+    }
+    let mut line = Vec::new();
+    if let Err(error) = stdin.lock().take(KEY_MAX + 2).read_until(b'\n', &mut line) {
+        return complain(FAILED, &format!("cannot read the key: {error}"));
+    }
+    let key = line.strip_suffix(b"\n").unwrap_or(&line);
+    let key = key.strip_suffix(b"\r").unwrap_or(key);
+    match auth::entry(key) {
+        Ok(entry) => say(&entry),
+        Err(wrong) => complain(WRONG, wrong),
+    }
+}
+
 /// Standard output may be gone; that is no reason to fail.
 fn say(text: &str) -> ExitCode {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
 fn complain(status: u8, what: &str) -> ExitCode {
-    let mut stderr = std::io::stderr();
+    let mut stderr = io::stderr();
     for line in what.lines() {
         let _ = writeln!(stderr, "millstream: {line}");
     }

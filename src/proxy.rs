@@ -15,8 +15,10 @@ mod advance;
 mod connect;
 mod deadlines;
 mod finish;
+mod gate;
 mod head;
 mod outage;
+mod places;
 mod reload;
 mod request;
 mod response;
@@ -26,6 +28,7 @@ mod tunnel;
 mod upstreams;
 mod waits;
 
+use crate::auth::Hash;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
@@ -33,11 +36,13 @@ use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
 use crate::route::Router;
 use crate::session::origin::Origin;
+use crate::session::places::Counts;
 use crate::session::upstream::Upstream;
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
 use crate::time::{Now, Tick};
 use crate::wheel::Wheel;
+use places::Counters;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -49,7 +54,7 @@ const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 624);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 672);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -107,6 +112,8 @@ pub struct Proxy<N: Net> {
     api_origins: Vec<Key<Origin>>,
     /// Targets whose names are to be resolved again, by origin and index.
     stale_names: Vec<(Key<Origin>, usize)>,
+    /// Event streams that are open, by their keys; where that is limited.
+    key_streams: Counts<Hash>,
     /// Sessions that may be able to move, each once.
     queue: VecDeque<Key<Session>>,
     /// One entry a session, by its index: a promise to look at it.
@@ -149,6 +156,7 @@ struct Parts<'a, N: Net> {
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
     head_buf: &'a mut Vec<u8>,
+    counters: Counters<'a>,
 }
 
 impl<N: Net> Proxy<N> {
@@ -185,6 +193,7 @@ impl<N: Net> Proxy<N> {
             listeners: accept::Listeners::new(services),
             sessions,
             upstreams,
+            key_streams: Counts::default(),
             queue: VecDeque::new(),
             timers,
             idle_timers: Wheel::new(now),
@@ -323,13 +332,15 @@ impl<N: Net> Proxy<N> {
             session,
             upstreams: &mut self.upstreams,
             head_buf: &mut self.head_buf,
+            counters: Counters { origins: &self.origins, keys: &self.key_streams },
         }
     }
 }
 
 /// A buffer holds whichever is longer, and behind it an answer of ours: a relayed portion with its
 /// framing and trailers, or a head after it was rewritten with the body bytes that came along with
-/// it. Rewriting adds the target's path and host, the client's address and host, and some fields.
+/// it. Rewriting adds the target's path and host, the client's address and host, some fields, and
+/// those that are configured.
 fn buffer_size(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
@@ -337,7 +348,9 @@ fn buffer_size(config: &Config, portions: &Portions) -> usize {
         api.targets.iter().map(length).max().unwrap_or(0)
     };
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
-    let head = 2 * config.server.max_head_bytes + targets + 1024;
+    let changes = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
+    let changes = config.apis.iter().map(changes).max().unwrap_or(0);
+    let head = 2 * config.server.max_head_bytes + targets + changes + 1024;
     let relayed = portions.high_water.max(config.server.max_head_bytes);
     let relayed = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
     head.max(relayed) + finish::ANSWER_MAX

@@ -66,6 +66,9 @@ impl Server {
     pub fn open(mut config: Config, file: Option<PathBuf>) -> Result<Server, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
+        for warning in config.warnings(Some(descriptors)) {
+            log::warn!("{warning}");
+        }
         let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
         let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
         let waker = mio::Waker::new(poll.registry(), ERRANDS);

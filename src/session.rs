@@ -4,6 +4,7 @@
 
 pub mod exchange;
 pub mod origin;
+pub mod places;
 pub mod upstream;
 
 use crate::conn::Conn;

@@ -103,6 +103,16 @@ impl ConfigErrors {
         self.errors.push(Misplaced { place, what: what.into() });
     }
 
+    /// These, and behind them those of another file.
+    pub(super) fn append(&mut self, other: ConfigErrors) {
+        self.errors.extend(other.errors);
+    }
+
+    /// `Ok` if nothing is wrong, else what is, as it was found.
+    pub(super) fn done(self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() { Ok(()) } else { Err(self) }
+    }
+
     /// `value` if nothing is wrong, else what is, in the order of the file.
     pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {

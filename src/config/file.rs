@@ -3,11 +3,15 @@
 //! Each function below reads one table, top to bottom, as conf/millstream.toml lists it. A rule
 //! that concerns two keys stands where the second one is read, so that its error has a place.
 
-use super::error::{ConfigErrors, Place, Wrong};
+use super::access::{auth, cors};
+use super::error::{ConfigErrors, Wrong};
+use super::fields::{Written, changes};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
-use super::{Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
+use super::{
+    Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
+};
 use super::{Target, TrustedProxies, listen};
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -39,8 +43,8 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     } else if apis.len() > APIS_MAX {
         t.missing("api", "more than 65536 of them; spread them over several processes");
     }
-    let (apis, target_places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, demo, apis, target_places })
+    let (apis, places) = apis.into_iter().unzip();
+    Some(Config { server, drain, log, demo, apis, places })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {
@@ -110,8 +114,8 @@ fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
     })
 }
 
-/// An api, and where its target is written.
-fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
+/// An api, and where it names what is looked up elsewhere.
+fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
     let active = t.take("active", flag).unwrap_or(true);
     let hosts = t.take("host", hosts).unwrap_or_default();
@@ -125,6 +129,17 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
     let idle_timeout = t.take("idle_timeout", duration).unwrap_or(seconds(60));
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
     let streams = streams(t);
+    let mut keys_place = t.place_of("auth");
+    let auth = t.table_if_any("auth", |t| {
+        keys_place = t.place_of("keys_file");
+        auth(t)
+    });
+    let cors_is_on = t.has("cors");
+    let cors = t.table_if_any("cors", cors);
+    let written = Written::into_request(auth.as_ref());
+    let request_headers = t.table_if_any("request_headers", |t| changes(t, written));
+    let written = Written::into_response(cors_is_on);
+    let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
     // All keys are taken by now, so an error above makes none of them unknown.
     let api = Api {
         name: name?,
@@ -139,8 +154,12 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, Place)> {
         idle_timeout,
         keepalive_upstream,
         streams,
+        auth,
+        request_headers: request_headers.unwrap_or_default(),
+        response_headers: response_headers.unwrap_or_default(),
+        cors,
     };
-    Some((api, target_place))
+    Some((api, ApiPlaces { target: target_place, keys: keys_place }))
 }
 
 /// An api's keys about event streams.
@@ -157,6 +176,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         resume: t.take("resume", resume).unwrap_or(Resume::Never),
         resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
+        max_per_ip: t.take("max_streams_per_ip", count(0..=10_000_000)).filter(|n| *n != 0),
     }
 }
 
@@ -181,6 +201,15 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
 const NO_NAME: &str =
     "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
 
+/// A name that logs and metrics can put in quotes.
+pub(super) fn printable(name: &str) -> Result<String, Wrong> {
+    let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+    if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        return Err(NO_NAME.into());
+    }
+    Ok(name.to_owned())
+}
+
 /// What must not occur twice in a file.
 #[derive(Default)]
 struct Seen {
@@ -191,15 +220,11 @@ struct Seen {
 
 impl Seen {
     fn name(&mut self, name: &str) -> Result<String, Wrong> {
-        // Logs and metrics put it in quotes.
-        let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
-        if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-            return Err(NO_NAME.into());
-        }
-        if !self.names.insert(name.to_owned()) {
+        let name = printable(name)?;
+        if !self.names.insert(name.clone()) {
             return Err("an api above has this name; write another one".into());
         }
-        Ok(name.to_owned())
+        Ok(name)
     }
 
     fn route(&mut self, hosts: &[String], path: &str) -> Result<String, Wrong> {
@@ -258,6 +283,12 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = text(value)?;
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok(format!("[{address}]"));
+    }
+    if text.contains("://") {
+        return Err("a URL; write its host alone, like \"a.example\"".into());
+    }
+    if text.contains('/') {
+        return Err("a host has no path; write that in listen_path".into());
     }
     let (host, _) = uri::split_port(text)?;
     Ok(uri::host(host)?)

@@ -1,7 +1,7 @@
 //! Where clients are waited for.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// The longest path that fits into a socket address on all systems (macOS has the shortest).
@@ -24,9 +24,33 @@ impl ListenAddr {
                 Err("no path for a socket; write one of at most 103 bytes")
             }
             Some(path) => Ok(ListenAddr::Unix(path.into())),
-            None => Ok(ListenAddr::Tcp(ip_and_port(text).map_err(|_| NOT_AN_ADDRESS)?)),
+            None => Ok(ListenAddr::Tcp(text.parse().map_err(|_| what_is_wrong(text))?)),
         }
     }
+}
+
+/// What is wrong with something that is no IP address and port; people write all of these.
+fn what_is_wrong(text: &str) -> &'static str {
+    if text.contains("://") {
+        return "a URL; write the IP address and the port alone, like \"127.0.0.1:8080\"";
+    }
+    if text.parse::<IpAddr>().is_ok() || text.strip_suffix(']').is_some() {
+        return "no port; write \"127.0.0.1:8080\" or \"[::]:8080\"";
+    }
+    let host = text.rsplit_once(':').map_or("", |(host, _)| host);
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    if host.is_empty() && is_port(text.trim_start_matches(':')) || host == "*" {
+        return "no IP address; write \"127.0.0.1:8080\" for this host alone, \
+            or \"0.0.0.0:8080\" for whoever can reach it";
+    }
+    if host == "localhost" {
+        return "a name, where an IP address is needed; write \"127.0.0.1:8080\"";
+    }
+    if host.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
+        return "a name, where one of this host's IP addresses is needed; \
+            write \"0.0.0.0:8080\" for all of them";
+    }
+    NOT_AN_ADDRESS
 }
 
 /// An IP address, never a name, and a port.
@@ -50,6 +74,22 @@ impl fmt::Display for ListenAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_write_instead() {
+        let check = |texts: &[&str], want: &str| {
+            for text in texts {
+                let got = ListenAddr::parse(text).unwrap_err();
+                assert!(got.starts_with(want), "{text}: {got}");
+            }
+        };
+        check(&["http://127.0.0.1:8080", "tcp://0.0.0.0:80"], "a URL; ");
+        check(&["127.0.0.1", "::1", "[::1]"], "no port; ");
+        check(&["8080", ":8080", "*:8080"], "no IP address; ");
+        check(&["localhost:8080"], "a name, where an IP address is needed; ");
+        check(&["a.example:80"], "a name, where one of this host's ");
+        check(&["", "::1:80x", "1.1.1.1:65536", "127.0.0.1:8080 ", ":x"], "not an IP address");
+    }
 
     #[test]
     fn addresses_are_shown_as_they_are_read() {

@@ -4,16 +4,21 @@
 //! path and host is in the form that it is compared in, and "0 means off" has become an `Option`.
 //! A file that is wrong anywhere gives none of it, only all of its errors, each with its place.
 //!
-//! In reading order: `file` is the schema; `table` takes a TOML table apart for it, with `value`
-//! and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says what is
-//! wrong and where. All of it is pure but for [`Config::load`], which reads a file, and
+//! In reading order: `file` is the schema, with `access` for who may come in, `keys` for the file
+//! of keys, and `fields` for fields that are changed; `table` takes a TOML table apart for it, with
+//! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says
+//! what is wrong and where. All of it is pure but for [`Config::load`], which reads files, and
 //! [`Config::resolve`], which asks for the addresses of names.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
 
+mod access;
 mod error;
+mod fields;
 mod file;
+mod keys;
 mod listen;
+mod load;
 mod summary;
 mod table;
 mod target;
@@ -21,12 +26,17 @@ mod trusted;
 mod units;
 mod uri;
 mod value;
+mod warnings;
 
+pub use access::Auth;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
+pub use load::KeysText;
 pub use target::{Target, addresses_of};
 pub use trusted::TrustedProxies;
 
+use crate::cors;
+use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
@@ -46,8 +56,15 @@ pub struct Config {
     pub demo: Option<Demo>,
     /// What goes where. At most 65,536; none only if there is a demo.
     pub apis: Vec<Api>,
-    /// Where each api's target is written.
-    target_places: Vec<Place>,
+    /// Where each api names what is looked up elsewhere.
+    places: Vec<ApiPlaces>,
+}
+
+/// Where an api names what is looked up elsewhere.
+#[derive(Clone, Debug)]
+struct ApiPlaces {
+    target: Place,
+    keys: Place,
 }
 
 /// `[server]`: listeners, and what clients may do.
@@ -150,6 +167,14 @@ pub struct Api {
     pub keepalive_upstream: usize,
     /// How its event streams are treated.
     pub streams: Streams,
+    /// Who may use it. None: everybody.
+    pub auth: Option<Auth>,
+    /// Fields of requests that are set or removed.
+    pub request_headers: Changes,
+    /// Fields of responses that are set or removed.
+    pub response_headers: Changes,
+    /// Which pages of other origins may read it. None: the upstream says so itself.
+    pub cors: Option<cors::Policy>,
 }
 
 /// How an api's event streams are treated: responses whose media type is `text/event-stream`.
@@ -173,6 +198,9 @@ pub struct Streams {
     pub resume_timeout: Duration,
     /// How many may be open at a time. None: there is no limit.
     pub max: Option<usize>,
+    /// How many may be open at a time for one client address, an IPv6 /64 being one. None: there is
+    /// no limit.
+    pub max_per_ip: Option<usize>,
 }
 
 impl Api {
@@ -216,24 +244,6 @@ const EVERYTHING: &str = "
 ";
 
 impl Config {
-    /// Reads a file, and resolves the names in it.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is wrong, or names a host that cannot be resolved.
-    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
-            ConfigErrors::one(Place::whole(&name), format!("cannot read it: {error}"))
-        })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let place = Place::in_file(&name, &bytes, error.valid_up_to(), String::new());
-            ConfigErrors::one(place, "not UTF-8; write the file in that encoding")
-        })?;
-        let mut config = Config::parse(&name, text)?;
-        config.resolve()?;
-        Ok(config)
-    }
-
     /// Reads the text of a file. `file_name` is for the errors. Targets with a name, not an
     /// address, have no addresses before [`Config::resolve`].
     ///
@@ -253,7 +263,7 @@ impl Config {
         let place = Place::whole("--to");
         let target = Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
         config.apis[0].targets = vec![target];
-        config.target_places = vec![place];
+        config.places = vec![ApiPlaces { target: place.clone(), keys: place }];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
                 .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
@@ -271,11 +281,11 @@ impl Config {
     /// If there is a host that cannot be resolved.
     pub fn resolve(&mut self) -> Result<(), ConfigErrors> {
         let mut errors = ConfigErrors::default();
-        let apis = self.apis.iter_mut().zip(&self.target_places);
-        for (api, place) in apis.filter(|(api, _)| api.active) {
+        let apis = self.apis.iter_mut().zip(&self.places);
+        for (api, places) in apis.filter(|(api, _)| api.active) {
             for target in &mut api.targets {
                 if let Err(what) = target.resolve() {
-                    errors.add(place.clone(), what);
+                    errors.add(places.target.clone(), what);
                 }
             }
         }

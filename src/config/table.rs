@@ -159,11 +159,13 @@ impl<'t> Table<'_, 't> {
         match self.remove(key)? {
             (DeValue::Table(entries), at) => Some((entries, at)),
             (DeValue::Array(_), at) => {
-                self.note(at, key, format!("there is only one; write [{key}], one bracket"));
+                let header = self.header_of(key);
+                self.note(at, key, format!("there is only one; write [{header}], one bracket"));
                 None
             }
             (_, at) => {
-                self.note(at, key, format!("not a table; write [{key}] and its keys below it"));
+                let header = self.header_of(key);
+                self.note(at, key, format!("not a table; write [{header}] and its keys below it"));
                 None
             }
         }
@@ -198,6 +200,13 @@ impl<'t> Table<'_, 't> {
     fn place(&self, at: usize, key: &str) -> Place {
         let Document { name, text, .. } = *self.document;
         Place::in_file(name, text.as_bytes(), at, self.path_of(key))
+    }
+
+    /// What the header of the table `key` has between its brackets: a path without numbers.
+    fn header_of(&self, key: &str) -> String {
+        let path = self.path_of(key);
+        let parts = path.split('.').map(|part| part.split('[').next().unwrap_or(part));
+        parts.collect::<Vec<_>>().join(".")
     }
 
     fn path_of(&self, key: &str) -> String {

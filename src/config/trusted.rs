@@ -1,7 +1,7 @@
 //! Whose word about the client is believed: the proxies that stand in front of this one.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The peers whose `X-Forwarded-*` fields are passed on and added to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,35 @@ impl TrustedProxies {
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         let Some(address) = peer.map(|address| address.to_canonical()) else { return self.unix };
         self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// True exactly when nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
+    /// The address of the client itself, for a connection from `peer` whose request lists these
+    /// addresses in X-Forwarded-For. Nobody but a trusted proxy is asked: of what it has listed,
+    /// the last address counts that is not one of a trusted proxy, for anybody could have written
+    /// what is in front of it. What is no address hides all in front of it likewise. None for a
+    /// peer on a Unix socket of which no more is known.
+    pub fn client(
+        &self,
+        peer: Option<IpAddr>,
+        forwarded: impl Iterator<Item: AsRef<[u8]>>,
+    ) -> Option<IpAddr> {
+        let peer_address = peer.map(|address| address.to_canonical());
+        if !self.contains(peer) {
+            return peer_address;
+        }
+        let mut client: Option<IpAddr> = None;
+        for element in forwarded {
+            let address = address_of(element.as_ref());
+            // The first of those trusted proxies that come last is the client, if no other is.
+            let stays = address.is_some() && self.contains(address) && client.is_some();
+            client = if stays { client } else { address };
+        }
+        client.or(peer_address)
     }
 
     pub(super) fn add(&mut self, text: &str) -> Result<(), &'static str> {
@@ -36,12 +65,21 @@ impl TrustedProxies {
     }
 }
 
+/// An address as proxies write it: bare, with a port, or in brackets.
+fn address_of(element: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(element).ok()?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
 const NO_NETWORK: &str =
     "not a network; write \"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\" or \"unix:\"";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::fields::elements;
 
     #[test]
     fn networks_addresses_and_sockets() {
@@ -63,6 +101,67 @@ mod tests {
         assert_eq!(trusted.add("unix:"), Ok(()));
         assert!(trusted.contains(None));
         assert!(!TrustedProxies::default().contains(None));
+    }
+
+    fn trusting(networks: &[&str]) -> TrustedProxies {
+        let mut trusted = TrustedProxies::default();
+        for text in networks {
+            trusted.add(text).unwrap();
+        }
+        trusted
+    }
+
+    #[test]
+    fn clients_behind_proxies() {
+        let trusted = trusting(&["10.0.0.0/8", "fd00::/8"]);
+        let check = |peer: &str, forwarded: &str, want: &str| {
+            let elements = elements(forwarded.as_bytes());
+            let got = trusted.client(peer.parse().ok(), elements);
+            assert_eq!(got, want.parse().ok(), "{peer} {forwarded}");
+        };
+        check("192.0.2.7", "", "192.0.2.7");
+        check("192.0.2.7", "1.1.1.1", "192.0.2.7");
+        check("10.0.0.1", "", "10.0.0.1");
+        check("10.0.0.1", "1.1.1.1", "1.1.1.1");
+        check("10.0.0.1", "9.9.9.9, 1.1.1.1", "1.1.1.1");
+        check("10.0.0.1", "1.1.1.1, 10.0.0.2,10.0.0.3", "1.1.1.1");
+        check("10.0.0.1", "9.9.9.9, 10.0.0.4, 1.1.1.1, 10.0.0.2", "1.1.1.1");
+        check("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
+        check("10.0.0.1", "unknown", "10.0.0.1");
+        check("10.0.0.1", "1.1.1.1, unknown, 10.0.0.3, 10.0.0.2", "10.0.0.3");
+        check("10.0.0.1", "1.1.1.1:80", "1.1.1.1");
+        check("10.0.0.1", "[2001:db8::1]:80", "2001:db8::1");
+        check("10.0.0.1", "[2001:db8::1]", "2001:db8::1");
+        check("::ffff:10.0.0.1", "2001:db8::1, ::ffff:10.0.0.2", "2001:db8::1");
+        check("fd00::1", "::ffff:1.1.1.1", "1.1.1.1");
+        check("a unix socket", "1.1.1.1", "nobody");
+        let unix = trusting(&["unix:"]);
+        let client = |forwarded: &str| unix.client(None, elements(forwarded.as_bytes()));
+        assert_eq!(client("1.1.1.1"), "1.1.1.1".parse().ok());
+        assert_eq!(client("unknown"), None);
+        assert_eq!(client(""), None);
+    }
+
+    /// Backwards, as the rule is told.
+    #[test]
+    fn clients_are_those_of_the_plain_reading() {
+        let trusted = trusting(&["10.0.0.0/8"]);
+        let peer: Option<IpAddr> = "10.0.0.1".parse().ok();
+        for n in 0..4_usize.pow(5) {
+            let element =
+                |place: u32| ["10.0.0.2", "1.1.1.1", "10.0.0.3", "x"][n / 4_usize.pow(place) % 4];
+            let list: Vec<&str> = (0..5).map(element).collect();
+            let mut want = peer;
+            for element in list.iter().rev() {
+                let address: Option<IpAddr> = element.parse().ok();
+                want = address.or(want);
+                if address.is_none_or(|address| !trusted.contains(Some(address))) {
+                    break;
+                }
+            }
+            let got = trusted.client(peer, list.iter().map(|element| element.as_bytes()));
+            assert_eq!(got, want, "{list:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     match split(text) {
         Some((_, "")) => Err(NO_UNIT),
         Some((number, unit)) => {
-            let millis = scale(number, unit, &DURATIONS, NO_DURATION)?;
+            let millis = scale(number, unit, &DURATIONS, wrong_duration(unit))?;
             Some(Duration::from_millis(millis)).filter(|d| *d <= LONGEST).ok_or(TOO_LONG)
         }
         None => Err(NO_DURATION),
@@ -24,7 +24,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
 pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     match split(text) {
         Some((number, "")) => number.parse().map_err(|_| NO_SIZE),
-        Some((number, unit)) => scale(number, unit, &SIZES, NO_SIZE),
+        Some((number, unit)) => scale(number, unit, &SIZES, wrong_size(unit)),
         None => Err(NO_SIZE),
     }
 }
@@ -43,6 +43,40 @@ pub(super) const NO_DURATION: &str =
     "not a duration; write a whole number and ms, s, m or h, like \"10s\" or \"500ms\"";
 pub(super) const NO_SIZE: &str =
     "not a size; write a number of bytes, or one with KiB, MiB or GiB, like \"64KiB\"";
+
+/// What people write instead of a unit of time.
+fn wrong_duration(unit: &str) -> &'static str {
+    match unit.trim().to_ascii_lowercase().as_str() {
+        "ms" | "s" | "m" | "h" => "a unit is in lower case, right behind its number, like \"10s\"",
+        "sec" | "secs" | "second" | "seconds" => "the unit of seconds is s; write \"10s\"",
+        "min" | "mins" | "minute" | "minutes" => "the unit of minutes is m; write \"5m\"",
+        "hr" | "hrs" | "hour" | "hours" => "the unit of hours is h; write \"2h\"",
+        "msec" | "millis" | "milliseconds" => "the unit of milliseconds is ms; write \"250ms\"",
+        "d" | "day" | "days" => "there is no unit of days; write \"24h\" for one",
+        "us" | "ns" | "\u{b5}s" => "nothing is shorter than a millisecond; write \"1ms\" or more",
+        rest if rest.starts_with(['.', ',']) => {
+            "not a whole number; write \"1500ms\" for 1.5 seconds"
+        }
+        rest if rest.contains(|c: char| c.is_ascii_digit()) => {
+            "more than one unit; write \"90s\" for a minute and a half"
+        }
+        _ => NO_DURATION,
+    }
+}
+
+/// What people write instead of a unit of size.
+fn wrong_size(unit: &str) -> &'static str {
+    match unit.trim().to_ascii_lowercase().as_str() {
+        "k" | "kb" | "kib" => "1024 bytes are written KiB, right behind the number, like \"64KiB\"",
+        "m" | "mb" | "mib" => "1024 KiB are written MiB, right behind the number, like \"1MiB\"",
+        "g" | "gb" | "gib" => "1024 MiB are written GiB, right behind the number, like \"1GiB\"",
+        "b" | "bytes" => "bytes have no unit; write the number alone",
+        rest if rest.starts_with(['.', ',']) => {
+            "not a whole number; write it in the next smaller unit"
+        }
+        _ => NO_SIZE,
+    }
+}
 
 /// The digits in front and what follows them. None if there are no digits.
 fn split(text: &str) -> Option<(&str, &str)> {
@@ -82,11 +116,38 @@ mod tests {
         check("18446744073709551615ms", Err(TOO_LONG));
         check("10", Err(NO_UNIT));
         check("0", Err(NO_UNIT));
-        for text in
-            ["", "s", " 1s", "1s ", "1 s", "-1s", "+1s", "1.5s", "1S", "1d", "1m30s", "1µs", "٣s"]
-        {
+        for text in ["", "s", " 1s", "-1s", "+1s", "1w", "٣s"] {
             check(text, Err(NO_DURATION));
         }
+    }
+
+    #[test]
+    fn units_that_people_write_instead() {
+        let check = |text: &str, want: &str| {
+            let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+            let told = [duration(text).unwrap_err(), wrong_size(unit)];
+            assert!(told.iter().any(|told| told.starts_with(want)), "{text}: {told:?}");
+        };
+        for text in ["1s ", "1 s", "1S", "5M", "250 Ms"] {
+            check(text, "a unit is in lower case, right behind its number");
+        }
+        check("10sec", "the unit of seconds is s");
+        check("10 Seconds", "the unit of seconds is s");
+        check("1min", "the unit of minutes is m");
+        check("2hours", "the unit of hours is h");
+        check("1msec", "the unit of milliseconds is ms");
+        check("1d", "there is no unit of days");
+        check("1µs", "nothing is shorter than a millisecond");
+        check("1.5s", "not a whole number; write \"1500ms\"");
+        check("1,5s", "not a whole number; write \"1500ms\"");
+        check("1m30s", "more than one unit");
+        for text in ["64KB", "64kib", "64K", "64 KiB"] {
+            check(text, "1024 bytes are written KiB");
+        }
+        check("1MB", "1024 KiB are written MiB");
+        check("1g", "1024 MiB are written GiB");
+        check("10B", "bytes have no unit");
+        check("1.5MiB", "not a whole number; write it in the next");
     }
 
     #[test]
@@ -99,10 +160,10 @@ mod tests {
         check("3GiB", Ok(3 << 30));
         check("99999999999999GiB", Ok(u64::MAX));
         check("99999999999999999999999", Err(NO_SIZE));
-        for text in ["", "KiB", "1KB", "1kib", "1K", "1 KiB", "-1", "1.5MiB", "1B", "1TiB", "٣KiB"]
-        {
+        for text in ["", "KiB", "-1", "1TiB", "٣KiB"] {
             check(text, Err(NO_SIZE));
         }
+        assert!(["1KB", "1kib", "1K", "1 KiB", "1.5MiB", "1B"].iter().all(|t| size(t).is_err()));
     }
 
     #[test]

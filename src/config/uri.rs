@@ -29,6 +29,12 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
             .map(|a| format!("[{a}]"))
             .ok_or("not an IPv6 address; write one like [::1]");
     }
+    if text == "*" {
+        return Err("\"*\" is no host; leave the key out to match them all");
+    }
+    if text.contains('*') {
+        return Err("\"*\" stands for nothing in a host; write each host, in a list");
+    }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_label = |label: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

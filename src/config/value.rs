@@ -146,7 +146,7 @@ mod tests {
         {
             check(memory(1 << 10..=1 << 20), toml, wrong);
         }
-        for toml in ["true", "1.5", "\"1KB\""] {
+        for toml in ["true", "1.5", "\"1TiB\""] {
             check(memory(1 << 10..=1 << 20), toml, units::NO_SIZE);
         }
     }
@@ -160,6 +160,6 @@ mod tests {
         check(duration, "1.5", units::NO_UNIT);
         check(duration, "\"10\"", units::NO_UNIT);
         check(duration, "true", units::NO_DURATION);
-        check(duration, "\"1d\"", units::NO_DURATION);
+        check(duration, "\"1w\"", units::NO_DURATION);
     }
 }

@@ -4,7 +4,9 @@
 use super::lenient::{Habits, Reading};
 use super::strict::{self, Framing};
 use super::{LIMITS, dice};
-use crate::http::forward::{Forward, Respond, write_request, write_response};
+use crate::http::changes::Changes;
+use crate::http::credentials::Carriers;
+use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadSearch, RequestHead, ResponseHead, Version};
 use crate::net::sim::Rng;
@@ -43,6 +45,13 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     let want = Want { words: [head.method.as_bytes(), sent_target], host: sent_host, framing };
     want.check_request(sent);
 
+    let changes = changes();
+    let carriers = Carriers {
+        header: "Authorization".to_owned(),
+        query: String::new(),
+        cookie: "a".to_owned(),
+    };
+    let bearer = dice.chance(50).then_some(&b"key"[..]);
     let to = Forward {
         path_and_query: &target,
         host,
@@ -52,6 +61,8 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         length: head.length,
         upgrade: dice.chance(50),
         close: dice.chance(50),
+        changes: dice.chance(30).then_some(&changes),
+        key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
     };
     let mut out = Vec::new();
     write_request(&mut out, &head, &to);
@@ -60,11 +71,18 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     want.check_request(&out);
 }
 
+/// What an operator may want.
+fn changes() -> Changes {
+    let set = vec![("X".to_owned(), "set".to_owned())];
+    Changes { set, remove: vec!["Cookie".to_owned()] }
+}
+
 fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     let mut store = FieldStore::new();
     let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
         return;
     };
+    let changes = changes();
     let old = dice.chance(30);
     let length = match head.length {
         BodyLength::Chunked | BodyLength::UntilClose if old => BodyLength::UntilClose,
@@ -77,6 +95,8 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         client_version: if old { Version::Http10 } else { Version::Http11 },
         upgrade: head.status == 101,
         anti_buffering: false,
+        changes: dice.chance(30).then_some(&changes),
+        cors: dice.chance(30).then_some(&[("Vary", "Origin")]),
         date: None,
     };
     let mut out = Vec::new();

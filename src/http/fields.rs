@@ -109,7 +109,7 @@ fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// True exactly when `text` is a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))
 }
 
@@ -235,6 +235,15 @@ pub fn is_about_client(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| same_to_gateway(start, PREFIX))
         || same_to_gateway(name, "Forwarded")
         || same_to_gateway(name, "X-Real-IP")
+}
+
+/// True exactly when a field of this name is written here, ends here, or says how a message is to
+/// be read: what nobody may set, or remove, on the way through.
+pub fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 7] =
+        ["Content-Length", "Host", "Via", "Date", "Expect", "Max-Forwards", "Trailer"];
+    let mut reserved = HOP_BY_HOP.iter().chain(&RESERVED);
+    reserved.any(|field| same_to_gateway(name, field)) || is_about_client(name)
 }
 
 /// The fields that have no place behind a body (RFC 9110 section 6.5.1): whoever reads them there

@@ -13,9 +13,12 @@
 //! Tested by reading what is written: it must mean the same, for good heads and for heads with
 //! accidents.
 
+use super::changes::Changes;
+use super::credentials::Carriers;
 use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
+use crate::cors;
 use crate::time::date;
 use std::fmt::Display;
 use std::io::Write;
@@ -43,11 +46,24 @@ pub struct Forward<'a> {
     pub upgrade: bool,
     /// True exactly when the connection is not to be used again.
     pub close: bool,
+    /// What the operator changes.
+    pub changes: Option<&'a Changes>,
+    /// What becomes of the key that let the request in, if it needed one.
+    pub key: Option<Handover<'a>>,
+}
+
+/// What becomes of a key on the way upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover<'a> {
+    /// Where it may stand, and is taken out.
+    pub carriers: &'a Carriers,
+    /// The key, if it goes on all the same, in a field of its own: visible ASCII characters.
+    pub bearer: Option<&'a [u8]>,
 }
 
 /// How a response goes on.
 #[derive(Clone, Copy, Debug)]
-pub struct Respond {
+pub struct Respond<'a> {
     /// How the length of the body is made known.
     pub length: BodyLength,
     /// True exactly when the client may send another request on this connection. Of no account in
@@ -62,6 +78,11 @@ pub struct Respond {
     pub date: Option<u64>,
     /// True exactly when whatever is between here and the client is told not to buffer.
     pub anti_buffering: bool,
+    /// What the operator changes.
+    pub changes: Option<&'a Changes>,
+    /// What the response says about other origins, in place of what the upstream does, if that is
+    /// not its own affair.
+    pub cors: Option<&'a [cors::Field<'a>]>,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -84,8 +105,18 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     let nominated = Nominated::by(head.fields);
     for (name, value) in head.fields.iter() {
         if travels(name, head, to) && !nominated.ends(name) {
-            write_line(out, name, value);
+            match &to.key {
+                Some(key) => write_without_key(out, name, value, key),
+                None => write_line(out, name, value),
+            }
         }
+    }
+    if let Some(changes) = to.changes {
+        changes.write(out);
+    }
+    if let Some(key) = to.key.and_then(|key| key.bearer) {
+        assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
+        write_line(out, "Authorization", &[b"Bearer ", key].concat());
     }
     write_client(out, head, to);
     let received = match head.version {
@@ -109,11 +140,25 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes a field line, but for what of it is the key.
+fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover<'_>) {
+    let replaced = key.bearer.is_some() && name.eq_ignore_ascii_case("Authorization");
+    if replaced || key.carriers.take_line(name, value) {
+        return;
+    }
+    if !name.eq_ignore_ascii_case("Cookie") {
+        write_line(out, name, value);
+    } else if let Some(rest) = key.carriers.cookies_without(value) {
+        write_line(out, name, &rest);
+    }
+}
+
 /// Whether a field that is not for this hop only goes on as it is.
 fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let is = |field: &str| name.eq_ignore_ascii_case(field);
     let ours = OURS.iter().any(|field| same_to_gateway(name, field));
     let ends = ours
+        || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
         || is("Max-Forwards") && head.max_forwards.is_some()
         // Coded events could not be told apart.
@@ -162,7 +207,7 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
 ///
 /// If the client could not tell where the body ends: then it would take bytes of one response for
 /// another.
-pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond) {
+pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond<'_>) {
     let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
     assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
@@ -174,6 +219,8 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         let is = |field: &str| name.eq_ignore_ascii_case(field);
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
+            || to.changes.is_some_and(|changes| changes.stop(name))
+            || to.cors.is_some() && cors::is_about_origins(name)
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
         if !ends {
             write_line(out, name, value);
@@ -184,7 +231,16 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             write_value(out, "Date", date::imf_fixdate(received));
         }
         if to.anti_buffering {
-            write_anti_buffering(out, |name| head.fields.get(name).is_some());
+            write_anti_buffering(out, |name| is_there(name, head, to.changes));
+        }
+        if let Some(changes) = to.changes {
+            changes.write(out);
+        }
+        for (name, value) in to.cors.unwrap_or_default() {
+            // Of lists there is only one.
+            if !head.fields.lists(name, value) {
+                write_line(out, name, value.as_bytes());
+            }
         }
         let keep = to.persistent && to.client_version == Version::Http10;
         write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);
@@ -196,6 +252,12 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         write_connection(out, [(true, "upgrade")]);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// True exactly when a response has such a field when the operator is done with it.
+fn is_there(name: &str, head: &ResponseHead<'_, '_>, changes: Option<&Changes>) -> bool {
+    let passes = head.fields.get(name).is_some();
+    changes.map_or(passes, |changes| changes.sets(name) || passes && !changes.stop(name))
 }
 
 /// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;

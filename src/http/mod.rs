@@ -25,18 +25,25 @@
 //! - [`head`]: where a head ends, and what it says;
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
+//! - [`query`] and [`cookie`]: single parameters and pairs, and [`credentials`]: the key among
+//!   them;
 //! - [`framing`]: how long a body is, and whether the connection lives on;
 //! - [`upgrade`]: which other protocols may be spoken instead;
 //! - [`chunk`] and [`body`]: reading a body, and writing it in another framing;
-//! - [`forward`]: the heads that are sent on, and [`reply`]: those that are our own.
+//! - [`forward`]: the heads that are sent on, with [`changes`] by the operator, and
+//!   [`reply`]: those that are our own.
 
 pub mod authority;
 pub mod body;
+pub mod changes;
 pub mod chunk;
+pub mod cookie;
+pub mod credentials;
 pub mod fields;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod query;
 pub mod reply;
 pub mod target;
 pub mod upgrade;

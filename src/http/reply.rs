@@ -105,8 +105,8 @@ pub struct StreamHead<'a> {
     pub date: &'a str,
     /// True exactly when the connection closes after it.
     pub close: bool,
-    /// True exactly when pages of any origin may read it. Only for what is no secret.
-    pub for_any_origin: bool,
+    /// Further fields.
+    pub fields: &'a [(&'a str, &'a str)],
 }
 
 /// Appends the head of an event stream to `out`.
@@ -114,8 +114,8 @@ pub fn write_stream_head(out: &mut Vec<u8>, head: &StreamHead<'_>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     write_line(out, "Content-Type", b"text/event-stream");
     write_anti_buffering(out, |_| false);
-    if head.for_any_origin {
-        write_line(out, "Access-Control-Allow-Origin", b"*");
+    for (name, value) in head.fields {
+        write_line(out, name, value.as_bytes());
     }
     write_line(out, "Date", head.date.as_bytes());
     write_connection(out, [(head.close, "close")]);

@@ -60,16 +60,14 @@ impl<N: Net> Proxy<N> {
     /// Lets the phase of an exchange decide.
     fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
-        let room_for_stream = self.has_room_for_stream(key);
-        let Parts { session, upstreams, io, head_buf } = self.parts(key, now.tick);
+        let Parts { session, upstreams, io, head_buf, counters } = self.parts(key, now.tick);
         let Session { conn, state, .. } = session;
         let exchange = state.exchange_mut();
         if exchange.ends_with_client() && conn.hung_up() {
             return Verdict::End(Outcome::ClientGone);
         }
         let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
-        let mut scene =
-            Scene { conn, exchange, io, head_buf, ahead_max, room_for_stream, draining, now };
+        let mut scene = Scene { conn, exchange, io, head_buf, counters, ahead_max, draining, now };
         match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
             (Phase::Local(_), _) => scene.write_events(),

@@ -12,6 +12,7 @@
 //! given back, and the client's connection waits for its next request, lingers, or closes.
 
 use super::{Proxy, Step};
+use crate::cors::Grant;
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
@@ -26,13 +27,14 @@ use std::time::Duration;
 /// How long a connection is listened to after our last byte, so that the byte arrives.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// No answer of ours is longer than this, in bytes.
-pub(super) const ANSWER_MAX: usize = 512;
+/// No answer of ours is longer than this, in bytes; but for that to a preflight, in front of which
+/// there is nothing.
+pub(super) const ANSWER_MAX: usize = 1024;
 
 /// Methods that pass; which of them is any use to a resource is its origin's to say.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// When to come back after a 503 (RFC 9110 section 10.2.3), in seconds.
+/// When to come back after a 429 or a 503 (RFC 9110 section 10.2.3), in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
 /// An answer of our own.
@@ -48,8 +50,11 @@ pub(super) struct Refusal {
     pub what: &'static str,
     /// The configuration key of the limit that refused, if one did.
     pub limit: Option<&'static str>,
-    /// True exactly when it is this process that cannot serve, and no upstream is to blame.
+    /// True exactly when it is this process that does not serve it now, and no upstream is to
+    /// blame.
     pub busy: bool,
+    /// True exactly when a browser asks what a page may do, and is told.
+    pub preflight: bool,
     /// Fields that this answer has beyond those that all have.
     pub fields: &'static [(&'static str, &'static str)],
 }
@@ -58,12 +63,13 @@ impl Refusal {
     /// A refusal that closes the connection.
     pub(super) const fn closing(status: u16, what: &'static str) -> Refusal {
         let fields: &[_] = match status {
+            401 => &[super::gate::CHALLENGE],
             405 => &[ALLOW],
-            503 => &[RETRY_AFTER],
+            429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        let (head_only, busy, limit) = (false, false, None);
-        Refusal { status, close: true, head_only, what, limit, busy, fields }
+        let (head_only, busy, preflight, limit) = (false, false, false, None);
+        Refusal { status, close: true, head_only, what, limit, busy, preflight, fields }
     }
 
     /// A refusal on account of a limit, which is named.
@@ -76,9 +82,9 @@ impl Refusal {
         Refusal { busy: true, limit, ..Refusal::closing(503, what) }
     }
 
-    /// An event stream more than there may be.
-    pub(super) const fn too_many_streams() -> Refusal {
-        Refusal::busy("too many event streams are open", Some("api.max_streams"))
+    /// A refusal because a client has its part already.
+    pub(super) const fn crowded(what: &'static str, limit: &'static str) -> Refusal {
+        Refusal { busy: true, close: false, ..Refusal::limited(429, what, limit) }
     }
 
     /// A request body that is longer than it may be.
@@ -111,7 +117,8 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Puts an answer of ours in place of the one that the upstream did not give. What the client
-    /// did wrong costs it the connection, and so does the rest of a request that nobody reads.
+    /// did wrong costs it the connection, unless it only was not let in, and so does the rest of a
+    /// request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
         if let Some(step) = self.spare(key, refusal, now) {
@@ -119,7 +126,7 @@ impl<N: Net> Proxy<N> {
         }
         let mut exchange = self.take_exchange(key, now);
         let whole = exchange.request.source_complete();
-        let stays = whole && refusal.status >= 500 && self.drain.is_none();
+        let stays = whole && (refusal.status >= 500 || !refusal.close) && self.drain.is_none();
         exchange.facts.persistent &= stays;
         exchange.phase = Phase::Answering;
         exchange.request.abandon(&mut self.buffers);
@@ -135,16 +142,19 @@ impl<N: Net> Proxy<N> {
         refusal: Refusal,
         now: Tick,
     ) -> Step {
-        let Refusal { status, head_only, fields, .. } = refusal;
+        let Refusal { status, head_only, preflight, .. } = refusal;
         log_refusal(&exchange, refusal);
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
         self.head_buf.clear();
         let date = &date::imf_fixdate(self.unix_ms);
+        let cors = exchange.cors_fields(preflight).unwrap_or_default();
+        let fields = &[refusal.fields, &cors].concat();
         let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };
         reply::write(&mut self.head_buf, &reply);
-        assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
+        let room = if preflight { self.buffers.block() } else { ANSWER_MAX };
+        assert!(self.head_buf.len() <= room, "room was left for an answer of ours");
         exchange.status = status;
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         exchange.response.take_no_more();
@@ -309,6 +319,8 @@ impl Facts {
             is_get: false,
             wants_events: false,
             event_stream: false,
+            client: None,
+            grant: Grant::Nothing,
         }
     }
 }

@@ -133,7 +133,7 @@ impl<N: Net> Proxy<N> {
     /// error.
     pub(super) fn spare(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Option<Step> {
         let exchange = self.sessions[key].state.exchange_mut();
-        if !is_outage(refusal.status) {
+        if !is_outage(refusal.status) && !refusal.busy {
             return None;
         }
         if exchange.is_held() {
@@ -159,12 +159,13 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &=
             exchange.facts.version == Version::Http11 && self.drain.is_none();
         self.head_buf.clear();
+        // It is the same for everybody, and the upstream would have said who may read it.
+        let anybody = || vec![("Access-Control-Allow-Origin", "*")];
         let head = StreamHead {
             length: BodyLength::Length(body.len() as u64),
             date: &date::imf_fixdate(self.unix_ms),
             close: !exchange.facts.persistent,
-            // It is the same for everybody.
-            for_any_origin: true,
+            fields: &exchange.cors_fields(false).unwrap_or_else(anybody),
         };
         reply::write_stream_head(&mut self.head_buf, &head);
         self.head_buf.extend_from_slice(body.as_bytes());
@@ -189,8 +190,8 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &= length == BodyLength::Chunked;
         head_buf.clear();
         let close = !exchange.facts.persistent;
-        let head = StreamHead { length, date: &date, close, for_any_origin: false };
-        reply::write_stream_head(head_buf, &head);
+        let fields = &exchange.cors_fields(false).unwrap_or_default();
+        reply::write_stream_head(head_buf, &StreamHead { length, date: &date, close, fields });
         exchange.request.abandon(io.buffers);
         exchange.response.begin(BodyLength::UntilClose, length, now);
         exchange.watch_events(now);

@@ -1,10 +1,13 @@
 //! From a request's first byte to its being on its way.
 
 use super::finish::Refusal;
+use super::gate;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
+use crate::auth::Key;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
+use crate::cors::Grant;
 use crate::demo::{self, Events};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward};
@@ -15,9 +18,10 @@ use crate::net::Net;
 use crate::route::{self, Router};
 use crate::session::exchange::{Exchange, Facts, Phase};
 use crate::session::{Service, Session, State};
-use crate::slab::Key;
+use crate::slab;
 use crate::time::Tick;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
 struct Accepted {
@@ -26,11 +30,15 @@ struct Accepted {
     /// Trailer fields that its Connection field names.
     dropped_trailers: Option<Box<Names>>,
     facts: Facts,
+    /// Whose key it has, if it needs one.
+    key: Option<Arc<Key>>,
+    /// Why it is not forwarded after all.
+    refusal: Option<Refusal>,
 }
 
 impl<N: Net> Proxy<N> {
     /// Waits for a head, and begins its exchange when it is complete.
-    pub(super) fn step_head(&mut self, key: Key<Session>, now: Tick) -> Step {
+    pub(super) fn step_head(&mut self, key: slab::Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
         let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
@@ -62,7 +70,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A complete head stands in the first `end` bytes of the scratch: its exchange begins.
-    fn begin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
+    fn begin(&mut self, key: slab::Key<Session>, end: usize, now: Tick) -> Step {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
@@ -86,17 +94,18 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The head that goes upstream stands in the head buffer.
-    fn begin_exchange(&mut self, key: Key<Session>, accepted: Accepted, now: Tick) -> Step {
-        let Accepted { api, length, dropped_trailers, facts } = accepted;
+    fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
+        let Accepted { api, length, dropped_trailers, facts, key: owner, refusal } = accepted;
         // Where it stands until an upstream is found, or it is refused.
         let phase = Phase::Answering;
         let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
         exchange.origin = self.api_origins.get(usize::from(api)).copied();
+        exchange.key = owner;
         exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
-        let admitted = self.admit_stream(key);
+        let admitted = refusal.map_or_else(|| self.admit_stream(key), Err);
         let found = admitted.and_then(|()| self.find_upstream(key, facts.retryable, now));
         // A reused connection may have died, which nobody can know before trying.
         if matches!(found, Ok(Phase::AwaitingHead(_))) && facts.retryable {
@@ -107,7 +116,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The built-in source answers: its head stands in the head buffer, events follow.
-    fn begin_demo(&mut self, key: Key<Session>, accepted: &Accepted, now: Tick) -> Step {
+    fn begin_demo(&mut self, key: slab::Key<Session>, accepted: &Accepted, now: Tick) -> Step {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
@@ -174,9 +183,26 @@ fn accept(
         .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
+    let forwarded = head.fields.elements("X-Forwarded-For");
+    let client = config.server.trusted_proxies.client(peer, forwarded);
+    let grant = gate::grant(api, &head);
+    let facts = Facts { client, grant, ..facts_of(&head, Offer::of(upgrade)) };
+    let dropped_trailers = Nominated::by(head.fields).names();
+    let mut accepted = Accepted {
+        api: id,
+        length: head.length,
+        dropped_trailers,
+        facts,
+        key: None,
+        refusal: None,
+    };
+    let pass = match gate::admit(api, &head) {
+        Ok(pass) => pass,
+        Err(refusal) => return Ok(Accepted { refusal: Some(refusal), ..accepted }),
+    };
     let preserved = head.authority.filter(|_| api.preserve_host_header);
     let to = Forward {
-        path_and_query: &upstream_target(api, &path, head.target.query),
+        path_and_query: &upstream_target(api, &path, pass.query.as_deref()),
         host: preserved.unwrap_or(&api.target().authority),
         client: peer,
         peer_trusted: config.server.trusted_proxies.contains(peer),
@@ -184,11 +210,12 @@ fn accept(
         length: head.length,
         upgrade: upgrade.is_some(),
         close: api.keepalive_upstream == 0,
+        changes: Some(&api.request_headers),
+        key: pass.handover(api),
     };
     forward::write_request(out, &head, &to);
-    let facts = facts_of(&head, Offer::of(upgrade));
-    let dropped_trailers = Nominated::by(head.fields).names();
-    Ok(Accepted { api: id, length: head.length, dropped_trailers, facts })
+    accepted.key = pass.key;
+    Ok(accepted)
 }
 
 fn shown(peer: Option<IpAddr>) -> String {
@@ -230,7 +257,8 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
     let mut facts = facts_of(&head, Offer::Nothing);
     facts.persistent &= facts.is_head;
     demo::write_head(out, head.version == Version::Http11 && !facts.is_head);
-    Ok(Accepted { api: 0, length: BodyLength::Empty, dropped_trailers: None, facts })
+    let (length, dropped_trailers) = (BodyLength::Empty, None);
+    Ok(Accepted { api: 0, length, dropped_trailers, facts, key: None, refusal: None })
 }
 
 /// What the rest of the exchange has to know of its request.
@@ -246,6 +274,8 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         is_get,
         wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
         event_stream: false,
+        client: None,
+        grant: Grant::Nothing,
     }
 }
 

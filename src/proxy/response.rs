@@ -92,8 +92,10 @@ impl<N: Net> Scene<'_, N> {
             let what = "the upstream says that it cannot serve";
             return Verdict::Fail(Refusal::closing(head.status, what));
         }
-        if head.is_event_stream && !self.room_for_stream {
-            return Verdict::Fail(Refusal::too_many_streams());
+        if head.is_event_stream
+            && let Err(refusal) = self.counters.admit(self.exchange)
+        {
+            return Verdict::Fail(refusal);
         }
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
             Ok(kind) => kind,
@@ -144,7 +146,7 @@ fn forward_head(
     let facts = &exchange.facts;
     match head.status {
         101 if facts.upgrade.is_met_by(head.upgrade) => {
-            forward::write_response(out, head, &respond(facts, BodyLength::Empty, true));
+            forward::write_response(out, head, &respond(exchange, BodyLength::Empty, true));
             Ok(Head::Switching)
         }
         101 => Err("the upstream switches to a protocol that nobody offered"),
@@ -174,7 +176,7 @@ fn forward_interim(
     }
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {
-        forward::write_response(out, head, &respond(&exchange.facts, BodyLength::Empty, false));
+        forward::write_response(out, head, &respond(exchange, BodyLength::Empty, false));
     }
     Ok(())
 }
@@ -217,7 +219,9 @@ fn forward_final(
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
     let date = Some(now.unix_ms);
-    let respond = Respond { date, anti_buffering, ..respond(facts, to, false) };
+    let cors = exchange.cors_fields(false);
+    let cors = cors.as_deref();
+    let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now.tick);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
@@ -226,7 +230,16 @@ fn forward_final(
     exchange.is_served(now.tick);
 }
 
-fn respond(facts: &Facts, length: BodyLength, upgrade: bool) -> Respond {
-    let Facts { persistent, version: client_version, .. } = *facts;
-    Respond { length, persistent, client_version, upgrade, date: None, anti_buffering: false }
+fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {
+    let Facts { persistent, version: client_version, .. } = exchange.facts;
+    Respond {
+        length,
+        persistent,
+        client_version,
+        upgrade,
+        date: None,
+        anti_buffering: false,
+        changes: exchange.api().map(|api| &api.response_headers),
+        cors: None,
+    }
 }

@@ -5,6 +5,7 @@
 //! sessions are the proxy's ([`super::advance`], [`super::finish`]).
 
 use super::finish::Refusal;
+use super::places::Counters;
 use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
@@ -21,10 +22,10 @@ pub(super) struct Scene<'a, N: Net> {
     pub io: Io<'a, N>,
     /// Where a head is written before it is queued.
     pub head_buf: &'a mut Vec<u8>,
+    /// What counts the streams.
+    pub counters: Counters<'a>,
     /// Bytes of a next request that are read while one is being served.
     pub ahead_max: usize,
-    /// True exactly when a response that turns out to be an event stream may be one.
-    pub room_for_stream: bool,
     /// True exactly when a response is the last on its connection because the process is ending.
     pub draining: bool,
     /// The time of this turn.

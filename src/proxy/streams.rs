@@ -7,6 +7,7 @@
 //! can tell any more where events end, it is cut, visibly.
 
 use super::finish::Refusal;
+use super::places::Counters;
 use super::{Parts, Proxy, Step};
 use crate::config::Resume;
 use crate::net::Net;
@@ -22,7 +23,7 @@ use std::time::Duration;
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
-    /// A place for the stream that a request asks for, if it asks for one.
+    /// Places for the stream that a request asks for, if it asks for one.
     pub(super) fn admit_stream(&mut self, key: Key<Session>) -> Result<(), Refusal> {
         let exchange = self.sessions[key].state.exchange_mut();
         if !exchange.facts.wants_events {
@@ -31,34 +32,12 @@ impl<N: Net> Proxy<N> {
         if self.drain.is_some() {
             return Err(Refusal::busy("the proxy is about to end", None));
         }
-        let max = exchange.api().and_then(|api| api.streams.max).unwrap_or(usize::MAX);
-        let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
-        exchange.permit = origin.and_then(|origin| origin.permit(max));
-        if exchange.permit.is_none() {
-            return Err(Refusal::too_many_streams());
-        }
-        Ok(())
-    }
-
-    /// True when a response that turns out to be an event stream may be one. Not every client says
-    /// before that it wants one.
-    pub(super) fn has_room_for_stream(&self, key: Key<Session>) -> bool {
-        let State::Active(exchange) = &self.sessions[key].state else { return true };
-        if exchange.permit.is_some() || !matches!(exchange.phase, Phase::AwaitingHead(_)) {
-            return true;
-        }
-        let max = exchange.api().and_then(|api| api.streams.max);
-        let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
-        max.zip(origin).is_none_or(|(max, origin)| origin.streams() < max)
+        Counters { origins: &self.origins, keys: &self.key_streams }.admit(exchange)
     }
 
     /// The head of an event stream is on its way to the client.
     pub(super) fn stream_opened(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        if exchange.permit.is_none() {
-            let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
-            exchange.permit = origin.and_then(|origin| origin.permit(usize::MAX));
-        }
         if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
             let percent = self.random.u32(80..=100);
             exchange.lease.at_most(now.after(age * percent / 100), Outcome::MaxAge);

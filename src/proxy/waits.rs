@@ -163,6 +163,7 @@ mod oracle {
         fn unbalanced(&self) -> Option<String> {
             let (mut buffers, mut in_use) = (0, 0);
             let mut exchanges = Vec::new();
+            let mut shares = [0, 0];
             for (_, session) in self.sessions.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let State::Active(exchange) = &session.state else {
@@ -172,6 +173,8 @@ mod oracle {
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
+                let held = exchange.shares.as_ref().map_or([0, 0], |shares| shares.held());
+                shares = [shares[0] + held[0], shares[1] + held[1]];
             }
             let places = || self.origins.iter().flat_map(|(_, origin)| &origin.places);
             let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
@@ -185,6 +188,11 @@ mod oracle {
                 if held != counted {
                     return Some(format!("{counted} streams counted, {held} open"));
                 }
+            }
+            let by_address = self.origins.iter().map(|(_, origin)| origin.addresses.held()).sum();
+            let counted = [by_address, self.key_streams.held()];
+            if shares != counted {
+                return Some(format!("{counted:?} places counted, {shares:?} held"));
             }
             if buffers != self.buffers.lent() {
                 return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));

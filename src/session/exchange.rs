@@ -4,17 +4,22 @@
 //! phase, two pipes, and the facts of the request that matter until its end. States own what they
 //! need, so there is no upstream to be asked about where there is none.
 
+use crate::auth;
 use crate::config::{Api, Config};
+use crate::cors;
 use crate::demo::Events;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
 use crate::session::origin::{Origin, Permit};
+use crate::session::places::Shares;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// One request and its response. See the module.
 #[derive(Debug)]
@@ -53,6 +58,10 @@ pub struct Exchange {
     pub revival: Option<Box<Revival>>,
     /// Its place among the streams of its api, if it is one of them.
     pub permit: Option<Permit>,
+    /// Its places among the streams of its address and its key, where these are limited.
+    pub shares: Option<Box<Shares>>,
+    /// The key that let it in, if it needed one.
+    pub key: Option<Arc<auth::Key>>,
 }
 
 /// How long an event stream may go on.
@@ -120,6 +129,10 @@ pub struct Facts {
     pub wants_events: bool,
     /// True exactly when the response is an event stream, which may be silent for ever.
     pub event_stream: bool,
+    /// The client's own address, as far as trusted proxies know it; none on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// What the page that asked for it is granted.
+    pub grant: cors::Grant,
 }
 
 /// Where an exchange stands.
@@ -286,12 +299,27 @@ impl Exchange {
             lease: Lease::ENDLESS,
             revival: None,
             permit: None,
+            shares: None,
+            key: None,
         })
     }
 
     /// The api that serves it, if one does.
     pub fn api(&self) -> Option<&Api> {
         self.config.apis.get(usize::from(self.api?))
+    }
+
+    /// The name of the key that let it in: for logs.
+    pub fn key_name(&self) -> Option<&Arc<str>> {
+        self.key.as_ref().map(|key| &key.name)
+    }
+
+    /// What an answer of ours says about other origins, or one to a preflight; none if that is the
+    /// upstream's affair.
+    pub fn cors_fields(&self, preflight: bool) -> Option<Vec<cors::Field<'_>>> {
+        let policy = self.api()?.cors.as_ref()?;
+        let grant = self.facts.grant;
+        Some(if preflight { policy.preflight_fields(grant) } else { policy.fields(grant) })
     }
 
     /// The upstream connection that it holds, if any.

@@ -6,6 +6,7 @@
 
 use crate::config::{Api, Target};
 use crate::net::Address;
+use crate::session::places::{Counts, Network};
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -28,6 +29,8 @@ pub struct Origin {
     pub places: Vec<Place>,
     /// Idle connections that are kept, to each of them.
     pub idle_max: usize,
+    /// Event streams that are open, by their clients' addresses; where that is limited.
+    pub addresses: Counts<Network>,
     /// Event streams that are open.
     streams: Rc<Cell<usize>>,
 }
@@ -87,6 +90,7 @@ impl Origin {
             name: api.name.clone(),
             places: api.targets.iter().map(place).collect(),
             idle_max: api.keepalive_upstream,
+            addresses: Counts::default(),
             streams: Rc::default(),
         }
     }

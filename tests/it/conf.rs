@@ -1,8 +1,11 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
+mod access;
+
 use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
+use millstream::http::changes::Changes;
 use millstream::net::Address;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,7 +93,12 @@ fn defaults() {
             resume: Resume::Never,
             resume_timeout: seconds(60),
             max: None,
+            max_per_ip: None,
         },
+        auth: None,
+        request_headers: Changes::default(),
+        response_headers: Changes::default(),
+        cors: None,
     };
     assert_eq!(api, want);
     assert_eq!(api.target().to_string(), "http://127.0.0.1:8000/");
@@ -134,28 +142,36 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    for header in ["\n", "\n[server]\n", "\n[drain]\n", "\n[log]\n", "\n[demo]\n", "\n[[api]]\n"] {
-        let (before, section) = whole.split_once(header).unwrap();
+    let tables = ["server", "drain", "log", "demo", "[api]"].into_iter();
+    let tables =
+        tables.chain(["api.auth", "api.request_headers", "api.response_headers", "api.cors"]);
+    let headers = tables.map(|table| format!("\n[{table}]\n"));
+    for header in ["\n".to_owned()].into_iter().chain(headers) {
+        let (before, section) = whole.split_once(&header).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
         let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
         let end = section.find("\n[").unwrap_or(section.len());
         for key in keys.split(", ") {
-            let there = match header {
+            let there = match header.as_str() {
                 "\n" => {
                     section.contains(&format!("\n[{key}]\n"))
                         || section.contains(&format!("\n[[{key}]]\n"))
                 }
+                _ if section.contains(&format!("\n[api.{key}]\n")) => true,
                 _ => section[..end].contains(&format!("\n{key} = ")),
             };
             assert!(there, "{header} {key} is not in conf/millstream.toml");
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 14 + 3 + 1 + 2 + 20);
+    assert_eq!(asked, 5 + 14 + 3 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
 }
 
 #[test]
 fn what_the_files_in_conf_do() {
+    let every_key = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/millstream.toml");
+    let config = Config::load(Path::new(every_key)).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.apis[0].auth.as_ref().map(|auth| auth.keys.len()), Some(2));
     let summary = |text| {
         let mut config = parse(text);
         config.resolve().unwrap();
@@ -388,7 +404,7 @@ fn without_a_file() {
         assert!(error.starts_with(want), "{error}");
     };
     wrong("127.0.0.1", None, "--to: not an HTTP URL; ");
-    wrong("http://127.0.0.1", Some(":80"), "--listen: not an IP address and a port; ");
+    wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
 
 /// A name that the system refuses without asking anyone stands for one that does not exist.
@@ -417,6 +433,24 @@ fn files_are_loaded() {
     assert_eq!(load("conf-crlf.toml", MINIMAL.replace('\n', "\r\n").as_bytes()), Ok(1));
     let error = load("conf-latin1.toml", b"# a\n# \xe4").unwrap_err();
     assert_eq!(error, "conf-latin1.toml:2:3: not UTF-8; write the file in that encoding");
+
+    let with_keys = format!("{API}[api.auth]\nkeys_file = 'conf-keys.toml'\n");
+    let key = |name: &str, digit: &str| {
+        format!("[[key]]\nname = '{name}'\nsha256 = '{}'\n", digit.repeat(64))
+    };
+    std::fs::write(folder.join("conf-keys.toml"), key("alice", "0") + &key("bob", "1")).unwrap();
+    assert_eq!(load("conf-auth.toml", with_keys.as_bytes()), Ok(1));
+    let config = Config::load(&folder.join("conf-auth.toml")).unwrap();
+    let names = |config: &Config| {
+        let keys = &config.apis[0].auth.as_ref().unwrap().keys;
+        keys.iter().map(|key| key.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&config), ["alice", "bob"]);
+    std::fs::write(folder.join("conf-keys.toml"), "").unwrap();
+    assert!(names(&Config::load(&folder.join("conf-auth.toml")).unwrap()).is_empty());
+    let error = load("conf-auth.toml", format!("{API}[api.auth]").as_bytes()).unwrap_err();
+    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the file of keys: ";
+    assert!(error.starts_with(want), "{error}");
 
     let error = Config::load(&folder.join("conf-none.toml")).unwrap_err().to_string();
     assert!(error.contains("conf-none.toml: cannot read it: "), "{error}");

@@ -1,9 +1,10 @@
 //! Whole conversations as text, with virtual time: `tests/golden/*.txt`.
 //!
 //! A file begins with sentences (`#`) that say what it shows, may bring a configuration between two
-//! lines of `---`, and goes on with the conversation. `>` is what somebody says, `<` is what they
-//! hear; a `\r\n` at a line's end is on the wire, the line's own end is not. The runner says the
-//! `>` lines at their times and compares all that is heard, and all that is logged, with the file:
+//! lines of `---` (in which `--- keys.toml` begins the file of keys), and goes on with the
+//! conversation. `>` is what somebody says, `<` is what they hear; a `\r\n` at a line's end is on
+//! the wire, the line's own end is not. The runner says the `>` lines at their times and compares
+//! all that is heard, and all that is logged, with the file:
 //!
 //! ```text
 //! t=0    client > GET /events/ HTTP/1.1\r\n
@@ -31,7 +32,7 @@
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
 use crate::journal;
-use millstream::config::Config;
+use millstream::config::{Config, KeysText};
 use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::net::{Address, ListenerId};
 use millstream::proxy::Portions;
@@ -189,7 +190,11 @@ struct Stage {
 }
 
 fn parse(config: &str) -> Result<Config, String> {
+    let (config, keys) = config.split_once("--- keys.toml\n").unwrap_or((config, ""));
     let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
+    let file =
+        |bytes: &str| KeysText { name: "keys".to_owned(), bytes: bytes.into(), public: false };
+    config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
     config.resolve().map_err(|e| e.to_string())?;
     Ok(config)
 }

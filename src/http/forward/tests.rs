@@ -16,6 +16,8 @@ const TO: Forward<'_> = Forward {
     length: BodyLength::Empty,
     upgrade: false,
     close: false,
+    changes: None,
+    key: None,
 };
 
 /// What goes upstream of a request, from its second line on. `\n` stands for CRLF.
@@ -109,7 +111,9 @@ fn who_the_client_is() {
     check_request(GET, &mapped, &format!("{CLIENT}Via: 1.1 millstream\n"));
 }
 
-const OPEN: Respond = Respond {
+const OPEN: Respond<'_> = Respond {
+    changes: None,
+    cors: None,
     anti_buffering: false,
     length: BodyLength::Empty,
     persistent: true,
@@ -120,7 +124,7 @@ const OPEN: Respond = Respond {
 
 /// What the client gets of a response. `\n` stands for CRLF.
 #[track_caller]
-fn check_response(sent: &str, request_was_head: bool, to: Respond, want: &str) {
+fn check_response(sent: &str, request_was_head: bool, to: Respond<'_>, want: &str) {
     let wire = format!("{sent}\n").replace('\n', "\r\n");
     let mut store = FieldStore::new();
     let head = ResponseHead::parse(wire.as_bytes(), &mut store, &LIMITS, request_was_head).unwrap();

@@ -28,6 +28,12 @@ fn a_configuration_is_checked() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
     let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n";
     assert_eq!(Program::run(&["--check", config]), said(summary));
+    let silent = Scratch::file(
+        "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1'\nheartbeat = '0s'",
+    );
+    let Ended { status, stdout, .. } = Program::run(&["--check", silent.as_str()]);
+    assert_eq!(status, Some(0));
+    assert!(stdout.contains("\nwarning: api a: heartbeat is off: "), "{stdout}");
 }
 
 /// Whether it is to be checked or to be run.
@@ -39,6 +45,22 @@ fn a_wrong_configuration_is_refused() {
     let unknown = format!("millstream: {path}:3:1: {key}\n");
     assert_eq!(Program::run(&["--check", path]), refused(2, &unknown));
     assert_eq!(Program::run(&[path]), refused(2, &unknown));
+}
+
+/// What is printed can be written into the file of keys as it is.
+#[test]
+fn a_key_is_hashed() {
+    let hash = "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b";
+    let entry = format!("[[key]]\nname = \"whose key this is\"\nsha256 = \"{hash}\"\n");
+    for line in ["apple", "apple\\n", "apple\\r\\n", "apple\\nand more\\n"] {
+        assert_eq!(Program::told(line, "--hash-key"), said(&entry), "{line}");
+    }
+    let long = "a".repeat(5000);
+    for line in ["", "\\n", "an apple\\n", "\\303\\244\\n", &long] {
+        let Ended { status, stdout, stderr } = Program::told(line, "--hash-key");
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{line}");
+        assert!(stderr.starts_with("millstream: ") && stderr.lines().count() == 1, "{stderr}");
+    }
 }
 
 #[test]

@@ -51,6 +51,12 @@ impl Program {
         Program::spawn(Command::new(BINARY).args(arguments)).unwrap().ended()
     }
 
+    /// Likewise, with what `printf` makes of this text as its standard input.
+    pub(super) fn told(text: &str, argument: &str) -> Ended {
+        let script = format!("printf '{text}' | \"$0\" {argument}");
+        Program::spawn(Command::new("sh").args(["-c", &script, BINARY])).unwrap().ended()
+    }
+
     /// Starts a command that is it, and waits until it serves.
     pub(super) fn serving(command: &mut Command) -> Program {
         Program::serving_with(command, Stdio::null())

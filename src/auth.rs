@@ -1,0 +1,223 @@
+//! Keys: who has one, and what it opens.
+//!
+//! Nobody keeps a key, only its SHA-256. A key is compared with all that there are, to the last
+//! byte of the last of them, so that how long it takes says nothing about how near it was; though
+//! with hashes that would not be of much use anyway.
+//!
+//! A hash without salt is enough for what is random; SECURITY.md says how much that is.
+//!
+//! Tested against the plain comparison.
+
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::hint::black_box;
+use std::sync::Arc;
+
+/// The SHA-256 of a key's bytes.
+pub type Hash = [u8; 32];
+
+/// A key, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// For people and logs.
+    pub name: Arc<str>,
+    /// By which it is recognised.
+    pub hash: Hash,
+    /// The names of the apis that it opens. None: all of those that ask for it.
+    pub apis: Option<Vec<String>>,
+    /// Event streams that may be open with it at a time. None: there is no limit.
+    pub max_streams: Option<usize>,
+}
+
+/// All keys of a file: no two with one name, or one hash.
+pub type Keys = Arc<[Arc<Key>]>;
+
+/// Why a request does not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It has no key.
+    NoKey,
+    /// It has one that nobody knows.
+    Unknown,
+    /// It has one for other apis.
+    NotHere,
+}
+
+impl Denied {
+    /// The status that says so.
+    pub const fn status(self) -> u16 {
+        match self {
+            Denied::NoKey => 401,
+            Denied::Unknown | Denied::NotHere => 403,
+        }
+    }
+
+    /// What is wrong, as a phrase for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Denied::NoKey => "no key",
+            Denied::Unknown => "a key that nobody knows",
+            Denied::NotHere => "a key for other apis",
+        }
+    }
+}
+
+/// Whose key was presented for an api, if it opens that.
+///
+/// # Errors
+/// See [`Denied`].
+pub fn admit<'k>(
+    keys: &'k [Arc<Key>],
+    presented: Option<&[u8]>,
+    api: &str,
+) -> Result<&'k Arc<Key>, Denied> {
+    let hash = hash(presented.ok_or(Denied::NoKey)?);
+    let key = position(&hash, keys).and_then(|n| keys.get(n)).ok_or(Denied::Unknown)?;
+    match &key.apis {
+        Some(apis) if !apis.iter().any(|name| name == api) => Err(Denied::NotHere),
+        Some(_) | None => Ok(key),
+    }
+}
+
+/// What is kept of a key.
+pub fn hash(key: &[u8]) -> Hash {
+    Sha256::digest(key).into()
+}
+
+/// Which one of `keys`, no two of which have one hash, has this one. All of them are looked at,
+/// whole.
+fn position(hash: &Hash, keys: &[Arc<Key>]) -> Option<usize> {
+    let mut found = 0;
+    for (number, key) in (1..).zip(keys) {
+        let differs = hash.iter().zip(&key.hash).fold(0, |differs, (a, b)| differs | (a ^ b));
+        // 1 or 0, without a branch for the compiler to leave early by.
+        let same = usize::from(black_box(differs) == 0);
+        found |= same.wrapping_neg() & number;
+    }
+    black_box(found).checked_sub(1)
+}
+
+/// No key is longer: it has to fit into a request head.
+const KEY_MAX: usize = 1024;
+
+const NO_KEY: &str = "a key that not every field and cookie could carry; \
+    write ASCII letters, digits and signs, but no spaces, quotes, commas, semicolons, backslashes";
+
+/// What a file of keys has for a key, all but whose it is.
+///
+/// # Errors
+/// If it could not be sent in every place where a request may carry its key.
+pub fn entry(key: &[u8]) -> Result<String, &'static str> {
+    if key.is_empty() {
+        return Err("there is no key; write it as a line of standard input");
+    }
+    if key.len() > KEY_MAX {
+        return Err("a key of more than 1024 bytes; write a shorter one");
+    }
+    let fits = |byte: &u8| byte.is_ascii_graphic() && !b"\",;\\".contains(byte);
+    if !key.iter().all(fits) {
+        return Err(NO_KEY);
+    }
+    let hash = hex(&hash(key));
+    Ok(format!("[[key]]\nname = \"whose key this is\"\nsha256 = \"{hash}\"\n"))
+}
+
+/// A hash as the file of keys has it.
+pub fn hex(hash: &Hash) -> String {
+    hash.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The hash in 64 hexadecimal digits.
+pub fn from_hex(text: &str) -> Option<Hash> {
+    let digits = text.as_bytes();
+    let mut hash = [0; 32];
+    if digits.len() != 2 * hash.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &str, apis: Option<&[&str]>) -> Arc<Key> {
+        let apis = apis.map(|apis| apis.iter().map(|&name| name.to_owned()).collect());
+        Arc::new(Key {
+            name: secret.into(),
+            hash: hash(secret.as_bytes()),
+            apis,
+            max_streams: None,
+        })
+    }
+
+    #[test]
+    fn whom_a_key_admits() {
+        let keys = [key("k", None), key("l", Some(&["a", "b"])), key("m", Some(&[]))];
+        let check = |presented: Option<&str>, api: &str, want: Result<&str, Denied>| {
+            let got = admit(&keys, presented.map(str::as_bytes), api).map(|key| &*key.name);
+            assert_eq!(got, want, "{presented:?} {api}");
+        };
+        check(Some("k"), "a", Ok("k"));
+        check(Some("l"), "b", Ok("l"));
+        check(Some("l"), "c", Err(Denied::NotHere));
+        check(Some("l"), "A", Err(Denied::NotHere));
+        check(Some("m"), "a", Err(Denied::NotHere));
+        check(Some("n"), "a", Err(Denied::Unknown));
+        check(Some("K"), "a", Err(Denied::Unknown));
+        check(Some(""), "a", Err(Denied::Unknown));
+        check(None, "a", Err(Denied::NoKey));
+        assert_eq!(admit(&[], Some(b"k"), "a"), Err(Denied::Unknown));
+        assert_eq!([Denied::NoKey, Denied::Unknown].map(Denied::status), [401, 403]);
+    }
+
+    /// FIPS 180-2, appendix B.1; and the hash of nothing.
+    #[test]
+    fn hashes_as_text() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hex(&hash(b"abc")), abc);
+        assert!(hex(&hash(b"")).starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
+        assert_eq!(from_hex(abc), Some(hash(b"abc")));
+        assert_eq!(from_hex(&abc.to_uppercase()), Some(hash(b"abc")));
+        for text in ["", "ba", &abc[1..], &format!("{abc}0"), &abc.replace('b', "g")] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+        assert_eq!(from_hex(&format!("+{}", &abc[1..])), None);
+        assert_eq!(from_hex(&"é".repeat(32)), None);
+    }
+
+    #[test]
+    fn entries_for_the_file() {
+        let want = "[[key]]\nname = \"whose key this is\"\nsha256 = \"ba7816bf";
+        assert!(entry(b"abc").is_ok_and(|entry| entry.starts_with(want)));
+        assert!(entry(b"AZaz09-._~+/=!#$%&'()*:<>?@[]^`{|}").is_ok());
+        for key in ["", "a b", "a\tb", "a\rb", "\"a\"", "a,b", "a;b", "a\\b", "\u{e9}"] {
+            assert!(entry(key.as_bytes()).is_err(), "{key}");
+        }
+        assert!(entry(&[b'a'; KEY_MAX]).is_ok());
+        assert!(entry(&[b'a'; KEY_MAX + 1]).is_err());
+    }
+
+    /// A hash that differs in one bit, whichever, is another one.
+    #[test]
+    fn positions_are_those_of_the_plain_comparison() {
+        let known = ["a", "b", "c", "d", "e"].map(|secret| key(secret, None));
+        for hash in known.iter().map(|key| &key.hash) {
+            for bit in 0..256 {
+                let mut other = *hash;
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(position(&other, &known), None);
+            }
+            let plain = known.iter().position(|key| key.hash == *hash);
+            assert_eq!(position(hash, &known), plain);
+        }
+        assert_eq!(position(&known[0].hash, &[]), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read it.
+
+use super::error::Wrong;
+use super::table::Table;
+use super::value::{duration_or_zero, flag, list, text};
+use crate::auth::Keys;
+use crate::cors::{self, Policy};
+use crate::http::credentials::Carriers;
+use crate::http::fields::{END_TO_END, is_reserved, is_token};
+use std::sync::Arc;
+use toml::de::DeValue;
+
+/// Who may use an api.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// The file of keys as it is written: a path beside the configuration file.
+    pub keys_file: String,
+    /// Where a request carries its key. One place at least.
+    pub carriers: Carriers,
+    /// Whether the key goes upstream.
+    pub forward: bool,
+    /// The keys; none before [`Config::load_keys`](super::Config::load_keys).
+    pub keys: Keys,
+    /// True exactly when everybody on this host can read the file.
+    pub public: bool,
+}
+
+pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
+    let keys_file = t.take("keys_file", file).unwrap_or_else(|| "keys.toml".to_owned());
+    let header = t.take("header", header).unwrap_or_else(|| "Authorization".to_owned());
+    let query = t.take("query", parameter).unwrap_or_default();
+    let cookie = t.take("cookie", cookie).unwrap_or_default();
+    let forward = t.take("forward", flag).unwrap_or(false);
+    if header.is_empty() && query.is_empty() && cookie.is_empty() {
+        t.missing("header", "no place is left for a key; name a header, a query or a cookie");
+        return None;
+    }
+    let carriers = Carriers { header, query, cookie };
+    Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), public: false })
+}
+
+fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
+    match text(value)? {
+        "" => Err("no file; write \"keys.toml\"".into()),
+        path if path.contains('\0') => Err("no file has such a name; write \"keys.toml\"".into()),
+        path => Ok(path.to_owned()),
+    }
+}
+
+/// A field that nothing but keys is read from, or `Authorization`.
+fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = text(value)?;
+    if name.is_empty() {
+        return Ok(String::new());
+    }
+    if !is_token(name.as_bytes()) {
+        return Err("not the name of a field; write \"Authorization\", or \"X-Api-Key\"".into());
+    }
+    let is = |field: &&str| field.eq_ignore_ascii_case(name);
+    let means_more =
+        END_TO_END.iter().find(|field| is(field)).is_some_and(|f| *f != "Authorization");
+    if means_more || is_reserved(name) {
+        let what = "a field with a meaning of its own; write \"Authorization\", or \"X-Api-Key\"";
+        return Err(what.into());
+    }
+    Ok(name.to_owned())
+}
+
+fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = text(value)?;
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        return Err("not a name; write letters, digits and -._~, like \"access_token\"".into());
+    }
+    Ok(name.to_owned())
+}
+
+fn cookie(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = text(value)?;
+    if !name.is_empty() && !is_token(name.as_bytes()) {
+        return Err("not the name of a cookie; write one like \"access_token\"".into());
+    }
+    Ok(name.to_owned())
+}
+
+/// The longest list of methods, and of fields, in bytes: it is said in one line of a head.
+const LIST_MAX: usize = 1024;
+
+/// The longest origin, in bytes.
+const ORIGIN_MAX: usize = 255;
+
+pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
+    let origins = t.require("origins", "[\"https://app.example\"]", origins);
+    let methods = t.take("methods", methods).unwrap_or_else(|| "GET".to_owned());
+    let headers = t.take("headers", headers).unwrap_or_default();
+    let any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
+    let all = any || methods == "*" || headers == "*";
+    let credentials = t.take("credentials", |value| match flag(value)? {
+        true if all => {
+            Err("browsers take no \"*\" with credentials; write the names, or false".into())
+        }
+        credentials => Ok(credentials),
+    });
+    let max_age = t.take("max_age", duration_or_zero).map_or(0, |age| age.as_secs());
+    Some(Policy {
+        origins: origins?,
+        any,
+        methods,
+        headers,
+        credentials: credentials.unwrap_or(false),
+        max_age: if max_age == 0 { String::new() } else { max_age.to_string() },
+    })
+}
+
+fn origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    let example = "[\"https://app.example\"], or [\"*\"]";
+    let mut origins: Vec<String> = Vec::new();
+    list(value, example, |value| {
+        let origin = text(value)?;
+        if origin != "*" {
+            cors::check_origin(origin)?;
+        }
+        if origin.len() > ORIGIN_MAX {
+            return Err("an origin of more than 255 bytes; write a shorter one".into());
+        }
+        if origins.iter().any(|other| other == origin || other == "*" || origin == "*") {
+            return Err("beside others; write each origin once, and \"*\" alone".into());
+        }
+        origins.push(origin.to_owned());
+        Ok(())
+    })?;
+    match origins.len() {
+        0 => Err("no page could read anything; leave out [api.cors], or write an origin".into()),
+        1..=1000 => Ok(origins),
+        _ => Err("more than 1000 origins; write fewer".into()),
+    }
+}
+
+fn methods(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let what = "not a method; write it in capitals, like \"GET\"";
+    let is_method = |text: &str| {
+        is_token(text.as_bytes()) && !text.bytes().any(|byte| byte.is_ascii_lowercase())
+    };
+    tokens(value, "[\"GET\", \"POST\"]", is_method, what)
+}
+
+fn headers(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let what = "not the name of a field; write one like \"Content-Type\"";
+    tokens(value, "[\"Content-Type\"]", |text| is_token(text.as_bytes()), what)
+}
+
+/// A list of names, as a field has it.
+fn tokens(
+    value: &DeValue<'_>,
+    example: &str,
+    is_name: impl Fn(&str) -> bool,
+    what: &'static str,
+) -> Result<String, Wrong> {
+    let names = list(value, example, |value| match text(value)? {
+        name if is_name(name) => Ok(name.to_owned()),
+        _ => Err(what.into()),
+    })?;
+    if names.len() > 1 && names.iter().any(|name| name == "*") {
+        return Err("\"*\" beside others; write it alone, or leave it out".into());
+    }
+    let joined = names.join(", ");
+    if joined.len() > LIST_MAX {
+        return Err("a list of more than 1024 bytes; write fewer names".into());
+    }
+    Ok(joined)
+}

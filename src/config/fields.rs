@@ -1,0 +1,105 @@
+//! `[api.request_headers]` and `[api.response_headers]`: fields that are set, or removed.
+
+use super::access::Auth;
+use super::error::Wrong;
+use super::table::Table;
+use super::value::{list, text};
+use crate::cors::is_about_origins;
+use crate::http::changes::Changes;
+use crate::http::fields::{is_reserved, is_token, same_to_gateway};
+use toml::de::DeValue;
+
+/// The most bytes that may be set: they stand in one buffer with the rest of the head.
+const SET_MAX: usize = 16 << 10;
+
+/// What else is written into a head, so that nothing can be said about it here.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// True exactly when it is the head of a response.
+    pub response: bool,
+    /// True exactly when a key goes upstream in `Authorization`.
+    pub authorization: bool,
+    /// True exactly when `Access-Control-*` is.
+    pub origins: bool,
+}
+
+impl Written {
+    pub(super) fn into_request(auth: Option<&Auth>) -> Written {
+        let authorization = auth.is_some_and(|auth| auth.forward);
+        Written { response: false, authorization, origins: false }
+    }
+
+    pub(super) fn into_response(cors: bool) -> Written {
+        Written { response: true, authorization: false, origins: cors }
+    }
+}
+
+pub(super) fn changes(t: &mut Table<'_, '_>, written: Written) -> Option<Changes> {
+    let set = t.take("set", |value| set(value, written)).unwrap_or_default();
+    let remove = t.take("remove", |value| {
+        list(value, "[\"Cookie\"]", |value| {
+            let name = name(text(value)?, written)?;
+            if set.iter().any(|(field, _)| field.eq_ignore_ascii_case(&name)) {
+                return Err("set has it, which replaces what there was; leave it out here".into());
+            }
+            Ok(name)
+        })
+    });
+    Some(Changes { set, remove: remove.unwrap_or_default() })
+}
+
+fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, Wrong> {
+    let example = "{ \"X-Env\" = \"prod\" }";
+    let table = value.as_table().ok_or_else(|| format!("not a table; write {example}"))?;
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let mut bytes = 0;
+    for (key, value) in table {
+        let at = |start| move |wrong: Wrong| Wrong { at: wrong.at.or(Some(start)), ..wrong };
+        let name = name(key.get_ref(), written).map_err(at(key.span().start))?;
+        if fields.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
+            let what = "this field is set already; case does not matter, so write it once";
+            return Err(Wrong { what: what.to_owned(), at: Some(key.span().start) });
+        }
+        let value = field_value(value.get_ref()).map_err(at(value.span().start))?;
+        bytes += name.len() + value.len();
+        fields.push((name, value));
+    }
+    if bytes > SET_MAX {
+        return Err("more than 16KiB in all; write less".into());
+    }
+    Ok(fields)
+}
+
+/// The name of a field that is nobody's to write but the operator's.
+fn name(name: &str, written: Written) -> Result<String, Wrong> {
+    if !is_token(name.as_bytes()) {
+        return Err("not the name of a field; write one like \"X-Env\"".into());
+    }
+    if is_reserved(name) {
+        return Err("how messages are sent, and for whom, is written by millstream itself; \
+            leave it out"
+            .into());
+    }
+    if written.authorization && same_to_gateway(name, "Authorization") {
+        return Err("auth.forward writes this field; leave one of them out".into());
+    }
+    if written.origins && is_about_origins(name) {
+        return Err("[api.cors] writes this field; leave one of them out".into());
+    }
+    if written.response && same_to_gateway(name, "Content-Encoding") {
+        return Err("how the body is coded is for whoever codes it to say; leave it out".into());
+    }
+    Ok(name.to_owned())
+}
+
+/// What a field line can say (RFC 9110 section 5.5), of ASCII alone.
+fn field_value(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let value = text(value)?;
+    let fits = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
+    if !value.bytes().all(fits) || value.trim() != value {
+        return Err("not what a field can say; write ASCII characters in one line, \
+            without spaces at its ends"
+            .into());
+    }
+    Ok(value.to_owned())
+}

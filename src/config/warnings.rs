@@ -1,0 +1,163 @@
+//! What is no error and may still not be meant: for `--check`, and for the log at the start.
+
+use super::{Api, Config, ListenAddr};
+use crate::net::Address;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Middleboxes close connections that are silent for longer than about this.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Descriptors that a process has beside those for connections.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+impl Config {
+    /// What may not be meant, a line for each. `descriptors` are the files that the process may
+    /// have open, if that is known.
+    pub fn warnings(&self, descriptors: Option<u64>) -> Vec<String> {
+        let mut out = Vec::new();
+        if let Some(descriptors) = descriptors {
+            self.warn_of_descriptors(descriptors, &mut out);
+        }
+        for api in self.apis.iter().filter(|api| api.active) {
+            let mut told = |what: String| out.push(format!("api {}: {what}", api.name));
+            if let Some(what) = heartbeat(api) {
+                told(what);
+            }
+            if api.listen_path.contains('*') {
+                told(
+                    "listen_path: \"*\" stands for itself; leave it out, because a path matches \
+                    all that is below it"
+                        .to_owned(),
+                );
+            }
+            for target in &api.targets {
+                if let Some(listener) = self.own_listener(&target.addresses) {
+                    told(format!("target_url leads back to server.listen, {listener}"));
+                }
+            }
+            if api.streams.max_per_ip.is_some() && self.is_behind_an_unknown_proxy() {
+                told(
+                    "max_streams_per_ip: who comes by a proxy on this host has its address; \
+                    list that in server.trusted_proxies"
+                        .to_owned(),
+                );
+            }
+            if let Some(what) = unsendable_key(api) {
+                told(what);
+            }
+        }
+        self.warn_of_keys(&mut out);
+        out
+    }
+
+    fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
+        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+        let too_many = |max: Option<usize>| max.filter(|&max| max as u64 > room);
+        let limit = "raise the limit on open files (ulimit -n, or LimitNOFILE= of systemd)";
+        if let Some(max) = too_many(self.server.max_connections) {
+            out.push(format!(
+                "server.max_connections: there is room for {room}, not for {max}; {limit}"
+            ));
+        }
+        for api in self.apis.iter().filter(|api| api.active) {
+            if let Some(max) = too_many(api.streams.max) {
+                let name = &api.name;
+                out.push(format!(
+                    "api {name}: max_streams: there is room for {room}, not for {max}; {limit}"
+                ));
+            }
+        }
+    }
+
+    /// The files of keys: who can read them, and whether there is anything in them; and who can
+    /// read the keys on their way.
+    fn warn_of_keys(&self, out: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
+            let file = &auth.keys_file;
+            if !seen.insert(file) {
+                continue;
+            }
+            if auth.public {
+                out.push(format!("{file}: everybody on this host can read it; chmod o-r it"));
+            }
+            if auth.keys.is_empty() {
+                out.push(format!("{file}: it has no keys, so nobody can come in"));
+            }
+        }
+        let exposed = self.server.listen.iter().find(|listener| !is_local(listener));
+        if let Some(listener) = exposed.filter(|_| !seen.is_empty() && !self.has_proxies()) {
+            out.push(format!(
+                "keys come to {listener} unencrypted: put a TLS terminator in front, \
+                and list it in server.trusted_proxies"
+            ));
+        }
+    }
+
+    fn has_proxies(&self) -> bool {
+        !self.server.trusted_proxies.is_empty()
+    }
+
+    /// True when clients can only come by another proxy, which is not trusted.
+    fn is_behind_an_unknown_proxy(&self) -> bool {
+        self.server.listen.iter().all(is_local) && !self.has_proxies()
+    }
+
+    /// Where the process listens itself, if one of these addresses leads there.
+    fn own_listener(&self, addresses: &[Address]) -> Option<&ListenAddr> {
+        let leads_to = |own: SocketAddr, address: SocketAddr| {
+            let [own_ip, ip] = [own.ip(), address.ip()];
+            let here = ip.is_loopback() || ip.is_unspecified();
+            let same =
+                own_ip == ip || own_ip.is_unspecified() && here && is_v4(own_ip) == is_v4(ip);
+            own.port() != 0 && own.port() == address.port() && same
+        };
+        let is_own = |listener: &ListenAddr, address: &Address| match (listener, address) {
+            (ListenAddr::Tcp(own), Address::Tcp(address)) => leads_to(*own, *address),
+            (ListenAddr::Unix(own), Address::Unix(path)) => own == path,
+            (ListenAddr::Tcp(_), Address::Unix(_)) | (ListenAddr::Unix(_), Address::Tcp(_)) => {
+                false
+            }
+        };
+        let own = |listener: &&ListenAddr| addresses.iter().any(|a| is_own(listener, a));
+        self.server.listen.iter().find(own)
+    }
+}
+
+const fn is_v4(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(_))
+}
+
+/// True when nobody from another host comes in there.
+fn is_local(listener: &ListenAddr) -> bool {
+    match listener {
+        ListenAddr::Tcp(address) => address.ip().is_loopback(),
+        ListenAddr::Unix(_) => true,
+    }
+}
+
+fn heartbeat(api: &Api) -> Option<String> {
+    const WHY: &str = "what is in between closes connections that are silent for a minute";
+    match api.streams.heartbeat {
+        None => Some(format!("heartbeat is off: {WHY}; write \"15s\"")),
+        Some(every) if every >= SILENCE_MAX => Some(format!("heartbeat: {WHY}; write \"15s\"")),
+        Some(_) => None,
+    }
+}
+
+/// A page that may read an api but can send no key reads nothing.
+fn unsendable_key(api: &Api) -> Option<String> {
+    let (auth, cors) = (api.auth.as_ref()?, api.cors.as_ref()?);
+    let carriers = &auth.carriers;
+    let header = &carriers.header;
+    let allowed = cors.headers.split(", ").any(|allowed| {
+        allowed.eq_ignore_ascii_case(header) || allowed == "*" && header != "Authorization"
+    });
+    let cookie = !carriers.cookie.is_empty() && cors.credentials;
+    (carriers.query.is_empty() && !cookie && !allowed).then(|| {
+        let more = if header.is_empty() { "auth.query" } else { "cors.headers, or auth.query" };
+        format!("no page of cors.origins can send a key: that takes {more}")
+    })
+}

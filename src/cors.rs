@@ -1,0 +1,257 @@
+//! Which pages of other origins may read an api (WHATWG Fetch, "HTTP-CORS protocol").
+//!
+//! A browser asks before it sends what a form could not (a *preflight*), and looks at each response
+//! before it lets the page see it. Nothing is protected from anybody but pages: a request of an
+//! origin that is not listed is served like any other, and its page sees nothing of it.
+//!
+//! An origin is compared as it is serialised, byte by byte; `null` is an origin like any other,
+//! and is that of every sandboxed frame, so it has to be listed.
+//!
+//! Tested against tables.
+
+/// What pages of other origins may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The origins, serialised. Of no account if `any`.
+    pub origins: Vec<String>,
+    /// True exactly when the origin does not matter.
+    pub any: bool,
+    /// The methods, as a list.
+    pub methods: String,
+    /// The fields that a page may send beside those that need no permission, as a list.
+    pub headers: String,
+    /// Whether a page may send cookies. Not if `any`.
+    pub credentials: bool,
+    /// For how many seconds a browser may remember this; nothing if it is not told.
+    pub max_age: String,
+}
+
+/// What the page that a request comes from is granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing: it comes from no page, or from one whose origin is not listed.
+    #[default]
+    Nothing,
+    /// To read the response, whichever its origin is.
+    Any,
+    /// To read the response, by its origin's place in the list.
+    Origin(u16),
+}
+
+/// A field's name and value.
+pub type Field<'a> = (&'a str, &'a str);
+
+impl Policy {
+    /// What a request with this Origin is granted. Where the origin does not matter it need not
+    /// even have one: what is cached for nobody can then be read by everybody.
+    pub fn grant(&self, origin: Option<&[u8]>) -> Grant {
+        if self.any {
+            return Grant::Any;
+        }
+        let mut listed = (0..=u16::MAX).zip(&self.origins);
+        let found = listed.find(|(_, listed)| Some(listed.as_bytes()) == origin);
+        found.map_or(Grant::Nothing, |(number, _)| Grant::Origin(number))
+    }
+
+    /// The fields of each response, the answer to a preflight included.
+    pub fn fields(&self, grant: Grant) -> Vec<Field<'_>> {
+        let mut fields = Vec::new();
+        let origin = match grant {
+            Grant::Nothing => None,
+            Grant::Any => Some("*"),
+            Grant::Origin(number) => self.origins.get(usize::from(number)).map(String::as_str),
+        };
+        if let Some(origin) = origin {
+            fields.push(("Access-Control-Allow-Origin", origin));
+            if self.credentials {
+                fields.push(("Access-Control-Allow-Credentials", "true"));
+            }
+        }
+        // What is cached for one origin is nothing for another.
+        if !self.any {
+            fields.push(("Vary", "Origin"));
+        }
+        fields
+    }
+
+    /// The fields that answer a preflight.
+    pub fn preflight_fields(&self, grant: Grant) -> Vec<Field<'_>> {
+        let mut fields = self.fields(grant);
+        if grant == Grant::Nothing {
+            return fields;
+        }
+        let more = [
+            ("Access-Control-Allow-Methods", &self.methods),
+            ("Access-Control-Allow-Headers", &self.headers),
+            ("Access-Control-Max-Age", &self.max_age),
+        ];
+        let told = more.into_iter().filter(|(_, value)| !value.is_empty());
+        fields.extend(told.map(|(name, value)| (name, value.as_str())));
+        fields
+    }
+}
+
+/// True exactly when this is one of the fields that are about other origins, of a response.
+pub fn is_about_origins(name: &str) -> bool {
+    const PREFIX: &str = "Access-Control-";
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// An origin as browsers serialise it: `null`, or a scheme, a host, and a port that is not the
+/// scheme's own, all in lower case. Why it is none, if it is not.
+///
+/// # Errors
+/// If a browser would never send it.
+pub fn check_origin(text: &str) -> Result<(), &'static str> {
+    if text == "null" {
+        return Ok(());
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(NO_ORIGIN)?;
+    let scheme_fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    let begins = scheme.starts_with(|c: char| c.is_ascii_lowercase());
+    if !begins || !scheme.chars().all(scheme_fits) || rest.is_empty() {
+        return Err(NO_ORIGIN);
+    }
+    if rest.contains(['/', '?', '#', '@']) {
+        return Err("an origin has no path; write the scheme, the host and perhaps the port alone");
+    }
+    let (host, port) = match rest.find(']') {
+        Some(bracket) => rest.split_at(bracket + 1),
+        None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
+    };
+    let host_fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._[]:".contains(&byte);
+    if host.is_empty() || !host.bytes().all(host_fits) {
+        return Err(NO_ORIGIN);
+    }
+    let own = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    match port {
+        "" => Ok(()),
+        port if port == own => Err("browsers leave out the scheme's own port; leave it out too"),
+        port => {
+            let digits = port.strip_prefix(':').ok_or(NO_ORIGIN)?;
+            let canonical = digits.parse::<u16>().is_ok_and(|port| port.to_string() == digits);
+            if canonical { Ok(()) } else { Err(NO_ORIGIN) }
+        }
+    }
+}
+
+const NO_ORIGIN: &str = "not an origin; \
+    write one in lower case, like \"https://app.example\" or \"http://localhost:3000\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(origins: &[&str], credentials: bool) -> Policy {
+        Policy {
+            origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
+            any: origins == ["*"],
+            methods: "GET, POST".to_owned(),
+            headers: String::new(),
+            credentials,
+            max_age: "60".to_owned(),
+        }
+    }
+
+    fn lines(fields: Vec<Field<'_>>) -> String {
+        let lines = fields.into_iter().map(|(name, value)| {
+            let name = name.strip_prefix("Access-Control-").unwrap_or(name);
+            format!("{name}: {value}")
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn what_is_granted() {
+        let check =
+            |origins: &[&str], credentials, sent: Option<&str>, want: &str, before: &str| {
+                let policy = policy(origins, credentials);
+                let grant = policy.grant(sent.map(str::as_bytes));
+                assert_eq!(lines(policy.fields(grant)), want, "{sent:?}");
+                assert_eq!(
+                    lines(policy.preflight_fields(grant)),
+                    format!("{want}{before}"),
+                    "{sent:?}"
+                );
+            };
+        let before = "; Allow-Methods: GET, POST; Max-Age: 60";
+        let listed = ["https://a.example", "null"];
+        let a = "Allow-Origin: https://a.example; Vary: Origin";
+        check(&listed, false, Some("https://a.example"), a, before);
+        let credentials = "Allow-Origin: null; Allow-Credentials: true; Vary: Origin";
+        check(&listed, true, Some("null"), credentials, before);
+        for other in [
+            "https://A.example",
+            "https://a.example:443",
+            "https://a.example.",
+            "http://a.example",
+            "https://a.example/",
+            "https://a.example.evil",
+            "a.example",
+            "*",
+            "",
+        ] {
+            check(&listed, false, Some(other), "Vary: Origin", "");
+        }
+        check(&listed, false, None, "Vary: Origin", "");
+        check(&["*"], false, Some("https://b.example"), "Allow-Origin: *", before);
+        check(&["*"], false, Some("null"), "Allow-Origin: *", before);
+        check(&["*"], false, None, "Allow-Origin: *", before);
+    }
+
+    #[test]
+    fn fields_about_origins() {
+        for name in ["Access-Control-Allow-Origin", "access-control-x"] {
+            assert!(is_about_origins(name));
+        }
+        for name in ["Access-Control", "X-Access-Control-Allow-Origin", "é".repeat(9).as_str()] {
+            assert!(!is_about_origins(name));
+        }
+    }
+
+    #[test]
+    fn origins() {
+        for text in [
+            "null",
+            "https://app.example",
+            "http://localhost:3000",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "https://a.example:80",
+            "chrome-extension://abcdef",
+            "https://xn--e1afmkfd.example",
+        ] {
+            assert_eq!(check_origin(text), Ok(()), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://app.example/a",
+            "https://App.example",
+            "HTTPS://app.example",
+            "https://app.example:443",
+            "http://app.example:80",
+            "https://app.example:",
+            "https://app.example:08",
+            "https://app.example:65536",
+            "https://app.example:x",
+            "https://u@app.example",
+            "https://*.example",
+            "https://ä.example",
+            "https://a b",
+            "https://a\r\nX: y",
+            "https://[::1]x",
+            "://a",
+        ] {
+            assert!(check_origin(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Fields that are set, or removed, on the way through.
+//!
+//! What is set takes the place of all lines of that name, and of the names that a gateway in the
+//! manner of CGI could not tell from it.
+
+use super::fields::{same_to_gateway, write_line};
+
+/// Fields that are set or removed. Their names and values can be written as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Names and values; no name twice.
+    pub set: Vec<(String, String)>,
+    /// Names.
+    pub remove: Vec<String>,
+}
+
+impl Changes {
+    /// True exactly when a line of this name does not pass.
+    pub fn stop(&self, name: &str) -> bool {
+        let mut removed = self.remove.iter();
+        self.sets(name) || removed.any(|field| same_to_gateway(name, field))
+    }
+
+    /// True exactly when a field of this name is set.
+    pub fn sets(&self, name: &str) -> bool {
+        self.set.iter().any(|(field, _)| same_to_gateway(name, field))
+    }
+
+    /// Appends the lines that are set.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for (name, value) in &self.set {
+            write_line(out, name, value.as_bytes());
+        }
+    }
+
+    /// How many bytes these lines have.
+    pub fn bytes(&self) -> usize {
+        self.set.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stops_and_what_is_written() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let set = vec![pair("X-Env", "prod"), pair("Empty", "")];
+        let changes = Changes { set, remove: vec!["Cookie".to_owned(), "X-Old".to_owned()] };
+        for name in ["X-Env", "x-env", "X_Env", "empty", "cookie", "X.OLD"] {
+            assert!(changes.stop(name), "{name}");
+        }
+        for name in ["XEnv", "X-Env2", "Cookie2", "Set-Cookie", "X-Olé"] {
+            assert!(!changes.stop(name), "{name}");
+        }
+        assert!(changes.sets("X-ENV") && !changes.sets("Cookie"));
+        let mut out = Vec::new();
+        changes.write(&mut out);
+        assert_eq!(out, b"X-Env: prod\r\nEmpty: \r\n");
+        assert_eq!(changes.bytes(), out.len());
+        assert_eq!(Changes::default().bytes(), 0);
+    }
+}

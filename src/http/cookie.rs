@@ -1,0 +1,64 @@
+//! The pairs of a Cookie field (RFC 6265 section 4.2): `name=value`, divided by `;`.
+//!
+//! A pair is found by its name, and can be taken out; all others then stay as they were, byte by
+//! byte and in their order.
+//!
+//! Tested against tables.
+
+use std::borrow::Cow;
+
+/// The values of all pairs of this name. Quotes around a value are part of it, as they are for
+/// browsers.
+pub fn values<'b>(field: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
+    field.split(|&byte| byte == b';').filter_map(move |pair| value(pair, name))
+}
+
+/// The field without the pairs of this name. None if nothing is left because of that.
+pub fn without<'b>(field: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>> {
+    if values(field, name).next().is_none() {
+        return Some(Cow::Borrowed(field));
+    }
+    let pairs = field.split(|&byte| byte == b';');
+    let others: Vec<&[u8]> = pairs.filter(|pair| value(pair, name).is_none()).collect();
+    let rest = others.join(&b';');
+    let rest = rest.trim_ascii();
+    (!rest.is_empty()).then(|| Cow::Owned(rest.to_vec()))
+}
+
+/// The value of a pair, if it has this name.
+fn value<'b>(pair: &'b [u8], name: &str) -> Option<&'b [u8]> {
+    let equals = pair.iter().position(|&byte| byte == b'=')?;
+    let (named, value) = pair.split_at(equals);
+    (named.trim_ascii() == name.as_bytes()).then(|| value[1..].trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_and_taken_out() {
+        let check = |field: &str, found: &[&str], rest: Option<&str>| {
+            let values: Vec<_> = values(field.as_bytes(), "k").collect();
+            let found: Vec<_> = found.iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(values, found, "{field}");
+            let got = without(field.as_bytes(), "k");
+            assert_eq!(got.as_deref(), rest.map(str::as_bytes), "{field}");
+        };
+        check("", &[], Some(""));
+        check("a=1; b=2", &[], Some("a=1; b=2"));
+        check("k=1", &["1"], None);
+        check("k=", &[""], None);
+        check("k", &[], Some("k"));
+        check("k=1; a=2", &["1"], Some("a=2"));
+        check("a=1; k=2", &["2"], Some("a=1"));
+        check("a=1; k=2; b=3", &["2"], Some("a=1; b=3"));
+        check("a=1;k=2;b=\"k=3\"", &["2"], Some("a=1;b=\"k=3\""));
+        check("k=1; k=2", &["1", "2"], None);
+        check(" k = 1 ;a=k", &["1"], Some("a=k"));
+        check("k=a=b", &["a=b"], None);
+        check("K=1; kk=2; xk=3; a=k", &[], Some("K=1; kk=2; xk=3; a=k"));
+        check("a=1,k=2", &[], Some("a=1,k=2"));
+        check("a=\"x;k=1\"", &["1\""], Some("a=\"x"));
+    }
+}

@@ -1,0 +1,206 @@
+//! Where a request carries the key that lets it in, and the request without it.
+//!
+//! A key may stand in a field, in a query parameter (a browser's EventSource cannot set fields) or
+//! in a cookie. It is made of visible ASCII characters without spaces, so it fits all of these; and
+//! a field's value with a space in it, behind a `Bearer` that may stand in front, has the
+//! credentials of another scheme, which are the upstream's to judge.
+//!
+//! Whoever judges a request must mean the same key as whoever looks at it later. So a request with
+//! two different keys, or with two lines of the field, has none that could be taken, and is refused
+//! ([`Unclear`]). The same key in two places is one key.
+//!
+//! Tested against tables.
+
+use super::fields::{Fields, same_to_gateway};
+use super::{cookie, query};
+use std::borrow::Cow;
+
+/// Where a key may stand; an empty name is no place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carriers {
+    /// The name of a field.
+    pub header: String,
+    /// The name of a query parameter.
+    pub query: String,
+    /// The name of a cookie.
+    pub cookie: String,
+}
+
+/// Why nobody can say which key a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclear {
+    /// The field has more than one line.
+    Repeated,
+    /// Two places, or one place twice, have two keys.
+    Different,
+    /// A character that no key has.
+    Characters,
+}
+
+impl Unclear {
+    /// What is wrong, as a phrase for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Unclear::Repeated => "the field of the key has more than one line",
+            Unclear::Different => "the request has two different keys",
+            Unclear::Characters => "the key has a character that no key has",
+        }
+    }
+}
+
+impl Carriers {
+    /// The key of a request, if it has one.
+    ///
+    /// # Errors
+    /// See [`Unclear`].
+    pub fn find<'b>(
+        &self,
+        fields: Fields<'_, 'b>,
+        query: Option<&'b str>,
+    ) -> Result<Option<Cow<'b, [u8]>>, Unclear> {
+        let mut lines = fields.all(&self.header);
+        let in_field = lines.next().and_then(of_field).map(Cow::Borrowed);
+        if lines.next().is_some() {
+            return Err(Unclear::Repeated);
+        }
+        let query = query.filter(|_| !self.query.is_empty());
+        let in_query = query.into_iter().flat_map(|query| query::values(query, &self.query));
+        let cookies = fields.all("Cookie").filter(|_| !self.cookie.is_empty());
+        let in_cookies = cookies.flat_map(|field| cookie::values(field, &self.cookie));
+        let mut found: Option<Cow<'b, [u8]>> = None;
+        let all = in_field.into_iter().chain(in_query).chain(in_cookies.map(Cow::Borrowed));
+        for key in all.filter(|key| !key.is_empty()) {
+            if found.as_ref().is_some_and(|other| *other != key) {
+                return Err(Unclear::Different);
+            }
+            found = Some(key);
+        }
+        match found {
+            Some(key) if !key.iter().all(u8::is_ascii_graphic) => Err(Unclear::Characters),
+            found => Ok(found),
+        }
+    }
+
+    /// True exactly when this field line is one that carries a key, or that a gateway in the manner
+    /// of CGI could take for one.
+    pub fn take_line(&self, name: &str, value: &[u8]) -> bool {
+        same_to_gateway(name, &self.header)
+            && (of_field(value).is_some() || !name.eq_ignore_ascii_case(&self.header))
+    }
+
+    /// The value of a Cookie field without the key. None if nothing is left.
+    pub fn cookies_without<'b>(&self, field: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        match self.cookie.as_str() {
+            "" => Some(Cow::Borrowed(field)),
+            name => cookie::without(field, name),
+        }
+    }
+
+    /// The query without the key. None if nothing is left.
+    pub fn query_without<'b>(&self, query: &'b str) -> Option<Cow<'b, str>> {
+        match self.query.as_str() {
+            "" => Some(Cow::Borrowed(query)),
+            name => query::without(query, name),
+        }
+    }
+}
+
+/// The key in a field's value: what stands behind `Bearer`, or all of it. None for an empty one and
+/// for another scheme's credentials.
+fn of_field(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"Bearer";
+    let is_scheme =
+        value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
+    let key = match value.get(SCHEME.len()) {
+        Some(b' ' | b'\t') if is_scheme => value[SCHEME.len()..].trim_ascii(),
+        None if is_scheme => &[],
+        _ => value,
+    };
+    (!key.is_empty() && !key.contains(&b' ') && !key.contains(&b'\t')).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+
+    fn check(carriers: [&str; 3], lines: &[(&str, &str)], query: &str, want: &str) {
+        let [header, parameter, cookie] = carriers.map(str::to_owned);
+        let carriers = Carriers { header, query: parameter, cookie };
+        let lines: Vec<_> =
+            lines.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let got = match carriers.find(Fields(&lines), Some(query)) {
+            Ok(Some(key)) => String::from_utf8_lossy(&key).into_owned(),
+            Ok(None) => "-".to_owned(),
+            Err(unclear) => format!("{unclear:?}"),
+        };
+        assert_eq!(got, want, "{lines:?} {query}");
+    }
+
+    #[test]
+    fn in_a_field() {
+        let auth = ["Authorization", "", ""];
+        let of = |value: &str, want: &str| check(auth, &[("authorization", value)], "", want);
+        of("abc", "abc");
+        of("Bearer abc", "abc");
+        of("bEARER  abc", "abc");
+        of("Bearer\tabc", "abc");
+        of("Bearerabc", "Bearerabc");
+        of("", "-");
+        of("Bearer", "-");
+        of("Basic abc", "-");
+        of("Bearer a b", "-");
+        of("Digest a=\"b\", c=d", "-");
+        of("a,b", "a,b");
+        of("ab\u{e9}", "Characters");
+        check(auth, &[], "", "-");
+        check(auth, &[("X", "a"), ("Cookie", "Authorization=a")], "Authorization=a&=b", "-");
+        let twice = [("Authorization", "a"), ("authorization", "a")];
+        check(auth, &twice, "", "Repeated");
+        check(auth, &[("Authorization", ""), ("Authorization", "a")], "", "Repeated");
+        check(["X-Key", "", ""], &[("X_Key", "a"), ("Authorization", "b")], "", "-");
+    }
+
+    #[test]
+    fn in_a_query_or_a_cookie() {
+        let all = ["Authorization", "t", "c"];
+        check(all, &[], "t=abc", "abc");
+        check(all, &[], "x=1&t=a%2Bb+", "a+b+");
+        check(all, &[], "t=&t", "-");
+        check(all, &[], "t=a%0d%0ab", "Characters");
+        check(all, &[], "t=a%20b", "Characters");
+        check(all, &[("Cookie", "a=1; c=k")], "", "k");
+        check(all, &[("Cookie", "a=1"), ("Cookie", "c=k")], "", "k");
+        check(all, &[("Cookie", "c=")], "t=", "-");
+        check(["", "t", ""], &[("Authorization", "a"), ("Cookie", "=c")], "=x", "-");
+    }
+
+    #[test]
+    fn one_key_or_none() {
+        let all = ["Authorization", "t", "c"];
+        let (field, cookie) = (("Authorization", "Bearer k"), ("Cookie", "c=k"));
+        check(all, &[field, cookie], "t=k&t=%6b", "k");
+        check(all, &[field], "t=x", "Different");
+        check(all, &[field, ("Cookie", "c=x")], "", "Different");
+        check(all, &[cookie], "t=x", "Different");
+        check(all, &[], "t=k&t=x", "Different");
+        check(all, &[("Cookie", "c=k; c=x")], "", "Different");
+        check(all, &[("Cookie", "c=k"), ("Cookie", "c=x")], "", "Different");
+        check(all, &[("Authorization", "Basic eDp5"), cookie], "t=k", "k");
+    }
+
+    #[test]
+    fn lines_that_are_taken_out() {
+        let of = |header: &str| Carriers { header: header.to_owned(), ..Carriers::default() };
+        let check = |header: &str, name: &str, value: &str, want: bool| {
+            assert_eq!(of(header).take_line(name, value.as_bytes()), want, "{header} {name}");
+        };
+        check("Authorization", "authorization", "Bearer k", true);
+        check("Authorization", "Authorization", "k", true);
+        check("Authorization", "Authorization", "Basic eDp5", false);
+        check("X-Key", "x-key", "k", true);
+        check("X-Key", "X_Key", "anything at all", true);
+        check("X-Key", "X-Key2", "k", false);
+        check("", "Authorization", "k", false);
+    }
+}

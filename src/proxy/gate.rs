@@ -1,0 +1,63 @@
+//! Who comes in: what is decided about a request by who sends it, before anything is done for it.
+
+use super::finish::Refusal;
+use crate::auth::{self, Key};
+use crate::config::Api;
+use crate::cors::Grant;
+use crate::http::forward::Handover;
+use crate::http::head::RequestHead;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// How a key is asked for (RFC 6750 section 3).
+pub(super) const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Bearer realm=\"millstream\"");
+
+/// A request that may go on.
+pub(super) struct Pass<'b> {
+    /// Whose key it has, if it needs one.
+    pub key: Option<Arc<Key>>,
+    /// Its query, without the key.
+    pub query: Option<Cow<'b, str>>,
+    /// The key itself.
+    secret: Option<Cow<'b, [u8]>>,
+}
+
+impl Pass<'_> {
+    /// What becomes of the key on the way upstream.
+    pub(super) fn handover<'p>(&'p self, api: &'p Api) -> Option<Handover<'p>> {
+        let auth = api.auth.as_ref()?;
+        let bearer = self.secret.as_deref().filter(|_| auth.forward);
+        Some(Handover { carriers: &auth.carriers, bearer })
+    }
+}
+
+/// What the page that a request comes from is granted.
+pub(super) fn grant(api: &Api, head: &RequestHead<'_, '_>) -> Grant {
+    let policy = api.cors.as_ref();
+    policy.map_or(Grant::Nothing, |policy| policy.grant(head.fields.only("Origin")))
+}
+
+/// True exactly when a browser asks what a page may do. It sends no key along, so it needs none.
+fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
+    let has = |name| head.fields.get(name).is_some();
+    head.is_options() && has("Origin") && has("Access-Control-Request-Method")
+}
+
+/// Lets a request in, or says why not, or what a browser asks. Its connection can be used on: it
+/// did nothing wrong.
+pub(super) fn admit<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, Refusal> {
+    let query = head.target.query;
+    let refuse = |status, what| Refusal { close: false, ..Refusal::closing(status, what) };
+    if api.cors.is_some() && is_preflight(head) {
+        return Err(Refusal { preflight: true, ..refuse(204, "a preflight") });
+    }
+    let Some(auth) = &api.auth else {
+        return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });
+    };
+    let secret = auth.carriers.find(head.fields, query);
+    let secret = secret.map_err(|unclear| refuse(403, unclear.what()))?;
+    let key = auth::admit(&auth.keys, secret.as_deref(), &api.name);
+    let key = key.map_err(|denied| refuse(denied.status(), denied.what()))?;
+    let query = query.and_then(|query| auth.carriers.query_without(query));
+    Ok(Pass { key: Some(Arc::clone(key)), query, secret })
+}

@@ -1,0 +1,52 @@
+//! Places among the open event streams: of an api, of a client's address, of a key.
+//!
+//! Who says in `Accept` that it wants a stream has its places before the upstream is asked; who
+//! gets one without having said so, when that turns out.
+
+use super::finish::Refusal;
+use crate::auth::Hash;
+use crate::session::exchange::Exchange;
+use crate::session::origin::Origin;
+use crate::session::places::{Counts, Network, Shares};
+use crate::slab::Slab;
+
+/// What counts the streams.
+#[derive(Clone, Copy)]
+pub(super) struct Counters<'a> {
+    pub origins: &'a Slab<Origin>,
+    pub keys: &'a Counts<Hash>,
+}
+
+impl Counters<'_> {
+    /// Gives an exchange its places, if it has none and an api serves it.
+    pub(super) fn admit(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
+        let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
+        let (Some(origin), Some(api)) = (origin, exchange.api()) else { return Ok(()) };
+        if exchange.permit.is_some() {
+            return Ok(());
+        }
+        let mut shares = Shares::default();
+        if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.facts.client) {
+            shares.address = origin.addresses.place(Network::of(client), max);
+            if shares.address.is_none() {
+                let what = "too many event streams are open for this address";
+                return Err(Refusal::crowded(what, "api.max_streams_per_ip"));
+            }
+        }
+        if let Some(key) = &exchange.key
+            && let Some(max) = key.max_streams
+        {
+            shares.key = self.keys.place(key.hash, max);
+            if shares.key.is_none() {
+                let what = "too many event streams are open with this key";
+                return Err(Refusal::crowded(what, "key.max_streams"));
+            }
+        }
+        exchange.permit = origin.permit(api.streams.max.unwrap_or(usize::MAX));
+        if exchange.permit.is_none() {
+            return Err(Refusal::busy("too many event streams are open", Some("api.max_streams")));
+        }
+        exchange.shares = (shares.held() != [0, 0]).then(|| Box::new(shares));
+        Ok(())
+    }
+}

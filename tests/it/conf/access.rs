@@ -1,0 +1,93 @@
+//! Files of keys, and what `--check` warns of.
+
+use super::{API, parse};
+use millstream::config::KeysText;
+
+const WRONG_KEYS: &str = include_str!("wrong-keys.txt");
+
+/// What tests/it/conf/wrong-keys.txt says.
+#[test]
+fn wrong_keys_are_told_what_would_be_right() {
+    let mut config = parse(&format!("{API}[api.auth]"));
+    let mut blocks = 0;
+    for block in WRONG_KEYS.split("\n\n").filter(|block| !block.starts_with('#')) {
+        let (said, toml): (Vec<&str>, Vec<&str>) =
+            block.lines().partition(|line| line.starts_with("> "));
+        let name = "keys.toml".to_owned();
+        let file = KeysText { name, bytes: toml.join("\n").into(), public: false };
+        let mut file = Some(file);
+        let errors = config.load_keys(|_| Ok(file.take().unwrap())).unwrap_err().to_string();
+        assert_eq!(errors, said.join("\n").replace("> ", "keys.toml:"), "{block}");
+        blocks += 1;
+    }
+    assert!(blocks > 3, "{blocks}");
+}
+
+#[test]
+fn what_may_not_be_meant() {
+    let warnings = |text: &str, descriptors| parse(text).warnings(descriptors);
+    let check = |server: &str, api: &str, want: &[&str]| {
+        let text = format!("[server]\n{server}\n{API}{api}\n");
+        assert_eq!(warnings(&text, Some(1064)), want, "{text}");
+    };
+    check("", "", &[]);
+    check("max_connections = 500", "max_streams = 500", &[]);
+    let silent =
+        "what is in between closes connections that are silent for a minute; write \"15s\"";
+    check("", "heartbeat = '0s'", &[&format!("api a: heartbeat is off: {silent}")]);
+    check("", "heartbeat = '60s'", &[&format!("api a: heartbeat: {silent}")]);
+    check("", "heartbeat = '59s'", &[]);
+    check("", "heartbeat = '0s'\nactive = false", &[]);
+    let room = "there is room for 500, not for 501; raise the limit on open files (ulimit -n, or \
+        LimitNOFILE= of systemd)";
+    check("max_connections = 501", "", &[&format!("server.max_connections: {room}")]);
+    check("", "max_streams = 501", &[&format!("api a: max_streams: {room}")]);
+    assert!(warnings(&format!("[server]\nmax_connections = 501\n{API}"), None).is_empty());
+
+    let back = |listener| format!("api a: target_url leads back to server.listen, {listener}");
+    check("listen = ['127.0.0.1:8000']", "", &[&back("127.0.0.1:8000")]);
+    check("listen = ['0.0.0.0:8000']", "", &[&back("0.0.0.0:8000")]);
+    check("listen = ['127.0.0.1:8001', '[::]:8000', '192.0.2.1:8000']", "", &[]);
+
+    let hidden = "api a: max_streams_per_ip: who comes by a proxy on this host has its address; \
+        list that in server.trusted_proxies";
+    check("", "max_streams_per_ip = 1", &[hidden]);
+    check("listen = ['unix:/a']", "max_streams_per_ip = 1", &[hidden]);
+    check("listen = ['0.0.0.0:80']", "max_streams_per_ip = 1", &[]);
+    check("trusted_proxies = ['127.0.0.1']", "max_streams_per_ip = 1", &[]);
+
+    let star = API.replace("'/'", "'/sse/*'");
+    let want = "api a: listen_path: \"*\" stands for itself; leave it out, because a path matches \
+        all that is below it";
+    assert_eq!(warnings(&star, None), [want]);
+}
+
+#[test]
+fn keys_that_may_not_be_meant() {
+    let check = |server: &str, api: &str, public, keys: &str, want: &[&str]| {
+        let mut config = parse(&format!("[server]\n{server}\n{API}[api.auth]\n{api}\n"));
+        let name = "keys.toml".to_owned();
+        let file = || KeysText { name: name.clone(), bytes: keys.into(), public };
+        config.load_keys(|_| Ok(file())).unwrap();
+        assert_eq!(config.warnings(None), want, "{server} {api}");
+    };
+    let key = format!("[[key]]\nname = 'a'\nsha256 = '{}'", "0".repeat(64));
+    check("", "", false, &key, &[]);
+    let public = "keys.toml: everybody on this host can read it; chmod o-r it";
+    let empty = "keys.toml: it has no keys, so nobody can come in";
+    check("", "", true, "", &[public, empty]);
+    let plain = "keys come to 0.0.0.0:80 unencrypted: put a TLS terminator in front, and list it \
+        in server.trusted_proxies";
+    check("listen = ['0.0.0.0:80']", "", false, &key, &[plain]);
+    check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", false, &key, &[]);
+    let cors = "[api.cors]\norigins = ['null']\n";
+    let none =
+        "api a: no page of cors.origins can send a key: that takes cors.headers, or auth.query";
+    check("", cors, false, &key, &[none]);
+    check("", &format!("{cors}headers = ['*']"), false, &key, &[none]);
+    check("", &format!("{cors}headers = ['X', 'authorization']"), false, &key, &[]);
+    check("", &format!("query = 'k'\n{cors}"), false, &key, &[]);
+    check("", &format!("cookie = 'k'\n{cors}"), false, &key, &[none]);
+    check("", &format!("cookie = 'k'\n{cors}credentials = true"), false, &key, &[]);
+    check("", &format!("header = 'X-Key'\n{cors}headers = ['*']"), false, &key, &[]);
+}
