@@ -73,10 +73,19 @@ pub fn admit<'k>(
 ) -> Result<&'k Arc<Key>, Denied> {
     let hash = hash(presented.ok_or(Denied::NoKey)?);
     let key = position(&hash, keys).and_then(|n| keys.get(n)).ok_or(Denied::Unknown)?;
-    match &key.apis {
-        Some(apis) if !apis.iter().any(|name| name == api) => Err(Denied::NotHere),
-        Some(_) | None => Ok(key),
+    if key.opens(api) { Ok(key) } else { Err(Denied::NotHere) }
+}
+
+impl Key {
+    /// True when it opens this api.
+    fn opens(&self, api: &str) -> bool {
+        self.apis.as_ref().is_none_or(|apis| apis.iter().any(|name| name == api))
     }
+}
+
+/// True when a key that was let in to an api before would be let in again.
+pub fn still_opens(keys: &[Arc<Key>], key: &Key, api: &str) -> bool {
+    keys.iter().any(|known| known.hash == key.hash && known.opens(api))
 }
 
 /// What is kept of a key.

@@ -6,11 +6,13 @@
 //! leads to the same place; the streams of an api that is gone, or leads elsewhere, end as in a
 //! drain.
 
+use super::streams::within;
 use super::{Proxy, buffer_size};
-use crate::config::Config;
+use crate::auth;
+use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM};
 use crate::net::{Address, ListenerId, Net};
-use crate::session::exchange::Outcome;
+use crate::session::exchange::{Exchange, Outcome};
 use crate::session::origin::Origin;
 use crate::session::{Service, State};
 use crate::slab::Key;
@@ -64,24 +66,28 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Streams whose api is not there any more have the drain window to end, one after the other.
+    /// Those whose key opens it no longer end now.
     fn end_removed(&mut self, now: Tick) {
         let deadline = now.after(self.config.drain.window);
-        let Proxy { sessions, origins, api_origins, config, random, .. } = self;
-        let active: Vec<Key<Origin>> = (config.apis.iter().zip(api_origins))
-            .filter(|(api, _)| api.active)
-            .map(|(_, key)| *key)
-            .collect();
-        debug_assert!(active.iter().all(|key| origins.get(*key).is_some()));
+        let Proxy { sessions, api_origins, config, random, .. } = self;
         let mut ended = Vec::new();
         for (key, session) in sessions.iter_mut() {
-            if let State::Active(exchange) = &mut session.state
-                && exchange.facts.event_stream
-                && exchange.origin.is_some_and(|origin| !active.contains(&origin))
-            {
-                let until = super::streams::within(now, deadline, random.f64());
-                exchange.lease.at_most(until, Outcome::Removed);
-                ended.push(key);
+            let State::Active(exchange) = &mut session.state else { continue };
+            let Some(origin) = exchange.origin.filter(|_| exchange.facts.event_stream) else {
+                continue;
+            };
+            let place = api_origins.iter().position(|key| *key == origin);
+            match place.map(|place| &config.apis[place]).filter(|api| api.active) {
+                None => {
+                    let until = within(now, deadline, random.f64());
+                    exchange.lease.at_most(until, Outcome::Removed);
+                }
+                Some(api) if !exchange.may_stay(api) => {
+                    exchange.lease.at_most(now, Outcome::Revoked);
+                }
+                Some(_) => continue,
             }
+            ended.push(key);
         }
         for key in ended {
             self.enqueue(key);
@@ -119,5 +125,15 @@ impl<N: Net> Proxy<N> {
             place.addresses = addresses.into();
             place.preferred = 0;
         }
+    }
+}
+
+impl Exchange {
+    /// True when whoever asked for it would be let in to this api, which is its own, by now.
+    fn may_stay(&self, api: &Api) -> bool {
+        let keys = api.auth.as_ref().map(|auth| &auth.keys);
+        keys.is_none_or(|keys| {
+            self.key.as_ref().is_some_and(|key| auth::still_opens(keys, key, &api.name))
+        })
     }
 }

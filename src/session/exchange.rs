@@ -232,6 +232,8 @@ pub enum Outcome {
     UpstreamIdle,
     /// The stream was `max_stream_age` old.
     MaxAge,
+    /// The key that let it in is not known any more, or not for its api.
+    Revoked,
     /// Its api is not in the configuration any more, or leads elsewhere.
     Removed,
     /// The drain window ended first.
@@ -250,6 +252,7 @@ impl Outcome {
                 Some("the upstream was silent for api.idle_timeout or api.stream_idle_timeout")
             }
             Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
+            Outcome::Revoked => Some("its key is not known any more"),
             Outcome::Removed => Some("its api is gone"),
             Outcome::Drained => Some("drain.window is over"),
         }
@@ -265,6 +268,7 @@ impl Outcome {
             Outcome::UpstreamCut => "upstream_cut",
             Outcome::UpstreamIdle => "idle",
             Outcome::MaxAge => "max_age",
+            Outcome::Revoked => "revoked",
             Outcome::Removed => "removed",
             Outcome::Drained => "drained",
         }

@@ -21,7 +21,8 @@
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   net ADDRESS listens | refuses | is silent
 //! t=1s   proxy drains WINDOW
-//! t=1s   proxy reloads without API   (a configuration in which it is not active)
+//! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
+//!                                     not known)
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
@@ -302,7 +303,13 @@ impl Stage {
     fn command(&mut self, at: Tick, what: &str) -> Result<(), String> {
         if let Some(name) = what.strip_prefix("reloads without ") {
             let mut config = parse(&self.config)?;
-            config.apis.iter_mut().filter(|api| api.name == name).for_each(|a| a.active = false);
+            for api in &mut config.apis {
+                api.active &= api.name != name;
+                if let Some(auth) = &mut api.auth {
+                    auth.keys =
+                        auth.keys.iter().filter(|key| *key.name != *name).cloned().collect();
+                }
+            }
             self.world.proxy.reload(config, 1000, at);
             return Ok(());
         }
