@@ -2,7 +2,7 @@
 //!
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
-//! 1. [`time`], [`slab`], [`buf`], [`wheel`]: the plain parts. No sockets, no clock.
+//! 1. [`time`], [`slab`], [`buf`], [`wheel`], [`metrics`]: the plain parts. No sockets, no clock.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //! 3. [`config`]: what the configuration file says, judged and typed.
@@ -25,6 +25,7 @@ pub mod demo;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
+pub mod metrics;
 pub mod net;
 pub mod pipe;
 pub mod proxy;
