@@ -2,7 +2,8 @@
 //!
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
-//! 1. [`time`], [`slab`], [`buf`], [`wheel`], [`metrics`]: the plain parts. No sockets, no clock.
+//! 1. [`time`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`access`]: the plain parts. No sockets,
+//!    no clock.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //! 3. [`config`]: what the configuration file says, judged and typed.
@@ -11,12 +12,14 @@
 //! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
 //!    one request and its response. [`demo`] brings the bytes where there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
-//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`] and
-//!    [`arguments`] are what it needs of the operating system and the command line.
+//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`output`] and
+//!    [`arguments`] are what it needs of the operating system, of standard output and of the
+//!    command line.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
 
+pub mod access;
 pub mod arguments;
 pub mod buf;
 pub mod config;
@@ -27,6 +30,7 @@ pub mod fuzz;
 pub mod http;
 pub mod metrics;
 pub mod net;
+pub mod output;
 pub mod pipe;
 pub mod proxy;
 pub mod route;

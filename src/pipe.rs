@@ -93,6 +93,8 @@ pub struct Pipe {
     stuck_since: Tick,
     /// Payload bytes taken from the source so far.
     taken: u64,
+    /// Payload bytes framed for the sink so far; none of ours between events are among them.
+    given: u64,
     /// Trailer fields that the head's Connection field named: they end here (RFC 9110 section
     /// 7.6.1).
     dropped_trailers: Option<Box<Names>>,
@@ -116,6 +118,7 @@ impl Pipe {
             silent_since: now,
             stuck_since: now,
             taken: 0,
+            given: 0,
             dropped_trailers: None,
             events: None,
         }
@@ -129,6 +132,16 @@ impl Pipe {
     /// Payload bytes taken from the source so far.
     pub const fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Payload bytes of the source that were handed on so far, gone out or pending.
+    pub const fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Likewise, without those that are still pending; of these, framing counts as payload.
+    pub fn delivered(&self) -> u64 {
+        self.given.saturating_sub(self.pending() as u64)
     }
 
     /// True when nothing more will be taken from the source, whether it has ended or not.
@@ -168,6 +181,7 @@ impl Pipe {
     /// Appends payload that comes from this process, where otherwise a source would bring it.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.taken += payload.len() as u64;
+        self.given += payload.len() as u64;
         self.insert(payload, false, io);
     }
 
@@ -398,6 +412,7 @@ impl Pipe {
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<(), Fault> {
+        self.given += payload as u64;
         let trailers = if ended { self.reader.take_trailers() } else { None };
         let range = HEADROOM..HEADROOM + payload;
         let framed = self.writer.frame(io.scratch, range, ended && trailers.is_none());

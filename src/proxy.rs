@@ -15,7 +15,9 @@ mod advance;
 mod deadlines;
 mod finish;
 mod head;
+mod hush;
 mod outage;
+mod record;
 mod request;
 mod response;
 mod scene;
@@ -24,12 +26,14 @@ mod tunnel;
 mod upstreams;
 mod waits;
 
+use crate::access::Queue;
 use crate::buf::BufPool;
 use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
 use crate::route::Router;
+use crate::session::stats::Stats;
 use crate::session::upstream::{Origin, Upstream};
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
@@ -39,14 +43,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What an idle stream holds: a session, its exchange and its place in the stream on the heap, an
-/// upstream connection, and the links of two timers. Sockets' slots are the network's; the
-/// kernel's part is larger than it all.
+/// upstream connection, and the links of two timers; and its method and target, for whoever is
+/// told of them. Sockets' slots are the network's; the kernel's part is larger than it all.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 576);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 672);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -121,6 +125,16 @@ pub struct Proxy<N: Net> {
     random: fastrand::Rng,
     /// The wall clock at the beginning of this turn.
     unix_ms: u64,
+    /// What is counted.
+    stats: Stats,
+    /// Lines of the access log that wait to be written.
+    access: Queue,
+    /// What was logged lately.
+    hush: hush::Hush,
+    /// The number of the last request.
+    last_id: u64,
+    /// Method and target of the request whose head was found last.
+    request_line: String,
     /// Steps that changed something: a turn that adds none did nothing.
     moves: u64,
 }
@@ -142,6 +156,8 @@ struct Parts<'a, N: Net> {
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
     head_buf: &'a mut Vec<u8>,
+    hush: &'a mut hush::Hush,
+    request_line: &'a mut String,
 }
 
 impl<N: Net> Proxy<N> {
@@ -158,7 +174,8 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Proxy<N> {
         let router = Rc::new(config.router());
-        let origins = config.apis.iter().map(|_| Origin::default()).collect();
+        let mut stats = Stats::new();
+        let origins = config.apis.iter().map(|api| Origin::new(stats.api(&api.name))).collect();
         let block = buffer_size(&config, &portions);
         let room = connections_max.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
@@ -185,6 +202,11 @@ impl<N: Net> Proxy<N> {
             drain: None,
             random: fastrand::Rng::with_seed(seed),
             unix_ms: 0,
+            stats,
+            access: Queue::default(),
+            hush: hush::Hush::default(),
+            last_id: 0,
+            request_line: String::new(),
             moves: 0,
             config: Rc::new(config),
             portions,
@@ -214,6 +236,7 @@ impl<N: Net> Proxy<N> {
     /// not after `now` when there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
         self.unix_ms = now.unix_ms;
+        self.hush.begin_turn(now.unix_ms);
         self.expire(now.tick);
         self.close_spoken();
         self.pool_returned();
@@ -307,6 +330,8 @@ impl<N: Net> Proxy<N> {
             session,
             upstreams: &mut self.upstreams,
             head_buf: &mut self.head_buf,
+            hush: &mut self.hush,
+            request_line: &mut self.request_line,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::config::{Config, ListenAddr};
 use crate::net::mio::{EventSource, MioNet};
+use crate::output::{Output, RETRY};
 use crate::proxy::{Portions, Proxy, RESERVED_MAX};
 use crate::session::Service;
 use crate::sys::{self, Signals};
@@ -29,6 +30,8 @@ pub struct Server {
     signals: Signals,
     clock: Clock,
     drain_window: Duration,
+    /// Where the access log is written.
+    output: Output,
 }
 
 impl Server {
@@ -57,7 +60,8 @@ impl Server {
         let drain_window = config.drain.window;
         let (portions, now) = (Portions::default(), clock.now().tick);
         let proxy = Proxy::new(net, config, &services, connections_max, portions, sys::seed(), now);
-        Ok(Server { poll, proxy, signals, clock, drain_window })
+        let output = Output::start().map_err(|e| format!("no thread for the access log: {e}"))?;
+        Ok(Server { poll, proxy, signals, clock, drain_window, output })
     }
 
     /// [`Config::summary`] of what runs here, with the ports that the system chose.
@@ -76,8 +80,13 @@ impl Server {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
             if self.proxy.is_drained() {
+                self.output.take_from(self.proxy.access());
                 break;
             }
+            self.output.take_from(self.proxy.access());
+            let late =
+                if self.proxy.access().is_empty() { Tick::NEVER } else { now.tick.after(RETRY) };
+            let wake = wake.min(late);
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
                 // By a signal, which has a descriptor of its own to report it.
@@ -95,6 +104,7 @@ impl Server {
                 }
             }
         }
+        self.output.finish();
         Ok(())
     }
 

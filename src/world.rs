@@ -28,6 +28,8 @@ pub struct World {
     pub proxy: Proxy<SimNet>,
     /// What time it is.
     pub now: Tick,
+    /// What was written to the access log, until somebody clears it.
+    pub access: String,
     wake: Tick,
     idle_turns: usize,
 }
@@ -49,7 +51,7 @@ impl World {
         let net = SimNet::new(seed, faults);
         let now = Tick::ZERO;
         let proxy = Proxy::new(net, config, &SERVICES, connections_max, portions, seed, now);
-        World { proxy, now, wake: now, idle_turns: 0 }
+        World { proxy, now, access: String::new(), wake: now, idle_turns: 0 }
     }
 
     /// The network.
@@ -74,6 +76,7 @@ impl World {
         let unix_ms = 1_795_000_000_000 + self.now.as_millis();
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
+        self.access.push_str(&self.proxy.access().take().0);
         if let Some(wrong) = self.proxy.check(self.now) {
             return Err(wrong);
         }

@@ -9,6 +9,7 @@ use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
 use super::{Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
 use super::{Target, TrustedProxies, listen};
+use crate::access::Form;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -80,7 +81,10 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
 }
 
 fn log(t: &mut Table<'_, '_>) -> Log {
-    Log { level: t.take("level", level).unwrap_or(log::LevelFilter::Info) }
+    Log {
+        level: t.take("level", level).unwrap_or(log::LevelFilter::Info),
+        access: t.take("access", access).unwrap_or(Some(Form::Text)),
+    }
 }
 
 fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
@@ -259,6 +263,15 @@ fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
         "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
     })
+}
+
+fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {
+    match value.as_str() {
+        Some("text") => Ok(Some(Form::Text)),
+        Some("json") => Ok(Some(Form::Json)),
+        Some("off") => Ok(None),
+        _ => Err("not a form of the access log; write \"text\", \"json\" or \"off\"".into()),
+    }
 }
 
 fn loopback(port: u16) -> ListenAddr {

@@ -27,6 +27,7 @@ pub use listen::ListenAddr;
 pub use target::Target;
 pub use trusted::TrustedProxies;
 
+use crate::access::Form;
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
@@ -98,6 +99,8 @@ pub struct Drain {
 pub struct Log {
     /// The least important level that is written.
     pub level: log::LevelFilter,
+    /// How the access log is written. None: not at all.
+    pub access: Option<Form>,
 }
 
 /// `[demo]`: the built-in event source.

@@ -111,6 +111,7 @@ impl<N: Net> Proxy<N> {
 
     fn rest(&mut self, error: &io::Error, now: Tick) {
         self.listeners.resumes_at = Some(now.after(PAUSE));
+        self.stats.accept_pauses.one();
         if !std::mem::replace(&mut self.listeners.rests, true) {
             log::warn!("accepting rests, and is tried again each {PAUSE:?}: {error}");
         }
@@ -139,7 +140,9 @@ impl<N: Net> Proxy<N> {
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let full = self.sessions.len() >= self.connections_max && !self.reclaim();
         if full && self.sessions.len() >= self.connections_max + REFUSALS_MAX {
-            log::warn!("connection closed: server.max_connections ({})", self.connections_max);
+            let max = self.connections_max;
+            let text = format!("connection closed: server.max_connections ({max})");
+            self.hush.say(log::Level::Warn, "", "server.max_connections", &text);
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
@@ -150,7 +153,8 @@ impl<N: Net> Proxy<N> {
         let state = State::Idle { since: now, fresh: true };
         let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
         if let Err(error) = self.net.register(sock, session_token(key)) {
-            log::error!("connection closed: {error}");
+            let text = format!("connection closed: {error}");
+            self.hush.say(log::Level::Error, "", "register", &text);
             self.close_session(key);
             return;
         }

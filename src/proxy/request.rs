@@ -3,6 +3,7 @@
 use super::finish::Refusal;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
+use crate::access;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
 use crate::demo::{self, Events};
@@ -18,6 +19,7 @@ use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
 struct Accepted {
@@ -33,7 +35,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn step_head(&mut self, key: Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some();
-        let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
+        let Parts { session: Session { conn, state, .. }, mut io, request_line, .. } =
+            self.parts(key, now);
         let (mut search, since) = match state {
             State::Head { search, since } => (search.clone(), *since),
             State::Idle { .. } | State::Active(_) | State::Lingering { .. } => {
@@ -54,8 +57,9 @@ impl<N: Net> Proxy<N> {
             }
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
-            Found::Wrong(error) => {
-                let head_only = is_head(io.scratch);
+            Found::Wrong(error, filled) => {
+                let head_only = is_head(&io.scratch[..filled]);
+                access::request_line(&io.scratch[..filled], request_line);
                 self.refuse(key, Refusal { head_only, ..refusal_of(error) }, now)
             }
         }
@@ -66,6 +70,7 @@ impl<N: Net> Proxy<N> {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
+        access::request_line(bytes, &mut self.request_line);
         let accepted = match service {
             Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head_buf),
             Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head_buf),
@@ -97,7 +102,10 @@ impl<N: Net> Proxy<N> {
         };
         // A reused connection may have died, which nobody can know before trying.
         let reused = matches!(phase, Phase::AwaitingHead(_));
-        let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
+        let mut record = self.record_of(Service::Apis);
+        record.stats = Some(Rc::clone(&self.origins[usize::from(api)].stats));
+        let mut exchange =
+            Exchange::new(facts, length, Some(api), &self.config, phase, record, now);
         exchange.retry = (reused && facts.retryable).then(|| self.head_buf.as_slice().into());
         exchange.permit = permit;
         exchange.keep_for_revival(&self.head_buf);
@@ -123,7 +131,8 @@ impl<N: Net> Proxy<N> {
             Version::Http10 => BodyLength::UntilClose,
         };
         let Accepted { length, facts, .. } = *accepted;
-        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, now);
+        let record = self.record_of(Service::Demo);
+        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, record, now);
         exchange.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);

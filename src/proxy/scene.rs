@@ -5,6 +5,7 @@
 //! sessions are the proxy's ([`super::advance`], [`super::finish`]).
 
 use super::finish::Refusal;
+use super::hush::Hush;
 use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
@@ -21,6 +22,8 @@ pub(super) struct Scene<'a, N: Net> {
     pub io: Io<'a, N>,
     /// Where a head is written before it is queued.
     pub head_buf: &'a mut Vec<u8>,
+    /// What was logged lately.
+    pub hush: &'a mut Hush,
     /// Bytes of a next request that are read while one is being served.
     pub ahead_max: usize,
     /// True exactly when a response is the last on its connection because the process is ending.
@@ -96,7 +99,9 @@ impl<N: Net> Scene<'_, N> {
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
             Err(fault) => {
                 if let Fault::SourceBad(error) = fault {
-                    log::warn!("the upstream's body: {}", error.what());
+                    let name = self.exchange.api().map_or("", |api| api.name.as_str());
+                    let text = format!("the upstream's body: {}", error.what());
+                    self.hush.say(log::Level::Warn, name, error.what(), &text);
                 }
                 let resumes = self.exchange.can_resume();
                 let cut = Verdict::Cut(Outcome::UpstreamCut);

@@ -134,10 +134,15 @@ impl<N: Net> Proxy<N> {
                     return Ok(Phase::Connecting(attempt));
                 }
                 Err(error) if out_of_descriptors(&error) => {
-                    log::warn!("no descriptor for an upstream connection: {error}");
+                    let text = format!("no descriptor for an upstream connection: {error}");
+                    self.hush.say(log::Level::Warn, "", "descriptor", &text);
                     return Err(Refusal::closing(503, "out of descriptors"));
                 }
-                Err(error) => log::warn!("{address}: {error}"),
+                Err(error) => {
+                    let name = &config.apis[usize::from(api)].name;
+                    let text = format!("api {name}: {address}: {error}");
+                    self.hush.say(log::Level::Warn, name, "connect", &text);
+                }
             }
         }
         Err(Refusal::closing(502, "the upstream cannot be reached"))
@@ -157,7 +162,9 @@ impl<N: Net> Proxy<N> {
             result => result?,
         };
         let owner = Owner::Session(session);
-        let upstream = Upstream { conn: Conn::new(sock), api, owner, persistent: false };
+        let stats = Rc::clone(&self.origins[usize::from(api)].stats);
+        stats.connects.one();
+        let upstream = Upstream { conn: Conn::new(sock), api, owner, stats, persistent: false };
         let key = self.upstreams.insert(upstream);
         if let Err(error) = self.net.register(sock, upstream_token(key)) {
             self.close_upstream(key);
@@ -180,7 +187,9 @@ impl<N: Net> Proxy<N> {
         if let Err(error) = result {
             // A stream that is held asks again and again.
             let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
-            log::log!(level, "api {}: {}: {error}", self.config.apis[api].name, target.authority);
+            let name = &self.config.apis[api].name;
+            let text = format!("api {name}: {}: {error}", target.authority);
+            self.hush.say(level, name, "connect", &text);
             return self.connect_next(key, attempt, now);
         }
         // The next request tries first the address that has just answered.
@@ -299,6 +308,7 @@ impl<N: Net> Proxy<N> {
 
     fn close_upstream(&mut self, key: Key<Upstream>) {
         if let Some(upstream) = self.upstreams.remove(key) {
+            upstream.stats.disconnects.one();
             upstream.conn.close(&mut self.net, &mut self.buffers);
         }
     }

@@ -10,6 +10,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::stats::ApiStats;
 use crate::session::upstream::{Permit, Upstream};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -46,6 +47,27 @@ pub struct Exchange {
     pub revival: Option<Box<Revival>>,
     /// Its place among the streams of its api, if it is one of them.
     pub permit: Option<Permit>,
+    /// What is told of it.
+    pub record: Record,
+}
+
+/// What is told of an exchange, in the access log and to whoever watches.
+#[derive(Debug)]
+pub struct Record {
+    /// The number of the request; no other of this process has it.
+    pub id: u64,
+    /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
+    pub request: Box<str>,
+    /// The name of the key that let it in.
+    pub key: Option<Rc<str>>,
+    /// When its first event was passed on; [`Tick::NEVER`] before.
+    pub first_event: Tick,
+    /// Where it is counted, if it is.
+    pub stats: Option<Rc<ApiStats>>,
+    /// True exactly when the access log has a line for it.
+    pub told: bool,
+    /// True exactly when it is an event stream that was opened.
+    pub open: bool,
 }
 
 /// How long an event stream may go on.
@@ -216,6 +238,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Outcome; 8] = [
+        Outcome::Complete,
+        Outcome::ClientGone,
+        Outcome::SlowClient,
+        Outcome::BadRequestBody,
+        Outcome::UpstreamCut,
+        Outcome::UpstreamIdle,
+        Outcome::MaxAge,
+        Outcome::Drained,
+    ];
+
+    /// Its place in [`Outcome::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// What the operator is told when a response is cut for it; nothing of what clients do all the
     /// time.
     pub const fn told(self) -> Option<&'static str> {
@@ -254,6 +293,7 @@ impl Exchange {
         api: Option<u16>,
         config: &Rc<Config>,
         phase: Phase,
+        record: Record,
         now: Tick,
     ) -> Box<Exchange> {
         Box::new(Exchange {
@@ -271,6 +311,7 @@ impl Exchange {
             lease: Lease::ENDLESS,
             revival: None,
             permit: None,
+            record,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::conn::Conn;
 use crate::session::Session;
+use crate::session::stats::ApiStats;
 use crate::slab::Key;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,6 +16,8 @@ pub struct Upstream {
     pub api: u16,
     /// Whose it is.
     pub owner: Owner,
+    /// Where it is counted.
+    pub stats: Rc<ApiStats>,
     /// True exactly when the response that it carries leaves it fit for another exchange
     /// (RFC 9112 section 9.3).
     pub persistent: bool,
@@ -30,7 +33,7 @@ pub enum Owner {
 }
 
 /// What is known of an api's target beyond its configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Origin {
     /// Idle connections, the most recently used last.
     pub idle: Vec<Key<Upstream>>,
@@ -38,9 +41,16 @@ pub struct Origin {
     pub preferred: usize,
     /// Event streams that are open.
     streams: Rc<Cell<usize>>,
+    /// What is counted of the api.
+    pub stats: Rc<ApiStats>,
 }
 
 impl Origin {
+    /// Nothing is known yet.
+    pub fn new(stats: Rc<ApiStats>) -> Origin {
+        Origin { idle: Vec::new(), preferred: 0, streams: Rc::default(), stats }
+    }
+
     /// A place among the streams, if fewer than `max` are open.
     pub fn permit(&self, max: usize) -> Option<Permit> {
         let open = self.streams.get();

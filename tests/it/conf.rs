@@ -1,6 +1,7 @@
 //! The configuration from outside: what a file gives, what a wrong one is told, and that the files
 //! in conf/ are what they say they are.
 
+use millstream::access::Form;
 use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
 use std::path::{Path, PathBuf};
@@ -64,6 +65,7 @@ fn defaults() {
     let drain = Drain { window: seconds(30), retry_min: seconds(1), retry_max: seconds(10) };
     assert_eq!(config.drain, drain);
     assert_eq!(config.log.level, log::LevelFilter::Info);
+    assert_eq!(config.log.access, Some(Form::Text));
     assert_eq!(config.demo, None);
     let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
     let want = Api {
@@ -149,7 +151,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 1 + 2 + 20);
+    assert_eq!(asked, 5 + 13 + 3 + 2 + 2 + 20);
 }
 
 #[test]
@@ -214,6 +216,7 @@ fn what_a_file_can_say() {
     let config = parse(
         "
         log.level = 'debug'
+        log.access = 'json'
         drain.window = '5m'
 
         [server]
@@ -247,6 +250,7 @@ fn what_a_file_can_say() {
     assert_eq!(config.server.max_body_bytes, Some(1 << 30));
     assert_eq!(config.drain.window, seconds(300));
     assert_eq!(config.log.level, log::LevelFilter::Debug);
+    assert_eq!(config.log.access, Some(Form::Json));
     let demo = Demo { listen: "127.0.0.1:8000".parse().unwrap(), interval: seconds(1) };
     assert_eq!(config.demo, Some(demo));
     let [a, b] = config.apis.as_slice() else { panic!("not two apis") };

@@ -166,7 +166,7 @@ impl Cue {
         let rest = rest.trim_start();
         let (who, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let rest = rest.trim_start();
-        if who == "log" || rest.starts_with('<') {
+        if who == "log" || who == "access" || rest.starts_with('<') {
             return Ok(None);
         }
         let deed = match rest.strip_prefix("> ") {
@@ -346,9 +346,17 @@ impl Stage {
                 break;
             }
         }
+        let time = print_time(self.world.now);
         for line in journal::take() {
-            let _ = writeln!(self.out, "{:<7} log {line}", print_time(self.world.now));
+            let _ = writeln!(self.out, "{time:<7} log {line}");
         }
+        for line in self.world.access.lines() {
+            // The time is in front already.
+            let line =
+                line.strip_prefix("time=").and_then(|l| l.split_once(' ')).map_or(line, |l| l.1);
+            let _ = writeln!(self.out, "{time:<7} access {line}");
+        }
+        self.world.access.clear();
         Ok(())
     }
 
