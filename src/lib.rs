@@ -10,7 +10,8 @@
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
-//!    one request and its response. [`demo`] brings the bytes where there is no upstream.
+//!    one request and its response. [`demo`] and [`admin`] bring the bytes where
+//!    there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`output`] and
 //!    [`arguments`] are what it needs of the operating system, of standard output and of the
@@ -20,6 +21,7 @@
 //! `fuzz` has the entry points of the fuzz targets.
 
 pub mod access;
+pub mod admin;
 pub mod arguments;
 pub mod buf;
 pub mod config;

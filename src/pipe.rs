@@ -185,6 +185,14 @@ impl Pipe {
         self.insert(payload, false, io);
     }
 
+    /// Likewise; it is the last.
+    pub fn queue_last<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
+        self.taken += payload.len() as u64;
+        self.given += payload.len() as u64;
+        self.insert(payload, true, io);
+        self.take_no_more();
+    }
+
     /// Appends payload that no source has brought, and perhaps the end of the body, due at once.
     fn insert<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         let range = HEADROOM..HEADROOM + payload.len();
@@ -543,6 +551,12 @@ impl Pipe {
     pub fn restart_clocks(&mut self, now: Tick) {
         self.silent_since = now;
         self.stuck_since = now;
+    }
+
+    /// Since when nothing has passed: the sink has taken nothing of what is pending, or else the
+    /// source has brought nothing.
+    pub const fn still_since(&self) -> Tick {
+        if self.pending.is_some() { self.stuck_since } else { self.silent_since }
     }
 
     /// When it last took or handed on a byte.

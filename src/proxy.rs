@@ -11,6 +11,7 @@
 //! is kept out by one rule: a deadline that has passed and cannot act is not in the minimum.
 
 mod accept;
+mod admin;
 mod advance;
 mod deadlines;
 mod finish;
@@ -25,6 +26,8 @@ mod streams;
 mod tunnel;
 mod upstreams;
 mod waits;
+
+pub use admin::Ticket;
 
 use crate::access::Queue;
 use crate::buf::BufPool;
@@ -131,6 +134,10 @@ pub struct Proxy<N: Net> {
     access: Queue,
     /// What was logged lately.
     hush: hush::Hush,
+    /// What the admin listener needs.
+    desk: admin::Desk,
+    /// When the clock started, by the wall's clock.
+    started_unix_ms: u64,
     /// The number of the last request.
     last_id: u64,
     /// Method and target of the request whose head was found last.
@@ -205,6 +212,8 @@ impl<N: Net> Proxy<N> {
             stats,
             access: Queue::default(),
             hush: hush::Hush::default(),
+            desk: admin::Desk::default(),
+            started_unix_ms: 0,
             last_id: 0,
             request_line: String::new(),
             moves: 0,
@@ -237,10 +246,14 @@ impl<N: Net> Proxy<N> {
     pub fn turn(&mut self, now: Now) -> Tick {
         self.unix_ms = now.unix_ms;
         self.hush.begin_turn(now.unix_ms);
+        if self.started_unix_ms == 0 {
+            self.started_unix_ms = now.unix_ms.saturating_sub(now.tick.as_millis());
+        }
         self.expire(now.tick);
         self.close_spoken();
         self.pool_returned();
         self.accept_some(now.tick);
+        self.make_tick(now);
         // Sessions queued from here on are for the next turn, so that each has its turn.
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else {
@@ -254,17 +267,19 @@ impl<N: Net> Proxy<N> {
         if !self.queue.is_empty() || self.listeners.can_accept(now.tick) {
             return now.tick;
         }
-        self.timers.next().min(self.idle_timers.next()).min(self.listeners.resumes_at())
+        let timers = self.timers.next().min(self.idle_timers.next());
+        timers.min(self.listeners.resumes_at()).min(self.desk.ticks.next())
     }
 
     /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
-    /// until `deadline`. When it is told again, the earlier deadline counts.
+    /// until `deadline`; whoever watches may watch. When it is told again, the earlier deadline
+    /// counts.
     pub fn drain(&mut self, now: Tick, deadline: Tick) {
         // Who has come before is served.
         self.accept_all(now);
         self.drain = Some(self.drain.unwrap_or(Tick::NEVER).min(deadline));
         self.spread_ends(now, deadline);
-        for listener in self.listeners.close_all() {
+        for listener in self.listeners.close_all(|service| service != Service::Admin) {
             self.net.close_listener(listener);
         }
         self.pool_returned();
@@ -277,7 +292,14 @@ impl<N: Net> Proxy<N> {
 
     /// True when it was told to end and has nothing left to do.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.sessions.is_empty()
+        self.drain.is_some() && self.sessions.len() == self.desk.connections
+    }
+
+    /// Nothing is listened for any more.
+    pub fn close_listeners(&mut self) {
+        for listener in self.listeners.close_all(|_| true) {
+            self.net.close_listener(listener);
+        }
     }
 
     /// The network: its owner asks it whom an event is for, and a test plays on it.

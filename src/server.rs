@@ -3,6 +3,7 @@
 //! The only place that reads a clock, and that knows of mio's poll. Everything it finds out it
 //! passes on as facts; everything that follows from them is [`crate::proxy`]'s business.
 
+use crate::admin::Command;
 use crate::config::{Config, ListenAddr};
 use crate::net::mio::{EventSource, MioNet};
 use crate::output::{Output, RETRY};
@@ -32,6 +33,8 @@ pub struct Server {
     drain_window: Duration,
     /// Where the access log is written.
     output: Output,
+    /// How often it was told to end.
+    told_to_end: usize,
 }
 
 impl Server {
@@ -61,7 +64,7 @@ impl Server {
         let (portions, now) = (Portions::default(), clock.now().tick);
         let proxy = Proxy::new(net, config, &services, connections_max, portions, sys::seed(), now);
         let output = Output::start().map_err(|e| format!("no thread for the access log: {e}"))?;
-        Ok(Server { poll, proxy, signals, clock, drain_window, output })
+        Ok(Server { poll, proxy, signals, clock, drain_window, output, told_to_end: 0 })
     }
 
     /// [`Config::summary`] of what runs here, with the ports that the system chose.
@@ -75,18 +78,19 @@ impl Server {
     /// When polling fails.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
-        let mut told_to_end = 0;
         loop {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
-            if self.proxy.is_drained() {
+            let asked = self.obey(now.tick);
+            if self.proxy.is_drained() && !asked {
+                self.proxy.close_listeners();
                 self.output.take_from(self.proxy.access());
                 break;
             }
             self.output.take_from(self.proxy.access());
             let late =
                 if self.proxy.access().is_empty() { Tick::NEVER } else { now.tick.after(RETRY) };
-            let wake = wake.min(late);
+            let wake = if asked { now.tick } else { wake.min(late) };
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
                 // By a signal, which has a descriptor of its own to report it.
@@ -99,13 +103,36 @@ impl Server {
                     log::warn!("SIGHUP: the file is not read again; restart to change it");
                 }
                 if arrived.end > 0 {
-                    told_to_end += arrived.end;
-                    self.end_running(told_to_end);
+                    self.told_to_end += arrived.end;
+                    self.end_running();
                 }
             }
         }
         self.output.finish();
         Ok(())
+    }
+
+    /// Does what the operator has asked for by the admin listener. True when that was anything.
+    fn obey(&mut self, now: Tick) -> bool {
+        let mut asked = false;
+        while let Some((ticket, command)) = self.proxy.next_command() {
+            asked = true;
+            let (status, said) = match command {
+                Command::Drain => {
+                    // A second time it is no more urgent: that is what signals are for.
+                    if self.told_to_end == 0 {
+                        self.told_to_end = 1;
+                        self.end_running();
+                    }
+                    (202, format!("Draining; what runs has {:?}.", self.drain_window))
+                }
+                Command::Reload => {
+                    (501, "The file is not read again; restart to change it.".to_owned())
+                }
+            };
+            self.proxy.answer_command(ticket, status, &said, now);
+        }
+        asked
     }
 
     /// Writes down what a poll has brought, before anything comes of it. True when signals are
@@ -127,10 +154,10 @@ impl Server {
     }
 
     /// Once: what runs has the drain window. Twice: it has no time at all.
-    fn end_running(&mut self, told_to_end: usize) {
+    fn end_running(&mut self) {
         let running = self.proxy.connections();
         let now = self.clock.now().tick;
-        if told_to_end > 1 {
+        if self.told_to_end > 1 {
             log::info!("told again: ending at once, {running} connections are cut");
             self.proxy.drain(now, now);
         } else {
@@ -162,6 +189,10 @@ fn open_listeners(config: &mut Config, net: &mut MioNet) -> Result<Vec<Service>,
             *address = ListenAddr::Tcp(bound);
         }
         services.push(Service::Apis);
+    }
+    if let Some(admin) = &mut config.admin {
+        admin.listen = open(&admin.listen)?.map_or_else(|| admin.listen.clone(), ListenAddr::Tcp);
+        services.push(Service::Admin);
     }
     if let Some(demo) = &mut config.demo {
         demo.listen = open(&ListenAddr::Tcp(demo.listen))?.unwrap_or(demo.listen);

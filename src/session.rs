@@ -3,6 +3,7 @@
 //! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
 
 pub mod exchange;
+pub mod local;
 pub mod stats;
 pub mod upstream;
 
@@ -79,4 +80,6 @@ pub enum Service {
     Apis,
     /// The built-in event source.
     Demo,
+    /// The operator.
+    Admin,
 }

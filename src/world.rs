@@ -1,6 +1,7 @@
 //! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
 //! transcripts, seeded worlds, and the fuzzer.
 
+use crate::admin::Command;
 use crate::config::Config;
 use crate::net::sim::{Faults, SimEvent, SimNet};
 use crate::proxy::{Portions, Proxy};
@@ -18,8 +19,9 @@ listen_path = "/"
 target_url = "http://10.0.0.1:80"
 "#;
 
-/// The listener of the proxy's apis is the first, that of the demo source the second.
-pub const SERVICES: [Service; 2] = [Service::Apis, Service::Demo];
+/// The listener of the proxy's apis is the first, that of the demo source the second, and the
+/// operator's the third.
+pub const SERVICES: [Service; 3] = [Service::Apis, Service::Demo, Service::Admin];
 
 /// A proxy, its network and its clock.
 #[derive(Debug)]
@@ -77,6 +79,18 @@ impl World {
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
         self.access.push_str(&self.proxy.access().take().0);
+        while let Some((ticket, command)) = self.proxy.next_command() {
+            let window = self.proxy.config().drain.window;
+            let (status, said) = match command {
+                Command::Drain => (202, "Draining."),
+                Command::Reload => (501, "There is no file."),
+            };
+            if command == Command::Drain {
+                self.proxy.drain(self.now, self.now.after(window));
+            }
+            self.proxy.answer_command(ticket, status, said, self.now);
+            self.wake = self.now;
+        }
         if let Some(wrong) = self.proxy.check(self.now) {
             return Err(wrong);
         }

@@ -7,7 +7,7 @@ use super::error::{ConfigErrors, Place, Wrong};
 use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
-use super::{Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
+use super::{Admin, Api, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams};
 use super::{Target, TrustedProxies, listen};
 use crate::access::Form;
 use std::collections::BTreeSet;
@@ -29,7 +29,8 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let server = t.table("server", server);
     let drain = t.table("drain", drain);
     let log = t.table("log", log);
-    let demo = t.table_if_any("demo", |t| demo(t, &server));
+    let admin = t.table_if_any("admin", |t| admin(t, &server));
+    let demo = t.table_if_any("demo", |t| demo(t, &server, admin.as_ref()));
     let mut seen = Seen::default();
     let apis = t.tables("api", |t| api(t, &mut seen));
     if idle {
@@ -38,7 +39,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         t.missing("api", "more than 65536 of them; spread them over several processes");
     }
     let (apis, target_places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, demo, apis, target_places })
+    Some(Config { server, drain, log, admin, demo, apis, target_places })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {
@@ -87,12 +88,31 @@ fn log(t: &mut Table<'_, '_>) -> Log {
     }
 }
 
-fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
+fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
+    let free = |value: &DeValue<'_>| {
+        let address = ListenAddr::parse(text(value)?)?;
+        is_free(&address, server)?;
+        Ok(address)
+    };
+    Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
+}
+
+/// Of port 0 there may be several: the system chooses another one each time.
+fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
+    let any = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
+    if !any && server.listen.contains(address) {
+        return Err("server.listen has this address as well; write another one".into());
+    }
+    Ok(())
+}
+
+fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
     let free = |value: &DeValue<'_>| {
         let address = listen::ip_and_port(text(value)?)?;
-        // Of port 0 there may be several: the system chooses another one each time.
-        if address.port() != 0 && server.listen.contains(&ListenAddr::Tcp(address)) {
-            return Err("server.listen has this address as well; write another one".into());
+        is_free(&ListenAddr::Tcp(address), server)?;
+        let taken = admin.is_some_and(|admin| admin.listen == ListenAddr::Tcp(address));
+        if taken && address.port() != 0 {
+            return Err("admin.listen has this address as well; write another one".into());
         }
         Ok(address)
     };

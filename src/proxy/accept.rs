@@ -4,7 +4,7 @@
 //! process is out of descriptors, accepting rests for a moment and is then tried again. It neither
 //! spins nor ends.
 
-use super::{Proxy, session_token};
+use super::{Proxy, admin, session_token};
 use crate::conn::Conn;
 use crate::net::{ListenerId, Net, Ready, out_of_descriptors};
 use crate::session::{Service, Session, State};
@@ -63,9 +63,9 @@ impl Listeners {
         self.resumes_at.filter(|_| waiting).unwrap_or(Tick::NEVER)
     }
 
-    pub(super) fn close_all(&mut self) -> Vec<ListenerId> {
+    pub(super) fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
         let mut closed = Vec::new();
-        for (index, listener) in (0..).zip(&mut self.all) {
+        for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.service)) {
             if std::mem::replace(&mut listener.open, false) {
                 listener.ready = false;
                 closed.push(ListenerId(index));
@@ -101,7 +101,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn accept_all(&mut self, now: Tick) {
         for index in 0..self.listeners.all.len() {
             self.listeners.all[index].ready = self.listeners.all[index].open;
-            while self.listeners.all[index].ready && self.sessions.len() < self.connections_max {
+            while self.listeners.all[index].ready && self.clients() < self.connections_max {
                 if self.accept_one(index, now).is_err() {
                     break;
                 }
@@ -136,10 +136,22 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Connections of clients: all but the operator's.
+    pub(super) fn clients(&self) -> usize {
+        self.sessions.len() - self.desk.connections
+    }
+
     /// Makes a session of a new connection, if there is room.
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
-        let full = self.sessions.len() >= self.connections_max && !self.reclaim();
-        if full && self.sessions.len() >= self.connections_max + REFUSALS_MAX {
+        let is_admin = service == Service::Admin;
+        if is_admin && self.desk.connections >= admin::CONNECTIONS_MAX {
+            let text = "connection closed: too many of them to the admin listener";
+            self.hush.say(log::Level::Warn, "", "admin.listen", text);
+            conn.close(&mut self.net, &mut self.buffers);
+            return;
+        }
+        let full = !is_admin && self.clients() >= self.connections_max && !self.reclaim();
+        if full && self.clients() >= self.connections_max + REFUSALS_MAX {
             let max = self.connections_max;
             let text = format!("connection closed: server.max_connections ({max})");
             self.hush.say(log::Level::Warn, "", "server.max_connections", &text);
@@ -151,6 +163,7 @@ impl<N: Net> Proxy<N> {
         conn.ready.set(Ready::WRITE);
         let sock = conn.sock;
         let state = State::Idle { since: now, fresh: true };
+        self.desk.connections += usize::from(is_admin);
         let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
         if let Err(error) = self.net.register(sock, session_token(key)) {
             let text = format!("connection closed: {error}");
@@ -173,7 +186,9 @@ impl<N: Net> Proxy<N> {
                 continue;
             };
             // One that was just accepted is about to ask something.
-            if matches!(self.sessions[key].state, State::Idle { fresh: false, .. }) {
+            let Session { state, service, .. } = &self.sessions[key];
+            let idle = matches!(state, State::Idle { fresh: false, .. });
+            if idle && *service != Service::Admin {
                 self.close_session(key);
                 return true;
             }

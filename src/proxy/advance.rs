@@ -68,7 +68,7 @@ impl<N: Net> Proxy<N> {
         let mut scene = Scene { conn, exchange, io, head_buf, hush, ahead_max, draining, now };
         let verdict = match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
-            (Phase::Local(_), _) => scene.write_events(),
+            (Phase::Local(_), _) => scene.write_local(),
             (Phase::Holding(_), _) => scene.hold(),
             (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
             (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),

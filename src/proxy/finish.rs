@@ -18,7 +18,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
-use crate::session::{Session, State};
+use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, date};
 use std::time::Duration;
@@ -236,6 +236,7 @@ impl<N: Net> Proxy<N> {
         self.close_upstream_of(key);
         self.timers.disarm(key.index());
         let mut session = self.sessions.remove(key)?;
+        self.desk.connections -= usize::from(session.service == Service::Admin);
         if let State::Active(exchange) = &mut session.state {
             exchange.request.abandon(&mut self.buffers);
             exchange.response.abandon(&mut self.buffers);

@@ -51,7 +51,7 @@ impl<N: Net> Proxy<N> {
     /// What is kept of the request whose first line was noted last, for whoever tells of it.
     pub(super) fn record_of(&mut self, service: Service) -> Record {
         self.last_id += 1;
-        let kept = self.config.log.access.is_some();
+        let kept = self.config.log.access.is_some() || self.config.admin.is_some();
         let request = if kept { self.request_line.as_str().into() } else { Box::default() };
         self.request_line.clear();
         Record {

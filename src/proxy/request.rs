@@ -15,6 +15,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, Router};
 use crate::session::exchange::{Exchange, Facts, Phase};
+use crate::session::local::Local;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -34,7 +35,7 @@ impl<N: Net> Proxy<N> {
     /// Waits for a head, and begins its exchange when it is complete.
     pub(super) fn step_head(&mut self, key: Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
-        let draining = self.drain.is_some();
+        let draining = self.drain.is_some() && self.sessions[key].service != Service::Admin;
         let Parts { session: Session { conn, state, .. }, mut io, request_line, .. } =
             self.parts(key, now);
         let (mut search, since) = match state {
@@ -71,9 +72,13 @@ impl<N: Net> Proxy<N> {
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
         access::request_line(bytes, &mut self.request_line);
-        let accepted = match service {
-            Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head_buf),
-            Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head_buf),
+        if service == Service::Admin {
+            return self.begin_admin(key, end, now);
+        }
+        let accepted = if service == Service::Apis {
+            accept(bytes, &self.config, &self.router, peer, &mut self.head_buf)
+        } else {
+            accept_for_demo(bytes, &self.config, &mut self.head_buf)
         };
         let head_only = is_head(bytes);
         match accepted {
@@ -123,7 +128,7 @@ impl<N: Net> Proxy<N> {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
-            false => Phase::Local(Events::new(now, demo.interval)),
+            false => Phase::Local(Local::Demo(Events::new(now, demo.interval))),
         };
         let to = match accepted.facts.version {
             _ if accepted.facts.is_head => BodyLength::Empty,
@@ -247,7 +252,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
 }
 
 /// What the rest of the exchange has to know of its request.
-fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
+pub(super) fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     let is_get = head.method == "GET" && head.length.is_empty();
     Facts {
         version: head.version,
@@ -262,6 +267,6 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     }
 }
 
-fn refusal_of(error: HeadError) -> Refusal {
+pub(super) fn refusal_of(error: HeadError) -> Refusal {
     Refusal { limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
 }

@@ -74,19 +74,25 @@ impl<N: Net> Scene<'_, N> {
         }
     }
 
-    /// The built-in source: events when they are due, for as long as the client takes them.
-    pub(super) fn write_events(&mut self) -> Verdict {
+    /// What comes from here: when it is due, and no faster than the client takes it.
+    pub(super) fn write_local(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => return Verdict::End(Outcome::ClientGone),
             Ok(true) => return Verdict::Moved,
             Ok(false) => {}
         }
-        let idle = self.exchange.response.pending() == 0;
-        if let Phase::Local(events) = &mut self.exchange.phase
-            && idle
-            && let Some(event) = events.take(self.now)
+        let Exchange { response, phase, .. } = &mut *self.exchange;
+        let most = self.io.high_water;
+        if let Phase::Local(local) = phase
+            && response.pending() == 0
+            && let Some((piece, last)) = local.take(most, self.now)
         {
-            self.exchange.response.queue_payload(event.as_bytes(), &mut self.io);
+            if last {
+                response.queue_last(&piece, &mut self.io);
+                *phase = Phase::Delivering;
+            } else {
+                response.queue_payload(&piece, &mut self.io);
+            }
             return Verdict::Moved;
         }
         self.watch_client()

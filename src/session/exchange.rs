@@ -5,11 +5,11 @@
 //! need, so there is no upstream to be asked about where there is none.
 
 use crate::config::{Api, Config};
-use crate::demo::Events;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::local::Local;
 use crate::session::stats::ApiStats;
 use crate::session::upstream::{Permit, Upstream};
 use crate::slab::Key;
@@ -141,8 +141,8 @@ pub struct Facts {
 pub enum Phase {
     /// The answer is ours and is in the response pipe. Next: the exchange ends when it is out.
     Answering,
-    /// The built-in event source writes the response. Next: ends with its client.
-    Local(Events),
+    /// The response is written here. Next: ends with its client, or `Delivering`.
+    Local(Local),
     /// A connection is being made. Next: `AwaitingHead`, another address, or `Answering`.
     Connecting(Attempt),
     /// The request is on its way. Next: `Relaying`, `Tunnel`, or `Answering`.
@@ -235,11 +235,13 @@ pub enum Outcome {
     MaxAge,
     /// The drain window ended first.
     Drained,
+    /// The operator has ended it.
+    Ended,
 }
 
 impl Outcome {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 9] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -248,6 +250,7 @@ impl Outcome {
         Outcome::UpstreamIdle,
         Outcome::MaxAge,
         Outcome::Drained,
+        Outcome::Ended,
     ];
 
     /// Its place in [`Outcome::ALL`].
@@ -267,6 +270,7 @@ impl Outcome {
             }
             Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
             Outcome::Drained => Some("drain.window is over"),
+            Outcome::Ended => Some("the operator has ended it, within an event"),
         }
     }
 
@@ -281,6 +285,7 @@ impl Outcome {
             Outcome::UpstreamIdle => "idle",
             Outcome::MaxAge => "max_age",
             Outcome::Drained => "drained",
+            Outcome::Ended => "ended",
         }
     }
 }
@@ -340,6 +345,14 @@ impl Exchange {
     /// answer of ours, which costs nothing to finish, nor for a tunnel, in which each direction
     /// ends by itself.
     pub const fn ends_with_client(&self) -> bool {
-        !matches!(self.phase, Phase::Answering | Phase::Tunnel(_))
+        match &self.phase {
+            Phase::Local(local) => local.ends_with_client(),
+            Phase::Answering | Phase::Tunnel(_) => false,
+            Phase::Connecting(_)
+            | Phase::AwaitingHead(_)
+            | Phase::Relaying(_)
+            | Phase::Holding(_)
+            | Phase::Delivering => true,
+        }
     }
 }

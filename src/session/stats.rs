@@ -82,6 +82,11 @@ impl ApiStats {
         self.opened.get().saturating_sub(closed)
     }
 
+    /// Requests that have begun an event stream, or are over.
+    pub fn begun(&self) -> u64 {
+        self.requests.total() + self.open()
+    }
+
     /// Upstream connections that are open or in the making.
     pub fn upstreams(&self) -> u64 {
         self.connects.get().saturating_sub(self.disconnects.get())

@@ -38,8 +38,8 @@ fn seconds(n: u64) -> Duration {
 
 /// All that a file says, to be compared.
 fn everything(config: &Config) -> String {
-    let Config { server, drain, log, demo, apis, .. } = config;
-    format!("{server:#?}\n{drain:?}\n{log:?}\n{demo:?}\n{apis:#?}")
+    let Config { server, drain, log, admin, demo, apis, .. } = config;
+    format!("{server:#?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn defaults() {
     assert_eq!(config.drain, drain);
     assert_eq!(config.log.level, log::LevelFilter::Info);
     assert_eq!(config.log.access, Some(Form::Text));
-    assert_eq!(config.demo, None);
+    assert_eq!((config.admin, config.demo), (None, None));
     let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
     let want = Api {
         name: "events".to_owned(),
@@ -134,7 +134,9 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    for header in ["\n", "\n[server]\n", "\n[drain]\n", "\n[log]\n", "\n[demo]\n", "\n[[api]]\n"] {
+    let tables = ["[server]", "[drain]", "[log]", "[admin]", "[demo]", "[[api]]"];
+    for header in ["\n".to_owned()].into_iter().chain(tables.map(|table| format!("\n{table}\n"))) {
+        let header = header.as_str();
         let (before, section) = whole.split_once(header).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
         let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
@@ -151,7 +153,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 13 + 3 + 2 + 2 + 20);
+    assert_eq!(asked, 6 + 13 + 3 + 2 + 1 + 2 + 20);
 }
 
 #[test]
@@ -179,6 +181,7 @@ try: curl -N http://127.0.0.1:8080/sse/events/
         "\
 listening on 127.0.0.1:8080
   a.example/sse/ -> http://127.0.0.1:8000/ (clock)
+admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 ",
     );

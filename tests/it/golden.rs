@@ -23,7 +23,8 @@
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
-//! A further client is `client2` and so on, and connects when it is first named; the connections
+//! A further client is `client2` and so on, and connects when it is first named; `admin`, `admin2`
+//! and so on likewise, at the admin listener. The connections
 //! that the proxy makes are `origin`, `origin2` and so on, in their order. In what is said and
 //! heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500 times b.
 //!
@@ -43,6 +44,9 @@ use std::path::Path;
 
 /// The listener of the proxy's apis; see [`millstream::world::SERVICES`].
 const APIS: ListenerId = ListenerId(0);
+
+/// The operator's.
+const ADMIN: ListenerId = ListenerId(2);
 
 /// A longer run of one byte is counted.
 const RUN: usize = 40;
@@ -181,6 +185,7 @@ impl Cue {
 struct Stage {
     world: World,
     clients: Vec<Actor>,
+    admins: Vec<Actor>,
     origins: Vec<Actor>,
     addresses: Vec<SocketAddr>,
     out: String,
@@ -227,8 +232,14 @@ impl Stage {
         for &address in &addresses {
             world.net().set_host(address, Host::Listening);
         }
-        let mut stage =
-            Stage { world, clients: vec![], origins: vec![], addresses, out: String::new() };
+        let mut stage = Stage {
+            world,
+            clients: vec![],
+            admins: vec![],
+            origins: vec![],
+            addresses,
+            out: String::new(),
+        };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -309,16 +320,20 @@ impl Stage {
             "" => 1,
             digits => digits.parse::<usize>().map_err(|e| format!("{name}: {e}"))?,
         };
-        if kind == "client" && number == self.clients.len() + 1 {
-            let from = "192.0.2.7".parse().ok();
-            let peer = self.world.net().client(APIS, from);
-            self.clients.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
-        }
+        let (listener, from) = match kind {
+            "admin" => (ADMIN, "127.0.0.1"),
+            _ => (APIS, "192.0.2.7"),
+        };
         let actors = match kind {
             "client" => &mut self.clients,
+            "admin" => &mut self.admins,
             "origin" => &mut self.origins,
             _ => return Err(format!("who is {name}?")),
         };
+        if kind != "origin" && number == actors.len() + 1 {
+            let peer = self.world.proxy.net().client(listener, from.parse().ok());
+            actors.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
+        }
         let index = number.checked_sub(1).ok_or("the first has no number")?;
         actors.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
     }
@@ -364,7 +379,8 @@ impl Stage {
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
         let net = self.world.proxy.net();
-        for (kind, actors) in [("client", &mut self.clients), ("origin", &mut self.origins)] {
+        let Stage { clients, admins, origins, .. } = self;
+        for (kind, actors) in [("client", clients), ("admin", admins), ("origin", origins)] {
             for (number, actor) in (1..).zip(actors).filter(|(_, a)| !a.ended && !a.deaf) {
                 let name = if number == 1 { kind.to_owned() } else { format!("{kind}{number}") };
                 let (bytes, end) = actor.hear(net);
