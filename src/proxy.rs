@@ -292,7 +292,7 @@ impl<N: Net> Proxy<N> {
 
     /// True when it was told to end and has nothing left to do.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.sessions.len() == self.desk.connections
+        self.drain.is_some() && self.connections() == 0
     }
 
     /// Nothing is listened for any more.
@@ -312,9 +312,9 @@ impl<N: Net> Proxy<N> {
         &self.config
     }
 
-    /// Client connections that are open.
+    /// Connections of clients that are open: all but the operator's.
     pub fn connections(&self) -> usize {
-        self.sessions.len()
+        self.sessions.len() - self.desk.connections
     }
 
     fn expire(&mut self, now: Tick) {

@@ -103,7 +103,7 @@ impl World {
         // were put off since they were set, of which each session has one at most.
         let idle = was_due && !told && moves == self.proxy.moves() && self.wake <= self.now;
         self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
-        if self.idle_turns > 2 + self.proxy.connections() {
+        if self.idle_turns > 2 + self.proxy.in_use().0 {
             return Err("the loop spins".to_owned());
         }
         Ok(())

@@ -101,7 +101,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn accept_all(&mut self, now: Tick) {
         for index in 0..self.listeners.all.len() {
             self.listeners.all[index].ready = self.listeners.all[index].open;
-            while self.listeners.all[index].ready && self.clients() < self.connections_max {
+            while self.listeners.all[index].ready && self.connections() < self.connections_max {
                 if self.accept_one(index, now).is_err() {
                     break;
                 }
@@ -136,11 +136,6 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Connections of clients: all but the operator's.
-    pub(super) fn clients(&self) -> usize {
-        self.sessions.len() - self.desk.connections
-    }
-
     /// Makes a session of a new connection, if there is room.
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let is_admin = service == Service::Admin;
@@ -150,8 +145,8 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
-        let full = !is_admin && self.clients() >= self.connections_max && !self.reclaim();
-        if full && self.clients() >= self.connections_max + REFUSALS_MAX {
+        let full = !is_admin && self.connections() >= self.connections_max && !self.reclaim();
+        if full && self.connections() >= self.connections_max + REFUSALS_MAX {
             let max = self.connections_max;
             let text = format!("connection closed: server.max_connections ({max})");
             self.hush.say(log::Level::Warn, "", "server.max_connections", &text);

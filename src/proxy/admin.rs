@@ -176,10 +176,8 @@ impl<N: Net> Proxy<N> {
         if self.desk.ticks.next() > now.tick {
             return;
         }
-        let process = ProcessNow {
-            draining: self.drain.is_some(),
-            connections: self.sessions.len() - self.desk.connections,
-        };
+        let process =
+            ProcessNow { draining: self.drain.is_some(), connections: self.connections() };
         let apis = self.config.apis.iter().zip(&self.origins).map(|(api, origin)| ApiNow {
             name: &api.name,
             stats: &origin.stats,
@@ -208,7 +206,7 @@ impl<N: Net> Proxy<N> {
         let names = self.config.apis.iter().map(|api| api.name.as_str());
         Process {
             started_unix_ms: self.started_unix_ms,
-            connections: self.sessions.len() - self.desk.connections,
+            connections: self.connections(),
             buffers: self.buffers.lent(),
             buffer_bytes: self.buffers.block(),
             draining: self.drain.is_some(),
