@@ -11,7 +11,7 @@ BINARY  ?= target/release/millstream
 INSTALL ?= install
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz interop bench doc clean \
+.PHONY: help build run test check sim golden fuzz interop browser bench doc clean \
     install uninstall
 
 help: ## list the targets
@@ -46,6 +46,9 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
+
+browser: build ## try the live page in Chromium
+	tests/browser/admin.py $(BINARY) || test $$? = 77
 
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
