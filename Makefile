@@ -48,8 +48,9 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
 
-browser: build ## try event streams in Chromium (WPT: a checkout of web-platform-tests)
+browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))
+	tests/browser/admin.py $(BINARY) || test $$? = 77
 
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml

@@ -2,7 +2,8 @@
 //!
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
-//! 1. [`time`], [`slab`], [`buf`], [`wheel`]: the plain parts. No sockets, no clock.
+//! 1. [`time`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`access`]: the plain parts. No sockets,
+//!    no clock.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //!    [`auth`] knows whose key is whose, [`cors`] which pages may read what.
@@ -10,15 +11,18 @@
 //! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
-//!    one request and its response. [`demo`] brings the bytes where there is no upstream.
+//!    one request and its response. [`demo`] and [`admin`] bring the bytes where
+//!    there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
-//!    [`logger`] and [`arguments`] are what it needs of the operating system, of a thread for what
-//!    may take long, and of who has started it.
+//!    [`logger`], [`output`] and [`arguments`] are what it needs of the operating system, of a
+//!    thread for what may take long, of standard error and output, and of who has started it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
 
+pub mod access;
+pub mod admin;
 pub mod arguments;
 pub mod auth;
 pub mod buf;
@@ -31,7 +35,9 @@ pub mod errands;
 pub mod fuzz;
 pub mod http;
 pub mod logger;
+pub mod metrics;
 pub mod net;
+pub mod output;
 pub mod pipe;
 pub mod proxy;
 pub mod route;

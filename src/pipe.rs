@@ -93,6 +93,8 @@ pub struct Pipe {
     stuck_since: Tick,
     /// Payload bytes taken from the source so far.
     taken: u64,
+    /// Payload bytes framed for the sink so far; none of ours between events are among them.
+    given: u64,
     /// Trailer fields that the head's Connection field named: they end here (RFC 9110 section
     /// 7.6.1).
     dropped_trailers: Option<Box<Names>>,
@@ -113,6 +115,7 @@ impl Pipe {
             silent_since: now,
             stuck_since: now,
             taken: 0,
+            given: 0,
             dropped_trailers: None,
             events: None,
         }
@@ -126,6 +129,16 @@ impl Pipe {
     /// Payload bytes taken from the source so far.
     pub const fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Payload bytes of the source that were handed on so far, gone out or pending.
+    pub const fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Likewise, without those that are still pending; of these, framing counts as payload.
+    pub fn delivered(&self) -> u64 {
+        self.given.saturating_sub(self.pending() as u64)
     }
 
     /// True when nothing more will be taken from the source, whether it has ended or not.
@@ -172,7 +185,16 @@ impl Pipe {
     /// Appends payload that comes from this process, where otherwise a source would bring it.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.taken += payload.len() as u64;
+        self.given += payload.len() as u64;
         self.insert(payload, false, io);
+    }
+
+    /// Likewise; it is the last.
+    pub fn queue_last<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
+        self.taken += payload.len() as u64;
+        self.given += payload.len() as u64;
+        self.insert(payload, true, io);
+        self.take_no_more();
     }
 
     /// Appends payload that no source has brought, and perhaps the end of the body, due at once.
@@ -412,6 +434,7 @@ impl Pipe {
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<(), Fault> {
+        self.given += payload as u64;
         let trailers = if ended { self.reader.take_trailers() } else { None };
         let range = HEADROOM..HEADROOM + payload;
         let framed = self.writer.frame(io.scratch, range, ended && trailers.is_none());
@@ -540,6 +563,12 @@ impl Pipe {
     pub fn restart_clocks(&mut self, now: Tick) {
         self.silent_since = now;
         self.stuck_since = now;
+    }
+
+    /// Since when nothing has passed: the sink has taken nothing of what is pending, or else the
+    /// source has brought nothing.
+    pub const fn still_since(&self) -> Tick {
+        if self.pending.is_some() { self.stuck_since } else { self.silent_since }
     }
 
     /// When it last took or handed on a byte.

@@ -11,14 +11,17 @@
 //! is kept out by one rule: a deadline that has passed and cannot act is not in the minimum.
 
 mod accept;
+mod admin;
 mod advance;
 mod connect;
 mod deadlines;
 mod finish;
 mod gate;
 mod head;
+mod hush;
 mod outage;
 mod places;
+mod record;
 mod reload;
 mod request;
 mod response;
@@ -28,6 +31,9 @@ mod tunnel;
 mod upstreams;
 mod waits;
 
+pub use admin::Ticket;
+
+use crate::access::Queue;
 use crate::auth::Hash;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
@@ -37,6 +43,7 @@ use crate::pipe::Io;
 use crate::route::Router;
 use crate::session::origin::Origin;
 use crate::session::places::Counts;
+use crate::session::stats::Stats;
 use crate::session::upstream::Upstream;
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
@@ -47,14 +54,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What an idle stream holds: a session, its exchange and its place in the stream on the heap, an
-/// upstream connection, and the links of two timers. Sockets' slots are the network's; the
-/// kernel's part is larger than it all.
+/// upstream connection, and the links of two timers; and its method and target, for whoever is
+/// told of them. Sockets' slots are the network's; the kernel's part is larger than it all.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
     let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 672);
+    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 736);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
@@ -135,6 +142,20 @@ pub struct Proxy<N: Net> {
     random: fastrand::Rng,
     /// The wall clock at the beginning of this turn.
     unix_ms: u64,
+    /// What is counted.
+    stats: Stats,
+    /// Lines of the access log that wait to be written.
+    access: Queue,
+    /// What was logged lately.
+    hush: hush::Hush,
+    /// What the admin listener needs.
+    desk: admin::Desk,
+    /// When the clock started, by the wall's clock.
+    started_unix_ms: u64,
+    /// The number of the last request.
+    last_id: u64,
+    /// Method and target of the request whose head was found last.
+    request_line: String,
     /// Steps that changed something: a turn that adds none did nothing.
     moves: u64,
 }
@@ -157,6 +178,8 @@ struct Parts<'a, N: Net> {
     io: Io<'a, N>,
     head_buf: &'a mut Vec<u8>,
     counters: Counters<'a>,
+    hush: &'a mut hush::Hush,
+    request_line: &'a mut String,
 }
 
 impl<N: Net> Proxy<N> {
@@ -173,8 +196,9 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Proxy<N> {
         let router = Rc::new(config.router());
+        let mut stats = Stats::new();
         let mut origins = Slab::new();
-        let new = |api| origins.insert(Origin::of(api, now));
+        let new = |api: &Api| origins.insert(Origin::of(api, stats.api(&api.name), now));
         let api_origins = config.apis.iter().map(new).collect();
         let block = buffer_size(&config, &portions);
         let room = connections_max.min(RESERVED_MAX);
@@ -205,6 +229,13 @@ impl<N: Net> Proxy<N> {
             drain: None,
             random: fastrand::Rng::with_seed(seed),
             unix_ms: 0,
+            stats,
+            access: Queue::default(),
+            hush: hush::Hush::default(),
+            desk: admin::Desk::default(),
+            started_unix_ms: 0,
+            last_id: 0,
+            request_line: String::new(),
             moves: 0,
             config: Rc::new(config),
             portions,
@@ -234,10 +265,15 @@ impl<N: Net> Proxy<N> {
     /// not after `now` when there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
         self.unix_ms = now.unix_ms;
+        self.hush.begin_turn(now.unix_ms);
+        if self.started_unix_ms == 0 {
+            self.started_unix_ms = now.unix_ms.saturating_sub(now.tick.as_millis());
+        }
         self.expire(now.tick);
         self.close_spoken();
         self.pool_returned();
         self.accept_some(now.tick);
+        self.make_tick(now);
         // Sessions queued from here on are for the next turn, so that each has its turn.
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else {
@@ -251,17 +287,19 @@ impl<N: Net> Proxy<N> {
         if !self.queue.is_empty() || self.listeners.can_accept(now.tick) {
             return now.tick;
         }
-        self.timers.next().min(self.idle_timers.next()).min(self.listeners.resumes_at())
+        let timers = self.timers.next().min(self.idle_timers.next());
+        timers.min(self.listeners.resumes_at()).min(self.desk.ticks.next())
     }
 
     /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
-    /// until `deadline`. When it is told again, the earlier deadline counts.
+    /// until `deadline`; whoever watches may watch. When it is told again, the earlier deadline
+    /// counts.
     pub fn drain(&mut self, now: Tick, deadline: Tick) {
         // Who has come before is served.
         self.accept_all(now);
         self.drain = Some(self.drain.unwrap_or(Tick::NEVER).min(deadline));
         self.spread_ends(now, deadline);
-        for listener in self.listeners.close_all() {
+        for listener in self.listeners.close_all(|service| service != Service::Admin) {
             self.net.close_listener(listener);
         }
         self.pool_returned();
@@ -274,7 +312,14 @@ impl<N: Net> Proxy<N> {
 
     /// True when it was told to end and has nothing left to do.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.sessions.is_empty()
+        self.drain.is_some() && self.connections() == 0
+    }
+
+    /// Nothing is listened for any more.
+    pub fn close_listeners(&mut self) {
+        for listener in self.listeners.close_all(|_| true) {
+            self.net.close_listener(listener);
+        }
     }
 
     /// True when it was told to end.
@@ -292,9 +337,9 @@ impl<N: Net> Proxy<N> {
         &self.config
     }
 
-    /// Client connections that are open.
+    /// Connections of clients that are open: all but the operator's.
     pub fn connections(&self) -> usize {
-        self.sessions.len()
+        self.sessions.len() - self.desk.connections
     }
 
     fn expire(&mut self, now: Tick) {
@@ -333,6 +378,8 @@ impl<N: Net> Proxy<N> {
             upstreams: &mut self.upstreams,
             head_buf: &mut self.head_buf,
             counters: Counters { origins: &self.origins, keys: &self.key_streams },
+            hush: &mut self.hush,
+            request_line: &mut self.request_line,
         }
     }
 }

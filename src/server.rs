@@ -5,11 +5,13 @@
 
 mod listeners;
 
+use crate::admin::Command;
 use crate::config::Config;
 use crate::errands::{Done, Errand, Errands};
 use crate::logger;
 use crate::net::mio::{EventSource, MioNet};
-use crate::proxy::{Portions, Proxy, RESERVED_MAX};
+use crate::output::{Output, RETRY};
+use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
 use crate::session::Service;
 use crate::slab::Key;
 use crate::sys::service::{self, Inherited};
@@ -46,6 +48,12 @@ pub struct Server {
     /// The file of the configuration, if it is that of one.
     file: Option<PathBuf>,
     reading: Reading,
+    /// Who waits for what comes of that.
+    asked_to_read: Vec<Ticket>,
+    /// Where the access log is written.
+    output: Output,
+    /// How often it was told to end.
+    told_to_end: usize,
 }
 
 /// Whether the configuration is being read again.
@@ -97,8 +105,21 @@ impl Server {
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let seed = sys::seed();
         let proxy = Proxy::new(net, config, &services, connections_max, portions, seed, now);
-        let reading = Reading::No;
-        Ok(Server { poll, proxy, signals, errands, clock, listening, descriptors, file, reading })
+        let output = Output::start().map_err(|e| format!("no thread for the access log: {e}"))?;
+        Ok(Server {
+            poll,
+            proxy,
+            signals,
+            errands,
+            clock,
+            listening,
+            descriptors,
+            file,
+            reading: Reading::No,
+            asked_to_read: Vec::new(),
+            output,
+            told_to_end: 0,
+        })
     }
 
     /// [`Config::summary`] of what runs here, with the ports that the system chose.
@@ -112,15 +133,21 @@ impl Server {
     /// When polling fails.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
-        let mut told_to_end = 0;
         service::notify("READY=1");
         loop {
             let now = self.clock.now();
             let wake = self.proxy.turn(now);
             self.send_for_names();
-            if self.proxy.is_drained() {
+            let obeyed = self.obey(now.tick);
+            if self.proxy.is_drained() && !obeyed {
+                self.proxy.close_listeners();
+                self.output.take_from(self.proxy.access());
                 break;
             }
+            self.output.take_from(self.proxy.access());
+            let waits = !self.proxy.access().is_empty();
+            let late = if waits { now.tick.after(RETRY) } else { Tick::NEVER };
+            let wake = if obeyed { now.tick } else { wake.min(late) };
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
                 // By a signal, which has a descriptor of its own to report it.
@@ -134,8 +161,8 @@ impl Server {
                     self.read_again();
                 }
                 if arrived.end > 0 {
-                    told_to_end += arrived.end;
-                    self.end_running(told_to_end);
+                    self.told_to_end += arrived.end;
+                    self.end_running();
                 }
             }
             while told.errands
@@ -144,7 +171,37 @@ impl Server {
                 self.errand_done(done);
             }
         }
+        self.output.finish();
         Ok(())
+    }
+
+    /// Does what the operator has asked for by the admin listener. True when that was anything.
+    fn obey(&mut self, now: Tick) -> bool {
+        let mut obeyed = false;
+        while let Some((ticket, command)) = self.proxy.next_command() {
+            obeyed = true;
+            match command {
+                Command::Drain => {
+                    // A second time it is no more urgent: that is what signals are for.
+                    if self.told_to_end == 0 {
+                        self.told_to_end = 1;
+                        self.end_running();
+                    }
+                    let window = self.proxy.config().drain.window;
+                    let said = format!("Draining; what runs has {window:?}.");
+                    self.proxy.answer_command(ticket, 202, &said, now);
+                }
+                Command::Reload if self.file.is_none() => {
+                    let said = "There is no configuration file to be read again.";
+                    self.proxy.answer_command(ticket, 409, said, now);
+                }
+                Command::Reload => {
+                    self.asked_to_read.push(ticket);
+                    self.read_again();
+                }
+            }
+        }
+        obeyed
     }
 
     /// Names that are to be resolved again are resolved beside the loop.
@@ -169,7 +226,27 @@ impl Server {
         }
         match self.errands.send(Errand::Load(file.clone())) {
             Ok(()) => self.reading = Reading::Yes,
-            Err(error) => log::error!("the configuration stays as it is: {error}"),
+            Err(error) => self.was_read(Err(error.to_string())),
+        }
+    }
+
+    /// Tells what came of reading the configuration again.
+    fn was_read(&mut self, result: Result<(), String>) {
+        let (status, said) = match result {
+            Ok(()) => {
+                log::info!("the configuration was read again, and is served");
+                (200, "The configuration was read again, and is served.".to_owned())
+            }
+            Err(errors) => {
+                for error in errors.lines() {
+                    log::error!("the configuration stays as it is: {error}");
+                }
+                (422, format!("The configuration stays as it is.\n{errors}"))
+            }
+        };
+        let now = self.clock.now().tick;
+        for ticket in std::mem::take(&mut self.asked_to_read) {
+            self.proxy.answer_command(ticket, status, &said, now);
         }
     }
 
@@ -184,17 +261,12 @@ impl Server {
             Done::Loaded(loaded) => {
                 let again = self.reading == Reading::AndAgain;
                 self.reading = Reading::No;
-                match loaded.map_err(|errors| errors.to_string()).and_then(|c| self.reload(c)) {
-                    Ok(()) => log::info!("the configuration was read again, and is served"),
-                    Err(errors) => {
-                        for error in errors.lines() {
-                            log::error!("the configuration stays as it is: {error}");
-                        }
-                    }
-                }
                 if again {
-                    self.read_again();
+                    return self.read_again();
                 }
+                let loaded = loaded.map_err(|errors| errors.to_string());
+                let result = loaded.and_then(|config| self.reload(config));
+                self.was_read(result);
             }
         }
     }
@@ -240,11 +312,11 @@ impl Server {
     }
 
     /// Once: what runs has the drain window. Twice: it has no time at all.
-    fn end_running(&mut self, told_to_end: usize) {
+    fn end_running(&mut self) {
         service::notify("STOPPING=1");
         let running = self.proxy.connections();
         let now = self.clock.now().tick;
-        if told_to_end > 1 {
+        if self.told_to_end > 1 {
             log::info!("told again: ending at once, {running} connections are cut");
             self.proxy.drain(now, now);
         } else {

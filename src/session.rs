@@ -3,8 +3,10 @@
 //! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
 
 pub mod exchange;
+pub mod local;
 pub mod origin;
 pub mod places;
+pub mod stats;
 pub mod upstream;
 
 use crate::conn::Conn;
@@ -80,4 +82,6 @@ pub enum Service {
     Apis,
     /// The built-in event source.
     Demo,
+    /// The operator.
+    Admin,
 }

@@ -1,6 +1,7 @@
 //! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
 //! transcripts, seeded worlds, and the fuzzer.
 
+use crate::admin::Command;
 use crate::config::Config;
 use crate::net::sim::{Faults, SimEvent, SimNet};
 use crate::proxy::{Portions, Proxy};
@@ -18,8 +19,9 @@ listen_path = "/"
 target_url = "http://10.0.0.1:80"
 "#;
 
-/// The listener of the proxy's apis is the first, that of the demo source the second.
-pub const SERVICES: [Service; 2] = [Service::Apis, Service::Demo];
+/// The listener of the proxy's apis is the first, that of the demo source the second, and the
+/// operator's the third.
+pub const SERVICES: [Service; 3] = [Service::Apis, Service::Demo, Service::Admin];
 
 /// A proxy, its network and its clock.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct World {
     pub proxy: Proxy<SimNet>,
     /// What time it is.
     pub now: Tick,
+    /// What was written to the access log, until somebody clears it.
+    pub access: String,
     wake: Tick,
     idle_turns: usize,
 }
@@ -49,7 +53,7 @@ impl World {
         let net = SimNet::new(seed, faults);
         let now = Tick::ZERO;
         let proxy = Proxy::new(net, config, &SERVICES, connections_max, portions, seed, now);
-        World { proxy, now, wake: now, idle_turns: 0 }
+        World { proxy, now, access: String::new(), wake: now, idle_turns: 0 }
     }
 
     /// The network.
@@ -74,6 +78,19 @@ impl World {
         let unix_ms = 1_795_000_000_000 + self.now.as_millis();
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
+        self.access.push_str(&self.proxy.access().take().0);
+        while let Some((ticket, command)) = self.proxy.next_command() {
+            let window = self.proxy.config().drain.window;
+            let (status, said) = match command {
+                Command::Drain => (202, "Draining."),
+                Command::Reload => (501, "There is no file."),
+            };
+            if command == Command::Drain {
+                self.proxy.drain(self.now, self.now.after(window));
+            }
+            self.proxy.answer_command(ticket, status, said, self.now);
+            self.wake = self.now;
+        }
         if let Some(wrong) = self.proxy.check(self.now) {
             return Err(wrong);
         }
@@ -86,7 +103,7 @@ impl World {
         // were put off since they were set, of which each session has one at most.
         let idle = was_due && !told && moves == self.proxy.moves() && self.wake <= self.now;
         self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
-        if self.idle_turns > 2 + self.proxy.connections() {
+        if self.idle_turns > 2 + self.proxy.in_use().0 {
             return Err("the loop spins".to_owned());
         }
         Ok(())

@@ -10,9 +10,10 @@ use super::table::{self, Table};
 use super::uri;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
 use super::{
-    Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
+    Admin, Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
 };
 use super::{Target, TrustedProxies, listen};
+use crate::access::Form;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -35,7 +36,8 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let server = t.table("server", server);
     let drain = t.table("drain", drain);
     let log = t.table("log", log);
-    let demo = t.table_if_any("demo", |t| demo(t, &server));
+    let admin = t.table_if_any("admin", |t| admin(t, &server));
+    let demo = t.table_if_any("demo", |t| demo(t, &server, admin.as_ref()));
     let mut seen = Seen::default();
     let apis = t.tables("api", |t| api(t, &mut seen));
     if idle {
@@ -44,7 +46,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         t.missing("api", "more than 65536 of them; spread them over several processes");
     }
     let (apis, places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, demo, apis, places })
+    Some(Config { server, drain, log, admin, demo, apis, places })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {
@@ -96,15 +98,37 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
 }
 
 fn log(t: &mut Table<'_, '_>) -> Log {
-    Log { level: t.take("level", level).unwrap_or(log::LevelFilter::Info) }
+    Log {
+        level: t.take("level", level).unwrap_or(log::LevelFilter::Info),
+        access: t.take("access", access).unwrap_or(Some(Form::Text)),
+    }
 }
 
-fn demo(t: &mut Table<'_, '_>, server: &Server) -> Option<Demo> {
+fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
+    let free = |value: &DeValue<'_>| {
+        let address = ListenAddr::parse(text(value)?)?;
+        is_free(&address, server)?;
+        Ok(address)
+    };
+    Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
+}
+
+/// Of port 0 there may be several: the system chooses another one each time.
+fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
+    let any = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
+    if !any && server.listen.contains(address) {
+        return Err("server.listen has this address as well; write another one".into());
+    }
+    Ok(())
+}
+
+fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
     let free = |value: &DeValue<'_>| {
         let address = listen::ip_and_port(text(value)?)?;
-        // Of port 0 there may be several: the system chooses another one each time.
-        if address.port() != 0 && server.listen.contains(&ListenAddr::Tcp(address)) {
-            return Err("server.listen has this address as well; write another one".into());
+        is_free(&ListenAddr::Tcp(address), server)?;
+        let taken = admin.is_some_and(|admin| admin.listen == ListenAddr::Tcp(address));
+        if taken && address.port() != 0 {
+            return Err("admin.listen has this address as well; write another one".into());
         }
         Ok(address)
     };
@@ -324,6 +348,15 @@ fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
         "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
     })
+}
+
+fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {
+    match value.as_str() {
+        Some("text") => Ok(Some(Form::Text)),
+        Some("json") => Ok(Some(Form::Json)),
+        Some("off") => Ok(None),
+        _ => Err("not a form of the access log; write \"text\", \"json\" or \"off\"".into()),
+    }
 }
 
 fn loopback(port: u16) -> ListenAddr {

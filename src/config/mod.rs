@@ -35,6 +35,7 @@ pub use load::KeysText;
 pub use target::{Target, addresses_of};
 pub use trusted::TrustedProxies;
 
+use crate::access::Form;
 use crate::cors;
 use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
@@ -52,6 +53,8 @@ pub struct Config {
     pub drain: Drain,
     /// What the operator reads.
     pub log: Log,
+    /// The operator's listener, if it is on.
+    pub admin: Option<Admin>,
     /// The built-in event source, if it is on.
     pub demo: Option<Demo>,
     /// What goes where. At most 65,536; none only if there is a demo.
@@ -128,12 +131,21 @@ pub struct Drain {
 pub struct Log {
     /// The least important level that is written.
     pub level: log::LevelFilter,
+    /// How the access log is written. None: not at all.
+    pub access: Option<Form>,
+}
+
+/// `[admin]`: the operator's listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is. Not one of [`Server::listen`], but for port 0.
+    pub listen: ListenAddr,
 }
 
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// Where it is served. Not one of [`Server::listen`], but for port 0.
+    /// Where it is served. Not one of [`Server::listen`] and not [`Admin::listen`], but for port 0.
     pub listen: SocketAddr,
     /// From one event to the next.
     pub interval: Duration,

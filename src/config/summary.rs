@@ -18,6 +18,9 @@ impl Config {
                 format_args!("  {} -> {} ({})", places(api), targets(api), remarks(api)),
             );
         }
+        if let Some(admin) = &self.admin {
+            line(&mut out, format_args!("admin listener on {}", shown(&admin.listen)));
+        }
         if let Some(demo) = &self.demo {
             line(
                 &mut out,
@@ -56,6 +59,14 @@ impl Config {
 /// Writing to a string cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
+}
+
+/// An address as one would open it.
+fn shown(address: &ListenAddr) -> String {
+    match address {
+        ListenAddr::Tcp(address) => format!("http://{address}/"),
+        ListenAddr::Unix(_) => address.to_string(),
+    }
 }
 
 /// The hosts and paths that lead to an api.

@@ -32,8 +32,9 @@ impl Reply<'_> {
 }
 
 /// The statuses that we answer with: reason phrase and sentence.
-pub const STATUSES: [(u16, &str, &str); 17] = [
+pub const STATUSES: [(u16, &str, &str); 19] = [
     (200, "OK", "All is well."),
+    (202, "Accepted", "It will be done."),
     (204, "No Content", ""),
     (400, "Bad Request", "The request is malformed or ambiguous."),
     (401, "Unauthorized", "A key is needed."),
@@ -43,6 +44,7 @@ pub const STATUSES: [(u16, &str, &str); 17] = [
     (408, "Request Timeout", "The request took too long to arrive."),
     (413, "Content Too Large", "The request body is too long."),
     (414, "URI Too Long", "The request target is too long."),
+    (421, "Misdirected Request", "This host is not served here."),
     (429, "Too Many Requests", "Too many streams are open; try again later."),
     (431, "Request Header Fields Too Large", "The request head is too long."),
     (501, "Not Implemented", "The request asks for what is not implemented here."),
@@ -61,6 +63,15 @@ fn words(status: u16) -> (&'static str, &'static str) {
     let found = STATUSES.iter().find(|(known, ..)| *known == status);
     assert!(found.is_some(), "status {status} has no sentence");
     found.map_or(("", ""), |(_, reason, sentence)| (reason, sentence))
+}
+
+/// The reason phrase of a status.
+///
+/// # Panics
+///
+/// If [`STATUSES`] does not have it.
+pub fn reason(status: u16) -> &'static str {
+    words(status).0
 }
 
 /// Appends the answer to `out`, head and body.

@@ -4,7 +4,7 @@
 //! process is out of descriptors, accepting rests for a moment and is then tried again. It neither
 //! spins nor ends.
 
-use super::{Proxy, session_token};
+use super::{Proxy, admin, session_token};
 use crate::conn::Conn;
 use crate::net::{ListenerId, Net, Ready, out_of_descriptors};
 use crate::session::{Service, Session, State};
@@ -78,9 +78,9 @@ impl Listeners {
         self.resumes_at.filter(|_| waiting).unwrap_or(Tick::NEVER)
     }
 
-    pub(super) fn close_all(&mut self) -> Vec<ListenerId> {
+    pub(super) fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
         let mut closed = Vec::new();
-        for (index, listener) in (0..).zip(&mut self.all) {
+        for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.service)) {
             if std::mem::replace(&mut listener.open, false) {
                 listener.ready = false;
                 closed.push(ListenerId(index));
@@ -116,7 +116,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn accept_all(&mut self, now: Tick) {
         for index in 0..self.listeners.all.len() {
             self.listeners.all[index].ready = self.listeners.all[index].open;
-            while self.listeners.all[index].ready && self.sessions.len() < self.connections_max {
+            while self.listeners.all[index].ready && self.connections() < self.connections_max {
                 if self.accept_one(index, now).is_err() {
                     break;
                 }
@@ -126,6 +126,7 @@ impl<N: Net> Proxy<N> {
 
     fn rest(&mut self, error: &io::Error, now: Tick) {
         self.listeners.resumes_at = Some(now.after(PAUSE));
+        self.stats.accept_pauses.one();
         if !std::mem::replace(&mut self.listeners.rests, true) {
             log::warn!("accepting rests, and is tried again each {PAUSE:?}: {error}");
         }
@@ -152,9 +153,18 @@ impl<N: Net> Proxy<N> {
 
     /// Makes a session of a new connection, if there is room.
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
-        let full = self.sessions.len() >= self.connections_max && !self.reclaim();
-        if full && self.sessions.len() >= self.connections_max + REFUSALS_MAX {
-            log::warn!("connection closed: server.max_connections ({})", self.connections_max);
+        let is_admin = service == Service::Admin;
+        if is_admin && self.desk.connections >= admin::CONNECTIONS_MAX {
+            let text = "connection closed: too many of them to the admin listener";
+            self.hush.say(log::Level::Warn, "", "admin.listen", text);
+            conn.close(&mut self.net, &mut self.buffers);
+            return;
+        }
+        let full = !is_admin && self.connections() >= self.connections_max && !self.reclaim();
+        if full && self.connections() >= self.connections_max + REFUSALS_MAX {
+            let max = self.connections_max;
+            let text = format!("connection closed: server.max_connections ({max})");
+            self.hush.say(log::Level::Warn, "", "server.max_connections", &text);
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
@@ -163,9 +173,11 @@ impl<N: Net> Proxy<N> {
         conn.ready.set(Ready::WRITE);
         let sock = conn.sock;
         let state = State::Idle { since: now, fresh: true };
+        self.desk.connections += usize::from(is_admin);
         let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
         if let Err(error) = self.net.register(sock, session_token(key)) {
-            log::error!("connection closed: {error}");
+            let text = format!("connection closed: {error}");
+            self.hush.say(log::Level::Error, "", "register", &text);
             self.close_session(key);
             return;
         }
@@ -184,7 +196,9 @@ impl<N: Net> Proxy<N> {
                 continue;
             };
             // One that was just accepted is about to ask something.
-            if matches!(self.sessions[key].state, State::Idle { fresh: false, .. }) {
+            let Session { state, service, .. } = &self.sessions[key];
+            let idle = matches!(state, State::Idle { fresh: false, .. });
+            if idle && *service != Service::Admin {
                 self.close_session(key);
                 return true;
             }

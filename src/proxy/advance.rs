@@ -60,24 +60,29 @@ impl<N: Net> Proxy<N> {
     /// Lets the phase of an exchange decide.
     fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
-        let Parts { session, upstreams, io, head_buf, counters } = self.parts(key, now.tick);
+        let Parts { session, upstreams, io, head_buf, counters, hush, .. } =
+            self.parts(key, now.tick);
         let Session { conn, state, .. } = session;
         let exchange = state.exchange_mut();
         if exchange.ends_with_client() && conn.hung_up() {
             return Verdict::End(Outcome::ClientGone);
         }
         let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
-        let mut scene = Scene { conn, exchange, io, head_buf, counters, ahead_max, draining, now };
-        match (&scene.exchange.phase, upstream) {
+        let before = exchange.progress();
+        let mut scene =
+            Scene { conn, exchange, io, head_buf, counters, hush, ahead_max, draining, now };
+        let verdict = match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
-            (Phase::Local(_), _) => scene.write_events(),
+            (Phase::Local(_), _) => scene.write_local(),
             (Phase::Holding(_), _) => scene.hold(),
             (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
             (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),
             (Phase::Relaying(_), Some(upstream)) => scene.relay(upstream),
             (Phase::Tunnel(_), Some(upstream)) => scene.run_tunnel(upstream),
             (_, None) => unreachable!("an exchange's upstream lives as long as its phase"),
-        }
+        };
+        scene.exchange.count_since(before, now.tick);
+        verdict
     }
 
     /// Does what the phase of an exchange has decided.

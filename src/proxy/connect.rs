@@ -181,10 +181,16 @@ impl<N: Net> Proxy<N> {
                     return Ok(Phase::Connecting(attempt));
                 }
                 Err(error) if out_of_descriptors(&error) => {
-                    log::warn!("no descriptor for an upstream connection: {error}");
+                    let text = format!("no descriptor for an upstream connection: {error}");
+                    self.hush.say(log::Level::Warn, "", "descriptor", &text);
                     return Err(NoConnection::Busy(Refusal::busy("out of descriptors", None)));
                 }
-                Err(error) => log::warn!("{address}: {error}"),
+                Err(error) => {
+                    let exchange = self.sessions[key].state.exchange_mut();
+                    let name = exchange.api().map_or("", |api| api.name.as_str());
+                    let text = format!("api {name}: {address}: {error}");
+                    self.hush.say(log::Level::Warn, name, "connect", &text);
+                }
             }
         }
         Err(NoConnection::Unreachable)
@@ -216,8 +222,17 @@ impl<N: Net> Proxy<N> {
             }
             result => result?,
         };
-        let (conn, owner) = (Conn::new(sock), Owner::Session(session));
-        let upstream = Upstream { conn, origin, place, in_use: None, owner, persistent: false };
+        let stats = self.sessions[session].state.exchange_mut().record.stats.clone();
+        let upstream = Upstream {
+            conn: Conn::new(sock),
+            origin,
+            place,
+            in_use: None,
+            owner: Owner::Session(session),
+            stats: stats.unwrap_or_else(|| Rc::clone(&self.stats.no_api)),
+            persistent: false,
+        };
+        upstream.stats.connects.one();
         let key = self.upstreams.insert(upstream);
         if let Err(error) = self.net.register(sock, upstream_token(key)) {
             self.close_upstream(key);
@@ -248,7 +263,8 @@ impl<N: Net> Proxy<N> {
             // A stream that is held asks again and again.
             let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
             if let Some(api) = exchange.api() {
-                log::log!(level, "api {}: {}: {error}", api.name, api.targets[place]);
+                let text = format!("api {}: {}: {error}", api.name, api.targets[place]);
+                self.hush.say(level, &api.name, "connect", &text);
             }
             return self.connect_next(key, attempt, now);
         }

@@ -89,8 +89,8 @@ impl<N: Net> Proxy<N> {
         let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
         earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
         match &exchange.phase {
-            Phase::Local(events) if response.pending() == 0 => {
-                earliest.or(events.next(), Deadline::Event);
+            Phase::Local(local) if response.pending() == 0 => {
+                earliest.or(local.next(), Deadline::Event);
             }
             Phase::Answering | Phase::Delivering | Phase::Local(_) => {}
             Phase::Holding(until) => earliest.or(*until, Deadline::AskAgain),

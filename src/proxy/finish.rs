@@ -19,7 +19,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
-use crate::session::{Session, State};
+use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, date};
 use std::time::Duration;
@@ -99,7 +99,9 @@ impl<N: Net> Proxy<N> {
         let mut facts = Facts::of_refused(refusal.head_only);
         facts.persistent = !refusal.close && self.drain.is_none();
         let phase = Phase::Answering;
-        let exchange = Exchange::new(facts, BodyLength::Empty, None, &self.config, phase, now);
+        let record = self.record_of(self.sessions[key].service);
+        let none = BodyLength::Empty;
+        let exchange = Exchange::new(facts, none, None, &self.config, phase, record, now);
         self.write_answer(key, exchange, refusal, now)
     }
 
@@ -143,7 +145,7 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Step {
         let Refusal { status, head_only, preflight, .. } = refusal;
-        log_refusal(&exchange, refusal);
+        self.hush.refusal(&exchange, refusal);
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
@@ -165,7 +167,8 @@ impl<N: Net> Proxy<N> {
     /// The last byte of a response is out: what becomes of the client's connection.
     pub(super) fn finish(&mut self, key: Key<Session>, now: Tick) -> Step {
         let mut exchange = self.take_exchange(key, now);
-        log_end(&exchange, now);
+        let peer = self.sessions[key].peer;
+        self.record_end(&exchange, peer, now);
         exchange.request.abandon(&mut self.buffers);
         let complete = exchange.outcome == Outcome::Complete || exchange.response.ends_properly();
         let whole = exchange.request.source_complete();
@@ -196,7 +199,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome) -> Step {
         self.close_upstream_of(key);
         let exchange = self.sessions[key].state.exchange_mut();
-        log_cut(exchange, outcome);
+        self.hush.cut(exchange, outcome);
         exchange.outcome = outcome;
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
@@ -217,16 +220,15 @@ impl<N: Net> Proxy<N> {
 
     /// Ends an exchange and its client's connection, now.
     pub(super) fn end(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
-        let exchange = self.sessions[key].state.exchange_mut();
-        log_cut(exchange, outcome);
+        let mut exchange = self.take_exchange(key, now);
+        self.hush.cut(&exchange, outcome);
         exchange.outcome = outcome;
-        log_end(exchange, now);
+        let peer = self.sessions[key].peer;
+        self.record_end(&exchange, peer, now);
+        let visible = outcome == Outcome::Complete || exchange.response.ends_visibly();
+        self.sessions[key].state = State::Active(exchange);
         // A response that ends with its connection must not look complete when it is not.
-        if outcome == Outcome::Complete || exchange.response.ends_visibly() {
-            self.close_session(key)
-        } else {
-            self.abort_session(key)
-        }
+        if visible { self.close_session(key) } else { self.abort_session(key) }
     }
 
     /// Closes a client's connection and frees all that it holds.
@@ -249,6 +251,7 @@ impl<N: Net> Proxy<N> {
         self.close_upstream_of(key);
         self.timers.disarm(key.index());
         let mut session = self.sessions.remove(key)?;
+        self.desk.connections -= usize::from(session.service == Service::Admin);
         if let State::Active(exchange) = &mut session.state {
             exchange.request.abandon(&mut self.buffers);
             exchange.response.abandon(&mut self.buffers);
@@ -271,39 +274,6 @@ impl<N: Net> Proxy<N> {
         let conn = &mut self.sessions[key].conn;
         conn.consume(conn.ahead().len(), &mut self.buffers);
     }
-}
-
-/// A limit says its key. What an upstream did wrong is its operator's to know; what a client did
-/// wrong is not worth a line each time.
-pub(super) fn log_refusal(exchange: &Exchange, refusal: Refusal) {
-    let Refusal { status, what, limit, busy, .. } = refusal;
-    let api = exchange.api().map_or_else(String::new, |api| format!(", api {}", api.name));
-    match limit {
-        Some(limit) => log::info!("{status}: {what} ({limit}){api}"),
-        None if status >= 500 && !busy => log::warn!("{status}: {what}{api}"),
-        None => log::debug!("{status}: {what}{api}"),
-    }
-}
-
-/// What its client did not ask for is said at the default level.
-fn log_cut(exchange: &Exchange, outcome: Outcome) {
-    if let Some(why) = outcome.told() {
-        let api = exchange.api().map_or("-", |api| api.name.as_str());
-        log::warn!("a response is cut: {why}, api {api}");
-    }
-}
-
-/// How an exchange ended.
-fn log_end(exchange: &Exchange, now: Tick) {
-    let api = exchange.api().map_or("-", |api| api.name.as_str());
-    log::debug!(
-        "api={api} status={} reason={} bytes_in={} bytes_out={} duration_ms={}",
-        exchange.status,
-        exchange.outcome.word(),
-        exchange.request.taken(),
-        exchange.response.taken(),
-        now.since(exchange.began).as_millis(),
-    );
 }
 
 impl Facts {

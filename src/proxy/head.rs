@@ -29,8 +29,8 @@ pub(super) enum Found {
     Blocked,
     /// The peer ended or broke the connection; true if some of a head was there.
     Ended(bool),
-    /// It cannot become a head that is taken.
-    Wrong(HeadError),
+    /// It cannot become a head that is taken; it stands in the first so many bytes of the scratch.
+    Wrong(HeadError, usize),
 }
 
 /// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
@@ -65,6 +65,6 @@ pub(super) fn find_head<N: Net>(
             conn.keep(&io.scratch[kept..filled], io.buffers);
             Found::More
         }
-        Err(error) => Found::Wrong(error),
+        Err(error) => Found::Wrong(error, filled),
     }
 }

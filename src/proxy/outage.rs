@@ -7,7 +7,7 @@
 //! id of the last event that was complete. Held and broken streams wait in the same phase and ask
 //! in the same way: again and again, after random times that grow.
 
-use super::finish::{ANSWER_MAX, Refusal, log_refusal};
+use super::finish::{ANSWER_MAX, Refusal};
 use super::response::count_interim;
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
@@ -117,6 +117,10 @@ pub(super) fn join(
             exchange.response.drop_trailers(Nominated::by(head.fields).names());
             exchange.response.change_source(head.length, now);
             exchange.phase = Phase::Relaying(exchange.phase.awaiting_mut().upstream);
+            let broke = exchange.revival.as_ref().is_some_and(|r| r.gives_up != Tick::NEVER);
+            if let Some(stats) = exchange.record.stats.as_ref().filter(|_| broke) {
+                stats.resumed.one();
+            }
             exchange.is_served(now);
             Verdict::Moved
         }
@@ -142,7 +146,7 @@ impl<N: Net> Proxy<N> {
         }
         let way_out = exchange.way_out();
         if way_out != OnOutage::Error {
-            log_refusal(exchange, refusal);
+            self.hush.refusal(exchange, refusal);
         }
         match way_out {
             OnOutage::Error => None,
@@ -199,6 +203,9 @@ impl<N: Net> Proxy<N> {
         exchange.response.comment(&mut io);
         exchange.status = 200;
         exchange.facts.event_stream = true;
+        if let Some(stats) = &exchange.record.stats {
+            stats.held.one();
+        }
         if let Some(revival) = &mut exchange.revival {
             revival.lost = Some(now);
         }
@@ -224,6 +231,9 @@ impl<N: Net> Proxy<N> {
             (revival.gives_up, revival.attempts) = (now.after(patience), 0);
         }
         revival.lost = Some(now);
+        if let Some(stats) = &exchange.record.stats {
+            stats.resumes.one();
+        }
         log::debug!("a stream has lost its upstream, and is resumed");
         self.wait(key, now)
     }

@@ -33,7 +33,10 @@ impl<N: Net> Proxy<N> {
                     self.origins[key].update(api, now);
                     key
                 }
-                None => self.origins.insert(Origin::of(api, now)),
+                None => {
+                    let stats = self.stats.api(&api.name);
+                    self.origins.insert(Origin::of(api, stats, now))
+                }
             });
         }
         let kept = |key: &Key<Origin>| api_origins.contains(key);

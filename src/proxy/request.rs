@@ -4,6 +4,7 @@ use super::finish::Refusal;
 use super::gate;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
+use crate::access;
 use crate::auth::Key;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
@@ -17,10 +18,12 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, Router};
 use crate::session::exchange::{Exchange, Facts, Phase};
+use crate::session::local::Local;
 use crate::session::{Service, Session, State};
 use crate::slab;
 use crate::time::Tick;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
@@ -40,8 +43,9 @@ impl<N: Net> Proxy<N> {
     /// Waits for a head, and begins its exchange when it is complete.
     pub(super) fn step_head(&mut self, key: slab::Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
-        let draining = self.drain.is_some();
-        let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
+        let draining = self.drain.is_some() && self.sessions[key].service != Service::Admin;
+        let Parts { session: Session { conn, state, .. }, mut io, request_line, .. } =
+            self.parts(key, now);
         let (mut search, since) = match state {
             State::Head { search, since } => (search.clone(), *since),
             State::Idle { .. } | State::Active(_) | State::Lingering { .. } => {
@@ -62,8 +66,9 @@ impl<N: Net> Proxy<N> {
             }
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
-            Found::Wrong(error) => {
-                let head_only = is_head(io.scratch);
+            Found::Wrong(error, filled) => {
+                let head_only = is_head(&io.scratch[..filled]);
+                access::request_line(&io.scratch[..filled], request_line);
                 self.refuse(key, Refusal { head_only, ..refusal_of(error) }, now)
             }
         }
@@ -74,9 +79,14 @@ impl<N: Net> Proxy<N> {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
-        let accepted = match service {
-            Service::Apis => accept(bytes, &self.config, &self.router, peer, &mut self.head_buf),
-            Service::Demo => accept_for_demo(bytes, &self.config, &mut self.head_buf),
+        access::request_line(bytes, &mut self.request_line);
+        if service == Service::Admin {
+            return self.begin_admin(key, end, now);
+        }
+        let accepted = if service == Service::Apis {
+            accept(bytes, &self.config, &self.router, peer, &mut self.head_buf)
+        } else {
+            accept_for_demo(bytes, &self.config, &mut self.head_buf)
         };
         let head_only = is_head(bytes);
         match accepted {
@@ -96,10 +106,14 @@ impl<N: Net> Proxy<N> {
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
         let Accepted { api, length, dropped_trailers, facts, key: owner, refusal } = accepted;
+        let origin = self.api_origins[usize::from(api)];
+        let mut record = self.record_of(Service::Apis);
+        record.stats = Some(Rc::clone(&self.origins[origin].stats));
         // Where it stands until an upstream is found, or it is refused.
         let phase = Phase::Answering;
-        let mut exchange = Exchange::new(facts, length, Some(api), &self.config, phase, now);
-        exchange.origin = self.api_origins.get(usize::from(api)).copied();
+        let mut exchange =
+            Exchange::new(facts, length, Some(api), &self.config, phase, record, now);
+        exchange.origin = Some(origin);
         exchange.key = owner;
         exchange.keep_for_revival(&self.head_buf);
         exchange.request.drop_trailers(dropped_trailers);
@@ -120,7 +134,7 @@ impl<N: Net> Proxy<N> {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
-            false => Phase::Local(Events::new(now, demo.interval)),
+            false => Phase::Local(Local::Demo(Events::new(now, demo.interval))),
         };
         let to = match accepted.facts.version {
             _ if accepted.facts.is_head => BodyLength::Empty,
@@ -128,7 +142,8 @@ impl<N: Net> Proxy<N> {
             Version::Http10 => BodyLength::UntilClose,
         };
         let Accepted { length, facts, .. } = *accepted;
-        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, now);
+        let record = self.record_of(Service::Demo);
+        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, record, now);
         exchange.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
@@ -262,7 +277,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
 }
 
 /// What the rest of the exchange has to know of its request.
-fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
+pub(super) fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     let is_get = head.method == "GET" && head.length.is_empty();
     Facts {
         version: head.version,
@@ -279,6 +294,6 @@ fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
     }
 }
 
-fn refusal_of(error: HeadError) -> Refusal {
+pub(super) fn refusal_of(error: HeadError) -> Refusal {
     Refusal { limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
 }

@@ -68,7 +68,7 @@ impl<N: Net> Scene<'_, N> {
                 let what = "the upstream closed before its response head was complete";
                 Verdict::Fail(Refusal::closing(502, what))
             }
-            Found::Wrong(error) => bad_head(error),
+            Found::Wrong(error, _) => bad_head(error),
         }
     }
 

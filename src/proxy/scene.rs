@@ -5,6 +5,7 @@
 //! sessions are the proxy's ([`super::advance`], [`super::finish`]).
 
 use super::finish::Refusal;
+use super::hush::Hush;
 use super::places::Counters;
 use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
@@ -24,6 +25,8 @@ pub(super) struct Scene<'a, N: Net> {
     pub head_buf: &'a mut Vec<u8>,
     /// What counts the streams.
     pub counters: Counters<'a>,
+    /// What was logged lately.
+    pub hush: &'a mut Hush,
     /// Bytes of a next request that are read while one is being served.
     pub ahead_max: usize,
     /// True exactly when a response is the last on its connection because the process is ending.
@@ -74,19 +77,25 @@ impl<N: Net> Scene<'_, N> {
         }
     }
 
-    /// The built-in source: events when they are due, for as long as the client takes them.
-    pub(super) fn write_events(&mut self) -> Verdict {
+    /// What comes from here: when it is due, and no faster than the client takes it.
+    pub(super) fn write_local(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => return Verdict::End(Outcome::ClientGone),
             Ok(true) => return Verdict::Moved,
             Ok(false) => {}
         }
-        let idle = self.exchange.response.pending() == 0;
-        if let Phase::Local(events) = &mut self.exchange.phase
-            && idle
-            && let Some(event) = events.take(self.now)
+        let Exchange { response, phase, .. } = &mut *self.exchange;
+        let most = self.io.high_water;
+        if let Phase::Local(local) = phase
+            && response.pending() == 0
+            && let Some((piece, last)) = local.take(most, self.now)
         {
-            self.exchange.response.queue_payload(event.as_bytes(), &mut self.io);
+            if last {
+                response.queue_last(&piece, &mut self.io);
+                *phase = Phase::Delivering;
+            } else {
+                response.queue_payload(&piece, &mut self.io);
+            }
             return Verdict::Moved;
         }
         self.watch_client()
@@ -99,7 +108,9 @@ impl<N: Net> Scene<'_, N> {
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
             Err(fault) => {
                 if let Fault::SourceBad(error) = fault {
-                    log::warn!("the upstream's body: {}", error.what());
+                    let name = self.exchange.api().map_or("", |api| api.name.as_str());
+                    let text = format!("the upstream's body: {}", error.what());
+                    self.hush.say(log::Level::Warn, name, error.what(), &text);
                 }
                 let resumes = self.exchange.can_resume();
                 let cut = Verdict::Cut(Outcome::UpstreamCut);

@@ -46,6 +46,7 @@ impl<N: Net> Proxy<N> {
             let share = self.random.f64();
             exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
         }
+        self.record_open(key, now);
         Step::Moved
     }
 
@@ -74,7 +75,11 @@ impl<N: Net> Proxy<N> {
     /// A client that was sent nothing for a while is sent a comment.
     pub(super) fn beat(&mut self, key: Key<Session>, now: Tick) -> Step {
         let Parts { session, mut io, .. } = self.parts(key, now);
-        session.state.exchange_mut().response.comment(&mut io);
+        let exchange = session.state.exchange_mut();
+        exchange.response.comment(&mut io);
+        if let Some(stats) = &exchange.record.stats {
+            stats.heartbeats.one();
+        }
         Step::Moved
     }
 

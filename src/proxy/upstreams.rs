@@ -108,6 +108,7 @@ impl<N: Net> Proxy<N> {
 
     pub(super) fn close_upstream(&mut self, key: Key<Upstream>) {
         if let Some(upstream) = self.upstreams.remove(key) {
+            upstream.stats.disconnects.one();
             upstream.conn.close(&mut self.net, &mut self.buffers);
         }
     }

@@ -35,13 +35,15 @@ pub(super) enum Wait {
     UpstreamRoom,
     /// The connection to the upstream.
     UpstreamConnection,
+    /// Something to say, from elsewhere in this process.
+    Words,
     /// A moment.
     Until(Tick, Deadline),
 }
 
 impl<N: Net> Proxy<N> {
     /// What a session waits for. Never empty for a session that is not queued.
-    fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {
+    pub(super) fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {
         let session = &self.sessions[key];
         let mut waits = Vec::new();
         match &session.state {
@@ -69,7 +71,10 @@ impl<N: Net> Proxy<N> {
         if exchange.response.wants_sink(now, high_water) {
             waits.push(Wait::ClientRoom);
         }
-        match exchange.phase {
+        match &exchange.phase {
+            Phase::Local(local) if local.is_fed() && exchange.response.pending() == 0 => {
+                waits.push(Wait::Words);
+            }
             Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => {}
             Phase::Connecting(_) => waits.push(Wait::UpstreamConnection),
             Phase::AwaitingHead(_) => {
@@ -122,6 +127,12 @@ impl<N: Net> Proxy<N> {
             Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
             Wait::UpstreamRoom => upstream.is_none_or(writable),
             Wait::UpstreamConnection => upstream.is_none_or(|c| writable(c) || c.hung_up()),
+            Wait::Words => match &session.state {
+                State::Active(exchange) => {
+                    matches!(&exchange.phase, Phase::Local(local) if local.has_more())
+                }
+                State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => true,
+            },
             // The wheel may be a little late by design; whether it knows is checked elsewhere.
             Wait::Until(..) => false,
         }

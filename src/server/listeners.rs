@@ -70,6 +70,11 @@ fn open_all(
             *address = ListenAddr::Tcp(bound);
         }
     }
+    if let Some(admin) = &mut config.admin {
+        if let Some(bound) = open(&admin.listen, Service::Admin)? {
+            admin.listen = ListenAddr::Tcp(bound);
+        }
+    }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);
         demo.listen = open(&wanted, Service::Demo)?.unwrap_or(demo.listen);

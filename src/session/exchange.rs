@@ -7,13 +7,14 @@
 use crate::auth;
 use crate::config::{Api, Config};
 use crate::cors;
-use crate::demo::Events;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::local::Local;
 use crate::session::origin::{Origin, Permit};
 use crate::session::places::Shares;
+use crate::session::stats::ApiStats;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -62,6 +63,27 @@ pub struct Exchange {
     pub shares: Option<Box<Shares>>,
     /// The key that let it in, if it needed one.
     pub key: Option<Arc<auth::Key>>,
+    /// What is told of it.
+    pub record: Record,
+}
+
+/// What is told of an exchange, in the access log and to whoever watches.
+#[derive(Debug)]
+pub struct Record {
+    /// The number of the request; no other of this process has it.
+    pub id: u64,
+    /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
+    pub request: Box<str>,
+    /// The name of the key that let it in.
+    pub key: Option<Rc<str>>,
+    /// When its first event was passed on; [`Tick::NEVER`] before.
+    pub first_event: Tick,
+    /// Where it is counted, if it is.
+    pub stats: Option<Rc<ApiStats>>,
+    /// True exactly when the access log has a line for it.
+    pub told: bool,
+    /// True exactly when it is an event stream that was opened.
+    pub open: bool,
 }
 
 /// How long an event stream may go on.
@@ -140,8 +162,8 @@ pub struct Facts {
 pub enum Phase {
     /// The answer is ours and is in the response pipe. Next: the exchange ends when it is out.
     Answering,
-    /// The built-in event source writes the response. Next: ends with its client.
-    Local(Events),
+    /// The response is written here. Next: ends with its client, or `Delivering`.
+    Local(Local),
     /// A connection is being made. Next: `AwaitingHead`, another address, or `Answering`.
     Connecting(Attempt),
     /// The request is on its way. Next: `Relaying`, `Tunnel`, or `Answering`.
@@ -238,9 +260,34 @@ pub enum Outcome {
     Removed,
     /// The drain window ended first.
     Drained,
+    /// The operator has ended it.
+    Ended,
 }
 
+// Each has its place in the list, and none was left out: the last is where its number says.
+const _: () = assert!(Outcome::ALL.len() == Outcome::Ended as usize + 1);
+
 impl Outcome {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Outcome; 11] = [
+        Outcome::Complete,
+        Outcome::ClientGone,
+        Outcome::SlowClient,
+        Outcome::BadRequestBody,
+        Outcome::UpstreamCut,
+        Outcome::UpstreamIdle,
+        Outcome::MaxAge,
+        Outcome::Revoked,
+        Outcome::Removed,
+        Outcome::Drained,
+        Outcome::Ended,
+    ];
+
+    /// Its place in [`Outcome::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// What the operator is told when a response is cut for it; nothing of what clients do all the
     /// time.
     pub const fn told(self) -> Option<&'static str> {
@@ -255,6 +302,7 @@ impl Outcome {
             Outcome::Revoked => Some("its key is not known any more"),
             Outcome::Removed => Some("its api is gone"),
             Outcome::Drained => Some("drain.window is over"),
+            Outcome::Ended => Some("the operator has ended it, within an event"),
         }
     }
 
@@ -271,6 +319,7 @@ impl Outcome {
             Outcome::Revoked => "revoked",
             Outcome::Removed => "removed",
             Outcome::Drained => "drained",
+            Outcome::Ended => "ended",
         }
     }
 }
@@ -283,6 +332,7 @@ impl Exchange {
         api: Option<u16>,
         config: &Rc<Config>,
         phase: Phase,
+        record: Record,
         now: Tick,
     ) -> Box<Exchange> {
         Box::new(Exchange {
@@ -305,6 +355,7 @@ impl Exchange {
             permit: None,
             shares: None,
             key: None,
+            record,
         })
     }
 
@@ -346,6 +397,14 @@ impl Exchange {
     /// answer of ours, which costs nothing to finish, nor for a tunnel, in which each direction
     /// ends by itself.
     pub const fn ends_with_client(&self) -> bool {
-        !matches!(self.phase, Phase::Answering | Phase::Tunnel(_))
+        match &self.phase {
+            Phase::Local(local) => local.ends_with_client(),
+            Phase::Answering | Phase::Tunnel(_) => false,
+            Phase::Connecting(_)
+            | Phase::AwaitingHead(_)
+            | Phase::Relaying(_)
+            | Phase::Holding(_)
+            | Phase::Delivering => true,
+        }
     }
 }

@@ -7,6 +7,7 @@
 use crate::config::{Api, Target};
 use crate::net::Address;
 use crate::session::places::{Counts, Network};
+use crate::session::stats::ApiStats;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -33,6 +34,8 @@ pub struct Origin {
     pub addresses: Counts<Network>,
     /// Event streams that are open.
     streams: Rc<Cell<usize>>,
+    /// What is counted of the api.
+    pub stats: Rc<ApiStats>,
 }
 
 /// One of an api's targets.
@@ -75,7 +78,7 @@ impl Drop for Permit {
 
 impl Origin {
     /// The targets of an api, to which nobody has connected yet.
-    pub fn of(api: &Api, now: Tick) -> Origin {
+    pub fn of(api: &Api, stats: Rc<ApiStats>, now: Tick) -> Origin {
         let place = |target: &Target| Place {
             addresses: target.addresses.as_slice().into(),
             target: target.clone(),
@@ -92,6 +95,7 @@ impl Origin {
             idle_max: api.keepalive_upstream,
             addresses: Counts::default(),
             streams: Rc::default(),
+            stats,
         }
     }
 
@@ -116,6 +120,11 @@ impl Origin {
     /// A place among the streams, if fewer than `max` are open.
     pub fn permit(&self, max: usize) -> Option<Permit> {
         (self.streams() < max).then(|| Permit::of(&self.streams))
+    }
+
+    /// Idle connections, to all of its targets.
+    pub fn idle(&self) -> usize {
+        self.places.iter().map(|place| place.idle.len()).sum()
     }
 
     /// Event streams that are open.

@@ -3,7 +3,9 @@
 use crate::conn::Conn;
 use crate::session::Session;
 use crate::session::origin::{Origin, Permit};
+use crate::session::stats::ApiStats;
 use crate::slab::Key;
+use std::rc::Rc;
 
 /// A connection to an origin.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Upstream {
     pub in_use: Option<Permit>,
     /// Whose it is.
     pub owner: Owner,
+    /// Where it is counted.
+    pub stats: Rc<ApiStats>,
     /// True exactly when the response that it carries leaves it fit for another exchange
     /// (RFC 9112 section 9.3).
     pub persistent: bool,

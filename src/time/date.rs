@@ -2,11 +2,24 @@
 
 /// A moment as people write it: `2026-11-24 17:52:50.855 UTC`.
 pub fn utc(unix_ms: u64) -> String {
+    let (date, time) = written(unix_ms);
+    format!("{date} {time} UTC")
+}
+
+/// A moment as programs write it (RFC 3339): `2026-11-24T17:52:50.855Z`.
+pub fn rfc3339(unix_ms: u64) -> String {
+    let (date, time) = written(unix_ms);
+    format!("{date}T{time}Z")
+}
+
+/// Date and time of day.
+fn written(unix_ms: u64) -> (String, String) {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil_date(days);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     let ms = ms % 1000;
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03} UTC")
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    (date, format!("{hour:02}:{minute:02}:{second:02}.{ms:03}"))
 }
 
 /// A moment as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -52,6 +65,8 @@ mod tests {
             (4_107_542_400_000, "2100-03-01 00:00:00.000 UTC"),
         ] {
             assert_eq!(utc(unix_ms), want);
+            let (date, time) = want.split_once(' ').unwrap();
+            assert_eq!(rfc3339(unix_ms), format!("{date}T{}", time.replace(" UTC", "Z")));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod access;
 
+use millstream::access::Form;
 use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
 use millstream::http::changes::Changes;
@@ -41,8 +42,8 @@ fn seconds(n: u64) -> Duration {
 
 /// All that a file says, to be compared.
 fn everything(config: &Config) -> String {
-    let Config { server, drain, log, demo, apis, .. } = config;
-    format!("{server:#?}\n{drain:?}\n{log:?}\n{demo:?}\n{apis:#?}")
+    let Config { server, drain, log, admin, demo, apis, .. } = config;
+    format!("{server:#?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
 }
 
 #[test]
@@ -69,7 +70,8 @@ fn defaults() {
     let drain = Drain { window: seconds(30), retry_min: seconds(1), retry_max: seconds(10) };
     assert_eq!(config.drain, drain);
     assert_eq!(config.log.level, log::LevelFilter::Info);
-    assert_eq!(config.demo, None);
+    assert_eq!(config.log.access, Some(Form::Text));
+    assert_eq!((config.admin, config.demo), (None, None));
     let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
     let want = Api {
         name: "events".to_owned(),
@@ -142,7 +144,7 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    let tables = ["server", "drain", "log", "demo", "[api]"].into_iter();
+    let tables = ["server", "drain", "log", "admin", "demo", "[api]"].into_iter();
     let tables =
         tables.chain(["api.auth", "api.request_headers", "api.response_headers", "api.cors"]);
     let headers = tables.map(|table| format!("\n[{table}]\n"));
@@ -164,7 +166,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 5 + 14 + 3 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
+    assert_eq!(asked, 6 + 14 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
 }
 
 #[test]
@@ -195,6 +197,7 @@ try: curl -N http://127.0.0.1:8080/sse/events/
         "\
 listening on 127.0.0.1:8080
   a.example/sse/ -> http://127.0.0.1:8000/ (clock)
+admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 ",
     );
@@ -232,6 +235,7 @@ fn what_a_file_can_say() {
     let config = parse(
         "
         log.level = 'debug'
+        log.access = 'json'
         drain.window = '5m'
 
         [server]
@@ -265,6 +269,7 @@ fn what_a_file_can_say() {
     assert_eq!(config.server.max_body_bytes, Some(1 << 30));
     assert_eq!(config.drain.window, seconds(300));
     assert_eq!(config.log.level, log::LevelFilter::Debug);
+    assert_eq!(config.log.access, Some(Form::Json));
     let demo = Demo { listen: "127.0.0.1:8000".parse().unwrap(), interval: seconds(1) };
     assert_eq!(config.demo, Some(demo));
     let [a, b] = config.apis.as_slice() else { panic!("not two apis") };

@@ -6,6 +6,7 @@
 //! is a blocking call that gives up after [`PATIENCE`]. Ports are the system's choice, and the
 //! program tells them in its first lines.
 
+mod admin;
 mod foreign;
 mod line;
 mod process;

@@ -26,7 +26,8 @@
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
-//! A further client is `client2` and so on, and connects when it is first named; the connections
+//! A further client is `client2` and so on, and connects when it is first named; `admin`, `admin2`
+//! and so on likewise, at the admin listener. The connections
 //! that the proxy makes are `origin`, `origin2` and so on, in their order. In what is said and
 //! heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500 times b.
 //!
@@ -46,6 +47,9 @@ use std::path::Path;
 
 /// The listener of the proxy's apis; see [`millstream::world::SERVICES`].
 const APIS: ListenerId = ListenerId(0);
+
+/// The operator's.
+const ADMIN: ListenerId = ListenerId(2);
 
 /// A longer run of one byte is counted.
 const RUN: usize = 40;
@@ -169,7 +173,7 @@ impl Cue {
         let rest = rest.trim_start();
         let (who, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let rest = rest.trim_start();
-        if who == "log" || rest.starts_with('<') {
+        if who == "log" || who == "access" || rest.starts_with('<') {
             return Ok(None);
         }
         let deed = match rest.strip_prefix("> ") {
@@ -185,6 +189,7 @@ struct Stage {
     world: World,
     config: String,
     clients: Vec<Actor>,
+    admins: Vec<Actor>,
     origins: Vec<Actor>,
     addresses: Vec<SocketAddr>,
     out: String,
@@ -246,7 +251,8 @@ impl Stage {
             world.net().set_host(address, Host::Listening);
         }
         let (config, out) = (text.to_owned(), String::new());
-        let mut stage = Stage { world, config, clients: vec![], origins: vec![], addresses, out };
+        let (clients, admins, origins) = (vec![], vec![], vec![]);
+        let mut stage = Stage { world, config, clients, admins, origins, addresses, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -339,16 +345,20 @@ impl Stage {
             "" => 1,
             digits => digits.parse::<usize>().map_err(|e| format!("{name}: {e}"))?,
         };
-        if kind == "client" && number == self.clients.len() + 1 {
-            let from = "192.0.2.7".parse().ok();
-            let peer = self.world.net().client(APIS, from);
-            self.clients.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
-        }
+        let (listener, from) = match kind {
+            "admin" => (ADMIN, "127.0.0.1"),
+            _ => (APIS, "192.0.2.7"),
+        };
         let actors = match kind {
             "client" => &mut self.clients,
+            "admin" => &mut self.admins,
             "origin" => &mut self.origins,
             _ => return Err(format!("who is {name}?")),
         };
+        if kind != "origin" && number == actors.len() + 1 {
+            let peer = self.world.proxy.net().client(listener, from.parse().ok());
+            actors.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
+        }
         let index = number.checked_sub(1).ok_or("the first has no number")?;
         actors.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
     }
@@ -376,9 +386,17 @@ impl Stage {
                 break;
             }
         }
+        let time = print_time(self.world.now);
         for line in journal::take() {
-            let _ = writeln!(self.out, "{:<7} log {line}", print_time(self.world.now));
+            let _ = writeln!(self.out, "{time:<7} log {line}");
         }
+        for line in self.world.access.lines() {
+            // The time is in front already.
+            let line =
+                line.strip_prefix("time=").and_then(|l| l.split_once(' ')).map_or(line, |l| l.1);
+            let _ = writeln!(self.out, "{time:<7} access {line}");
+        }
+        self.world.access.clear();
         Ok(())
     }
 
@@ -386,7 +404,8 @@ impl Stage {
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
         let net = self.world.proxy.net();
-        for (kind, actors) in [("client", &mut self.clients), ("origin", &mut self.origins)] {
+        let Stage { clients, admins, origins, .. } = self;
+        for (kind, actors) in [("client", clients), ("admin", admins), ("origin", origins)] {
             for (number, actor) in (1..).zip(actors).filter(|(_, a)| !a.ended && !a.deaf) {
                 let name = if number == 1 { kind.to_owned() } else { format!("{kind}{number}") };
                 let (bytes, end) = actor.hear(net);

@@ -215,3 +215,32 @@ fn it_outlives_a_lack_of_descriptors() {
     assert_eq!(next.response().first_line, "HTTP/1.1 404 Not Found");
     begin_stream(&program, &origin);
 }
+
+/// Whoever reads the access log may stop reading it, or end.
+#[test]
+fn it_outlives_its_standard_output() {
+    let origin = Origin::listen();
+    let url = format!("http://{}", origin.address());
+    let mut program = Program::start(&["--to", &url, "--listen", "127.0.0.1:0"]);
+    let (client, mut upstream) = begin_stream(&program, &origin);
+    let open = program.says("time=");
+    for field in
+        ["Z event=open id=1 api=default client=127.0.0.1 key=-", " target=/events/ status=200"]
+    {
+        assert!(open.contains(field), "{open}");
+    }
+    drop(client);
+    upstream.end();
+    assert!(program.says("time=").contains(" event=end id=1 "));
+    let ask = |program: &Program| {
+        let mut client = program.connect();
+        client.send("GET /nowhere#x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert_eq!(client.response().first_line, "HTTP/1.1 400 Bad Request");
+    };
+    program.stop_listening(ask);
+    ask(&program);
+    program.logs("standard output takes no access lines, they are dropped");
+    begin_stream(&program, &origin);
+    program.signal("TERM");
+    assert_eq!(program.ended().status, Some(0));
+}

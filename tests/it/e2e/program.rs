@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 
 /// The binary under test.
 pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
@@ -121,6 +122,14 @@ impl Program {
         std::fs::read_dir(folder).map_or(0, Iterator::count)
     }
 
+    /// Reads its standard output no more: the pipe is closed behind the next line, which is for
+    /// the caller to bring about.
+    pub(super) fn stop_listening(&mut self, bring_about: impl FnOnce(&Program)) {
+        self.stdout.incoming = channel().1;
+        bring_about(self);
+        self.stdout.reader.take().unwrap().join().unwrap();
+    }
+
     pub(super) fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
@@ -182,20 +191,21 @@ impl Drop for Scratch {
 #[derive(Debug)]
 struct Lines {
     incoming: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
     seen: Vec<String>,
 }
 
 impl Lines {
     fn of(pipe: impl Read + Send + 'static) -> Lines {
         let (sender, incoming) = channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
                 }
             }
         });
-        Lines { incoming, seen: Vec::new() }
+        Lines { incoming, reader: Some(reader), seen: Vec::new() }
     }
 
     /// The first line from here on that is wanted. None when the pipe has ended without.

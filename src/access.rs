@@ -1,0 +1,287 @@
+//! The access log: one line when an event stream opens and one when it ends, and one for any other
+//! request. How a line is written, and how lines wait until somebody takes them away.
+//!
+//! A line is ASCII without control characters, whatever its peer has sent: everything else is
+//! escaped, in both forms in the way of JSON. What a line says is the same in both forms, and has
+//! the same names.
+
+use crate::time::date;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `name=value`, quoted where it has to be (logfmt).
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// More of a target is not kept: a stream that is open for a day keeps it for a day.
+const TARGET_MAX: usize = 1024;
+
+/// Lines wait in so many bytes; what does not fit is counted and dropped.
+const QUEUE_MAX: usize = 256 * 1024;
+
+/// What is said of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When it is said, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// `open` and `end` of an event stream, or `request`.
+    pub event: &'static str,
+    /// The number of the request in this process; no other has had it.
+    pub id: u64,
+    /// The api that served it.
+    pub api: Option<&'a str>,
+    /// Who asked; none on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The name of the key that let it in.
+    pub key: Option<&'a str>,
+    /// Method and target with a space between, as [`request_line`] has found them.
+    pub request: &'a str,
+    /// What it was answered with; 0 if it was not.
+    pub status: u16,
+    /// How it ended.
+    pub reason: Option<&'a str>,
+    /// Events that were passed on, where they can be counted.
+    pub events: Option<u64>,
+    /// Payload taken from the client.
+    pub bytes_in: u64,
+    /// Payload written to the client.
+    pub bytes_out: u64,
+    /// From the request to its first event.
+    pub first_event_ms: Option<u64>,
+    /// From the request to now.
+    pub duration_ms: u64,
+}
+
+/// Finds method and target in the beginning of a request, be it ever so wrong, and writes them
+/// into `out` as [`Line::request`] wants them.
+pub fn request_line(head: &[u8], out: &mut String) {
+    out.clear();
+    let head = head.trim_ascii_start();
+    let line = head.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(|&byte| byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let target = words.next().unwrap_or_default();
+    for (word, max) in [(method, 32), (target, TARGET_MAX)] {
+        if word.len() > max {
+            out.push_str(&String::from_utf8_lossy(&word[..max]));
+            out.push_str("...");
+        } else {
+            out.push_str(&String::from_utf8_lossy(word));
+        }
+        out.push(' ');
+    }
+    out.pop();
+}
+
+/// Method and target of [`Line::request`].
+pub fn split(request: &str) -> (Option<&str>, Option<&str>) {
+    let (method, target) = request.split_once(' ').unwrap_or((request, ""));
+    let some = |word: &'_ str| !word.is_empty();
+    (Some(method).filter(|word| some(word)), Some(target).filter(|word| some(word)))
+}
+
+enum Value<'a> {
+    Word(Option<&'a str>),
+    Number(Option<u64>),
+}
+
+impl Line<'_> {
+    /// Appends it to `out`, with its line end.
+    pub fn write(&self, form: Form, out: &mut String) {
+        let time = date::rfc3339(self.unix_ms);
+        let id = format!("{:x}", self.id);
+        let client = self.client.map_or_else(|| "unix".to_owned(), |client| client.to_string());
+        let (method, target) = split(self.request);
+        let fields = [
+            ("time", Value::Word(Some(&time))),
+            ("event", Value::Word(Some(self.event))),
+            ("id", Value::Word(Some(&id))),
+            ("api", Value::Word(self.api)),
+            ("client", Value::Word(Some(&client))),
+            ("key", Value::Word(self.key)),
+            ("method", Value::Word(method)),
+            ("target", Value::Word(target)),
+            ("status", Value::Number(Some(u64::from(self.status)))),
+            ("reason", Value::Word(self.reason)),
+            ("events", Value::Number(self.events)),
+            ("bytes_in", Value::Number(Some(self.bytes_in))),
+            ("bytes_out", Value::Number(Some(self.bytes_out))),
+            ("first_event_ms", Value::Number(self.first_event_ms)),
+            ("duration_ms", Value::Number(Some(self.duration_ms))),
+        ];
+        // Writing to a string cannot fail.
+        for (index, (name, value)) in fields.iter().enumerate() {
+            let _ = match form {
+                Form::Text => write!(out, "{}{name}=", if index == 0 { "" } else { " " }),
+                Form::Json => write!(out, "{}\"{name}\":", if index == 0 { "{" } else { "," }),
+            };
+            match (value, form) {
+                (Value::Number(Some(n)), _) => {
+                    let _ = write!(out, "{n}");
+                }
+                (Value::Word(Some(word)), Form::Text) if is_plain(word) => out.push_str(word),
+                (Value::Word(Some(word)), _) => quote(word, out),
+                (Value::Word(None) | Value::Number(None), Form::Text) => out.push('-'),
+                (Value::Word(None) | Value::Number(None), Form::Json) => out.push_str("null"),
+            }
+        }
+        out.push_str(if form == Form::Json { "}\n" } else { "\n" });
+    }
+}
+
+/// True for what logfmt takes without quotes, and for nothing that could be taken for "none".
+fn is_plain(word: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
+    word != "-" && !word.is_empty() && word.bytes().all(plain)
+}
+
+/// Appends a string as JSON writes it, in ASCII alone.
+pub fn quote(word: &str, out: &mut String) {
+    out.push('"');
+    for c in word.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            ' '..='~' => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// Lines that wait to be taken away, no more than a certain length of them.
+#[derive(Debug, Default)]
+pub struct Queue {
+    lines: String,
+    dropped: u64,
+    dropped_ever: u64,
+}
+
+impl Queue {
+    /// Puts a line behind the others, if there is room.
+    pub fn push(&mut self, line: &Line<'_>, form: Form) {
+        if self.lines.len() >= QUEUE_MAX {
+            self.dropped += 1;
+            self.dropped_ever += 1;
+        } else {
+            line.write(form, &mut self.lines);
+        }
+    }
+
+    /// True when no line waits.
+    pub const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Takes the lines that wait, and how many there was no room for since the last time.
+    pub fn take(&mut self) -> (String, u64) {
+        (std::mem::take(&mut self.lines), std::mem::take(&mut self.dropped))
+    }
+
+    /// How many lines there was no room for, ever.
+    pub const fn dropped_ever(&self) -> u64 {
+        self.dropped_ever
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: Line<'_> = Line {
+        unix_ms: 1_795_000_000_042,
+        event: "end",
+        id: 0x2f,
+        api: Some("two words"),
+        client: None,
+        key: None,
+        request: "GET /a?b=\"c",
+        status: 200,
+        reason: Some("client_gone"),
+        events: Some(3),
+        bytes_in: 0,
+        bytes_out: 12,
+        first_event_ms: None,
+        duration_ms: 7,
+    };
+
+    fn written(line: &Line<'_>, form: Form) -> String {
+        let mut out = String::new();
+        line.write(form, &mut out);
+        out
+    }
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let text = "time=2026-11-18T11:06:40.042Z event=end id=2f api=\"two words\" client=unix \
+            key=- method=GET target=\"/a?b=\\\"c\" status=200 reason=client_gone events=3 \
+            bytes_in=0 bytes_out=12 first_event_ms=- duration_ms=7\n";
+        assert_eq!(written(&LINE, Form::Text), text);
+        let json = "{\"time\":\"2026-11-18T11:06:40.042Z\",\"event\":\"end\",\"id\":\"2f\",\
+            \"api\":\"two words\",\"client\":\"unix\",\"key\":null,\"method\":\"GET\",\
+            \"target\":\"/a?b=\\\"c\",\"status\":200,\"reason\":\"client_gone\",\"events\":3,\
+            \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"duration_ms\":7}\n";
+        assert_eq!(written(&LINE, Form::Json), json);
+    }
+
+    /// Every character there is, in every place that a peer has a hand in.
+    #[test]
+    fn a_line_is_a_line_whatever_is_in_it() {
+        let every: String = ('\0'..='\u{2100}').chain(['\u{202e}', '\u{1f600}']).collect();
+        for c in every.chars() {
+            let word = format!("x {c}y");
+            let line = Line { request: &word, api: Some(&word), key: Some(&word), ..LINE };
+            for form in [Form::Text, Form::Json] {
+                let line = written(&line, form);
+                let body = line.strip_suffix('\n').unwrap();
+                assert!(body.bytes().all(|b| matches!(b, b' '..=b'~')), "{c:?}: {line}");
+                assert_eq!(
+                    body.replace("\\\\", "").replace("\\\"", "").matches('"').count() % 2,
+                    0
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_found_in_whatever_comes() {
+        let check = |head: &[u8], want: &str| {
+            let mut out = "rest".to_owned();
+            request_line(head, &mut out);
+            assert_eq!(out, want);
+        };
+        check(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /");
+        check(b"\r\nPUT /a%20b\nx", "PUT /a%20b");
+        check(b"", " ");
+        check(b"GET", "GET ");
+        check(b"\x16\x03\xff /", "\u{16}\u{3}\u{fffd} /");
+        let long = format!("GET /{} HTTP/1.1", "x".repeat(3000));
+        check(long.as_bytes(), &format!("GET /{}...", "x".repeat(TARGET_MAX - 1)));
+        assert_eq!(split("GET /"), (Some("GET"), Some("/")));
+        assert_eq!((split(""), split(" ")), ((None, None), (None, None)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut queue = Queue::default();
+        assert!(queue.is_empty());
+        for _ in 0..10_000 {
+            queue.push(&LINE, Form::Json);
+        }
+        let (lines, dropped) = queue.take();
+        assert!(lines.len() < QUEUE_MAX + 4096);
+        assert_eq!(lines.lines().count() as u64 + dropped, 10_000);
+        queue.push(&LINE, Form::Text);
+        assert_eq!(queue.take(), (written(&LINE, Form::Text), 0));
+        assert_eq!(queue.dropped_ever(), dropped);
+    }
+}

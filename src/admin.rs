@@ -1,0 +1,165 @@
+//! The admin listener: what it can be asked, and what its answers are made of.
+//!
+//! It has no keys of its own: whoever can connect to it may use it, so it listens on the loopback
+//! or a Unix socket. Against pages that a browser on the same machine has open, there are two
+//! rules. It answers only to hosts that no other site can claim, so that a name that was made to
+//! point here (DNS rebinding) leads nowhere; and what changes something has to carry a field that
+//! no form and no foreign script can send unasked ([`FIELD`]).
+//!
+//! Nothing here knows a socket: [`judge`] reads a head, the rest writes text. What is asked for is
+//! done in [`crate::proxy`].
+
+pub mod answer;
+pub mod live;
+pub mod metrics;
+pub mod page;
+pub mod streams;
+
+use crate::http::authority::Authority;
+use crate::http::head::RequestHead;
+use answer::Answer;
+use std::net::Ipv4Addr;
+use streams::Query;
+
+/// The field that a request has to carry if it changes something, and its value.
+pub const FIELD: (&str, &[u8]) = ("X-Millstream", b"1");
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// `/`
+    Page,
+    /// `/events`
+    Events,
+    /// `/metrics`
+    Metrics,
+    /// `/healthz`
+    Health,
+    /// `/readyz`
+    Ready,
+    /// `/streams`
+    Streams(Query),
+    /// `DELETE /streams/ID`
+    End(u64),
+    /// Something that only the shell can do.
+    Command(Command),
+}
+
+impl Ask {
+    /// True when it changes something.
+    pub const fn changes(self) -> bool {
+        matches!(self, Ask::End(_) | Ask::Command(_))
+    }
+}
+
+/// What the shell is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `POST /reload`: read the configuration again.
+    Reload,
+    /// `POST /drain`: end, as on a first SIGTERM.
+    Drain,
+}
+
+/// What a request asks for.
+///
+/// # Errors
+/// The answer to a request that gets nothing else.
+pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
+    if !is_welcome(head.authority) {
+        return Err(Answer::text(
+            421,
+            "Only addresses, localhost and names below it are answered here.",
+        ));
+    }
+    let query = head.target.query.unwrap_or_default();
+    let (ask, allow) = match head.target.path {
+        "/" => (Ask::Page, READS),
+        "/events" => (Ask::Events, READS),
+        "/metrics" => (Ask::Metrics, READS),
+        "/healthz" => (Ask::Health, READS),
+        "/readyz" => (Ask::Ready, READS),
+        "/streams" => {
+            let query = Query::parse(query).map_err(|wrong| Answer::text(400, wrong))?;
+            (Ask::Streams(query), READS)
+        }
+        "/reload" => (Ask::Command(Command::Reload), "POST"),
+        "/drain" => (Ask::Command(Command::Drain), "POST"),
+        path => {
+            let id = path.strip_prefix("/streams/").and_then(streams::id);
+            let id = id.ok_or_else(|| Answer::text(404, "Nothing is served here."))?;
+            (Ask::End(id), "DELETE")
+        }
+    };
+    let allowed = allow.split(", ").any(|method| method == head.method);
+    if !allowed {
+        return Err(Answer::text(405, "The method is not allowed here.").allowing(allow));
+    }
+    let (name, value) = FIELD;
+    if ask.changes() && head.fields.only(name) != Some(value) {
+        let what = "What changes something must carry the field X-Millstream: 1.";
+        return Err(Answer::text(403, what));
+    }
+    Ok(ask)
+}
+
+const READS: &str = "GET, HEAD";
+
+/// True for hosts that no other site can have: addresses, and localhost and what is below it (RFC
+/// 6761 section 6.3). HTTP/1.0 has none, and no browser speaks it.
+fn is_welcome(authority: Option<&str>) -> bool {
+    let Some(text) = authority else { return true };
+    let Some(Authority { host, .. }) = Authority::parse(text.as_bytes()) else { return false };
+    let host = host.to_ascii_lowercase();
+    let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+    is_address || host == "localhost" || host.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{FieldStore, HeadLimits};
+
+    const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 20, target_bytes: 1024 };
+
+    fn ask(line: &str, fields: &str) -> Result<Ask, u16> {
+        let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
+        let mut store = FieldStore::new();
+        let head = RequestHead::parse(head.as_bytes(), &mut store, &LIMITS).unwrap();
+        judge(&head).map_err(|answer| answer.status)
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let check = |line, want| assert_eq!(ask(line, "Host: localhost:9090\r\n"), want, "{line}");
+        check("GET /", Ok(Ask::Page));
+        check("HEAD /", Ok(Ask::Page));
+        check("GET /events?x", Ok(Ask::Events));
+        check("GET /metrics", Ok(Ask::Metrics));
+        check("GET /streams", Ok(Ask::Streams(Query::parse("").unwrap())));
+        check("GET /streams?limit=0", Err(400));
+        check("GET /streams/", Err(404));
+        check("GET /streams/1f", Err(405));
+        check("GET /nothing", Err(404));
+        check("POST /", Err(405));
+        check("DELETE /streams/1f", Err(403));
+        check("POST /drain", Err(403));
+        check("GET /drain", Err(405));
+        let fields = "Host: [::1]\r\nX-Millstream: 1\r\n";
+        assert_eq!(ask("DELETE /streams/1f", fields), Ok(Ask::End(0x1f)));
+        assert_eq!(ask("POST /reload", fields), Ok(Ask::Command(Command::Reload)));
+        let twice = "Host: [::1]\r\nX-Millstream: 1\r\nX-Millstream: 1\r\n";
+        assert_eq!(ask("POST /reload", twice), Err(403));
+        assert_eq!(ask("POST /drain", "Host: a\r\nX-Millstream: 1\r\n"), Err(421));
+    }
+
+    #[test]
+    fn hosts() {
+        for host in ["127.0.0.1", "10.0.0.1:80", "[::1]:9090", "LocalHost", "a.localhost:1"] {
+            assert!(is_welcome(Some(host)), "{host}");
+        }
+        for host in ["a.example", "localhost.example", "127.0.0.1.example", "xlocalhost", "1.2.3"] {
+            assert!(!is_welcome(Some(host)), "{host}");
+        }
+    }
+}

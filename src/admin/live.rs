@@ -1,0 +1,227 @@
+//! `/events`: the live page's own event stream. One `hello`, then a `tick` each second with totals;
+//! the page works out rates.
+//!
+//! A tick is written once, for all who listen, and the last two minutes are kept for who comes
+//! next. Nobody's listening is no work at all: ticks are made while somebody listens, and for two
+//! minutes after, in which they may come back.
+
+use crate::access::quote;
+use crate::session::exchange::Outcome;
+use crate::session::stats::{ApiStats, Stats};
+use crate::time::{Now, Tick};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// From one tick to the next.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Ticks that are kept.
+const KEPT: usize = 120;
+
+/// How long ticks are made for nobody.
+const AFTERWARDS: Duration = Duration::from_secs(120);
+
+/// Apis that a tick speaks of: the first ones of the configuration. The metrics have them all.
+const APIS_MAX: usize = 100;
+
+/// What a tick says of an api.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiNow<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What was counted of it.
+    pub stats: &'a ApiStats,
+    /// Idle upstream connections.
+    pub idle: usize,
+}
+
+/// What a tick says of the process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessNow {
+    /// True exactly when it is about to end.
+    pub draining: bool,
+    /// Client connections.
+    pub connections: usize,
+}
+
+/// The last ticks, and when there is to be another.
+#[derive(Debug)]
+pub struct Ticks {
+    kept: VecDeque<(Tick, Rc<[u8]>)>,
+    last_id: u64,
+    /// [`Tick::NEVER`] while there is nobody.
+    next: Tick,
+    /// When ticks are made no more, unless somebody listens.
+    until: Tick,
+}
+
+impl Ticks {
+    /// None yet.
+    pub const fn new() -> Ticks {
+        Ticks { kept: VecDeque::new(), last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
+    }
+
+    /// When the next one is due.
+    pub const fn next(&self) -> Tick {
+        self.next
+    }
+
+    /// The ticks that are kept.
+    pub fn kept(&self) -> impl Iterator<Item = Rc<[u8]>> + '_ {
+        self.kept.iter().map(|(_, event)| Rc::clone(event))
+    }
+
+    /// Somebody listens, or does still.
+    pub fn is_heard(&mut self, now: Tick) {
+        self.until = now.after(AFTERWARDS);
+        if self.next == Tick::NEVER {
+            self.next = now;
+        }
+    }
+
+    /// Makes a tick, which is due, of what there is now.
+    pub fn make(
+        &mut self,
+        process: ProcessNow,
+        stats: &Stats,
+        apis: &[ApiNow<'_>],
+        now: Now,
+    ) -> Rc<[u8]> {
+        self.last_id += 1;
+        let event: Rc<[u8]> = tick(self.last_id, process, stats, apis, now.unix_ms).into();
+        while self
+            .kept
+            .front()
+            .is_some_and(|(at, _)| self.kept.len() >= KEPT || at.after(AFTERWARDS) < now.tick)
+        {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((now.tick, Rc::clone(&event)));
+        // From when it was due, not from now: being a little late must not add up.
+        self.next = self.next.after(INTERVAL).max(now.tick);
+        if self.until < now.tick {
+            self.next = Tick::NEVER;
+        }
+        event
+    }
+}
+
+impl Default for Ticks {
+    fn default() -> Ticks {
+        Ticks::new()
+    }
+}
+
+/// The event that comes first.
+pub fn hello(started_unix_ms: u64, apis: &[&str]) -> Vec<u8> {
+    let mut out = String::from("event: hello\ndata: {\"version\":");
+    quote(env!("CARGO_PKG_VERSION"), &mut out);
+    // Writing to a string cannot fail.
+    let _ = write!(out, ",\"started_unix_ms\":{started_unix_ms},\"apis\":[");
+    list(&apis[..apis.len().min(APIS_MAX)], &mut out);
+    out.push_str("],\"reasons\":[");
+    list(&Outcome::ALL.map(Outcome::word), &mut out);
+    out.push_str("]}\n\n");
+    out.into_bytes()
+}
+
+fn list(words: &[&str], out: &mut String) {
+    for (index, word) in words.iter().enumerate() {
+        out.push_str(if index > 0 { "," } else { "" });
+        quote(word, out);
+    }
+}
+
+fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_ms: u64) -> Vec<u8> {
+    let all = || stats.all().map(|(_, stats)| stats);
+    let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
+    let ProcessNow { draining, connections } = process;
+    let mut out = format!(
+        "event: tick\nid: {id}\ndata: {{\"t\":{unix_ms},\"draining\":{draining},\
+         \"connections\":{connections},\"streams\":{},\"events\":{},\"bytes_out\":{},\
+         \"requests\":{},\"apis\":[",
+        sum(ApiStats::open),
+        sum(|stats| stats.events.get()),
+        sum(|stats| stats.bytes_out.get()),
+        sum(ApiStats::begun),
+    );
+    for (index, ApiNow { name, stats, idle }) in apis.iter().take(APIS_MAX).enumerate() {
+        out.push_str(if index > 0 { ",{\"name\":" } else { "{\"name\":" });
+        quote(name, &mut out);
+        let _ = write!(
+            out,
+            ",\"streams\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\"upstreams\":{},\
+             \"idle_upstreams\":{idle}}}",
+            stats.open(),
+            stats.events.get(),
+            stats.bytes_out.get(),
+            stats.opened.get(),
+            stats.upstreams(),
+        );
+    }
+    out.push_str("],\"closed\":{");
+    let mut first = true;
+    for outcome in Outcome::ALL {
+        let count: u64 = all().map(|stats| stats.closed[outcome.index()].get()).sum();
+        if count > 0 {
+            let comma = if first { "" } else { "," };
+            let _ = write!(out, "{comma}\"{}\":{count}", outcome.word());
+            first = false;
+        }
+    }
+    out.push_str("}}\n\n");
+    out.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROCESS: ProcessNow = ProcessNow { draining: false, connections: 2 };
+
+    fn at(seconds: u64) -> Now {
+        Now { tick: Tick::from_millis(seconds * 1000), unix_ms: seconds * 1000 }
+    }
+
+    #[test]
+    fn events_are_json() {
+        let mut stats = Stats::new();
+        let api = stats.api("a b");
+        api.opened.add(3);
+        api.closed[Outcome::ClientGone.index()].one();
+        api.events.add(7);
+        stats.no_api.requests.one(404);
+        let apis = [ApiNow { name: "a b", stats: &api, idle: 1 }];
+        let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
+        let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
+            \"streams\":2,\"events\":7,\"bytes_out\":0,\"requests\":3,\"apis\":[{\"name\":\"a b\",\
+            \"streams\":2,\"events\":7,\"bytes_out\":0,\"opened\":3,\"upstreams\":0,\
+            \"idle_upstreams\":1}],\"closed\":{\"client_gone\":1}}\n\n";
+        assert_eq!(std::str::from_utf8(&event), Ok(want));
+        let hello = String::from_utf8(hello(9, &["a", "b"])).unwrap();
+        assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");
+        let rest = ",\"started_unix_ms\":9,\"apis\":[\"a\",\"b\"],\"reasons\":[\"complete\",";
+        assert!(hello.contains(rest) && hello.ends_with("]}\n\n"), "{hello}");
+    }
+
+    #[test]
+    fn ticks_are_made_while_somebody_listens_and_a_little_longer() {
+        let (mut ticks, stats) = (Ticks::new(), Stats::new());
+        assert_eq!(ticks.next(), Tick::NEVER);
+        ticks.is_heard(at(10).tick);
+        let mut seconds = 10;
+        while ticks.next() != Tick::NEVER {
+            assert_eq!(ticks.next(), at(seconds).tick);
+            ticks.make(PROCESS, &stats, &[], at(seconds));
+            seconds += 1;
+        }
+        assert_eq!(seconds, 132);
+        assert_eq!(ticks.kept().count(), KEPT);
+        // What is older than that is of no use to anybody.
+        ticks.is_heard(at(1000).tick);
+        ticks.make(PROCESS, &stats, &[], at(1000));
+        assert_eq!(ticks.kept().count(), 1);
+    }
+}

@@ -1,0 +1,268 @@
+//! `/metrics`: everything that is counted, as Prometheus reads it.
+
+use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
+use crate::session::exchange::Outcome;
+use crate::session::stats::{ApiStats, Stats};
+use std::collections::BTreeMap;
+
+/// What is known of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Process<'a> {
+    /// When it was started, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Client connections.
+    pub connections: usize,
+    /// Buffers that hold bytes that somebody does not take yet,
+    pub buffers: usize,
+    /// and the size of each.
+    pub buffer_bytes: usize,
+    /// True exactly when it is about to end.
+    pub draining: bool,
+    /// Access lines that had no room.
+    pub access_lines_dropped: u64,
+    /// Idle upstream connections of apis that have any.
+    pub idle: BTreeMap<&'a str, usize>,
+}
+
+/// A counter of each api.
+type Of = fn(&ApiStats) -> &Counter;
+
+const COUNTERS: [(&str, Of, &str); 9] = [
+    ("millstream_streams_opened_total", |s| &s.opened, "Event streams that were opened."),
+    ("millstream_events_total", |s| &s.events, "Events that were passed on."),
+    ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
+    ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
+    (
+        "millstream_heartbeats_total",
+        |s| &s.heartbeats,
+        "Comments that were sent to keep quiet event streams alive.",
+    ),
+    (
+        "millstream_resumes_total",
+        |s| &s.resumes,
+        "Event streams that lost their upstream and were to be resumed.",
+    ),
+    ("millstream_resumed_total", |s| &s.resumed, "Event streams that were resumed."),
+    (
+        "millstream_held_total",
+        |s| &s.held,
+        "Event streams that were opened while there was no upstream for them.",
+    ),
+    (
+        "millstream_upstream_connects_total",
+        |s| &s.connects,
+        "Upstream connections that were made, or tried.",
+    ),
+];
+
+/// A histogram of each api.
+type Took = fn(&ApiStats) -> &Histogram;
+
+const HISTOGRAMS: [(&str, Took, &str); 3] = [
+    (
+        "millstream_first_event_seconds",
+        |s| &s.first_event,
+        "From a request to the first event of its stream.",
+    ),
+    (
+        "millstream_stream_duration_seconds",
+        |s| &s.stream_duration,
+        "How long event streams lasted.",
+    ),
+    (
+        "millstream_request_duration_seconds",
+        |s| &s.request_duration,
+        "How long requests took, event streams and tunnels excepted.",
+    ),
+];
+
+/// The whole text.
+pub fn text(stats: &Stats, process: &Process<'_>) -> String {
+    let mut out = Exposition::default();
+    of_process(&mut out, stats, process);
+    out.family(
+        "millstream_requests_total",
+        Kind::Counter,
+        "Requests that are over, by the status of the response; 0 if there was none.",
+    );
+    for (api, stats) in stats.all() {
+        for (status, count) in stats.requests.all() {
+            out.sample(&[("api", api), ("code", &status.to_string())], count);
+        }
+    }
+    out.family("millstream_streams_closed_total", Kind::Counter, "Event streams that have ended.");
+    for (api, stats) in stats.all().skip(1) {
+        for outcome in Outcome::ALL {
+            let labels = [("api", api), ("reason", outcome.word())];
+            out.sample(&labels, stats.closed[outcome.index()].get());
+        }
+    }
+    out.family("millstream_streams", Kind::Gauge, "Event streams that are open.");
+    for (api, stats) in stats.all().skip(1) {
+        out.sample(&[("api", api)], stats.open());
+    }
+    let help = "Upstream connections that are open or in the making.";
+    out.family("millstream_upstream_connections", Kind::Gauge, help);
+    for (api, stats) in stats.all().skip(1) {
+        let idle = process.idle.get(api).copied().unwrap_or(0) as u64;
+        let in_use = stats.upstreams().saturating_sub(idle);
+        out.sample(&[("api", api), ("state", "in_use")], in_use);
+        out.sample(&[("api", api), ("state", "idle")], idle);
+    }
+    for (name, of, help) in COUNTERS {
+        out.family(name, Kind::Counter, help);
+        for (api, stats) in stats.all().skip(1) {
+            out.sample(&[("api", api)], of(stats).get());
+        }
+    }
+    for (name, of, help) in HISTOGRAMS {
+        out.family(name, Kind::Histogram, help);
+        for (api, stats) in stats.all() {
+            out.histogram(&[("api", api)], of(stats));
+        }
+    }
+    out.into_text()
+}
+
+fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    out.family("millstream_build_info", Kind::Gauge, "What is running.");
+    out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.family("millstream_start_time_seconds", Kind::Gauge, "When it was started.");
+    out.sample(&[], seconds(process.started_unix_ms));
+    out.family("millstream_draining", Kind::Gauge, "Whether it is about to end.");
+    out.sample(&[], u8::from(process.draining));
+    let help = "Client connections, those of the admin listener excepted.";
+    out.family("millstream_client_connections", Kind::Gauge, help);
+    out.sample(&[], process.connections);
+    let help = "Buffers that hold bytes which somebody does not take yet.";
+    out.family("millstream_buffers", Kind::Gauge, help);
+    out.sample(&[], process.buffers);
+    out.family("millstream_buffers_bytes", Kind::Gauge, "The memory of these buffers.");
+    out.sample(&[], process.buffers * process.buffer_bytes);
+    let help = "How often accepting had to rest, for want of descriptors.";
+    out.family("millstream_accept_pauses_total", Kind::Counter, help);
+    out.sample(&[], stats.accept_pauses.get());
+    let help = "Lines of the access log that had no room.";
+    out.family("millstream_access_lines_dropped_total", Kind::Counter, help);
+    out.sample(&[], process.access_lines_dropped);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A strict reader of format 0.0.4: families one by one, each with HELP and TYPE in front of
+    /// its samples, no sample twice, histograms cumulative and whole. The samples, by their names
+    /// and labels.
+    fn parse(text: &str) -> Result<BTreeMap<String, f64>, String> {
+        let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
+        let mut family = (String::new(), String::new());
+        assert!(text.ends_with('\n'));
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, help) = help.split_once(' ').ok_or("no help")?;
+                let kind = lines.next().and_then(|l| l.strip_prefix("# TYPE ")).ok_or("no type")?;
+                let kind = kind.strip_prefix(name).and_then(|l| l.strip_prefix(' '));
+                let kind = kind.ok_or("another type")?;
+                assert!(help.ends_with('.') && !help.contains('\\'), "{help}");
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{kind}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+                family = (name.to_owned(), kind.to_owned());
+                if families.insert(family.0.clone(), ()).is_some() {
+                    return Err(format!("{name} comes twice"));
+                }
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').ok_or("no value")?;
+            let value: f64 = value.parse().map_err(|e| format!("{line}: {e}"))?;
+            let name = series.split('{').next().unwrap_or_default();
+            let suffixes: &[_] = match family.1.as_str() {
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            if !suffixes.iter().any(|suffix| format!("{}{suffix}", family.0) == name) {
+                return Err(format!("{name} is in the family {}", family.0));
+            }
+            labels(&series[name.len()..])?;
+            if samples.insert(series.to_owned(), value).is_some() {
+                return Err(format!("{series} comes twice"));
+            }
+        }
+        Ok(samples)
+    }
+
+    fn labels(mut text: &str) -> Result<(), String> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        text = text.strip_prefix('{').ok_or("no brace")?;
+        loop {
+            let (name, rest) = text.split_once("=\"").ok_or("no label")?;
+            let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+            if name.is_empty() || !name.bytes().all(plain) {
+                return Err(format!("label {name}"));
+            }
+            let (mut end, mut escaped) = (None, false);
+            for (at, c) in rest.char_indices() {
+                match c {
+                    '"' if !escaped => {
+                        end = Some(at);
+                        break;
+                    }
+                    'n' | '"' | '\\' if escaped => escaped = false,
+                    '\\' => escaped = true,
+                    _ if escaped => return Err(format!("escape {c}")),
+                    _ => {}
+                }
+            }
+            text = &rest[end.ok_or("no quote")? + 1..];
+            match text {
+                "}" => return Ok(()),
+                rest => text = rest.strip_prefix(',').ok_or("no comma")?,
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_what_prometheus_reads() {
+        let mut stats = Stats::new();
+        for name in ["clock", "a b", "x{y}=,z"] {
+            let api = stats.api(name);
+            api.opened.add(2);
+            api.closed[Outcome::Drained.index()].one();
+            api.requests.one(200);
+            api.requests.one(502);
+            api.connects.add(3);
+            for ms in [0, 1, 700, 999_999_999] {
+                api.first_event.observe(Duration::from_millis(ms));
+                api.stream_duration.observe(Duration::from_millis(ms));
+            }
+        }
+        stats.no_api.requests.one(404);
+        let process = Process {
+            started_unix_ms: 1_795_000_000_042,
+            idle: BTreeMap::from([("clock", 1)]),
+            ..Process::default()
+        };
+        let text = text(&stats, &process);
+        let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+        for (series, want) in [
+            ("millstream_start_time_seconds", 1_795_000_000.042),
+            ("millstream_requests_total{api=\"\",code=\"404\"}", 1.0),
+            ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
+            ("millstream_streams{api=\"clock\"}", 1.0),
+            ("millstream_streams_closed_total{api=\"x{y}=,z\",reason=\"drained\"}", 1.0),
+            ("millstream_streams_closed_total{api=\"clock\",reason=\"idle\"}", 0.0),
+            ("millstream_upstream_connections{api=\"clock\",state=\"in_use\"}", 2.0),
+            ("millstream_upstream_connections{api=\"clock\",state=\"idle\"}", 1.0),
+            ("millstream_stream_duration_seconds_bucket{api=\"a b\",le=\"86400\"}", 3.0),
+            ("millstream_stream_duration_seconds_bucket{api=\"a b\",le=\"+Inf\"}", 4.0),
+            ("millstream_stream_duration_seconds_count{api=\"a b\"}", 4.0),
+        ] {
+            assert_eq!(samples.get(series), Some(&want), "{series}\n{text}");
+        }
+        assert!(text.contains("{version=\"0."));
+    }
+}

@@ -1,0 +1,78 @@
+//! The live page, and the policy that lets it do what it does and nothing else.
+
+use sha2::{Digest, Sha256};
+
+/// The page: one file with one style and one script, which fetches nothing but what is next to it.
+pub const PAGE: &str = include_str!("page.html");
+
+/// Its Content-Security-Policy: the style and the script are named by what they are, so whatever
+/// else may get into the page does nothing.
+pub fn policy() -> String {
+    let [style, script] = ["style", "script"].map(|tag| {
+        let text = between(PAGE, &format!("<{tag}>"), &format!("</{tag}>"));
+        base64(&Sha256::digest(text.as_bytes()))
+    });
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; \
+         connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    )
+}
+
+fn between<'a>(text: &'a str, before: &str, behind: &str) -> &'a str {
+    let rest = text.split_once(before).map_or("", |(_, rest)| rest);
+    rest.split_once(behind).map_or("", |(inner, _)| inner)
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in bytes.chunks(3) {
+        let byte = |n: usize| u32::from(group.get(n).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for n in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
+            out.push(if n <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of RFC 4648 section 10.
+    #[test]
+    fn base64_is_base64() {
+        for (text, want) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(text.as_bytes()), want);
+        }
+    }
+
+    /// What the policy names is there once, and nothing that it forbids is.
+    #[test]
+    fn the_page_keeps_to_its_policy() {
+        for tag in ["<style", "</style>", "<script", "</script>"] {
+            assert_eq!(PAGE.matches(tag).count(), 1, "{tag}");
+        }
+        for inline in [" style=", " onclick=", " onload=", "javascript:", "innerHTML", "eval("] {
+            assert!(!PAGE.contains(inline), "{inline}");
+        }
+        let foreign = PAGE.replace("http://localhost:8080/sse/events/", "");
+        assert!(!foreign.contains("src=") && !foreign.contains("@import"));
+        let policy = policy();
+        assert_eq!(policy.matches("'sha256-").count(), 2);
+        let empty = base64(&Sha256::digest(b""));
+        assert!(!policy.contains(&empty), "{policy}");
+    }
+}

@@ -1,0 +1,287 @@
+//! `/streams`: a page of the event streams that are open.
+
+use crate::access::{quote, split};
+use std::collections::BinaryHeap;
+use std::fmt::Write;
+
+/// Streams that an answer has unless it is asked for another number.
+const LIMIT: usize = 50;
+
+/// Streams that an answer has at most.
+const LIMIT_MAX: usize = 1000;
+
+/// Which streams come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those that are open longest.
+    Oldest,
+    /// Those that were opened last.
+    Newest,
+    /// Those with the most bytes that their clients do not take, then those that were sent nothing
+    /// for the longest time.
+    Slowest,
+}
+
+/// Which streams are wanted: `limit=50&order=oldest&after=ID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// How many.
+    pub limit: usize,
+    /// In which order.
+    pub order: Order,
+    /// Behind which one.
+    pub after: Option<u64>,
+}
+
+impl Query {
+    /// Reads what stands behind the question mark. Names that are not known are passed over.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence.
+    pub fn parse(text: &str) -> Result<Query, &'static str> {
+        let mut query = Query { limit: LIMIT, order: Order::Oldest, after: None };
+        for part in text.split('&') {
+            match part.split_once('=').unwrap_or((part, "")) {
+                ("limit", n) => {
+                    let n = n.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n));
+                    query.limit = n.ok_or("The limit is not a number from 1 to 1000.")?;
+                }
+                ("order", "oldest") => query.order = Order::Oldest,
+                ("order", "newest") => query.order = Order::Newest,
+                ("order", "slowest") => query.order = Order::Slowest,
+                ("order", _) => return Err("The order is not oldest, newest or slowest."),
+                ("after", "") => query.after = None,
+                ("after", after) => {
+                    query.after = Some(id(after).ok_or("What it is to be after is no id.")?);
+                }
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// Reads an id as it is shown: hexadecimal digits, without zeros in front.
+pub fn id(text: &str) -> Option<u64> {
+    let plain = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let fits = (1..=16).contains(&text.len()) && text.bytes().all(plain);
+    u64::from_str_radix(text, 16).ok().filter(|_| fits && !text.starts_with('0'))
+}
+
+/// A stream's place in an order: what is smaller comes first.
+pub type Place = [u64; 3];
+
+impl Order {
+    /// The place of a stream that is gone, where its id alone says that.
+    pub fn place_of_gone(self, id: u64) -> Option<Place> {
+        (self != Order::Slowest).then(|| self.place(id, 0, 0))
+    }
+
+    /// The place of a stream with this id, so many bytes pending, and so long without a byte.
+    pub const fn place(self, id: u64, pending: u64, idle_ms: u64) -> Place {
+        match self {
+            Order::Oldest => [id, 0, 0],
+            Order::Newest => [u64::MAX - id, 0, 0],
+            Order::Slowest => [u64::MAX - pending, u64::MAX - idle_ms, id],
+        }
+    }
+}
+
+/// The first few of many, without keeping the many.
+#[derive(Debug)]
+pub struct First<T: Ord> {
+    limit: usize,
+    after: Option<Place>,
+    heap: BinaryHeap<(Place, T)>,
+    /// All that were offered, and those among them that would be on this page or a later one.
+    total: usize,
+    behind: usize,
+}
+
+impl<T: Ord> First<T> {
+    /// The first `limit` of those behind a place.
+    pub fn new(limit: usize, after: Option<Place>) -> First<T> {
+        First { limit, after, heap: BinaryHeap::with_capacity(limit + 1), total: 0, behind: 0 }
+    }
+
+    /// One of the many.
+    pub fn offer(&mut self, place: Place, what: T) {
+        self.total += 1;
+        if self.after.is_some_and(|after| place <= after) {
+            return;
+        }
+        self.behind += 1;
+        let full = self.heap.len() >= self.limit;
+        if full && self.heap.peek().is_some_and(|(last, _)| *last < place) {
+            return;
+        }
+        self.heap.push((place, what));
+        if full {
+            self.heap.pop();
+        }
+    }
+
+    /// The few in their order, how many there were in all, and whether there are more behind them.
+    pub fn finish(self) -> (Vec<T>, usize, bool) {
+        let more = self.behind > self.heap.len();
+        let few = self.heap.into_sorted_vec().into_iter().map(|(_, what)| what).collect();
+        (few, self.total, more)
+    }
+}
+
+/// What is said of a stream.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// Its number.
+    pub id: u64,
+    /// Its api's name.
+    pub api: &'a str,
+    /// Its client's address, or "unix".
+    pub client: &'a str,
+    /// The name of its key.
+    pub key: Option<&'a str>,
+    /// Its method and target, as [`crate::access::request_line`] writes them.
+    pub request: &'a str,
+    /// How old it is.
+    pub age_ms: u64,
+    /// Events so far; 0 where nobody can count them.
+    pub events: u64,
+    /// Payload so far.
+    pub bytes_out: u64,
+    /// How long no event has passed.
+    pub idle_ms: u64,
+    /// Bytes that its client has not taken.
+    pub pending_bytes: usize,
+    /// What it waits for.
+    pub waits: &'a [String],
+}
+
+/// A page, as JSON.
+#[derive(Debug)]
+pub struct Page {
+    text: String,
+    rows: usize,
+    last: u64,
+}
+
+impl Page {
+    /// A page of so many streams in all.
+    pub fn new(total: usize) -> Page {
+        Page { text: format!("{{\"total\":{total},\"streams\":["), rows: 0, last: 0 }
+    }
+
+    /// One more.
+    pub fn add(&mut self, row: &Row<'_>) {
+        let out = &mut self.text;
+        let (method, target) = split(row.request);
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{}{{\"id\":\"{:x}\"", if self.rows > 0 { "," } else { "" }, row.id);
+        let words = [
+            ("api", Some(row.api)),
+            ("client", Some(row.client)),
+            ("key", row.key),
+            ("method", method),
+            ("target", target.or(Some(""))),
+        ];
+        for (name, word) in words {
+            let _ = write!(out, ",\"{name}\":");
+            match word {
+                Some(word) => quote(word, out),
+                None => out.push_str("null"),
+            }
+        }
+        let _ = write!(
+            out,
+            ",\"age_ms\":{},\"events\":{},\"bytes_out\":{},\"idle_ms\":{},\"pending_bytes\":{},\
+             \"waits\":[",
+            row.age_ms, row.events, row.bytes_out, row.idle_ms, row.pending_bytes
+        );
+        for (index, wait) in row.waits.iter().enumerate() {
+            out.push_str(if index > 0 { "," } else { "" });
+            quote(wait, out);
+        }
+        out.push_str("]}");
+        self.rows += 1;
+        self.last = row.id;
+    }
+
+    /// The whole, with the id to go on behind if there is `more`.
+    pub fn finish(mut self, more: bool) -> String {
+        let next = if more { format!("\"{:x}\"", self.last) } else { "null".to_owned() };
+        let _ = writeln!(self.text, "],\"next\":{next}}}");
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries() {
+        let check = |text, limit, order, after| {
+            assert_eq!(Query::parse(text), Ok(Query { limit, order, after }), "{text}");
+        };
+        check("", 50, Order::Oldest, None);
+        check("order=slowest&limit=1000", 1000, Order::Slowest, None);
+        check("limit=1&after=1f&order=newest&x=y&z", 1, Order::Newest, Some(0x1f));
+        check("after=", 50, Order::Oldest, None);
+        for text in ["limit=0", "limit=1001", "limit=", "order=", "after=x", "after=01", "after=A"]
+        {
+            assert!(Query::parse(text).is_err(), "{text}");
+        }
+    }
+
+    /// Page by page, all of them come, each once and in order.
+    #[test]
+    fn pages_are_the_whole_in_order() {
+        let places: Vec<Place> =
+            (0..97_u64).map(|n| Order::Slowest.place(n + 1, n % 3, n * 31 % 17)).collect();
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        for limit in [1, 2, 10, 96, 97, 98, 1000] {
+            let (mut all, mut after) = (Vec::new(), None);
+            loop {
+                let mut first = First::new(limit, after);
+                places.iter().for_each(|place| first.offer(*place, *place));
+                let (few, total, more) = first.finish();
+                assert!(total == 97 && few.len() <= limit);
+                all.extend(few);
+                after = all.last().copied();
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(all, sorted, "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_json() {
+        let row = Row {
+            id: 31,
+            api: "a",
+            client: "::1",
+            key: None,
+            request: "GET /\"\u{202e}",
+            age_ms: 1,
+            events: 2,
+            bytes_out: 3,
+            idle_ms: 4,
+            pending_bytes: 5,
+            waits: &["ClientRoom".to_owned(), "Until(Tick(1), Drain)".to_owned()],
+        };
+        let mut page = Page::new(2);
+        page.add(&row);
+        page.add(&Row { id: 32, key: Some("k"), waits: &[], ..row });
+        let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
+            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"age_ms\":1,\"events\":2,\
+            \"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\
+            \"waits\":[\"ClientRoom\",\"Until(Tick(1), Drain)\"]},{\"id\":\"20\",\"api\":\"a\",\
+            \"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\
+            \"age_ms\":1,\"events\":2,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\
+            \"waits\":[]}],\"next\":\"20\"}\n";
+        assert_eq!(page.finish(true), want);
+        assert_eq!(Page::new(0).finish(false), "{\"total\":0,\"streams\":[],\"next\":null}\n");
+    }
+}

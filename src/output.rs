@@ -1,0 +1,132 @@
+//! The access log's way to standard output, which may be slow, full, or gone.
+//!
+//! The loop must not wait for it, so a thread does: it takes batches of lines from a short queue
+//! and writes them, and knows nothing else. While it is behind, lines wait where they came from,
+//! and those that have no room there are counted ([`Queue`]). Nothing that happens to standard
+//! output ends the process; what cannot be written is dropped, and the log says how much.
+
+use crate::access::Queue;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// Batches that wait for the thread.
+const BATCHES_MAX: usize = 4;
+
+/// How long the last lines are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long lines that wait for the thread are left alone.
+pub const RETRY: Duration = Duration::from_millis(200);
+
+struct Batch {
+    lines: String,
+    /// Lines that had no room in front of these.
+    dropped: u64,
+}
+
+/// The near end of the queue.
+#[derive(Debug)]
+pub struct Output {
+    batches: SyncSender<Batch>,
+    waiting: Arc<AtomicUsize>,
+    /// It closes when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Output {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub fn start() -> io::Result<Output> {
+        let (batches, incoming) = sync_channel(BATCHES_MAX);
+        let (alive, ended) = sync_channel::<()>(0);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&waiting);
+        Builder::new().name("access log".to_owned()).spawn(move || {
+            let _alive = alive;
+            write_all(&incoming, &counter, &mut io::stdout());
+        })?;
+        Ok(Output { batches, waiting, ended })
+    }
+
+    /// Takes the lines that wait, unless the thread is behind.
+    pub fn take_from(&self, queue: &mut Queue) {
+        if queue.is_empty() || self.waiting.load(Ordering::Acquire) >= BATCHES_MAX {
+            return;
+        }
+        let (lines, dropped) = queue.take();
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        // There is room, and the thread lives for as long as this does.
+        let _ = self.batches.try_send(Batch { lines, dropped });
+    }
+
+    /// Waits for the last lines to be written, for a moment.
+    pub fn finish(self) {
+        drop(self.batches);
+        let _ = self.ended.recv_timeout(PATIENCE);
+    }
+}
+
+/// Writes batches for as long as there are any.
+fn write_all(incoming: &Receiver<Batch>, waiting: &AtomicUsize, out: &mut impl Write) {
+    let mut lost: Option<usize> = None;
+    for Batch { lines, dropped } in incoming {
+        if dropped > 0 {
+            log::warn!("{dropped} access lines were dropped: standard output is too slow");
+        }
+        let written = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        match (written, &mut lost) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(n)) => {
+                log::warn!("standard output takes access lines again; {n} were dropped");
+                lost = None;
+            }
+            (Err(_), Some(n)) => *n += lines.lines().count(),
+            (Err(error), None) => {
+                log::warn!("standard output takes no access lines, they are dropped: {error}");
+                lost = Some(lines.lines().count());
+            }
+        }
+        waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Full or gone for a while.
+    struct Moody(Vec<bool>, Vec<u8>);
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if !self.0.remove(0) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_goes_on_trying() {
+        let (sender, incoming) = sync_channel(8);
+        for n in 0..4 {
+            sender.send(Batch { lines: format!("{n}\n"), dropped: n }).unwrap();
+        }
+        drop(sender);
+        let waiting = AtomicUsize::new(4);
+        let mut out = Moody(vec![true, false, false, true], Vec::new());
+        write_all(&incoming, &waiting, &mut out);
+        assert_eq!((out.1.as_slice(), waiting.into_inner()), (&b"0\n3\n"[..], 0));
+    }
+}

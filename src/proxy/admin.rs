@@ -1,0 +1,312 @@
+//! The admin listener's requests: each is judged ([`crate::admin`]) and answered here.
+//!
+//! An answer is an exchange like any other, whose response is written by this process
+//! ([`Local`]): it waits for a slow client like one from an upstream, and is given up like one.
+//! What only the shell can do is put down as a command; the exchange waits until the shell has
+//! said what came of it.
+
+use super::finish::Refusal;
+use super::head::head_limits;
+use super::request::{facts_of, refusal_of};
+use super::{Proxy, Step};
+use crate::admin::answer::{self, Answer, Around, Kind};
+use crate::admin::live::{self, ApiNow, ProcessNow, Ticks};
+use crate::admin::metrics::{self, Process};
+use crate::admin::streams::{First, Page, Query, Row};
+use crate::admin::{self, Ask, Command, page};
+use crate::http::framing::BodyLength;
+use crate::http::head::{FieldStore, RequestHead, Version};
+use crate::http::upgrade::Offer;
+use crate::net::Net;
+use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::local::{Live, Local};
+use crate::session::{Service, Session, State};
+use crate::slab::Key;
+use crate::time::{Now, Tick, date};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Admin connections at a time. They do not count as clients' connections, so that whoever has to
+/// find out why there is no room can do so; descriptors for them are kept back.
+pub(super) const CONNECTIONS_MAX: usize = 24;
+
+/// Commands that wait for the shell.
+const COMMANDS_MAX: usize = 16;
+
+/// What the admin listener needs beyond what there is anyway.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// Connections that came in by it.
+    pub connections: usize,
+    /// The page and its policy, once somebody has asked for it.
+    page: Option<(Rc<[u8]>, Rc<str>)>,
+    pub ticks: Ticks,
+    /// Sessions that the ticks go to; some may have left.
+    listeners: Vec<Key<Session>>,
+    commands: VecDeque<(Ticket, Command)>,
+}
+
+/// Who waits for what comes of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    session: Key<Session>,
+    id: u64,
+}
+
+/// A request that was understood.
+struct Request {
+    ask: Result<Ask, Answer>,
+    facts: Facts,
+    length: BodyLength,
+}
+
+impl<N: Net> Proxy<N> {
+    /// A complete head for the admin listener stands in the first `end` bytes of the scratch.
+    pub(super) fn begin_admin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
+        let request = match self.judge_admin(end) {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(key, refusal, now),
+        };
+        let Request { ask, mut facts, length } = request;
+        // What comes of a body is thrown away behind the answer, and the connection with it.
+        facts.persistent &= length.is_empty() && facts.version == Version::Http11;
+        let mut record = self.record_of(Service::Admin);
+        // Whoever watches asks all the time.
+        record.told = ask.as_ref().map_or(true, |ask| ask.changes());
+        let phase = Phase::Local(Local::Shell);
+        let exchange = Exchange::new(facts, length, None, &self.config, phase, record, now);
+        let ticket = Ticket { session: key, id: exchange.record.id };
+        self.sessions[key].state = State::Active(exchange);
+        let answer = match ask {
+            Err(answer) => answer,
+            Ok(Ask::Page) => self.page(),
+            Ok(Ask::Events) => return self.begin_live(key, now),
+            Ok(Ask::Metrics) => {
+                let text = metrics::text(&self.stats, &self.process_now());
+                Answer::of(200, Kind::Metrics, text.into_bytes().into())
+            }
+            Ok(Ask::Health) => Answer::text(200, "The loop turns."),
+            Ok(Ask::Ready) if self.drain.is_some() => Answer::text(503, "Draining."),
+            Ok(Ask::Ready) => Answer::text(200, "Ready."),
+            Ok(Ask::Streams(query)) => self.list_streams(query, now),
+            Ok(Ask::End(id)) => self.end_by_hand(id, now),
+            Ok(Ask::Command(command)) if self.desk.commands.len() < COMMANDS_MAX => {
+                self.desk.commands.push_back((ticket, command));
+                return Step::Moved;
+            }
+            Ok(Ask::Command(_)) => Answer::text(503, "Too many commands wait already."),
+        };
+        self.give(key, answer, now)
+    }
+
+    fn judge_admin(&self, end: usize) -> Result<Request, Refusal> {
+        let (mut store, limits) = (FieldStore::new(), head_limits(&self.config));
+        let head = RequestHead::parse(&self.scratch[..end], &mut store, &limits);
+        let head = head.map_err(refusal_of)?;
+        let facts = facts_of(&head, Offer::Nothing);
+        Ok(Request { ask: admin::judge(&head), facts, length: head.length })
+    }
+
+    /// Answers a request that waits for it.
+    fn give(&mut self, key: Key<Session>, answer: Answer, now: Tick) -> Step {
+        let draining = self.drain.is_some();
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.facts.persistent &= !draining;
+        exchange.record.told |= answer.status >= 400 && answer.status != 503;
+        exchange.status = answer.status;
+        exchange.request.abandon(&mut self.buffers);
+        let date = &date::imf_fixdate(self.unix_ms);
+        self.head_buf.clear();
+        answer.write_head(&mut self.head_buf, Around { date, close: !exchange.facts.persistent });
+        if exchange.facts.is_head {
+            exchange.phase = Phase::Answering;
+            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+            exchange.response.take_no_more();
+        } else {
+            let length = BodyLength::Length(answer.body.len() as u64);
+            exchange.response.begin(length, length, now);
+            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+            exchange.phase = Phase::Local(Local::Bytes(answer.body, 0));
+        }
+        Step::Moved
+    }
+
+    fn page(&mut self) -> Answer {
+        let (body, policy) = self
+            .desk
+            .page
+            .get_or_insert_with(|| (page::PAGE.as_bytes().into(), page::policy().into()));
+        Answer::of(200, Kind::Html, Rc::clone(body)).under(Rc::clone(policy))
+    }
+
+    /// The live page's events: what was, at once, and then a tick each second.
+    fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let date = &date::imf_fixdate(self.unix_ms);
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.status = 200;
+        exchange.facts.persistent = false;
+        exchange.request.abandon(&mut self.buffers);
+        let to = match exchange.facts.version {
+            Version::Http11 => BodyLength::Chunked,
+            Version::Http10 => BodyLength::UntilClose,
+        };
+        self.head_buf.clear();
+        let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
+        answer::write_events_head(&mut self.head_buf, chunked, Around { date, close: true });
+        if exchange.facts.is_head {
+            exchange.phase = Phase::Answering;
+            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+            exchange.response.take_no_more();
+            return Step::Moved;
+        }
+        exchange.response.begin(to, to, now);
+        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
+        let names: Vec<&str> = self.config.apis.iter().map(|api| api.name.as_str()).collect();
+        let mut live = Live::default();
+        live.push(live::hello(self.started_unix_ms, &names).into());
+        self.desk.ticks.kept().for_each(|tick| live.push(tick));
+        exchange.phase = Phase::Local(Local::Live(Box::new(live)));
+        self.desk.listeners.push(key);
+        self.desk.ticks.is_heard(now);
+        Step::Moved
+    }
+
+    /// Makes a tick if one is due, for all who listen.
+    pub(super) fn make_tick(&mut self, now: Now) {
+        if self.desk.ticks.next() > now.tick {
+            return;
+        }
+        let process =
+            ProcessNow { draining: self.drain.is_some(), connections: self.connections() };
+        let apis = self.api_origins.iter().map(|key| &self.origins[*key]).map(|origin| ApiNow {
+            name: &origin.name,
+            stats: &origin.stats,
+            idle: origin.idle(),
+        });
+        let apis: Vec<ApiNow<'_>> = apis.collect();
+        let event = self.desk.ticks.make(process, &self.stats, &apis, now);
+        self.moves += 1;
+        for key in std::mem::take(&mut self.desk.listeners) {
+            let Some(Session { state: State::Active(exchange), .. }) = self.sessions.get_mut(key)
+            else {
+                continue;
+            };
+            if let Phase::Local(Local::Live(live)) = &mut exchange.phase {
+                live.push(Rc::clone(&event));
+                self.desk.listeners.push(key);
+                self.enqueue(key);
+            }
+        }
+        if !self.desk.listeners.is_empty() {
+            self.desk.ticks.is_heard(now.tick);
+        }
+    }
+
+    fn process_now(&self) -> Process<'_> {
+        let origins = self.api_origins.iter().map(|key| &self.origins[*key]);
+        Process {
+            started_unix_ms: self.started_unix_ms,
+            connections: self.connections(),
+            buffers: self.buffers.lent(),
+            buffer_bytes: self.buffers.block(),
+            draining: self.drain.is_some(),
+            access_lines_dropped: self.access.dropped_ever(),
+            idle: origins.map(|origin| (origin.name.as_str(), origin.idle())).collect(),
+        }
+    }
+
+    /// A page of the event streams of all apis. All sessions are looked at; only those on the page
+    /// are described.
+    fn list_streams(&self, query: Query, now: Tick) -> Answer {
+        let Query { limit, order, after } = query;
+        let place = |exchange: &Exchange| {
+            let idle = u64::try_from(now.since(exchange.response.still_since()).as_millis());
+            let pending = exchange.response.pending() as u64;
+            order.place(exchange.record.id, pending, idle.unwrap_or(u64::MAX))
+        };
+        // Whoever has gone since was somewhere, in an order by number; in another, nobody knows.
+        let after = after.and_then(|id| match self.stream(id) {
+            Some((_, exchange)) => Some(place(exchange)),
+            None => order.place_of_gone(id),
+        });
+        let mut first = First::new(limit, after);
+        for (key, exchange) in self.streams() {
+            first.offer(place(exchange), key.to_bits());
+        }
+        let (keys, total, more) = first.finish();
+        let mut page = Page::new(total);
+        for key in keys.into_iter().filter_map(Key::from_bits) {
+            self.describe(key, now, &mut page);
+        }
+        Answer::of(200, Kind::Json, page.finish(more).into_bytes().into())
+    }
+
+    fn describe(&self, key: Key<Session>, now: Tick, page: &mut Page) {
+        let Session { state: State::Active(exchange), peer, .. } = &self.sessions[key] else {
+            return;
+        };
+        let millis = |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+        let waits = self.waits(key, now);
+        page.add(&Row {
+            id: exchange.record.id,
+            api: exchange.api().map_or("", |api| api.name.as_str()),
+            client: &peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
+            key: exchange.record.key.as_deref(),
+            request: &exchange.record.request,
+            age_ms: millis(exchange.began),
+            events: exchange.response.events().map_or(0, |events| events.events()),
+            bytes_out: exchange.response.delivered(),
+            idle_ms: millis(exchange.response.still_since()),
+            pending_bytes: exchange.response.pending(),
+            waits: &waits.iter().map(|wait| format!("{wait:?}")).collect::<Vec<_>>(),
+        });
+    }
+
+    /// The event streams of all apis.
+    fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
+        self.sessions.iter().filter_map(|(key, session)| match &session.state {
+            State::Active(exchange) if exchange.record.open && exchange.record.stats.is_some() => {
+                Some((key, &**exchange))
+            }
+            State::Active(_)
+            | State::Idle { .. }
+            | State::Head { .. }
+            | State::Lingering { .. } => None,
+        })
+    }
+
+    fn stream(&self, id: u64) -> Option<(Key<Session>, &Exchange)> {
+        self.streams().find(|(_, exchange)| exchange.record.id == id)
+    }
+
+    /// Ends an event stream between two events, or behind the one that is on its way.
+    fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
+        let Some(key) = self.stream(id).map(|(key, _)| key) else {
+            return Answer::text(404, "No stream that is open has this id.");
+        };
+        let lease = &mut self.sessions[key].state.exchange_mut().lease;
+        // One that is about to end goes on doing so.
+        if !lease.closing {
+            lease.at_most(now, Outcome::Ended);
+        }
+        self.enqueue(key);
+        Answer::text(202, "It ends between two events.")
+    }
+
+    /// The next thing that the shell is asked to do. What comes of it is for
+    /// [`Proxy::answer_command`] to say.
+    pub fn next_command(&mut self) -> Option<(Ticket, Command)> {
+        self.desk.commands.pop_front()
+    }
+
+    /// What came of a command, for whoever waits for it, if he still does. A turn has to follow.
+    pub fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str, now: Tick) {
+        let Ticket { session: key, id } = ticket;
+        if let Some(Session { state: State::Active(exchange), .. }) = self.sessions.get(key)
+            && exchange.record.id == id
+        {
+            self.give(key, Answer::text(status, sentence), now);
+            self.enqueue(key);
+        }
+    }
+}

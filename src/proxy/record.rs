@@ -1,0 +1,147 @@
+//! What is told of exchanges: numbers while they run, and lines of the access log.
+//!
+//! To count is to add the difference that a step has made. What a line needs and nothing else
+//! does, an exchange keeps in its [`Record`].
+
+use super::Proxy;
+use crate::access::{Line, Queue};
+use crate::net::Net;
+use crate::pipe::events::Events;
+use crate::session::exchange::{Exchange, Record};
+use crate::session::stats::Stats;
+use crate::session::{Service, Session};
+use crate::slab::Key;
+use crate::time::Tick;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// How far an exchange had come before a step.
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
+    bytes_in: u64,
+    bytes_out: u64,
+    events: u64,
+}
+
+impl Exchange {
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            bytes_in: self.request.taken(),
+            bytes_out: self.response.given(),
+            events: self.response.events().map_or(0, Events::events),
+        }
+    }
+
+    /// Counts how far it has come since.
+    pub(super) fn count_since(&mut self, before: Progress, now: Tick) {
+        let after = self.progress();
+        let events = after.events - before.events;
+        let Some(stats) = &self.record.stats else { return };
+        stats.bytes_in.add(after.bytes_in - before.bytes_in);
+        stats.bytes_out.add(after.bytes_out - before.bytes_out);
+        stats.events.add(events);
+        if events > 0 && before.events == 0 {
+            stats.first_event.observe(now.since(self.began));
+            self.record.first_event = now;
+        }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// What is kept of the request whose first line was noted last, for whoever tells of it.
+    pub(super) fn record_of(&mut self, service: Service) -> Record {
+        self.last_id += 1;
+        let kept = self.config.log.access.is_some() || self.config.admin.is_some();
+        let request = if kept { self.request_line.as_str().into() } else { Box::default() };
+        self.request_line.clear();
+        Record {
+            id: self.last_id,
+            request,
+            key: None,
+            first_event: Tick::NEVER,
+            stats: (service == Service::Apis).then(|| Rc::clone(&self.stats.no_api)),
+            told: service != Service::Demo,
+            open: false,
+        }
+    }
+
+    /// An event stream is open.
+    pub(super) fn record_open(&mut self, key: Key<Session>, now: Tick) {
+        let Session { peer, state, .. } = &mut self.sessions[key];
+        let exchange = state.exchange_mut();
+        if !exchange.is_open_stream() {
+            return;
+        }
+        exchange.record.open = true;
+        if let Some(stats) = &exchange.record.stats {
+            stats.opened.one();
+            self.access.tell(exchange, *peer, "open", self.unix_ms, now);
+        }
+    }
+
+    /// An exchange is over.
+    pub(super) fn record_end(&mut self, exchange: &Exchange, peer: Option<IpAddr>, now: Tick) {
+        let Record { stats, open, told, .. } = &exchange.record;
+        if let Some(stats) = stats {
+            let took = now.since(exchange.began);
+            stats.requests.one(exchange.status);
+            match open {
+                true => {
+                    stats.closed[exchange.outcome.index()].one();
+                    stats.stream_duration.observe(took);
+                }
+                // A tunnel is open for as long as its ends like.
+                false if exchange.status != 101 => stats.request_duration.observe(took),
+                false => {}
+            }
+        }
+        if *told {
+            let event = if *open { "end" } else { "request" };
+            self.access.tell(exchange, peer, event, self.unix_ms, now);
+        }
+    }
+
+    /// Lines of the access log, which somebody has to take away after each turn.
+    pub const fn access(&mut self) -> &mut Queue {
+        &mut self.access
+    }
+
+    /// What is counted.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+impl Queue {
+    fn tell(
+        &mut self,
+        exchange: &Exchange,
+        client: Option<IpAddr>,
+        event: &'static str,
+        unix_ms: u64,
+        now: Tick,
+    ) {
+        let Some(form) = exchange.config.log.access else { return };
+        let Record { id, request, key, first_event, .. } = &exchange.record;
+        let millis = |until: Tick| {
+            u64::try_from(until.since(exchange.began).as_millis()).unwrap_or(u64::MAX)
+        };
+        let line = Line {
+            unix_ms,
+            event,
+            id: *id,
+            api: exchange.api().map(|api| api.name.as_str()),
+            client,
+            key: key.as_deref(),
+            request,
+            status: exchange.status,
+            reason: (event != "open").then(|| exchange.outcome.word()),
+            events: exchange.response.events().map(Events::events),
+            bytes_in: exchange.request.taken(),
+            bytes_out: exchange.response.delivered(),
+            first_event_ms: (*first_event != Tick::NEVER).then(|| millis(*first_event)),
+            duration_ms: millis(now),
+        };
+        self.push(&line, form);
+    }
+}

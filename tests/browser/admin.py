@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""The live page in a real browser: admin.py PROGRAM [SCREENSHOT.png]
+
+Chromium, without a window, is driven over its own protocol (--remote-debugging-pipe); it needs
+nothing but Python's standard library. The page must show what happens, end a stream when it is told
+to, ask nobody else for anything, and have no word on its console. Exit status: 0, 1 when something
+is wrong, 77 when there is no Chromium.
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from urllib.parse import urlparse
+
+PATIENCE = 20  # seconds: after this long, what was waited for is not coming
+NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
+
+
+class Browser:
+    """A Chromium that has one page open. Messages are JSON with a zero byte behind."""
+
+    def __init__(self, path, folder):
+        to_browser, self.ours = os.pipe()
+        self.theirs, from_browser = os.pipe()
+
+        def as_three_and_four():
+            # The two may be in each other's way: first to places that are free for certain.
+            high = [os.dup2(fd, 60 + n) for n, fd in enumerate([to_browser, from_browser])]
+            for fd, name in zip(high, [3, 4]):
+                os.dup2(fd, name)
+                os.close(fd)
+
+        flags = ["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu",
+                 "--disable-background-networking", "--disable-dev-shm-usage", "--no-proxy-server",
+                 "--window-size=1400,1000", f"--user-data-dir={folder}"]
+        if os.geteuid() == 0:
+            flags.append("--no-sandbox")
+        self.process = subprocess.Popen(
+            [path, *flags, "about:blank"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=as_three_and_four)
+        os.close(to_browser)
+        os.close(from_browser)
+        self.last, self.rest, self.events, self.session = 0, b"", [], None
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        for domain in ["Page", "Runtime", "Log", "Network"]:
+            self.ask(f"{domain}.enable")
+
+    def read(self, until):
+        """The next message."""
+        while b"\0" not in self.rest:
+            if not select.select([self.theirs], [], [], max(0, until - time.monotonic()))[0]:
+                raise TimeoutError("the browser does not answer")
+            more = os.read(self.theirs, 1 << 16)
+            if not more:
+                raise EOFError("the browser is gone")
+            self.rest += more
+        message, self.rest = self.rest.split(b"\0", 1)
+        return json.loads(message)
+
+    def ask(self, method, **params):
+        """Has the browser do something. What happens meanwhile is kept."""
+        self.last += 1
+        message = {"id": self.last, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.ours, json.dumps(message).encode() + b"\0")
+        until = time.monotonic() + PATIENCE + 5
+        while True:
+            answer = self.read(until)
+            if answer.get("id") == self.last:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return answer["result"]
+            if "method" in answer:
+                self.events.append((answer["method"], answer["params"]))
+
+    def value(self, expression):
+        """What an expression is on the page."""
+        result = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True,
+                          returnByValue=True)
+        if "exceptionDetails" in result:
+            raise AssertionError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def wait(self, condition):
+        """Waits until something is true on the page."""
+        script = """new Promise((done) => {
+            const end = Date.now() + %d, look = () => (%s) ? done(true)
+                : Date.now() > end ? done(false) : setTimeout(look, 50);
+            look();
+        })""" % (PATIENCE * 1000, condition)
+        assert self.value(script), f"this does not come true: {condition}"
+
+    def happened(self, method):
+        return [params for name, params in self.events if name == method]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Program:
+    """A running millstream, and what it has said in its first lines."""
+
+    def __init__(self, program, folder, name, config):
+        path = os.path.join(folder, name)
+        with open(path, "w") as file:
+            file.write(config)
+        self.process = subprocess.Popen([program, path], stdout=subprocess.PIPE, text=True)
+
+    def says(self, beginning):
+        for line in self.process.stdout:
+            if line.startswith(beginning):
+                return line[len(beginning):].strip()
+        raise EOFError(f"it does not say {beginning}")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def follow(address):
+    """The client of an event stream."""
+    host, port = address.rsplit(":", 1)
+    client = socket.create_connection((host, int(port)), PATIENCE)
+    client.sendall(b"GET /sse/events/?n=%26 HTTP/1.1\r\nHost: a.example\r\n"
+                   b"Accept: text/event-stream\r\n\r\n")
+    assert client.recv(4096).startswith(b"HTTP/1.1 200 "), "no stream"
+    return client
+
+
+def rest_of(client):
+    """Everything until the stream has ended in an orderly way."""
+    got = b""
+    while not got.endswith(b"0\r\n\r\n"):
+        more = client.recv(4096)
+        assert more, "the stream was cut"
+        got += more
+
+
+def judge(browser, url, client, screenshot):
+    browser.ask("Page.navigate", url=url)
+    browser.wait("document.readyState === 'complete' && document.querySelector('#link')")
+    browser.wait("document.querySelectorAll('#streams tbody tr').length === 3")
+    text = "document.querySelector('%s').textContent"
+    browser.wait(text % "#headline" + " === '3 streams open, none stuck.'")
+    # Numbers that only a running stream can have brought about.
+    browser.wait("/^[1-9]/.test(document.querySelector('#plots output').textContent)")
+    browser.wait("[...document.querySelectorAll('#plots output')].filter((o) => "
+                 "/^[0-9.]*[1-9]/.test(o.textContent)).length >= 3")
+    browser.wait(text % "#link" + " === 'live'")
+    browser.wait("/clock.*3/.test(" + text % "#apis tbody" + ")")
+    browser.wait(text % "#streams tbody" + ".includes('/sse/events/?n=%26')")
+    if screenshot:
+        browser.value("new Promise((done) => setTimeout(done, 8000))")
+        with open(screenshot, "wb") as file:
+            file.write(base64.b64decode(browser.ask("Page.captureScreenshot")["data"]))
+
+    # The stream of the first client is the oldest; the page shows others first.
+    browser.value("document.querySelector('#order').value = 'oldest';"
+                  "document.querySelector('#order').dispatchEvent(new Event('change'))")
+    oldest = browser.value("fetch('streams?limit=1').then((a) => a.json())")["streams"][0]["id"]
+    rows = "[...document.querySelectorAll('#streams tbody tr')]"
+    row = f"{rows}.find((r) => r.cells[1].textContent === '{oldest}')"
+    browser.wait(f"!!({row})")
+    browser.value(f"({row}).querySelector('button').click()")
+    browser.wait("document.querySelector('#sure').open")
+    browser.value("document.querySelector('#end').click()")
+    rest_of(client)
+    browser.wait("document.querySelectorAll('#streams tbody tr').length === 2")
+    browser.wait(text % "#note" + f" === 'Stream {oldest} is told to end.'")
+    browser.wait(text % "#legend" + ".includes('ended')")
+
+    sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]
+    deletes = [request for request in sent if request["method"] == "DELETE"]
+    assert len(deletes) == 1 and deletes[0]["url"] == f"{url}streams/{oldest}", deletes
+    assert deletes[0]["headers"].get("X-Millstream") == "1", deletes
+    ours = ("", urlparse(url).netloc)
+    foreign = [request["url"] for request in sent if urlparse(request["url"]).netloc not in ours]
+    assert not foreign, f"the page asks others: {foreign}"
+    for kind in ["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"]:
+        assert not browser.happened(kind), f"{kind}: {browser.happened(kind)}"
+
+
+def main():
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if not path:
+        print("not tested, there is no Chromium")
+        return 77
+    program, screenshot = sys.argv[1], (sys.argv[2:] or [None])[0]
+    started = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            demo = Program(program, folder, "demo.toml", """
+                [server]
+                listen = ["127.0.0.1:0"]
+                [demo]
+                listen = "127.0.0.1:0"
+                interval = "200ms"
+            """)
+            started.append(demo)
+            source = demo.says("demo event source on ").removesuffix("/events/")
+            proxy = Program(program, folder, "proxy.toml", f"""
+                [server]
+                listen = ["127.0.0.1:0"]
+                [log]
+                access = "off"
+                [admin]
+                listen = "127.0.0.1:0"
+                [[api]]
+                name = "clock"
+                listen_path = "/sse/"
+                strip_listen_path = true
+                target_url = "{source}"
+            """)
+            started.append(proxy)
+            address = proxy.says("listening on ")
+            url = proxy.says("admin listener on ")
+            clients = [follow(address) for _ in range(3)]
+            browser = Browser(path, os.path.join(folder, "profile"))
+            started.append(browser)
+            judge(browser, url, clients[0], screenshot)
+        finally:
+            for running in reversed(started):
+                running.close()
+    print("the live page does what it should")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

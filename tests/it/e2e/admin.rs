@@ -1,0 +1,171 @@
+//! The admin listener on real sockets: an operator who looks, and who ends things.
+
+use super::line::{End, Line, Origin};
+use super::program::{Program, Scratch};
+use super::{GET, begin_stream, event};
+use crate::sim::message::Head;
+use std::net::SocketAddr;
+
+/// A program with an admin listener, and where that is.
+fn watched(origin: &Origin, more: &str) -> (Program, SocketAddr) {
+    let mut program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        {more}
+        [admin]
+        listen = '127.0.0.1:0'
+        [[api]]
+        name = 'events'
+        listen_path = '/'
+        target_url = 'http://{}'
+        ",
+        origin.address(),
+    ));
+    let url = program.says("admin listener on ");
+    let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+    (program, address.unwrap().parse().unwrap())
+}
+
+fn ask(operator: &mut Line, line: &str, fields: &str) -> (Head, String) {
+    operator.send(format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+    let head = operator.response();
+    let body = operator.rest();
+    (head, body)
+}
+
+const CHANGE: &str = "X-Millstream: 1\r\n";
+
+/// One connection is enough for all of it.
+#[test]
+fn an_operator_looks_around() {
+    let origin = Origin::listen();
+    let (program, admin) = watched(&origin, "");
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    let (wire, event) = event("one");
+    upstream.send(wire);
+    client.expect(&event);
+    let mut operator = Line::to(admin);
+    let (head, page) = ask(&mut operator, "GET /", "");
+    assert_eq!(head.get("content-type"), Some("text/html; charset=utf-8"));
+    assert!(head.get("content-security-policy").unwrap().contains("script-src 'sha256-"));
+    assert_eq!(page, include_str!("../../../src/admin/page.html"));
+    let (head, metrics) = ask(&mut operator, "GET /metrics", "");
+    assert_eq!(head.get("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for sample in [
+        "millstream_streams{api=\"events\"} 1\n",
+        "millstream_events_total{api=\"events\"} 1\n",
+        "millstream_client_connections 1\n",
+        "millstream_upstream_connections{api=\"events\",state=\"in_use\"} 1\n",
+    ] {
+        assert!(metrics.contains(sample), "{sample}{metrics}");
+    }
+    let (_, streams) = ask(&mut operator, "GET /streams", "");
+    assert!(streams.starts_with("{\"total\":1,\"streams\":[{\"id\":\"1\",\"api\":\"events\","));
+    assert_eq!(ask(&mut operator, "GET /healthz", "").0.first_line, "HTTP/1.1 200 OK");
+    assert_eq!(ask(&mut operator, "GET /readyz", "").0.first_line, "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn an_operator_ends_a_stream() {
+    let origin = Origin::listen();
+    let (mut program, admin) = watched(&origin, "");
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    upstream.send("6\r\ndata: \r\n");
+    client.expect("data: ");
+    let mut operator = Line::to(admin);
+    let forbidden = ask(&mut operator, "DELETE /streams/1", "").0;
+    assert_eq!(forbidden.first_line, "HTTP/1.1 403 Forbidden");
+    let head = ask(&mut operator, "DELETE /streams/1", CHANGE).0;
+    assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
+    upstream.send("6\r\nwhole\n\r\n1\r\n\n\r\n");
+    assert_eq!(client.rest(), "whole\n\n");
+    assert_eq!(upstream.end(), End::Closed);
+    assert!(program.says("time=").contains(" event=open id=1 "));
+    let mut line = String::new();
+    while !line.contains(" event=end ") {
+        line = program.says("time=");
+    }
+    assert!(line.contains(" status=200 reason=ended events=1 "), "{line}");
+    let head = ask(&mut operator, "DELETE /streams/1", CHANGE).0;
+    assert_eq!(head.first_line, "HTTP/1.1 404 Not Found");
+}
+
+/// The live page's source: what is, and a second later what has become of it.
+#[test]
+fn an_operator_watches() {
+    let origin = Origin::listen();
+    let (program, admin) = watched(&origin, "");
+    let mut operator = Line::to(admin);
+    operator.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(operator.response().get("content-type"), Some("text/event-stream"));
+    operator.expect("event: hello\ndata: {\"version\":\"");
+    let _stream = begin_stream(&program, &origin);
+    let mut heard = String::new();
+    while !heard.contains("\"streams\":1,") {
+        heard.push_str(&operator.read(1));
+    }
+    assert!(heard.contains("event: tick\nid: 1\ndata: {\"t\":"), "{heard}");
+}
+
+/// When there is no room for clients there is still some for whoever asks why.
+#[test]
+fn an_operator_is_not_locked_out() {
+    let origin = Origin::listen();
+    let (program, admin) = watched(&origin, "max_connections = 2");
+    let _streams = [begin_stream(&program, &origin), begin_stream(&program, &origin)];
+    let mut client = program.connect();
+    client.send(GET);
+    assert_eq!(client.response().first_line, "HTTP/1.1 503 Service Unavailable");
+    let (_, metrics) = ask(&mut Line::to(admin), "GET /metrics", "");
+    assert!(metrics.contains("millstream_streams{api=\"events\"} 2\n"), "{metrics}");
+}
+
+#[test]
+fn an_operator_drains() {
+    let origin = Origin::listen();
+    let (mut program, admin) = watched(&origin, "");
+    let mut client = program.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.request();
+    let (head, said) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
+    assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
+    assert_eq!(said, "Draining; what runs has 30s.\n");
+    program.logs("draining: 1 connections have 30s");
+    // Who watches can see how far it is.
+    let mut watcher = Line::to(admin);
+    let (head, _) = ask(&mut watcher, "GET /readyz", "");
+    assert_eq!(head.first_line, "HTTP/1.1 503 Service Unavailable");
+    assert!(Line::try_to(program.address()).is_err(), "it still listens");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+    drop(client);
+    assert_eq!(program.ended().status, Some(0));
+}
+
+#[test]
+fn an_operator_on_a_unix_socket() {
+    let (path, origin) = (Scratch::path("sock"), Origin::listen());
+    let program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [admin]
+        listen = 'unix:{}'
+        [[api]]
+        name = 'events'
+        listen_path = '/'
+        target_url = 'http://{}'
+        ",
+        path.as_str(),
+        origin.address(),
+    ));
+    let mut operator = Line::to_path(path.as_str());
+    operator.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(operator.response().first_line, "HTTP/1.1 200 OK");
+    assert_eq!(operator.rest(), "The loop turns.\n");
+    program.signal("TERM");
+    assert_eq!(program.ended().status, Some(0));
+    assert!(!path.exists(), "the socket is left behind");
+}
