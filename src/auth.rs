@@ -73,9 +73,18 @@ pub fn admit<'k>(
 ) -> Result<&'k Rc<Key>, Denied> {
     let hash = hash(presented.ok_or(Denied::NoKey)?);
     let key = position(&hash, keys).and_then(|n| keys.get(n)).ok_or(Denied::Unknown)?;
-    match &key.apis {
-        Some(apis) if !apis.iter().any(|name| name == api) => Err(Denied::NotHere),
-        Some(_) | None => Ok(key),
+    if key.opens(api) { Ok(key) } else { Err(Denied::NotHere) }
+}
+
+/// True exactly when `held`, by which a stream was let in to an api, would still let it in.
+pub fn still_admits(keys: &[Rc<Key>], held: &Key, api: &str) -> bool {
+    let known = keys.iter().find(|key| key.hash == held.hash && key.name == held.name);
+    known.is_some_and(|key| key.opens(api))
+}
+
+impl Key {
+    fn opens(&self, api: &str) -> bool {
+        self.apis.as_ref().is_none_or(|apis| apis.iter().any(|name| name == api))
     }
 }
 
@@ -171,6 +180,19 @@ mod tests {
         check(None, "a", Err(Denied::NoKey));
         assert_eq!(admit(&[], Some(b"k"), "a"), Err(Denied::Unknown));
         assert_eq!([Denied::NoKey, Denied::Unknown].map(Denied::status), [401, 403]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_key() {
+        let held = key("k", None);
+        let check = |keys: &[Rc<Key>], want| assert_eq!(still_admits(keys, &held, "a"), want);
+        check(&[key("j", None), key("k", None)], true);
+        check(&[key("k", Some(&["b", "a"]))], true);
+        check(&[key("k", Some(&["b"]))], false);
+        check(&[key("j", None)], false);
+        check(&[Rc::new(Key { name: "new".into(), ..Key::clone(&held) })], false);
+        check(&[Rc::new(Key { max_streams: Some(1), ..Key::clone(&held) })], true);
+        check(&[], false);
     }
 
     /// FIPS 180-2, appendix B.1; and the hash of nothing.
