@@ -78,6 +78,8 @@ pub(crate) struct Terms {
     pub(crate) resumes: bool,
     /// True exactly when it spares who asks for an event stream the errors of an outage.
     pub(crate) spares: bool,
+    /// True exactly when there may be fewer streams than are asked for.
+    pub(crate) scarce: bool,
     /// Its `max_event_bytes`.
     pub(crate) event_max: usize,
 }
@@ -112,6 +114,7 @@ impl Play {
         for _ in 0..rng.between(1, 6) {
             clients.push(Client::draw(&mut rng, &mut plans, size_max));
         }
+        let streams = &config.apis[0].streams;
         let terms = Terms {
             kind: faults.no_descriptor == 0,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
@@ -120,6 +123,7 @@ impl Play {
             resumes: config.apis[0].streams.resume != Resume::Never,
             event_max: config.apis[0].streams.event_max,
             spares: config.apis[0].streams.on_outage != OnOutage::Error,
+            scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
         };
         let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
@@ -248,6 +252,7 @@ fn draw_config(rng: &mut Rng) -> Config {
     let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
     let event_max = rng.pick(&[1024, 1024, 1_000_000]);
     let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
+    let [max, max_per_ip] = [0, 0].map(|_| rng.pick(&[0, 0, 0, 0, 1, 2]));
     let resume = rng.pick(&["false", "false", "true", "\"always\""]);
     let text = format!(
         r#"
@@ -273,6 +278,8 @@ fn draw_config(rng: &mut Rng) -> Config {
         on_outage = "{on_outage}"
         resume = {resume}
         resume_timeout = "20s"
+        max_streams = {max}
+        max_streams_per_ip = {max_per_ip}
         "#,
         rng.between(10, 30),
         rng.between(10, 30),
