@@ -76,16 +76,17 @@ pub fn admit<'k>(
     if key.opens(api) { Ok(key) } else { Err(Denied::NotHere) }
 }
 
+/// True exactly when `held`, by which a stream was let in to an api, would still let it in.
+pub fn still_admits(keys: &[Arc<Key>], held: &Key, api: &str) -> bool {
+    let known = keys.iter().find(|key| key.hash == held.hash && key.name == held.name);
+    known.is_some_and(|key| key.opens(api))
+}
+
 impl Key {
     /// True when it opens this api.
     fn opens(&self, api: &str) -> bool {
         self.apis.as_ref().is_none_or(|apis| apis.iter().any(|name| name == api))
     }
-}
-
-/// True when a key that was let in to an api before would be let in again.
-pub fn still_opens(keys: &[Arc<Key>], key: &Key, api: &str) -> bool {
-    keys.iter().any(|known| known.hash == key.hash && known.opens(api))
 }
 
 /// What is kept of a key.
@@ -185,6 +186,19 @@ mod tests {
         check(None, "a", Err(Denied::NoKey));
         assert_eq!(admit(&[], Some(b"k"), "a"), Err(Denied::Unknown));
         assert_eq!([Denied::NoKey, Denied::Unknown].map(Denied::status), [401, 403]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_key() {
+        let held = key("k", None);
+        let check = |keys: &[Arc<Key>], want| assert_eq!(still_admits(keys, &held, "a"), want);
+        check(&[key("j", None), key("k", None)], true);
+        check(&[key("k", Some(&["b", "a"]))], true);
+        check(&[key("k", Some(&["b"]))], false);
+        check(&[key("j", None)], false);
+        check(&[Arc::new(Key { name: "new".into(), ..Key::clone(&held) })], false);
+        check(&[Arc::new(Key { max_streams: Some(1), ..Key::clone(&held) })], true);
+        check(&[], false);
     }
 
     /// FIPS 180-2, appendix B.1; and the hash of nothing.

@@ -42,7 +42,9 @@ pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     match text(value)? {
         "" => Err("no file; write \"keys.toml\"".into()),
-        path if path.contains('\0') => Err("no file has such a name; write \"keys.toml\"".into()),
+        path if path.contains(char::is_control) => {
+            Err("no file has such a name; write \"keys.toml\"".into())
+        }
         path => Ok(path.to_owned()),
     }
 }

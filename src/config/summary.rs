@@ -34,7 +34,7 @@ impl Config {
     }
 
     /// A URL under which a client gets the built-in source's events through the proxy. None where
-    /// no api leads there.
+    /// no api leads there without a key.
     fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
         let front = self.server.listen.iter().find_map(|address| match address {
@@ -51,7 +51,7 @@ impl Config {
             let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
             let path = candidates.iter().find(|path| leads_there(path))?;
             let known = api.target().addresses.contains(&demo.into());
-            known.then(|| format!("http://{authority}{path}"))
+            (known && api.auth.is_none()).then(|| format!("http://{authority}{path}"))
         })
     }
 }
@@ -86,6 +86,9 @@ fn remarks(api: &Api) -> String {
     let mut remarks = api.name.clone();
     if api.strip_listen_path && !api.listen_path.is_empty() {
         remarks += ", listen path stripped";
+    }
+    if api.auth.is_some() {
+        remarks += ", needs a key";
     }
     if !api.active {
         remarks += ", not active";

@@ -8,8 +8,9 @@ use crate::http::changes::Changes;
 use crate::http::credentials::Carriers;
 use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadSearch, RequestHead, ResponseHead, Version};
+use crate::http::head::{FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version};
 use crate::net::sim::Rng;
+use std::borrow::Cow;
 
 /// Bytes that may be a head. If we accept it, a strict reader and the careless ones read it as we
 /// do, down to where the next message begins; and they read what we send on as we meant it.
@@ -34,7 +35,9 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     if head.target.resolve_path(&mut target).is_err() || head.max_forwards == Some(0) {
         return;
     }
-    if let Some(query) = head.target.query {
+    let carriers = carriers();
+    let query = head.target.query.and_then(|query| carriers.query_without(query));
+    if let Some(query) = query.as_deref() {
         target.extend_from_slice(&[b"?", query.as_bytes()].concat());
     }
     let host = head.authority.filter(|_| dice.chance(50)).unwrap_or("up.example:81");
@@ -46,11 +49,6 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     want.check_request(sent);
 
     let changes = changes();
-    let carriers = Carriers {
-        header: "Authorization".to_owned(),
-        query: String::new(),
-        cookie: "a".to_owned(),
-    };
     let bearer = dice.chance(50).then_some(&b"key"[..]);
     let to = Forward {
         path_and_query: &target,
@@ -69,6 +67,24 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     let host = Some(host.as_bytes());
     let want = Want { words: [head.method.as_bytes(), &target], host, framing };
     want.check_request(&out);
+    if to.key.is_some() && carriers.find(head.fields, head.target.query).is_ok() {
+        check_key(&out, &carriers, bearer);
+    }
+}
+
+/// Whoever looks for a key in what goes upstream finds the one that is meant for it, or none.
+fn check_key(out: &[u8], carriers: &Carriers, bearer: Option<&[u8]>) {
+    let mut store = FieldStore::new();
+    let limits = HeadLimits { head_bytes: 1 << 16, head_fields: 256, target_bytes: 1 << 16 };
+    let head = RequestHead::parse(out, &mut store, &limits).expect("a head that we wrote");
+    let found = carriers.find(head.fields, head.target.query);
+    assert_eq!(found.map(|key| key.map(Cow::into_owned)), Ok(bearer.map(<[u8]>::to_vec)));
+}
+
+/// Where keys may stand.
+fn carriers() -> Carriers {
+    let [header, query, cookie] = ["Authorization", "a", "a"].map(str::to_owned);
+    Carriers { header, query, cookie }
 }
 
 /// What an operator may want.

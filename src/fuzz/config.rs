@@ -1,6 +1,8 @@
 //! Configuration files: whatever is in them is judged, and what passes can be relied upon.
 
 use crate::config::{Api, Config};
+use crate::cors::Grant;
+use crate::http::fields::{is_reserved, is_token};
 use crate::http::target::Target;
 use crate::route::upstream_path;
 
@@ -17,6 +19,8 @@ pub fn config(bytes: &[u8]) {
         }
     };
     assert!(!config.summary().is_empty());
+    let warnings = config.warnings(Some(1024));
+    assert!(warnings.iter().all(|warning| !warning.contains(char::is_control)), "{warnings:?}");
     let server = &config.server;
     assert!(!server.listen.is_empty());
     assert!(server.max_target_bytes <= server.max_head_bytes);
@@ -25,6 +29,7 @@ pub fn config(bytes: &[u8]) {
         check_path(&api.listen_path);
         check_path(&api.target().path);
         check_target(api);
+        check_fields(api);
         let path = format!("{}/", api.listen_path);
         let hosts: Vec<Option<&str>> = match api.hosts.as_slice() {
             [] => vec![None],
@@ -45,6 +50,21 @@ fn check_path(path: &str) {
     let mut resolved = Vec::new();
     target.resolve_path(&mut resolved).unwrap_or_else(|error| panic!("{path:?}: {error:?}"));
     assert_eq!(str::from_utf8(&resolved), Ok(&*path));
+}
+
+/// Lines that are written into heads are one line each, and nobody else's.
+fn check_fields(api: &Api) {
+    for changes in [&api.request_headers, &api.response_headers] {
+        let names = changes.set.iter().map(|(name, _)| name).chain(&changes.remove);
+        assert!(names.clone().all(|name| is_token(name.as_bytes()) && !is_reserved(name)));
+        let line = |value: &str| !value.contains(['\r', '\n', '\0']);
+        assert!(changes.set.iter().all(|(_, value)| line(value)), "{changes:?}");
+    }
+    for grant in [Grant::Any, Grant::Origin(0)] {
+        let fields = api.cors.iter().flat_map(|policy| policy.preflight_fields(grant));
+        let line = |value: &str| value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        assert!(fields.into_iter().all(|(_, value)| line(value)), "{:?}", api.cors);
+    }
 }
 
 /// The parts that are written into every request.

@@ -70,10 +70,10 @@ fn open_all(
             *address = ListenAddr::Tcp(bound);
         }
     }
-    if let Some(admin) = &mut config.admin {
-        if let Some(bound) = open(&admin.listen, Service::Admin)? {
-            admin.listen = ListenAddr::Tcp(bound);
-        }
+    if let Some(admin) = &mut config.admin
+        && let Some(bound) = open(&admin.listen, Service::Admin)?
+    {
+        admin.listen = ListenAddr::Tcp(bound);
     }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);

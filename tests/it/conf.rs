@@ -196,7 +196,7 @@ try: curl -N http://127.0.0.1:8080/sse/events/
         summary(EVERY_KEY),
         "\
 listening on 127.0.0.1:8080
-  a.example/sse/ -> http://127.0.0.1:8000/ (clock)
+  a.example/sse/ -> http://127.0.0.1:8000/ (clock, needs a key)
 admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 ",
@@ -225,6 +225,7 @@ fn the_summary_suggests_what_works() {
     check(local, &format!("{root}target_url = 'http://127.0.0.1:8001'"), None);
     check(local, &format!("active = false\n{root}{target}'"), None);
     check(local, &format!("host = 'a'\n{root}{target}'"), None);
+    check(local, &format!("{root}{target}'\n[api.auth]"), None);
     check("['0.0.0.0:81']", &format!("{root}{target}'"), Some("http://127.0.0.1:81/events/"));
     check("['[::]:81']", &format!("{root}{target}'"), Some("http://[::1]:81/events/"));
     check("['unix:a']", &format!("{root}{target}'"), None);

@@ -16,5 +16,6 @@ mod e2e;
 mod golden;
 mod journal;
 mod manual;
+mod room;
 mod sim;
 mod tidy;

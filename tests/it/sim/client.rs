@@ -239,7 +239,7 @@ impl Client {
 
     /// Whether what it got is what it should have got.
     pub(crate) fn judge(&self, plans: &[Plan], terms: Terms) -> Result<(), String> {
-        let mut honest = terms.kind && self.leaves_at.is_none() && !self.deaf;
+        let mut honest = terms.kind && !terms.scarce && self.leaves_at.is_none() && !self.deaf;
         for (index, &id) in self.plans.iter().enumerate() {
             let plan = &plans[id];
             // Where a body ends only with its connection, an early answer may end in a reset: the
@@ -273,7 +273,7 @@ impl Client {
 fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String> {
     let spared = terms.spares && plan.event_stream && answer.status == 200;
     let spared = spared && naive::events(&answer.body).is_empty();
-    let own = matches!(answer.status, 400 | 408 | 502 | 503 | 504) || spared;
+    let own = matches!(answer.status, 400 | 408 | 429 | 502 | 503 | 504) || spared;
     if let Mischief::Flood(_) = plan.mischief {
         // To HEAD, a head is a whole answer.
         if own || answer.status == 200 && (!answer.complete || plan.method == "HEAD") {

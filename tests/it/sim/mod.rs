@@ -79,6 +79,8 @@ pub(crate) struct Terms {
     pub(crate) resumes: bool,
     /// True exactly when it spares who asks for an event stream the errors of an outage.
     pub(crate) spares: bool,
+    /// True exactly when there may be fewer streams than are asked for.
+    pub(crate) scarce: bool,
     /// Its `max_event_bytes`.
     pub(crate) event_max: usize,
 }
@@ -117,14 +119,16 @@ impl Play {
         for _ in 0..rng.between(1, 6) {
             clients.push(Client::draw(&mut rng, &mut plans, size_max));
         }
+        let streams = &config.apis[0].streams;
         let terms = Terms {
-            kind: faults.no_descriptor == 0 && config.apis[0].streams.max.is_none(),
+            kind: faults.no_descriptor == 0,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: config.apis[0].keepalive_upstream > 0,
             ends: config.apis[0].streams.max_age.is_some(),
             resumes: config.apis[0].streams.resume != Resume::Never,
             event_max: config.apis[0].streams.event_max,
             spares: config.apis[0].streams.on_outage != OnOutage::Error,
+            scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
         };
         let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
         let reload = rng.chance(20).then(|| {
@@ -262,12 +266,12 @@ fn draw_config(rng: &mut Rng) -> String {
     let pool = rng.pick(&[0, 1, 32]);
     let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
     let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
-    let streams = rng.pick(&[0, 0, 0, 1, 3]);
     let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
     let silence = rng.pick(&["0s", "0s", "20s"]);
     let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
     let event_max = rng.pick(&[1024, 1024, 1_000_000]);
     let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
+    let [max, max_per_ip] = [0, 0].map(|_| rng.pick(&[0, 0, 0, 0, 1, 2]));
     let resume = rng.pick(&["false", "false", "true", "\"always\""]);
     format!(
         r#"
@@ -293,7 +297,8 @@ fn draw_config(rng: &mut Rng) -> String {
         on_outage = "{on_outage}"
         resume = {resume}
         resume_timeout = "20s"
-        max_streams = {streams}
+        max_streams = {max}
+        max_streams_per_ip = {max_per_ip}
         "#,
         rng.between(10, 30),
         rng.between(10, 30),
