@@ -6,7 +6,7 @@
 use crate::admin::Command;
 use crate::config::{Config, ListenAddr};
 use crate::net::mio::{EventSource, MioNet};
-use crate::output::{Output, RETRY};
+use crate::output::Output;
 use crate::proxy::{Portions, Proxy, RESERVED_MAX};
 use crate::session::Service;
 use crate::sys::{self, Signals};
@@ -84,12 +84,9 @@ impl Server {
             let asked = self.obey(now.tick);
             if self.proxy.is_drained() && !asked {
                 self.proxy.close_listeners();
-                self.output.take_from(self.proxy.access());
                 break;
             }
-            self.output.take_from(self.proxy.access());
-            let late =
-                if self.proxy.access().is_empty() { Tick::NEVER } else { now.tick.after(RETRY) };
+            let late = self.output.take_from(self.proxy.access(), now.tick);
             let wake = if asked { now.tick } else { wake.min(late) };
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
@@ -108,7 +105,7 @@ impl Server {
                 }
             }
         }
-        self.output.finish();
+        self.output.finish(self.proxy.access());
         Ok(())
     }
 
