@@ -6,6 +6,7 @@
 //! output ends the process; what cannot be written is dropped, and the log says how much.
 
 use crate::access::Queue;
+use crate::time::Tick;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,14 +14,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// Batches that wait for the thread.
-const BATCHES_MAX: usize = 4;
+/// Batches that the thread has, at work on one of them: while it is busy lines had better wait
+/// where they are, and become one batch.
+const BATCHES_MAX: usize = 1;
 
 /// How long the last lines are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long lines that wait for the thread are left alone.
-pub const RETRY: Duration = Duration::from_millis(200);
+/// From one batch to the next: to wake the thread costs more than to write a line.
+const REST: Duration = Duration::from_millis(20);
+
+/// How long a thread that is behind is left alone.
+const BEHIND: Duration = Duration::from_millis(200);
 
 struct Batch {
     lines: String,
@@ -33,6 +38,8 @@ struct Batch {
 pub struct Output {
     batches: SyncSender<Batch>,
     waiting: Arc<AtomicUsize>,
+    /// Until then lines gather where they are.
+    rests_until: Tick,
     /// It closes when the thread has ended.
     ended: Receiver<()>,
 }
@@ -43,7 +50,8 @@ impl Output {
     /// # Errors
     /// When the system gives none.
     pub fn start() -> io::Result<Output> {
-        let (batches, incoming) = sync_channel(BATCHES_MAX);
+        // One more, for the last.
+        let (batches, incoming) = sync_channel(BATCHES_MAX + 1);
         let (alive, ended) = sync_channel::<()>(0);
         let waiting = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&waiting);
@@ -51,22 +59,35 @@ impl Output {
             let _alive = alive;
             write_all(&incoming, &counter, &mut io::stdout());
         })?;
-        Ok(Output { batches, waiting, ended })
+        Ok(Output { batches, waiting, rests_until: Tick::ZERO, ended })
     }
 
-    /// Takes the lines that wait, unless the thread is behind.
-    pub fn take_from(&self, queue: &mut Queue) {
-        if queue.is_empty() || self.waiting.load(Ordering::Acquire) >= BATCHES_MAX {
-            return;
+    /// Takes the lines that wait, unless the thread is behind or has just been given some. When
+    /// this is to be tried again, if lines are left.
+    pub fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
+        if queue.is_empty() {
+            return Tick::NEVER;
         }
+        if self.rests_until > now {
+            return self.rests_until;
+        }
+        if self.waiting.load(Ordering::Acquire) >= BATCHES_MAX {
+            self.rests_until = now.after(BEHIND);
+            return self.rests_until;
+        }
+        self.rests_until = now.after(REST);
         let (lines, dropped) = queue.take();
         self.waiting.fetch_add(1, Ordering::AcqRel);
         // There is room, and the thread lives for as long as this does.
         let _ = self.batches.try_send(Batch { lines, dropped });
+        Tick::NEVER
     }
 
-    /// Waits for the last lines to be written, for a moment.
-    pub fn finish(self) {
+    /// Has the last lines written, and waits for that a moment.
+    pub fn finish(self, queue: &mut Queue) {
+        let (lines, dropped) = queue.take();
+        // If the thread is behind it is too late for these.
+        let _ = self.batches.try_send(Batch { lines, dropped });
         drop(self.batches);
         let _ = self.ended.recv_timeout(PATIENCE);
     }

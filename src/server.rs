@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::errands::{Done, Errand, Errands};
 use crate::logger;
 use crate::net::mio::{EventSource, MioNet};
-use crate::output::{Output, RETRY};
+use crate::output::Output;
 use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
 use crate::session::Service;
 use crate::slab::Key;
@@ -141,12 +141,9 @@ impl Server {
             let obeyed = self.obey(now.tick);
             if self.proxy.is_drained() && !obeyed {
                 self.proxy.close_listeners();
-                self.output.take_from(self.proxy.access());
                 break;
             }
-            self.output.take_from(self.proxy.access());
-            let waits = !self.proxy.access().is_empty();
-            let late = if waits { now.tick.after(RETRY) } else { Tick::NEVER };
+            let late = self.output.take_from(self.proxy.access(), now.tick);
             let wake = if obeyed { now.tick } else { wake.min(late) };
             let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
             match self.poll.poll(&mut events, timeout) {
@@ -171,7 +168,7 @@ impl Server {
                 self.errand_done(done);
             }
         }
-        self.output.finish();
+        self.output.finish(self.proxy.access());
         Ok(())
     }
 

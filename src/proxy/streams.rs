@@ -91,6 +91,7 @@ impl<N: Net> Proxy<N> {
             return self.end_between_events(key, outcome, now);
         }
         let waits = !exchange.lease.closing;
+        let stuck = exchange.response.pending() > 0;
         match exchange.response.events_mut().filter(|events| waits && !events.is_opaque()) {
             Some(events) => {
                 events.want_whole();
@@ -98,6 +99,8 @@ impl<N: Net> Proxy<N> {
                 exchange.lease.until = now.after(EVENT_GRACE);
                 Step::Moved
             }
+            // The operator does not wait for a client that takes nothing, which has had its time.
+            None if outcome == Outcome::Ended && stuck => self.end(key, outcome, now),
             None => self.cut_response(key, outcome),
         }
     }

@@ -2,24 +2,37 @@
 
 /// A moment as people write it: `2026-11-24 17:52:50.855 UTC`.
 pub fn utc(unix_ms: u64) -> String {
-    let (date, time) = written(unix_ms);
-    format!("{date} {time} UTC")
+    let mut out = String::with_capacity(32);
+    write(unix_ms, [" ", " UTC"], &mut out);
+    out
 }
 
-/// A moment as programs write it (RFC 3339): `2026-11-24T17:52:50.855Z`.
-pub fn rfc3339(unix_ms: u64) -> String {
-    let (date, time) = written(unix_ms);
-    format!("{date}T{time}Z")
+/// Appends a moment as programs write it (RFC 3339): `2026-11-24T17:52:50.855Z`.
+pub fn write_rfc3339(unix_ms: u64, out: &mut String) {
+    write(unix_ms, ["T", "Z"], out);
 }
 
-/// Date and time of day.
-fn written(unix_ms: u64) -> (String, String) {
+fn write(unix_ms: u64, [between, behind]: [&str; 2], out: &mut String) {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil_date(days);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    let ms = ms % 1000;
-    let date = format!("{year:04}-{month:02}-{day:02}");
-    (date, format!("{hour:02}:{minute:02}:{second:02}.{ms:03}"))
+    let parts = [
+        (year, 1000, "-"),
+        (month, 10, "-"),
+        (day, 10, between),
+        (ms / 3_600_000, 10, ":"),
+        (ms / 60_000 % 60, 10, ":"),
+        (ms / 1000 % 60, 10, "."),
+        (ms % 1000, 100, behind),
+    ];
+    for (number, mut place, separator) in parts {
+        while place > 0 {
+            // A digit, and for what comes after the year 9999 a wrong one.
+            let digit = u32::try_from(number / place % 10).unwrap_or(0);
+            out.push(char::from_digit(digit, 10).unwrap_or('0'));
+            place /= 10;
+        }
+        out.push_str(separator);
+    }
 }
 
 /// A moment as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -66,7 +79,9 @@ mod tests {
         ] {
             assert_eq!(utc(unix_ms), want);
             let (date, time) = want.split_once(' ').unwrap();
-            assert_eq!(rfc3339(unix_ms), format!("{date}T{}", time.replace(" UTC", "Z")));
+            let mut rfc3339 = String::new();
+            write_rfc3339(unix_ms, &mut rfc3339);
+            assert_eq!(rfc3339, format!("{date}T{}", time.replace(" UTC", "Z")));
         }
     }
 

@@ -88,6 +88,8 @@ impl<S: Read + Write + AsFd> Line<S> {
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 Err(End::Reset)
             }
+            // The test was stopped for a while and goes on.
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
             Err(e) => panic!("{e}, after {}", self.wire.escape_ascii()),
         }
     }

@@ -13,6 +13,7 @@ mod client;
 mod events;
 mod hostile;
 pub(crate) mod message;
+mod operator;
 mod origin;
 mod plan;
 
@@ -25,6 +26,7 @@ use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
 use millstream::time::Tick;
 use millstream::world::World;
+use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Plan};
 use std::time::Duration;
@@ -91,6 +93,7 @@ struct Play {
     rng: Rng,
     clients: Vec<Client>,
     hostile: Vec<Hostile>,
+    operators: Vec<Operator>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     drain_at: Option<Tick>,
@@ -120,7 +123,7 @@ impl Play {
             clients.push(Client::draw(&mut rng, &mut plans, size_max));
         }
         let streams = &config.apis[0].streams;
-        let terms = Terms {
+        let mut terms = Terms {
             kind: faults.no_descriptor == 0,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: config.apis[0].keepalive_upstream > 0,
@@ -137,6 +140,13 @@ impl Play {
                 text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
             (Tick::from_millis(rng.below(3000)), parse(&other))
         });
+        // Of their own, so that they leave the worlds as they were.
+        let mut dice = Rng::new(seed ^ 0x6f70_6572);
+        let operators: Vec<_> =
+            (0..dice.below(3)).map(|_| Operator::draw(&mut dice, tiny)).collect();
+        if operators.iter().any(|operator| operator.ends) {
+            (terms.kind, terms.ends) = (false, true);
+        }
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let mut world = World::new(config, seed, faults, portions);
         for address in ADDRESSES {
@@ -144,7 +154,8 @@ impl Play {
         }
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
-        Play { world, rng, clients, hostile, origins: Vec::new(), plans, drain_at, reload, terms }
+        let origins = Vec::new();
+        Play { world, rng, clients, hostile, operators, origins, plans, drain_at, reload, terms }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -196,6 +207,10 @@ impl Play {
         for client in &mut self.hostile {
             moved |= client.act(self.world.net(), now);
         }
+        let patient = self.terms.kind;
+        for operator in &mut self.operators {
+            moved |= operator.act(self.world.net(), patient, now)?;
+        }
         for origin in &mut self.origins {
             moved |= origin.act(self.world.net(), &self.plans, now)?;
         }
@@ -206,10 +221,12 @@ impl Play {
         let clients = self.clients.iter().map(|client| client.next(self.world.now));
         let hostile = self.hostile.iter().map(|client| client.next(self.world.now));
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
+        let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
         let drain = self.drain_at.unwrap_or(Tick::NEVER);
         let reload = self.reload.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
         clients
             .chain(hostile)
+            .chain(operators)
             .chain(origins)
             .min()
             .unwrap_or(Tick::NEVER)

@@ -1,0 +1,174 @@
+//! The operator, at the admin listener: asks for this and that, reads at its own pace, now and then
+//! ends a stream or leaves in the middle. It is owed whole answers, and what it does is no excuse
+//! for what becomes of others but where it ends their streams.
+
+use super::message::{Body, Head};
+use crate::journal;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::time::Tick;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What may be asked for, the statuses that may come of it, and whether the answer is long.
+const ASKS: [(&str, &[&str], bool); 10] = [
+    ("GET /healthz", &["200"], false),
+    ("GET /readyz", &["200", "503"], false),
+    ("HEAD /metrics", &["200"], false),
+    ("GET /streams?limit=2&order=slowest", &["200"], false),
+    ("GET /streams?order=newest&after=3", &["200"], true),
+    ("GET /metrics", &["200"], true),
+    ("GET /", &["200"], true),
+    ("POST /reload", &["501"], false),
+    ("GET /nothing", &["404"], false),
+    ("GET /events", &["200"], true),
+];
+
+/// One operator with one connection.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    rng: Rng,
+    peer: Option<Peer>,
+    starts_at: Tick,
+    /// What it has yet to ask.
+    asks: VecDeque<(String, &'static [&'static str])>,
+    /// The question that is open, and what has come of an answer.
+    asked: Option<&'static [&'static str]>,
+    unsent: Vec<u8>,
+    wire: Vec<u8>,
+    body: Option<Body>,
+    is_head: bool,
+    /// True exactly when it never reads.
+    deaf: bool,
+    leaves_at: Tick,
+    gone: bool,
+    /// True exactly when it ends streams of others.
+    pub(crate) ends: bool,
+}
+
+impl Operator {
+    /// `tiny`: it takes too long to get anything long through the network.
+    pub(crate) fn draw(rng: &mut Rng, tiny: bool) -> Operator {
+        let mut asks = VecDeque::new();
+        for _ in 0..rng.between(1, 5) {
+            let (line, statuses, long) = rng.pick(&ASKS);
+            if !(long && tiny) {
+                asks.push_back((line.to_owned(), statuses));
+            }
+        }
+        let ends = rng.chance(30);
+        if ends {
+            let id = rng.between(1, 12);
+            asks.push_back((format!("DELETE /streams/{id:x}"), &["202", "404"]));
+        }
+        let watches = asks.iter().any(|(line, _)| line.ends_with("/events"));
+        let leaves_at = match watches || rng.chance(20) {
+            true => Tick::from_millis(rng.between(10, 5000)),
+            false => Tick::NEVER,
+        };
+        Operator {
+            rng: Rng::new(rng.bits()),
+            peer: None,
+            starts_at: Tick::from_millis(rng.below(300)),
+            asks,
+            asked: None,
+            unsent: Vec::new(),
+            wire: Vec::new(),
+            body: None,
+            is_head: false,
+            deaf: rng.chance(10),
+            leaves_at,
+            gone: false,
+            ends,
+        }
+    }
+
+    /// True when it did anything. `patient`: it is owed whole answers.
+    ///
+    /// # Errors
+    /// What is wrong with an answer.
+    pub(crate) fn act(
+        &mut self,
+        net: &mut SimNet,
+        patient: bool,
+        now: Tick,
+    ) -> Result<bool, String> {
+        if self.gone || now < self.starts_at {
+            return Ok(false);
+        }
+        let Some(peer) = self.peer else {
+            self.peer = net.client(ListenerId(2), "127.0.0.1".parse().ok());
+            self.gone = self.peer.is_none();
+            return Ok(true);
+        };
+        if now >= self.leaves_at || self.asked.is_none() && self.asks.is_empty() {
+            net.leave(peer);
+            self.gone = true;
+            return Ok(true);
+        }
+        if self.asked.is_none()
+            && let Some((line, statuses)) = self.asks.pop_front()
+        {
+            journal::note(|| format!("{now:?} {peer:?} (operator) asks {line}"));
+            self.is_head = line.starts_with("HEAD");
+            let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\nX-Millstream: 1\r\n\r\n");
+            (self.asked, self.unsent) = (Some(statuses), request.into_bytes());
+        }
+        let most = self.rng.size(1, 200).min(self.unsent.len());
+        let sent = net.send(peer, &self.unsent[..most]);
+        self.unsent.drain(..sent);
+        if self.deaf {
+            return Ok(sent > 0);
+        }
+        match net.hear(peer, self.rng.size(1, 5000)) {
+            Heard::Bytes(bytes) => {
+                self.wire.extend(bytes);
+                self.read()?;
+                Ok(true)
+            }
+            Heard::Nothing => Ok(sent > 0),
+            Heard::End | Heard::Reset if patient && self.body.is_some() => {
+                Err("an answer to the operator was cut".to_owned())
+            }
+            // A process that is ending has no time for a second question.
+            Heard::End | Heard::Reset => {
+                net.leave(peer);
+                self.gone = true;
+                Ok(true)
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        if self.body.is_none()
+            && let Some(head) = Head::parse(&self.wire)?
+        {
+            let status = head.first_line.split(' ').nth(1).unwrap_or_default();
+            let expected = self.asked.ok_or("an answer to the operator that he did not ask for")?;
+            if !expected.contains(&status) {
+                return Err(format!("{} to the operator", head.first_line));
+            }
+            self.wire.drain(..head.length);
+            self.body = Some(head.body(self.is_head, false)?);
+        }
+        let mut decoded = Vec::new();
+        if let Some(body) = &mut self.body {
+            body.read(&mut self.wire, &mut decoded)?;
+        }
+        if matches!(self.body, Some(Body::Ended)) {
+            (self.asked, self.body) = (None, None);
+        }
+        Ok(())
+    }
+
+    /// When it acts by itself.
+    pub(crate) fn next(&self, now: Tick) -> Tick {
+        if self.gone {
+            return Tick::NEVER;
+        }
+        let moments = [self.starts_at, self.leaves_at, now.after(Duration::from_millis(1))];
+        let waits = usize::from(self.unsent.is_empty() || self.peer.is_none());
+        let moments = moments.into_iter().take(3 - waits);
+        moments.filter(|at| *at > now).min().unwrap_or(Tick::NEVER)
+    }
+}
