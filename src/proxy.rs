@@ -156,6 +156,8 @@ pub struct Proxy<N: Net> {
     last_id: u64,
     /// Method and target of the request whose head was found last.
     request_line: String,
+    /// Query parameters that are not told of.
+    secret_parameters: Vec<String>,
     /// Steps that changed something: a turn that adds none did nothing.
     moves: u64,
 }
@@ -236,6 +238,7 @@ impl<N: Net> Proxy<N> {
             started_unix_ms: 0,
             last_id: 0,
             request_line: String::new(),
+            secret_parameters: config.secret_parameters(),
             moves: 0,
             config: Rc::new(config),
             portions,

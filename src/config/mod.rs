@@ -40,6 +40,7 @@ use crate::cors;
 use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
 use error::Place;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -302,6 +303,13 @@ impl Config {
             }
         }
         errors.or(Some(()))
+    }
+
+    /// The query parameters that carry keys, of all apis, each once.
+    pub fn secret_parameters(&self) -> Vec<String> {
+        let carriers = self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers));
+        let names: BTreeSet<&String> = carriers.map(|carriers| &carriers.query).collect();
+        names.into_iter().filter(|name| !name.is_empty()).cloned().collect()
     }
 
     /// The router of these apis: it answers with an index into [`Config::apis`].

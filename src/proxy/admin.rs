@@ -247,11 +247,12 @@ impl<N: Net> Proxy<N> {
         };
         let millis = |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
         let waits = self.waits(key, now);
+        let client = exchange.facts.client.or(*peer);
         page.add(&Row {
             id: exchange.record.id,
             api: exchange.api().map_or("", |api| api.name.as_str()),
-            client: &peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
-            key: exchange.record.key.as_deref(),
+            client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
+            key: exchange.key_name().map(|name| &**name),
             request: &exchange.record.request,
             age_ms: millis(exchange.began),
             events: exchange.response.events().map_or(0, |events| events.events()),

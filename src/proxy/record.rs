@@ -5,6 +5,7 @@
 
 use super::Proxy;
 use crate::access::{Line, Queue};
+use crate::http::query;
 use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::exchange::{Exchange, Record};
@@ -12,6 +13,7 @@ use crate::session::stats::Stats;
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -52,17 +54,26 @@ impl<N: Net> Proxy<N> {
     pub(super) fn record_of(&mut self, service: Service) -> Record {
         self.last_id += 1;
         let kept = self.config.log.access.is_some() || self.config.admin.is_some();
-        let request = if kept { self.request_line.as_str().into() } else { Box::default() };
+        let request = if kept { self.without_secrets() } else { Box::default() };
         self.request_line.clear();
         Record {
             id: self.last_id,
             request,
-            key: None,
             first_event: Tick::NEVER,
             stats: (service == Service::Apis).then(|| Rc::clone(&self.stats.no_api)),
             told: service != Service::Demo,
             open: false,
         }
+    }
+
+    /// The first line of the request without what may be a key, whichever api it was meant for:
+    /// there may be none of its path.
+    fn without_secrets(&self) -> Box<str> {
+        let mut line = Cow::Borrowed(self.request_line.as_str());
+        for name in &*self.secret_parameters {
+            line = Cow::Owned(query::target_without(&line, name).into_owned());
+        }
+        line.into()
     }
 
     /// An event stream is open.
@@ -116,13 +127,13 @@ impl Queue {
     fn tell(
         &mut self,
         exchange: &Exchange,
-        client: Option<IpAddr>,
+        peer: Option<IpAddr>,
         event: &'static str,
         unix_ms: u64,
         now: Tick,
     ) {
         let Some(form) = exchange.config.log.access else { return };
-        let Record { id, request, key, first_event, .. } = &exchange.record;
+        let Record { id, request, first_event, .. } = &exchange.record;
         let millis = |until: Tick| {
             u64::try_from(until.since(exchange.began).as_millis()).unwrap_or(u64::MAX)
         };
@@ -131,8 +142,8 @@ impl Queue {
             event,
             id: *id,
             api: exchange.api().map(|api| api.name.as_str()),
-            client,
-            key: key.as_deref(),
+            client: exchange.facts.client.or(peer),
+            key: exchange.key_name().map(|name| &**name),
             request,
             status: exchange.status,
             reason: (event != "open").then(|| exchange.outcome.word()),

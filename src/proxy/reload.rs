@@ -47,6 +47,7 @@ impl<N: Net> Proxy<N> {
         self.api_origins = api_origins;
         self.connections_max = connections_max;
         self.router = Rc::new(config.router());
+        self.secret_parameters = config.secret_parameters();
         self.make_room_for(&config);
         self.config = Rc::new(config);
         self.end_removed(now);

@@ -74,8 +74,6 @@ pub struct Record {
     pub id: u64,
     /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
     pub request: Box<str>,
-    /// The name of the key that let it in.
-    pub key: Option<Rc<str>>,
     /// When its first event was passed on; [`Tick::NEVER`] before.
     pub first_event: Tick,
     /// Where it is counted, if it is.
