@@ -49,6 +49,13 @@ impl Config {
             }
         }
         self.warn_of_keys(&mut out);
+        if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
+            out.push(format!(
+                "admin.listen: whoever can connect to {} may end streams and drain the process; \
+                listen on the loopback or on a Unix socket",
+                admin.listen
+            ));
+        }
         out
     }
 

@@ -32,7 +32,7 @@ impl Reply<'_> {
 }
 
 /// The statuses that we answer with: reason phrase and sentence.
-pub const STATUSES: [(u16, &str, &str); 19] = [
+pub const STATUSES: [(u16, &str, &str); 21] = [
     (200, "OK", "All is well."),
     (202, "Accepted", "It will be done."),
     (204, "No Content", ""),
@@ -42,9 +42,11 @@ pub const STATUSES: [(u16, &str, &str); 19] = [
     (404, "Not Found", "Nothing is served here."),
     (405, "Method Not Allowed", "The method is not allowed here."),
     (408, "Request Timeout", "The request took too long to arrive."),
+    (409, "Conflict", "This cannot be done as things are."),
     (413, "Content Too Large", "The request body is too long."),
     (414, "URI Too Long", "The request target is too long."),
     (421, "Misdirected Request", "This host is not served here."),
+    (422, "Unprocessable Content", "What was asked for is understood, and wrong."),
     (429, "Too Many Requests", "Too many streams are open; try again later."),
     (431, "Request Header Fields Too Large", "The request head is too long."),
     (501, "Not Implemented", "The request asks for what is not implemented here."),

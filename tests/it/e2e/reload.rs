@@ -109,3 +109,28 @@ fn listeners_change_and_nothing_leaks() {
     assert!(one.exists() && !other.exists());
     assert_eq!(program.descriptors(), descriptors);
 }
+
+/// The operator is told what came of it.
+#[test]
+fn an_operator_reloads() {
+    let origin = Origin::listen();
+    let admin = "[admin]\nlisten = '127.0.0.1:0'\n";
+    let right = config("'127.0.0.1:0'", &[("events", &origin)]) + admin;
+    let file = Scratch::file(&right);
+    let mut program = Program::start(&[file.as_str()]);
+    let url = program.says("admin listener on ");
+    let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+    let mut operator = Line::to(address.unwrap().parse().unwrap());
+    let mut reload = || {
+        operator.send("POST /reload HTTP/1.1\r\nHost: localhost\r\nX-Millstream: 1\r\n\r\n");
+        let line = operator.response().first_line;
+        (line, operator.rest())
+    };
+    let served = "The configuration was read again, and is served.\n";
+    assert_eq!(reload(), ("HTTP/1.1 200 OK".to_owned(), served.to_owned()));
+    fs::write(file.as_str(), right.replace("name =", "nam =")).unwrap();
+    let (line, said) = reload();
+    assert_eq!(line, "HTTP/1.1 422 Unprocessable Content");
+    let wrong = format!("The configuration stays as it is.\n{}:6:1: api[0].nam", file.as_str());
+    assert!(said.contains("unknown key; did you mean") && said.contains(".toml:"), "{said}{wrong}");
+}
