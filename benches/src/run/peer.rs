@@ -36,6 +36,7 @@ listen = ["127.0.0.1:FRONT"]
 
 [log]
 level = "warn"
+access = "off"
 
 [[api]]
 name = "bench"
