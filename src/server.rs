@@ -87,10 +87,10 @@ impl Server {
         let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
         let listening = listeners::open(&mut config, &[], &mut inherited, &mut net)?;
         for address in inherited.left() {
-            log::warn!("a socket was passed that server.listen does not have: {address}");
+            log::warn!("a socket was passed that nothing listens on: {address}");
         }
         if let Some(user) = &config.server.user {
-            service::become_user(user, &config.server.socket_files())
+            service::become_user(user, &config.socket_files())
                 .map_err(|e| format!("server.user: {e}"))?;
         }
         service::renounce_privileges();

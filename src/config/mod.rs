@@ -105,17 +105,6 @@ pub struct Server {
     pub user: Option<String>,
 }
 
-impl Server {
-    /// The files of the Unix sockets that are listened on.
-    pub fn socket_files(&self) -> Vec<&Path> {
-        let paths = self.listen.iter().filter_map(|address| match address {
-            ListenAddr::Tcp(_) => None,
-            ListenAddr::Unix(path) => Some(path.as_path()),
-        });
-        paths.collect()
-    }
-}
-
 /// `[drain]`: how the process ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
@@ -303,6 +292,16 @@ impl Config {
             }
         }
         errors.or(Some(()))
+    }
+
+    /// The files of the Unix sockets that are listened on.
+    pub fn socket_files(&self) -> Vec<&Path> {
+        let admin = self.admin.iter().map(|admin| &admin.listen);
+        let paths = self.server.listen.iter().chain(admin).filter_map(|address| match address {
+            ListenAddr::Tcp(_) => None,
+            ListenAddr::Unix(path) => Some(path.as_path()),
+        });
+        paths.collect()
     }
 
     /// The query parameters that carry keys, of all apis, each once.

@@ -8,7 +8,6 @@ use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
 use millstream::time::Tick;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// What may be asked for, the statuses that may come of it, and whether the answer is long.
 const ASKS: [(&str, &[&str], bool); 10] = [
@@ -166,9 +165,7 @@ impl Operator {
         if self.gone {
             return Tick::NEVER;
         }
-        let moments = [self.starts_at, self.leaves_at, now.after(Duration::from_millis(1))];
-        let waits = usize::from(self.unsent.is_empty() || self.peer.is_none());
-        let moments = moments.into_iter().take(3 - waits);
+        let moments = [self.starts_at, self.leaves_at].into_iter();
         moments.filter(|at| *at > now).min().unwrap_or(Tick::NEVER)
     }
 }
