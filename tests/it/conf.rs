@@ -188,6 +188,7 @@ fn what_the_files_in_conf_do() {
         "\
 listening on 127.0.0.1:8080
   /sse/ -> http://127.0.0.1:8000/ (clock, listen path stripped)
+admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 try: curl -N http://127.0.0.1:8080/sse/events/
 ",
