@@ -206,62 +206,6 @@ impl Pipe {
         self.flush_at = Tick::ZERO;
     }
 
-    /// The body, which begins now, is an event stream.
-    pub fn watch_events(&mut self, events: Events) {
-        self.events = Some(Box::new(events));
-    }
-
-    /// What is known of the body if it is an event stream that can be added to.
-    pub fn events(&self) -> Option<&Events> {
-        self.events.as_deref()
-    }
-
-    /// Likewise.
-    pub fn events_mut(&mut self) -> Option<&mut Events> {
-        self.events.as_deref_mut()
-    }
-
-    /// True exactly when the body is an event stream that can be added to and be ended here.
-    pub fn is_between_events(&self) -> bool {
-        self.flow == Flow::Open && self.events().is_some_and(Events::between)
-    }
-
-    /// Adds a comment to an event stream.
-    ///
-    /// # Panics
-    /// If it is not between two events.
-    pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        assert!(self.is_between_events(), "a comment within an event");
-        let Some(events) = &mut self.events else { return };
-        events.note_comment();
-        let comment = events.comment();
-        self.insert(comment, false, io);
-    }
-
-    /// True when the client of an event stream has nothing but a head, and a comment could go
-    /// behind it.
-    pub fn wants_first_word(&self) -> bool {
-        self.is_between_events() && self.events().is_some_and(Events::is_unspoken)
-    }
-
-    /// Ends an event stream whose source has more to say, with some last words. An unfinished event
-    /// that was held is dropped.
-    ///
-    /// # Panics
-    /// If it is not between two events.
-    pub fn end_between_events<N: Net>(&mut self, last_words: &[u8], io: &mut Io<'_, N>) {
-        assert!(self.is_between_events(), "an event stream is ended within an event");
-        self.insert(last_words, true, io);
-        self.flow = Flow::Draining;
-        self.settle();
-    }
-
-    /// Another source brings the rest of an event stream: a body that it frames as `from`.
-    pub fn change_source(&mut self, from: BodyLength, now: Tick) {
-        self.reader = BodyReader::new(from);
-        self.silent_since = now;
-    }
-
     /// True when the sink was, or will be, told that the body is complete.
     pub fn ends_properly(&self) -> bool {
         self.writer.ended()
@@ -546,17 +490,6 @@ impl Pipe {
     /// When the source will have been silent for `limit` though bytes are wanted from it.
     pub fn silence_deadline(&self, high_water: usize, limit: Duration) -> Tick {
         if self.wants_source(high_water) { self.silent_since.after(limit) } else { Tick::NEVER }
-    }
-
-    /// When the client of an event stream will have been sent nothing for `interval`; never while
-    /// there is no place for a comment.
-    pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
-        match self.events() {
-            Some(events) if self.is_between_events() && self.pending.is_none() => {
-                events.sent_at().after(interval)
-            }
-            _ => Tick::NEVER,
-        }
     }
 
     /// Starts the clocks of both deadlines anew: only from now on are source and sink waited for.
