@@ -183,6 +183,25 @@ pub fn upstream_path(
     }
 }
 
+/// A path as a server reads it that takes escaped slashes for slashes, and several for one. None if
+/// it has none of these.
+pub fn read_otherwise(path: &[u8]) -> Option<Vec<u8>> {
+    let (mut read, mut rest) = (Vec::with_capacity(path.len()), path);
+    while let Some((&byte, behind)) = rest.split_first() {
+        let (byte, behind) = match rest {
+            [b'%', b'2', b'f' | b'F', behind @ ..] | [b'%', b'5', b'c' | b'C', behind @ ..] => {
+                (b'/', behind)
+            }
+            _ => (byte, behind),
+        };
+        if byte != b'/' || read.last() != Some(&b'/') {
+            read.push(byte);
+        }
+        rest = behind;
+    }
+    (read != path).then_some(read)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,5 +356,19 @@ mod tests {
         check("/%2573se", "/sse", None);
         check("/s%7", "/sse", None);
         check("/x", "", Some("/x"));
+    }
+
+    #[test]
+    fn what_others_may_read() {
+        let check = |path: &str, want: Option<&str>| {
+            let read = read_otherwise(path.as_bytes());
+            assert_eq!(read.as_deref(), want.map(str::as_bytes), "{path}");
+        };
+        check("/a/b/", None);
+        check("/a%2eb%2", None);
+        check("//a", Some("/a"));
+        check("/a///b//", Some("/a/b/"));
+        check("/a%2Fb%2f%5c/c", Some("/a/b/c"));
+        check("/%2f%2F", Some("/"));
     }
 }

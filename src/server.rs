@@ -258,12 +258,12 @@ impl Server {
             Done::Loaded(loaded) => {
                 let again = self.reading == Reading::AndAgain;
                 self.reading = Reading::No;
-                if again {
-                    return self.read_again();
-                }
                 let loaded = loaded.map_err(|errors| errors.to_string());
                 let result = loaded.and_then(|config| self.reload(config));
                 self.was_read(result);
+                if again {
+                    self.read_again();
+                }
             }
         }
     }
@@ -286,6 +286,9 @@ impl Server {
         }
         self.listening = listening;
         logger::set_level(config.log.level);
+        for warning in config.warnings(Some(self.descriptors)) {
+            log::warn!("{warning}");
+        }
         let connections_max = connections_max(&config, self.descriptors);
         self.proxy.reload(config, connections_max, self.clock.now().tick);
         Ok(())

@@ -187,6 +187,14 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
 pub struct Names(Vec<u8>);
 
 impl Names {
+    /// These names, if there are any, and one more.
+    pub fn and(names: Option<Box<Names>>, name: &str) -> Box<Names> {
+        let mut all = names.map_or_else(Vec::new, |names| names.0);
+        all.push(b',');
+        all.extend_from_slice(name.as_bytes());
+        Box::new(Names(all))
+    }
+
     fn list(&self, name: &[u8]) -> bool {
         elements(&self.0).any(|listed| listed.eq_ignore_ascii_case(name))
     }

@@ -69,11 +69,19 @@ impl<N: Net> Proxy<N> {
     /// The first line of the request without what may be a key, whichever api it was meant for:
     /// there may be none of its path.
     fn without_secrets(&self) -> Box<str> {
-        let mut line = Cow::Borrowed(self.request_line.as_str());
+        let line = self.request_line.as_str();
+        let (method, target) = line.split_once(' ').unwrap_or((line, ""));
+        // Neither a fragment nor credentials have a place in a request's target.
+        let target = target.split('#').next().unwrap_or_default();
+        let target = match target.split_once("://").map(|(_, rest)| rest.split_once('@')) {
+            Some(Some((user, rest))) if !user.contains('/') => rest,
+            _ => target,
+        };
+        let mut target = Cow::Borrowed(target);
         for name in &*self.secret_parameters {
-            line = Cow::Owned(query::target_without(&line, name).into_owned());
+            target = Cow::Owned(query::target_without(&target, name).into_owned());
         }
-        line.into()
+        format!("{method} {target}").into()
     }
 
     /// An event stream is open.

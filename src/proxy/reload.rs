@@ -76,22 +76,13 @@ impl<N: Net> Proxy<N> {
         let Proxy { sessions, api_origins, config, random, .. } = self;
         let mut ended = Vec::new();
         for (key, session) in sessions.iter_mut() {
-            let State::Active(exchange) = &mut session.state else { continue };
-            let Some(origin) = exchange.origin.filter(|_| exchange.facts.event_stream) else {
-                continue;
-            };
-            let place = api_origins.iter().position(|key| *key == origin);
-            match place.map(|place| &config.apis[place]).filter(|api| api.active) {
-                None => {
-                    let until = within(now, deadline, random.f64());
-                    exchange.lease.at_most(until, Outcome::Removed);
-                }
-                Some(api) if !exchange.may_stay(api) => {
-                    exchange.lease.at_most(now, Outcome::Revoked);
-                }
-                Some(_) => continue,
+            if let State::Active(exchange) = &mut session.state
+                && exchange.facts.event_stream
+            {
+                let until = within(now, deadline, random.f64());
+                exchange.judge_anew(config, api_origins, until, now);
+                ended.push(key);
             }
-            ended.push(key);
         }
         for key in ended {
             self.enqueue(key);
@@ -133,6 +124,24 @@ impl<N: Net> Proxy<N> {
 }
 
 impl Exchange {
+    /// Shortens the lease of a stream that the present configuration would not have: until a moment
+    /// in the drain window if its api is gone, and to nothing if its key is.
+    pub(super) fn judge_anew(
+        &mut self,
+        config: &Config,
+        api_origins: &[Key<Origin>],
+        until: Tick,
+        now: Tick,
+    ) {
+        let Some(origin) = self.origin else { return };
+        let place = api_origins.iter().position(|key| *key == origin);
+        match place.map(|place| &config.apis[place]).filter(|api| api.active) {
+            None => self.lease.at_most(until, Outcome::Removed),
+            Some(api) if !self.may_stay(api) => self.lease.at_most(now, Outcome::Revoked),
+            Some(_) => {}
+        }
+    }
+
     /// True when whoever asked for it would be let in to this api, which is its own, by now.
     fn may_stay(&self, api: &Api) -> bool {
         let keys = api.auth.as_ref().map(|auth| &auth.keys);

@@ -196,13 +196,23 @@ fn accept(
     head.target.resolve_path(&mut path).map_err(|error| refuse(400, error.what()))?;
     let id = find(&head, &path, router)
         .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
+    // What is behind an api may merge slashes, or decode them. A path that it would read as one of
+    // another api's must not come to it by this one, which may ask for less.
+    let otherwise = route::read_otherwise(&path).map(|path| find(&head, &path, router));
+    if otherwise.is_some_and(|other| other != Some(id)) {
+        return Err(refuse(400, "a path that is another api's if its slashes are read otherwise"));
+    }
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let client = config.server.trusted_proxies.client(peer, forwarded);
     let grant = gate::grant(api, &head);
     let facts = Facts { client, grant, ..facts_of(&head, Offer::of(upgrade)) };
-    let dropped_trailers = Nominated::by(head.fields).names();
+    let mut dropped_trailers = Nominated::by(head.fields).names();
+    if let Some(auth) = api.auth.as_ref().filter(|auth| !auth.forward) {
+        // A key behind a body is a key all the same.
+        dropped_trailers = Some(Names::and(dropped_trailers, &auth.carriers.header));
+    }
     let mut accepted = Accepted {
         api: id,
         length: head.length,

@@ -17,6 +17,7 @@ use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long an unfinished event is waited for when its stream is to end.
@@ -45,6 +46,12 @@ impl<N: Net> Proxy<N> {
         if let Some(deadline) = self.drain {
             let share = self.random.f64();
             exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
+        }
+        // Its upstream took its time, and there is another configuration by now.
+        if !Rc::ptr_eq(&exchange.config, &self.config) {
+            let deadline = now.after(self.config.drain.window);
+            let until = within(now, deadline, self.random.f64());
+            exchange.judge_anew(&self.config, &self.api_origins, until, now);
         }
         self.record_open(key, now);
         Step::Moved
