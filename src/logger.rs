@@ -1,9 +1,33 @@
 //! What the operator reads on standard error: one line a record, with when and how bad.
+//!
+//! The loop must not wait for whoever reads it, so a thread writes: lines that find no room in its
+//! queue are dropped and counted, and the count is said when there is room again.
 
 use crate::time::date;
+use env_logger::Target;
 use log::LevelFilter;
-use std::io::Write;
-use std::time::SystemTime;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::Builder;
+use std::time::{Duration, SystemTime};
+
+/// Lines that wait for standard error.
+const LINES_MAX: usize = 4096;
+
+/// How long the last lines are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The thread's end: what it is told, and how.
+static THREAD: OnceLock<SyncSender<Word>> = OnceLock::new();
+
+/// What the thread is told.
+enum Word {
+    /// Lines, and how many had no room in front of them.
+    Lines(Vec<u8>, u64),
+    /// All lines so far are to be written by when this is answered.
+    Finish(SyncSender<()>),
+}
 
 /// Begins to write records of `level` and above; `RUST_LOG` overrides that.
 pub fn start(level: LevelFilter) {
@@ -15,6 +39,13 @@ pub fn start(level: LevelFilter) {
         let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
         writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
     });
+    let (sender, words) = sync_channel(LINES_MAX);
+    let thread = Builder::new().name("log".to_owned());
+    // Without a thread, lines are written where they come from.
+    if thread.spawn(move || write_all(&words, &mut io::stderr())).is_ok() {
+        logger.target(Target::Pipe(Box::new(Lines { thread: sender.clone(), dropped: 0 })));
+        let _ = THREAD.set(sender);
+    }
     logger.init();
     set_level(level);
 }
@@ -23,5 +54,75 @@ pub fn start(level: LevelFilter) {
 pub fn set_level(level: LevelFilter) {
     if std::env::var_os("RUST_LOG").is_none() {
         log::set_max_level(level);
+    }
+}
+
+/// Waits a moment until the lines so far are written: the process is about to end.
+pub fn finish() {
+    let (done, written) = sync_channel(1);
+    if let Some(thread) = THREAD.get()
+        && thread.try_send(Word::Finish(done)).is_ok()
+    {
+        let _ = written.recv_timeout(PATIENCE);
+    }
+}
+
+/// Where the logger writes.
+struct Lines {
+    thread: SyncSender<Word>,
+    dropped: u64,
+}
+
+impl Write for Lines {
+    /// Takes all of it, or drops it.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.thread.try_send(Word::Lines(bytes.to_vec(), self.dropped)) {
+            Ok(()) => self.dropped = 0,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += 1,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes what it is told. What standard error does not take is lost: there is nobody to tell.
+fn write_all(words: &Receiver<Word>, out: &mut impl Write) {
+    for word in words {
+        match word {
+            Word::Lines(lines, dropped) => {
+                if dropped > 0 {
+                    let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
+                }
+                let _ = out.write_all(&lines);
+            }
+            Word::Finish(done) => drop(done),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_have_no_room_are_counted() {
+        let (thread, words) = sync_channel(2);
+        let mut lines = Lines { thread, dropped: 0 };
+        for line in ["a\n", "b\n", "c\n", "d\n"] {
+            assert!(matches!(lines.write(line.as_bytes()), Ok(2)));
+        }
+        let mut out = Vec::new();
+        for word in [words.recv(), words.recv()] {
+            let Ok(Word::Lines(line, dropped)) = word else { panic!("no line") };
+            out.extend(line);
+            assert_eq!(dropped, 0);
+        }
+        assert!(lines.write(b"e\n").is_ok());
+        drop(lines);
+        write_all(&words, &mut out);
+        assert_eq!(out, b"a\nb\n2 lines had no room here, and were dropped\ne\n");
     }
 }

@@ -44,14 +44,14 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
         Err(wrong) => return complain(WRONG, &wrong),
     };
     logger::start(config.log.level);
-    let server = match Server::open(config, file) {
-        Ok(server) => server,
-        Err(wrong) => return complain(FAILED, &wrong),
-    };
-    say(&server.summary());
-    match server.run() {
+    let served = Server::open(config, file).and_then(|server| {
+        say(&server.summary());
+        server.run().map_err(|error| error.to_string())
+    });
+    logger::finish();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(FAILED, &error.to_string()),
+        Err(wrong) => complain(FAILED, &wrong),
     }
 }
 

@@ -158,6 +158,20 @@ fn a_drain_ends_streams_between_two_events() {
     assert_eq!(program.ended().status, Some(0));
 }
 
+/// The loop waits for nobody who reads the log, or does not.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let origin = Origin::listen();
+    let url = format!("http://{}", origin.address());
+    let (program, _unread) = Program::with_unread_log(&["--to", &url, "--listen", "127.0.0.1:0"]);
+    let mut client = program.connect();
+    // Far more lines than a pipe holds.
+    for _ in 0..5000 {
+        client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
+        assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let (mut program, origin) = in_front_of_an_origin();

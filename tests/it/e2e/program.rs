@@ -86,6 +86,18 @@ impl Program {
         Ok(Program { child, stdout, stderr, address: None })
     }
 
+    /// Starts it with a log that is written into a pipe that nobody reads.
+    pub(super) fn with_unread_log(arguments: &[&str]) -> (Program, io::PipeReader) {
+        let (unread, stderr) = io::pipe().unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.env("RUST_LOG", "debug").spawn().unwrap();
+        let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(io::empty()));
+        let mut program = Program { child, stdout, stderr, address: None };
+        program.address = program.says("listening on ").parse().ok();
+        (program, unread)
+    }
+
     /// Connects to it as a client.
     pub(super) fn connect(&self) -> Line {
         Line::to(self.address())
