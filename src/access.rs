@@ -230,7 +230,12 @@ impl Queue {
         (std::mem::take(&mut self.lines), std::mem::take(&mut self.dropped))
     }
 
-    /// How many lines there was no room for, ever.
+    /// So many lines that were taken away could not be written.
+    pub const fn count_lost(&mut self, lines: u64) {
+        self.dropped_ever += lines;
+    }
+
+    /// Lines that were dropped, here or on their way, since the start.
     pub const fn dropped_ever(&self) -> u64 {
         self.dropped_ever
     }

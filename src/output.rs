@@ -9,7 +9,7 @@ use crate::access::Queue;
 use crate::time::Tick;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub struct Output {
     waiting: Arc<AtomicUsize>,
     /// Until then lines gather where they are.
     rests_until: Tick,
+    /// Lines that could not be written, and that nobody has counted yet.
+    lost: Arc<AtomicU64>,
     /// It closes when the thread has ended.
     ended: Receiver<()>,
 }
@@ -54,17 +56,19 @@ impl Output {
         let (batches, incoming) = sync_channel(BATCHES_MAX + 1);
         let (alive, ended) = sync_channel::<()>(0);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&waiting);
+        let lost = Arc::new(AtomicU64::new(0));
+        let (counter, losses) = (Arc::clone(&waiting), Arc::clone(&lost));
         Builder::new().name("access log".to_owned()).spawn(move || {
             let _alive = alive;
-            write_all(&incoming, &counter, &mut io::stdout());
+            write_all(&incoming, &counter, &losses, &mut io::stdout());
         })?;
-        Ok(Output { batches, waiting, rests_until: Tick::ZERO, ended })
+        Ok(Output { batches, waiting, rests_until: Tick::ZERO, lost, ended })
     }
 
     /// Takes the lines that wait, unless the thread is behind or has just been given some. When
     /// this is to be tried again, if lines are left.
     pub fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
+        queue.count_lost(self.lost.swap(0, Ordering::Relaxed));
         if queue.is_empty() {
             return Tick::NEVER;
         }
@@ -94,13 +98,21 @@ impl Output {
 }
 
 /// Writes batches for as long as there are any.
-fn write_all(incoming: &Receiver<Batch>, waiting: &AtomicUsize, out: &mut impl Write) {
+fn write_all(
+    incoming: &Receiver<Batch>,
+    waiting: &AtomicUsize,
+    losses: &AtomicU64,
+    out: &mut impl Write,
+) {
     let mut lost: Option<usize> = None;
     for Batch { lines, dropped } in incoming {
         if dropped > 0 {
             log::warn!("{dropped} access lines were dropped: standard output is too slow");
         }
         let written = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        if written.is_err() {
+            losses.fetch_add(lines.lines().count() as u64, Ordering::Relaxed);
+        }
         match (written, &mut lost) {
             (Ok(()), None) => {}
             (Ok(()), Some(n)) => {
@@ -147,7 +159,9 @@ mod tests {
         drop(sender);
         let waiting = AtomicUsize::new(4);
         let mut out = Moody(vec![true, false, false, true], Vec::new());
-        write_all(&incoming, &waiting, &mut out);
+        let losses = AtomicU64::new(0);
+        write_all(&incoming, &waiting, &losses, &mut out);
+        assert_eq!(losses.into_inner(), 2);
         assert_eq!((out.1.as_slice(), waiting.into_inner()), (&b"0\n3\n"[..], 0));
     }
 }

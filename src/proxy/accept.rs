@@ -154,7 +154,8 @@ impl<N: Net> Proxy<N> {
     /// Makes a session of a new connection, if there is room.
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let is_admin = service == Service::Admin;
-        if is_admin && self.desk.connections >= admin::CONNECTIONS_MAX {
+        let crowded = self.desk.connections >= admin::CONNECTIONS_MAX;
+        if is_admin && crowded && !self.make_room_for_operator() {
             let text = "connection closed: too many of them to the admin listener";
             self.hush.say(log::Level::Warn, "", "admin.listen", text);
             conn.close(&mut self.net, &mut self.buffers);

@@ -8,6 +8,7 @@
 use super::finish::Refusal;
 use super::head::head_limits;
 use super::request::{facts_of, refusal_of};
+use super::waits::Wait;
 use super::{Proxy, Step};
 use crate::admin::answer::{self, Answer, Around, Kind};
 use crate::admin::live::{self, ApiNow, ProcessNow, Ticks};
@@ -61,6 +62,26 @@ struct Request {
 }
 
 impl<N: Net> Proxy<N> {
+    /// Closes a connection to the admin listener so that the one that comes now can find out why:
+    /// one that asks nothing, or has not asked to the end, or else the one that has watched for
+    /// longest. False when all of them are being answered.
+    pub(super) fn make_room_for_operator(&mut self) -> bool {
+        let operators = self.sessions.iter().filter(|(_, s)| s.service == Service::Admin);
+        let spare = operators.filter_map(|(key, session)| match &session.state {
+            State::Idle { since, .. } => Some((0, *since, key)),
+            State::Head { since, .. } => Some((1, *since, key)),
+            State::Active(exchange) if matches!(exchange.phase, Phase::Local(Local::Live(_))) => {
+                Some((2, exchange.began, key))
+            }
+            State::Active(_) | State::Lingering { .. } => None,
+        });
+        let Some((.., key)) = spare.min_by_key(|(rank, since, _)| (*rank, *since)) else {
+            return false;
+        };
+        self.close_session(key);
+        true
+    }
+
     /// A complete head for the admin listener stands in the first `end` bytes of the scratch.
     pub(super) fn begin_admin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
         let request = match self.judge_admin(end) {
@@ -259,7 +280,7 @@ impl<N: Net> Proxy<N> {
             bytes_out: exchange.response.delivered(),
             idle_ms: millis(exchange.response.still_since()),
             pending_bytes: exchange.response.pending(),
-            waits: &waits.iter().map(|wait| format!("{wait:?}")).collect::<Vec<_>>(),
+            waits: &waits.iter().map(Wait::name).collect::<Vec<_>>(),
         });
     }
 

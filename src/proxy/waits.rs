@@ -41,6 +41,16 @@ pub(super) enum Wait {
     Until(Tick, Deadline),
 }
 
+impl Wait {
+    /// What it is called where people read it.
+    pub(super) fn name(&self) -> String {
+        if let Wait::Until(_, deadline) = self {
+            return format!("Until{deadline:?}");
+        }
+        format!("{self:?}")
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// What a session waits for. Never empty for a session that is not queued.
     pub(super) fn waits(&self, key: Key<Session>, now: Tick) -> Vec<Wait> {

@@ -62,7 +62,8 @@ impl Inherited {
 
 /// Tells the service manager, if there is one that listens, what is up: `READY=1`, `STOPPING=1`.
 pub fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty());
+    let Some(path) = path else { return };
     if let Err(error) = send(path.as_encoded_bytes(), state) {
         log::warn!("the service manager is not told {state}: {error}");
     }
@@ -71,6 +72,8 @@ pub fn notify(state: &str) {
 fn send(path: &[u8], state: &str) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let socket = UnixDatagram::unbound()?;
+    // A manager that does not listen is not waited for.
+    socket.set_nonblocking(true)?;
     #[cfg(target_os = "linux")]
     if let Some(name) = path.strip_prefix(b"@") {
         use std::os::linux::net::SocketAddrExt;

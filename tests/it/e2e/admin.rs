@@ -121,6 +121,23 @@ fn an_operator_is_not_locked_out() {
     assert!(metrics.contains("millstream_streams{api=\"events\"} 2\n"), "{metrics}");
 }
 
+/// Neither idle connections nor halves of a request nor watchers take all places for good.
+#[test]
+fn an_operator_finds_a_place() {
+    let origin = Origin::listen();
+    let (_program, admin) = watched(&origin, "");
+    let beginnings = ["", "GET / HT", "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+    for beginning in beginnings {
+        let mut crowd: Vec<Line> = (0..40).map(|_| Line::to(admin)).collect();
+        for line in &mut crowd {
+            // It may have been closed by now, for somebody who came later.
+            let _ = line.try_send(beginning);
+        }
+        let head = ask(&mut Line::to(admin), "GET /healthz", "").0;
+        assert_eq!(head.first_line, "HTTP/1.1 200 OK", "{beginning}");
+    }
+}
+
 #[test]
 fn an_operator_drains() {
     let origin = Origin::listen();

@@ -56,6 +56,11 @@ impl<S: Read + Write + AsFd> Line<S> {
         Line { stream, wire: Vec::new(), body: Body::Ended, decoded: Vec::new() }
     }
 
+    /// Likewise, where the connection may be gone.
+    pub(super) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
