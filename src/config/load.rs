@@ -80,6 +80,10 @@ impl Config {
 
 fn read_keys(path: &Path) -> io::Result<KeysText> {
     let name = path.display().to_string();
+    // A pipe would be waited for, and so would everything that comes after.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut file = File::open(path)?;
     let public = file.metadata()?.permissions().mode() & 0o004 != 0;
     let mut bytes = Vec::new();
