@@ -3,7 +3,7 @@
 //! The loop must not wait for whoever reads it, so a thread writes: lines that find no room in its
 //! queue are dropped and counted, and the count is said when there is room again.
 
-use crate::time::date;
+use crate::time::{date, millis};
 use env_logger::Target;
 use log::LevelFilter;
 use std::io::{self, Write};
@@ -36,7 +36,7 @@ pub fn start(level: LevelFilter) {
     logger.filter_level(LevelFilter::Trace).parse_default_env().format(|line, record| {
         #[expect(clippy::disallowed_methods, reason = "for people to read, and nothing else")]
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = millis(unix);
         writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
     });
     let (sender, words) = sync_channel(LINES_MAX);

@@ -6,6 +6,7 @@
 //!
 //! Tested against a strict parser of that text.
 
+use crate::time::millis;
 use std::cell::Cell;
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -93,7 +94,7 @@ impl Histogram {
 
     /// One more that took this long.
     pub fn observe(&self, took: Duration) {
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let ms = millis(took);
         let bucket = self.bounds.iter().zip(&self.buckets).find(|(bound, _)| ms <= **bound);
         bucket.map_or(&self.longer, |(_, bucket)| bucket).one();
         self.sum_ms.add(ms);

@@ -16,11 +16,11 @@ use crate::session::Service;
 use crate::slab::Key;
 use crate::sys::service::{self, Inherited};
 use crate::sys::{self, Signals};
-use crate::time::{Now, Tick};
+use crate::time::{Now, Tick, millis};
 use listeners::Listening;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// Events that one poll brings at most.
 const EVENTS_PER_POLL: usize = 1024;
@@ -357,7 +357,6 @@ impl Clock {
     }
 
     fn now(self) -> Now {
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Now {
             tick: Tick::from_millis(millis(self.started.elapsed())),

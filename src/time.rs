@@ -7,6 +7,11 @@ pub mod date;
 
 use std::time::Duration;
 
+/// Whole milliseconds, rounded down; the most there can be where they are more.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A point on the monotonic clock: whole milliseconds since the process started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);

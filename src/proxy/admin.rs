@@ -23,7 +23,7 @@ use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::local::{Live, Local};
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
-use crate::time::{Now, Tick, date};
+use crate::time::{Now, Tick, date, millis};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -241,9 +241,9 @@ impl<N: Net> Proxy<N> {
     fn list_streams(&self, query: Query, now: Tick) -> Answer {
         let Query { limit, order, after } = query;
         let place = |exchange: &Exchange| {
-            let idle = u64::try_from(now.since(exchange.response.still_since()).as_millis());
+            let idle = millis(now.since(exchange.response.still_since()));
             let pending = exchange.response.pending() as u64;
-            order.place(exchange.record.id, pending, idle.unwrap_or(u64::MAX))
+            order.place(exchange.record.id, pending, idle)
         };
         // Whoever has gone since was somewhere, in an order by number; in another, nobody knows.
         let after = after.and_then(|id| match self.stream(id) {
@@ -266,7 +266,6 @@ impl<N: Net> Proxy<N> {
         let Session { state: State::Active(exchange), peer, .. } = &self.sessions[key] else {
             return;
         };
-        let millis = |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
         let waits = self.waits(key, now);
         let client = exchange.facts.client.or(*peer);
         page.add(&Row {
@@ -275,10 +274,10 @@ impl<N: Net> Proxy<N> {
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),
             request: &exchange.record.request,
-            age_ms: millis(exchange.began),
+            age_ms: millis(now.since(exchange.began)),
             events: exchange.response.events().map_or(0, |events| events.events()),
             bytes_out: exchange.response.delivered(),
-            idle_ms: millis(exchange.response.still_since()),
+            idle_ms: millis(now.since(exchange.response.still_since())),
             pending_bytes: exchange.response.pending(),
             waits: &waits.iter().map(Wait::name).collect::<Vec<_>>(),
         });

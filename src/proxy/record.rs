@@ -12,7 +12,7 @@ use crate::session::exchange::{Exchange, Record};
 use crate::session::stats::Stats;
 use crate::session::{Service, Session};
 use crate::slab::Key;
-use crate::time::Tick;
+use crate::time::{Tick, millis};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -142,9 +142,7 @@ impl Queue {
     ) {
         let Some(form) = exchange.config.log.access else { return };
         let Record { id, request, first_event, .. } = &exchange.record;
-        let millis = |until: Tick| {
-            u64::try_from(until.since(exchange.began).as_millis()).unwrap_or(u64::MAX)
-        };
+        let ms_until = |moment: Tick| millis(moment.since(exchange.began));
         let line = Line {
             unix_ms,
             event,
@@ -158,8 +156,8 @@ impl Queue {
             events: exchange.response.events().map(Events::events),
             bytes_in: exchange.request.taken(),
             bytes_out: exchange.response.delivered(),
-            first_event_ms: (*first_event != Tick::NEVER).then(|| millis(*first_event)),
-            duration_ms: millis(now),
+            first_event_ms: (*first_event != Tick::NEVER).then(|| ms_until(*first_event)),
+            duration_ms: ms_until(now),
         };
         self.push(&line, form);
     }

@@ -16,7 +16,7 @@ use crate::pipe::events::{Events, Terms};
 use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
-use crate::time::Tick;
+use crate::time::{Tick, millis};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -149,7 +149,6 @@ impl<N: Net> Proxy<N> {
     /// The field that tells an event stream's client when to come back, as a block of its own.
     pub(super) fn retry_field(&mut self) -> String {
         let drain = &self.config.drain;
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let retry = self.random.u64(millis(drain.retry_min)..=millis(drain.retry_max));
         format!("retry: {retry}\n\n")
     }
