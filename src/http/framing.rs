@@ -32,6 +32,15 @@ impl BodyLength {
     pub const fn is_empty(self) -> bool {
         matches!(self, BodyLength::Empty | BodyLength::Length(0))
     }
+
+    /// How a response body ends whose length nobody knows when it begins: in chunks, where the
+    /// client's version has them (RFC 9112 section 6.1).
+    pub const fn untold(client_version: Version) -> BodyLength {
+        match client_version {
+            Version::Http11 => BodyLength::Chunked,
+            Version::Http10 => BodyLength::UntilClose,
+        }
+    }
 }
 
 /// Why the length of a body cannot be known for certain.

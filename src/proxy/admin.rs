@@ -167,10 +167,7 @@ impl<N: Net> Proxy<N> {
         exchange.status = 200;
         exchange.facts.persistent = false;
         exchange.request.abandon(&mut self.buffers);
-        let to = match exchange.facts.version {
-            Version::Http11 => BodyLength::Chunked,
-            Version::Http10 => BodyLength::UntilClose,
-        };
+        let to = BodyLength::untold(exchange.facts.version);
         self.head_buf.clear();
         let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
         answer::write_events_head(&mut self.head_buf, chunked, Around { date, close: true });

@@ -187,10 +187,7 @@ impl<N: Net> Proxy<N> {
         let date = date::imf_fixdate(self.unix_ms);
         let Parts { session, mut io, head_buf, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
-        let length = match exchange.facts.version {
-            Version::Http11 => BodyLength::Chunked,
-            Version::Http10 => BodyLength::UntilClose,
-        };
+        let length = BodyLength::untold(exchange.facts.version);
         exchange.facts.persistent &= length == BodyLength::Chunked;
         head_buf.clear();
         let close = !exchange.facts.persistent;

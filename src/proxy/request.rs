@@ -136,10 +136,9 @@ impl<N: Net> Proxy<N> {
             true => Phase::Answering,
             false => Phase::Local(Local::Demo(Events::new(now, demo.interval))),
         };
-        let to = match accepted.facts.version {
-            _ if accepted.facts.is_head => BodyLength::Empty,
-            Version::Http11 => BodyLength::Chunked,
-            Version::Http10 => BodyLength::UntilClose,
+        let to = match accepted.facts.is_head {
+            true => BodyLength::Empty,
+            false => BodyLength::untold(accepted.facts.version),
         };
         let Accepted { length, facts, .. } = *accepted;
         let record = self.record_of(Service::Demo);

@@ -204,8 +204,7 @@ fn forward_final(
     let keeps_length = !(is_readable && exchange.wants_resuming());
     let to = match (head.length, exchange.facts.version) {
         (length @ (BodyLength::Empty | BodyLength::Length(_)), _) if keeps_length => length,
-        (_, Version::Http11) => BodyLength::Chunked,
-        (_, Version::Http10) => BodyLength::UntilClose,
+        (_, version) => BodyLength::untold(version),
     };
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
