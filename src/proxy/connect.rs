@@ -58,8 +58,8 @@ impl<N: Net> Scene<'_, N> {
 }
 
 impl<N: Net> Proxy<N> {
-    /// A connection for the request of a session, whose head is queued: an idle one, or one in the
-    /// making.
+    /// A connection for the request of a session, whose head is queued and stands in the head
+    /// buffer: an idle one, or one in the making.
     pub(super) fn find_upstream(
         &mut self,
         key: Key<Session>,
@@ -69,7 +69,13 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.failed = 0;
         let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-        self.try_targets(key, retryable, now.after(timeout), now)
+        let found = self.try_targets(key, retryable, now.after(timeout), now)?;
+        // A reused connection may have died, which nobody can know before trying.
+        if retryable && matches!(found, Phase::AwaitingHead(_)) {
+            let request = self.head_buf.as_slice().into();
+            self.sessions[key].state.exchange_mut().retry = Some(request);
+        }
+        Ok(found)
     }
 
     /// Tries one target after the other, until an attempt is under way or none is left.

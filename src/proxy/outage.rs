@@ -265,10 +265,6 @@ impl<N: Net> Proxy<N> {
         exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
         exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         let found = self.find_upstream(key, true, now);
-        if let Ok(Phase::AwaitingHead(_)) = &found {
-            let again = self.head_buf.as_slice().into();
-            self.sessions[key].state.exchange_mut().retry = Some(again);
-        }
         self.enter(key, found, now)
     }
 }

@@ -121,11 +121,6 @@ impl<N: Net> Proxy<N> {
         self.sessions[key].state = State::Active(exchange);
         let admitted = refusal.map_or_else(|| self.admit_stream(key), Err);
         let found = admitted.and_then(|()| self.find_upstream(key, facts.retryable, now));
-        // A reused connection may have died, which nobody can know before trying.
-        if matches!(found, Ok(Phase::AwaitingHead(_))) && facts.retryable {
-            let request = self.head_buf.as_slice().into();
-            self.sessions[key].state.exchange_mut().retry = Some(request);
-        }
         self.enter(key, found, now)
     }
 
