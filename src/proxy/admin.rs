@@ -302,11 +302,7 @@ impl<N: Net> Proxy<N> {
         let Some(key) = self.stream(id).map(|(key, _)| key) else {
             return Answer::text(404, "No stream that is open has this id.");
         };
-        let lease = &mut self.sessions[key].state.exchange_mut().lease;
-        // One that is about to end goes on doing so.
-        if !lease.closing {
-            lease.at_most(now, Outcome::Ended);
-        }
+        self.sessions[key].state.exchange_mut().lease.at_most(now, Outcome::Ended);
         self.enqueue(key);
         Answer::text(202, "It ends between two events.")
     }
