@@ -99,51 +99,78 @@ fn narrow(len: usize) -> u32 {
     len as u32
 }
 
-/// Lends buffers, and keeps a few of those that come back.
+/// What most buffers hold is a head: some hundred bytes, for a moment.
+const SMALL: usize = 1024;
+
+/// Buffers of one size that nobody uses, the warmest last.
 #[derive(Debug)]
-pub struct BufPool {
+struct Shelf {
     block: usize,
-    spare_max: usize,
-    lent: usize,
-    /// Empty buffers, the warmest last.
     #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
     spare: Vec<Box<Buf>>,
 }
 
+impl Shelf {
+    const fn new(block: usize) -> Shelf {
+        Shelf { block, spare: Vec::new() }
+    }
+}
+
+/// Lends buffers, and keeps a few of those that come back.
+///
+/// There are small ones, for heads, and those of the usual size, for a portion of a body. What fits
+/// into neither has a buffer made to measure, which is freed when it comes back.
+#[derive(Debug)]
+pub struct BufPool {
+    shelves: [Shelf; 2],
+    largest: usize,
+    spare_max: usize,
+    lent: usize,
+    lent_bytes: usize,
+}
+
 impl BufPool {
-    /// A pool of buffers of `block` bytes each, which keeps at most `spare_max` that nobody uses.
-    pub fn new(block: usize, spare_max: usize) -> BufPool {
-        BufPool { block, spare_max, lent: 0, spare: Vec::new() }
+    /// A pool whose buffers have `usual` bytes, and at most `largest`. Of each size it keeps at
+    /// most `spare_max` that nobody uses.
+    pub fn new(usual: usize, largest: usize, spare_max: usize) -> BufPool {
+        let shelves = [SMALL.min(usual), usual].map(Shelf::new);
+        BufPool { shelves, largest, spare_max, lent: 0, lent_bytes: 0 }
     }
 
-    /// From here on buffers have at least `block` bytes. Those that are lent stay as they are.
-    pub fn grow(&mut self, block: usize) {
-        if block > self.block {
-            self.block = block;
-            self.spare.clear();
-        }
+    /// From here on a buffer may have `largest` bytes, if that is more.
+    pub fn grow(&mut self, largest: usize) {
+        self.largest = self.largest.max(largest);
     }
 
     /// Adds `bytes` to the buffer in `slot`: to a new one if there is none, and to a larger one if
-    /// it was lent when buffers were smaller.
+    /// there is no room in it.
     ///
     /// # Panics
     ///
-    /// If there is no [`Buf::room`] for them in a buffer of this pool.
+    /// If the largest buffer of this pool has no room for them.
     pub fn append(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            let mut larger = self.lend();
+            let mut larger = self.lend(small.len() + bytes.len());
             larger.append(small.bytes());
             self.give_back(small);
             *slot = Some(larger);
         }
-        slot.get_or_insert_with(|| self.lend()).append(bytes);
+        slot.get_or_insert_with(|| self.lend(bytes.len())).append(bytes);
     }
 
-    /// An empty buffer: a spare one if there is any, else a new one.
-    pub fn lend(&mut self) -> Box<Buf> {
+    /// An empty buffer for `len` bytes: a spare one if there is any, else a new one.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than the largest has.
+    pub fn lend(&mut self, len: usize) -> Box<Buf> {
+        assert!(len <= self.largest, "a buffer for {len} bytes, of {} at most", self.largest);
+        let shelf = self.shelves.iter_mut().find(|shelf| shelf.block >= len);
+        let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
         self.lent += 1;
-        self.spare.pop().unwrap_or_else(|| Box::new(Buf::new(self.block)))
+        self.lent_bytes += block;
+        let spare = shelf.and_then(|shelf| shelf.spare.pop());
+        spare.unwrap_or_else(|| Box::new(Buf::new(block)))
     }
 
     /// Takes a buffer back, with or without bytes in it, which are dropped. Frees it if there are
@@ -153,23 +180,31 @@ impl BufPool {
     ///
     /// If it cannot be a buffer of this pool.
     pub fn give_back(&mut self, mut buf: Box<Buf>) {
+        let block = buf.block.len();
         assert!(self.lent > 0, "more buffers came back than were lent");
-        assert!(buf.block.len() <= self.block, "a buffer of another pool");
+        assert!(block <= self.largest, "a buffer of another pool");
         self.lent -= 1;
-        if self.spare.len() < self.spare_max && buf.block.len() == self.block {
+        self.lent_bytes -= block;
+        let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
+        if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < self.spare_max) {
             buf.clear();
-            self.spare.push(buf);
+            shelf.spare.push(buf);
         }
     }
 
     /// How many buffers are out. At any time this equals the number of those that sessions hold.
-    pub fn lent(&self) -> usize {
+    pub const fn lent(&self) -> usize {
         self.lent
     }
 
-    /// The size of each buffer, in bytes.
-    pub fn block(&self) -> usize {
-        self.block
+    /// The bytes of all buffers that are out, used or not.
+    pub const fn lent_bytes(&self) -> usize {
+        self.lent_bytes
+    }
+
+    /// How many bytes a buffer has at most.
+    pub const fn largest(&self) -> usize {
+        self.largest
     }
 }
 
@@ -225,26 +260,53 @@ mod tests {
 
     #[test]
     fn a_pool_counts_what_it_lends_and_keeps_few_spares() {
-        let mut pool = BufPool::new(8, 2);
-        let lent: Vec<_> = (0..5).map(|_| pool.lend()).collect();
-        assert_eq!((pool.lent(), pool.spare.len(), pool.block()), (5, 0, 8));
+        let mut pool = BufPool::new(8, 20, 2);
+        let lent: Vec<_> = (0..5).map(|_| pool.lend(3)).collect();
+        assert_eq!((pool.lent(), pool.lent_bytes(), pool.largest()), (5, 40, 20));
         for mut buf in lent {
             buf.append(b"secret");
             pool.give_back(buf);
         }
-        assert_eq!((pool.lent(), pool.spare.len()), (0, 2));
+        let spare = |pool: &BufPool| pool.shelves.iter().map(|s| s.spare.len()).sum::<usize>();
+        assert_eq!((pool.lent(), pool.lent_bytes(), spare(&pool)), (0, 0, 2));
         for _ in 0..3 {
-            let buf = pool.lend();
+            let buf = pool.lend(8);
             assert_eq!((buf.bytes(), buf.room()), (&b""[..], 8));
         }
-        assert_eq!((pool.lent(), pool.spare.len()), (3, 0));
+        assert_eq!((pool.lent(), spare(&pool)), (3, 0));
+    }
+
+    #[test]
+    fn a_buffer_has_the_size_that_is_needed() {
+        let mut pool = BufPool::new(4000, 9000, 2);
+        for (needed, size) in [(1, SMALL), (SMALL, SMALL), (SMALL + 1, 4000), (4001, 4001)] {
+            let buf = pool.lend(needed);
+            assert_eq!((buf.room(), pool.lent_bytes()), (size, size), "{needed}");
+            pool.give_back(buf);
+        }
+        let mut slot = None;
+        let mut all = Vec::new();
+        for piece in [[b'a'; 700], [b'b'; 700], [b'c'; 700]].repeat(4) {
+            pool.append(&mut slot, &piece);
+            all.extend_from_slice(&piece);
+            assert_eq!(slot.as_ref().map(|buf| buf.bytes()), Some(&*all));
+            assert_eq!((pool.lent(), pool.lent_bytes() >= all.len()), (1, true));
+        }
+        pool.give_back(slot.take().unwrap());
+        assert_eq!((pool.lent(), pool.lent_bytes()), (0, 0));
+    }
+
+    #[test]
+    #[should_panic = "a buffer for 9 bytes, of 8 at most"]
+    fn there_is_a_largest_buffer() {
+        BufPool::new(8, 8, 2).append(&mut Some(Box::new(Buf::new(4))), b"123456789");
     }
 
     #[test]
     #[should_panic = "a buffer of another pool"]
     fn a_foreign_buffer_is_refused() {
-        let mut pool = BufPool::new(8, 2);
-        drop(pool.lend());
-        pool.give_back(BufPool::new(9, 2).lend());
+        let mut pool = BufPool::new(8, 8, 2);
+        drop(pool.lend(8));
+        pool.give_back(BufPool::new(9, 9, 2).lend(9));
     }
 }

@@ -93,7 +93,8 @@ pub struct Portions {
 impl Default for Portions {
     fn default() -> Portions {
         Portions {
-            high_water: 16 * 1024,
+            // A buffer for it has 16 KiB with the framing.
+            high_water: 16 * 1024 - HEADROOM - TAILROOM,
             steps_per_turn: 16,
             accepts_per_turn: 64,
             timers_per_turn: 1024,
@@ -202,7 +203,8 @@ impl<N: Net> Proxy<N> {
         let mut origins = Slab::new();
         let new = |api: &Api| origins.insert(Origin::of(api, stats.api(&api.name), now));
         let api_origins = config.apis.iter().map(new).collect();
-        let block = buffer_size(&config, &portions);
+        let largest = largest_buffer(&config, &portions);
+        let usual = HEADROOM + portions.high_water + TAILROOM;
         let room = connections_max.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
         let mut timers = Wheel::new(now);
@@ -225,8 +227,8 @@ impl<N: Net> Proxy<N> {
             idle_timers: Wheel::new(now),
             spoken: Vec::new(),
             returned: Vec::new(),
-            buffers: BufPool::new(block, SPARE_BUFFERS),
-            scratch: vec![0; HEADROOM + block + TAILROOM].into_boxed_slice(),
+            buffers: BufPool::new(usual, largest, SPARE_BUFFERS),
+            scratch: vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
             drain: None,
             random: fastrand::Rng::with_seed(seed),
@@ -387,11 +389,11 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// A buffer holds whichever is longer, and behind it an answer of ours: a relayed portion with its
-/// framing and trailers, or a head after it was rewritten with the body bytes that came along with
-/// it. Rewriting adds the target's path and host, the client's address and host, some fields, and
-/// those that are configured.
-fn buffer_size(config: &Config, portions: &Portions) -> usize {
+/// The largest buffer holds whichever is longer, and behind it an answer of ours: a relayed portion
+/// with its framing and trailers, or a head after it was rewritten with the body bytes that came
+/// along with it. Rewriting adds the target's path and host, the client's address and host, some
+/// fields, and those that are configured.
+fn largest_buffer(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
         let length = |t: &config::Target| t.path.len() + query(t) + t.authority.len();

@@ -14,7 +14,7 @@ pub struct Process<'a> {
     pub connections: usize,
     /// Buffers that hold bytes that somebody does not take yet,
     pub buffers: usize,
-    /// and the size of each.
+    /// and their memory.
     pub buffer_bytes: usize,
     /// True exactly when it is about to end.
     pub draining: bool,
@@ -138,7 +138,7 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     out.family("millstream_buffers", Kind::Gauge, help);
     out.sample(&[], process.buffers);
     out.family("millstream_buffers_bytes", Kind::Gauge, "The memory of these buffers.");
-    out.sample(&[], process.buffers * process.buffer_bytes);
+    out.sample(&[], process.buffer_bytes);
     let help = "How often accepting had to rest, for want of descriptors.";
     out.family("millstream_accept_pauses_total", Kind::Counter, help);
     out.sample(&[], stats.accept_pauses.get());

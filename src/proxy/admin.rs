@@ -226,7 +226,7 @@ impl<N: Net> Proxy<N> {
             started_unix_ms: self.started_unix_ms,
             connections: self.connections(),
             buffers: self.buffers.lent(),
-            buffer_bytes: self.buffers.block(),
+            buffer_bytes: self.buffers.lent_bytes(),
             draining: self.drain.is_some(),
             access_lines_dropped: self.access.dropped_ever(),
             idle: origins.map(|origin| (origin.name.as_str(), origin.idle())).collect(),

@@ -7,7 +7,7 @@
 //! drain.
 
 use super::streams::within;
-use super::{Proxy, buffer_size};
+use super::{Proxy, largest_buffer};
 use crate::auth;
 use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM};
@@ -55,10 +55,10 @@ impl<N: Net> Proxy<N> {
 
     /// Buffers only ever grow: exchanges of the configurations before need what they were promised.
     fn make_room_for(&mut self, config: &Config) {
-        let block = buffer_size(config, &self.portions).max(self.buffers.block());
-        if block > self.buffers.block() {
-            self.buffers.grow(block);
-            self.scratch = vec![0; HEADROOM + block + TAILROOM].into_boxed_slice();
+        let largest = largest_buffer(config, &self.portions);
+        if largest > self.buffers.largest() {
+            self.buffers.grow(largest);
+            self.scratch = vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice();
         }
     }
 
