@@ -7,6 +7,7 @@ pub mod local;
 pub mod origin;
 pub mod places;
 pub mod stats;
+pub mod upload;
 pub mod upstream;
 
 use crate::conn::Conn;

@@ -21,6 +21,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::local::{Live, Local};
+use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::{Now, Tick, date, millis};
@@ -95,7 +96,8 @@ impl<N: Net> Proxy<N> {
         // Whoever watches asks all the time.
         record.told = ask.as_ref().map_or(true, |ask| ask.changes());
         let phase = Phase::Local(Local::Shell);
-        let exchange = Exchange::new(facts, length, None, &self.config, phase, record, now);
+        let request = Upload::untaken(length);
+        let exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
         let ticket = Ticket { session: key, id: exchange.record.id };
         self.sessions[key].state = State::Active(exchange);
         let answer = match ask {

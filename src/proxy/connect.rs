@@ -6,11 +6,10 @@ use super::scene::{Scene, Verdict};
 use super::{Proxy, Step, upstream_token};
 use crate::conn::Conn;
 use crate::http::forward;
-use crate::http::framing::BodyLength;
 use crate::net::{Address, Net, Ready, out_of_descriptors};
-use crate::pipe::Pipe;
 use crate::session::Session;
 use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase};
+use crate::session::upload::Upload;
 use crate::session::upstream::{Owner, Upstream};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -135,10 +134,11 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let host = api.targets[usize::from(exchange.place)].authority.clone();
-        let head = exchange.request.take_pending(&mut self.buffers);
+        let Some(request) = exchange.request.pipe_mut() else { return };
+        let head = request.take_pending(&mut self.buffers);
         self.head_buf.clear();
         forward::write_request_again(&mut self.head_buf, &head, Some(&host), None);
-        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
+        request.queue(&self.head_buf, &mut self.buffers, now);
     }
 
     /// Begins to connect to the target that was chosen, with the address that answered last. A name
@@ -279,7 +279,9 @@ impl<N: Net> Proxy<N> {
             let count = origin.places[place].addresses.len().max(1);
             origin.places[place].answered((attempt.first + attempt.tried - 1) % count);
         }
-        exchange.request.restart_clocks(now);
+        if let Some(request) = exchange.request.pipe_mut() {
+            request.restart_clocks(now);
+        }
         exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
         Step::Moved
     }
@@ -350,8 +352,7 @@ impl<N: Net> Proxy<N> {
         };
         log::debug!("a reused connection had died: the request is sent again");
         exchange.request.abandon(&mut self.buffers);
-        exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
-        exchange.request.queue(&request, &mut self.buffers, now);
+        exchange.request = Upload::of_head(&request, &mut self.buffers, now);
         exchange.failed = 0;
         let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
         self.close_upstream_of(key);

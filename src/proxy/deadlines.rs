@@ -84,7 +84,7 @@ impl<N: Net> Proxy<N> {
     fn exchange_deadline(&self, exchange: &Exchange, now: Tick) -> (Tick, Deadline) {
         let high_water = self.portions.high_water;
         let server = &exchange.config.server;
-        let (request, response) = (&exchange.request, &exchange.response);
+        let (request, response) = (exchange.request.pipe(), &exchange.response);
         let stuck = response.stuck_deadline(now, high_water, server.write_timeout);
         let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
         earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
@@ -99,14 +99,15 @@ impl<N: Net> Proxy<N> {
                 request_deadlines(&mut earliest, exchange, high_water, now);
                 // A client that asked for 100 (Continue) holds its body back until somebody speaks.
                 // And once the response has begun, a body may take as long as the response.
-                if !exchange.facts.awaits_continue {
+                if let Some(request) = request.filter(|_| !exchange.facts.awaits_continue) {
                     let silent = request.silence_deadline(high_water, server.read_timeout);
                     earliest.or(silent, Deadline::RequestBody);
                 }
-                let idle = request.done() || exchange.facts.awaits_continue;
+                let idle = exchange.request.done() || exchange.facts.awaits_continue;
                 if let Some(api) = exchange.api().filter(|_| idle) {
                     // An upload may take its time: the answer is due when nothing else is.
-                    let since = awaiting.since.max(request.active_at());
+                    let since =
+                        request.map_or(awaiting.since, |r| r.active_at().max(awaiting.since));
                     earliest.or(since.after(api.response_timeout), Deadline::ResponseHead);
                 }
             }
@@ -209,7 +210,7 @@ fn stream_deadlines(earliest: &mut Earliest, exchange: &Exchange) {
 /// A request must not get stuck, and nothing of it may be gathered for too long.
 fn request_deadlines(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
-    let request = &exchange.request;
+    let Some(request) = exchange.request.pipe() else { return };
     let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
     earliest.or(stuck, Deadline::RequestStuck);
     earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);

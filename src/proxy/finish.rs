@@ -19,6 +19,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, date};
@@ -100,7 +101,7 @@ impl<N: Net> Proxy<N> {
         facts.persistent = !refusal.close && self.drain.is_none();
         let phase = Phase::Answering;
         let record = self.record_of(self.sessions[key].service);
-        let none = BodyLength::Empty;
+        let none = Upload::untaken(BodyLength::Empty);
         let exchange = Exchange::new(facts, none, None, &self.config, phase, record, now);
         self.write_answer(key, exchange, refusal, now)
     }

@@ -18,10 +18,10 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
 use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
-use crate::pipe::Pipe;
 use crate::pipe::events::Events;
 use crate::session::Session;
 use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
+use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::{Tick, date};
@@ -262,8 +262,7 @@ impl<N: Net> Proxy<N> {
         let last_id = exchange.response.events().and_then(|events| events.resume_from());
         self.head_buf.clear();
         forward::write_request_again(&mut self.head_buf, &revival.request, None, last_id);
-        exchange.request = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
-        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
+        exchange.request = Upload::of_head(&self.head_buf, &mut self.buffers, now);
         let found = self.find_upstream(key, true, now);
         self.enter(key, found, now)
     }

@@ -16,9 +16,11 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadSearch, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
+use crate::pipe::Pipe;
 use crate::route::{self, Router};
 use crate::session::exchange::{Exchange, Facts, Phase};
 use crate::session::local::Local;
+use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab;
 use crate::time::Tick;
@@ -111,13 +113,15 @@ impl<N: Net> Proxy<N> {
         record.stats = Some(Rc::clone(&self.origins[origin].stats));
         // Where it stands until an upstream is found, or it is refused.
         let phase = Phase::Answering;
+        let mut request = Pipe::new(length, length, now);
+        request.drop_trailers(dropped_trailers);
+        request.queue(&self.head_buf, &mut self.buffers, now);
+        let request = Upload::Moving(Box::new(request));
         let mut exchange =
-            Exchange::new(facts, length, Some(api), &self.config, phase, record, now);
+            Exchange::new(facts, request, Some(api), &self.config, phase, record, now);
         exchange.origin = Some(origin);
         exchange.key = owner;
         exchange.keep_for_revival(&self.head_buf);
-        exchange.request.drop_trailers(dropped_trailers);
-        exchange.request.queue(&self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         let admitted = refusal.map_or_else(|| self.admit_stream(key), Err);
         let found = admitted.and_then(|()| self.find_upstream(key, facts.retryable, now));
@@ -137,7 +141,8 @@ impl<N: Net> Proxy<N> {
         };
         let Accepted { length, facts, .. } = *accepted;
         let record = self.record_of(Service::Demo);
-        let mut exchange = Exchange::new(facts, length, None, &self.config, phase, record, now);
+        let request = Upload::untaken(length);
+        let mut exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
         exchange.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);

@@ -172,7 +172,9 @@ fn forward_interim(
     if head.status == 100 {
         // Only from now on is the client to send its body.
         exchange.facts.awaits_continue = false;
-        exchange.request.restart_clocks(now);
+        if let Some(request) = exchange.request.pipe_mut() {
+            request.restart_clocks(now);
+        }
     }
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {

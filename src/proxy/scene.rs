@@ -123,6 +123,7 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.lease.closing && self.exchange.response.is_between_events() {
             return Verdict::StreamEnd;
         }
+        self.exchange.request.settle();
         match self.pump_request(upstream) {
             Ok(more) if moved || more => Verdict::Moved,
             Ok(_) if self.exchange.response.wants_first_word() => {
@@ -138,10 +139,9 @@ impl<N: Net> Scene<'_, N> {
     /// Moves what is left of the request. A sink that is gone is no end: an upstream may answer
     /// early and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
     pub(super) fn pump_request(&mut self, upstream: &mut Upstream) -> Result<bool, RequestFault> {
-        let request = &mut self.exchange.request;
-        if request.done() {
+        let Some(request) = self.exchange.request.pipe_mut().filter(|pipe| !pipe.done()) else {
             return Ok(false);
-        }
+        };
         let limit = self.exchange.config.server.max_body_bytes.unwrap_or(u64::MAX);
         let pumped = request.pump(self.conn, &mut upstream.conn, limit, &mut self.io);
         // A client that sends its body does not wait to be asked for it.
@@ -149,7 +149,10 @@ impl<N: Net> Scene<'_, N> {
         match pumped {
             Ok(moved) => Ok(moved),
             Err(Fault::SinkGone) => {
-                request.abandon(self.io.buffers);
+                self.exchange.request.abandon(self.io.buffers);
+                if let Phase::AwaitingHead(awaiting) = &mut self.exchange.phase {
+                    awaiting.since = self.io.now;
+                }
                 upstream.persistent = false;
                 Ok(true)
             }

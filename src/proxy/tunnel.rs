@@ -15,13 +15,19 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn open_tunnel(&mut self) {
         let now = self.io.now;
         self.exchange.facts.persistent = false;
-        for pipe in [&mut self.exchange.request, &mut self.exchange.response] {
-            pipe.begin(BodyLength::UntilClose, BodyLength::UntilClose, now);
+        let (from, to) = (BodyLength::UntilClose, BodyLength::UntilClose);
+        self.exchange.response.begin(from, to, now);
+        if let Some(request) = self.exchange.request.pipe_mut() {
+            request.begin(from, to, now);
         }
     }
 
     pub(super) fn run_tunnel(&mut self, upstream: &mut Upstream) -> Verdict {
-        let (request, response) = (&mut self.exchange.request, &mut self.exchange.response);
+        // The upstream has stopped reading before it switched.
+        let Some(request) = self.exchange.request.pipe_mut() else {
+            return Verdict::End(Outcome::UpstreamCut);
+        };
+        let response = &mut self.exchange.response;
         let before = (request.flow(), response.flow());
         let towards_upstream = request.pump(self.conn, &mut upstream.conn, u64::MAX, &mut self.io);
         let towards_client = response.pump(&mut upstream.conn, self.conn, u64::MAX, &mut self.io);

@@ -5,7 +5,6 @@ use super::Proxy;
 use super::Step;
 use crate::conn::Read;
 use crate::net::{Net, Ready};
-use crate::pipe::Flow;
 use crate::session::exchange::Phase;
 use crate::session::upstream::{Owner, Upstream};
 use crate::session::{Session, State};
@@ -54,7 +53,7 @@ impl<N: Net> Proxy<N> {
     /// has to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
     pub(super) fn response_read(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        let (upstream, through) = (exchange.upstream(), exchange.request.flow() == Flow::Finished);
+        let (upstream, through) = (exchange.upstream(), exchange.request.through());
         exchange.phase = Phase::Delivering;
         match upstream {
             Some(upstream) if through => self.release_upstream(upstream, now),

@@ -10,8 +10,8 @@ use super::deadlines::Deadline;
 use super::scene::watches;
 use crate::conn::Conn;
 use crate::net::{Net, Ready};
-use crate::pipe::Pipe;
 use crate::session::exchange::{Exchange, Phase};
+use crate::session::upload::Upload;
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -70,7 +70,8 @@ impl<N: Net> Proxy<N> {
 
     fn exchange_waits(&self, exchange: &Exchange, now: Tick, waits: &mut Vec<Wait>) {
         let high_water = self.portions.high_water;
-        let towards_upstream = |request: &Pipe, waits: &mut Vec<Wait>| {
+        let towards_upstream = |request: &Upload, waits: &mut Vec<Wait>| {
+            let Some(request) = request.pipe() else { return };
             if request.wants_sink(now, high_water) {
                 waits.push(Wait::UpstreamRoom);
             }

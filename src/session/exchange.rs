@@ -15,6 +15,7 @@ use crate::session::local::Local;
 use crate::session::origin::{Origin, Permit};
 use crate::session::places::Shares;
 use crate::session::stats::ApiStats;
+use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -28,7 +29,7 @@ pub struct Exchange {
     /// Where it stands.
     pub phase: Phase,
     /// From the client to the upstream.
-    pub request: Pipe,
+    pub request: Upload,
     /// From the upstream, or from this process, to the client.
     pub response: Pipe,
     /// What must be remembered of the request.
@@ -323,10 +324,10 @@ impl Outcome {
 }
 
 impl Exchange {
-    /// An exchange whose request has a body of `length`, and that is in `phase` from the start.
+    /// An exchange that is in `phase` from the start.
     pub fn new(
         facts: Facts,
-        length: BodyLength,
+        request: Upload,
         api: Option<u16>,
         config: &Rc<Config>,
         phase: Phase,
@@ -335,7 +336,7 @@ impl Exchange {
     ) -> Box<Exchange> {
         Box::new(Exchange {
             phase,
-            request: Pipe::new(length, length, now),
+            request,
             // Open, and of no framing: what it is to be is known when its head is.
             response: Pipe::new(BodyLength::UntilClose, BodyLength::Empty, now),
             facts,

@@ -1,0 +1,115 @@
+//! A request on its way to the upstream: a pipe while any of it may still move, and next to nothing
+//! from then on. Most requests are over before their responses begin, and those may last for days.
+
+use crate::buf::BufPool;
+use crate::http::framing::BodyLength;
+use crate::pipe::{Flow, Pipe};
+use crate::time::Tick;
+
+/// The direction from the client to the upstream. See the module.
+#[derive(Debug)]
+pub enum Upload {
+    /// Some of it may still move. Next: `Over`.
+    Moving(Box<Pipe>),
+    /// Nothing is read or written any more.
+    Over {
+        /// Payload that was taken from the client.
+        taken: u64,
+        /// True exactly when the client's body was taken to its end.
+        complete: bool,
+        /// True exactly when all of it went out.
+        through: bool,
+    },
+}
+
+const _: () = assert!(size_of::<Upload>() == 16);
+
+impl Upload {
+    /// A request without a body, whose head this is.
+    pub fn of_head(head: &[u8], buffers: &mut BufPool, now: Tick) -> Upload {
+        let mut pipe = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
+        pipe.queue(head, buffers, now);
+        Upload::Moving(Box::new(pipe))
+    }
+
+    /// A request with a body of `length` that no upstream gets: nothing of that is taken.
+    pub const fn untaken(length: BodyLength) -> Upload {
+        Upload::Over { taken: 0, complete: length.is_empty(), through: false }
+    }
+
+    /// The pipe, unless it is over.
+    pub fn pipe(&self) -> Option<&Pipe> {
+        match self {
+            Upload::Moving(pipe) => Some(pipe),
+            Upload::Over { .. } => None,
+        }
+    }
+
+    /// Likewise, to move it.
+    pub fn pipe_mut(&mut self) -> Option<&mut Pipe> {
+        match self {
+            Upload::Moving(pipe) => Some(pipe),
+            Upload::Over { .. } => None,
+        }
+    }
+
+    /// Payload taken from the client so far.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Upload::Moving(pipe) => pipe.taken(),
+            Upload::Over { taken, .. } => *taken,
+        }
+    }
+
+    /// True when nothing more will be read or written.
+    pub fn done(&self) -> bool {
+        self.pipe().is_none_or(Pipe::done)
+    }
+
+    /// True when nothing more will be taken from the client, whether its body has ended or not.
+    pub fn source_done(&self) -> bool {
+        self.pipe().is_none_or(Pipe::source_done)
+    }
+
+    /// As [`Pipe::source_complete`]: what follows on the client's connection is its next request.
+    pub fn source_complete(&self) -> bool {
+        match self {
+            Upload::Moving(pipe) => pipe.source_complete(),
+            Upload::Over { complete, .. } => *complete,
+        }
+    }
+
+    /// True when all of it went out.
+    pub fn through(&self) -> bool {
+        match self {
+            Upload::Moving(pipe) => pipe.flow() == Flow::Finished,
+            Upload::Over { through, .. } => *through,
+        }
+    }
+
+    /// Bytes that the upstream has not taken yet.
+    pub fn pending(&self) -> usize {
+        self.pipe().map_or(0, Pipe::pending)
+    }
+
+    /// Gives up the pipe if it has nothing more to do.
+    pub fn settle(&mut self) {
+        if let Upload::Moving(pipe) = self
+            && pipe.done()
+        {
+            *self = Upload::Over {
+                taken: pipe.taken(),
+                complete: pipe.source_complete(),
+                through: pipe.flow() == Flow::Finished,
+            };
+        }
+    }
+
+    /// Nothing more is read or written.
+    pub fn abandon(&mut self, buffers: &mut BufPool) {
+        if let Upload::Moving(pipe) = self {
+            pipe.abandon(buffers);
+        }
+        self.settle();
+    }
+}
