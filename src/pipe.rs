@@ -99,7 +99,7 @@ pub struct Pipe {
     /// 7.6.1).
     dropped_trailers: Option<Box<Names>>,
     /// What is known of the body if it is an event stream that can be added to.
-    events: Option<Box<Events>>,
+    events: Option<Events>,
 }
 
 impl Pipe {

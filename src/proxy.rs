@@ -53,15 +53,14 @@ use places::Counters;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// What an idle stream holds: a session, its exchange and its place in the stream on the heap, an
-/// upstream connection, and the links of two timers; and its method and target, for whoever is
-/// told of them. Sockets' slots are the network's; the kernel's part is larger than it all.
+/// What an idle stream holds: a session, its exchange on the heap, an upstream connection, and the
+/// links of its timer; and its method and target, for whoever is told of them. Sockets' slots are
+/// the network's; the kernel's part is larger than it all.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    use crate::pipe::events::Events;
     use crate::session::exchange::Exchange;
-    let exchange = size_of::<Exchange>() + size_of::<Events>();
-    assert!(size_of::<Session>() + exchange + size_of::<Upstream>() + 32 <= 736);
+    let links = 16;
+    assert!(size_of::<Session>() + size_of::<Exchange>() + size_of::<Upstream>() + links <= 464);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of

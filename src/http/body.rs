@@ -108,19 +108,23 @@ impl BodyReader {
 
 /// Puts framing on one body, as its payload comes.
 #[derive(Debug)]
-pub struct BodyWriter {
-    /// What the head said. Of a length, how much is left.
-    length: BodyLength,
-    /// True exactly when the end of the body has been framed.
-    ended: bool,
+pub struct BodyWriter(Writing);
+
+#[derive(Debug)]
+enum Writing {
+    /// What the head said; of a length, how much is left. Next: `Ended`.
+    Body(BodyLength),
+    /// The end of the body has been framed. `visibly`: in a way in which the peer can tell it from
+    /// a cut.
+    Ended { visibly: bool },
 }
 
-const _: () = assert!(size_of::<BodyWriter>() <= 24);
+const _: () = assert!(size_of::<BodyWriter>() <= 16);
 
 impl BodyWriter {
     /// A writer at the first byte of a body whose length the head has announced so.
     pub fn new(length: BodyLength) -> BodyWriter {
-        BodyWriter { length, ended: false }
+        BodyWriter(Writing::Body(length))
     }
 
     /// Frames `payload`, a range of `buf`, and the end of the body too if it has `ended`. Returns
@@ -132,20 +136,37 @@ impl BodyWriter {
     /// If the body would be longer or shorter than announced, or goes on behind its end: the peer
     /// would take what follows for something else.
     pub fn frame(&mut self, buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<usize> {
-        assert!(!self.ended, "a body goes on behind its end");
-        self.ended = ended;
-        match &mut self.length {
-            BodyLength::Empty => assert!(payload.is_empty(), "payload for a body that has none"),
+        let framed = match self.announced() {
+            BodyLength::Empty => {
+                assert!(payload.is_empty(), "payload for a body that has none");
+                payload
+            }
             BodyLength::Length(left) => {
                 let len = payload.len() as u64;
                 assert!(len <= *left, "{len} bytes of payload, {left} announced");
                 *left -= len;
                 assert!(!ended || *left == 0, "the body ends {left} bytes early");
+                payload
             }
-            BodyLength::Chunked => return frame_chunked(buf, payload, ended),
-            BodyLength::UntilClose => {}
+            BodyLength::Chunked => frame_chunked(buf, payload, ended),
+            BodyLength::UntilClose => payload,
+        };
+        if ended {
+            self.end();
         }
-        payload
+        framed
+    }
+
+    /// What the head said, of a body that has not ended.
+    fn announced(&mut self) -> &mut BodyLength {
+        match &mut self.0 {
+            Writing::Body(length) => length,
+            Writing::Ended { .. } => panic!("a body goes on behind its end"),
+        }
+    }
+
+    fn end(&mut self) {
+        self.0 = Writing::Ended { visibly: self.ends_visibly() };
     }
 
     /// Ends a body with a trailer section: `trailers` are field lines, each with its CRLF. Only the
@@ -155,27 +176,25 @@ impl BodyWriter {
     ///
     /// If the body has ended.
     pub fn end_with(&mut self, trailers: &[u8], out: &mut Vec<u8>) {
-        assert!(!self.ended, "a body goes on behind its end");
-        self.ended = true;
-        if self.length != BodyLength::Chunked {
-            return;
+        if *self.announced() == BodyLength::Chunked {
+            out.extend_from_slice(b"0\r\n");
+            out.extend_from_slice(trailers);
+            out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"0\r\n");
-        out.extend_from_slice(trailers);
-        out.extend_from_slice(b"\r\n");
+        self.end();
     }
 
     /// True exactly when the end of the body has been framed.
     pub const fn ended(&self) -> bool {
-        self.ended
+        matches!(self.0, Writing::Ended { .. })
     }
 
     /// True exactly when the peer can tell a body that was cut from one that ended. Where it
     /// cannot, only a reset of the connection makes the cut visible.
     pub fn ends_visibly(&self) -> bool {
-        match self.length {
-            BodyLength::Empty | BodyLength::Length(_) | BodyLength::Chunked => true,
-            BodyLength::UntilClose => false,
+        match self.0 {
+            Writing::Body(length) => length != BodyLength::UntilClose,
+            Writing::Ended { visibly } => visibly,
         }
     }
 }

@@ -39,13 +39,8 @@ pub struct Events {
     scanner: Scanner,
     /// When the client was last sent anything.
     sent_at: Tick,
-    /// Taken from the source and not passed on; the first `passed` of these bytes are, though.
-    held: Vec<u8>,
-    passed: usize,
-    /// Of those held, the bytes in front of this one may pass,
-    free: usize,
-    /// and this is true exactly when they end between two events.
-    free_between: bool,
+    /// Taken from the source and not passed on, if anything is.
+    held: Option<Box<Held>>,
     event_max: usize,
     /// True exactly when only whole events are to pass.
     whole: bool,
@@ -59,7 +54,19 @@ pub struct Events {
     spoken: bool,
 }
 
-const _: () = assert!(size_of::<Events>() <= 112);
+const _: () = assert!(size_of::<Events>() <= 64);
+
+/// Bytes that wait for the end of their event, or for room. Never none.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// The first so many have passed.
+    passed: usize,
+    /// Those in front of this one may pass,
+    free: usize,
+    /// and this is true exactly when they end between two events.
+    between: bool,
+}
 
 impl Events {
     /// A stream of which nothing has come yet.
@@ -67,10 +74,7 @@ impl Events {
         Events {
             scanner: if terms.resumable { Scanner::with_ids() } else { Scanner::new() },
             sent_at: now,
-            held: Vec::new(),
-            passed: 0,
-            free: 0,
-            free_between: true,
+            held: None,
             event_max: terms.event_max,
             whole: terms.whole || terms.resumable,
             resumable: terms.resumable,
@@ -126,7 +130,9 @@ impl Events {
     /// Another body goes on where this one broke. The unfinished event is forgotten.
     pub fn restart(&mut self) {
         self.scanner.restart();
-        self.held.truncate(self.free);
+        if let Some(held) = &mut self.held {
+            held.bytes.truncate(held.free);
+        }
         self.begun = false;
         self.tidy();
     }
@@ -145,45 +151,45 @@ impl Events {
     pub(super) fn admit(&mut self, payload: &[u8]) -> usize {
         if !self.begun {
             match byte_order_mark(payload) {
-                Some(0) if self.held.is_empty() => self.begun = true,
+                Some(0) if self.held.is_none() => self.begun = true,
                 _ => return self.begin(payload),
             }
         }
         let boundary = self.scanner.scan(payload, self.event_max);
-        if !self.only_whole() {
-            if self.held.is_empty() {
-                self.between = self.scanner.between();
-                self.spoken |= !payload.is_empty();
-                return payload.len();
+        let only_whole = self.only_whole();
+        let passing = if only_whole { boundary.unwrap_or(0) } else { payload.len() };
+        let between = if only_whole { true } else { self.scanner.between() };
+        if let Some(held) = &mut self.held {
+            if passing > 0 {
+                (held.free, held.between) = (held.bytes.len() + passing, between);
             }
-            self.held.extend_from_slice(payload);
-            (self.free, self.free_between) = (self.held.len(), self.scanner.between());
+            held.bytes.extend_from_slice(payload);
             return 0;
         }
-        let whole = boundary.unwrap_or(0);
-        if self.held.is_empty() {
-            self.held.extend_from_slice(&payload[whole..]);
-            self.between |= whole > 0;
-            self.spoken |= whole > 0;
-            return whole;
+        if passing > 0 {
+            (self.between, self.spoken) = (between, true);
         }
-        if whole > 0 {
-            (self.free, self.free_between) = (self.held.len() + whole, true);
+        self.hold(&payload[passing..]);
+        passing
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.held.get_or_insert_default().bytes.extend_from_slice(bytes);
         }
-        self.held.extend_from_slice(payload);
-        0
     }
 
     /// The first bytes of a body, until it is known whether they are a byte order mark.
     fn begin(&mut self, payload: &[u8]) -> usize {
-        self.held.extend_from_slice(payload);
-        let Some(mark) = byte_order_mark(&self.held) else { return 0 };
+        self.hold(payload);
+        let Some(held) = &mut self.held else { return 0 };
+        let Some(mark) = byte_order_mark(&held.bytes) else { return 0 };
         self.begun = true;
-        self.held.drain(..mark);
-        let boundary = self.scanner.scan(&self.held, self.event_max);
-        (self.free, self.free_between) = match self.only_whole() {
+        held.bytes.drain(..mark);
+        let boundary = self.scanner.scan(&held.bytes, self.event_max);
+        (held.free, held.between) = match self.whole && !self.scanner.is_opaque() {
             true => (boundary.unwrap_or(0), true),
-            false => (self.held.len(), self.scanner.between()),
+            false => (held.bytes.len(), self.scanner.between()),
         };
         self.tidy();
         0
@@ -194,8 +200,10 @@ impl Events {
     }
 
     /// The source has ended: what is held passes as it is, and that is the end.
-    pub(super) const fn admit_rest(&mut self) {
-        (self.free, self.free_between) = (self.held.len(), false);
+    pub(super) fn admit_rest(&mut self) {
+        if let Some(held) = &mut self.held {
+            (held.free, held.between) = (held.bytes.len(), false);
+        }
     }
 
     /// True exactly when the client has been sent nothing behind the head.
@@ -209,35 +217,37 @@ impl Events {
     }
 
     /// True exactly when something that is held may pass.
-    pub(super) const fn has_free(&self) -> bool {
-        self.passed < self.free
+    pub(super) fn has_free(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.passed < held.free)
     }
 
     /// True exactly when something is held.
     pub(super) const fn holds_any(&self) -> bool {
-        !self.held.is_empty()
+        self.held.is_some()
     }
 
     /// Puts what may pass into `out`, as far as there is room. How much that was.
     pub(super) fn take_free(&mut self, out: &mut [u8]) -> usize {
-        let n = out.len().min(self.free - self.passed);
-        out[..n].copy_from_slice(&self.held[self.passed..][..n]);
-        self.passed += n;
+        let Some(held) = &mut self.held else { return 0 };
+        let n = out.len().min(held.free - held.passed);
+        out[..n].copy_from_slice(&held.bytes[held.passed..][..n]);
+        held.passed += n;
+        self.between = held.passed == held.free && held.between;
         self.spoken = true;
-        self.between = !self.has_free() && self.free_between;
         self.tidy();
         n
     }
 
     /// Forgets what has passed. An idle stream holds nothing.
     fn tidy(&mut self) {
-        if self.has_free() {
+        let Some(held) = &mut self.held else { return };
+        if held.passed < held.free {
             return;
         }
-        self.held.drain(..self.passed);
-        (self.passed, self.free) = (0, 0);
-        if self.held.is_empty() {
-            self.held = Vec::new();
+        held.bytes.drain(..held.passed);
+        (held.passed, held.free) = (0, 0);
+        if held.bytes.is_empty() {
+            self.held = None;
         }
     }
 }
@@ -245,17 +255,17 @@ impl Events {
 impl Pipe {
     /// The body, which begins now, is an event stream.
     pub fn watch_events(&mut self, events: Events) {
-        self.events = Some(Box::new(events));
+        self.events = Some(events);
     }
 
     /// What is known of the body if it is an event stream that can be added to.
     pub fn events(&self) -> Option<&Events> {
-        self.events.as_deref()
+        self.events.as_ref()
     }
 
     /// Likewise.
     pub fn events_mut(&mut self) -> Option<&mut Events> {
-        self.events.as_deref_mut()
+        self.events.as_mut()
     }
 
     /// True exactly when the body is an event stream that can be added to and be ended here.

@@ -71,9 +71,7 @@ impl<N: Net> Proxy<N> {
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
-            State::Active(exchange) if matches!(exchange.phase, Phase::Local(Local::Live(_))) => {
-                Some((2, exchange.began, key))
-            }
+            State::Active(exchange) if exchange.is_live() => Some((2, exchange.began, key)),
             State::Active(_) | State::Lingering { .. } => None,
         });
         let Some((.., key)) = spare.min_by_key(|(rank, since, _)| (*rank, *since)) else {
@@ -95,7 +93,7 @@ impl<N: Net> Proxy<N> {
         let mut record = self.record_of(Service::Admin);
         // Whoever watches asks all the time.
         record.told = ask.as_ref().map_or(true, |ask| ask.changes());
-        let phase = Phase::Local(Local::Shell);
+        let phase = Phase::Local(Box::new(Local::Shell));
         let request = Upload::untaken(length);
         let exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
         let ticket = Ticket { session: key, id: exchange.record.id };
@@ -136,7 +134,7 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.facts.persistent &= !draining;
         exchange.record.told |= answer.status >= 400 && answer.status != 503;
-        exchange.status = answer.status;
+        exchange.record.status = answer.status;
         exchange.request.abandon(&mut self.buffers);
         let date = &date::imf_fixdate(self.unix_ms);
         self.head_buf.clear();
@@ -149,7 +147,7 @@ impl<N: Net> Proxy<N> {
             let length = BodyLength::Length(answer.body.len() as u64);
             exchange.response.begin(length, length, now);
             exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-            exchange.phase = Phase::Local(Local::Bytes(answer.body, 0));
+            exchange.phase = Phase::Local(Box::new(Local::Bytes(answer.body, 0)));
         }
         Step::Moved
     }
@@ -166,7 +164,7 @@ impl<N: Net> Proxy<N> {
     fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Step {
         let date = &date::imf_fixdate(self.unix_ms);
         let exchange = self.sessions[key].state.exchange_mut();
-        exchange.status = 200;
+        exchange.record.status = 200;
         exchange.facts.persistent = false;
         exchange.request.abandon(&mut self.buffers);
         let to = BodyLength::untold(exchange.facts.version);
@@ -185,7 +183,7 @@ impl<N: Net> Proxy<N> {
         let mut live = Live::default();
         live.push(live::hello(self.started_unix_ms, &names).into());
         self.desk.ticks.kept().for_each(|tick| live.push(tick));
-        exchange.phase = Phase::Local(Local::Live(Box::new(live)));
+        exchange.phase = Phase::Local(Box::new(Local::Live(live)));
         self.desk.listeners.push(key);
         self.desk.ticks.is_heard(now);
         Step::Moved
@@ -211,7 +209,7 @@ impl<N: Net> Proxy<N> {
             else {
                 continue;
             };
-            if let Phase::Local(Local::Live(live)) = &mut exchange.phase {
+            if let Some(live) = exchange.live() {
                 live.push(Rc::clone(&event));
                 self.desk.listeners.push(key);
                 self.enqueue(key);
@@ -266,7 +264,7 @@ impl<N: Net> Proxy<N> {
             return;
         };
         let waits = self.waits(key, now);
-        let client = exchange.facts.client.or(*peer);
+        let client = exchange.client(*peer);
         page.add(&Row {
             id: exchange.record.id,
             api: exchange.api().map_or("", |api| api.name.as_str()),

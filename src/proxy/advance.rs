@@ -62,15 +62,25 @@ impl<N: Net> Proxy<N> {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
         let Parts { session, upstreams, io, head_buf, counters, hush, .. } =
             self.parts(key, now.tick);
-        let Session { conn, state, .. } = session;
+        let Session { conn, state, peer, .. } = session;
         let exchange = state.exchange_mut();
         if exchange.ends_with_client() && conn.hung_up() {
             return Verdict::End(Outcome::ClientGone);
         }
         let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
         let before = exchange.progress();
-        let mut scene =
-            Scene { conn, exchange, io, head_buf, counters, hush, ahead_max, draining, now };
+        let mut scene = Scene {
+            conn,
+            peer: *peer,
+            exchange,
+            io,
+            head_buf,
+            counters,
+            hush,
+            ahead_max,
+            draining,
+            now,
+        };
         let verdict = match (&scene.exchange.phase, upstream) {
             (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
             (Phase::Local(_), _) => scene.write_local(),

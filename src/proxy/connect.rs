@@ -8,7 +8,7 @@ use crate::conn::Conn;
 use crate::http::forward;
 use crate::net::{Address, Net, Ready, out_of_descriptors};
 use crate::session::Session;
-use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase};
+use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase, Progress};
 use crate::session::upload::Upload;
 use crate::session::upstream::{Owner, Upstream};
 use crate::slab::Key;
@@ -16,15 +16,6 @@ use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// How far connecting to a target has come: the first address tried, how many were, and when it is
-/// given up.
-#[derive(Clone, Copy)]
-struct Progress {
-    first: usize,
-    tried: usize,
-    last_deadline: Tick,
-}
 
 /// Why there is no connection.
 enum NoConnection {
@@ -66,63 +57,63 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Result<Phase, Refusal> {
         let exchange = self.sessions[key].state.exchange_mut();
-        exchange.failed = 0;
         let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-        let found = self.try_targets(key, retryable, now.after(timeout), now)?;
+        let progress = Progress::none_until(now.after(timeout));
+        let mut found = self.try_targets(key, retryable, progress, now)?;
         // A reused connection may have died, which nobody can know before trying.
-        if retryable && matches!(found, Phase::AwaitingHead(_)) {
-            let request = self.head_buf.as_slice().into();
-            self.sessions[key].state.exchange_mut().retry = Some(request);
+        if retryable && let Phase::AwaitingHead(awaiting) = &mut found {
+            awaiting.retry = Some(self.head_buf.as_slice().into());
         }
         Ok(found)
     }
 
-    /// Tries one target after the other, until an attempt is under way or none is left.
+    /// Tries one target after the other but for those that have `failed`, until an attempt is under
+    /// way or none is left.
     fn try_targets(
         &mut self,
         key: Key<Session>,
         retryable: bool,
-        last_deadline: Tick,
+        mut progress: Progress,
         now: Tick,
     ) -> Result<Phase, Refusal> {
-        while self.choose_target(key, now) {
+        while self.choose_target(key, progress.failed, now) {
             self.address_head(key, now);
             while let Some(upstream) = self.take_idle(key) {
                 // What cannot be sent twice is not sent on a connection that may be dead already.
                 if retryable || self.is_silent(upstream) {
                     self.occupy(key, upstream);
-                    return Ok(Phase::AwaitingHead(Awaiting::new(upstream, now)));
+                    return Ok(Phase::AwaitingHead(Box::new(Awaiting::new(upstream, now))));
                 }
                 self.close_upstream(upstream);
             }
-            match self.connect(key, last_deadline, now) {
+            match self.connect(key, progress, now) {
                 Ok(phase) => return Ok(phase),
                 Err(NoConnection::Busy(refusal)) => return Err(refusal),
-                Err(NoConnection::Unreachable) => self.pass_over(key, now),
+                Err(NoConnection::Unreachable) => progress.failed |= self.pass_over(key, now),
             }
         }
         Err(Refusal::closing(502, "the upstream cannot be reached"))
     }
 
     /// Decides which target is asked next. False when all have failed.
-    fn choose_target(&mut self, key: Key<Session>, now: Tick) -> bool {
+    fn choose_target(&mut self, key: Key<Session>, failed: u64, now: Tick) -> bool {
         let exchange = self.sessions[key].state.exchange_mut();
         let chosen = match exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
-            Some(origin) => origin.choose(exchange.failed, now),
+            Some(origin) => origin.choose(failed, now),
             // The api is gone by now: the request was meant for what it was.
-            None => (exchange.failed == 0).then_some(usize::from(exchange.place)),
+            None => (failed == 0).then_some(usize::from(exchange.place)),
         };
         exchange.place = chosen.and_then(|place| u16::try_from(place).ok()).unwrap_or(0);
         chosen.is_some()
     }
 
-    /// The target of a session has failed, for this request, and for others for a while.
-    fn pass_over(&mut self, key: Key<Session>, now: Tick) {
+    /// The target of a session has failed, for this request, and for others for a while. Its bit.
+    fn pass_over(&mut self, key: Key<Session>, now: Tick) -> u64 {
         let exchange = self.sessions[key].state.exchange_mut();
-        exchange.failed |= 1 << exchange.place;
         if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
             origin.places[usize::from(exchange.place)].rest(now);
         }
+        1 << exchange.place
     }
 
     /// Makes the head, which has not been sent, one for the target that was chosen. They differ in
@@ -146,7 +137,7 @@ impl<N: Net> Proxy<N> {
     fn connect(
         &mut self,
         key: Key<Session>,
-        last_deadline: Tick,
+        progress: Progress,
         now: Tick,
     ) -> Result<Phase, NoConnection> {
         let exchange = self.sessions[key].state.exchange_mut();
@@ -159,7 +150,7 @@ impl<N: Net> Proxy<N> {
                 self.stale_names.push((key, place));
             }
         }
-        self.connect_from(key, Progress { first, tried: 0, last_deadline }, now)
+        self.connect_from(key, Progress { first, tried: 0, ..progress }, now)
     }
 
     /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
@@ -169,11 +160,11 @@ impl<N: Net> Proxy<N> {
         progress: Progress,
         now: Tick,
     ) -> Result<Phase, NoConnection> {
-        let Progress { first, tried, last_deadline } = progress;
+        let Progress { first, tried, last_deadline, failed } = progress;
         let addresses = self.addresses(key);
         let exchange = self.sessions[key].state.exchange_mut();
         let targets = exchange.api().map_or(1, |api| api.targets.len());
-        let others = targets.saturating_sub(1 + exchange.failed.count_ones() as usize);
+        let others = targets.saturating_sub(1 + failed.count_ones() as usize);
         for tried in tried..addresses.len() {
             let address = &addresses[(first + tried) % addresses.len()];
             match self.connect_to(address, key) {
@@ -183,8 +174,9 @@ impl<N: Net> Proxy<N> {
                     let left = u32::try_from(addresses.len() - tried + others).unwrap_or(1);
                     let deadline = now.after(last_deadline.since(now) / left);
                     let tried = tried + 1;
-                    let attempt = Attempt { upstream, first, tried, deadline, last_deadline };
-                    return Ok(Phase::Connecting(attempt));
+                    let progress = Progress { tried, ..progress };
+                    let attempt = Attempt { upstream, deadline, progress };
+                    return Ok(Phase::Connecting(Box::new(attempt)));
                 }
                 Err(error) if out_of_descriptors(&error) => {
                     let text = format!("no descriptor for an upstream connection: {error}");
@@ -277,19 +269,20 @@ impl<N: Net> Proxy<N> {
         // The next request tries first the address that has just answered.
         if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
             let count = origin.places[place].addresses.len().max(1);
-            origin.places[place].answered((attempt.first + attempt.tried - 1) % count);
+            origin.places[place]
+                .answered((attempt.progress.first + attempt.progress.tried - 1) % count);
         }
         if let Some(request) = exchange.request.pipe_mut() {
             request.restart_clocks(now);
         }
-        exchange.phase = Phase::AwaitingHead(Awaiting::new(attempt.upstream, now));
+        exchange.phase = Phase::AwaitingHead(Box::new(Awaiting::new(attempt.upstream, now)));
         Step::Moved
     }
 
     /// An address had its time.
     pub(super) fn connect_timed_out(&mut self, key: Key<Session>, now: Tick) -> Step {
         let attempt = self.sessions[key].state.exchange_mut().phase.attempt();
-        if attempt.last_deadline <= now {
+        if attempt.progress.last_deadline <= now {
             self.pass_over(key, now);
             let what = "the upstream did not connect in time";
             return self.answer(key, Refusal::limited(504, what, "api.connect_timeout"), now);
@@ -298,11 +291,11 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Tries the target's next address, or the next target.
-    fn connect_next(&mut self, key: Key<Session>, failed: Attempt, now: Tick) -> Step {
-        self.close_upstream(failed.upstream);
-        let Attempt { first, tried, last_deadline, .. } = failed;
-        let made = self.connect_from(key, Progress { first, tried, last_deadline }, now);
-        let next = self.or_other_targets(made, key, last_deadline, now);
+    fn connect_next(&mut self, key: Key<Session>, attempt: Attempt, now: Tick) -> Step {
+        let Attempt { upstream, progress, .. } = attempt;
+        self.close_upstream(upstream);
+        let made = self.connect_from(key, progress, now);
+        let next = self.or_other_targets(made, key, progress, now);
         self.enter(key, next, now)
     }
 
@@ -311,16 +304,16 @@ impl<N: Net> Proxy<N> {
         &mut self,
         made: Result<Phase, NoConnection>,
         key: Key<Session>,
-        last_deadline: Tick,
+        progress: Progress,
         now: Tick,
     ) -> Result<Phase, Refusal> {
         match made {
             Ok(phase) => Ok(phase),
             Err(NoConnection::Busy(refusal)) => Err(refusal),
             Err(NoConnection::Unreachable) => {
-                self.pass_over(key, now);
+                let failed = progress.failed | self.pass_over(key, now);
                 let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
-                self.try_targets(key, retryable, last_deadline, now)
+                self.try_targets(key, retryable, Progress { failed, ..progress }, now)
             }
         }
     }
@@ -346,19 +339,18 @@ impl<N: Net> Proxy<N> {
     /// 9.2.2).
     pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        let Some(request) = exchange.retry.take() else {
+        let Some(request) = exchange.phase.awaiting_mut().retry.take() else {
             let what = "the upstream closed before its response head was complete";
             return self.answer(key, Refusal::closing(502, what), now);
         };
         log::debug!("a reused connection had died: the request is sent again");
         exchange.request.abandon(&mut self.buffers);
         exchange.request = Upload::of_head(&request, &mut self.buffers, now);
-        exchange.failed = 0;
         let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
         self.close_upstream_of(key);
-        let last_deadline = now.after(timeout);
-        let made = self.connect(key, last_deadline, now);
-        let next = self.or_other_targets(made, key, last_deadline, now);
+        let progress = Progress::none_until(now.after(timeout));
+        let made = self.connect(key, progress, now);
+        let next = self.or_other_targets(made, key, progress, now);
         self.enter(key, next, now)
     }
 }

@@ -158,7 +158,7 @@ impl<N: Net> Proxy<N> {
         reply::write(&mut self.head_buf, &reply);
         let room = if preflight { self.buffers.largest() } else { ANSWER_MAX };
         assert!(self.head_buf.len() <= room, "room was left for an answer of ours");
-        exchange.status = status;
+        exchange.record.status = status;
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         exchange.response.take_no_more();
         self.sessions[key].state = State::Active(exchange);
@@ -290,7 +290,6 @@ impl Facts {
             is_get: false,
             wants_events: false,
             event_stream: false,
-            client: None,
             grant: Grant::Nothing,
         }
     }

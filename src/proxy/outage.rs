@@ -174,7 +174,7 @@ impl<N: Net> Proxy<N> {
         reply::write_stream_head(&mut self.head_buf, &head);
         self.head_buf.extend_from_slice(body.as_bytes());
         assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
-        exchange.status = 200;
+        exchange.record.status = 200;
         exchange.phase = Phase::Answering;
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         exchange.response.take_no_more();
@@ -198,7 +198,7 @@ impl<N: Net> Proxy<N> {
         exchange.watch_events(now);
         exchange.response.queue(head_buf, io.buffers, now);
         exchange.response.comment(&mut io);
-        exchange.status = 200;
+        exchange.record.status = 200;
         exchange.facts.event_stream = true;
         if let Some(stats) = &exchange.record.stats {
             stats.held.one();
@@ -240,7 +240,6 @@ impl<N: Net> Proxy<N> {
     fn wait(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.request.abandon(&mut self.buffers);
-        exchange.retry = None;
         let wished = exchange.response.events().and_then(|events| events.retry());
         let Some(revival) = &mut exchange.revival else {
             unreachable!("a stream is held by what it takes to revive it");

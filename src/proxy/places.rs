@@ -9,6 +9,7 @@ use crate::session::exchange::Exchange;
 use crate::session::origin::Origin;
 use crate::session::places::{Counts, Network, Shares};
 use crate::slab::Slab;
+use std::net::IpAddr;
 
 /// What counts the streams.
 #[derive(Clone, Copy)]
@@ -19,21 +20,25 @@ pub(super) struct Counters<'a> {
 
 impl Counters<'_> {
     /// Gives an exchange its places, if it has none and an api serves it.
-    pub(super) fn admit(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &self,
+        exchange: &mut Exchange,
+        peer: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
         let origin = exchange.origin.and_then(|origin| self.origins.get(origin));
         let (Some(origin), Some(api)) = (origin, exchange.api()) else { return Ok(()) };
         if exchange.permit.is_some() {
             return Ok(());
         }
         let mut shares = Shares::default();
-        if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.facts.client) {
+        if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.client(peer)) {
             shares.address = origin.addresses.place(Network::of(client), max);
             if shares.address.is_none() {
                 let what = "too many event streams are open for this address";
                 return Err(Refusal::crowded(what, "api.max_streams_per_ip"));
             }
         }
-        if let Some(key) = &exchange.key
+        if let Some(key) = exchange.key()
             && let Some(max) = key.max_streams
         {
             shares.key = self.keys.place(key.hash, max);
@@ -46,7 +51,9 @@ impl Counters<'_> {
         if exchange.permit.is_none() {
             return Err(Refusal::busy("too many event streams are open", Some("api.max_streams")));
         }
-        exchange.shares = (shares.held() != [0, 0]).then(|| Box::new(shares));
+        if shares.held() != [0, 0] {
+            exchange.caller.get_or_insert_default().shares = shares;
+        }
         Ok(())
     }
 }

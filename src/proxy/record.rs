@@ -8,7 +8,7 @@ use crate::access::{Line, Queue};
 use crate::http::query;
 use crate::net::Net;
 use crate::pipe::events::Events;
-use crate::session::exchange::{Exchange, Record};
+use crate::session::exchange::{Exchange, FirstEvent, Record};
 use crate::session::stats::Stats;
 use crate::session::{Service, Session};
 use crate::slab::Key;
@@ -44,7 +44,7 @@ impl Exchange {
         stats.events.add(events);
         if events > 0 && before.events == 0 {
             stats.first_event.observe(now.since(self.began));
-            self.record.first_event = now;
+            self.record.first_event = FirstEvent::after(now.since(self.began));
         }
     }
 }
@@ -59,7 +59,8 @@ impl<N: Net> Proxy<N> {
         Record {
             id: self.last_id,
             request,
-            first_event: Tick::NEVER,
+            first_event: FirstEvent::NONE,
+            status: 0,
             stats: (service == Service::Apis).then(|| Rc::clone(&self.stats.no_api)),
             told: service != Service::Demo,
             open: false,
@@ -100,17 +101,17 @@ impl<N: Net> Proxy<N> {
 
     /// An exchange is over.
     pub(super) fn record_end(&mut self, exchange: &Exchange, peer: Option<IpAddr>, now: Tick) {
-        let Record { stats, open, told, .. } = &exchange.record;
+        let Record { stats, open, told, status, .. } = &exchange.record;
         if let Some(stats) = stats {
             let took = now.since(exchange.began);
-            stats.requests.one(exchange.status);
+            stats.requests.one(*status);
             match open {
                 true => {
                     stats.closed[exchange.outcome.index()].one();
                     stats.stream_duration.observe(took);
                 }
                 // A tunnel is open for as long as its ends like.
-                false if exchange.status != 101 => stats.request_duration.observe(took),
+                false if *status != 101 => stats.request_duration.observe(took),
                 false => {}
             }
         }
@@ -141,23 +142,22 @@ impl Queue {
         now: Tick,
     ) {
         let Some(form) = exchange.config.log.access else { return };
-        let Record { id, request, first_event, .. } = &exchange.record;
-        let ms_until = |moment: Tick| millis(moment.since(exchange.began));
+        let Record { id, request, first_event, status, .. } = &exchange.record;
         let line = Line {
             unix_ms,
             event,
             id: *id,
             api: exchange.api().map(|api| api.name.as_str()),
-            client: exchange.facts.client.or(peer),
+            client: exchange.client(peer),
             key: exchange.key_name().map(|name| &**name),
             request,
-            status: exchange.status,
+            status: *status,
             reason: (event != "open").then(|| exchange.outcome.word()),
             events: exchange.response.events().map(Events::events),
             bytes_in: exchange.request.taken(),
             bytes_out: exchange.response.delivered(),
-            first_event_ms: (*first_event != Tick::NEVER).then(|| ms_until(*first_event)),
-            duration_ms: ms_until(now),
+            first_event_ms: first_event.ms(),
+            duration_ms: millis(now.since(exchange.began)),
         };
         self.push(&line, form);
     }

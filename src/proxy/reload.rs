@@ -146,7 +146,7 @@ impl Exchange {
     fn may_stay(&self, api: &Api) -> bool {
         let keys = api.auth.as_ref().map(|auth| &auth.keys);
         keys.is_none_or(|keys| {
-            self.key.as_ref().is_some_and(|key| auth::still_admits(keys, key, &api.name))
+            self.key().is_some_and(|key| auth::still_admits(keys, key, &api.name))
         })
     }
 }

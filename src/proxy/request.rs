@@ -5,7 +5,6 @@ use super::gate;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
 use crate::access;
-use crate::auth::Key;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
 use crate::cors::Grant;
@@ -18,7 +17,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::pipe::Pipe;
 use crate::route::{self, Router};
-use crate::session::exchange::{Exchange, Facts, Phase};
+use crate::session::exchange::{Caller, Exchange, Facts, Phase};
 use crate::session::local::Local;
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
@@ -26,7 +25,6 @@ use crate::slab;
 use crate::time::Tick;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A request that is to be forwarded; its head stands rewritten in the proxy's head buffer.
 struct Accepted {
@@ -35,8 +33,8 @@ struct Accepted {
     /// Trailer fields that its Connection field names.
     dropped_trailers: Option<Box<Names>>,
     facts: Facts,
-    /// Whose key it has, if it needs one.
-    key: Option<Arc<Key>>,
+    /// Who asks.
+    caller: Caller,
     /// Why it is not forwarded after all.
     refusal: Option<Refusal>,
 }
@@ -107,7 +105,7 @@ impl<N: Net> Proxy<N> {
 
     /// The head that goes upstream stands in the head buffer.
     fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
-        let Accepted { api, length, dropped_trailers, facts, key: owner, refusal } = accepted;
+        let Accepted { api, length, dropped_trailers, facts, caller, refusal } = accepted;
         let origin = self.api_origins[usize::from(api)];
         let mut record = self.record_of(Service::Apis);
         record.stats = Some(Rc::clone(&self.origins[origin].stats));
@@ -120,7 +118,7 @@ impl<N: Net> Proxy<N> {
         let mut exchange =
             Exchange::new(facts, request, Some(api), &self.config, phase, record, now);
         exchange.origin = Some(origin);
-        exchange.key = owner;
+        exchange.caller = caller.is_known().then(|| Box::new(caller));
         exchange.keep_for_revival(&self.head_buf);
         self.sessions[key].state = State::Active(exchange);
         let admitted = refusal.map_or_else(|| self.admit_stream(key), Err);
@@ -133,7 +131,7 @@ impl<N: Net> Proxy<N> {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
-            false => Phase::Local(Local::Demo(Events::new(now, demo.interval))),
+            false => Phase::Local(Box::new(Local::Demo(Events::new(now, demo.interval)))),
         };
         let to = match accepted.facts.is_head {
             true => BodyLength::Empty,
@@ -143,7 +141,7 @@ impl<N: Net> Proxy<N> {
         let record = self.record_of(Service::Demo);
         let request = Upload::untaken(length);
         let mut exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
-        exchange.status = 200;
+        exchange.record.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         if to == BodyLength::Empty {
@@ -205,8 +203,9 @@ fn accept(
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let client = config.server.trusted_proxies.client(peer, forwarded);
+    let client = client.filter(|_| client != peer);
     let grant = gate::grant(api, &head);
-    let facts = Facts { client, grant, ..facts_of(&head, Offer::of(upgrade)) };
+    let facts = Facts { grant, ..facts_of(&head, Offer::of(upgrade)) };
     let mut dropped_trailers = Nominated::by(head.fields).names();
     if let Some(auth) = api.auth.as_ref().filter(|auth| !auth.forward) {
         // A key behind a body is a key all the same.
@@ -217,7 +216,7 @@ fn accept(
         length: head.length,
         dropped_trailers,
         facts,
-        key: None,
+        caller: Caller { client, ..Caller::default() },
         refusal: None,
     };
     let pass = match gate::admit(api, &head) {
@@ -238,7 +237,7 @@ fn accept(
         key: pass.handover(api),
     };
     forward::write_request(out, &head, &to);
-    accepted.key = pass.key;
+    accepted.caller.key = pass.key;
     Ok(accepted)
 }
 
@@ -282,7 +281,14 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
     facts.persistent &= facts.is_head;
     demo::write_head(out, head.version == Version::Http11 && !facts.is_head);
     let (length, dropped_trailers) = (BodyLength::Empty, None);
-    Ok(Accepted { api: 0, length, dropped_trailers, facts, key: None, refusal: None })
+    Ok(Accepted {
+        api: 0,
+        length,
+        dropped_trailers,
+        facts,
+        caller: Caller::default(),
+        refusal: None,
+    })
 }
 
 /// What the rest of the exchange has to know of its request.
@@ -298,7 +304,6 @@ pub(super) fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         is_get,
         wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
         event_stream: false,
-        client: None,
         grant: Grant::Nothing,
     }
 }

@@ -55,11 +55,11 @@ impl<N: Net> Scene<'_, N> {
         match found {
             Found::Complete(end) => {
                 awaiting.search = HeadSearch::response();
-                self.exchange.retry = None;
+                awaiting.retry = None;
                 self.on_head(upstream, end)
             }
             Found::More => {
-                self.exchange.retry = None;
+                awaiting.retry = None;
                 Verdict::Moved
             }
             Found::Blocked => Verdict::Blocked,
@@ -93,7 +93,7 @@ impl<N: Net> Scene<'_, N> {
             return Verdict::Fail(Refusal::closing(head.status, what));
         }
         if head.is_event_stream
-            && let Err(refusal) = self.counters.admit(self.exchange)
+            && let Err(refusal) = self.counters.admit(self.exchange, self.peer)
         {
             return Verdict::Fail(refusal);
         }
@@ -118,7 +118,7 @@ impl<N: Net> Scene<'_, N> {
                 self.open_tunnel();
             }
         }
-        self.exchange.status = status;
+        self.exchange.record.status = status;
         if !self.exchange.facts.event_stream {
             return Verdict::Moved;
         }

@@ -14,11 +14,14 @@ use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::Now;
 use std::io;
+use std::net::IpAddr;
 
 /// An exchange and what it runs on, for the length of a step.
 pub(super) struct Scene<'a, N: Net> {
     /// The client's connection.
     pub conn: &'a mut Conn,
+    /// Its address; none on a Unix socket.
+    pub peer: Option<IpAddr>,
     pub exchange: &'a mut Exchange,
     pub io: Io<'a, N>,
     /// Where a head is written before it is queued.

@@ -26,14 +26,15 @@ const EVENT_GRACE: Duration = Duration::from_secs(10);
 impl<N: Net> Proxy<N> {
     /// Places for the stream that a request asks for, if it asks for one.
     pub(super) fn admit_stream(&mut self, key: Key<Session>) -> Result<(), Refusal> {
-        let exchange = self.sessions[key].state.exchange_mut();
+        let Session { state, peer, .. } = &mut self.sessions[key];
+        let exchange = state.exchange_mut();
         if !exchange.facts.wants_events {
             return Ok(());
         }
         if self.drain.is_some() {
             return Err(Refusal::busy("the proxy is about to end", None));
         }
-        Counters { origins: &self.origins, keys: &self.key_streams }.admit(exchange)
+        Counters { origins: &self.origins, keys: &self.key_streams }.admit(exchange, *peer)
     }
 
     /// The head of an event stream is on its way to the client.

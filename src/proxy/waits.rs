@@ -195,7 +195,7 @@ mod oracle {
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
                 in_use += usize::from(exchange.upstream().is_some());
-                let held = exchange.shares.as_ref().map_or([0, 0], |shares| shares.held());
+                let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
                 shares = [shares[0] + held[0], shares[1] + held[1]];
             }
             let places = || self.origins.iter().flat_map(|(_, origin)| &origin.places);

@@ -11,17 +11,18 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
-use crate::session::local::Local;
+use crate::session::local::{Live, Local};
 use crate::session::origin::{Origin, Permit};
 use crate::session::places::Shares;
 use crate::session::stats::ApiStats;
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
-use crate::time::Tick;
+use crate::time::{Tick, millis};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One request and its response. See the module.
 #[derive(Debug)]
@@ -34,21 +35,14 @@ pub struct Exchange {
     pub response: Pipe,
     /// What must be remembered of the request.
     pub facts: Facts,
-    /// The request as it was sent, kept while it may have to be sent again: from its being sent on
-    /// a reused connection until the first byte of an answer.
-    pub retry: Option<Box<[u8]>>,
     /// The configuration under which it began, and ends.
     pub config: Rc<Config>,
     /// Which of the configuration's apis serves it; none for an answer of our own.
     pub api: Option<u16>,
     /// That api's targets, if there is an api, and if it is still there;
     pub origin: Option<Key<Origin>>,
-    /// which of them is asked,
+    /// and which of them is asked.
     pub place: u16,
-    /// and which could not be connected to, as bits.
-    pub failed: u64,
-    /// The status that the client was sent; 0 before.
-    pub status: u16,
     /// How it ended, or will once the last bytes are out.
     pub outcome: Outcome,
     /// When its head was complete.
@@ -60,10 +54,8 @@ pub struct Exchange {
     pub revival: Option<Box<Revival>>,
     /// Its place among the streams of its api, if it is one of them.
     pub permit: Option<Permit>,
-    /// Its places among the streams of its address and its key, where these are limited.
-    pub shares: Option<Box<Shares>>,
-    /// The key that let it in, if it needed one.
-    pub key: Option<Arc<auth::Key>>,
+    /// Who has asked for it, where more is known than the address of a connection.
+    pub caller: Option<Box<Caller>>,
     /// What is told of it.
     pub record: Record,
 }
@@ -75,14 +67,55 @@ pub struct Record {
     pub id: u64,
     /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
     pub request: Box<str>,
-    /// When its first event was passed on; [`Tick::NEVER`] before.
-    pub first_event: Tick,
+    /// How long it took until its first event was passed on.
+    pub first_event: FirstEvent,
+    /// The status that the client was sent; 0 before.
+    pub status: u16,
     /// Where it is counted, if it is.
     pub stats: Option<Rc<ApiStats>>,
     /// True exactly when the access log has a line for it.
     pub told: bool,
     /// True exactly when it is an event stream that was opened.
     pub open: bool,
+}
+
+const _: () = assert!(size_of::<Record>() <= 40);
+
+/// A time until a first event, of 49 days at most, if there was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstEvent(u32);
+
+impl FirstEvent {
+    /// There was none yet.
+    pub const NONE: FirstEvent = FirstEvent(u32::MAX);
+
+    /// It came after so long.
+    pub fn after(time: Duration) -> FirstEvent {
+        FirstEvent(u32::try_from(millis(time)).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
+    }
+
+    /// Milliseconds, if there was one.
+    pub fn ms(self) -> Option<u64> {
+        (self != FirstEvent::NONE).then_some(self.0.into())
+    }
+}
+
+/// Who has asked for something. See [`Exchange::caller`].
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// The client's own address, if a trusted proxy has told it.
+    pub client: Option<IpAddr>,
+    /// The key that let it in, if it needed one.
+    pub key: Option<Arc<auth::Key>>,
+    /// Its places among the streams of its address and its key, where these are limited.
+    pub shares: Shares,
+}
+
+impl Caller {
+    /// True when anything is known.
+    pub fn is_known(&self) -> bool {
+        self.client.is_some() || self.key.is_some() || self.shares.held() != [0, 0]
+    }
 }
 
 /// How long an event stream may go on.
@@ -150,23 +183,22 @@ pub struct Facts {
     pub wants_events: bool,
     /// True exactly when the response is an event stream, which may be silent for ever.
     pub event_stream: bool,
-    /// The client's own address, as far as trusted proxies know it; none on a Unix socket.
-    pub client: Option<IpAddr>,
     /// What the page that asked for it is granted.
     pub grant: cors::Grant,
 }
 
-/// Where an exchange stands.
+/// Where an exchange stands. What it needs for a moment only is on the heap: it may stand where it
+/// stands for days.
 #[derive(Debug)]
 pub enum Phase {
     /// The answer is ours and is in the response pipe. Next: the exchange ends when it is out.
     Answering,
     /// The response is written here. Next: ends with its client, or `Delivering`.
-    Local(Local),
+    Local(Box<Local>),
     /// A connection is being made. Next: `AwaitingHead`, another address, or `Answering`.
-    Connecting(Attempt),
+    Connecting(Box<Attempt>),
     /// The request is on its way. Next: `Relaying`, `Tunnel`, or `Answering`.
-    AwaitingHead(Awaiting),
+    AwaitingHead(Box<Awaiting>),
     /// The response is on its way. Next: `Delivering` when the upstream has said all.
     Relaying(Key<Upstream>),
     /// The client has an event stream, and there is no upstream until then. Next: `Connecting`.
@@ -186,7 +218,7 @@ impl Phase {
         let Phase::Connecting(attempt) = self else {
             unreachable!("no connection is being made");
         };
-        *attempt
+        **attempt
     }
 
     /// What is known of the head of an exchange that is known to await one.
@@ -206,14 +238,30 @@ impl Phase {
 pub struct Attempt {
     /// The connection.
     pub upstream: Key<Upstream>,
-    /// The address that was tried first, by its place among the target's.
-    pub first: usize,
-    /// How many were tried, this one included.
-    pub tried: usize,
     /// When this address is given up.
     pub deadline: Tick,
+    /// How far the whole has come.
+    pub progress: Progress,
+}
+
+/// How far connecting has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The address that was tried first, by its place among the target's.
+    pub first: usize,
+    /// How many of them were tried.
+    pub tried: usize,
     /// When the whole is given up.
     pub last_deadline: Tick,
+    /// Which targets could not be connected to, as bits.
+    pub failed: u64,
+}
+
+impl Progress {
+    /// Nothing was tried, and there is time until then.
+    pub const fn none_until(last_deadline: Tick) -> Progress {
+        Progress { first: 0, tried: 0, last_deadline, failed: 0 }
+    }
 }
 
 /// A response head in the making.
@@ -221,6 +269,9 @@ pub struct Attempt {
 pub struct Awaiting {
     /// The connection that the request went out on.
     pub upstream: Key<Upstream>,
+    /// The request as it was sent, while it may have to be sent again: on a reused connection,
+    /// until the first byte of an answer.
+    pub retry: Option<Box<[u8]>>,
     /// How far its answer was searched for the end of the head.
     pub search: HeadSearch,
     /// Interim responses so far.
@@ -232,7 +283,7 @@ pub struct Awaiting {
 impl Awaiting {
     /// Nothing of a head is there yet.
     pub fn new(upstream: Key<Upstream>, now: Tick) -> Awaiting {
-        Awaiting { upstream, search: HeadSearch::response(), interims: 0, since: now }
+        Awaiting { upstream, retry: None, search: HeadSearch::response(), interims: 0, since: now }
     }
 }
 
@@ -340,20 +391,16 @@ impl Exchange {
             // Open, and of no framing: what it is to be is known when its head is.
             response: Pipe::new(BodyLength::UntilClose, BodyLength::Empty, now),
             facts,
-            retry: None,
             config: Rc::clone(config),
             api,
             origin: None,
             place: 0,
-            failed: 0,
-            status: 0,
             outcome: Outcome::Complete,
             began: now,
             lease: Lease::ENDLESS,
             revival: None,
             permit: None,
-            shares: None,
-            key: None,
+            caller: None,
             record,
         })
     }
@@ -365,7 +412,17 @@ impl Exchange {
 
     /// The name of the key that let it in: for logs.
     pub fn key_name(&self) -> Option<&Arc<str>> {
-        self.key.as_ref().map(|key| &key.name)
+        self.key().map(|key| &key.name)
+    }
+
+    /// The key that let it in, if it needed one.
+    pub fn key(&self) -> Option<&auth::Key> {
+        self.caller.as_ref()?.key.as_deref()
+    }
+
+    /// The client's own address, behind a connection from `peer`; none on a Unix socket.
+    pub fn client(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        self.caller.as_ref().and_then(|caller| caller.client).or(peer)
     }
 
     /// What an answer of ours says about other origins, or one to a preflight; none if that is the
@@ -384,6 +441,17 @@ impl Exchange {
             Phase::Relaying(upstream) | Phase::Tunnel(upstream) => Some(*upstream),
             Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => None,
         }
+    }
+
+    /// True exactly when its client watches the live page's events.
+    pub fn is_live(&self) -> bool {
+        matches!(&self.phase, Phase::Local(local) if matches!(**local, Local::Live(_)))
+    }
+
+    /// The live page's events that its client watches, if it does.
+    pub fn live(&mut self) -> Option<&mut Live> {
+        let Phase::Local(local) = &mut self.phase else { return None };
+        if let Local::Live(live) = &mut **local { Some(live) } else { None }
     }
 
     /// True exactly when the client has an event stream that has lost its upstream, or has not yet

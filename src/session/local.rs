@@ -14,7 +14,7 @@ pub enum Local {
     /// A body that is known, from this byte on.
     Bytes(Rc<[u8]>, usize),
     /// The live page's events.
-    Live(Box<Live>),
+    Live(Live),
     /// Nothing yet: the shell has been asked for something, and answers.
     Shell,
 }
@@ -125,16 +125,13 @@ mod tests {
             for event in ["abc", "defghi", "j"] {
                 live.push(event.as_bytes().into());
             }
-            assert_eq!(
-                all(&mut Local::Live(Box::new(live)), most),
-                ("abcdefghij".to_owned(), false)
-            );
+            assert_eq!(all(&mut Local::Live(live), most), ("abcdefghij".to_owned(), false));
         }
     }
 
     #[test]
     fn who_falls_behind_misses_events_and_sees_none_in_part() {
-        let mut live = Local::Live(Box::default());
+        let mut live = Local::Live(Live::default());
         let push = |live: &mut Local, n: usize| {
             let Local::Live(live) = live else { unreachable!() };
             live.push(format!("<{n:03}>").into_bytes().into());
