@@ -99,20 +99,22 @@ fn narrow(len: usize) -> u32 {
     len as u32
 }
 
-/// What most buffers hold is a head: some hundred bytes, for a moment.
-const SMALL: usize = 1024;
+/// What most buffers hold is a head, for a moment: that of a program has some hundred bytes, that of
+/// a browser a thousand.
+const SMALL: [usize; 2] = [512, 2048];
 
 /// Buffers of one size that nobody uses, the warmest last.
 #[derive(Debug)]
 struct Shelf {
     block: usize,
+    spare_max: usize,
     #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
     spare: Vec<Box<Buf>>,
 }
 
 impl Shelf {
-    const fn new(block: usize) -> Shelf {
-        Shelf { block, spare: Vec::new() }
+    const fn new(block: usize, spare_bytes: usize) -> Shelf {
+        Shelf { block, spare_max: spare_bytes / block, spare: Vec::new() }
     }
 }
 
@@ -122,19 +124,21 @@ impl Shelf {
 /// into neither has a buffer made to measure, which is freed when it comes back.
 #[derive(Debug)]
 pub struct BufPool {
-    shelves: [Shelf; 2],
+    shelves: [Shelf; 3],
     largest: usize,
-    spare_max: usize,
     lent: usize,
     lent_bytes: usize,
 }
 
 impl BufPool {
     /// A pool whose buffers have `usual` bytes, and at most `largest`. Of each size it keeps at
-    /// most `spare_max` that nobody uses.
-    pub fn new(usual: usize, largest: usize, spare_max: usize) -> BufPool {
-        let shelves = [SMALL.min(usual), usual].map(Shelf::new);
-        BufPool { shelves, largest, spare_max, lent: 0, lent_bytes: 0 }
+    /// most `spare_bytes` that nobody uses: to free them for the next one to ask the system again
+    /// costs time, and leaves holes between what stays.
+    pub fn new(usual: usize, largest: usize, spare_bytes: usize) -> BufPool {
+        let [smallest, small] = SMALL;
+        let blocks = [smallest.min(usual), small.min(usual), usual];
+        let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
+        BufPool { shelves, largest, lent: 0, lent_bytes: 0 }
     }
 
     /// From here on a buffer may have `largest` bytes, if that is more.
@@ -186,7 +190,7 @@ impl BufPool {
         self.lent -= 1;
         self.lent_bytes -= block;
         let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
-        if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < self.spare_max) {
+        if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < shelf.spare_max) {
             buf.clear();
             shelf.spare.push(buf);
         }
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_pool_counts_what_it_lends_and_keeps_few_spares() {
-        let mut pool = BufPool::new(8, 20, 2);
+        let mut pool = BufPool::new(8, 20, 16);
         let lent: Vec<_> = (0..5).map(|_| pool.lend(3)).collect();
         assert_eq!((pool.lent(), pool.lent_bytes(), pool.largest()), (5, 40, 20));
         for mut buf in lent {
@@ -278,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_buffer_has_the_size_that_is_needed() {
-        let mut pool = BufPool::new(4000, 9000, 2);
-        for (needed, size) in [(1, SMALL), (SMALL, SMALL), (SMALL + 1, 4000), (4001, 4001)] {
+        let mut pool = BufPool::new(4000, 9000, 8000);
+        for (needed, size) in [(1, 512), (512, 512), (513, 2048), (2049, 4000), (4001, 4001)] {
             let buf = pool.lend(needed);
             assert_eq!((buf.room(), pool.lent_bytes()), (size, size), "{needed}");
             pool.give_back(buf);
@@ -299,14 +303,14 @@ mod tests {
     #[test]
     #[should_panic = "a buffer for 9 bytes, of 8 at most"]
     fn there_is_a_largest_buffer() {
-        BufPool::new(8, 8, 2).append(&mut Some(Box::new(Buf::new(4))), b"123456789");
+        BufPool::new(8, 8, 16).append(&mut Some(Box::new(Buf::new(4))), b"123456789");
     }
 
     #[test]
     #[should_panic = "a buffer of another pool"]
     fn a_foreign_buffer_is_refused() {
-        let mut pool = BufPool::new(8, 8, 2);
+        let mut pool = BufPool::new(8, 8, 16);
         drop(pool.lend(8));
-        pool.give_back(BufPool::new(9, 9, 2).lend(9));
+        pool.give_back(BufPool::new(9, 9, 18).lend(9));
     }
 }

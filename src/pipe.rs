@@ -22,7 +22,7 @@ use crate::http::chunk::{ChunkError, HEADROOM};
 use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready};
-use crate::time::Tick;
+use crate::time::{Tick, millis};
 use events::Events;
 use std::time::Duration;
 
@@ -85,8 +85,9 @@ pub struct Pipe {
     /// Framed for the sink and not yet taken by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
     flow: Flow,
-    /// When pending bytes must go out; [`Tick::ZERO`] unless they are only being gathered.
-    flush_at: Tick,
+    /// Pending bytes are only being gathered, and must go out so many milliseconds after
+    /// `stuck_since`; at once if that is 0.
+    gather_ms: u32,
     /// Since when the source has been wanted and silent.
     silent_since: Tick,
     /// Since when the sink has taken nothing while bytes were pending.
@@ -111,7 +112,7 @@ impl Pipe {
             reader,
             writer: BodyWriter::new(to),
             pending: None,
-            flush_at: Tick::ZERO,
+            gather_ms: 0,
             silent_since: now,
             stuck_since: now,
             taken: 0,
@@ -172,7 +173,7 @@ impl Pipe {
     /// The caller has made sure that they fit into a buffer.
     pub fn queue(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
         self.append(bytes, buffers, now);
-        self.flush_at = Tick::ZERO;
+        self.gather_ms = 0;
     }
 
     /// Takes back what is pending: a head that has not been sent, to be written anew.
@@ -203,7 +204,7 @@ impl Pipe {
         io.scratch[range.clone()].copy_from_slice(payload);
         let framed = self.writer.frame(io.scratch, range, ended);
         self.append(&io.scratch[framed], io.buffers, io.now);
-        self.flush_at = Tick::ZERO;
+        self.gather_ms = 0;
     }
 
     /// True when the sink was, or will be, told that the body is complete.
@@ -265,7 +266,7 @@ impl Pipe {
         match sink.write(io.net, buf.bytes()) {
             Written::Bytes(n) => {
                 self.stuck_since = io.now;
-                self.flush_at = Tick::ZERO;
+                self.gather_ms = 0;
                 if buf.len() >= io.high_water {
                     self.silent_since = io.now;
                 }
@@ -401,7 +402,8 @@ impl Pipe {
             }
         }
         if self.pending.is_none() {
-            self.flush_at = gather.map_or(Tick::ZERO, |interval| io.now.after(interval));
+            self.gather_ms =
+                gather.map_or(0, |interval| u32::try_from(millis(interval)).unwrap_or(u32::MAX));
         }
         self.append(rest, io.buffers, io.now);
         if let Some(trailers) = trailers {
@@ -429,9 +431,16 @@ impl Pipe {
         buffers.append(&mut self.pending, bytes);
     }
 
+    fn flush_at(&self) -> Tick {
+        match self.gather_ms {
+            0 => Tick::ZERO,
+            ms => self.stuck_since.after(Duration::from_millis(ms.into())),
+        }
+    }
+
     /// True when pending bytes may go out now.
     fn due(&self, now: Tick, high_water: usize) -> bool {
-        self.flush_at <= now || self.flow != Flow::Open || self.pending() >= high_water
+        self.flush_at() <= now || self.flow != Flow::Open || self.pending() >= high_water
     }
 
     /// True when more bytes of the source would be taken.
@@ -476,7 +485,7 @@ impl Pipe {
     /// When gathered bytes are to go out; [`Tick::NEVER`] when they wait for something else.
     pub fn flush_deadline(&self, now: Tick, high_water: usize) -> Tick {
         if self.pending.is_some() && !self.due(now, high_water) {
-            self.flush_at
+            self.flush_at()
         } else {
             Tick::NEVER
         }
@@ -495,7 +504,9 @@ impl Pipe {
     /// Starts the clocks of both deadlines anew: only from now on are source and sink waited for.
     pub fn restart_clocks(&mut self, now: Tick) {
         self.silent_since = now;
-        self.stuck_since = now;
+        if self.gather_ms == 0 {
+            self.stuck_since = now;
+        }
     }
 
     /// Since when nothing has passed: the sink has taken nothing of what is pending, or else the

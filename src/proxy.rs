@@ -60,15 +60,15 @@ use std::rc::Rc;
 const _: () = {
     use crate::session::exchange::Exchange;
     let links = 16;
-    assert!(size_of::<Session>() + size_of::<Exchange>() + size_of::<Upstream>() + links <= 464);
+    assert!(size_of::<Session>() + size_of::<Exchange>() + size_of::<Upstream>() + links <= 448);
 };
 
 /// Client connections, and as many upstream ones, that room is set aside for at the start. More of
 /// them grow it.
 pub const RESERVED_MAX: usize = 1 << 16;
 
-/// Spare buffers that are kept rather than freed.
-const SPARE_BUFFERS: usize = 16;
+/// Spare buffers that are kept rather than freed, of each size, in bytes.
+const SPARE_BYTES: usize = 256 * 1024;
 
 /// Tokens of upstream connections have the highest bit set, which a key leaves free.
 const UPSTREAM_BIT: u64 = 1 << 63;
@@ -226,7 +226,7 @@ impl<N: Net> Proxy<N> {
             idle_timers: Wheel::new(now),
             spoken: Vec::new(),
             returned: Vec::new(),
-            buffers: BufPool::new(usual, largest, SPARE_BUFFERS),
+            buffers: BufPool::new(usual, largest, SPARE_BYTES),
             scratch: vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
             drain: None,

@@ -302,7 +302,7 @@ impl<N: Net> Proxy<N> {
         let Some(key) = self.stream(id).map(|(key, _)| key) else {
             return Answer::text(404, "No stream that is open has this id.");
         };
-        self.sessions[key].state.exchange_mut().lease.at_most(now, Outcome::Ended);
+        self.sessions[key].state.exchange_mut().end_stream_at(now, Outcome::Ended);
         self.enqueue(key);
         Answer::text(202, "It ends between two events.")
     }

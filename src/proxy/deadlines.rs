@@ -198,7 +198,7 @@ fn stream_deadlines(earliest: &mut Earliest, exchange: &Exchange) {
     if !exchange.is_open_stream() {
         return;
     }
-    earliest.or(exchange.lease.until, Deadline::StreamEnd);
+    earliest.or(exchange.lease, Deadline::StreamEnd);
     if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
         earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
     }

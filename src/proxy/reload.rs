@@ -136,8 +136,8 @@ impl Exchange {
         let Some(origin) = self.origin else { return };
         let place = api_origins.iter().position(|key| *key == origin);
         match place.map(|place| &config.apis[place]).filter(|api| api.active) {
-            None => self.lease.at_most(until, Outcome::Removed),
-            Some(api) if !self.may_stay(api) => self.lease.at_most(now, Outcome::Revoked),
+            None => self.end_stream_at(until, Outcome::Removed),
+            Some(api) if !self.may_stay(api) => self.end_stream_at(now, Outcome::Revoked),
             Some(_) => {}
         }
     }

@@ -123,7 +123,7 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.response.flow() != Flow::Open {
             return Verdict::ResponseRead;
         }
-        if self.exchange.lease.closing && self.exchange.response.is_between_events() {
+        if self.exchange.lease_end.closing && self.exchange.response.is_between_events() {
             return Verdict::StreamEnd;
         }
         self.exchange.request.settle();

@@ -42,11 +42,11 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
             let percent = self.random.u32(80..=100);
-            exchange.lease.at_most(now.after(age * percent / 100), Outcome::MaxAge);
+            exchange.end_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
         }
         if let Some(deadline) = self.drain {
             let share = self.random.f64();
-            exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
+            exchange.end_stream_at(within(now, deadline, share), Outcome::Drained);
         }
         // Its upstream took its time, and there is another configuration by now.
         if !Rc::ptr_eq(&exchange.config, &self.config) {
@@ -76,7 +76,7 @@ impl<N: Net> Proxy<N> {
                 share = (rank + self.random.f64()) / f64::from(u32::try_from(count).unwrap_or(1));
                 rank += 1.0;
             }
-            exchange.lease.at_most(within(now, deadline, share), Outcome::Drained);
+            exchange.end_stream_at(within(now, deadline, share), Outcome::Drained);
         }
     }
 
@@ -94,17 +94,17 @@ impl<N: Net> Proxy<N> {
     /// The lease is up, or was and the event is complete.
     pub(super) fn end_stream(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
-        let outcome = exchange.lease.outcome;
+        let outcome = exchange.lease_end.outcome;
         if exchange.response.is_between_events() {
             return self.end_between_events(key, outcome, now);
         }
-        let waits = !exchange.lease.closing;
+        let waits = !exchange.lease_end.closing;
         let stuck = exchange.response.pending() > 0;
         match exchange.response.events_mut().filter(|events| waits && !events.is_opaque()) {
             Some(events) => {
                 events.want_whole();
-                exchange.lease.closing = true;
-                exchange.lease.until = now.after(EVENT_GRACE);
+                exchange.lease_end.closing = true;
+                exchange.lease = now.after(EVENT_GRACE);
                 Step::Moved
             }
             // The operator does not wait for a client that takes nothing, which has had its time.
@@ -159,12 +159,12 @@ impl Exchange {
     /// True when the rest of its stream can be asked for without its client's noticing.
     pub(super) fn can_resume(&self) -> bool {
         let has_id = self.response.events().is_some_and(|e| e.resume_from().is_some());
-        has_id && self.revival.is_some() && !self.lease.closing
+        has_id && self.revival.is_some() && !self.lease_end.closing
     }
 
     /// True when its event stream is to end now.
     pub(super) fn is_to_end(&self, now: Tick) -> bool {
-        self.lease.until <= now && self.is_open_stream()
+        self.lease <= now && self.is_open_stream()
     }
 
     /// True when its event stream may be added to, or be ended, by the proxy.

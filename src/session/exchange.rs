@@ -47,8 +47,10 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// When its head was complete.
     pub began: Tick,
-    /// How long its event stream may go on.
-    pub lease: Lease,
+    /// How long its event stream may go on; while it is closing, how long the event is waited for.
+    pub lease: Tick,
+    /// How it will have ended then.
+    pub lease_end: LeaseEnd,
     /// What it takes to ask the upstream again without the client's noticing, if that is to be
     /// done.
     pub revival: Option<Box<Revival>>,
@@ -118,28 +120,14 @@ impl Caller {
     }
 }
 
-/// How long an event stream may go on.
+/// How an event stream will have ended when its lease is up.
 #[derive(Clone, Copy, Debug)]
-pub struct Lease {
-    /// Until when; while it is closing, until when the event is waited for.
-    pub until: Tick,
-    /// How the stream will have ended then.
+pub struct LeaseEnd {
+    /// For what reason.
     pub outcome: Outcome,
     /// True exactly when that moment came within an event: the stream ends behind it, or is cut at
-    /// the moment that `until` has become.
+    /// the moment that the lease has become.
     pub closing: bool,
-}
-
-impl Lease {
-    /// No end to it.
-    const ENDLESS: Lease = Lease { until: Tick::NEVER, outcome: Outcome::Complete, closing: false };
-
-    /// The stream is to end at a moment, unless it is to end earlier, or is about to.
-    pub fn at_most(&mut self, until: Tick, outcome: Outcome) {
-        if until < self.until && !self.closing {
-            (self.until, self.outcome) = (until, outcome);
-        }
-    }
 }
 
 /// What it takes to ask an upstream again for an event stream.
@@ -397,12 +385,21 @@ impl Exchange {
             place: 0,
             outcome: Outcome::Complete,
             began: now,
-            lease: Lease::ENDLESS,
+            lease: Tick::NEVER,
+            lease_end: LeaseEnd { outcome: Outcome::Complete, closing: false },
             revival: None,
             permit: None,
             caller: None,
             record,
         })
+    }
+
+    /// Its stream is to end at a moment, unless it is to end earlier, or is about to.
+    pub fn end_stream_at(&mut self, until: Tick, outcome: Outcome) {
+        if until < self.lease && !self.lease_end.closing {
+            self.lease = until;
+            self.lease_end.outcome = outcome;
+        }
     }
 
     /// The api that serves it, if one does.
