@@ -99,8 +99,8 @@ fn narrow(len: usize) -> u32 {
     len as u32
 }
 
-/// What most buffers hold is a head, for a moment: that of a program has some hundred bytes, that of
-/// a browser a thousand.
+/// What most buffers hold is a head, for a moment: that of a program has some hundred bytes, that
+/// of a browser a thousand.
 const SMALL: [usize; 2] = [512, 2048];
 
 /// Buffers of one size that nobody uses, the warmest last.
