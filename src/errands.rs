@@ -5,11 +5,11 @@
 //! first errand; most processes never have one.
 
 use crate::config::{Config, ConfigErrors, addresses_of};
+use crate::mailbox::Mailbox;
 use crate::net::Address;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// Enough for the system's resolver.
@@ -44,14 +44,16 @@ pub enum Done {
 #[derive(Debug)]
 pub struct Errands {
     waker: Arc<mio::Waker>,
-    todo: Option<Sender<Errand>>,
-    done: Option<Receiver<Done>>,
+    started: bool,
+    todo: Mailbox<Errand>,
+    done: Mailbox<Done>,
 }
 
 impl Errands {
     /// No errands yet. The waker is called when one is done.
     pub fn new(waker: mio::Waker) -> Errands {
-        Errands { waker: Arc::new(waker), todo: None, done: None }
+        let (todo, done) = (Mailbox::new(usize::MAX), Mailbox::new(usize::MAX));
+        Errands { waker: Arc::new(waker), started: false, todo, done }
     }
 
     /// Has something done.
@@ -59,33 +61,38 @@ impl Errands {
     /// # Errors
     /// When there can be no thread.
     pub fn send(&mut self, errand: Errand) -> io::Result<()> {
-        let todo = match &self.todo {
-            Some(todo) => todo,
-            None => self.start()?,
-        };
-        todo.send(errand).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        if !self.started {
+            self.start()?;
+        }
+        self.todo.post(errand).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// What is done, if anything is.
     pub fn take(&self) -> Option<Done> {
-        self.done.as_ref()?.try_recv().ok()
+        self.done.take()
     }
 
-    fn start(&mut self) -> io::Result<&Sender<Errand>> {
-        let (todo, errands) = channel();
-        let (results, done) = channel();
+    fn start(&mut self) -> io::Result<()> {
+        let (todo, done) = (self.todo.clone(), self.done.clone());
         let waker = Arc::clone(&self.waker);
         let run = move || {
-            for errand in errands {
+            while let Some(errand) = todo.wait() {
                 // Nobody listens any more, or can be woken: the process is ending.
-                if results.send(perform(errand)).is_err() || waker.wake().is_err() {
+                if done.post(perform(errand)).is_err() || waker.wake().is_err() {
                     return;
                 }
             }
         };
         thread::Builder::new().name("errands".to_owned()).stack_size(STACK).spawn(run)?;
-        self.done = Some(done);
-        Ok(self.todo.insert(todo))
+        self.started = true;
+        Ok(())
+    }
+}
+
+impl Drop for Errands {
+    fn drop(&mut self) {
+        self.todo.close();
+        self.done.close();
     }
 }
 

@@ -15,8 +15,9 @@
 //!    there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
-//!    [`logger`], [`output`] and [`arguments`] are what it needs of the operating system, of a
-//!    thread for what may take long, of standard error and output, and of who has started it.
+//!    [`mailbox`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
+//!    system, of threads for what may take long, of standard error and output, and of who has
+//!    started it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
@@ -35,6 +36,7 @@ pub mod errands;
 pub mod fuzz;
 pub mod http;
 pub mod logger;
+pub mod mailbox;
 pub mod metrics;
 pub mod net;
 pub mod output;

@@ -3,12 +3,12 @@
 //! The loop must not wait for whoever reads it, so a thread writes: lines that find no room in its
 //! queue are dropped and counted, and the count is said when there is room again.
 
+use crate::mailbox::Mailbox;
 use crate::time::{date, millis};
 use env_logger::Target;
 use log::LevelFilter;
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, SystemTime};
 
@@ -18,16 +18,11 @@ const LINES_MAX: usize = 4096;
 /// How long the last lines are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The thread's end: what it is told, and how.
-static THREAD: OnceLock<SyncSender<Word>> = OnceLock::new();
-
 /// What the thread is told.
-enum Word {
-    /// Lines, and how many had no room in front of them.
-    Lines(Vec<u8>, u64),
-    /// All lines so far are to be written by when this is answered.
-    Finish(SyncSender<()>),
-}
+static WORDS: OnceLock<Mailbox<Words>> = OnceLock::new();
+
+/// Lines, and how many had no room in front of them.
+struct Words(Vec<u8>, u64);
 
 /// Begins to write records of `level` and above; `RUST_LOG` overrides that.
 pub fn start(level: LevelFilter) {
@@ -39,12 +34,11 @@ pub fn start(level: LevelFilter) {
         let unix_ms = millis(unix);
         writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
     });
-    let (sender, words) = sync_channel(LINES_MAX);
+    let words = WORDS.get_or_init(|| Mailbox::new(LINES_MAX));
     let thread = Builder::new().name("log".to_owned());
     // Without a thread, lines are written where they come from.
-    if thread.spawn(move || write_all(&words, &mut io::stderr())).is_ok() {
-        logger.target(Target::Pipe(Box::new(Lines { thread: sender.clone(), dropped: 0 })));
-        let _ = THREAD.set(sender);
+    if thread.spawn(|| write_all(words, &mut io::stderr())).is_ok() {
+        logger.target(Target::Pipe(Box::new(Lines { thread: words.clone(), dropped: 0 })));
     }
     logger.init();
     set_level(level);
@@ -59,26 +53,23 @@ pub fn set_level(level: LevelFilter) {
 
 /// Waits a moment until the lines so far are written: the process is about to end.
 pub fn finish() {
-    let (done, written) = sync_channel(1);
-    if let Some(thread) = THREAD.get()
-        && thread.try_send(Word::Finish(done)).is_ok()
-    {
-        let _ = written.recv_timeout(PATIENCE);
+    if let Some(words) = WORDS.get() {
+        words.settle(PATIENCE);
     }
 }
 
 /// Where the logger writes.
 struct Lines {
-    thread: SyncSender<Word>,
+    thread: Mailbox<Words>,
     dropped: u64,
 }
 
 impl Write for Lines {
     /// Takes all of it, or drops it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.thread.try_send(Word::Lines(bytes.to_vec(), self.dropped)) {
+        match self.thread.post(Words(bytes.to_vec(), self.dropped)) {
             Ok(()) => self.dropped = 0,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += 1,
+            Err(_) => self.dropped += 1,
         }
         Ok(bytes.len())
     }
@@ -89,17 +80,12 @@ impl Write for Lines {
 }
 
 /// Writes what it is told. What standard error does not take is lost: there is nobody to tell.
-fn write_all(words: &Receiver<Word>, out: &mut impl Write) {
-    for word in words {
-        match word {
-            Word::Lines(lines, dropped) => {
-                if dropped > 0 {
-                    let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
-                }
-                let _ = out.write_all(&lines);
-            }
-            Word::Finish(done) => drop(done),
+fn write_all(words: &Mailbox<Words>, out: &mut impl Write) {
+    while let Some(Words(lines, dropped)) = words.wait() {
+        if dropped > 0 {
+            let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
         }
+        let _ = out.write_all(&lines);
     }
 }
 
@@ -109,19 +95,19 @@ mod tests {
 
     #[test]
     fn lines_that_have_no_room_are_counted() {
-        let (thread, words) = sync_channel(2);
-        let mut lines = Lines { thread, dropped: 0 };
+        let words = Mailbox::new(2);
+        let mut lines = Lines { thread: words.clone(), dropped: 0 };
         for line in ["a\n", "b\n", "c\n", "d\n"] {
             assert!(matches!(lines.write(line.as_bytes()), Ok(2)));
         }
         let mut out = Vec::new();
-        for word in [words.recv(), words.recv()] {
-            let Ok(Word::Lines(line, dropped)) = word else { panic!("no line") };
+        for word in [words.take(), words.take()] {
+            let Some(Words(line, dropped)) = word else { panic!("no line") };
             out.extend(line);
             assert_eq!(dropped, 0);
         }
         assert!(lines.write(b"e\n").is_ok());
-        drop(lines);
+        words.close();
         write_all(&words, &mut out);
         assert_eq!(out, b"a\nb\n2 lines had no room here, and were dropped\ne\n");
     }

@@ -6,17 +6,13 @@
 //! output ends the process; what cannot be written is dropped, and the log says how much.
 
 use crate::access::Queue;
+use crate::mailbox::Mailbox;
 use crate::time::Tick;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::Duration;
-
-/// Batches that the thread has, at work on one of them: while it is busy lines had better wait
-/// where they are, and become one batch.
-const BATCHES_MAX: usize = 1;
 
 /// How long the last lines are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,14 +32,11 @@ struct Batch {
 /// The near end of the queue.
 #[derive(Debug)]
 pub struct Output {
-    batches: SyncSender<Batch>,
-    waiting: Arc<AtomicUsize>,
+    batches: Mailbox<Batch>,
     /// Until then lines gather where they are.
     rests_until: Tick,
     /// Lines that could not be written, and that nobody has counted yet.
     lost: Arc<AtomicU64>,
-    /// It closes when the thread has ended.
-    ended: Receiver<()>,
 }
 
 impl Output {
@@ -52,17 +45,14 @@ impl Output {
     /// # Errors
     /// When the system gives none.
     pub fn start() -> io::Result<Output> {
-        // One more, for the last.
-        let (batches, incoming) = sync_channel(BATCHES_MAX + 1);
-        let (alive, ended) = sync_channel::<()>(0);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        // While the thread is busy lines had better wait where they are, and become one batch. But
+        // for the last, which do not wait.
+        let batches = Mailbox::new(1);
         let lost = Arc::new(AtomicU64::new(0));
-        let (counter, losses) = (Arc::clone(&waiting), Arc::clone(&lost));
-        Builder::new().name("access log".to_owned()).spawn(move || {
-            let _alive = alive;
-            write_all(&incoming, &counter, &losses, &mut io::stdout());
-        })?;
-        Ok(Output { batches, waiting, rests_until: Tick::ZERO, lost, ended })
+        let (incoming, losses) = (batches.clone(), Arc::clone(&lost));
+        let run = move || write_all(&incoming, &losses, &mut io::stdout());
+        Builder::new().name("access log".to_owned()).spawn(run)?;
+        Ok(Output { batches, rests_until: Tick::ZERO, lost })
     }
 
     /// Takes the lines that wait, unless the thread is behind or has just been given some. When
@@ -75,15 +65,14 @@ impl Output {
         if self.rests_until > now {
             return self.rests_until;
         }
-        if self.waiting.load(Ordering::Acquire) >= BATCHES_MAX {
+        if self.batches.is_busy() {
             self.rests_until = now.after(BEHIND);
             return self.rests_until;
         }
         self.rests_until = now.after(REST);
         let (lines, dropped) = queue.take();
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        // There is room, and the thread lives for as long as this does.
-        let _ = self.batches.try_send(Batch { lines, dropped });
+        // There is room, as it is not busy.
+        let _ = self.batches.post(Batch { lines, dropped });
         Tick::NEVER
     }
 
@@ -91,21 +80,16 @@ impl Output {
     pub fn finish(self, queue: &mut Queue) {
         let (lines, dropped) = queue.take();
         // If the thread is behind it is too late for these.
-        let _ = self.batches.try_send(Batch { lines, dropped });
-        drop(self.batches);
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let _ = self.batches.post(Batch { lines, dropped });
+        self.batches.close();
+        self.batches.settle(PATIENCE);
     }
 }
 
 /// Writes batches for as long as there are any.
-fn write_all(
-    incoming: &Receiver<Batch>,
-    waiting: &AtomicUsize,
-    losses: &AtomicU64,
-    out: &mut impl Write,
-) {
+fn write_all(incoming: &Mailbox<Batch>, losses: &AtomicU64, out: &mut impl Write) {
     let mut lost: Option<usize> = None;
-    for Batch { lines, dropped } in incoming {
+    while let Some(Batch { lines, dropped }) = incoming.wait() {
         if dropped > 0 {
             log::warn!("{dropped} access lines were dropped: standard output is too slow");
         }
@@ -125,7 +109,6 @@ fn write_all(
                 lost = Some(lines.lines().count());
             }
         }
-        waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -152,16 +135,15 @@ mod tests {
 
     #[test]
     fn it_goes_on_trying() {
-        let (sender, incoming) = sync_channel(8);
+        let incoming = Mailbox::new(8);
         for n in 0..4 {
-            sender.send(Batch { lines: format!("{n}\n"), dropped: n }).unwrap();
+            assert!(incoming.post(Batch { lines: format!("{n}\n"), dropped: n }).is_ok());
         }
-        drop(sender);
-        let waiting = AtomicUsize::new(4);
+        incoming.close();
         let mut out = Moody(vec![true, false, false, true], Vec::new());
         let losses = AtomicU64::new(0);
-        write_all(&incoming, &waiting, &losses, &mut out);
+        write_all(&incoming, &losses, &mut out);
         assert_eq!(losses.into_inner(), 2);
-        assert_eq!((out.1.as_slice(), waiting.into_inner()), (&b"0\n3\n"[..], 0));
+        assert_eq!((out.1.as_slice(), incoming.is_busy()), (&b"0\n3\n"[..], false));
     }
 }

@@ -52,7 +52,13 @@ struct Route {
 impl Router {
     /// The router for these apis, of which at most 65,536 can be numbered.
     pub fn new(specs: &[RouteSpec<'_>]) -> Router {
-        let mut routes = Vec::new();
+        // The first that matches is the one that is looked for.
+        let rank = |route: &Route| (route.host.is_none(), usize::MAX - route.path.len());
+        let mut routes: Vec<Route> = Vec::new();
+        let mut add = |route: Route| {
+            let behind = routes.partition_point(|other| rank(other) <= rank(&route));
+            routes.insert(behind, route);
+        };
         for (id, spec) in (0..=RouteId::MAX).zip(specs) {
             let route = |host: Option<&String>| Route {
                 host: host.map(|host| Host::of(host).to_owned()),
@@ -60,11 +66,10 @@ impl Router {
                 id: spec.active.then_some(id),
             };
             if spec.hosts.is_empty() {
-                routes.push(route(None));
+                add(route(None));
             }
-            routes.extend(spec.hosts.iter().map(|host| route(Some(host))));
+            spec.hosts.iter().for_each(|host| add(route(Some(host))));
         }
-        routes.sort_by_key(|route| (route.host.is_none(), usize::MAX - route.path.len()));
         Router { routes }
     }
 

@@ -114,15 +114,24 @@ impl ConfigErrors {
     }
 
     /// `value` if nothing is wrong, else what is, in the order of the file.
-    pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
+    pub(super) fn or<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
             Some(_) | None => {
                 assert!(!self.errors.is_empty(), "nothing came out, and nothing is wrong");
-                self.errors.sort_by_key(|error| error.place.position);
-                Err(self)
+                Err(self.in_order())
             }
         }
+    }
+
+    /// By place; of several at one place, as they were found.
+    fn in_order(self) -> ConfigErrors {
+        let mut errors: Vec<Misplaced> = Vec::new();
+        for error in self.errors {
+            let behind = errors.partition_point(|e| e.place.position <= error.place.position);
+            errors.insert(behind, error);
+        }
+        ConfigErrors { errors }
     }
 }
 

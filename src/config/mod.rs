@@ -40,7 +40,6 @@ use crate::cors;
 use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
 use error::Place;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -306,9 +305,13 @@ impl Config {
 
     /// The query parameters that carry keys, of all apis, each once.
     pub fn secret_parameters(&self) -> Vec<String> {
-        let carriers = self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers));
-        let names: BTreeSet<&String> = carriers.map(|carriers| &carriers.query).collect();
-        names.into_iter().filter(|name| !name.is_empty()).cloned().collect()
+        let mut names: Vec<String> = Vec::new();
+        for name in self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query)) {
+            if !name.is_empty() && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// The router of these apis: it answers with an index into [`Config::apis`].

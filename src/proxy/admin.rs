@@ -25,7 +25,7 @@ use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::time::{Now, Tick, date, millis};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Admin connections at a time. They do not count as clients' connections, so that whoever has to
@@ -221,7 +221,10 @@ impl<N: Net> Proxy<N> {
     }
 
     fn process_now(&self) -> Process<'_> {
-        let origins = self.api_origins.iter().map(|key| &self.origins[*key]);
+        let mut idle = BTreeMap::new();
+        for origin in self.api_origins.iter().map(|key| &self.origins[*key]) {
+            idle.insert(origin.name.as_str(), origin.idle());
+        }
         Process {
             started_unix_ms: self.started_unix_ms,
             connections: self.connections(),
@@ -229,7 +232,7 @@ impl<N: Net> Proxy<N> {
             buffer_bytes: self.buffers.lent_bytes(),
             draining: self.drain.is_some(),
             access_lines_dropped: self.access.dropped_ever(),
-            idle: origins.map(|origin| (origin.name.as_str(), origin.idle())).collect(),
+            idle,
         }
     }
 
