@@ -104,12 +104,14 @@ impl<T> Slab<T> {
     }
 
     /// The thing that `key` names, if it still lives here.
+    #[inline]
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         let place = self.places.get(key.index as usize)?;
         if place.generation == key.generation { place.tenant.as_ref() } else { None }
     }
 
     /// The thing that `key` names, if it still lives here.
+    #[inline]
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         let place = self.places.get_mut(key.index as usize)?;
         if place.generation == key.generation { place.tenant.as_mut() } else { None }
@@ -172,6 +174,7 @@ impl<T> Slab<T> {
 impl<T> Index<Key<T>> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, key: Key<T>) -> &T {
         let Some(value) = self.get(key) else { panic!("stale key {key:?}") };
         value
@@ -179,6 +182,7 @@ impl<T> Index<Key<T>> for Slab<T> {
 }
 
 impl<T> IndexMut<Key<T>> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, key: Key<T>) -> &mut T {
         let Some(value) = self.get_mut(key) else { panic!("stale key {key:?}") };
         value

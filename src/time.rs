@@ -36,8 +36,9 @@ impl Tick {
     /// [`Tick::NEVER`] where it would overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Tick {
-        let millis = duration.as_nanos().div_ceil(1_000_000);
-        Tick(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+        // In 64 bits, for this is done at each step; `as_nanos` has 128.
+        let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+        Tick(duration.as_secs().saturating_mul(1000).saturating_add(part).saturating_add(self.0))
     }
 
     /// How long ago `earlier` was; zero if it is not earlier.

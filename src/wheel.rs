@@ -60,6 +60,8 @@ pub struct Wheel {
     /// Whatever is due before this moment has been reported, so every occupied slot's border is at
     /// or behind it, and within its level's reach. That is what makes a slot mean one border only.
     since: u64,
+    /// The border of the first occupied slot; that of [`Tick::NEVER`] while there is none.
+    soonest: u64,
     /// One word for each level, one bit for each slot: is anybody in it?
     occupied: [u64; LEVELS as usize],
     /// The heads of the rings, then the owners' links. Those of owners without a promise are stale.
@@ -73,6 +75,7 @@ impl Wheel {
     pub fn new(now: Tick) -> Wheel {
         Wheel {
             since: now.as_millis(),
+            soonest: u64::MAX,
             occupied: [0; LEVELS as usize],
             links: (0..HEADS).map(|head| Link { prev: head, next: head }).collect(),
             promises: Vec::new(),
@@ -97,7 +100,9 @@ impl Wheel {
         self.grow_to(index);
         let at = at.as_millis().min(self.since + REACH);
         self.promises[index as usize] = Tick::from_millis(at);
-        self.link(index, self.slot(at.max(self.since)));
+        let (border, head) = self.slot(at.max(self.since));
+        self.link(index, head);
+        self.soonest = self.soonest.min(border);
     }
 
     /// Takes the promise back, if there is one.
@@ -112,6 +117,7 @@ impl Wheel {
         if prev == next {
             // It was alone, between the head and the head.
             self.occupied[(prev / SLOTS) as usize] &= !(1 << (prev % SLOTS));
+            self.soonest = self.first().map_or(u64::MAX, |(border, _)| border);
         }
     }
 
@@ -125,22 +131,22 @@ impl Wheel {
     pub fn expire(&mut self, now: Tick, max: usize, mut due: impl FnMut(u32)) -> usize {
         let mut reported = 0;
         while reported < max
-            && let Some((border, head)) = self.first()
-            && border <= now.as_millis()
+            && self.soonest <= now.as_millis()
+            && let Some((_, head)) = self.first()
         {
             let index = self.links[head as usize].next - HEADS;
             self.disarm(index);
             due(index);
             reported += 1;
         }
-        self.since = self.since.max(now.min(self.next()).as_millis());
+        self.since = self.since.max(now.as_millis().min(self.soonest));
         reported
     }
 
     /// The moment from which on [`Wheel::expire`] has something to report; [`Tick::NEVER`] while
     /// there are no promises.
-    pub fn next(&self) -> Tick {
-        self.first().map_or(Tick::NEVER, |(border, _)| Tick::from_millis(border))
+    pub const fn next(&self) -> Tick {
+        Tick::from_millis(self.soonest)
     }
 
     /// The border of the first occupied slot, and the head of its ring. Of several with the same
@@ -162,14 +168,15 @@ impl Wheel {
         Some((border << width, level * SLOTS + slot_of(border)))
     }
 
-    /// The head of the slot for `at`, which is within the reach: on the finest level that reaches
-    /// it, at the first border that is not before it.
-    fn slot(&self, at: u64) -> u32 {
+    /// The slot for `at`, which is within the reach: on the finest level that reaches it, the first
+    /// whose border is not before it. That border, and the head of the ring.
+    fn slot(&self, at: u64) -> (u64, u32) {
         let mut level = 0;
         while at - self.since > AHEAD << (COARSER * level) {
             level += 1;
         }
-        level * SLOTS + slot_of(at.div_ceil(1 << (COARSER * level)))
+        let border = at.div_ceil(1 << (COARSER * level));
+        (border << (COARSER * level), level * SLOTS + slot_of(border))
     }
 
     /// Puts the owner last in the ring of `head`.

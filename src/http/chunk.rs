@@ -181,6 +181,8 @@ impl ChunkDecoder {
                 payload += end - consumed;
                 self.pass_data(end - consumed);
                 consumed = end;
+            } else if let Some(len) = self.between_data(&buf[consumed..])? {
+                consumed += len;
             } else {
                 self.step(buf[consumed])?;
                 consumed += 1;
@@ -199,6 +201,25 @@ impl ChunkDecoder {
     /// appear in trailers is not judged here.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         if self.ended() { self.trailers.take().map(|trailers| trailers.bytes) } else { None }
+    }
+
+    /// What nearly always stands between the data of two chunks is seen at once: CRLF, and a size
+    /// without extensions. How long it is; None if it is something else, or not all of it is there:
+    /// that is taken step by step.
+    fn between_data(&mut self, bytes: &[u8]) -> Result<Option<usize>, ChunkError> {
+        let mut at = 0;
+        if self.state == State::DataCr && bytes.starts_with(b"\r\n") {
+            self.state = State::Start;
+            at = 2;
+        }
+        if self.state == State::Start
+            && let Some((size, line)) = plain_size_line(&bytes[at..])
+        {
+            (self.left, self.line, self.state) = (size, line - 1, State::Data);
+            self.end_line()?;
+            at += usize::from(line);
+        }
+        Ok((at > 0).then_some(at))
     }
 
     fn pass_data(&mut self, len: usize) {
@@ -280,6 +301,25 @@ impl ChunkDecoder {
         trailers.lines += 1;
         if trailers.lines > TRAILER_LINES_MAX { Err(ChunkError::TrailersTooMany) } else { Ok(()) }
     }
+}
+
+/// The size on a line that has nothing else, and the length of that line. None if the size is zero
+/// or long.
+fn plain_size_line(bytes: &[u8]) -> Option<(u64, u16)> {
+    let mut size = 0;
+    for (digits, &byte) in (0..8).zip(bytes) {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b'\r' if size > 0 && bytes.get(usize::from(digits) + 1) == Some(&b'\n') => {
+                return Some((size, digits + 2));
+            }
+            _ => return None,
+        };
+        size = size << 4 | u64::from(digit);
+    }
+    None
 }
 
 impl Default for ChunkDecoder {
