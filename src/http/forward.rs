@@ -20,7 +20,6 @@ use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
 use crate::cors;
 use crate::time::date;
-use std::fmt::Display;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -119,13 +118,14 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
         write_line(out, "Authorization", &[b"Bearer ", key].concat());
     }
     write_client(out, head, to);
-    let received = match head.version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-    };
-    write_value(out, "Via", format_args!("{received} {PSEUDONYM}"));
+    out.extend_from_slice(match head.version {
+        Version::Http10 => b"Via: 1.0 ",
+        Version::Http11 => b"Via: 1.1 ",
+    });
+    out.extend_from_slice(PSEUDONYM.as_bytes());
+    out.extend_from_slice(b"\r\n");
     if let Some(left) = head.max_forwards {
-        write_value(out, "Max-Forwards", left.saturating_sub(1));
+        write_number_line(out, "Max-Forwards", left.saturating_sub(1));
     }
     let upgrade = head.upgrade.filter(|_| to.upgrade);
     let trailers = head.version == Version::Http11 && head.fields.lists("TE", "trailers");
@@ -193,7 +193,7 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
     }
     if let Some(address) = to.client {
         out.extend_from_slice(separator);
-        write_text(out, address.to_canonical());
+        write_address(out, address.to_canonical());
     }
     if out.len() > start {
         out.extend_from_slice(b"\r\n");
@@ -211,7 +211,9 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
     assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
-    write_text(out, format_args!("HTTP/1.1 {} ", head.status));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(out, head.status.into());
+    out.push(b' ');
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
     let nominated = Nominated::by(head.fields);
@@ -228,7 +230,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     }
     if head.status >= 200 {
         if let Some(received) = to.date.filter(|_| head.fields.get("Date").is_none()) {
-            write_value(out, "Date", date::imf_fixdate(received));
+            write_line(out, "Date", date::imf_fixdate(received).as_bytes());
         }
         if to.anti_buffering {
             write_anti_buffering(out, |name| is_there(name, head, to.changes));
@@ -300,7 +302,7 @@ pub fn write_request_again(
 /// RFC 9112 sections 6.1 and 6.2.
 pub(super) fn write_length(out: &mut Vec<u8>, length: BodyLength) {
     match length {
-        BodyLength::Length(bytes) => write_value(out, "Content-Length", bytes),
+        BodyLength::Length(bytes) => write_number_line(out, "Content-Length", bytes),
         BodyLength::Chunked => write_line(out, "Transfer-Encoding", b"chunked"),
         BodyLength::Empty | BodyLength::UntilClose => {}
     }
@@ -319,13 +321,39 @@ pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(boo
     }
 }
 
-fn write_value(out: &mut Vec<u8>, name: &str, value: impl Display) {
-    write_text(out, format_args!("{name}: {value}\r\n"));
+fn write_number_line(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write_number(out, number);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn write_text(out: &mut Vec<u8>, text: impl Display) {
-    // A Vec takes whatever it is given.
-    let _ = write!(out, "{text}");
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    let [first, rest @ ..] = match address {
+        IpAddr::V4(address) => address.octets(),
+        // A Vec takes whatever it is given.
+        IpAddr::V6(address) => return drop(write!(out, "{address}")),
+    };
+    write_number(out, first.into());
+    for octet in rest {
+        out.push(b'.');
+        write_number(out, octet.into());
+    }
+}
+
+/// Numbers are written for each message, so it goes without the formatting machinery.
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    // As many as 64 bits have.
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    loop {
+        digits[first] += u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[first..]);
+        }
+        first -= 1;
+    }
 }
 
 #[cfg(test)]

@@ -53,8 +53,7 @@ impl<N: Net> Proxy<N> {
     /// What is kept of the request whose first line was noted last, for whoever tells of it.
     pub(super) fn record_of(&mut self, service: Service) -> Record {
         self.last_id += 1;
-        let kept = self.config.log.access.is_some() || self.config.admin.is_some();
-        let request = if kept { self.without_secrets() } else { Box::default() };
+        let request = if self.tells_requests() { self.without_secrets() } else { Box::default() };
         self.request_line.clear();
         Record {
             id: self.last_id,
@@ -65,6 +64,11 @@ impl<N: Net> Proxy<N> {
             told: service != Service::Demo,
             open: false,
         }
+    }
+
+    /// True when somebody may be told of requests.
+    pub(super) fn tells_requests(&self) -> bool {
+        self.config.log.access.is_some() || self.config.admin.is_some()
     }
 
     /// The first line of the request without what may be a key, whichever api it was meant for:

@@ -79,7 +79,9 @@ impl<N: Net> Proxy<N> {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
-        access::request_line(bytes, &mut self.request_line);
+        if self.tells_requests() {
+            access::request_line(bytes, &mut self.request_line);
+        }
         if service == Service::Admin {
             return self.begin_admin(key, end, now);
         }

@@ -15,24 +15,18 @@ pub fn write_rfc3339(unix_ms: u64, out: &mut String) {
 fn write(unix_ms: u64, [between, behind]: [&str; 2], out: &mut String) {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil_date(days);
-    let parts = [
-        (year, 1000, "-"),
-        (month, 10, "-"),
-        (day, 10, between),
-        (ms / 3_600_000, 10, ":"),
-        (ms / 60_000 % 60, 10, ":"),
-        (ms / 1000 % 60, 10, "."),
-        (ms % 1000, 100, behind),
-    ];
-    for (number, mut place, separator) in parts {
-        while place > 0 {
-            // A digit, and for what comes after the year 9999 a wrong one.
-            let digit = u32::try_from(number / place % 10).unwrap_or(0);
-            out.push(char::from_digit(digit, 10).unwrap_or('0'));
-            place /= 10;
-        }
-        out.push_str(separator);
+    for (number, before, place) in [
+        (year, "", 1000),
+        (month, "-", 10),
+        (day, "-", 10),
+        (ms / 3_600_000, between, 10),
+        (ms / 60_000 % 60, ":", 10),
+        (ms / 1000 % 60, ":", 10),
+        (ms % 1000, ".", 100),
+    ] {
+        write_number(number, before, place, out);
     }
+    out.push_str(behind);
 }
 
 /// A moment as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -46,7 +40,29 @@ pub fn imf_fixdate(unix_ms: u64) -> String {
     // 1970-01-01 was a Thursday.
     let [weekday, month] = [(DAYS.as_slice(), days % 7), (MONTHS.as_slice(), month - 1)]
         .map(|(names, index)| usize::try_from(index).map_or("", |index| names[index]));
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    let mut out = String::with_capacity(32);
+    out.push_str(weekday);
+    write_number(day, ", ", 10, &mut out);
+    out.push(' ');
+    out.push_str(month);
+    for (number, before, place) in
+        [(year, " ", 1000), (hour, " ", 10), (minute, ":", 10), (second, ":", 10)]
+    {
+        write_number(number, before, place, &mut out);
+    }
+    out.push_str(" GMT");
+    out
+}
+
+/// Appends digits, from that with this value on; for what comes after the year 9999 wrong ones. It
+/// is done for each response, so it goes without the formatting machinery.
+fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
+    out.push_str(before);
+    while place > 0 {
+        let digit = u32::try_from(number / place % 10).unwrap_or(0);
+        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+        place /= 10;
+    }
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are taken to begin in March, so that

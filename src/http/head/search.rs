@@ -58,6 +58,16 @@ impl HeadSearch {
     ///
     /// When this is no head, or one beyond the limits.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
+        self.find_if(start::check, bytes, limits)
+    }
+
+    /// Likewise, where `judge` says whether the start line is one.
+    fn find_if(
+        &mut self,
+        judge: impl Fn(Start, &[u8], &HeadLimits) -> Result<(), HeadError>,
+        bytes: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<usize>, HeadError> {
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
         // The limits may have become smaller since.
         if self.searched as usize > bytes.len() {
@@ -77,6 +87,9 @@ impl HeadSearch {
             let line = &bytes[self.line as usize..at];
             self.line = narrow(next);
             self.searched = self.line;
+            if self.lines == 0 && !(self.start == Start::Request && line.is_empty()) {
+                judge(self.start, line, limits)?;
+            }
             if self.take(line, limits)? {
                 return Ok(Some(next));
             }
@@ -105,7 +118,7 @@ impl HeadSearch {
             return if self.leading > LEADING_MAX { Err(HeadError::EmptyLines) } else { Ok(false) };
         }
         match line {
-            _ if self.lines == 0 => start::check(self.start, line, limits)?,
+            _ if self.lines == 0 => {}
             [] => return Ok(true),
             [b' ' | b'\t', ..] => return Err(HeadError::Fold),
             _ if usize::from(self.lines) > limits.head_fields => {
@@ -117,13 +130,13 @@ impl HeadSearch {
         Ok(false)
     }
 
-    /// Takes apart `bytes`, which are exactly a head.
+    /// Takes apart `bytes`, which are exactly a head. Whoever reads the start line judges it.
     pub(super) fn split<'b>(
         mut self,
         bytes: &'b [u8],
         limits: &HeadLimits,
     ) -> Result<Parts<'b>, HeadError> {
-        if self.find(bytes, limits)? != Some(bytes.len()) {
+        if self.find_if(|_, _, _| Ok(()), bytes, limits)? != Some(bytes.len()) {
             return Err(HeadError::NotOneHead);
         }
         let bytes = &bytes[2 * usize::from(self.leading)..];
