@@ -103,6 +103,10 @@ fn narrow(len: usize) -> u32 {
 /// of a browser a thousand.
 const SMALL: [usize; 2] = [512, 2048];
 
+/// So many buffers larger than usual, and bodies are read in usual portions again: a sink that has
+/// just taken everything refuses little, and rarely.
+const LARGE_MAX: usize = 4;
+
 /// Buffers of one size that nobody uses, the warmest last.
 #[derive(Debug)]
 struct Shelf {
@@ -128,6 +132,8 @@ pub struct BufPool {
     largest: usize,
     lent: usize,
     lent_bytes: usize,
+    /// Of those that are lent, the ones that no shelf has.
+    large: usize,
 }
 
 impl BufPool {
@@ -138,7 +144,7 @@ impl BufPool {
         let [smallest, small] = SMALL;
         let blocks = [smallest.min(usual), small.min(usual), usual];
         let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
-        BufPool { shelves, largest, lent: 0, lent_bytes: 0 }
+        BufPool { shelves, largest, lent: 0, lent_bytes: 0, large: 0 }
     }
 
     /// From here on a buffer may have `largest` bytes, if that is more.
@@ -173,6 +179,7 @@ impl BufPool {
         let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
         self.lent += 1;
         self.lent_bytes += block;
+        self.large += usize::from(shelf.is_none());
         let spare = shelf.and_then(|shelf| shelf.spare.pop());
         spare.unwrap_or_else(|| Box::new(Buf::new(block)))
     }
@@ -190,6 +197,7 @@ impl BufPool {
         self.lent -= 1;
         self.lent_bytes -= block;
         let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
+        self.large -= usize::from(shelf.is_none());
         if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < shelf.spare_max) {
             buf.clear();
             shelf.spare.push(buf);
@@ -204,6 +212,12 @@ impl BufPool {
     /// The bytes of all buffers that are out, used or not.
     pub const fn lent_bytes(&self) -> usize {
         self.lent_bytes
+    }
+
+    /// True while few buffers are out that are larger than usual: one may read more than a usual
+    /// one has room for.
+    pub const fn lends_large(&self) -> bool {
+        self.large < LARGE_MAX
     }
 
     /// How many bytes a buffer has at most.

@@ -7,8 +7,9 @@
 //! when it is empty. So an idle stream holds no buffer, and a stalled one holds one.
 //!
 //! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, the source is left
-//! alone, and its peer's window does the rest. Each direction ends by itself; what the end of one
-//! means for the other is the exchange's business.
+//! alone, and its peer's window does the rest. Where bytes get through as fast as they come, more
+//! of them are read at once: a system call costs as much as some thousand bytes. Each direction
+//! ends by itself; what the end of one means for the other is the exchange's business.
 //!
 //! An event stream is a body of which more is known ([`events`]): where it may be added to, and
 //! where it may end.
@@ -31,7 +32,7 @@ use std::time::Duration;
 pub struct Io<'a, N> {
     /// The network.
     pub net: &'a mut N,
-    /// [`HEADROOM`], at least [`Io::high_water`] bytes, and room for what comes behind a payload.
+    /// [`HEADROOM`], at least [`Io::window`] bytes, and room for what comes behind a payload.
     pub scratch: &'a mut [u8],
     /// Where buffers for refused bytes come from.
     pub buffers: &'a mut BufPool,
@@ -39,6 +40,10 @@ pub struct Io<'a, N> {
     pub now: Tick,
     /// A source is not read while this many bytes are pending.
     pub high_water: usize,
+    /// How many bytes are read at once where they get through; at least [`Io::high_water`].
+    pub window: usize,
+    /// How many bytes of heads may be pending.
+    pub head_room: usize,
     /// How long bytes may be gathered; none: hand them on at once.
     pub flush_interval: Option<Duration>,
 }
@@ -85,6 +90,8 @@ pub struct Pipe {
     /// Framed for the sink and not yet taken by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
     flow: Flow,
+    /// True exactly when the last read has filled its window, and the sink has taken it all.
+    gushes: bool,
     /// Pending bytes are only being gathered, and must go out so many milliseconds after
     /// `stuck_since`; at once if that is 0.
     gather_ms: u32,
@@ -112,6 +119,7 @@ impl Pipe {
             reader,
             writer: BodyWriter::new(to),
             pending: None,
+            gushes: false,
             gather_ms: 0,
             silent_since: now,
             stuck_since: now,
@@ -297,7 +305,10 @@ impl Pipe {
             return Ok(false);
         }
         // Never more than one buffer could hold if the sink refused it all.
-        let most = io.high_water - self.pending();
+        let most = match self.pending() {
+            0 if self.gushes => io.window,
+            pending => io.high_water - pending,
+        };
         if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
             let ended = self.reader.ended() && self.can_end();
@@ -342,6 +353,7 @@ impl Pipe {
             None => piece.payload,
         };
         self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
+        self.gushes = n == most && self.pending.is_none();
         Ok(true)
     }
 

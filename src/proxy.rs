@@ -79,6 +79,8 @@ const UPSTREAM_BIT: u64 = 1 << 63;
 pub struct Portions {
     /// A source is not read while this many bytes of it are pending.
     pub high_water: usize,
+    /// Bytes that are read at once from a source that has so many, for a sink that takes them all.
+    pub window_max: usize,
     /// Steps that a session may take before the others have their turn.
     pub steps_per_turn: usize,
     /// Connections that one turn accepts.
@@ -94,7 +96,8 @@ impl Default for Portions {
         Portions {
             // A buffer for it has 16 KiB with the framing.
             high_water: 16 * 1024 - HEADROOM - TAILROOM,
-            steps_per_turn: 16,
+            window_max: 64 * 1024,
+            steps_per_turn: 8,
             accepts_per_turn: 64,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
@@ -131,6 +134,8 @@ pub struct Proxy<N: Net> {
     spoken: Vec<Key<Upstream>>,
     /// Upstream connections that became idle in this turn.
     returned: Vec<Key<Upstream>>,
+    /// How many bytes of heads may wait in one buffer.
+    head_room: usize,
     buffers: BufPool,
     /// Where every session reads and frames; nothing stays in it between two steps.
     scratch: Box<[u8]>,
@@ -202,7 +207,8 @@ impl<N: Net> Proxy<N> {
         let mut origins = Slab::new();
         let new = |api: &Api| origins.insert(Origin::of(api, stats.api(&api.name), now));
         let api_origins = config.apis.iter().map(new).collect();
-        let largest = largest_buffer(&config, &portions);
+        let head_room = head_room(&config, &portions);
+        let largest = largest_buffer(head_room, &portions);
         let usual = HEADROOM + portions.high_water + TAILROOM;
         let room = connections_max.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
@@ -226,6 +232,7 @@ impl<N: Net> Proxy<N> {
             idle_timers: Wheel::new(now),
             spoken: Vec::new(),
             returned: Vec::new(),
+            head_room,
             buffers: BufPool::new(usual, largest, SPARE_BYTES),
             scratch: vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
@@ -371,6 +378,11 @@ impl<N: Net> Proxy<N> {
         let session = &mut self.sessions[key];
         Parts {
             io: Io {
+                window: match self.buffers.lends_large() {
+                    true => self.portions.window_max.max(self.portions.high_water),
+                    false => self.portions.high_water,
+                },
+                head_room: self.head_room,
                 net: &mut self.net,
                 scratch: &mut self.scratch,
                 buffers: &mut self.buffers,
@@ -388,11 +400,17 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// The largest buffer holds whichever is longer, and behind it an answer of ours: a relayed portion
-/// with its framing and trailers, or a head after it was rewritten with the body bytes that came
-/// along with it. Rewriting adds the target's path and host, the client's address and host, some
-/// fields, and those that are configured.
-fn largest_buffer(config: &Config, portions: &Portions) -> usize {
+/// The largest buffer holds heads, or a relayed portion with its framing and trailers, and behind
+/// them an answer of ours.
+fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
+    let relayed = portions.high_water.max(portions.window_max);
+    head_room.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX + finish::ANSWER_MAX)
+}
+
+/// The room for a head after it was rewritten, with the body bytes that came along, and for an
+/// answer of ours behind them; at least that of a relayed portion. Rewriting adds the target's path
+/// and host, the client's address and host, some fields, and those that are configured.
+fn head_room(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
         let length = |t: &config::Target| t.path.len() + query(t) + t.authority.len();
@@ -403,8 +421,7 @@ fn largest_buffer(config: &Config, portions: &Portions) -> usize {
     let changes = config.apis.iter().map(changes).max().unwrap_or(0);
     let head = 2 * config.server.max_head_bytes + targets + changes + 1024;
     let relayed = portions.high_water.max(config.server.max_head_bytes);
-    let relayed = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
-    head.max(relayed) + finish::ANSWER_MAX
+    head.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX) + finish::ANSWER_MAX
 }
 
 fn enqueue(sessions: &mut Slab<Session>, queue: &mut VecDeque<Key<Session>>, key: Key<Session>) {

@@ -143,7 +143,8 @@ impl<'b> Settings<'b> {
         };
         let portions = Portions {
             high_water: self.pick(6, &[16_384, 1000, 50, 3]),
-            steps_per_turn: self.pick(7, &[16, 1]),
+            window_max: self.pick(6, &[65_536, 3000, 200, 1]),
+            steps_per_turn: self.pick(7, &[8, 1]),
             accepts_per_turn: self.pick(7, &[64, 1]),
             timers_per_turn: self.pick(7, &[1024, 1]),
             ahead_max: self.pick(8, &[4096, 20, 1]),

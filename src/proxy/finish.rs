@@ -156,7 +156,7 @@ impl<N: Net> Proxy<N> {
         let fields = &[refusal.fields, &cors].concat();
         let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };
         reply::write(&mut self.head_buf, &reply);
-        let room = if preflight { self.buffers.largest() } else { ANSWER_MAX };
+        let room = if preflight { self.head_room } else { ANSWER_MAX };
         assert!(self.head_buf.len() <= room, "room was left for an answer of ours");
         exchange.record.status = status;
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);

@@ -7,7 +7,7 @@
 //! drain.
 
 use super::streams::within;
-use super::{Proxy, largest_buffer};
+use super::{Proxy, head_room, largest_buffer};
 use crate::auth;
 use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM};
@@ -55,7 +55,8 @@ impl<N: Net> Proxy<N> {
 
     /// Buffers only ever grow: exchanges of the configurations before need what they were promised.
     fn make_room_for(&mut self, config: &Config) {
-        let largest = largest_buffer(config, &self.portions);
+        self.head_room = self.head_room.max(head_room(config, &self.portions));
+        let largest = largest_buffer(self.head_room, &self.portions);
         if largest > self.buffers.largest() {
             self.buffers.grow(largest);
             self.scratch = vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice();

@@ -93,7 +93,7 @@ impl<N: Net> Proxy<N> {
         let head_only = is_head(bytes);
         match accepted {
             Err(refusal) => self.refuse(key, Refusal { head_only, ..refusal }, now),
-            Ok(_) if self.head_buf.len() > self.buffers.largest() => {
+            Ok(_) if self.head_buf.len() > self.head_room => {
                 let what = "the request head is too long when it is written anew";
                 let limit = "server.max_head_bytes";
                 self.refuse(key, Refusal { head_only, ..Refusal::limited(431, what, limit) }, now)

@@ -103,7 +103,7 @@ impl<N: Net> Scene<'_, N> {
         };
         // Whatever goes wrong later, there is still room for an answer of ours.
         let needed = self.exchange.response.pending() + self.head_buf.len() + ANSWER_MAX;
-        if needed > self.io.buffers.largest() {
+        if needed > self.io.head_room {
             let what = "the client takes none of many interim responses";
             return Verdict::Fail(Refusal::limited(502, what, "server.max_head_bytes"));
         }
