@@ -1,5 +1,5 @@
-//! The events that are sent: each carries its stream, its place in the stream, and the time it was
-//! written.
+//! The events that are sent: each carries its stream, its place in the stream, and the time from
+//! which its delay counts.
 //!
 //!     data: 0000002a 00000007 0000000df8475800 xyzabcdefghijklm…
 //!
@@ -12,13 +12,13 @@ use std::fmt;
 /// The size of an event without filler: the shortest that carries a stamp.
 pub const SMALLEST: usize = FILLER + 2;
 /// The size of the longest event.
-pub const LONGEST: usize = LETTERS.len() - 26;
+pub const LONGEST: usize = 64 * 1024;
 
 const PREFIX: &[u8] = b"data: ";
 /// Where the filler begins: after the prefix and three numbers of 8, 8 and 16 digits, each with a
 /// space.
 const FILLER: usize = 6 + 9 + 9 + 17;
-const LETTERS: &[u8; 16 * 1024] = &letters();
+const LETTERS: &[u8; LONGEST + 26] = &letters();
 
 /// Who an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ pub struct Stamp {
     pub stream: u32,
     /// 0 for a stream's first event, and one more for each that follows.
     pub sequence: u32,
-    /// When it was written, in nanoseconds of CLOCK_MONOTONIC.
+    /// When it was written, in nanoseconds of CLOCK_MONOTONIC; if the peer took no bytes when the
+    /// event was due, when it was due. So a peer that stops the origin is charged for every event
+    /// that it held up, and not for one of them.
     pub sent: u64,
 }
 

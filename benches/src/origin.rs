@@ -2,48 +2,28 @@
 //! due.
 //!
 //! A request's path says what it wants (see `origin/request.rs`). A stream gets one chunk per event
-//! and one write per chunk, as event sources do, except that the events of a burst share a write.
-//! An event is made only when its socket has room: what a slow reader misses was never numbered, so
+//! and one write per chunk, as event sources do, except that the events of a burst or of a batch
+//! share a write. An event that is due while its socket has no room is not skipped: it is sent as
+//! soon as there is room, and carries the time at which it was due (`origin/client.rs`). What is
+//! not due at any time, because the stream is saturated, is only made when there is room. So
 //! sequence numbers have no holes.
 
+mod client;
 mod request;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use crate::args::Args;
-use crate::event::{self, Stamp};
 use crate::slots::Slots;
 use crate::sys::{self, Events, Outcome, Poller, Ready};
+use client::{Client, Stream};
 use request::{Request, Temper, Wanted};
 
 const LISTENER: usize = usize::MAX;
-const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-    Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 /// Rounds of events to all saturated streams between two polls.
 const ROUNDS: usize = 8;
-
-struct Client {
-    socket: TcpStream,
-    /// The bytes of a request that is not complete.
-    request: Vec<u8>,
-    /// What is being sent, and how much of it the socket took.
-    output: Vec<u8>,
-    sent: usize,
-    stream: Option<Stream>,
-}
-
-/// A response that is made of events.
-#[derive(Clone, Copy)]
-struct Stream {
-    temper: Temper,
-    next: Stamp,
-    size: usize,
-    /// Tells this stream's timer from those of an earlier one in the same place.
-    birth: u64,
-}
 
 struct Origin {
     poller: Poller,
@@ -53,6 +33,8 @@ struct Origin {
     /// The saturated streams whose sockets have room.
     eager: Vec<usize>,
     births: u64,
+    /// Events that were sent to clients that are gone.
+    events_of_gone: u64,
     scratch: Vec<u8>,
 }
 
@@ -67,6 +49,7 @@ pub fn main(args: Args) -> Outcome<()> {
         Ok(())
     })?;
     let listener = sys::listen(listen.ok_or("origin: no --listen")?)?;
+    sys::sharpen_timers()?;
     let poller = Poller::new()?;
     poller
         .add(&listener, LISTENER, Ready::IN)
@@ -77,6 +60,7 @@ pub fn main(args: Args) -> Outcome<()> {
         due: BinaryHeap::new(),
         eager: Vec::new(),
         births: 0,
+        events_of_gone: 0,
         scratch: vec![0; 16 * 1024],
     };
     let mut events = Events::new();
@@ -103,14 +87,7 @@ impl Origin {
 
     fn accept(&mut self, listener: &TcpListener) {
         while let Some(socket) = sys::accept(listener) {
-            let (request, output) = (Vec::new(), Vec::new());
-            let index = self.clients.insert(Client {
-                socket,
-                request,
-                output,
-                sent: 0,
-                stream: None,
-            });
+            let index = self.clients.insert(Client::new(socket));
             let Some(client) = self.clients.get_mut(index) else {
                 continue;
             };
@@ -125,74 +102,59 @@ impl Origin {
         let mut alive = true;
         if ready.contains(Ready::OUT) {
             alive = self.clients.get_mut(index).is_some_and(Client::flush);
-            self.be_eager(index);
+            self.use_room(index);
         }
         while alive && ready.intersects(Ready::IN | Ready::RDHUP | Ready::HUP | Ready::ERR) {
             let Some(client) = self.clients.get_mut(index) else {
                 return;
             };
-            match client.socket.read(&mut self.scratch) {
-                Ok(0) => alive = false,
-                Ok(read) => {
-                    client.request.extend_from_slice(&self.scratch[..read]);
-                    alive = self.answer(index);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            match client.read(&mut self.scratch) {
+                Ok(None) => break,
+                Ok(Some(None)) => {}
+                Ok(Some(Some(request))) => alive = self.answer(index, &request),
                 Err(_) => alive = false,
             }
         }
-        if !alive {
-            self.clients.remove(index);
+        if !alive && let Some(client) = self.clients.remove(index) {
+            self.events_of_gone += client.events;
         }
     }
 
-    /// Begins the response to a request that is complete; false when the connection is to be
-    /// closed.
-    fn answer(&mut self, index: usize) -> bool {
+    /// Begins the response to a request; false when the connection is to be closed.
+    fn answer(&mut self, index: usize, request: &Request) -> bool {
+        let tally = match request.wanted {
+            Wanted::Tally => self.tally(),
+            _ => String::new(),
+        };
         let Some(client) = self.clients.get_mut(index) else {
             return false;
         };
-        let request = match Request::read(&client.request) {
-            Ok(Some(request)) => request,
-            Ok(None) => return true,
-            Err(_) => return false,
-        };
-        client.request.clear();
         match request.wanted {
-            Wanted::Body(size) => client.send_body(size),
+            Wanted::Short => client.write_body("a short body\n"),
+            Wanted::Tally => client.write_body(&tally),
             Wanted::Wake => {
-                client.send_body(0);
+                client.write_body("");
                 self.wake();
             }
-            Wanted::Stream(temper) => self.begin_stream(index, temper, &request),
+            Wanted::Stream(temper) => {
+                self.births += 1;
+                client.begin_stream(temper, request, self.births);
+                client.flush();
+                self.use_room(index);
+                self.send_and_arm(index);
+            }
         }
         self.clients.get_mut(index).is_some_and(Client::flush)
     }
 
-    fn begin_stream(&mut self, index: usize, temper: Temper, request: &Request) {
-        let Some(client) = self.clients.get_mut(index) else {
-            return;
-        };
-        self.births += 1;
-        let next = Stamp {
-            stream: request.id,
-            sequence: 0,
-            sent: 0,
-        };
-        let stream = Stream {
-            temper,
-            next,
-            size: request.size,
-            birth: self.births,
-        };
-        client.stream = Some(stream);
-        client.output.extend_from_slice(STREAM_HEAD);
-        if let Some(delay) = temper.first_delay(request.id) {
-            self.due
-                .push(Reverse((sys::now() + delay, index, stream.birth)));
+    /// How many streams are open, and how many events were sent until now.
+    fn tally(&mut self) -> String {
+        let (mut open, mut events) = (0, self.events_of_gone);
+        for (_, client) in self.clients.iter_mut() {
+            open += usize::from(client.stream.is_some());
+            events += client.events;
         }
-        client.flush();
-        self.be_eager(index);
+        format!("open={open} events={events}")
     }
 
     /// Sends a burst to every stream that waits for one.
@@ -205,7 +167,7 @@ impl Origin {
             else {
                 continue;
             };
-            (0..burst).for_each(|_| client.write_event());
+            (0..burst).for_each(|_| client.write_event(sys::now()));
             client.flush();
         }
     }
@@ -217,27 +179,39 @@ impl Origin {
                 return;
             }
             self.due.pop();
-            let Some(client) = self.clients.get_mut(index) else {
-                continue;
-            };
-            if client.stream.is_none_or(|stream| stream.birth != birth) {
-                continue;
-            }
-            if let Some(gap) = client.send_timed() {
-                self.due.push(Reverse((due + gap, index, birth)));
+            let stream = self.clients.get_mut(index).and_then(|client| client.stream);
+            if stream.is_some_and(|stream| stream.birth == birth) {
+                self.send_and_arm(index);
             }
         }
     }
 
-    fn be_eager(&mut self, index: usize) {
+    /// Sends what is due on a stream, and arms the timer for what is not.
+    fn send_and_arm(&mut self, index: usize) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
-        let saturated = client
-            .stream
-            .is_some_and(|stream| stream.temper == Temper::Saturated);
-        if saturated && client.output.is_empty() && !self.eager.contains(&index) {
+        if let Some(due) = client.send_due()
+            && let Some(stream) = client.stream
+        {
+            self.due.push(Reverse((due, index, stream.birth)));
+        }
+    }
+
+    /// Goes on with a stream that may have waited for room in its socket.
+    fn use_room(&mut self, index: usize) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let Some(stream) = client.stream.filter(|_| client.has_room()) else {
+            return;
+        };
+        let saturated = matches!(stream.temper, Temper::Saturated { .. });
+        if saturated && !self.eager.contains(&index) {
             self.eager.push(index);
+        }
+        if stream.blocked {
+            self.send_and_arm(index);
         }
     }
 
@@ -248,60 +222,16 @@ impl Origin {
                 let Some(client) = clients.get_mut(index) else {
                     return false;
                 };
-                client.write_event();
-                client.flush() && client.output.is_empty()
+                let Some(Stream {
+                    temper: Temper::Saturated { batch },
+                    ..
+                }) = client.stream
+                else {
+                    return false;
+                };
+                (0..batch).for_each(|_| client.write_event(sys::now()));
+                client.flush() && client.has_room()
             });
         }
-    }
-}
-
-impl Client {
-    /// Writes what the socket takes; false when it is broken.
-    fn flush(&mut self) -> bool {
-        while self.sent < self.output.len() {
-            match self.socket.write(&self.output[self.sent..]) {
-                Ok(written) => self.sent += written,
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
-            }
-        }
-        self.output.clear();
-        self.sent = 0;
-        true
-    }
-
-    fn send_body(&mut self, size: usize) {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n"
-        );
-        self.output.extend_from_slice(head.as_bytes());
-        self.output.resize(self.output.len() + size, b'b');
-    }
-
-    /// Puts the stream's next event behind what is being sent.
-    fn write_event(&mut self) {
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        stream.next.sent = sys::now();
-        event::write_chunk(&mut self.output, stream.next, stream.size);
-        stream.next.sequence = stream.next.sequence.wrapping_add(1);
-    }
-
-    /// Sends the event that is due, if there is room; the time until the next one, if there is a
-    /// next one.
-    fn send_timed(&mut self) -> Option<u64> {
-        let temper = self.stream?.temper;
-        let gap = temper.gap();
-        if !self.output.is_empty() {
-            return gap.map(|gap| gap.max(sys::MILLISECOND));
-        }
-        self.write_event();
-        if matches!(temper, Temper::Counted { events, .. } if self.stream?.next.sequence >= events)
-        {
-            self.output.extend_from_slice(b"0\r\n\r\n");
-            self.stream = None;
-        }
-        self.flush();
-        self.stream.and(gap)
     }
 }

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll;
@@ -49,6 +50,13 @@ pub fn pin_to(core: usize) -> Outcome<()> {
     cores.set(core);
     rustix::thread::sched_setaffinity(None, &cores)
         .map_err(|error| format!("cannot run on core {core} alone: {error}"))
+}
+
+/// Has this thread's timers end when they are due: the kernel would take 50 µs more, which are half
+/// of what is measured here.
+pub fn sharpen_timers() -> Outcome<()> {
+    rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN))
+        .map_err(|error| format!("cannot set the timer slack: {error}"))
 }
 
 /// Has this process end when the process that started it ends, also across an `exec`.

@@ -1,15 +1,17 @@
 //! What a request wants, read off its path.
 //!
 //!     /paced?rate=10&size=100     events at an even pace, each stream with a phase of its own
-//!     /saturate?size=100          events as fast as the socket takes them
+//!     /saturate?size=100&batch=1  so many events in one write, as fast as the socket takes them
 //!     /burst?n=20                 a head, and n events for each request of /wake; /idle is n=1
-//!     /tokens?n=200&gap_ms=5      n events, then the end, as a language model answers; POST too
-//!     /bulk?size=65536            a body of that length
+//!     /tokens?n=200&gap_ms=5      n events, the first at once, then the end, as a language model
+//!                                 answers; POST too
 //!     /short                      a body of 13 bytes
 //!     /wake                       tells all waiting streams
+//!     /tally                      how many streams are open, and how many events were sent
 //!
 //! `id` numbers the stream and returns in each of its events.
 
+use crate::event::Stamp;
 use crate::sys::{MILLISECOND, Outcome, SECOND};
 
 /// A complete request.
@@ -19,19 +21,21 @@ pub struct Request {
     pub wanted: Wanted,
     /// The stream's number.
     pub id: u32,
-    /// The size of an event, or of a body.
+    /// The size of an event.
     pub size: usize,
 }
 
 /// The kinds of answers.
 #[derive(Debug, PartialEq)]
 pub enum Wanted {
-    /// So many bytes.
-    Body(usize),
+    /// A body of 13 bytes.
+    Short,
     /// An event stream.
     Stream(Temper),
     /// An event on all waiting streams.
     Wake,
+    /// What there is and was, in words.
+    Tally,
 }
 
 /// When a stream's events come.
@@ -55,26 +59,38 @@ pub enum Temper {
         gap: u64,
     },
     /// Whenever there is room.
-    Saturated,
+    Saturated {
+        /// Events in a write.
+        batch: u32,
+    },
 }
 
 impl Temper {
-    /// Nanoseconds between two events, if a clock decides.
-    pub fn gap(self) -> Option<u64> {
+    /// Nanoseconds from the request to the first event, if a clock decides.
+    pub fn first_delay(self, id: u32) -> Option<u64> {
         match self {
-            Self::Paced { period } => Some(period),
-            Self::Counted { gap, .. } => Some(gap),
-            Self::Waiting { .. } | Self::Saturated => None,
+            Self::Paced { period } => Some(spread(period, id)),
+            Self::Counted { .. } => Some(0),
+            Self::Waiting { .. } | Self::Saturated { .. } => None,
         }
     }
 
-    /// Nanoseconds until the first event, half to one and a half gaps: streams that begin at the
-    /// same moment are spread evenly over their gap, by the golden ratio.
-    pub fn first_delay(self, id: u32) -> Option<u64> {
-        let gap = self.gap()?;
-        let phase = u64::from(id.wrapping_mul(0x9E37_79B9));
-        Some(gap / 2 + (gap >> 8) * (phase >> 8) / (1 << 16))
+    /// Nanoseconds from an event to the next one, if a clock decides.
+    pub fn gap(self, event: Stamp) -> Option<u64> {
+        match self {
+            Self::Paced { period } => Some(period),
+            Self::Counted { gap, .. } if event.sequence == 0 => Some(spread(gap, event.stream)),
+            Self::Counted { gap, .. } => Some(gap),
+            Self::Waiting { .. } | Self::Saturated { .. } => None,
+        }
     }
+}
+
+/// Half to one and a half gaps: streams that begin at the same moment are spread evenly over their
+/// gap, by the golden ratio.
+fn spread(gap: u64, id: u32) -> u64 {
+    let phase = u64::from(id.wrapping_mul(0x9E37_79B9));
+    gap / 2 + (gap >> 8) * (phase >> 8) / (1 << 16)
 }
 
 impl Request {
@@ -106,7 +122,6 @@ impl Request {
                 .and_then(|(_, value)| value.parse().ok());
             value.unwrap_or(otherwise)
         };
-        let size = number("size", 100) as usize;
         let wanted = match path {
             "/idle" => Wanted::Stream(Temper::Waiting { burst: 1 }),
             "/burst" => Wanted::Stream(Temper::Waiting {
@@ -115,20 +130,22 @@ impl Request {
             "/paced" => Wanted::Stream(Temper::Paced {
                 period: SECOND / number("rate", 10).max(1),
             }),
-            "/saturate" => Wanted::Stream(Temper::Saturated),
+            "/saturate" => Wanted::Stream(Temper::Saturated {
+                batch: number("batch", 1) as u32,
+            }),
             "/tokens" => Wanted::Stream(Temper::Counted {
                 events: number("n", 200) as u32,
                 gap: number("gap_ms", 5) * MILLISECOND,
             }),
-            "/bulk" => Wanted::Body(size),
-            "/short" => Wanted::Body(13),
+            "/short" => Wanted::Short,
             "/wake" => Wanted::Wake,
+            "/tally" => Wanted::Tally,
             _ => return Err(format!("no such path: {path}")),
         };
         Ok(Self {
             wanted,
             id: number("id", 0) as u32,
-            size,
+            size: number("size", 100) as usize,
         })
     }
 }
