@@ -30,16 +30,16 @@ const USAGE: &str = "\
 usage: bench COMMAND [OPTION...]
 
   run      compare peers; tables go to standard output and to a file
-           --scenario LIST          default idle,paced,saturate,burst,short; there are
-                                    tokens, bulk, churn and slow, too
-           --peers LIST             default direct,floor,millstream,nginx,haproxy
+           --scenario LIST          default all; src/run/scenario.rs
+           --peers LIST             default all; src/run/peer.rs
            --rounds N               default 3
            --millstream PATH        default ../target/release/millstream
-           --seconds N, --streams N instead of what the scenarios say
+           --seconds N, --streams N, --rest N
+                                    instead of what the scenarios say
            --peer-core N, --load-core N
                                     default 0 and 1
            --out FILE               default RESULTS.md
-  origin   --listen ADDR            serve /idle /paced /saturate /burst /tokens /bulk /short /wake
+  origin   --listen ADDR            serve events; the paths are told in src/origin/request.rs
   floor    --listen ADDR --to ADDR  relay, and parse nothing
   load     --to ADDR --path PATH    open streams or send requests, check, measure; more options
                                     are told in src/load/plan.rs

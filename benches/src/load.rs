@@ -1,102 +1,110 @@
 //! The load: opens streams through a peer, checks every event, and tells what it cost and how long
 //! it took.
 //!
-//! Its life has four parts: open all streams; rest; wake them, or count for a while; tell. What it
-//! tells is one line of `name=value` on standard output. The first wrong byte ends it with an
-//! error: a peer that loses, reorders, mixes or breaks events has no speed.
+//! Its life has four parts: open all streams; rest; do what the plan says (`measure.rs`,
+//! `trial.rs`); tell. What it tells is one line of `name=value` on standard output. The first wrong
+//! byte ends it with an error: a peer that loses, reorders, mixes or breaks events has no speed.
+//! Only where it is the question how streams end, an end is no error.
 
+mod calls;
 mod check;
+mod control;
+mod measure;
 mod plan;
 mod stream;
+mod tally;
+mod tell;
+mod trial;
+mod turns;
 mod watch;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use crate::args::Args;
-use crate::histogram::Histogram;
 use crate::sys::{self, Events, MILLISECOND, Outcome, Poller, Ready, SECOND};
 use plan::{Again, Plan};
-use stream::Stream;
+use stream::{Heard, Role, State, Stream};
+use tally::{Report, Tally};
+use turns::Turns;
 use watch::Watch;
 
 /// Connections that are being opened at the same time, at most.
 const OPENING: usize = 128;
 /// Whatever takes longer than this does not come at all.
 const PATIENCE: u64 = 30 * SECOND;
-
-/// What was counted since the last reset.
-pub struct Tally {
-    /// Events, each of them checked.
-    pub events: u64,
-    /// Comments, as a proxy's heartbeats.
-    pub comments: u64,
-    /// Responses that are complete.
-    pub responses: u64,
-    /// Bytes of bodies.
-    pub bytes: u64,
-    /// From the writing of an event to its reading.
-    pub delays: Histogram,
-    /// From a request, or the connection it is the first on, to the end of its response.
-    pub times: Histogram,
-}
-
 /// Until what opening streams set in motion has come to rest.
 const SETTLING: u64 = 300 * MILLISECOND;
-/// Until the buffers between the origin and a client that does not read are full.
-const FILLING: u64 = 2 * SECOND;
+/// What a slow reader reads in its turn.
+const SIP: usize = 1024;
 
 struct Load {
     plan: Plan,
     poller: Poller,
+    /// The main streams, and behind them those of other roles.
     streams: Vec<Stream>,
     open: usize,
+    /// When those of other roles act.
+    turns: Option<Turns>,
     tally: Tally,
+    /// What those of other roles have counted.
+    aside: Tally,
+    /// How main streams ended.
+    ends: Vec<End>,
     scratch: Vec<u8>,
     events: Events,
+}
+
+/// The end of a stream that was to go on.
+#[derive(Clone, Copy)]
+struct End {
+    time: u64,
+    /// The last chunk did not come, so the client can tell.
+    cut: bool,
+    /// The last event is not whole.
+    inside_event: bool,
 }
 
 /// `load ...`: see `plan.rs`.
 pub fn main(args: Args) -> Outcome<()> {
     let plan = Plan::from_args(args)?;
-    let watch = plan.watch.map(Watch);
+    sys::sharpen_timers()?;
+    let watch = plan.watch;
     let mut load = Load {
         plan,
         poller: Poller::new()?,
         streams: Vec::new(),
         open: 0,
+        turns: None,
         tally: Tally::new(),
+        aside: Tally::new(),
+        ends: Vec::new(),
         scratch: vec![0; 64 * 1024],
         events: Events::new(),
     };
-    let mut report = Report(Vec::new());
+    let mut report = Report::new();
     let memory_before = watch.map(Watch::memory).transpose()?;
-    load.open_all()?;
-    load.pump(if load.plan.deaf { FILLING } else { SETTLING })?;
-    load.rest(watch, &mut report)?;
+    let begun = sys::now();
+    load.open(load.plan.streams, Role::Main)?;
+    report.add("open_s", (sys::now() - begun) as f64 / SECOND as f64);
+    load.pump(SETTLING)?;
+    load.rest(&mut report)?;
     if let (Some(watch), Some(before)) = (watch, memory_before) {
-        let now = watch.memory()?;
+        let growth = watch.memory()?.saturating_sub(before);
         report.add("memory_before", before as f64);
-        report.add("memory_open", now as f64);
-        report.add(
-            "memory_stream",
-            now.saturating_sub(before) as f64 / load.streams.len() as f64,
-        );
+        report.add_share("memory_stream", growth as f64, load.streams.len() as u64);
     }
-    load.measure(watch, &mut report)?;
-    println!("{}", report.0.join(" "));
+    load.work(&mut report)?;
+    println!("{}", report.line());
     Ok(())
 }
 
 impl Load {
-    fn open_all(&mut self) -> Outcome<()> {
-        let wanted = self.plan.streams;
+    /// Opens more streams, and waits until their heads are there.
+    fn open(&mut self, more: usize, role: Role) -> Outcome<()> {
+        let wanted = self.open + more;
         let deadline = sys::now() + PATIENCE;
         while self.open < wanted {
             while self.streams.len() < wanted && self.streams.len() - self.open < OPENING {
-                let number = self.streams.len();
-                let stream = Stream::connect(&self.plan, number)?;
-                self.watch_for_room(&stream, number)?;
+                let stream = Stream::connect(self.plan.to, role, self.streams.len())?;
+                self.watch_for_room(&stream, self.streams.len())?;
                 self.streams.push(stream);
             }
             self.turn(deadline)?;
@@ -113,78 +121,6 @@ impl Load {
             .map_err(|error| error.to_string())
     }
 
-    /// Does nothing for a while, which should cost the peer nothing.
-    fn rest(&mut self, watch: Option<Watch>, report: &mut Report) -> Outcome<()> {
-        if self.plan.rest == 0 {
-            return Ok(());
-        }
-        let before = watch.map(Watch::processor_time).transpose()?;
-        self.pump(self.plan.rest)?;
-        if let (Some(watch), Some(before)) = (watch, before) {
-            let used = watch.processor_time()? - before;
-            let seconds = self.plan.rest as f64 / SECOND as f64;
-            report.add("rest_us_per_s", used as f64 / 1e3 / seconds);
-        }
-        Ok(())
-    }
-
-    fn measure(&mut self, watch: Option<Watch>, report: &mut Report) -> Outcome<()> {
-        if self.plan.wakes == 0 && self.plan.window == 0 {
-            return Ok(());
-        }
-        self.tally = Tally::new();
-        let ticks_before = watch.map(Watch::ticks).transpose()?;
-        let used_before = watch.map(Watch::processor_time).transpose()?;
-        let begun = sys::now();
-        if self.plan.wakes > 0 {
-            self.wake_all(report)?;
-        } else {
-            self.pump(self.plan.window)?;
-        }
-        let seconds = (sys::now() - begun) as f64 / SECOND as f64;
-        if let (Some(watch), Some(used), Some(ticks)) = (watch, used_before, ticks_before) {
-            let used = (watch.processor_time()? - used) as f64;
-            let (user, system) = watch.ticks()?;
-            report.add("user_ms", (user - ticks.0) as f64 * 10.0);
-            report.add("system_ms", (system - ticks.1) as f64 * 10.0);
-            report.add("busy_percent", used / 1e7 / seconds);
-            report.add_share("cpu_event_us", used / 1e3, self.tally.events);
-            report.add_share("cpu_response_us", used / 1e3, self.tally.responses);
-            report.add_share("cpu_mib_us", used / 1e3 * 1048576.0, self.tally.bytes);
-        }
-        report.add_tally(&self.tally, seconds);
-        Ok(())
-    }
-
-    /// Wakes all streams again and again; each wake begins when the one before has reached
-    /// everyone.
-    fn wake_all(&mut self, report: &mut Report) -> Outcome<()> {
-        let address = self.plan.control.ok_or("load: --wakes needs --control")?;
-        let mut control = TcpStream::connect(address)
-            .and_then(|control| control.set_nonblocking(true).map(|()| control))
-            .map_err(|error| format!("cannot reach the origin at {address}: {error}"))?;
-        let mut times = Vec::new();
-        for _ in 0..self.plan.wakes {
-            let wanted = self.tally.events + self.streams.len() as u64 * self.plan.burst;
-            let begun = sys::now();
-            control
-                .write_all(b"GET /wake HTTP/1.1\r\n\r\n")
-                .map_err(|error| error.to_string())?;
-            while self.tally.events < wanted {
-                self.turn(begun + PATIENCE)?;
-                if sys::now() > begun + PATIENCE {
-                    return Err(format!("{} events lost", wanted - self.tally.events));
-                }
-            }
-            times.push(sys::now() - begun);
-            self.pump(30 * MILLISECOND)?;
-            let _answers = control.read(&mut self.scratch);
-        }
-        times.sort_unstable();
-        report.add("wake_ms", times[times.len() / 2] as f64 / 1e6);
-        Ok(())
-    }
-
     /// Serves all streams for so many nanoseconds.
     fn pump(&mut self, time: u64) -> Outcome<()> {
         let deadline = sys::now() + time;
@@ -194,110 +130,149 @@ impl Load {
         Ok(())
     }
 
-    fn turn(&mut self, deadline: u64) -> Outcome<()> {
+    fn turn(&mut self, mut deadline: u64) -> Outcome<()> {
+        if let Some(turns) = &self.turns {
+            deadline = deadline.min(turns.next());
+        }
         let mut events = std::mem::take(&mut self.events);
         self.poller.wait(&mut events, Some(deadline))?;
         for (number, ready) in events.iter() {
-            if ready.contains(Ready::OUT) {
-                self.ask(number)?;
+            if self.streams[number].state == State::Idle && ready.contains(Ready::OUT) {
+                self.ask_first(number)?;
             } else {
-                self.read(number)?;
+                self.read(number, self.scratch.len())?;
             }
         }
         self.events = events;
+        let now = sys::now();
+        while let Some(number) = self.turns.as_mut().and_then(|turns| turns.take(now)) {
+            self.act(number)?;
+        }
         Ok(())
+    }
+
+    /// Sends the request of a connection that stands now.
+    fn ask_first(&mut self, number: usize) -> Outcome<()> {
+        let changed = self
+            .poller
+            .change(&self.streams[number].socket, number, Ready::IN);
+        changed.map_err(|error| error.to_string())?;
+        self.ask(number)
     }
 
     fn ask(&mut self, number: usize) -> Outcome<()> {
         let stream = &mut self.streams[number];
-        stream.ask(&self.plan.request(number))?;
-        let changed = self.poller.change(&stream.socket, number, Ready::IN);
-        changed.map_err(|error| error.to_string())
+        let asked = stream.ask(&self.plan.request(stream.role, number));
+        match asked {
+            Err(_) if stream.role == Role::Short => self.short_is_gone(number),
+            asked => asked,
+        }
     }
 
-    fn read(&mut self, number: usize) -> Outcome<()> {
+    /// Reads once, so many bytes at most.
+    fn read(&mut self, number: usize, most: usize) -> Outcome<()> {
         let stream = &mut self.streams[number];
         let was_open = stream.open;
-        let ended = stream.read(&mut self.scratch, &self.plan, &mut self.tally)?;
+        let (raw, tally) = match stream.role {
+            Role::Main => (self.plan.raw, &mut self.tally),
+            Role::Slow => (false, &mut self.aside),
+            Role::Short => (true, &mut self.aside),
+        };
+        let heard = match stream.read(&mut self.scratch[..most], raw, tally) {
+            Err(_) if stream.role == Role::Short => Heard::Cut,
+            heard => heard?,
+        };
+        let left = self.plan.again == Again::Leave && stream.check.next > 0;
         if stream.open && !was_open {
             self.opened(number)?;
         }
-        if ended { self.again(number) } else { Ok(()) }
+        match heard {
+            Heard::More if left => {
+                self.tally.responses += 1;
+                self.replace(number)
+            }
+            Heard::More => Ok(()),
+            heard => self.ended(number, heard),
+        }
     }
 
     fn opened(&mut self, number: usize) -> Outcome<()> {
         self.open += 1;
-        if self.plan.deaf {
-            let removed = self.poller.remove(&self.streams[number].socket);
-            return removed.map_err(|error| error.to_string());
+        if self.streams[number].role == Role::Slow {
+            return self.forget(number);
         }
         Ok(())
     }
 
-    fn again(&mut self, number: usize) -> Outcome<()> {
-        match self.plan.again {
-            Again::Never => Err(format!("stream {number}: the response ended")),
-            Again::Keep => {
-                let stream = &mut self.streams[number];
-                stream.renew();
-                stream.ask(&self.plan.request(number))
+    /// Polls a connection no more.
+    fn forget(&self, number: usize) -> Outcome<()> {
+        let removed = self.poller.remove(&self.streams[number].socket);
+        removed.map_err(|error| error.to_string())
+    }
+
+    fn ended(&mut self, number: usize, heard: Heard) -> Outcome<()> {
+        let stream = &mut self.streams[number];
+        if stream.role == Role::Short {
+            return match heard {
+                Heard::Cut => self.short_is_gone(number),
+                _ => {
+                    self.aside.responses += 1;
+                    Ok(())
+                }
+            };
+        }
+        let events = (!self.plan.raw).then_some(self.plan.events);
+        match (self.plan.again, heard) {
+            (Again::Noted, heard) => {
+                stream.state = State::Gone;
+                self.ends.push(End {
+                    time: sys::now(),
+                    cut: heard == Heard::Cut,
+                    inside_event: stream.check.inside_event(),
+                });
+                self.forget(number)
             }
-            Again::Fresh => {
-                let mut stream = Stream::connect(&self.plan, number)?;
-                stream.open = true;
-                self.watch_for_room(&stream, number)?;
-                self.streams[number] = stream;
-                Ok(())
+            (_, Heard::Cut) => Err(stream.broken("the connection ended")),
+            (Again::Keep, _) => {
+                stream.check.end(events)?;
+                self.tally.responses += 1;
+                self.ask(number)
             }
-        }
-    }
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            events: 0,
-            comments: 0,
-            responses: 0,
-            bytes: 0,
-            delays: Histogram::new(),
-            times: Histogram::new(),
-        }
-    }
-}
-
-/// The line that is told in the end.
-struct Report(Vec<String>);
-
-impl Report {
-    fn add(&mut self, name: &str, value: f64) {
-        self.0.push(format!("{name}={value}"));
-    }
-
-    fn add_share(&mut self, name: &str, value: f64, among: u64) {
-        if among > 0 {
-            self.add(name, value / among as f64);
-        }
-    }
-
-    fn add_tally(&mut self, tally: &Tally, seconds: f64) {
-        self.add("events", tally.events as f64);
-        self.add("comments", tally.comments as f64);
-        self.add("events_s", tally.events as f64 / seconds);
-        self.add("responses_s", tally.responses as f64 / seconds);
-        self.add("mib_s", tally.bytes as f64 / 1048576.0 / seconds);
-        self.add_quantiles("delay", &tally.delays);
-        self.add_quantiles("time", &tally.times);
-    }
-
-    fn add_quantiles(&mut self, name: &str, of: &Histogram) {
-        if of.total() > 0 {
-            for (part, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
-                self.add(
-                    &format!("{name}_{part}_us"),
-                    of.quantile(share) as f64 / 1e3,
-                );
+            (Again::Fresh, _) => {
+                stream.check.end(events)?;
+                self.tally.responses += 1;
+                self.replace(number)
             }
+            (Again::Never | Again::Leave, _) => Err(stream.broken("the response ended")),
         }
+    }
+
+    /// Closes a connection and begins another one in its place.
+    fn replace(&mut self, number: usize) -> Outcome<()> {
+        let role = self.streams[number].role;
+        let mut stream = Stream::connect(self.plan.to, role, number)?;
+        stream.open = true;
+        self.watch_for_room(&stream, number)?;
+        self.streams[number] = stream;
+        Ok(())
+    }
+
+    /// Does what a connection does in its turn.
+    fn act(&mut self, number: usize) -> Outcome<()> {
+        let Stream { role, state, .. } = self.streams[number];
+        match (role, state) {
+            (Role::Slow, _) => self.read(number, SIP),
+            (Role::Short, State::Idle) => self.ask(number),
+            (Role::Short, State::Gone) => self.replace(number),
+            (Role::Short, State::Asked) | (Role::Main, _) => Ok(()),
+        }
+    }
+
+    /// A connection for short requests has ended, which is a failure only if a response was due.
+    fn short_is_gone(&mut self, number: usize) -> Outcome<()> {
+        let stream = &mut self.streams[number];
+        self.aside.failures += u64::from(stream.state == State::Asked);
+        stream.state = State::Gone;
+        self.forget(number)
     }
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::args::Args;
 use crate::sys::{self, Outcome};
-use peer::Peer;
+use peer::{Peer, Place};
 use process::Process;
 use report::Table;
 use scenario::Scenario;
@@ -40,6 +40,7 @@ pub struct Settings {
 
 /// `run ...`: measures, and writes the results.
 pub fn main(args: Args) -> Outcome<()> {
+    let begun = sys::now();
     let mut settings = Settings::from_args(args)?;
     sys::pin_to(settings.load_core)?;
     let folder = Folder::new()?;
@@ -61,6 +62,7 @@ pub fn main(args: Args) -> Outcome<()> {
     text += &report::configurations(&settings.peers);
     fs::write(&settings.out, text)
         .map_err(|error| format!("cannot write {}: {error}", settings.out.display()))?;
+    eprintln!("measured for {} s", (sys::now() - begun) / sys::SECOND);
     match failures {
         0 => Ok(()),
         _ => Err(format!("{failures} measurements failed")),
@@ -78,55 +80,62 @@ fn compare(settings: &Settings, scenario: &'static Scenario, folder: &Path) -> O
                 settings.rounds,
                 peer.name()
             );
-            table.add(peer, round, measure(settings, scenario, peer, folder));
+            match measure(settings, scenario, peer, folder).transpose() {
+                Some(outcome) => table.add(peer, round, outcome),
+                None => eprintln!("    left out: it cannot do that"),
+            }
         }
     }
     Ok(table)
 }
 
-/// One measurement: an origin, a peer, a load; the figures are the load's last line.
+/// One measurement: an origin, a peer, a load; the figures are the load's last line. `None` if the
+/// peer cannot do what the scenario needs.
 fn measure(
     settings: &Settings,
     scenario: &Scenario,
     peer: Peer,
     folder: &Path,
-) -> Outcome<Figures> {
-    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
-    let (origin, front) = (free_address()?, free_address()?);
-    let command = words(&itself, &["origin", "--listen", &origin.to_string()]);
-    let _origin = Process::start("origin", &command, settings.load_core, folder)?;
-    process::wait_for(origin)?;
-    let command = peer.command(front, origin, &settings.millstream, folder)?;
-    let through = if command.is_empty() { origin } else { front };
-    let running = match command.is_empty() {
-        true => None,
-        false => Some(Process::start(
-            peer.name(),
-            &command,
-            settings.peer_core,
-            folder,
-        )?),
+) -> Outcome<Option<Figures>> {
+    let place = Place {
+        front: free_address()?,
+        origin: free_address()?,
+        admin: free_address()?,
+        millstream: &settings.millstream,
+        folder,
     };
-    process::wait_for(through).map_err(|error| {
-        running
-            .as_ref()
-            .and_then(Process::last_words)
-            .unwrap_or(error)
-    })?;
-    let (to, control) = (through.to_string(), origin.to_string());
-    let mut load = words(&itself, &["load", "--to", &to, "--control", &control]);
+    let Some(told) = peer.told(scenario.need, &place) else {
+        return Ok(None);
+    };
+    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
+    let (origin, front) = (place.origin.to_string(), place.front.to_string());
+    let command = words(&itself, &["origin", "--listen", &origin]);
+    let _origin = Process::start("origin", &command, settings.load_core, folder)?;
+    process::wait_for(place.origin)?;
+    let command = peer.command(&place, scenario)?;
+    let mut running = None;
+    let mut load = words(&itself, &["load", "--control", &origin, "--to"]);
+    if command.is_empty() {
+        load.push(origin);
+    } else {
+        load.push(front);
+        let started = Process::start(peer.name(), &command, settings.peer_core, folder)?;
+        process::wait_for(place.front).map_err(|error| started.last_words().unwrap_or(error))?;
+        load.extend(["--watch".into(), started.id().to_string()]);
+        running = Some(started);
+    }
     load.extend(scenario.load.split(' ').map(str::to_owned));
     load.extend(settings.overrides.iter().cloned());
-    if let Some(running) = &running {
-        load.extend(["--watch".into(), running.id().to_string()]);
+    if !told.is_empty() {
+        load.extend(["--tell".into(), told]);
     }
     let line = process::output_of(&load)?;
+    drop(running);
     let pairs = line
         .split_whitespace()
         .filter_map(|pair| pair.split_once('='));
-    Ok(pairs
-        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-        .collect())
+    let figures = pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    Ok(Some(figures.collect()))
 }
 
 fn words(program: &Path, arguments: &[&str]) -> Vec<String> {
@@ -154,15 +163,14 @@ impl Settings {
             load_core: 1,
             out: "RESULTS.md".into(),
         };
-        let mut peers = "direct,floor,millstream,nginx,haproxy".to_owned();
-        let mut scenarios = "idle,paced,saturate,burst,short".to_owned();
+        let (mut peers, mut scenarios) = (Peer::names(), scenario::names());
         args.each(|name, option| {
             match name {
                 "scenario" | "scenarios" => scenarios = option.text()?,
                 "peers" => peers = option.text()?,
                 "rounds" => settings.rounds = option.number()?,
                 "millstream" => settings.millstream = option.text()?.into(),
-                "seconds" | "streams" => {
+                "seconds" | "streams" | "rest" => {
                     settings
                         .overrides
                         .extend([format!("--{name}"), option.text()?]);

@@ -1,6 +1,6 @@
 //! Whether each event of a stream is the one that must come next, whole and unchanged.
 
-use super::Tally;
+use super::tally::Tally;
 use crate::event;
 use crate::sys::Outcome;
 
@@ -8,10 +8,12 @@ use crate::sys::Outcome;
 pub struct Check {
     /// The stream's number, which each event must carry.
     pub stream: u32,
-    /// The sequence number of the event that must come next.
-    next: u32,
+    /// The sequence number of the event that must come next, that is the number of those that came.
+    pub next: u32,
     /// The beginning of an event whose end has not come.
     partial: Vec<u8>,
+    /// How long the event before took.
+    last_delay: Option<u64>,
 }
 
 impl Check {
@@ -21,29 +23,40 @@ impl Check {
             stream,
             next: 0,
             partial: Vec::new(),
+            last_delay: None,
         }
     }
 
+    /// True exactly when an event has begun whose end has not come.
+    pub fn inside_event(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Checks and counts the events that end in these bytes, which were read at `now`.
-    pub fn read(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
-        if self.partial.is_empty() {
-            let read = self.whole_events(bytes, now, tally)?;
-            self.partial.extend_from_slice(&bytes[read..]);
-            return Ok(());
+    pub fn read(&mut self, mut bytes: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
+        if self.inside_event() {
+            let Some(end) = end_of_event(&self.partial, bytes) else {
+                self.partial.extend_from_slice(bytes);
+                return Ok(());
+            };
+            let mut event = std::mem::take(&mut self.partial);
+            event.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end..];
+            self.event(&event, now, tally)?;
+            event.clear();
+            self.partial = event;
         }
-        let mut joined = std::mem::take(&mut self.partial);
-        joined.extend_from_slice(bytes);
-        let read = self.whole_events(&joined, now, tally)?;
-        if read < joined.len() {
-            joined.drain(..read);
-            self.partial = joined;
+        while let Some(end) = end_of_event(&[], bytes) {
+            self.event(&bytes[..end], now, tally)?;
+            bytes = &bytes[end..];
         }
+        self.partial.extend_from_slice(bytes);
         Ok(())
     }
 
     /// Checks the end of a response, which must have had so many events.
     pub fn end(&self, events: Option<u32>) -> Outcome<()> {
-        if !self.partial.is_empty() {
+        if self.inside_event() {
             return Err("a response that ends inside an event".into());
         }
         match events {
@@ -54,26 +67,14 @@ impl Check {
         }
     }
 
-    /// Checks all events that are whole; returns where the first one begins that is not.
-    fn whole_events(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> Outcome<usize> {
-        let (mut start, mut from) = (0, 0);
-        while let Some(line_end) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) {
-            from = line_end + 1;
-            if bytes.get(from) == Some(&b'\n') {
-                self.event(&bytes[start..line_end], now, tally)?;
-                from += 1;
-                start = from;
-            }
-        }
-        Ok(start)
-    }
-
-    /// Checks an event, without its line ends.
+    /// Checks an event; what a proxy says for itself (heartbeats, and `retry:` when it drains) is
+    /// only counted.
     fn event(&mut self, event: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
-        if event.starts_with(b":") {
+        if event.starts_with(b":") || event.starts_with(b"retry:") {
             tally.comments += 1;
             return Ok(());
         }
+        let event = event.strip_suffix(b"\n").unwrap_or(event);
         let stamp = event::read(event).map_err(|mangled| mangled.to_string())?;
         if (stamp.stream, stamp.sequence) != (self.stream, self.next) {
             let (stream, sequence) = (stamp.stream, stamp.sequence);
@@ -84,8 +85,28 @@ impl Check {
         }
         self.next = self.next.wrapping_add(1);
         tally.events += 1;
-        tally.delays.add(now.saturating_sub(stamp.sent));
+        let delay = now.saturating_sub(stamp.sent);
+        tally.delays.add(delay);
+        if let Some(last) = self.last_delay.replace(delay) {
+            tally.jitters.add(delay.abs_diff(last));
+        }
         Ok(())
+    }
+}
+
+/// Where the event ends that begins with `partial` and goes on in `bytes`: behind its empty line.
+/// What is partial is not searched again, since a long event comes in many reads.
+fn end_of_event(partial: &[u8], bytes: &[u8]) -> Option<usize> {
+    if partial.ends_with(b"\n") && bytes.starts_with(b"\n") {
+        return Some(1);
+    }
+    let mut from = 0;
+    loop {
+        let line_end = from + memchr::memchr(b'\n', &bytes[from..])?;
+        if bytes.get(line_end + 1) == Some(&b'\n') {
+            return Some(line_end + 2);
+        }
+        from = line_end + 1;
     }
 }
 

@@ -8,16 +8,25 @@
 //!          --burst N              for so many events on each
 //!          --control ADDR         the origin's own address
 //!          --seconds N            count and measure for so long
-//!          --again keep|fresh     when a response ends, send the request again: on the same
-//!                                 connection, or on a new one
+//!          --again WORD           when a response ends, send the request again: keep, on the
+//!                                 same connection; fresh, on a new one. leave: the client leaves
+//!                                 behind the first event, and comes back
 //!          --events N             so many events in each response
 //!          --raw                  bodies hold no events
-//!          --deaf                 read nothing behind the heads
+//!          --calls                count the peer's system calls, too
+//!          --slow N               beside the streams so many that read 1 KB a second
+//!          --drain                have the peer drain, and see how the streams end
+//!          --reloads N            have the peer read its configuration again, so often
+//!          --shorts N             beside the streams so many connections with short requests
+//!          --tell WORDS           how the peer is told to: a signal's name, or a command
 //!          --watch PID            the peer's process, whose use of the host is to be told
 //!          --core N               run on this core
 
 use std::net::SocketAddr;
 
+use super::stream::Role;
+use super::tell::Tell;
+use super::watch::Watch;
 use crate::args::Args;
 use crate::sys::{Outcome, SECOND};
 
@@ -47,10 +56,20 @@ pub struct Plan {
     pub events: u32,
     /// Bodies hold no events; the time of a whole response is measured.
     pub raw: bool,
-    /// Nothing is read behind the heads.
-    pub deaf: bool,
+    /// The peer's system calls are counted.
+    pub calls: bool,
+    /// The number of slow readers.
+    pub slow: usize,
+    /// The peer is told to drain.
+    pub drain: bool,
+    /// How often the peer is told to read its configuration again.
+    pub reloads: usize,
+    /// The number of connections with short requests beside that.
+    pub shorts: usize,
+    /// How the peer is told.
+    pub tell: Option<Tell>,
     /// The peer's process.
-    pub watch: Option<u32>,
+    pub watch: Option<Watch>,
 }
 
 /// What follows the end of a response.
@@ -58,10 +77,14 @@ pub struct Plan {
 pub enum Again {
     /// Nothing: streams do not end.
     Never,
+    /// Nothing: it is noted how they end.
+    Noted,
     /// Another request on the same connection.
     Keep,
     /// Another request on a new connection.
     Fresh,
+    /// Streams do not end, but clients leave behind the first event, and come back.
+    Leave,
 }
 
 impl Plan {
@@ -82,7 +105,12 @@ impl Plan {
             again: Again::Never,
             events: 0,
             raw: false,
-            deaf: false,
+            calls: false,
+            slow: 0,
+            drain: false,
+            reloads: 0,
+            shorts: 0,
+            tell: None,
             watch: None,
         };
         args.each(|name, option| {
@@ -99,28 +127,40 @@ impl Plan {
                 "again" => plan.again = again(&option.text()?)?,
                 "events" => plan.events = option.number()?,
                 "raw" => plan.raw = true,
-                "deaf" => plan.deaf = true,
-                "watch" => plan.watch = Some(option.number()?),
+                "calls" => plan.calls = true,
+                "slow" => plan.slow = option.number()?,
+                "drain" => plan.drain = true,
+                "reloads" => plan.reloads = option.number()?,
+                "shorts" => plan.shorts = option.number()?,
+                "tell" => plan.tell = Some(option.parsed()?),
+                "watch" => plan.watch = Some(Watch(option.number()?)),
                 "core" => core = Some(option.number()?),
                 _ => return option.unknown(),
             }
             Ok(())
         })?;
         plan.to = to.ok_or("load: no --to")?;
+        if plan.drain || plan.reloads > 0 {
+            plan.again = Again::Noted;
+        }
         core.map_or(Ok(()), crate::sys::pin_to)?;
         Ok(plan)
     }
 
-    /// The bytes of a stream's request.
-    pub fn request(&self, stream: usize) -> Vec<u8> {
-        let Self { path, post, .. } = self;
+    /// The bytes of a connection's request.
+    pub fn request(&self, role: Role, number: usize) -> Vec<u8> {
+        let path = match role {
+            Role::Main => self.path.as_str(),
+            Role::Slow => "/saturate?size=1000",
+            Role::Short => "/short",
+        };
         let mark = if path.contains('?') { '&' } else { '?' };
-        let (method, length, body) = match post {
+        let (method, length, body) = match self.post {
             true => ("POST", "Content-Length: 16\r\n", "{\"stream\": true}"),
             false => ("GET", "", ""),
         };
         format!(
-            "{method} {path}{mark}id={stream} HTTP/1.1\r\nHost: bench\r\n\
+            "{method} {path}{mark}id={number} HTTP/1.1\r\nHost: bench\r\n\
              Accept: text/event-stream\r\n{length}\r\n{body}"
         )
         .into_bytes()
@@ -131,6 +171,7 @@ fn again(word: &str) -> Outcome<Again> {
     match word {
         "keep" => Ok(Again::Keep),
         "fresh" => Ok(Again::Fresh),
-        _ => Err(format!("--again {word}: keep or fresh")),
+        "leave" => Ok(Again::Leave),
+        _ => Err(format!("--again {word}: keep, fresh or leave")),
     }
 }

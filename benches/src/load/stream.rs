@@ -1,47 +1,89 @@
 //! One connection of the load: its request and its response.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use super::Tally;
 use super::check::Check;
-use super::plan::Plan;
+use super::tally::Tally;
 use crate::response::{Piece, Response};
 use crate::sys::{self, Outcome};
 
-/// The receive buffer of a client that reads nothing, so that the kernel does not read for it.
+/// The receive buffer of a client that reads slowly, so that the kernel does not read for it.
 const SMALL_BUFFER: usize = 16 * 1024;
 
 /// A connection and the response that is being read from it.
 pub struct Stream {
     /// The connection.
     pub socket: TcpStream,
-    response: Response,
-    check: Check,
-    /// When the request was begun.
-    begun: u64,
+    /// What the connection is for.
+    pub role: Role,
+    /// The events of its response.
+    pub check: Check,
     /// True exactly when this connection, or the one that it replaces, has brought a head.
     pub open: bool,
+    /// How far the connection is.
+    pub state: State,
+    response: Response,
+    /// When the request was sent.
+    asked: u64,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What the plan is about.
+    Main,
+    /// It reads little, and by the clock.
+    Slow,
+    /// It sends short requests by the clock; some may fail.
+    Short,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// No request was sent, or its response is complete.
+    Idle,
+    /// A response is due.
+    Asked,
+    /// The connection has ended.
+    Gone,
+}
+
+/// What a read has brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// No end.
+    More,
+    /// The end of the response.
+    Whole,
+    /// The end of the connection.
+    Cut,
 }
 
 impl Stream {
     /// Begins a connection to the peer.
-    pub fn connect(plan: &Plan, number: usize) -> Outcome<Self> {
-        let begun = sys::now();
-        let socket = sys::connect(plan.to, plan.deaf.then_some(SMALL_BUFFER))
-            .map_err(|error| format!("cannot connect to {}: {error}", plan.to))?;
-        let check = Check::new(number as u32);
+    pub fn connect(to: SocketAddr, role: Role, number: usize) -> Outcome<Self> {
+        let buffer = (role == Role::Slow).then_some(SMALL_BUFFER);
+        let socket =
+            sys::connect(to, buffer).map_err(|error| format!("cannot connect to {to}: {error}"))?;
         Ok(Self {
             socket,
-            response: Response::new(),
-            check,
-            begun,
+            role,
+            check: Check::new(number as u32),
             open: false,
+            state: State::Idle,
+            response: Response::new(),
+            asked: 0,
         })
     }
 
-    /// Sends the request; it fits into an empty socket.
+    /// Sends the request, whose response is the next one; it fits into an empty socket.
     pub fn ask(&mut self, request: &[u8]) -> Outcome<()> {
+        self.response = Response::new();
+        self.check = Check::new(self.check.stream);
+        self.state = State::Asked;
+        self.asked = sys::now();
         let written = self
             .socket
             .write(request)
@@ -52,49 +94,45 @@ impl Stream {
         Ok(())
     }
 
-    /// Begins the next response on the same connection.
-    pub fn renew(&mut self) {
-        self.response = Response::new();
-        self.check = Check::new(self.check.stream);
-        self.begun = sys::now();
-    }
-
-    /// Reads once, and checks and counts what came; true at the end of the response.
-    pub fn read(&mut self, scratch: &mut [u8], plan: &Plan, tally: &mut Tally) -> Outcome<bool> {
+    /// Reads once, and checks and counts what came; `raw` is a body without events.
+    pub fn read(&mut self, scratch: &mut [u8], raw: bool, tally: &mut Tally) -> Outcome<Heard> {
         let bytes = match self.socket.read(scratch) {
-            Ok(0) => return Err(self.broken("the connection ended")),
+            Ok(0) => return Ok(Heard::Cut),
             Ok(read) => &scratch[..read],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(self.broken(&error.to_string())),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Heard::More),
+            Err(_) => return Ok(Heard::Cut),
         };
-        self.hear(bytes, plan, tally)
+        self.hear(bytes, raw, tally)
             .map_err(|words| self.broken(&words))
     }
 
-    fn hear(&mut self, mut bytes: &[u8], plan: &Plan, tally: &mut Tally) -> Outcome<bool> {
+    fn hear(&mut self, mut bytes: &[u8], raw: bool, tally: &mut Tally) -> Outcome<Heard> {
         let now = sys::now();
-        let mut ended = false;
+        let mut heard = Heard::More;
         while let Some(piece) = self.response.next(&mut bytes)? {
             match piece {
                 Piece::Head => self.open = true,
                 Piece::Body(body) => {
                     tally.bytes += body.len() as u64;
-                    if !plan.raw {
+                    if !raw {
+                        let before = self.check.next;
                         self.check.read(body, now, tally)?;
+                        if before == 0 && self.check.next > 0 {
+                            tally.firsts.add(now - self.asked);
+                        }
                     }
                 }
                 Piece::End => {
-                    self.check.end((!plan.raw).then_some(plan.events))?;
-                    tally.responses += 1;
-                    tally.times.add(now - self.begun);
-                    ended = true;
+                    self.state = State::Idle;
+                    heard = Heard::Whole;
                 }
             }
         }
-        Ok(ended)
+        Ok(heard)
     }
 
-    fn broken(&self, what: &str) -> String {
+    /// An error of this stream, in words.
+    pub fn broken(&self, what: &str) -> String {
         format!("stream {}: {what}", self.check.stream)
     }
 }

@@ -49,17 +49,19 @@ impl Watch {
         })
     }
 
+    /// The sum over the process, which must be there, and its descendants, which may be about to
+    /// end.
     fn sum(self, of: impl Fn(u32) -> Option<u64>) -> Outcome<u64> {
         let gone = || format!("process {} is gone, or may not be watched", self.0);
-        self.family()
-            .into_iter()
-            .map(of)
-            .sum::<Option<u64>>()
-            .ok_or_else(gone)
+        let mut sum = of(self.0).ok_or_else(gone)?;
+        for descendant in &self.family()[1..] {
+            sum += of(*descendant).unwrap_or(0);
+        }
+        Ok(sum)
     }
 
     /// The process and its descendants.
-    fn family(self) -> Vec<u32> {
+    pub fn family(self) -> Vec<u32> {
         let mut family = vec![self.0];
         let mut next = 0;
         while let Some(&process) = family.get(next) {

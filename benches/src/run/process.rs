@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::sys::Outcome;
 
@@ -28,6 +29,7 @@ impl Process {
         let child = Command::new(itself)
             .args(["pin", "--core", &core.to_string(), "--"])
             .args(command)
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output)
@@ -66,7 +68,8 @@ impl Drop for Process {
                 sleep(Duration::from_millis(10));
             }
         }
-        let _killed = self.child.kill();
+        // With whatever it has started: workers do not end with their master.
+        let _killed = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _status = self.child.wait();
     }
 }

@@ -57,6 +57,7 @@ impl Table {
             about,
             load,
             columns,
+            ..
         } = self.scenario;
         let mut titles = vec!["peer"];
         for column in *columns {

@@ -12,6 +12,29 @@ pub struct Scenario {
     pub load: &'static str,
     /// What the table shows.
     pub columns: &'static [Column],
+    /// The figures that get a plot, by the load's name for them.
+    #[allow(dead_code, reason = "for the plots")]
+    pub drawn: &'static [&'static str],
+    /// What a peer must be able to do to take part.
+    pub need: Need,
+    /// Seconds between heartbeats, for peers that have any; 0: none.
+    pub heartbeat: u32,
+    /// Seconds that a peer gives its streams when it is told to drain, or when a reload leaves them
+    /// with the old configuration.
+    pub window: u32,
+}
+
+/// What a peer is told to do in the course of a scenario, or must do by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Pass on events.
+    Nothing,
+    /// Heartbeats of its own.
+    Heartbeats,
+    /// A graceful end.
+    Drain,
+    /// Another configuration without an end.
+    Reload,
 }
 
 /// A figure of the load and how it is shown.
@@ -46,117 +69,243 @@ const fn with_ratio(figure: &'static str, title: &'static str, scale: f64) -> Co
 
 const CPU_EVENT: Column = with_ratio("cpu_event_us", "CPU µs/event", 1.0);
 const CPU_RESPONSE: Column = with_ratio("cpu_response_us", "CPU µs/response", 1.0);
+const CPU_STREAM: Column = with_ratio("cpu_response_us", "CPU µs/stream", 1.0);
 const BUSY: Column = column("busy_percent", "peer busy %", 1.0);
+const EVENTS: Column = column("events_s", "events/s ×1000", 1e-3);
+const RESPONSES: Column = column("responses_s", "responses/s", 1.0);
 const DELAY: Column = column("delay_p50_us", "delay p50 µs", 1.0);
 const DELAY_99: Column = column("delay_p99_us", "p99 µs", 1.0);
 const DELAY_999: Column = column("delay_p999_us", "p99.9 µs", 1.0);
 const MEMORY_BEFORE: Column = column("memory_before", "PSS at rest KiB", 1.0 / 1024.0);
 const MEMORY_STREAM: Column = with_ratio("memory_stream", "bytes/stream", 1.0);
+const REST: Column = column("rest_us_per_s", "CPU µs per quiet second", 1.0);
 
-/// All scenarios, the most telling ones first.
+/// What holds where a scenario says nothing else: millstream's own heartbeat, and ten seconds to
+/// drain.
+const PLAIN: Scenario = Scenario {
+    name: "",
+    about: "",
+    load: "",
+    columns: &[],
+    drawn: &[],
+    need: Need::Nothing,
+    heartbeat: 15,
+    window: 10,
+};
+
+/// All scenarios, in the order in which they are measured.
 pub const ALL: &[Scenario] = &[
-    Scenario {
-        name: "idle",
-        about: "9,000 quiet streams for 10 s, then one event on each at once",
-        load: "--path /idle --streams 9000 --rest 10 --wakes 1",
-        columns: &[
-            MEMORY_BEFORE,
-            MEMORY_STREAM,
-            column("rest_us_per_s", "CPU µs per quiet second", 1.0),
-            CPU_EVENT,
-            column("wake_ms", "all woken ms", 1.0),
-        ],
-    },
-    Scenario {
-        name: "paced",
-        about: "1,000 streams, 10 events of 100 bytes a second on each, never two at once",
-        load: "--path /paced?rate=10&size=100 --streams 1000 --seconds 10",
-        columns: &[CPU_EVENT, BUSY, DELAY, DELAY_99, DELAY_999],
-    },
-    Scenario {
-        name: "saturate",
-        about: "100 streams, events of 100 bytes as fast as anyone can, one write each",
-        load: "--path /saturate?size=100 --streams 100 --seconds 5",
-        columns: &[CPU_EVENT, BUSY, column("events_s", "events/s ×1000", 1e-3)],
-    },
-    Scenario {
-        name: "burst",
-        about: "500 streams, 20 events in one write on each, all streams at once, 20 times",
-        load: "--path /burst?n=20&size=100 --streams 500 --wakes 20 --burst 20",
-        columns: &[
-            CPU_EVENT,
-            column("wake_ms", "until all have all ms", 1.0),
-            DELAY,
-            DELAY_99,
-        ],
-    },
-    Scenario {
-        name: "short",
-        about: "32 connections that send one small request after the other",
-        load: "--path /short --streams 32 --seconds 5 --again keep --raw",
-        columns: &[
-            CPU_RESPONSE,
-            BUSY,
-            column("responses_s", "responses/s", 1.0),
-            column("time_p50_us", "time p50 µs", 1.0),
-            column("time_p99_us", "p99 µs", 1.0),
-        ],
-    },
-    Scenario {
-        name: "tokens",
-        about: "100 connections that POST, get 200 events, one each 5 ms, and POST again",
-        load: "--path /tokens?n=200&gap_ms=5 --events 200 --post --streams 100 --seconds 6 \
-               --again keep",
-        columns: &[
-            CPU_EVENT,
-            BUSY,
-            DELAY,
-            DELAY_99,
-            column("events_s", "events/s", 1.0),
-        ],
-    },
-    Scenario {
-        name: "bulk",
-        about: "8 connections that fetch 64 KiB, again and again",
-        load: "--path /bulk?size=65536 --streams 8 --seconds 5 --again keep --raw",
-        columns: &[
-            with_ratio("cpu_mib_us", "CPU µs/MiB", 1.0),
-            BUSY,
-            column("mib_s", "MiB/s", 1.0),
-        ],
-    },
-    Scenario {
-        name: "churn",
-        about: "16 clients that connect, get a stream of one event, leave, and come back",
-        load: "--path /tokens?n=1&gap_ms=0 --streams 16 --seconds 5 --again fresh --events 1",
-        columns: &[
-            CPU_RESPONSE,
-            BUSY,
-            column("responses_s", "streams/s", 1.0),
-            column("time_p50_us", "time p50 µs", 1.0),
-            column("time_p99_us", "p99 µs", 1.0),
-        ],
-    },
-    Scenario {
-        name: "slow",
-        about: "50 streams as fast as can be, 8,000 bytes an event, to clients that read nothing",
-        load: "--path /saturate?size=8000 --streams 50 --deaf --rest 5",
-        columns: &[
-            MEMORY_BEFORE,
-            MEMORY_STREAM,
-            column("rest_us_per_s", "CPU µs per blocked second", 1.0),
-        ],
-    },
+    IDLE, HEARTBEATS, PACED, SATURATE, SATBATCH, TOKENS, BURST, SHORT, FRESH, BULK, CHURN, SLOW,
+    DRAIN, RELOAD,
 ];
+
+const IDLE: Scenario = Scenario {
+    name: "idle",
+    about: "9,000 quiet streams for 10 s, heartbeats off, then one event on each at once, 5 times",
+    load: "--path /idle --streams 9000 --rest 10 --wakes 5",
+    columns: &[
+        MEMORY_BEFORE,
+        MEMORY_STREAM,
+        column("open_s", "all open s", 1.0),
+        REST,
+        CPU_EVENT,
+        DELAY,
+        column("wake_ms", "all woken ms", 1.0),
+    ],
+    drawn: &["memory_stream", "cpu_event_us"],
+    heartbeat: 0,
+    ..PLAIN
+};
+
+const HEARTBEATS: Scenario = Scenario {
+    name: "heartbeats",
+    about: "9,000 quiet streams for 20 s, with heartbeats each 15 s; for peers that have any",
+    load: "--path /idle --streams 9000 --rest 20",
+    columns: &[
+        REST,
+        column("comments_s", "heartbeats/s", 1.0),
+        column("cpu_comment_us", "CPU µs/heartbeat", 1.0),
+        column("memory_stream", "bytes/stream", 1.0),
+    ],
+    drawn: &["rest_us_per_s"],
+    need: Need::Heartbeats,
+    ..PLAIN
+};
+
+const PACED: Scenario = Scenario {
+    name: "paced",
+    about: "1,000 streams, 10 events of 100 bytes a second on each, never two at once; calls are \
+            counted by perf (apt-get install linux-perf, and be root)",
+    load: "--path /paced?rate=10&size=100 --streams 1000 --seconds 8 --calls",
+    columns: &[
+        CPU_EVENT,
+        column("calls_event", "calls/event", 1.0),
+        BUSY,
+        DELAY,
+        DELAY_99,
+        DELAY_999,
+    ],
+    drawn: &["cpu_event_us", "delay_p99_us"],
+    ..PLAIN
+};
+
+const SATURATE: Scenario = Scenario {
+    name: "saturate",
+    about: "100 streams, events of 100 bytes as fast as anyone can, one write each",
+    load: "--path /saturate?size=100 --streams 100 --seconds 5",
+    columns: &[CPU_EVENT, BUSY, EVENTS],
+    drawn: &["cpu_event_us", "events_s"],
+    ..PLAIN
+};
+
+const SATBATCH: Scenario = Scenario {
+    name: "satbatch",
+    about: "the same with 16 events, each a chunk of its own, in one write",
+    load: "--path /saturate?size=100&batch=16 --streams 100 --seconds 5",
+    columns: &[CPU_EVENT, BUSY, EVENTS],
+    drawn: &["cpu_event_us", "events_s"],
+    ..PLAIN
+};
+
+const TOKENS: Scenario = Scenario {
+    name: "tokens",
+    about: "100 connections that POST, get 200 events, one each 5 ms, and POST again",
+    load: "--path /tokens?n=200&gap_ms=5 --events 200 --post --streams 100 --seconds 6 \
+           --again keep",
+    columns: &[
+        CPU_EVENT,
+        BUSY,
+        EVENTS,
+        column("first_p50_us", "first event p50 µs", 1.0),
+        column("first_p99_us", "p99 µs", 1.0),
+        column("jitter_p50_us", "jitter p50 µs", 1.0),
+        column("jitter_p99_us", "p99 µs", 1.0),
+    ],
+    drawn: &["cpu_event_us", "jitter_p99_us"],
+    ..PLAIN
+};
+
+const BURST: Scenario = Scenario {
+    name: "burst",
+    about: "500 streams, 20 events in one write on each, all streams at once, 20 times",
+    load: "--path /burst?n=20&size=100 --streams 500 --wakes 20 --burst 20",
+    columns: &[
+        CPU_EVENT,
+        column("wake_ms", "until all have all ms", 1.0),
+        DELAY,
+        DELAY_99,
+    ],
+    drawn: &["cpu_event_us", "wake_ms"],
+    ..PLAIN
+};
+
+const SHORT: Scenario = Scenario {
+    name: "short",
+    about: "32 connections that send one small request after the other",
+    load: "--path /short --streams 32 --seconds 5 --again keep --raw",
+    columns: &[CPU_RESPONSE, BUSY, RESPONSES],
+    drawn: &["cpu_response_us"],
+    ..PLAIN
+};
+
+const FRESH: Scenario = Scenario {
+    name: "fresh",
+    about: "32 clients that connect, send one small request, leave, and come back",
+    load: "--path /short --streams 32 --seconds 5 --again fresh --raw",
+    columns: &[CPU_RESPONSE, BUSY, RESPONSES],
+    drawn: &["cpu_response_us"],
+    ..PLAIN
+};
+
+const BULK: Scenario = Scenario {
+    name: "bulk",
+    about: "4 streams, events of 64 KiB as fast as anyone can, one write each",
+    load: "--path /saturate?size=65536 --streams 4 --seconds 5",
+    columns: &[
+        with_ratio("cpu_gb_ms", "CPU ms/GB", 1.0),
+        BUSY,
+        column("gb_s", "GB/s", 1.0),
+    ],
+    drawn: &["cpu_gb_ms"],
+    ..PLAIN
+};
+
+const CHURN: Scenario = Scenario {
+    name: "churn",
+    about: "16 clients that open an endless stream, leave behind its first event, and come back; \
+            0.3 s after the last one the origin is asked how many of its streams are open",
+    load: "--path /tokens?n=1000000&gap_ms=1000 --streams 16 --seconds 5 --again leave",
+    columns: &[
+        CPU_STREAM,
+        BUSY,
+        column("responses_s", "streams/s", 1.0),
+        column("left_open", "left open", 1.0),
+    ],
+    drawn: &["cpu_response_us"],
+    ..PLAIN
+};
+
+const SLOW: Scenario = Scenario {
+    name: "slow",
+    about: "100 streams with 10 events a second, alone and beside 100 more that are saturated, and \
+            whose clients read 1 KiB a second",
+    load: "--path /paced?rate=10&size=100 --streams 100 --slow 100 --seconds 4",
+    columns: &[
+        column("memory_slow", "bytes/slow stream", 1.0),
+        column("alone_p50_us", "alone: delay p50 µs", 1.0),
+        column("alone_p99_us", "p99 µs", 1.0),
+        column("beside_p50_us", "beside: delay p50 µs", 1.0),
+        column("beside_p99_us", "p99 µs", 1.0),
+    ],
+    drawn: &["memory_slow", "beside_p99_us"],
+    ..PLAIN
+};
+
+const DRAIN: Scenario = Scenario {
+    name: "drain",
+    about: "9,000 streams with one event a second, and 2 s later the peer's graceful end, with a \
+            window of 10 s",
+    load: "--path /paced?rate=1&size=100 --streams 9000 --seconds 2 --drain",
+    columns: &[
+        column("ending_s", "first to last end s", 1.0),
+        column("peak_percent", "most ends within 100 ms %", 1.0),
+        column("ended_inside", "inside an event", 1.0),
+        column("ended_cut", "no last chunk", 1.0),
+        column("still_open", "open after 30 s", 1.0),
+        column("events_lost", "events lost", 1.0),
+    ],
+    drawn: &["peak_percent"],
+    need: Need::Drain,
+    ..PLAIN
+};
+
+const RELOAD: Scenario = Scenario {
+    name: "reload",
+    about: "500 streams with 10 events a second, short requests beside them, and 20 reloads; \
+            streams may stay with the old configuration for an hour",
+    load: "--path /paced?rate=10&size=100 --streams 500 --shorts 8 --reloads 20",
+    columns: &[
+        column("broken", "streams broken", 1.0),
+        column("requests", "requests", 1.0),
+        column("requests_failed", "failed", 1.0),
+        DELAY,
+        DELAY_99,
+        column("memory_reload", "PSS/reload KiB", 1.0 / 1024.0),
+    ],
+    drawn: &["memory_reload", "delay_p99_us"],
+    need: Need::Reload,
+    window: 3600,
+    ..PLAIN
+};
+
+/// The names of all scenarios, comma between them.
+pub fn names() -> String {
+    let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
+    names.join(",")
+}
 
 /// The scenario of a name.
 pub fn named(name: &str) -> Outcome<&'static Scenario> {
-    let names = || {
-        ALL.iter()
-            .map(|scenario| scenario.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let found = ALL.iter().find(|scenario| scenario.name == name);
     found.ok_or_else(|| format!("--scenario {name}: there are {}", names()))
 }

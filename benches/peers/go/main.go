@@ -1,0 +1,50 @@
+// What Go's standard library offers a program that wants to be a reverse proxy for event streams:
+// httputil.ReverseProxy, which sends at once what it reads, and a drain when SIGTERM comes.
+//
+//	main FRONT ORIGIN WINDOW     two ports of 127.0.0.1, and seconds
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	front, origin := "127.0.0.1:"+os.Args[1], "127.0.0.1:"+os.Args[2]
+	window, err := time.ParseDuration(os.Args[3] + "s")
+	if err != nil {
+		log.Fatal(err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns = 0
+	transport.MaxIdleConnsPerHost = 256
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
+	proxy.Transport = transport
+	proxy.FlushInterval = -1
+	server := &http.Server{Addr: front, Handler: proxy}
+
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	go func() {
+		if err := server.ListenAndServe(); err != http.ErrServerClosed {
+			log.Fatal(err)
+		}
+	}()
+	<-term
+	patience, cancel := context.WithTimeout(context.Background(), window)
+	defer cancel()
+	go func() {
+		<-term
+		os.Exit(1)
+	}()
+	if server.Shutdown(patience) != nil {
+		server.Close()
+	}
+}

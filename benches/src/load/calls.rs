@@ -1,0 +1,44 @@
+//! System calls of the peer, counted by `perf` in a window of their own: a tracepoint in each call
+//! would disturb the timing.
+
+use std::process::{Child, Command, Stdio};
+
+use super::watch::Watch;
+use crate::sys::{MILLISECOND, SECOND};
+
+/// Nanoseconds for which calls are counted.
+const WINDOW: u64 = 2 * SECOND;
+
+/// A `perf` that counts.
+pub struct Calls(Child);
+
+impl Calls {
+    /// Begins to count; nothing without `perf`, which is Debian's package linux-perf.
+    pub fn count(peer: Watch) -> Option<Self> {
+        let processes: Vec<String> = peer.family().iter().map(u32::to_string).collect();
+        Command::new("perf")
+            .args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter"])
+            .args(["-p", &processes.join(",")])
+            .args(["--timeout", &(WINDOW / MILLISECOND).to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Self)
+            .ok()
+    }
+
+    /// True exactly when the window is over.
+    pub fn is_over(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Calls in a second; nothing if `perf` was not allowed to count them.
+    pub fn a_second(self) -> Option<f64> {
+        let output = self.0.wait_with_output().ok()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let line = text.lines().find(|line| line.contains("raw_syscalls"))?;
+        let calls: f64 = line.split(',').next()?.parse().ok()?;
+        Some(calls * SECOND as f64 / WINDOW as f64)
+    }
+}

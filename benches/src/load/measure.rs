@@ -1,0 +1,146 @@
+//! What a load measures while a peer does its work: rest, wakes, and events for a while.
+
+use super::calls::Calls;
+use super::control::Control;
+use super::plan::Again;
+use super::tally::{Report, Tally};
+use super::watch::Watch;
+use super::{Load, PATIENCE};
+use crate::sys::{self, MILLISECOND, Outcome, SECOND};
+
+/// Until an origin must have heard that a client has left.
+const LEAVING: u64 = 300 * MILLISECOND;
+
+/// What the peer had used when a measurement began.
+struct Meter {
+    begun: u64,
+    used: Option<(Watch, u64, (u64, u64))>,
+}
+
+impl Meter {
+    fn start(watch: Option<Watch>) -> Outcome<Self> {
+        let used = match watch {
+            Some(watch) => Some((watch, watch.processor_time()?, watch.ticks()?)),
+            None => None,
+        };
+        let begun = sys::now();
+        Ok(Self { begun, used })
+    }
+
+    /// Tells what the peer used since, in all and for each of what was counted.
+    fn tell(self, tally: &Tally, report: &mut Report) -> Outcome<()> {
+        let seconds = (sys::now() - self.begun) as f64 / SECOND as f64;
+        if let Some((watch, used, ticks)) = self.used {
+            let used = (watch.processor_time()? - used) as f64;
+            let (user, system) = watch.ticks()?;
+            report.add("user_ms", (user - ticks.0) as f64 * 10.0);
+            report.add("system_ms", (system - ticks.1) as f64 * 10.0);
+            report.add("busy_percent", used / 1e7 / seconds);
+            report.add_share("cpu_event_us", used / 1e3, tally.events);
+            report.add_share("cpu_response_us", used / 1e3, tally.responses);
+            report.add_share("cpu_gb_ms", used / 1e6 * 1e9, tally.bytes);
+        }
+        report.add_tally(tally, seconds);
+        Ok(())
+    }
+}
+
+impl Load {
+    /// Does what the plan says, once all streams are open.
+    pub fn work(&mut self, report: &mut Report) -> Outcome<()> {
+        if self.plan.drain {
+            self.drain(report)
+        } else if self.plan.reloads > 0 {
+            self.reload(report)
+        } else if self.plan.slow > 0 {
+            self.slow(report)
+        } else if self.plan.wakes > 0 {
+            self.wake_all(report)
+        } else if self.plan.window > 0 {
+            self.count(report)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Does nothing for a while, which should cost the peer nothing.
+    pub fn rest(&mut self, report: &mut Report) -> Outcome<()> {
+        if self.plan.rest == 0 {
+            return Ok(());
+        }
+        self.tally = Tally::new();
+        let watch = self.plan.watch;
+        let before = watch.map(Watch::processor_time).transpose()?;
+        self.pump(self.plan.rest)?;
+        let seconds = self.plan.rest as f64 / SECOND as f64;
+        if let (Some(watch), Some(before)) = (watch, before) {
+            let used = (watch.processor_time()? - before) as f64 / 1e3;
+            report.add("rest_us_per_s", used / seconds);
+            report.add_share("cpu_comment_us", used, self.tally.comments);
+        }
+        report.add("comments_s", self.tally.comments as f64 / seconds);
+        Ok(())
+    }
+
+    /// Counts for a while.
+    fn count(&mut self, report: &mut Report) -> Outcome<()> {
+        self.tally = Tally::new();
+        let meter = Meter::start(self.plan.watch)?;
+        self.pump(self.plan.window)?;
+        meter.tell(&self.tally, report)?;
+        if self.plan.calls {
+            self.count_calls(report)?;
+        }
+        if self.plan.again == Again::Leave {
+            self.streams.clear();
+            self.pump(LEAVING)?;
+            let open = Control::connect(self.plan.control)?.tally()?.open;
+            report.add("left_open", open as f64);
+        }
+        Ok(())
+    }
+
+    /// Counts the peer's system calls while events go on.
+    fn count_calls(&mut self, report: &mut Report) -> Outcome<()> {
+        let Some(mut calls) = self.plan.watch.and_then(Calls::count) else {
+            return Ok(());
+        };
+        self.tally = Tally::new();
+        let begun = sys::now();
+        while !calls.is_over() {
+            self.pump(10 * MILLISECOND)?;
+        }
+        let seconds = (sys::now() - begun) as f64 / SECOND as f64;
+        let events = self.tally.events as f64 / seconds;
+        if let Some(calls) = calls.a_second() {
+            report.add("calls_event", calls / events);
+        }
+        Ok(())
+    }
+
+    /// Wakes all streams again and again; each wake begins when the one before has reached
+    /// everyone.
+    fn wake_all(&mut self, report: &mut Report) -> Outcome<()> {
+        let mut control = Control::connect(self.plan.control)?;
+        self.tally = Tally::new();
+        let meter = Meter::start(self.plan.watch)?;
+        let mut times = Vec::new();
+        for _ in 0..self.plan.wakes {
+            let wanted = self.tally.events + self.streams.len() as u64 * self.plan.burst;
+            let begun = sys::now();
+            control.wake()?;
+            while self.tally.events < wanted {
+                self.turn(begun + PATIENCE)?;
+                if sys::now() > begun + PATIENCE {
+                    return Err(format!("{} events lost", wanted - self.tally.events));
+                }
+            }
+            times.push(sys::now() - begun);
+            self.pump(30 * MILLISECOND)?;
+            control.woken()?;
+        }
+        times.sort_unstable();
+        report.add("wake_ms", times[times.len() / 2] as f64 / 1e6);
+        meter.tell(&self.tally, report)
+    }
+}

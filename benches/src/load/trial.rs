@@ -1,0 +1,132 @@
+//! What a load tries a peer with: readers that are slow, a drain, and reloads.
+
+use super::control::Control;
+use super::stream::Role;
+use super::tally::{Report, Tally};
+use super::turns::Turns;
+use super::watch::Watch;
+use super::{End, Load, PATIENCE, SETTLING};
+use crate::sys::{self, MILLISECOND, Outcome, SECOND};
+
+/// Until the buffers between the origin and a client that is slow are full.
+const FILLING: u64 = 2 * SECOND;
+/// From one reload to the next, at least.
+const RELOAD_GAP: u64 = 400 * MILLISECOND;
+/// Until a reload's old process is gone, if nothing holds it.
+const RELOADED: u64 = SECOND;
+/// From one request to the next on a connection with short requests.
+const SHORT_PERIOD: u64 = 20 * MILLISECOND;
+
+impl Load {
+    /// Paced streams by themselves, and then beside streams that the peer has much for, and whose
+    /// clients read little.
+    pub fn slow(&mut self, report: &mut Report) -> Outcome<()> {
+        self.tally = Tally::new();
+        self.pump(self.plan.window)?;
+        report.add_quantiles("alone", &self.tally.delays);
+        let before = self.plan.watch.map(Watch::memory).transpose()?;
+        let first = self.streams.len();
+        self.open(self.plan.slow, Role::Slow)?;
+        self.turns = Some(Turns::new(first..self.streams.len(), SECOND, sys::now()));
+        self.pump(FILLING)?;
+        self.tally = Tally::new();
+        self.pump(self.plan.window)?;
+        report.add_quantiles("beside", &self.tally.delays);
+        if let (Some(watch), Some(before)) = (self.plan.watch, before) {
+            let growth = watch.memory()?.saturating_sub(before);
+            report.add_share("memory_slow", growth as f64, self.plan.slow as u64);
+        }
+        Ok(())
+    }
+
+    /// Has the peer drain, and notes when and how its streams end.
+    pub fn drain(&mut self, report: &mut Report) -> Outcome<()> {
+        self.pump(self.plan.window)?;
+        self.nothing_has_ended()?;
+        let deadline = sys::now() + PATIENCE;
+        let command = self.tell()?;
+        while self.ends.len() < self.streams.len() && sys::now() < deadline {
+            self.turn(deadline)?;
+        }
+        command
+            .map_or(Ok(()), |mut command| command.wait().map(drop))
+            .map_err(|error| error.to_string())?;
+        let sent = Control::connect(self.plan.control)?.tally()?.events;
+        self.pump(SETTLING)?;
+        let count = |of: fn(&End) -> bool| self.ends.iter().filter(|end| of(end)).count() as f64;
+        report.add("ended_inside", count(|end| end.inside_event));
+        report.add("ended_cut", count(|end| end.cut));
+        report.add("still_open", (self.streams.len() - self.ends.len()) as f64);
+        report.add("events_lost", sent.saturating_sub(self.tally.events) as f64);
+        let times: Vec<u64> = self.ends.iter().map(|end| end.time).collect();
+        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+            report.add("ending_s", (last - first) as f64 / SECOND as f64);
+            let share = most_within(&times, 100 * MILLISECOND) as f64 / self.streams.len() as f64;
+            report.add("peak_percent", share * 100.0);
+        }
+        Ok(())
+    }
+
+    /// Has the peer read its configuration again and again, with streams open and requests coming.
+    pub fn reload(&mut self, report: &mut Report) -> Outcome<()> {
+        let first = self.streams.len();
+        self.open(self.plan.shorts, Role::Short)?;
+        let shorts = first..self.streams.len();
+        self.turns = Some(Turns::new(shorts, SHORT_PERIOD, sys::now()));
+        self.pump(SETTLING)?;
+        self.nothing_has_ended()?;
+        (self.tally, self.aside) = (Tally::new(), Tally::new());
+        let before = self.plan.watch.map(Watch::memory).transpose()?;
+        let begun = sys::now();
+        for _ in 0..self.plan.reloads {
+            let mut command = self.tell()?;
+            self.pump(RELOAD_GAP)?;
+            while let Some(running) = &mut command
+                && matches!(running.try_wait(), Ok(None))
+            {
+                self.pump(10 * MILLISECOND)?;
+            }
+        }
+        self.pump(RELOADED)?;
+        if let (Some(watch), Some(before)) = (self.plan.watch, before) {
+            let growth = watch.memory()? as f64 - before as f64;
+            report.add_share("memory_reload", growth, self.plan.reloads as u64);
+        }
+        report.add("broken", self.ends.len() as f64);
+        report.add("requests", self.aside.responses as f64);
+        report.add("requests_failed", self.aside.failures as f64);
+        report.add_tally(&self.tally, (sys::now() - begun) as f64 / SECOND as f64);
+        Ok(())
+    }
+
+    fn tell(&self) -> Outcome<Option<std::process::Child>> {
+        let tell = self.plan.tell.as_ref().ok_or("load: no --tell")?;
+        tell.tell(self.plan.watch.ok_or("load: no --watch")?)
+    }
+
+    fn nothing_has_ended(&self) -> Outcome<()> {
+        match self.ends.len() {
+            0 => Ok(()),
+            ended => Err(format!("{ended} streams ended before anybody was told to")),
+        }
+    }
+}
+
+/// How many of the times, which are in order, lie within some span of this length, at most.
+fn most_within(times: &[u64], span: u64) -> usize {
+    let within =
+        |(index, first): (usize, &u64)| times[index..].partition_point(|time| time - first <= span);
+    times.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fullest_span() {
+        assert_eq!(most_within(&[], 10), 0);
+        assert_eq!(most_within(&[7], 10), 1);
+        assert_eq!(most_within(&[0, 5, 11, 12, 13, 15, 40], 10), 5);
+    }
+}
