@@ -103,6 +103,11 @@ pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
     Some(TcpStream::from(socket))
 }
 
+/// Has the kernel keep about so many bytes that the other end does not take, and not megabytes.
+pub fn limit_send_buffer(socket: &TcpStream, size: usize) -> io::Result<()> {
+    Ok(sockopt::set_socket_send_buffer_size(socket, size)?)
+}
+
 fn stream_socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() {
         AddressFamily::INET

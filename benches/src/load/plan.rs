@@ -151,7 +151,7 @@ impl Plan {
     pub fn request(&self, role: Role, number: usize) -> Vec<u8> {
         let path = match role {
             Role::Main => self.path.as_str(),
-            Role::Slow => "/saturate?size=1000",
+            Role::Slow => "/saturate?size=16000&room=65536",
             Role::Short => "/short",
         };
         let mark = if path.contains('?') { '&' } else { '?' };

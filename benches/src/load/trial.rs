@@ -8,8 +8,8 @@ use super::watch::Watch;
 use super::{End, Load, PATIENCE, SETTLING};
 use crate::sys::{self, MILLISECOND, Outcome, SECOND};
 
-/// Until the buffers between the origin and a client that is slow are full.
-const FILLING: u64 = 2 * SECOND;
+/// How long it is watched whether anything still flows into the buffers of slow streams.
+const STILL: u64 = 100 * MILLISECOND;
 /// From one reload to the next, at least.
 const RELOAD_GAP: u64 = 400 * MILLISECOND;
 /// Until a reload's old process is gone, if nothing holds it.
@@ -28,7 +28,7 @@ impl Load {
         let first = self.streams.len();
         self.open(self.plan.slow, Role::Slow)?;
         self.turns = Some(Turns::new(first..self.streams.len(), SECOND, sys::now()));
-        self.pump(FILLING)?;
+        self.fill()?;
         self.tally = Tally::new();
         self.pump(self.plan.window)?;
         report.add_quantiles("beside", &self.tally.delays);
@@ -37,6 +37,22 @@ impl Load {
             report.add_share("memory_slow", growth as f64, self.plan.slow as u64);
         }
         Ok(())
+    }
+
+    /// Waits until the buffers between the origin and the slow readers are full.
+    fn fill(&mut self) -> Outcome<()> {
+        let mut control = Control::connect(self.plan.control)?;
+        let deadline = sys::now() + PATIENCE;
+        while sys::now() < deadline {
+            let sent = control.tally()?.events;
+            let read = self.tally.events;
+            self.pump(STILL)?;
+            let others = (control.tally()?.events - sent).saturating_sub(self.tally.events - read);
+            if others < self.plan.slow as u64 {
+                return Ok(());
+            }
+        }
+        Err("the buffers of slow readers are not full after 30 s".into())
     }
 
     /// Has the peer drain, and notes when and how its streams end.

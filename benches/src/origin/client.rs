@@ -111,6 +111,9 @@ impl Client {
             next,
             size: request.size,
         });
+        if request.room > 0 {
+            let _kernels_choice = sys::limit_send_buffer(&self.socket, request.room);
+        }
         self.output.extend_from_slice(STREAM_HEAD);
     }
 

@@ -9,7 +9,8 @@
 //!     /wake                       tells all waiting streams
 //!     /tally                      how many streams are open, and how many events were sent
 //!
-//! `id` numbers the stream and returns in each of its events.
+//! `id` numbers the stream and returns in each of its events. `room` limits the bytes that may wait
+//! in the kernel: a hundred slow readers would else drive it to drop packets of everybody.
 
 use crate::event::Stamp;
 use crate::sys::{MILLISECOND, Outcome, SECOND};
@@ -23,6 +24,8 @@ pub struct Request {
     pub id: u32,
     /// The size of an event.
     pub size: usize,
+    /// The bytes that may wait in the kernel for a reader that is slow; 0: as it likes.
+    pub room: usize,
 }
 
 /// The kinds of answers.
@@ -146,6 +149,7 @@ impl Request {
             wanted,
             id: number("id", 0) as u32,
             size: number("size", 100) as usize,
+            room: number("room", 0) as usize,
         })
     }
 }
@@ -169,6 +173,7 @@ mod tests {
             wanted: Wanted::Stream(temper),
             id: 7,
             size: 100,
+            room: 0,
         };
         assert_eq!(Request::read(wire), Ok(Some(want)));
         assert!(Request::read(b"GET /nonsense HTTP/1.1\r\n\r\n").is_err());
