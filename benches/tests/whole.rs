@@ -2,37 +2,72 @@
 
 use std::process::Command;
 
-#[test]
-fn the_floor_passes_everything_on() {
-    let out = std::env::temp_dir().join(format!("bench-whole-{}.md", std::process::id()));
+/// Runs scenarios, and returns what was written.
+fn run(name: &str, arguments: &[&str]) -> std::io::Result<String> {
+    let out = std::env::temp_dir().join(format!("bench-{name}-{}.md", std::process::id()));
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args([
-            "run",
-            "--peers",
-            "floor",
-            "--scenario",
-            "paced,burst,short,churn",
-        ])
-        .args([
-            "--rounds",
-            "1",
-            "--seconds",
-            "1",
-            "--streams",
-            "5",
-            "--load-core",
-            "0",
-        ])
+        .args(["run", "--rounds", "1", "--seconds", "1", "--load-core", "0"])
+        .args(arguments)
         .arg("--out")
         .arg(&out)
-        .output()
-        .unwrap();
-    let text = std::fs::read_to_string(&out).unwrap();
-    std::fs::remove_file(&out).unwrap();
-    assert!(
-        output.status.success(),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(text.matches("| floor | ").count(), 4, "{text}");
+        .output()?;
+    let text = std::fs::read_to_string(&out)?;
+    std::fs::remove_file(&out)?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{complaint}");
+    Ok(text)
+}
+
+/// The cells of the floor's rows.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let rows = text.lines().filter(|line| line.starts_with("| floor |"));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn the_floor_passes_everything_on() {
+    let scenarios = "tokens,burst,short,fresh,bulk,churn";
+    let text = run(
+        "floor",
+        &[
+            "--peers",
+            "floor",
+            "--streams",
+            "5",
+            "--scenario",
+            scenarios,
+        ],
+    )
+    .unwrap();
+    let rows = rows(&text);
+    assert_eq!(rows.len(), 6, "{text}");
+    let empty = |row: &Vec<&str>| row.contains(&"–");
+    assert!(!rows.iter().any(empty), "{text}");
+    let left_open = rows[5].last().unwrap();
+    assert_eq!(*left_open, "0.00 (0.00–0.00)", "{text}");
+}
+
+#[test]
+fn streams_beside_slow_readers_go_on() {
+    let arguments = ["--peers", "floor", "--streams", "5", "--scenario", "slow"];
+    let text = run("slow", &arguments).unwrap();
+    assert_eq!(rows(&text).len(), 1, "{text}");
+}
+
+#[test]
+fn a_peer_that_just_ends_cuts_all_streams_at_once() {
+    let peers = "direct,floor";
+    let text = run(
+        "drain",
+        &["--peers", peers, "--streams", "50", "--scenario", "drain"],
+    )
+    .unwrap();
+    let rows = rows(&text);
+    let [_, _, _, inside, cut, open, _] = rows[0][..] else {
+        panic!("{text}");
+    };
+    assert_eq!((inside, open), ("0.00 (0.00–0.00)", "0.00 (0.00–0.00)"));
+    assert_eq!(cut, "50.0 (50.0–50.0)", "{text}");
+    assert!(!text.contains("| direct |"), "it cannot drain: {text}");
 }

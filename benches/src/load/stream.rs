@@ -131,6 +131,11 @@ impl Stream {
         Ok(heard)
     }
 
+    /// True exactly when this is a short request whose response is still due.
+    pub fn is_unanswered(&self) -> bool {
+        self.role == Role::Short && self.state == State::Asked
+    }
+
     /// An error of this stream, in words.
     pub fn broken(&self, what: &str) -> String {
         format!("stream {}: {what}", self.check.stream)

@@ -103,14 +103,20 @@ impl Load {
                 self.pump(10 * MILLISECOND)?;
             }
         }
+        self.turns = None;
         self.pump(RELOADED)?;
+        let unanswered = self
+            .streams
+            .iter()
+            .filter(|stream| stream.is_unanswered())
+            .count() as u64;
         if let (Some(watch), Some(before)) = (self.plan.watch, before) {
             let growth = watch.memory()? as f64 - before as f64;
             report.add_share("memory_reload", growth, self.plan.reloads as u64);
         }
         report.add("broken", self.ends.len() as f64);
         report.add("requests", self.aside.responses as f64);
-        report.add("requests_failed", self.aside.failures as f64);
+        report.add("requests_failed", (self.aside.failures + unanswered) as f64);
         report.add_tally(&self.tally, (sys::now() - begun) as f64 / SECOND as f64);
         Ok(())
     }
