@@ -30,7 +30,7 @@ use watch::Watch;
 const OPENING: usize = 128;
 /// Whatever takes longer than this does not come at all.
 const PATIENCE: u64 = 30 * SECOND;
-/// Until what opening streams set in motion has come to rest.
+/// Until what a start, or opening streams, has set in motion has come to rest.
 const SETTLING: u64 = 300 * MILLISECOND;
 /// What a slow reader reads in its turn.
 const SIP: usize = 1024;
@@ -80,6 +80,7 @@ pub fn main(args: Args) -> Outcome<()> {
         events: Events::new(),
     };
     let mut report = Report::new();
+    load.pump(SETTLING)?;
     let memory_before = watch.map(Watch::memory).transpose()?;
     let begun = sys::now();
     load.open(load.plan.streams, Role::Main)?;

@@ -103,8 +103,9 @@ fn measure(
         admin: free_address()?,
         millstream: &settings.millstream,
         folder,
+        scenario,
     };
-    let Some(told) = peer.told(scenario.need, &place) else {
+    let Some(told) = peer.told(&place) else {
         return Ok(None);
     };
     let itself = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -112,7 +113,7 @@ fn measure(
     let command = words(&itself, &["origin", "--listen", &origin]);
     let _origin = Process::start("origin", &command, settings.load_core, folder)?;
     process::wait_for(place.origin)?;
-    let command = peer.command(&place, scenario)?;
+    let command = peer.command(&place)?;
     let mut running = None;
     let mut load = words(&itself, &["load", "--control", &origin, "--to"]);
     if command.is_empty() {

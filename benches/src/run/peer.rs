@@ -42,9 +42,7 @@ const ALL: [Peer; 8] = [
     Peer::Go,
 ];
 
-const GO_PROGRAM: &str = include_str!("../../peers/go/main.go");
-
-/// Where the peer of one measurement is, and what is behind it.
+/// Where the peer of one measurement is, what is around it, and what it is for.
 pub struct Place<'a> {
     /// Where it listens.
     pub front: SocketAddr,
@@ -56,6 +54,26 @@ pub struct Place<'a> {
     pub millstream: &'a Path,
     /// For files.
     pub folder: &'a Path,
+    /// What it is measured in.
+    pub scenario: &'a Scenario,
+}
+
+impl Place<'_> {
+    /// Puts what is known here into the places of names in capitals. FRONT and ORIGIN are ports,
+    /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, the others are paths.
+    fn fill(&self, text: &str) -> String {
+        let admin = match self.scenario.need {
+            Need::Reload => self.admin.to_string(),
+            _ => "off".into(),
+        };
+        text.replace("FRONT", &self.front.port().to_string())
+            .replace("ORIGIN", &self.origin.port().to_string())
+            .replace("ADMIN", &admin)
+            .replace("WINDOW", &self.scenario.window.to_string())
+            .replace("HEARTBEAT", &self.scenario.heartbeat.to_string())
+            .replace("FOLDER", &self.folder.display().to_string())
+            .replace("MILLSTREAM", &self.millstream.display().to_string())
+    }
 }
 
 impl Peer {
@@ -112,8 +130,7 @@ impl Peer {
             .to_owned())
     }
 
-    /// The peer's configuration, or its program, with names in capitals in the places of what
-    /// changes: FRONT, ORIGIN and ADMIN are ports, FOLDER is one, WINDOW and HEARTBEAT are seconds.
+    /// The peer's configuration, or its source, as [`Place::fill`] is to fill it.
     pub fn configuration(self) -> Option<&'static str> {
         match self {
             Self::Direct | Self::Floor => None,
@@ -122,75 +139,59 @@ impl Peer {
             Self::Haproxy => Some(include_str!("../../peers/haproxy.cfg")),
             Self::Lighttpd => Some(include_str!("../../peers/lighttpd.conf")),
             Self::Caddy => Some(include_str!("../../peers/Caddyfile")),
-            Self::Go => Some(GO_PROGRAM),
+            Self::Go => Some(include_str!("../../peers/go/main.go")),
+        }
+    }
+
+    /// The name of the file that the configuration is written to.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Direct | Self::Floor => "",
+            Self::Millstream => "millstream.toml",
+            Self::Nginx => "nginx.conf",
+            Self::Haproxy => "haproxy.cfg",
+            Self::Lighttpd => "lighttpd.conf",
+            Self::Caddy => "Caddyfile",
+            Self::Go => "main.go",
+        }
+    }
+
+    /// What runs the peer in the foreground, likewise to be filled.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Direct => "",
+            Self::Floor => "/proc/self/exe floor --listen 127.0.0.1:FRONT --to 127.0.0.1:ORIGIN",
+            Self::Millstream => "MILLSTREAM FOLDER/millstream.toml",
+            Self::Nginx => "nginx -e stderr -p FOLDER -c FOLDER/nginx.conf",
+            Self::Haproxy => "haproxy -W -db -q -f FOLDER/haproxy.cfg",
+            Self::Lighttpd => "lighttpd -D -f FOLDER/lighttpd.conf",
+            Self::Caddy => {
+                "env GOMAXPROCS=1 XDG_DATA_HOME=FOLDER XDG_CONFIG_HOME=FOLDER \
+                 caddy run --adapter caddyfile --config FOLDER/Caddyfile"
+            }
+            Self::Go => "env GOMAXPROCS=1 FOLDER/go-peer FRONT ORIGIN WINDOW",
         }
     }
 
     /// Writes the configuration and returns the command that runs in the foreground; no words for
     /// no peer.
-    pub fn command(self, place: &Place<'_>, scenario: &Scenario) -> Outcome<Vec<String>> {
-        let file = self.file(place);
-        let folder = place.folder.display().to_string();
-        let window = scenario.window.to_string();
-        let (front, origin) = (
-            place.front.port().to_string(),
-            place.origin.port().to_string(),
-        );
-        if let Some(template) = self.configuration() {
-            let admin = match scenario.need {
-                Need::Reload => place.admin.to_string(),
-                _ => "off".into(),
-            };
-            let text = template
-                .replace("FRONT", &front)
-                .replace("ORIGIN", &origin)
-                .replace("ADMIN", &admin)
-                .replace("FOLDER", &folder)
-                .replace("WINDOW", &window)
-                .replace("HEARTBEAT", &scenario.heartbeat.to_string());
-            write(&file, if self == Self::Go { GO_PROGRAM } else { &text })?;
+    pub fn command(self, place: &Place<'_>) -> Outcome<Vec<String>> {
+        if let Some(configuration) = self.configuration() {
+            let file = place.folder.join(self.file());
+            fs::write(&file, place.fill(configuration))
+                .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
         }
-        let itself = std::env::current_exe().map_err(|error| error.to_string())?;
-        let itself = itself.display().to_string();
-        let millstream = place.millstream.display().to_string();
-        let (listen, to) = (place.front.to_string(), place.origin.to_string());
-        let (data, config) = (
-            format!("XDG_DATA_HOME={folder}"),
-            format!("XDG_CONFIG_HOME={folder}"),
-        );
-        let go = format!("{folder}/go-peer");
-        if self == Self::Go {
-            build_go(&go, &file)?;
+        if self == Self::Go && !place.folder.join("go-peer").exists() {
+            let build = "env GOFLAGS=-mod=mod go build -o FOLDER/go-peer FOLDER/main.go";
+            process::output_of(&filled_words(build, place))?;
         }
-        let one_core = "GOMAXPROCS=1";
-        let words: &[&str] = match self {
-            Self::Direct => &[],
-            Self::Floor => &[&itself, "floor", "--listen", &listen, "--to", &to],
-            Self::Millstream => &[&millstream, &file],
-            Self::Nginx => &["nginx", "-e", "stderr", "-p", &folder, "-c", &file],
-            Self::Haproxy => &["haproxy", "-W", "-db", "-q", "-f", &file],
-            Self::Lighttpd => &["lighttpd", "-D", "-f", &file],
-            Self::Caddy => &[
-                "env",
-                one_core,
-                &data,
-                &config,
-                "caddy",
-                "run",
-                "--adapter",
-                "caddyfile",
-                "--config",
-                &file,
-            ],
-            Self::Go => &["env", one_core, &go, &front, &origin, &window],
-        };
-        Ok(words.iter().map(|&word| word.to_owned()).collect())
+        Ok(filled_words(self.words(), place))
     }
 
-    /// How the peer is told to do what a scenario needs, empty where it needs nothing: a signal's
+    /// How the peer is told to do what the scenario needs, empty where it needs nothing: a signal's
     /// name, or a command. `None`: it cannot do that.
-    pub fn told(self, need: Need, place: &Place<'_>) -> Option<String> {
-        let word = match (need, self) {
+    pub fn told(self, place: &Place<'_>) -> Option<String> {
+        let word = match (place.scenario.need, self) {
             (Need::Nothing, _) | (Need::Heartbeats, Self::Millstream) => "",
             (Need::Heartbeats, _) | (Need::Drain | Need::Reload, Self::Direct) => return None,
             // It just ends: so do streams that nobody drains.
@@ -201,40 +202,17 @@ impl Peer {
             (Need::Reload, Self::Millstream | Self::Nginx) => "HUP",
             (Need::Reload, Self::Haproxy) => "USR2",
             (Need::Reload, Self::Caddy) => {
-                let (file, admin) = (self.file(place), place.admin);
-                return Some(format!(
-                    "caddy reload --force --address {admin} --adapter caddyfile --config {file}"
-                ));
+                "caddy reload --force --address ADMIN --adapter caddyfile --config FOLDER/Caddyfile"
             }
+            // lighttpd's restart, in the foreground, serves nobody until the last stream has ended.
             (Need::Reload, Self::Floor | Self::Lighttpd | Self::Go) => return None,
         };
-        Some(word.into())
-    }
-
-    fn file(self, place: &Place<'_>) -> String {
-        let ending = if self == Self::Go { "go" } else { "conf" };
-        let file = format!("{}.{ending}", self.name());
-        place.folder.join(file).display().to_string()
+        Some(place.fill(word))
     }
 }
 
-fn write(file: &str, text: &str) -> Outcome<()> {
-    fs::write(file, text).map_err(|error| format!("cannot write {file}: {error}"))
-}
-
-/// Builds the program, once in a run of the driver.
-fn build_go(program: &str, source: &str) -> Outcome<()> {
-    if Path::new(program).exists() {
-        return Ok(());
-    }
-    let words = [
-        "env",
-        "GOFLAGS=-mod=mod",
-        "go",
-        "build",
-        "-o",
-        program,
-        source,
-    ];
-    process::output_of(&words.map(str::to_owned)).map(drop)
+/// The words of a command, each filled by itself: paths may have spaces.
+fn filled_words(command: &str, place: &Place<'_>) -> Vec<String> {
+    let words = command.split(' ').filter(|word| !word.is_empty());
+    words.map(|word| place.fill(word)).collect()
 }
