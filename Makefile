@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)   WPT=dir (browser)"
-	@echo "  SCENARIO=... PEERS=... ROUNDS=n (bench)   PREFIX=dir DESTDIR=dir BINARY=file (install)"
+	@echo "  SCENARIO=... PEERS=... ROUNDS=n OUT=dir (bench)   PREFIX=dir DESTDIR=dir BINARY=file (install)"
 
 build: ## build target/release/millstream
 	$(CARGO) build --release --locked
@@ -55,7 +55,8 @@ browser: build ## try event streams and the live page in Chromium (WPT: a checko
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
 	cd benches && target/release/bench run $(if $(SCENARIO),--scenario $(SCENARIO)) \
-	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(OUT),--out $(abspath $(OUT)))
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items

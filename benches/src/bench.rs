@@ -29,7 +29,7 @@ use sys::Outcome;
 const USAGE: &str = "\
 usage: bench COMMAND [OPTION...]
 
-  run      compare peers; tables go to standard output and to a file
+  run      compare peers; tables go to standard output, and with plots to a folder
            --scenario LIST          default all; src/run/scenario.rs
            --peers LIST             default all; src/run/peer.rs
            --rounds N               default 3
@@ -38,7 +38,8 @@ usage: bench COMMAND [OPTION...]
                                     instead of what the scenarios say
            --peer-core N, --load-core N
                                     default 0 and 1
-           --out FILE               default RESULTS.md
+           --out FOLDER             for RESULTS.md and plots/; default . if all of the above
+                                    is measured as it is by default, else target/partial
   origin   --listen ADDR            serve events; the paths are told in src/origin/request.rs
   floor    --listen ADDR --to ADDR  relay, and parse nothing
   load     --to ADDR --path PATH    open streams or send requests, check, measure; more options

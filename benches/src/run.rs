@@ -5,10 +5,15 @@
 //! a ratio is taken inside its round, and the median of the rounds' ratios is told. The peer has
 //! one core for itself; origin, load and driver share another.
 
+mod caption;
+mod markdown;
+mod number;
 mod peer;
+mod plot;
 mod process;
 mod report;
 mod scenario;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +24,8 @@ use crate::args::Args;
 use crate::sys::{self, Outcome};
 use peer::{Peer, Place};
 use process::Process;
-use report::Table;
 use scenario::Scenario;
+use table::Table;
 
 /// What one measurement found, by name.
 pub type Figures = BTreeMap<String, f64>;
@@ -35,7 +40,10 @@ pub struct Settings {
     overrides: Vec<String>,
     peer_core: usize,
     load_core: usize,
-    out: PathBuf,
+    /// The folder for the results, if one was named.
+    out: Option<PathBuf>,
+    /// True exactly when less is measured than by default.
+    partial: bool,
 }
 
 /// `run ...`: measures, and writes the results.
@@ -44,24 +52,27 @@ pub fn main(args: Args) -> Outcome<()> {
     let mut settings = Settings::from_args(args)?;
     sys::pin_to(settings.load_core)?;
     let folder = Folder::new()?;
-    let mut text = report::preamble(&mut settings.peers, &settings.millstream);
-    text += &format!(
-        "Peer on core {}, origin and load on core {}, ",
-        settings.peer_core, settings.load_core
+    let mut setup = report::setup(&mut settings.peers, &settings.millstream);
+    setup += &format!(
+        "Peer on core {}, origin and load on core {}. Rounds: {}, as median (min–max).\n",
+        settings.peer_core, settings.load_core, settings.rounds
     );
-    text += &format!("{} rounds: median (min–max).\n", settings.rounds);
-    print!("{text}");
-    let mut failures = 0;
+    print!("{setup}");
+    let mut tables = Vec::new();
     for scenario in &settings.scenarios {
         let table = compare(&settings, scenario, &folder.0)?;
-        let rows = table.to_markdown();
-        print!("{rows}");
-        text += &rows;
-        failures += table.failures();
+        print!("{}", report::section(&table, ""));
+        tables.push(table);
     }
-    text += &report::configurations(&settings.peers);
-    fs::write(&settings.out, text)
-        .map_err(|error| format!("cannot write {}: {error}", settings.out.display()))?;
+    print!("\n{}", report::summary(&tables, &settings.peers));
+    let out = settings.out();
+    report::write(&out, &setup, &tables, &settings.peers)?;
+    let out = fs::canonicalize(&out).unwrap_or(out);
+    println!(
+        "\nPlots and tables are in {}",
+        out.join("RESULTS.md").display()
+    );
+    let failures: usize = tables.iter().map(|table| table.failures.len()).sum();
     eprintln!("measured for {} s", (sys::now() - begun) / sys::SECOND);
     match failures {
         0 => Ok(()),
@@ -70,7 +81,7 @@ pub fn main(args: Args) -> Outcome<()> {
 }
 
 fn compare(settings: &Settings, scenario: &'static Scenario, folder: &Path) -> Outcome<Table> {
-    let mut table = Table::new(scenario, &settings.overrides);
+    let mut table = Table::new(scenario, &settings.peers, &settings.overrides);
     for round in 0..settings.rounds {
         for &peer in &settings.peers {
             eprintln!(
@@ -162,7 +173,8 @@ impl Settings {
             overrides: Vec::new(),
             peer_core: 0,
             load_core: 1,
-            out: "RESULTS.md".into(),
+            out: None,
+            partial: false,
         };
         let (mut peers, mut scenarios) = (Peer::names(), scenario::names());
         args.each(|name, option| {
@@ -178,17 +190,28 @@ impl Settings {
                 }
                 "peer-core" => settings.peer_core = option.number()?,
                 "load-core" => settings.load_core = option.number()?,
-                "out" => settings.out = option.text()?.into(),
+                "out" => settings.out = Some(option.text()?.into()),
                 _ => return option.unknown(),
             }
             Ok(())
         })?;
+        let lacks =
+            |all: &str, some: &str| all.split(',').any(|one| !some.split(',').any(|s| s == one));
+        settings.partial = lacks(&Peer::names(), &peers)
+            || lacks(&scenario::names(), &scenarios)
+            || !settings.overrides.is_empty();
         settings.peers = peers.split(',').map(Peer::named).collect::<Outcome<_>>()?;
         settings.scenarios = scenarios
             .split(',')
             .map(scenario::named)
             .collect::<Outcome<_>>()?;
         Ok(settings)
+    }
+
+    /// The folder for the results. Those of a part must not take the place of those of the whole.
+    fn out(&self) -> PathBuf {
+        let default = if self.partial { "target/partial" } else { "." };
+        self.out.clone().unwrap_or_else(|| default.into())
     }
 }
 
@@ -207,5 +230,28 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_does_not_take_the_place_of_the_whole() {
+        for (words, out) in [
+            ("", "."),
+            ("--rounds 9", "."),
+            (&format!("--scenario {}", scenario::names()), "."),
+            ("--scenario paced", "target/partial"),
+            ("--peers floor,millstream", "target/partial"),
+            ("--seconds 1", "target/partial"),
+            ("--streams 9", "target/partial"),
+            ("--scenario paced --out there", "there"),
+        ] {
+            let args = Args::new(words.split_whitespace().map(Into::into));
+            let settings = Settings::from_args(args).unwrap();
+            assert_eq!(settings.out(), Path::new(out), "{words}");
+        }
     }
 }

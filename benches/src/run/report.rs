@@ -1,131 +1,179 @@
-//! What was found, as Markdown: a median with its spread in each cell, and the ratio to the floor
-//! round by round.
+//! What was found, as Markdown: first how everyone did in a line a scenario, then where and how it
+//! was measured, then all figures beside their plots.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use super::Figures;
+use super::caption::Caption;
+use super::markdown;
+use super::number::{Spread, digits};
 use super::peer::Peer;
-use super::scenario::Scenario;
+use super::plot;
+use super::table::Table;
 use crate::sys::Outcome;
 
-/// The figures of one scenario.
-pub struct Table {
-    scenario: &'static Scenario,
-    overrides: String,
-    /// By peer, then by round.
-    found: BTreeMap<Peer, BTreeMap<usize, Figures>>,
-    failed: Vec<String>,
+/// Writes `RESULTS.md`, and a plot of each scenario below `plots/`, into a folder.
+pub fn write(folder: &Path, setup: &str, tables: &[Table], peers: &[Peer]) -> Outcome<()> {
+    let plots = folder.join("plots");
+    let failed = |path: &Path, error| format!("cannot write {}: {error}", path.display());
+    fs::create_dir_all(&plots).map_err(|error| failed(&plots, error))?;
+    let mut text = format!("# Results\n\n{}\n{setup}", summary(tables, peers));
+    for table in tables {
+        let path = plots.join(format!("{}.svg", table.scenario.name));
+        fs::write(&path, plot::svg(table)).map_err(|error| failed(&path, error))?;
+        text += &section(table, &picture(table));
+    }
+    text += &configurations(peers);
+    let path = folder.join("RESULTS.md");
+    fs::write(&path, text).map_err(|error| failed(&path, error))
 }
 
-impl Table {
-    /// A table without rows.
-    pub fn new(scenario: &'static Scenario, overrides: &[String]) -> Self {
-        let overrides = overrides.join(" ");
-        Self {
-            scenario,
-            overrides,
-            found: BTreeMap::new(),
-            failed: Vec::new(),
-        }
-    }
+/// How everyone did: a line for each scenario, with the first of the figures that are drawn.
+pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
+    let mut heading = vec!["scenario".to_owned(), "figure".to_owned()];
+    heading.extend(peers.iter().map(|peer| peer.name().to_owned()));
+    let rows: Vec<_> = tables
+        .iter()
+        .filter_map(|table| summary_row(table, peers))
+        .collect();
+    let told = match peers.contains(&Peer::Floor) {
+        true => "Ratios to the *floor*, a relay that parses nothing: medians of all rounds.",
+        false => "Medians of all rounds.",
+    };
+    format!(
+        "{told}\nLess is better where nothing else is said. **Bold** is the best proxy, and whoever \
+         was not told\napart from it. How to read all this: [README.md](README.md).\n\n{}",
+        markdown::table(&heading, &rows, 2)
+    )
+}
 
-    /// Adds what a measurement found, or why it found nothing.
-    pub fn add(&mut self, peer: Peer, round: usize, outcome: Outcome<Figures>) {
-        match outcome {
-            Ok(figures) => {
-                self.found.entry(peer).or_default().insert(round, figures);
-            }
-            Err(error) => {
-                self.failed
-                    .push(format!("{}, round {}: {error}", peer.name(), round + 1))
-            }
-        }
+/// None of a scenario without figures.
+fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
+    let figure = table.scenario.drawn.first()?;
+    let caption = Caption::of(figure)?;
+    let has_floor = table.spread(Peer::Floor, figure).is_some();
+    let spread = |peer: Peer| match has_floor {
+        true => table.ratio(peer, figure),
+        false => table.spread(peer, figure),
+    };
+    let proxies = peers
+        .iter()
+        .filter(|peer| !matches!(peer, Peer::Direct | Peer::Floor));
+    let spreads = proxies.filter_map(|peer| spread(*peer));
+    let order = |a: &Spread, b: &Spread| a.median.total_cmp(&b.median);
+    let best = match caption.better {
+        "more" => spreads.max_by(order),
+        _ => spreads.min_by(order),
+    };
+    let mut cells = vec![table.scenario.name.to_owned()];
+    let unit = if has_floor {
+        caption.what.to_owned()
+    } else {
+        caption.to_string()
+    };
+    cells.push(match caption.better {
+        "more" => format!("{unit} (more is better)"),
+        _ => unit,
+    });
+    for peer in peers {
+        let is_proxy = !matches!(peer, Peer::Direct | Peer::Floor);
+        let is_best = |own: &Spread| is_proxy && best.is_some_and(|best| best.overlaps(own));
+        cells.push(match spread(*peer) {
+            Some(own) if is_best(&own) => format!("**{}**", digits(own.median)),
+            Some(own) => digits(own.median),
+            None => nothing(table, *peer).into(),
+        });
     }
+    Some(cells)
+}
 
-    /// How many measurements failed.
-    pub fn failures(&self) -> usize {
-        self.failed.len()
-    }
-
-    /// The table, its heading, and what failed.
-    pub fn to_markdown(&self) -> String {
-        let Scenario {
-            name,
-            about,
-            load,
-            columns,
-            ..
-        } = self.scenario;
-        let mut titles = vec!["peer"];
-        for column in *columns {
-            titles.push(column.title);
-            titles.extend(column.ratio.then_some("× floor"));
-        }
-        let changed = match self.overrides.as_str() {
-            "" => String::new(),
-            words => format!(" (here with {words})"),
-        };
-        let mut text = format!("\n## {name}: {about}{changed}\n\n`load {load}`\n\n");
-        text += &row(&titles);
-        text += &row(&vec!["---"; titles.len()]);
-        for (peer, rounds) in &self.found {
-            let mut cells = vec![peer.name().to_owned()];
-            for column in *columns {
-                let values = rounds
-                    .values()
-                    .filter_map(|figures| figures.get(column.figure));
-                cells.push(spread(values.map(|value| value * column.scale).collect()));
-                if column.ratio {
-                    cells.push(spread(self.ratios(*peer, column.figure)));
-                }
-            }
-            text += &row(&cells);
-        }
-        for failure in &self.failed {
-            let _infallible = write!(text, "\nFAILED: {failure}\n");
-        }
-        text
-    }
-
-    /// A peer's figure over the floor's of the same round, for each round that has both.
-    fn ratios(&self, peer: Peer, figure: &str) -> Vec<f64> {
-        let none = BTreeMap::new();
-        let rounds = |peer: Peer| self.found.get(&peer).unwrap_or(&none).iter();
-        let floor = |round: &usize| {
-            rounds(Peer::Floor)
-                .find(|(at, _)| *at == round)
-                .and_then(|(_, figures)| figures.get(figure))
-        };
-        let ratio =
-            |(round, figures): (&usize, &Figures)| Some(figures.get(figure)? / floor(round)?);
-        rounds(peer)
-            .filter_map(ratio)
-            .filter(|ratio| ratio.is_finite())
-            .collect()
+/// What stands in the place of a figure that is not there.
+fn nothing(table: &Table, peer: Peer) -> &'static str {
+    match table.rounds(peer) == 0 && !table.failures_of(peer).is_empty() {
+        true => "failed",
+        false => "–",
     }
 }
 
-/// The host, and the peers with their versions; takes out the peers that are not installed, and
-/// says so.
-pub fn preamble(peers: &mut Vec<Peer>, millstream: &Path) -> String {
+/// A scenario's heading, its picture if it has one, its figures, and what failed.
+pub fn section(table: &Table, picture: &str) -> String {
+    let scenario = table.scenario;
+    let mut heading = vec!["peer".to_owned()];
+    for column in scenario.columns {
+        heading.push(column.title.into());
+        heading.extend(column.ratio.then(|| "× floor".into()));
+    }
+    let changed = match table.overrides.as_str() {
+        "" => String::new(),
+        words => format!(" (here with {words})"),
+    };
+    let rows: Vec<_> = table.peers.iter().map(|peer| row(table, *peer)).collect();
+    let mut text = format!(
+        "\n## {}: {}{changed}\n\n{picture}`load {}`\n\n{}",
+        scenario.name,
+        scenario.about,
+        scenario.load,
+        markdown::table(&heading, &rows, 1)
+    );
+    for failure in &table.failures {
+        let (peer, round, why) = (failure.peer.name(), failure.round + 1, &failure.why);
+        let _infallible = write!(text, "\nFAILED: {peer}, round {round}: {why}\n");
+    }
+    text
+}
+
+fn row(table: &Table, peer: Peer) -> Vec<String> {
+    let shown = |spread: Option<Spread>| match spread {
+        Some(spread) => spread.to_string(),
+        None => nothing(table, peer).into(),
+    };
+    let mut cells = vec![peer.name().to_owned()];
+    for column in table.scenario.columns {
+        cells.push(shown(table.spread(peer, column.figure)));
+        if column.ratio {
+            cells.push(shown(table.ratio(peer, column.figure)));
+        }
+    }
+    cells
+}
+
+fn picture(table: &Table) -> String {
+    let name = table.scenario.name;
+    let figures = table
+        .scenario
+        .drawn
+        .iter()
+        .filter_map(|figure| Caption::of(figure));
+    let figures: Vec<_> = figures.map(|caption| caption.what).collect();
+    format!("![{name}: {}](plots/{name}.svg)\n\n", figures.join("; "))
+}
+
+/// When and where this is, and the peers with their versions; takes out the peers that are not
+/// installed, and says so.
+pub fn setup(peers: &mut Vec<Peer>, millstream: &Path) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = processor
         .lines()
         .filter(|line| line.starts_with("processor"))
         .count();
-    let processor = processor
+    let model = processor
         .lines()
         .find_map(|line| line.strip_prefix("model name"));
-    let processor = processor
+    let model = model
         .unwrap_or("unknown")
         .trim_start_matches(['\t', ' ', ':']);
+    let today = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
+    let today = today.map_or_else(|_| b"unknown".to_vec(), |output| output.stdout);
+    let command: Vec<_> = std::env::args().skip(1).collect();
     let mut text = format!(
-        "# Results\n\n- host: Linux {}, {processor}, {cores} cores\n",
-        kernel.trim()
+        "## Host and versions\n\n- date: {}\n- host: {model}, {cores} cores\n- kernel: Linux {}\n\
+         - command: `bench {}`\n",
+        String::from_utf8_lossy(&today).trim(),
+        kernel.trim(),
+        command.join(" "),
     );
     peers.retain(|peer| {
         let version = peer.version(millstream);
@@ -140,71 +188,75 @@ pub fn preamble(peers: &mut Vec<Peer>, millstream: &Path) -> String {
 }
 
 /// The configurations that were used.
-pub fn configurations(peers: &[Peer]) -> String {
+fn configurations(peers: &[Peer]) -> String {
     let mut text = String::new();
     for peer in peers {
         if let Some(configuration) = peer.configuration() {
+            let name = peer.name();
             let _infallible = write!(
                 text,
-                "\n## {}'s configuration\n\n```\n{configuration}```\n",
-                peer.name()
+                "\n## {name}'s configuration\n\n```\n{configuration}```\n"
             );
         }
     }
     text
 }
 
-fn row(cells: &[impl AsRef<str>]) -> String {
-    cells.iter().fold("|".to_owned(), |line, cell| {
-        line + " " + cell.as_ref() + " |"
-    }) + "\n"
-}
-
-/// The median with the smallest and the largest value.
-fn spread(mut values: Vec<f64>) -> String {
-    values.sort_by(f64::total_cmp);
-    let (Some(least), Some(most)) = (values.first(), values.last()) else {
-        return "–".into();
-    };
-    let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
-    format!("{} ({}–{})", figure(median), figure(*least), figure(*most))
-}
-
-/// Three significant digits, or all that stand before the point.
-fn figure(value: f64) -> String {
-    match value.abs() {
-        size if size >= 99.95 => format!("{value:.0}"),
-        size if size >= 9.995 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Figures;
     use crate::run::scenario;
 
-    #[test]
-    fn spreads() {
-        assert_eq!(spread(vec![]), "–");
-        assert_eq!(spread(vec![3.0, 1.0, 2.0]), "2.00 (1.00–3.00)");
-        assert_eq!(spread(vec![10.0, 1000.0]), "505 (10.0–1000)");
+    const PEERS: [Peer; 4] = [Peer::Floor, Peer::Millstream, Peer::Nginx, Peer::Haproxy];
+
+    fn table(scenario: &str, figure: &str, rounds: &[[f64; 3]]) -> Table {
+        let mut table = Table::new(scenario::named(scenario).unwrap(), &PEERS, &[]);
+        for (round, values) in rounds.iter().enumerate() {
+            for (peer, value) in PEERS.into_iter().zip(values) {
+                table.add(
+                    peer,
+                    round,
+                    Ok(Figures::from([(figure.to_owned(), *value)])),
+                );
+            }
+            table.add(Peer::Haproxy, round, Err("no".into()));
+        }
+        table
     }
 
     #[test]
-    fn ratios_are_taken_inside_their_rounds() {
-        let mut table = Table::new(scenario::named("paced").unwrap(), &[]);
-        let figures = |value| Ok(Figures::from([("cpu_event_us".to_owned(), value)]));
-        for (round, floor, nginx) in [(0, 1.0, 2.0), (1, 10.0, 30.0), (2, 2.0, 8.0)] {
-            table.add(Peer::Floor, round, figures(floor));
-            table.add(Peer::Nginx, round, figures(nginx));
-        }
-        table.add(Peer::Haproxy, 0, Err("no".into()));
-        let text = table.to_markdown();
-        assert!(
-            text.contains("| nginx | 8.00 (2.00–30.0) | 3.00 (2.00–4.00) |"),
-            "{text}"
+    fn a_section_has_a_row_for_every_peer() {
+        let table = table(
+            "paced",
+            "cpu_event_us",
+            &[[1.0, 2.0, 2.0], [10.0, 30.0, 20.0]],
         );
-        assert!(text.contains("FAILED: haproxy, round 1: no"), "{text}");
+        let text = section(&table, "");
+        for row in [
+            "| floor      | 5.50 (1.00–10.0) |             1.00 |  ",
+            "| millstream | 16.0 (2.00–30.0) | 2.50 (2.00–3.00) |  ",
+            "| haproxy    |           failed |           failed |  ",
+            "\nFAILED: haproxy, round 2: no\n",
+        ] {
+            assert!(text.contains(row), "{row}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_best_is_bold_with_those_that_were_not_told_apart_from_it() {
+        let apart = table("paced", "cpu_event_us", &[[1.0, 1.1, 1.3], [1.0, 1.2, 1.4]]);
+        let alike = table(
+            "saturate",
+            "cpu_event_us",
+            &[[1.0, 1.1, 1.3], [1.0, 1.3, 1.1]],
+        );
+        let text = summary(&[apart, alike], &PEERS);
+        for row in [
+            "| paced    | CPU per event |  1.00 |   **1.15** |     1.35 |  failed |",
+            "| saturate | CPU per event |  1.00 |   **1.20** | **1.20** |  failed |",
+        ] {
+            assert!(text.contains(row), "{row}\n{text}");
+        }
     }
 }

@@ -13,7 +13,6 @@ pub struct Scenario {
     /// What the table shows.
     pub columns: &'static [Column],
     /// The figures that get a plot, by the load's name for them.
-    #[allow(dead_code, reason = "for the plots")]
     pub drawn: &'static [&'static str],
     /// What a peer must be able to do to take part.
     pub need: Need,

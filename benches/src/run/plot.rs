@@ -1,0 +1,147 @@
+//! What was found in one scenario, as a picture: a strip for each figure, in it a row for each peer.
+//!
+//! A row has a dot at the median, a stroke at each round, a line from the smallest round to the
+//! largest, and at its right end the median and its ratio to the floor in digits. A dashed line
+//! through all rows is the floor. The text is SVG that needs nothing but itself; it is readable on
+//! light and on dark ground, and by whoever hears it read.
+
+mod scale;
+mod strip;
+mod svg;
+
+use super::peer::Peer;
+use super::table::Table;
+use strip::{LEFT, RIGHT, Strip};
+use svg::Svg;
+
+const STYLE: &str = include_str!("plot/style.css");
+/// The scenario's name and what it is about, in pixels of height.
+const TITLE: usize = 68;
+/// What the signs mean.
+const LEGEND: usize = 22;
+const SIGNS: &str = "● median  ·  | one round";
+const SIGNS_OF_FLOOR: &str = "  ·  ┊ floor, a relay that parses nothing  ·  × floor: ratio to it, \
+                              round by round";
+
+/// The picture of a table, as SVG.
+pub fn svg(table: &Table) -> String {
+    let figures = table.scenario.drawn.iter();
+    let strips: Vec<_> = figures
+        .filter_map(|figure| Strip::of(table, figure))
+        .collect();
+    let (width, strip) = ((LEFT + RIGHT) as usize, Strip::height(table));
+    let height = TITLE + strip * strips.len() + LEGEND;
+    let (name, about) = (table.scenario.name, table.scenario.about);
+    let told: Vec<_> = strips.iter().map(Strip::in_words).collect();
+    let mut svg = Svg::new(
+        width,
+        height,
+        &format!("{name}: {about}"),
+        &told.join(" "),
+        STYLE,
+    );
+    svg.rectangle("ground", (0.0, 0), (LEFT + RIGHT, height));
+    let changed = match table.overrides.as_str() {
+        "" => String::new(),
+        words => format!("  with {words}"),
+    };
+    svg.text_and_note(LEFT, 32, "name", name, &changed);
+    svg.text(LEFT, 53, "quiet", about);
+    for (number, shown) in strips.iter().enumerate() {
+        shown.draw(&mut svg, TITLE + strip * number);
+    }
+    let has_floor = table.peers.contains(&Peer::Floor);
+    let signs = [SIGNS, if has_floor { SIGNS_OF_FLOOR } else { "" }];
+    svg.text(LEFT, height - 16, "quiet", &signs.concat());
+    svg.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Figures;
+    use crate::run::scenario;
+
+    /// Panics unless each element is closed, and the innermost first.
+    fn check_balance(svg: &str) {
+        let mut open = Vec::new();
+        for piece in svg.split('<').skip(1) {
+            let (tag, text) = piece.split_once('>').expect("a tag ends");
+            assert!(!text.contains('>'), "{piece}");
+            let name = tag.split(' ').next().unwrap().trim_end_matches('/');
+            if let Some(closed) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(closed), "{piece}");
+            } else if !tag.ends_with('/') {
+                open.push(name);
+            }
+            assert_eq!(tag.matches('"').count() % 2, 0, "{piece}");
+            for entity in piece.split('&').skip(1) {
+                assert!(
+                    ["amp;", "lt;", "gt;"]
+                        .iter()
+                        .any(|known| entity.starts_with(known))
+                );
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    #[test]
+    fn every_peer_has_a_row_in_every_strip() {
+        let peers = [
+            Peer::Direct,
+            Peer::Floor,
+            Peer::Millstream,
+            Peer::Nginx,
+            Peer::Haproxy,
+        ];
+        let scenario = scenario::named("paced").unwrap();
+        let mut table = Table::new(scenario, &peers, &["--seconds".into(), "<&>\u{1b}".into()]);
+        for round in 0..3 {
+            for (peer, value) in [
+                (Peer::Floor, 20.0),
+                (Peer::Millstream, 0.0),
+                (Peer::Nginx, 3e5),
+            ] {
+                let figures = scenario
+                    .drawn
+                    .iter()
+                    .map(|figure| ((*figure).to_owned(), value));
+                table.add(peer, round, Ok(figures.collect::<Figures>()));
+            }
+            table.add(
+                Peer::Haproxy,
+                round,
+                Err("<b>\"bad\"</b> & worse ".repeat(20)),
+            );
+        }
+        table.add(Peer::Nginx, 3, Err("late".into()));
+        let svg = svg(&table);
+        check_balance(&svg);
+        for peer in peers {
+            let row = format!("<title>{} ", peer.name());
+            assert_eq!(
+                svg.matches(&row).count(),
+                scenario.drawn.len(),
+                "{}",
+                peer.name()
+            );
+        }
+        assert_eq!(
+            svg.matches(">✗ failed: &lt;b&gt;").count(),
+            scenario.drawn.len()
+        );
+        assert_eq!(
+            svg.matches(">✗ 1 of 4 rounds failed<").count(),
+            scenario.drawn.len()
+        );
+        assert_eq!(svg.matches(">not measured<").count(), scenario.drawn.len());
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn a_table_without_figures_is_drawn_too() {
+        let table = Table::new(scenario::named("idle").unwrap(), &[Peer::Floor], &[]);
+        check_balance(&svg(&table));
+    }
+}

@@ -1,0 +1,121 @@
+//! What was found in one scenario: a figure by its peer and its round, or why there is none.
+
+use std::collections::BTreeMap;
+
+use super::Figures;
+use super::number::Spread;
+use super::peer::Peer;
+use super::scenario::Scenario;
+use crate::sys::Outcome;
+
+/// The figures of one scenario.
+pub struct Table {
+    /// What was asked of the peers.
+    pub scenario: &'static Scenario,
+    /// The peers that were asked, in the order in which they are shown.
+    pub peers: Vec<Peer>,
+    /// The measurements that failed.
+    pub failures: Vec<Failure>,
+    /// Words of the load's command line that are not the scenario's.
+    pub overrides: String,
+    /// By peer, then by round.
+    found: BTreeMap<Peer, BTreeMap<usize, Figures>>,
+}
+
+/// A measurement that found nothing.
+pub struct Failure {
+    /// Who was measured.
+    pub peer: Peer,
+    /// When, counted from 0.
+    pub round: usize,
+    /// What went wrong.
+    pub why: String,
+}
+
+impl Table {
+    /// A table of these peers, with nothing in it.
+    pub fn new(scenario: &'static Scenario, peers: &[Peer], overrides: &[String]) -> Self {
+        let mut peers = peers.to_vec();
+        peers.sort_unstable();
+        Self {
+            scenario,
+            peers,
+            failures: Vec::new(),
+            overrides: overrides.join(" "),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what a measurement found, or why it found nothing.
+    pub fn add(&mut self, peer: Peer, round: usize, outcome: Outcome<Figures>) {
+        match outcome {
+            Ok(figures) => {
+                self.found.entry(peer).or_default().insert(round, figures);
+            }
+            Err(why) => self.failures.push(Failure { peer, round, why }),
+        }
+    }
+
+    /// How many rounds of a peer found something.
+    pub fn rounds(&self, peer: Peer) -> usize {
+        self.found.get(&peer).map_or(0, BTreeMap::len)
+    }
+
+    /// A peer's measurements that failed.
+    pub fn failures_of(&self, peer: Peer) -> Vec<&Failure> {
+        let of_peer = |failure: &&Failure| failure.peer == peer;
+        self.failures.iter().filter(of_peer).collect()
+    }
+
+    /// A peer's figure in each round that has it, in the unit in which it is shown.
+    pub fn values(&self, peer: Peer, figure: &str) -> Vec<f64> {
+        let mut columns = self.scenario.columns.iter();
+        let shown = columns.find(|column| column.figure == figure);
+        let scale = shown.map_or(1.0, |column| column.scale);
+        let rounds = self.found.get(&peer).into_iter().flat_map(BTreeMap::values);
+        let values = rounds.filter_map(|figures| figures.get(figure));
+        values.map(|value| value * scale).collect()
+    }
+
+    /// The spread of these.
+    pub fn spread(&self, peer: Peer, figure: &str) -> Option<Spread> {
+        Spread::of(self.values(peer, figure))
+    }
+
+    /// A peer's figure over the floor's of the same round, over the rounds that have both.
+    pub fn ratio(&self, peer: Peer, figure: &str) -> Option<Spread> {
+        let floor = self.found.get(&Peer::Floor)?;
+        let ratio = |(round, figures): (&usize, &Figures)| {
+            Some(figures.get(figure)? / floor.get(round)?.get(figure)?)
+        };
+        let ratios = self.found.get(&peer)?.iter().filter_map(ratio);
+        Spread::of(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::scenario;
+
+    #[test]
+    fn ratios_are_taken_inside_their_rounds() {
+        let peers = [Peer::Nginx, Peer::Floor, Peer::Haproxy];
+        let mut table = Table::new(scenario::named("paced").unwrap(), &peers, &[]);
+        let figures = |value| Ok(Figures::from([("cpu_event_us".to_owned(), value)]));
+        for (round, floor, nginx) in [(0, 1.0, 2.0), (1, 10.0, 30.0), (2, 2.0, 8.0)] {
+            table.add(Peer::Floor, round, figures(floor));
+            table.add(Peer::Nginx, round, figures(nginx));
+        }
+        table.add(Peer::Nginx, 3, figures(7.0));
+        table.add(Peer::Haproxy, 0, Err("no".into()));
+        let ratio = table.ratio(Peer::Nginx, "cpu_event_us").unwrap();
+        assert_eq!(ratio.to_string(), "3.00 (2.00–4.00)");
+        assert_eq!(table.ratio(Peer::Haproxy, "cpu_event_us"), None);
+        assert_eq!(
+            (table.rounds(Peer::Nginx), table.rounds(Peer::Haproxy)),
+            (4, 0)
+        );
+        assert_eq!(table.failures_of(Peer::Haproxy)[0].why, "no");
+    }
+}
