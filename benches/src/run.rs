@@ -201,6 +201,8 @@ impl Settings {
             || lacks(&scenario::names(), &scenarios)
             || !settings.overrides.is_empty();
         settings.peers = peers.split(',').map(Peer::named).collect::<Outcome<_>>()?;
+        settings.peers.sort_unstable();
+        settings.peers.dedup();
         settings.scenarios = scenarios
             .split(',')
             .map(scenario::named)

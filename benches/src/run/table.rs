@@ -35,11 +35,9 @@ pub struct Failure {
 impl Table {
     /// A table of these peers, with nothing in it.
     pub fn new(scenario: &'static Scenario, peers: &[Peer], overrides: &[String]) -> Self {
-        let mut peers = peers.to_vec();
-        peers.sort_unstable();
         Self {
             scenario,
-            peers,
+            peers: peers.to_vec(),
             failures: Vec::new(),
             overrides: overrides.join(" "),
             found: BTreeMap::new(),
