@@ -12,14 +12,15 @@ BINARY  ?= target/release/millstream
 INSTALL ?= install
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz interop browser bench doc clean \
+.PHONY: help build run test check sim golden fuzz interop browser bench microbench doc clean \
     install uninstall
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)   WPT=dir (browser)"
-	@echo "  SCENARIO=... PEERS=... ROUNDS=n OUT=dir (bench)   PREFIX=dir DESTDIR=dir BINARY=file (install)"
+	@echo "  SCENARIO=... PEERS=... ROUNDS=n OUT=dir (bench)   LEAF=... KEEP=name AGAINST=name (microbench)"
+	@echo "  PREFIX=dir DESTDIR=dir BINARY=file (install)"
 
 build: ## build target/release/millstream
 	$(CARGO) build --release --locked
@@ -57,6 +58,10 @@ bench: build ## measure SCENARIO beside PEERS (names, comma between them); bench
 	cd benches && target/release/bench run $(if $(SCENARIO),--scenario $(SCENARIO)) \
 	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(OUT),--out $(abspath $(OUT)))
+
+microbench: ## measure the parts in nanoseconds, LEAF or all; benches/README.md
+	cd benches/micro && $(CARGO) bench --locked -- $(if $(LEAF),'$(LEAF)') \
+	    $(if $(KEEP),--save-baseline $(KEEP)) $(if $(AGAINST),--baseline $(AGAINST))
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items

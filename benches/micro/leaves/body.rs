@@ -1,0 +1,66 @@
+//! Bodies: taking the chunked coding off what came in one read, and putting it on again.
+//!
+//! Both work in place, so each turn begins with copying the wire into the buffer, as the kernel
+//! does in a read; that copy is in the figures.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput};
+use millstream::http::body::{BodyReader, BodyWriter};
+use millstream::http::chunk::{ChunkDecoder, HEADROOM, TAILROOM};
+use millstream::http::framing::BodyLength;
+
+use crate::events::{chunked, event};
+
+/// Reads as they come, with their payload's length: one event of 100 bytes; sixteen that came while
+/// nobody looked; one that fills the buffer.
+fn reads() -> [(&'static str, Vec<u8>, usize); 3] {
+    [
+        ("1 event", chunked(&[event(100)]), 100),
+        ("16 events", chunked(&vec![event(100); 16]), 1600),
+        ("1 event of 16 KiB", chunked(&[event(16 * 1024)]), 16 * 1024),
+    ]
+}
+
+/// Payload out of chunks.
+pub fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("chunk decode");
+    for (name, wire, payload) in reads() {
+        let mut buf = wire.clone();
+        let mut decoder = ChunkDecoder::new();
+        assert_eq!(
+            decoder.decode(&mut buf).map(|piece| piece.payload),
+            Ok(payload)
+        );
+        group.throughput(Throughput::Bytes(wire.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                buf.copy_from_slice(black_box(&wire));
+                black_box(decoder.decode(&mut buf))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What a pipe does between a read and a write: payload out of the upstream's chunks, and into one
+/// chunk for the client.
+pub fn pass_on(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("chunk decode and frame");
+    for (name, wire, payload) in reads() {
+        let mut scratch = vec![0; HEADROOM + wire.len() + TAILROOM];
+        let mut reader = BodyReader::new(BodyLength::Chunked);
+        let mut writer = BodyWriter::new(BodyLength::Chunked);
+        group.throughput(Throughput::Bytes(wire.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let window = &mut scratch[HEADROOM..HEADROOM + wire.len()];
+                window.copy_from_slice(black_box(&wire));
+                let found = reader.read(window).map_or(0, |piece| piece.payload);
+                assert_eq!(found, payload);
+                black_box(writer.frame(&mut scratch, HEADROOM..HEADROOM + found, false))
+            });
+        });
+    }
+    group.finish();
+}

@@ -1,0 +1,38 @@
+//! From a host and a path to an api, which every request asks for.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use millstream::route::{RouteSpec, Router};
+
+/// The api of a request that is the last to be looked at, among one and among a hundred.
+pub fn find(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("route");
+    for (name, apis) in [("1 api", 1), ("100 apis", 100)] {
+        // Of the same length, so that their order is this one.
+        let paths: Vec<_> = (0..apis)
+            .map(|number| format!("/api/v1/tenant-{number:03}"))
+            .collect();
+        let spec = |path| RouteSpec {
+            hosts: &[],
+            listen_path: path,
+            active: true,
+        };
+        let specs: Vec<_> = paths.iter().map(|path| spec(path)).collect();
+        let router = Router::new(&specs);
+        let path = format!("{}/events", paths[apis - 1]);
+        assert_eq!(
+            router
+                .find(Some("api.example.com"), path.as_bytes())
+                .map(usize::from),
+            Some(apis - 1)
+        );
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let (host, path) = black_box((Some("api.example.com"), path.as_bytes()));
+                black_box(router.find(host, path))
+            });
+        });
+    }
+    group.finish();
+}
