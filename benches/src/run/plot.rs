@@ -50,7 +50,7 @@ pub fn svg(table: &Table) -> String {
     for (number, shown) in strips.iter().enumerate() {
         shown.draw(&mut svg, TITLE + strip * number);
     }
-    let has_floor = table.peers.contains(&Peer::Floor);
+    let has_floor = table.rows().contains(&Peer::Floor);
     let signs = [SIGNS, if has_floor { SIGNS_OF_FLOOR } else { "" }];
     svg.text(LEFT, height - 16, "quiet", &signs.concat());
     svg.end()
@@ -98,6 +98,7 @@ mod tests {
         let scenario = scenario::named("paced").unwrap();
         let mut table = Table::new(scenario, &peers, &["--seconds".into(), "<&>\u{1b}".into()]);
         for round in 0..3 {
+            table.add(Peer::Direct, round, Ok(Figures::new()));
             for (peer, value) in [
                 (Peer::Floor, 20.0),
                 (Peer::Millstream, 0.0),

@@ -44,7 +44,7 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
     };
     format!(
         "{told}\nLess is better where nothing else is said. **Bold** is the best proxy, and whoever \
-         was not told\napart from it. How to read all this: [README.md](README.md).\n\n{}",
+         was not told\napart from it. How to read all this: benches/README.md.\n\n{}",
         markdown::table(&heading, &rows, 2)
     )
 }
@@ -109,7 +109,11 @@ pub fn section(table: &Table, picture: &str) -> String {
         "" => String::new(),
         words => format!(" (here with {words})"),
     };
-    let rows: Vec<_> = table.peers.iter().map(|peer| row(table, *peer)).collect();
+    let rows: Vec<_> = table
+        .rows()
+        .into_iter()
+        .map(|peer| row(table, peer))
+        .collect();
     let mut text = format!(
         "\n## {}: {}{changed}\n\n{picture}`load {}`\n\n{}",
         scenario.name,
@@ -117,6 +121,15 @@ pub fn section(table: &Table, picture: &str) -> String {
         scenario.load,
         markdown::table(&heading, &rows, 1)
     );
+    let left_out = table.left_out();
+    if !left_out.is_empty() {
+        let names: Vec<_> = left_out.into_iter().map(Peer::name).collect();
+        let _infallible = write!(
+            text,
+            "\nLeft out, as it cannot be asked: {}\n",
+            names.join(", ")
+        );
+    }
     for failure in &table.failures {
         let (peer, round, why) = (failure.peer.name(), failure.round + 1, &failure.why);
         let _infallible = write!(text, "\nFAILED: {peer}, round {round}: {why}\n");

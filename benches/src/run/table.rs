@@ -12,8 +12,8 @@ use crate::sys::Outcome;
 pub struct Table {
     /// What was asked of the peers.
     pub scenario: &'static Scenario,
-    /// The peers that were asked, in the order in which they are shown.
-    pub peers: Vec<Peer>,
+    /// The peers that were to be asked, in the order in which they are shown.
+    peers: Vec<Peer>,
     /// The measurements that failed.
     pub failures: Vec<Failure>,
     /// Words of the load's command line that are not the scenario's.
@@ -52,6 +52,22 @@ impl Table {
             }
             Err(why) => self.failures.push(Failure { peer, round, why }),
         }
+    }
+
+    /// The peers that were measured, or should have been.
+    pub fn rows(&self) -> Vec<Peer> {
+        let peers = self.peers.iter().copied();
+        peers.filter(|peer| !self.lacks(*peer)).collect()
+    }
+
+    /// The peers that nobody tried to measure, because they cannot do what is asked.
+    pub fn left_out(&self) -> Vec<Peer> {
+        let peers = self.peers.iter().copied();
+        peers.filter(|peer| self.lacks(*peer)).collect()
+    }
+
+    fn lacks(&self, peer: Peer) -> bool {
+        self.rounds(peer) == 0 && self.failures_of(peer).is_empty()
     }
 
     /// How many rounds of a peer found something.
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_inside_their_rounds() {
-        let peers = [Peer::Nginx, Peer::Floor, Peer::Haproxy];
+        let peers = [Peer::Direct, Peer::Floor, Peer::Nginx, Peer::Haproxy];
         let mut table = Table::new(scenario::named("paced").unwrap(), &peers, &[]);
         let figures = |value| Ok(Figures::from([("cpu_event_us".to_owned(), value)]));
         for (round, floor, nginx) in [(0, 1.0, 2.0), (1, 10.0, 30.0), (2, 2.0, 8.0)] {
@@ -115,5 +131,6 @@ mod tests {
             (4, 0)
         );
         assert_eq!(table.failures_of(Peer::Haproxy)[0].why, "no");
+        assert!(table.rows() == peers[1..] && table.left_out() == peers[..1]);
     }
 }

@@ -27,6 +27,7 @@ const ERROR_MAX: usize = 76;
 pub struct Strip<'a> {
     table: &'a Table,
     figure: &'a str,
+    rows: Vec<Peer>,
     caption: Caption,
     scale: Scale,
 }
@@ -34,11 +35,13 @@ pub struct Strip<'a> {
 impl<'a> Strip<'a> {
     /// The strip of a figure; none if it has no caption.
     pub fn of(table: &'a Table, figure: &'a str) -> Option<Self> {
-        let peers = table.peers.iter();
+        let rows = table.rows();
+        let peers = rows.iter();
         let values: Vec<_> = peers.flat_map(|peer| table.values(*peer, figure)).collect();
         Some(Self {
             table,
             figure,
+            rows,
             caption: Caption::of(figure)?,
             scale: Scale::of(&values),
         })
@@ -46,12 +49,12 @@ impl<'a> Strip<'a> {
 
     /// How high a strip of this table is.
     pub fn height(table: &Table) -> usize {
-        HEAD + ROW * table.peers.len() + FOOT
+        HEAD + ROW * table.rows().len() + FOOT
     }
 
     /// All that is drawn, for those who do not see it.
     pub fn in_words(&self) -> String {
-        let rows = self.table.peers.iter();
+        let rows = self.rows.iter();
         let rows: Vec<_> = rows.map(|peer| self.row_in_words(*peer)).collect();
         format!("{} ({}): {}.", self.caption, self.note(), rows.join("; "))
     }
@@ -59,7 +62,7 @@ impl<'a> Strip<'a> {
     /// Draws it below `top`.
     pub fn draw(&self, svg: &mut Svg, top: usize) {
         let rows = top + HEAD;
-        let bottom = rows + ROW * self.table.peers.len();
+        let bottom = rows + ROW * self.rows.len();
         svg.text_and_note(
             LEFT,
             top + 20,
@@ -68,11 +71,11 @@ impl<'a> Strip<'a> {
             &self.note(),
         );
         svg.text(MEDIAN, top + 20, "quiet right", "median");
-        if self.table.peers.contains(&Peer::Floor) {
+        if self.rows.contains(&Peer::Floor) {
             svg.text(RIGHT, top + 20, "quiet right", "× floor");
         }
         let tops = || (0..).map(|row| rows + ROW * row);
-        for (peer, top) in self.table.peers.iter().zip(tops()) {
+        for (peer, top) in self.rows.iter().zip(tops()) {
             if *peer == Peer::Millstream {
                 svg.rectangle("band", (LEFT - 10.0, top), (RIGHT - LEFT + 20.0, ROW));
             }
@@ -84,7 +87,7 @@ impl<'a> Strip<'a> {
         if let Some(floor) = self.table.spread(Peer::Floor, self.figure) {
             svg.upright("floor", self.x(floor.median), rows, bottom);
         }
-        for (peer, top) in self.table.peers.iter().zip(tops()) {
+        for (peer, top) in self.rows.iter().zip(tops()) {
             let class = match peer {
                 Peer::Millstream => "row ours",
                 _ => "row",
