@@ -15,8 +15,11 @@ use strip::{LEFT, RIGHT, Strip};
 use svg::Svg;
 
 const STYLE: &str = include_str!("plot/style.css");
-/// The scenario's name and what it is about, in pixels of height.
-const TITLE: usize = 68;
+/// The scenario's name, in pixels of height, and a line of what it is about.
+const TITLE: usize = 50;
+const LINE: usize = 18;
+/// So many characters of that have room in a line.
+const LINE_MAX: usize = 115;
 /// What the signs mean.
 const LEGEND: usize = 22;
 const SIGNS: &str = "● median  ·  | one round";
@@ -30,8 +33,10 @@ pub fn svg(table: &Table) -> String {
         .filter_map(|figure| Strip::of(table, figure))
         .collect();
     let (width, strip) = ((LEFT + RIGHT) as usize, Strip::height(table));
-    let height = TITLE + strip * strips.len() + LEGEND;
     let (name, about) = (table.scenario.name, table.scenario.about);
+    let lines = lines(about);
+    let title = TITLE + LINE * lines.len();
+    let height = title + strip * strips.len() + LEGEND;
     let told: Vec<_> = strips.iter().map(Strip::in_words).collect();
     let mut svg = Svg::new(
         width,
@@ -46,14 +51,30 @@ pub fn svg(table: &Table) -> String {
         words => format!("  with {words}"),
     };
     svg.text_and_note(LEFT, 32, "name", name, &changed);
-    svg.text(LEFT, 53, "quiet", about);
+    for (number, line) in lines.iter().enumerate() {
+        svg.text(LEFT, 53 + LINE * number, "quiet", line);
+    }
     for (number, shown) in strips.iter().enumerate() {
-        shown.draw(&mut svg, TITLE + strip * number);
+        shown.draw(&mut svg, title + strip * number);
     }
     let has_floor = table.rows().contains(&Peer::Floor);
     let signs = [SIGNS, if has_floor { SIGNS_OF_FLOOR } else { "" }];
     svg.text(LEFT, height - 16, "quiet", &signs.concat());
     svg.end()
+}
+
+/// The words of a text, in lines that have room.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        match lines[last].chars().count() + 1 + word.chars().count() {
+            _ if lines[last].is_empty() => lines[last] += word,
+            ..=LINE_MAX => lines[last] += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -138,6 +159,16 @@ mod tests {
         );
         assert_eq!(svg.matches(">not measured<").count(), scenario.drawn.len());
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn words_go_to_the_next_line_when_there_is_no_room() {
+        assert_eq!(lines("a few words"), ["a few words"]);
+        let words = "word ".repeat(50);
+        let lines = lines(&words);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.len() <= LINE_MAX));
+        assert_eq!(lines.join(" "), words.trim_end());
     }
 
     #[test]

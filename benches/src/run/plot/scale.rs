@@ -11,7 +11,7 @@ use crate::run::number::grouped;
 /// A logarithmic scale is used if the largest value is more than so many times the smallest.
 const SPREAD: f64 = 12.0;
 /// Up to so many decades each has ticks at 1, 2 and 5; more have only their borders.
-const FINE_DECADES: f64 = 2.2;
+const FINE_DECADES: f64 = 2.8;
 /// The gap between the place of zero and the rest of a logarithmic scale, as a share of the whole.
 const GAP: f64 = 0.08;
 
@@ -189,7 +189,11 @@ mod tests {
 
     #[test]
     fn wide_spreads_are_logarithmic() {
-        check(&[79.0, 14_047.0], "100 1,000 10,000");
+        check(
+            &[79.0, 14_047.0],
+            "50 100 200 500 1,000 2,000 5,000 10,000 20,000",
+        );
+        check(&[79.0, 44_047.0], "100 1,000 10,000");
         check(&[3.0, 60.0], "2 5 10 20 50 100");
         check(&[1.0, 100.0], "1 2 5 10 20 50 100");
         check(&[0.02, 0.3], "0.02 0.05 0.1 0.2 0.5");
