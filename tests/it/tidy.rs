@@ -89,7 +89,8 @@ fn root() -> &'static Path {
 
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["src", "tests/it", "fuzz/fuzz_targets", "benches/src"] {
+    let folders = ["src", "tests/it", "fuzz/fuzz_targets", "benches/src", "benches/micro/leaves"];
+    for folder in folders {
         files.extend(files_below(&root().join(folder)));
     }
     files.retain(|file| file.extension().is_some_and(|e| e == "rs"));

@@ -1,4 +1,4 @@
-//! What was found in one scenario, as a picture: a strip for each figure, in it a row for each peer.
+//! What was found in one scenario, as a picture: a strip for each figure, with a row for each peer.
 //!
 //! A row has a dot at the median, a stroke at each round, a line from the smallest round to the
 //! largest, and at its right end the median and its ratio to the floor in digits. A dashed line

@@ -43,8 +43,8 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
         false => "Medians of all rounds.",
     };
     format!(
-        "{told}\nLess is better where nothing else is said. **Bold** is the best proxy, and whoever \
-         was not told\napart from it. How to read all this: benches/README.md.\n\n{}",
+        "{told}\nLess is better where nothing else is said. **Bold** is the best proxy, and \
+         whoever was not told\napart from it. How to read all this: benches/README.md.\n\n{}",
         markdown::table(&heading, &rows, 2)
     )
 }
