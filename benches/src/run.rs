@@ -6,6 +6,7 @@
 //! one core for itself; origin, load and driver share another.
 
 mod caption;
+mod column;
 mod markdown;
 mod number;
 mod peer;

@@ -1,5 +1,9 @@
 //! The scenarios: what is asked of a peer, and which figures tell how it did.
 
+use super::column::{
+    BUSY, CALLS, CPU_EVENT, CPU_RESPONSE, CPU_STREAM, Column, DELAY, DELAY_99, DELAY_999, EVENTS,
+    MEMORY_BEFORE, MEMORY_STREAM, RESPONSES, REST, column, with_ratio,
+};
 use crate::sys::Outcome;
 
 /// One arrangement.
@@ -35,50 +39,6 @@ pub enum Need {
     /// Another configuration without an end.
     Reload,
 }
-
-/// A figure of the load and how it is shown.
-pub struct Column {
-    /// The load's name for it.
-    pub figure: &'static str,
-    /// The heading, with the unit.
-    pub title: &'static str,
-    /// What the figure is multiplied with.
-    pub scale: f64,
-    /// True exactly when a column with the ratio to the floor follows.
-    pub ratio: bool,
-}
-
-const fn column(figure: &'static str, title: &'static str, scale: f64) -> Column {
-    Column {
-        figure,
-        title,
-        scale,
-        ratio: false,
-    }
-}
-
-const fn with_ratio(figure: &'static str, title: &'static str, scale: f64) -> Column {
-    Column {
-        figure,
-        title,
-        scale,
-        ratio: true,
-    }
-}
-
-const CPU_EVENT: Column = with_ratio("cpu_event_us", "CPU µs/event", 1.0);
-const CPU_RESPONSE: Column = with_ratio("cpu_response_us", "CPU µs/response", 1.0);
-const CPU_STREAM: Column = with_ratio("cpu_response_us", "CPU µs/stream", 1.0);
-const BUSY: Column = column("busy_percent", "peer busy %", 1.0);
-const CALLS: Column = column("calls_event", "calls/event", 1.0);
-const EVENTS: Column = column("events_s", "events/s ×1000", 1e-3);
-const RESPONSES: Column = column("responses_s", "responses/s", 1.0);
-const DELAY: Column = column("delay_p50_us", "delay p50 µs", 1.0);
-const DELAY_99: Column = column("delay_p99_us", "p99 µs", 1.0);
-const DELAY_999: Column = column("delay_p999_us", "p99.9 µs", 1.0);
-const MEMORY_BEFORE: Column = column("memory_before", "PSS at rest KiB", 1.0 / 1024.0);
-const MEMORY_STREAM: Column = with_ratio("memory_stream", "bytes/stream", 1.0);
-const REST: Column = column("rest_us_per_s", "CPU µs per quiet second", 1.0);
 
 /// What holds where a scenario says nothing else: millstream's own heartbeat, and ten seconds to
 /// drain.
