@@ -259,15 +259,13 @@ mod tests {
     #[test]
     fn the_best_is_bold_with_those_that_were_not_told_apart_from_it() {
         let apart = table("paced", "cpu_event_us", &[[1.0, 1.1, 1.3], [1.0, 1.2, 1.4]]);
-        let alike = table(
-            "saturate",
-            "cpu_event_us",
-            &[[1.0, 1.1, 1.3], [1.0, 1.3, 1.1]],
-        );
-        let text = summary(&[apart, alike], &PEERS);
+        let alike = table("burst", "cpu_event_us", &[[1.0, 1.1, 1.3], [1.0, 1.3, 1.1]]);
+        let more = table("saturate", "events_s", &[[8.0, 6.0, 4.0]]);
+        let text = summary(&[apart, alike, more], &PEERS);
         for row in [
-            "| paced    | CPU per event |  1.00 |   **1.15** |     1.35 |  failed |",
-            "| saturate | CPU per event |  1.00 |   **1.20** | **1.20** |  failed |",
+            "| paced    | CPU per event                      |  1.00 |   **1.15** |     1.35 |",
+            "| burst    | CPU per event                      |  1.00 |   **1.20** | **1.20** |",
+            "| saturate | events per second (more is better) |  1.00 |   **0.75** |     0.50 |",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
         }
