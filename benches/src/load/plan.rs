@@ -54,7 +54,7 @@ pub struct Plan {
     pub again: Again,
     /// Events in a response that ends.
     pub events: u32,
-    /// Bodies hold no events; the time of a whole response is measured.
+    /// Bodies hold no events.
     pub raw: bool,
     /// The peer's system calls are counted.
     pub calls: bool,

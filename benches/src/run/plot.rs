@@ -1,7 +1,7 @@
 //! What was found in one scenario, as a picture: a strip for each figure, with a row for each peer.
 //!
 //! A row has a dot at the median, a stroke at each round, a line from the smallest round to the
-//! largest, and at its right end the median and its ratio to the floor in digits. A dashed line
+//! largest, and at its right end the median and its ratio to the floor in digits. A dotted line
 //! through all rows is the floor. The text is SVG that needs nothing but itself; it is readable on
 //! light and on dark ground, and by whoever hears it read.
 
