@@ -31,7 +31,7 @@ impl Meter {
     fn tell(self, tally: &Tally, report: &mut Report) -> Outcome<()> {
         let seconds = (sys::now() - self.begun) as f64 / SECOND as f64;
         if let Some((watch, used, ticks)) = self.used {
-            let used = (watch.processor_time()? - used) as f64;
+            let used = watch.processor_time()?.saturating_sub(used) as f64;
             let (user, system) = watch.ticks()?;
             report.add("user_ms", (user - ticks.0) as f64 * 10.0);
             report.add("system_ms", (system - ticks.1) as f64 * 10.0);
@@ -74,7 +74,7 @@ impl Load {
         self.pump(self.plan.rest)?;
         let seconds = self.plan.rest as f64 / SECOND as f64;
         if let (Some(watch), Some(before)) = (watch, before) {
-            let used = (watch.processor_time()? - before) as f64 / 1e3;
+            let used = watch.processor_time()?.saturating_sub(before) as f64 / 1e3;
             report.add("rest_us_per_s", used / seconds);
             report.add_share("cpu_comment_us", used, self.tally.comments);
         }

@@ -20,7 +20,10 @@ impl Watch {
             let mut sum = 0;
             let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
             for thread in threads.flatten() {
-                let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+                // It may have ended since it was listed, and takes its time along.
+                let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else {
+                    continue;
+                };
                 sum += text.split(' ').next()?.parse::<u64>().ok()?;
             }
             Some(sum)
