@@ -455,6 +455,12 @@ impl Pipe {
         self.flush_at() <= now || self.flow != Flow::Open || self.pending() >= high_water
     }
 
+    /// True when it has nothing to do until the source brings something.
+    pub fn is_quiet(&self) -> bool {
+        let held = self.events().is_some_and(|events| events.has_free() || events.is_unspoken());
+        self.flow == Flow::Open && self.pending.is_none() && !self.reader.ended() && !held
+    }
+
     /// True when more bytes of the source would be taken.
     pub fn wants_source(&self, high_water: usize) -> bool {
         self.flow == Flow::Open && self.pending() < high_water

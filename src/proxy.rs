@@ -174,6 +174,8 @@ enum Step {
     Moved,
     /// Nothing can be done before an event or a deadline.
     Blocked,
+    /// Something changed, and it is plain that nothing more can be done before then.
+    Settled,
     /// The session is no more.
     Gone,
 }

@@ -100,7 +100,7 @@ impl Server {
                 .register(source, SIGNALS, mio::Interest::READABLE)
                 .map_err(|e| format!("no signals: {e}"))?;
         }
-        let clock = Clock::start();
+        let mut clock = Clock::start();
         let (portions, now) = (Portions::default(), clock.now().tick);
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let seed = sys::seed();
@@ -344,23 +344,38 @@ fn connections_max(config: &Config, descriptors: u64) -> usize {
     })
 }
 
-/// The clocks, read once a turn.
+/// The clocks, read once a turn; that of the wall less often, for it is asked for nothing but what
+/// people read.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     started: Instant,
+    /// What the wall's clock said last,
+    unix_ms: u64,
+    /// and when.
+    read_at: Tick,
 }
+
+/// How long the wall's clock is taken to go as the monotonic one does, in milliseconds.
+const SAME_PACE_MS: u64 = 100;
 
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
 impl Clock {
     fn start() -> Clock {
-        Clock { started: Instant::now() }
+        let mut clock = Clock { started: Instant::now(), unix_ms: 0, read_at: Tick::ZERO };
+        clock.read_wall(Tick::ZERO);
+        clock
     }
 
-    fn now(self) -> Now {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Now {
-            tick: Tick::from_millis(millis(self.started.elapsed())),
-            unix_ms: millis(unix.unwrap_or_default()),
+    fn now(&mut self) -> Now {
+        let tick = Tick::from_millis(millis(self.started.elapsed()));
+        if tick.as_millis() - self.read_at.as_millis() >= SAME_PACE_MS {
+            self.read_wall(tick);
         }
+        Now { tick, unix_ms: self.unix_ms + (tick.as_millis() - self.read_at.as_millis()) }
+    }
+
+    fn read_wall(&mut self, now: Tick) {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        (self.unix_ms, self.read_at) = (millis(unix.unwrap_or_default()), now);
     }
 }

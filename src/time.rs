@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Whole milliseconds, rounded down; the most there can be where they are more.
 pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into())
 }
 
 /// A point on the monotonic clock: whole milliseconds since the process started.

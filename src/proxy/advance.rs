@@ -21,7 +21,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn advance(&mut self, key: Key<Session>, now: Now) {
         for _ in 0..self.portions.steps_per_turn {
             let mut step = self.step(key, now);
-            if step == Step::Blocked {
+            self.moves += u64::from(step == Step::Settled);
+            if matches!(step, Step::Blocked | Step::Settled) {
                 debug_assert_eq!(self.stall(key, now.tick), None);
                 let (at, deadline) = self.next_deadline(key, now.tick);
                 if at > now.tick {
@@ -100,6 +101,7 @@ impl<N: Net> Proxy<N> {
         match verdict {
             Verdict::Moved => Step::Moved,
             Verdict::Blocked => Step::Blocked,
+            Verdict::Settled => Step::Settled,
             Verdict::Connected(result) => self.connected(key, result, now),
             Verdict::NoAnswer => self.no_answer(key, now),
             Verdict::ResponseRead => self.response_read(key, now),

@@ -45,6 +45,8 @@ pub(super) enum Verdict {
     Moved,
     /// Nothing can be done before an event or a deadline.
     Blocked,
+    /// Something changed, and it is plain that nothing more can be done before then.
+    Settled,
     /// The connection to the upstream stands, or does not.
     Connected(io::Result<()>),
     /// The upstream ended before a byte of an answer.
@@ -128,7 +130,13 @@ impl<N: Net> Scene<'_, N> {
         }
         self.exchange.request.settle();
         match self.pump_request(upstream) {
-            Ok(more) if moved || more => Verdict::Moved,
+            Ok(more) if moved || more => {
+                if self.has_settled(upstream) {
+                    Verdict::Settled
+                } else {
+                    Verdict::Moved
+                }
+            }
             Ok(_) if self.exchange.response.wants_first_word() => {
                 self.exchange.response.comment(&mut self.io);
                 Verdict::Moved
@@ -137,6 +145,17 @@ impl<N: Net> Scene<'_, N> {
             Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
             Err(RequestFault::Refused(_)) => Verdict::Cut(Outcome::BadRequestBody),
         }
+    }
+
+    /// True when all that came of the response went out, and nothing else can move: as it nearly
+    /// always is behind an event. Another step would find that out, too.
+    fn has_settled(&self, upstream: &Upstream) -> bool {
+        let Exchange { request, response, lease_end, .. } = &*self.exchange;
+        !upstream.conn.has_input()
+            && response.is_quiet()
+            && request.done()
+            && !lease_end.closing
+            && !watches(self.conn, self.exchange, self.ahead_max)
     }
 
     /// Moves what is left of the request. A sink that is gone is no end: an upstream may answer
