@@ -223,6 +223,10 @@ impl Scanner {
                 (self.field, self.data) = (true, true);
                 return;
             }
+            if self.ids.is_none() && line.starts_with(Kind::Id.name()) {
+                (self.field, self.identified) = (true, true);
+                return;
+            }
         }
         self.take(line);
         self.end_line();
