@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::control::Control;
 use super::plan::Again;
+use super::stream::{Role, State};
 use super::tally::{Report, Tally};
 use super::watch::Watch;
 use super::{Load, PATIENCE};
@@ -91,6 +92,7 @@ impl Load {
         if self.plan.calls {
             self.count_calls(report)?;
         }
+        self.all_go_on()?;
         if self.plan.again == Again::Leave {
             self.streams.clear();
             self.pump(LEAVING)?;
@@ -98,6 +100,34 @@ impl Load {
             report.add("left_open", open as f64);
         }
         Ok(())
+    }
+
+    /// Waits until each endless stream has one more event. One that stands still, since whenever, has
+    /// no delays that would tell of it.
+    pub fn all_go_on(&mut self) -> Outcome<()> {
+        if !self.plan.is_endless() {
+            return Ok(());
+        }
+        let reached: Vec<u32> = self
+            .streams
+            .iter()
+            .map(|stream| stream.check.next)
+            .collect();
+        let deadline = sys::now() + PATIENCE;
+        loop {
+            let mut pairs = self.streams.iter().zip(&reached);
+            let still = pairs.find(|(stream, reached)| {
+                let goes_on = stream.role == Role::Main && stream.state != State::Gone;
+                goes_on && stream.check.next == **reached
+            });
+            match still {
+                None => return Ok(()),
+                Some((stream, _)) if sys::now() > deadline => {
+                    return Err(stream.broken("no event for 30 s, and no end"));
+                }
+                Some(_) => self.pump(10 * MILLISECOND)?,
+            }
+        }
     }
 
     /// Counts the peer's system calls while events go on.

@@ -147,6 +147,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// True exactly when the main streams have events by the clock, or without a pause, for ever.
+    pub fn is_endless(&self) -> bool {
+        self.path.starts_with("/paced") || self.path.starts_with("/saturate")
+    }
+
     /// The bytes of a connection's request.
     pub fn request(&self, role: Role, number: usize) -> Vec<u8> {
         let path = match role {

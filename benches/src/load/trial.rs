@@ -36,7 +36,7 @@ impl Load {
             let growth = watch.memory()?.saturating_sub(before);
             report.add_share("memory_slow", growth as f64, self.plan.slow as u64);
         }
-        Ok(())
+        self.all_go_on()
     }
 
     /// Waits until the buffers between the origin and the slow readers are full.
@@ -118,7 +118,7 @@ impl Load {
         report.add("requests", self.aside.responses as f64);
         report.add("requests_failed", (self.aside.failures + unanswered) as f64);
         report.add_tally(&self.tally, (sys::now() - begun) as f64 / SECOND as f64);
-        Ok(())
+        self.all_go_on()
     }
 
     fn tell(&self) -> Outcome<Option<std::process::Child>> {

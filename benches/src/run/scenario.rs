@@ -97,7 +97,7 @@ const PACED: Scenario = Scenario {
     about: "1,000 streams, 10 events of 100 bytes a second on each, never two at once; calls are \
             counted by perf (apt-get install linux-perf, and be root)",
     load: "--path /paced?rate=10&size=100 --streams 1000 --seconds 8 --calls",
-    columns: &[CPU_EVENT, CALLS, BUSY, DELAY, DELAY_99, DELAY_999],
+    columns: &[CPU_EVENT, CALLS, BUSY, EVENTS, DELAY, DELAY_99, DELAY_999],
     drawn: &["cpu_event_us", "delay_p99_us"],
     ..PLAIN
 };
@@ -249,6 +249,7 @@ const RELOAD: Scenario = Scenario {
         column("broken", "streams broken", 1.0),
         column("requests", "requests", 1.0),
         column("requests_failed", "failed", 1.0),
+        EVENTS,
         DELAY,
         DELAY_99,
         column("memory_reload", "PSS/reload KiB", 1.0 / 1024.0),
