@@ -31,6 +31,7 @@ impl Load {
         self.fill()?;
         self.tally = Tally::new();
         self.pump(self.plan.window)?;
+        self.all_are_open()?;
         report.add_quantiles("beside", &self.tally.delays);
         if let (Some(watch), Some(before)) = (self.plan.watch, before) {
             let growth = watch.memory()?.saturating_sub(before);
@@ -53,6 +54,19 @@ impl Load {
             }
         }
         Err("the buffers of slow readers are not full after 30 s".into())
+    }
+
+    /// Asks the origin: a peer that gives up on slow readers would win, and they would learn of it
+    /// only once their buffers are read.
+    fn all_are_open(&self) -> Outcome<()> {
+        let open = Control::connect(self.plan.control)?.tally()?.open;
+        let wanted = self.streams.len() as u64;
+        if open < wanted {
+            return Err(format!(
+                "{open} of {wanted} streams still open at the origin"
+            ));
+        }
+        Ok(())
     }
 
     /// Has the peer drain, and notes when and how its streams end.
