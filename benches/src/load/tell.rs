@@ -35,23 +35,69 @@ impl FromStr for Tell {
 
 impl Tell {
     /// Tells it; the command that does so, if there is one, is still running then.
-    pub fn tell(&self, peer: Watch) -> Outcome<Option<Child>> {
+    pub fn tell(&self, peer: Watch) -> Outcome<Telling> {
         match self {
             Self::Signal(signal) => {
                 let process = Pid::from_raw(peer.0.cast_signed()).ok_or("no process 0")?;
                 kill_process(process, *signal)
                     .map_err(|error| format!("cannot signal the peer: {error}"))?;
-                Ok(None)
+                Ok(Telling(None))
             }
             Self::Command(words) => Command::new("nice")
                 .args(["-n", "19"])
                 .args(words.split(' '))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(Stdio::piped())
                 .spawn()
-                .map(Some)
+                .map(|child| Telling(Some(child)))
                 .map_err(|error| format!("cannot run {words}: {error}")),
         }
+    }
+}
+
+/// What was told, and the command that may still be about it.
+pub struct Telling(Option<Child>);
+
+impl Telling {
+    /// True exactly when nothing is running.
+    pub fn is_over(&mut self) -> bool {
+        let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        !self.0.as_mut().is_some_and(running)
+    }
+
+    /// Waits for the command; if it failed, the peer was not told, and its last line says why.
+    pub fn end(self) -> Outcome<()> {
+        let Some(child) = self.0 else {
+            return Ok(());
+        };
+        let output = child
+            .wait_with_output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let words = text.lines().last().unwrap_or("no word");
+        Err(format!(
+            "the command that tells the peer: {}: {words}",
+            output.status
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_is_an_error_with_its_last_words() {
+        let end = |words: &str| {
+            let told = words.parse::<Tell>()?.tell(Watch(std::process::id()))?;
+            told.end()
+        };
+        assert_eq!(end("true"), Ok(()));
+        let error = end("ls /nowhere/at/all").unwrap_err();
+        assert!(error.contains("/nowhere/at/all"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use super::control::Control;
 use super::stream::Role;
 use super::tally::{Report, Tally};
+use super::tell::Telling;
 use super::turns::Turns;
 use super::watch::Watch;
 use super::{End, Load, PATIENCE, SETTLING};
@@ -74,13 +75,11 @@ impl Load {
         self.pump(self.plan.window)?;
         self.nothing_has_ended()?;
         let deadline = sys::now() + PATIENCE;
-        let command = self.tell()?;
+        let telling = self.tell()?;
         while self.ends.len() < self.streams.len() && sys::now() < deadline {
             self.turn(deadline)?;
         }
-        command
-            .map_or(Ok(()), |mut command| command.wait().map(drop))
-            .map_err(|error| error.to_string())?;
+        telling.end()?;
         let sent = Control::connect(self.plan.control)?.tally()?.events;
         self.pump(SETTLING)?;
         let count = |of: fn(&End) -> bool| self.ends.iter().filter(|end| of(end)).count() as f64;
@@ -109,13 +108,12 @@ impl Load {
         let before = self.plan.watch.map(Watch::memory).transpose()?;
         let begun = sys::now();
         for _ in 0..self.plan.reloads {
-            let mut command = self.tell()?;
+            let mut telling = self.tell()?;
             self.pump(RELOAD_GAP)?;
-            while let Some(running) = &mut command
-                && matches!(running.try_wait(), Ok(None))
-            {
+            while !telling.is_over() {
                 self.pump(10 * MILLISECOND)?;
             }
+            telling.end()?;
         }
         self.turns = None;
         self.pump(RELOADED)?;
@@ -135,7 +133,7 @@ impl Load {
         self.all_go_on()
     }
 
-    fn tell(&self) -> Outcome<Option<std::process::Child>> {
+    fn tell(&self) -> Outcome<Telling> {
         let tell = self.plan.tell.as_ref().ok_or("load: no --tell")?;
         tell.tell(self.plan.watch.ok_or("load: no --watch")?)
     }
