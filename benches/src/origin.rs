@@ -21,6 +21,8 @@ use crate::sys::{self, Events, Outcome, Poller, Ready};
 use client::{Client, Stream};
 use request::{Request, Temper, Wanted};
 
+/// The body of `/short`.
+pub const SHORT_BODY: &str = "a short body\n";
 const LISTENER: usize = usize::MAX;
 /// Rounds of events to all saturated streams between two polls.
 const ROUNDS: usize = 8;
@@ -130,7 +132,7 @@ impl Origin {
             return false;
         };
         match request.wanted {
-            Wanted::Short => client.write_body("a short body\n"),
+            Wanted::Short => client.write_body(SHORT_BODY),
             Wanted::Tally => client.write_body(&tally),
             Wanted::Wake => {
                 client.write_body("");

@@ -2,6 +2,7 @@
 
 use super::tally::Tally;
 use crate::event;
+use crate::origin::SHORT_BODY;
 use crate::sys::Outcome;
 
 /// What is known of a stream's events.
@@ -10,7 +11,7 @@ pub struct Check {
     pub stream: u32,
     /// The sequence number of the event that must come next, that is the number of those that came.
     pub next: u32,
-    /// The beginning of an event whose end has not come.
+    /// The beginning of an event, or of a short body, whose end has not come.
     partial: Vec<u8>,
     /// How long the event before took.
     last_delay: Option<u64>,
@@ -52,6 +53,24 @@ impl Check {
         }
         self.partial.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Checks bytes of the origin's short body.
+    pub fn read_short(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.partial.extend_from_slice(bytes);
+        match SHORT_BODY.as_bytes().starts_with(&self.partial) {
+            true => Ok(()),
+            false => Err("a body that the origin did not send".into()),
+        }
+    }
+
+    /// Checks the end of the origin's short body.
+    pub fn end_short(&mut self) -> Outcome<()> {
+        let body = std::mem::take(&mut self.partial);
+        match body.len() == SHORT_BODY.len() {
+            true => Ok(()),
+            false => Err(format!("a body of {} bytes", body.len())),
+        }
     }
 
     /// Checks the end of a response, which must have had so many events.
@@ -152,6 +171,21 @@ mod tests {
                     assert!(error.contains(words), "{body:?} cut at {cut}: {error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_the_whole_short_body_passes() {
+        let short = |parts: &[&str]| {
+            let mut check = Check::new(0);
+            for part in parts {
+                check.read_short(part.as_bytes())?;
+            }
+            check.end_short()
+        };
+        assert_eq!(short(&["a short", " body\n"]), Ok(()));
+        for wrong in ["", "a short body", "a short body\n\n", "another body\n"] {
+            assert!(short(&[wrong]).is_err(), "{wrong:?}");
         }
     }
 

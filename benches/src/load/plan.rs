@@ -12,7 +12,7 @@
 //!                                 same connection; fresh, on a new one. leave: the client leaves
 //!                                 behind the first event, and comes back
 //!          --events N             so many events in each response
-//!          --raw                  bodies hold no events
+//!          --raw                  bodies are the origin's short one, and hold no events
 //!          --calls                count the peer's system calls, too
 //!          --slow N               beside the streams so many that read 1 KB a second
 //!          --drain                have the peer drain, and see how the streams end
@@ -54,7 +54,7 @@ pub struct Plan {
     pub again: Again,
     /// Events in a response that ends.
     pub events: u32,
-    /// Bodies hold no events.
+    /// Bodies are the origin's short one.
     pub raw: bool,
     /// The peer's system calls are counted.
     pub calls: bool,

@@ -94,7 +94,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads once, and checks and counts what came; `raw` is a body without events.
+    /// Reads once, and checks and counts what came; `raw` is the origin's short body.
     pub fn read(&mut self, scratch: &mut [u8], raw: bool, tally: &mut Tally) -> Outcome<Heard> {
         let bytes = match self.socket.read(scratch) {
             Ok(0) => return Ok(Heard::Cut),
@@ -114,7 +114,9 @@ impl Stream {
                 Piece::Head => self.open = true,
                 Piece::Body(body) => {
                     tally.bytes += body.len() as u64;
-                    if !raw {
+                    if raw {
+                        self.check.read_short(body)?;
+                    } else {
                         let before = self.check.next;
                         self.check.read(body, now, tally)?;
                         if before == 0 && self.check.next > 0 {
@@ -123,6 +125,9 @@ impl Stream {
                     }
                 }
                 Piece::End => {
+                    if raw {
+                        self.check.end_short()?;
+                    }
                     self.state = State::Idle;
                     heard = Heard::Whole;
                 }

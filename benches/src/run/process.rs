@@ -74,22 +74,24 @@ impl Drop for Process {
     }
 }
 
-/// Waits until a request to an address is answered: a process that listens may not have begun to
-/// serve, nor to use the memory that it serves with.
+/// Waits until a request to an address is answered, with status 200: a process that listens may not
+/// have begun to serve, nor to use the memory that it serves with, nor have an origin.
 pub fn wait_for(address: SocketAddr) -> Outcome<()> {
-    let answered = || -> std::io::Result<()> {
+    let answered = || -> std::io::Result<bool> {
         let mut connection = TcpStream::connect(address)?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
         connection.write_all(b"GET /short HTTP/1.1\r\nHost: bench\r\n\r\n")?;
-        connection.read_exact(&mut [0])
+        let mut status = [0; b"HTTP/1.1 200".len()];
+        connection.read_exact(&mut status)?;
+        Ok(status == *b"HTTP/1.1 200")
     };
     for _ in 0..250 {
-        if answered().is_ok() {
+        if answered().is_ok_and(|well| well) {
             return Ok(());
         }
         sleep(Duration::from_millis(20));
     }
-    Err(format!("nobody answers on {address} after 5 s"))
+    Err(format!("nobody answers with 200 on {address} after 5 s"))
 }
 
 /// Runs a command to its end; its last line, or the last line of its complaint.
