@@ -160,12 +160,25 @@ impl BufPool {
     /// If the largest buffer of this pool has no room for them.
     pub fn append(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            let mut larger = self.lend(small.len() + bytes.len());
+            // Twice as large at least, or what comes byte by byte would be copied as often.
+            let needed = small.len() + bytes.len();
+            let mut larger = self.lend(needed.max((2 * small.block.len()).min(self.largest)));
             larger.append(small.bytes());
             self.give_back(small);
             *slot = Some(larger);
         }
         slot.get_or_insert_with(|| self.lend(bytes.len())).append(bytes);
+    }
+
+    /// Puts what is left in a buffer that is larger than usual into one that is not, once it fits.
+    pub fn shrink(&mut self, slot: &mut Option<Box<Buf>>) {
+        let [.., Shelf { block: usual, .. }] = self.shelves;
+        if let Some(large) = slot.take_if(|buf| buf.block.len() > usual && buf.len() <= usual) {
+            let mut smaller = self.lend(large.len());
+            smaller.append(large.bytes());
+            self.give_back(large);
+            *slot = Some(smaller);
+        }
     }
 
     /// An empty buffer for `len` bytes: a spare one if there is any, else a new one.
@@ -312,6 +325,19 @@ mod tests {
         }
         pool.give_back(slot.take().unwrap());
         assert_eq!((pool.lent(), pool.lent_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_left_of_much_has_a_usual_buffer() {
+        let mut pool = BufPool::new(4000, 9000, 8000);
+        let mut slot = None;
+        pool.append(&mut slot, &[b'x'; 8500]);
+        for (consumed, left, bytes) in [(0, 8500, 8500), (4499, 4001, 8500), (1, 4000, 4000)] {
+            slot.as_mut().unwrap().consume(consumed);
+            pool.shrink(&mut slot);
+            assert_eq!((slot.as_ref().unwrap().len(), pool.lent_bytes()), (left, bytes));
+        }
+        assert!(pool.lends_large() && pool.lent() == 1);
     }
 
     #[test]

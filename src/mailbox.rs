@@ -48,13 +48,16 @@ impl<T> Mailbox<T> {
             return Err(letter);
         }
         letters.queue.push_back(letter);
+        drop(letters);
         self.0.changed.notify_all();
         Ok(())
     }
 
     /// The next letter, if there is one.
     pub fn take(&self) -> Option<T> {
-        self.open().queue.pop_front()
+        let letter = self.open().queue.pop_front();
+        self.0.changed.notify_all();
+        letter
     }
 
     /// Waits for the next letter. None when there will be no more. Whoever asks again has done with
@@ -146,7 +149,7 @@ mod tests {
         assert_eq!([1, 2, 3].map(|letter| mailbox.post(letter)), [Ok(()), Ok(()), Err(3)]);
         assert!(mailbox.is_busy());
         assert_eq!((mailbox.take(), mailbox.post(3), mailbox.take()), (Some(1), Ok(()), Some(2)));
-        // The one that was waited for is being read.
+        // The one that is waited for is being read until the next is.
         assert_eq!((mailbox.wait(), mailbox.take(), mailbox.is_busy()), (Some(3), None, true));
         mailbox.settle(Duration::from_millis(1));
         mailbox.close();

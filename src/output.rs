@@ -45,9 +45,9 @@ impl Output {
     /// # Errors
     /// When the system gives none.
     pub fn start() -> io::Result<Output> {
-        // While the thread is busy lines had better wait where they are, and become one batch. But
-        // for the last, which do not wait.
-        let batches = Mailbox::new(1);
+        // While the thread is busy lines had better wait where they are, and become one batch. One
+        // more, for the last, which do not wait.
+        let batches = Mailbox::new(2);
         let lost = Arc::new(AtomicU64::new(0));
         let (incoming, losses) = (batches.clone(), Arc::clone(&lost));
         let run = move || write_all(&incoming, &losses, &mut io::stdout());
@@ -81,8 +81,13 @@ impl Output {
         let (lines, dropped) = queue.take();
         // If the thread is behind it is too late for these.
         let _ = self.batches.post(Batch { lines, dropped });
-        self.batches.close();
         self.batches.settle(PATIENCE);
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.batches.close();
     }
 }
 

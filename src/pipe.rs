@@ -90,7 +90,7 @@ pub struct Pipe {
     /// Framed for the sink and not yet taken by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
     flow: Flow,
-    /// True exactly when the last read has filled its window, and the sink has taken it all.
+    /// True exactly when the last read has filled its window, and the sink has taken it.
     gushes: bool,
     /// Pending bytes are only being gathered, and must go out so many milliseconds after
     /// `stuck_since`; at once if that is 0.
@@ -282,13 +282,19 @@ impl Pipe {
                 if buf.is_empty() {
                     self.release(io.buffers);
                     self.settle();
+                } else {
+                    io.buffers.shrink(&mut self.pending);
                 }
                 if let Some(events) = &mut self.events {
                     events.note_sent(io.now);
                 }
                 Ok(true)
             }
-            Written::Blocked => Ok(false),
+            Written::Blocked => {
+                // It waits for the sink now.
+                self.gather_ms = 0;
+                Ok(false)
+            }
             Written::Broken => Err(Fault::SinkGone),
         }
     }
@@ -306,13 +312,17 @@ impl Pipe {
         }
         // Never more than one buffer could hold if the sink refused it all.
         let most = match self.pending() {
-            0 if self.gushes => io.window,
+            0 if self.gushes => {
+                let wanted = usize::try_from(self.reader.wants()).unwrap_or(usize::MAX);
+                io.window.min(wanted).max(io.high_water)
+            }
             pending => io.high_water - pending,
         };
         if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
             let ended = self.reader.ended() && self.can_end();
             self.pass_on(n, ended, sink, io)?;
+            self.gushes &= self.pending.is_none();
             return Ok(true);
         }
         // It has ended before, and something was still held then.
@@ -353,7 +363,7 @@ impl Pipe {
             None => piece.payload,
         };
         self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
-        self.gushes = n == most && self.pending.is_none();
+        self.gushes = n == most && passing > 0 && self.pending.is_none();
         Ok(true)
     }
 

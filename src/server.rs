@@ -355,7 +355,8 @@ struct Clock {
     read_at: Tick,
 }
 
-/// How long the wall's clock is taken to go as the monotonic one does, in milliseconds.
+/// How long the wall's clock is taken to go as the monotonic one does, in milliseconds. When it is
+/// read again it may have been set, and go back.
 const SAME_PACE_MS: u64 = 100;
 
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]

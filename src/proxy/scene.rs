@@ -128,8 +128,9 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.lease_end.closing && self.exchange.response.is_between_events() {
             return Verdict::StreamEnd;
         }
+        let pumped = self.pump_request(upstream);
         self.exchange.request.settle();
-        match self.pump_request(upstream) {
+        match pumped {
             Ok(more) if moved || more => {
                 if self.has_settled(upstream) {
                     Verdict::Settled
