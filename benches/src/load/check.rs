@@ -15,6 +15,8 @@ pub struct Check {
     partial: Vec<u8>,
     /// How long the event before took.
     last_delay: Option<u64>,
+    /// The size of the first event, which all have.
+    size: Option<usize>,
 }
 
 impl Check {
@@ -25,6 +27,7 @@ impl Check {
             next: 0,
             partial: Vec::new(),
             last_delay: None,
+            size: None,
         }
     }
 
@@ -101,6 +104,11 @@ impl Check {
                 "event {sequence} of stream {stream} in place of {}",
                 self.next
             ));
+        }
+        let size = *self.size.get_or_insert(event.len());
+        if event.len() != size {
+            let (is, was) = (event.len(), size);
+            return Err(format!("an event of {is} bytes behind one of {was}"));
         }
         self.next = self.next.wrapping_add(1);
         tally.events += 1;
@@ -203,6 +211,11 @@ mod tests {
         check(first, Err("a response of 1 events"));
         check(&format!("{first}{}", &second[..49]), Err("inside an event"));
         check(&format!("{first}{second}data: "), Err("inside an event"));
+        let shorter = format!("{}\n\n", &second[..47]);
+        check(
+            &format!("{first}{shorter}"),
+            Err("an event of 48 bytes behind one of 49"),
+        );
         check(
             &format!("{}{second}", first.replace("\n\n", "\n")),
             Err("not its own"),
