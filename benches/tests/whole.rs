@@ -66,7 +66,7 @@ fn a_peer_that_just_ends_cuts_all_streams_at_once() {
     )
     .unwrap();
     let rows = rows(&text);
-    let [_, _, _, inside, cut, open, _] = rows[0][..] else {
+    let [_, _, _, _, inside, cut, open, _] = rows[0][..] else {
         panic!("{text}");
     };
     assert_eq!((inside, open), ("0", "0"));

@@ -74,7 +74,8 @@ impl Load {
     pub fn drain(&mut self, report: &mut Report) -> Outcome<()> {
         self.pump(self.plan.window)?;
         self.nothing_has_ended()?;
-        let deadline = sys::now() + PATIENCE;
+        let told = sys::now();
+        let deadline = told + PATIENCE;
         let telling = self.tell()?;
         while self.ends.len() < self.streams.len() && sys::now() < deadline {
             self.turn(deadline)?;
@@ -89,7 +90,8 @@ impl Load {
         report.add("events_lost", sent.saturating_sub(self.tally.events) as f64);
         let times: Vec<u64> = self.ends.iter().map(|end| end.time).collect();
         if let (Some(first), Some(last)) = (times.first(), times.last()) {
-            report.add("ending_s", (last - first) as f64 / SECOND as f64);
+            report.add("first_end_s", (first - told) as f64 / SECOND as f64);
+            report.add("last_end_s", (last - told) as f64 / SECOND as f64);
             let share = most_within(&times, 100 * MILLISECOND) as f64 / self.streams.len() as f64;
             report.add("peak_percent", share * 100.0);
         }
