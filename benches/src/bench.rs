@@ -92,6 +92,9 @@ fn pin(args: Args) -> Outcome<()> {
     let words = program.ok_or("pin: no command after --")?;
     sys::pin_to(core)?;
     sys::end_with_parent()?;
-    let error = Command::new(&words[0]).args(&words[1..]).exec();
+    let error = Command::new(&words[0])
+        .args(&words[1..])
+        .env("PATH", sys::search_path())
+        .exec();
     Err(format!("cannot run {:?}: {error}", words[0]))
 }

@@ -31,6 +31,12 @@ use table::Table;
 /// What one measurement found, by name.
 pub type Figures = BTreeMap<String, f64>;
 
+/// How often everything is measured, if nobody says otherwise.
+const ROUNDS: usize = 3;
+
+/// The product.
+const MILLSTREAM: &str = "../target/release/millstream";
+
 /// The driver's command line.
 pub struct Settings {
     scenarios: Vec<&'static Scenario>,
@@ -43,7 +49,7 @@ pub struct Settings {
     load_core: usize,
     /// The folder for the results, if one was named.
     out: Option<PathBuf>,
-    /// True exactly when less is measured than by default.
+    /// True exactly when less is measured than by default, or another program, or something failed.
     partial: bool,
 }
 
@@ -53,7 +59,9 @@ pub fn main(args: Args) -> Outcome<()> {
     let mut settings = Settings::from_args(args)?;
     sys::pin_to(settings.load_core)?;
     let folder = Folder::new()?;
+    let wanted = settings.peers.len();
     let mut setup = report::setup(&mut settings.peers, &settings.millstream);
+    settings.partial |= settings.peers.len() < wanted;
     setup += &format!(
         "Peer on core {}, origin and load on core {}. Rounds: {}, as median (min–max).\n",
         settings.peer_core, settings.load_core, settings.rounds
@@ -66,6 +74,9 @@ pub fn main(args: Args) -> Outcome<()> {
         tables.push(table);
     }
     print!("\n{}", report::summary(&tables, &settings.peers));
+    let failures: usize = tables.iter().map(|table| table.failures.len()).sum();
+    settings.partial |= failures > 0;
+    eprintln!("measured for {} s", (sys::now() - begun) / sys::SECOND);
     let out = settings.out();
     report::write(&out, &setup, &tables, &settings.peers)?;
     let out = fs::canonicalize(&out).unwrap_or(out);
@@ -73,8 +84,6 @@ pub fn main(args: Args) -> Outcome<()> {
         "\nPlots and tables are in {}",
         out.join("RESULTS.md").display()
     );
-    let failures: usize = tables.iter().map(|table| table.failures.len()).sum();
-    eprintln!("measured for {} s", (sys::now() - begun) / sys::SECOND);
     match failures {
         0 => Ok(()),
         _ => Err(format!("{failures} measurements failed")),
@@ -169,8 +178,8 @@ impl Settings {
         let mut settings = Self {
             scenarios: Vec::new(),
             peers: Vec::new(),
-            rounds: 3,
-            millstream: "../target/release/millstream".into(),
+            rounds: ROUNDS,
+            millstream: MILLSTREAM.into(),
             overrides: Vec::new(),
             peer_core: 0,
             load_core: 1,
@@ -200,7 +209,9 @@ impl Settings {
             |all: &str, some: &str| all.split(',').any(|one| !some.split(',').any(|s| s == one));
         settings.partial = lacks(&Peer::names(), &peers)
             || lacks(&scenario::names(), &scenarios)
-            || !settings.overrides.is_empty();
+            || !settings.overrides.is_empty()
+            || settings.rounds < ROUNDS
+            || settings.millstream != Path::new(MILLSTREAM);
         settings.peers = peers.split(',').map(Peer::named).collect::<Outcome<_>>()?;
         settings.peers.sort_unstable();
         settings.peers.dedup();
@@ -249,6 +260,8 @@ mod tests {
             ("--scenario paced", "target/partial"),
             ("--peers floor,millstream", "target/partial"),
             ("--seconds 1", "target/partial"),
+            ("--rounds 2", "target/partial"),
+            ("--millstream /bin/other", "target/partial"),
             ("--streams 9", "target/partial"),
             ("--scenario paced --out there", "there"),
         ] {

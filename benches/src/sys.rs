@@ -5,6 +5,7 @@
 //! The clock is CLOCK_MONOTONIC, which all processes of a host share: a time written into an event
 //! by the origin can be subtracted from the time at which the load reads it.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroU64;
@@ -42,6 +43,13 @@ pub fn raise_descriptor_limit() -> Outcome<u64> {
     rustix::process::setrlimit(Resource::Nofile, raised)
         .map_err(|error| format!("cannot raise the open-file limit: {error}"))?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Where programs are: Debian keeps proxies in folders that only root's PATH has.
+pub fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
 }
 
 /// Ties this process, and all that it starts from now on, to one core.

@@ -6,15 +6,29 @@ package main
 
 import (
 	"context"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
+
+// buffers are used again, as those of larger programs are.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[]byte); ok {
+		return *buffer
+	}
+	return make([]byte, 32*1024)
+}
+
+func (b *buffers) Put(buffer []byte) { b.pool.Put(&buffer) }
 
 func main() {
 	front, origin := "127.0.0.1:"+os.Args[1], "127.0.0.1:"+os.Args[2]
@@ -28,7 +42,9 @@ func main() {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
 	proxy.Transport = transport
 	proxy.FlushInterval = -1
-	server := &http.Server{Addr: front, Handler: proxy}
+	proxy.BufferPool = &buffers{}
+	proxy.ErrorLog = log.New(io.Discard, "", 0)
+	server := &http.Server{Addr: front, Handler: proxy, ErrorLog: proxy.ErrorLog}
 
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::process;
 use super::scenario::{Need, Scenario};
-use crate::sys::Outcome;
+use crate::sys::{self, Outcome};
 
 /// What stands between load and origin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,7 @@ impl Peer {
         };
         let output = Command::new(&program)
             .arg(flag)
+            .env("PATH", sys::search_path())
             .output()
             .map_err(|error| format!("{}: {error} ({remedy})", program.display()))?;
         let text = [output.stdout, output.stderr].concat();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::caption::Caption;
+use super::column::Column;
 use super::markdown;
 use super::number::{Spread, digits};
 use super::peer::Peer;
@@ -53,7 +54,9 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
 fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     let figure = table.scenario.drawn.first()?;
     let caption = Caption::of(figure)?;
-    let has_floor = table.spread(Peer::Floor, figure).is_some();
+    let compared = |column: &Column| column.figure == *figure && column.ratio;
+    let has_floor =
+        table.spread(Peer::Floor, figure).is_some() && table.scenario.columns.iter().any(compared);
     let spread = |peer: Peer| match has_floor {
         true => table.ratio(peer, figure),
         false => table.spread(peer, figure),
@@ -61,7 +64,9 @@ fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     let proxies = peers
         .iter()
         .filter(|peer| !matches!(peer, Peer::Direct | Peer::Floor));
-    let spreads = proxies.filter_map(|peer| spread(*peer));
+    let spreads: Vec<_> = proxies.filter_map(|peer| spread(*peer)).collect();
+    let alone = spreads.len() < 2;
+    let spreads = spreads.into_iter();
     let order = |a: &Spread, b: &Spread| a.median.total_cmp(&b.median);
     let best = match caption.better {
         "more" => spreads.max_by(order),
@@ -79,7 +84,8 @@ fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     });
     for peer in peers {
         let is_proxy = !matches!(peer, Peer::Direct | Peer::Floor);
-        let is_best = |own: &Spread| is_proxy && best.is_some_and(|best| best.overlaps(own));
+        let is_best =
+            |own: &Spread| is_proxy && !alone && best.is_some_and(|best| best.overlaps(own));
         cells.push(match spread(*peer) {
             Some(own) if is_best(&own) => format!("**{}**", digits(own.median)),
             Some(own) => digits(own.median),
