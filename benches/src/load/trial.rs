@@ -126,7 +126,7 @@ impl Load {
             .count() as u64;
         if let (Some(watch), Some(before)) = (self.plan.watch, before) {
             let growth = watch.memory()? as f64 - before as f64;
-            report.add_share("memory_reload", growth, self.plan.reloads as u64);
+            report.add("memory_grown", growth);
         }
         report.add("broken", self.ends.len() as f64);
         report.add("requests", self.aside.responses as f64);

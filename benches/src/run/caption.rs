@@ -21,7 +21,7 @@ impl Caption {
             "rest_us_per_s" => ("CPU per second of rest", "µs"),
             "memory_stream" => ("memory per stream", "bytes"),
             "memory_slow" => ("memory per slow stream", "bytes"),
-            "memory_reload" => ("memory per reload", "KiB"),
+            "memory_grown" => ("memory grown in 20 reloads", "KiB"),
             "wake_ms" => ("time until all streams have their events", "ms"),
             "delay_p99_us" => ("delay of an event, 99th percentile", "µs"),
             "beside_p99_us" => ("delay beside slow readers, 99th percentile", "µs"),

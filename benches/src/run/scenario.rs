@@ -94,8 +94,8 @@ const HEARTBEATS: Scenario = Scenario {
 
 const PACED: Scenario = Scenario {
     name: "paced",
-    about: "1,000 streams, 10 events of 100 bytes a second on each, never two at once; calls are \
-            counted by perf (apt-get install linux-perf, and be root)",
+    about: "1,000 streams, 10 events of 100 bytes a second on each, each stream with a phase of \
+            its own; calls are counted by perf (apt-get install linux-perf, and be root)",
     load: "--path /paced?rate=10&size=100 --streams 1000 --seconds 8 --calls",
     columns: &[CPU_EVENT, CALLS, BUSY, EVENTS, DELAY, DELAY_99, DELAY_999],
     drawn: &["cpu_event_us", "delay_p99_us"],
@@ -199,7 +199,10 @@ const CHURN: Scenario = Scenario {
     columns: &[
         CPU_STREAM,
         BUSY,
-        column("responses_s", "streams/s", 1.0),
+        Column {
+            title: "streams/s",
+            ..RESPONSES
+        },
         column("left_open", "left open", 1.0),
     ],
     drawn: &["cpu_response_us"],
@@ -253,9 +256,9 @@ const RELOAD: Scenario = Scenario {
         EVENTS,
         DELAY,
         DELAY_99,
-        column("memory_reload", "PSS/reload KiB", 1.0 / 1024.0),
+        column("memory_grown", "PSS grown in 20 reloads KiB", 1.0 / 1024.0),
     ],
-    drawn: &["memory_reload", "delay_p99_us"],
+    drawn: &["memory_grown", "delay_p99_us"],
     need: Need::Reload,
     window: 3600,
     ..PLAIN
