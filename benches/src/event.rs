@@ -3,8 +3,8 @@
 //!
 //!     data: 0000002a 00000007 0000000df8475800 xyzabcdefghijklm…
 //!
-//! What follows the stamp depends on the stream and the sequence number: there are 26 kinds, so that
-//! a byte of a neighbour, or a changed one, is noticed wherever it turns up, but not one of the 26th
+//! What follows the stamp depends on the stream and the sequence number: there are 26 kinds, so a
+//! byte of a neighbour, or a changed one, is noticed wherever it turns up, but not one of the 26th
 //! event from here. A lost tail is noticed by the size, which only a reader of the stream knows.
 //! Fixed widths and one alphabet make writing an event a few copies and reading it one comparison:
 //! neither end may be the bottleneck.

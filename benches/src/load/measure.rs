@@ -102,8 +102,8 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until each endless stream has one more event. One that stands still, since whenever, has
-    /// no delays that would tell of it.
+    /// Waits until each endless stream has one more event. One that stands still has no delays that
+    /// would tell of it.
     pub fn all_go_on(&mut self) -> Outcome<()> {
         if !self.plan.is_endless() {
             return Ok(());

@@ -55,6 +55,6 @@ pub const DELAY_999: Column = column("delay_p999_us", "p99.9 µs", 1.0);
 /// Memory before any stream is open.
 pub const MEMORY_BEFORE: Column = column("memory_before", "PSS at rest KiB", 1.0 / 1024.0);
 /// What each stream adds to it.
-pub const MEMORY_STREAM: Column = with_ratio("memory_stream", "bytes/stream", 1.0);
+pub const MEMORY_STREAM: Column = column("memory_stream", "bytes/stream", 1.0);
 /// Processor time while nothing is sent.
 pub const REST: Column = column("rest_us_per_s", "CPU µs per quiet second", 1.0);
