@@ -124,27 +124,29 @@ impl Shelf {
 
 /// Lends buffers, and keeps a few of those that come back.
 ///
-/// There are small ones, for heads, and those of the usual size, for a portion of a body. What fits
-/// into neither has a buffer made to measure, which is freed when it comes back.
+/// There are small ones, for heads, those of the usual size, for a portion of a body, and large
+/// ones, for what is read in bulk. What fits into none has a buffer made to measure, which is freed
+/// when it comes back.
 #[derive(Debug)]
 pub struct BufPool {
-    shelves: [Shelf; 3],
+    shelves: [Shelf; 4],
+    usual: usize,
     largest: usize,
     lent: usize,
     lent_bytes: usize,
-    /// Of those that are lent, the ones that no shelf has.
+    /// Of those that are lent, the ones that are larger than usual.
     large: usize,
 }
 
 impl BufPool {
-    /// A pool whose buffers have `usual` bytes, and at most `largest`. Of each size it keeps at
-    /// most `spare_bytes` that nobody uses: to free them for the next one to ask the system again
-    /// costs time, and leaves holes between what stays.
-    pub fn new(usual: usize, largest: usize, spare_bytes: usize) -> BufPool {
+    /// A pool whose buffers have `usual` bytes, `bulk` where much is read at once, and at most
+    /// `largest`. Of each size it keeps at most `spare_bytes` that nobody uses: to free them, and
+    /// ask the system again, costs time and leaves holes between what stays.
+    pub fn new(usual: usize, bulk: usize, largest: usize, spare_bytes: usize) -> BufPool {
         let [smallest, small] = SMALL;
-        let blocks = [smallest.min(usual), small.min(usual), usual];
+        let blocks = [smallest.min(usual), small.min(usual), usual, bulk.max(usual)];
         let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
-        BufPool { shelves, largest, lent: 0, lent_bytes: 0, large: 0 }
+        BufPool { shelves, usual, largest, lent: 0, lent_bytes: 0, large: 0 }
     }
 
     /// From here on a buffer may have `largest` bytes, if that is more.
@@ -172,7 +174,7 @@ impl BufPool {
 
     /// Puts what is left in a buffer that is larger than usual into one that is not, once it fits.
     pub fn shrink(&mut self, slot: &mut Option<Box<Buf>>) {
-        let [.., Shelf { block: usual, .. }] = self.shelves;
+        let usual = self.usual;
         if let Some(large) = slot.take_if(|buf| buf.block.len() > usual && buf.len() <= usual) {
             let mut smaller = self.lend(large.len());
             smaller.append(large.bytes());
@@ -192,7 +194,7 @@ impl BufPool {
         let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
         self.lent += 1;
         self.lent_bytes += block;
-        self.large += usize::from(shelf.is_none());
+        self.large += usize::from(block > self.usual);
         let spare = shelf.and_then(|shelf| shelf.spare.pop());
         spare.unwrap_or_else(|| Box::new(Buf::new(block)))
     }
@@ -210,7 +212,7 @@ impl BufPool {
         self.lent -= 1;
         self.lent_bytes -= block;
         let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
-        self.large -= usize::from(shelf.is_none());
+        self.large -= usize::from(block > self.usual);
         if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < shelf.spare_max) {
             buf.clear();
             shelf.spare.push(buf);
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_pool_counts_what_it_lends_and_keeps_few_spares() {
-        let mut pool = BufPool::new(8, 20, 16);
+        let mut pool = BufPool::new(8, 8, 20, 16);
         let lent: Vec<_> = (0..5).map(|_| pool.lend(3)).collect();
         assert_eq!((pool.lent(), pool.lent_bytes(), pool.largest()), (5, 40, 20));
         for mut buf in lent {
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_buffer_has_the_size_that_is_needed() {
-        let mut pool = BufPool::new(4000, 9000, 8000);
+        let mut pool = BufPool::new(4000, 4000, 9000, 8000);
         for (needed, size) in [(1, 512), (512, 512), (513, 2048), (2049, 4000), (4001, 4001)] {
             let buf = pool.lend(needed);
             assert_eq!((buf.room(), pool.lent_bytes()), (size, size), "{needed}");
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_much_has_a_usual_buffer() {
-        let mut pool = BufPool::new(4000, 9000, 8000);
+        let mut pool = BufPool::new(4000, 4000, 9000, 8000);
         let mut slot = None;
         pool.append(&mut slot, &[b'x'; 8500]);
         for (consumed, left, bytes) in [(0, 8500, 8500), (4499, 4001, 8500), (1, 4000, 4000)] {
@@ -343,14 +345,14 @@ mod tests {
     #[test]
     #[should_panic = "a buffer for 9 bytes, of 8 at most"]
     fn there_is_a_largest_buffer() {
-        BufPool::new(8, 8, 16).append(&mut Some(Box::new(Buf::new(4))), b"123456789");
+        BufPool::new(8, 8, 8, 16).append(&mut Some(Box::new(Buf::new(4))), b"123456789");
     }
 
     #[test]
     #[should_panic = "a buffer of another pool"]
     fn a_foreign_buffer_is_refused() {
-        let mut pool = BufPool::new(8, 8, 16);
+        let mut pool = BufPool::new(8, 8, 8, 16);
         drop(pool.lend(8));
-        pool.give_back(BufPool::new(9, 9, 18).lend(9));
+        pool.give_back(BufPool::new(9, 9, 9, 18).lend(9));
     }
 }

@@ -18,7 +18,7 @@ pub mod events;
 
 use crate::buf::{Buf, BufPool};
 use crate::conn::{Conn, Read, Written};
-use crate::http::body::{BodyReader, BodyWriter};
+use crate::http::body::{BodyReader, BodyWriter, Piece};
 use crate::http::chunk::{ChunkError, HEADROOM};
 use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
@@ -80,6 +80,16 @@ pub enum Fault {
     SourceTooLong,
     /// The sink is gone.
     SinkGone,
+}
+
+/// What a source had.
+enum Taken {
+    /// This many bytes, and what they were.
+    Piece(usize, Piece),
+    /// Its end.
+    End,
+    /// Nothing now.
+    Nothing,
 }
 
 /// One direction of an exchange. See the module.
@@ -310,14 +320,7 @@ impl Pipe {
         if self.flow != Flow::Open || self.pending() >= io.high_water {
             return Ok(false);
         }
-        // Never more than one buffer could hold if the sink refused it all.
-        let most = match self.pending() {
-            0 if self.gushes => {
-                let wanted = usize::try_from(self.reader.wants()).unwrap_or(usize::MAX);
-                io.window.min(wanted).max(io.high_water)
-            }
-            pending => io.high_water - pending,
-        };
+        let most = self.window(io);
         if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
             let ended = self.reader.ended() && self.can_end();
@@ -329,16 +332,55 @@ impl Pipe {
         if self.reader.ended() {
             return self.take_end(sink, io);
         }
+        let (n, piece) = match self.read_piece(source, most, io)? {
+            Taken::Piece(n, piece) => (n, piece),
+            Taken::End => return self.take_end(sink, io),
+            Taken::Nothing => return Ok(false),
+        };
+        self.taken += piece.payload as u64;
+        if self.taken > body_max {
+            return Err(Fault::SourceTooLong);
+        }
+        self.silent_since = io.now;
+        let passing = match &mut self.events {
+            Some(events) => events.admit(&io.scratch[HEADROOM..HEADROOM + piece.payload]),
+            None => piece.payload,
+        };
+        self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
+        self.gushes = n == most && passing > 0 && self.pending.is_none();
+        Ok(true)
+    }
+
+    /// How many bytes are read next: never more than one buffer could hold if the sink refused them
+    /// all, and of what is read in bulk no more than this body has.
+    fn window<N: Net>(&self, io: &Io<'_, N>) -> usize {
+        match self.pending() {
+            0 if self.gushes => {
+                let wanted = usize::try_from(self.reader.wants()).unwrap_or(usize::MAX);
+                io.window.min(wanted).max(io.high_water)
+            }
+            pending => io.high_water - pending,
+        }
+    }
+
+    /// Reads once, at most so many bytes, and leaves their payload in the scratch, behind the
+    /// headroom.
+    fn read_piece<N: Net>(
+        &mut self,
+        source: &mut Conn,
+        most: usize,
+        io: &mut Io<'_, N>,
+    ) -> Result<Taken, Fault> {
         if !source.has_input() {
-            return Ok(false);
+            return Ok(Taken::Nothing);
         }
         let window = &mut io.scratch[HEADROOM..HEADROOM + most];
         let ahead = source.ahead();
         let (from_socket, n) = if ahead.is_empty() {
             match source.read(io.net, window) {
                 Read::Bytes(n) => (true, n),
-                Read::End => return self.take_end(sink, io),
-                Read::Blocked => return Ok(false),
+                Read::End => return Ok(Taken::End),
+                Read::Blocked => return Ok(Taken::Nothing),
                 Read::Broken => return Err(Fault::SourceCut),
             }
         } else {
@@ -353,18 +395,7 @@ impl Pipe {
         } else {
             source.consume(piece.consumed, io.buffers);
         }
-        self.taken += piece.payload as u64;
-        if self.taken > body_max {
-            return Err(Fault::SourceTooLong);
-        }
-        self.silent_since = io.now;
-        let passing = match &mut self.events {
-            Some(events) => events.admit(&io.scratch[HEADROOM..HEADROOM + piece.payload]),
-            None => piece.payload,
-        };
-        self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
-        self.gushes = n == most && passing > 0 && self.pending.is_none();
-        Ok(true)
+        Ok(Taken::Piece(n, piece))
     }
 
     /// The source has ended its body.

@@ -211,7 +211,8 @@ impl<N: Net> Proxy<N> {
         let api_origins = config.apis.iter().map(new).collect();
         let head_room = head_room(&config, &portions);
         let largest = largest_buffer(head_room, &portions);
-        let usual = HEADROOM + portions.high_water + TAILROOM;
+        let [usual, bulk] =
+            [portions.high_water, portions.window_max].map(|portion| HEADROOM + portion + TAILROOM);
         let room = connections_max.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
         let mut timers = Wheel::new(now);
@@ -235,7 +236,7 @@ impl<N: Net> Proxy<N> {
             spoken: Vec::new(),
             returned: Vec::new(),
             head_room,
-            buffers: BufPool::new(usual, largest, SPARE_BYTES),
+            buffers: BufPool::new(usual, bulk, largest, SPARE_BYTES),
             scratch: vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
             drain: None,

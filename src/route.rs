@@ -45,6 +45,8 @@ pub struct Router {
 struct Route {
     host: Option<Host<Box<str>>>,
     path: Box<[u8]>,
+    /// True exactly when the path has no escapes.
+    plain: bool,
     /// None if it is not active.
     id: Option<RouteId>,
 }
@@ -63,6 +65,7 @@ impl Router {
             let route = |host: Option<&String>| Route {
                 host: host.map(|host| Host::of(host).to_owned()),
                 path: spec.listen_path.as_bytes().into(),
+                plain: !spec.listen_path.contains('%'),
                 id: spec.active.then_some(id),
             };
             if spec.hosts.is_empty() {
@@ -78,8 +81,12 @@ impl Router {
     /// that matches is not active.
     pub fn find(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
         let host = authority.map(Host::of);
+        let plain = !path.contains(&b'%');
         let matches = |route: &&Route| {
-            let rest = behind(path, &route.path);
+            let rest = match plain && route.plain {
+                true => path.strip_prefix(&*route.path),
+                false => behind(path, &route.path),
+            };
             rest.is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
                 && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
         };

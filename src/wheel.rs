@@ -44,6 +44,9 @@ const REACH: u64 = AHEAD << (COARSER * (LEVELS - 1));
 /// is i higher.
 const HEADS: u32 = LEVELS * SLOTS;
 
+/// Where there is no occupied slot: [`Tick::NEVER`], and no head.
+const NOBODY: (u64, u32) = (u64::MAX, u32::MAX);
+
 /// A place in the ring of a slot: the positions of its neighbours.
 #[derive(Clone, Copy, Debug)]
 struct Link {
@@ -60,8 +63,9 @@ pub struct Wheel {
     /// Whatever is due before this moment has been reported, so every occupied slot's border is at
     /// or behind it, and within its level's reach. That is what makes a slot mean one border only.
     since: u64,
-    /// The border of the first occupied slot; that of [`Tick::NEVER`] while there is none.
-    soonest: u64,
+    /// The border of the first occupied slot, and the head of its ring. Of several with the same
+    /// border, the finest; [`NOBODY`] while there is none.
+    soonest: (u64, u32),
     /// One word for each level, one bit for each slot: is anybody in it?
     occupied: [u64; LEVELS as usize],
     /// The heads of the rings, then the owners' links. Those of owners without a promise are stale.
@@ -75,7 +79,7 @@ impl Wheel {
     pub fn new(now: Tick) -> Wheel {
         Wheel {
             since: now.as_millis(),
-            soonest: u64::MAX,
+            soonest: NOBODY,
             occupied: [0; LEVELS as usize],
             links: (0..HEADS).map(|head| Link { prev: head, next: head }).collect(),
             promises: Vec::new(),
@@ -100,9 +104,9 @@ impl Wheel {
         self.grow_to(index);
         let at = at.as_millis().min(self.since + REACH);
         self.promises[index as usize] = Tick::from_millis(at);
-        let (border, head) = self.slot(at.max(self.since));
-        self.link(index, head);
-        self.soonest = self.soonest.min(border);
+        let slot = self.slot(at.max(self.since));
+        self.link(index, slot.1);
+        self.soonest = self.soonest.min(slot);
     }
 
     /// Takes the promise back, if there is one.
@@ -117,7 +121,9 @@ impl Wheel {
         if prev == next {
             // It was alone, between the head and the head.
             self.occupied[(prev / SLOTS) as usize] &= !(1 << (prev % SLOTS));
-            self.soonest = self.first().map_or(u64::MAX, |(border, _)| border);
+            if prev == self.soonest.1 {
+                self.soonest = self.first();
+            }
         }
     }
 
@@ -130,32 +136,28 @@ impl Wheel {
     /// promise. Stops after `max` of them; the others stay due. Returns how many it has reported.
     pub fn expire(&mut self, now: Tick, max: usize, mut due: impl FnMut(u32)) -> usize {
         let mut reported = 0;
-        while reported < max
-            && self.soonest <= now.as_millis()
-            && let Some((_, head)) = self.first()
-        {
-            let index = self.links[head as usize].next - HEADS;
+        while reported < max && self.soonest.0 <= now.as_millis() {
+            let index = self.links[self.soonest.1 as usize].next - HEADS;
             self.disarm(index);
             due(index);
             reported += 1;
         }
-        self.since = self.since.max(now.as_millis().min(self.soonest));
+        self.since = self.since.max(now.as_millis().min(self.soonest.0));
         reported
     }
 
     /// The moment from which on [`Wheel::expire`] has something to report; [`Tick::NEVER`] while
     /// there are no promises.
     pub const fn next(&self) -> Tick {
-        Tick::from_millis(self.soonest)
+        Tick::from_millis(self.soonest.0)
     }
 
-    /// The border of the first occupied slot, and the head of its ring. Of several with the same
-    /// border, the finest.
-    fn first(&self) -> Option<(u64, u32)> {
-        (0..LEVELS).filter_map(|level| self.first_of(level)).min()
+    /// What [`Wheel::soonest`] is to be, by a look at all levels.
+    fn first(&self) -> (u64, u32) {
+        (0..LEVELS).filter_map(|level| self.first_of(level)).min().unwrap_or(NOBODY)
     }
 
-    /// The same within one level.
+    /// The first occupied slot of one level.
     fn first_of(&self, level: u32) -> Option<(u64, u32)> {
         let occupied = self.occupied[level as usize];
         if occupied == 0 {

@@ -49,7 +49,7 @@ impl<'h, 'b> Fields<'h, 'b> {
 
     /// The values of all fields of this name.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        let named = self.iter().filter(move |(sent, _)| sent.eq_ignore_ascii_case(name));
+        let named = self.iter().filter(move |(sent, _)| is_named(sent, name));
         named.map(|(_, value)| value)
     }
 
@@ -119,11 +119,16 @@ pub(super) fn is_tchar(byte: u8) -> bool {
 }
 
 /// True exactly when a gateway in the manner of CGI cannot tell `name` from `field`.
+#[inline]
 pub fn same_to_gateway(name: &str, field: &str) -> bool {
+    name.len() == field.len() && is_variable(name, field)
+}
+
+fn is_variable(name: &str, field: &str) -> bool {
     let same = |(sent, meant): (u8, u8)| {
         sent.eq_ignore_ascii_case(&meant) || meant == b'-' && !sent.is_ascii_alphanumeric()
     };
-    name.len() == field.len() && name.bytes().zip(field.bytes()).all(same)
+    name.bytes().zip(field.bytes()).all(same)
 }
 
 /// The fields that end here, whoever sent them. To the fields of RFC 9110 section 7.6.1 come those
@@ -179,7 +184,13 @@ pub const END_TO_END: [&str; 31] = [
 ];
 
 fn is_one_of(name: &str, list: &[&str]) -> bool {
-    list.iter().any(|listed| name.eq_ignore_ascii_case(listed))
+    list.iter().any(|listed| is_named(name, listed))
+}
+
+/// True exactly when `sent` is this field's name. Nearly always its length says that it is not.
+#[inline]
+pub(super) fn is_named(sent: &str, name: &str) -> bool {
+    sent.len() == name.len() && sent.eq_ignore_ascii_case(name)
 }
 
 /// Names of fields, for as long as a body takes.

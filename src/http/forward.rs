@@ -15,7 +15,7 @@
 
 use super::changes::Changes;
 use super::credentials::Carriers;
-use super::fields::{Nominated, is_about_client, same_to_gateway, write_line};
+use super::fields::{Nominated, is_about_client, is_named, same_to_gateway, write_line};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
 use crate::cors;
@@ -155,7 +155,7 @@ fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover
 
 /// Whether a field that is not for this hop only goes on as it is.
 fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
-    let is = |field: &str| name.eq_ignore_ascii_case(field);
+    let is = |field: &str| is_named(name, field);
     let ours = OURS.iter().any(|field| same_to_gateway(name, field));
     let ends = ours
         || to.changes.is_some_and(|changes| changes.stop(name))
@@ -218,7 +218,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     out.extend_from_slice(b"\r\n");
     let nominated = Nominated::by(head.fields);
     for (name, value) in head.fields.iter() {
-        let is = |field: &str| name.eq_ignore_ascii_case(field);
+        let is = |field: &str| is_named(name, field);
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
             || to.changes.is_some_and(|changes| changes.stop(name))
@@ -329,15 +329,19 @@ fn write_number_line(out: &mut Vec<u8>, name: &str, number: u64) {
 }
 
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
-    let [first, rest @ ..] = match address {
-        IpAddr::V4(address) => address.octets(),
-        // A Vec takes whatever it is given.
-        IpAddr::V6(address) => return drop(write!(out, "{address}")),
-    };
-    write_number(out, first.into());
-    for octet in rest {
-        out.push(b'.');
-        write_number(out, octet.into());
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            write_number(out, first.into());
+            for octet in rest {
+                out.push(b'.');
+                write_number(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            // A Vec takes whatever it is given.
+            let _ = write!(out, "{address}");
+        }
     }
 }
 
