@@ -25,6 +25,7 @@ use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready};
 use crate::time::{Tick, millis};
 use events::Events;
+use std::ops::Range;
 use std::time::Duration;
 
 /// What a pipe works with for the length of a call.
@@ -324,7 +325,7 @@ impl Pipe {
         if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
             let ended = self.reader.ended() && self.can_end();
-            self.pass_on(n, ended, sink, io)?;
+            self.pass_on(HEADROOM..HEADROOM + n, ended, sink, io)?;
             self.gushes &= self.pending.is_none();
             return Ok(true);
         }
@@ -343,10 +344,11 @@ impl Pipe {
         }
         self.silent_since = io.now;
         let passing = match &mut self.events {
-            Some(events) => events.admit(&io.scratch[HEADROOM..HEADROOM + piece.payload]),
+            Some(events) => events.admit(&io.scratch[HEADROOM..][piece.range()]),
             None => piece.payload,
         };
-        self.pass_on(passing, piece.ended && self.can_end(), sink, io)?;
+        let start = HEADROOM + piece.start;
+        self.pass_on(start..start + passing, piece.ended && self.can_end(), sink, io)?;
         self.gushes = n == most && passing > 0 && self.pending.is_none();
         Ok(true)
     }
@@ -363,8 +365,7 @@ impl Pipe {
         }
     }
 
-    /// Reads once, at most so many bytes, and leaves their payload in the scratch, behind the
-    /// headroom.
+    /// Reads once, at most so many bytes, into the scratch behind the headroom.
     fn read_piece<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -409,7 +410,7 @@ impl Pipe {
             events.admit_rest();
             return Ok(true);
         }
-        self.pass_on(0, true, sink, io)?;
+        self.pass_on(HEADROOM..HEADROOM, true, sink, io)?;
         Ok(true)
     }
 
@@ -427,15 +428,14 @@ impl Pipe {
     /// takes it, the rest to a buffer.
     fn pass_on<N: Net>(
         &mut self,
-        payload: usize,
+        payload: Range<usize>,
         ended: bool,
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<(), Fault> {
-        self.given += payload as u64;
+        self.given += payload.len() as u64;
         let trailers = if ended { self.reader.take_trailers() } else { None };
-        let range = HEADROOM..HEADROOM + payload;
-        let framed = self.writer.frame(io.scratch, range, ended && trailers.is_none());
+        let framed = self.writer.frame(io.scratch, payload, ended && trailers.is_none());
         let mut rest = &io.scratch[framed];
         if ended {
             self.flow = Flow::Draining;

@@ -36,7 +36,7 @@ fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Decoded {
         let piece = decoder.decode(&mut buf[range.clone()])?;
         let taken = range.start + piece.consumed;
         assert_eq!(buf[taken..], wire[taken..], "what is behind is not touched");
-        payload.extend_from_slice(&buf[range.start..range.start + piece.payload]);
+        payload.extend_from_slice(&buf[range.clone()][piece.range()]);
         if piece.ended {
             let trailers = decoder.take_trailers().unwrap_or_default();
             return Ok(Some((payload, trailers, taken)));
@@ -153,8 +153,7 @@ impl Naive {
 fn payload_so_far(wire: &[u8]) -> Option<Vec<u8>> {
     let mut buf = wire.to_vec();
     let piece = ChunkDecoder::new().decode(&mut buf).ok()?;
-    buf.truncate(piece.payload);
-    Some(buf)
+    Some(buf.drain(piece.range()).collect())
 }
 
 struct Relayed {
@@ -184,7 +183,8 @@ fn relay(
         relayed.taken += piece.consumed;
         let trailers = if piece.ended { reader.take_trailers() } else { None };
         end_written = piece.ended && trailers.is_none();
-        let framed = writer.frame(&mut scratch, HEADROOM..HEADROOM + piece.payload, end_written);
+        let Range { start, end } = piece.range();
+        let framed = writer.frame(&mut scratch, HEADROOM + start..HEADROOM + end, end_written);
         relayed.wire.extend_from_slice(&scratch[framed]);
         if let Some(raw) = trailers {
             let mut filtered = Vec::new();

@@ -62,7 +62,7 @@ impl BodyReader {
                 len
             }
         };
-        Ok(Piece { payload: len, consumed: len, ended: self.ended() })
+        Ok(Piece { start: 0, payload: len, consumed: len, ended: self.ended() })
     }
 
     /// True exactly when the body is complete.
@@ -225,7 +225,7 @@ mod tests {
             let wants = reader.wants();
             let mut buf = wire[range.clone()].to_vec();
             let piece = reader.read(&mut buf).unwrap();
-            payload.extend_from_slice(&buf[..piece.payload]);
+            payload.extend_from_slice(&buf[piece.range()]);
             left -= piece.consumed;
             assert!(piece.consumed as u64 <= wants);
             assert!(piece.ended || piece.consumed == buf.len());
@@ -315,7 +315,8 @@ mod tests {
             let end = HEADROOM + range.len();
             scratch[HEADROOM..end].copy_from_slice(&wire[range.clone()]);
             let piece = reader.read(&mut scratch[HEADROOM..end]).unwrap();
-            let payload = HEADROOM..HEADROOM + piece.payload;
+            let Range { start, end } = piece.range();
+            let payload = HEADROOM + start..HEADROOM + end;
             let framed = writer.frame(&mut scratch, payload, piece.ended);
             sent.extend_from_slice(&scratch[framed]);
         }

@@ -69,16 +69,26 @@ pub fn frame(buf: &mut [u8], payload: Range<usize>) -> Range<usize> {
     start..payload.end + 2
 }
 
-/// What reading some bytes of a message body came to. The payload lies at the front of the buffer.
+/// What reading some bytes of a message body came to. The payload lies in one piece, wherever the
+/// first of it lay: nothing of a body in large chunks is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// How many bytes of payload there are now, from the buffer's first byte.
+    /// Where in the buffer the payload begins.
+    pub start: usize,
+    /// How many bytes of payload there are from there on.
     pub payload: usize,
     /// How many bytes of the buffer belonged to this body: all, unless it has ended. Those behind
     /// belong to the next message and have not been touched.
     pub consumed: usize,
     /// True exactly when the body, its trailer section included, is complete.
     pub ended: bool,
+}
+
+impl Piece {
+    /// Where in the buffer the payload is.
+    pub const fn range(&self) -> Range<usize> {
+        self.start..self.start + self.payload
+    }
 }
 
 /// Why a chunked body was refused.
@@ -172,12 +182,16 @@ impl ChunkDecoder {
     /// What the peer sent is not chunked coding. The payload in front of the mistake is lost with
     /// it, the decoder is of no further use, and neither is the connection.
     pub fn decode(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
-        let (mut payload, mut consumed) = (0, 0);
+        let (mut start, mut payload, mut consumed) = (0, 0, 0);
         while consumed < buf.len() && !self.ended() {
             if self.state == State::Data {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX);
                 let end = consumed + len.min(buf.len() - consumed);
-                buf.copy_within(consumed..end, payload);
+                if payload == 0 {
+                    start = consumed;
+                } else {
+                    buf.copy_within(consumed..end, start + payload);
+                }
                 payload += end - consumed;
                 self.pass_data(end - consumed);
                 consumed = end;
@@ -188,7 +202,7 @@ impl ChunkDecoder {
                 consumed += 1;
             }
         }
-        Ok(Piece { payload, consumed, ended: self.ended() })
+        Ok(Piece { start, payload, consumed, ended: self.ended() })
     }
 
     /// True exactly when the last chunk and the trailer section have been read.
