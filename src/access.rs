@@ -5,6 +5,7 @@
 //! escaped, in both forms in the way of JSON. What a line says is the same in both forms, and has
 //! the same names.
 
+use crate::digits::digits;
 use crate::time::date;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -118,7 +119,7 @@ impl Fields<'_> {
             None => self.word(name, None),
             Some(number) => {
                 self.name(name);
-                digits(number, 10, self.out);
+                self.out.extend(digits(number, 10).map(char::from));
             }
         }
     }
@@ -137,7 +138,7 @@ impl Line<'_> {
         let mut fields = Fields { form, out };
         fields.word("event", Some(self.event));
         word.clear();
-        digits(self.id, 16, &mut word);
+        word.extend(digits(self.id, 16).map(char::from));
         fields.word("id", Some(&word));
         fields.word("api", self.api);
         word.clear();
@@ -160,21 +161,6 @@ impl Line<'_> {
         fields.number("duration_ms", Some(self.duration_ms));
         out.push_str(if form == Form::Json { "}\n" } else { "\n" });
     }
-}
-
-/// Appends a number to this base, which is 16 at most.
-fn digits(number: u64, base: u64, out: &mut String) {
-    let (mut reversed, mut count, mut rest) = (['0'; 20], 0, number);
-    loop {
-        let digit = u32::try_from(rest % base).ok().and_then(|digit| char::from_digit(digit, 16));
-        reversed[count] = digit.unwrap_or('0');
-        count += 1;
-        rest /= base;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend(reversed[..count].iter().rev());
 }
 
 /// True for what logfmt takes without quotes, and for nothing that could be taken for "none".
@@ -279,17 +265,6 @@ mod tests {
             \"target\":\"/a?b=\\\"c\",\"status\":200,\"reason\":\"client_gone\",\"events\":3,\
             \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"duration_ms\":7}\n";
         assert_eq!(written(&LINE, Form::Json), json);
-    }
-
-    #[test]
-    fn numbers() {
-        for number in [0, 1, 9, 10, 15, 16, 255, 4096, 1_000_000, u64::MAX - 1, u64::MAX] {
-            let mut out = String::new();
-            digits(number, 10, &mut out);
-            out.push(' ');
-            digits(number, 16, &mut out);
-            assert_eq!(out, format!("{number} {number:x}"));
-        }
     }
 
     /// Every character there is, in every place that a peer has a hand in.

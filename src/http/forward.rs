@@ -19,6 +19,7 @@ use super::fields::{Nominated, is_about_client, is_named, same_to_gateway, write
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
 use crate::cors;
+use crate::digits::digits;
 use crate::time::date;
 use std::io::Write;
 use std::net::IpAddr;
@@ -212,7 +213,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
     assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
     out.extend_from_slice(b"HTTP/1.1 ");
-    write_number(out, head.status.into());
+    out.extend(digits(head.status.into(), 10));
     out.push(b' ');
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
@@ -324,7 +325,7 @@ pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(boo
 fn write_number_line(out: &mut Vec<u8>, name: &str, number: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    write_number(out, number);
+    out.extend(digits(number, 10));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -332,31 +333,16 @@ fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
-            write_number(out, first.into());
+            out.extend(digits(first.into(), 10));
             for octet in rest {
                 out.push(b'.');
-                write_number(out, octet.into());
+                out.extend(digits(octet.into(), 10));
             }
         }
         IpAddr::V6(address) => {
             // A Vec takes whatever it is given.
             let _ = write!(out, "{address}");
         }
-    }
-}
-
-/// Numbers are written for each message, so it goes without the formatting machinery.
-fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    // As many as 64 bits have.
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len() - 1;
-    loop {
-        digits[first] += u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return out.extend_from_slice(&digits[first..]);
-        }
-        first -= 1;
     }
 }
 

@@ -156,9 +156,7 @@ impl Events {
             }
         }
         let boundary = self.scanner.scan(payload, self.event_max);
-        let only_whole = self.only_whole();
-        let passing = if only_whole { boundary.unwrap_or(0) } else { payload.len() };
-        let between = if only_whole { true } else { self.scanner.between() };
+        let (passing, between) = self.passing(boundary, payload.len());
         if let Some(held) = &mut self.held {
             if passing > 0 {
                 (held.free, held.between) = (held.bytes.len() + passing, between);
@@ -186,17 +184,22 @@ impl Events {
         let Some(mark) = byte_order_mark(&held.bytes) else { return 0 };
         self.begun = true;
         held.bytes.drain(..mark);
-        let boundary = self.scanner.scan(&held.bytes, self.event_max);
-        (held.free, held.between) = match self.whole && !self.scanner.is_opaque() {
-            true => (boundary.unwrap_or(0), true),
-            false => (held.bytes.len(), self.scanner.between()),
-        };
+        let (boundary, len) = (self.scanner.scan(&held.bytes, self.event_max), held.bytes.len());
+        let (free, between) = self.passing(boundary, len);
+        if let Some(held) = &mut self.held {
+            (held.free, held.between) = (free, between);
+        }
         self.tidy();
         0
     }
 
-    const fn only_whole(&self) -> bool {
-        self.whole && !self.scanner.is_opaque()
+    /// How many of `len` bytes that were scanned may pass, the last boundary among them given; and
+    /// whether they end between two events.
+    fn passing(&self, boundary: Option<usize>, len: usize) -> (usize, bool) {
+        match self.whole && !self.scanner.is_opaque() {
+            true => (boundary.unwrap_or(0), true),
+            false => (len, self.scanner.between()),
+        }
     }
 
     /// The source has ended: what is held passes as it is, and that is the end.

@@ -15,7 +15,6 @@ use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Why there is no connection.
 enum NoConnection {
@@ -57,8 +56,7 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Result<Phase, Refusal> {
         let exchange = self.sessions[key].state.exchange_mut();
-        let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-        let progress = Progress::none_until(now.after(timeout));
+        let progress = exchange.begin_connecting(now);
         let mut found = self.try_targets(key, retryable, progress, now)?;
         // A reused connection may have died, which nobody can know before trying.
         if retryable && let Phase::AwaitingHead(awaiting) = &mut found {
@@ -346,9 +344,8 @@ impl<N: Net> Proxy<N> {
         log::debug!("a reused connection had died: the request is sent again");
         exchange.request.abandon(&mut self.buffers);
         exchange.request = Upload::of_head(&request, &mut self.buffers, now);
-        let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+        let progress = exchange.begin_connecting(now);
         self.close_upstream_of(key);
-        let progress = Progress::none_until(now.after(timeout));
         let made = self.connect(key, progress, now);
         let next = self.or_other_targets(made, key, progress, now);
         self.enter(key, next, now)

@@ -245,13 +245,6 @@ pub struct Progress {
     pub failed: u64,
 }
 
-impl Progress {
-    /// Nothing was tried, and there is time until then.
-    pub const fn none_until(last_deadline: Tick) -> Progress {
-        Progress { first: 0, tried: 0, last_deadline, failed: 0 }
-    }
-}
-
 /// A response head in the making.
 #[derive(Debug)]
 pub struct Awaiting {
@@ -405,6 +398,12 @@ impl Exchange {
     /// The api that serves it, if one does.
     pub fn api(&self) -> Option<&Api> {
         self.config.apis.get(usize::from(self.api?))
+    }
+
+    /// Nothing was tried yet, and there is time for as long as its api says.
+    pub fn begin_connecting(&self, now: Tick) -> Progress {
+        let timeout = self.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+        Progress { first: 0, tried: 0, last_deadline: now.after(timeout), failed: 0 }
     }
 
     /// The name of the key that let it in: for logs.

@@ -85,7 +85,7 @@ const HEARTBEATS: Scenario = Scenario {
         REST,
         column("comments_s", "heartbeats/s", 1.0),
         column("cpu_comment_us", "CPU µs/heartbeat", 1.0),
-        column("memory_stream", "bytes/stream", 1.0),
+        MEMORY_STREAM,
     ],
     drawn: &["rest_us_per_s"],
     need: Need::Heartbeats,
