@@ -46,7 +46,7 @@ impl BodyReader {
         })
     }
 
-    /// Takes the next bytes of the body and leaves their payload at the front of `buf`. Takes all
+    /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
     /// of them, unless the body ends among them.
     ///
     /// # Errors

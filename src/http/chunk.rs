@@ -1,6 +1,6 @@
 //! The chunked transfer coding, both ways (RFC 9112 section 7).
 //!
-//! Reading happens in place: the payload of a buffer's chunks moves to the front of that buffer.
+//! Reading happens in place: the payload of a buffer's chunks moves together within that buffer.
 //! Writing happens in place: the size goes in front of the payload, into room kept free for it.
 //! So a proxy takes bytes from one peer and hands them to the other in the memory they arrived in.
 //! The upstream's own chunks are not passed through, since what is written here can be read in
@@ -69,8 +69,8 @@ pub fn frame(buf: &mut [u8], payload: Range<usize>) -> Range<usize> {
     start..payload.end + 2
 }
 
-/// What reading some bytes of a message body came to. The payload lies in one piece, wherever the
-/// first of it lay: nothing of a body in large chunks is moved.
+/// What reading some bytes of a message body came to. The payload lies in one piece, where the most
+/// of it lay: of a body in large chunks little is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Where in the buffer the payload begins.
@@ -174,7 +174,7 @@ impl ChunkDecoder {
         ChunkDecoder { left: 0, trailers: None, line: 0, debt: 0, state: State::Start }
     }
 
-    /// Takes the next bytes of the body and leaves their payload at the front of `buf`. Takes all
+    /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
     /// of them, unless the body ends among them.
     ///
     /// # Errors
@@ -187,12 +187,8 @@ impl ChunkDecoder {
             if self.state == State::Data {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX);
                 let end = consumed + len.min(buf.len() - consumed);
-                if payload == 0 {
-                    start = consumed;
-                } else {
-                    buf.copy_within(consumed..end, start + payload);
-                }
-                payload += end - consumed;
+                let joined = join(buf, start..start + payload, consumed..end);
+                (start, payload) = (joined.start, joined.len());
                 self.pass_data(end - consumed);
                 consumed = end;
             } else if let Some(len) = self.between_data(&buf[consumed..])? {
@@ -314,6 +310,19 @@ impl ChunkDecoder {
         let trailers = self.trailers.get_or_insert_default();
         trailers.lines += 1;
         if trailers.lines > TRAILER_LINES_MAX { Err(ChunkError::TrailersTooMany) } else { Ok(()) }
+    }
+}
+
+/// Makes one piece of two that stand apart, by moving the smaller one to the larger.
+fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize> {
+    if front.len() < back.len() {
+        let start = back.start - front.len();
+        buf.copy_within(front, start);
+        start..back.end
+    } else {
+        let end = front.end + back.len();
+        buf.copy_within(back, front.end);
+        front.start..end
     }
 }
 
