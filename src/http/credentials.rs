@@ -129,7 +129,7 @@ mod tests {
         let carriers = Carriers { header, query: parameter, cookie };
         let lines: Vec<_> =
             lines.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
-        let got = match carriers.find(Fields(&lines), Some(query)) {
+        let got = match carriers.find(Fields::of(&lines), Some(query)) {
             Ok(Some(key)) => String::from_utf8_lossy(&key).into_owned(),
             Ok(None) => "-".to_owned(),
             Err(unclear) => format!("{unclear:?}"),

@@ -55,7 +55,7 @@ fn fields<'h, 'b>(
     limits: &HeadLimits,
 ) -> Result<Fields<'h, 'b>, HeadError> {
     match httparse::parse_headers(bytes, store.room_for(bytes, limits.head_fields))? {
-        Status::Complete((end, headers)) if end == bytes.len() => Ok(Fields(headers)),
+        Status::Complete((end, headers)) if end == bytes.len() => Ok(Fields::of(headers)),
         Status::Complete(_) | Status::Partial => Err(HeadError::NotOneHead),
     }
 }

@@ -6,7 +6,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 fn parsed<'h, 'b>(lines: &'b str, store: &'h mut [Header<'b>]) -> Fields<'h, 'b> {
     match httparse::parse_headers(lines.as_bytes(), store) {
-        Ok(httparse::Status::Complete((_, headers))) => Fields(headers),
+        Ok(httparse::Status::Complete((_, headers))) => Fields::of(headers),
         other => panic!("{lines:?}: {other:?}"),
     }
 }
