@@ -5,7 +5,7 @@
 //! escaped, in both forms in the way of JSON. What a line says is the same in both forms, and has
 //! the same names.
 
-use crate::digits::digits;
+use crate::digits::Digits;
 use crate::time::date;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -119,7 +119,7 @@ impl Fields<'_> {
             None => self.word(name, None),
             Some(number) => {
                 self.name(name);
-                self.out.extend(digits(number, 10).map(char::from));
+                self.out.push_str(Digits::decimal(number).as_str());
             }
         }
     }
@@ -137,9 +137,7 @@ impl Line<'_> {
         }
         let mut fields = Fields { form, out };
         fields.word("event", Some(self.event));
-        word.clear();
-        word.extend(digits(self.id, 16).map(char::from));
-        fields.word("id", Some(&word));
+        fields.word("id", Some(Digits::hexadecimal(self.id).as_str()));
         fields.word("api", self.api);
         word.clear();
         // Writing to a string cannot fail.

@@ -3,19 +3,50 @@
 //!
 //! Tested against that machinery.
 
-/// The digits of a number, without zeros in front, to a base of 10 or 16.
-pub fn digits(mut number: u64, base: u64) -> impl Iterator<Item = u8> {
-    // As many as 64 bits have, to the smaller base.
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len() - 1;
-    loop {
-        let digit = u32::try_from(number % base).ok().and_then(|digit| char::from_digit(digit, 16));
-        digits[first] = digit.and_then(|digit| u8::try_from(digit).ok()).unwrap_or(b'0');
-        number /= base;
-        if number == 0 {
-            return digits.into_iter().skip(first);
+/// The most digits of a number: those of 64 bits, to a base of 10.
+const DIGITS_MAX: usize = 20;
+
+/// A number, written: its digits to some base, without zeros in front.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits {
+    digits: [u8; DIGITS_MAX],
+    first: usize,
+}
+
+impl Digits {
+    /// To a base of 10.
+    pub fn decimal(number: u64) -> Digits {
+        Digits::to_base::<10>(number)
+    }
+
+    /// To a base of 16, in small letters.
+    pub fn hexadecimal(number: u64) -> Digits {
+        Digits::to_base::<16>(number)
+    }
+
+    /// The base is a constant, so that dividing by it is no division.
+    fn to_base<const BASE: u64>(mut number: u64) -> Digits {
+        let (mut digits, mut first) = ([b'0'; DIGITS_MAX], DIGITS_MAX);
+        loop {
+            first -= 1;
+            // Less than the base.
+            let digit = usize::try_from(number % BASE).unwrap_or(0);
+            digits[first] = b"0123456789abcdef"[digit];
+            number /= BASE;
+            if number == 0 {
+                return Digits { digits, first };
+            }
         }
-        first -= 1;
+    }
+
+    /// The digits, as ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.first..]
+    }
+
+    /// Likewise.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
@@ -26,11 +57,8 @@ mod tests {
     #[test]
     fn numbers() {
         for number in [0, 1, 9, 10, 15, 16, 255, 4096, 1_000_000, u64::MAX - 1, u64::MAX] {
-            let mut out = String::new();
-            out.extend(digits(number, 10).map(char::from));
-            out.push(' ');
-            out.extend(digits(number, 16).map(char::from));
-            assert_eq!(out, format!("{number} {number:x}"));
+            assert_eq!(Digits::decimal(number).as_str(), format!("{number}"));
+            assert_eq!(Digits::hexadecimal(number).as_bytes(), format!("{number:x}").as_bytes());
         }
     }
 }

@@ -47,6 +47,7 @@ use crate::session::stats::Stats;
 use crate::session::upstream::Upstream;
 use crate::session::{Service, Session};
 use crate::slab::{Key, Slab};
+use crate::time::date::HttpDate;
 use crate::time::{Now, Tick};
 use crate::wheel::Wheel;
 use places::Counters;
@@ -145,8 +146,10 @@ pub struct Proxy<N: Net> {
     drain: Option<Tick>,
     /// Where random times come from.
     random: fastrand::Rng,
-    /// The wall clock at the beginning of this turn.
+    /// The wall clock at the beginning of this turn,
     unix_ms: u64,
+    /// and as heads say it.
+    date: HttpDate,
     /// What is counted.
     stats: Stats,
     /// Lines of the access log that wait to be written.
@@ -186,6 +189,7 @@ struct Parts<'a, N: Net> {
     upstreams: &'a mut Slab<Upstream>,
     io: Io<'a, N>,
     head_buf: &'a mut Vec<u8>,
+    date: &'a str,
     counters: Counters<'a>,
     hush: &'a mut hush::Hush,
     request_line: &'a mut String,
@@ -242,6 +246,7 @@ impl<N: Net> Proxy<N> {
             drain: None,
             random: fastrand::Rng::with_seed(seed),
             unix_ms: 0,
+            date: HttpDate::default(),
             stats,
             access: Queue::default(),
             hush: hush::Hush::default(),
@@ -279,6 +284,7 @@ impl<N: Net> Proxy<N> {
     /// not after `now` when there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
         self.unix_ms = now.unix_ms;
+        self.date.set(now.unix_ms);
         self.hush.begin_turn(now.unix_ms);
         if self.started_unix_ms == 0 {
             self.started_unix_ms = now.unix_ms.saturating_sub(now.tick.as_millis());
@@ -396,6 +402,7 @@ impl<N: Net> Proxy<N> {
             session,
             upstreams: &mut self.upstreams,
             head_buf: &mut self.head_buf,
+            date: self.date.text(),
             counters: Counters { origins: &self.origins, keys: &self.key_streams },
             hush: &mut self.hush,
             request_line: &mut self.request_line,

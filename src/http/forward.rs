@@ -19,8 +19,7 @@ use super::fields::{Nominated, is_about_client, is_named, same_to_gateway, write
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
 use crate::cors;
-use crate::digits::digits;
-use crate::time::date;
+use crate::digits::Digits;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -73,9 +72,9 @@ pub struct Respond<'a> {
     pub client_version: Version,
     /// True exactly when this is the 101 that changes the protocol.
     pub upgrade: bool,
-    /// When it was received, in milliseconds since 1970: what a final response without a Date is to
-    /// be given as one (RFC 9110 section 6.6.1), if anything.
-    pub date: Option<u64>,
+    /// When it was received: what a final response without a Date is to be given as one (RFC 9110
+    /// section 6.6.1), if anything.
+    pub date: Option<&'a str>,
     /// True exactly when whatever is between here and the client is told not to buffer.
     pub anti_buffering: bool,
     /// What the operator changes.
@@ -213,7 +212,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
     assert!(!(to.persistent && to.length == BodyLength::UntilClose), "its end would not be seen");
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend(digits(head.status.into(), 10));
+    out.extend_from_slice(Digits::decimal(head.status.into()).as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
@@ -231,7 +230,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     }
     if head.status >= 200 {
         if let Some(received) = to.date.filter(|_| head.fields.get("Date").is_none()) {
-            write_line(out, "Date", date::imf_fixdate(received).as_bytes());
+            write_line(out, "Date", received.as_bytes());
         }
         if to.anti_buffering {
             write_anti_buffering(out, |name| is_there(name, head, to.changes));
@@ -323,20 +322,17 @@ pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(boo
 }
 
 fn write_number_line(out: &mut Vec<u8>, name: &str, number: u64) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend(digits(number, 10));
-    out.extend_from_slice(b"\r\n");
+    write_line(out, name, Digits::decimal(number).as_bytes());
 }
 
 fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [first, rest @ ..] = address.octets();
-            out.extend(digits(first.into(), 10));
-            for octet in rest {
+            let [first, rest @ ..] = address.octets().map(|octet| Digits::decimal(octet.into()));
+            out.extend_from_slice(first.as_bytes());
+            for octet in &rest {
                 out.push(b'.');
-                out.extend(digits(octet.into(), 10));
+                out.extend_from_slice(octet.as_bytes());
             }
         }
         IpAddr::V6(address) => {

@@ -24,7 +24,7 @@ use crate::session::local::{Live, Local};
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
-use crate::time::{Now, Tick, date, millis};
+use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -136,7 +136,7 @@ impl<N: Net> Proxy<N> {
         exchange.record.told |= answer.status >= 400 && answer.status != 503;
         exchange.record.status = answer.status;
         exchange.request.abandon(&mut self.buffers);
-        let date = &date::imf_fixdate(self.unix_ms);
+        let date = self.date.text();
         self.head_buf.clear();
         answer.write_head(&mut self.head_buf, Around { date, close: !exchange.facts.persistent });
         if exchange.facts.is_head {
@@ -162,7 +162,7 @@ impl<N: Net> Proxy<N> {
 
     /// The live page's events: what was, at once, and then a tick each second.
     fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let date = &date::imf_fixdate(self.unix_ms);
+        let date = self.date.text();
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.record.status = 200;
         exchange.facts.persistent = false;

@@ -61,7 +61,7 @@ impl<N: Net> Proxy<N> {
     /// Lets the phase of an exchange decide.
     fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
         let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
-        let Parts { session, upstreams, io, head_buf, counters, hush, .. } =
+        let Parts { session, upstreams, io, head_buf, date, counters, hush, .. } =
             self.parts(key, now.tick);
         let Session { conn, state, peer, .. } = session;
         let exchange = state.exchange_mut();
@@ -76,6 +76,7 @@ impl<N: Net> Proxy<N> {
             exchange,
             io,
             head_buf,
+            date,
             counters,
             hush,
             ahead_max,

@@ -22,7 +22,7 @@ use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
-use crate::time::{Tick, date};
+use crate::time::Tick;
 use std::time::Duration;
 
 /// How long a connection is listened to after our last byte, so that the byte arrives.
@@ -151,7 +151,7 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;
         self.head_buf.clear();
-        let date = &date::imf_fixdate(self.unix_ms);
+        let date = self.date.text();
         let cors = exchange.cors_fields(preflight).unwrap_or_default();
         let fields = &[refusal.fields, &cors].concat();
         let reply = Reply { fields, date, head_only, close, ..Reply::of(status) };

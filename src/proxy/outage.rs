@@ -24,7 +24,7 @@ use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
-use crate::time::{Tick, date};
+use crate::time::Tick;
 use std::time::Duration;
 
 /// How long the first wait is at most, and half of that at least, if the upstream has not said
@@ -167,7 +167,7 @@ impl<N: Net> Proxy<N> {
         let anybody = || vec![("Access-Control-Allow-Origin", "*")];
         let head = StreamHead {
             length: BodyLength::Length(body.len() as u64),
-            date: &date::imf_fixdate(self.unix_ms),
+            date: self.date.text(),
             close: !exchange.facts.persistent,
             fields: &exchange.cors_fields(false).unwrap_or_else(anybody),
         };
@@ -184,15 +184,14 @@ impl<N: Net> Proxy<N> {
 
     /// A stream that has no source yet.
     fn begin_hold(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let date = date::imf_fixdate(self.unix_ms);
-        let Parts { session, mut io, head_buf, .. } = self.parts(key, now);
+        let Parts { session, mut io, head_buf, date, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
         let length = BodyLength::untold(exchange.facts.version);
         exchange.facts.persistent &= length == BodyLength::Chunked;
         head_buf.clear();
         let close = !exchange.facts.persistent;
         let fields = &exchange.cors_fields(false).unwrap_or_default();
-        reply::write_stream_head(head_buf, &StreamHead { length, date: &date, close, fields });
+        reply::write_stream_head(head_buf, &StreamHead { length, date, close, fields });
         exchange.request.abandon(io.buffers);
         exchange.response.begin(BodyLength::UntilClose, length, now);
         exchange.watch_events(now);

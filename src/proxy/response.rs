@@ -11,7 +11,7 @@ use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version
 use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
-use crate::time::{Now, Tick};
+use crate::time::Tick;
 
 /// Interim responses that are passed on before one final one; an upstream that sends more is
 /// broken.
@@ -97,7 +97,8 @@ impl<N: Net> Scene<'_, N> {
         {
             return Verdict::Fail(refusal);
         }
-        let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.now) {
+        let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.date, now)
+        {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
         };
@@ -141,7 +142,8 @@ fn forward_head(
     upstream: &mut Upstream,
     head: &ResponseHead<'_, '_>,
     out: &mut Vec<u8>,
-    now: Now,
+    date: &str,
+    now: Tick,
 ) -> Result<Head, &'static str> {
     let facts = &exchange.facts;
     match head.status {
@@ -151,12 +153,12 @@ fn forward_head(
         }
         101 => Err("the upstream switches to a protocol that nobody offered"),
         100..200 => {
-            forward_interim(exchange, head, out, now.tick)?;
+            forward_interim(exchange, head, out, now)?;
             Ok(Head::Interim)
         }
         _ => {
             upstream.persistent = head.persistent;
-            forward_final(exchange, head, out, now);
+            forward_final(exchange, head, out, date, now);
             Ok(Head::Final)
         }
     }
@@ -198,7 +200,8 @@ fn forward_final(
     exchange: &mut Exchange,
     head: &ResponseHead<'_, '_>,
     out: &mut Vec<u8>,
-    now: Now,
+    date: &str,
+    now: Tick,
 ) {
     exchange.response.drop_trailers(Nominated::by(head.fields).names());
     let is_readable = head.is_event_stream && !head.is_coded;
@@ -219,16 +222,16 @@ fn forward_final(
     // told from it.
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
-    let date = Some(now.unix_ms);
     let cors = exchange.cors_fields(false);
     let cors = cors.as_deref();
-    let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
+    let respond =
+        Respond { date: Some(date), anti_buffering, cors, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
-    exchange.response.begin(head.length, to, now.tick);
+    exchange.response.begin(head.length, to, now);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
-        exchange.watch_events(now.tick);
+        exchange.watch_events(now);
     }
-    exchange.is_served(now.tick);
+    exchange.is_served(now);
 }
 
 fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {

@@ -26,6 +26,8 @@ pub(super) struct Scene<'a, N: Net> {
     pub io: Io<'a, N>,
     /// Where a head is written before it is queued.
     pub head_buf: &'a mut Vec<u8>,
+    /// The present, for a head that has no date.
+    pub date: &'a str,
     /// What counts the streams.
     pub counters: Counters<'a>,
     /// What was logged lately.

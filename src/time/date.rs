@@ -54,6 +54,29 @@ pub fn imf_fixdate(unix_ms: u64) -> String {
     out
 }
 
+/// The present as [`imf_fixdate`] writes it, written once a second and not for each message.
+#[derive(Debug, Default)]
+pub struct HttpDate {
+    /// Which second since 1970 it is, and one more: 0 while nothing is written.
+    second: u64,
+    text: String,
+}
+
+impl HttpDate {
+    /// It is this moment.
+    pub fn set(&mut self, unix_ms: u64) {
+        let second = unix_ms / 1000 + 1;
+        if self.second != second {
+            (self.second, self.text) = (second, imf_fixdate(unix_ms));
+        }
+    }
+
+    /// The moment that was set last; empty before.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Appends digits, from that with this value on; for what comes after the year 9999 wrong ones. It
 /// is done for each response, so it goes without the formatting machinery.
 fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
@@ -131,6 +154,11 @@ mod tests {
             (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
         ] {
             assert_eq!(imf_fixdate(unix_s * 1000), want);
+            let mut date = HttpDate::default();
+            for unix_ms in [unix_s * 1000 + 5000, unix_s * 1000, unix_s * 1000 + 999] {
+                date.set(unix_ms);
+            }
+            assert_eq!(date.text(), want);
         }
     }
 }

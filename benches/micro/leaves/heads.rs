@@ -145,7 +145,7 @@ pub fn write(criterion: &mut Criterion) {
         persistent: true,
         client_version: Version::Http11,
         upgrade: false,
-        date: Some(1_795_000_000_000),
+        date: Some("Thu, 18 Nov 2026 09:20:00 GMT"),
         anti_buffering: true,
         changes: None,
         cors: None,

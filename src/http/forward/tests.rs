@@ -170,7 +170,7 @@ fn responses_without_a_body() {
     check_response(head, true, OPEN, "200 OK\nContent-Length: 5\n");
     check_response("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n", true, OPEN, "200 OK\n");
     let hints = "HTTP/1.1 103 Early\nLink: a\nContent-Length: 1\nConnection: close\n";
-    let received = Respond { date: Some(784_111_777_000), ..OPEN };
+    let received = Respond { date: Some("Sun, 06 Nov 1994 08:49:37 GMT"), ..OPEN };
     check("HTTP/1.1 204 No\n", received, "204 No\nDate: Sun, 06 Nov 1994 08:49:37 GMT\n");
     check("HTTP/1.1 204 No\nDATE: x\n", received, "204 No\nDATE: x\n");
     check(hints, Respond { persistent: false, ..OPEN }, "103 Early\nLink: a\n");
