@@ -198,6 +198,9 @@ pub fn upstream_path(
 /// A path as a server reads it that takes escaped slashes for slashes, and several for one. None if
 /// it has none of these.
 pub fn read_otherwise(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.contains(&b'%') && !path.windows(2).any(|two| two == b"//") {
+        return None;
+    }
     let (mut read, mut rest) = (Vec::with_capacity(path.len()), path);
     while let Some((&byte, behind)) = rest.split_first() {
         let (byte, behind) = match rest {

@@ -203,7 +203,7 @@ impl Server {
 
     /// Names that are to be resolved again are resolved beside the loop.
     fn send_for_names(&mut self) {
-        for ((key, place), host, port) in self.proxy.take_stale_names() {
+        while let Some(((key, place), host, port)) = self.proxy.next_stale_name() {
             let errand = Errand::Resolve { whose: (key.to_bits(), place), host, port };
             if let Err(error) = self.errands.send(errand) {
                 log::warn!("a name is not resolved again: {error}");

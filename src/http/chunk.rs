@@ -315,7 +315,9 @@ impl ChunkDecoder {
 
 /// Makes one piece of two that stand apart, by moving the smaller one to the larger.
 fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize> {
-    if front.len() < back.len() {
+    if front.is_empty() {
+        back
+    } else if front.len() < back.len() {
         let start = back.start - front.len();
         buf.copy_within(front, start);
         start..back.end

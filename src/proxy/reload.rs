@@ -101,14 +101,15 @@ impl<N: Net> Proxy<N> {
         self.net.close_listener(listener);
     }
 
-    /// Names that are to be resolved again, and whose they are, once.
-    pub fn take_stale_names(&mut self) -> Vec<((Key<Origin>, usize), String, u16)> {
-        let stale = std::mem::take(&mut self.stale_names);
-        let named = stale.into_iter().filter_map(|(key, place)| {
-            let target = &self.origins.get(key)?.places[place].target;
-            Some(((key, place), target.host.clone(), target.port))
-        });
-        named.collect()
+    /// A name that is to be resolved again, and whose it is, once.
+    pub fn next_stale_name(&mut self) -> Option<((Key<Origin>, usize), String, u16)> {
+        while let Some((key, place)) = self.stale_names.pop() {
+            if let Some(origin) = self.origins.get(key) {
+                let target = &origin.places[place].target;
+                return Some(((key, place), target.host.clone(), target.port));
+            }
+        }
+        None
     }
 
     /// A name has these addresses by now. Never none: a name that cannot be resolved keeps those

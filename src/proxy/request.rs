@@ -256,7 +256,6 @@ fn find(head: &RequestHead<'_, '_>, path: &[u8], router: &Router) -> Option<rout
 
 /// The request target that goes upstream, for a path that was matched.
 fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
-    let mut target = Vec::new();
     if path == b"*" {
         return path.to_vec();
     }
@@ -264,6 +263,7 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     let base_query = base_query.as_deref();
     let query = query.map(str::as_bytes);
     let strip = api.strip_listen_path;
+    let mut target = Vec::with_capacity(128);
     route::upstream_path(&api.listen_path, strip, base, base_query, path, query, &mut target);
     target
 }

@@ -87,16 +87,13 @@ impl<N: Net> Proxy<N> {
     /// What came back in the last turn is ready for use. Not before: a response that nobody asked
     /// for often follows the one that somebody did, and the poll between has told of it.
     pub(super) fn pool_returned(&mut self) {
-        let mut returned = std::mem::take(&mut self.returned);
-        for key in returned.drain(..) {
+        while let Some(key) = self.returned.pop() {
             let Some(upstream) = self.upstreams.get(key) else { continue };
             match self.origins.get_mut(upstream.origin) {
                 Some(origin) => origin.places[usize::from(upstream.place)].idle.push(key),
                 None => self.close_idle_upstream(key),
             }
         }
-        // For its room.
-        self.returned = returned;
     }
 
     /// Closes the connection that a session's exchange holds, if it holds one.

@@ -35,17 +35,19 @@ pub(super) fn request<'b>(
     line: &'b [u8],
     limits: &HeadLimits,
 ) -> Result<RequestLine<'b>, HeadError> {
-    let text = str::from_utf8(line).map_err(|_| HeadError::RequestLine)?;
-    let mut parts = text.split(' ');
+    let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(number), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(HeadError::RequestLine);
     };
+    let (Ok(method), Ok(target)) = (str::from_utf8(method), str::from_utf8(target)) else {
+        return Err(HeadError::RequestLine);
+    };
     if !is_token(method.as_bytes()) || target.is_empty() {
         return Err(HeadError::RequestLine);
     }
-    let version = version(number.as_bytes())?;
+    let version = version(number)?;
     match method {
         "CONNECT" => return Err(HeadError::Connect),
         _ if method.len() > METHOD_MAX => return Err(HeadError::MethodTooLong),
