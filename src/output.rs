@@ -58,7 +58,9 @@ impl Output {
     /// Takes the lines that wait, unless the thread is behind or has just been given some. When
     /// this is to be tried again, if lines are left.
     pub fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
-        queue.count_lost(self.lost.swap(0, Ordering::Relaxed));
+        if self.lost.load(Ordering::Relaxed) > 0 {
+            queue.count_lost(self.lost.swap(0, Ordering::Relaxed));
+        }
         if queue.is_empty() {
             return Tick::NEVER;
         }

@@ -149,6 +149,9 @@ impl Events {
 
     /// Looks at what came. So many of its first bytes pass now; the rest is held.
     pub(super) fn admit(&mut self, payload: &[u8]) -> usize {
+        if payload.is_empty() {
+            return 0;
+        }
         if !self.begun {
             match byte_order_mark(payload) {
                 Some(0) if self.held.is_none() => self.begun = true,
@@ -167,20 +170,16 @@ impl Events {
         if passing > 0 {
             (self.between, self.spoken) = (between, true);
         }
-        self.hold(&payload[passing..]);
-        passing
-    }
-
-    fn hold(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.held.get_or_insert_default().bytes.extend_from_slice(bytes);
+        if passing < payload.len() {
+            self.held.get_or_insert_default().bytes.extend_from_slice(&payload[passing..]);
         }
+        passing
     }
 
     /// The first bytes of a body, until it is known whether they are a byte order mark.
     fn begin(&mut self, payload: &[u8]) -> usize {
-        self.hold(payload);
-        let Some(held) = &mut self.held else { return 0 };
+        let held = self.held.get_or_insert_default();
+        held.bytes.extend_from_slice(payload);
         let Some(mark) = byte_order_mark(&held.bytes) else { return 0 };
         self.begun = true;
         held.bytes.drain(..mark);

@@ -11,6 +11,7 @@ use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
 use crate::session::exchange::{Exchange, Outcome, Phase};
+use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::time::Now;
 use std::io;
@@ -130,8 +131,11 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.lease_end.closing && self.exchange.response.is_between_events() {
             return Verdict::StreamEnd;
         }
-        let pumped = self.pump_request(upstream);
-        self.exchange.request.settle();
+        let mut pumped = Ok(false);
+        if let Upload::Moving(_) = self.exchange.request {
+            pumped = self.pump_request(upstream);
+            self.exchange.request.settle();
+        }
         match pumped {
             Ok(more) if moved || more => {
                 if self.has_settled(upstream) {
@@ -218,6 +222,7 @@ impl<N: Net> Scene<'_, N> {
 }
 
 /// True when reading on from a client that is being served is to be tried.
+#[inline]
 pub(super) fn watches(conn: &Conn, exchange: &Exchange, ahead_max: usize) -> bool {
     let tunnel = matches!(exchange.phase, Phase::Tunnel(_));
     !tunnel
