@@ -103,9 +103,11 @@ fn narrow(len: usize) -> u32 {
 /// of a browser a thousand.
 const SMALL: [usize; 2] = [512, 2048];
 
-/// So many buffers larger than usual, and bodies are read in usual portions again: a sink that has
-/// just taken everything refuses little, and rarely.
-const LARGE_MAX: usize = 4;
+/// What all buffers together may have beyond the usual size, in bytes.
+const EXTRA_MAX: usize = 512 * 1024;
+
+/// What one may take of what is left of that: an eighth, so that something is left for the next.
+const EXTRA_SHARE: usize = 8;
 
 /// Buffers of one size that nobody uses, the warmest last.
 #[derive(Debug)]
@@ -124,18 +126,18 @@ impl Shelf {
 
 /// Lends buffers, and keeps a few of those that come back.
 ///
-/// There are small ones, for heads, those of the usual size, for a portion of a body, and large
-/// ones, for what is read in bulk. What fits into none has a buffer made to measure, which is freed
-/// when it comes back.
+/// There are small ones, for heads, those of the usual size, for what a slow peer has not taken,
+/// and larger ones, for what is read in bulk. What fits into none has a buffer made to measure,
+/// which is freed when it comes back.
 #[derive(Debug)]
 pub struct BufPool {
-    shelves: [Shelf; 4],
+    shelves: [Shelf; 6],
     usual: usize,
     largest: usize,
     lent: usize,
     lent_bytes: usize,
-    /// Of those that are lent, the ones that are larger than usual.
-    large: usize,
+    /// Of these, what is beyond the usual size.
+    extra: usize,
 }
 
 impl BufPool {
@@ -144,9 +146,12 @@ impl BufPool {
     /// ask the system again, costs time and leaves holes between what stays.
     pub fn new(usual: usize, bulk: usize, largest: usize, spare_bytes: usize) -> BufPool {
         let [smallest, small] = SMALL;
-        let blocks = [smallest.min(usual), small.min(usual), usual, bulk.max(usual)];
+        let bulk = bulk.max(usual);
+        let small = [smallest.min(usual), small.min(usual)];
+        let large = [(2 * usual).min(bulk), (4 * usual).min(bulk)];
+        let blocks = [small[0], small[1], usual, large[0], large[1], bulk];
         let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
-        BufPool { shelves, usual, largest, lent: 0, lent_bytes: 0, large: 0 }
+        BufPool { shelves, usual, largest, lent: 0, lent_bytes: 0, extra: 0 }
     }
 
     /// From here on a buffer may have `largest` bytes, if that is more.
@@ -172,13 +177,15 @@ impl BufPool {
         slot.get_or_insert_with(|| self.lend(bytes.len())).append(bytes);
     }
 
-    /// Puts what is left in a buffer that is larger than usual into one that is not, once it fits.
+    /// Puts what is left in a buffer that is larger than usual into a smaller one, when it is a
+    /// quarter of it: so what is moved is always less than what has gone.
     pub fn shrink(&mut self, slot: &mut Option<Box<Buf>>) {
         let usual = self.usual;
-        if let Some(large) = slot.take_if(|buf| buf.block.len() > usual && buf.len() <= usual) {
-            let mut smaller = self.lend(large.len());
-            smaller.append(large.bytes());
-            self.give_back(large);
+        let is_wide = |buf: &mut Box<Buf>| buf.block.len() > usual.max(4 * buf.len());
+        if let Some(wide) = slot.take_if(is_wide) {
+            let mut smaller = self.lend(wide.len());
+            smaller.append(wide.bytes());
+            self.give_back(wide);
             *slot = Some(smaller);
         }
     }
@@ -194,7 +201,7 @@ impl BufPool {
         let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
         self.lent += 1;
         self.lent_bytes += block;
-        self.large += usize::from(block > self.usual);
+        self.extra += block.saturating_sub(self.usual);
         let spare = shelf.and_then(|shelf| shelf.spare.pop());
         spare.unwrap_or_else(|| Box::new(Buf::new(block)))
     }
@@ -212,7 +219,7 @@ impl BufPool {
         self.lent -= 1;
         self.lent_bytes -= block;
         let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
-        self.large -= usize::from(block > self.usual);
+        self.extra -= block.saturating_sub(self.usual);
         if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < shelf.spare_max) {
             buf.clear();
             shelf.spare.push(buf);
@@ -229,10 +236,10 @@ impl BufPool {
         self.lent_bytes
     }
 
-    /// True while few buffers are out that are larger than usual: one may read more than a usual
-    /// one has room for.
-    pub const fn lends_large(&self) -> bool {
-        self.large < LARGE_MAX
+    /// How many bytes may be read at once by somebody who might have to hold them all: the less,
+    /// the more is held already, down to 0.
+    pub const fn share(&self) -> usize {
+        EXTRA_MAX.saturating_sub(self.extra) / EXTRA_SHARE
     }
 
     /// How many bytes a buffer has at most.
@@ -330,16 +337,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_much_has_a_usual_buffer() {
-        let mut pool = BufPool::new(4000, 4000, 9000, 8000);
+    fn what_is_left_of_much_has_a_smaller_buffer() {
+        let mut pool = BufPool::new(4000, 12_000, 20_000, 8000);
         let mut slot = None;
-        pool.append(&mut slot, &[b'x'; 8500]);
-        for (consumed, left, bytes) in [(0, 8500, 8500), (4499, 4001, 8500), (1, 4000, 4000)] {
+        pool.append(&mut slot, &[b'x'; 11_500]);
+        for (consumed, left, bytes) in
+            [(0, 11_500, 12_000), (8499, 3001, 12_000), (2, 2999, 4000), (2900, 99, 4000)]
+        {
             slot.as_mut().unwrap().consume(consumed);
             pool.shrink(&mut slot);
             assert_eq!((slot.as_ref().unwrap().len(), pool.lent_bytes()), (left, bytes));
         }
-        assert!(pool.lends_large() && pool.lent() == 1);
+        assert_eq!((pool.lent(), pool.share()), (1, EXTRA_MAX / EXTRA_SHARE));
+    }
+
+    #[test]
+    fn the_more_is_held_the_less_may_be_read_at_once() {
+        let mut pool = BufPool::new(8192, 65_536, 65_536, 0);
+        let mut held = Vec::new();
+        let mut before = usize::MAX;
+        while pool.share() > 8192 {
+            assert!(pool.share() < before);
+            before = pool.share();
+            held.push(pool.lend(pool.share().min(65_536)));
+        }
+        held.extend((0..100).map(|_| pool.lend(8192)));
+        assert!(pool.lent_bytes() <= EXTRA_MAX + held.len() * 8192);
+        held.into_iter().for_each(|buf| pool.give_back(buf));
+        assert_eq!(pool.share(), 65_536);
     }
 
     #[test]

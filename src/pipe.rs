@@ -7,9 +7,9 @@
 //! when it is empty. So an idle stream holds no buffer, and a stalled one holds one.
 //!
 //! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, the source is left
-//! alone, and its peer's window does the rest. Where bytes get through as fast as they come, more
-//! of them are read at once: a system call costs as much as some thousand bytes. Each direction
-//! ends by itself; what the end of one means for the other is the exchange's business.
+//! alone, and its peer's window does the rest. While none are pending more is read at once, as a
+//! system call costs as much as some thousand bytes. Each direction ends by itself; what the end of
+//! one means for the other is the exchange's business.
 //!
 //! An event stream is a body of which more is known ([`events`]): where it may be added to, and
 //! where it may end.
@@ -33,7 +33,7 @@ use std::time::Duration;
 pub struct Io<'a, N> {
     /// The network.
     pub net: &'a mut N,
-    /// [`HEADROOM`], at least [`Io::window`] bytes, and room for what comes behind a payload.
+    /// [`HEADROOM`], as many bytes as are read at once, and room for what comes behind a payload.
     pub scratch: &'a mut [u8],
     /// Where buffers for refused bytes come from.
     pub buffers: &'a mut BufPool,
@@ -41,10 +41,8 @@ pub struct Io<'a, N> {
     pub now: Tick,
     /// A source is not read while this many bytes are pending.
     pub high_water: usize,
-    /// How many bytes are read at once where they get through; at least [`Io::high_water`].
+    /// How many bytes are read at once while none are pending, if that is more.
     pub window: usize,
-    /// How many bytes of heads may be pending.
-    pub head_room: usize,
     /// How long bytes may be gathered; none: hand them on at once.
     pub flush_interval: Option<Duration>,
 }
@@ -85,8 +83,8 @@ pub enum Fault {
 
 /// What a source had.
 enum Taken {
-    /// This many bytes, and what they were.
-    Piece(usize, Piece),
+    /// Bytes of its body.
+    Piece(Piece),
     /// Its end.
     End,
     /// Nothing now.
@@ -101,8 +99,6 @@ pub struct Pipe {
     /// Framed for the sink and not yet taken by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
     flow: Flow,
-    /// True exactly when the last read has filled its window, and the sink has taken it.
-    gushes: bool,
     /// Pending bytes are only being gathered, and must go out so many milliseconds after
     /// `stuck_since`; at once if that is 0.
     gather_ms: u32,
@@ -130,7 +126,6 @@ impl Pipe {
             reader,
             writer: BodyWriter::new(to),
             pending: None,
-            gushes: false,
             gather_ms: 0,
             silent_since: now,
             stuck_since: now,
@@ -326,15 +321,14 @@ impl Pipe {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
             let ended = self.reader.ended() && self.can_end();
             self.pass_on(HEADROOM..HEADROOM + n, ended, sink, io)?;
-            self.gushes &= self.pending.is_none();
             return Ok(true);
         }
         // It has ended before, and something was still held then.
         if self.reader.ended() {
             return self.take_end(sink, io);
         }
-        let (n, piece) = match self.read_piece(source, most, io)? {
-            Taken::Piece(n, piece) => (n, piece),
+        let piece = match self.read_piece(source, most, io)? {
+            Taken::Piece(piece) => piece,
             Taken::End => return self.take_end(sink, io),
             Taken::Nothing => return Ok(false),
         };
@@ -349,7 +343,6 @@ impl Pipe {
         };
         let start = HEADROOM + piece.start;
         self.pass_on(start..start + passing, piece.ended && self.can_end(), sink, io)?;
-        self.gushes = n == most && passing > 0 && self.pending.is_none();
         Ok(true)
     }
 
@@ -357,7 +350,7 @@ impl Pipe {
     /// all, and of what is read in bulk no more than this body has.
     fn window<N: Net>(&self, io: &Io<'_, N>) -> usize {
         match self.pending() {
-            0 if self.gushes => {
+            0 => {
                 let wanted = usize::try_from(self.reader.wants()).unwrap_or(usize::MAX);
                 io.window.min(wanted).max(io.high_water)
             }
@@ -396,7 +389,7 @@ impl Pipe {
         } else {
             source.consume(piece.consumed, io.buffers);
         }
-        Ok(Taken::Piece(n, piece))
+        Ok(Taken::Piece(piece))
     }
 
     /// The source has ended its body.

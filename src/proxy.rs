@@ -80,7 +80,8 @@ const UPSTREAM_BIT: u64 = 1 << 63;
 pub struct Portions {
     /// A source is not read while this many bytes of it are pending.
     pub high_water: usize,
-    /// Bytes that are read at once from a source that has so many, for a sink that takes them all.
+    /// Bytes that are read at once while none are pending, if that is more. Less while others hold
+    /// much ([`BufPool::share`]).
     pub window_max: usize,
     /// Steps that a session may take before the others have their turn.
     pub steps_per_turn: usize,
@@ -95,8 +96,8 @@ pub struct Portions {
 impl Default for Portions {
     fn default() -> Portions {
         Portions {
-            // A buffer for it has 16 KiB with the framing.
-            high_water: 16 * 1024 - HEADROOM - TAILROOM,
+            // A buffer for it has 8 KiB with the framing.
+            high_water: 8 * 1024 - HEADROOM - TAILROOM,
             window_max: 64 * 1024,
             steps_per_turn: 8,
             accepts_per_turn: 64,
@@ -387,11 +388,7 @@ impl<N: Net> Proxy<N> {
         let session = &mut self.sessions[key];
         Parts {
             io: Io {
-                window: match self.buffers.lends_large() {
-                    true => self.portions.window_max.max(self.portions.high_water),
-                    false => self.portions.high_water,
-                },
-                head_room: self.head_room,
+                window: self.buffers.share().min(self.portions.window_max),
                 net: &mut self.net,
                 scratch: &mut self.scratch,
                 buffers: &mut self.buffers,
@@ -417,9 +414,10 @@ fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
     head_room.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX + finish::ANSWER_MAX)
 }
 
-/// The room for a head after it was rewritten, with the body bytes that came along, and for an
-/// answer of ours behind them; at least that of a relayed portion. Rewriting adds the target's path
-/// and host, the client's address and host, some fields, and those that are configured.
+/// The room for a head after it was rewritten, behind what may be pending when it comes (interim
+/// responses), and for an answer of ours behind them; at least that of a relayed portion. Rewriting
+/// adds the target's path and host, the client's address and host, some fields, and those that are
+/// configured.
 fn head_room(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
@@ -429,9 +427,9 @@ fn head_room(config: &Config, portions: &Portions) -> usize {
     let targets = config.apis.iter().map(target).max().unwrap_or(0);
     let changes = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
     let changes = config.apis.iter().map(changes).max().unwrap_or(0);
-    let head = 2 * config.server.max_head_bytes + targets + changes + 1024;
-    let relayed = portions.high_water.max(config.server.max_head_bytes);
-    head.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX) + finish::ANSWER_MAX
+    let before = portions.high_water.max(config.server.max_head_bytes);
+    let head = config.server.max_head_bytes + targets + changes + 1024;
+    before + head.max(HEADROOM + TAILROOM + TRAILERS_MAX) + finish::ANSWER_MAX
 }
 
 fn enqueue(sessions: &mut Slab<Session>, queue: &mut VecDeque<Key<Session>>, key: Key<Session>) {

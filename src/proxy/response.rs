@@ -1,6 +1,6 @@
 //! From the upstream's first byte to the response's being on its way.
 
-use super::finish::{ANSWER_MAX, Refusal};
+use super::finish::Refusal;
 use super::head::{Found, find_head, head_limits};
 use super::outage;
 use super::scene::{RequestFault, Scene, Verdict};
@@ -102,12 +102,6 @@ impl<N: Net> Scene<'_, N> {
             Ok(kind) => kind,
             Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
         };
-        // Whatever goes wrong later, there is still room for an answer of ours.
-        let needed = self.exchange.response.pending() + self.head_buf.len() + ANSWER_MAX;
-        if needed > self.io.head_room {
-            let what = "the client takes none of many interim responses";
-            return Verdict::Fail(Refusal::limited(502, what, "server.max_head_bytes"));
-        }
         self.exchange.response.queue(self.head_buf, self.io.buffers, now);
         let status = head.status;
         let key = self.exchange.phase.awaiting_mut().upstream;
