@@ -74,7 +74,9 @@ impl<S: Read + Write + AsFd> Line<S> {
             match self.stream.write(&bytes[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                Err(e) => panic!("{e}"),
+                // As in `more`.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => panic!("{e}, after {sent} bytes"),
             }
         }
         SockRef::from(&self.stream).set_write_timeout(Some(PATIENCE)).unwrap();
