@@ -103,7 +103,7 @@ fn narrow(len: usize) -> u32 {
 /// of a browser a thousand.
 const SMALL: [usize; 2] = [512, 2048];
 
-/// What all buffers together may have beyond the usual size, in bytes.
+/// What all buffers together may have beyond the usual size for bodies, in bytes.
 const EXTRA_MAX: usize = 512 * 1024;
 
 /// What one may take of what is left of that: an eighth, so that something is left for the next.
@@ -147,9 +147,8 @@ impl BufPool {
     pub fn new(usual: usize, bulk: usize, largest: usize, spare_bytes: usize) -> BufPool {
         let [smallest, small] = SMALL;
         let bulk = bulk.max(usual);
-        let small = [smallest.min(usual), small.min(usual)];
-        let large = [(2 * usual).min(bulk), (4 * usual).min(bulk)];
-        let blocks = [small[0], small[1], usual, large[0], large[1], bulk];
+        let [twice, four_times] = [2, 4].map(|times| (times * usual).min(bulk));
+        let blocks = [smallest.min(usual), small.min(usual), usual, twice, four_times, bulk];
         let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
         BufPool { shelves, usual, largest, lent: 0, lent_bytes: 0, extra: 0 }
     }
@@ -177,11 +176,14 @@ impl BufPool {
         slot.get_or_insert_with(|| self.lend(bytes.len())).append(bytes);
     }
 
-    /// Puts what is left in a buffer that is larger than usual into a smaller one, when it is a
-    /// quarter of it: so what is moved is always less than what has gone.
+    /// Puts what is left in a buffer that is larger than usual into one that is not, once it fits;
+    /// and before, when it is a quarter of it, into a smaller one.
     pub fn shrink(&mut self, slot: &mut Option<Box<Buf>>) {
         let usual = self.usual;
-        let is_wide = |buf: &mut Box<Buf>| buf.block.len() > usual.max(4 * buf.len());
+        let is_wide = |buf: &mut Box<Buf>| {
+            let (block, len) = (buf.block.len(), buf.len());
+            block > usual && (len <= usual || block >= 4 * len)
+        };
         if let Some(wide) = slot.take_if(is_wide) {
             let mut smaller = self.lend(wide.len());
             smaller.append(wide.bytes());
@@ -338,13 +340,12 @@ mod tests {
 
     #[test]
     fn what_is_left_of_much_has_a_smaller_buffer() {
-        let mut pool = BufPool::new(4000, 12_000, 20_000, 8000);
+        let mut pool = BufPool::new(4000, 24_000, 30_000, 8000);
         let mut slot = None;
-        pool.append(&mut slot, &[b'x'; 11_500]);
-        for (consumed, left, bytes) in
-            [(0, 11_500, 12_000), (8499, 3001, 12_000), (2, 2999, 4000), (2900, 99, 4000)]
-        {
-            slot.as_mut().unwrap().consume(consumed);
+        pool.append(&mut slot, &[b'x'; 23_000]);
+        for (left, bytes) in [(6001, 24_000), (6000, 8000), (4001, 8000), (4000, 4000), (9, 4000)] {
+            let buf = slot.as_mut().unwrap();
+            buf.consume(buf.len() - left);
             pool.shrink(&mut slot);
             assert_eq!((slot.as_ref().unwrap().len(), pool.lent_bytes()), (left, bytes));
         }

@@ -172,6 +172,11 @@ impl Pipe {
         matches!(self.flow, Flow::Finished | Flow::Abandoned)
     }
 
+    /// True exactly when what is read may belong to something behind the body.
+    pub fn may_end_anywhere(&self) -> bool {
+        self.reader.may_end_anywhere()
+    }
+
     /// True when the sink can tell a body that was cut from one that ended.
     pub fn ends_visibly(&self) -> bool {
         self.writer.ends_visibly()

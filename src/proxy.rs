@@ -89,7 +89,8 @@ pub struct Portions {
     pub accepts_per_turn: usize,
     /// Timers that one turn expires.
     pub timers_per_turn: usize,
-    /// Bytes of a next request that are read while one is being served.
+    /// Bytes of a next request that are read on purpose while one is being served; those that came
+    /// with its body are kept too.
     pub ahead_max: usize,
 }
 
@@ -415,9 +416,9 @@ fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
 }
 
 /// The room for a head after it was rewritten, behind what may be pending when it comes (interim
-/// responses), and for an answer of ours behind them; at least that of a relayed portion. Rewriting
-/// adds the target's path and host, the client's address and host, some fields, and those that are
-/// configured.
+/// responses), and for an answer of ours behind them. Rewriting adds the target's path and host,
+/// the client's address and host (which may be as long as the head), two bytes for each line, some
+/// fields, and those that are configured.
 fn head_room(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
@@ -428,7 +429,7 @@ fn head_room(config: &Config, portions: &Portions) -> usize {
     let changes = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
     let changes = config.apis.iter().map(changes).max().unwrap_or(0);
     let before = portions.high_water.max(config.server.max_head_bytes);
-    let head = config.server.max_head_bytes + targets + changes + 1024;
+    let head = config.server.max_head_bytes + targets + changes + 2048;
     before + head.max(HEADROOM + TAILROOM + TRAILERS_MAX) + finish::ANSWER_MAX
 }
 

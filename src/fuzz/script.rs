@@ -142,7 +142,7 @@ impl<'b> Settings<'b> {
             no_descriptor: self.pick(5, &[0, 20]),
         };
         let portions = Portions {
-            high_water: self.pick(6, &[16_384, 1000, 50, 3]),
+            high_water: self.pick(6, &[8_167, 1000, 50, 3]),
             window_max: self.pick(6, &[65_536, 3000, 200, 1]),
             steps_per_turn: self.pick(7, &[8, 1]),
             accepts_per_turn: self.pick(7, &[64, 1]),

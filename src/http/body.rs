@@ -84,6 +84,11 @@ impl BodyReader {
         }
     }
 
+    /// True exactly when the peer may send something else behind this body, and nobody knows where.
+    pub fn may_end_anywhere(&self) -> bool {
+        matches!(self.0, Reading::Chunked(_))
+    }
+
     /// The peer has closed the connection, and all that it sent has been read. That is how a body
     /// until close ends, and says nothing new of one that has ended.
     ///

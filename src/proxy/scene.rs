@@ -171,6 +171,10 @@ impl<N: Net> Scene<'_, N> {
         let Some(request) = self.exchange.request.pipe_mut().filter(|pipe| !pipe.done()) else {
             return Ok(false);
         };
+        if request.may_end_anywhere() {
+            // What comes behind it is kept, and is the client's to choose.
+            self.io.window = 0;
+        }
         let limit = self.exchange.config.server.max_body_bytes.unwrap_or(u64::MAX);
         let pumped = request.pump(self.conn, &mut upstream.conn, limit, &mut self.io);
         // A client that sends its body does not wait to be asked for it.

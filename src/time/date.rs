@@ -30,7 +30,7 @@ fn write(unix_ms: u64, [between, behind]: [&str; 2], out: &mut String) {
 }
 
 /// A moment as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn imf_fixdate(unix_ms: u64) -> String {
+fn imf_fixdate(unix_ms: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -57,15 +57,15 @@ pub fn imf_fixdate(unix_ms: u64) -> String {
 /// The present as [`imf_fixdate`] writes it, written once a second and not for each message.
 #[derive(Debug, Default)]
 pub struct HttpDate {
-    /// Which second since 1970 it is, and one more: 0 while nothing is written.
-    second: u64,
+    /// Which second since 1970 it is, if anything is written.
+    second: Option<u64>,
     text: String,
 }
 
 impl HttpDate {
     /// It is this moment.
     pub fn set(&mut self, unix_ms: u64) {
-        let second = unix_ms / 1000 + 1;
+        let second = Some(unix_ms / 1000);
         if self.second != second {
             (self.second, self.text) = (second, imf_fixdate(unix_ms));
         }
@@ -78,7 +78,7 @@ impl HttpDate {
 }
 
 /// Appends digits, from that with this value on; for what comes after the year 9999 wrong ones. It
-/// is done for each response, so it goes without the formatting machinery.
+/// is done for each line of the access log, so it goes without the formatting machinery.
 fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
     out.push_str(before);
     while place > 0 {

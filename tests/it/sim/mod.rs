@@ -269,7 +269,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         return Portions::default();
     }
     Portions {
-        high_water: rng.pick(&[1, 2, 17, 1000, 16384]),
+        high_water: rng.pick(&[1, 2, 17, 1000, 8167]),
         window_max: rng.pick(&[1, 50, 3000, 65536]),
         steps_per_turn: rng.size(1, 4),
         accepts_per_turn: rng.size(1, 3),
