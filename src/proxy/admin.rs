@@ -140,9 +140,7 @@ impl<N: Net> Proxy<N> {
         self.head_buf.clear();
         answer.write_head(&mut self.head_buf, Around { date, close: !exchange.facts.persistent });
         if exchange.facts.is_head {
-            exchange.phase = Phase::Answering;
-            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-            exchange.response.take_no_more();
+            exchange.answer(answer.status, &self.head_buf, &mut self.buffers, now);
         } else {
             let length = BodyLength::Length(answer.body.len() as u64);
             exchange.response.begin(length, length, now);
@@ -172,9 +170,7 @@ impl<N: Net> Proxy<N> {
         let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
         answer::write_events_head(&mut self.head_buf, chunked, Around { date, close: true });
         if exchange.facts.is_head {
-            exchange.phase = Phase::Answering;
-            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-            exchange.response.take_no_more();
+            exchange.answer(200, &self.head_buf, &mut self.buffers, now);
             return Step::Moved;
         }
         exchange.response.begin(to, to, now);

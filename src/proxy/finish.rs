@@ -131,7 +131,6 @@ impl<N: Net> Proxy<N> {
         let whole = exchange.request.source_complete();
         let stays = whole && (refusal.status >= 500 || !refusal.close) && self.drain.is_none();
         exchange.facts.persistent &= stays;
-        exchange.phase = Phase::Answering;
         exchange.request.abandon(&mut self.buffers);
         let refusal = Refusal { head_only: exchange.facts.is_head, ..refusal };
         self.write_answer(key, exchange, refusal, now)
@@ -158,9 +157,7 @@ impl<N: Net> Proxy<N> {
         reply::write(&mut self.head_buf, &reply);
         let room = if preflight { self.head_room } else { ANSWER_MAX };
         assert!(self.head_buf.len() <= room, "room was left for an answer of ours");
-        exchange.record.status = status;
-        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-        exchange.response.take_no_more();
+        exchange.answer(status, &self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = State::Active(exchange);
         Step::Moved
     }

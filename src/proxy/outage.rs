@@ -174,10 +174,7 @@ impl<N: Net> Proxy<N> {
         reply::write_stream_head(&mut self.head_buf, &head);
         self.head_buf.extend_from_slice(body.as_bytes());
         assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
-        exchange.record.status = 200;
-        exchange.phase = Phase::Answering;
-        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-        exchange.response.take_no_more();
+        exchange.answer(200, &self.head_buf, &mut self.buffers, now);
         self.sessions[key].state = crate::session::State::Active(exchange);
         Step::Moved
     }

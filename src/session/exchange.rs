@@ -5,6 +5,7 @@
 //! need, so there is no upstream to be asked about where there is none.
 
 use crate::auth;
+use crate::buf::BufPool;
 use crate::config::{Api, Config};
 use crate::cors;
 use crate::http::framing::BodyLength;
@@ -385,6 +386,14 @@ impl Exchange {
             caller: None,
             record,
         })
+    }
+
+    /// The answer is written here, and this is all of it: it goes out behind whatever is pending.
+    pub fn answer(&mut self, status: u16, answer: &[u8], buffers: &mut BufPool, now: Tick) {
+        self.record.status = status;
+        self.phase = Phase::Answering;
+        self.response.queue(answer, buffers, now);
+        self.response.take_no_more();
     }
 
     /// Its stream is to end at a moment, unless it is to end earlier, or is about to.
