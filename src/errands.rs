@@ -1,19 +1,17 @@
 //! What may take long, done beside the loop: reading a configuration, resolving a name.
 //!
-//! Both ask the system and block until it answers, for as long as a name server likes. One thread
-//! does them one after the other, and wakes the loop when there is an answer. It is started by the
-//! first errand; most processes never have one.
+//! Both ask the system and block until it answers, for as long as a name server likes. A clerk does
+//! them one after the other, and wakes the loop when there is an answer.
 
+use crate::clerk::Clerk;
 use crate::config::{Config, ConfigErrors, addresses_of};
-use crate::mailbox::Mailbox;
 use crate::net::Address;
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
-
-/// Enough for the system's resolver.
-const STACK: usize = 512 * 1024;
+#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
 
 /// Something to be done.
 #[derive(Debug)]
@@ -40,20 +38,29 @@ pub enum Done {
     Resolved((u64, usize), Result<Vec<Address>, String>),
 }
 
-/// The thread and its two queues.
+/// Who does them, and what is done.
 #[derive(Debug)]
 pub struct Errands {
-    waker: Arc<mio::Waker>,
-    started: bool,
-    todo: Mailbox<Errand>,
-    done: Mailbox<Done>,
+    clerk: Clerk<Errand>,
+    done: Tray,
 }
+
+/// Where what is done is put down and picked up.
+#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+#[derive(Clone, Debug, Default)]
+struct Tray(Arc<Mutex<VecDeque<Done>>>);
 
 impl Errands {
     /// No errands yet. The waker is called when one is done.
     pub fn new(waker: mio::Waker) -> Errands {
-        let (todo, done) = (Mailbox::new(usize::MAX), Mailbox::new(usize::MAX));
-        Errands { waker: Arc::new(waker), started: false, todo, done }
+        let done = Tray::default();
+        let tray = done.clone();
+        let clerk = Clerk::new("errands", usize::MAX, move |errand| {
+            tray.put(perform(errand));
+            // It cannot be woken when the process is ending.
+            let _ = waker.wake();
+        });
+        Errands { clerk, done }
     }
 
     /// Has something done.
@@ -61,38 +68,22 @@ impl Errands {
     /// # Errors
     /// When there can be no thread.
     pub fn send(&mut self, errand: Errand) -> io::Result<()> {
-        if !self.started {
-            self.start()?;
-        }
-        self.todo.post(errand).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.clerk.post(errand).map_err(|_| io::Error::other("there can be no thread for it"))
     }
 
     /// What is done, if anything is.
     pub fn take(&self) -> Option<Done> {
         self.done.take()
     }
-
-    fn start(&mut self) -> io::Result<()> {
-        let (todo, done) = (self.todo.clone(), self.done.clone());
-        let waker = Arc::clone(&self.waker);
-        let run = move || {
-            while let Some(errand) = todo.wait() {
-                // Nobody listens any more, or can be woken: the process is ending.
-                if done.post(perform(errand)).is_err() || waker.wake().is_err() {
-                    return;
-                }
-            }
-        };
-        thread::Builder::new().name("errands".to_owned()).stack_size(STACK).spawn(run)?;
-        self.started = true;
-        Ok(())
-    }
 }
 
-impl Drop for Errands {
-    fn drop(&mut self) {
-        self.todo.close();
-        self.done.close();
+impl Tray {
+    fn put(&self, done: Done) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(done);
+    }
+
+    fn take(&self) -> Option<Done> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 

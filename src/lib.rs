@@ -15,9 +15,9 @@
 //!    there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
-//!    [`mailbox`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
-//!    system, of threads for what may take long, of standard error and output, and of who has
-//!    started it.
+//!    [`logger`], [`output`] and [`arguments`] are what it needs of the operating system, of what
+//!    may take long (which a [`clerk`] does), of standard error and output, and of who has started
+//!    it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
@@ -27,6 +27,7 @@ pub mod admin;
 pub mod arguments;
 pub mod auth;
 pub mod buf;
+pub mod clerk;
 pub mod config;
 pub mod conn;
 pub mod cors;
@@ -37,7 +38,6 @@ pub mod errands;
 pub mod fuzz;
 pub mod http;
 pub mod logger;
-pub mod mailbox;
 pub mod metrics;
 pub mod net;
 pub mod output;

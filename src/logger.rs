@@ -1,15 +1,14 @@
 //! What the operator reads on standard error: one line a record, with when and how bad.
 //!
-//! The loop must not wait for whoever reads it, so a thread writes: lines that find no room in its
+//! The loop must not wait for whoever reads it, so a clerk writes: lines that find no room in his
 //! queue are dropped and counted, and the count is said when there is room again.
 
-use crate::mailbox::Mailbox;
+use crate::clerk::Clerk;
 use crate::time::{date, millis};
 use env_logger::Target;
 use log::LevelFilter;
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::thread::Builder;
 use std::time::{Duration, SystemTime};
 
 /// Lines that wait for standard error.
@@ -18,8 +17,8 @@ const LINES_MAX: usize = 4096;
 /// How long the last lines are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
-static WORDS: OnceLock<Mailbox<Words>> = OnceLock::new();
+/// Who writes.
+static CLERK: OnceLock<Clerk<Words>> = OnceLock::new();
 
 /// Lines, and how many had no room in front of them.
 struct Words(Vec<u8>, u64);
@@ -34,12 +33,9 @@ pub fn start(level: LevelFilter) {
         let unix_ms = millis(unix);
         writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
     });
-    let words = WORDS.get_or_init(|| Mailbox::new(LINES_MAX));
-    let thread = Builder::new().name("log".to_owned());
-    // Without a thread, lines are written where they come from.
-    if thread.spawn(|| write_all(words, &mut io::stderr())).is_ok() {
-        logger.target(Target::Pipe(Box::new(Lines { thread: words.clone(), dropped: 0 })));
-    }
+    let write = |words| write(words, &mut io::stderr());
+    let clerk = CLERK.get_or_init(|| Clerk::new("log", LINES_MAX, write));
+    logger.target(Target::Pipe(Box::new(Lines { clerk, dropped: 0 })));
     logger.init();
     set_level(level);
 }
@@ -53,21 +49,21 @@ pub fn set_level(level: LevelFilter) {
 
 /// Waits a moment until the lines so far are written: the process is about to end.
 pub fn finish() {
-    if let Some(words) = WORDS.get() {
-        words.settle(PATIENCE);
+    if let Some(clerk) = CLERK.get() {
+        clerk.settle(PATIENCE);
     }
 }
 
 /// Where the logger writes.
-struct Lines {
-    thread: Mailbox<Words>,
+struct Lines<'c> {
+    clerk: &'c Clerk<Words>,
     dropped: u64,
 }
 
-impl Write for Lines {
+impl Write for Lines<'_> {
     /// Takes all of it, or drops it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.thread.post(Words(bytes.to_vec(), self.dropped)) {
+        match self.clerk.post(Words(bytes.to_vec(), self.dropped)) {
             Ok(()) => self.dropped = 0,
             Err(_) => self.dropped += 1,
         }
@@ -79,36 +75,43 @@ impl Write for Lines {
     }
 }
 
-/// Writes what it is told. What standard error does not take is lost: there is nobody to tell.
-fn write_all(words: &Mailbox<Words>, out: &mut impl Write) {
-    while let Some(Words(lines, dropped)) = words.wait() {
-        if dropped > 0 {
-            let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
-        }
-        let _ = out.write_all(&lines);
+/// Writes some lines. What standard error does not take is lost: there is nobody to tell.
+fn write(Words(lines, dropped): Words, out: &mut impl Write) {
+    if dropped > 0 {
+        let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
     }
+    let _ = out.write_all(&lines);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
 
     #[test]
     fn lines_that_have_no_room_are_counted() {
-        let words = Mailbox::new(2);
-        let mut lines = Lines { thread: words.clone(), dropped: 0 };
-        for line in ["a\n", "b\n", "c\n", "d\n"] {
+        let (words, written) = mpsc::channel();
+        let (go, gate) = mpsc::channel();
+        let clerk = Clerk::new("test", 2, move |line| {
+            words.send(line).unwrap();
+            gate.recv().unwrap();
+        });
+        let mut lines = Lines { clerk: &clerk, dropped: 0 };
+        assert!(lines.write(b"a\n").is_ok());
+        let mut got = vec![written.recv().unwrap()];
+        for line in ["b\n", "c\n", "d\n", "e\n"] {
             assert!(matches!(lines.write(line.as_bytes()), Ok(2)));
         }
-        let mut out = Vec::new();
-        for word in [words.take(), words.take()] {
-            let Some(Words(line, dropped)) = word else { panic!("no line") };
-            out.extend(line);
-            assert_eq!(dropped, 0);
+        for _ in 0..2 {
+            go.send(()).unwrap();
+            got.push(written.recv().unwrap());
         }
-        assert!(lines.write(b"e\n").is_ok());
-        words.close();
-        write_all(&words, &mut out);
-        assert_eq!(out, b"a\nb\n2 lines had no room here, and were dropped\ne\n");
+        assert!(lines.write(b"f\n").is_ok());
+        go.send(()).unwrap();
+        got.push(written.recv().unwrap());
+        go.send(()).unwrap();
+        let mut out = Vec::new();
+        got.into_iter().for_each(|words| write(words, &mut out));
+        assert_eq!(out, b"a\nb\nc\n2 lines had no room here, and were dropped\nf\n");
     }
 }

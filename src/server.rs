@@ -105,7 +105,6 @@ impl Server {
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let seed = sys::seed();
         let proxy = Proxy::new(net, config, &services, connections_max, portions, seed, now);
-        let output = Output::start().map_err(|e| format!("no thread for the access log: {e}"))?;
         Ok(Server {
             poll,
             proxy,
@@ -117,7 +116,7 @@ impl Server {
             file,
             reading: Reading::No,
             asked_to_read: Vec::new(),
-            output,
+            output: Output::new(),
             told_to_end: 0,
         })
     }
