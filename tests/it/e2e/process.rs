@@ -258,3 +258,19 @@ fn it_outlives_its_standard_output() {
     program.signal("TERM");
     assert_eq!(program.ended().status, Some(0));
 }
+
+/// Lines are logged when the stream is opened; who writes them goes, and events go on.
+#[test]
+fn a_process_that_only_hands_on_events_has_one_thread() {
+    let (program, origin) = in_front_of_an_origin();
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    let (wire, event) = event("on and on");
+    let threads = || program.identity("Threads");
+    // Where that is not known, there is nothing to see; and a second is some ten thousand events.
+    let alone = (0..1_000_000).any(|_| {
+        upstream.send(&wire);
+        client.expect(&event);
+        matches!(threads().as_str(), "" | "1")
+    });
+    assert!(alone, "{} threads", threads());
+}
