@@ -8,7 +8,6 @@
 //! in the same way: again and again, after random times that grow.
 
 use super::finish::{ANSWER_MAX, Refusal};
-use super::response::count_interim;
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
 use crate::config::{OnOutage, Resume};
@@ -108,7 +107,7 @@ pub(super) fn join(
 ) -> Verdict {
     match head.status {
         101 => Verdict::Fail(Refusal::closing(502, "the upstream switches protocols")),
-        100..200 => match count_interim(exchange, now) {
+        100..200 => match exchange.phase.awaiting_mut().count_interim(now) {
             Ok(()) => Verdict::Moved,
             Err(what) => Verdict::Fail(Refusal::closing(502, what)),
         },

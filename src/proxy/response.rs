@@ -13,10 +13,6 @@ use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::Tick;
 
-/// Interim responses that are passed on before one final one; an upstream that sends more is
-/// broken.
-const INTERIMS_MAX: u8 = 32;
-
 /// What a response head was.
 enum Head {
     /// An interim response (RFC 9110 section 15.2): another head follows.
@@ -164,7 +160,7 @@ fn forward_interim(
     out: &mut Vec<u8>,
     now: Tick,
 ) -> Result<(), &'static str> {
-    count_interim(exchange, now)?;
+    exchange.phase.awaiting_mut().count_interim(now)?;
     if head.status == 100 {
         // Only from now on is the client to send its body.
         exchange.facts.awaits_continue = false;
@@ -175,17 +171,6 @@ fn forward_interim(
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {
         forward::write_response(out, head, &respond(exchange, BodyLength::Empty, false));
-    }
-    Ok(())
-}
-
-/// Another interim response. There is an end to them.
-pub(super) fn count_interim(exchange: &mut Exchange, now: Tick) -> Result<(), &'static str> {
-    let awaiting = exchange.phase.awaiting_mut();
-    awaiting.interims += 1;
-    awaiting.since = now;
-    if awaiting.interims > INTERIMS_MAX {
-        return Err("the upstream sends one interim response after the other");
     }
     Ok(())
 }

@@ -25,6 +25,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Interim responses that are passed on before one final one; an upstream that sends more is
+/// broken.
+const INTERIMS_MAX: u8 = 32;
+
 /// One request and its response. See the module.
 #[derive(Debug)]
 pub struct Exchange {
@@ -266,6 +270,19 @@ impl Awaiting {
     /// Nothing of a head is there yet.
     pub fn new(upstream: Key<Upstream>, now: Tick) -> Awaiting {
         Awaiting { upstream, retry: None, search: HeadSearch::response(), interims: 0, since: now }
+    }
+
+    /// Another interim response has come, and the waiting begins anew.
+    ///
+    /// # Errors
+    /// There is an end to them.
+    pub fn count_interim(&mut self, now: Tick) -> Result<(), &'static str> {
+        self.interims += 1;
+        self.since = now;
+        if self.interims > INTERIMS_MAX {
+            return Err("the upstream sends one interim response after the other");
+        }
+        Ok(())
     }
 }
 
