@@ -28,6 +28,13 @@ struct Batch {
     dropped: u64,
 }
 
+impl Batch {
+    /// How many lines it has.
+    fn count(&self) -> u64 {
+        self.lines.lines().count() as u64
+    }
+}
+
 /// The near end of the way.
 #[derive(Debug)]
 pub struct Output {
@@ -39,8 +46,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Nothing is to be written yet.
-    pub fn new() -> Output {
+    /// The way to standard output. Nothing is to be written yet.
+    pub fn to_stdout() -> Output {
         let lost = Arc::new(AtomicU64::new(0));
         let mut writer = Writer { out: io::stdout(), losses: Arc::clone(&lost), lost: None };
         // While he is busy lines had better wait where they are, and become one batch. One more,
@@ -69,7 +76,8 @@ impl Output {
         let (lines, dropped) = queue.take();
         // There is room, as he is not busy.
         if let Err(batch) = self.clerk.post(Batch { lines, dropped }) {
-            queue.count_lost(batch.dropped + batch.lines.lines().count() as u64);
+            // Those that had no room in front of it are counted already.
+            queue.count_lost(batch.count());
         }
         Tick::NEVER
     }
@@ -83,29 +91,24 @@ impl Output {
     }
 }
 
-impl Default for Output {
-    fn default() -> Output {
-        Output::new()
-    }
-}
-
 /// The far end.
 struct Writer<W> {
     out: W,
     /// As [`Output::lost`].
     losses: Arc<AtomicU64>,
     /// How many lines were lost since the last that was written, if any were.
-    lost: Option<usize>,
+    lost: Option<u64>,
 }
 
 impl<W: Write> Writer<W> {
-    fn write(&mut self, Batch { lines, dropped }: Batch) {
+    fn write(&mut self, batch: Batch) {
+        let dropped = batch.dropped;
         if dropped > 0 {
             log::warn!("{dropped} access lines were dropped: standard output is too slow");
         }
-        let written = self.out.write_all(lines.as_bytes()).and_then(|()| self.out.flush());
+        let written = self.out.write_all(batch.lines.as_bytes()).and_then(|()| self.out.flush());
         if written.is_err() {
-            self.losses.fetch_add(lines.lines().count() as u64, Ordering::Relaxed);
+            self.losses.fetch_add(batch.count(), Ordering::Relaxed);
         }
         match (written, &mut self.lost) {
             (Ok(()), None) => {}
@@ -113,10 +116,10 @@ impl<W: Write> Writer<W> {
                 log::warn!("standard output takes access lines again; {n} were dropped");
                 self.lost = None;
             }
-            (Err(_), Some(n)) => *n += lines.lines().count(),
+            (Err(_), Some(n)) => *n += batch.count(),
             (Err(error), None) => {
                 log::warn!("standard output takes no access lines, they are dropped: {error}");
-                self.lost = Some(lines.lines().count());
+                self.lost = Some(batch.count());
             }
         }
     }

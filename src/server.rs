@@ -116,7 +116,7 @@ impl Server {
             file,
             reading: Reading::No,
             asked_to_read: Vec::new(),
-            output: Output::new(),
+            output: Output::to_stdout(),
             told_to_end: 0,
         })
     }
