@@ -67,7 +67,7 @@ impl Errands {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn send(&mut self, errand: Errand) -> io::Result<()> {
+    pub fn send(&self, errand: Errand) -> io::Result<()> {
         self.clerk.post(errand).map_err(|_| io::Error::other("there can be no thread for it"))
     }
 

@@ -182,13 +182,12 @@ impl ChunkDecoder {
     /// What the peer sent is not chunked coding. The payload in front of the mistake is lost with
     /// it, the decoder is of no further use, and neither is the connection.
     pub fn decode(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
-        let (mut start, mut payload, mut consumed) = (0, 0, 0);
+        let (mut payload, mut consumed) = (0..0, 0);
         while consumed < buf.len() && !self.ended() {
             if self.state == State::Data {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX);
                 let end = consumed + len.min(buf.len() - consumed);
-                let joined = join(buf, start..start + payload, consumed..end);
-                (start, payload) = (joined.start, joined.len());
+                payload = join(buf, payload, consumed..end);
                 self.pass_data(end - consumed);
                 consumed = end;
             } else if let Some(len) = self.between_data(&buf[consumed..])? {
@@ -198,7 +197,8 @@ impl ChunkDecoder {
                 consumed += 1;
             }
         }
-        Ok(Piece { start, payload, consumed, ended: self.ended() })
+        let Range { start, end } = payload;
+        Ok(Piece { start, payload: end - start, consumed, ended: self.ended() })
     }
 
     /// True exactly when the last chunk and the trailer section have been read.

@@ -134,7 +134,6 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.facts.persistent &= !draining;
         exchange.record.told |= answer.status >= 400 && answer.status != 503;
-        exchange.record.status = answer.status;
         exchange.request.abandon(&mut self.buffers);
         let date = self.date.text();
         self.head_buf.clear();
@@ -142,6 +141,7 @@ impl<N: Net> Proxy<N> {
         if exchange.facts.is_head {
             exchange.answer(answer.status, &self.head_buf, &mut self.buffers, now);
         } else {
+            exchange.record.status = answer.status;
             let length = BodyLength::Length(answer.body.len() as u64);
             exchange.response.begin(length, length, now);
             exchange.response.queue(&self.head_buf, &mut self.buffers, now);
@@ -162,7 +162,6 @@ impl<N: Net> Proxy<N> {
     fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Step {
         let date = self.date.text();
         let exchange = self.sessions[key].state.exchange_mut();
-        exchange.record.status = 200;
         exchange.facts.persistent = false;
         exchange.request.abandon(&mut self.buffers);
         let to = BodyLength::untold(exchange.facts.version);
@@ -173,6 +172,7 @@ impl<N: Net> Proxy<N> {
             exchange.answer(200, &self.head_buf, &mut self.buffers, now);
             return Step::Moved;
         }
+        exchange.record.status = 200;
         exchange.response.begin(to, to, now);
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         let names: Vec<&str> = self.config.apis.iter().map(|api| api.name.as_str()).collect();

@@ -131,11 +131,15 @@ impl<N: Net> Scene<'_, N> {
         if self.exchange.lease_end.closing && self.exchange.response.is_between_events() {
             return Verdict::StreamEnd;
         }
-        let mut pumped = Ok(false);
-        if let Upload::Moving(_) = self.exchange.request {
-            pumped = self.pump_request(upstream);
-            self.exchange.request.settle();
-        }
+        let pumped = match self.exchange.request {
+            // Nearly always, when an event comes.
+            Upload::Over { .. } => Ok(false),
+            Upload::Moving(_) => {
+                let pumped = self.pump_request(upstream);
+                self.exchange.request.settle();
+                pumped
+            }
+        };
         match pumped {
             Ok(more) if moved || more => {
                 if self.has_settled(upstream) {
