@@ -85,8 +85,10 @@ impl Output {
     /// Has the last lines written, and waits for that a moment.
     pub fn finish(self, queue: &mut Queue) {
         let (lines, dropped) = queue.take();
-        // If he is behind it is too late for these.
-        let _ = self.clerk.post(Batch { lines, dropped });
+        if !lines.is_empty() || dropped > 0 {
+            // If he is behind it is too late for these.
+            let _ = self.clerk.post(Batch { lines, dropped });
+        }
         self.clerk.settle(PATIENCE);
     }
 }
