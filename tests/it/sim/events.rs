@@ -81,8 +81,8 @@ impl Stream {
         if complete && !all && !(terms.ends || unknowable || !terms.kind) {
             return Err("a stream that was ended early".to_owned());
         }
-        let added = without_comments(got);
-        let (added, told) = without_last_words(&added);
+        let added = without_comments(got, complete);
+        let (added, told) = without_last_words(&added, complete);
         if told && complete && !(terms.ends || terms.resumes || terms.spares) {
             return Err("told to come back, and nobody knows why".to_owned());
         }
@@ -130,18 +130,19 @@ fn without_comment_lines(body: &[u8]) -> Vec<u8> {
 }
 
 /// A body without the comments that were put in between events: those have an empty line behind
-/// them until there is an id.
-fn without_comments(got: &[u8]) -> Vec<u8> {
+/// them until there is an id. The last one may have been cut in a body that is not complete.
+fn without_comments(got: &[u8], complete: bool) -> Vec<u8> {
     let (mut kept, mut rest) = (Vec::new(), got);
     while let Some((&byte, behind)) = rest.split_first() {
         let has_id = kept.windows(3).any(|w| w == b"id:");
         let long = !has_id && rest.starts_with(b":\n\n");
         let comment: &[u8] = if long { b":\n\n" } else { b":\n" };
+        let heard = if complete { comment } else { &comment[..comment.len().min(rest.len())] };
         let reading = || naive::read(&kept);
-        if rest.starts_with(comment)
+        if rest.starts_with(heard)
             && (kept.is_empty() || reading().boundaries.last() == Some(&kept.len()))
         {
-            rest = &rest[comment.len()..];
+            rest = &rest[heard.len()..];
         } else {
             kept.push(byte);
             rest = behind;
@@ -151,13 +152,18 @@ fn without_comments(got: &[u8]) -> Vec<u8> {
 }
 
 /// A body without the `retry` that a client is told before a stream is ended, or what it heard of
-/// that; true if it was told anything.
-fn without_last_words(got: &[u8]) -> (&[u8], bool) {
+/// that; true if it was told anything. In a complete body nothing of it is missing, so an origin's
+/// last letters are not taken for its first.
+fn without_last_words(got: &[u8], complete: bool) -> (&[u8], bool) {
     let longest = got.len().saturating_sub(LAST_WORDS_MAX);
     let said = (longest..got.len()).find(|&at| {
         let (field, rest) = got[at..].split_at((got.len() - at).min(RETRY.len()));
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        RETRY.starts_with(field) && b"\n\n".starts_with(&rest[digits..])
+        if complete {
+            field == RETRY && digits > 0 && rest[digits..] == *b"\n\n"
+        } else {
+            RETRY.starts_with(field) && b"\n\n".starts_with(&rest[digits..])
+        }
     });
     said.map_or((got, false), |at| (&got[..at], true))
 }
@@ -166,3 +172,25 @@ const RETRY: &[u8] = b"retry: ";
 
 /// With the digits of any number that there is.
 const LAST_WORDS_MAX: usize = RETRY.len() + 20 + 2;
+
+/// The judge is a reader of its own, and can be wrong like any other.
+#[test]
+fn what_is_ours_is_told_from_what_is_the_origins() {
+    let check = |got: &str, complete, kept: &str, told| {
+        let body = without_comments(got.as_bytes(), complete);
+        let (body, said) = without_last_words(&body, complete);
+        assert_eq!((body.escape_ascii().to_string().as_str(), said), (kept, told), "{got:?}");
+    };
+    check(": a comment of the or", true, ": a comment of the or", false);
+    check(": a comment of the or", false, ": a comment of the o", true);
+    check("retry: 1234\n\n", true, "", true);
+    check("retry: 1234\n", true, "retry: 1234\\n", false);
+    check("retry: 1234\n", false, "", true);
+    check("data: a\n\nretry: 1\n\n", true, "data: a\\n\\n", true);
+    for heard in ["", ":", ":\n", ":\n\n"] {
+        check(heard, false, "", false);
+        check(&format!("data: a\n\n{heard}"), false, "data: a\\n\\n", false);
+    }
+    check("id: 1\ndata: a\n\n:\n", true, "id: 1\\ndata: a\\n\\n", false);
+    check("data: a:", false, "data: a:", false);
+}
