@@ -2,8 +2,8 @@
 //!
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
-//! 1. [`time`], [`digits`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`access`]: the plain parts.
-//!    No sockets, no clock.
+//! 1. [`time`], [`digits`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`access`], [`descriptors`]:
+//!    the plain parts. No sockets, no clock.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //!    [`auth`] knows whose key is whose, [`cors`] which pages may read what.
@@ -32,6 +32,7 @@ pub mod config;
 pub mod conn;
 pub mod cors;
 pub mod demo;
+pub mod descriptors;
 pub mod digits;
 pub mod errands;
 #[cfg(feature = "sim")]

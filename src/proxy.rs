@@ -37,6 +37,7 @@ use crate::access::Queue;
 use crate::auth::Hash;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
+use crate::descriptors::Budget;
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pipe::Io;
@@ -115,7 +116,9 @@ pub struct Proxy<N: Net> {
     config: Rc<Config>,
     router: Rc<Router>,
     portions: Portions,
-    connections_max: usize,
+    budget: Budget,
+    /// Client connections that are being refused for want of room.
+    refused: usize,
     listeners: accept::Listeners,
     sessions: Slab<Session>,
     upstreams: Slab<Upstream>,
@@ -199,13 +202,13 @@ struct Parts<'a, N: Net> {
 
 impl<N: Net> Proxy<N> {
     /// A proxy that serves `config` on listeners of `net`: those of `services`, in order, each
-    /// open already. At most `connections_max` clients at a time. What it does at random, `seed`
-    /// decides.
+    /// open already. `budget` says how many connections there may be. What it does at random,
+    /// `seed` decides.
     pub fn new(
         net: N,
         config: Config,
         services: &[Service],
-        connections_max: usize,
+        budget: Budget,
         portions: Portions,
         seed: u64,
         now: Tick,
@@ -219,7 +222,7 @@ impl<N: Net> Proxy<N> {
         let largest = largest_buffer(head_room, &portions);
         let [usual, bulk] =
             [portions.high_water, portions.window_max].map(|portion| HEADROOM + portion + TAILROOM);
-        let room = connections_max.min(RESERVED_MAX);
+        let room = budget.clients.min(RESERVED_MAX);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
         let mut timers = Wheel::new(now);
         sessions.reserve(room);
@@ -231,7 +234,8 @@ impl<N: Net> Proxy<N> {
             origins,
             api_origins,
             stale_names: Vec::new(),
-            connections_max,
+            budget,
+            refused: 0,
             listeners: accept::Listeners::new(services),
             sessions,
             upstreams,

@@ -25,9 +25,6 @@ use std::time::{Instant, SystemTime};
 /// Events that one poll brings at most.
 const EVENTS_PER_POLL: usize = 1024;
 
-/// Descriptors that are not for connections: standard streams, the poll, listeners, signals.
-const DESCRIPTORS_RESERVED: u64 = 64;
-
 /// The poll token of the signals' pipes. The network's own tokens are below.
 const SIGNALS: mio::Token = mio::Token(usize::MAX);
 
@@ -83,8 +80,8 @@ impl Server {
         let errands = Errands::new(waker.map_err(|e| format!("no waker: {e}"))?);
         let inherited = Inherited::take().map_err(|e| format!("a socket that was passed: {e}"));
         let mut inherited = inherited?;
-        let connections_max = connections_max(&config, descriptors);
-        let mut net = MioNet::new(registry, 2 * connections_max.min(RESERVED_MAX));
+        let budget = config.budget(descriptors);
+        let mut net = MioNet::new(registry, 2 * budget.clients.min(RESERVED_MAX));
         let listening = listeners::open(&mut config, &[], &mut inherited, &mut net)?;
         for address in inherited.left() {
             log::warn!("a socket was passed that nothing listens on: {address}");
@@ -104,7 +101,7 @@ impl Server {
         let (portions, now) = (Portions::default(), clock.now().tick);
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let seed = sys::seed();
-        let proxy = Proxy::new(net, config, &services, connections_max, portions, seed, now);
+        let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
         Ok(Server {
             poll,
             proxy,
@@ -288,8 +285,8 @@ impl Server {
         for warning in config.warnings(Some(self.descriptors)) {
             log::warn!("{warning}");
         }
-        let connections_max = connections_max(&config, self.descriptors);
-        self.proxy.reload(config, connections_max, self.clock.now().tick);
+        let budget = config.budget(self.descriptors);
+        self.proxy.reload(config, budget, self.clock.now().tick);
         Ok(())
     }
 
@@ -333,14 +330,6 @@ impl Server {
 struct Told {
     signals: bool,
     errands: bool,
-}
-
-/// As many client connections as the configuration says, or as there are descriptors for.
-fn connections_max(config: &Config, descriptors: u64) -> usize {
-    config.server.max_connections.unwrap_or_else(|| {
-        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
-        usize::try_from(room.max(1)).unwrap_or(usize::MAX)
-    })
 }
 
 /// The clocks, read once a turn; that of the wall less often, for it is asked for nothing but what

@@ -29,6 +29,8 @@ pub struct Session {
     pub peer: Option<IpAddr>,
     /// True exactly when it stands in the run queue.
     pub queued: bool,
+    /// True exactly when it was accepted only to be told that there is no room.
+    pub refused: bool,
 }
 
 /// What a session is doing.

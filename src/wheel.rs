@@ -152,6 +152,11 @@ impl Wheel {
         Tick::from_millis(self.soonest.0)
     }
 
+    /// The owner that will be reported first, if there is any.
+    pub fn first_owner(&self) -> Option<u32> {
+        (self.soonest != NOBODY).then(|| self.links[self.soonest.1 as usize].next - HEADS)
+    }
+
     /// What [`Wheel::soonest`] is to be, by a look at all levels.
     fn first(&self) -> (u64, u32) {
         (0..LEVELS).filter_map(|level| self.first_of(level)).min().unwrap_or(NOBODY)

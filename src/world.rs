@@ -3,6 +3,7 @@
 
 use crate::admin::Command;
 use crate::config::Config;
+use crate::descriptors::Budget;
 use crate::net::sim::{Faults, SimEvent, SimNet};
 use crate::proxy::{Portions, Proxy};
 use crate::session::Service;
@@ -39,12 +40,12 @@ pub struct World {
 impl World {
     /// A world in which nothing has happened yet; a `seed` decides what its network does.
     pub fn new(config: Config, seed: u64, faults: Faults, portions: Portions) -> World {
-        Self::with_room_for(1000, config, seed, faults, portions)
+        Self::within(Budget::unlimited(1000), config, seed, faults, portions)
     }
 
-    /// Likewise, with a limit on the clients' connections.
-    pub fn with_room_for(
-        connections_max: usize,
+    /// Likewise, with limits on the connections.
+    pub fn within(
+        budget: Budget,
         config: Config,
         seed: u64,
         faults: Faults,
@@ -52,7 +53,7 @@ impl World {
     ) -> World {
         let net = SimNet::new(seed, faults);
         let now = Tick::ZERO;
-        let proxy = Proxy::new(net, config, &SERVICES, connections_max, portions, seed, now);
+        let proxy = Proxy::new(net, config, &SERVICES, budget, portions, seed, now);
         World { proxy, now, access: String::new(), wake: now, idle_turns: 0 }
     }
 

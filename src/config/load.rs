@@ -3,6 +3,7 @@
 use super::error::{ConfigErrors, Place};
 use super::{Config, keys};
 use crate::auth::Keys;
+use crate::descriptors;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -29,7 +30,8 @@ impl Config {
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
         let bytes = fs::read(path).map_err(|error| {
-            ConfigErrors::one(Place::whole(&name), format!("cannot read it: {error}"))
+            let what = format!("cannot read it: {}", descriptors::explain(&error));
+            ConfigErrors::one(Place::whole(&name), what)
         })?;
         let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -60,6 +62,7 @@ impl Config {
                         (keys, public)
                     }
                     Err(error) => {
+                        let error = descriptors::explain(&error);
                         let what = format!("cannot read the file of keys: {error}");
                         (Err(ConfigErrors::one(places.keys.clone(), what)), false)
                     }

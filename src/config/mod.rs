@@ -37,6 +37,7 @@ pub use trusted::TrustedProxies;
 
 use crate::access::Form;
 use crate::cors;
+use crate::descriptors::Budget;
 use crate::http::changes::Changes;
 use crate::route::{RouteSpec, Router};
 use error::Place;
@@ -86,7 +87,7 @@ pub struct Server {
     pub flush_interval: Option<Duration>,
     /// Whether an `Upgrade` is passed through.
     pub enable_websockets: bool,
-    /// Client connections. None: as many as the open-file limit has room for.
+    /// Client connections, as far as the open-file limit has room for them. None: no other limit.
     pub max_connections: Option<usize>,
     /// The length of a request or response head, in bytes: 1 KiB to 1 MiB.
     pub max_head_bytes: usize,
@@ -291,6 +292,16 @@ impl Config {
             }
         }
         errors.or(Some(()))
+    }
+
+    /// How a process that may have so many descriptors divides them.
+    pub fn budget(&self, descriptors: u64) -> Budget {
+        Budget::of(descriptors, self.listeners(), self.server.max_connections)
+    }
+
+    fn listeners(&self) -> usize {
+        let own = usize::from(self.admin.is_some()) + usize::from(self.demo.is_some());
+        self.server.listen.len() + own
     }
 
     /// The files of the Unix sockets that are listened on.

@@ -2,6 +2,7 @@
 
 use super::listen::UNIX_PATH_MAX;
 use super::uri;
+use crate::descriptors;
 use crate::net::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -159,7 +160,7 @@ fn ip_address(host: &str) -> Option<IpAddr> {
 }
 
 fn one_line(error: &std::io::Error) -> String {
-    error.to_string().lines().collect::<Vec<_>>().join("; ")
+    descriptors::explain(error).lines().collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

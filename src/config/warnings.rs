@@ -1,6 +1,7 @@
 //! What is no error and may still not be meant: for `--check`, and for the log at the start.
 
 use super::{Api, Config, ListenAddr};
+use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -8,9 +9,6 @@ use std::time::Duration;
 
 /// Middleboxes close connections that are silent for longer than about this.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-
-/// Descriptors that a process has beside those for connections.
-const DESCRIPTORS_RESERVED: u64 = 64;
 
 impl Config {
     /// What may not be meant, a line for each. `descriptors` are the files that the process may
@@ -60,19 +58,26 @@ impl Config {
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
-        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
-        let too_many = |max: Option<usize>| max.filter(|&max| max as u64 > room);
-        let limit = "raise the limit on open files (ulimit -n, or LimitNOFILE= of systemd)";
+        // Each stream has an upstream connection as well.
+        let room = Budget::of(descriptors, self.listeners(), None).clients;
+        let too_many = |max: Option<usize>| max.filter(|&max| max > room);
+        let least = descriptors::least(self.listeners());
+        if descriptors < least {
+            out.push(format!(
+                "the limit on open files is {descriptors}, less than {least}: at times there will \
+                be no descriptor for the operator or for a reload; {REMEDY}"
+            ));
+        }
         if let Some(max) = too_many(self.server.max_connections) {
             out.push(format!(
-                "server.max_connections: there is room for {room}, not for {max}; {limit}"
+                "server.max_connections: there is room for {room}, not for {max}; {REMEDY}"
             ));
         }
         for api in self.apis.iter().filter(|api| api.active) {
             if let Some(max) = too_many(api.streams.max) {
                 let name = &api.name;
                 out.push(format!(
-                    "api {name}: max_streams: there is room for {room}, not for {max}; {limit}"
+                    "api {name}: max_streams: there is room for {room}, not for {max}; {REMEDY}"
                 ));
             }
         }

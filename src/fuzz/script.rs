@@ -11,6 +11,7 @@
 //! - `w` and further digits, in the first line: the world, see [`Settings`].
 
 use crate::config::Config;
+use crate::descriptors::Budget;
 use crate::net::Address;
 use crate::net::sim::{Faults, Host};
 use crate::proxy::Portions;
@@ -139,6 +140,7 @@ impl<'b> Settings<'b> {
             short: self.pick(2, &[0, 50]),
             delayed: self.pick(3, &[0, 30]),
             spurious: self.pick(4, &[0, 20]),
+            descriptors: usize::MAX,
             no_descriptor: self.pick(5, &[0, 20]),
         };
         let portions = Portions {
@@ -149,7 +151,7 @@ impl<'b> Settings<'b> {
             timers_per_turn: self.pick(7, &[1024, 1]),
             ahead_max: self.pick(8, &[4096, 20, 1]),
         };
-        let mut world = World::with_room_for(6, self.config(), 0, faults, portions);
+        let mut world = World::within(Budget::unlimited(6), self.config(), 0, faults, portions);
         for address in ADDRESSES {
             world.net().set_host(address.parse().expect("an address"), Host::Listening);
         }

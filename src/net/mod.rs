@@ -149,9 +149,3 @@ pub trait Net {
     /// Stops listening. Connections that were not yet accepted are refused by the kernel.
     fn close_listener(&mut self, listener: ListenerId);
 }
-
-/// True when an error says that the process, or the system, has no descriptor left.
-pub fn out_of_descriptors(error: &io::Error) -> bool {
-    // ENFILE and EMFILE, on Linux and the BSDs alike.
-    matches!(error.raw_os_error(), Some(23 | 24))
-}

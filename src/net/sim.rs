@@ -29,6 +29,8 @@ pub struct Faults {
     pub short: u64,
     /// Accepting or connecting finds no free descriptor.
     pub no_descriptor: u64,
+    /// Sockets that the proxy may have: accepting or connecting finds no descriptor for another.
+    pub descriptors: usize,
     /// What each socket's queue holds, in bytes.
     pub capacity: usize,
 }
@@ -41,6 +43,7 @@ impl Faults {
         spurious: 0,
         short: 0,
         no_descriptor: 0,
+        descriptors: usize::MAX,
         capacity: 64 * 1024,
     };
 }
@@ -133,6 +136,8 @@ pub struct SimNet {
     free: Vec<u32>,
     /// The link of each socket id that is in use.
     by_sock: Vec<Option<usize>>,
+    /// How often all descriptors were in use when another was needed.
+    pub shortages: usize,
 }
 
 /// What the network has to tell the proxy.
@@ -158,6 +163,7 @@ impl SimNet {
             listener_edges: Vec::new(),
             free: Vec::new(),
             by_sock: Vec::new(),
+            shortages: 0,
         }
     }
 
@@ -393,6 +399,13 @@ impl SimNet {
         }
     }
 
+    /// True exactly when there is no descriptor for another socket.
+    fn ran_out(&mut self) -> bool {
+        let used_up = self.by_sock.len() - self.free.len() >= self.faults.descriptors;
+        self.shortages += usize::from(used_up);
+        used_up || self.rng.chance(self.faults.no_descriptor)
+    }
+
     fn sock_for(&mut self, index: usize) -> SockId {
         if let Some(free) = self.free.pop() {
             self.by_sock[free as usize] = Some(index);
@@ -451,10 +464,10 @@ impl Net for SimNet {
         let Some(&(index, from)) = waiting.front() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        if self.rng.chance(self.faults.no_descriptor) {
+        if self.ran_out() {
             return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
-        waiting.pop_front();
+        self.waiting.entry(listener.0).or_default().pop_front();
         Ok((self.sock_for(index), from))
     }
 
@@ -462,7 +475,7 @@ impl Net for SimNet {
         let Address::Tcp(address) = *address else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        if self.rng.chance(self.faults.no_descriptor) {
+        if self.ran_out() {
             return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
         let index = self.link(LinkState::Connecting, Some(address));

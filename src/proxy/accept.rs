@@ -2,11 +2,13 @@
 //!
 //! A listener's readiness is remembered like any other, so that pausing costs nothing: when the
 //! process is out of descriptors, accepting rests for a moment and is then tried again. It neither
-//! spins nor ends.
+//! spins nor ends. The operator's listener comes first in each turn and has a portion of its own,
+//! and each listener rests by itself, so no crowd of clients keeps the operator waiting.
 
-use super::{Proxy, admin, session_token};
+use super::{Proxy, session_token};
 use crate::conn::Conn;
-use crate::net::{ListenerId, Net, Ready, out_of_descriptors};
+use crate::descriptors;
+use crate::net::{ListenerId, Net, Ready};
 use crate::session::{Service, Session, State};
 use crate::time::Tick;
 use std::io;
@@ -16,9 +18,6 @@ use std::time::Duration;
 /// How long accepting rests when there is no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections past the limit that are answered with 503 at a time; more are closed unheard.
-const REFUSALS_MAX: usize = 64;
-
 /// Sessions that are looked at to find an idle one whose place a new one can have.
 const RECLAIM_LOOKS: u32 = 64;
 
@@ -26,9 +25,8 @@ const RECLAIM_LOOKS: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
-    resumes_at: Option<Tick>,
-    /// True exactly when the last attempt to accept has failed.
-    rests: bool,
+    /// The listener that is asked first in the next turn, among those for clients.
+    first: usize,
     /// Where the search for an idle session goes on: it walks round the slab like a clock's hand.
     hand: u32,
 }
@@ -38,21 +36,34 @@ struct Listener {
     service: Service,
     ready: bool,
     open: bool,
+    /// When it is tried again, if the last attempt to accept has failed.
+    rests_until: Option<Tick>,
+}
+
+impl Listener {
+    const fn new(service: Service, open: bool) -> Listener {
+        Listener { service, ready: open, open, rests_until: None }
+    }
+
+    /// True exactly when something may be accepted now.
+    fn can_accept(&self, now: Tick) -> bool {
+        self.ready && self.rests_until.is_none_or(|until| until <= now)
+    }
 }
 
 impl Listeners {
     pub(super) fn new(services: &[Service]) -> Listeners {
-        let all = services.iter().map(|&service| Listener { service, ready: true, open: true });
-        Listeners { all: all.collect(), resumes_at: None, rests: false, hand: 0 }
+        let all = services.iter().map(|&service| Listener::new(service, true));
+        Listeners { all: all.collect(), first: 0, hand: 0 }
     }
 
     pub(super) fn open(&mut self, listener: ListenerId, service: Service) {
         let index = listener.0 as usize;
-        let closed = || Listener { service, ready: false, open: false };
+        let closed = || Listener::new(service, false);
         if index >= self.all.len() {
             self.all.resize_with(index + 1, closed);
         }
-        self.all[index] = Listener { service, ready: true, open: true };
+        self.all[index] = Listener::new(service, true);
     }
 
     pub(super) fn close(&mut self, listener: ListenerId) {
@@ -69,13 +80,13 @@ impl Listeners {
 
     /// True when another turn would accept more.
     pub(super) fn can_accept(&self, now: Tick) -> bool {
-        self.resumes_at.is_none_or(|at| at <= now) && self.all.iter().any(|l| l.ready)
+        self.all.iter().any(|listener| listener.can_accept(now))
     }
 
     /// When accepting goes on after a pause.
     pub(super) fn resumes_at(&self) -> Tick {
-        let waiting = self.all.iter().any(|l| l.ready);
-        self.resumes_at.filter(|_| waiting).unwrap_or(Tick::NEVER)
+        let resting = self.all.iter().filter(|listener| listener.ready);
+        resting.filter_map(|listener| listener.rests_until).min().unwrap_or(Tick::NEVER)
     }
 
     pub(super) fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
@@ -91,24 +102,41 @@ impl Listeners {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Accepts what waits, as far as this turn's portion goes.
+    /// Accepts what waits, as far as this turn's portion goes: first what the operator's listener
+    /// has, then that of the others, of which another one is first in each turn.
     pub(super) fn accept_some(&mut self, now: Tick) {
         if !self.listeners.can_accept(now) {
             return;
         }
-        self.listeners.resumes_at = None;
-        let mut left = self.portions.accepts_per_turn;
-        for index in 0..self.listeners.all.len() {
-            while left > 0 && self.listeners.all[index].ready {
-                left -= 1;
-                if let Err(error) = self.accept_one(index, now) {
-                    self.rest(&error, now);
-                    return;
+        let (count, first) = (self.listeners.all.len(), self.listeners.first);
+        for operator in [true, false] {
+            let mut left = self.portions.accepts_per_turn;
+            for index in (0..count).map(|n| (first + n) % count) {
+                if (self.listeners.all[index].service == Service::Admin) == operator {
+                    self.accept_from(index, &mut left, now);
                 }
             }
         }
-        if std::mem::replace(&mut self.listeners.rests, false) {
-            log::warn!("accepting goes on");
+        self.listeners.first = (first + 1) % count;
+    }
+
+    /// Accepts what waits at one listener, or has it rest for a while.
+    fn accept_from(&mut self, index: usize, left: &mut usize, now: Tick) {
+        while *left > 0 && self.listeners.all[index].can_accept(now) {
+            *left -= 1;
+            let result = self.accept_one(index, now);
+            let Listener { rests_until, .. } = &mut self.listeners.all[index];
+            match result {
+                Ok(()) if rests_until.take().is_some() => log::warn!("accepting goes on"),
+                Ok(()) => {}
+                Err(error) => {
+                    if rests_until.replace(now.after(PAUSE)).is_none() {
+                        let error = descriptors::explain(&error);
+                        log::warn!("accepting rests, and is tried again each {PAUSE:?}: {error}");
+                    }
+                    self.stats.accept_pauses.one();
+                }
+            }
         }
     }
 
@@ -116,7 +144,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn accept_all(&mut self, now: Tick) {
         for index in 0..self.listeners.all.len() {
             self.listeners.all[index].ready = self.listeners.all[index].open;
-            while self.listeners.all[index].ready && self.connections() < self.connections_max {
+            while self.listeners.all[index].ready && self.has_room() {
                 if self.accept_one(index, now).is_err() {
                     break;
                 }
@@ -124,12 +152,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn rest(&mut self, error: &io::Error, now: Tick) {
-        self.listeners.resumes_at = Some(now.after(PAUSE));
-        self.stats.accept_pauses.one();
-        if !std::mem::replace(&mut self.listeners.rests, true) {
-            log::warn!("accepting rests, and is tried again each {PAUSE:?}: {error}");
-        }
+    /// True exactly when there may be another client connection.
+    fn has_room(&self) -> bool {
+        self.connections() - self.refused < self.budget.clients
     }
 
     fn accept_one(&mut self, index: usize, now: Tick) -> io::Result<()> {
@@ -146,7 +171,7 @@ impl<N: Net> Proxy<N> {
             }
             // The client left before it was accepted: that is its own affair.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
-            Err(e) if out_of_descriptors(&e) && self.close_some_idle() => Ok(()),
+            Err(e) if descriptors::ran_out(&e) && self.close_some_idle() => Ok(()),
             Err(e) => Err(e),
         }
     }
@@ -154,16 +179,16 @@ impl<N: Net> Proxy<N> {
     /// Makes a session of a new connection, if there is room.
     fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let is_admin = service == Service::Admin;
-        let crowded = self.desk.connections >= admin::CONNECTIONS_MAX;
+        let crowded = self.desk.connections >= descriptors::OPERATOR;
         if is_admin && crowded && !self.make_room_for_operator() {
             let text = "connection closed: too many of them to the admin listener";
             self.hush.say(log::Level::Warn, "", "admin.listen", text);
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
-        let full = !is_admin && self.connections() >= self.connections_max && !self.reclaim();
-        if full && self.connections() >= self.connections_max + REFUSALS_MAX {
-            let max = self.connections_max;
+        let full = !is_admin && !self.has_room() && !self.reclaim();
+        if full && self.refused >= self.budget.refusals {
+            let max = self.budget.clients;
             let text = format!("connection closed: server.max_connections ({max})");
             self.hush.say(log::Level::Warn, "", "server.max_connections", &text);
             conn.close(&mut self.net, &mut self.buffers);
@@ -175,7 +200,9 @@ impl<N: Net> Proxy<N> {
         let sock = conn.sock;
         let state = State::Idle { since: now, fresh: true };
         self.desk.connections += usize::from(is_admin);
-        let key = self.sessions.insert(Session { conn, state, service, peer, queued: false });
+        self.refused += usize::from(full);
+        let session = Session { conn, state, service, peer, queued: false, refused: full };
+        let key = self.sessions.insert(session);
         if let Err(error) = self.net.register(sock, session_token(key)) {
             let text = format!("connection closed: {error}");
             self.hush.say(log::Level::Error, "", "register", &text);
@@ -185,6 +212,7 @@ impl<N: Net> Proxy<N> {
         if full {
             self.refuse_connection(key, now);
         }
+        self.close_idle_beyond(self.budget.connections);
         self.enqueue(key);
     }
 

@@ -28,10 +28,6 @@ use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// Admin connections at a time. They do not count as clients' connections, so that whoever has to
-/// find out why there is no room can do so; descriptors for them are kept back.
-pub(super) const CONNECTIONS_MAX: usize = 24;
-
 /// Commands that wait for the shell.
 const COMMANDS_MAX: usize = 16;
 

@@ -5,8 +5,9 @@ use super::finish::Refusal;
 use super::scene::{Scene, Verdict};
 use super::{Proxy, Step, upstream_token};
 use crate::conn::Conn;
+use crate::descriptors;
 use crate::http::forward;
-use crate::net::{Address, Net, Ready, out_of_descriptors};
+use crate::net::{Address, Net, Ready};
 use crate::session::Session;
 use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase, Progress};
 use crate::session::upload::Upload;
@@ -176,7 +177,8 @@ impl<N: Net> Proxy<N> {
                     let attempt = Attempt { upstream, deadline, progress };
                     return Ok(Phase::Connecting(Box::new(attempt)));
                 }
-                Err(error) if out_of_descriptors(&error) => {
+                Err(error) if descriptors::ran_out(&error) => {
+                    let error = descriptors::explain(&error);
                     let text = format!("no descriptor for an upstream connection: {error}");
                     self.hush.say(log::Level::Warn, "", "descriptor", &text);
                     return Err(NoConnection::Busy(Refusal::busy("out of descriptors", None)));
@@ -211,9 +213,10 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[session].state.exchange_mut();
         let place = exchange.place;
         let Some(origin) = exchange.origin else { return Err(io::ErrorKind::NotFound.into()) };
+        self.close_idle_beyond(self.budget.connections - 1);
         let sock = match self.net.connect(address) {
-            // An idle connection is worth less than one that is needed.
-            Err(error) if out_of_descriptors(&error) && self.close_some_idle() => {
+            // The system may have fewer descriptors than this process is allowed.
+            Err(error) if descriptors::ran_out(&error) && self.close_some_idle() => {
                 self.net.connect(address)?
             }
             result => result?,

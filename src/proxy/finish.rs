@@ -250,6 +250,7 @@ impl<N: Net> Proxy<N> {
         self.timers.disarm(key.index());
         let mut session = self.sessions.remove(key)?;
         self.desk.connections -= usize::from(session.service == Service::Admin);
+        self.refused -= usize::from(session.refused);
         if let State::Active(exchange) = &mut session.state {
             exchange.request.abandon(&mut self.buffers);
             exchange.response.abandon(&mut self.buffers);

@@ -10,6 +10,7 @@ use super::streams::within;
 use super::{Proxy, head_room, largest_buffer};
 use crate::auth;
 use crate::config::{Api, Config};
+use crate::descriptors::Budget;
 use crate::http::chunk::{HEADROOM, TAILROOM};
 use crate::net::{Address, ListenerId, Net};
 use crate::session::exchange::{Exchange, Outcome};
@@ -20,9 +21,9 @@ use crate::time::Tick;
 use std::rc::Rc;
 
 impl<N: Net> Proxy<N> {
-    /// Serves `config` from here on, and at most `connections_max` clients at a time. Listeners are
+    /// Serves `config` from here on, with no more connections than `budget` says. Listeners are
     /// opened and closed by the caller.
-    pub fn reload(&mut self, config: Config, connections_max: usize, now: Tick) {
+    pub fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
         self.pool_returned();
         let mut api_origins = Vec::with_capacity(config.apis.len());
         for api in &config.apis {
@@ -45,7 +46,8 @@ impl<N: Net> Proxy<N> {
             self.forget_origin(key);
         }
         self.api_origins = api_origins;
-        self.connections_max = connections_max;
+        self.budget = budget;
+        self.close_idle_beyond(self.budget.connections);
         self.router = Rc::new(config.router());
         self.secret_parameters = config.secret_parameters();
         self.make_room_for(&config);

@@ -124,14 +124,24 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Closes an idle connection, whichever. False when there is none.
+    /// Closes the connection that has been idle for longest, or nearly. False when none is.
     pub(super) fn close_some_idle(&mut self) -> bool {
-        let some = self.origins.iter().find_map(|(_, origin)| {
-            origin.places.iter().find_map(|place| place.idle.first().copied())
-        });
-        if let Some(key) = some {
+        let oldest = self.idle_timers.first_owner();
+        let oldest = oldest.and_then(|index| self.upstreams.key_at(index));
+        if let Some(key) = oldest {
             self.close_idle_upstream(key);
         }
-        some.is_some()
+        oldest.is_some()
+    }
+
+    /// Closes idle connections until there are no more than `max` connections of admitted clients
+    /// and to upstreams, or none is idle. Each client has a descriptor for an upstream of its own,
+    /// and idle connections only have those that are not in use.
+    pub(super) fn close_idle_beyond(&mut self, max: usize) {
+        while self.connections() - self.refused + self.upstreams.len() > max {
+            if !self.close_some_idle() {
+                return;
+            }
+        }
     }
 }

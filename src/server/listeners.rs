@@ -2,6 +2,7 @@
 //! kept as it is; the rest is opened, all of it or nothing.
 
 use crate::config::{Config, ListenAddr};
+use crate::descriptors;
 use crate::net::mio::MioNet;
 use crate::net::{ListenerId, Net};
 use crate::session::Service;
@@ -59,7 +60,7 @@ fn open_all(
                     let id = net.add_listener(listener)?;
                     Ok(Listening { id, service, wanted: wanted.clone(), bound })
                 })
-                .map_err(|e| format!("cannot listen on {wanted}: {e}"))?,
+                .map_err(|e| format!("cannot listen on {wanted}: {}", descriptors::explain(&e)))?,
         };
         let bound = listener.bound;
         listening.push(listener);

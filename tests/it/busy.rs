@@ -104,3 +104,55 @@ fn a_busy_stream_ends_between_events_in_a_drain() {
     assert!(closes(&mut world, client, goes_on), "it is still there");
     assert!(heard.ends_with(b"0\r\n\r\n"), "cut: {}", heard.escape_ascii());
 }
+
+/// Turns until the operator, who asks for a sign of life, has it.
+fn turns_until_answered(world: &mut World, operator: Peer) -> usize {
+    world.net().send(operator, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answered = |world: &mut World| {
+        world.turn().unwrap();
+        matches!(world.net().hear(operator, usize::MAX), Heard::Bytes(_))
+    };
+    1 + (0..1000).position(|_| answered(world)).unwrap()
+}
+
+/// Whoever comes by another listener does not wait until a crowd is in, and least of all the
+/// operator.
+#[test]
+fn a_crowd_at_one_listener_delays_nobody_else() {
+    let portions = Portions { accepts_per_turn: 1, ..Portions::default() };
+    let config = format!("{PLAIN}\n[demo]\n[admin]\n");
+    let config = Config::parse("x.toml", &config).unwrap();
+    let mut world = World::new(config, 0, Faults::NONE, portions);
+    for _ in 0..500 {
+        world.net().client(ListenerId(0), None).unwrap();
+    }
+    let operator = world.net().client(ListenerId(2), None).unwrap();
+    let turns = turns_until_answered(&mut world, operator);
+    assert!(turns <= 4, "after {turns} turns");
+    let listener = world.net().client(ListenerId(1), None).unwrap();
+    world.net().send(listener, b"GET /events/ HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let heard = (0..8).any(|_| {
+        world.turn().unwrap();
+        matches!(world.net().hear(listener, usize::MAX), Heard::Bytes(_))
+    });
+    assert!(heard, "the demo's client waits for the crowd");
+}
+
+/// Accepting rests for clients when there is no descriptor, and not for the operator.
+#[test]
+fn an_operator_comes_in_while_accepting_rests() {
+    let config = Config::parse("x.toml", &format!("{PLAIN}\n[admin]\n")).unwrap();
+    let mut world = World::new(config, 0, Faults::NONE, Portions::default());
+    world.net().faults.no_descriptor = 100;
+    let client = world.net().client(ListenerId(0), None).unwrap();
+    world.net().send(client, b"GET / HTTP/1.1\r\n\r\n");
+    world.settle().unwrap();
+    world.net().faults.no_descriptor = 0;
+    let operator = world.net().client(ListenerId(2), None).unwrap();
+    let turns = turns_until_answered(&mut world, operator);
+    assert!(turns <= 4, "after {turns} turns");
+    assert_eq!(world.net().hear(client, usize::MAX), Heard::Nothing, "accepting rests");
+    world.advance_to(world.wake());
+    world.settle().unwrap();
+    assert!(matches!(world.net().hear(client, usize::MAX), Heard::Bytes(_)));
+}

@@ -12,6 +12,7 @@ mod line;
 mod process;
 mod program;
 mod reload;
+mod saturation;
 mod service;
 mod streams;
 

@@ -35,6 +35,7 @@
 
 use crate::journal;
 use millstream::config::{Config, KeysText};
+use millstream::descriptors::Budget;
 use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::net::{Address, ListenerId};
 use millstream::proxy::Portions;
@@ -192,6 +193,7 @@ struct Stage {
     admins: Vec<Actor>,
     origins: Vec<Actor>,
     addresses: Vec<SocketAddr>,
+    budget: Budget,
     out: String,
 }
 
@@ -246,13 +248,14 @@ impl Stage {
         let targets = config.apis.iter().flat_map(|api| &api.targets);
         let addresses: Vec<SocketAddr> =
             targets.flat_map(|target| &target.addresses).filter_map(tcp).collect();
-        let mut world = World::new(config, 0, Faults::NONE, Portions::default());
+        let budget = Budget::unlimited(config.server.max_connections.unwrap_or(1000));
+        let mut world = World::within(budget, config, 0, Faults::NONE, Portions::default());
         for &address in &addresses {
             world.net().set_host(address, Host::Listening);
         }
         let (config, out) = (text.to_owned(), String::new());
         let (clients, admins, origins) = (vec![], vec![], vec![]);
-        let mut stage = Stage { world, config, clients, admins, origins, addresses, out };
+        let mut stage = Stage { world, config, clients, admins, origins, addresses, budget, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -316,7 +319,7 @@ impl Stage {
                         auth.keys.iter().filter(|key| *key.name != *name).cloned().collect();
                 }
             }
-            self.world.proxy.reload(config, 1000, at);
+            self.world.proxy.reload(config, self.budget, at);
             return Ok(());
         }
         let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;

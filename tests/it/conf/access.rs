@@ -28,7 +28,7 @@ fn what_may_not_be_meant() {
     let warnings = |text: &str, descriptors| parse(text).warnings(descriptors);
     let check = |server: &str, api: &str, want: &[&str]| {
         let text = format!("[server]\n{server}\n{API}{api}\n");
-        assert_eq!(warnings(&text, Some(1064)), want, "{text}");
+        assert_eq!(warnings(&text, Some(1128)), want, "{text}");
     };
     check("", "", &[]);
     check("max_connections = 500", "max_streams = 500", &[]);
@@ -43,6 +43,12 @@ fn what_may_not_be_meant() {
     check("max_connections = 501", "", &[&format!("server.max_connections: {room}")]);
     check("", "max_streams = 501", &[&format!("api a: max_streams: {room}")]);
     assert!(warnings(&format!("[server]\nmax_connections = 501\n{API}"), None).is_empty());
+
+    let low = "the limit on open files is 59, less than 60: at times there will be no descriptor \
+        for the operator or for a reload; raise the limit on open files (ulimit -n, or \
+        LimitNOFILE= of systemd)";
+    assert_eq!(warnings(API, Some(59)), [low]);
+    assert!(warnings(API, Some(60)).is_empty());
 
     let back = |listener| format!("api a: target_url leads back to server.listen, {listener}");
     check("listen = ['127.0.0.1:8000']", "", &[&back("127.0.0.1:8000")]);

@@ -200,6 +200,11 @@ impl Origin {
 
     /// The next connection, once it is there.
     pub(super) fn accept(&self) -> Line {
-        Line::over(self.0.accept().unwrap().0)
+        self.try_accept().unwrap()
+    }
+
+    /// Likewise; an error when none comes.
+    pub(super) fn try_accept(&self) -> io::Result<Line> {
+        self.0.accept().map(|(stream, _)| Line::over(stream))
     }
 }

@@ -41,9 +41,8 @@ impl Program {
     }
 
     /// Likewise, with no more than so many descriptors.
-    pub(super) fn with_descriptors(descriptors: usize, config: &str) -> Program {
+    pub(super) fn with_descriptors(descriptors: usize, config: &Scratch) -> Program {
         let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$1\"");
-        let config = Scratch::file(config);
         Program::serving(Command::new("sh").args(["-c", &script, BINARY, config.as_str()]))
     }
 
@@ -128,10 +127,11 @@ impl Program {
         line.unwrap_or_default().to_owned()
     }
 
-    /// How many descriptors it has open, where that can be known.
-    pub(super) fn descriptors(&self) -> usize {
+    /// The descriptors that it has open; none where that cannot be known.
+    pub(super) fn descriptors(&self) -> Vec<usize> {
         let folder = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(folder).map_or(0, Iterator::count)
+        let names = std::fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).collect()
     }
 
     /// Reads its standard output no more: the pipe is closed behind the next line, which is for

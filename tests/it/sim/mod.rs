@@ -21,6 +21,7 @@ use crate::journal;
 use client::Client;
 use hostile::Hostile;
 use millstream::config::{Config, OnOutage, Resume};
+use millstream::descriptors::{Budget, OPERATOR};
 use millstream::net::Address;
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
@@ -89,6 +90,8 @@ pub(crate) struct Terms {
 
 /// One world while it runs.
 struct Play {
+    /// What connections there may be.
+    budget: Budget,
     world: World,
     rng: Rng,
     clients: Vec<Client>,
@@ -148,14 +151,31 @@ impl Play {
             (terms.kind, terms.ends) = (false, true);
         }
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
-        let mut world = World::new(config, seed, faults, portions);
+        let budget = draw_budget(&mut dice);
+        // A tight one turns clients away, but no descriptor is missing within it.
+        terms.kind &= budget.connections == usize::MAX;
+        let all = budget.connections.saturating_add(budget.refusals + OPERATOR + 1);
+        let faults = Faults { descriptors: all, ..faults };
+        let mut world = World::within(budget, config, seed, faults, portions);
         for address in ADDRESSES {
             world.net().set_host(address.parse().unwrap(), Host::Listening);
         }
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
         let origins = Vec::new();
-        Play { world, rng, clients, hostile, operators, origins, plans, drain_at, reload, terms }
+        Play {
+            world,
+            budget,
+            rng,
+            clients,
+            hostile,
+            operators,
+            origins,
+            plans,
+            drain_at,
+            reload,
+            terms,
+        }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -170,7 +190,7 @@ impl Play {
             }
             if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
                 let now = self.world.now;
-                self.world.proxy.reload(config, 1000, now);
+                self.world.proxy.reload(config, self.budget, now);
             }
             let moves = self.world.proxy.moves();
             let moved = self.act()?;
@@ -235,7 +255,7 @@ impl Play {
             .min(reload)
     }
 
-    fn judge(&self) -> Result<(), String> {
+    fn judge(&mut self) -> Result<(), String> {
         for client in &self.clients {
             client.judge(&self.plans, self.terms)?;
         }
@@ -245,11 +265,23 @@ impl Play {
                 return Err(format!("sent twice: {plan:?}"));
             }
         }
+        match self.world.proxy.net().shortages {
+            0 => {}
+            n => return Err(format!("a descriptor was missing {n} times")),
+        }
         match self.world.proxy.in_use() {
             (0, 0, 0) => Ok(()),
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
         }
     }
+}
+
+fn draw_budget(dice: &mut Rng) -> Budget {
+    if dice.chance(85) {
+        return Budget::unlimited(1000);
+    }
+    let clients = dice.size(1, 4);
+    Budget { clients, connections: 2 * clients + dice.size(0, 2), refusals: dice.size(0, 2) }
 }
 
 fn draw_faults(rng: &mut Rng) -> Faults {
@@ -259,6 +291,7 @@ fn draw_faults(rng: &mut Rng) -> Faults {
         delayed: sometimes(rng, 60),
         spurious: sometimes(rng, 20),
         short: sometimes(rng, 60),
+        descriptors: usize::MAX,
         no_descriptor: if rng.chance(10) { rng.below(30) } else { 0 },
         capacity: rng.pick(&[1, 7, 100, 4096, 65536]),
     }
