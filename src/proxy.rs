@@ -21,6 +21,7 @@ mod head;
 mod hush;
 mod outage;
 mod places;
+mod reclaim;
 mod record;
 mod reload;
 mod request;
@@ -120,6 +121,7 @@ pub struct Proxy<N: Net> {
     /// Client connections that are being refused for want of room.
     refused: usize,
     listeners: accept::Listeners,
+    reclaimable: reclaim::Reclaimable,
     sessions: Slab<Session>,
     upstreams: Slab<Upstream>,
     /// Where requests go.
@@ -197,7 +199,6 @@ struct Parts<'a, N: Net> {
     date: &'a str,
     counters: Counters<'a>,
     hush: &'a mut hush::Hush,
-    request_line: &'a mut String,
 }
 
 impl<N: Net> Proxy<N> {
@@ -237,6 +238,7 @@ impl<N: Net> Proxy<N> {
             budget,
             refused: 0,
             listeners: accept::Listeners::new(services),
+            reclaimable: reclaim::Reclaimable::default(),
             sessions,
             upstreams,
             key_streams: Counts::default(),
@@ -407,7 +409,6 @@ impl<N: Net> Proxy<N> {
             date: self.date.text(),
             counters: Counters { origins: &self.origins, keys: &self.key_streams },
             hush: &mut self.hush,
-            request_line: &mut self.request_line,
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod local;
 pub mod origin;
 pub mod places;
+pub mod row;
 pub mod stats;
 pub mod upload;
 pub mod upstream;
@@ -13,6 +14,7 @@ pub mod upstream;
 use crate::conn::Conn;
 use crate::http::head::HeadSearch;
 use crate::session::exchange::Exchange;
+use crate::session::row::Links;
 use crate::time::Tick;
 use std::net::IpAddr;
 
@@ -42,6 +44,8 @@ pub enum State {
         since: Tick,
         /// True exactly when it has never asked anything: it is about to.
         fresh: bool,
+        /// Its place among those that may be closed to make room.
+        links: Links,
     },
     /// A request head is arriving. Next: `Active`.
     Head {
@@ -58,10 +62,29 @@ pub enum State {
     Lingering {
         /// When patience ends.
         until: Tick,
+        /// As in `Idle`.
+        links: Links,
     },
 }
 
 impl State {
+    /// The links of a state that may be closed to make room.
+    pub const fn links_mut(&mut self) -> Option<&mut Links> {
+        match self {
+            State::Idle { links, .. } | State::Lingering { links, .. } => Some(links),
+            State::Head { .. } | State::Active(_) => None,
+        }
+    }
+
+    /// The links of such a state.
+    #[cfg(feature = "sim")]
+    pub const fn links(&self) -> Option<Links> {
+        match self {
+            State::Idle { links, .. } | State::Lingering { links, .. } => Some(*links),
+            State::Head { .. } | State::Active(_) => None,
+        }
+    }
+
     /// The exchange of a session that is known to have one.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ use super::{Proxy, session_token};
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::net::{ListenerId, Net, Ready};
+use crate::session::row::Links;
 use crate::session::{Service, Session, State};
 use crate::time::Tick;
 use std::io;
@@ -18,17 +19,12 @@ use std::time::Duration;
 /// How long accepting rests when there is no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Sessions that are looked at to find an idle one whose place a new one can have.
-const RECLAIM_LOOKS: u32 = 64;
-
 /// The listening sockets.
 #[derive(Debug)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
     /// The listener that is asked first in the next turn, among those for clients.
     first: usize,
-    /// Where the search for an idle session goes on: it walks round the slab like a clock's hand.
-    hand: u32,
 }
 
 #[derive(Debug)]
@@ -54,7 +50,7 @@ impl Listener {
 impl Listeners {
     pub(super) fn new(services: &[Service]) -> Listeners {
         let all = services.iter().map(|&service| Listener::new(service, true));
-        Listeners { all: all.collect(), first: 0, hand: 0 }
+        Listeners { all: all.collect(), first: 0 }
     }
 
     pub(super) fn open(&mut self, listener: ListenerId, service: Service) {
@@ -171,7 +167,7 @@ impl<N: Net> Proxy<N> {
             }
             // The client left before it was accepted: that is its own affair.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
-            Err(e) if descriptors::ran_out(&e) && self.close_some_idle() => Ok(()),
+            Err(e) if descriptors::ran_out(&e) && self.free_descriptor(now) => Ok(()),
             Err(e) => Err(e),
         }
     }
@@ -186,7 +182,7 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
-        let full = !is_admin && !self.has_room() && !self.reclaim();
+        let full = !is_admin && !self.has_room() && !self.reclaim(now);
         if full && self.refused >= self.budget.refusals {
             let max = self.budget.clients;
             let text = format!("connection closed: server.max_connections ({max})");
@@ -198,7 +194,7 @@ impl<N: Net> Proxy<N> {
         conn.ready.set(Ready::READ);
         conn.ready.set(Ready::WRITE);
         let sock = conn.sock;
-        let state = State::Idle { since: now, fresh: true };
+        let state = State::Idle { since: now, fresh: true, links: Links::NONE };
         self.desk.connections += usize::from(is_admin);
         self.refused += usize::from(full);
         let session = Session { conn, state, service, peer, queued: false, refused: full };
@@ -212,26 +208,8 @@ impl<N: Net> Proxy<N> {
         if full {
             self.refuse_connection(key, now);
         }
+        self.reclaimable.add(&mut self.sessions, key);
         self.close_idle_beyond(self.budget.connections);
         self.enqueue(key);
-    }
-
-    /// Closes an idle session to make room for a new one. False when none was found.
-    fn reclaim(&mut self) -> bool {
-        for _ in 0..RECLAIM_LOOKS.min(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX)) {
-            let hand = self.listeners.hand;
-            self.listeners.hand = if hand >= self.sessions.slots() { 0 } else { hand + 1 };
-            let Some(key) = self.sessions.key_at(hand) else {
-                continue;
-            };
-            // One that was just accepted is about to ask something.
-            let Session { state, service, .. } = &self.sessions[key];
-            let idle = matches!(state, State::Idle { fresh: false, .. });
-            if idle && *service != Service::Admin {
-                self.close_session(key);
-                return true;
-            }
-        }
-        false
     }
 }

@@ -49,7 +49,7 @@ impl<N: Net> Proxy<N> {
                 self.end_stream(key, now.tick)
             }
             State::Active(_) => self.step_exchange(key, now),
-            State::Lingering { until } => self.step_lingering(key, *until, now.tick),
+            State::Lingering { until, .. } => self.step_lingering(key, *until, now.tick),
         }
     }
 

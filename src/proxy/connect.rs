@@ -166,7 +166,7 @@ impl<N: Net> Proxy<N> {
         let others = targets.saturating_sub(1 + failed.count_ones() as usize);
         for tried in tried..addresses.len() {
             let address = &addresses[(first + tried) % addresses.len()];
-            match self.connect_to(address, key) {
+            match self.connect_to(address, key, now) {
                 Ok(upstream) => {
                     // Each address and each other target that is left has an equal share of the
                     // time that is left.
@@ -209,6 +209,7 @@ impl<N: Net> Proxy<N> {
         &mut self,
         address: &Address,
         session: Key<Session>,
+        now: Tick,
     ) -> io::Result<Key<Upstream>> {
         let exchange = self.sessions[session].state.exchange_mut();
         let place = exchange.place;
@@ -216,7 +217,7 @@ impl<N: Net> Proxy<N> {
         self.close_idle_beyond(self.budget.connections - 1);
         let sock = match self.net.connect(address) {
             // The system may have fewer descriptors than this process is allowed.
-            Err(error) if descriptors::ran_out(&error) && self.close_some_idle() => {
+            Err(error) if descriptors::ran_out(&error) && self.free_descriptor(now) => {
                 self.net.connect(address)?
             }
             result => result?,

@@ -16,7 +16,9 @@ use std::time::Duration;
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
-    /// `keepalive_timeout`: an idle client connection.
+    /// `read_timeout`: a client connection on which no request has begun.
+    FirstByte,
+    /// `keepalive_timeout`: a client connection that is idle between two requests.
     Keepalive,
     /// `read_timeout`: a request head that does not get complete.
     RequestHead,
@@ -69,11 +71,14 @@ impl<N: Net> Proxy<N> {
     pub(super) fn next_deadline(&self, key: Key<Session>, now: Tick) -> (Tick, Deadline) {
         let server = &self.config.server;
         let own = match &self.sessions[key].state {
-            State::Idle { since, .. } => {
+            State::Idle { since, fresh: true, .. } => {
+                (since.after(server.read_timeout), Deadline::FirstByte)
+            }
+            State::Idle { since, fresh: false, .. } => {
                 (since.after(server.keepalive_timeout), Deadline::Keepalive)
             }
             State::Head { since, .. } => (since.after(server.read_timeout), Deadline::RequestHead),
-            State::Lingering { until } => (*until, Deadline::Linger),
+            State::Lingering { until, .. } => (*until, Deadline::Linger),
             State::Active(exchange) => self.exchange_deadline(exchange, now),
         };
         let mut earliest = Earliest(own);
@@ -135,7 +140,7 @@ impl<N: Net> Proxy<N> {
             Deadline::Flush | Deadline::Event => {
                 unreachable!("what is due is done by the step before, {deadline:?}")
             }
-            Deadline::Keepalive | Deadline::Linger => self.close_session(key),
+            Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => self.close_session(key),
             Deadline::RequestHead => self.refuse_slow_head(key, now),
             Deadline::RequestBody => {
                 let what = "the request body stood still";

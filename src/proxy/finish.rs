@@ -19,6 +19,7 @@ use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::row::Links;
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
@@ -26,7 +27,7 @@ use crate::time::Tick;
 use std::time::Duration;
 
 /// How long a connection is listened to after our last byte, so that the byte arrives.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// No answer of ours is longer than this, in bytes; but for that to a preflight, in front of which
 /// there is nothing.
@@ -171,6 +172,7 @@ impl<N: Net> Proxy<N> {
         let complete = exchange.outcome == Outcome::Complete || exchange.response.ends_properly();
         let whole = exchange.request.source_complete();
         if complete && exchange.facts.persistent && whole && self.drain.is_none() {
+            self.reclaimable.add(&mut self.sessions, key);
             return Step::Moved;
         }
         if !complete && !exchange.response.ends_visibly() {
@@ -187,7 +189,8 @@ impl<N: Net> Proxy<N> {
             return self.close_session(key);
         }
         self.net.shutdown_write(session.conn.sock);
-        session.state = State::Lingering { until: now.after(LINGER) };
+        session.state = State::Lingering { until: now.after(LINGER), links: Links::NONE };
+        self.reclaimable.add(&mut self.sessions, key);
         self.drop_ahead(key);
         Step::Moved
     }
@@ -247,6 +250,7 @@ impl<N: Net> Proxy<N> {
 
     fn remove_session(&mut self, key: Key<Session>) -> Option<Session> {
         self.close_upstream_of(key);
+        self.reclaimable.remove(&mut self.sessions, key);
         self.timers.disarm(key.index());
         let mut session = self.sessions.remove(key)?;
         self.desk.connections -= usize::from(session.service == Service::Admin);
@@ -260,7 +264,7 @@ impl<N: Net> Proxy<N> {
 
     /// Takes a session's exchange out of it and leaves it idle.
     pub(super) fn take_exchange(&mut self, key: Key<Session>, now: Tick) -> Box<Exchange> {
-        let idle = State::Idle { since: now, fresh: false };
+        let idle = State::Idle { since: now, fresh: false, links: Links::NONE };
         match std::mem::replace(&mut self.sessions[key].state, idle) {
             State::Active(exchange) => exchange,
             State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {

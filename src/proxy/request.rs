@@ -44,8 +44,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn step_head(&mut self, key: slab::Key<Session>, now: Tick) -> Step {
         let limits = head_limits(&self.config);
         let draining = self.drain.is_some() && self.sessions[key].service != Service::Admin;
-        let Parts { session: Session { conn, state, .. }, mut io, request_line, .. } =
-            self.parts(key, now);
+        let Parts { session: Session { conn, state, .. }, mut io, .. } = self.parts(key, now);
         let (mut search, since) = match state {
             State::Head { search, since } => (search.clone(), *since),
             State::Idle { .. } | State::Active(_) | State::Lingering { .. } => {
@@ -53,12 +52,16 @@ impl<N: Net> Proxy<N> {
             }
         };
         let found = find_head(conn, &mut search, &limits, &mut io);
+        let begun = has_begun(conn);
+        if begun || !matches!(found, Found::More | Found::Blocked) {
+            self.reclaimable.remove(&mut self.sessions, key);
+        }
         match found {
             Found::Complete(end) => self.begin(key, end, now),
             Found::More | Found::Blocked => {
                 let moved = matches!(found, Found::More);
-                if has_begun(conn) {
-                    *state = State::Head { search, since };
+                if begun {
+                    self.sessions[key].state = State::Head { search, since };
                 } else if draining && !moved {
                     return self.close_session(key);
                 }
@@ -67,8 +70,8 @@ impl<N: Net> Proxy<N> {
             // A client may leave between two requests, or think better of one.
             Found::Ended(_) => self.close_session(key),
             Found::Wrong(error, filled) => {
-                let head_only = is_head(&io.scratch[..filled]);
-                access::request_line(&io.scratch[..filled], request_line);
+                let head_only = is_head(&self.scratch[..filled]);
+                access::request_line(&self.scratch[..filled], &mut self.request_line);
                 self.refuse(key, Refusal { head_only, ..refusal_of(error) }, now)
             }
         }

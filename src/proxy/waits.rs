@@ -155,6 +155,7 @@ impl<N: Net> Proxy<N> {
 mod oracle {
     use super::{Conn, Key, Net, Proxy, Ready, Session, State, Tick};
     use crate::net::SockId;
+    use crate::session::Service;
 
     impl<N: Net> Proxy<N> {
         /// Checks everything that must be true between two turns. What is wrong, if anything is.
@@ -186,9 +187,13 @@ mod oracle {
             let (mut buffers, mut in_use) = (0, 0);
             let mut exchanges = Vec::new();
             let mut shares = [0, 0];
+            let mut reclaimable = 0;
             for (_, session) in self.sessions.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let State::Active(exchange) = &session.state else {
+                    let counts = session.service != Service::Admin && !session.refused;
+                    let begun = matches!(session.state, State::Head { .. });
+                    reclaimable += usize::from(counts && !begun);
                     continue;
                 };
                 exchanges.push(exchange);
@@ -215,6 +220,10 @@ mod oracle {
             let counted = [by_address, self.key_streams.held()];
             if shares != counted {
                 return Some(format!("{counted:?} places counted, {shares:?} held"));
+            }
+            let in_rows = self.reclaimable.count(&self.sessions);
+            if reclaimable != in_rows {
+                return Some(format!("{in_rows} sessions in rows, {reclaimable} may be closed"));
             }
             if buffers != self.buffers.lent() {
                 return Some(format!("{} buffers lent, {buffers} held", self.buffers.lent()));
