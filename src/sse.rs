@@ -15,9 +15,8 @@
 //! blank line, and behind comments that follow one. If a CR ended that line, the place behind
 //! a LF that belongs to it is a boundary too, and that LF is part of no block.
 //!
-//! A block longer than its limit makes the rest of the body opaque: it may be an event stream in
-//! name only, and nobody can wait for ever. The limit depends on the bytes alone and never on how
-//! they are cut.
+//! No line and no block is too long: nothing of them is kept but an id, up to [`ID_MAX`] bytes.
+//! Whoever collects whole events sets a limit of its own.
 //!
 //! Tested at every cut of every input, and against a reader that is naive and sees the whole.
 
@@ -81,8 +80,6 @@ enum Line {
     Name(Kind, u8),
     /// The kind is known, and what follows does not change it.
     Rest(Kind),
-    /// The block is too long; no more lines are looked at.
-    Opaque,
 }
 
 /// Reads one body after another, as their bytes arrive. See the module's documentation.
@@ -91,8 +88,6 @@ pub struct Scanner {
     events: u64,
     /// None: what `id` and `retry` say is not kept.
     ids: Option<Box<Ids>>,
-    /// Bytes since the last boundary.
-    block: usize,
     line: Line,
     /// Since the last blank line there was a field line, and one of `data`.
     field: bool,
@@ -101,7 +96,7 @@ pub struct Scanner {
     identified: bool,
 }
 
-const _: () = assert!(size_of::<Scanner>() <= 32);
+const _: () = assert!(size_of::<Scanner>() <= 24);
 
 impl Scanner {
     /// A scanner at the first byte of a body, behind a byte order mark if there is one.
@@ -109,7 +104,6 @@ impl Scanner {
         Scanner {
             events: 0,
             ids: None,
-            block: 0,
             line: Line::Start,
             field: false,
             data: false,
@@ -123,19 +117,17 @@ impl Scanner {
     }
 
     /// Looks at the next bytes. Returns the offset just past the last boundary among them, None if
-    /// there is none. A block may have `event_max` bytes, from boundary to boundary.
-    pub fn scan(&mut self, bytes: &[u8], event_max: usize) -> Option<usize> {
+    /// there is none.
+    pub fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         let (mut at, mut boundary) = (0, None);
-        while at < bytes.len() && !self.is_opaque() {
+        while at < bytes.len() {
             let rest = &bytes[at..];
             let end = match rest[0] {
                 b'\n' if self.line == Line::BehindCr => {
                     at += 1;
                     self.line = Line::Start;
-                    if self.between() {
+                    if !self.field {
                         boundary = Some(at);
-                    } else {
-                        self.lengthen(1, event_max);
                     }
                     continue;
                 }
@@ -144,18 +136,13 @@ impl Scanner {
                 _ => memchr2(b'\n', b'\r', rest),
             };
             let Some(end) = end else {
-                self.lengthen(rest.len(), event_max);
                 self.take(rest);
                 break;
             };
             at += end + 1;
-            if !self.lengthen(end + 1, event_max) {
-                break;
-            }
             self.take_line(&rest[..end]);
             self.line = if rest[end] == b'\r' { Line::BehindCr } else { Line::Start };
             if !self.field {
-                self.block = 0;
                 boundary = Some(at);
             }
         }
@@ -164,12 +151,7 @@ impl Scanner {
 
     /// True exactly when what was scanned so far ends between two events; at the very start too.
     pub const fn between(&self) -> bool {
-        self.block == 0 && !self.is_opaque()
-    }
-
-    /// True once a block was too long, until a new body begins.
-    pub const fn is_opaque(&self) -> bool {
-        matches!(self.line, Line::Opaque)
+        matches!(self.line, Line::Start | Line::BehindCr) && !self.field
     }
 
     /// How many events were dispatched so far.
@@ -200,16 +182,7 @@ impl Scanner {
         if let Some(ids) = &mut self.ids {
             ids.forget();
         }
-        (self.block, self.line, self.field, self.data) = (0, Line::Start, false, false);
-    }
-
-    /// Counts bytes of the block; false if they are too many.
-    fn lengthen(&mut self, len: usize, event_max: usize) -> bool {
-        self.block = self.block.saturating_add(len);
-        if self.block > event_max {
-            self.line = Line::Opaque;
-        }
-        self.line != Line::Opaque
+        (self.line, self.field, self.data) = (Line::Start, false, false);
     }
 
     /// Takes all of a line, or what is left of it.
@@ -258,7 +231,6 @@ impl Scanner {
                     }
                     return;
                 }
-                Line::Opaque => return,
             };
             bytes = behind;
         }
@@ -270,7 +242,7 @@ impl Scanner {
             // A line that is a name and nothing else is that field with an empty value.
             Line::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
             Line::Rest(kind) => kind,
-            Line::Start | Line::BehindCr | Line::Name(..) | Line::Opaque => Kind::Other,
+            Line::Start | Line::BehindCr | Line::Name(..) => Kind::Other,
         };
         self.field |= kind != Kind::Comment;
         self.data |= kind == Kind::Data;

@@ -7,7 +7,9 @@
 //! Where only whole events are to pass (a stream that may be resumed, bytes that are gathered
 //! anyway, a stream that is about to be ended) an unfinished one is held here until its end has
 //! come. That adds nothing to the latency of events, for a client can do nothing with half of one;
-//! it does hold memory, up to [`Terms::event_max`], while an event is on its way.
+//! it does hold memory, up to [`Terms::event_max`], while an event is on its way. A longer event
+//! passes as it comes. Until its end the client is within it, so nothing is put in, and a break
+//! there is a visible cut; behind it all is as before.
 //!
 //! A byte order mark at the start is taken off: a comment that goes first would put it in the
 //! middle, where it is part of a field's name.
@@ -23,7 +25,7 @@ use std::time::Duration;
 /// What an event stream is to be like.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// The length of an event that is still understood, in bytes.
+    /// The length of an event that is still held, in bytes.
     pub event_max: usize,
     /// True exactly when ids are kept, to resume the stream by.
     pub resumable: bool,
@@ -95,11 +97,6 @@ impl Events {
         self.scanner.events()
     }
 
-    /// True exactly when it is not known any more where events begin and end.
-    pub const fn is_opaque(&self) -> bool {
-        self.scanner.is_opaque()
-    }
-
     /// A comment, as it harms nobody. The decoder of httpx-sse, which the Python clients of models'
     /// APIs have adopted, takes an empty line for an event of its own once it has seen an id; those
     /// who look for empty lines only, and know no comments, need one.
@@ -107,9 +104,10 @@ impl Events {
         if self.scanner.has_ids() { b":\n" } else { b":\n\n" }
     }
 
-    /// The id by which the rest of this stream can be asked for, if it can be.
+    /// The id by which the rest of this stream can be asked for, if it can be: not while the client
+    /// has half an event.
     pub fn resume_from(&self) -> Option<&[u8]> {
-        self.scanner.last_id().filter(|_| self.resumable && !self.is_opaque())
+        self.scanner.last_id().filter(|_| self.resumable && self.between)
     }
 
     /// True exactly when an end of the source is to be taken for a break.
@@ -158,8 +156,9 @@ impl Events {
                 _ => return self.begin(payload),
             }
         }
-        let boundary = self.scanner.scan(payload, self.event_max);
-        let (passing, between) = self.passing(boundary, payload.len());
+        let boundary = self.scanner.scan(payload);
+        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
+        let (passing, between) = self.passing(boundary, payload.len(), held);
         if let Some(held) = &mut self.held {
             if passing > 0 {
                 (held.free, held.between) = (held.bytes.len() + passing, between);
@@ -183,8 +182,8 @@ impl Events {
         let Some(mark) = byte_order_mark(&held.bytes) else { return 0 };
         self.begun = true;
         held.bytes.drain(..mark);
-        let (boundary, len) = (self.scanner.scan(&held.bytes, self.event_max), held.bytes.len());
-        let (free, between) = self.passing(boundary, len);
+        let (boundary, len) = (self.scanner.scan(&held.bytes), held.bytes.len());
+        let (free, between) = self.passing(boundary, len, 0);
         if let Some(held) = &mut self.held {
             (held.free, held.between) = (free, between);
         }
@@ -192,12 +191,16 @@ impl Events {
         0
     }
 
-    /// How many of `len` bytes that were scanned may pass, the last boundary among them given; and
-    /// whether they end between two events.
-    fn passing(&self, boundary: Option<usize>, len: usize) -> (usize, bool) {
-        match self.whole && !self.scanner.is_opaque() {
-            true => (boundary.unwrap_or(0), true),
-            false => (len, self.scanner.between()),
+    /// How many of `len` bytes that were scanned may pass, the last boundary among them given and
+    /// the bytes of their event that are held already; and whether they end between two events.
+    fn passing(&self, boundary: Option<usize>, len: usize, held: usize) -> (usize, bool) {
+        // An event that has begun to pass goes on passing.
+        let holds = self.whole && (boundary.is_some() || self.between);
+        let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
+        if holds && unfinished <= self.event_max {
+            (boundary.unwrap_or(0), true)
+        } else {
+            (len, self.scanner.between())
         }
     }
 

@@ -3,8 +3,8 @@
 //! Nobody but its two ends knows how long a stream is to last, so the proxy ends one only where it
 //! is told to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. Each stream has a *lease*
 //! that says until when. When it is up, the stream ends at once if its client is between two
-//! events, and otherwise behind the event that is on its way; if that takes too long, or if nobody
-//! can tell any more where events end, it is cut, visibly.
+//! events, and otherwise behind the event that is on its way; if that takes too long, or if its
+//! bytes cannot be read, it is cut, visibly.
 
 use super::finish::Refusal;
 use super::places::Counters;
@@ -100,7 +100,7 @@ impl<N: Net> Proxy<N> {
         }
         let waits = !exchange.lease_end.closing;
         let stuck = exchange.response.pending() > 0;
-        match exchange.response.events_mut().filter(|events| waits && !events.is_opaque()) {
+        match exchange.response.events_mut().filter(|_| waits) {
             Some(events) => {
                 events.want_whole();
                 exchange.lease_end.closing = true;

@@ -55,22 +55,6 @@ pub fn read(body: &[u8]) -> Reading {
     reading
 }
 
-/// How many bytes of a body come before the first that makes a block longer than `event_max`.
-pub fn within(body: &[u8], event_max: usize) -> usize {
-    let boundaries = read(body).boundaries;
-    let mut start = 0;
-    for end in 1..=body.len() {
-        let ends_crlf = body[..end].ends_with(b"\r\n") && start == end - 1;
-        if end - start > event_max && !ends_crlf {
-            return end - 1;
-        }
-        if boundaries.binary_search(&end).is_ok() {
-            start = end;
-        }
-    }
-    body.len()
-}
-
 /// A last event ID string, unless it is empty or cannot be sent in a header field.
 pub fn sendable(id: &[u8]) -> Option<&[u8]> {
     let trimmed = id.trim_ascii();

@@ -5,23 +5,20 @@ use crate::trial::{Dice, in_one_piece, in_pieces};
 use std::ops::Range;
 
 /// Scans `body` piece by piece, and holds what is said behind each against the naive reader.
-fn scan(body: &[u8], pieces: &[Range<usize>], event_max: usize) {
-    let within = naive::within(body, event_max);
-    let boundaries = naive::read(&body[..within]).boundaries;
+fn scan(body: &[u8], pieces: &[Range<usize>]) {
+    let boundaries = naive::read(body).boundaries;
     let (mut plain, mut scanner) = (Scanner::new(), Scanner::with_ids());
     assert!(scanner.between());
     for piece in pieces {
-        let text = body.escape_ascii();
-        let what = format!("{text} cut at {pieces:?}, behind {piece:?}, at most {event_max}");
+        let what = format!("{} cut at {pieces:?}, behind {piece:?}", body.escape_ascii());
         let last = boundaries.iter().rfind(|end| (piece.start + 1..=piece.end).contains(end));
-        let found = scanner.scan(&body[piece.clone()], event_max);
+        let found = scanner.scan(&body[piece.clone()]);
         assert_eq!(found, last.map(|end| end - piece.start), "{what}");
-        assert_eq!(plain.scan(&body[piece.clone()], event_max), found, "{what}");
-        let naive = naive::read(&body[..piece.end.min(within)]);
+        assert_eq!(plain.scan(&body[piece.clone()]), found, "{what}");
+        let naive = naive::read(&body[..piece.end]);
         let between = piece.end == 0 || naive.boundaries.last() == Some(&piece.end);
         for scanner in [&plain, &scanner] {
             assert_eq!(scanner.between(), between, "{what}");
-            assert_eq!(scanner.is_opaque(), piece.end > within, "{what}");
             assert_eq!(scanner.events(), naive.events.len() as u64, "{what}");
         }
         assert_eq!(scanner.last_id(), naive::sendable(&naive.last_id), "{what}");
@@ -31,16 +28,14 @@ fn scan(body: &[u8], pieces: &[Range<usize>], event_max: usize) {
 }
 
 fn check(body: &[u8]) {
-    for event_max in [usize::MAX, 0, 1, 7, 12] {
-        in_pieces(body.len(), |pieces| scan(body, pieces, event_max));
-    }
+    in_pieces(body.len(), |pieces| scan(body, pieces));
 }
 
 /// Scans all of `body` at once, having checked it in pieces.
 fn scanned(body: &[u8]) -> (Scanner, Option<usize>) {
     check(body);
     let mut scanner = Scanner::with_ids();
-    let boundary = scanner.scan(body, usize::MAX);
+    let boundary = scanner.scan(body);
     (scanner, boundary)
 }
 
@@ -124,12 +119,12 @@ fn ids_and_reconnection_times() {
 fn an_id_that_is_too_long_is_none() {
     let id = |len: usize, end: &str| {
         let body = format!("id: 1\n\nid: {}{end}\n\n", "x".repeat(len)).into_bytes();
-        scan(&body, &in_one_piece(body.len()), usize::MAX);
+        scan(&body, &in_one_piece(body.len()));
         let hundreds: Vec<_> = (0..body.len()).step_by(100).collect();
         let pieces: Vec<_> = hundreds.iter().map(|&at| at..body.len().min(at + 100)).collect();
-        scan(&body, &pieces, usize::MAX);
+        scan(&body, &pieces);
         let mut scanner = Scanner::with_ids();
-        scanner.scan(&body, usize::MAX);
+        scanner.scan(&body);
         scanner.last_id().map(<[u8]>::len)
     };
     assert_eq!(id(ID_MAX, ""), Some(ID_MAX));
@@ -139,62 +134,54 @@ fn an_id_that_is_too_long_is_none() {
     assert_eq!(id(5000, "\0"), Some(1));
     let zeros = format!("retry: {}7\n", "0".repeat(5000));
     let mut scanner = Scanner::with_ids();
-    scanner.scan(zeros.as_bytes(), usize::MAX);
+    scanner.scan(zeros.as_bytes());
     assert_eq!(scanner.retry(), Some(Duration::from_millis(7)));
 }
 
 #[test]
-fn a_block_that_is_too_long_is_opaque() {
-    for (body, event_max, boundary, opaque, events) in [
-        ("data:x\n\n", 8, Some(8), false, 1),
-        ("data:x\n\n", 7, None, true, 0),
-        ("data:x\n\ndata:y\n\n", 8, Some(16), false, 2),
-        ("data:x\n\ndata:yy\n\ndata:z\n\n", 8, Some(8), true, 1),
-        // Two lines of one block.
-        ("data:x\ndata:y\n\n", 14, None, true, 0),
-        ("data:x\ndata:y\n\n", 15, Some(15), false, 1),
-        // A LF that belongs to a CR is a byte of the block, unless the CR has ended it.
-        ("data:x\r\r\n", 8, Some(9), false, 1),
-        ("data:x\r\n\r\n", 8, None, true, 0),
-        ("data:x\r\n", 7, None, true, 0),
-        ("data:x\r\n\r\n", 9, Some(10), false, 1),
-        // Comments are blocks of their own, or part of one.
-        (":xxxxxx\n:xxxxxx\n", 8, Some(16), false, 0),
-        ("x\n:xxxxxx\n", 8, None, true, 0),
-        (":xxxxxx", 7, None, false, 0),
-        (":xxxxxxx", 7, None, true, 0),
-        ("", 0, None, false, 0),
-        ("\n", 0, None, true, 0),
+fn no_line_and_no_block_is_too_long() {
+    let long = "y".repeat(70_000);
+    for (body, events, id) in [
+        (format!("id:1\ndata:{long}\n\nid:2\ndata:x\n\n"), 2, Some("2")),
+        (format!("id:1\n{}\n:c\n", "data:x\n".repeat(10_000)), 1, Some("1")),
+        (format!("id:1\ndata:x\n\n:{long}\n\n"), 1, Some("1")),
+        (format!("id:1\n{long}:x\ndata:x\r\r"), 1, Some("1")),
+        // There is an id, which is too long to come back with, and then another one.
+        (format!("id:1\n\nid:{long}\ndata:x\n\n"), 1, None),
+        (format!("id:1\n\nid:{long}\ndata:x\n\ndata:x\n\nid:3\n\n"), 2, Some("3")),
+        (format!("retry:{long}\ndata\n\nid:4\n\n"), 1, Some("4")),
     ] {
-        in_pieces(body.len(), |pieces| scan(body.as_bytes(), pieces, event_max));
-        let mut scanner = Scanner::new();
-        let found = scanner.scan(body.as_bytes(), event_max);
-        let came = (found, scanner.is_opaque(), scanner.events());
-        assert_eq!(came, (boundary, opaque, events), "{body:?}");
-        if opaque {
-            assert_eq!(scanner.scan(b"\n\ndata:x\n\n", usize::MAX), None);
-            assert!(scanner.is_opaque() && !scanner.between());
-            assert_eq!(scanner.events(), events);
+        let pieces: Vec<_> = (0..body.len()).step_by(9999).map(|at| at..at + 9999).collect();
+        let mut scanner = Scanner::with_ids();
+        for piece in pieces {
+            scanner.scan(&body.as_bytes()[piece.start..piece.end.min(body.len())]);
         }
+        let start = &body[..20];
+        assert!(scanner.between(), "{start}");
+        assert_eq!(
+            (scanner.events(), scanner.last_id()),
+            (events, id.map(str::as_bytes)),
+            "{start}"
+        );
     }
 }
 
 #[test]
 fn a_new_body_begins_anew() {
     for end in ["", "d", "data:x\n", "data:x\r", "\r", "id:2", "id:2\n", "retry:2", ":", "id: 2 "] {
-        for event_max in [usize::MAX, 40] {
+        for behind in [0, 40] {
             let mut scanner = Scanner::with_ids();
-            scanner.scan(b"retry:1\nid:1\ndata:x\n\n", usize::MAX);
-            scanner.scan(end.as_bytes(), usize::MAX);
-            scanner.scan(&b"y".repeat(40), event_max);
+            scanner.scan(b"retry:1\nid:1\ndata:x\n\n");
+            scanner.scan(end.as_bytes());
+            scanner.scan(&b"y".repeat(behind));
             scanner.restart();
             assert!(scanner.between());
-            assert_eq!(scanner.scan(b":\n", 2), Some(2), "{end:?}");
-            assert_eq!(scanner.scan(b"\n", 1), Some(1), "{end:?}");
+            assert_eq!(scanner.scan(b":\n"), Some(2), "{end:?}");
+            assert_eq!(scanner.scan(b"\n"), Some(1), "{end:?}");
             assert_eq!(scanner.last_id(), Some(&b"1"[..]), "{end:?}");
             assert_eq!(scanner.retry(), Some(Duration::from_millis(1)), "{end:?}");
             assert_eq!(scanner.events(), 1);
-            assert_eq!(scanner.scan(b"id:3\nretry:3\ndata\n\n", 19), Some(19), "{end:?}");
+            assert_eq!(scanner.scan(b"id:3\nretry:3\ndata\n\n"), Some(19), "{end:?}");
             assert_eq!(scanner.last_id(), Some(&b"3"[..]), "{end:?}");
             assert_eq!(scanner.retry(), Some(Duration::from_millis(3)), "{end:?}");
             assert_eq!(scanner.events(), 2);
@@ -231,8 +218,7 @@ fn random_bodies_agree_with_the_naive_reader() {
                 _ => body.extend_from_slice(words[dice.index(words.len())].as_bytes()),
             }
         }
-        let event_max = if dice.below(2) == 0 { usize::MAX } else { dice.index(20) };
-        in_pieces(body.len(), |pieces| scan(&body, pieces, event_max));
+        check(&body);
         let reading = naive::read(&body);
         events += reading.events.len();
         ids += usize::from(!reading.last_id.is_empty());

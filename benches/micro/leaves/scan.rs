@@ -7,9 +7,6 @@ use millstream::sse::Scanner;
 
 use crate::events::{event, event_with_id};
 
-/// The default of `max_event_bytes`.
-const EVENT_MAX: usize = 1024 * 1024;
-
 /// Where events end, for what came in one read.
 pub fn scan(criterion: &mut Criterion) {
     let numbered: Vec<u8> = (0..16)
@@ -25,10 +22,10 @@ pub fn scan(criterion: &mut Criterion) {
     ];
     let mut group = criterion.benchmark_group("scan");
     for (name, bytes, mut scanner) in inputs {
-        assert_eq!(scanner.scan(&bytes, EVENT_MAX), Some(bytes.len()), "{name}");
+        assert_eq!(scanner.scan(&bytes), Some(bytes.len()), "{name}");
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| black_box(scanner.scan(black_box(&bytes), EVENT_MAX)));
+            bencher.iter(|| black_box(scanner.scan(black_box(&bytes))));
         });
     }
     group.finish();

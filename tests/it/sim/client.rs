@@ -294,7 +294,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         events.judge(&answer.body, answer.complete, unknowable, terms)?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
         let had_id = !naive::events(&answer.body).is_empty();
-        if resumed && had_id && !answer.complete && !events.is_too_long(terms.event_max) {
+        let within = events.may_be_within(&answer.body, terms.event_max);
+        if resumed && had_id && !answer.complete && !within {
             return Err("a stream that could have been resumed".to_owned());
         }
         return Ok(());

@@ -59,9 +59,18 @@ impl Stream {
         self.ends.iter().all(|(id, _)| id.is_some())
     }
 
-    /// True when one of its events is longer than that.
-    pub(crate) fn is_too_long(&self, event_max: usize) -> bool {
-        naive::within(&self.body, event_max) < self.body.len()
+    /// True when a client that got this much may have been sent half an event though it is to be
+    /// sent whole ones: it was within one, and one is too long to be held.
+    pub(crate) fn may_be_within(&self, got: &[u8], event_max: usize) -> bool {
+        let got = got.strip_prefix(MARK).unwrap_or(got);
+        let within = naive::read(got).boundaries.last() != Some(&got.len());
+        let mut start = 0;
+        let mut lengths = naive::read(&self.body).boundaries.into_iter().map(|end| {
+            let length = end - start;
+            start = end;
+            length
+        });
+        within && lengths.any(|length| length > event_max)
     }
 
     /// Whether `got` is what a client should see of this stream; `complete` if it was ended
