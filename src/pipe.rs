@@ -182,9 +182,14 @@ impl Pipe {
         self.writer.ends_visibly()
     }
 
-    /// Bytes framed for the sink and not yet taken by it.
+    /// How many bytes are framed for the sink and not yet taken by it.
     pub fn pending(&self) -> usize {
-        self.pending.as_ref().map_or(0, |buf| buf.len())
+        self.pending_bytes().len()
+    }
+
+    /// The bytes that are framed for the sink and not yet taken by it.
+    pub fn pending_bytes(&self) -> &[u8] {
+        self.pending.as_ref().map_or(&[], |buf| buf.bytes())
     }
 
     /// Appends bytes that are the sink's as they stand (a head), due at once.
@@ -197,7 +202,7 @@ impl Pipe {
 
     /// Takes back what is pending: a head that has not been sent, to be written anew.
     pub fn take_pending(&mut self, buffers: &mut BufPool) -> Vec<u8> {
-        let pending = self.pending.as_ref().map_or_else(Vec::new, |buf| buf.bytes().to_vec());
+        let pending = self.pending_bytes().to_vec();
         self.release(buffers);
         pending
     }

@@ -48,22 +48,12 @@ impl<N: Net> Scene<'_, N> {
 }
 
 impl<N: Net> Proxy<N> {
-    /// A connection for the request of a session, whose head is queued and stands in the head
-    /// buffer: an idle one, or one in the making.
-    pub(super) fn find_upstream(
-        &mut self,
-        key: Key<Session>,
-        retryable: bool,
-        now: Tick,
-    ) -> Result<Phase, Refusal> {
+    /// A connection for the request of a session, whose head is queued: an idle one, or one in the
+    /// making.
+    pub(super) fn find_upstream(&mut self, key: Key<Session>, now: Tick) -> Result<Phase, Refusal> {
         let exchange = self.sessions[key].state.exchange_mut();
         let progress = exchange.begin_connecting(now);
-        let mut found = self.try_targets(key, retryable, progress, now)?;
-        // A reused connection may have died, which nobody can know before trying.
-        if retryable && let Phase::AwaitingHead(awaiting) = &mut found {
-            awaiting.retry = Some(self.head_buf.as_slice().into());
-        }
-        Ok(found)
+        self.try_targets(key, progress, now)
     }
 
     /// Tries one target after the other but for those that have `failed`, until an attempt is under
@@ -71,19 +61,13 @@ impl<N: Net> Proxy<N> {
     fn try_targets(
         &mut self,
         key: Key<Session>,
-        retryable: bool,
         mut progress: Progress,
         now: Tick,
     ) -> Result<Phase, Refusal> {
         while self.choose_target(key, progress.failed, now) {
             self.address_head(key, now);
-            while let Some(upstream) = self.take_idle(key) {
-                // What cannot be sent twice is not sent on a connection that may be dead already.
-                if retryable || self.is_silent(upstream) {
-                    self.occupy(key, upstream);
-                    return Ok(Phase::AwaitingHead(Box::new(Awaiting::new(upstream, now))));
-                }
-                self.close_upstream(upstream);
+            if let Some(awaiting) = self.reuse(key, now) {
+                return Ok(Phase::AwaitingHead(Box::new(awaiting)));
             }
             match self.connect(key, progress, now) {
                 Ok(phase) => return Ok(phase),
@@ -92,6 +76,24 @@ impl<N: Net> Proxy<N> {
             }
         }
         Err(Refusal::closing(502, "the upstream cannot be reached"))
+    }
+
+    /// Takes an idle connection to the target that was chosen, if there is one.
+    fn reuse(&mut self, key: Key<Session>, now: Tick) -> Option<Awaiting> {
+        let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
+        while let Some(upstream) = self.take_idle(key) {
+            // What cannot be sent twice is not sent on a connection that may be dead already.
+            if retryable || self.is_silent(upstream) {
+                self.occupy(key, upstream);
+                let request = &self.sessions[key].state.exchange_mut().request;
+                // It may die under the request all the same, which nobody can know before trying.
+                let retry = request.pipe().filter(|_| retryable).map(|pipe| pipe.pending_bytes());
+                let retry = retry.map(Box::from);
+                return Some(Awaiting { retry, ..Awaiting::new(upstream, now) });
+            }
+            self.close_upstream(upstream);
+        }
+        None
     }
 
     /// Decides which target is asked next. False when all have failed.
@@ -314,8 +316,7 @@ impl<N: Net> Proxy<N> {
             Err(NoConnection::Busy(refusal)) => Err(refusal),
             Err(NoConnection::Unreachable) => {
                 let failed = progress.failed | self.pass_over(key, now);
-                let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
-                self.try_targets(key, retryable, Progress { failed, ..progress }, now)
+                self.try_targets(key, Progress { failed, ..progress }, now)
             }
         }
     }

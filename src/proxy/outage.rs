@@ -257,7 +257,7 @@ impl<N: Net> Proxy<N> {
         self.head_buf.clear();
         forward::write_request_again(&mut self.head_buf, &revival.request, None, last_id);
         exchange.request = Upload::of_head(&self.head_buf, &mut self.buffers, now);
-        let found = self.find_upstream(key, true, now);
+        let found = self.find_upstream(key, now);
         self.enter(key, found, now)
     }
 }

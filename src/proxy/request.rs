@@ -127,7 +127,7 @@ impl<N: Net> Proxy<N> {
         exchange.keep_for_revival(&self.head_buf);
         self.sessions[key].state = State::Active(exchange);
         let admitted = refusal.map_or_else(|| self.admit_stream(key), Err);
-        let found = admitted.and_then(|()| self.find_upstream(key, facts.retryable, now));
+        let found = admitted.and_then(|()| self.find_upstream(key, now));
         self.enter(key, found, now)
     }
 
