@@ -82,8 +82,8 @@ impl<N: Net> Proxy<N> {
     fn reuse(&mut self, key: Key<Session>, now: Tick) -> Option<Awaiting> {
         let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
         while let Some(upstream) = self.take_idle(key) {
-            // What cannot be sent twice is not sent on a connection that may be dead already.
-            if retryable || self.is_silent(upstream) {
+            // The poll is as old as this turn. What has come since is no answer to this request.
+            if self.is_silent(upstream) {
                 self.occupy(key, upstream);
                 let request = &self.sessions[key].state.exchange_mut().request;
                 // It may die under the request all the same, which nobody can know before trying.
@@ -337,16 +337,16 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// The upstream ended before a byte of an answer. On a reused connection that may be nobody's
-    /// fault, and the request is sent once more, on a new one, where that is safe (RFC 9110 section
-    /// 9.2.2).
+    /// The upstream ended before a byte of an answer, or sent what belongs to another. On a reused
+    /// connection that is nobody's fault, and the request is sent once more, on a new one, where
+    /// that is safe (RFC 9110 section 9.2.2).
     pub(super) fn no_answer(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         let Some(request) = exchange.phase.awaiting_mut().retry.take() else {
             let what = "the upstream closed before its response head was complete";
             return self.answer(key, Refusal::closing(502, what), now);
         };
-        log::debug!("a reused connection had died: the request is sent again");
+        log::debug!("a reused connection brought no answer: the request is sent again");
         exchange.request.abandon(&mut self.buffers);
         exchange.request = Upload::of_head(&request, &mut self.buffers, now);
         let progress = exchange.begin_connecting(now);

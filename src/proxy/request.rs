@@ -237,7 +237,8 @@ fn accept(
         proto: "http",
         length: head.length,
         upgrade: upgrade.is_some(),
-        close: api.keepalive_upstream == 0,
+        // Behind a response without a body there may be one, so its connection is not used again.
+        close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),
         key: pass.handover(api),
     };

@@ -13,6 +13,9 @@ use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::Tick;
 
+/// Every response begins with it (RFC 9112 section 4).
+const BEGINNING: &[u8] = b"HTTP/";
+
 /// What a response head was.
 enum Head {
     /// An interim response (RFC 9110 section 15.2): another head follows.
@@ -55,7 +58,9 @@ impl<N: Net> Scene<'_, N> {
                 self.on_head(upstream, end)
             }
             Found::More => {
-                awaiting.retry = None;
+                if upstream.conn.ahead().starts_with(BEGINNING) {
+                    awaiting.retry = None;
+                }
                 Verdict::Moved
             }
             Found::Blocked => Verdict::Blocked,
@@ -63,6 +68,13 @@ impl<N: Net> Scene<'_, N> {
             Found::Ended(true) => {
                 let what = "the upstream closed before its response head was complete";
                 Verdict::Fail(Refusal::closing(502, what))
+            }
+            // It belongs to the exchange before, however that went.
+            Found::Wrong(_, filled)
+                if awaiting.retry.is_some()
+                    && !self.io.scratch[..filled].starts_with(BEGINNING) =>
+            {
+                Verdict::NoAnswer
             }
             Found::Wrong(error, _) => bad_head(error),
         }
@@ -147,7 +159,9 @@ fn forward_head(
             Ok(Head::Interim)
         }
         _ => {
-            upstream.persistent = head.persistent;
+            // Some servers send a body where there must be none (HEAD, 204, 304), and send it late.
+            // It would be the beginning of the next response.
+            upstream.persistent = head.persistent && head.length != BodyLength::Empty;
             forward_final(exchange, head, out, date, now);
             Ok(Head::Final)
         }

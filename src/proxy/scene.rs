@@ -52,7 +52,7 @@ pub(super) enum Verdict {
     Settled,
     /// The connection to the upstream stands, or does not.
     Connected(io::Result<()>),
-    /// The upstream ended before a byte of an answer.
+    /// The upstream ended before a byte of an answer, or a reused connection brought what is none.
     NoAnswer,
     /// The upstream has said all; what is left goes to the client.
     ResponseRead,

@@ -256,7 +256,7 @@ pub struct Awaiting {
     /// The connection that the request went out on.
     pub upstream: Key<Upstream>,
     /// The request as it was sent, while it may have to be sent again: on a reused connection,
-    /// until the first byte of an answer.
+    /// until an answer has begun.
     pub retry: Option<Box<[u8]>>,
     /// How far its answer was searched for the end of the head.
     pub search: HeadSearch,

@@ -53,7 +53,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         let length = framing::response(status, request_was_head, fields, version)?;
         let describes = status == 304 || request_was_head && status >= 200 && status != 204;
         let described_length = if describes { framing::content_length(fields)? } else { None };
-        let delimited = length != BodyLength::UntilClose && !is_untrue(status, fields);
+        let delimited = length != BodyLength::UntilClose;
         Ok(ResponseHead {
             version,
             status,
@@ -69,14 +69,6 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             upgrade: upgrade::protocols(fields).filter(|_| status == 101),
         })
     }
-}
-
-/// True exactly when a head that has no body claims one: where the next response begins is
-/// uncertain then.
-fn is_untrue(status: u16, fields: Fields<'_, '_>) -> bool {
-    let claims = fields.get("Transfer-Encoding").is_some()
-        || fields.all("Content-Length").any(|value| value != b"0");
-    claims && (status < 200 || status == 204)
 }
 
 fn is_event_stream(fields: Fields<'_, '_>) -> bool {

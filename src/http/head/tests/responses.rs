@@ -39,8 +39,8 @@ fn responses() {
     );
     check("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1", "100 Continue Empty persistent");
     check("HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", "204 No Empty persistent");
-    check("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", "204 No Empty close");
-    check("HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "204 No Empty close");
+    check("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", "204 No Empty persistent");
+    check("HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "204 No Empty persistent");
     check("HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n", "304  Empty persistent");
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     check_response(true, head, Ok("200 OK Empty persistent"));
