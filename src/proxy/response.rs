@@ -8,6 +8,7 @@ use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version};
+use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
@@ -149,11 +150,17 @@ fn forward_head(
 ) -> Result<Head, &'static str> {
     let facts = &exchange.facts;
     match head.status {
-        101 if facts.upgrade.is_met_by(head.upgrade) => {
+        101 if !facts.upgrade.is_met_by(head.upgrade) => {
+            Err("the upstream switches to a protocol that nobody offered")
+        }
+        // In which protocol the rest of the body would be, nobody knows (RFC 9110 section 7.8).
+        101 if !exchange.request.through() => {
+            Err("the upstream switches protocols before it has the request")
+        }
+        101 => {
             forward::write_response(out, head, &respond(exchange, BodyLength::Empty, true));
             Ok(Head::Switching)
         }
-        101 => Err("the upstream switches to a protocol that nobody offered"),
         100..200 => {
             forward_interim(exchange, head, out, now)?;
             Ok(Head::Interim)
@@ -162,6 +169,9 @@ fn forward_head(
             // Some servers send a body where there must be none (HEAD, 204, 304), and send it late.
             // It would be the beginning of the next response.
             upstream.persistent = head.persistent && head.length != BodyLength::Empty;
+            // Others take the offer of another protocol for the end of the request, and a body
+            // behind it for the next one.
+            upstream.persistent &= facts.upgrade == Offer::Nothing;
             forward_final(exchange, head, out, date, now);
             Ok(Head::Final)
         }

@@ -31,8 +31,8 @@ pub struct RequestHead<'h, 'b> {
     /// knows no such thing (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
     /// The protocols that the client would rather speak, as the Upgrade field lists them: if
-    /// `Connection` lists `upgrade`, no body follows, and none of them is HTTP or TLS, which would
-    /// carry requests past us that nobody judges.
+    /// `Connection` lists `upgrade`, and none of them is HTTP or TLS, which would carry requests
+    /// past us that nobody judges.
     pub upgrade: Option<&'b [u8]>,
     /// True exactly when Accept names `text/event-stream`, with a quality above 0.
     pub accepts_event_stream: bool,
@@ -70,7 +70,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             length,
             persistent: framing::persistent(fields, version),
             expects_continue: is_http11 && fields.lists("Expect", "100-continue"),
-            upgrade: upgrade::protocols(fields).filter(|_| is_http11 && length.is_empty()),
+            upgrade: upgrade::protocols(fields).filter(|_| is_http11),
             accepts_event_stream: fields.elements("Accept").any(accepts_event_stream),
             max_forwards: max_forwards(method, fields)?,
         })

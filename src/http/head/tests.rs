@@ -298,6 +298,8 @@ fn upgrades() {
         ("Connection: Upgrade\r\nUpgrade: websocket\r\n", Some("websocket")),
         ("Connection: x, upgrade\r\nUpgrade: a/1, b\r\n", Some("a/1, b")),
         ("Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n", Some("tcp")),
+        ("Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 1\r\n", Some("tcp")),
+        ("Connection: upgrade\r\nUpgrade: tcp\r\nTransfer-Encoding: chunked\r\n", Some("tcp")),
         ("Upgrade: websocket\r\n", None),
         ("Connection: upgrade\r\n", None),
         ("Connection: upgrade\r\nUpgrade:\r\n", None),
@@ -307,7 +309,7 @@ fn upgrades() {
         ("Connection: upgrade\r\nUpgrade: HTTP/2.0\r\n", None),
         ("Connection: upgrade\r\nUpgrade: TLS/1.2\r\n", None),
         ("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n", None),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n", None),
         ("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n", None),
     ] {
         let got = fact(lines, |head| head.upgrade.map(|text| text.to_vec()));
