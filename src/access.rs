@@ -58,10 +58,10 @@ pub struct Line<'a> {
     pub duration_ms: u64,
 }
 
-/// Finds method and target in the beginning of a request, be it ever so wrong, and writes them
-/// into `out` as [`Line::request`] wants them.
-pub fn request_line(head: &[u8], out: &mut String) {
-    out.clear();
+/// Finds method and target in the beginning of a request, be it ever so wrong, and writes them as
+/// [`Line::request`] wants them.
+pub fn request_line(head: &[u8]) -> String {
+    let mut out = String::new();
     let head = head.trim_ascii_start();
     let line = head.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
@@ -77,6 +77,7 @@ pub fn request_line(head: &[u8], out: &mut String) {
         out.push(' ');
     }
     out.pop();
+    out
 }
 
 /// Method and target of [`Line::request`].
@@ -286,11 +287,7 @@ mod tests {
 
     #[test]
     fn requests_are_found_in_whatever_comes() {
-        let check = |head: &[u8], want: &str| {
-            let mut out = "rest".to_owned();
-            request_line(head, &mut out);
-            assert_eq!(out, want);
-        };
+        let check = |head: &[u8], want: &str| assert_eq!(request_line(head), want);
         check(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /");
         check(b"\r\nPUT /a%20b\nx", "PUT /a%20b");
         check(b"", " ");

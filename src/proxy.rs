@@ -169,8 +169,6 @@ pub struct Proxy<N: Net> {
     started_unix_ms: u64,
     /// The number of the last request.
     last_id: u64,
-    /// Method and target of the request whose head was found last.
-    request_line: String,
     /// Query parameters that are not told of.
     secret_parameters: Vec<String>,
     /// Steps that changed something: a turn that adds none did nothing.
@@ -261,7 +259,6 @@ impl<N: Net> Proxy<N> {
             desk: admin::Desk::default(),
             started_unix_ms: 0,
             last_id: 0,
-            request_line: String::new(),
             secret_parameters: config.secret_parameters(),
             moves: 0,
             config: Rc::new(config),

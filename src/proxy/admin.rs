@@ -78,15 +78,21 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A complete head for the admin listener stands in the first `end` bytes of the scratch.
-    pub(super) fn begin_admin(&mut self, key: Key<Session>, end: usize, now: Tick) -> Step {
-        let request = match self.judge_admin(end) {
-            Ok(request) => request,
-            Err(refusal) => return self.refuse(key, refusal, now),
+    pub(super) fn begin_admin(
+        &mut self,
+        key: Key<Session>,
+        request: Box<str>,
+        end: usize,
+        now: Tick,
+    ) -> Step {
+        let judged = match self.judge_admin(end) {
+            Ok(judged) => judged,
+            Err(refusal) => return self.refuse(key, request, refusal, now),
         };
-        let Request { ask, mut facts, length } = request;
+        let Request { ask, mut facts, length } = judged;
         // What comes of a body is thrown away behind the answer, and the connection with it.
         facts.persistent &= length.is_empty() && facts.version == Version::Http11;
-        let mut record = self.record_of(Service::Admin);
+        let mut record = self.record_of(Service::Admin, request);
         // Whoever watches asks all the time.
         record.told = ask.as_ref().map_or(true, |ask| ask.changes());
         let phase = Phase::Local(Box::new(Local::Shell));

@@ -96,12 +96,19 @@ impl Refusal {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Answers a request that gets no exchange with an upstream.
-    pub(super) fn refuse(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
+    /// Answers a request that gets no exchange with an upstream. `request` is what is told of it,
+    /// as far as it was understood.
+    pub(super) fn refuse(
+        &mut self,
+        key: Key<Session>,
+        request: Box<str>,
+        refusal: Refusal,
+        now: Tick,
+    ) -> Step {
         let mut facts = Facts::of_refused(refusal.head_only);
         facts.persistent = !refusal.close && self.drain.is_none();
         let phase = Phase::Answering;
-        let record = self.record_of(self.sessions[key].service);
+        let record = self.record_of(self.sessions[key].service, request);
         let none = Upload::untaken(BodyLength::Empty);
         let exchange = Exchange::new(facts, none, None, &self.config, phase, record, now);
         self.write_answer(key, exchange, refusal, now)
@@ -110,14 +117,15 @@ impl<N: Net> Proxy<N> {
     /// A connection past the limit: it is answered before it has asked.
     pub(super) fn refuse_connection(&mut self, key: Key<Session>, now: Tick) {
         let limit = "server.max_connections";
-        self.refuse(key, Refusal::limited(503, "too many connections", limit), now);
+        let refusal = Refusal::limited(503, "too many connections", limit);
+        self.refuse(key, Box::default(), refusal, now);
     }
 
     /// A request head that did not get complete in time.
     pub(super) fn refuse_slow_head(&mut self, key: Key<Session>, now: Tick) -> Step {
         let what = "the request head was not complete in time";
         self.drop_ahead(key);
-        self.refuse(key, Refusal::limited(408, what, "server.read_timeout"), now)
+        self.refuse(key, Box::default(), Refusal::limited(408, what, "server.read_timeout"), now)
     }
 
     /// Puts an answer of ours in place of the one that the upstream did not give. What the client

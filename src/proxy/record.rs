@@ -4,7 +4,7 @@
 //! does, an exchange keeps in its [`Record`].
 
 use super::Proxy;
-use crate::access::{Line, Queue};
+use crate::access::{self, Line, Queue};
 use crate::http::query;
 use crate::net::Net;
 use crate::pipe::events::Events;
@@ -50,11 +50,10 @@ impl Exchange {
 }
 
 impl<N: Net> Proxy<N> {
-    /// What is kept of the request whose first line was noted last, for whoever tells of it.
-    pub(super) fn record_of(&mut self, service: Service) -> Record {
+    /// What is kept of a request, for whoever tells of it. `request` is its
+    /// [`request_line`](Proxy::request_line).
+    pub(super) fn record_of(&mut self, service: Service, request: Box<str>) -> Record {
         self.last_id += 1;
-        let request = if self.tells_requests() { self.without_secrets() } else { Box::default() };
-        self.request_line.clear();
         Record {
             id: self.last_id,
             request,
@@ -66,16 +65,15 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// True when somebody may be told of requests.
-    pub(super) fn tells_requests(&self) -> bool {
-        self.config.log.access.is_some() || self.config.admin.is_some()
-    }
-
-    /// The first line of the request without what may be a key, whichever api it was meant for:
-    /// there may be none of its path.
-    fn without_secrets(&self) -> Box<str> {
-        let line = self.request_line.as_str();
-        let (method, target) = line.split_once(' ').unwrap_or((line, ""));
+    /// What is told of the request whose head, right or wrong, begins with `head`: its method and
+    /// target without what may be a key, whichever api it was meant for, for there may be none of
+    /// its path. Empty if nobody is told.
+    pub(super) fn request_line(&self, head: &[u8]) -> Box<str> {
+        if self.config.log.access.is_none() && self.config.admin.is_none() {
+            return Box::default();
+        }
+        let line = access::request_line(head);
+        let (method, target) = line.split_once(' ').unwrap_or((&line, ""));
         // Neither a fragment nor credentials have a place in a request's target.
         let target = target.split('#').next().unwrap_or_default();
         let target = match target.split_once("://").map(|(_, rest)| rest.split_once('@')) {

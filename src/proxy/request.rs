@@ -4,7 +4,6 @@ use super::finish::Refusal;
 use super::gate;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
-use crate::access;
 use crate::config::{Api, Config, Target};
 use crate::conn::Conn;
 use crate::cors::Grant;
@@ -71,8 +70,8 @@ impl<N: Net> Proxy<N> {
             Found::Ended(_) => self.close_session(key),
             Found::Wrong(error, filled) => {
                 let head_only = is_head(&self.scratch[..filled]);
-                access::request_line(&self.scratch[..filled], &mut self.request_line);
-                self.refuse(key, Refusal { head_only, ..refusal_of(error) }, now)
+                let request = self.request_line(&self.scratch[..filled]);
+                self.refuse(key, request, Refusal { head_only, ..refusal_of(error) }, now)
             }
         }
     }
@@ -82,11 +81,9 @@ impl<N: Net> Proxy<N> {
         let Session { service, peer, .. } = self.sessions[key];
         self.head_buf.clear();
         let bytes = &self.scratch[..end];
-        if self.tells_requests() {
-            access::request_line(bytes, &mut self.request_line);
-        }
+        let request = self.request_line(bytes);
         if service == Service::Admin {
-            return self.begin_admin(key, end, now);
+            return self.begin_admin(key, request, end, now);
         }
         let accepted = if service == Service::Apis {
             accept(bytes, &self.config, &self.router, peer, &mut self.head_buf)
@@ -95,24 +92,33 @@ impl<N: Net> Proxy<N> {
         };
         let head_only = is_head(bytes);
         match accepted {
-            Err(refusal) => self.refuse(key, Refusal { head_only, ..refusal }, now),
+            Err(refusal) => self.refuse(key, request, Refusal { head_only, ..refusal }, now),
             Ok(_) if self.head_buf.len() > self.head_room => {
                 let what = "the request head is too long when it is written anew";
                 let limit = "server.max_head_bytes";
-                self.refuse(key, Refusal { head_only, ..Refusal::limited(431, what, limit) }, now)
+                let refusal = Refusal::limited(431, what, limit);
+                self.refuse(key, request, Refusal { head_only, ..refusal }, now)
             }
-            Ok(accepted) if service == Service::Demo => self.begin_demo(key, &accepted, now),
+            Ok(accepted) if service == Service::Demo => {
+                self.begin_demo(key, request, &accepted, now)
+            }
             // Nobody is left to do the work for.
             Ok(_) if self.sessions[key].conn.hung_up() => self.close_session(key),
-            Ok(accepted) => self.begin_exchange(key, accepted, now),
+            Ok(accepted) => self.begin_exchange(key, request, accepted, now),
         }
     }
 
     /// The head that goes upstream stands in the head buffer.
-    fn begin_exchange(&mut self, key: slab::Key<Session>, accepted: Accepted, now: Tick) -> Step {
+    fn begin_exchange(
+        &mut self,
+        key: slab::Key<Session>,
+        request: Box<str>,
+        accepted: Accepted,
+        now: Tick,
+    ) -> Step {
         let Accepted { api, length, dropped_trailers, facts, caller, refusal } = accepted;
         let origin = self.api_origins[usize::from(api)];
-        let mut record = self.record_of(Service::Apis);
+        let mut record = self.record_of(Service::Apis, request);
         record.stats = Some(Rc::clone(&self.origins[origin].stats));
         // Where it stands until an upstream is found, or it is refused.
         let phase = Phase::Answering;
@@ -132,7 +138,13 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The built-in source answers: its head stands in the head buffer, events follow.
-    fn begin_demo(&mut self, key: slab::Key<Session>, accepted: &Accepted, now: Tick) -> Step {
+    fn begin_demo(
+        &mut self,
+        key: slab::Key<Session>,
+        request: Box<str>,
+        accepted: &Accepted,
+        now: Tick,
+    ) -> Step {
         let Some(demo) = &self.config.demo else { return self.close_session(key) };
         let phase = match accepted.facts.is_head {
             true => Phase::Answering,
@@ -143,7 +155,7 @@ impl<N: Net> Proxy<N> {
             false => BodyLength::untold(accepted.facts.version),
         };
         let Accepted { length, facts, .. } = *accepted;
-        let record = self.record_of(Service::Demo);
+        let record = self.record_of(Service::Demo, request);
         let request = Upload::untaken(length);
         let mut exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
         exchange.record.status = 200;

@@ -19,6 +19,7 @@
 //! ```text
 //! t=1s   client connects | stops reading | reads on | leaves | resets
 //! t=1s   client finishes            (ends its side, and goes on listening)
+//! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
 //! t=1s   net ADDRESS listens | refuses | is silent
 //! t=1s   proxy drains WINDOW
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
@@ -289,6 +290,10 @@ impl Stage {
     }
 
     fn act(&mut self, who: &str, what: &str) -> Result<(), String> {
+        if let Some(text) = what.strip_prefix("finishes with ") {
+            self.say(who, &unescape(text)?)?;
+            return self.act(who, "finishes");
+        }
         let actor = self.actor(who)?;
         let peer = actor.peer;
         match what {

@@ -9,6 +9,7 @@ use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
 use millstream::sse::naive;
 use millstream::time::Tick;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// One client with one connection.
@@ -17,6 +18,10 @@ pub(crate) struct Client {
     rng: Rng,
     /// What it asks, in this order: indices of the world's plans.
     plans: Vec<usize>,
+    /// Nobody else has it; all of them are one network's, so that they are counted together.
+    pub(crate) address: IpAddr,
+    /// All that it has sent.
+    pub(crate) sent: Vec<u8>,
     /// Its connection, once it has begun.
     peer: Option<Peer>,
     starts_at: Tick,
@@ -45,6 +50,11 @@ pub(crate) struct Client {
     end: End,
 }
 
+/// True exactly when this is the address of such a client.
+pub(crate) fn is_honest(address: &str) -> bool {
+    address.starts_with("2001::1:")
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Open,
@@ -65,7 +75,13 @@ struct Answer {
 }
 
 impl Client {
-    pub(crate) fn draw(rng: &mut Rng, plans: &mut Vec<Plan>, size_max: usize) -> Client {
+    /// The client of this number.
+    pub(crate) fn draw(
+        number: u64,
+        rng: &mut Rng,
+        plans: &mut Vec<Plan>,
+        size_max: usize,
+    ) -> Client {
         let mut own = Vec::new();
         for _ in 0..rng.between(1, 3) {
             let id = plans.len();
@@ -75,6 +91,8 @@ impl Client {
         let leaves = rng.chance(25);
         Client {
             plans: own,
+            address: format!("2001::1:{number}").parse().unwrap(),
+            sent: Vec::new(),
             peer: None,
             starts_at: Tick::from_millis(rng.below(50)),
             leaves_at: leaves.then(|| (Tick::from_millis(rng.below(2000)), rng.chance(50))),
@@ -105,7 +123,7 @@ impl Client {
             return Ok(false);
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(0), "192.0.2.1".parse().ok());
+            self.peer = net.client(ListenerId(0), Some(self.address));
             if self.peer.is_none() {
                 self.end = End::Closed;
             }
@@ -144,7 +162,7 @@ impl Client {
         }
         let most = self.rng.size(1, self.piece).min(self.unsent.len());
         let n = net.send(peer, &self.unsent[..most]);
-        self.unsent.drain(..n);
+        self.sent.extend(self.unsent.drain(..n));
         if n > 0 {
             self.next_send = now.after(Duration::from_millis(self.gap));
         }

@@ -7,6 +7,7 @@ use crate::journal;
 use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
 use millstream::time::Tick;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a request begins, and what is repeated behind it.
@@ -43,6 +44,10 @@ pub(crate) fn is_request(head: &Head) -> bool {
 #[derive(Debug)]
 pub(crate) struct Hostile {
     rng: Rng,
+    /// Nobody else has it.
+    pub(crate) address: IpAddr,
+    /// All that it has sent.
+    pub(crate) sent: Vec<u8>,
     peer: Option<Peer>,
     starts_at: Tick,
     unsent: Vec<u8>,
@@ -51,11 +56,14 @@ pub(crate) struct Hostile {
     next_send: Tick,
     /// True exactly when it never reads.
     deaf: bool,
+    /// True exactly when it leaves with its last byte.
+    hasty: bool,
     gone: bool,
 }
 
 impl Hostile {
-    pub(crate) fn draw(rng: &mut Rng) -> Hostile {
+    /// The hostile client of this number.
+    pub(crate) fn draw(number: u64, rng: &mut Rng) -> Hostile {
         let (head, rest) = rng.pick(&ATTACKS);
         let bytes = rng.pick(&[0, 10, 300, BYTES]);
         let mut unsent: Vec<u8> = head.bytes().chain(rest.bytes().cycle().take(bytes)).collect();
@@ -66,6 +74,8 @@ impl Hostile {
         }
         Hostile {
             rng: Rng::new(rng.bits()),
+            address: format!("2002::66:{number}").parse().unwrap(),
+            sent: Vec::new(),
             peer: None,
             starts_at: Tick::from_millis(rng.below(50)),
             unsent,
@@ -73,6 +83,26 @@ impl Hostile {
             gap: Duration::from_millis(rng.pick(&[0, 1, 1, 3000])),
             next_send: Tick::ZERO,
             deaf: rng.chance(30),
+            hasty: false,
+            gone: false,
+        }
+    }
+
+    /// One that asks as it should, and leaves with the last byte of that.
+    pub(crate) fn hasty(number: u64, rng: &mut Rng) -> Hostile {
+        let connects = Tick::from_millis(rng.below(10_000));
+        Hostile {
+            rng: Rng::new(rng.bits()),
+            address: format!("2002::67:{number}").parse().unwrap(),
+            sent: Vec::new(),
+            peer: None,
+            starts_at: connects,
+            unsent: format!("GET /hasty/{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
+            piece: 100_000,
+            gap: Duration::ZERO,
+            next_send: connects.after(Duration::from_millis(rng.below(3))),
+            deaf: false,
+            hasty: true,
             gone: false,
         }
     }
@@ -83,7 +113,7 @@ impl Hostile {
             return false;
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(0), "192.0.2.66".parse().ok());
+            self.peer = net.client(ListenerId(0), Some(self.address));
             self.gone = self.peer.is_none();
             return true;
         };
@@ -96,8 +126,14 @@ impl Hostile {
                 journal::note(|| {
                     format!("{now:?} {peer:?} (hostile) says {}", sent.escape_ascii())
                 });
+                self.sent.extend(sent);
                 self.next_send = now.after(self.gap);
                 moved = true;
+            }
+            if self.hasty && self.unsent.is_empty() {
+                net.leave(peer);
+                self.gone = true;
+                return true;
             }
         }
         if self.deaf {

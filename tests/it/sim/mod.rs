@@ -16,6 +16,7 @@ pub(crate) mod message;
 mod operator;
 mod origin;
 mod plan;
+mod told;
 
 use crate::journal;
 use client::Client;
@@ -31,6 +32,7 @@ use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Plan};
 use std::time::Duration;
+use told::Sent;
 
 #[test]
 fn worlds() {
@@ -122,8 +124,8 @@ impl Play {
         };
         let mut plans = Vec::new();
         let mut clients = Vec::new();
-        for _ in 0..rng.between(1, 6) {
-            clients.push(Client::draw(&mut rng, &mut plans, size_max));
+        for number in 0..rng.between(1, 6) {
+            clients.push(Client::draw(number, &mut rng, &mut plans, size_max));
         }
         let streams = &config.apis[0].streams;
         let mut terms = Terms {
@@ -136,7 +138,8 @@ impl Play {
             spares: config.apis[0].streams.on_outage != OnOutage::Error,
             scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
         };
-        let hostile = (0..rng.below(3)).map(|_| Hostile::draw(&mut rng)).collect();
+        let mut hostile: Vec<_> =
+            (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
         let reload = rng.chance(20).then(|| {
             let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
             let other =
@@ -146,7 +149,8 @@ impl Play {
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
         let operators: Vec<_> =
-            (0..dice.below(3)).map(|_| Operator::draw(&mut dice, tiny)).collect();
+            (0..dice.below(3)).map(|number| Operator::draw(number, &mut dice, tiny)).collect();
+        hostile.extend((0..dice.below(3)).map(|number| Hostile::hasty(number, &mut dice)));
         if operators.iter().any(|operator| operator.ends) {
             (terms.kind, terms.ends) = (false, true);
         }
@@ -269,6 +273,14 @@ impl Play {
             0 => {}
             n => return Err(format!("a descriptor was missing {n} times")),
         }
+        let mut sent = Sent::default();
+        let clients = self.clients.iter().map(|client| (client.address, &client.sent));
+        let hostile = self.hostile.iter().map(|client| (client.address, &client.sent));
+        let operators = self.operators.iter().map(|operator| (operator.address, &operator.sent));
+        for (address, bytes) in clients.chain(hostile).chain(operators) {
+            sent.add(address.to_string(), bytes);
+        }
+        sent.judge(&self.world.access)?;
         match self.world.proxy.in_use() {
             (0, 0, 0) => Ok(()),
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),

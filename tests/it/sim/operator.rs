@@ -8,6 +8,7 @@ use millstream::net::ListenerId;
 use millstream::net::sim::{Heard, Peer, Rng, SimNet};
 use millstream::time::Tick;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// What may be asked for, the statuses that may come of it, and whether the answer is long.
 const ASKS: [(&str, &[&str], bool); 10] = [
@@ -27,6 +28,10 @@ const ASKS: [(&str, &[&str], bool); 10] = [
 #[derive(Debug)]
 pub(crate) struct Operator {
     rng: Rng,
+    /// Nobody else has it.
+    pub(crate) address: IpAddr,
+    /// All that it has sent.
+    pub(crate) sent: Vec<u8>,
     peer: Option<Peer>,
     starts_at: Tick,
     /// What it has yet to ask.
@@ -46,8 +51,9 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// `tiny`: it takes too long to get anything long through the network.
-    pub(crate) fn draw(rng: &mut Rng, tiny: bool) -> Operator {
+    /// The operator of this number. `tiny`: it takes too long to get anything long through the
+    /// network.
+    pub(crate) fn draw(number: u64, rng: &mut Rng, tiny: bool) -> Operator {
         let mut asks = VecDeque::new();
         for _ in 0..rng.between(1, 5) {
             let (line, statuses, long) = rng.pick(&ASKS);
@@ -67,6 +73,8 @@ impl Operator {
         };
         Operator {
             rng: Rng::new(rng.bits()),
+            address: format!("127.0.0.{number}").parse().unwrap(),
+            sent: Vec::new(),
             peer: None,
             starts_at: Tick::from_millis(rng.below(300)),
             asks,
@@ -96,7 +104,7 @@ impl Operator {
             return Ok(false);
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(2), "127.0.0.1".parse().ok());
+            self.peer = net.client(ListenerId(2), Some(self.address));
             self.gone = self.peer.is_none();
             return Ok(true);
         };
@@ -115,7 +123,7 @@ impl Operator {
         }
         let most = self.rng.size(1, 200).min(self.unsent.len());
         let sent = net.send(peer, &self.unsent[..most]);
-        self.unsent.drain(..sent);
+        self.sent.extend(self.unsent.drain(..sent));
         if self.deaf {
             return Ok(sent > 0);
         }
