@@ -231,8 +231,10 @@ impl Names {
         Box::new(Names(all))
     }
 
-    fn list(&self, name: &[u8]) -> bool {
-        elements(&self.0).any(|listed| listed.eq_ignore_ascii_case(name))
+    /// True exactly when a gateway in the manner of CGI cannot tell `name` from one of them.
+    fn list(&self, name: &str) -> bool {
+        let mut listed = elements(&self.0).filter_map(|listed| str::from_utf8(listed).ok());
+        listed.any(|listed| same_to_gateway(name, listed))
     }
 }
 
@@ -349,14 +351,16 @@ pub fn allowed_in_trailers(name: &str) -> bool {
 }
 
 /// Appends those lines of a trailer section to `out` that may pass: that have a place behind a
-/// body, and whose name is not among the `ending` ones (RFC 9110 section 7.6.1). `raw` holds
+/// body, and whose name is not among the `ending` ones (RFC 9110 section 7.6.1), nor passes for one
+/// of them. `raw` holds
 /// well-formed field lines, each ended by CRLF; a line that is not is dropped.
 pub fn filter_trailers(raw: &[u8], ending: Option<&Names>, out: &mut Vec<u8>) {
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         let well_formed = is_token(name) && name.len() < line.len() && line.ends_with(b"\r\n");
-        let ends = ending.is_some_and(|names| names.list(name));
-        if well_formed && !ends && str::from_utf8(name).is_ok_and(allowed_in_trailers) {
+        let ends = |name: &str| ending.is_some_and(|names| names.list(name));
+        let passes = |name: &str| allowed_in_trailers(name) && !ends(name);
+        if well_formed && str::from_utf8(name).is_ok_and(passes) {
             out.extend_from_slice(line);
         }
     }
@@ -458,5 +462,9 @@ mod tests {
         out.clear();
         filter_trailers(raw, names.as_deref(), &mut out);
         assert_eq!(str::from_utf8(&out), Ok("Server-Timing: a\r\nContent-Digest: c\r\n"));
+        let raw = b"x-key: a\r\nX_Key: b\r\nX.KEY: c\r\nX-Keys: d\r\nXKey: e\r\n";
+        out.clear();
+        filter_trailers(raw, Some(&*Names::and(names, "X-Key")), &mut out);
+        assert_eq!(str::from_utf8(&out), Ok("X-Keys: d\r\nXKey: e\r\n"));
     }
 }

@@ -224,8 +224,8 @@ fn accept(
     let grant = gate::grant(api, &head);
     let facts = Facts { grant, ..facts_of(&head, Offer::of(upgrade)) };
     let mut dropped_trailers = Nominated::by(head.fields).names();
-    if let Some(auth) = api.auth.as_ref().filter(|auth| !auth.forward) {
-        // A key behind a body is a key all the same.
+    if let Some(auth) = &api.auth {
+        // A key behind a body is a key all the same, and nobody has judged it.
         dropped_trailers = Some(Names::and(dropped_trailers, &auth.carriers.header));
     }
     let mut accepted = Accepted {
