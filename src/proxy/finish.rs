@@ -124,8 +124,9 @@ impl<N: Net> Proxy<N> {
     /// A request head that did not get complete in time.
     pub(super) fn refuse_slow_head(&mut self, key: Key<Session>, now: Tick) -> Step {
         let what = "the request head was not complete in time";
+        let request = self.request_line(self.sessions[key].conn.ahead());
         self.drop_ahead(key);
-        self.refuse(key, Box::default(), Refusal::limited(408, what, "server.read_timeout"), now)
+        self.refuse(key, request, Refusal::limited(408, what, "server.read_timeout"), now)
     }
 
     /// Puts an answer of ours in place of the one that the upstream did not give. What the client

@@ -5,7 +5,6 @@
 
 use super::Proxy;
 use crate::access::{self, Line, Queue};
-use crate::http::query;
 use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::exchange::{Exchange, FirstEvent, Record};
@@ -13,7 +12,6 @@ use crate::session::stats::Stats;
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::time::{Tick, millis};
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -65,26 +63,16 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// What is told of the request whose head, right or wrong, begins with `head`: its method and
-    /// target without what may be a key, whichever api it was meant for, for there may be none of
+    /// What is told of the request that begins with `head`, right or wrong, complete or not: its
+    /// method and target without what may be a key, whichever api that is for. There may be none of
     /// its path. Empty if nobody is told.
     pub(super) fn request_line(&self, head: &[u8]) -> Box<str> {
-        if self.config.log.access.is_none() && self.config.admin.is_none() {
-            return Box::default();
+        let told = self.config.log.access.is_some() || self.config.admin.is_some();
+        if told || log::log_enabled!(log::Level::Debug) {
+            access::request_line(head, &self.secret_parameters)
+        } else {
+            Box::default()
         }
-        let line = access::request_line(head);
-        let (method, target) = line.split_once(' ').unwrap_or((&line, ""));
-        // Neither a fragment nor credentials have a place in a request's target.
-        let target = target.split('#').next().unwrap_or_default();
-        let target = match target.split_once("://").map(|(_, rest)| rest.split_once('@')) {
-            Some(Some((user, rest))) if !user.contains('/') => rest,
-            _ => target,
-        };
-        let mut target = Cow::Borrowed(target);
-        for name in &*self.secret_parameters {
-            target = Cow::Owned(query::target_without(&target, name).into_owned());
-        }
-        format!("{method} {target}").into()
     }
 
     /// An event stream is open.

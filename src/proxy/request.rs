@@ -86,7 +86,7 @@ impl<N: Net> Proxy<N> {
             return self.begin_admin(key, request, end, now);
         }
         let accepted = if service == Service::Apis {
-            accept(bytes, &self.config, &self.router, peer, &mut self.head_buf)
+            accept(bytes, &request, &self.config, &self.router, peer, &mut self.head_buf)
         } else {
             accept_for_demo(bytes, &self.config, &mut self.head_buf)
         };
@@ -183,9 +183,11 @@ fn is_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
 
-/// Judges a head for the apis and writes into `out` what goes upstream.
+/// Judges a head for the apis and writes into `out` what goes upstream. `request` is what is told
+/// of it.
 fn accept(
     bytes: &[u8],
+    request: &str,
     config: &Config,
     router: &Router,
     peer: Option<IpAddr>,
@@ -193,8 +195,8 @@ fn accept(
 ) -> Result<Accepted, Refusal> {
     let mut store = FieldStore::new();
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
-    let (method, path, host) = (head.method, head.target.path, head.authority.unwrap_or("-"));
-    log::debug!("{method} {path} for {host} from {}", shown(peer));
+    let host = head.authority.unwrap_or("-");
+    log::debug!("{request} for {host} from {}", shown(peer));
     let refuse = |status, what| Refusal {
         close: status == 400 || !head.length.is_empty() || !head.persistent,
         ..Refusal::closing(status, what)

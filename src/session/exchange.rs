@@ -72,7 +72,7 @@ pub struct Exchange {
 pub struct Record {
     /// The number of the request; no other of this process has it.
     pub id: u64,
-    /// Method and target, as [`crate::access::request_line`] finds them; empty if nobody is told.
+    /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
     pub request: Box<str>,
     /// How long it took until its first event was passed on.
     pub first_event: FirstEvent,

@@ -58,7 +58,7 @@ fn arrows_point_down() {
             "time",
             "digits.",
             "metrics.",
-            "access.",
+            "access",
             "auth.",
             "cors.",
             "descriptors.",

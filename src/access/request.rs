@@ -1,0 +1,332 @@
+//! What is told of a request: its method and target, and nothing that may be a key.
+//!
+//! It stands in logs and lists that others read than those who may have the key. So the line is not
+//! read as the proxy itself reads it, but as anybody might:
+//!
+//! - Of a line that is `method SP target SP HTTP-version` the method is told, and the target
+//!   without userinfo, without anything behind a `#`, and without the *secret parameters*.
+//! - Of any other, and of one that is not there to its end, nobody knows where its target is. A
+//!   method that RFC 9110 or RFC 5789 has is told; and of a path that follows it, letters, digits
+//!   and `-._~/`, up to the first other character.
+//!
+//! A parameter is secret if its name is one of those that may carry a key, in any case, with any
+//! punctuation in place of its own, escaped any number of times, and whatever stands before it
+//! and behind it: all but letters and digits may divide parameters somewhere. In a query the whole
+//! part between two `&` is left out that has such a name in it. In a path, where a name alone means
+//! little, it counts if a `=` follows, and the rest of the path is left out from that segment's
+//! first special character on.
+//!
+//! Where something at the end is left out, `...` stands for it.
+//!
+//! Tested against tables, and with keys in every place of targets that are put together at random.
+
+use crate::http::fields::is_token;
+use crate::http::head::METHOD_MAX;
+use crate::http::query::decode;
+use std::borrow::Cow;
+
+/// More of a target is not kept: a stream that is open for a day keeps it for a day.
+const TARGET_MAX: usize = 1024;
+
+/// What is escaped more often is left out unread.
+const ESCAPED_MAX: usize = 4;
+
+/// What stands for the rest.
+const CUT: &str = "...";
+
+/// The methods of RFC 9110 section 9 and RFC 5789.
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Method and target, with a space between, of the request that begins with `head`, be it ever so
+/// wrong or short; each is empty if it is not known. `secrets` are the names of the parameters that
+/// may carry a key; none of them is empty.
+pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
+    let head = head.trim_ascii_start();
+    let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let line = &head[..end.unwrap_or(head.len())];
+    let mut words = line.split(|&byte| byte == b' ');
+    let told = match [words.next(), words.next(), words.next(), words.next()] {
+        [Some(method), Some(target), Some(version), None]
+            if end.is_some() && is_method(method) && version.starts_with(b"HTTP/") =>
+        {
+            Some((String::from_utf8_lossy(method), without_secrets(target, secrets)))
+        }
+        _ => malformed(line, end.is_some()).map(|(method, path)| (method.into(), path)),
+    };
+    told.map_or_else(|| " ".into(), |(method, target)| format!("{method} {target}").into())
+}
+
+fn is_method(word: &[u8]) -> bool {
+    word.len() <= METHOD_MAX && is_token(word)
+}
+
+/// What is told of a line that is none.
+fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
+    let length = line.iter().take_while(|&&byte| is_token(&[byte])).count();
+    let (word, rest) = line.split_at(length);
+    let method = METHODS.into_iter().find(|method| method.as_bytes() == word)?;
+    let path = match rest {
+        // A host might stand behind two of them, and userinfo in front of that.
+        [b' ', b'/', b'/', ..] => &[],
+        [b' ', path @ ..] if path.starts_with(b"/") => path,
+        _ => &[],
+    };
+    let length = path.iter().take_while(|&&byte| byte == b'/' || is_plain(byte)).count();
+    let length = length.min(TARGET_MAX);
+    let whole = path.get(length).map_or(finished, |&byte| byte == b' ');
+    let cut = if whole || path.is_empty() { "" } else { CUT };
+    Some((method, format!("{}{cut}", String::from_utf8_lossy(&path[..length]))))
+}
+
+/// RFC 3986 section 2.3: unreserved characters, which separate nothing.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// A target as it is told.
+fn without_secrets(target: &[u8], secrets: &[String]) -> String {
+    let (scheme, rest) = without_userinfo(target);
+    let rest = rest.split(|&byte| byte == b'#').next().unwrap_or_default();
+    let kept = &rest[..rest.len().min(TARGET_MAX)];
+    let (scheme, kept) = (String::from_utf8_lossy(scheme), String::from_utf8_lossy(kept));
+    let (path, query) = kept.split_once('?').map_or((&*kept, None), |(p, q)| (p, Some(q)));
+    let mut told = scheme.into_owned();
+    let whole = push_path(path, secrets, &mut told);
+    if let Some(query) = query {
+        push_query(query, secrets, &mut told);
+    }
+    if rest.len() > TARGET_MAX && (query.is_some() || whole) {
+        told.push_str(CUT);
+    }
+    told
+}
+
+/// What stands before and behind the userinfo (RFC 3986 section 3.2.1) in a target: in front of the
+/// host, wherever somebody may look for one.
+fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
+    let slashes = |from: usize| {
+        let rest = target.get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|&&byte| byte == b'/').count()
+    };
+    let scheme = target.iter().position(|byte| !is_plain(*byte) && *byte != b'+');
+    let authority = match scheme {
+        Some(0) if target.starts_with(b"//") => slashes(0),
+        Some(0) => return (&[], target),
+        Some(end) if target[end..].starts_with(b":/") => slashes(end + 1),
+        _ => 0,
+    };
+    let rest = &target[authority..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    match rest[..end].iter().rposition(|&byte| byte == b'@') {
+        Some(at) => (&target[..authority.min(TARGET_MAX)], &rest[at + 1..]),
+        None => (&[], target),
+    }
+}
+
+/// False if its end was left out.
+fn push_path(path: &str, secrets: &[String], told: &mut String) -> bool {
+    for (index, segment) in path.split('/').enumerate() {
+        told.push_str(if index > 0 { "/" } else { "" });
+        if has_secret(segment, secrets, true) {
+            let length = segment.bytes().take_while(|&byte| is_plain(byte)).count();
+            told.push_str(&segment[..length]);
+            told.push_str(CUT);
+            return false;
+        }
+        told.push_str(segment);
+    }
+    true
+}
+
+fn push_query(query: &str, secrets: &[String], told: &mut String) {
+    let mut separator = '?';
+    for part in query.split('&').filter(|part| !has_secret(part, secrets, false)) {
+        told.push(separator);
+        told.push_str(part);
+        separator = '&';
+    }
+}
+
+/// True exactly when one of these names stands in a part of a target; with `=` somewhere behind it,
+/// if only such names count.
+fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
+    if secrets.is_empty() {
+        return false;
+    }
+    let mut text = Cow::Borrowed(part.as_bytes());
+    for _ in 0..=ESCAPED_MAX {
+        let means = |secret: &String| {
+            let behind = behind_name(&text, secret.as_bytes());
+            behind.is_some_and(|behind| !with_value || behind.contains(&b'='))
+        };
+        if secrets.iter().any(means) {
+            return true;
+        }
+        match decode(&text) {
+            Cow::Borrowed(_) => return false,
+            Cow::Owned(decoded) if decoded == *text => return false,
+            Cow::Owned(decoded) => text = Cow::Owned(decoded),
+        }
+    }
+    true
+}
+
+/// What stands behind the first place where a name stands by itself, in any case and with any
+/// punctuation.
+fn behind_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let same = |(sent, meant): (&u8, &u8)| {
+        sent.eq_ignore_ascii_case(meant) || !is_word(Some(sent)) && !is_word(Some(meant))
+    };
+    let start = text.windows(name.len()).enumerate().position(|(at, sent)| {
+        let alone = at == 0 || !is_word(text.get(at - 1));
+        alone && !is_word(text.get(at + name.len())) && sent.iter().zip(name).all(same)
+    })?;
+    Some(&text[start + name.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::Dice;
+
+    fn told(head: &str) -> String {
+        request_line(head.as_bytes(), &["access_token".to_owned(), "k".to_owned()]).into()
+    }
+
+    fn check(target: &str, want: &str) {
+        assert_eq!(told(&format!("GET {target} HTTP/1.1\r\n")), format!("GET {want}"), "{target}");
+    }
+
+    #[test]
+    fn well_formed_lines() {
+        assert_eq!(told("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /");
+        assert_eq!(told("\r\nx-y!~ /a%20b HTTP/9\nx"), "x-y!~ /a%20b");
+        assert_eq!(told("OPTIONS * HTTP/1.1\r\n"), "OPTIONS *");
+        assert_eq!(told("GET /\u{e9} HTTP/1.1\r\n"), "GET /\u{e9}");
+        let line = request_line(b"GET /\xff HTTP/1.1\r\n", &[]);
+        assert_eq!(&*line, "GET /\u{fffd}");
+        let long = "x".repeat(3000);
+        let cut = &long[..TARGET_MAX - 1];
+        assert_eq!(told(&format!("GET /{long} HTTP/1.1\r\n")), format!("GET /{cut}..."));
+    }
+
+    #[test]
+    fn lines_that_are_none() {
+        let check = |head: &str, want: &str| assert_eq!(told(head), want, "{head:?}");
+        check("", " ");
+        check("\r\n", " ");
+        check("GET", "GET ");
+        check("GET\r\n", "GET ");
+        check("GET /\r\n", "GET /");
+        check("GET /", "GET /...");
+        check("GET /a b HTTP/1.1\r\n", "GET /a");
+        check("GET /a HTTP/1.1", "GET /a");
+        check("GET /a?k=KEY HTTP/1.1", "GET /a...");
+        check("GET /a;x/b\r\n", "GET /a...");
+        check("GET //u:KEY@a/ x\r\n", "GET ");
+        check("GET  /a HTTP/1.1\r\n", "GET ");
+        check("GET\t/s?access_token=KEY HTTP/1.1\r\n", "GET ");
+        check("GET\0/KEY HTTP/1.1\r\n", "GET ");
+        check("GET http://u:KEY@a/ x\r\n", "GET ");
+        check("GET/KEY / HTTP/1.1\r\n", "GET ");
+        // Tokens and targets that may be anything, and often are what should be somewhere else.
+        check("KEY\r\n", " ");
+        check("KEY / x\r\n", " ");
+        check("Bearer KEY\r\n", " ");
+        check("Authorization: Bearer KEY\r\n", " ");
+        check("access_token=KEY HTTP/1.1\r\n", " ");
+        check("\u{16}\u{3}\u{1}KEY / HTTP/1.1\r\n", " ");
+        check(&format!("{} / HTTP/1.1\r\n", "K".repeat(METHOD_MAX + 1)), " ");
+        let long = "x".repeat(3000);
+        check(&format!("GET /{long}"), &format!("GET /{}...", &long[..TARGET_MAX - 1]));
+    }
+
+    #[test]
+    fn secret_parameters_of_queries() {
+        check("/a?x=1&access_token=KEY&y=2", "/a?x=1&y=2");
+        check("/a?access_token=KEY", "/a");
+        check("/a?k", "/a");
+        check("/a?&&k=KEY&", "/a?&&");
+        check("/a?x=%31&%61ccess%5Ftoken=KEY", "/a?x=%31");
+        check("/a?Access_Token=KEY&ACCESS-TOKEN=KEY&access.token=KEY&access%20token=KEY", "/a");
+        check("/a?access_token[]=KEY&access_token%5B0%5D=KEY&user[access_token]=KEY", "/a");
+        check("/a?x=1;access_token=KEY", "/a");
+        check("/a?access_token=KEY;x=1", "/a");
+        check("/a?x=1,k=KEY&y=1?k=KEY&z=1%26k=KEY&w=1%2526k=KEY&v=2", "/a?v=2");
+        check("/a??k=KEY", "/a");
+        check("/a?x=1?k=KEY?y", "/a");
+        check("/a?x=1&amp;k=KEY", "/a?x=1");
+        check("/a?q=%7B%22access_token%22:%22KEY%22%7D&q={\"k\":\"KEY\"}", "/a");
+        check("/a?+k=KEY&%20k%20=KEY&%00k=KEY&k%3DKEY&k:KEY", "/a");
+        // What is escaped more often than anybody would read.
+        check("/a?x=%2525252525254b", "/a");
+        check("/a?x=%25252541&y=%25", "/a?x=%25252541&y=%25");
+        // Other names.
+        check("/a?kk=1&xk=2&accesstoken=3", "/a?kk=1&xk=2&accesstoken=3");
+        check("/k?100%&%zz", "/k?100%&%zz");
+    }
+
+    #[test]
+    fn secret_parameters_of_paths() {
+        check("/s;access_token=KEY", "/s...");
+        check("/s;access_token=KEY/more/KEY?x=1", "/s...?x=1");
+        check("/a/s;v=1;Access_Token=KEY;w", "/a/s...");
+        check("/access_token=KEY", "/access_token...");
+        check("/s%3Baccess_token%3DKEY", "/s...");
+        check("/s%253Bk%253DKEY", "/s...");
+        check("/cb%23access_token=KEY", "/cb...");
+        check("/a/k=KEY?k=KEY&x=1", "/a/k...?x=1");
+        check("/oauth/access_token/k", "/oauth/access_token/k");
+        check("/k;a=b/c", "/k...");
+        check("/a=k", "/a=k");
+    }
+
+    #[test]
+    fn fragments_and_userinfo() {
+        check("/a#access_token=KEY", "/a");
+        check("/a?x=1#KEY?y", "/a?x=1");
+        check("http://u:KEY@a.example/b", "http://a.example/b");
+        check("http://KEY@a.example", "http://a.example");
+        check("http://u@b:KEY@a.example/@c", "http://a.example/@c");
+        check("http://u:K#Y@a.example/b", "http://a.example/b");
+        check("http:///u:KEY@a/", "http:///a/");
+        check("http:/u:KEY@a/", "http:/a/");
+        check("HTTPS://u:KEY@a?x=@y", "HTTPS://a?x=@y");
+        check("u:KEY@a.example:443", "a.example:443");
+        check("//u:KEY@a.example/b", "//a.example/b");
+        check("http://a.example/b@c?d@e", "http://a.example/b@c?d@e");
+        check("/@a/b", "/@a/b");
+        check(&format!("http://u:{}@a/", "K".repeat(5000)), "http://a/");
+    }
+
+    /// A key in each place where somebody might look for one, among what may stand in targets.
+    #[test]
+    fn no_key_is_told() {
+        let mut dice = Dice::new(7);
+        let separators =
+            [";", "&", "?", ",", "%26", "%3B", "%253b", "|", ":", "%0a", "[", "\u{e9}"];
+        let names =
+            ["access_token", "ACCESS_TOKEN", "a%63cess_token", "access-token", "%256b", "K"];
+        let values = ["=KEY", "%3DKEY", "%253dKEY", "[]=KEY", "[a]=KEY", " =KEY", "==KEY"];
+        let others = ["a", "b=c", "100%", "/d", "/e;f=g", "?h", "#", "%2f", "", "http://x", "//"];
+        for _ in 0..20_000 {
+            let mut target = "/".to_owned();
+            for _ in 0..dice.below(4) {
+                target.push_str(others[dice.index(others.len())]);
+            }
+            target.push_str(separators[dice.index(separators.len())]);
+            target.push_str(names[dice.index(names.len())]);
+            target.push_str(values[dice.index(values.len())]);
+            for _ in 0..dice.below(3) {
+                target.push_str(separators[dice.index(separators.len())]);
+                target.push_str(others[dice.index(others.len())]);
+            }
+            for version in [" HTTP/1.1\r\n", " HTTP/1.1", "\r\n", "\t"] {
+                let told = told(&format!("GET {target}{version}"));
+                assert!(!told.contains("KEY"), "{target} is told as {told}");
+            }
+        }
+    }
+}
