@@ -10,6 +10,7 @@
 //!
 //! Tested against a queue of bytes.
 
+use crate::work;
 use std::fmt;
 
 /// A window over a fixed block of memory: the bytes that wait.
@@ -58,10 +59,12 @@ impl Buf {
     pub fn append(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.room(), "{} bytes for a room of {}", bytes.len(), self.room());
         if bytes.len() > self.block.len() - self.end as usize {
+            work::note(self.len());
             self.block.copy_within(self.start as usize..self.end as usize, 0);
             self.end -= self.start;
             self.start = 0;
         }
+        work::note(bytes.len());
         self.block[self.end as usize..][..bytes.len()].copy_from_slice(bytes);
         self.end += narrow(bytes.len());
     }

@@ -24,6 +24,7 @@ use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
 use crate::net::{Net, Ready};
 use crate::time::{Tick, millis};
+use crate::work;
 use events::Events;
 use std::ops::Range;
 use std::time::Duration;
@@ -388,7 +389,10 @@ impl Pipe {
                 Read::Broken => return Err(Fault::SourceCut),
             }
         } else {
-            let n = ahead.len().min(most);
+            // No more is copied than this body can have.
+            let wanted = usize::try_from(self.reader.wants()).unwrap_or(usize::MAX);
+            let n = ahead.len().min(most).min(wanted);
+            work::note(n);
             window[..n].copy_from_slice(&ahead[..n]);
             (false, n)
         };

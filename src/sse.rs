@@ -24,6 +24,7 @@ mod ids;
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;
 
+use crate::work;
 use ids::Ids;
 use memchr::memchr2;
 use std::time::Duration;
@@ -119,6 +120,7 @@ impl Scanner {
     /// Looks at the next bytes. Returns the offset just past the last boundary among them, None if
     /// there is none.
     pub fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
+        work::note(bytes.len());
         let (mut at, mut boundary) = (0, None);
         while at < bytes.len() {
             let rest = &bytes[at..];

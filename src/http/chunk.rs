@@ -26,6 +26,7 @@ mod grammar;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod naive;
 
+use crate::work;
 use grammar::State;
 use std::ops::Range;
 
@@ -182,6 +183,7 @@ impl ChunkDecoder {
     /// What the peer sent is not chunked coding. The payload in front of the mistake is lost with
     /// it, the decoder is of no further use, and neither is the connection.
     pub fn decode(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
+        work::note(buf.len());
         let (mut payload, mut consumed) = (0..0, 0);
         while consumed < buf.len() && !self.ended() {
             if self.state == State::Data {
@@ -315,6 +317,7 @@ impl ChunkDecoder {
 
 /// Makes one piece of two that stand apart, by moving the smaller one to the larger.
 fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize> {
+    work::note(if front.is_empty() { 0 } else { front.len().min(back.len()) });
     if front.is_empty() {
         back
     } else if front.len() < back.len() {

@@ -5,6 +5,7 @@
 //!
 //! Tested against tables.
 
+use crate::work;
 use std::borrow::Cow;
 
 /// The values of all pairs of this name. Quotes around a value are part of it, as they are for
@@ -27,6 +28,7 @@ pub fn without<'b>(field: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>> {
 
 /// The value of a pair, if it has this name.
 fn value<'b>(pair: &'b [u8], name: &str) -> Option<&'b [u8]> {
+    work::note(pair.len() + 1);
     let equals = pair.iter().position(|&byte| byte == b'=')?;
     let (named, value) = pair.split_at(equals);
     (named.trim_ascii() == name.as_bytes()).then(|| value[1..].trim_ascii())

@@ -13,6 +13,7 @@
 
 mod list;
 
+use crate::work;
 use httparse::{EMPTY_HEADER, Header};
 
 pub use list::elements;
@@ -20,6 +21,10 @@ pub(super) use list::split;
 
 /// The most fields that a head may have, whatever the limits say.
 pub const FIELDS_MAX: usize = 256;
+
+/// The most options that the `Connection` fields of a head may list. Each field of the head is
+/// compared with each of them, and no message has use for more than a few.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
 
 /// Where the fields of a head are noted while it is looked at. It has room for as many as there
 /// are: room for [`FIELDS_MAX`] of them would be 8 KiB to fill, which was a fifth of a short
@@ -63,6 +68,7 @@ impl<'h, 'b> Fields<'h, 'b> {
     /// The values of all fields of this name.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let lines = if self.shapes.may_have(name) { self.lines } else { &[] };
+        work::note(lines.len());
         let named = lines.iter().filter(move |field| is_named(field.name, name));
         named.map(|field| field.value)
     }
@@ -91,6 +97,7 @@ impl<'h, 'b> Fields<'h, 'b> {
 
 /// Appends a field line.
 pub fn write_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    work::note(name.len() + value.len());
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
@@ -181,6 +188,13 @@ pub(super) fn is_named(sent: &str, name: &str) -> bool {
     sent.len() == name.len() && sent.eq_ignore_ascii_case(name)
 }
 
+/// [`is_named`], of names that a peer chose, both of them.
+fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    let same_length = one.len() == other.len();
+    work::note(if same_length { one.len() } else { 1 });
+    same_length && one.eq_ignore_ascii_case(other)
+}
+
 /// What the names of some fields look like from afar: one bit for a length and a first letter. A
 /// head is asked for some thirty names and has a handful, so nearly always a look at the bit will
 /// do.
@@ -220,46 +234,43 @@ impl Shapes {
 
 /// Names of fields, for as long as a body takes.
 #[derive(Debug)]
-pub struct Names(Vec<u8>);
+pub struct Names(Vec<Box<[u8]>>);
 
 impl Names {
     /// These names, if there are any, and one more.
     pub fn and(names: Option<Box<Names>>, name: &str) -> Box<Names> {
-        let mut all = names.map_or_else(Vec::new, |names| names.0);
-        all.push(b',');
-        all.extend_from_slice(name.as_bytes());
-        Box::new(Names(all))
+        let mut all = names.unwrap_or_else(|| Box::new(Names(Vec::new())));
+        all.0.push(name.as_bytes().into());
+        all
     }
 
     /// True exactly when a gateway in the manner of CGI cannot tell `name` from one of them.
     fn list(&self, name: &str) -> bool {
-        let mut listed = elements(&self.0).filter_map(|listed| str::from_utf8(listed).ok());
+        let mut listed = self.0.iter().filter_map(|listed| str::from_utf8(listed).ok());
         listed.any(|listed| same_to_gateway(name, listed))
     }
 }
 
-/// What `Connection` says, beyond the options that have a meaning of their own.
-#[derive(Clone, Copy, Debug)]
-pub struct Nominated<'h, 'b> {
-    fields: Fields<'h, 'b>,
-    /// True exactly when there is an option that may be the name of a further field.
-    any: bool,
-}
+/// What `Connection` says, beyond the options that have a meaning of their own: nearly always
+/// nothing.
+#[derive(Clone, Debug)]
+pub struct Nominated<'b>(Vec<&'b [u8]>);
 
-impl<'h, 'b> Nominated<'h, 'b> {
-    /// What the `Connection` fields among these say.
-    pub fn by(fields: Fields<'h, 'b>) -> Nominated<'h, 'b> {
+impl<'b> Nominated<'b> {
+    /// What the `Connection` fields of a head say, which list no more than
+    /// [`CONNECTION_OPTIONS_MAX`] options: longer lists are refused with their heads.
+    pub fn by(fields: Fields<'_, 'b>) -> Nominated<'b> {
         let usual = ["close", "keep-alive", "upgrade", "TE"];
         let usual = |option: &[u8]| usual.iter().any(|u| option.eq_ignore_ascii_case(u.as_bytes()));
-        let any = fields.elements("Connection").any(|option| !usual(option));
-        Nominated { fields, any }
+        let options = fields.elements("Connection").take(CONNECTION_OPTIONS_MAX);
+        Nominated(options.filter(|option| !usual(option)).collect())
     }
 
-    /// The names of further fields that end here, as a list; for those that stand behind a body,
-    /// which are not known yet. Nearly no message has any.
+    /// The names of further fields that end here, for those that stand behind a body, which are
+    /// not known yet. None if there are none.
     pub fn names(&self) -> Option<Box<Names>> {
-        let names = || self.fields.all("Connection").collect::<Vec<_>>().join(&b","[..]);
-        self.any.then(|| Box::new(Names(names())))
+        let names = || self.0.iter().map(|&name| name.into()).collect();
+        (!self.0.is_empty()).then(|| Box::new(Names(names())))
     }
 
     /// True exactly when the field of this name goes no further than this hop.
@@ -268,8 +279,7 @@ impl<'h, 'b> Nominated<'h, 'b> {
         if SHAPES.may_have(name) && is_one_of(name, &HOP_BY_HOP) {
             return true;
         }
-        self.any
-            && self.fields.lists("Connection", name)
+        self.0.iter().any(|option| is_same_name(option, name.as_bytes()))
             && !is_one_of(name, &END_TO_END)
             && !is_about_client(name)
     }
@@ -356,6 +366,7 @@ pub fn allowed_in_trailers(name: &str) -> bool {
 /// well-formed field lines, each ended by CRLF; a line that is not is dropped.
 pub fn filter_trailers(raw: &[u8], ending: Option<&Names>, out: &mut Vec<u8>) {
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
+        work::note(line.len());
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         let well_formed = is_token(name) && name.len() < line.len() && line.ends_with(b"\r\n");
         let ends = |name: &str| ending.is_some_and(|names| names.list(name));
@@ -433,7 +444,7 @@ mod tests {
         }
         let nothing = [header("Connection: Keep-Alive, Upgrade")];
         let nothing = Nominated::by(Fields::of(&nothing));
-        assert!(!nothing.any && nothing.ends("Upgrade") && !nothing.ends("X-Mine"));
+        assert!(nothing.names().is_none() && nothing.ends("Upgrade") && !nothing.ends("X-Mine"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use super::fields::{FIELDS_MAX, FieldStore, Fields};
+pub use super::fields::{CONNECTION_OPTIONS_MAX, FIELDS_MAX, FieldStore, Fields};
 pub use error::HeadError;
 pub use request::RequestHead;
 pub use response::ResponseHead;
@@ -54,8 +54,12 @@ fn fields<'h, 'b>(
     store: &'h mut FieldStore<'b>,
     limits: &HeadLimits,
 ) -> Result<Fields<'h, 'b>, HeadError> {
-    match httparse::parse_headers(bytes, store.room_for(bytes, limits.head_fields))? {
-        Status::Complete((end, headers)) if end == bytes.len() => Ok(Fields::of(headers)),
-        Status::Complete(_) | Status::Partial => Err(HeadError::NotOneHead),
+    let fields = match httparse::parse_headers(bytes, store.room_for(bytes, limits.head_fields))? {
+        Status::Complete((end, headers)) if end == bytes.len() => Fields::of(headers),
+        Status::Complete(_) | Status::Partial => return Err(HeadError::NotOneHead),
+    };
+    match fields.elements("Connection").nth(CONNECTION_OPTIONS_MAX) {
+        Some(_) => Err(HeadError::TooManyOptions),
+        None => Ok(fields),
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Tested against tables, and by taking out what is not there.
 
+use crate::work;
 use std::borrow::Cow;
 
 /// The values of all parameters of this name, decoded.
@@ -28,6 +29,7 @@ pub fn without<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
 
 /// True exactly when the parameter has this name, decoded.
 fn is(parameter: &str, name: &str) -> bool {
+    work::note(parameter.len() + 1);
     let written = parameter.split_once('=').map_or(parameter, |(name, _)| name);
     written == name || written.contains('%') && *decode(written.as_bytes()) == *name.as_bytes()
 }

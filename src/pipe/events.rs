@@ -20,6 +20,7 @@ use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::sse::{Scanner, byte_order_mark};
 use crate::time::Tick;
+use crate::work;
 use std::time::Duration;
 
 /// What an event stream is to be like.
@@ -249,6 +250,7 @@ impl Events {
         if held.passed < held.free {
             return;
         }
+        work::note(held.bytes.len());
         held.bytes.drain(..held.passed);
         (held.passed, held.free) = (0, 0);
         if held.bytes.is_empty() {

@@ -9,6 +9,7 @@ use crate::conn::{Conn, Read};
 use crate::http::head::{HeadError, HeadLimits, HeadSearch};
 use crate::net::{Net, Ready};
 use crate::pipe::Io;
+use crate::work;
 
 /// The limits on a head, of a request and of a response alike.
 pub(super) fn head_limits(config: &Config) -> HeadLimits {
@@ -34,37 +35,61 @@ pub(super) enum Found {
 }
 
 /// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
+/// However small the pieces are in which a head comes, or how many heads come in one, each byte is
+/// searched once, kept once and copied to the scratch once.
 pub(super) fn find_head<N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,
     limits: &HeadLimits,
     io: &mut Io<'_, N>,
 ) -> Found {
-    let kept = conn.ahead().len();
-    io.scratch[..kept].copy_from_slice(conn.ahead());
-    let mut filled = kept;
-    let mut found = search.find(&io.scratch[..filled], limits);
+    let mut found =
+        if conn.ahead().is_empty() { Ok(None) } else { search.find(conn.ahead(), limits) };
     if found == Ok(None) {
         if !conn.ready.has(Ready::READ) {
             return Found::Blocked;
         }
-        match conn.read(io.net, &mut io.scratch[kept..limits.head_bytes]) {
-            Read::Bytes(n) => filled += n,
+        let kept = conn.ahead().len();
+        let n = match conn.read(io.net, &mut io.scratch[..limits.head_bytes - kept]) {
+            Read::Bytes(n) => n,
             Read::Blocked => return Found::Blocked,
             Read::End | Read::Broken => return Found::Ended(kept > 0),
+        };
+        if kept == 0 {
+            return find_in_scratch(conn, search, n, limits, io);
         }
-        found = search.find(&io.scratch[..filled], limits);
+        conn.keep(&io.scratch[..n], io.buffers);
+        found = search.find(conn.ahead(), limits);
     }
-    match found {
+    let end = match found {
+        Ok(Some(end)) => end,
+        Ok(None) => return Found::More,
+        Err(_) => conn.ahead().len(),
+    };
+    work::note(end);
+    io.scratch[..end].copy_from_slice(&conn.ahead()[..end]);
+    conn.consume(end, io.buffers);
+    found.map_or_else(|error| Found::Wrong(error, end), |_| Found::Complete(end))
+}
+
+/// Looks for the end of a head that begins with the `n` bytes of the scratch, which were read just
+/// now: nearly always it is among them.
+fn find_in_scratch<N: Net>(
+    conn: &mut Conn,
+    search: &mut HeadSearch,
+    n: usize,
+    limits: &HeadLimits,
+    io: &mut Io<'_, N>,
+) -> Found {
+    match search.find(&io.scratch[..n], limits) {
         Ok(Some(end)) => {
-            conn.consume(kept, io.buffers);
-            conn.keep(&io.scratch[end..filled], io.buffers);
+            conn.keep(&io.scratch[end..n], io.buffers);
             Found::Complete(end)
         }
         Ok(None) => {
-            conn.keep(&io.scratch[kept..filled], io.buffers);
+            conn.keep(&io.scratch[..n], io.buffers);
             Found::More
         }
-        Err(error) => Found::Wrong(error, filled),
+        Err(error) => Found::Wrong(error, n),
     }
 }

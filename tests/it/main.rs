@@ -19,3 +19,4 @@ mod manual;
 mod room;
 mod sim;
 mod tidy;
+mod work;

@@ -2,6 +2,7 @@
 //!
 //! Tested against tables, and against a reading byte by byte.
 
+use crate::work;
 use memchr::memchr2;
 
 /// The elements of a list, without the whitespace around them. Empty ones do not count, and a comma
@@ -16,6 +17,7 @@ pub(in crate::http) fn split(value: &[u8], separator: u8) -> impl Iterator<Item 
     std::iter::from_fn(move || {
         let text = rest?;
         let end = part_end(text, separator);
+        work::note(end + 1);
         rest = text.get(end + 1..);
         Some(trim(&text[..end]))
     })

@@ -34,6 +34,9 @@ pub enum HeadError {
     TooLarge,
     /// A head with too many fields.
     TooManyFields,
+    /// `Connection` with more options than
+    /// [`CONNECTION_OPTIONS_MAX`](super::CONNECTION_OPTIONS_MAX).
+    TooManyOptions,
     /// A line that begins with whitespace and so continues another (RFC 9112 section 5.2).
     Fold,
     /// A field name that is no token, or that no colon follows at once.
@@ -66,7 +69,7 @@ impl HeadError {
         match self {
             HeadError::Connect => 405,
             HeadError::TargetTooLong => 414,
-            HeadError::TooLarge | HeadError::TooManyFields => 431,
+            HeadError::TooLarge | HeadError::TooManyFields | HeadError::TooManyOptions => 431,
             HeadError::MethodTooLong => 501,
             HeadError::VersionUnsupported => 505,
             HeadError::Framing(error) => error.status(),
@@ -109,6 +112,7 @@ impl HeadError {
             HeadError::Target(error) => error.what(),
             HeadError::TooLarge => "head is too long",
             HeadError::TooManyFields => "head has too many fields",
+            HeadError::TooManyOptions => "more than 32 options in Connection",
             HeadError::Fold => "field line begins with whitespace",
             HeadError::FieldName => "malformed field name",
             HeadError::FieldValue => "control character in a field value",

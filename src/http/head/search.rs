@@ -2,6 +2,7 @@
 
 use super::start::{self, Start};
 use super::{HeadError, HeadLimits};
+use crate::work;
 use memchr::{memchr, memchr2};
 
 /// How many empty lines may stand before a request (RFC 9112 section 2.2 asks for one at least).
@@ -76,10 +77,12 @@ impl HeadSearch {
         loop {
             let searched = self.searched as usize;
             let Some(found) = memchr2(b'\r', b'\n', &bytes[searched..]) else {
+                work::note(bytes.len() - searched);
                 self.searched = narrow(bytes.len());
                 break;
             };
             let at = searched + found;
+            work::note(found + 1);
             let Some(next) = self.line_end(at, bytes)? else {
                 self.searched = narrow(at);
                 break;

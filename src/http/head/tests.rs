@@ -242,6 +242,10 @@ fn limits() {
     refused(&"M".repeat(300), MethodTooLong);
     check(&with(&"A: b\r\n".repeat(4)), "GET / Http11 a.example Empty persistent");
     refused(&with(&"A: b\r\n".repeat(5)), TooManyFields);
+    let options = |count| format!("Connection: {}\r\n", ["x"; 40][..count].join(",, ,"));
+    check(&with(&options(32)), "GET / Http11 a.example Empty persistent");
+    refused(&with(&options(33)), TooManyOptions);
+    refused(&with(&[options(16), options(17)].concat()), TooManyOptions);
     let head = with("");
     let room = LIMITS.head_bytes - head.len() - "A: \r\n".len();
     let head = |room| with(&format!("A: {}\r\n", "b".repeat(room)));
@@ -251,6 +255,7 @@ fn limits() {
     for (error, status, limit) in [
         (TooLarge, 431, Some("server.max_head_bytes")),
         (TooManyFields, 431, Some("server.max_head_fields")),
+        (TooManyOptions, 431, None),
         (TargetTooLong, 414, Some("server.max_target_bytes")),
         (MethodTooLong, 501, None),
         (VersionUnsupported, 505, None),

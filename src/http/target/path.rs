@@ -1,6 +1,7 @@
 //! Dot segments: those to resolve, and those in disguise.
 
 use super::TargetError;
+use crate::work;
 
 /// What a segment of a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +19,13 @@ pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError>
     let root = out.len();
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
+        work::note(segment.len() + 1);
         let kind = judge(segment)?;
         if kind == Segment::Up {
             let parent = out[root..].iter().rposition(|&byte| byte == b'/');
-            out.truncate(root + parent.ok_or(TargetError::Climbs)?);
+            let parent = root + parent.ok_or(TargetError::Climbs)?;
+            work::note(out.len() - parent);
+            out.truncate(parent);
         }
         // What is resolved away leaves its slash behind at the end of the path only.
         if kind == Segment::Name || segments.peek().is_none() {
