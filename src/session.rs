@@ -3,6 +3,7 @@
 //! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
 
 pub mod exchange;
+pub mod idle;
 pub mod local;
 pub mod origin;
 pub mod places;

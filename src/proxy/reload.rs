@@ -67,7 +67,7 @@ impl<N: Net> Proxy<N> {
 
     fn forget_origin(&mut self, key: Key<Origin>) {
         let Some(origin) = self.origins.remove(key) else { return };
-        for upstream in origin.places.into_iter().flat_map(|place| place.idle) {
+        for upstream in origin.places.into_iter().flat_map(|place| place.idle.into_keys()) {
             self.close_idle_upstream(upstream);
         }
     }

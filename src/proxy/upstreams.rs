@@ -19,14 +19,14 @@ impl<N: Net> Proxy<N> {
         upstream.conn.ready.set(ready);
         match upstream.owner {
             Owner::Session(session) => self.enqueue(session),
-            Owner::Pool => self.spoken.push(key),
+            Owner::Returned | Owner::Pool => self.spoken.push(key),
         }
     }
 
     /// Closes the idle connections that had something to say.
     pub(super) fn close_spoken(&mut self) {
         while let Some(key) = self.spoken.pop() {
-            let idle = self.upstreams.get(key).is_some_and(|u| u.owner == Owner::Pool);
+            let idle = self.upstreams.get(key).is_some_and(Upstream::is_idle);
             if idle && !self.is_silent(key) {
                 self.close_idle_upstream(key);
             }
@@ -37,7 +37,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn take_idle(&mut self, key: Key<Session>) -> Option<Key<Upstream>> {
         let exchange = self.sessions[key].state.exchange_mut();
         let origin = self.origins.get_mut(exchange.origin?)?;
-        let key = origin.places[usize::from(exchange.place)].idle.pop()?;
+        let key = origin.places[usize::from(exchange.place)].idle.pop(&self.upstreams)?;
         self.idle_timers.disarm(key.index());
         Some(key)
     }
@@ -78,7 +78,7 @@ impl<N: Net> Proxy<N> {
             return self.close_upstream(key);
         }
         let upstream = &mut self.upstreams[key];
-        (upstream.owner, upstream.in_use) = (Owner::Pool, None);
+        (upstream.owner, upstream.in_use) = (Owner::Returned, None);
         self.returned.push(key);
         let until = now.after(self.config.server.keepalive_timeout);
         self.idle_timers.at_most(key.index(), until);
@@ -88,9 +88,12 @@ impl<N: Net> Proxy<N> {
     /// for often follows the one that somebody did, and the poll between has told of it.
     pub(super) fn pool_returned(&mut self) {
         while let Some(key) = self.returned.pop() {
-            let Some(upstream) = self.upstreams.get(key) else { continue };
+            let Some(upstream) = self.upstreams.get_mut(key) else { continue };
             match self.origins.get_mut(upstream.origin) {
-                Some(origin) => origin.places[usize::from(upstream.place)].idle.push(key),
+                Some(origin) => {
+                    upstream.owner = Owner::Pool;
+                    origin.places[usize::from(upstream.place)].idle.push(key);
+                }
                 None => self.close_idle_upstream(key),
             }
         }
@@ -114,14 +117,18 @@ impl<N: Net> Proxy<N> {
 
     /// Closes an idle connection, and takes it out of the pool.
     pub(super) fn close_idle_upstream(&mut self, key: Key<Upstream>) {
-        if let Some(upstream) = self.upstreams.get(key).filter(|u| u.owner == Owner::Pool) {
-            if let Some(origin) = self.origins.get_mut(upstream.origin) {
-                origin.places[usize::from(upstream.place)].idle.retain(|&idle| idle != key);
-            }
-            self.idle_timers.disarm(key.index());
-            self.close_upstream(key);
-            self.moves += 1;
+        let Some(upstream) = self.upstreams.get(key).filter(|upstream| upstream.is_idle()) else {
+            return;
+        };
+        let Upstream { origin, place, owner, .. } = *upstream;
+        self.idle_timers.disarm(key.index());
+        self.close_upstream(key);
+        if owner == Owner::Pool
+            && let Some(origin) = self.origins.get_mut(origin)
+        {
+            origin.places[usize::from(place)].idle.forget_closed(&self.upstreams);
         }
+        self.moves += 1;
     }
 
     /// Closes the connection that has been idle for longest, or nearly. False when none is.

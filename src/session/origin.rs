@@ -6,10 +6,10 @@
 
 use crate::config::{Api, Target};
 use crate::net::Address;
+use crate::session::idle::Idle;
 use crate::session::places::{Counts, Network};
 use crate::session::stats::ApiStats;
 use crate::session::upstream::Upstream;
-use crate::slab::Key;
 use crate::time::Tick;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -47,8 +47,8 @@ pub struct Place {
     pub addresses: Rc<[Address]>,
     /// The address that answered last: the first to be tried.
     pub preferred: usize,
-    /// Idle connections, the most recently used last.
-    pub idle: Vec<Key<Upstream>>,
+    /// Idle connections to it.
+    pub idle: Idle<Upstream>,
     /// When the name was resolved, or last asked for.
     resolved: Tick,
     /// Until when it is passed over.
@@ -83,7 +83,7 @@ impl Origin {
             addresses: target.addresses.as_slice().into(),
             target: target.clone(),
             preferred: 0,
-            idle: Vec::new(),
+            idle: Idle::new(),
             resolved: now,
             rests_until: Tick::ZERO,
             chosen: 0,

@@ -27,11 +27,20 @@ pub struct Upstream {
     pub persistent: bool,
 }
 
+impl Upstream {
+    /// True exactly when no exchange runs on it.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.owner, Owner::Returned | Owner::Pool)
+    }
+}
+
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The session whose exchange runs on it.
     Session(Key<Session>),
-    /// Nobody's: it waits among its origin's idle connections.
+    /// Nobody's since this turn: it will be among its target's idle connections in the next one.
+    Returned,
+    /// Nobody's: it is among its target's idle connections.
     Pool,
 }

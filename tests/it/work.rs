@@ -274,6 +274,39 @@ fn heads_that_come_together() {
     check("interim responses", 8000, |size| upstream(interims(size)));
 }
 
+/// What it costs that idle connections to the upstream end, `together` or one after the other.
+fn cost_of_ends(connections: usize, together: bool) -> u64 {
+    let mut world = world();
+    let request = get("/", "");
+    for _ in 0..connections {
+        let client = world.net().client(ListenerId(0), "192.0.2.7".parse().ok()).unwrap();
+        say(&mut world, client, request.as_bytes(), usize::MAX);
+    }
+    let origins: Vec<Peer> = (0..connections).filter_map(|_| arrived(&mut world)).collect();
+    for &origin in &origins {
+        assert_eq!(heads(&mut world, origin), 1);
+        say(&mut world, origin, OK.as_bytes(), usize::MAX);
+    }
+    work::take();
+    for &origin in &origins {
+        world.net().finish(origin);
+        if !together {
+            world.settle().unwrap();
+        }
+    }
+    world.settle().unwrap();
+    assert!(origins.iter().all(|&origin| world.net().closed(origin)));
+    work::take()
+}
+
+#[test]
+fn idle_connections_that_end() {
+    for together in [true, false] {
+        let [once, twice] = [100, 200].map(|count| cost_of_ends(count, together));
+        assert!(once > 0 && 10 * twice <= TENTHS_MAX * once, "{once} for 100, {twice} for 200");
+    }
+}
+
 #[test]
 fn bodies_in_small_pieces() {
     let chunked = "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n";
