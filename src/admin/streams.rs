@@ -153,7 +153,9 @@ pub struct Row<'a> {
     /// Bytes that its client has not taken.
     pub pending_bytes: usize,
     /// What it waits for.
-    pub waits: &'a [String],
+    pub waits: &'a [&'a str],
+    /// What is done if none of that comes first.
+    pub until: Option<&'a str>,
 }
 
 /// A page, as JSON.
@@ -200,7 +202,12 @@ impl Page {
             out.push_str(if index > 0 { "," } else { "" });
             quote(wait, out);
         }
-        out.push_str("]}");
+        out.push_str("],\"until\":");
+        match row.until {
+            Some(until) => quote(until, out),
+            None => out.push_str("null"),
+        }
+        out.push('}');
         self.rows += 1;
         self.last = row.id;
     }
@@ -269,18 +276,19 @@ mod tests {
             bytes_out: 3,
             idle_ms: 4,
             pending_bytes: 5,
-            waits: &["ClientRoom".to_owned(), "Until(Tick(1), Drain)".to_owned()],
+            waits: &["client_room", "upstream_bytes"],
+            until: Some("heartbeat"),
         };
         let mut page = Page::new(2);
         page.add(&row);
-        page.add(&Row { id: 32, key: Some("k"), waits: &[], ..row });
+        page.add(&Row { id: 32, key: Some("k"), waits: &[], until: None, ..row });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"age_ms\":1,\"events\":2,\
             \"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\
-            \"waits\":[\"ClientRoom\",\"Until(Tick(1), Drain)\"]},{\"id\":\"20\",\"api\":\"a\",\
-            \"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\
-            \"age_ms\":1,\"events\":2,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\
-            \"waits\":[]}],\"next\":\"20\"}\n";
+            \"waits\":[\"client_room\",\"upstream_bytes\"],\"until\":\"heartbeat\"},\
+            {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\
+            \"target\":\"/\\\"\\u202e\",\"age_ms\":1,\"events\":2,\"bytes_out\":3,\"idle_ms\":4,\
+            \"pending_bytes\":5,\"waits\":[],\"until\":null}],\"next\":\"20\"}\n";
         assert_eq!(page.finish(true), want);
         assert_eq!(Page::new(0).finish(false), "{\"total\":0,\"streams\":[],\"next\":null}\n");
     }

@@ -264,7 +264,8 @@ impl<N: Net> Proxy<N> {
         let Session { state: State::Active(exchange), peer, .. } = &self.sessions[key] else {
             return;
         };
-        let waits = self.waits(key, now);
+        let (moments, things): (Vec<Wait>, Vec<Wait>) =
+            self.waits(key, now).into_iter().partition(|wait| matches!(wait, Wait::Until(..)));
         let client = exchange.client(*peer);
         page.add(&Row {
             id: exchange.record.id,
@@ -277,7 +278,8 @@ impl<N: Net> Proxy<N> {
             bytes_out: exchange.response.delivered(),
             idle_ms: millis(now.since(exchange.response.still_since())),
             pending_bytes: exchange.response.pending(),
-            waits: &waits.iter().map(Wait::name).collect::<Vec<_>>(),
+            waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
+            until: moments.first().map(|moment| moment.name()),
         });
     }
 

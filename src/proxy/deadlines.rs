@@ -56,6 +56,30 @@ pub(super) enum Deadline {
 
 impl Deadline {
     /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
+    /// The word for it in `/streams`, which millstream(1) explains.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Deadline::Keepalive => "keepalive",
+            Deadline::FirstByte => "first_byte",
+            Deadline::RequestHead => "request_head",
+            Deadline::RequestBody => "request_body",
+            Deadline::RequestStuck => "request_stuck",
+            Deadline::Connect => "connect",
+            Deadline::ResponseHead => "response_head",
+            Deadline::ResponseBody => "response_body",
+            Deadline::StreamSilence => "stream_silence",
+            Deadline::Heartbeat => "heartbeat",
+            Deadline::StreamEnd => "stream_end",
+            Deadline::AskAgain => "ask_again",
+            Deadline::GiveUp => "give_up",
+            Deadline::ResponseStuck => "response_stuck",
+            Deadline::Flush => "flush",
+            Deadline::Event => "event",
+            Deadline::Linger => "linger",
+            Deadline::Drain => "drain",
+        }
+    }
+
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
         let punctual = [Deadline::Flush, Deadline::Event, Deadline::StreamEnd, Deadline::Drain];

@@ -42,12 +42,21 @@ pub(super) enum Wait {
 }
 
 impl Wait {
-    /// What it is called where people read it.
-    pub(super) fn name(&self) -> String {
-        if let Wait::Until(_, deadline) = self {
-            return format!("Until{deadline:?}");
+    /// The word for it in `/streams`, which millstream(1) explains. A moment has that of its
+    /// deadline.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Wait::ClientHead => "client_head",
+            Wait::ClientBytes => "client_bytes",
+            Wait::ClientRoom => "client_room",
+            Wait::ClientEnd => "client_end",
+            Wait::UpstreamHead => "upstream_head",
+            Wait::UpstreamBytes => "upstream_bytes",
+            Wait::UpstreamRoom => "upstream_room",
+            Wait::UpstreamConnection => "upstream_connection",
+            Wait::Words => "words",
+            Wait::Until(_, deadline) => deadline.name(),
         }
-        format!("{self:?}")
     }
 }
 
@@ -249,5 +258,47 @@ mod oracle {
         pub fn in_use(&self) -> (usize, usize, usize) {
             (self.sessions.len(), self.upstreams.len(), self.buffers.lent())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../doc/millstream.1");
+
+    /// The words are the operator's: each means one thing, and those that a stream can have are
+    /// explained.
+    #[test]
+    fn the_manual_has_every_word() {
+        let waits = [
+            Wait::ClientBytes,
+            Wait::ClientRoom,
+            Wait::UpstreamHead,
+            Wait::UpstreamBytes,
+            Wait::UpstreamRoom,
+            Wait::UpstreamConnection,
+        ];
+        let deadlines = [
+            Deadline::RequestBody,
+            Deadline::RequestStuck,
+            Deadline::Connect,
+            Deadline::ResponseHead,
+            Deadline::StreamSilence,
+            Deadline::Heartbeat,
+            Deadline::StreamEnd,
+            Deadline::AskAgain,
+            Deadline::GiveUp,
+            Deadline::ResponseStuck,
+            Deadline::Flush,
+            Deadline::Drain,
+        ];
+        let (_, section) = MANUAL.split_once("\n.Ss Streams\n").unwrap();
+        let (section, _) = section.split_once("\n.S").unwrap();
+        let explained: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix(".It Li ")).collect();
+        let waits = waits.iter().map(|wait| wait.name());
+        let words: Vec<&str> = waits.chain(deadlines.iter().map(|d| d.name())).collect();
+        assert_eq!(explained, words);
     }
 }
