@@ -167,6 +167,11 @@ impl SimNet {
         }
     }
 
+    /// Decides whether there are free descriptors from now on.
+    pub fn set_descriptors(&mut self, free: bool) {
+        self.faults.no_descriptor = if free { 0 } else { 100 };
+    }
+
     /// Decides what happens to connections to `address` from now on. Unknown addresses refuse.
     pub fn set_host(&mut self, address: SocketAddr, host: Host) {
         self.hosts.insert(address, host);

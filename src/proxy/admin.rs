@@ -19,6 +19,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::local::{Live, Local};
 use crate::session::upload::Upload;
@@ -136,6 +137,11 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         exchange.facts.persistent &= !draining;
         exchange.record.told |= answer.status >= 400 && answer.status != 503;
+        exchange.cause = Cause::of_operator(answer.status);
+        if let Some(cause) = exchange.cause.filter(|_| exchange.record.told) {
+            let text = format!("{}: the operator is refused ({})", answer.status, cause.word());
+            self.hush.say(log::Level::Info, "", cause.word(), &text);
+        }
         exchange.request.abandon(&mut self.buffers);
         let date = self.date.text();
         self.head_buf.clear();

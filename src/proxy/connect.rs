@@ -9,6 +9,7 @@ use crate::descriptors;
 use crate::http::forward;
 use crate::net::{Address, Net, Ready};
 use crate::session::Session;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase, Progress};
 use crate::session::upload::Upload;
 use crate::session::upstream::{Owner, Upstream};
@@ -75,7 +76,8 @@ impl<N: Net> Proxy<N> {
                 Err(NoConnection::Unreachable) => progress.failed |= self.pass_over(key, now),
             }
         }
-        Err(Refusal::closing(502, "the upstream cannot be reached"))
+        let what = "the upstream cannot be reached";
+        Err(Refusal::closing(Cause::UpstreamUnreachable, 502, what))
     }
 
     /// Takes an idle connection to the target that was chosen, if there is one.
@@ -183,7 +185,8 @@ impl<N: Net> Proxy<N> {
                     let error = descriptors::explain(&error);
                     let text = format!("no descriptor for an upstream connection: {error}");
                     self.hush.say(log::Level::Warn, "", "descriptor", &text);
-                    return Err(NoConnection::Busy(Refusal::busy("out of descriptors", None)));
+                    let refusal = Refusal::busy(Cause::OutOfDescriptors, "out of descriptors");
+                    return Err(NoConnection::Busy(refusal));
                 }
                 Err(error) => {
                     let exchange = self.sessions[key].state.exchange_mut();
@@ -289,7 +292,7 @@ impl<N: Net> Proxy<N> {
         if attempt.progress.last_deadline <= now {
             self.pass_over(key, now);
             let what = "the upstream did not connect in time";
-            return self.answer(key, Refusal::limited(504, what, "api.connect_timeout"), now);
+            return self.answer(key, Refusal::closing(Cause::ConnectTimeout, 504, what), now);
         }
         self.connect_next(key, attempt, now)
     }
@@ -344,7 +347,7 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         let Some(request) = exchange.phase.awaiting_mut().retry.take() else {
             let what = "the upstream closed before its response head was complete";
-            return self.answer(key, Refusal::closing(502, what), now);
+            return self.answer(key, Refusal::closing(Cause::UpstreamClosed, 502, what), now);
         };
         log::debug!("a reused connection brought no answer: the request is sent again");
         exchange.request.abandon(&mut self.buffers);

@@ -7,6 +7,7 @@
 use super::finish::Refusal;
 use super::{Parts, Proxy, Step};
 use crate::net::Net;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
@@ -55,7 +56,6 @@ pub(super) enum Deadline {
 }
 
 impl Deadline {
-    /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// The word for it in `/streams`, which millstream(1) explains.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -80,6 +80,7 @@ impl Deadline {
         }
     }
 
+    /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
         let punctual = [Deadline::Flush, Deadline::Event, Deadline::StreamEnd, Deadline::Drain];
@@ -168,13 +169,13 @@ impl<N: Net> Proxy<N> {
             Deadline::RequestHead => self.refuse_slow_head(key, now),
             Deadline::RequestBody => {
                 let what = "the request body stood still";
-                self.answer(key, Refusal::limited(408, what, "server.read_timeout"), now)
+                self.answer(key, Refusal::closing(Cause::ReadTimeout, 408, what), now)
             }
             Deadline::RequestStuck => self.give_up_request(key, now),
             Deadline::Connect => self.connect_timed_out(key, now),
             Deadline::ResponseHead => {
                 let what = "the upstream did not answer in time";
-                self.answer(key, Refusal::limited(504, what, "api.response_timeout"), now)
+                self.answer(key, Refusal::closing(Cause::ResponseTimeout, 504, what), now)
             }
             Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
             Deadline::StreamSilence => self.stream_silent(key, now),
@@ -205,7 +206,7 @@ impl<N: Net> Proxy<N> {
             | Phase::AwaitingHead(_)
             | Phase::Delivering => {
                 let what = "the upstream takes nothing of the request";
-                self.answer(key, Refusal::limited(504, what, "server.write_timeout"), now)
+                self.answer(key, Refusal::closing(Cause::WriteTimeout, 504, what), now)
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
 use crate::http::upgrade::Offer;
 use crate::net::{Net, Ready};
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::row::Links;
 use crate::session::upload::Upload;
@@ -48,10 +49,10 @@ pub(super) struct Refusal {
     pub close: bool,
     /// True exactly when the answer goes without its body, as to HEAD.
     pub head_only: bool,
+    /// Why, for the access log and the log. None for an answer that refuses nothing.
+    pub cause: Option<Cause>,
     /// What was wrong, for the log.
     pub what: &'static str,
-    /// The configuration key of the limit that refused, if one did.
-    pub limit: Option<&'static str>,
     /// True exactly when it is this process that does not serve it now, and no upstream is to
     /// blame.
     pub busy: bool,
@@ -63,35 +64,40 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// A refusal that closes the connection.
-    pub(super) const fn closing(status: u16, what: &'static str) -> Refusal {
+    pub(super) const fn closing(cause: Cause, status: u16, what: &'static str) -> Refusal {
         let fields: &[_] = match status {
             401 => &[super::gate::CHALLENGE],
             405 => &[ALLOW],
             429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        let (head_only, busy, preflight, limit) = (false, false, false, None);
-        Refusal { status, close: true, head_only, what, limit, busy, preflight, fields }
+        let (head_only, busy, preflight, cause) = (false, false, false, Some(cause));
+        Refusal { status, close: true, head_only, cause, what, busy, preflight, fields }
     }
 
-    /// A refusal on account of a limit, which is named.
-    pub(super) const fn limited(status: u16, what: &'static str, limit: &'static str) -> Refusal {
-        Refusal { limit: Some(limit), ..Refusal::closing(status, what) }
+    /// No refusal, but an answer of ours all the same: there is nothing to be asked of an upstream.
+    pub(super) const fn no_content(what: &'static str) -> Refusal {
+        Refusal { cause: None, ..Refusal::closing(Cause::NotDone, 204, what) }
     }
 
     /// A refusal because there is no room, or no time left.
-    pub(super) const fn busy(what: &'static str, limit: Option<&'static str>) -> Refusal {
-        Refusal { busy: true, limit, ..Refusal::closing(503, what) }
+    pub(super) const fn busy(cause: Cause, what: &'static str) -> Refusal {
+        Refusal { busy: true, ..Refusal::closing(cause, 503, what) }
     }
 
     /// A refusal because a client has its part already.
-    pub(super) const fn crowded(what: &'static str, limit: &'static str) -> Refusal {
-        Refusal { busy: true, close: false, ..Refusal::limited(429, what, limit) }
+    pub(super) const fn crowded(cause: Cause, what: &'static str) -> Refusal {
+        Refusal { busy: true, close: false, ..Refusal::closing(cause, 429, what) }
+    }
+
+    /// True exactly when an upstream is to blame.
+    pub(super) fn is_upstreams(&self) -> bool {
+        matches!(self.status, 502 | 504) || self.cause == Some(Cause::UpstreamUnavailable)
     }
 
     /// A request body that is longer than it may be.
     pub(super) const fn too_long_body() -> Refusal {
-        Refusal::limited(413, "the request body is too long", "server.max_body_bytes")
+        Refusal::closing(Cause::MaxBodyBytes, 413, "the request body is too long")
     }
 }
 
@@ -116,8 +122,7 @@ impl<N: Net> Proxy<N> {
 
     /// A connection past the limit: it is answered before it has asked.
     pub(super) fn refuse_connection(&mut self, key: Key<Session>, now: Tick) {
-        let limit = "server.max_connections";
-        let refusal = Refusal::limited(503, "too many connections", limit);
+        let refusal = Refusal::closing(Cause::MaxConnections, 503, "too many connections");
         self.refuse(key, Box::default(), refusal, now);
     }
 
@@ -126,7 +131,7 @@ impl<N: Net> Proxy<N> {
         let what = "the request head was not complete in time";
         let request = self.request_line(self.sessions[key].conn.ahead());
         self.drop_ahead(key);
-        self.refuse(key, request, Refusal::limited(408, what, "server.read_timeout"), now)
+        self.refuse(key, request, Refusal::closing(Cause::ReadTimeout, 408, what), now)
     }
 
     /// Puts an answer of ours in place of the one that the upstream did not give. What the client
@@ -156,6 +161,7 @@ impl<N: Net> Proxy<N> {
     ) -> Step {
         let Refusal { status, head_only, preflight, .. } = refusal;
         self.hush.refusal(&exchange, refusal);
+        exchange.cause = refusal.cause;
         // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
         exchange.facts.persistent &= exchange.facts.version == Version::Http11;
         let close = !exchange.facts.persistent;

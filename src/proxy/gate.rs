@@ -1,11 +1,13 @@
 //! Who comes in: what is decided about a request by who sends it, before anything is done for it.
 
 use super::finish::Refusal;
-use crate::auth::{self, Key};
+use crate::auth::{self, Denied, Key};
 use crate::config::Api;
 use crate::cors::Grant;
+use crate::http::credentials::Unclear;
 use crate::http::forward::Handover;
 use crate::http::head::RequestHead;
+use crate::session::cause::Cause;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -47,17 +49,35 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
 /// did nothing wrong.
 pub(super) fn admit<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, Refusal> {
     let query = head.target.query;
-    let refuse = |status, what| Refusal { close: false, ..Refusal::closing(status, what) };
+    let stay = |refusal| Refusal { close: false, ..refusal };
     if api.cors.is_some() && is_preflight(head) {
-        return Err(Refusal { preflight: true, ..refuse(204, "a preflight") });
+        return Err(Refusal { preflight: true, ..stay(Refusal::no_content("a preflight")) });
     }
     let Some(auth) = &api.auth else {
         return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });
     };
     let secret = auth.carriers.find(head.fields, query);
-    let secret = secret.map_err(|unclear| refuse(403, unclear.what()))?;
+    let secret = secret.map_err(|unclear| stay(of_unclear(unclear)))?;
     let key = auth::admit(&auth.keys, secret.as_deref(), &api.name);
-    let key = key.map_err(|denied| refuse(denied.status(), denied.what()))?;
+    let key = key.map_err(|denied| stay(of_denied(denied)))?;
     let query = query.and_then(|query| auth.carriers.query_without(query));
     Ok(Pass { key: Some(Arc::clone(key)), query, secret })
+}
+
+/// Of a key that nobody can have, all that is to be said is that nobody knows it.
+fn of_unclear(unclear: Unclear) -> Refusal {
+    let cause = match unclear {
+        Unclear::Repeated | Unclear::Different => Cause::AmbiguousKey,
+        Unclear::Characters => Cause::UnknownKey,
+    };
+    Refusal::closing(cause, 403, unclear.what())
+}
+
+fn of_denied(denied: Denied) -> Refusal {
+    let cause = match denied {
+        Denied::NoKey => Cause::NoKey,
+        Denied::Unknown => Cause::UnknownKey,
+        Denied::NotHere => Cause::KeyOfOtherApi,
+    };
+    Refusal::closing(cause, denied.status(), denied.what())
 }

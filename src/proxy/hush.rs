@@ -2,6 +2,7 @@
 //! api, and how many there were besides.
 
 use super::finish::Refusal;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -50,18 +51,27 @@ impl Hush {
         }
     }
 
-    /// A limit says its key. What an upstream did wrong is its operator's to know; what a client
-    /// did wrong is not worth a line each time.
+    /// Each cause is said once a second of each api, at the default level: what an upstream did
+    /// wrong as a warning, all else as what clients do now and then.
     pub(super) fn refusal(&mut self, exchange: &Exchange, refusal: Refusal) {
-        let Refusal { status, what, limit, busy, .. } = refusal;
+        let Refusal { status, what, .. } = refusal;
         let name = exchange.api().map_or("", |api| api.name.as_str());
         let api = if name.is_empty() { String::new() } else { format!(", api {name}") };
-        let (level, text) = match limit {
-            Some(limit) => (log::Level::Info, format!("{status}: {what} ({limit}){api}")),
-            None if status >= 500 && !busy => (log::Level::Warn, format!("{status}: {what}{api}")),
-            None => (log::Level::Debug, format!("{status}: {what}{api}")),
+        let Some(cause) = refusal.cause else {
+            log::debug!("{status}: {what}{api}");
+            return;
         };
-        self.say(level, name, what, &text);
+        let text = format!("{status}: {what} ({}){api}", cause.word());
+        let level = if refusal.is_upstreams() { log::Level::Warn } else { log::Level::Info };
+        self.say(level, name, cause.word(), &text);
+    }
+
+    /// The rest of a request is refused within its response, which is cut.
+    pub(super) fn refused_body(&mut self, exchange: &Exchange, refusal: Refusal) {
+        let name = exchange.api().map_or("-", |api| api.name.as_str());
+        let word = refusal.cause.map_or("-", Cause::word);
+        let text = format!("a response is cut: {} ({word}), api {name}", refusal.what);
+        self.say(log::Level::Info, name, word, &text);
     }
 
     /// What its client did not ask for is said at the default level.

@@ -19,6 +19,7 @@ use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::Session;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
@@ -105,11 +106,12 @@ pub(super) fn join(
     head: &ResponseHead<'_, '_>,
     now: Tick,
 ) -> Verdict {
+    let fail = |cause, what| Verdict::Fail(Refusal::closing(cause, 502, what));
     match head.status {
-        101 => Verdict::Fail(Refusal::closing(502, "the upstream switches protocols")),
+        101 => fail(Cause::UpstreamMalformed, "the upstream switches protocols"),
         100..200 => match exchange.phase.awaiting_mut().count_interim(now) {
             Ok(()) => Verdict::Moved,
-            Err(what) => Verdict::Fail(Refusal::closing(502, what)),
+            Err(what) => fail(Cause::UpstreamMalformed, what),
         },
         200 if head.is_event_stream && !head.is_coded => {
             upstream.persistent = head.persistent;
@@ -124,7 +126,7 @@ pub(super) fn join(
             Verdict::Moved
         }
         408 | 429 | 500..=599 => {
-            Verdict::Fail(Refusal::closing(502, "the upstream cannot serve the stream"))
+            fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
         }
         // What it is its client shall see for itself, when it comes back.
         _ => Verdict::GiveUp,
@@ -150,14 +152,15 @@ impl<N: Net> Proxy<N> {
         match way_out {
             OnOutage::Error => None,
             OnOutage::Hold if !refusal.busy => Some(self.begin_hold(key, now)),
-            OnOutage::Hold | OnOutage::Retry => Some(self.answer_with_retry(key, now)),
+            OnOutage::Hold | OnOutage::Retry => Some(self.answer_with_retry(key, refusal, now)),
         }
     }
 
     /// An empty stream that says when to come back.
-    fn answer_with_retry(&mut self, key: Key<Session>, now: Tick) -> Step {
+    fn answer_with_retry(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         let body = self.retry_field();
         let mut exchange = self.take_exchange(key, now);
+        exchange.cause = refusal.cause;
         exchange.request.abandon(&mut self.buffers);
         exchange.facts.persistent &=
             exchange.facts.version == Version::Http11 && self.drain.is_none();

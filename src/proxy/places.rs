@@ -5,6 +5,7 @@
 
 use super::finish::Refusal;
 use crate::auth::Hash;
+use crate::session::cause::Cause;
 use crate::session::exchange::Exchange;
 use crate::session::origin::Origin;
 use crate::session::places::{Counts, Network, Shares};
@@ -35,7 +36,7 @@ impl Counters<'_> {
             shares.address = origin.addresses.place(Network::of(client), max);
             if shares.address.is_none() {
                 let what = "too many event streams are open for this address";
-                return Err(Refusal::crowded(what, "api.max_streams_per_ip"));
+                return Err(Refusal::crowded(Cause::MaxStreamsPerIp, what));
             }
         }
         if let Some(key) = exchange.key()
@@ -44,12 +45,12 @@ impl Counters<'_> {
             shares.key = self.keys.place(key.hash, max);
             if shares.key.is_none() {
                 let what = "too many event streams are open with this key";
-                return Err(Refusal::crowded(what, "key.max_streams"));
+                return Err(Refusal::crowded(Cause::KeyMaxStreams, what));
             }
         }
         exchange.permit = origin.permit(api.streams.max.unwrap_or(usize::MAX));
         if exchange.permit.is_none() {
-            return Err(Refusal::busy("too many event streams are open", Some("api.max_streams")));
+            return Err(Refusal::busy(Cause::MaxStreams, "too many event streams are open"));
         }
         if shares.held() != [0, 0] {
             exchange.caller.get_or_insert_default().shares = shares;

@@ -142,7 +142,7 @@ impl Queue {
             key: exchange.key_name().map(|name| &**name),
             request,
             status: *status,
-            reason: (event != "open").then(|| exchange.outcome.word()),
+            reason: (event != "open").then(|| exchange.reason()),
             events: exchange.response.events().map(Events::events),
             bytes_in: exchange.request.taken(),
             bytes_out: exchange.response.delivered(),

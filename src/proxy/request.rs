@@ -16,6 +16,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::pipe::Pipe;
 use crate::route::{self, Router};
+use crate::session::cause::Cause;
 use crate::session::exchange::{Caller, Exchange, Facts, Phase};
 use crate::session::local::Local;
 use crate::session::upload::Upload;
@@ -95,8 +96,7 @@ impl<N: Net> Proxy<N> {
             Err(refusal) => self.refuse(key, request, Refusal { head_only, ..refusal }, now),
             Ok(_) if self.head_buf.len() > self.head_room => {
                 let what = "the request head is too long when it is written anew";
-                let limit = "server.max_head_bytes";
-                let refusal = Refusal::limited(431, what, limit);
+                let refusal = Refusal::closing(Cause::MaxHeadBytes, 431, what);
                 self.refuse(key, request, Refusal { head_only, ..refusal }, now)
             }
             Ok(accepted) if service == Service::Demo => {
@@ -197,26 +197,34 @@ fn accept(
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     let host = head.authority.unwrap_or("-");
     log::debug!("{request} for {host} from {}", shown(peer));
-    let refuse = |status, what| Refusal {
-        close: status == 400 || !head.length.is_empty() || !head.persistent,
-        ..Refusal::closing(status, what)
+    let stay = |refusal: Refusal| Refusal {
+        close: refusal.status == 400 || !head.length.is_empty() || !head.persistent,
+        ..refusal
     };
+    let refuse = |cause, status, what| stay(Refusal::closing(cause, status, what));
     if head.max_forwards == Some(0) {
-        return Err(refuse(if head.is_trace() { 405 } else { 204 }, "Max-Forwards is used up"));
+        let what = "Max-Forwards is used up";
+        let trace = head.is_trace();
+        return Err(if trace {
+            refuse(Cause::Method, 405, what)
+        } else {
+            stay(Refusal::no_content(what))
+        });
     }
     let max = config.server.max_body_bytes.unwrap_or(u64::MAX);
     if matches!(head.length, BodyLength::Length(n) if n > max) {
         return Err(Refusal::too_long_body());
     }
     let mut path = Vec::new();
-    head.target.resolve_path(&mut path).map_err(|error| refuse(400, error.what()))?;
+    head.target.resolve_path(&mut path).map_err(|error| refuse(Cause::Path, 400, error.what()))?;
     let id = find(&head, &path, router)
-        .ok_or_else(|| refuse(404, "no api matches, or it is not active"))?;
+        .ok_or_else(|| refuse(Cause::NoApi, 404, "no api matches, or it is not active"))?;
     // What is behind an api may merge slashes, or decode them. A path that it would read as one of
     // another api's must not come to it by this one, which may ask for less.
     let otherwise = route::read_otherwise(&path).map(|path| find(&head, &path, router));
     if otherwise.is_some_and(|other| other != Some(id)) {
-        return Err(refuse(400, "a path that is another api's if its slashes are read otherwise"));
+        let what = "a path that is another api's if its slashes are read otherwise";
+        return Err(refuse(Cause::Path, 400, what));
     }
     let api = &config.apis[usize::from(id)];
     let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
@@ -292,10 +300,12 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
     let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
     if head.method != "GET" && !head.is_head() {
         let what = "the built-in source takes GET and HEAD";
-        return Err(Refusal { fields: &[("Allow", "GET, HEAD")], ..Refusal::closing(405, what) });
+        let refusal = Refusal::closing(Cause::Method, 405, what);
+        return Err(Refusal { fields: &[("Allow", "GET, HEAD")], ..refusal });
     }
     if !demo::PATHS.contains(&head.target.path) || !head.length.is_empty() {
-        return Err(Refusal::closing(404, "the built-in source is at /events/"));
+        let what = "the built-in source is at /events/";
+        return Err(Refusal::closing(Cause::NotFound, 404, what));
     }
     let mut facts = facts_of(&head, Offer::Nothing);
     facts.persistent &= facts.is_head;
@@ -329,5 +339,5 @@ pub(super) fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
 }
 
 pub(super) fn refusal_of(error: HeadError) -> Refusal {
-    Refusal { limit: error.limit(), ..Refusal::closing(error.status(), error.what()) }
+    Refusal::closing(Cause::of_head(error), error.status(), error.what())
 }

@@ -10,6 +10,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::upstream::Upstream;
 use crate::time::Tick;
@@ -68,7 +69,7 @@ impl<N: Net> Scene<'_, N> {
             Found::Ended(false) => Verdict::NoAnswer,
             Found::Ended(true) => {
                 let what = "the upstream closed before its response head was complete";
-                Verdict::Fail(Refusal::closing(502, what))
+                Verdict::Fail(Refusal::closing(Cause::UpstreamClosed, 502, what))
             }
             // It belongs to the exchange before, however that went.
             Found::Wrong(_, filled)
@@ -99,7 +100,7 @@ impl<N: Net> Scene<'_, N> {
         }
         if self.exchange.is_spared(head.status) {
             let what = "the upstream says that it cannot serve";
-            return Verdict::Fail(Refusal::closing(head.status, what));
+            return Verdict::Fail(Refusal::closing(Cause::UpstreamUnavailable, head.status, what));
         }
         if head.is_event_stream
             && let Err(refusal) = self.counters.admit(self.exchange, self.peer)
@@ -109,7 +110,9 @@ impl<N: Net> Scene<'_, N> {
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.date, now)
         {
             Ok(kind) => kind,
-            Err(what) => return Verdict::Fail(Refusal::closing(502, what)),
+            Err(what) => {
+                return Verdict::Fail(Refusal::closing(Cause::UpstreamMalformed, 502, what));
+            }
         };
         self.exchange.response.queue(self.head_buf, self.io.buffers, now);
         let status = head.status;
@@ -135,8 +138,7 @@ impl<N: Net> Scene<'_, N> {
 }
 
 fn bad_head(error: HeadError) -> Verdict {
-    let limit = error.limit();
-    Verdict::Fail(Refusal { limit, ..Refusal::closing(502, error.what()) })
+    Verdict::Fail(Refusal::closing(Cause::of_response_head(error), 502, error.what()))
 }
 
 /// Judges a response head by its place in the exchange, and writes what the client gets into `out`.

@@ -10,6 +10,7 @@ use super::places::Counters;
 use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
@@ -154,7 +155,10 @@ impl<N: Net> Scene<'_, N> {
             }
             Ok(_) => self.watch_client(),
             Err(RequestFault::Gone) => Verdict::End(Outcome::ClientGone),
-            Err(RequestFault::Refused(_)) => Verdict::Cut(Outcome::BadRequestBody),
+            Err(RequestFault::Refused(refusal)) => {
+                self.hush.refused_body(self.exchange, refusal);
+                Verdict::Cut(Outcome::BadRequestBody)
+            }
         }
     }
 
@@ -196,7 +200,8 @@ impl<N: Net> Scene<'_, N> {
             Err(Fault::SourceCut) => Err(RequestFault::Gone),
             Err(Fault::SourceTooLong) => Err(RequestFault::Refused(Refusal::too_long_body())),
             Err(Fault::SourceBad(error)) => {
-                Err(RequestFault::Refused(Refusal::closing(400, error.what())))
+                let refusal = Refusal::closing(Cause::RequestBody, 400, error.what());
+                Err(RequestFault::Refused(refusal))
             }
         }
     }

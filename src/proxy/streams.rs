@@ -13,6 +13,7 @@ use crate::config::Resume;
 use crate::net::Net;
 use crate::pipe::Flow;
 use crate::pipe::events::{Events, Terms};
+use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
@@ -32,7 +33,7 @@ impl<N: Net> Proxy<N> {
             return Ok(());
         }
         if self.drain.is_some() {
-            return Err(Refusal::busy("the proxy is about to end", None));
+            return Err(Refusal::busy(Cause::Draining, "the proxy is about to end"));
         }
         Counters { origins: &self.origins, keys: &self.key_streams }.admit(exchange, *peer)
     }

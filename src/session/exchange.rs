@@ -12,6 +12,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::cause::Cause;
 use crate::session::local::{Live, Local};
 use crate::session::origin::{Origin, Permit};
 use crate::session::places::Shares;
@@ -50,6 +51,8 @@ pub struct Exchange {
     pub place: u16,
     /// How it ended, or will once the last bytes are out.
     pub outcome: Outcome,
+    /// Why it was refused, if it was.
+    pub cause: Option<Cause>,
     /// When its head was complete.
     pub began: Tick,
     /// How long its event stream may go on; while it is closing, how long the event is waited for.
@@ -395,6 +398,7 @@ impl Exchange {
             origin: None,
             place: 0,
             outcome: Outcome::Complete,
+            cause: None,
             began: now,
             lease: Tick::NEVER,
             lease_end: LeaseEnd { outcome: Outcome::Complete, closing: false },
@@ -418,6 +422,14 @@ impl Exchange {
         if until < self.lease && !self.lease_end.closing {
             self.lease = until;
             self.lease_end.outcome = outcome;
+        }
+    }
+
+    /// The word for how it ended; of one that was refused, for why.
+    pub const fn reason(&self) -> &'static str {
+        match self.cause {
+            Some(cause) => cause.word(),
+            None => self.outcome.word(),
         }
     }
 

@@ -21,6 +21,7 @@
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
 //! t=1s   net ADDRESS listens | refuses | is silent
+//! t=1s   net has no descriptors | has descriptors
 //! t=1s   proxy drains WINDOW
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
 //!                                     not known)
@@ -334,6 +335,10 @@ impl Stage {
     }
 
     fn change_net(&mut self, what: &str) -> Result<(), String> {
+        if let "has no descriptors" | "has descriptors" = what {
+            self.world.net().set_descriptors(what == "has descriptors");
+            return Ok(());
+        }
         let (address, what) = what.split_once(' ').ok_or("net ADDRESS WHAT")?;
         let address = address.parse().map_err(|_| format!("not an address: {address}"))?;
         let host = match what {

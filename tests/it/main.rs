@@ -16,6 +16,7 @@ mod e2e;
 mod golden;
 mod journal;
 mod manual;
+mod reasons;
 mod room;
 mod sim;
 mod tidy;

@@ -127,16 +127,6 @@ impl HeadError {
             HeadError::NotOneHead => "not one complete head",
         }
     }
-
-    /// The configuration key of the limit that refused, if one did.
-    pub fn limit(self) -> Option<&'static str> {
-        let limits = [
-            (HeadError::TooLarge, "server.max_head_bytes"),
-            (HeadError::TooManyFields, "server.max_head_fields"),
-            (HeadError::TargetTooLong, "server.max_target_bytes"),
-        ];
-        limits.iter().find(|(error, _)| *error == self).map(|(_, key)| *key)
-    }
 }
 
 impl From<TargetError> for HeadError {

@@ -1,0 +1,52 @@
+//! The words for how requests end and why they are refused: the manual explains each of them, and
+//! some transcript shows each of them.
+
+use millstream::session::cause::Cause;
+use millstream::session::exchange::Outcome;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const MANUAL: &str = include_str!("../../doc/millstream.1");
+
+/// All of them; a body can be malformed before the response begins and after.
+fn words() -> BTreeSet<&'static str> {
+    let outcomes = Outcome::ALL.map(Outcome::word).into_iter();
+    outcomes.chain(Cause::ALL.map(Cause::word)).collect()
+}
+
+#[test]
+fn the_manual_explains_each_reason_and_no_other() {
+    let (_, section) = MANUAL.split_once("\n.Ss Reasons\n").unwrap();
+    let (section, _) = section.split_once("\n.Ss ").unwrap();
+    let items = section.lines().filter_map(|line| line.strip_prefix(".It Li "));
+    let explained: Vec<&str> = items.flat_map(|item| item.split(" , ")).collect();
+    let different: BTreeSet<&str> = explained.iter().copied().collect();
+    assert_eq!(explained.len(), different.len(), "a word comes twice");
+    assert_eq!(different, words());
+}
+
+#[test]
+fn each_reason_has_a_transcript() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut transcripts = String::new();
+    for file in fs::read_dir(folder).unwrap() {
+        transcripts.push_str(&fs::read_to_string(file.unwrap().path()).unwrap());
+    }
+    let shown = |word: &&str| {
+        let forms = [format!(" reason={word} "), format!(",\"reason\":\"{word}\",")];
+        forms.iter().any(|form| transcripts.contains(form))
+    };
+    let missing: Vec<&str> = words().into_iter().filter(|word| !shown(word)).collect();
+    assert!(missing.is_empty(), "no transcript shows {missing:?}");
+}
+
+/// Limits are called by their keys: what is no word is a key that a file can have.
+#[test]
+fn a_limit_is_called_by_its_key() {
+    let keys = include_str!("../../conf/millstream.toml").lines().chain(["max_streams = 0"]);
+    let keys: BTreeSet<&str> = keys.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let limits: Vec<&str> =
+        words().into_iter().filter_map(|word| Some(word.split_once('.')?.1)).collect();
+    assert!(limits.len() > 10 && limits.iter().all(|key| keys.contains(key)), "{limits:?}");
+}
