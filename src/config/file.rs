@@ -8,7 +8,7 @@ use super::error::{ConfigErrors, Wrong};
 use super::fields::{Written, changes};
 use super::table::{self, Table};
 use super::uri;
-use super::value::{count, duration, duration_or_zero, flag, list, memory, size, text};
+use super::value::{count, duration, flag, limit, list, memory, size, text};
 use super::{
     Admin, Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
 };
@@ -54,9 +54,10 @@ fn server(t: &mut Table<'_, '_>) -> Server {
     Server {
         listen: t.take("listen", listeners).unwrap_or_else(|| vec![loopback(8080)]),
         read_timeout: t.take("read_timeout", duration).unwrap_or(seconds(10)),
+        body_timeout: t.take("body_timeout", duration).unwrap_or(seconds(60)),
         write_timeout: t.take("write_timeout", duration).unwrap_or(seconds(30)),
         keepalive_timeout: t.take("keepalive_timeout", duration).unwrap_or(seconds(75)),
-        flush_interval: t.take("flush_interval", duration_or_zero).filter(|d| !d.is_zero()),
+        flush_interval: t.take("flush_interval", limit).flatten(),
         enable_websockets: t.take("enable_websockets", flag).unwrap_or(true),
         max_connections: t.take("max_connections", count(0..=10_000_000)).filter(|n| *n != 0),
         max_head_bytes,
@@ -149,8 +150,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
-    let response_timeout = t.take("response_timeout", duration).unwrap_or(seconds(60));
-    let idle_timeout = t.take("idle_timeout", duration).unwrap_or(seconds(60));
+    let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(seconds(60)));
+    let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
     let streams = streams(t);
     let mut keys_place = t.place_of("auth");
@@ -189,11 +190,9 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
 /// An api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
     Streams {
-        idle_timeout: t.take("stream_idle_timeout", duration_or_zero).filter(|d| !d.is_zero()),
-        heartbeat: t
-            .take("heartbeat", duration_or_zero)
-            .map_or(Some(seconds(15)), |d| Some(d).filter(|d| !d.is_zero())),
-        max_age: t.take("max_stream_age", duration_or_zero).filter(|d| !d.is_zero()),
+        idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
+        heartbeat: t.take("heartbeat", limit).unwrap_or(Some(seconds(15))),
+        max_age: t.take("max_stream_age", limit).flatten(),
         event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
         anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
         on_outage: t.take("on_outage", on_outage).unwrap_or(OnOutage::Error),

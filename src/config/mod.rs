@@ -76,9 +76,11 @@ struct ApiPlaces {
 pub struct Server {
     /// Where clients are waited for. Never empty; no address twice.
     pub listen: Vec<ListenAddr>,
-    /// From the first byte of a request head to its end; also, how long a request body may stand
-    /// still.
+    /// From the first byte of a request head to its end; also, how long a client may be silent
+    /// before that byte.
     pub read_timeout: Duration,
+    /// How long a request body may stand still before the response has begun.
+    pub body_timeout: Duration,
     /// How long a peer may take no byte while bytes wait for it.
     pub write_timeout: Duration,
     /// How long a client connection may be idle.
@@ -161,10 +163,11 @@ pub struct Api {
     pub preserve_host_header: bool,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How long it may take until the response head is complete.
-    pub response_timeout: Duration,
-    /// How long an upstream may be silent within a response that is no event stream.
-    pub idle_timeout: Duration,
+    /// How long it may take until the response head is complete. None: as long as it likes.
+    pub response_timeout: Option<Duration>,
+    /// How long an upstream may be silent within a response that is no event stream. None: for as
+    /// long as it likes.
+    pub idle_timeout: Option<Duration>,
     /// Idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
     /// How its event streams are treated.

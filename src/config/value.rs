@@ -70,9 +70,16 @@ pub(super) fn memory(
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let duration = duration_or_zero(value)?;
     if duration.is_zero() {
-        return Err("it cannot be zero; write \"1ms\" or more".into());
+        return Err(
+            "it cannot be zero, and there is no \"never\"; write \"1ms\" to \"8760h\"".into()
+        );
     }
     Ok(duration)
+}
+
+/// A duration after which something happens. Zero: it never does.
+pub(super) fn limit(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
+    Ok(Some(duration_or_zero(value)?).filter(|duration| !duration.is_zero()))
 }
 
 /// A duration, zero included.
@@ -154,7 +161,14 @@ mod tests {
     #[test]
     fn durations() {
         check(duration, "\"1ms\"", "1ms");
-        check(duration, "\"0s\"", "it cannot be zero; write \"1ms\" or more");
+        check(
+            duration,
+            "\"0s\"",
+            "it cannot be zero, and there is no \"never\"; write \"1ms\" to \"8760h\"",
+        );
+        check(limit, "\"0s\"", "None");
+        check(limit, "\"1ms\"", "Some(1ms)");
+        check(limit, "0", units::NO_UNIT);
         check(duration_or_zero, "\"0s\"", "0ns");
         check(duration, "10", units::NO_UNIT);
         check(duration, "1.5", units::NO_UNIT);

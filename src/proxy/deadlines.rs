@@ -23,7 +23,7 @@ pub(super) enum Deadline {
     Keepalive,
     /// `read_timeout`: a request head that does not get complete.
     RequestHead,
-    /// `read_timeout`: a request body that stands still.
+    /// `body_timeout`: a request body that stands still.
     RequestBody,
     /// `write_timeout`: an upstream that takes nothing of the request.
     RequestStuck,
@@ -130,15 +130,17 @@ impl<N: Net> Proxy<N> {
                 // A client that asked for 100 (Continue) holds its body back until somebody speaks.
                 // And once the response has begun, a body may take as long as the response.
                 if let Some(request) = request.filter(|_| !exchange.facts.awaits_continue) {
-                    let silent = request.silence_deadline(high_water, server.read_timeout);
+                    let silent = request.silence_deadline(high_water, server.body_timeout);
                     earliest.or(silent, Deadline::RequestBody);
                 }
                 let idle = exchange.request.done() || exchange.facts.awaits_continue;
-                if let Some(api) = exchange.api().filter(|_| idle) {
+                if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
+                    && idle
+                {
                     // An upload may take its time: the answer is due when nothing else is.
                     let since =
                         request.map_or(awaiting.since, |r| r.active_at().max(awaiting.since));
-                    earliest.or(since.after(api.response_timeout), Deadline::ResponseHead);
+                    earliest.or(since.after(limit), Deadline::ResponseHead);
                 }
             }
             Phase::Relaying(_) => {
@@ -147,7 +149,7 @@ impl<N: Net> Proxy<N> {
                     Some(api) if exchange.facts.event_stream => {
                         (api.streams.idle_timeout, Deadline::StreamSilence)
                     }
-                    api => (api.map(|api| api.idle_timeout), Deadline::ResponseBody),
+                    api => (api.and_then(|api| api.idle_timeout), Deadline::ResponseBody),
                 };
                 if let Some(limit) = limit {
                     earliest.or(response.silence_deadline(high_water, limit), deadline);
@@ -169,7 +171,7 @@ impl<N: Net> Proxy<N> {
             Deadline::RequestHead => self.refuse_slow_head(key, now),
             Deadline::RequestBody => {
                 let what = "the request body stood still";
-                self.answer(key, Refusal::closing(Cause::ReadTimeout, 408, what), now)
+                self.answer(key, Refusal::closing(Cause::BodyTimeout, 408, what), now)
             }
             Deadline::RequestStuck => self.give_up_request(key, now),
             Deadline::Connect => self.connect_timed_out(key, now),

@@ -45,6 +45,8 @@ pub enum Cause {
     MaxConnections,
     /// `server.read_timeout`
     ReadTimeout,
+    /// `server.body_timeout`
+    BodyTimeout,
     /// `server.write_timeout`: an upstream that takes nothing of the request.
     WriteTimeout,
     /// `server.max_head_bytes`, of a request or a response.
@@ -90,7 +92,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 36] = [
+    pub const ALL: [Cause; 37] = [
         Cause::NotHttp,
         Cause::MalformedHead,
         Cause::HttpVersion,
@@ -108,6 +110,7 @@ impl Cause {
         Cause::AmbiguousKey,
         Cause::MaxConnections,
         Cause::ReadTimeout,
+        Cause::BodyTimeout,
         Cause::WriteTimeout,
         Cause::MaxHeadBytes,
         Cause::MaxHeadFields,
@@ -149,6 +152,7 @@ impl Cause {
             Cause::AmbiguousKey => "ambiguous_key",
             Cause::MaxConnections => "server.max_connections",
             Cause::ReadTimeout => "server.read_timeout",
+            Cause::BodyTimeout => "server.body_timeout",
             Cause::WriteTimeout => "server.write_timeout",
             Cause::MaxHeadBytes => "server.max_head_bytes",
             Cause::MaxHeadFields => "server.max_head_fields",

@@ -298,7 +298,7 @@ pub enum Outcome {
     ClientGone,
     /// The client took no byte for `write_timeout`.
     SlowClient,
-    /// The client's request body stood still for `read_timeout`, or was malformed.
+    /// The client's request body stood still for `body_timeout`, or was malformed.
     BadRequestBody,
     /// The upstream closed or broke the connection in mid-body, or its framing was wrong.
     UpstreamCut,

@@ -53,6 +53,7 @@ fn defaults() {
     let server = Server {
         listen: vec![listen],
         read_timeout: seconds(10),
+        body_timeout: seconds(60),
         write_timeout: seconds(30),
         keepalive_timeout: seconds(75),
         flush_interval: None,
@@ -82,8 +83,8 @@ fn defaults() {
         targets: api.targets.clone(),
         preserve_host_header: false,
         connect_timeout: seconds(5),
-        response_timeout: seconds(60),
-        idle_timeout: seconds(60),
+        response_timeout: Some(seconds(60)),
+        idle_timeout: Some(seconds(60)),
         keepalive_upstream: 32,
         streams: Streams {
             idle_timeout: None,
@@ -166,7 +167,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 14 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
+    assert_eq!(asked, 6 + 15 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
 }
 
 #[test]
