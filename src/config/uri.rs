@@ -29,6 +29,9 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
             .map(|a| format!("[{a}]"))
             .ok_or("not an IPv6 address; write one like [::1]");
     }
+    if !text.is_ascii() {
+        return Err("not ASCII; write an international name as it is asked for, with \"xn--\"");
+    }
     if text == "*" {
         return Err("\"*\" is no host; leave the key out to match them all");
     }
