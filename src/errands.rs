@@ -1,11 +1,13 @@
 //! What may take long, done beside the loop: reading a configuration, resolving a name.
 //!
-//! Both ask the system and block until it answers, for as long as a name server likes. A clerk does
-//! them one after the other, and wakes the loop when there is an answer.
+//! Both ask the system and block until it answers, for as long as a name server likes. One clerk
+//! reads, another one resolves, so that a name server that says nothing keeps nobody from reading
+//! the configuration again. Each does one thing after the other, and wakes the loop when there is
+//! an answer.
 
 use crate::clerk::Clerk;
-use crate::config::{Config, ConfigErrors, addresses_of};
-use crate::net::Address;
+use crate::config::{Config, ConfigErrors};
+use crate::names::{self, Answer};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -35,13 +37,14 @@ pub enum Done {
     /// A configuration, or what is wrong with it.
     Loaded(Box<Result<Config, ConfigErrors>>),
     /// The addresses of a name, or why there are none.
-    Resolved((u64, usize), Result<Vec<Address>, String>),
+    Resolved((u64, usize), Answer),
 }
 
 /// Who does them, and what is done.
 #[derive(Debug)]
 pub struct Errands {
-    clerk: Clerk<Errand>,
+    reader: Clerk<Errand>,
+    resolver: Clerk<Errand>,
     done: Tray,
 }
 
@@ -53,14 +56,16 @@ struct Tray(Arc<Mutex<VecDeque<Done>>>);
 impl Errands {
     /// No errands yet. The waker is called when one is done.
     pub fn new(waker: mio::Waker) -> Errands {
-        let done = Tray::default();
-        let tray = done.clone();
-        let clerk = Clerk::new("errands", usize::MAX, move |errand| {
-            tray.put(perform(errand));
-            // It cannot be woken when the process is ending.
-            let _ = waker.wake();
-        });
-        Errands { clerk, done }
+        let (done, waker) = (Tray::default(), Arc::new(waker));
+        let clerk = |name| {
+            let (tray, waker) = (done.clone(), Arc::clone(&waker));
+            Clerk::new(name, usize::MAX, move |errand| {
+                tray.put(perform(errand));
+                // It cannot be woken when the process is ending.
+                let _ = waker.wake();
+            })
+        };
+        Errands { reader: clerk("reader"), resolver: clerk("resolver"), done }
     }
 
     /// Has something done.
@@ -68,7 +73,11 @@ impl Errands {
     /// # Errors
     /// When there can be no thread.
     pub fn send(&self, errand: Errand) -> io::Result<()> {
-        self.clerk.post(errand).map_err(|_| io::Error::other("there can be no thread for it"))
+        let clerk = match errand {
+            Errand::Load(_) => &self.reader,
+            Errand::Resolve { .. } => &self.resolver,
+        };
+        clerk.post(errand).map_err(|_| io::Error::other("there can be no thread for it"))
     }
 
     /// What is done, if anything is.
@@ -90,6 +99,8 @@ impl Tray {
 fn perform(errand: Errand) -> Done {
     match errand {
         Errand::Load(path) => Done::Loaded(Box::new(Config::load(&path))),
-        Errand::Resolve { whose, host, port } => Done::Resolved(whose, addresses_of(&host, port)),
+        Errand::Resolve { whose, host, port } => {
+            Done::Resolved(whose, names::addresses_of(&host, port))
+        }
     }
 }

@@ -15,9 +15,9 @@
 //!    there is no upstream.
 //! 6. [`proxy`]: owns all of these, and moves them.
 //! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
-//!    [`logger`], [`output`] and [`arguments`] are what it needs of the operating system, of what
-//!    may take long (which a [`clerk`] does), of standard error and output, and of who has started
-//!    it.
+//!    [`names`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
+//!    system, of what may take long (which a [`clerk`] does), of name servers, of standard error
+//!    and output, and of who has started it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
@@ -40,6 +40,7 @@ pub mod fuzz;
 pub mod http;
 pub mod logger;
 pub mod metrics;
+pub mod names;
 pub mod net;
 pub mod output;
 pub mod pipe;

@@ -202,7 +202,7 @@ impl Server {
         while let Some(((key, place), host, port)) = self.proxy.next_stale_name() {
             let errand = Errand::Resolve { whose: (key.to_bits(), place), host, port };
             if let Err(error) = self.errands.send(errand) {
-                log::warn!("a name is not resolved again: {error}");
+                self.proxy.name_answered(key, place, &Err(error.to_string()));
             }
         }
     }
@@ -245,12 +245,11 @@ impl Server {
 
     fn errand_done(&mut self, done: Done) {
         match done {
-            Done::Resolved((key, place), Ok(addresses)) => {
+            Done::Resolved((key, place), answer) => {
                 if let Some(key) = Key::from_bits(key) {
-                    self.proxy.set_addresses(key, place, &addresses);
+                    self.proxy.name_answered(key, place, &answer);
                 }
             }
-            Done::Resolved(_, Err(error)) => log::warn!("{error}; it keeps the addresses it had"),
             Done::Loaded(loaded) => {
                 let again = self.reading == Reading::AndAgain;
                 self.reading = Reading::No;

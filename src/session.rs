@@ -2,6 +2,7 @@
 //!
 //! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
 
+pub mod addresses;
 pub mod cause;
 pub mod exchange;
 pub mod idle;

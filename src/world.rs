@@ -4,10 +4,12 @@
 use crate::admin::Command;
 use crate::config::Config;
 use crate::descriptors::Budget;
+use crate::net::Address;
 use crate::net::sim::{Faults, SimEvent, SimNet};
 use crate::proxy::{Portions, Proxy};
 use crate::session::Service;
 use crate::time::{Now, Tick};
+use std::collections::BTreeMap;
 
 /// A configuration for tests that have no wishes of their own.
 pub const PLAIN: &str = r#"
@@ -33,6 +35,8 @@ pub struct World {
     pub now: Tick,
     /// What was written to the access log, until somebody clears it.
     pub access: String,
+    /// What the name server knows.
+    pub names: BTreeMap<String, Vec<Address>>,
     wake: Tick,
     idle_turns: usize,
 }
@@ -54,7 +58,14 @@ impl World {
         let net = SimNet::new(seed, faults);
         let now = Tick::ZERO;
         let proxy = Proxy::new(net, config, &SERVICES, budget, portions, seed, now);
-        World { proxy, now, access: String::new(), wake: now, idle_turns: 0 }
+        World {
+            proxy,
+            now,
+            access: String::new(),
+            names: BTreeMap::new(),
+            wake: now,
+            idle_turns: 0,
+        }
     }
 
     /// The network.
@@ -80,6 +91,12 @@ impl World {
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
         self.access.push_str(&self.proxy.access().take().0);
+        while let Some(((key, place), host, _)) = self.proxy.next_stale_name() {
+            let none = || Err(format!("cannot resolve {host}: no such name"));
+            let known = self.names.get(&host).filter(|addresses| !addresses.is_empty());
+            let answer = known.cloned().map_or_else(none, Ok);
+            self.proxy.name_answered(key, place, &answer);
+        }
         while let Some((ticket, command)) = self.proxy.next_command() {
             let window = self.proxy.config().drain.window;
             let (status, said) = match command {

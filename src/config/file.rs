@@ -46,7 +46,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         t.missing("api", "more than 65536 of them; spread them over several processes");
     }
     let (apis, places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, admin, demo, apis, places })
+    Some(Config { server, drain, log, admin, demo, apis, places, unresolved: Vec::new() })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {

@@ -26,7 +26,7 @@ impl Config {
     /// Reads a file and those that it names, and resolves the names in it.
     ///
     /// # Errors
-    /// If a file cannot be read, is wrong, or names a host that cannot be resolved.
+    /// If a file cannot be read, or is wrong.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
         let bytes = fs::read(path).map_err(|error| {
@@ -36,7 +36,7 @@ impl Config {
         let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.load_keys(|file| read_keys(&folder.join(file)))?;
-        config.resolve()?;
+        config.resolve();
         Ok(config)
     }
 

@@ -32,13 +32,14 @@ pub use access::Auth;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
 pub use load::KeysText;
-pub use target::{Target, addresses_of};
+pub use target::Target;
 pub use trusted::TrustedProxies;
 
 use crate::access::Form;
 use crate::cors;
 use crate::descriptors::Budget;
 use crate::http::changes::Changes;
+use crate::names;
 use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
@@ -62,6 +63,8 @@ pub struct Config {
     pub apis: Vec<Api>,
     /// Where each api names what is looked up elsewhere.
     places: Vec<ApiPlaces>,
+    /// Which targets have no addresses yet, and why.
+    unresolved: Vec<String>,
 }
 
 /// Where an api names what is looked up elsewhere.
@@ -240,6 +243,9 @@ pub enum Resume {
     Always,
 }
 
+/// How long the names of a configuration are waited for, all of them together.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
+
 /// The file that `--to` stands for, but for its two addresses.
 const EVERYTHING: &str = "
     [[api]]
@@ -262,7 +268,7 @@ impl Config {
     /// `url`; names are resolved.
     ///
     /// # Errors
-    /// If the URL or the address is wrong, or the URL's host cannot be resolved.
+    /// If the URL or the address is wrong.
     pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
         let mut config = Config::parse("--to", EVERYTHING)?;
         let place = Place::whole("--to");
@@ -274,27 +280,34 @@ impl Config {
                 .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
             config.server.listen = vec![address];
         }
-        config.resolve()?;
+        config.resolve();
         Ok(config)
     }
 
-    /// Finds the addresses of all active targets, which must be done before requests can be sent
-    /// to them. It asks the system's resolver, and blocks until that has answered: the only place
-    /// that does.
-    ///
-    /// # Errors
-    /// If there is a host that cannot be resolved.
-    pub fn resolve(&mut self) -> Result<(), ConfigErrors> {
-        let mut errors = ConfigErrors::default();
-        let apis = self.apis.iter_mut().zip(&self.places);
-        for (api, places) in apis.filter(|(api, _)| api.active) {
-            for target in &mut api.targets {
-                if let Err(what) = target.resolve() {
-                    errors.add(places.target.clone(), what);
+    /// Finds the addresses of all active targets. It asks the system's resolver, and blocks until
+    /// that has answered, for five seconds at most. A target without an answer has no
+    /// addresses, and [`Config::warnings`] tells of it.
+    pub fn resolve(&mut self) {
+        let names = self.unresolved_targets().map(|(_, t)| (t.host.clone(), t.port)).collect();
+        let answers = names::addresses_of_all(names, RESOLVED_WITHIN);
+        let mut unresolved = Vec::new();
+        for ((place, target), answer) in self.unresolved_targets().zip(answers) {
+            match answer {
+                Ok(addresses) => target.addresses = addresses,
+                Err(error) => {
+                    let what = format!("{error}; nobody can connect to it until that succeeds");
+                    unresolved.push(ConfigErrors::one(place.clone(), what).to_string());
                 }
             }
         }
-        errors.or(Some(()))
+        self.unresolved = unresolved;
+    }
+
+    fn unresolved_targets(&mut self) -> impl Iterator<Item = (&Place, &mut Target)> {
+        let apis = self.apis.iter_mut().zip(&self.places).filter(|(api, _)| api.active);
+        let targets =
+            apis.flat_map(|(api, places)| api.targets.iter_mut().map(|t| (&places.target, t)));
+        targets.filter(|(_, target)| target.addresses.is_empty())
     }
 
     /// How a process that may have so many descriptors divides them.

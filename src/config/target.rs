@@ -2,10 +2,9 @@
 
 use super::listen::UNIX_PATH_MAX;
 use super::uri;
-use crate::descriptors;
 use crate::net::Address;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A `target_url`, taken apart. Displayed, it is a URL again, but for what the query says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,34 +97,6 @@ impl Target {
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err() && !self.is_local()
     }
-
-    /// Asks the system for the addresses of a name, and blocks until it answers.
-    pub(super) fn resolve(&mut self) -> Result<(), String> {
-        if !self.addresses.is_empty() {
-            return Ok(());
-        }
-        self.addresses = addresses_of(&self.host, self.port)?;
-        Ok(())
-    }
-}
-
-/// The addresses of a name, each once. Asks the system, and blocks until it answers.
-///
-/// # Errors
-/// If there are none.
-pub fn addresses_of(host: &str, port: u16) -> Result<Vec<Address>, String> {
-    let found = (host, port).to_socket_addrs();
-    let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
-    let mut addresses = Vec::new();
-    for address in found.map(Address::Tcp) {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    if addresses.is_empty() {
-        return Err(format!("cannot resolve {host}: it has no address"));
-    }
-    Ok(addresses)
 }
 
 impl fmt::Display for Target {
@@ -157,10 +128,6 @@ fn ip_address(host: &str) -> Option<IpAddr> {
         Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => host.parse().ok(),
     }
-}
-
-fn one_line(error: &std::io::Error) -> String {
-    descriptors::explain(error).lines().collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -220,6 +187,12 @@ mod tests {
         check("http:///a", "not a host");
         check("http://:80", "not a host");
         check("http://a b", "not a host");
+        for url in
+            ["http://b\u{fc}cher.example", "http://\u{4f8b}\u{3048}.jp:80/a", "http://a\u{3002}b"]
+        {
+            check(url, "not ASCII; write an international name as it is asked for, with \"xn--\"");
+        }
+        assert!(Target::parse("http://xn--bcher-kva.example").is_ok());
         check("http://a\\@b", "a URL with credentials");
         check("http://127.1", "not an IPv4 address");
         check("http://[::1", "no such port");
@@ -244,32 +217,5 @@ mod tests {
         check("http://A.example", "http://a.example/");
         check("http://[::1]:81/b/", "http://[::1]:81/b");
         check("http://127.0.0.1/?key=secret", "http://127.0.0.1/?...");
-    }
-
-    #[test]
-    fn addresses_and_local_names_resolve() {
-        let mut target = Target::parse("http://127.0.0.1:81").unwrap();
-        target.resolve().unwrap();
-        assert_eq!(target.addresses, [Address::Tcp("127.0.0.1:81".parse().unwrap())]);
-
-        let mut target = Target::parse("http://localhost:81").unwrap();
-        target.resolve().unwrap();
-        let local =
-            |a: &Address| matches!(a, Address::Tcp(a) if a.ip().is_loopback() && a.port() == 81);
-        assert!(target.addresses.iter().all(local));
-        assert!(!target.addresses.is_empty());
-        let addresses = target.addresses.clone();
-        target.resolve().unwrap();
-        assert_eq!(target.addresses, addresses, "resolved once");
-    }
-
-    #[test]
-    fn what_cannot_be_resolved_is_an_error_of_one_line() {
-        // The system refuses this name without asking anyone, so the test needs no network.
-        let mut target = Target::parse("http://a").unwrap();
-        target.host = "a\0b".to_owned();
-        let error = target.resolve().unwrap_err();
-        assert!(error.starts_with("cannot resolve a"), "{error}");
-        assert_eq!(error.lines().count(), 1);
     }
 }

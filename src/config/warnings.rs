@@ -14,7 +14,7 @@ impl Config {
     /// What may not be meant, a line for each. `descriptors` are the files that the process may
     /// have open, if that is known.
     pub fn warnings(&self, descriptors: Option<u64>) -> Vec<String> {
-        let mut out = Vec::new();
+        let mut out = self.unresolved.clone();
         if let Some(descriptors) = descriptors {
             self.warn_of_descriptors(descriptors, &mut out);
         }

@@ -9,6 +9,7 @@ use crate::descriptors;
 use crate::http::forward;
 use crate::net::{Address, Net, Ready};
 use crate::session::Session;
+use crate::session::addresses::{Addresses, Tried};
 use crate::session::cause::Cause;
 use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase, Progress};
 use crate::session::upload::Upload;
@@ -135,8 +136,8 @@ impl<N: Net> Proxy<N> {
         request.queue(&self.head_buf, &mut self.buffers, now);
     }
 
-    /// Begins to connect to the target that was chosen, with the address that answered last. A name
-    /// that was resolved a while ago is resolved again, for those who come later.
+    /// Begins to connect to the target that was chosen. A name that was resolved a while ago, or
+    /// not at all, is resolved again, for those who come later.
     fn connect(
         &mut self,
         key: Key<Session>,
@@ -144,40 +145,33 @@ impl<N: Net> Proxy<N> {
         now: Tick,
     ) -> Result<Phase, NoConnection> {
         let exchange = self.sessions[key].state.exchange_mut();
-        let (mut first, place) = (0, usize::from(exchange.place));
+        let place = usize::from(exchange.place);
         if let Some(key) = exchange.origin
             && let Some(origin) = self.origins.get_mut(key)
+            && origin.places[place].addresses.is_due(now)
         {
-            first = origin.places[place].preferred;
-            if origin.places[place].is_stale(now) {
-                self.stale_names.push((key, place));
-            }
+            self.stale_names.push((key, place));
         }
-        self.connect_from(key, Progress { first, tried: 0, ..progress }, now)
+        self.connect_from(key, Progress { tried: Tried::default(), ..progress }, now)
     }
 
     /// Connects to the target's addresses in turn, until one attempt is under way or none is left.
     fn connect_from(
         &mut self,
         key: Key<Session>,
-        progress: Progress,
+        mut progress: Progress,
         now: Tick,
     ) -> Result<Phase, NoConnection> {
-        let Progress { first, tried, last_deadline, failed } = progress;
-        let addresses = self.addresses(key);
         let exchange = self.sessions[key].state.exchange_mut();
         let targets = exchange.api().map_or(1, |api| api.targets.len());
-        let others = targets.saturating_sub(1 + failed.count_ones() as usize);
-        for tried in tried..addresses.len() {
-            let address = &addresses[(first + tried) % addresses.len()];
-            match self.connect_to(address, key, now) {
+        let others = targets.saturating_sub(1 + progress.failed.count_ones() as usize);
+        while let Some((address, left)) = self.next_address(key, &mut progress.tried, now) {
+            match self.connect_to(&address, key, now) {
                 Ok(upstream) => {
                     // Each address and each other target that is left has an equal share of the
                     // time that is left.
-                    let left = u32::try_from(addresses.len() - tried + others).unwrap_or(1);
-                    let deadline = now.after(last_deadline.since(now) / left);
-                    let tried = tried + 1;
-                    let progress = Progress { tried, ..progress };
+                    let left = u32::try_from(1 + left + others).unwrap_or(1);
+                    let deadline = now.after(progress.last_deadline.since(now) / left);
                     let attempt = Attempt { upstream, deadline, progress };
                     return Ok(Phase::Connecting(Box::new(attempt)));
                 }
@@ -188,26 +182,48 @@ impl<N: Net> Proxy<N> {
                     let refusal = Refusal::busy(Cause::OutOfDescriptors, "out of descriptors");
                     return Err(NoConnection::Busy(refusal));
                 }
-                Err(error) => {
-                    let exchange = self.sessions[key].state.exchange_mut();
-                    let name = exchange.api().map_or("", |api| api.name.as_str());
-                    let text = format!("api {name}: {address}: {error}");
-                    self.hush.say(log::Level::Warn, name, "connect", &text);
-                }
+                Err(error) => self.address_failed(key, progress.tried, &error, now),
             }
         }
         Err(NoConnection::Unreachable)
     }
 
-    /// Where the target of a session's request is: as its name was last resolved, if the api is
-    /// still there, or as its configuration has it.
-    fn addresses(&mut self, key: Key<Session>) -> Rc<[Address]> {
+    /// The next address of a session's target, and how many are left behind it: as its name was
+    /// last resolved, if the api is still there, or as its configuration has it.
+    fn next_address(
+        &mut self,
+        key: Key<Session>,
+        tried: &mut Tried,
+        now: Tick,
+    ) -> Option<(Address, usize)> {
         let exchange = self.sessions[key].state.exchange_mut();
         let place = usize::from(exchange.place);
-        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get(origin)) {
-            return Rc::clone(&origin.places[place].addresses);
+        if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
+            let addresses = &mut origin.places[place].addresses;
+            let address = addresses.next(tried, now)?;
+            return Some((address, addresses.left(*tried)));
         }
-        exchange.api().map_or(Rc::new([]), |api| api.targets[place].addresses.as_slice().into())
+        let mut addresses = Addresses::of(&exchange.api()?.targets[place], now);
+        let address = addresses.next(tried, now)?;
+        Some((address, addresses.left(*tried)))
+    }
+
+    /// The address that was tried last could not be connected to.
+    fn address_failed(&mut self, key: Key<Session>, tried: Tried, error: &io::Error, now: Tick) {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let place = usize::from(exchange.place);
+        let origin = exchange.origin.and_then(|origin| self.origins.get_mut(origin));
+        let address = origin.and_then(|origin| origin.places[place].addresses.failed(tried, now));
+        // A stream that is held asks again and again.
+        let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
+        if let Some(api) = exchange.api() {
+            let (name, target) = (&api.name, &api.targets[place]);
+            let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
+            // Which address was silent is another matter than what the others say.
+            let timed_out = error.kind() == io::ErrorKind::TimedOut;
+            let kind = if timed_out { "connect_timeout" } else { "connect" };
+            self.hush.say(level, name, kind, &format!("api {name}: {target}{at}: {error}"));
+        }
     }
 
     fn connect_to(
@@ -265,19 +281,11 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[key].state.exchange_mut();
         let (attempt, place) = (exchange.phase.attempt(), usize::from(exchange.place));
         if let Err(error) = result {
-            // A stream that is held asks again and again.
-            let level = if exchange.is_held() { log::Level::Debug } else { log::Level::Warn };
-            if let Some(api) = exchange.api() {
-                let text = format!("api {}: {}: {error}", api.name, api.targets[place]);
-                self.hush.say(level, &api.name, "connect", &text);
-            }
+            self.address_failed(key, attempt.progress.tried, &error, now);
             return self.connect_next(key, attempt, now);
         }
-        // The next request tries first the address that has just answered.
         if let Some(origin) = exchange.origin.and_then(|origin| self.origins.get_mut(origin)) {
-            let count = origin.places[place].addresses.len().max(1);
-            origin.places[place]
-                .answered((attempt.progress.first + attempt.progress.tried - 1) % count);
+            origin.places[place].answered(attempt.progress.tried);
         }
         if let Some(request) = exchange.request.pipe_mut() {
             request.restart_clocks(now);
@@ -289,6 +297,8 @@ impl<N: Net> Proxy<N> {
     /// An address had its time.
     pub(super) fn connect_timed_out(&mut self, key: Key<Session>, now: Tick) -> Step {
         let attempt = self.sessions[key].state.exchange_mut().phase.attempt();
+        let error = io::ErrorKind::TimedOut.into();
+        self.address_failed(key, attempt.progress.tried, &error, now);
         if attempt.progress.last_deadline <= now {
             self.pass_over(key, now);
             let what = "the upstream did not connect in time";

@@ -12,7 +12,8 @@ use crate::auth;
 use crate::config::{Api, Config};
 use crate::descriptors::Budget;
 use crate::http::chunk::{HEADROOM, TAILROOM};
-use crate::net::{Address, ListenerId, Net};
+use crate::names::Answer;
+use crate::net::{ListenerId, Net};
 use crate::session::exchange::{Exchange, Outcome};
 use crate::session::origin::Origin;
 use crate::session::{Service, State};
@@ -114,15 +115,26 @@ impl<N: Net> Proxy<N> {
         None
     }
 
-    /// A name has these addresses by now. Never none: a name that cannot be resolved keeps those
-    /// that it had.
-    pub fn set_addresses(&mut self, key: Key<Origin>, place: usize, addresses: &[Address]) {
+    /// A name was asked for. One that cannot be resolved keeps the addresses that it had.
+    pub fn name_answered(&mut self, key: Key<Origin>, place: usize, answer: &Answer) {
         let Some(origin) = self.origins.get_mut(key) else { return };
-        let place = &mut origin.places[place];
-        if *place.addresses != *addresses && !addresses.is_empty() {
-            log::info!("api {}: {} has other addresses", origin.name, place.target.host);
-            place.addresses = addresses.into();
-            place.preferred = 0;
+        let (name, place) = (&origin.name, &mut origin.places[place]);
+        match answer {
+            Ok(addresses) => {
+                if let Some(told) = place.resolved(addresses) {
+                    log::info!("api {name}: {} {told}", place.target.host);
+                }
+            }
+            Err(error) => {
+                place.addresses.not_resolved();
+                let means = if place.addresses.is_empty() {
+                    "nobody can connect to it until that succeeds"
+                } else {
+                    "it keeps the addresses it had"
+                };
+                let text = format!("api {name}: {error}; {means}");
+                self.hush.say(log::Level::Warn, name, "resolve", &text);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::Pipe;
+use crate::session::addresses::Tried;
 use crate::session::cause::Cause;
 use crate::session::local::{Live, Local};
 use crate::session::origin::{Origin, Permit};
@@ -243,10 +244,8 @@ pub struct Attempt {
 /// How far connecting has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// The address that was tried first, by its place among the target's.
-    pub first: usize,
-    /// How many of them were tried.
-    pub tried: usize,
+    /// Which of the target's addresses were tried.
+    pub tried: Tried,
     /// When the whole is given up.
     pub last_deadline: Tick,
     /// Which targets could not be connected to, as bits.
@@ -441,7 +440,7 @@ impl Exchange {
     /// Nothing was tried yet, and there is time for as long as its api says.
     pub fn begin_connecting(&self, now: Tick) -> Progress {
         let timeout = self.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-        Progress { first: 0, tried: 0, last_deadline: now.after(timeout), failed: 0 }
+        Progress { tried: Tried::default(), last_deadline: now.after(timeout), failed: 0 }
     }
 
     /// The name of the key that let it in: for logs.

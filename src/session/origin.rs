@@ -6,6 +6,7 @@
 
 use crate::config::{Api, Target};
 use crate::net::Address;
+use crate::session::addresses::{Addresses, Tried};
 use crate::session::idle::Idle;
 use crate::session::places::{Counts, Network};
 use crate::session::stats::ApiStats;
@@ -15,11 +16,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a target rests that nobody could connect to.
-const REST: Duration = Duration::from_secs(10);
-
-/// How old the addresses of a name may be, before they are asked for anew.
-const RESOLVED_FOR: Duration = Duration::from_secs(30);
+/// How long a target, or an address, is passed over that could not be connected to.
+pub(super) const REST: Duration = Duration::from_secs(10);
 
 /// An api as the proxy knows it: what outlives a configuration that has it, too.
 #[derive(Debug)]
@@ -44,13 +42,9 @@ pub struct Place {
     /// Where it is, as it was configured.
     pub target: Target,
     /// Where to connect to, as the name was last resolved.
-    pub addresses: Rc<[Address]>,
-    /// The address that answered last: the first to be tried.
-    pub preferred: usize,
+    pub addresses: Addresses,
     /// Idle connections to it.
     pub idle: Idle<Upstream>,
-    /// When the name was resolved, or last asked for.
-    resolved: Tick,
     /// Until when it is passed over.
     rests_until: Tick,
     /// When it was last chosen.
@@ -80,11 +74,9 @@ impl Origin {
     /// The targets of an api, to which nobody has connected yet.
     pub fn of(api: &Api, stats: Rc<ApiStats>, now: Tick) -> Origin {
         let place = |target: &Target| Place {
-            addresses: target.addresses.as_slice().into(),
+            addresses: Addresses::of(target, now),
             target: target.clone(),
-            preferred: 0,
             idle: Idle::new(),
-            resolved: now,
             rests_until: Tick::ZERO,
             chosen: 0,
             in_use: Rc::default(),
@@ -112,8 +104,7 @@ impl Origin {
     pub fn update(&mut self, api: &Api, now: Tick) {
         self.idle_max = api.keepalive_upstream;
         for (place, target) in self.places.iter_mut().zip(&api.targets) {
-            place.addresses = target.addresses.as_slice().into();
-            place.resolved = now;
+            place.addresses.update(&target.addresses, now);
         }
     }
 
@@ -159,18 +150,21 @@ impl Place {
         self.rests_until = now.after(REST);
     }
 
-    /// A connection to one of its addresses stands.
-    pub fn answered(&mut self, address: usize) {
-        self.preferred = address;
+    /// A connection to the address that was tried last stands.
+    pub fn answered(&mut self, tried: Tried) {
+        self.addresses.answered(tried);
         self.rests_until = Tick::ZERO;
     }
 
-    /// True, and not again for a while, when its name is to be resolved anew.
-    pub fn is_stale(&mut self, now: Tick) -> bool {
-        let stale = self.target.has_name() && now.since(self.resolved) >= RESOLVED_FOR;
-        if stale {
-            self.resolved = now;
+    /// Its name has these addresses by now. What there is to tell of them: that they are others
+    /// than before, and so worth a try.
+    pub fn resolved(&mut self, addresses: &[Address]) -> Option<&'static str> {
+        let had_none = self.addresses.is_empty();
+        let others = self.addresses.resolved(addresses);
+        if others {
+            self.rests_until = Tick::ZERO;
         }
-        stale
+        let told = if had_none { "is resolved now" } else { "has other addresses" };
+        others.then_some(told)
     }
 }

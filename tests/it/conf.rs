@@ -177,7 +177,7 @@ fn what_the_files_in_conf_do() {
     assert_eq!(config.apis[0].auth.as_ref().map(|auth| auth.keys.len()), Some(2));
     let summary = |text| {
         let mut config = parse(text);
-        config.resolve().unwrap();
+        config.resolve();
         config.summary()
     };
     assert_eq!(
@@ -415,15 +415,20 @@ fn without_a_file() {
     wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
 
-/// A name that the system refuses without asking anyone stands for one that does not exist.
+/// A name that the system refuses without asking anyone stands for one that does not exist. It
+/// stops nothing, and is told with its place.
 #[test]
-fn what_cannot_be_resolved_has_a_place() {
+fn what_cannot_be_resolved_is_a_warning() {
     let mut config = parse(&API.replace("127.0.0.1", "a.example"));
     config.apis[0].targets[0].host = "a\0b".to_owned();
-    let error = config.resolve().unwrap_err().to_string();
-    assert!(error.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{error}");
+    config.resolve();
+    let [warning] = &config.warnings(None)[..] else { panic!("one warning") };
+    assert!(warning.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{warning}");
+    assert!(warning.ends_with("; nobody can connect to it until that succeeds"), "{warning}");
+    assert!(config.apis[0].target().addresses.is_empty());
     config.apis[0].active = false;
-    config.resolve().unwrap();
+    config.resolve();
+    assert!(config.warnings(None).is_empty(), "nobody asks for it");
 }
 
 #[test]

@@ -22,6 +22,8 @@
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
 //! t=1s   net ADDRESS listens | refuses | is silent
 //! t=1s   net has no descriptors | has descriptors
+//! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
+//! t=1s   names NAME are none
 //! t=1s   proxy drains WINDOW
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
 //!                                     not known)
@@ -205,7 +207,6 @@ fn parse(config: &str) -> Result<Config, String> {
     let file =
         |bytes: &str| KeysText { name: "keys".to_owned(), bytes: bytes.into(), public: false };
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
-    config.resolve().map_err(|e| e.to_string())?;
     Ok(config)
 }
 
@@ -275,6 +276,7 @@ impl Stage {
                     "end" => Ok(()),
                     "proxy" => self.command(cue.at, what),
                     "net" => self.change_net(what),
+                    "names" => self.change_names(what),
                     who => self.act(who, what),
                 }
             }
@@ -331,6 +333,23 @@ impl Stage {
         let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;
         let deadline = Tick::from_millis(at.as_millis() + window.as_millis());
         self.world.proxy.drain(at, deadline);
+        Ok(())
+    }
+
+    /// Where connections to a new address are taken.
+    fn change_names(&mut self, what: &str) -> Result<(), String> {
+        let (name, addresses) = what.split_once(" are ").ok_or("names NAME are ADDRESS ADDRESS")?;
+        let addresses = addresses.split_whitespace().filter(|word| *word != "none");
+        let addresses: Result<Vec<SocketAddr>, _> = addresses.map(str::parse).collect();
+        let addresses = addresses.map_err(|e| format!("{what}: {e}"))?;
+        for address in &addresses {
+            if !self.addresses.contains(address) {
+                self.addresses.push(*address);
+                self.world.net().set_host(*address, Host::Listening);
+            }
+        }
+        let addresses = addresses.into_iter().map(Address::Tcp).collect();
+        self.world.names.insert(name.to_owned(), addresses);
         Ok(())
     }
 

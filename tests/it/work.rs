@@ -79,7 +79,7 @@ fn world() -> World {
     let mut config = Config::parse("work", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
     let keys = || KeysText { name: "keys".to_owned(), bytes: KEYS.into(), public: false };
     config.load_keys(|_| Ok(keys())).unwrap_or_else(|errors| panic!("{errors}"));
-    config.resolve().unwrap_or_else(|errors| panic!("{errors}"));
+    config.resolve();
     let faults = Faults { capacity: 1 << 20, ..Faults::NONE };
     let mut world = World::new(config, 0, faults, Portions::default());
     world.net().set_host(ORIGIN.parse().unwrap(), Host::Listening);

@@ -134,3 +134,50 @@ fn an_operator_reloads() {
     let wrong = format!("The configuration stays as it is.\n{}:6:1: api[0].nam", file.as_str());
     assert!(said.contains("unknown key; did you mean") && said.contains(".toml:"), "{said}{wrong}");
 }
+
+/// Nobody answers for a name below `.invalid` (RFC 6761 section 6.4). That stops neither the start
+/// nor a reload, and costs no other api anything.
+#[test]
+fn a_name_that_does_not_resolve_stops_nothing() {
+    let origin = Origin::listen();
+    let right = config("'127.0.0.1:0'", &[("events", &origin), ("lost", &origin)]);
+    let (before, lost) = right.split_at(right.rfind("target_url").unwrap());
+    let lost = lost.replace("127.0.0.1", "nowhere.invalid");
+    let file = Scratch::file(&format!("{before}{lost}"));
+    let warning = "api[1].target_url: cannot resolve nowhere.invalid: ";
+    let checked = Program::run(&["--check", file.as_str()]);
+    assert_eq!(checked.status, Some(0), "{}", checked.stderr);
+    assert!(checked.stdout.contains(warning), "{}", checked.stdout);
+    let mut program = Program::start(&[file.as_str()]);
+    program.logs(warning);
+    for _ in 0..2 {
+        assert_eq!(ask(program.address(), "/lost/", None), "HTTP/1.1 502 Bad Gateway");
+        let answer = ask(program.address(), "/events/", Some(&origin));
+        assert_eq!(answer, "HTTP/1.1 204 No Content");
+        program.signal("HUP");
+        program.logs("the configuration was read again");
+    }
+    // Its name is another one by now.
+    fs::write(file.as_str(), format!("{before}{}", lost.replace("nowhere.invalid", "localhost")))
+        .unwrap();
+    program.signal("HUP");
+    program.logs("the configuration was read again");
+    assert_eq!(ask(program.address(), "/lost/", Some(&origin)), "HTTP/1.1 204 No Content");
+}
+
+/// `localhost` may have an address of each family. A service that listens on one of them costs one
+/// request a failure at most.
+#[test]
+fn a_family_that_nobody_listens_on_is_left_alone() {
+    let origin = Origin::listen();
+    let text = config("'127.0.0.1:0'", &[("events", &origin)]);
+    let text = text.replace("http://127.0.0.1", "http://localhost") + "keepalive_upstream = 0\n";
+    let program = Program::start(&[Scratch::file(&text).as_str()]);
+    for _ in 0..10 {
+        let answer = ask(program.address(), "/events/", Some(&origin));
+        assert_eq!(answer, "HTTP/1.1 204 No Content");
+    }
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    assert!(log.matches("refused").count() <= 1, "{log}");
+}
