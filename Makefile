@@ -10,10 +10,11 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 BINARY  ?= target/release/millstream
 INSTALL ?= install
+TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check sim golden fuzz interop browser bench microbench doc clean \
-    install uninstall
+.PHONY: help build run test check targets sim golden fuzz interop browser bench microbench doc \
+    clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,20 @@ check: ## what a change must pass: format, lints, tests, documentation
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(MAKE) test
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --no-deps --document-private-items --features sim
+
+# The first stands for all 32-bit hosts. A target's standard library comes from rustup, which may be
+# missing, or without a network; what cannot be had is skipped, and said.
+targets: ## check that it compiles for TARGETS, as far as their standard libraries are to be had
+	@for target in $(TARGETS); do \
+	    library=$$(rustc --print target-libdir --target $$target) || exit 1; \
+	    if ! test -d "$$library" && ! said=$$(timeout 120 rustup target add $$target 2>&1); then \
+	        why=$$(echo "$$said" | grep -m 1 -e error: -e timeout:); \
+	        echo "skipped: no standard library for $$target: $${why:-no answer in two minutes}"; \
+	        continue; \
+	    fi; \
+	    echo "checking $$target"; \
+	    $(CARGO) clippy --locked --target $$target -- -D warnings || exit 1; \
+	done
 
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim

@@ -21,7 +21,7 @@ pub struct Buf {
     end: u32,
 }
 
-const _: () = assert!(size_of::<Buf>() == 24);
+const _: () = assert!(size_of::<Buf>() == size_of::<Box<[u8]>>() + 2 * size_of::<u32>());
 
 impl Buf {
     /// The system hands out zero pages for large blocks: they take room when they are written to.

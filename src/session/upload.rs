@@ -22,7 +22,8 @@ pub enum Upload {
     },
 }
 
-const _: () = assert!(size_of::<Upload>() == 16);
+// On 32-bit hosts it is smaller.
+const _: () = assert!(size_of::<Upload>() <= 16);
 
 impl Upload {
     /// A request without a body, whose head this is.
