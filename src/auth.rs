@@ -113,13 +113,20 @@ const KEY_MAX: usize = 1024;
 const NO_KEY: &str = "a key that not every field and cookie could carry; \
     write ASCII letters, digits and signs, but no spaces, quotes, commas, semicolons, backslashes";
 
-/// What a file of keys has for a key, all but whose it is.
+/// A shorter key can be guessed by trying: 16 hexadecimal digits are 64 bits at most.
+const KEY_MIN: usize = 16;
+
+/// What a file of keys has for a key of somebody's. `name` is in no need of escapes.
 ///
 /// # Errors
-/// If it could not be sent in every place where a request may carry its key.
-pub fn entry(key: &[u8]) -> Result<String, &'static str> {
+/// If it is too short, or could not be sent in every place where a request may carry its key.
+pub fn entry(name: &str, key: &[u8]) -> Result<String, &'static str> {
     if key.is_empty() {
         return Err("there is no key; write it as a line of standard input");
+    }
+    if key.len() < KEY_MIN {
+        return Err("a key of fewer than 16 characters can be guessed; \
+            make one with: openssl rand -hex 32");
     }
     if key.len() > KEY_MAX {
         return Err("a key of more than 1024 bytes; write a shorter one");
@@ -129,7 +136,7 @@ pub fn entry(key: &[u8]) -> Result<String, &'static str> {
         return Err(NO_KEY);
     }
     let hash = hex(&hash(key));
-    Ok(format!("[[key]]\nname = \"whose key this is\"\nsha256 = \"{hash}\"\n"))
+    Ok(format!("[[key]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n"))
 }
 
 /// A hash as the file of keys has it.
@@ -218,14 +225,20 @@ mod tests {
 
     #[test]
     fn entries_for_the_file() {
-        let want = "[[key]]\nname = \"whose key this is\"\nsha256 = \"ba7816bf";
-        assert!(entry(b"abc").is_ok_and(|entry| entry.starts_with(want)));
+        let want = "[[key]]\nname = \"it's alice\"\nsha256 = \"9f9f5111f7b27a781f1f1ddde5ebc2dd";
+        let entry = |key: &[u8]| entry("it's alice", key);
+        assert!(entry(b"0123456789abcdef").is_ok_and(|entry| entry.starts_with(want)));
         assert!(entry(b"AZaz09-._~+/=!#$%&'()*:<>?@[]^`{|}").is_ok());
-        for key in ["", "a b", "a\tb", "a\rb", "\"a\"", "a,b", "a;b", "a\\b", "\u{e9}"] {
-            assert!(entry(key.as_bytes()).is_err(), "{key}");
+        for odd in [" ", "\t", "\r", "\"", ",", ";", "\\", "\u{e9}", "\0"] {
+            assert_eq!(entry(format!("0123456789{odd}abcdef").as_bytes()), Err(NO_KEY), "{odd:?}");
         }
-        assert!(entry(&[b'a'; KEY_MAX]).is_ok());
-        assert!(entry(&[b'a'; KEY_MAX + 1]).is_err());
+        assert!(entry(b"").is_err_and(|wrong| wrong.starts_with("there is no key")));
+        for len in 1..KEY_MIN {
+            assert!(entry(&vec![b'a'; len]).is_err_and(|wrong| wrong.contains("can be guessed")));
+        }
+        for (len, fits) in [(KEY_MIN, true), (KEY_MAX, true), (KEY_MAX + 1, false)] {
+            assert_eq!(entry(&vec![b'a'; len]).is_ok(), fits, "{len}");
+        }
     }
 
     /// A hash that differs in one bit, whichever, is another one.

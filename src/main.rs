@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match command {
         Command::Help => say(arguments::HELP),
         Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::HashKey => hash_key(),
+        Command::HashKey { name } => hash_key(name.as_deref()),
         Command::Check(path) => match Config::load(&path) {
             Ok(config) => say(&checked(&config)),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
@@ -63,10 +63,11 @@ fn checked(config: &Config) -> String {
 }
 
 /// A key is a line of standard input; what it is made of, any field, query and cookie can carry.
-fn hash_key() -> ExitCode {
+fn hash_key(name: Option<&str>) -> ExitCode {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        let _ = write!(io::stderr(), "The key, which will be seen as you type it: ");
+        let whose = name.map(|name| format!(" of {name}")).unwrap_or_default();
+        let _ = write!(io::stderr(), "The key{whose}, which will be seen as you type it: ");
     }
     let mut line = Vec::new();
     if let Err(error) = stdin.lock().take(KEY_MAX + 2).read_until(b'\n', &mut line) {
@@ -74,7 +75,7 @@ fn hash_key() -> ExitCode {
     }
     let key = line.strip_suffix(b"\n").unwrap_or(&line);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
-    match auth::entry(key) {
+    match auth::entry(name.unwrap_or("whose key this is"), key) {
         Ok(entry) => say(&entry),
         Err(wrong) => complain(WRONG, wrong),
     }

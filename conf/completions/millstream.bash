@@ -4,7 +4,7 @@ _millstream() {
     COMPREPLY=()
     case $before in
         --to)
-            mapfile -t COMPREPLY < <(compgen -W "http://" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "localhost:8000" -- "$word")
             compopt -o nospace
             return
             ;;
@@ -13,9 +13,12 @@ _millstream() {
             compopt -o nospace
             return
             ;;
+        --hash-key)
+            return
+            ;;
     esac
     if [[ $word == -* ]]; then
-        local options="--check --to --listen --hash-key --version --help"
+        local options="--check -t -c -f --to --listen --hash-key --version --help"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     else
         compopt -o filenames

@@ -225,10 +225,10 @@ const NO_NAME: &str =
     "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
 
 /// A name that logs and metrics can put in quotes.
-pub(super) fn printable(name: &str) -> Result<String, Wrong> {
+pub(super) fn printable(name: &str) -> Result<String, &'static str> {
     let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
     if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        return Err(NO_NAME.into());
+        return Err(NO_NAME);
     }
     Ok(name.to_owned())
 }

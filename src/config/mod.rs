@@ -254,6 +254,14 @@ const EVERYTHING: &str = "
     target_url = 'http://127.0.0.1'
 ";
 
+/// The name of a key, for the entry that a file of keys has for it.
+///
+/// # Errors
+/// If logs and metrics could not put it in quotes.
+pub fn key_name(name: &str) -> Result<String, &'static str> {
+    file::printable(name)
+}
+
 impl Config {
     /// Reads the text of a file. `file_name` is for the errors. Targets with a name, not an
     /// address, have no addresses before [`Config::resolve`].
@@ -265,14 +273,15 @@ impl Config {
     }
 
     /// The configuration that sends everything on `listen` (127.0.0.1:8080 if none is given) to
-    /// `url`; names are resolved.
+    /// `url`, whose `http://` may be left out; names are resolved.
     ///
     /// # Errors
     /// If the URL or the address is wrong.
     pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
         let mut config = Config::parse("--to", EVERYTHING)?;
         let place = Place::whole("--to");
-        let target = Target::parse(url).map_err(|what| ConfigErrors::one(place.clone(), what))?;
+        let target = Target::parse_typed(url);
+        let target = target.map_err(|what| ConfigErrors::one(place.clone(), what))?;
         config.apis[0].targets = vec![target];
         config.places = vec![ApiPlaces { target: place.clone(), keys: place }];
         if let Some(listen) = listen {

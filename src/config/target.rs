@@ -60,6 +60,23 @@ impl Target {
         })
     }
 
+    /// Takes apart what was typed on a command line, where `http://` may be left out.
+    pub(super) fn parse_typed(text: &str) -> Result<Target, &'static str> {
+        if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() {
+            return Err("no host; write \"localhost:8000\"");
+        }
+        if text.starts_with('/') {
+            return Err("no host; write \"localhost:8000\", or \"unix:/path/to.sock\"");
+        }
+        let (before, _) = text.split_once([':', '/', '?']).unwrap_or((text, ""));
+        let schemes = ["unix", "http", "https"];
+        let has_scheme = schemes.iter().any(|scheme| before.eq_ignore_ascii_case(scheme));
+        if text.contains("://") || has_scheme || text.is_empty() {
+            return Target::parse(text);
+        }
+        Target::parse(&format!("http://{text}"))
+    }
+
     /// `/path/to.sock`, and perhaps `:/base`.
     fn on_socket(path: &str) -> Result<Target, &'static str> {
         let (socket, base) = path.split_once(":/").unwrap_or((path, ""));
@@ -207,6 +224,35 @@ mod tests {
         check("http://a/\r\nX: y", "a character");
         check("http://a/?\r\nX: y", "a character");
         check("http://a/?ä", "a character");
+    }
+
+    #[test]
+    fn what_is_typed_needs_no_scheme() {
+        let check = |typed: &str, want: &str| {
+            let got = Target::parse_typed(typed);
+            let got = got.map_or_else(str::to_owned, |target| target.to_string());
+            assert!(got.starts_with(want), "{typed}: {got}");
+        };
+        check("http://a:81/b", "http://a:81/b");
+        check("localhost:8000", "http://localhost:8000/");
+        check("localhost", "http://localhost/");
+        check("127.0.0.1:8000/base", "http://127.0.0.1:8000/base");
+        check("[::1]:8000", "http://[::1]:8000/");
+        check("http-server:8000", "http://http-server:8000/");
+        check("a/?b=http", "http://a/?...");
+        check("a?b", "http://a/?...");
+        check("unix:/run/a.sock", "unix:/run/a.sock:/");
+        for typed in ["8000", ":8000", "/run/a.sock"] {
+            check(typed, "no host; write \"localhost:8000\"");
+        }
+        check("https://a", "TLS is not spoken");
+        for typed in ["", "http:a", "HTTP:/a", "https:a", "ftp://a", "a/b?c=d://e"] {
+            check(typed, "not an HTTP URL");
+        }
+        check("http:80", "not an HTTP URL");
+        check("::1", "no such port");
+        check("user:secret@a", "a URL with credentials");
+        check("a:b", "no such port");
     }
 
     #[test]

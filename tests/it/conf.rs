@@ -404,14 +404,15 @@ fn without_a_file() {
         config.summary(),
         "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/base (default)\n",
     );
-    let config = Config::to("http://localhost", Some("[::1]:81")).unwrap();
+    let config = Config::to("localhost", Some("[::1]:81")).unwrap();
     assert_eq!(config.server.listen[0].to_string(), "[::1]:81");
     assert!(!config.apis[0].target().addresses.is_empty(), "resolved");
     let wrong = |url, listen, want: &str| {
         let error = Config::to(url, listen).unwrap_err().to_string();
         assert!(error.starts_with(want), "{error}");
     };
-    wrong("127.0.0.1", None, "--to: not an HTTP URL; ");
+    wrong("https://127.0.0.1", None, "--to: TLS is not spoken; ");
+    wrong("8000", None, "--to: no host; write \"localhost:8000\"");
     wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
 

@@ -19,7 +19,9 @@ fn refused(status: i32, stderr: &str) -> Ended {
 #[test]
 fn what_it_says_of_itself() {
     let version = concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(Program::run(&["--version"]), said(version));
+    for argument in ["--version", "-v", "-V"] {
+        assert_eq!(Program::run(&[argument]), said(version));
+    }
     assert_eq!(Program::run(&["--help"]), said(millstream::arguments::HELP));
 }
 
@@ -27,7 +29,9 @@ fn what_it_says_of_itself() {
 fn a_configuration_is_checked() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
     let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n";
-    assert_eq!(Program::run(&["--check", config]), said(summary));
+    for arguments in [&["--check", config][..], &["-t", "-c", config], &["-c", "-f", config]] {
+        assert_eq!(Program::run(arguments), said(summary), "{arguments:?}");
+    }
     let silent = Scratch::file(
         "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1'\nheartbeat = '0s'",
     );
@@ -43,21 +47,25 @@ fn a_wrong_configuration_is_refused() {
     let path = path.as_str();
     let key = r#"server.max_connection: unknown key; did you mean "max_connections"?"#;
     let unknown = format!("millstream: {path}:3:1: {key}\n");
-    assert_eq!(Program::run(&["--check", path]), refused(2, &unknown));
-    assert_eq!(Program::run(&[path]), refused(2, &unknown));
+    for arguments in [&["--check", path][..], &["-t", "-c", path], &["-c", "-f", path], &[path]] {
+        assert_eq!(Program::run(arguments), refused(2, &unknown), "{arguments:?}");
+    }
 }
 
 /// What is printed can be written into the file of keys as it is.
 #[test]
 fn a_key_is_hashed() {
-    let hash = "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b";
-    let entry = format!("[[key]]\nname = \"whose key this is\"\nsha256 = \"{hash}\"\n");
-    for line in ["apple", "apple\\n", "apple\\r\\n", "apple\\nand more\\n"] {
-        assert_eq!(Program::told(line, "--hash-key"), said(&entry), "{line}");
+    let hash = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
+    let entry = |name| format!("[[key]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n");
+    let key = "0123456789abcdef";
+    for line in [key, &format!("{key}\\n"), &format!("{key}\\r\\n"), &format!("{key}\\nmore\\n")] {
+        let printed = Program::told(line, "--hash-key 'alice (web)'");
+        assert_eq!(printed, said(&entry("alice (web)")), "{line}");
     }
     let long = "a".repeat(5000);
-    for line in ["", "\\n", "an apple\\n", "\\303\\244\\n", &long] {
-        let Ended { status, stdout, stderr } = Program::told(line, "--hash-key");
+    assert_eq!(Program::told(key, "--hash-key"), said(&entry("whose key this is")));
+    for line in ["", "\\n", "0123456789abcde\\n", "0123456789 abcdef\\n", "\\303\\244\\n", &long] {
+        let Ended { status, stdout, stderr } = Program::told(line, "--hash-key alice");
         assert_eq!((status, stdout.as_str()), (Some(2), ""), "{line}");
         assert!(stderr.starts_with("millstream: ") && stderr.lines().count() == 1, "{stderr}");
     }
