@@ -6,13 +6,13 @@
 use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
 use super::fields::{Written, changes};
-use super::table::{self, Table};
+use super::table::{self, Format, Table};
 use super::uri;
 use super::value::{count, duration, flag, limit, list, memory, size, text};
 use super::{
     Admin, Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
 };
-use super::{Target, TrustedProxies, listen};
+use super::{Target, TrustedProxies, listen, unknown};
 use crate::access::Form;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -27,8 +27,29 @@ const APIS_MAX: usize = 1 << 16;
 /// Those that failed are noted as bits.
 const TARGETS_MAX: usize = 64;
 
+/// The tables are those that nobody looks for unless they are there.
+const FORMAT: Format = Format {
+    every_table: "
+        [admin]
+        [demo]
+        [[api]]
+        [api.auth]
+        [api.request_headers]
+        [api.response_headers]
+        [api.cors]
+    ",
+    tyk: unknown::TYK,
+    others: unknown::OTHERS,
+};
+
 pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
-    table::read(name, text, config)
+    table::read(name, text, FORMAT, config)
+}
+
+/// All tables there are, and their keys.
+#[cfg(test)]
+pub(super) fn schema() -> unknown::Schema {
+    table::schema(FORMAT, config)
 }
 
 fn config(t: &mut Table<'_, '_>) -> Option<Config> {

@@ -3,7 +3,8 @@
 
 use super::error::{ConfigErrors, Wrong};
 use super::file::printable;
-use super::table::{self, Table};
+use super::table::{self, Format, Table};
+use super::unknown;
 use super::value::{count, list, text};
 use crate::auth::{self, Hash, Key, Keys};
 use std::collections::BTreeSet;
@@ -16,10 +17,13 @@ struct Seen {
     hashes: BTreeSet<Hash>,
 }
 
+const FORMAT: Format =
+    Format { every_table: "[[key]]", tyk: unknown::OF_KEYS, others: unknown::OF_KEYS };
+
 /// Reads a file. `apis` are the names of all apis that there are.
 pub(super) fn read(name: &str, text: &str, apis: &[&str]) -> Result<Keys, ConfigErrors> {
     let mut seen = Seen::default();
-    table::read(name, text, |t| Some(t.tables("key", |t| key(t, &mut seen, apis)).into()))
+    table::read(name, text, FORMAT, |t| Some(t.tables("key", |t| key(t, &mut seen, apis)).into()))
 }
 
 fn key(t: &mut Table<'_, '_>, seen: &mut Seen, apis: &[&str]) -> Option<Arc<Key>> {

@@ -7,7 +7,8 @@
 //! In reading order: `file` is the schema, with `access` for who may come in, `keys` for the file
 //! of keys, and `fields` for fields that are changed; `table` takes a TOML table apart for it, with
 //! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says
-//! what is wrong and where. All of it is pure but for [`Config::load`], which reads files, and
+//! what is wrong and where, `unknown` what was meant by a key that is not known, and `json` what
+//! to write in place of Tyk's. All of it is pure but for [`Config::load`], which reads files, and
 //! [`Config::resolve`], which asks for the addresses of names.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
@@ -16,6 +17,7 @@ mod access;
 mod error;
 mod fields;
 mod file;
+mod json;
 mod keys;
 mod listen;
 mod load;
@@ -24,6 +26,7 @@ mod table;
 mod target;
 mod trusted;
 mod units;
+mod unknown;
 mod uri;
 mod value;
 mod warnings;

@@ -6,6 +6,8 @@
 //! deserialisation stops at the first error, and for an unknown key has no place.
 
 use super::error::{ConfigErrors, Place, Wrong};
+use super::json;
+use super::unknown::{Hints, Known, Schema};
 use toml::de::{DeTable, DeValue};
 
 /// The file, and what is wrong with it so far.
@@ -13,6 +15,28 @@ struct Document<'t> {
     name: &'t str,
     text: &'t str,
     errors: ConfigErrors,
+    /// The tables that were read, and their keys.
+    tables: Vec<Known>,
+    unknown: Vec<Unknown>,
+}
+
+/// A key that nobody asked for.
+struct Unknown {
+    key: String,
+    place: Place,
+    /// Which of [`Document::tables`] it is in.
+    table: usize,
+}
+
+/// What is needed to say what was meant by what is not known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Format {
+    /// A file in which each table occurs, whatever else is wrong with it.
+    pub(super) every_table: &'static str,
+    /// See [`Schema`].
+    pub(super) tyk: &'static Hints,
+    /// See [`Schema`].
+    pub(super) others: &'static Hints,
 }
 
 /// One table of the file, while it is read.
@@ -32,20 +56,53 @@ pub(super) struct Table<'d, 't> {
 pub(super) fn read<T>(
     name: &str,
     text: &str,
-    read: impl FnOnce(&mut Table<'_, '_>) -> Option<T>,
+    format: Format,
+    mut read: impl FnMut(&mut Table<'_, '_>) -> Option<T>,
 ) -> Result<T, ConfigErrors> {
-    let entries = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let place = Place::in_file(name, text.as_bytes(), at, String::new());
-        let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        ConfigErrors::one(place, format!("not TOML: {message}"))
-    })?;
-    let mut document = Document { name, text, errors: ConfigErrors::default() };
-    let value = document.read(entries.into_inner(), String::new(), 0, read);
+    let entries = match DeTable::parse(text) {
+        Ok(entries) => entries.into_inner(),
+        Err(error) if json::is_json(text) => {
+            let at = error.span().map_or(0, |span| span.start);
+            return Err(json::refuse(name, text, at, &schema(format, read)));
+        }
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            let place = Place::in_file(name, text.as_bytes(), at, String::new());
+            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            return Err(ConfigErrors::one(place, format!("not TOML: {message}")));
+        }
+    };
+    let mut document = Document::new(name, text);
+    let value = document.read(entries, String::new(), 0, &mut read);
+    if !document.unknown.is_empty() {
+        let schema = schema(format, read);
+        for Unknown { key, place, table } in std::mem::take(&mut document.unknown) {
+            let meant = schema.what_is_meant(&key, &document.tables[table].keys);
+            document.errors.add(place, format!("unknown key; {meant}"));
+        }
+    }
     document.errors.or(value)
 }
 
+/// What `read` asks for in a file that has each table.
+pub(super) fn schema<T>(
+    format: Format,
+    read: impl FnOnce(&mut Table<'_, '_>) -> Option<T>,
+) -> Schema {
+    let Format { every_table, tyk, others } = format;
+    let mut document = Document::new("", every_table);
+    if let Ok(entries) = DeTable::parse(every_table) {
+        document.read(entries.into_inner(), String::new(), 0, read);
+    }
+    Schema { tables: document.tables, tyk, others }
+}
+
 impl<'t> Document<'t> {
+    fn new(name: &'t str, text: &'t str) -> Document<'t> {
+        let errors = ConfigErrors::default();
+        Document { name, text, errors, tables: Vec::new(), unknown: Vec::new() }
+    }
+
     fn read<T>(
         &mut self,
         entries: DeTable<'t>,
@@ -182,14 +239,15 @@ impl<'t> Table<'_, 't> {
 
     fn refuse_the_rest(&mut self) {
         for (key, _) in std::mem::take(&mut self.entries) {
-            let what = match nearest(key.get_ref(), &self.known) {
-                Some(near) => format!("unknown key; did you mean \"{near}\"?"),
-                None => format!("unknown key; the keys here are {}", self.known.join(", ")),
-            };
             // A quoted key may hold anything, line ends too.
             let shown = key.get_ref().escape_debug().to_string();
-            self.note(key.span().start, &shown, what);
+            let place = self.place(key.span().start, &shown);
+            let (key, table) = (key.get_ref().to_string(), self.document.tables.len());
+            self.document.unknown.push(Unknown { key, place, table });
         }
+        let is_list = self.path.ends_with(']');
+        let (header, keys) = (without_numbers(&self.path), std::mem::take(&mut self.known));
+        self.document.tables.push(Known { header, is_list, keys });
     }
 
     fn note(&mut self, at: usize, key: &str, what: String) {
@@ -202,11 +260,9 @@ impl<'t> Table<'_, 't> {
         Place::in_file(name, text.as_bytes(), at, self.path_of(key))
     }
 
-    /// What the header of the table `key` has between its brackets: a path without numbers.
+    /// What the header of the table `key` has between its brackets.
     fn header_of(&self, key: &str) -> String {
-        let path = self.path_of(key);
-        let parts = path.split('.').map(|part| part.split('[').next().unwrap_or(part));
-        parts.collect::<Vec<_>>().join(".")
+        without_numbers(&self.path_of(key))
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -214,80 +270,8 @@ impl<'t> Table<'_, 't> {
     }
 }
 
-/// The one of `known` that `word` is most likely to mean. None if it is far from all of them.
-fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    // One edit for each four letters, and one more.
-    let far = |known: &str| known.len().min(word.len()) / 4 + 1;
-    known
-        .iter()
-        .filter(|known| known.len().abs_diff(word.len()) <= far(known))
-        .map(|known| (edits(word.as_bytes(), known.as_bytes()), *known))
-        .filter(|&(edits, known)| edits <= far(known))
-        .min_by_key(|&(edits, _)| edits)
-        .map(|(_, known)| known)
-}
-
-/// How many bytes have to be inserted, removed or changed to get from `a` to `b` (Levenshtein's
-/// distance): row by row, each a prefix of `a` against all prefixes of `b`.
-fn edits(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The definition itself, which takes exponential time.
-    fn edits_by_definition(a: &[u8], b: &[u8]) -> usize {
-        match (a, b) {
-            (rest, []) | ([], rest) => rest.len(),
-            ([x, a @ ..], [y, b @ ..]) if x == y => edits_by_definition(a, b),
-            ([_, a_rest @ ..], [_, b_rest @ ..]) => {
-                let changed = edits_by_definition(a_rest, b_rest);
-                let removed = edits_by_definition(a_rest, b);
-                let inserted = edits_by_definition(a, b_rest);
-                1 + changed.min(removed).min(inserted)
-            }
-        }
-    }
-
-    #[test]
-    fn edits_are_the_fewest() {
-        let mut words = vec![vec![]];
-        for n in 0..40 {
-            let mut longer: Vec<u8> = words[n / 3].clone();
-            longer.push(b"abc"[n % 3]);
-            words.push(longer);
-        }
-        for a in &words {
-            for b in &words {
-                assert_eq!(edits(a, b), edits_by_definition(a, b), "{a:?} {b:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn near_keys_are_suggested() {
-        let known = ["listen", "listen_path", "name", "host", "active"];
-        let check = |word, want| assert_eq!(nearest(word, &known), want, "{word}");
-        check("listen_pth", Some("listen_path"));
-        check("listen-path", Some("listen_path"));
-        check("lisen", Some("listen"));
-        check("hots", Some("host"));
-        check("Name", Some("name"));
-        check("hostname", None);
-        check("q", None);
-        check("", None);
-        check(&"listen".repeat(100_000), None);
-    }
+/// The path of a table as its header has it: `api.auth` for `api[0].auth`.
+fn without_numbers(path: &str) -> String {
+    let parts = path.split('.').map(|part| part.split('[').next().unwrap_or(part));
+    parts.collect::<Vec<_>>().join(".")
 }

@@ -314,6 +314,41 @@ fn wrong_files_are_told_what_would_be_right() {
     assert!(blocks > 30, "{blocks}");
 }
 
+/// A file for Tyk is told what its keys are here.
+#[test]
+fn json_is_told_what_to_write() {
+    let json = r#"{
+  "name": "Clock",
+  "api_id": "1",
+  "use_keyless": true,
+  "proxy": {
+    "listen_path": "/sse/", "target_url": "http://127.0.0.1:8000"
+  },
+  "version_data": { "Default": { "name": "Default" } },
+  "something_else": {}
+}
+"#;
+    assert_eq!(
+        errors(json),
+        "\
+x.toml:1:1: not TOML: this is JSON; the files in conf/ show what to write
+x.toml:2:3: name: it belongs to [[api]]
+x.toml:3:3: api_id: leave it out: an api is known by its name
+x.toml:4:3: use_keyless: leave it out: without an [api.auth] table nobody needs a key
+x.toml:5:3: proxy: write listen_path, target_url, strip_listen_path and preserve_host_header \
+    in [[api]] itself
+x.toml:6:5: listen_path: it belongs to [[api]]
+x.toml:6:29: target_url: it belongs to [[api]]
+x.toml:8:3: version_data: there is nothing like it here; leave it out"
+    );
+    let json = r#"{"listen_port": 8080, "http_server_options": {"read_timeout": 10}}"#;
+    let said = errors(json);
+    assert!(said.contains("1:2: listen_port: write listen = [\"127.0.0.1:8080\"] in [server]"));
+    assert!(said.contains("1:47: read_timeout: it belongs to [server]"), "{said}");
+    assert!(errors("[{}]").starts_with("x.toml:1:2: not TOML: this is JSON; "));
+    assert!(errors("{").starts_with("x.toml:1:1: not TOML: this is JSON; "));
+}
+
 #[test]
 fn what_has_to_be_there() {
     let check = |text: &str, want: &str| assert_eq!(errors(text), format!("x.toml:{want}"));

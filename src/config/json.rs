@@ -1,0 +1,77 @@
+//! A JSON file where a TOML file is needed: Tyk's are JSON.
+
+use super::error::{ConfigErrors, Place};
+use super::unknown::Schema;
+
+/// True exactly when a text that is no TOML begins as JSON does.
+pub(super) fn is_json(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let inner = text.strip_prefix('[').unwrap_or(text).trim_start();
+    inner.starts_with('{')
+}
+
+/// What is wrong with such a file, which is no TOML from `at` on: a line for that, and one for each
+/// key that has a place in a file of this schema.
+pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> ConfigErrors {
+    let mut errors = ConfigErrors::default();
+    let place = |at, key: &str| Place::in_file(name, text.as_bytes(), at, key.to_owned());
+    errors.add(place(at, ""), "not TOML: this is JSON; the files in conf/ show what to write");
+    let mut seen: Vec<&str> = Vec::new();
+    for (at, key) in keys(text) {
+        if !seen.contains(&key)
+            && let Some(what) = schema.in_place_of_tyks(key)
+        {
+            errors.add(place(at, key), what);
+            seen.push(key);
+        }
+    }
+    errors
+}
+
+/// The names in a JSON text, and where each begins: strings with a colon behind them.
+fn keys(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text[at..].find('"')?;
+            let inside = &text[start + 1..];
+            let mut escaped = false;
+            let end = inside.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })?;
+            at = start + 1 + end + 1;
+            if text[at..].trim_start().starts_with(':') {
+                return Some((start, &inside[..end]));
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found() {
+        let check = |text: &str, want: &[(usize, &str)]| {
+            assert_eq!(keys(text).collect::<Vec<_>>(), want, "{text}");
+        };
+        check("", &[]);
+        check("{\"a\":1,\n\"b\" : [\"c\", \"d\"]}", &[(1, "a"), (8, "b")]);
+        check("{\"a\": \"b\\\":\", \"c\\\\\": {\"ä\":2}", &[(1, "a"), (14, "c\\\\"), (22, "ä")]);
+        check("{\"a\": \"b", &[(1, "a")]);
+        check("\"", &[]);
+    }
+
+    #[test]
+    fn json_is_recognised() {
+        for text in ["{}", " \n{\"a\": 1}", "[{\"a\": 1}]", "[\n  {", "\u{feff}{"] {
+            assert!(is_json(text), "{text}");
+        }
+        for text in ["", "a = {", "[a]", "[[api]]", "[\"a\"]", "# {"] {
+            assert!(!is_json(text), "{text}");
+        }
+    }
+}

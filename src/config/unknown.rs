@@ -1,0 +1,360 @@
+//! What is said about a key that is not known: where it belongs, or what was meant by it.
+//!
+//! Keys that other programs have, and that people write here, are known by name.
+
+/// What a key of another program is here.
+#[derive(Debug)]
+pub(super) enum Meant {
+    /// This key, with the names of its tables in front: `api.auth.header`.
+    Key(&'static str),
+    /// Something that takes a sentence.
+    Say(&'static str),
+}
+
+use Meant::{Key, Say};
+
+const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
+const TARGETS: Meant =
+    Say("write target_url in [[api]], which is a list where there are several targets");
+const AUTH: Meant = Say("write an [api.auth] table: requests then need a key of its file");
+const TLS: Meant = Say(
+    "TLS is not spoken; put a terminator in front, and list its address in server.trusted_proxies",
+);
+const TIMEOUTS: Meant =
+    Say("read_timeout and write_timeout in [server] are for clients, connect_timeout, \
+    response_timeout and idle_timeout in [[api]] for upstreams");
+const RATES: Meant = Say(
+    "requests are not counted; max_streams and max_streams_per_ip in [[api]] limit open streams",
+);
+const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
+const NOTHING: Meant = Say("there is nothing like it here; leave it out");
+
+/// Keys, and what they are here.
+pub(super) type Hints = [(&'static [&'static str], Meant)];
+
+/// Keys of Tyk's files, of the gateway and of an api definition, in lower case.
+pub(super) const TYK: &Hints = &[
+    (&["listen_port", "listen_address"], LISTEN),
+    (
+        &["http_server_options"],
+        Say("write read_timeout, write_timeout, flush_interval and enable_websockets in [server]"),
+    ),
+    (
+        &["proxy"],
+        Say("write listen_path, target_url, strip_listen_path and preserve_host_header \
+            in [[api]] itself"),
+    ),
+    (&["use_keyless"], Say("leave it out: without an [api.auth] table nobody needs a key")),
+    (&["use_standard_auth", "auth_configs", "use_basic_auth", "use_oauth2", "use_openid"], AUTH),
+    (
+        &[
+            "enable_jwt",
+            "enable_signature_checking",
+            "enable_coprocess_auth",
+            "use_mutual_tls_auth",
+        ],
+        AUTH,
+    ),
+    (&["auth_header_name"], Key("api.auth.header")),
+    (&["api_id", "org_id", "slug"], Say("leave it out: an api is known by its name")),
+    (&["domain"], Key("api.host")),
+    (&["enable_load_balancing", "target_list", "service_discovery"], TARGETS),
+    (&["allowed_origins"], Key("api.cors.origins")),
+    (&["allowed_methods"], Key("api.cors.methods")),
+    (&["allowed_headers"], Key("api.cors.headers")),
+    (&["allow_credentials"], Key("api.cors.credentials")),
+    (&["global_headers"], Key("api.request_headers.set")),
+    (&["global_headers_remove"], Key("api.request_headers.remove")),
+    (&["global_response_headers"], Key("api.response_headers.set")),
+    (&["global_response_headers_remove"], Key("api.response_headers.remove")),
+    (&["proxy_default_timeout"], Key("api.response_timeout")),
+    (&["global_rate_limit", "global_rate_limit_disabled", "disable_rate_limit"], RATES),
+    (&["disable_quota", "enforce_org_quotas"], RATES),
+    (&["use_ssl", "certificates", "ssl_certificates", "ssl_force_common_name_check"], TLS),
+    (&["proxy_ssl_insecure_skip_verify", "client_certificates", "upstream_certificates"], TLS),
+    (&["cache_options", "enable_cache"], NO_CACHE),
+    (&["secret", "node_secret"], Say("leave it out: whoever connects to admin.listen is trusted")),
+    (&["log_level"], Key("log.level")),
+    (&["pid_file_location"], Say("no such file is written; leave it out")),
+    (&["version_data", "definition", "config_data", "custom_middleware"], NOTHING),
+    (&["app_path", "template_path", "tyk_js_path", "middleware_path", "policies"], NOTHING),
+    (&["storage", "use_db_app_configs", "db_app_conf_options", "hash_keys"], NOTHING),
+    (&["enable_analytics", "analytics_config", "do_not_track", "uptime_tests"], NOTHING),
+    (&["health_check", "session_lifetime", "tags", "enable_context_vars"], NOTHING),
+];
+
+/// What people write in a file of keys.
+pub(super) const OF_KEYS: &Hints = &[(
+    &["key", "secret", "token", "value", "hash", "api_key", "password"],
+    Say("write sha256: millstream --hash-key prints it for a key"),
+)];
+
+/// Keys of other proxies, and what people make up, in lower case.
+pub(super) const OTHERS: &Hints = &[
+    (&["port", "bind", "addr", "address", "listen_addr", "listen_port", "listener"], LISTEN),
+    (&["listeners", "entrypoints", "frontend"], LISTEN),
+    (&["proxy_pass", "reverse_proxy", "backend", "backends", "upstream", "upstreams"], TARGETS),
+    (&["target", "targets", "url", "servers", "origin"], TARGETS),
+    (&["server_name", "hostname", "domains", "vhost"], Key("api.host")),
+    (&["location", "path", "prefix", "path_prefix", "base_path"], Key("api.listen_path")),
+    (&["strip_prefix", "strip_path"], Key("api.strip_listen_path")),
+    (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),
+    (&["apis", "routes", "services"], Say("write an [[api]] for each, with two brackets")),
+    (&["tls", "ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
+    (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),
+    (&["cert", "certificate", "cert_file", "key_file", "cert_path", "key_path"], TLS),
+    (&["http2", "http3", "quic"], Say("HTTP/1.1 is what is spoken; leave it out")),
+    (&["timeout", "timeouts", "request_timeout", "proxy_timeout"], TIMEOUTS),
+    (&["client_header_timeout", "client_body_timeout"], Key("server.read_timeout")),
+    (&["send_timeout", "proxy_send_timeout"], Key("server.write_timeout")),
+    (&["proxy_connect_timeout", "dial_timeout"], Key("api.connect_timeout")),
+    (
+        &["proxy_read_timeout", "timeout_server"],
+        Say(
+            "response_timeout in [[api]] is how long a head may take, idle_timeout how long a body \
+            may pause, stream_idle_timeout how long an event stream may be silent",
+        ),
+    ),
+    (&["client_max_body_size", "max_body_size"], Key("server.max_body_bytes")),
+    (&["max_header_bytes", "max_header_size"], Key("server.max_head_bytes")),
+    (&["worker_connections", "maxconn", "max_conns"], Key("server.max_connections")),
+    (
+        &["worker_processes", "workers", "threads", "nbthread"],
+        Say("a process is one thread; start several, with reuse_port = true in [server]"),
+    ),
+    (
+        &["daemon", "pid", "pid_file", "pidfile"],
+        Say("it stays in the foreground and writes no such file; leave it out"),
+    ),
+    (&["group"], Say("leave it out: the groups are those of server.user")),
+    (
+        &[
+            "proxy_buffering",
+            "proxy_buffers",
+            "buffering",
+            "buffer_size",
+            "proxy_request_buffering",
+        ],
+        Say("nothing is buffered; leave it out"),
+    ),
+    (&["proxy_cache", "cache"], NO_CACHE),
+    (&["gzip", "compression", "compress"], Say("nothing is compressed here; leave it out")),
+    (&["websocket", "websockets"], Key("server.enable_websockets")),
+    (&["set_real_ip_from", "trusted_ips", "real_ip_from"], Key("server.trusted_proxies")),
+    (&["keepalive"], Key("api.keepalive_upstream")),
+    (
+        &["ping", "ping_interval", "keepalive_interval", "heartbeat_interval", "keep_alive"],
+        Key("api.heartbeat"),
+    ),
+    (&["rate_limit", "limit_req", "limit_conn", "quota"], RATES),
+    (
+        &["health_check", "healthcheck", "health_checks"],
+        Say("leave it out: a target that cannot be connected to is passed over for 10 s"),
+    ),
+    (&["api_key", "api_keys", "token", "tokens", "users", "basic_auth", "jwt"], AUTH),
+    (&["allow_origins", "allow_origin", "access_control_allow_origin"], Key("api.cors.origins")),
+    (&["allow_methods"], Key("api.cors.methods")),
+    (&["allow_headers"], Key("api.cors.headers")),
+    (&["add_header", "response_header"], Key("api.response_headers.set")),
+    (&["proxy_set_header", "headers_up", "request_header"], Key("api.request_headers.set")),
+    (
+        &["access_log", "error_log", "log_file", "logfile"],
+        Say("the access log goes to standard output and the log to standard error; \
+            [log] says which, and how much"),
+    ),
+    (&["loglevel", "verbosity"], Key("log.level")),
+    (
+        &["grace", "graceful_timeout", "shutdown_timeout", "drain_timeout", "grace_period"],
+        Key("drain.window"),
+    ),
+    (
+        &["metrics", "prometheus", "dashboard", "stats"],
+        Say("write an [admin] table: /metrics and a live page are on its listener"),
+    ),
+    (&["include", "includes", "import"], Say("a configuration is one file; leave it out")),
+];
+
+/// What a file may have.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub(super) tables: Vec<Known>,
+    /// Keys of Tyk's that have a meaning in this file,
+    pub(super) tyk: &'static Hints,
+    /// and other ones.
+    pub(super) others: &'static Hints,
+}
+
+/// The keys of a table.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The names of its tables: `api.auth`. Empty for the file itself.
+    pub(super) header: String,
+    /// True exactly when there may be several: `[[api]]`.
+    pub(super) is_list: bool,
+    pub(super) keys: Vec<&'static str>,
+}
+
+impl Schema {
+    /// What a key may mean that is none of its table's `own`.
+    pub(super) fn what_is_meant(&self, key: &str, own: &[&'static str]) -> String {
+        let word = as_written_here(key);
+        if !own.contains(&word.as_str())
+            && let Some(said) = self.elsewhere(&word, &[self.tyk, self.others])
+        {
+            return said;
+        }
+        if let Some(near) = nearest(&word, own) {
+            return format!("did you mean \"{near}\"?");
+        }
+        let near = self.tables.iter().filter_map(|t| Some((nearest(&word, &t.keys)?, t)));
+        match near.min_by_key(|(near, _)| edits(word.as_bytes(), near.as_bytes())) {
+            Some((near, table)) => format!("did you mean \"{near}\" in {}?", table.shown()),
+            None => format!("the keys here are {}", own.join(", ")),
+        }
+    }
+
+    /// What is to be written in place of a key of one of Tyk's files, if anything is.
+    pub(super) fn in_place_of_tyks(&self, key: &str) -> Option<String> {
+        self.elsewhere(&as_written_here(key), &[self.tyk])
+    }
+
+    /// What is to be written in place of a key that has a meaning, but not where it stands.
+    fn elsewhere(&self, word: &str, hints: &[&Hints]) -> Option<String> {
+        let hint = hints.iter().copied().flatten().find(|(words, _)| words.contains(&word));
+        if let Some((_, meant)) = hint {
+            return Some(match meant {
+                Say(sentence) => (*sentence).to_owned(),
+                Key(path) => self.write(path),
+            });
+        }
+        if let Some(table) = self.tables.iter().find(|t| t.name() == word && !word.is_empty()) {
+            return Some(format!("it is a table of its own; write {}", table.shown()));
+        }
+        let homes = self.tables.iter().filter(|table| table.keys.contains(&word));
+        let homes: Vec<String> = homes.map(Known::shown).collect();
+        (!homes.is_empty()).then(|| format!("it belongs to {}", homes.join(" or ")))
+    }
+
+    /// Says to write the key with this path.
+    fn write(&self, path: &str) -> String {
+        let (header, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let table = self.tables.iter().find(|table| table.header == header);
+        format!("write {key} in {}", table.map_or_else(|| format!("[{header}]"), Known::shown))
+    }
+}
+
+impl Known {
+    /// How it is written in a file.
+    fn shown(&self) -> String {
+        match (self.header.as_str(), self.is_list) {
+            ("", _) => "the top of the file".to_owned(),
+            (header, true) => format!("[[{header}]]"),
+            (header, false) => format!("[{header}]"),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.header.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+fn as_written_here(key: &str) -> String {
+    key.to_ascii_lowercase().replace('-', "_")
+}
+
+/// The one of `known` that `word` is most likely to mean. None if it is far from all of them.
+fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    // One edit for each four letters, and one more.
+    let far = |known: &str| known.len().min(word.len()) / 4 + 1;
+    known
+        .iter()
+        .filter(|known| known.len().abs_diff(word.len()) <= far(known))
+        .map(|known| (edits(word.as_bytes(), known.as_bytes()), *known))
+        .filter(|&(edits, known)| edits <= far(known))
+        .min_by_key(|&(edits, _)| edits)
+        .map(|(_, known)| known)
+}
+
+/// How many bytes have to be inserted, removed or changed to get from `a` to `b` (Levenshtein's
+/// distance): row by row, each a prefix of `a` against all prefixes of `b`.
+fn edits(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    /// The definition itself, which takes exponential time.
+    fn edits_by_definition(a: &[u8], b: &[u8]) -> usize {
+        match (a, b) {
+            (rest, []) | ([], rest) => rest.len(),
+            ([x, a @ ..], [y, b @ ..]) if x == y => edits_by_definition(a, b),
+            ([_, a_rest @ ..], [_, b_rest @ ..]) => {
+                let changed = edits_by_definition(a_rest, b_rest);
+                let removed = edits_by_definition(a_rest, b);
+                let inserted = edits_by_definition(a, b_rest);
+                1 + changed.min(removed).min(inserted)
+            }
+        }
+    }
+
+    #[test]
+    fn edits_are_the_fewest() {
+        let mut words = vec![vec![]];
+        for n in 0..40 {
+            let mut longer: Vec<u8> = words[n / 3].clone();
+            longer.push(b"abc"[n % 3]);
+            words.push(longer);
+        }
+        for a in &words {
+            for b in &words {
+                assert_eq!(edits(a, b), edits_by_definition(a, b), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn near_keys_are_suggested() {
+        let known = ["listen", "listen_path", "name", "host", "active"];
+        let check = |word, want| assert_eq!(nearest(word, &known), want, "{word}");
+        check("listen_pth", Some("listen_path"));
+        check("listen-path", Some("listen_path"));
+        check("lisen", Some("listen"));
+        check("hots", Some("host"));
+        check("Name", Some("name"));
+        check("hostname", None);
+        check("q", None);
+        check("", None);
+        check(&"listen".repeat(100_000), None);
+    }
+
+    /// No key of a table is said to be another one, and every key that is named is there.
+    #[test]
+    fn what_is_named_is_there() {
+        let Schema { tables, .. } = file::schema();
+        for (words, meant) in [TYK, OTHERS].into_iter().flatten() {
+            for word in *words {
+                assert_eq!(*word, as_written_here(word));
+                let home = tables.iter().find(|table| table.keys.contains(word));
+                assert!(home.is_none(), "{word} is a key: {home:?}");
+            }
+            if let Key(path) = meant {
+                let (header, key) = path.rsplit_once('.').unwrap();
+                let is_there = |table: &Known| table.header == header && table.keys.contains(&key);
+                assert!(tables.iter().any(is_there), "{path}");
+            }
+        }
+    }
+}
