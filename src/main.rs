@@ -57,7 +57,8 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
 
 /// What `--check` prints of a configuration that is right.
 fn checked(config: &Config) -> String {
-    let warnings = config.warnings(sys::raise_descriptor_limit().ok());
+    let mut warnings = config.warnings(sys::raise_descriptor_limit().ok());
+    warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     lines.fold(config.summary(), |text, line| text + &line)
 }

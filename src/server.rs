@@ -281,8 +281,10 @@ impl Server {
         }
         self.listening = listening;
         logger::set_level(config.log.level);
-        for warning in config.warnings(Some(self.descriptors)) {
-            log::warn!("{warning}");
+        let known = self.proxy.config().warnings(Some(self.descriptors));
+        let warnings = config.warnings(Some(self.descriptors)).into_iter();
+        for new in warnings.filter(|warning| !known.contains(warning)) {
+            log::warn!("{new}");
         }
         let budget = config.budget(self.descriptors);
         self.proxy.reload(config, budget, self.clock.now().tick);

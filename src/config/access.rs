@@ -1,6 +1,7 @@
 //! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read it.
 
 use super::error::Wrong;
+use super::load::Readers;
 use super::table::Table;
 use super::value::{duration_or_zero, flag, list, text};
 use crate::auth::Keys;
@@ -21,8 +22,8 @@ pub struct Auth {
     pub forward: bool,
     /// The keys; none before [`Config::load_keys`](super::Config::load_keys).
     pub keys: Keys,
-    /// True exactly when everybody on this host can read the file.
-    pub public: bool,
+    /// Who can read the file.
+    pub readers: Readers,
 }
 
 pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
@@ -36,7 +37,7 @@ pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
         return None;
     }
     let carriers = Carriers { header, query, cookie };
-    Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), public: false })
+    Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), readers: Readers::Few })
 }
 
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {

@@ -4,10 +4,11 @@ use super::error::{ConfigErrors, Place};
 use super::{Config, keys};
 use crate::auth::Keys;
 use crate::descriptors;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,8 +19,20 @@ pub struct KeysText {
     pub name: String,
     /// What it says; perhaps in no encoding.
     pub bytes: Vec<u8>,
-    /// True exactly when everybody on this host can read it.
-    pub public: bool,
+    /// Who can read it.
+    pub readers: Readers,
+}
+
+/// Who can read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, and perhaps a group.
+    Few,
+    /// Everybody on this host.
+    All,
+    /// Everybody; but it is on a read-only mount, as secrets of containers are: whoever mounts it
+    /// decides that, for a place where often nobody else is.
+    AllOfMount,
 }
 
 impl Config {
@@ -29,7 +42,9 @@ impl Config {
     /// If a file cannot be read, or is wrong.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| {
+        let mut bytes = Vec::new();
+        let read = open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| {
             let what = format!("cannot read it: {}", descriptors::explain(&error));
             ConfigErrors::one(Place::whole(&name), what)
         })?;
@@ -52,29 +67,29 @@ impl Config {
         let names: Vec<String> = self.apis.iter().map(|api| api.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut errors = ConfigErrors::default();
-        let mut known: BTreeMap<String, (Keys, bool)> = BTreeMap::new();
+        let mut known: BTreeMap<String, (Keys, Readers)> = BTreeMap::new();
         for (api, places) in self.apis.iter_mut().zip(&self.places) {
             let Some(auth) = &mut api.auth else { continue };
             if !known.contains_key(&auth.keys_file) {
-                let (keys, public) = match read(&auth.keys_file) {
-                    Ok(KeysText { name, bytes, public }) => {
+                let (keys, readers) = match read(&auth.keys_file) {
+                    Ok(KeysText { name, bytes, readers }) => {
                         let keys = text(&name, &bytes).and_then(|t| keys::read(&name, t, &names));
-                        (keys, public)
+                        (keys, readers)
                     }
                     Err(error) => {
                         let error = descriptors::explain(&error);
                         let what = format!("cannot read the file of keys: {error}");
-                        (Err(ConfigErrors::one(places.keys.clone(), what)), false)
+                        (Err(ConfigErrors::one(places.keys.clone(), what)), Readers::Few)
                     }
                 };
                 let keys = keys.unwrap_or_else(|wrong| {
                     errors.append(wrong);
                     Arc::from([])
                 });
-                known.insert(auth.keys_file.clone(), (keys, public));
+                known.insert(auth.keys_file.clone(), (keys, readers));
             }
-            if let Some((keys, public)) = known.get(&auth.keys_file) {
-                (auth.keys, auth.public) = (Arc::clone(keys), *public);
+            if let Some((keys, readers)) = known.get(&auth.keys_file) {
+                (auth.keys, auth.readers) = (Arc::clone(keys), *readers);
             }
         }
         errors.done()
@@ -83,15 +98,31 @@ impl Config {
 
 fn read_keys(path: &Path) -> io::Result<KeysText> {
     let name = path.display().to_string();
-    // A pipe would be waited for, and so would everything that comes after.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut file = File::open(path)?;
-    let public = file.metadata()?.permissions().mode() & 0o004 != 0;
+    let mut file = open(path)?;
+    let readers = readers(&file)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(KeysText { name, bytes, public })
+    Ok(KeysText { name, bytes, readers })
+}
+
+/// Opens a regular file. A pipe would be waited for, and so would everything that comes after; a
+/// device may have no end.
+fn open(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file; write the path of one"));
+    }
+    File::open(path)
+}
+
+fn readers(file: &File) -> io::Result<Readers> {
+    let metadata = file.metadata()?;
+    if metadata.permissions().mode() & 0o004 == 0 {
+        return Ok(Readers::Few);
+    }
+    // A service may see the whole root as read-only, and that is no mount of secrets.
+    let apart = fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev());
+    let read_only = fstatvfs(file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
+    Ok(if apart && read_only { Readers::AllOfMount } else { Readers::All })
 }
 
 fn text<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ConfigErrors> {

@@ -34,7 +34,7 @@ mod warnings;
 pub use access::Auth;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
-pub use load::KeysText;
+pub use load::{KeysText, Readers};
 pub use target::Target;
 pub use trusted::TrustedProxies;
 

@@ -1,6 +1,6 @@
 //! What is no error and may still not be meant: for `--check`, and for the log at the start.
 
-use super::{Api, Config, ListenAddr};
+use super::{Api, Config, ListenAddr, Readers};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -57,6 +57,23 @@ impl Config {
         out
     }
 
+    /// What somebody else has decided, and is worth a look once: for `--check` alone. A line each.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut files: Vec<&str> = Vec::new();
+        for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
+            if auth.readers == Readers::AllOfMount && !files.contains(&auth.keys_file.as_str()) {
+                files.push(&auth.keys_file);
+            }
+        }
+        let remark = |file| {
+            format!(
+                "{file}: everybody who sees this mount can read it; if that is more than this \
+                process, mount it with mode 0440"
+            )
+        };
+        files.into_iter().map(remark).collect()
+    }
+
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
         // Each stream has an upstream connection as well.
         let room = Budget::of(descriptors, self.listeners(), None).clients;
@@ -92,7 +109,7 @@ impl Config {
             if !seen.insert(file) {
                 continue;
             }
-            if auth.public {
+            if auth.readers == Readers::All {
                 out.push(format!("{file}: everybody on this host can read it; chmod o-r it"));
             }
             if auth.keys.is_empty() {

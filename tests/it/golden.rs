@@ -38,7 +38,7 @@
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
 use crate::journal;
-use millstream::config::{Config, KeysText};
+use millstream::config::{Config, KeysText, Readers};
 use millstream::descriptors::Budget;
 use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::net::{Address, ListenerId};
@@ -204,8 +204,11 @@ struct Stage {
 fn parse(config: &str) -> Result<Config, String> {
     let (config, keys) = config.split_once("--- keys.toml\n").unwrap_or((config, ""));
     let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
-    let file =
-        |bytes: &str| KeysText { name: "keys".to_owned(), bytes: bytes.into(), public: false };
+    let file = |bytes: &str| KeysText {
+        name: "keys".to_owned(),
+        bytes: bytes.into(),
+        readers: Readers::Few,
+    };
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
     Ok(config)
 }

@@ -4,7 +4,7 @@
 //! or copied for it are compared: a product of two lengths that the peer chooses costs four times
 //! as much. Work is counted (`millstream::work`), and time is not.
 
-use millstream::config::{Config, KeysText};
+use millstream::config::{Config, KeysText, Readers};
 use millstream::net::ListenerId;
 use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
@@ -77,7 +77,7 @@ fn byte_by_byte(talk: Talk) -> Talk {
 /// A proxy that nobody has asked anything yet.
 fn world() -> World {
     let mut config = Config::parse("work", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
-    let keys = || KeysText { name: "keys".to_owned(), bytes: KEYS.into(), public: false };
+    let keys = || KeysText { name: "keys".to_owned(), bytes: KEYS.into(), readers: Readers::Few };
     config.load_keys(|_| Ok(keys())).unwrap_or_else(|errors| panic!("{errors}"));
     config.resolve();
     let faults = Faults { capacity: 1 << 20, ..Faults::NONE };

@@ -1,7 +1,7 @@
 //! Files of keys, and what `--check` warns of.
 
 use super::{API, parse};
-use millstream::config::KeysText;
+use millstream::config::{KeysText, Readers};
 
 const WRONG_KEYS: &str = include_str!("wrong-keys.txt");
 
@@ -14,7 +14,7 @@ fn wrong_keys_are_told_what_would_be_right() {
         let (said, toml): (Vec<&str>, Vec<&str>) =
             block.lines().partition(|line| line.starts_with("> "));
         let name = "keys.toml".to_owned();
-        let file = KeysText { name, bytes: toml.join("\n").into(), public: false };
+        let file = KeysText { name, bytes: toml.join("\n").into(), readers: Readers::Few };
         let mut file = Some(file);
         let errors = config.load_keys(|_| Ok(file.take().unwrap())).unwrap_err().to_string();
         assert_eq!(errors, said.join("\n").replace("> ", "keys.toml:"), "{block}");
@@ -70,30 +70,48 @@ fn what_may_not_be_meant() {
 
 #[test]
 fn keys_that_may_not_be_meant() {
-    let check = |server: &str, api: &str, public, keys: &str, want: &[&str]| {
+    let check = |server: &str, api: &str, readers, keys: &str, want: &[&str]| {
         let mut config = parse(&format!("[server]\n{server}\n{API}[api.auth]\n{api}\n"));
         let name = "keys.toml".to_owned();
-        let file = || KeysText { name: name.clone(), bytes: keys.into(), public };
+        let file = || KeysText { name: name.clone(), bytes: keys.into(), readers };
         config.load_keys(|_| Ok(file())).unwrap();
         assert_eq!(config.warnings(None), want, "{server} {api}");
     };
     let key = format!("[[key]]\nname = 'a'\nsha256 = '{}'", "0".repeat(64));
-    check("", "", false, &key, &[]);
+    check("", "", Readers::Few, &key, &[]);
     let public = "keys.toml: everybody on this host can read it; chmod o-r it";
     let empty = "keys.toml: it has no keys, so nobody can come in";
-    check("", "", true, "", &[public, empty]);
+    check("", "", Readers::All, "", &[public, empty]);
+    check("", "", Readers::AllOfMount, &key, &[]);
     let plain = "keys come to 0.0.0.0:80 unencrypted: put a TLS terminator in front, and list it \
         in server.trusted_proxies";
-    check("listen = ['0.0.0.0:80']", "", false, &key, &[plain]);
-    check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", false, &key, &[]);
+    check("listen = ['0.0.0.0:80']", "", Readers::Few, &key, &[plain]);
+    check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", Readers::Few, &key, &[]);
     let cors = "[api.cors]\norigins = ['null']\n";
     let none =
         "api a: no page of cors.origins can send a key: that takes cors.headers, or auth.query";
-    check("", cors, false, &key, &[none]);
-    check("", &format!("{cors}headers = ['*']"), false, &key, &[none]);
-    check("", &format!("{cors}headers = ['X', 'authorization']"), false, &key, &[]);
-    check("", &format!("query = 'k'\n{cors}"), false, &key, &[]);
-    check("", &format!("cookie = 'k'\n{cors}"), false, &key, &[none]);
-    check("", &format!("cookie = 'k'\n{cors}credentials = true"), false, &key, &[]);
-    check("", &format!("header = 'X-Key'\n{cors}headers = ['*']"), false, &key, &[]);
+    check("", cors, Readers::Few, &key, &[none]);
+    check("", &format!("{cors}headers = ['*']"), Readers::Few, &key, &[none]);
+    check("", &format!("{cors}headers = ['X', 'authorization']"), Readers::Few, &key, &[]);
+    check("", &format!("query = 'k'\n{cors}"), Readers::Few, &key, &[]);
+    check("", &format!("cookie = 'k'\n{cors}"), Readers::Few, &key, &[none]);
+    check("", &format!("cookie = 'k'\n{cors}credentials = true"), Readers::Few, &key, &[]);
+    check("", &format!("header = 'X-Key'\n{cors}headers = ['*']"), Readers::Few, &key, &[]);
+}
+
+/// What whoever mounts a file decides is remarked once.
+#[test]
+fn keys_on_a_mount() {
+    let remarks = |readers| {
+        let api = |name: &str| {
+            API.replace("'a'", &format!("'{name}'")).replace("'/'", &format!("'/{name}'"))
+        };
+        let mut config = parse(&["b", "c"].map(|name| api(name) + "[api.auth]\n").concat());
+        let file = || KeysText { name: "keys.toml".to_owned(), bytes: Vec::new(), readers };
+        config.load_keys(|_| Ok(file())).unwrap();
+        config.remarks()
+    };
+    assert!(remarks(Readers::Few).is_empty() && remarks(Readers::All).is_empty());
+    let said = remarks(Readers::AllOfMount);
+    assert!(said.len() == 1 && said[0].starts_with("keys.toml: everybody who sees this mount"));
 }

@@ -4,6 +4,7 @@ use super::line::{End, Line, Origin};
 use super::program::{Ended, Program, Scratch};
 use super::{STREAM, begin_stream, event, in_front_of_an_origin};
 use std::net::TcpListener;
+use std::process::Command;
 
 /// What is answered without an upstream, and so without another descriptor.
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -81,6 +82,19 @@ fn a_wrong_command_line_is_refused() {
 }
 
 #[test]
+/// A pipe would be waited for, and a device may have no end.
+#[test]
+fn a_configuration_is_a_regular_file() {
+    let pipe = Scratch::path("toml");
+    assert!(Command::new("mkfifo").arg(pipe.as_str()).status().unwrap().success());
+    for path in [pipe.as_str(), "/dev/zero", "/dev/stdin", env!("CARGO_MANIFEST_DIR")] {
+        let what = "it is no regular file; write the path of one";
+        let wrong = format!("millstream: {path}: cannot read it: {what}\n");
+        assert_eq!(Program::run(&[path]), refused(2, &wrong));
+        assert_eq!(Program::run(&["--check", path]), refused(2, &wrong));
+    }
+}
+
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

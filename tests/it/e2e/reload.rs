@@ -110,6 +110,24 @@ fn listeners_change_and_nothing_leaks() {
     assert_eq!(program.descriptors().len(), descriptors);
 }
 
+/// What was warned of at the start is not warned of at each reload.
+#[test]
+fn warnings_are_logged_once() {
+    let origin = Origin::listen();
+    let old = config("'127.0.0.1:0'", &[("events", &origin)]) + "heartbeat = '0s'\n";
+    let file = Scratch::file(&old);
+    let mut program = Program::start(&[file.as_str()]);
+    program.signal("HUP");
+    program.logs("the configuration was read again");
+    fs::write(file.as_str(), old.replace("'0s'", "'2m'")).unwrap();
+    program.signal("HUP");
+    program.logs("the configuration was read again");
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    let warnings = |of: &str| log.lines().filter(|line| line.contains(of)).count();
+    assert_eq!((warnings("heartbeat is off: "), warnings("heartbeat: ")), (1, 1), "{log}");
+}
+
 /// The operator is told what came of it.
 #[test]
 fn an_operator_reloads() {
