@@ -4,7 +4,7 @@
 pub mod service;
 
 use crate::config::ListenAddr;
-use crate::net::mio::{KEEPALIVE, Listener};
+use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
 use service::Inherited;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -108,7 +108,10 @@ pub fn listen(
                 listener.set_nonblocking(true)?;
                 Ok(Listener::Unix(mio::net::UnixListener::from_std(listener), None))
             }
-            None => listen_unix(path).map(|listener| Listener::Unix(listener, Some(path.clone()))),
+            None => {
+                let listener = listen_unix(path)?;
+                Ok(Listener::Unix(listener, Some(SocketFile::at(path.clone())?)))
+            }
         },
     }
 }

@@ -10,7 +10,8 @@ use mio::{Interest, Registry};
 use socket2::TcpKeepalive;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Probes for peers that vanished without a word: a laptop that was closed, a cable that was cut.
@@ -41,8 +42,40 @@ struct Slot {
 pub enum Listener {
     /// On an address and port.
     Tcp(mio::net::TcpListener),
-    /// On a path, which goes when it is closed; unless it is somebody else's.
-    Unix(mio::net::UnixListener, Option<PathBuf>),
+    /// On a path. Its file goes when it is closed, unless that is somebody else's to remove.
+    Unix(mio::net::UnixListener, Option<SocketFile>),
+}
+
+/// The file of a unix socket that was bound here.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode. Somebody else's socket at this path has others, because the kernel keeps
+    /// the inode for as long as the socket is open.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// The file at this path, where a socket was bound just now.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn at(path: PathBuf) -> io::Result<SocketFile> {
+        Ok(SocketFile { identity: identity(&path)?, path })
+    }
+
+    /// Removes it, unless another one has taken its place. The socket must still be open.
+    fn remove(&self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // Somebody may have taken it away in this moment, which is as good.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl Listener {
@@ -272,9 +305,8 @@ impl Net for MioNet {
 
     fn close_listener(&mut self, listener: ListenerId) {
         let listener = self.listeners.get_mut(listener.0 as usize).and_then(Option::take);
-        if let Some(Listener::Unix(_, Some(path))) = listener {
-            // Somebody may have taken it away already, which is as good.
-            let _ = std::fs::remove_file(path);
+        if let Some(Listener::Unix(_, Some(file))) = &listener {
+            file.remove();
         }
     }
 }

@@ -167,6 +167,29 @@ fn a_unix_socket_is_served_and_taken_away() {
     assert!(!path.exists(), "the socket file is still there");
 }
 
+/// What another process has put in the place of a socket is not the first one's to take away.
+#[test]
+fn a_unix_socket_of_another_process_stays() {
+    let (path, origin) = (Scratch::path("sock"), Origin::listen());
+    let listen = format!("unix:{}", path.as_str());
+    let url = format!("http://{}", origin.address());
+    let arguments = ["--to", &url, "--listen", &listen];
+    let old = Program::start(&arguments);
+    std::fs::remove_file(path.as_str()).unwrap();
+    let new = Program::start(&arguments);
+    old.signal("TERM");
+    assert_eq!(old.ended().status, Some(0));
+    let mut client = Line::to_path(path.as_str());
+    client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
+    assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+    // Nor is a file that is no socket.
+    std::fs::remove_file(path.as_str()).unwrap();
+    std::fs::write(path.as_str(), "a note").unwrap();
+    new.signal("TERM");
+    assert_eq!(new.ended().status, Some(0));
+    assert!(path.exists());
+}
+
 /// The server behind it is asked for `localhost`, under the base that was configured.
 #[test]
 fn a_target_on_a_unix_socket() {
