@@ -44,6 +44,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
         Err(wrong) => return complain(WRONG, &wrong),
     };
     logger::start(config.log.level);
+    sys::outlive_file_size_limit();
     let served = Server::open(config, file).and_then(|server| {
         say(&server.summary());
         server.run().map_err(|error| error.to_string())

@@ -7,13 +7,15 @@ use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
 use service::Inherited;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`) as well.
@@ -25,6 +27,16 @@ const BACKLOG: i32 = 4096;
 /// When the system does not say.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
+}
+
+/// A file that has reached the limit on its size takes no more, as on a full disk; it does not end
+/// the process (SIGXFSZ).
+pub fn outlive_file_size_limit() {
+    // It arrives somewhere, and so does nothing else; the write that it is about fails.
+    let arrived = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, arrived) {
+        log::warn!("a limit on the size of files will end the process: {error}");
+    }
 }
 
 /// SIGTERM, SIGINT and SIGHUP, as something to poll.

@@ -1,7 +1,7 @@
 //! The process: command line, exit statuses, signals, descriptors.
 
 use super::line::{End, Line, Origin};
-use super::program::{Ended, Program, Scratch};
+use super::program::{BINARY, Ended, Program, Scratch};
 use super::{STREAM, begin_stream, event, in_front_of_an_origin};
 use std::net::TcpListener;
 use std::process::Command;
@@ -63,8 +63,8 @@ fn a_key_is_hashed() {
         let printed = Program::told(line, "--hash-key 'alice (web)'");
         assert_eq!(printed, said(&entry("alice (web)")), "{line}");
     }
-    let long = "a".repeat(5000);
     assert_eq!(Program::told(key, "--hash-key"), said(&entry("whose key this is")));
+    let long = "a".repeat(5000);
     for line in ["", "\\n", "0123456789abcde\\n", "0123456789 abcdef\\n", "\\303\\244\\n", &long] {
         let Ended { status, stdout, stderr } = Program::told(line, "--hash-key alice");
         assert_eq!((status, stdout.as_str()), (Some(2), ""), "{line}");
@@ -81,7 +81,6 @@ fn a_wrong_command_line_is_refused() {
     }
 }
 
-#[test]
 /// A pipe would be waited for, and a device may have no end.
 #[test]
 fn a_configuration_is_a_regular_file() {
@@ -95,6 +94,7 @@ fn a_configuration_is_a_regular_file() {
     }
 }
 
+#[test]
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -194,6 +194,35 @@ fn a_log_that_nobody_reads_stops_nothing() {
         client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
         assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
     }
+}
+
+/// A log whose file may not grow loses lines, as on a full disk; the process goes on.
+#[test]
+fn it_outlives_a_limit_on_the_size_of_files() {
+    let (log, origin) = (Scratch::path("log"), Origin::listen());
+    let url = format!("http://{}", origin.address());
+    // Blocks of 512 or of 1024 bytes, which the log of a few requests exceeds.
+    let script = "ulimit -f 1; log=$1; shift; exec \"$0\" \"$@\" 2>\"$log\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, BINARY, log.as_str(), "--to", &url, "--listen", "127.0.0.1:0"]);
+    let program = Program::serving(&mut command);
+    let length = || std::fs::metadata(log.as_str()).unwrap().len();
+    let (mut before, mut stays) = (0, 0);
+    while stays < 50 {
+        let mut client = program.connect();
+        client.send(NOWHERE);
+        let mut upstream = origin.accept();
+        upstream.request();
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+        let after = length();
+        stays = if after == before { stays + 1 } else { 0 };
+        before = after;
+    }
+    assert!(before > 0, "nothing was logged");
+    begin_stream(&program, &origin);
+    program.signal("TERM");
+    assert_eq!(program.ended().status, Some(0));
 }
 
 #[test]
