@@ -20,6 +20,9 @@ pub struct Policy {
     pub methods: String,
     /// The fields that a page may send beside those that need no permission, as a list.
     pub headers: String,
+    /// The fields of a response that a page may read beside those that need no permission, as a
+    /// list; perhaps an empty one. None: the upstream says so.
+    pub expose: Option<String>,
     /// Whether a page may send cookies. Not if `any`.
     pub credentials: bool,
     /// For how many seconds a browser may remember this; nothing if it is not told.
@@ -38,6 +41,8 @@ pub enum Grant {
     Origin(u16),
 }
 
+const EXPOSE: &str = "Access-Control-Expose-Headers";
+
 /// A field's name and value.
 pub type Field<'a> = (&'a str, &'a str);
 
@@ -53,8 +58,24 @@ impl Policy {
         found.map_or(Grant::Nothing, |(number, _)| Grant::Origin(number))
     }
 
-    /// The fields of each response, the answer to a preflight included.
+    /// The fields of a response, but not of the answer to a preflight.
     pub fn fields(&self, grant: Grant) -> Vec<Field<'_>> {
+        let mut fields = self.common_fields(grant);
+        let exposed = self.expose.as_deref().filter(|list| !list.is_empty());
+        if let Some(exposed) = exposed.filter(|_| grant != Grant::Nothing) {
+            fields.push((EXPOSE, exposed));
+        }
+        fields
+    }
+
+    /// True exactly when an upstream's field of this name is not passed on, because what it says is
+    /// said here, or by nobody.
+    pub fn replaces(&self, name: &str) -> bool {
+        is_about_origins(name) && !(self.expose.is_none() && name.eq_ignore_ascii_case(EXPOSE))
+    }
+
+    /// The fields of each response, the answer to a preflight included.
+    fn common_fields(&self, grant: Grant) -> Vec<Field<'_>> {
         let mut fields = Vec::new();
         let origin = match grant {
             Grant::Nothing => None,
@@ -76,7 +97,7 @@ impl Policy {
 
     /// The fields that answer a preflight.
     pub fn preflight_fields(&self, grant: Grant) -> Vec<Field<'_>> {
-        let mut fields = self.fields(grant);
+        let mut fields = self.common_fields(grant);
         if grant == Grant::Nothing {
             return fields;
         }
@@ -153,6 +174,7 @@ mod tests {
             any: origins == ["*"],
             methods: "GET, POST".to_owned(),
             headers: String::new(),
+            expose: None,
             credentials,
             max_age: "60".to_owned(),
         }
@@ -202,6 +224,28 @@ mod tests {
         check(&["*"], false, Some("https://b.example"), "Allow-Origin: *", before);
         check(&["*"], false, Some("null"), "Allow-Origin: *", before);
         check(&["*"], false, None, "Allow-Origin: *", before);
+    }
+
+    #[test]
+    fn what_is_exposed() {
+        let check = |expose: Option<&str>, sent: &str, want: &str, replaced: bool| {
+            let expose = expose.map(str::to_owned);
+            let policy = Policy { expose, ..policy(&["https://a.example"], false) };
+            let grant = policy.grant(Some(sent.as_bytes()));
+            assert_eq!(lines(policy.fields(grant)), want, "{sent}");
+            let before = policy.preflight_fields(grant);
+            assert!(before.iter().all(|(name, _)| *name != EXPOSE));
+            assert_eq!(policy.replaces("access-control-expose-headers"), replaced);
+            let others = ["Access-Control-Allow-Origin", "Access-Control-Expose_Headers"];
+            assert!(others.iter().all(|name| policy.replaces(name)));
+            assert!(!policy.replaces("Vary"));
+        };
+        let granted = "Allow-Origin: https://a.example; Vary: Origin";
+        check(None, "https://a.example", granted, false);
+        check(Some(""), "https://a.example", granted, true);
+        let exposed = format!("{granted}; Expose-Headers: X-A, X-B");
+        check(Some("X-A, X-B"), "https://a.example", &exposed, true);
+        check(Some("X-A, X-B"), "https://b.example", "Vary: Origin", true);
     }
 
     #[test]

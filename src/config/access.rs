@@ -94,9 +94,10 @@ const ORIGIN_MAX: usize = 255;
 pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
     let origins = t.require("origins", "[\"https://app.example\"]", origins);
     let methods = t.take("methods", methods).unwrap_or_else(|| "GET".to_owned());
-    let headers = t.take("headers", headers).unwrap_or_default();
+    let allowed = t.take("headers", headers).unwrap_or_default();
+    let exposed = t.take("expose", headers);
     let any = origins.as_ref().is_some_and(|origins| *origins == ["*"]);
-    let all = any || methods == "*" || headers == "*";
+    let all = any || methods == "*" || allowed == "*" || exposed.as_deref() == Some("*");
     let credentials = t.take("credentials", |value| match flag(value)? {
         true if all => {
             Err("browsers take no \"*\" with credentials; write the names, or false".into())
@@ -108,7 +109,8 @@ pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
         origins: origins?,
         any,
         methods,
-        headers,
+        headers: allowed,
+        expose: exposed,
         credentials: credentials.unwrap_or(false),
         max_age: if max_age == 0 { String::new() } else { max_age.to_string() },
     })

@@ -62,6 +62,7 @@ pub(super) const TYK: &Hints = &[
     (&["allowed_origins"], Key("api.cors.origins")),
     (&["allowed_methods"], Key("api.cors.methods")),
     (&["allowed_headers"], Key("api.cors.headers")),
+    (&["exposed_headers", "expose_headers"], Key("api.cors.expose")),
     (&["allow_credentials"], Key("api.cors.credentials")),
     (&["global_headers"], Key("api.request_headers.set")),
     (&["global_headers_remove"], Key("api.request_headers.remove")),

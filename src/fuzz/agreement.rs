@@ -4,6 +4,7 @@
 use super::lenient::{Habits, Reading};
 use super::strict::{self, Framing};
 use super::{LIMITS, dice};
+use crate::cors::{Grant, Policy};
 use crate::http::changes::Changes;
 use crate::http::credentials::Carriers;
 use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
@@ -93,6 +94,18 @@ fn changes() -> Changes {
     Changes { set, remove: vec!["Cookie".to_owned()] }
 }
 
+fn policy() -> Policy {
+    Policy {
+        origins: vec!["https://app.example".to_owned()],
+        any: false,
+        methods: "GET".to_owned(),
+        headers: String::new(),
+        expose: Some("X".to_owned()),
+        credentials: true,
+        max_age: String::new(),
+    }
+}
+
 fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     let mut store = FieldStore::new();
     let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
@@ -105,6 +118,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         BodyLength::Chunked | BodyLength::UntilClose => BodyLength::Chunked,
         length @ (BodyLength::Empty | BodyLength::Length(_)) => length,
     };
+    let policy = policy();
     let to = Respond {
         length,
         persistent: length != BodyLength::UntilClose && dice.chance(50),
@@ -112,7 +126,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         upgrade: head.status == 101,
         anti_buffering: false,
         changes: dice.chance(30).then_some(&changes),
-        cors: dice.chance(30).then_some(&[("Vary", "Origin")]),
+        cors: dice.chance(30).then_some((&policy, Grant::Origin(0))),
         date: None,
     };
     let mut out = Vec::new();

@@ -61,7 +61,9 @@ fn check_fields(api: &Api) {
         assert!(changes.set.iter().all(|(_, value)| line(value)), "{changes:?}");
     }
     for grant in [Grant::Any, Grant::Origin(0)] {
-        let fields = api.cors.iter().flat_map(|policy| policy.preflight_fields(grant));
+        let fields = api.cors.iter().flat_map(|policy| {
+            policy.preflight_fields(grant).into_iter().chain(policy.fields(grant))
+        });
         let line = |value: &str| value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         assert!(fields.into_iter().all(|(_, value)| line(value)), "{:?}", api.cors);
     }

@@ -81,7 +81,7 @@ pub struct Respond<'a> {
     pub changes: Option<&'a Changes>,
     /// What the response says about other origins, in place of what the upstream does, if that is
     /// not its own affair.
-    pub cors: Option<&'a [cors::Field<'a>]>,
+    pub cors: Option<(&'a cors::Policy, cors::Grant)>,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -222,7 +222,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
             || to.changes.is_some_and(|changes| changes.stop(name))
-            || to.cors.is_some() && cors::is_about_origins(name)
+            || to.cors.is_some_and(|(policy, _)| policy.replaces(name))
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
         if !ends {
             write_line(out, name, value);
@@ -238,7 +238,8 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         if let Some(changes) = to.changes {
             changes.write(out);
         }
-        for (name, value) in to.cors.unwrap_or_default() {
+        let ours = to.cors.map(|(policy, grant)| policy.fields(grant));
+        for (name, value) in ours.unwrap_or_default() {
             // Of lists there is only one.
             if !head.fields.lists(name, value) {
                 write_line(out, name, value.as_bytes());

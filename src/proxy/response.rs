@@ -227,10 +227,8 @@ fn forward_final(
     // told from it.
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
-    let cors = exchange.cors_fields(false);
-    let cors = cors.as_deref();
-    let respond =
-        Respond { date: Some(date), anti_buffering, cors, ..respond(exchange, to, false) };
+    let (date, cors) = (Some(date), exchange.cors());
+    let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {

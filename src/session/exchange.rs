@@ -458,11 +458,16 @@ impl Exchange {
         self.caller.as_ref().and_then(|caller| caller.client).or(peer)
     }
 
+    /// What its api says about other origins, and what it grants this request; none if that is the
+    /// upstream's affair.
+    pub fn cors(&self) -> Option<(&cors::Policy, cors::Grant)> {
+        Some((self.api()?.cors.as_ref()?, self.facts.grant))
+    }
+
     /// What an answer of ours says about other origins, or one to a preflight; none if that is the
     /// upstream's affair.
     pub fn cors_fields(&self, preflight: bool) -> Option<Vec<cors::Field<'_>>> {
-        let policy = self.api()?.cors.as_ref()?;
-        let grant = self.facts.grant;
+        let (policy, grant) = self.cors()?;
         Some(if preflight { policy.preflight_fields(grant) } else { policy.fields(grant) })
     }
 

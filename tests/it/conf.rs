@@ -167,7 +167,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 15 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 5);
+    assert_eq!(asked, 6 + 15 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
 }
 
 #[test]
