@@ -29,8 +29,16 @@ build: ## build target/release/millstream
 run: build ## run CONF (default: the demo, with its own event source)
 	exec target/release/millstream $(CONF)
 
-test: ## run all tests
-	$(CARGO) test --locked
+# A test that lacks what it needs says so in this file, and the end of the run says it again.
+test: ## run all tests; it says at its end which of them were skipped, and why
+	@skipped=$$(mktemp) && trap 'rm -f "$$skipped"' EXIT && status=0; \
+	echo "$(CARGO) test --locked"; \
+	SKIPPED_TESTS=$$skipped $(CARGO) test --locked || status=$$?; \
+	if test -s "$$skipped"; then \
+	    echo; echo "SKIPPED for want of what they need: $$(wc -l < "$$skipped") of the tests"; \
+	    sed 's/^/  /' "$$skipped"; \
+	fi; \
+	exit $$status
 
 check: ## what a change must pass: format, lints, tests, documentation
 	$(CARGO) fmt --check

@@ -19,6 +19,8 @@ mod streams;
 use crate::sim::message::{Body, Head};
 use line::{Line, Origin};
 use program::Program;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// After this long, what was waited for is not coming.
@@ -35,6 +37,17 @@ const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
 fn event(text: &str) -> (String, String) {
     let event = format!("data: {text}\n\n");
     (format!("{:x}\r\n{event}\r\n", event.len()), event)
+}
+
+/// Says that a test was not run. What tests print is captured, and shown only when they fail; this
+/// is written to standard error itself, and to a file, which `make test` shows at its end.
+fn skip(test: &str, why: &str) {
+    let line = format!("{test}: {why}\n");
+    io::stderr().write_all(format!("skipped {line}").as_bytes()).unwrap();
+    if let Some(path) = std::env::var_os("SKIPPED_TESTS") {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.unwrap().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 /// A program that sends everything to an origin in the test's hands.

@@ -1,29 +1,33 @@
 //! Other people's software at either end: Python's `http.server` and curl, where they are.
 
-use super::PATIENCE;
 use super::program::Program;
+use super::{PATIENCE, STREAM, event, in_front_of_an_origin, skip};
+use std::io;
 use std::process::Command;
 
 /// Serves three events to GET and an echo to POST, as HTTP/1.0 and as HTTP/1.1; says where.
 const SERVER: &str = include_str!("events.py");
 
-/// Starts the server. None where there is no Python.
-fn python(version: &str) -> Option<Program> {
-    match Program::spawn(Command::new("python3").args(["-c", SERVER, version])) {
-        Ok(server) => Some(server),
-        Err(e) => {
-            println!("not tested, there is no python3: {e}");
+const EVENTS: &str = "id: 0\ndata: hello\n\nid: 1\ndata: hello\n\nid: 2\ndata: hello\n\n";
+
+/// Starts a program of somebody else's. None, which is told, where there is none of its name.
+fn start(command: &mut Command, test: &str) -> Option<Program> {
+    match Program::spawn(command) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = command.get_program().display().to_string();
+            skip(test, &format!("there is no {name} here"));
             None
         }
+        started => Some(started.unwrap()),
     }
 }
-
-const EVENTS: &str = "id: 0\ndata: hello\n\nid: 1\ndata: hello\n\nid: 2\ndata: hello\n\n";
 
 #[test]
 fn a_server_in_python() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
-        let Some(mut server) = python(version) else {
+        let mut python = Command::new("python3");
+        python.args(["-c", SERVER, version]);
+        let Some(mut server) = start(&mut python, "e2e::foreign::a_server_in_python") else {
             return;
         };
         let url = server.says("serving ");
@@ -39,22 +43,28 @@ fn a_server_in_python() {
         client.send("POST /echo HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello");
         client.response();
         assert_eq!(client.rest(), "hello");
-        curl(&program);
     }
 }
 
-fn curl(program: &Program) {
+/// It sees each event as it comes, and the end of the stream.
+#[test]
+fn curl_as_a_client() {
+    let (program, origin) = in_front_of_an_origin();
     let url = format!("http://{}/events/", program.address());
     let patience = PATIENCE.as_secs().to_string();
-    let mut command = Command::new("curl");
-    match command.args(["-sSN", "--fail", "--max-time", &patience, "--noproxy", "*", &url]).output()
-    {
-        Ok(output) => {
-            let (out, err) = (output.stdout.escape_ascii(), output.stderr.escape_ascii());
-            // A comment goes first if the head came without an event.
-            let events = output.stdout.strip_prefix(b":\n\n").unwrap_or(&output.stdout);
-            assert!(output.status.success() && events == EVENTS.as_bytes(), "{out}\n{err}");
-        }
-        Err(e) => println!("not tested, there is no curl: {e}"),
+    let mut curl = Command::new("curl");
+    curl.args(["-sSN", "--fail", "--max-time", &patience, "--noproxy", "*", &url]);
+    let Some(mut client) = start(&mut curl, "e2e::foreign::curl_as_a_client") else {
+        return;
+    };
+    let mut upstream = origin.accept();
+    assert_eq!(upstream.request().first_line, "GET /events/ HTTP/1.1");
+    upstream.send(STREAM);
+    for text in ["one", "two"] {
+        upstream.send(event(text).0);
+        client.says(&format!("data: {text}"));
     }
+    upstream.send("0\r\n\r\n");
+    let ended = client.ended();
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
 }

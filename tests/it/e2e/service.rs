@@ -1,8 +1,8 @@
 //! What a service manager and the program have to do with each other.
 
-use super::in_front_of_an_origin;
 use super::line::{Line, Origin};
 use super::program::{Program, Scratch};
+use super::{in_front_of_an_origin, skip};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -63,7 +63,7 @@ fn it_goes_on_as_another_user() {
          listen = '127.0.0.1:0'\n";
     let (control, _origin) = in_front_of_an_origin();
     if control.identity("Uid") != "0\t0\t0\t0" {
-        println!("not tested, for it takes root");
+        skip("e2e::service::it_goes_on_as_another_user", "it takes root to become one");
         return;
     }
     let program = Program::with(config);
