@@ -6,8 +6,9 @@
 //! would become a dot segment for an upstream that decodes `%2f`, or cuts off `;parameters`, before
 //! it resolves: `..%2fadmin`, `..;x`.
 //!
-//! Beyond RFC 3986, the characters ``[ ] ^ ` { | }`` pass, which browsers send as they are. Those
-//! that end a URI in prose or in other parsers do not: `#`, `"`, `<`, `>`, and `\` in a path.
+//! Beyond RFC 3986, the characters ``[ ] ^ ` { | }`` pass, which browsers send as they are, and in
+//! a query also `"`, `<`, `>` and `\`, which other proxies hand on. In a path those four are
+//! refused, and `#`, which ends a URI for some parsers, is refused everywhere.
 //!
 //! Tested against tables, and against the algorithm of RFC 3986 section 5.2.4 to the letter.
 
@@ -43,7 +44,7 @@ pub enum TargetError {
     Character,
     /// A `%` that two hexadecimal digits do not follow.
     Escape,
-    /// An escape for a control character.
+    /// An escape for a control character other than a tab or a line break.
     EncodedControl,
     /// A path that leads above its root.
     Climbs,
@@ -85,7 +86,7 @@ impl<'b> Target<'b> {
             // Section 3.2.2: absolute-form.
             _ => Target::absolute(method, text)?,
         };
-        if target.path.contains('\\') {
+        if target.path.contains(['\\', '"', '<', '>']) {
             return Err(TargetError::Character);
         }
         Ok(target)
@@ -135,7 +136,7 @@ impl<'b> Target<'b> {
 }
 
 fn is_target_char(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
+    byte.is_ascii_graphic() && byte != b'#'
 }
 
 #[cfg(test)]
@@ -163,6 +164,8 @@ mod tests {
         check("GET", "/a:b@c://d", Ok("- /a:b@c://d"));
         check("GET", "/[]^`{|}~'()*+,;=!$&", Ok("- /[]^`{|}~'()*+,;=!$&"));
         check("GET", "/a?q=100%\\", Ok("- /a ?q=100%\\"));
+        check("GET", "/q?a=b{c=\"d\"}<>", Ok("- /q ?a=b{c=\"d\"}<>"));
+        check("GET", "http://a.example?\"", Ok("a.example / ?\""));
         check("OPTIONS", "*", Ok("- *"));
         check("OPTIONS", "/", Ok("- /"));
         check("GET", "http://a.example", Ok("a.example /"));
@@ -193,5 +196,9 @@ mod tests {
         {
             check("GET", text, Err(Character));
         }
+        for text in ["/?#", "/?\t", "/?\u{7f}", "/?é", "/\"?\"", "http://a/<?b"] {
+            check("GET", text, Err(Character));
+        }
+        check("GET", "http://a\"?b", Err(Authority));
     }
 }

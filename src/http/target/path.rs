@@ -54,6 +54,8 @@ fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
                 (piece, whole, parameters) = (Piece::default(), false, false);
             }
             (b';', _) => (whole, parameters) = (false, true),
+            // The URL parser of WHATWG takes them out of whatever it is given.
+            (b'\t' | b'\n' | b'\r', _) => whole = false,
             _ if parameters => {}
             (value, _) => piece.take(value),
         }
@@ -101,7 +103,7 @@ fn next(segment: &mut &[u8]) -> Result<Option<Byte>, TargetError> {
         [b'%', ..] => return Err(TargetError::Escape),
         [value, rest @ ..] => (*value, false, rest),
     };
-    if value.is_ascii_control() {
+    if value.is_ascii_control() && !matches!(value, b'\t' | b'\n' | b'\r') {
         return Err(TargetError::EncodedControl);
     }
     *segment = rest;
@@ -179,6 +181,8 @@ mod tests {
             "/a%2f...",
             "/%2e%2e%2e",
             "/%2f",
+            "/a%0Ab%09%0d",
+            "/...%0a",
         ] {
             check(path, Ok(path));
         }
@@ -212,6 +216,10 @@ mod tests {
             "/a%2f..;b",
             "/.%2f",
             "/a/b%5C%2e%2e%2fc",
+            "/..%0a",
+            "/.%09./a",
+            "/%0D.",
+            "/a%2f.%0a.",
         ] {
             check(path, Err(DisguisedDots));
         }
@@ -222,7 +230,7 @@ mod tests {
         for path in ["/%", "/%2", "/%2/", "/%g0", "/%0g", "/a%%41", "/% 41", "/%+1", "/%/../"] {
             check(path, Err(Escape));
         }
-        for path in ["/%00", "/a%0a", "/%0D", "/%1f", "/%7F", "/..%00"] {
+        for path in ["/%00", "/a%0b", "/%08", "/%1f", "/%7F", "/..%00", "/a%0a%00"] {
             check(path, Err(EncodedControl));
         }
     }
