@@ -14,6 +14,7 @@ use super::{
 };
 use super::{Target, TrustedProxies, listen, unknown};
 use crate::access::Form;
+use crate::http::upgrade;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -79,7 +80,7 @@ fn server(t: &mut Table<'_, '_>) -> Server {
         write_timeout: t.take("write_timeout", duration).unwrap_or(seconds(30)),
         keepalive_timeout: t.take("keepalive_timeout", duration).unwrap_or(seconds(75)),
         flush_interval: t.take("flush_interval", limit).flatten(),
-        enable_websockets: t.take("enable_websockets", flag).unwrap_or(true),
+        upgrade: upgrades(t),
         max_connections: t.take("max_connections", count(0..=10_000_000)).filter(|n| *n != 0),
         max_head_bytes,
         max_head_fields: t.take("max_head_fields", count(8..=256)).unwrap_or(100),
@@ -91,6 +92,35 @@ fn server(t: &mut Table<'_, '_>) -> Server {
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
     }
+}
+
+/// `enable_websockets` is Tyk's key; false is an empty list.
+fn upgrades(t: &mut Table<'_, '_>) -> Vec<String> {
+    let listed = t.take("upgrade", protocols).unwrap_or_else(|| vec!["websocket".to_owned()]);
+    let enabled = t.take("enable_websockets", flag).unwrap_or(true);
+    if enabled { listed } else { Vec::new() }
+}
+
+fn protocols(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    let mut protocols: Vec<String> = Vec::new();
+    list(value, "[\"websocket\"]", |value| {
+        let protocol = text(value)?.to_ascii_lowercase();
+        if !upgrade::is_protocol(&protocol) {
+            return Err("not a protocol; write a name, like \"websocket\" or \"irc/6.9\"".into());
+        }
+        if upgrade::carries_requests(&protocol) {
+            return Err("requests could pass in it that nobody judges; leave it out".into());
+        }
+        if protocols.contains(&protocol) {
+            return Err("this protocol is in the list already; write it once".into());
+        }
+        protocols.push(protocol);
+        Ok(())
+    })?;
+    if protocols.len() > upgrade::PROTOCOLS_MAX {
+        return Err("more than 8 protocols; write fewer".into());
+    }
+    Ok(protocols)
 }
 
 fn user(value: &DeValue<'_>) -> Result<String, Wrong> {

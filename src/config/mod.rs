@@ -93,8 +93,9 @@ pub struct Server {
     pub keepalive_timeout: Duration,
     /// How long bytes may be gathered before they are handed on. None: not at all.
     pub flush_interval: Option<Duration>,
-    /// Whether an `Upgrade` is passed through.
-    pub enable_websockets: bool,
+    /// The protocols that an `Upgrade` may ask for, in lower case: 0 to 8. None of them carries
+    /// requests.
+    pub upgrade: Vec<String>,
     /// Client connections, as far as the open-file limit has room for them. None: no other limit.
     pub max_connections: Option<usize>,
     /// The length of a request or response head, in bytes: 1 KiB to 1 MiB.

@@ -1,63 +1,63 @@
 //! Upgrade (RFC 9110 section 7.8): what a client may offer an upstream, and whether the upstream
 //! has taken one of those.
 //!
-//! After 101 (Switching Protocols) bytes pass unread. So a protocol in which requests could pass
-//! that nobody judges (HTTP itself, or TLS with HTTP inside) is not offered, and a switch to
-//! something that was not offered is nonsense.
+//! After 101 (Switching Protocols) bytes pass unread. So only protocols that the operator lists are
+//! offered, compared as a whole and in any case. One in which requests could pass that nobody
+//! judges (HTTP itself, or TLS with HTTP inside) cannot be listed. A request that offers anything
+//! else as well goes on as a plain one, and a switch to what was not offered is nonsense.
 
 use super::fields::{Fields, elements, is_token};
 
-/// What a request offers, as far as it has to be remembered.
+/// The most protocols that can be listed: an offer has a bit for each.
+pub const PROTOCOLS_MAX: usize = 8;
+
+/// Which of the listed protocols a request offers, a bit for each. None of them: nothing else is
+/// offered either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// Nothing, or nothing that may be.
-    Nothing,
-    /// WebSocket, and nothing else.
-    WebSocket,
-    /// Something else, or a choice.
-    Other,
-}
+pub struct Offer(u8);
 
 impl Offer {
-    /// What these protocols are.
-    pub fn of(protocols: Option<&[u8]>) -> Offer {
-        match protocols {
-            None => Offer::Nothing,
-            Some(protocols) if is_websocket(protocols) => Offer::WebSocket,
-            Some(_) => Offer::Other,
-        }
+    /// No offer.
+    pub const NOTHING: Offer = Offer(0);
+
+    /// What is offered of the `listed` protocols: those in an Upgrade field, if all of them are
+    /// listed.
+    pub fn of(protocols: Option<&[u8]>, listed: &[String]) -> Offer {
+        let bit = |protocol: &[u8]| {
+            let is = |own: &String| protocol.eq_ignore_ascii_case(own.as_bytes());
+            listed.iter().take(PROTOCOLS_MAX).position(is).map(|at| 1 << at)
+        };
+        let mut bits = elements(protocols.unwrap_or_default()).map(bit);
+        Offer(bits.try_fold(0, |bits, bit: Option<u8>| Some(bits | bit?)).unwrap_or(0))
     }
 
-    /// True exactly when a 101 with these protocols takes the offer.
-    pub fn is_met_by(self, protocols: Option<&[u8]>) -> bool {
-        match self {
-            Offer::Nothing => false,
-            Offer::WebSocket => protocols.is_some_and(is_websocket),
-            Offer::Other => protocols.is_some(),
-        }
+    /// True exactly when a 101 with these protocols takes the offer, or a part of it.
+    pub fn is_met_by(self, protocols: Option<&[u8]>, listed: &[String]) -> bool {
+        let taken = Offer::of(protocols, listed);
+        taken != Offer::NOTHING && self.0 | taken.0 == self.0
     }
 }
 
-fn is_websocket(protocols: &[u8]) -> bool {
-    protocols.eq_ignore_ascii_case(b"websocket")
-}
-
-/// The protocols that a head's Upgrade field lists: if `Connection` lists `upgrade`, and none of
-/// them is HTTP or TLS.
+/// The protocols that a head's Upgrade field lists, if `Connection` lists `upgrade`.
 pub fn protocols<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
     let protocols = fields.only("Upgrade").filter(|_| fields.lists("Connection", "upgrade"))?;
-    let some = elements(protocols).next().is_some();
-    (some && elements(protocols).all(is_foreign)).then_some(protocols)
+    elements(protocols).next().map(|_| protocols)
 }
 
-/// True exactly when `protocol` is well-formed and neither HTTP nor TLS.
-fn is_foreign(protocol: &[u8]) -> bool {
-    let mut parts = protocol.split(|&byte| byte == b'/');
-    let name = parts.next().unwrap_or_default();
-    let hidden = ["HTTP", "TLS", "h2", "h2c", "h3"];
-    is_token(name)
-        && parts.all(is_token)
-        && !hidden.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+/// True exactly when `protocol` is a name, or a name, a slash and a version.
+pub fn is_protocol(protocol: &str) -> bool {
+    let mut parts = protocol.split('/');
+    let parts = [parts.next(), parts.next(), parts.next()];
+    let is = |part: Option<&str>| part.is_none_or(|part| is_token(part.as_bytes()));
+    parts[2].is_none() && parts.into_iter().all(is)
+}
+
+/// True exactly when requests could pass in a protocol of this name: HTTP in any version, and what
+/// HTTP is carried in. `h2c-14` is a draft of `h2c`.
+pub fn carries_requests(protocol: &str) -> bool {
+    let name = protocol.split(['/', '-', '.', '_']).next().unwrap_or_default();
+    let carriers = ["http", "https", "h2", "h2c", "h3", "hq", "spdy", "tls", "ssl", "quic"];
+    carriers.iter().any(|carrier| name.eq_ignore_ascii_case(carrier))
 }
 
 #[cfg(test)]
@@ -66,16 +66,61 @@ mod tests {
 
     #[test]
     fn offers_and_switches() {
+        let listed = ["websocket", "irc/6.9", "tcp"].map(str::to_owned);
         let check = |offered: Option<&str>, taken: Option<&str>, want| {
-            let offer = Offer::of(offered.map(str::as_bytes));
-            let met = offer.is_met_by(taken.map(str::as_bytes));
+            let offer = Offer::of(offered.map(str::as_bytes), &listed);
+            let met = offer.is_met_by(taken.map(str::as_bytes), &listed);
             assert_eq!(met, want, "{offered:?} {taken:?}");
         };
         check(None, Some("websocket"), false);
         check(Some("websocket"), Some("WebSocket"), true);
-        check(Some("websocket"), Some("irc"), false);
+        check(Some("WEBSOCKET"), Some("websocket"), true);
+        check(Some("websocket"), Some("tcp"), false);
+        check(Some("websocket"), Some("websocket, tcp"), false);
+        check(Some("websocket"), Some("h2c"), false);
         check(Some("websocket"), None, false);
-        check(Some("websocket, irc/1"), Some("irc/1"), true);
-        check(Some("irc"), None, false);
+        check(Some("websocket, IRC/6.9"), Some("irc/6.9"), true);
+        check(Some("tcp,irc/6.9"), Some("irc/6.9, tcp"), true);
+        check(Some("tcp,tcp"), Some("tcp"), true);
+    }
+
+    #[test]
+    fn what_is_not_listed_spoils_the_offer() {
+        let listed = ["websocket", "irc/6.9"].map(str::to_owned);
+        for protocols in [
+            "",
+            ",",
+            "h2c",
+            "websocket, h2c",
+            "websocket/13",
+            "websocket-x",
+            "xwebsocket",
+            "irc",
+            "irc/6",
+            "irc/6.9.1",
+            "web socket",
+            "websocket;q=1",
+            "\"websocket\"",
+            "websocket/",
+        ] {
+            let offer = Offer::of(Some(protocols.as_bytes()), &listed);
+            assert_eq!(offer, Offer::NOTHING, "{protocols}");
+        }
+        assert_eq!(Offer::of(Some(b"websocket"), &[]), Offer::NOTHING);
+    }
+
+    #[test]
+    fn names_of_protocols() {
+        for protocol in ["websocket", "irc/6.9", "connect-udp", "x~"] {
+            assert!(is_protocol(protocol) && !carries_requests(protocol), "{protocol}");
+        }
+        for protocol in ["", "/", "a/", "/a", "a b", "a/b/c", "a,b", "a/b c", "ä"] {
+            assert!(!is_protocol(protocol), "{protocol}");
+        }
+        for protocol in
+            ["h2c", "H2C", "h2", "h2c-14", "HTTP/2.0", "http", "TLS/1.0", "tls", "h3-29", "SPDY/3"]
+        {
+            assert!(is_protocol(protocol) && carries_requests(protocol), "{protocol}");
+        }
     }
 }

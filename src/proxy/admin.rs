@@ -127,7 +127,7 @@ impl<N: Net> Proxy<N> {
         let (mut store, limits) = (FieldStore::new(), head_limits(&self.config));
         let head = RequestHead::parse(&self.scratch[..end], &mut store, &limits);
         let head = head.map_err(refusal_of)?;
-        let facts = facts_of(&head, Offer::Nothing);
+        let facts = facts_of(&head, Offer::NOTHING);
         Ok(Request { ask: admin::judge(&head), facts, length: head.length })
     }
 

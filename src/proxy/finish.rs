@@ -302,7 +302,7 @@ impl Facts {
             is_head,
             persistent: false,
             retryable: false,
-            upgrade: Offer::Nothing,
+            upgrade: Offer::NOTHING,
             awaits_continue: false,
             is_get: false,
             wants_events: false,

@@ -227,12 +227,12 @@ fn accept(
         return Err(refuse(Cause::Path, 400, what));
     }
     let api = &config.apis[usize::from(id)];
-    let upgrade = head.upgrade.filter(|_| config.server.enable_websockets);
+    let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let client = config.server.trusted_proxies.client(peer, forwarded);
     let client = client.filter(|_| client != peer);
     let grant = gate::grant(api, &head);
-    let facts = Facts { grant, ..facts_of(&head, Offer::of(upgrade)) };
+    let facts = Facts { grant, ..facts_of(&head, offer) };
     let mut dropped_trailers = Nominated::by(head.fields).names();
     if let Some(auth) = &api.auth {
         // A key behind a body is a key all the same, and nobody has judged it.
@@ -258,7 +258,7 @@ fn accept(
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
         length: head.length,
-        upgrade: upgrade.is_some(),
+        upgrade: offer != Offer::NOTHING,
         // Behind a response without a body there may be one, so its connection is not used again.
         close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),
@@ -307,7 +307,7 @@ fn accept_for_demo(bytes: &[u8], config: &Config, out: &mut Vec<u8>) -> Result<A
         let what = "the built-in source is at /events/";
         return Err(Refusal::closing(Cause::NotFound, 404, what));
     }
-    let mut facts = facts_of(&head, Offer::Nothing);
+    let mut facts = facts_of(&head, Offer::NOTHING);
     facts.persistent &= facts.is_head;
     demo::write_head(out, head.version == Version::Http11 && !facts.is_head);
     let (length, dropped_trailers) = (BodyLength::Empty, None);
@@ -332,7 +332,7 @@ pub(super) fn facts_of(head: &RequestHead<'_, '_>, upgrade: Offer) -> Facts {
         upgrade,
         awaits_continue: head.expects_continue && !head.length.is_empty(),
         is_get,
-        wants_events: is_get && head.accepts_event_stream && upgrade == Offer::Nothing,
+        wants_events: is_get && head.accepts_event_stream && upgrade == Offer::NOTHING,
         event_stream: false,
         grant: Grant::Nothing,
     }

@@ -152,7 +152,7 @@ fn forward_head(
 ) -> Result<Head, &'static str> {
     let facts = &exchange.facts;
     match head.status {
-        101 if !facts.upgrade.is_met_by(head.upgrade) => {
+        101 if !facts.upgrade.is_met_by(head.upgrade, &exchange.config.server.upgrade) => {
             Err("the upstream switches to a protocol that nobody offered")
         }
         // In which protocol the rest of the body would be, nobody knows (RFC 9110 section 7.8).
@@ -173,7 +173,7 @@ fn forward_head(
             upstream.persistent = head.persistent && head.length != BodyLength::Empty;
             // Others take the offer of another protocol for the end of the request, and a body
             // behind it for the next one.
-            upstream.persistent &= facts.upgrade == Offer::Nothing;
+            upstream.persistent &= facts.upgrade == Offer::NOTHING;
             forward_final(exchange, head, out, date, now);
             Ok(Head::Final)
         }

@@ -57,7 +57,7 @@ fn defaults() {
         write_timeout: seconds(30),
         keepalive_timeout: seconds(75),
         flush_interval: None,
-        enable_websockets: true,
+        upgrade: vec!["websocket".to_owned()],
         max_connections: None,
         max_head_bytes: 16384,
         max_head_fields: 100,
@@ -167,7 +167,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 15 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
+    assert_eq!(asked, 6 + 16 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
 }
 
 #[test]
@@ -244,6 +244,8 @@ fn what_a_file_can_say() {
         [server]
         listen = ['[::]:80', 'unix:/run/m.sock']
         flush_interval = '20ms'
+        upgrade = ['websocket', 'irc/6.9']
+        enable_websockets = false
         max_connections = 10
         max_head_bytes = 1024
         max_body_bytes = '1GiB'
@@ -275,6 +277,7 @@ fn what_a_file_can_say() {
     assert_eq!(config.log.access, Some(Form::Json));
     let demo = Demo { listen: "127.0.0.1:8000".parse().unwrap(), interval: seconds(1) };
     assert_eq!(config.demo, Some(demo));
+    assert!(config.server.upgrade.is_empty(), "no websockets, and nothing else");
     let [a, b] = config.apis.as_slice() else { panic!("not two apis") };
     assert_eq!((a.hosts.as_slice(), a.listen_path.as_str()), (&["a.example".to_owned()][..], "/x"));
     assert_eq!(a.target().to_string(), "http://b.example:81/base?...");

@@ -31,8 +31,7 @@ pub struct RequestHead<'h, 'b> {
     /// knows no such thing (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
     /// The protocols that the client would rather speak, as the Upgrade field lists them: if
-    /// `Connection` lists `upgrade`, and none of them is HTTP or TLS, which would carry requests
-    /// past us that nobody judges.
+    /// `Connection` lists `upgrade`. [`Offer`](upgrade::Offer) judges them.
     pub upgrade: Option<&'b [u8]>,
     /// True exactly when Accept names `text/event-stream`, with a quality above 0.
     pub accepts_event_stream: bool,

@@ -308,13 +308,8 @@ fn upgrades() {
         ("Upgrade: websocket\r\n", None),
         ("Connection: upgrade\r\n", None),
         ("Connection: upgrade\r\nUpgrade:\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: a b\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: h2c\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: websocket, H2C\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: HTTP/2.0\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: TLS/1.2\r\n", None),
+        ("Connection: upgrade\r\nUpgrade: , ,\r\n", None),
         ("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", None),
-        ("Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n", None),
         ("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n", None),
     ] {
         let got = fact(lines, |head| head.upgrade.map(|text| text.to_vec()));
