@@ -75,7 +75,9 @@ fn name(name: &str, written: Written) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
         return Err("not the name of a field; write one like \"X-Env\"".into());
     }
-    if is_reserved(name) {
+    // Only the operator knows which prefix was taken off a path.
+    let prefix = !written.response && name.eq_ignore_ascii_case("X-Forwarded-Prefix");
+    if is_reserved(name) && !prefix {
         return Err("how messages are sent, and for whom, is written by millstream itself; \
             leave it out"
             .into());

@@ -45,6 +45,9 @@ impl Config {
             if let Some(what) = unsendable_key(api) {
                 told(what);
             }
+            if let Some(what) = null_origin(api) {
+                told(what);
+            }
         }
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
@@ -174,6 +177,17 @@ fn heartbeat(api: &Api) -> Option<String> {
         Some(every) if every >= SILENCE_MAX => Some(format!("heartbeat: {WHY}; write \"15s\"")),
         Some(_) => None,
     }
+}
+
+/// The origin of every sandboxed frame is trusted with a user's cookies.
+fn null_origin(api: &Api) -> Option<String> {
+    let cors = api.cors.as_ref().filter(|cors| cors.credentials)?;
+    let listed = cors.origins.iter().any(|origin| origin == "null");
+    listed.then(|| {
+        "cors.origins: any page can make its origin \"null\", in a sandboxed frame, and so read \
+        what the user's cookies open; leave it out, or credentials"
+            .to_owned()
+    })
 }
 
 /// A page that may read an api but can send no key reads nothing.

@@ -7,8 +7,9 @@
 //! second line.
 //!
 //! An upstream believes what X-Forwarded-For, -Proto and -Host say, so a client must not be able to
-//! say it. Only what a trusted peer sent is kept and added to. `Forwarded`, `X-Real-IP` and other
-//! `X-Forwarded-*` fields are not written here; a trusted peer's pass, anybody else's do not.
+//! say it. Only what a trusted peer sent is kept and added to. The other fields of
+//! [`RESERVED`](super::fields::RESERVED) are not written here; a trusted peer's pass, anybody
+//! else's do not.
 //!
 //! Tested by reading what is written: it must mean the same, for good heads and for heads with
 //! accidents.

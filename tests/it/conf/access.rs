@@ -88,6 +88,8 @@ fn keys_that_may_not_be_meant() {
     check("listen = ['0.0.0.0:80']", "", Readers::Few, &key, &[plain]);
     check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", Readers::Few, &key, &[]);
     let cors = "[api.cors]\norigins = ['null']\n";
+    let null = "api a: cors.origins: any page can make its origin \"null\", in a sandboxed frame, \
+        and so read what the user's cookies open; leave it out, or credentials";
     let none =
         "api a: no page of cors.origins can send a key: that takes cors.headers, or auth.query";
     check("", cors, Readers::Few, &key, &[none]);
@@ -95,7 +97,7 @@ fn keys_that_may_not_be_meant() {
     check("", &format!("{cors}headers = ['X', 'authorization']"), Readers::Few, &key, &[]);
     check("", &format!("query = 'k'\n{cors}"), Readers::Few, &key, &[]);
     check("", &format!("cookie = 'k'\n{cors}"), Readers::Few, &key, &[none]);
-    check("", &format!("cookie = 'k'\n{cors}credentials = true"), Readers::Few, &key, &[]);
+    check("", &format!("cookie = 'k'\n{cors}credentials = true"), Readers::Few, &key, &[null]);
     check("", &format!("header = 'X-Key'\n{cors}headers = ['*']"), Readers::Few, &key, &[]);
 }
 
