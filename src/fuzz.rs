@@ -20,6 +20,7 @@ mod head;
 mod lenient;
 mod path;
 mod proxy;
+mod readings;
 mod script;
 mod sse;
 mod strict;
@@ -31,6 +32,7 @@ pub use config::config;
 pub use head::{framing, head};
 pub use path::route;
 pub use proxy::proxy;
+pub use readings::path_readings;
 pub use sse::sse;
 pub use wheel::wheel;
 
@@ -42,13 +44,14 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
     ("body", body),
     ("sse", sse),
     ("route", route),
+    ("path_readings", path_readings),
     ("config", config),
     ("wheel", wheel),
     ("agreement", agreement),

@@ -15,12 +15,23 @@
 //! have no case (RFC 3986 section 6.2.2): `/%73se` is `/sse` to whoever serves it, so it is here.
 //! What goes upstream is still what the client wrote.
 //!
+//! An api that wants a key, or is not active, guards its paths. A server may read a path otherwise
+//! than it stands ([`readings`]); so a path that one api serves is refused if some reading of it
+//! leads to another one that is guarded. Where a path goes upstream changed, the readings of that
+//! one count as well, against the paths that are guarded on the same server.
+//!
 //! Tested against a naive router, over all sets of a dozen routes.
 
+pub mod readings;
+
+use readings::{TooManyReadings, readings};
 use std::net::Ipv6Addr;
 
 /// An api, by its position among the specs that the router was made from.
 pub type RouteId = u16;
+
+/// The most hosts that one path may lead to in its readings: its request's and some that it names.
+const HOSTS_MAX: usize = 4;
 
 /// What is to be known of an api to route to it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +42,27 @@ pub struct RouteSpec<'s> {
     pub listen_path: &'s str,
     /// False: its requests go to nobody.
     pub active: bool,
+    /// True exactly when it asks something of its clients that not all of them can give: a key.
+    pub guarded: bool,
+}
+
+/// A server that several apis lead to, one of which at least is guarded, and one of which at least
+/// asks it for other paths than clients ask for.
+#[derive(Clone, Debug)]
+pub struct Server(pub Vec<ServerPath>);
+
+/// What an api asks a server for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPath {
+    /// The api.
+    pub api: RouteId,
+    /// All of its paths are below this one, which begins with a slash and ends without one; empty
+    /// for `/`.
+    pub path: String,
+    /// True exactly when clients ask for other paths.
+    pub rewritten: bool,
+    /// True exactly when it is guarded, or not active.
+    pub guarded: bool,
 }
 
 /// Finds the api of a request.
@@ -38,60 +70,188 @@ pub struct RouteSpec<'s> {
 pub struct Router {
     /// The one that wins first: those with a host, then those with longer paths.
     routes: Vec<Route>,
+    /// Likewise, and with them the other readings of guarded paths. Empty if no api is guarded.
+    readings: Vec<Route>,
+    /// The servers that are shared by apis: whose paths they are.
+    servers: Vec<Vec<Route>>,
+    /// The apis that ask these for other paths than clients ask for, by server.
+    rewriting: Vec<(RouteId, usize)>,
 }
 
 /// One host (or all of them) and one path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Route {
     host: Option<Host<Box<str>>>,
     path: Box<[u8]>,
     /// True exactly when the path has no escapes.
     plain: bool,
-    /// None if it is not active.
-    id: Option<RouteId>,
+    id: RouteId,
+    active: bool,
+    /// True exactly when not everybody is served: it wants a key, or is not active.
+    guarded: bool,
 }
 
 impl Router {
     /// The router for these apis, of which at most 65,536 can be numbered.
-    pub fn new(specs: &[RouteSpec<'_>]) -> Router {
-        // The first that matches is the one that is looked for.
-        let rank = |route: &Route| (route.host.is_none(), usize::MAX - route.path.len());
-        let mut routes: Vec<Route> = Vec::new();
-        let mut add = |route: Route| {
-            let behind = routes.partition_point(|other| rank(other) <= rank(&route));
-            routes.insert(behind, route);
-        };
+    pub fn new(specs: &[RouteSpec<'_>], servers: &[Server]) -> Router {
+        let mut routes = Vec::new();
         for (id, spec) in (0..=RouteId::MAX).zip(specs) {
-            let route = |host: Option<&String>| Route {
-                host: host.map(|host| Host::of(host).to_owned()),
-                path: spec.listen_path.as_bytes().into(),
-                plain: !spec.listen_path.contains('%'),
-                id: spec.active.then_some(id),
-            };
+            let guarded = spec.guarded || !spec.active;
+            let path = spec.listen_path.as_bytes();
+            let route = Route { active: spec.active, ..Route::new(id, path, guarded) };
             if spec.hosts.is_empty() {
-                add(route(None));
+                insert(&mut routes, route.clone());
             }
-            spec.hosts.iter().for_each(|host| add(route(Some(host))));
+            for host in spec.hosts {
+                insert(
+                    &mut routes,
+                    Route { host: Some(Host::of(host).to_owned()), ..route.clone() },
+                );
+            }
         }
-        Router { routes }
+        let mut readings = Vec::new();
+        if routes.iter().any(|route| route.guarded) {
+            readings.clone_from(&routes);
+            for route in routes.iter().filter(|route| route.guarded) {
+                for path in self::readings(&route.path).unwrap_or_default() {
+                    let path = path.strip_suffix(b"/").unwrap_or(&path).into();
+                    insert(&mut readings, Route { path, plain: false, ..route.clone() });
+                }
+            }
+        }
+        let mut rewriting = Vec::new();
+        let servers = (0..).zip(servers).map(|(number, Server(paths))| {
+            let mut routes = Vec::new();
+            for ServerPath { api, path, rewritten, guarded } in paths {
+                rewriting.extend(rewritten.then_some((*api, number)));
+                insert(&mut routes, Route::new(*api, path.as_bytes(), *guarded));
+            }
+            routes
+        });
+        Router { routes, readings, servers: servers.collect(), rewriting }
     }
 
     /// The api for a request to `authority`, the host and perhaps the port as the client sent them,
     /// and `path`, without query, its dot segments resolved. None if there is no api, or if the one
     /// that matches is not active.
     pub fn find(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
-        let host = authority.map(Host::of);
-        let plain = !path.contains(&b'%');
-        let matches = |route: &&Route| {
-            let rest = match plain && route.plain {
-                true => path.strip_prefix(&*route.path),
-                false => behind(path, &route.path),
-            };
-            rest.is_some_and(|rest| rest.first().is_none_or(|&b| b == b'/'))
-                && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
-        };
-        self.routes.iter().find(matches)?.id
+        let route = best(&self.routes, authority.map(Host::of), path)?;
+        route.active.then_some(route.id)
     }
+
+    /// Likewise, but it may be one that is not active.
+    pub fn owner(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
+        best(&self.routes, authority.map(Host::of), path).map(|route| route.id)
+    }
+
+    /// True exactly when a server may take such a request, which is `own`'s, for one of another api
+    /// that is guarded: that wants a key, or is not active. A host that the path names in some
+    /// reading, as in `//host/path`, may be the host of any of its readings.
+    ///
+    /// # Errors
+    ///
+    /// If the path has too many readings to look at.
+    pub fn is_guarded_otherwise(
+        &self,
+        authority: Option<&str>,
+        path: &[u8],
+        own: RouteId,
+    ) -> Result<bool, TooManyReadings> {
+        if self.readings.is_empty() {
+            return Ok(false);
+        }
+        let guards = |host: Option<&str>, path: &[u8]| {
+            let route = best(&self.readings, host.map(Host::of), path);
+            route.is_some_and(|route| route.guarded && route.id != own)
+        };
+        let others = readings(path)?;
+        // A path that is guarded may have readings of its own.
+        if self.readings.len() > self.routes.len() && guards(authority, path) {
+            return Ok(true);
+        }
+        let all = || others.iter().map(Vec::as_slice);
+        let mut hosts = vec![authority];
+        for named in all().chain([path]).filter_map(readings::authority) {
+            // None is as good as a name that no api has.
+            let named = Some(named).filter(|named| self.has_host(named));
+            if !hosts.contains(&named) {
+                hosts.push(named);
+            }
+        }
+        if hosts.len() > HOSTS_MAX {
+            return Err(TooManyReadings);
+        }
+        Ok(hosts.iter().any(|host| all().any(|path| guards(*host, path))))
+    }
+
+    /// True exactly when a host of some api is named so.
+    fn has_host(&self, name: &str) -> bool {
+        let name = Host::of(name);
+        self.readings.iter().any(|route| route.host.as_ref().is_some_and(|own| own.is(name)))
+    }
+
+    /// True exactly when `own` asks a server for other paths than clients ask for, and another api
+    /// guards paths of that server: then [`Router::is_guarded_upstream`] has something to say.
+    pub fn shares_servers(&self, own: RouteId) -> bool {
+        self.rewriting.iter().any(|(api, _)| *api == own)
+    }
+
+    /// True exactly when a server of `own` may take `path`, which is what it is asked for, for a
+    /// path that another api guards, though it is none as it stands.
+    ///
+    /// # Errors
+    ///
+    /// If the path has too many readings to look at.
+    pub fn is_guarded_upstream(&self, path: &[u8], own: RouteId) -> Result<bool, TooManyReadings> {
+        let others = readings(path)?;
+        let servers = self.rewriting.iter().filter(|(api, _)| *api == own);
+        let mut servers = servers.filter_map(|(_, number)| self.servers.get(*number));
+        Ok(servers.any(|server| {
+            let asked = best(server, None, path).map(|route| route.id);
+            let found = others.iter().filter_map(|path| best(server, None, path));
+            let mut found = found.filter(|route| route.guarded && route.id != own);
+            found.any(|route| Some(route.id) != asked)
+        }))
+    }
+}
+
+impl Route {
+    fn new(id: RouteId, path: &[u8], guarded: bool) -> Route {
+        let plain = !path.contains(&b'%');
+        Route { host: None, path: path.into(), plain, id, active: true, guarded }
+    }
+}
+
+/// Puts a route where it wins against those that it goes before; the first that matches is the one
+/// that is looked for.
+fn insert(routes: &mut Vec<Route>, route: Route) {
+    let rank = |route: &Route| (route.host.is_none(), usize::MAX - route.path.len());
+    let behind = routes.partition_point(|other| rank(other) <= rank(&route));
+    routes.insert(behind, route);
+}
+
+fn best<'r>(routes: &'r [Route], host: Option<Host<&str>>, path: &[u8]) -> Option<&'r Route> {
+    let plain = !path.contains(&b'%');
+    let matches = |route: &&Route| {
+        let rest = match plain && route.plain {
+            true => path.strip_prefix(&*route.path),
+            false => behind(path, &route.path),
+        };
+        rest.is_some_and(is_below)
+            && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
+    };
+    routes.iter().find(matches)
+}
+
+/// What is left of `path` below another one. None if it is not below it.
+pub fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
+    let rest = behind(path.as_bytes(), above.as_bytes()).filter(|rest| is_below(rest))?;
+    path.get(path.len() - rest.len()..)
+}
+
+/// True exactly when what is left of a path behind another one begins with a segment of its own.
+fn is_below(rest: &[u8]) -> bool {
+    rest.first().is_none_or(|&byte| byte == b'/')
 }
 
 /// What `path` has behind `listen_path`, if that is how it begins.
@@ -110,15 +270,20 @@ fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]> {
 /// The first character of a path, and the rest. True beside it if it is an escape that must stay
 /// one.
 fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
-    if let [b'%', high, low, rest @ ..] = path
-        && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-    {
-        let byte = high << 4 | low;
+    if let Some(byte) = escape(path) {
         let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        return Some(((byte, !unreserved), rest));
+        return Some(((byte, !unreserved), &path["%41".len()..]));
     }
     let (byte, rest) = path.split_first()?;
     Some(((*byte, false), rest))
+}
+
+/// The byte that an escape at the beginning of `path` stands for. None if there is no escape.
+fn escape(path: &[u8]) -> Option<u8> {
+    match path {
+        [b'%', high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
 }
 
 fn digit(hex: u8) -> Option<u8> {
@@ -195,28 +360,6 @@ pub fn upstream_path(
     }
 }
 
-/// A path as a server reads it that takes escaped slashes for slashes, and several for one. None if
-/// it has none of these.
-pub fn read_otherwise(path: &[u8]) -> Option<Vec<u8>> {
-    if !path.contains(&b'%') && !path.windows(2).any(|two| two == b"//") {
-        return None;
-    }
-    let (mut read, mut rest) = (Vec::with_capacity(path.len()), path);
-    while let Some((&byte, behind)) = rest.split_first() {
-        let (byte, behind) = match rest {
-            [b'%', b'2', b'f' | b'F', behind @ ..] | [b'%', b'5', b'c' | b'C', behind @ ..] => {
-                (b'/', behind)
-            }
-            _ => (byte, behind),
-        };
-        if byte != b'/' || read.last() != Some(&b'/') {
-            read.push(byte);
-        }
-        rest = behind;
-    }
-    (read != path).then_some(read)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +369,7 @@ mod tests {
         hosts: Vec<String>,
         listen_path: &'static str,
         active: bool,
+        guarded: bool,
     }
 
     fn router(apis: &[Api]) -> Router {
@@ -233,13 +377,14 @@ mod tests {
             hosts: &api.hosts,
             listen_path: api.listen_path,
             active: api.active,
+            guarded: api.guarded,
         });
-        Router::new(&specs.collect::<Vec<_>>())
+        Router::new(&specs.collect::<Vec<_>>(), &[])
     }
 
     fn api(hosts: &[&str], listen_path: &'static str) -> Api {
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-        Api { hosts, listen_path, active: true }
+        Api { hosts, listen_path, active: true, guarded: false }
     }
 
     /// Looks at all of them, and says the rule in other words.
@@ -319,6 +464,52 @@ mod tests {
     }
 
     #[test]
+    fn other_readings_of_guarded_paths() {
+        let guarded = |hosts: &[&str], path| Api { guarded: true, ..api(hosts, path) };
+        let apis = [
+            api(&[], ""),
+            guarded(&[], "/secret"),
+            guarded(&[], "/%40admin"),
+            guarded(&["b.example"], ""),
+            api(&["b.example"], "/open"),
+            guarded(&["c.example"], "/v;1"),
+        ];
+        let router = router(&apis);
+        let check = |host: &str, path: &str, want: bool| {
+            let own = router.find(Some(host), path.as_bytes()).unwrap();
+            let got = router.is_guarded_otherwise(Some(host), path.as_bytes(), own);
+            assert_eq!(got, Ok(want), "{host} {path}");
+        };
+        check("a.example", "/secret;/x", true);
+        check("a.example", "/secret/x;y", false);
+        check("a.example", "/secrets;y", false);
+        // The path in the configuration is read in all ways, too.
+        check("a.example", "/@admin/x", true);
+        check("a.example", "/%40admin/x", false);
+        check("a.example", "/%2540admin", true);
+        check("c.example", "/v/x", true);
+        check("a.example", "/v/x", false);
+        // One that a server may go by in place of Host.
+        check("a.example", "//b.example/x", true);
+        check("a.example", "//d.example/x", false);
+        check("b.example", "/open%2f..x", false);
+        check("b.example", "/open;/", false);
+        let many: String = (0..9).map(|number| format!("//{number}")).collect();
+        assert_eq!(router.is_guarded_otherwise(None, many.as_bytes(), 0), Ok(false));
+        let too_many = "//x".repeat(200);
+        let got = router.is_guarded_otherwise(None, too_many.as_bytes(), 0);
+        assert_eq!(got, Err(TooManyReadings));
+        let open = [api(&[], ""), api(&[], "/secret")].map(|api| RouteSpec {
+            hosts: &[],
+            listen_path: api.listen_path,
+            active: true,
+            guarded: false,
+        });
+        let open = Router::new(&open, &[]);
+        assert_eq!(open.is_guarded_otherwise(None, too_many.as_bytes(), 0), Ok(false));
+    }
+
+    #[test]
     fn paths_that_go_upstream() {
         let check = |listen_path, base, path: &str, kept: &str, stripped: &str| {
             for (strip, want) in [(false, kept), (true, stripped)] {
@@ -371,19 +562,5 @@ mod tests {
         check("/%2573se", "/sse", None);
         check("/s%7", "/sse", None);
         check("/x", "", Some("/x"));
-    }
-
-    #[test]
-    fn what_others_may_read() {
-        let check = |path: &str, want: Option<&str>| {
-            let read = read_otherwise(path.as_bytes());
-            assert_eq!(read.as_deref(), want.map(str::as_bytes), "{path}");
-        };
-        check("/a/b/", None);
-        check("/a%2eb%2", None);
-        check("//a", Some("/a"));
-        check("/a///b//", Some("/a/b/"));
-        check("/a%2Fb%2f%5c/c", Some("/a/b/c"));
-        check("/%2f%2F", Some("/"));
     }
 }

@@ -6,9 +6,10 @@
 //!
 //! In reading order: `file` is the schema, with `access` for who may come in, `keys` for the file
 //! of keys, and `fields` for fields that are changed; `table` takes a TOML table apart for it, with
-//! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `error` says
-//! what is wrong and where, `unknown` what was meant by a key that is not known, and `json` what
-//! to write in place of Tyk's. All of it is pure but for [`Config::load`], which reads files, and
+//! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `shared`
+//! knows which apis lead to the same paths of the same servers; `error` says what is wrong and
+//! where, `unknown` what was meant by a key that is not known, and `json` what to write in place of
+//! Tyk's. All of it is pure but for [`Config::load`], which reads files, and
 //! [`Config::resolve`], which asks for the addresses of names.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
@@ -21,6 +22,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod shared;
 mod summary;
 mod table;
 mod target;
@@ -43,7 +45,6 @@ use crate::cors;
 use crate::descriptors::Budget;
 use crate::http::changes::Changes;
 use crate::names;
-use crate::route::{RouteSpec, Router};
 use error::Place;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -352,15 +353,5 @@ impl Config {
             }
         }
         names
-    }
-
-    /// The router of these apis: it answers with an index into [`Config::apis`].
-    pub fn router(&self) -> Router {
-        let specs = self.apis.iter().map(|api| RouteSpec {
-            hosts: &api.hosts,
-            listen_path: &api.listen_path,
-            active: api.active,
-        });
-        Router::new(&specs.collect::<Vec<_>>())
     }
 }

@@ -2,6 +2,7 @@
 //! compared in (RFC 3986).
 
 use crate::http::target::Target;
+use crate::route::readings::readings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Splits `host[:port]`. The host may be an IPv6 address in brackets, and is not judged here.
@@ -77,6 +78,8 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
     let path = format!("/{rest}");
     let resolved = Target::parse("GET", &path).and_then(|t| t.resolve_path(&mut Vec::new()));
     resolved.map_err(|_| REFUSED)?;
+    readings(path.as_bytes())
+        .map_err(|_| "read in too many ways; write it with fewer escapes and \";\"")?;
     Ok(path)
 }
 

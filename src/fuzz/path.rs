@@ -1,12 +1,14 @@
 //! Routing: which api a request goes to, and what path it asks the upstream for.
 
 use crate::http::target::Target;
+use crate::route::readings::{READINGS_MAX, naive};
 use crate::route::{RouteSpec, Router, upstream_path};
 
 /// Lines of text. Each that begins with a slash, or with a host and a space in front of one, is an
 /// api, up to an empty line: `a.example,b.example /listen/path /base/path`; behind it, each is a
 /// request: `a.example /path?query`. An api with `!` in front is not active, one with `-` in front
-/// strips its listen path. No path climbs, and the router agrees with a naive one.
+/// strips its listen path, and one with `=` in front is guarded. No path climbs, and the router
+/// agrees with a naive one.
 pub fn route(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
@@ -17,9 +19,10 @@ pub fn route(bytes: &[u8]) {
             hosts: &api.hosts,
             listen_path: &api.listen_path,
             active: api.active,
+            guarded: api.guarded,
         })
         .collect();
-    let router = Router::new(&specs);
+    let router = Router::new(&specs, &[]);
     for line in lines.take(20) {
         let (host, target) = line.split_once(' ').unwrap_or(("", line));
         let host = Some(host).filter(|host| !host.is_empty());
@@ -37,6 +40,15 @@ pub fn route(bytes: &[u8]) {
         let found = router.find(host, path.as_bytes());
         assert_eq!(found, naive_find(&apis, host, &path), "{host:?} {path:?} {apis:?}");
         check_climbing(&path);
+        if let Some(id) = found
+            && let Ok(guarded) = router.is_guarded_otherwise(host, path.as_bytes(), id)
+        {
+            assert_eq!(
+                guarded,
+                naive_guarded(&apis, host, &path, id),
+                "{host:?} {path:?} {apis:?}"
+            );
+        }
         if let Some(api) = found.map(|id| &apis[usize::from(id)]) {
             check_upstream(api, &path, target.query);
         }
@@ -49,13 +61,14 @@ struct Api {
     listen_path: String,
     base: String,
     active: bool,
+    guarded: bool,
     strip: bool,
 }
 
 impl Api {
     /// None for a line that is no api. The configuration allows no more than is taken here.
     fn read(line: &str) -> Option<Api> {
-        let flags = line.len() - line.trim_start_matches(['!', '-']).len();
+        let flags = line.len() - line.trim_start_matches(['!', '-', '=']).len();
         let (flags, line) = line.split_at(flags);
         let (hosts, paths) = line.split_once(' ').unwrap_or(("", line));
         let (listen_path, base) = paths.split_once(' ').unwrap_or((paths, "/"));
@@ -71,13 +84,37 @@ impl Api {
             listen_path: listen_path.trim_end_matches('/').to_owned(),
             base: base.trim_end_matches('/').to_owned(),
             active: !flags.contains('!'),
+            guarded: flags.contains('='),
             strip: flags.contains('-'),
         })
     }
 }
 
-/// Of those that match: a host before none, then a longer path, then the first.
+/// The one that matches, if it is active.
 fn naive_find(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
+    naive_owner(apis, host, path).filter(|&id| apis[usize::from(id)].active)
+}
+
+/// True exactly when some reading of a path leads to another api that is guarded or not active, for
+/// this host or for one that a reading begins with.
+fn naive_guarded(apis: &[Api], host: Option<&str>, path: &str, own: u16) -> bool {
+    let all: Vec<String> = naive::readings(path.as_bytes(), READINGS_MAX).into_iter().collect();
+    let with_host = all.iter().map(String::as_str).chain([path]);
+    let named = with_host.filter_map(|reading| reading.strip_prefix("//")).filter_map(|rest| {
+        let authority = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
+        authority.rsplit('@').next().filter(|_| !authority.is_empty())
+    });
+    let mut hosts = named.map(Some).chain([host]);
+    hosts.any(|host| {
+        all.iter().filter_map(|reading| naive_owner(apis, host, reading)).any(|id| {
+            let api = &apis[usize::from(id)];
+            id != own && (api.guarded || !api.active)
+        })
+    })
+}
+
+/// Of those that match: a host before none, then a longer path, then the first.
+fn naive_owner(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
     let name = host.map(|host| host.split(':').next().unwrap_or_default().to_ascii_lowercase());
     let name = name.map(|name| name.strip_suffix('.').unwrap_or(&name).to_owned());
     let mut best: Option<(bool, usize, u16)> = None;
@@ -89,7 +126,7 @@ fn naive_find(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
             best = Some((by_host, api.listen_path.len(), id));
         }
     }
-    best.map(|(.., id)| id).filter(|&id| apis[usize::from(id)].active)
+    best.map(|(.., id)| id)
 }
 
 /// What is left of a path behind as many segments as the listen path has, if those are the same.

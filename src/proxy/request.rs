@@ -219,14 +219,9 @@ fn accept(
     head.target.resolve_path(&mut path).map_err(|error| refuse(Cause::Path, 400, error.what()))?;
     let id = find(&head, &path, router)
         .ok_or_else(|| refuse(Cause::NoApi, 404, "no api matches, or it is not active"))?;
-    // What is behind an api may merge slashes, or decode them. A path that it would read as one of
-    // another api's must not come to it by this one, which may ask for less.
-    let otherwise = route::read_otherwise(&path).map(|path| find(&head, &path, router));
-    if otherwise.is_some_and(|other| other != Some(id)) {
-        let what = "a path that is another api's if its slashes are read otherwise";
-        return Err(refuse(Cause::Path, 400, what));
-    }
     let api = &config.apis[usize::from(id)];
+    refuse_other_readings(&head, &path, id, api, router)
+        .map_err(|what| refuse(Cause::Path, 400, what))?;
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let client = config.server.trusted_proxies.client(peer, forwarded);
@@ -278,6 +273,26 @@ fn shown(peer: Option<IpAddr>) -> String {
 fn find(head: &RequestHead<'_, '_>, path: &[u8], router: &Router) -> Option<route::RouteId> {
     let path = if head.target.asterisk { b"/" } else { path };
     router.find(head.authority, path)
+}
+
+/// Refuses a path that a server may read as one of another api that is guarded: the api that it
+/// leads to as it stands may ask for less.
+fn refuse_other_readings(
+    head: &RequestHead<'_, '_>,
+    path: &[u8],
+    id: route::RouteId,
+    api: &Api,
+    router: &Router,
+) -> Result<(), &'static str> {
+    let mut guarded = router.is_guarded_otherwise(head.authority, path, id)?;
+    if !guarded && router.shares_servers(id) {
+        let (listen_path, base) = (&api.listen_path, &api.target().path);
+        let mut upstream = Vec::new();
+        let strip = api.strip_listen_path;
+        route::upstream_path(listen_path, strip, base, None, path, None, &mut upstream);
+        guarded = router.is_guarded_upstream(&upstream, id)?;
+    }
+    if guarded { Err("a path that is a guarded api's if it is read otherwise") } else { Ok(()) }
 }
 
 /// The request target that goes upstream, for a path that was matched.

@@ -51,7 +51,7 @@ fn arrows_point_down() {
         let leaf = [
             "http",
             "sse",
-            "route.",
+            "route",
             "wheel",
             "slab.",
             "buf.",

@@ -17,9 +17,10 @@ pub fn find(criterion: &mut Criterion) {
             hosts: &[],
             listen_path: path,
             active: true,
+            guarded: false,
         };
         let specs: Vec<_> = paths.iter().map(|path| spec(path)).collect();
-        let router = Router::new(&specs);
+        let router = Router::new(&specs, &[]);
         let path = format!("{}/events", paths[apis - 1]);
         assert_eq!(
             router

@@ -1,0 +1,89 @@
+//! The readings of a path, naively: every step on every reading, until nothing is new, without any
+//! bound. The readings are held against it, in tests and by the fuzzer.
+
+use std::collections::BTreeSet;
+
+/// All readings of `path` but itself, as bytes are characters of Latin-1; `most` of them and some
+/// more, if there are so many.
+pub fn readings(path: &[u8], most: usize) -> BTreeSet<String> {
+    let path: String = path.iter().copied().map(char::from).collect();
+    let mut found = BTreeSet::new();
+    let mut fresh = Vec::new();
+    if path.contains(['%', ';', '\\']) || path.contains("//") {
+        fresh.push(path.clone());
+    }
+    while let Some(reading) = fresh.pop().filter(|_| found.len() <= most) {
+        for other in steps(&reading) {
+            if other != path && found.insert(other.clone()) {
+                fresh.push(other);
+            }
+        }
+    }
+    found
+}
+
+fn steps(path: &str) -> Vec<String> {
+    let before = |ends: &[char]| path.split(ends).next().unwrap_or_default().to_owned();
+    let segments = |change: fn(&str) -> &str| -> String {
+        path.split('/').map(change).collect::<Vec<_>>().join("/")
+    };
+    let mut merged = path.to_owned();
+    while merged.contains("//") {
+        merged = merged.replace("//", "/");
+    }
+    let mut all = vec![
+        decoded(path),
+        segments(|segment| segment.split(';').next().unwrap_or_default()),
+        before(&[';']),
+        before(&['?', '#', '\0']),
+        path.replace('\\', "/"),
+        merged,
+        path.replace(['\t', '\n', '\r'], ""),
+        segments(|segment| segment.trim_matches([' ', '\t', '\n', '\r', '\u{c}'])),
+        resolved(path),
+    ];
+    if let Some(rest) = path.strip_prefix("//") {
+        for rest in [rest, rest.trim_start_matches('/')] {
+            all.push(rest.find('/').map_or("/", |slash| &rest[slash..]).to_owned());
+        }
+    }
+    all
+}
+
+fn decoded(path: &str) -> String {
+    let mut out = String::new();
+    let mut rest: Vec<char> = path.chars().collect();
+    rest.reverse();
+    while let Some(c) = rest.pop() {
+        let digits = rest.iter().rev().take(2).filter_map(|digit| digit.to_digit(16));
+        let digits: Vec<u32> = digits.collect();
+        match digits[..] {
+            [high, low] if c == '%' => {
+                out.extend(char::from_u32(high * 16 + low));
+                rest.truncate(rest.len() - 2);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn resolved(path: &str) -> String {
+    let mut stack: Vec<&str> = Vec::new();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    for (number, segment) in (1..).zip(&segments) {
+        let dots = segment.replace("%2e", ".").replace("%2E", ".");
+        match dots.as_str() {
+            "." | ".." => {
+                if dots == ".." {
+                    stack.pop();
+                }
+                if number == segments.len() {
+                    stack.push("");
+                }
+            }
+            _ => stack.push(segment),
+        }
+    }
+    stack.iter().flat_map(|segment| ["/", segment]).collect()
+}
