@@ -2,8 +2,11 @@
 
 use super::{Api, Config};
 use crate::net::Address;
-use crate::route::{RouteId, RouteSpec, Router, Server, ServerPath};
+use crate::route::{self, RouteId, RouteSpec, Router, Server, ServerPath};
 use std::collections::BTreeMap;
+
+/// No more breaches are looked for.
+const BREACHES_MAX: usize = 100;
 
 /// Who is served by an api, the fewer the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +17,17 @@ pub(super) enum Served {
     Keys,
     /// It is not active.
     Nobody,
+}
+
+/// A path by which one api reaches what another one serves to fewer clients.
+#[derive(Debug)]
+pub(super) struct Breach<'c> {
+    pub open: &'c Api,
+    /// The path that clients of `open` ask for.
+    pub path: String,
+    /// The path that its server is asked for.
+    pub upstream_path: String,
+    pub guarded: &'c Api,
 }
 
 impl Config {
@@ -69,6 +83,74 @@ impl Config {
         }
         servers.into_values().collect()
     }
+
+    /// Where an api reaches what another one serves to fewer clients; once for each two.
+    pub(super) fn breaches(&self) -> Vec<Breach<'_>> {
+        let router = self.router();
+        let mut pairs: Vec<(RouteId, RouteId)> = Vec::new();
+        let mut breaches = Vec::new();
+        for server in self.servers() {
+            let mut by_path: BTreeMap<String, Vec<RouteId>> = BTreeMap::new();
+            for id in &server {
+                by_path.entry(self.api(*id).upstream_path()).or_default().push(*id);
+            }
+            for guarded in &server {
+                for open in related(&by_path, &self.api(*guarded).upstream_path()) {
+                    let pair = (open, *guarded);
+                    if breaches.len() < BREACHES_MAX && !pairs.contains(&pair) {
+                        let breach = self.breach(open, *guarded, &router);
+                        pairs.extend(breach.is_some().then_some(pair));
+                        breaches.extend(breach);
+                    }
+                }
+            }
+        }
+        breaches
+    }
+
+    /// What `open` reaches of `guarded`, if it does: the part of their server that clients may ask
+    /// both of them for.
+    fn breach(&self, open: RouteId, guarded: RouteId, router: &Router) -> Option<Breach<'_>> {
+        let apis = [self.api(open), self.api(guarded)];
+        if apis[0].served() >= apis[1].served() {
+            return None;
+        }
+        let [a, b] = apis.map(Api::upstream_path);
+        let contains = route::below(&b, &a).is_some();
+        if !contains && apis[1].served() == Served::Nobody {
+            // A part of what it would serve, if it were active, is another api's affair.
+            return None;
+        }
+        let upstream_path = if contains { b } else { a };
+        let [path, guarded_path] = apis.map(|api| api.listen_path_to(&upstream_path));
+        let (path, guarded_path) = (path?, guarded_path?);
+        let opens = |host: Option<&str>| router.owner(host, path.as_bytes()) == Some(open);
+        let guards =
+            |host: Option<&str>| router.owner(host, guarded_path.as_bytes()) == Some(guarded);
+        // A server that is told the client's Host may have a site for each.
+        let reaches = match apis.iter().all(|api| api.preserve_host_header) {
+            true => self.hosts_of(apis[0]).any(|host| opens(host) && guards(host)),
+            false => self.hosts_of(apis[0]).any(opens) && self.hosts_of(apis[1]).any(guards),
+        };
+        reaches.then_some(Breach { open: apis[0], path, upstream_path, guarded: apis[1] })
+    }
+
+    /// The hosts that an api may be asked for; None is one that no api has.
+    fn hosts_of<'c>(&'c self, api: &'c Api) -> impl Iterator<Item = Option<&'c str>> {
+        let others = self.apis.iter().filter(|_| api.hosts.is_empty());
+        let any = api.hosts.is_empty().then_some(None);
+        let named = api.hosts.iter().chain(others.flat_map(|other| &other.hosts));
+        any.into_iter().chain(named.map(|host| Some(host.as_str())))
+    }
+}
+
+/// Those with this path, with one above it, or with one below it.
+fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    let above = ends.filter_map(|end| by_path.get(&path[..end]));
+    let start = format!("{path}/");
+    let below = by_path.range(start.clone()..).take_while(|(other, _)| other.starts_with(&start));
+    above.chain(below.map(|(_, ids)| ids)).flatten().copied().collect()
 }
 
 /// An address, as a target has it that is no name.
@@ -99,5 +181,11 @@ impl Api {
     /// True exactly when its servers are asked for other paths than clients ask for.
     fn rewrites_paths(&self) -> bool {
         self.upstream_path() != self.listen_path
+    }
+
+    /// The path that clients ask for, for one that its servers are asked for.
+    fn listen_path_to(&self, upstream_path: &str) -> Option<String> {
+        let rest = route::below(upstream_path, &self.upstream_path())?;
+        Some(self.listen_path.clone() + rest)
     }
 }

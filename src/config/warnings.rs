@@ -1,5 +1,6 @@
 //! What is no error and may still not be meant: for `--check`, and for the log at the start.
 
+use super::shared::{Breach, Served};
 use super::{Api, Config, ListenAddr, Readers};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
@@ -49,6 +50,7 @@ impl Config {
                 told(what);
             }
         }
+        out.extend(self.breaches().iter().map(breach));
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
             out.push(format!(
@@ -188,6 +190,22 @@ fn null_origin(api: &Api) -> Option<String> {
         what the user's cookies open; leave it out, or credentials"
             .to_owned()
     })
+}
+
+/// An api reaches what another one guards.
+fn breach(breach: &Breach<'_>) -> String {
+    let Breach { open, path, upstream_path, guarded } = breach;
+    let shown = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+    let (path, upstream_path, name) = (shown(path), shown(upstream_path), &guarded.name);
+    let how = match guarded.served() {
+        Served::Nobody => format!("api {name}, which is not active, serves to nobody"),
+        Served::Keys | Served::Everybody => format!("api {name} serves only with a key"),
+    };
+    format!(
+        "api {}: its {path} is {upstream_path} on a server of which {how}; \
+        guard both alike, or give them servers of their own",
+        open.name
+    )
 }
 
 /// A page that may read an api but can send no key reads nothing.

@@ -2,6 +2,7 @@
 //! in conf/ are what they say they are.
 
 mod access;
+mod shared;
 
 use millstream::access::Form;
 use millstream::config::TrustedProxies;

@@ -1,0 +1,125 @@
+//! What `--check` says of apis that lead to one server, where one of them guards what another
+//! one reaches.
+
+use super::parse;
+
+/// An api that strips.
+const STRIP: &str = "listen_path = '/pub'\nstrip_listen_path = true";
+
+/// What follows in a warning if the guarded api wants a key.
+const WITH_KEY: &str = " serves only with a key";
+
+fn api(name: &str, lines: &str) -> String {
+    format!("[[api]]\nname = '{name}'\n{lines}\n")
+}
+
+fn to(target: &str) -> String {
+    format!("\ntarget_url = '{target}'")
+}
+
+fn here() -> String {
+    to("http://127.0.0.1:8000")
+}
+
+/// An api that wants a key.
+fn keyed() -> String {
+    format!("listen_path = '/secret'{}\n[api.auth]", here())
+}
+
+/// The warning about `path`, which the server knows as `upstream`.
+fn reaches(path: &str, upstream: &str, how: &str) -> String {
+    format!(
+        "api open: its {path} is {upstream} on a server of which api shut{how}; \
+        guard both alike, or give them servers of their own"
+    )
+}
+
+#[track_caller]
+fn check(open: &str, guarded: &str, want: &[&str]) {
+    let text = api("open", open) + &api("shut", guarded);
+    let mut config = parse(&text);
+    config.resolve();
+    let warnings = config.warnings(None);
+    let warnings = warnings.iter().filter(|text| text.contains("on a server of which"));
+    assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");
+}
+
+#[test]
+fn an_api_that_strips_reaches_what_another_one_guards() {
+    let here = here();
+    let secret = reaches("/pub/secret", "/secret", WITH_KEY);
+    check(&format!("{STRIP}{here}"), &keyed(), &[&secret]);
+    // Neither strips, or neither reaches the other.
+    check(&format!("listen_path = '/'{here}"), &keyed(), &[]);
+    let all = format!("listen_path = '/'{here}\n[api.auth]");
+    check(&format!("listen_path = '/health'{here}"), &all, &[]);
+    check(&format!("{STRIP}{}", to("http://127.0.0.1:8001")), &keyed(), &[]);
+    check(&format!("{STRIP}{here}\n[api.auth]"), &keyed(), &[]);
+    check(&format!("{STRIP}{here}\nactive = false"), &keyed(), &[]);
+    // What is between keeps the path to itself.
+    let between = "listen_path = '/pub/secret'\nstrip_listen_path = true";
+    let between = format!("{between}{}\n[api.auth]", to("http://127.0.0.1:8000/secret"));
+    check(&format!("{STRIP}{here}\n{}", api("between", &between)), &keyed(), &[]);
+}
+
+#[test]
+fn one_server_has_several_names() {
+    let secret = reaches("/pub/secret", "/secret", WITH_KEY);
+    check(&format!("{STRIP}{}", to("http://localhost:8000")), &keyed(), &[&secret]);
+    let two = "\ntarget_url = ['http://127.0.0.1:8001', 'http://127.0.0.1:8000']";
+    check(&format!("{STRIP}{two}"), &keyed(), &[&secret]);
+    let socket = keyed().replace("http://127.0.0.1:8000", "unix:/run/a.sock");
+    check(&format!("{STRIP}{}", to("unix:/run/a.sock")), &socket, &[&secret]);
+    check(&format!("{STRIP}{}", to("unix:/run/b.sock")), &socket, &[]);
+}
+
+#[test]
+fn base_paths() {
+    let here = here();
+    let based = to("http://127.0.0.1:8000/base");
+    let below =
+        format!("listen_path = '/secret'{}\n[api.auth]", to("http://127.0.0.1:8000/base/in"));
+    let deep = reaches("/pub/in/secret", "/base/in/secret", WITH_KEY);
+    check(&format!("{STRIP}{based}"), &below, &[&deep]);
+    check(&format!("{STRIP}{based}"), &keyed(), &[]);
+    check(&format!("{STRIP}{}", to("http://127.0.0.1:8000/secrets")), &keyed(), &[]);
+    let inner = reaches("/pub", "/secret/x", WITH_KEY);
+    check(&format!("{STRIP}{}", to("http://127.0.0.1:8000/secret/x")), &keyed(), &[&inner]);
+    check(
+        &format!("listen_path = '/a'{based}"),
+        &format!("listen_path = '/base'{here}\n[api.auth]"),
+        &[&reaches("/a", "/base/a", WITH_KEY)],
+    );
+    check(
+        &format!("listen_path = '/'{here}"),
+        &format!("listen_path = '/admin'\nstrip_listen_path = true{here}\n[api.auth]"),
+        &[&reaches("/", "/", WITH_KEY)],
+    );
+}
+
+/// Nobody is served, not even with a key.
+#[test]
+fn an_api_that_is_not_active() {
+    let here = here();
+    let inactive = format!("listen_path = '/secret'{here}\nactive = false");
+    let to_nobody = reaches("/pub/secret", "/secret", ", which is not active, serves to nobody");
+    check(&format!("{STRIP}{here}"), &inactive, &[&to_nobody]);
+    check(&format!("{STRIP}{here}\n[api.auth]"), &inactive, &[&to_nobody]);
+    check(&format!("listen_path = '/'{here}"), &inactive, &[]);
+    // It would have served all of the server; the other one serves a part on purpose.
+    check(&format!("listen_path = '/a'{here}"), &format!("{STRIP}{here}\nactive = false"), &[]);
+}
+
+#[test]
+fn hosts_and_sites() {
+    let here = here();
+    let hosted = keyed().replace("listen_path", "host = 'a.example'\nlisten_path");
+    let secret = reaches("/secret", "/secret", WITH_KEY);
+    check(&format!("listen_path = '/'{here}"), &hosted, &[&secret]);
+    let other = format!("host = 'b.example'\nlisten_path = '/'{here}");
+    check(&other, &hosted, &[&secret]);
+    // A server that is told the client's Host may have a site for each.
+    let site = |text: &str| format!("preserve_host_header = true\n{text}");
+    check(&site(&other), &site(&hosted), &[]);
+    check(&site(&other), &hosted, &[&secret]);
+}
