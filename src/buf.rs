@@ -11,23 +11,62 @@
 //! Tested against a queue of bytes.
 
 use crate::work;
+use memmap2::MmapMut;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// Blocks that are larger have a mapping each, which the system has back when they are freed. The
+/// allocator would keep their pages as long as anything above them is in use.
+const MAPPED_BEYOND: usize = 4096;
+
+/// The memory of a buffer.
+enum Block {
+    Allocated(Box<[u8]>),
+    Mapped(MmapMut),
+}
+
+impl Block {
+    /// The system hands out zero pages for large blocks: they take room when they are written to.
+    fn new(len: usize) -> Block {
+        let mapped = (len > MAPPED_BEYOND).then(|| MmapMut::map_anon(len).ok()).flatten();
+        mapped.map_or_else(|| Block::Allocated(vec![0; len].into_boxed_slice()), Block::Mapped)
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Block::Allocated(block) => block,
+            Block::Mapped(block) => block,
+        }
+    }
+}
+
+impl DerefMut for Block {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Block::Allocated(block) => block,
+            Block::Mapped(block) => block,
+        }
+    }
+}
 
 /// A window over a fixed block of memory: the bytes that wait.
 pub struct Buf {
-    block: Box<[u8]>,
+    block: Block,
     /// The window is `block[start..end]`. It starts at zero when it is empty.
     start: u32,
     end: u32,
 }
 
-const _: () = assert!(size_of::<Buf>() == size_of::<Box<[u8]>>() + 2 * size_of::<u32>());
+const _: () = assert!(size_of::<Buf>() <= 32);
 
 impl Buf {
-    /// The system hands out zero pages for large blocks: they take room when they are written to.
     fn new(block: usize) -> Buf {
         assert!(u32::try_from(block).is_ok(), "a block is smaller than 4 GiB");
-        Buf { block: vec![0; block].into_boxed_slice(), start: 0, end: 0 }
+        Buf { block: Block::new(block), start: 0, end: 0 }
     }
 
     /// The bytes that wait, oldest first.
@@ -132,6 +171,10 @@ impl Shelf {
 /// There are small ones, for heads, those of the usual size, for what a slow peer has not taken,
 /// and larger ones, for what is read in bulk. What fits into none has a buffer made to measure,
 /// which is freed when it comes back.
+///
+/// Unfinished events that are held are in buffers of it, too. All that is held of events, and all
+/// that other buffers have beyond the usual size, counts towards one limit for the process
+/// ([`BufPool::limit`]): what is near it reads less at once and holds less.
 #[derive(Debug)]
 pub struct BufPool {
     shelves: [Shelf; 6],
@@ -139,21 +182,32 @@ pub struct BufPool {
     largest: usize,
     lent: usize,
     lent_bytes: usize,
-    /// Of these, what is beyond the usual size.
+    /// Of those that hold no event, what is beyond the usual size.
     extra: usize,
+    /// The bytes of those that hold an event.
+    held: usize,
+    /// What `extra` and `held` may come to.
+    held_max: usize,
 }
 
 impl BufPool {
     /// A pool whose buffers have `usual` bytes, `bulk` where much is read at once, and at most
-    /// `largest`. Of each size it keeps at most `spare_bytes` that nobody uses: to free them, and
-    /// ask the system again, costs time and leaves holes between what stays.
+    /// `largest`. Of each size it keeps at most `spare_bytes` that nobody uses, and a quarter of
+    /// that if it is larger than usual: to free them, and ask the system again, costs time.
     pub fn new(usual: usize, bulk: usize, largest: usize, spare_bytes: usize) -> BufPool {
         let [smallest, small] = SMALL;
         let bulk = bulk.max(usual);
         let [twice, four_times] = [2, 4].map(|times| (times * usual).min(bulk));
         let blocks = [smallest.min(usual), small.min(usual), usual, twice, four_times, bulk];
-        let shelves = blocks.map(|block| Shelf::new(block, spare_bytes));
-        BufPool { shelves, usual, largest, lent: 0, lent_bytes: 0, extra: 0 }
+        let spare = |block| if block > usual { spare_bytes / 4 } else { spare_bytes };
+        let shelves = blocks.map(|block| Shelf::new(block, spare(block)));
+        let (lent, lent_bytes, extra, held) = (0, 0, 0, 0);
+        BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, held_max: usize::MAX }
+    }
+
+    /// From here on, what is held beyond the usual size is limited to so many bytes in all.
+    pub fn limit(&mut self, held_max: usize) {
+        self.held_max = held_max;
     }
 
     /// From here on a buffer may have `largest` bytes, if that is more.
@@ -202,13 +256,9 @@ impl BufPool {
     /// If that is more than the largest has.
     pub fn lend(&mut self, len: usize) -> Box<Buf> {
         assert!(len <= self.largest, "a buffer for {len} bytes, of {} at most", self.largest);
-        let shelf = self.shelves.iter_mut().find(|shelf| shelf.block >= len);
-        let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
-        self.lent += 1;
-        self.lent_bytes += block;
-        self.extra += block.saturating_sub(self.usual);
-        let spare = shelf.and_then(|shelf| shelf.spare.pop());
-        spare.unwrap_or_else(|| Box::new(Buf::new(block)))
+        let buf = self.take_out(len);
+        self.extra += buf.block.len().saturating_sub(self.usual);
+        buf
     }
 
     /// Takes a buffer back, with or without bytes in it, which are dropped. Frees it if there are
@@ -217,18 +267,92 @@ impl BufPool {
     /// # Panics
     ///
     /// If it cannot be a buffer of this pool.
-    pub fn give_back(&mut self, mut buf: Box<Buf>) {
+    pub fn give_back(&mut self, buf: Box<Buf>) {
+        let block = buf.block.len();
+        assert!(block <= self.largest, "a buffer of another pool");
+        self.put_back(buf);
+        self.extra -= block.saturating_sub(self.usual);
+    }
+
+    fn take_out(&mut self, len: usize) -> Box<Buf> {
+        let shelf = self.shelves.iter_mut().find(|shelf| shelf.block >= len);
+        let block = shelf.as_ref().map_or(len, |shelf| shelf.block);
+        self.lent += 1;
+        self.lent_bytes += block;
+        let spare = shelf.and_then(|shelf| shelf.spare.pop());
+        spare.unwrap_or_else(|| Box::new(Buf::new(block)))
+    }
+
+    fn put_back(&mut self, mut buf: Box<Buf>) {
         let block = buf.block.len();
         assert!(self.lent > 0, "more buffers came back than were lent");
-        assert!(block <= self.largest, "a buffer of another pool");
         self.lent -= 1;
         self.lent_bytes -= block;
         let shelf = self.shelves.iter_mut().find(|shelf| shelf.block == block);
-        self.extra -= block.saturating_sub(self.usual);
         if let Some(shelf) = shelf.filter(|shelf| shelf.spare.len() < shelf.spare_max) {
             buf.clear();
             shelf.spare.push(buf);
         }
+    }
+
+    /// True exactly when an event of `len` bytes may be held in the place of what is in `slot`. The
+    /// limit leaves it an eighth of what the others leave, so that something is left for the next.
+    pub fn may_hold(&self, slot: Option<&Buf>, len: usize) -> bool {
+        len <= self.most_held(slot.map_or(0, |buf| buf.block.len()))
+    }
+
+    /// How long an event may be that has `own` bytes already.
+    const fn most_held(&self, own: usize) -> usize {
+        self.held_max.saturating_sub(self.held_bytes() - own) / EXTRA_SHARE
+    }
+
+    /// Adds `bytes` to those that are held of an event, whatever [`BufPool::may_hold`] says.
+    pub fn hold(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
+        if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
+            // Twice as large at least, or what comes in pieces would be copied as often.
+            let most = self.most_held(small.block.len());
+            let needed = small.len() + bytes.len();
+            let mut larger = self.begin_hold(needed.max((2 * small.block.len()).min(most)));
+            larger.append(small.bytes());
+            self.let_go(small);
+            *slot = Some(larger);
+        }
+        slot.get_or_insert_with(|| self.begin_hold(bytes.len())).append(bytes);
+    }
+
+    /// The first `n` bytes that are held have passed. What is left of much moves into a smaller
+    /// buffer.
+    pub fn pass(&mut self, slot: &mut Option<Box<Buf>>, n: usize) {
+        let Some(mut buf) = slot.take() else { return };
+        buf.consume(n);
+        if buf.is_empty() {
+            return self.let_go(buf);
+        }
+        let [smallest, ..] = SMALL;
+        if buf.block.len() > smallest && buf.block.len() >= 4 * buf.len() {
+            let mut smaller = self.begin_hold(buf.len());
+            smaller.append(buf.bytes());
+            self.let_go(buf);
+            buf = smaller;
+        }
+        *slot = Some(buf);
+    }
+
+    fn begin_hold(&mut self, len: usize) -> Box<Buf> {
+        let buf = self.take_out(len);
+        self.held += buf.block.len();
+        buf
+    }
+
+    /// What was held of an event is not needed any more.
+    pub fn let_go(&mut self, buf: Box<Buf>) {
+        self.held -= buf.block.len();
+        self.put_back(buf);
+    }
+
+    /// What is held: the buffers of events, and of others what is beyond the usual size.
+    pub const fn held_bytes(&self) -> usize {
+        self.extra + self.held
     }
 
     /// How many buffers are out. At any time this equals the number of those that sessions hold.
@@ -243,8 +367,9 @@ impl BufPool {
 
     /// How many bytes may be read at once by somebody who might have to hold them all: the less,
     /// the more is held already, down to 0.
-    pub const fn share(&self) -> usize {
-        EXTRA_MAX.saturating_sub(self.extra) / EXTRA_SHARE
+    pub fn share(&self) -> usize {
+        let left = self.held_max.saturating_sub(self.held_bytes());
+        EXTRA_MAX.saturating_sub(self.extra).min(left) / EXTRA_SHARE
     }
 
     /// How many bytes a buffer has at most.
@@ -369,6 +494,60 @@ mod tests {
         assert!(pool.lent_bytes() <= EXTRA_MAX + held.len() * 8192);
         held.into_iter().for_each(|buf| pool.give_back(buf));
         assert_eq!(pool.share(), 65_536);
+    }
+
+    #[test]
+    fn what_is_held_of_events_has_one_limit() {
+        let mut pool = BufPool::new(100, 800, 800, 0);
+        pool.limit(80_000);
+        let mut dice = Dice::new(1);
+        let mut slots: [Option<Box<Buf>>; 40] = [const { None }; 40];
+        let mut models: [VecDeque<u8>; 40] = [const { VecDeque::new() }; 40];
+        let (mut refused, mut longest) = (0, 0);
+        for step in 0..4_000_u32 {
+            let at = dice.index(slots.len());
+            let (slot, model) = (&mut slots[at], &mut models[at]);
+            let bytes = vec![step.to_le_bytes()[0]; 1 + dice.index(900)];
+            if dice.below(5) == 0 {
+                let n = dice.index(model.len() + 1);
+                pool.pass(slot, n);
+                model.drain(..n);
+            } else if pool.may_hold(slot.as_deref(), model.len() + bytes.len()) {
+                pool.hold(slot, &bytes);
+                model.extend(bytes);
+            } else {
+                refused += 1;
+                model.clear();
+                slot.take().into_iter().for_each(|buf| pool.let_go(buf));
+            }
+            longest = longest.max(model.len());
+            let held = slots.iter().flatten().map(|buf| buf.block.len()).sum::<usize>();
+            assert_eq!((pool.held_bytes(), pool.lent_bytes()), (held, held));
+            assert!(held <= 80_000, "{held} bytes");
+            let bytes: Vec<u8> = slots[at].iter().flat_map(|buf| buf.bytes()).copied().collect();
+            assert!(bytes.iter().eq(&models[at]));
+        }
+        assert!(refused > 100 && longest > 2_000, "{refused} refused, {longest} bytes at most");
+        slots.into_iter().flatten().for_each(|buf| pool.let_go(buf));
+        assert_eq!((pool.lent(), pool.lent_bytes(), pool.held_bytes()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_read_at_once_ends_at_the_limit_too() {
+        let mut pool = BufPool::new(8192, 65_536, 65_536, 0);
+        pool.limit(80_000);
+        assert_eq!(pool.share(), 10_000);
+        let mut slot = None;
+        pool.hold(&mut slot, &[0; 65_536]);
+        assert_eq!(pool.share(), (80_000 - 65_536) / 8);
+        let large = pool.lend(30_000);
+        assert_eq!(
+            (pool.share(), pool.may_hold(None, 1), pool.may_hold(None, 0)),
+            (0, false, true)
+        );
+        pool.give_back(large);
+        pool.let_go(slot.take().unwrap());
+        assert_eq!(pool.share(), 10_000);
     }
 
     #[test]

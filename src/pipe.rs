@@ -6,8 +6,9 @@
 //! leaves in one write. Only what the sink refuses is copied, into a pooled buffer that goes back
 //! when it is empty. So an idle stream holds no buffer, and a stalled one holds one.
 //!
-//! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, the source is left
-//! alone, and its peer's window does the rest. While none are pending more is read at once, as a
+//! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, or any at all and an
+//! unfinished event is held beside them, the source is left alone, and its peer's window does the
+//! rest. While none are pending more is read at once, as a
 //! system call costs as much as some thousand bytes. Each direction ends by itself; what the end of
 //! one means for the other is the exchange's business.
 //!
@@ -220,7 +221,7 @@ impl Pipe {
         self.taken += payload.len() as u64;
         self.given += payload.len() as u64;
         self.insert(payload, true, io);
-        self.take_no_more();
+        self.take_no_more(io.buffers);
     }
 
     /// Appends payload that no source has brought, and perhaps the end of the body, due at once.
@@ -281,7 +282,7 @@ impl Pipe {
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
-        let due = self.due(io.now, io.high_water);
+        let (due, wanted) = (self.due(io.now, io.high_water), self.wants_source(io.high_water));
         let Some(buf) = &mut self.pending else {
             return Ok(self.settle());
         };
@@ -292,7 +293,7 @@ impl Pipe {
             Written::Bytes(n) => {
                 self.stuck_since = io.now;
                 self.gather_ms = 0;
-                if buf.len() >= io.high_water {
+                if !wanted {
                     self.silent_since = io.now;
                 }
                 buf.consume(n);
@@ -324,12 +325,12 @@ impl Pipe {
         body_max: u64,
         io: &mut Io<'_, N>,
     ) -> Result<bool, Fault> {
-        if self.flow != Flow::Open || self.pending() >= io.high_water {
+        if !self.wants_source(io.high_water) {
             return Ok(false);
         }
         let most = self.window(io);
         if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
-            let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most]);
+            let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most], io.buffers);
             let ended = self.reader.ended() && self.can_end();
             self.pass_on(HEADROOM..HEADROOM + n, ended, sink, io)?;
             return Ok(true);
@@ -349,7 +350,7 @@ impl Pipe {
         }
         self.silent_since = io.now;
         let passing = match &mut self.events {
-            Some(events) => events.admit(&io.scratch[HEADROOM..][piece.range()]),
+            Some(events) => events.admit(&io.scratch[HEADROOM..][piece.range()], io.buffers),
             None => piece.payload,
         };
         let start = HEADROOM + piece.start;
@@ -423,8 +424,7 @@ impl Pipe {
 
     /// True when an end of the source can be passed on as one.
     fn can_end(&self) -> bool {
-        let holds_any = self.events().is_some_and(Events::holds_any);
-        !holds_any && !self.is_to_be_resumed()
+        !self.holds_any() && !self.is_to_be_resumed()
     }
 
     fn is_to_be_resumed(&self) -> bool {
@@ -509,9 +509,9 @@ impl Pipe {
         self.flow == Flow::Open && self.pending.is_none() && !self.reader.ended() && !held
     }
 
-    /// True when more bytes of the source would be taken.
+    /// True exactly when more bytes of the source would be taken, or of what is held.
     pub fn wants_source(&self, high_water: usize) -> bool {
-        self.flow == Flow::Open && self.pending() < high_water
+        self.flow == Flow::Open && self.pending() < high_water && !self.is_behind()
     }
 
     /// True when bytes wait for nothing but the sink.
@@ -532,12 +532,18 @@ impl Pipe {
     pub fn abandon(&mut self, buffers: &mut BufPool) {
         self.flow = Flow::Abandoned;
         self.release(buffers);
+        if let Some(events) = &mut self.events {
+            events.forget_held(buffers);
+        }
     }
 
     /// Takes no more from the source and lets what is pending go out. A body that has not ended by
-    /// now stays unended.
-    pub fn take_no_more(&mut self) {
+    /// now stays unended, and an event that is held is dropped.
+    pub fn take_no_more(&mut self, buffers: &mut BufPool) {
         self.flow = Flow::Draining;
+        if let Some(events) = &mut self.events {
+            events.forget_held(buffers);
+        }
         self.settle();
     }
 

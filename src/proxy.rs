@@ -70,7 +70,7 @@ const _: () = {
 /// them grow it.
 pub const RESERVED_MAX: usize = 1 << 16;
 
-/// Spare buffers that are kept rather than freed, of each size, in bytes.
+/// Spare buffers that are kept rather than freed, of each size up to the usual one, in bytes.
 const SPARE_BYTES: usize = 256 * 1024;
 
 /// Tokens of upstream connections have the highest bit set, which a key leaves free.
@@ -222,6 +222,8 @@ impl<N: Net> Proxy<N> {
         let [usual, bulk] =
             [portions.high_water, portions.window_max].map(|portion| HEADROOM + portion + TAILROOM);
         let room = budget.clients.min(RESERVED_MAX);
+        let mut buffers = BufPool::new(usual, bulk, largest, SPARE_BYTES);
+        buffers.limit(config.server.max_held_bytes);
         let (mut sessions, mut upstreams) = (Slab::new(), Slab::new());
         let mut timers = Wheel::new(now);
         sessions.reserve(room);
@@ -246,7 +248,7 @@ impl<N: Net> Proxy<N> {
             spoken: Vec::new(),
             returned: Vec::new(),
             head_room,
-            buffers: BufPool::new(usual, bulk, largest, SPARE_BYTES),
+            buffers,
             scratch: vec![0; HEADROOM + largest + TAILROOM].into_boxed_slice(),
             head_buf: Vec::new(),
             drain: None,

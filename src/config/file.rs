@@ -88,6 +88,9 @@ fn server(t: &mut Table<'_, '_>) -> Server {
             .take("max_target_bytes", memory(256..=max_head_bytes))
             .unwrap_or(max_head_bytes.min(8 * KIB)),
         max_body_bytes: t.take("max_body_bytes", size(0..=1 << 62)).filter(|n| *n != 0),
+        max_held_bytes: t
+            .take("max_held_bytes", size(1 << 20..=1 << 40))
+            .map_or(64 * KIB * KIB, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         trusted_proxies: t.take("trusted_proxies", trusted_proxies).unwrap_or_default(),
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),

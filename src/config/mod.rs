@@ -107,6 +107,9 @@ pub struct Server {
     pub max_target_bytes: usize,
     /// The length of a request body, in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
+    /// What all clients together may have held for them beyond a small buffer each, in bytes: at
+    /// least 1 MiB.
+    pub max_held_bytes: usize,
     /// Whose `X-Forwarded-*` fields are believed.
     pub trusted_proxies: TrustedProxies,
     /// Whether several processes may share the ports (`SO_REUSEPORT`).

@@ -1,7 +1,7 @@
 //! What is no error and may still not be meant: for `--check`, and for the log at the start.
 
 use super::shared::{Breach, Served};
-use super::{Api, Config, ListenAddr, Readers};
+use super::{Api, Config, ListenAddr, Readers, Resume};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -49,6 +49,13 @@ impl Config {
             if let Some(what) = null_origin(api) {
                 told(what);
             }
+            if self.holds_events(api) && api.streams.event_max > self.server.max_held_bytes / 8 {
+                told(
+                    "max_event_bytes is more than an eighth of server.max_held_bytes, which an \
+                    event may have at most; raise that, or write less here"
+                        .to_owned(),
+                );
+            }
         }
         out.extend(self.breaches().iter().map(breach));
         self.warn_of_keys(&mut out);
@@ -77,6 +84,11 @@ impl Config {
             )
         };
         files.into_iter().map(remark).collect()
+    }
+
+    /// True exactly when unfinished events of this api's streams are held back.
+    fn holds_events(&self, api: &Api) -> bool {
+        api.streams.resume != Resume::Never || self.server.flush_interval.is_some()
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {

@@ -7,20 +7,21 @@
 //! Where only whole events are to pass (a stream that may be resumed, bytes that are gathered
 //! anyway, a stream that is about to be ended) an unfinished one is held here until its end has
 //! come. That adds nothing to the latency of events, for a client can do nothing with half of one;
-//! it does hold memory, up to [`Terms::event_max`], while an event is on its way. A longer event
-//! passes as it comes. Until its end the client is within it, so nothing is put in, and a break
-//! there is a visible cut; behind it all is as before.
+//! it does hold memory, while an event is on its way. An event that is longer than
+//! [`Terms::event_max`], or than what the process has left for it ([`BufPool::may_hold`]), passes
+//! as it comes. Until its end the client is within it, so nothing is put in, and a break there is a
+//! visible cut; behind it all is as before.
 //!
 //! A byte order mark at the start is taken off: a comment that goes first would put it in the
 //! middle, where it is part of a field's name.
 
 use super::{Flow, Io, Pipe};
+use crate::buf::{Buf, BufPool};
 use crate::http::body::BodyReader;
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::sse::{Scanner, byte_order_mark};
 use crate::time::Tick;
-use crate::work;
 use std::time::Duration;
 
 /// What an event stream is to be like.
@@ -42,8 +43,11 @@ pub struct Events {
     scanner: Scanner,
     /// When the client was last sent anything.
     sent_at: Tick,
-    /// Taken from the source and not passed on, if anything is.
-    held: Option<Box<Held>>,
+    /// Taken from the source, and waiting for the end of its event or for room. Never an empty
+    /// buffer.
+    held: Option<Box<Buf>>,
+    /// So many of its first bytes may pass.
+    free: usize,
     event_max: usize,
     /// True exactly when only whole events are to pass.
     whole: bool,
@@ -51,6 +55,8 @@ pub struct Events {
     outlives_source: bool,
     /// True exactly when what has passed ends between two events.
     between: bool,
+    /// True exactly when those that may pass end between two events.
+    free_between: bool,
     /// True exactly when it is known whether the body starts with a byte order mark.
     begun: bool,
     /// True exactly when the client has been sent something behind the head.
@@ -59,18 +65,6 @@ pub struct Events {
 
 const _: () = assert!(size_of::<Events>() <= 64);
 
-/// Bytes that wait for the end of their event, or for room. Never none.
-#[derive(Debug, Default)]
-struct Held {
-    bytes: Vec<u8>,
-    /// The first so many have passed.
-    passed: usize,
-    /// Those in front of this one may pass,
-    free: usize,
-    /// and this is true exactly when they end between two events.
-    between: bool,
-}
-
 impl Events {
     /// A stream of which nothing has come yet.
     pub fn new(terms: Terms, now: Tick) -> Events {
@@ -78,11 +72,13 @@ impl Events {
             scanner: if terms.resumable { Scanner::with_ids() } else { Scanner::new() },
             sent_at: now,
             held: None,
+            free: 0,
             event_max: terms.event_max,
             whole: terms.whole || terms.resumable,
             resumable: terms.resumable,
             outlives_source: terms.outlives_source,
             between: true,
+            free_between: true,
             begun: false,
             spoken: false,
         }
@@ -127,13 +123,19 @@ impl Events {
     }
 
     /// Another body goes on where this one broke. The unfinished event is forgotten.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, buffers: &mut BufPool) {
+        debug_assert_eq!(self.free, 0, "a source is read when nothing that came before may pass");
         self.scanner.restart();
-        if let Some(held) = &mut self.held {
-            held.bytes.truncate(held.free);
-        }
+        self.forget_held(buffers);
         self.begun = false;
-        self.tidy();
+    }
+
+    /// Forgets what is held.
+    pub(super) fn forget_held(&mut self, buffers: &mut BufPool) {
+        self.free = 0;
+        if let Some(held) = self.held.take() {
+            buffers.let_go(held);
+        }
     }
 
     /// The client was sent something.
@@ -146,69 +148,75 @@ impl Events {
         self.sent_at
     }
 
-    /// Looks at what came. So many of its first bytes pass now; the rest is held.
-    pub(super) fn admit(&mut self, payload: &[u8]) -> usize {
+    /// Looks at what came. So many of its first bytes pass now; the rest is held. Nothing that came
+    /// before may pass.
+    pub(super) fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         if payload.is_empty() {
             return 0;
         }
         if !self.begun {
             match byte_order_mark(payload) {
                 Some(0) if self.held.is_none() => self.begun = true,
-                _ => return self.begin(payload),
+                _ => return self.begin(payload, buffers),
             }
         }
         let boundary = self.scanner.scan(payload);
-        let held = self.held.as_ref().map_or(0, |held| held.bytes.len());
-        let (passing, between) = self.passing(boundary, payload.len(), held);
-        if let Some(held) = &mut self.held {
+        let held = self.held.as_ref().map_or(0, |held| held.len());
+        let (passing, between) = self.passing(boundary, payload.len(), held, buffers);
+        if held > 0 {
             if passing > 0 {
-                (held.free, held.between) = (held.bytes.len() + passing, between);
+                (self.free, self.free_between) = (held + passing, between);
             }
-            held.bytes.extend_from_slice(payload);
+            buffers.hold(&mut self.held, payload);
             return 0;
         }
         if passing > 0 {
             (self.between, self.spoken) = (between, true);
         }
         if passing < payload.len() {
-            self.held.get_or_insert_default().bytes.extend_from_slice(&payload[passing..]);
+            buffers.hold(&mut self.held, &payload[passing..]);
         }
         passing
     }
 
     /// The first bytes of a body, until it is known whether they are a byte order mark.
-    fn begin(&mut self, payload: &[u8]) -> usize {
-        let held = self.held.get_or_insert_default();
-        held.bytes.extend_from_slice(payload);
-        let Some(mark) = byte_order_mark(&held.bytes) else { return 0 };
+    fn begin(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
+        buffers.hold(&mut self.held, payload);
+        let mark = self.held.as_ref().and_then(|held| byte_order_mark(held.bytes()));
+        let Some(mark) = mark else { return 0 };
         self.begun = true;
-        held.bytes.drain(..mark);
-        let (boundary, len) = (self.scanner.scan(&held.bytes), held.bytes.len());
-        let (free, between) = self.passing(boundary, len, 0);
-        if let Some(held) = &mut self.held {
-            (held.free, held.between) = (free, between);
+        buffers.pass(&mut self.held, mark);
+        if let Some(held) = &self.held {
+            let (boundary, len) = (self.scanner.scan(held.bytes()), held.len());
+            (self.free, self.free_between) = self.passing(boundary, len, 0, buffers);
         }
-        self.tidy();
         0
     }
 
     /// How many of `len` bytes that were scanned may pass, the last boundary among them given and
     /// the bytes of their event that are held already; and whether they end between two events.
-    fn passing(&self, boundary: Option<usize>, len: usize, held: usize) -> (usize, bool) {
+    fn passing(
+        &self,
+        boundary: Option<usize>,
+        len: usize,
+        held: usize,
+        buffers: &BufPool,
+    ) -> (usize, bool) {
         // An event that has begun to pass goes on passing.
-        let holds = self.whole && (boundary.is_some() || self.between);
-        let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
-        if holds && unfinished <= self.event_max {
-            (boundary.unwrap_or(0), true)
-        } else {
-            (len, self.scanner.between())
+        if self.whole && (boundary.is_some() || self.between) {
+            let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
+            let stays = if held > 0 { held + len } else { unfinished };
+            if unfinished <= self.event_max && buffers.may_hold(self.held.as_deref(), stays) {
+                return (boundary.unwrap_or(0), true);
+            }
         }
+        (len, self.scanner.between())
     }
 
     /// The source has ended: what is held passes as it is, and that is the end.
     pub(super) fn admit_rest(&mut self) {
-        if let Some(held) = &mut self.held {
-            (held.free, held.between) = (held.bytes.len(), false);
+        if let Some(held) = &self.held {
+            (self.free, self.free_between) = (held.len(), false);
         }
     }
 
@@ -223,39 +231,25 @@ impl Events {
     }
 
     /// True exactly when something that is held may pass.
-    pub(super) fn has_free(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.passed < held.free)
+    pub(super) const fn has_free(&self) -> bool {
+        self.free > 0
     }
 
     /// True exactly when something is held.
-    pub(super) const fn holds_any(&self) -> bool {
+    pub const fn holds_any(&self) -> bool {
         self.held.is_some()
     }
 
     /// Puts what may pass into `out`, as far as there is room. How much that was.
-    pub(super) fn take_free(&mut self, out: &mut [u8]) -> usize {
-        let Some(held) = &mut self.held else { return 0 };
-        let n = out.len().min(held.free - held.passed);
-        out[..n].copy_from_slice(&held.bytes[held.passed..][..n]);
-        held.passed += n;
-        self.between = held.passed == held.free && held.between;
+    pub(super) fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
+        let Some(held) = &self.held else { return 0 };
+        let n = out.len().min(self.free);
+        out[..n].copy_from_slice(&held.bytes()[..n]);
+        buffers.pass(&mut self.held, n);
+        self.free -= n;
+        self.between = self.free == 0 && self.free_between;
         self.spoken = true;
-        self.tidy();
         n
-    }
-
-    /// Forgets what has passed. An idle stream holds nothing.
-    fn tidy(&mut self) {
-        let Some(held) = &mut self.held else { return };
-        if held.passed < held.free {
-            return;
-        }
-        work::note(held.bytes.len());
-        held.bytes.drain(..held.passed);
-        (held.passed, held.free) = (0, 0);
-        if held.bytes.is_empty() {
-            self.held = None;
-        }
     }
 }
 
@@ -273,6 +267,17 @@ impl Pipe {
     /// Likewise.
     pub fn events_mut(&mut self) -> Option<&mut Events> {
         self.events.as_mut()
+    }
+
+    /// True exactly when the sink is behind with what came before an event that is held: more of
+    /// that would only be held as well.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.is_some() && self.gather_ms == 0 && self.holds_any()
+    }
+
+    /// True exactly when bytes of an event stream are held.
+    pub fn holds_any(&self) -> bool {
+        self.events().is_some_and(Events::holds_any)
     }
 
     /// True exactly when the body is an event stream that can be added to and be ended here.
@@ -306,8 +311,7 @@ impl Pipe {
     pub fn end_between_events<N: Net>(&mut self, last_words: &[u8], io: &mut Io<'_, N>) {
         assert!(self.is_between_events(), "an event stream is ended within an event");
         self.insert(last_words, true, io);
-        self.flow = Flow::Draining;
-        self.settle();
+        self.take_no_more(io.buffers);
     }
 
     /// Another source brings the rest of an event stream: a body that it frames as `from`.

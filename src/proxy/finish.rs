@@ -220,7 +220,7 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent = false;
         exchange.phase = Phase::Delivering;
         exchange.request.abandon(&mut self.buffers);
-        exchange.response.take_no_more();
+        exchange.response.take_no_more(&mut self.buffers);
         Step::Moved
     }
 

@@ -219,7 +219,7 @@ impl<N: Net> Proxy<N> {
         let Some(events) = exchange.response.events_mut() else {
             unreachable!("only event streams are resumed");
         };
-        events.restart();
+        events.restart(&mut self.buffers);
         // An upstream that takes a stream and drops it at once is none.
         let got_on = events.events() > revival.events || now.since(revival.served) > LONGEST_WAIT;
         if got_on || revival.gives_up == Tick::NEVER {

@@ -52,6 +52,7 @@ impl<N: Net> Proxy<N> {
         self.router = Rc::new(config.router());
         self.secret_parameters = config.secret_parameters();
         self.make_room_for(&config);
+        self.buffers.limit(config.server.max_held_bytes);
         self.config = Rc::new(config);
         self.end_removed(now);
     }

@@ -208,6 +208,7 @@ mod oracle {
                 exchanges.push(exchange);
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
+                buffers += usize::from(exchange.response.holds_any());
                 in_use += usize::from(exchange.upstream().is_some());
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
                 shares = [shares[0] + held[0], shares[1] + held[1]];
@@ -252,6 +253,11 @@ mod oracle {
         /// Steps that changed something so far: a turn that adds none did nothing.
         pub const fn moves(&self) -> u64 {
             self.moves
+        }
+
+        /// The bytes that count towards `max_held_bytes`, and those of all buffers that are lent.
+        pub const fn held(&self) -> (usize, usize) {
+            (self.buffers.held_bytes(), self.buffers.lent_bytes())
         }
 
         /// How many sessions, upstream connections and buffers are in use.

@@ -413,7 +413,7 @@ impl Exchange {
         self.record.status = status;
         self.phase = Phase::Answering;
         self.response.queue(answer, buffers, now);
-        self.response.take_no_more();
+        self.response.take_no_more(buffers);
     }
 
     /// Its stream is to end at a moment, unless it is to end earlier, or is about to.

@@ -64,6 +64,7 @@ fn defaults() {
         max_head_fields: 100,
         max_target_bytes: 8192,
         max_body_bytes: None,
+        max_held_bytes: 64 << 20,
         trusted_proxies: TrustedProxies::default(),
         reuse_port: false,
         user: None,
@@ -168,7 +169,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 16 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
+    assert_eq!(asked, 6 + 17 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
 }
 
 #[test]
@@ -250,6 +251,7 @@ fn what_a_file_can_say() {
         max_connections = 10
         max_head_bytes = 1024
         max_body_bytes = '1GiB'
+        max_held_bytes = '1MiB'
 
         [demo]
 
@@ -273,6 +275,7 @@ fn what_a_file_can_say() {
     assert_eq!(config.server.max_connections, Some(10));
     assert_eq!(config.server.max_target_bytes, 1024, "no more than a head");
     assert_eq!(config.server.max_body_bytes, Some(1 << 30));
+    assert_eq!(config.server.max_held_bytes, 1 << 20);
     assert_eq!(config.drain.window, seconds(300));
     assert_eq!(config.log.level, log::LevelFilter::Debug);
     assert_eq!(config.log.access, Some(Form::Json));

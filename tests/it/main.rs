@@ -14,6 +14,7 @@ mod contract;
 mod corpus;
 mod e2e;
 mod golden;
+mod held;
 mod journal;
 mod manual;
 mod reasons;

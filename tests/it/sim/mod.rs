@@ -86,9 +86,12 @@ pub(crate) struct Terms {
     pub(crate) spares: bool,
     /// True exactly when there may be fewer streams than are asked for.
     pub(crate) scarce: bool,
-    /// Its `max_event_bytes`.
+    /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
 }
+
+/// Values of `max_held_bytes` that count for short events, too. So little is never configured.
+const HELD_MAX: [usize; 4] = [0, 600, 5000, 100_000];
 
 /// One world while it runs.
 struct Play {
@@ -113,15 +116,9 @@ impl Play {
         let faults = draw_faults(&mut rng);
         let portions = draw_portions(&mut rng);
         let text = draw_config(&mut rng);
-        let config = parse(&text);
+        let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
-        let size_max = if tiny {
-            300
-        } else if rng.chance(97) {
-            5000
-        } else {
-            40_000
-        };
+        let size_max = draw_size_max(&mut rng, tiny);
         let mut plans = Vec::new();
         let mut clients = Vec::new();
         for number in 0..rng.between(1, 6) {
@@ -156,6 +153,10 @@ impl Play {
         }
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let budget = draw_budget(&mut dice);
+        if dice.chance(20) {
+            config.server.max_held_bytes = dice.pick(&HELD_MAX);
+            terms.event_max = 0;
+        }
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
         let all = budget.connections.saturating_add(budget.refusals + OPERATOR + 1);
@@ -294,6 +295,17 @@ fn draw_budget(dice: &mut Rng) -> Budget {
     }
     let clients = dice.size(1, 4);
     Budget { clients, connections: 2 * clients + dice.size(0, 2), refusals: dice.size(0, 2) }
+}
+
+/// How long bodies may be; `tiny`: it takes too long to get anything long through the network.
+fn draw_size_max(rng: &mut Rng, tiny: bool) -> usize {
+    if tiny {
+        300
+    } else if rng.chance(97) {
+        5000
+    } else {
+        40_000
+    }
 }
 
 fn draw_faults(rng: &mut Rng) -> Faults {

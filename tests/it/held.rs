@@ -1,0 +1,136 @@
+//! What is held for clients that take nothing, in bytes: with whole events wanted, too.
+
+use millstream::config::Config;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Heard, Host, Peer};
+use millstream::proxy::Portions;
+use millstream::world::World;
+use std::net::SocketAddr;
+
+const READERS: usize = 150;
+
+const KIB: usize = 1024;
+
+/// Everything that is held beyond a small buffer each.
+const HELD_MAX: usize = 1024 * KIB;
+
+/// What a reader may have beside that: a small buffer, and a last read that was not refused.
+const EACH_MAX: usize = 9 * KIB + 8 * KIB;
+
+struct Stage {
+    world: World,
+    /// Each client, and the origin that it is served by.
+    pairs: Vec<(Peer, Peer)>,
+}
+
+impl Stage {
+    /// Clients of an api with these keys, which have the head of a stream and an event.
+    fn new(server: &str, api: &str) -> Stage {
+        let text = format!(
+            "[server]\nmax_held_bytes = {HELD_MAX}\n{server}\n[[api]]\nname = 'a'\n\
+            listen_path = '/'\ntarget_url = 'http://10.0.0.1'\nheartbeat = '0s'\n{api}\n"
+        );
+        let config = Config::parse("x.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let faults = Faults { capacity: 4096, ..Faults::NONE };
+        let mut world = World::new(config, 0, faults, Portions::default());
+        let address: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        world.net().set_host(address, Host::Listening);
+        let mut pairs = Vec::new();
+        for _ in 0..READERS {
+            let client = world.net().client(ListenerId(0), None).unwrap();
+            world.net().send(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            world.settle().unwrap();
+            let origin = world.net().origin(address).unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\n\n";
+            world.net().send(origin, head);
+            world.settle().unwrap();
+            world.net().hear(client, usize::MAX);
+            pairs.push((client, origin));
+        }
+        world.settle().unwrap();
+        Stage { world, pairs }
+    }
+
+    /// Each origin says as much of `text`, again and again, as it gets rid of, up to `most` bytes.
+    /// The most that was held meanwhile, and lent. Of each origin, what it said.
+    fn say(&mut self, text: &[u8], most: usize) -> (usize, usize, Vec<Vec<u8>>) {
+        let mut said = vec![Vec::new(); self.pairs.len()];
+        let (mut held, mut lent) = (0, 0);
+        loop {
+            let mut moved = false;
+            for ((_, origin), said) in self.pairs.iter().zip(&mut said) {
+                let bytes: Vec<u8> =
+                    text.iter().copied().cycle().skip(said.len() % text.len()).take(4096).collect();
+                let n = bytes.len().min(most - said.len());
+                let n = self.world.net().send(*origin, &bytes[..n]);
+                said.extend(&bytes[..n]);
+                moved |= n > 0;
+            }
+            self.world.settle().unwrap();
+            let now = self.world.proxy.held();
+            (held, lent) = (held.max(now.0), lent.max(now.1));
+            if !moved {
+                return (held, lent, said);
+            }
+        }
+    }
+
+    /// What a client hears from here on.
+    fn hear(&mut self, client: Peer) -> Vec<u8> {
+        let mut heard = Vec::new();
+        loop {
+            self.world.settle().unwrap();
+            match self.world.net().hear(client, usize::MAX) {
+                Heard::Bytes(bytes) => heard.extend(bytes),
+                Heard::Nothing | Heard::End | Heard::Reset => return heard,
+            }
+        }
+    }
+
+    fn all_leave(mut self) {
+        for (client, _) in &self.pairs {
+            self.world.net().leave(*client);
+        }
+        self.world.settle().unwrap();
+        assert_eq!(self.world.proxy.held(), (0, 0));
+        assert_eq!(self.world.proxy.in_use(), (0, 0, 0));
+    }
+}
+
+/// The data lines of a chunked body, so that chunks can be cut anywhere.
+fn count_x(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'x').count()
+}
+
+#[test]
+fn short_events_are_not_collected_for_who_is_behind() {
+    for (server, api) in [("", "resume = true"), ("flush_interval = '10ms'", ""), ("", "")] {
+        let mut stage = Stage::new(server, api);
+        let (held, lent, _) =
+            stage.say(b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n\n", 100_000);
+        assert!(held <= HELD_MAX, "{server}{api}: {held} bytes are held");
+        assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes are lent");
+        stage.all_leave();
+    }
+}
+
+#[test]
+fn long_events_pass_when_there_is_no_room_to_hold_them() {
+    for (server, api) in [("", "resume = true"), ("flush_interval = '10ms'", "")] {
+        for end in ["\n\n", ""] {
+            let mut stage = Stage::new(server, api);
+            let event = format!("data: {}{end}", "x".repeat(300_000));
+            let (held, lent, said) = stage.say(event.as_bytes(), 600_000);
+            let over = READERS * 8 * KIB;
+            assert!(held <= HELD_MAX + over, "{server}{api}: {held} bytes are held");
+            assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes are lent");
+            // Who reads on has everything.
+            let (client, origin) = stage.pairs[READERS - 1];
+            let mut heard = stage.hear(client);
+            stage.world.net().send(origin, b"\n\nid: 2\n\n");
+            heard.extend(stage.hear(client));
+            assert_eq!(count_x(&heard), count_x(&said[READERS - 1]), "{server}{api}");
+            stage.all_leave();
+        }
+    }
+}
