@@ -107,7 +107,11 @@ impl<N: Net> Proxy<N> {
             Verdict::NoAnswer => self.no_answer(key, now),
             Verdict::ResponseRead => self.response_read(key, now),
             Verdict::Delivered => self.finish(key, now),
-            Verdict::StreamOpened => self.stream_opened(key, now),
+            Verdict::Answered => self.wake_waiting(key, now),
+            Verdict::StreamOpened => {
+                self.wake_waiting(key, now);
+                self.stream_opened(key, now)
+            }
             Verdict::StreamLost => self.stream_lost(key, now),
             Verdict::StreamEnd => self.end_stream(key, now),
             Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),

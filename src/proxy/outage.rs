@@ -5,7 +5,8 @@
 //! stream that says when to come back (*retry*), or a stream that stays silent until the upstream
 //! is there (*hold*). `resume` spares it the second: the upstream is asked for the rest, with the
 //! id of the last event that was complete. Held and broken streams wait in the same phase and ask
-//! in the same way: again and again, after random times that grow.
+//! in the same way: again and again, after random times that grow, or soon after another one was
+//! answered.
 
 use super::finish::{ANSWER_MAX, Refusal};
 use super::scene::{Scene, Verdict};
@@ -18,11 +19,11 @@ use crate::http::head::{ResponseHead, Version};
 use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
 use crate::pipe::events::Events;
-use crate::session::Session;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
+use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::time::Duration;
@@ -76,6 +77,12 @@ impl Exchange {
         }
     }
 
+    /// True exactly when its stream waits, and has asked in vain.
+    fn asked_in_vain(&self) -> bool {
+        let attempts = self.revival.as_ref().map_or(0, |revival| revival.attempts);
+        matches!(self.phase, Phase::Holding(_)) && attempts > 1
+    }
+
     /// The upstream is there. Its stream may be resumed once more, or not.
     pub(super) fn is_served(&mut self, now: Tick) {
         let events = self.response.events().map(Events::events);
@@ -123,7 +130,7 @@ pub(super) fn join(
                 stats.resumed.one();
             }
             exchange.is_served(now);
-            Verdict::Moved
+            Verdict::Answered
         }
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
@@ -177,7 +184,7 @@ impl<N: Net> Proxy<N> {
         self.head_buf.extend_from_slice(body.as_bytes());
         assert!(self.head_buf.len() <= ANSWER_MAX, "room was left for an answer of ours");
         exchange.answer(200, &self.head_buf, &mut self.buffers, now);
-        self.sessions[key].state = crate::session::State::Active(exchange);
+        self.sessions[key].state = State::Active(exchange);
         Step::Moved
     }
 
@@ -222,6 +229,9 @@ impl<N: Net> Proxy<N> {
         events.restart(&mut self.buffers);
         // An upstream that takes a stream and drops it at once is none.
         let got_on = events.events() > revival.events || now.since(revival.served) > LONGEST_WAIT;
+        if got_on && let Some(origin) = exchange.origin.and_then(|key| self.origins.get_mut(key)) {
+            origin.got_on();
+        }
         if got_on || revival.gives_up == Tick::NEVER {
             (revival.gives_up, revival.attempts) = (now.after(patience), 0);
         }
@@ -245,8 +255,40 @@ impl<N: Net> Proxy<N> {
         let longest = wished.unwrap_or(FIRST_WAIT).max(SHORTEST_WAIT);
         let longest = longest.saturating_mul(1 << revival.attempts.min(16)).min(LONGEST_WAIT);
         revival.attempts += 1;
+        if revival.attempts > 1
+            && let Some(origin) = exchange.origin.and_then(|key| self.origins.get_mut(key))
+        {
+            origin.is_waited_for();
+        }
         let wait = longest.mul_f64(0.5 + self.random.f64() / 2.0);
         exchange.phase = Phase::Holding(now.after(wait));
+        Step::Moved
+    }
+
+    /// An upstream has answered: other streams that asked it in vain, and wait, ask again soon. How
+    /// soon is random, so that not all ask together. A first wait is as long as the upstream likes
+    /// it, and stays so.
+    pub(super) fn wake_waiting(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
+        let (answered, status) = (exchange.origin, exchange.record.status);
+        let origin = answered.and_then(|key| self.origins.get_mut(key));
+        let Some(origin) = origin.filter(|o| status < 500 && o.is_to_wake(now)) else {
+            return Step::Moved;
+        };
+        let waits = |session: &Session| match &session.state {
+            State::Active(exchange) => exchange.origin == answered && exchange.asked_in_vain(),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => false,
+        };
+        let waiting = self.sessions.iter().filter(|(_, session)| waits(session));
+        let waiting: Vec<Key<Session>> = waiting.map(|(key, _)| key).collect();
+        let time = origin.wake(waiting.len(), now);
+        for key in waiting {
+            let soon = now.after(time.mul_f64(0.1 + 0.9 * self.random.f64()));
+            if let Phase::Holding(until) = &mut self.sessions[key].state.exchange_mut().phase {
+                *until = soon.min(*until);
+                self.enqueue(key);
+            }
+        }
         Step::Moved
     }
 

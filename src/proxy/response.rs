@@ -127,7 +127,7 @@ impl<N: Net> Scene<'_, N> {
         }
         self.exchange.record.status = status;
         if !self.exchange.facts.event_stream {
-            return Verdict::Moved;
+            return Verdict::Answered;
         }
         // What is further out may hold a head back until something comes behind it.
         if upstream.conn.ahead().is_empty() && self.exchange.response.is_between_events() {

@@ -59,6 +59,8 @@ pub(super) enum Verdict {
     ResponseRead,
     /// The last byte of the response is out.
     Delivered,
+    /// The upstream has answered, with something other than an event stream that begins.
+    Answered,
     /// The head of an event stream is on its way to the client.
     StreamOpened,
     /// An event stream has lost its upstream, and can be resumed.

@@ -3,6 +3,10 @@
 //! Of several targets the one with the fewest connections in use is asked, and of those the one
 //! that was not asked last. One that nobody could connect to rests for a while: it is asked only
 //! when all others rest as well.
+//!
+//! Streams that have lost their upstream ask again after waits that grow. When one is answered, the
+//! others need not wait on, and ask soon: spread over a time that is the longer the more they are,
+//! and doubles as long as no stream that was answered gets on.
 
 use crate::config::{Api, Target};
 use crate::net::Address;
@@ -19,6 +23,15 @@ use std::time::Duration;
 /// How long a target, or an address, is passed over that could not be connected to.
 pub(super) const REST: Duration = Duration::from_secs(10);
 
+/// Of the streams that are woken together, one asks in this time, on average.
+const WAKE_EACH: Duration = Duration::from_millis(1);
+
+/// They have this long at least,
+const WAKE_MIN: Duration = Duration::from_millis(100);
+
+/// and this long at most.
+const WAKE_MAX: Duration = Duration::from_secs(5);
+
 /// An api as the proxy knows it: what outlives a configuration that has it, too.
 #[derive(Debug)]
 pub struct Origin {
@@ -34,6 +47,12 @@ pub struct Origin {
     streams: Rc<Cell<usize>>,
     /// What is counted of the api.
     pub stats: Rc<ApiStats>,
+    /// True exactly when streams may wait that were not woken yet.
+    awaited: bool,
+    /// When the last of those that were woken together asks.
+    woken_until: Tick,
+    /// How often streams were woken since one last got on.
+    wakes: u32,
 }
 
 /// One of an api's targets.
@@ -88,7 +107,37 @@ impl Origin {
             addresses: Counts::default(),
             streams: Rc::default(),
             stats,
+            awaited: false,
+            woken_until: Tick::ZERO,
+            wakes: 0,
         }
+    }
+
+    /// A stream of it waits, and asked in vain before.
+    pub fn is_waited_for(&mut self) {
+        self.awaited = true;
+    }
+
+    /// A stream of it got on before it was lost.
+    pub fn got_on(&mut self) {
+        self.wakes = 0;
+    }
+
+    /// True exactly when it has only to answer for streams that wait to be woken. Never while those
+    /// that were woken last are still asking.
+    pub fn is_to_wake(&self, now: Tick) -> bool {
+        self.awaited && self.woken_until <= now
+    }
+
+    /// It has answered, and so many streams are woken: over how long a time.
+    pub fn wake(&mut self, waiting: usize, now: Tick) -> Duration {
+        let each = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let time = WAKE_EACH.saturating_mul(each).max(WAKE_MIN);
+        let time = time.saturating_mul(1 << self.wakes.min(16)).min(WAKE_MAX);
+        self.awaited = false;
+        self.woken_until = now.after(time);
+        self.wakes += 1;
+        time
     }
 
     /// True when an api, of another configuration perhaps, is this one and leads to the same

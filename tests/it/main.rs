@@ -13,6 +13,7 @@ mod conf;
 mod contract;
 mod corpus;
 mod e2e;
+mod flapping;
 mod golden;
 mod held;
 mod journal;

@@ -1,0 +1,151 @@
+//! Streams that have lost their upstream: how soon all are served once it is back, and how often it
+//! is asked meanwhile.
+
+use millstream::config::Config;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Host, Peer};
+use millstream::proxy::Portions;
+use millstream::time::Tick;
+use millstream::world::World;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const CLIENTS: usize = 200;
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+
+struct Stage {
+    world: World,
+    address: SocketAddr,
+    /// The connections of the streams that are served.
+    served: Vec<Peer>,
+}
+
+impl Stage {
+    /// Streams that are served, and have an id to go on from.
+    fn new(seed: u64) -> Stage {
+        let text = r#"
+            [server]
+            [[api]]
+            name = "a"
+            listen_path = "/"
+            target_url = "http://10.0.0.1"
+            resume = "always"
+            resume_timeout = "1h"
+            heartbeat = "0s"
+            "#;
+        let config = Config::parse("x.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let world = World::new(config, seed, Faults::NONE, Portions::default());
+        let address = "10.0.0.1:80".parse().unwrap();
+        let mut stage = Stage { world, address, served: Vec::new() };
+        stage.world.net().set_host(address, Host::Listening);
+        for _ in 0..CLIENTS {
+            let client = stage.world.net().client(ListenerId(0), None).unwrap();
+            stage.world.net().send(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            stage.world.settle().unwrap();
+            stage.serve(b"id: 1\ndata: x\n\n");
+        }
+        stage
+    }
+
+    /// Answers who has asked, with a stream that begins so. How many that were.
+    fn serve(&mut self, body: &[u8]) -> usize {
+        let mut count = 0;
+        while let Some(origin) = self.world.net().origin(self.address) {
+            self.world.net().send(origin, HEAD);
+            self.world.net().send(origin, body);
+            self.served.push(origin);
+            count += 1;
+        }
+        self.world.settle().unwrap();
+        count
+    }
+
+    fn is_away(&mut self, away: bool) {
+        let host = if away { Host::Refusing } else { Host::Listening };
+        self.world.net().set_host(self.address, host);
+        if away {
+            self.break_off();
+        }
+    }
+
+    fn break_off(&mut self) {
+        for origin in std::mem::take(&mut self.served) {
+            self.world.net().reset(origin);
+        }
+        self.world.settle().unwrap();
+    }
+
+    /// Lets time pass, and `then` do something at each moment at which something happens.
+    fn run(&mut self, time: Duration, mut then: impl FnMut(&mut Stage)) {
+        let end = self.world.now.after(time);
+        while self.world.now < end {
+            let next = self.world.wake().min(end).max(self.world.now);
+            self.world.advance_to(next);
+            self.world.settle().unwrap();
+            then(self);
+        }
+    }
+}
+
+#[test]
+fn when_one_is_answered_the_others_ask_soon_and_not_together() {
+    for seed in 0..5 {
+        let mut stage = Stage::new(seed);
+        for _ in 0..3 {
+            stage.is_away(true);
+            stage.run(Duration::from_secs(20), |_| {});
+            stage.is_away(false);
+            let mut asked: BTreeMap<Tick, usize> = BTreeMap::new();
+            stage.run(Duration::from_secs(6), |stage| {
+                let count = stage.serve(b"id: 1\ndata: x\n\n");
+                *asked.entry(stage.world.now).or_default() += count;
+            });
+            asked.retain(|_, count| *count > 0);
+            assert_eq!(asked.values().sum::<usize>(), CLIENTS, "all ask once");
+            let (first, last) = (*asked.keys().next().unwrap(), *asked.keys().last().unwrap());
+            assert!(last.since(first) < Duration::from_secs(1), "{first:?} to {last:?}");
+            let together = asked.values().max().unwrap();
+            assert!(*together <= CLIENTS / 4, "{together} at the same moment");
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_drops_its_streams_at_once_is_not_asked_all_the_time() {
+    let mut stage = Stage::new(1);
+    stage.break_off();
+    let mut asked = 0;
+    stage.run(Duration::from_secs(120), |stage| {
+        asked += stage.serve(b"");
+        stage.break_off();
+    });
+    // Each waits for two and a half to five seconds when it has failed some times.
+    let most = CLIENTS * (120 / 2 + 10);
+    assert!(asked > CLIENTS * 20 && asked < most, "{asked} times");
+}
+
+#[test]
+fn a_first_wait_is_as_long_as_the_upstream_likes_it() {
+    let mut stage = Stage::new(2);
+    stage.run(Duration::from_secs(60), |_| {});
+    for origin in &stage.served.clone() {
+        stage.world.net().send(*origin, b"retry: 4000\nid: 2\ndata: x\n\n");
+    }
+    stage.world.settle().unwrap();
+    // One after the other is broken off, and others are answered all the time.
+    let now = stage.world.now;
+    for origin in stage.served.split_off(CLIENTS / 2) {
+        stage.world.net().reset(origin);
+    }
+    stage.world.settle().unwrap();
+    let mut asked = Vec::new();
+    stage.run(Duration::from_secs(5), |stage| {
+        if stage.serve(b"id: 2\ndata: x\n\n") > 0 {
+            asked.push(stage.world.now);
+        }
+    });
+    assert!(asked[0].since(now) >= Duration::from_secs(2), "asked at {:?}", asked[0]);
+    assert!(asked[asked.len() - 1].since(asked[0]) > Duration::from_secs(1), "woken");
+}
