@@ -120,9 +120,10 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// A direction whose source frames its body as `from`, and whose sink wants it as `to`.
+    /// A direction whose source frames its body as `from`, as a request does, and whose sink wants it
+    /// as `to`.
     pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
-        let reader = BodyReader::new(from);
+        let reader = BodyReader::request(from);
         Pipe {
             flow: Flow::at_start_of(&reader, to),
             reader,
@@ -238,10 +239,10 @@ impl Pipe {
         self.writer.ended()
     }
 
-    /// The body begins: what is pending (its head) stays in front of it. With `UntilClose` on both
+    /// The body of a response begins: what is pending (its head) stays in front of it. With `UntilClose` on both
     /// sides the two ends are joined as they are, as a tunnel (RFC 9110 section 7.8).
     pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
-        self.reader = BodyReader::new(from);
+        self.reader = BodyReader::response(from);
         self.writer = BodyWriter::new(to);
         self.flow = Flow::at_start_of(&self.reader, to);
         self.silent_since = now;

@@ -13,11 +13,20 @@ use std::ops::Range;
 type Decoded = Result<Option<(Vec<u8>, Vec<u8>, usize)>, ChunkError>;
 
 /// Bytes that may be in the chunked coding. The decoder agrees with a naive one, however they
-/// arrive; and their payload, framed by us, is decoded again.
+/// arrive; and their payload, framed by us, is decoded again. What is read of a request is read of a
+/// response in the same way.
 pub fn chunk(bytes: &[u8]) {
-    let whole = decode(bytes, std::slice::from_ref(&(0..bytes.len())));
-    in_pieces(bytes, |pieces| assert_eq!(decode(bytes, pieces), whole, "{pieces:?}"));
-    match naive::decode(bytes) {
+    let [request, response] = [false, true].map(|of_response| check_chunks(bytes, of_response));
+    assert!(request.is_err() || request == response, "{response:?}");
+}
+
+fn check_chunks(bytes: &[u8], of_response: bool) -> Decoded {
+    let decoder = if of_response { ChunkDecoder::response } else { ChunkDecoder::request };
+    let whole = decode(decoder(), bytes, std::slice::from_ref(&(0..bytes.len())));
+    in_pieces(bytes, |pieces| {
+        assert_eq!(decode(decoder(), bytes, pieces), whole, "{pieces:?}");
+    });
+    match naive::decode(bytes, of_response) {
         Outcome::Ended(payload, trailers, rest) => {
             let taken = bytes.len() - rest.len();
             assert_eq!(whole, Ok(Some((payload.clone(), trailers, taken))));
@@ -27,10 +36,11 @@ pub fn chunk(bytes: &[u8]) {
         // The naive one sees no mistake in a line before the line is complete.
         Outcome::More => assert!(!matches!(whole, Ok(Some(_))), "{whole:?}"),
     }
+    whole
 }
 
-fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Decoded {
-    let (mut decoder, mut buf) = (ChunkDecoder::new(), wire.to_vec());
+fn decode(mut decoder: ChunkDecoder, wire: &[u8], pieces: &[Range<usize>]) -> Decoded {
+    let mut buf = wire.to_vec();
     let mut payload = Vec::new();
     for range in pieces {
         let piece = decoder.decode(&mut buf[range.clone()])?;
@@ -58,7 +68,7 @@ fn check_framing(payload: &[u8]) {
     }
     wire.extend_from_slice(chunk::LAST_CHUNK);
     let want = Outcome::Ended(payload.to_vec(), Vec::new(), Vec::new());
-    assert_eq!(naive::decode(&wire), want);
+    assert_eq!(naive::decode(&wire, false), want);
 }
 
 /// A body goes through a reader and a writer, as in a pipe. The first byte says how it is framed
@@ -132,7 +142,7 @@ impl Naive {
                 Some(plain(len.min(wire.len()), len <= wire.len()))
             }
             BodyLength::UntilClose => Some(plain(wire.len(), true)),
-            BodyLength::Chunked => match naive::decode(wire) {
+            BodyLength::Chunked => match naive::decode(wire, true) {
                 Outcome::Ended(payload, trailers, rest) => {
                     let taken = wire.len() - rest.len();
                     Some(Naive { payload, trailers, taken, ended: true })
@@ -152,7 +162,7 @@ impl Naive {
 /// there is a mistake in its last line, which the naive decoder does not see.
 fn payload_so_far(wire: &[u8]) -> Option<Vec<u8>> {
     let mut buf = wire.to_vec();
-    let piece = ChunkDecoder::new().decode(&mut buf).ok()?;
+    let piece = ChunkDecoder::response().decode(&mut buf).ok()?;
     Some(buf.drain(piece.range()).collect())
 }
 
@@ -169,7 +179,7 @@ fn relay(
     wire: &[u8],
     pieces: &[Range<usize>],
 ) -> Result<Relayed, ChunkError> {
-    let (mut reader, mut writer) = (BodyReader::new(from), BodyWriter::new(to));
+    let (mut reader, mut writer) = (BodyReader::response(from), BodyWriter::new(to));
     let mut relayed = Relayed { wire: Vec::new(), taken: 0, ended: false };
     let mut scratch = vec![0; HEADROOM + wire.len() + TAILROOM];
     let mut end_written = false;

@@ -118,7 +118,7 @@ pub(super) fn body(framing: Framing, bytes: &[u8]) -> Result<Option<usize>, Stri
             let len = usize::try_from(len).unwrap_or(usize::MAX);
             Ok((len <= bytes.len()).then_some(len))
         }
-        Framing::Chunked => match naive::decode(bytes) {
+        Framing::Chunked => match naive::decode(bytes, false) {
             Outcome::Ended(_, _, rest) => Ok(Some(bytes.len() - rest.len())),
             Outcome::More => Ok(None),
             Outcome::Refused => Err("malformed chunks".to_owned()),

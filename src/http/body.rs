@@ -36,12 +36,21 @@ enum Reading {
 const _: () = assert!(size_of::<BodyReader>() <= 24);
 
 impl BodyReader {
-    /// A reader at the first byte of a body.
-    pub fn new(length: BodyLength) -> BodyReader {
+    /// A reader at the first byte of a request's body.
+    pub fn request(length: BodyLength) -> BodyReader {
+        BodyReader::of(length, ChunkDecoder::request())
+    }
+
+    /// A reader at the first byte of a response's body.
+    pub fn response(length: BodyLength) -> BodyReader {
+        BodyReader::of(length, ChunkDecoder::response())
+    }
+
+    fn of(length: BodyLength, chunks: ChunkDecoder) -> BodyReader {
         BodyReader(match length {
             BodyLength::Empty => Reading::Length(0),
             BodyLength::Length(bytes) => Reading::Length(bytes),
-            BodyLength::Chunked => Reading::Chunked(ChunkDecoder::new()),
+            BodyLength::Chunked => Reading::Chunked(chunks),
             BodyLength::UntilClose => Reading::UntilClose,
         })
     }
@@ -267,7 +276,7 @@ mod tests {
         let behind = if length == BodyLength::UntilClose { &b""[..] } else { b"GET / HTTP/1.1" };
         let both = [&whole, behind].concat();
         let check_read = |wire: &[u8], pieces: &[Range<usize>]| {
-            let mut reader = BodyReader::new(length);
+            let mut reader = BodyReader::request(length);
             let (got, left) = read(&mut reader, wire, pieces);
             assert_eq!(got, payload, "{length:?} {pieces:?}");
             assert_eq!(left, behind.len(), "{length:?} {pieces:?}");
@@ -304,7 +313,7 @@ mod tests {
                 in_pieces(wire.len(), |pieces| {
                     let relayed = relay(from, to, &wire, pieces);
                     let whole = in_one_piece(relayed.len());
-                    let (payload, _) = read(&mut BodyReader::new(to), &relayed, &whole);
+                    let (payload, _) = read(&mut BodyReader::request(to), &relayed, &whole);
                     assert_eq!(payload, PAYLOAD, "{from:?} to {to:?}, {pieces:?}");
                 });
             }
@@ -313,7 +322,7 @@ mod tests {
 
     /// As a proxy does it: reads into a buffer behind some headroom, and sends from that buffer.
     fn relay(from: BodyLength, to: BodyLength, wire: &[u8], pieces: &[Range<usize>]) -> Vec<u8> {
-        let (mut reader, mut writer) = (BodyReader::new(from), BodyWriter::new(to));
+        let (mut reader, mut writer) = (BodyReader::request(from), BodyWriter::new(to));
         let mut scratch = [0; HEADROOM + 100 + TAILROOM];
         let mut sent = Vec::new();
         for range in pieces.iter().filter(|range| !range.is_empty()) {
@@ -339,15 +348,15 @@ mod tests {
         for length in [BodyLength::Length(PAYLOAD.len() as u64), BodyLength::Chunked] {
             let wire = write(length, PAYLOAD, &[0..9, 9..PAYLOAD.len()], false);
             for cut in 0..wire.len() {
-                let mut reader = BodyReader::new(length);
+                let mut reader = BodyReader::request(length);
                 read(&mut reader, &wire[..cut], &in_one_piece(cut));
                 assert_eq!(reader.eof(), Err(Cut), "{length:?} cut at {cut}");
             }
             assert!(BodyWriter::new(length).ends_visibly());
         }
         assert!(!BodyWriter::new(BodyLength::UntilClose).ends_visibly());
-        assert_eq!(BodyReader::new(BodyLength::Empty).eof(), Ok(()));
-        assert_eq!(BodyReader::new(BodyLength::UntilClose).eof(), Ok(()));
+        assert_eq!(BodyReader::request(BodyLength::Empty).eof(), Ok(()));
+        assert_eq!(BodyReader::request(BodyLength::UntilClose).eof(), Ok(()));
     }
 
     #[test]
@@ -356,7 +365,7 @@ mod tests {
             let mut wire = b"1\r\nx\r\n".to_vec();
             BodyWriter::new(BodyLength::Chunked).end_with(trailers.as_bytes(), &mut wire);
             in_pieces(wire.len(), |pieces| {
-                let mut reader = BodyReader::new(BodyLength::Chunked);
+                let mut reader = BodyReader::request(BodyLength::Chunked);
                 assert_eq!(read(&mut reader, &wire, pieces), (b"x".to_vec(), 0));
                 assert_eq!(reader.take_trailers().unwrap_or_default(), trailers.as_bytes());
             });

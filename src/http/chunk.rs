@@ -7,7 +7,9 @@
 //! one way only, whatever was read.
 //!
 //! [`ChunkDecoder`] accepts the grammar and nothing else: a size line that one parser repairs and
-//! another does not is how a message is smuggled past a proxy. Its limits:
+//! another does not is how a message is smuggled past a proxy. There is one exception: in a response
+//! a size line may end with blanks, as servers write it that leave room for a size before they know
+//! it (ESPAsyncWebServer, old Apache). Everybody reads that in one way. Its limits:
 //!
 //! - a size has at most 16 digits ([`DIGITS_MAX`]) and 63 bits;
 //! - a size line with its extensions has at most 256 bytes ([`LINE_MAX`]);
@@ -158,6 +160,8 @@ pub struct ChunkDecoder {
     /// See the module's documentation; below [`DEBT_MAX`].
     debt: u16,
     state: State,
+    /// True exactly when a size line may end with blanks.
+    ends_with_blanks: bool,
 }
 
 const _: () = assert!(size_of::<ChunkDecoder>() <= 24);
@@ -170,9 +174,19 @@ struct Trailers {
 }
 
 impl ChunkDecoder {
-    /// A decoder at the first byte of a body.
-    pub const fn new() -> ChunkDecoder {
-        ChunkDecoder { left: 0, trailers: None, line: 0, debt: 0, state: State::Start }
+    /// A decoder at the first byte of a request's body.
+    pub const fn request() -> ChunkDecoder {
+        ChunkDecoder::of(false)
+    }
+
+    /// A decoder at the first byte of a response's body.
+    pub const fn response() -> ChunkDecoder {
+        ChunkDecoder::of(true)
+    }
+
+    const fn of(ends_with_blanks: bool) -> ChunkDecoder {
+        let (trailers, state) = (None, State::Start);
+        ChunkDecoder { left: 0, trailers, line: 0, debt: 0, state, ends_with_blanks }
     }
 
     /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
@@ -244,7 +258,12 @@ impl ChunkDecoder {
     /// Takes one byte that is not chunk data: the grammar says where it leads, and what it means is
     /// done here.
     fn step(&mut self, byte: u8) -> Result<(), ChunkError> {
-        self.state = self.state.after(byte)?;
+        self.state = match self.state {
+            state if self.ends_with_blanks && state.is_behind_blanks() && byte == b'\r' => {
+                State::LineLf
+            }
+            state => state.after(byte)?,
+        };
         match self.state {
             State::Digits => {
                 self.lengthen_line()?;
@@ -348,12 +367,6 @@ fn plain_size_line(bytes: &[u8]) -> Option<(u64, u16)> {
         size = size << 4 | u64::from(digit);
     }
     None
-}
-
-impl Default for ChunkDecoder {
-    fn default() -> ChunkDecoder {
-        ChunkDecoder::new()
-    }
 }
 
 #[cfg(test)]

@@ -316,7 +316,7 @@ impl Pipe {
 
     /// Another source brings the rest of an event stream: a body that it frames as `from`.
     pub fn change_source(&mut self, from: BodyLength, now: Tick) {
-        self.reader = BodyReader::new(from);
+        self.reader = BodyReader::response(from);
         self.silent_since = now;
     }
 

@@ -27,7 +27,7 @@ pub fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("chunk decode");
     for (name, wire, payload) in reads() {
         let mut buf = wire.clone();
-        let mut decoder = ChunkDecoder::new();
+        let mut decoder = ChunkDecoder::response();
         assert_eq!(
             decoder.decode(&mut buf).map(|piece| piece.payload),
             Ok(payload)
@@ -49,7 +49,7 @@ pub fn pass_on(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("chunk decode and frame");
     for (name, wire, payload) in reads() {
         let mut scratch = vec![0; HEADROOM + wire.len() + TAILROOM];
-        let mut reader = BodyReader::new(BodyLength::Chunked);
+        let mut reader = BodyReader::response(BodyLength::Chunked);
         let mut writer = BodyWriter::new(BodyLength::Chunked);
         group.throughput(Throughput::Bytes(wire.len() as u64));
         group.bench_function(name, |bencher| {

@@ -96,6 +96,12 @@ impl State {
         })
     }
 
+    /// True exactly when the size line would be complete but for the blanks at its end, if there are
+    /// any. They have no place in the grammar, but in some responses.
+    pub(super) const fn is_behind_blanks(self) -> bool {
+        matches!(self, State::BeforeSemicolon | State::AfterName)
+    }
+
     /// Why `byte`, which leads nowhere, is refused.
     fn refusal(self, byte: u8) -> ChunkError {
         match self {

@@ -14,15 +14,15 @@ pub(crate) enum Outcome {
     More,
 }
 
-/// Decodes all of `rest`.
-pub(crate) fn decode(mut rest: &[u8]) -> Outcome {
+/// Decodes all of `rest`, a body of a request, or of a response.
+pub(crate) fn decode(mut rest: &[u8], of_response: bool) -> Outcome {
     let mut payload = Vec::new();
     let mut debt = 0;
     loop {
         let Some((line, behind)) = split(rest) else {
             return Outcome::More;
         };
-        let Some(size) = size_of_line(line) else {
+        let Some(size) = size_of_line(line, of_response) else {
             return Outcome::Refused;
         };
         debt = (debt + line.len() as u128 + 2).saturating_sub(size + 32);
@@ -72,13 +72,19 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 2..]))
 }
 
-fn size_of_line(line: &[u8]) -> Option<u128> {
+fn size_of_line(line: &[u8], of_response: bool) -> Option<u128> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     if digits == 0 || digits > 16 || line.len() + 2 > 256 {
         return None;
     }
     let size = u128::from_str_radix(std::str::from_utf8(&line[..digits]).ok()?, 16).ok()?;
-    (size < 1 << 63 && extensions(&line[digits..]).is_some()).then_some(size)
+    let mut rest = &line[digits..];
+    while let [before @ .., b' ' | b'\t'] = rest
+        && of_response
+    {
+        rest = before;
+    }
+    (size < 1 << 63 && extensions(rest).is_some()).then_some(size)
 }
 
 fn extensions(mut rest: &[u8]) -> Option<()> {

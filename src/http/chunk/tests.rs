@@ -8,8 +8,7 @@ use crate::trial::{Dice, in_one_piece, in_pieces};
 type Outcome = Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, ChunkError>;
 
 /// Feeds `wire` piece by piece, each in a buffer of its own.
-fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Outcome {
-    let mut decoder = ChunkDecoder::new();
+fn decode(mut decoder: ChunkDecoder, wire: &[u8], pieces: &[Range<usize>]) -> Outcome {
     let mut payload = Vec::new();
     for range in pieces {
         let mut buf = wire[range.clone()].to_vec();
@@ -30,14 +29,23 @@ fn decode(wire: &[u8], pieces: &[Range<usize>]) -> Outcome {
     Ok(None)
 }
 
-/// Decodes `wire` in all ways it can arrive, and holds the outcome against the naive decoder's.
+/// Decodes `wire` in all ways it can arrive, and holds the outcome against the naive decoder's: as
+/// the body of a request, and of a response, which is read in the same way if a request's is read.
 fn check(wire: &[u8]) -> Outcome {
-    let whole = decode(wire, &in_one_piece(wire.len()));
+    let request = check_one(wire, false);
+    let response = check_one(wire, true);
+    assert!(request.is_err() || response == request, "{}", wire.escape_ascii());
+    request
+}
+
+fn check_one(wire: &[u8], of_response: bool) -> Outcome {
+    let decoder = if of_response { ChunkDecoder::response } else { ChunkDecoder::request };
+    let whole = decode(decoder(), wire, &in_one_piece(wire.len()));
     in_pieces(wire.len(), |pieces| {
         let wire_text = wire.escape_ascii();
-        assert_eq!(decode(wire, pieces), whole, "{wire_text} cut at {pieces:?}");
+        assert_eq!(decode(decoder(), wire, pieces), whole, "{wire_text} cut at {pieces:?}");
     });
-    match naive::decode(wire) {
+    match naive::decode(wire, of_response) {
         naive::Outcome::Ended(payload, trailers, rest) => {
             assert_eq!(whole, Ok(Some((payload, trailers, rest))), "{}", wire.escape_ascii());
         }
@@ -83,6 +91,37 @@ fn extensions_are_dropped() {
     ] {
         accept(&format!("1{extensions}\r\nx\r\n0{extensions}\r\n\r\n"), "x", "", "");
     }
+}
+
+#[test]
+fn blanks_at_the_end_of_a_line() {
+    for blanks in [" ", "   ", "\t", " \t ", ";a  ", ";a=b ", ";a=\"b\" \t", " ; a = b ; c "] {
+        let wire = format!("1{blanks}\r\nx\r\n0{blanks}\r\nA: b\r\n\r\n");
+        assert_eq!(check(wire.as_bytes()), Err(ChunkError::Extension), "{wire:?}");
+        let want = (b"x".to_vec(), b"A: b\r\n".to_vec(), Vec::new());
+        assert_eq!(check_one(wire.as_bytes(), true), Ok(Some(want)), "{wire:?}");
+    }
+    for (line, error) in [
+        // A size in two pieces could be two sizes.
+        ("5 5\r\n", ChunkError::Extension),
+        // No peer agrees on whether a blank in front of the size is nothing.
+        (" 5\r\n", ChunkError::Size),
+        ("5 \n", ChunkError::BareLf),
+        ("5 \r \n", ChunkError::BareCr),
+        ("5 \x0b\r\n", ChunkError::Extension),
+        ("5; \r\n", ChunkError::Extension),
+        ("5;a= \r\n", ChunkError::Extension),
+        (" \r\n", ChunkError::Size),
+    ] {
+        assert_eq!(check_one(line.as_bytes(), true), Err(error), "{line:?}");
+    }
+    let longest = " ".repeat(usize::from(LINE_MAX) - 3);
+    let line = format!("1{longest}\r\nx\r\n0\r\n\r\n");
+    assert!(check_one(line.as_bytes(), true).is_ok_and(|ended| ended.is_some()));
+    let line = line.replacen(' ', "  ", 1);
+    assert_eq!(check_one(line.as_bytes(), true), Err(ChunkError::LineTooLong));
+    let padded = format!("1{longest}\r\nx\r\n").repeat(75);
+    assert_eq!(check_one(padded.as_bytes(), true), Err(ChunkError::Padding));
 }
 
 #[test]
@@ -174,7 +213,7 @@ fn an_unfinished_body_is_no_mistake() {
 
 /// The outcome of a valid wire without checking each of its many cuts.
 fn ends(wire: &[u8]) -> Result<(), ChunkError> {
-    assert!(decode(wire, &in_one_piece(wire.len()))?.is_some());
+    assert!(decode(ChunkDecoder::request(), wire, &in_one_piece(wire.len()))?.is_some());
     Ok(())
 }
 
@@ -267,7 +306,7 @@ fn what_is_framed_reads_back() {
         let naive = [format!("{size:x}\r\n").as_bytes(), &vec![b'x'; size], b"\r\n"].concat();
         assert_eq!(buf[framed.clone()], naive);
         assert!(buf[..framed.start].iter().chain(&buf[framed.end..]).all(|&b| b == b'-'));
-        let piece = ChunkDecoder::new().decode(&mut buf[framed.clone()]).unwrap();
+        let piece = ChunkDecoder::request().decode(&mut buf[framed.clone()]).unwrap();
         let start = framed.len() - size - 2;
         assert_eq!(piece, Piece { start, payload: size, consumed: framed.len(), ended: false });
         assert!(buf[framed][piece.range()].iter().all(|&b| b == b'x'));
