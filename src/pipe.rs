@@ -120,7 +120,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// A direction whose source frames its body as `from`, as a request does, and whose sink wants it
+    /// A direction whose source is a client that frames its body as `from`, and whose sink wants it
     /// as `to`.
     pub fn new(from: BodyLength, to: BodyLength, now: Tick) -> Pipe {
         let reader = BodyReader::request(from);
@@ -239,8 +239,9 @@ impl Pipe {
         self.writer.ended()
     }
 
-    /// The body of a response begins: what is pending (its head) stays in front of it. With `UntilClose` on both
-    /// sides the two ends are joined as they are, as a tunnel (RFC 9110 section 7.8).
+    /// The body of a response begins: what is pending (its head) stays in front of it. With
+    /// `UntilClose` on both sides the two ends are joined as they are, as a tunnel (RFC 9110
+    /// section 7.8).
     pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
         self.reader = BodyReader::response(from);
         self.writer = BodyWriter::new(to);

@@ -9,7 +9,9 @@ use crate::http::changes::Changes;
 use crate::http::credentials::Carriers;
 use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version};
+use crate::http::head::{
+    FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version, unfold,
+};
 use crate::net::sim::Rng;
 use std::borrow::Cow;
 
@@ -21,8 +23,10 @@ pub fn agreement(bytes: &[u8]) {
         request(&bytes[..end], &mut dice);
     }
     if let Ok(Some(end)) = HeadSearch::response().find(bytes, &LIMITS) {
+        let mut head = bytes[..end].to_vec();
+        let len = unfold(&mut head);
         for request_was_head in [false, true] {
-            response(&bytes[..end], request_was_head, &mut dice);
+            response(&head[..len], request_was_head, &mut dice);
         }
     }
 }

@@ -13,8 +13,8 @@ use std::ops::Range;
 type Decoded = Result<Option<(Vec<u8>, Vec<u8>, usize)>, ChunkError>;
 
 /// Bytes that may be in the chunked coding. The decoder agrees with a naive one, however they
-/// arrive; and their payload, framed by us, is decoded again. What is read of a request is read of a
-/// response in the same way.
+/// arrive; and their payload, framed by us, is decoded again. What is read in a request is read in
+/// the same way in a response.
 pub fn chunk(bytes: &[u8]) {
     let [request, response] = [false, true].map(|of_response| check_chunks(bytes, of_response));
     assert!(request.is_err() || request == response, "{response:?}");

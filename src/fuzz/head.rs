@@ -2,7 +2,9 @@
 
 use super::{LIMITS, in_pieces};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, Fields, HeadError, HeadSearch, RequestHead, ResponseHead};
+use crate::http::head::{
+    FieldStore, Fields, HeadError, HeadSearch, RequestHead, ResponseHead, Version, unfold,
+};
 
 /// Bytes that may be a head, of a request or of a response. However they arrive, the head ends at
 /// the same place; and what is accepted consists of what the grammar allows.
@@ -19,7 +21,7 @@ pub fn head(bytes: &[u8]) {
         };
         assert_eq!(Some(end), naive_end(bytes, line_end));
         if line_end.is_empty() {
-            judge_response(&bytes[..end]);
+            judge_response(&unfolded(&bytes[..end]));
         } else {
             judge_request(&bytes[..end]);
         }
@@ -52,6 +54,25 @@ fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
         begun |= !empty;
     }
     None
+}
+
+/// A response's head with its folded lines put together, line by line.
+fn unfolded(head: &[u8]) -> Vec<u8> {
+    let mut want: Vec<u8> = Vec::new();
+    for line in head.split_inclusive(|&byte| byte == b'\n') {
+        let text = line.trim_ascii_start();
+        if matches!(line, [b' ' | b'\t', ..]) {
+            want.truncate(want.trim_ascii_end().len());
+            want.push(b' ');
+            want.extend_from_slice(text);
+        } else {
+            want.extend_from_slice(line);
+        }
+    }
+    let mut got = head.to_vec();
+    let len = unfold(&mut got);
+    assert_eq!(got[..len], want);
+    want
 }
 
 fn judge_request(bytes: &[u8]) {
@@ -91,22 +112,23 @@ fn judge_fields(bytes: &[u8], fields: Fields<'_, '_>) {
 }
 
 /// What some field lines, divided by LF, say about the length of a body. The rules once more, as
-/// short as they can be said: a length is one number, a coding is `chunked`, and never both.
+/// short as they can be said: a length is one number, a coding is `chunked`, and never both in a
+/// request. In a response a length may be said often, and the coding wins.
 pub fn framing(bytes: &[u8]) {
     let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).collect();
     for version in ["1.1", "1.0"] {
-        let says = Says::of(&lines, version);
-        let length = says.length.filter(|length| *length != BodyLength::UntilClose);
-        let length = length.or(says.length.map(|_| BodyLength::Empty));
+        let says = Says::of(&lines);
+        let length = says.in_request(version);
         check_request(&wire(&format!("POST / HTTP/{version}\r\nHost: a"), &lines), length);
         for (status, request_was_head) in
             [(200, false), (200, true), (304, false), (204, false), (103, false), (599, false)]
         {
             let wire = wire(&format!("HTTP/{version} {status} "), &lines);
+            let length = says.in_response();
             let want = match status {
                 103 | 204 => Some(BodyLength::Empty),
-                _ if status == 304 || request_was_head => says.length.map(|_| BodyLength::Empty),
-                _ => says.length,
+                _ if status == 304 || request_was_head => length.map(|_| BodyLength::Empty),
+                _ => length,
             };
             check_response(&wire, request_was_head, want);
         }
@@ -136,19 +158,29 @@ fn check_request(wire: &[u8], want: Option<BodyLength>) {
 fn check_response(wire: &[u8], request_was_head: bool, want: Option<BodyLength>) {
     let mut store = FieldStore::new();
     match ResponseHead::parse(wire, &mut store, &LIMITS, request_was_head) {
-        Ok(head) => assert_eq!(Some(head.length), want),
+        Ok(head) => {
+            assert_eq!(Some(head.length), want);
+            let coded = head.fields.get("Transfer-Encoding").is_some();
+            let faulty = coded && (head.version == Version::Http10 || has_length(head.fields));
+            assert!(!(faulty && head.persistent), "section 6.1: to be closed");
+        }
         Err(HeadError::Framing(error)) => assert!(want.is_none(), "{error:?}, not {want:?}"),
         Err(_) => {}
     }
 }
 
-/// What the lines say of the length of a response to GET; None where it must be refused.
+fn has_length(fields: Fields<'_, '_>) -> bool {
+    fields.get("Content-Length").is_some()
+}
+
+/// The values of the lines that say how long a body is.
 struct Says {
-    length: Option<BodyLength>,
+    codings: Vec<Vec<u8>>,
+    lengths: Vec<Vec<u8>>,
 }
 
 impl Says {
-    fn of(lines: &[&[u8]], version: &str) -> Says {
+    fn of(lines: &[&[u8]]) -> Says {
         let values = |name: &str| -> Vec<Vec<u8>> {
             let lines = lines.iter().filter_map(|line| {
                 let colon = line.iter().position(|&byte| byte == b':')?;
@@ -160,17 +192,38 @@ impl Says {
             });
             lines.collect()
         };
-        let (codings, lengths) = (values("Transfer-Encoding"), values("Content-Length"));
-        let length = match (codings.as_slice(), lengths.as_slice()) {
-            ([], []) => Some(BodyLength::UntilClose),
-            ([], [length]) => number(length).map(BodyLength::Length),
-            ([coding], []) if coding.eq_ignore_ascii_case(b"chunked") && version == "1.1" => {
-                Some(BodyLength::Chunked)
-            }
-            _ => None,
-        };
-        Says { length }
+        Says { codings: values("Transfer-Encoding"), lengths: values("Content-Length") }
     }
+
+    /// The length of a request's body; None where it must be refused.
+    fn in_request(&self, version: &str) -> Option<BodyLength> {
+        match (self.codings.as_slice(), self.lengths.as_slice()) {
+            ([], []) => Some(BodyLength::Empty),
+            ([], [length]) => number(length).map(BodyLength::Length),
+            ([coding], []) if version == "1.1" => chunked(coding),
+            _ => None,
+        }
+    }
+
+    /// The length of the body of a response to GET; None where it must be refused.
+    fn in_response(&self) -> Option<BodyLength> {
+        match self.codings.as_slice() {
+            [] if self.lengths.is_empty() => Some(BodyLength::UntilClose),
+            [] => {
+                let all = self.lengths.join(&b',');
+                let all = all.split(|&byte| byte == b',');
+                let mut numbers = all.map(|text| number(text.trim_ascii()));
+                let first = numbers.next().flatten()?;
+                numbers.all(|other| other == Some(first)).then_some(BodyLength::Length(first))
+            }
+            [coding] => chunked(coding),
+            _ => None,
+        }
+    }
+}
+
+fn chunked(coding: &[u8]) -> Option<BodyLength> {
+    coding.eq_ignore_ascii_case(b"chunked").then_some(BodyLength::Chunked)
 }
 
 /// Digits, however many zeros stand in front, of at most 63 bits.

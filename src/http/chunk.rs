@@ -7,9 +7,9 @@
 //! one way only, whatever was read.
 //!
 //! [`ChunkDecoder`] accepts the grammar and nothing else: a size line that one parser repairs and
-//! another does not is how a message is smuggled past a proxy. There is one exception: in a response
-//! a size line may end with blanks, as servers write it that leave room for a size before they know
-//! it (ESPAsyncWebServer, old Apache). Everybody reads that in one way. Its limits:
+//! another does not is how a message is smuggled past a proxy. There is one exception. A size line
+//! of a response may end with blanks: some servers (ESPAsyncWebServer, old versions of Apache)
+//! leave room for a size before they know it. Everybody reads that in one way. Its limits:
 //!
 //! - a size has at most 16 digits ([`DIGITS_MAX`]) and 63 bits;
 //! - a size line with its extensions has at most 256 bytes ([`LINE_MAX`]);

@@ -1,13 +1,24 @@
 //! How long a body is (RFC 9112 section 6.3), and whether the connection outlives it (section 9.3).
 //!
 //! Here requests are smuggled or not. The rules are the RFC's, in its order; where it lets a
-//! recipient repair a message or read on until the connection closes, the message is refused:
+//! recipient repair a request, or read on until the connection closes, the request is refused:
 //!
 //! - Content-Length is one field of digits. Neither equal values nor a list of them is taken.
 //! - Transfer-Encoding is `chunked` and nothing else, never together with Content-Length, and never
-//!   in HTTP/1.0 (section 6.1 calls such framing faulty, and upstreams that send it do not agree
-//!   on whether the body is chunked).
+//!   in HTTP/1.0.
 //! - Lengths have 63 bits, so that sums and differences of them fit.
+//!
+//! A response goes to somebody who sees nothing of what its upstream wrote about its length, so
+//! what has one reading is read:
+//!
+//! - Content-Length may be there several times, or be a list, with one value (RFC 9110 section
+//!   8.6).
+//! - `chunked` is chunked, beside a Content-Length (RFC 9112 section 6.3, rule 3) and in HTTP/1.0
+//!   too. Section 6.1 calls both faulty: the connection is not used again ([`is_faulty`]).
+//! - Everything else is refused. Of different lengths, and of a length that is no number, nobody
+//!   knows which is meant. Any other coding would have to be undone, or passed on to a client that
+//!   never said that it takes it; one on top of `chunked` leaves the end unknown; and what is no
+//!   list of codings is anybody's guess.
 //!
 //! Tested against tables of what has been used against other proxies.
 
@@ -50,8 +61,10 @@ pub enum FramingError {
     LengthMalformed,
     /// A Content-Length of more than 63 bits.
     LengthTooLarge,
-    /// More than one Content-Length.
+    /// More than one Content-Length in a request.
     LengthRepeated,
+    /// More than one length in a response, and not the same.
+    LengthsDiffer,
     /// Content-Length and Transfer-Encoding.
     LengthAndCoding,
     /// Transfer-Encoding in HTTP/1.0.
@@ -76,6 +89,7 @@ impl FramingError {
             FramingError::LengthMalformed => "Content-Length is no number",
             FramingError::LengthTooLarge => "Content-Length has more than 63 bits",
             FramingError::LengthRepeated => "more than one Content-Length",
+            FramingError::LengthsDiffer => "different values of Content-Length",
             FramingError::LengthAndCoding => "both Content-Length and Transfer-Encoding",
             FramingError::CodingInHttp10 => "Transfer-Encoding in HTTP/1.0",
             FramingError::CodingMalformed => "malformed Transfer-Encoding",
@@ -116,14 +130,13 @@ pub fn response(
     status: u16,
     request_was_head: bool,
     fields: Fields<'_, '_>,
-    version: Version,
 ) -> Result<BodyLength, FramingError> {
     // Rule 1. Rule 2 is about CONNECT, which is not spoken here.
     if status < 200 || status == 204 {
         return Ok(BodyLength::Empty);
     }
-    // Rules 3, 4 and 5: both fields, a coding that is not the one we know, a length that is none.
-    let declared = declared(fields, version)?;
+    // Rules 3, 4 and 5: a coding that is not the one we know, a length that is none.
+    let declared = declared_by_upstream(fields)?;
     if request_was_head || status == 304 {
         return Ok(BodyLength::Empty);
     }
@@ -147,12 +160,27 @@ pub fn persistent(fields: Fields<'_, '_>, version: Version) -> bool {
     }
 }
 
-/// The value of Content-Length, if there is such a field.
+/// True exactly when a response says how long its body is in a way that RFC 9112 section 6.1 calls
+/// faulty. The end of the body is known, and yet the connection is closed behind it.
+pub fn is_faulty(fields: Fields<'_, '_>, version: Version) -> bool {
+    fields.get("Transfer-Encoding").is_some()
+        && (version == Version::Http10 || fields.get("Content-Length").is_some())
+}
+
+/// The length that a response describes whose body is not sent. None where it describes chunks.
 ///
 /// # Errors
 ///
-/// If it is not a single number of 63 bits.
-pub fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
+/// If that is not a single number of 63 bits.
+pub fn described_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
+    Ok(match declared_by_upstream(fields)? {
+        Declared::Length(length) => Some(length),
+        Declared::Chunked | Declared::Nothing => None,
+    })
+}
+
+/// The value of Content-Length, if there is such a field in a request.
+fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     let mut values = fields.all("Content-Length");
     let Some(value) = values.next() else {
         return Ok(None);
@@ -161,6 +189,19 @@ pub fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingErro
         return Err(FramingError::LengthRepeated);
     }
     decimal(value).map(Some)
+}
+
+/// The one value of all Content-Length fields of a response, if there are any.
+fn agreed_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
+    let mut agreed = None;
+    for text in fields.all("Content-Length").flat_map(|value| split(value, b',')) {
+        let length = decimal(text)?;
+        if agreed.is_some_and(|other| other != length) {
+            return Err(FramingError::LengthsDiffer);
+        }
+        agreed = Some(length);
+    }
+    Ok(agreed)
 }
 
 /// The number that digits stand for: `1*DIGIT` and nothing else, 63 bits.
@@ -181,6 +222,7 @@ enum Declared {
     Chunked,
 }
 
+/// What a request says.
 fn declared(fields: Fields<'_, '_>, version: Version) -> Result<Declared, FramingError> {
     if fields.get("Transfer-Encoding").is_none() {
         return Ok(content_length(fields)?.map_or(Declared::Nothing, Declared::Length));
@@ -190,6 +232,15 @@ fn declared(fields: Fields<'_, '_>, version: Version) -> Result<Declared, Framin
     }
     if version == Version::Http10 {
         return Err(FramingError::CodingInHttp10);
+    }
+    only_chunked(fields)?;
+    Ok(Declared::Chunked)
+}
+
+/// What a response says.
+fn declared_by_upstream(fields: Fields<'_, '_>) -> Result<Declared, FramingError> {
+    if fields.get("Transfer-Encoding").is_none() {
+        return Ok(agreed_length(fields)?.map_or(Declared::Nothing, Declared::Length));
     }
     only_chunked(fields)?;
     Ok(Declared::Chunked)

@@ -11,6 +11,7 @@
 //! way again; that is tested in [`super::forward`].
 
 mod error;
+mod fold;
 mod request;
 mod response;
 mod search;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use super::fields::{CONNECTION_OPTIONS_MAX, FIELDS_MAX, FieldStore, Fields};
 pub use error::HeadError;
+pub use fold::unfold;
 pub use request::RequestHead;
 pub use response::ResponseHead;
 pub use search::HeadSearch;

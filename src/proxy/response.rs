@@ -7,7 +7,7 @@ use super::scene::{RequestFault, Scene, Verdict};
 use crate::http::fields::Nominated;
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadError, HeadSearch, ResponseHead, Version};
+use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::cause::Cause;
@@ -55,8 +55,12 @@ impl<N: Net> Scene<'_, N> {
         let found = find_head(&mut upstream.conn, &mut awaiting.search, &limits, &mut self.io);
         match found {
             Found::Complete(end) => {
-                awaiting.search = HeadSearch::response();
+                let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
                 awaiting.retry = None;
+                let end = match search.is_folded() {
+                    true => head::unfold(&mut self.io.scratch[..end]),
+                    false => end,
+                };
                 self.on_head(upstream, end)
             }
             Found::More => {

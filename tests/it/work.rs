@@ -236,6 +236,33 @@ fn lists_and_keys_of_requests() {
 }
 
 #[test]
+fn responses_as_they_are() {
+    for value in ["5, ", "5,", " ,"] {
+        let length = |size| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}5\r\n\r\nhello", lines(size, value))
+        };
+        check("a list of lengths", 4000, |size| upstream(length(size)));
+    }
+    let lengths = |size| ok(&lines(size, "Content-Length: 2\r\n"));
+    check("many lengths", 2000, |size| upstream(lengths(size)));
+    for line in ["\r\n x", "\r\n\tyyyyyyyyyyyyyyyy", " \r\n     x", "\n :"] {
+        let folded = |size| format!("X: {}\r\n", lines(size, line));
+        check("a folded line", 4000, |size| upstream(ok(&folded(size))));
+        check("byte by byte", 4000, |size| byte_by_byte(upstream(ok(&folded(size)))));
+    }
+    let status =
+        |size| format!("HTTP/1.1{}200{}\r\n\r\n", " ".repeat(size / 2), " ".repeat(size / 2));
+    check("blanks", 4000, |size| upstream(status(size)));
+    let sizes = |size| {
+        format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+            lines(size, "1      \r\nx\r\n")
+        )
+    };
+    check("blanks behind sizes", 4000, |size| upstream(sizes(size)));
+}
+
+#[test]
 fn paths() {
     for piece in ["/a/..", "/./", "/%2e%2e", "//", "/;a", "/%41", "/keyed", "/..;", "%2f.."] {
         let path = |size| format!("/a{}", lines(size, piece));

@@ -96,8 +96,8 @@ impl State {
         })
     }
 
-    /// True exactly when the size line would be complete but for the blanks at its end, if there are
-    /// any. They have no place in the grammar, but in some responses.
+    /// True exactly when blanks have come behind what could be a complete size line. At the end of
+    /// one they have no place in the grammar.
     pub(super) const fn is_behind_blanks(self) -> bool {
         matches!(self, State::BeforeSemicolon | State::AfterName)
     }

@@ -35,8 +35,9 @@ pub struct ResponseHead<'h, 'b> {
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
-    /// Reads a head. `bytes` are the head and nothing else: what [`HeadSearch::find`] found.
-    /// `request_was_head` says whether the method of its request was HEAD.
+    /// Reads a head. `bytes` are the head and nothing else: what [`HeadSearch::find`] found, its
+    /// folded lines put together ([`unfold`](super::unfold)). `request_was_head` says whether the
+    /// method of its request was HEAD.
     ///
     /// # Errors
     ///
@@ -50,10 +51,10 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         let parts = HeadSearch::response().split(bytes, limits)?;
         let StatusLine { version, status, reason } = start::status(parts.start)?;
         let fields = super::fields(parts.fields, store, limits)?;
-        let length = framing::response(status, request_was_head, fields, version)?;
+        let length = framing::response(status, request_was_head, fields)?;
         let describes = status == 304 || request_was_head && status >= 200 && status != 204;
-        let described_length = if describes { framing::content_length(fields)? } else { None };
-        let delimited = length != BodyLength::UntilClose;
+        let described_length = if describes { framing::described_length(fields)? } else { None };
+        let delimited = length != BodyLength::UntilClose && !framing::is_faulty(fields, version);
         Ok(ResponseHead {
             version,
             status,

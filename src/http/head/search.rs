@@ -11,8 +11,9 @@ const LEADING_MAX: u8 = 4;
 /// Looks for the end of a head, in pieces, and looks at no byte twice.
 ///
 /// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
-/// error, and each error is one as soon as it can be seen. That the line of a request is
-/// a request line is seen when it is complete; of what the fields say only their number is judged.
+/// error, and each error is one as soon as it can be seen. A field line may go on in further lines
+/// ([`HeadSearch::is_folded`]) in a response, and not in a request. That the line of a request is a
+/// request line is seen when it is complete; of what the fields say only their number is judged.
 #[derive(Clone, Debug)]
 pub struct HeadSearch {
     start: Start,
@@ -24,6 +25,8 @@ pub struct HeadSearch {
     line: u32,
     /// How many bytes need not be looked at again.
     searched: u32,
+    /// True exactly when a field line has gone on in another one.
+    folded: bool,
 }
 
 const _: () = assert!(size_of::<HeadSearch>() <= 16);
@@ -48,7 +51,13 @@ impl HeadSearch {
     }
 
     const fn of(start: Start) -> HeadSearch {
-        HeadSearch { start, leading: 0, lines: 0, line: 0, searched: 0 }
+        HeadSearch { start, leading: 0, lines: 0, line: 0, searched: 0, folded: false }
+    }
+
+    /// True exactly when field lines go on in further ones: they have to be put together before the
+    /// head is read ([`unfold`](super::unfold)).
+    pub const fn is_folded(&self) -> bool {
+        self.folded
     }
 
     /// Looks at what is new in `bytes`, which are all bytes of the head so far, from its first.
@@ -123,6 +132,10 @@ impl HeadSearch {
         match line {
             _ if self.lines == 0 => {}
             [] => return Ok(true),
+            [b' ' | b'\t', ..] if self.may_continue(line) => {
+                self.folded = true;
+                return Ok(false);
+            }
             [b' ' | b'\t', ..] => return Err(HeadError::Fold),
             _ if usize::from(self.lines) > limits.head_fields => {
                 return Err(HeadError::TooManyFields);
@@ -133,6 +146,13 @@ impl HeadSearch {
         Ok(false)
     }
 
+    /// True exactly when this line, which begins with whitespace, continues a field line (RFC 9112
+    /// section 5.2). Some take a line of nothing but whitespace for the end of the head.
+    fn may_continue(&self, line: &[u8]) -> bool {
+        let has_text = line.iter().any(|byte| !matches!(byte, b' ' | b'\t'));
+        self.start == Start::Response && self.lines > 1 && has_text
+    }
+
     /// Takes apart `bytes`, which are exactly a head. Whoever reads the start line judges it.
     pub(super) fn split<'b>(
         mut self,
@@ -141,6 +161,9 @@ impl HeadSearch {
     ) -> Result<Parts<'b>, HeadError> {
         if self.find_if(|_, _, _| Ok(()), bytes, limits)? != Some(bytes.len()) {
             return Err(HeadError::NotOneHead);
+        }
+        if self.folded {
+            return Err(HeadError::Fold);
         }
         let bytes = &bytes[2 * usize::from(self.leading)..];
         let end = memchr(b'\n', bytes).ok_or(HeadError::NotOneHead)?;

@@ -59,25 +59,27 @@ pub(super) fn request<'b>(
 }
 
 /// Reads a status line. The space behind the status may be missing where no reason is given, as
-/// some servers do it. Statuses above 599 are of no class (RFC 9110 section 15), but servers in use
-/// send them; what they mean is for the client to say.
+/// some servers do it, and several blanks divide like one space (RFC 9112 section 4). Statuses
+/// above 599 are of no class (RFC 9110 section 15), but servers in use send them; what they mean is
+/// for the client to say.
 pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
     let (number, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
     let version = version(number)?;
-    let [b' ', digits @ ..] = rest else {
-        return Err(HeadError::StatusLine);
-    };
+    let digits = behind_blanks(rest).ok_or(HeadError::StatusLine)?;
     let (digits, rest) = digits.split_at_checked(3).ok_or(HeadError::StatusLine)?;
     if !digits.iter().all(u8::is_ascii_digit) || digits[0] == b'0' {
         return Err(HeadError::StatusLine);
     }
     let status = digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
-    let reason = match rest {
-        [] => rest,
-        [b' ', reason @ ..] if reason.iter().all(|&byte| is_text(byte)) => reason,
-        _ => return Err(HeadError::StatusLine),
-    };
-    Ok(StatusLine { version, status, reason })
+    let reason = if rest.is_empty() { Some(rest) } else { behind_blanks(rest) };
+    let reason = reason.filter(|reason| reason.iter().all(|&byte| is_text(byte)));
+    Ok(StatusLine { version, status, reason: reason.ok_or(HeadError::StatusLine)? })
+}
+
+/// What stands behind the blanks with which `text` begins. None if it begins with none.
+fn behind_blanks(text: &[u8]) -> Option<&[u8]> {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text.get(blanks..).filter(|_| blanks > 0)
 }
 
 /// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals. `HTTP/2` and `HTTP/3`, as people

@@ -224,6 +224,8 @@ fn framing() {
     let check = |lines: &str, want| refused(&with(lines), Framing(want));
     check("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", LengthAndCoding);
     check("Content-Length: 5\r\nContent-Length: 5\r\n", LengthRepeated);
+    check("Content-Length: 5, 5\r\n", LengthMalformed);
+    refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Framing(CodingInHttp10));
     check("Transfer-Encoding: gzip, chunked\r\n", CodingUnknown);
     check("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", ChunkedNotLast);
     refused("TRACE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", UnexpectedBody);
