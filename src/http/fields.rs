@@ -236,20 +236,22 @@ impl Shapes {
 
 /// Names of fields, for as long as a body takes.
 #[derive(Debug)]
-pub struct Names(Vec<Box<[u8]>>);
+pub struct Names(Vec<Box<str>>);
 
 impl Names {
     /// These names, if there are any, and one more.
     pub fn and(names: Option<Box<Names>>, name: &str) -> Box<Names> {
         let mut all = names.unwrap_or_else(|| Box::new(Names(Vec::new())));
-        all.0.push(name.as_bytes().into());
+        all.0.push(name.into());
         all
     }
 
     /// True exactly when a gateway in the manner of CGI cannot tell `name` from one of them.
     fn list(&self, name: &str) -> bool {
-        let mut listed = self.0.iter().filter_map(|listed| str::from_utf8(listed).ok());
-        listed.any(|listed| same_to_gateway(name, listed))
+        self.0.iter().any(|listed| {
+            work::note(if listed.len() == name.len() { name.len() } else { 1 });
+            same_to_gateway(name, listed)
+        })
     }
 }
 
@@ -271,8 +273,10 @@ impl<'b> Nominated<'b> {
     /// The names of further fields that end here, for those that stand behind a body, which are
     /// not known yet. None if there are none.
     pub fn names(&self) -> Option<Box<Names>> {
-        let names = || self.0.iter().map(|&name| name.into()).collect();
-        (!self.0.is_empty()).then(|| Box::new(Names(names())))
+        // An option that is no text names no field.
+        let names = self.0.iter().filter_map(|name| str::from_utf8(name).ok());
+        let names: Vec<Box<str>> = names.map(Box::from).collect();
+        (!names.is_empty()).then(|| Box::new(Names(names)))
     }
 
     /// True exactly when the field of this name goes no further than this hop.
