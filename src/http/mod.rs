@@ -27,7 +27,8 @@
 //! - [`fields`]: names, lists, and how far a field travels;
 //! - [`query`] and [`cookie`]: single parameters and pairs, and [`credentials`]: the key among
 //!   them;
-//! - [`framing`]: how long a body is, and whether the connection lives on;
+//! - [`framing`]: how long a body is, and whether the connection lives on; [`keep_alive`]: for how
+//!   long;
 //! - [`upgrade`]: which other protocols may be spoken instead;
 //! - [`chunk`] and [`body`]: reading a body, and writing it in another framing;
 //! - [`forward`]: the heads that are sent on, with [`changes`] by the operator, and
@@ -43,6 +44,7 @@ pub mod fields;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod keep_alive;
 pub mod query;
 pub mod reply;
 pub mod target;

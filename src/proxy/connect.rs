@@ -84,7 +84,7 @@ impl<N: Net> Proxy<N> {
     /// Takes an idle connection to the target that was chosen, if there is one.
     fn reuse(&mut self, key: Key<Session>, now: Tick) -> Option<Awaiting> {
         let retryable = self.sessions[key].state.exchange_mut().facts.retryable;
-        while let Some(upstream) = self.take_idle(key) {
+        while let Some(upstream) = self.take_idle(key, now) {
             // The poll is as old as this turn. What has come since is no answer to this request.
             if self.is_silent(upstream) {
                 self.occupy(key, upstream);
@@ -252,6 +252,8 @@ impl<N: Net> Proxy<N> {
             owner: Owner::Session(session),
             stats: stats.unwrap_or_else(|| Rc::clone(&self.stats.no_api)),
             persistent: false,
+            pooled: false,
+            idle_max_ms: u32::MAX,
         };
         upstream.stats.connects.one();
         let key = self.upstreams.insert(upstream);

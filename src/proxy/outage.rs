@@ -122,6 +122,7 @@ pub(super) fn join(
         },
         200 if head.is_event_stream && !head.is_coded => {
             upstream.persistent = head.persistent;
+            upstream.heed_idle_limit(head.idle_limit);
             exchange.response.drop_trailers(Nominated::by(head.fields).names());
             exchange.response.change_source(head.length, now);
             exchange.phase = Phase::Relaying(exchange.phase.awaiting_mut().upstream);

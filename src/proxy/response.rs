@@ -178,6 +178,7 @@ fn forward_head(
             // Others take the offer of another protocol for the end of the request, and a body
             // behind it for the next one.
             upstream.persistent &= facts.upgrade == Offer::NOTHING;
+            upstream.heed_idle_limit(head.idle_limit);
             forward_final(exchange, head, out, date, now);
             Ok(Head::Final)
         }

@@ -19,7 +19,7 @@ impl<N: Net> Proxy<N> {
         upstream.conn.ready.set(ready);
         match upstream.owner {
             Owner::Session(session) => self.enqueue(session),
-            Owner::Returned | Owner::Pool => self.spoken.push(key),
+            Owner::Pool => self.spoken.push(key),
         }
     }
 
@@ -33,13 +33,22 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// An idle connection to the target that a session asks.
-    pub(super) fn take_idle(&mut self, key: Key<Session>) -> Option<Key<Upstream>> {
+    /// An idle connection to the target that a session asks. One whose time is over is closed: the
+    /// wheel tells of that a little late, and its upstream may be about to close it.
+    pub(super) fn take_idle(&mut self, key: Key<Session>, now: Tick) -> Option<Key<Upstream>> {
         let exchange = self.sessions[key].state.exchange_mut();
-        let origin = self.origins.get_mut(exchange.origin?)?;
-        let key = origin.places[usize::from(exchange.place)].idle.pop(&self.upstreams)?;
-        self.idle_timers.disarm(key.index());
-        Some(key)
+        let (origin, place) = (exchange.origin?, usize::from(exchange.place));
+        loop {
+            let idle = &mut self.origins.get_mut(origin)?.places[place].idle;
+            let key = idle.pop(&self.upstreams)?;
+            let until = self.idle_timers.armed(key.index());
+            self.idle_timers.disarm(key.index());
+            if until > now {
+                self.upstreams[key].pooled = false;
+                return Some(key);
+            }
+            self.close_upstream(key);
+        }
     }
 
     /// True when a connection has neither ended nor said anything, as far as the kernel knows: the
@@ -78,9 +87,9 @@ impl<N: Net> Proxy<N> {
             return self.close_upstream(key);
         }
         let upstream = &mut self.upstreams[key];
-        (upstream.owner, upstream.in_use) = (Owner::Returned, None);
+        (upstream.owner, upstream.in_use) = (Owner::Pool, None);
+        let until = upstream.idle_until(now, self.config.server.keepalive_timeout);
         self.returned.push(key);
-        let until = now.after(self.config.server.keepalive_timeout);
         self.idle_timers.at_most(key.index(), until);
     }
 
@@ -91,7 +100,7 @@ impl<N: Net> Proxy<N> {
             let Some(upstream) = self.upstreams.get_mut(key) else { continue };
             match self.origins.get_mut(upstream.origin) {
                 Some(origin) => {
-                    upstream.owner = Owner::Pool;
+                    upstream.pooled = true;
                     origin.places[usize::from(upstream.place)].idle.push(key);
                 }
                 None => self.close_idle_upstream(key),
@@ -120,12 +129,10 @@ impl<N: Net> Proxy<N> {
         let Some(upstream) = self.upstreams.get(key).filter(|upstream| upstream.is_idle()) else {
             return;
         };
-        let Upstream { origin, place, owner, .. } = *upstream;
+        let Upstream { origin, place, pooled, .. } = *upstream;
         self.idle_timers.disarm(key.index());
         self.close_upstream(key);
-        if owner == Owner::Pool
-            && let Some(origin) = self.origins.get_mut(origin)
-        {
+        if pooled && let Some(origin) = self.origins.get_mut(origin) {
             origin.places[usize::from(place)].idle.forget_closed(&self.upstreams);
         }
         self.moves += 1;

@@ -2,9 +2,11 @@
 
 use super::super::fields::{FieldStore, Fields, split};
 use super::super::framing::{self, BodyLength};
+use super::super::keep_alive;
 use super::super::upgrade;
 use super::start::{self, StatusLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
+use std::time::Duration;
 
 /// A response's head, understood. Its parts point into the bytes it was read from.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,9 @@ pub struct ResponseHead<'h, 'b> {
     pub described_length: Option<u64>,
     /// True exactly when the connection can be used for another request after the body.
     pub persistent: bool,
+    /// For how long the connection may be idle and still be used for another request, if the
+    /// upstream has said that ([`keep_alive`]).
+    pub idle_limit: Option<Duration>,
     /// True exactly when the body is an event stream: status 200, media type `text/event-stream`,
     /// whatever its content coding.
     pub is_event_stream: bool,
@@ -55,6 +60,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         let describes = status == 304 || request_was_head && status >= 200 && status != 204;
         let described_length = if describes { framing::described_length(fields)? } else { None };
         let delimited = length != BodyLength::UntilClose && !framing::is_faulty(fields, version);
+        let idle_limit = keep_alive::idle_limit(fields);
         Ok(ResponseHead {
             version,
             status,
@@ -62,7 +68,10 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             fields,
             length,
             described_length,
-            persistent: delimited && framing::persistent(fields, version),
+            persistent: delimited
+                && framing::persistent(fields, version)
+                && idle_limit != Some(Duration::ZERO),
+            idle_limit,
             is_event_stream: status == 200 && is_event_stream(fields),
             is_coded: fields
                 .elements("Content-Encoding")

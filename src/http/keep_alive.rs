@@ -1,0 +1,97 @@
+//! `Keep-Alive: timeout=5, max=100`: how long a server keeps a connection that is idle.
+//!
+//! No RFC in force has the field (RFC 2068 section 19.7.1 had it), and most servers send it: Node's
+//! closes a connection after five idle seconds. A request that is on its way then is lost, and one
+//! that may not be sent twice cannot be sent again. So a connection is not used again when its time
+//! is nearly over.
+//!
+//! Whatever is not understood says nothing: the connection may be used again for as long as any
+//! other.
+//!
+//! Tested against a table.
+
+use super::fields::{Fields, split};
+use super::framing;
+use std::time::Duration;
+
+/// The most that is taken off a server's time: how long a request may be on its way.
+const MARGIN_MAX: Duration = Duration::from_secs(1);
+
+/// For how long a connection may be idle and still be used again, as far as the response says:
+/// `timeout`, less a quarter of it or a second. Nothing if it says that no more requests are taken,
+/// for which servers write `timeout=0` or `max=0`; at `max=1` there is one more.
+pub fn idle_limit(fields: Fields<'_, '_>) -> Option<Duration> {
+    let limits = fields.elements("Keep-Alive").filter_map(|element| {
+        let mut parts = split(element, b'=');
+        let (name, value) = (parts.next()?, parts.next()?);
+        let number = framing::decimal(unquoted(value)).ok().filter(|_| parts.next().is_none())?;
+        if name.eq_ignore_ascii_case(b"timeout") {
+            let timeout = Duration::from_secs(number);
+            Some(timeout - MARGIN_MAX.min(timeout / 4))
+        } else {
+            (name.eq_ignore_ascii_case(b"max") && number == 0).then_some(Duration::ZERO)
+        }
+    });
+    limits.min()
+}
+
+/// What a quoted string without backslashes holds, or the text itself.
+fn unquoted(text: &[u8]) -> &[u8] {
+    let inner = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    inner.unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+
+    #[test]
+    fn limits() {
+        let check = |values: &[&'static str], want: Option<u64>| {
+            let line =
+                |value: &&'static str| Header { name: "keep-alive", value: value.as_bytes() };
+            let lines: Vec<_> = values.iter().map(line).collect();
+            let got = idle_limit(Fields::of(&lines));
+            assert_eq!(got, want.map(Duration::from_millis), "{values:?}");
+        };
+        check(&[], None);
+        check(&["timeout=5"], Some(4000));
+        check(&["timeout=4"], Some(3000));
+        check(&["timeout=3"], Some(2250));
+        check(&["timeout=1"], Some(750));
+        check(&["timeout=60, max=100"], Some(59_000));
+        check(&["max=100,timeout=5"], Some(4000));
+        check(&[" Timeout = 5 ,, MAX = 1"], Some(4000));
+        check(&["timeout=\"5\""], Some(4000));
+        check(&["max=100", "timeout=5"], Some(4000));
+        check(&["timeout=0"], Some(0));
+        check(&["timeout=5, max=0"], Some(0));
+        // Apache says 1 when it will take one more request.
+        check(&["timeout=5, max=1"], Some(4000));
+        check(&["max=1"], None);
+        // Of two times the shorter one.
+        check(&["timeout=60, timeout=5"], Some(4000));
+        check(&["timeout=31536000"], Some(31_535_999_000));
+        for said in [
+            "",
+            "5",
+            "timeout",
+            "timeout=",
+            "timeout=soon",
+            "timeout=-1",
+            "timeout=5s",
+            "timeout=5.5",
+            "timeout=5=6",
+            "timeout:5",
+            "timeout=5;max=100",
+            "timeout=18446744073709551616",
+            "\"timeout=5\"",
+            "timeouts=5",
+            "x=0",
+        ] {
+            check(&[said], None);
+        }
+        check(&["timeout=soon, timeout=5"], Some(4000));
+    }
+}
