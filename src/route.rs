@@ -16,9 +16,9 @@
 //! What goes upstream is still what the client wrote.
 //!
 //! An api that wants a key, or is not active, guards its paths. A server may read a path otherwise
-//! than it stands ([`readings`]); so a path that one api serves is refused if some reading of it
-//! leads to another one that is guarded. Where a path goes upstream changed, the readings of that
-//! one count as well, against the paths that are guarded on the same server.
+//! than it stands ([`mod@readings`]); so a path that one api serves is refused if some reading of
+//! it leads to another one that is guarded. Where a path goes upstream changed, the readings of
+//! that one count as well, against the paths that are guarded on the same server.
 //!
 //! Tested against a naive router, over all sets of a dozen routes.
 
