@@ -16,20 +16,38 @@ const LEADING_MAX: u8 = 4;
 /// request line is seen when it is complete; of what the fields say only their number is judged.
 #[derive(Clone, Debug)]
 pub struct HeadSearch {
-    start: Start,
-    /// Empty lines that were skipped.
-    leading: u8,
+    side: Side,
     /// Lines that are complete, those skipped not among them.
     lines: u16,
     /// Where the present line begins.
     line: u32,
     /// How many bytes need not be looked at again.
     searched: u32,
-    /// True exactly when a field line has gone on in another one.
-    folded: bool,
 }
 
-const _: () = assert!(size_of::<HeadSearch>() <= 16);
+const _: () = assert!(size_of::<HeadSearch>() == 12);
+
+/// Whose head it is, and what is only found in such a head.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Request {
+        /// Empty lines that were skipped.
+        leading: u8,
+    },
+    Response {
+        /// True exactly when a field line has gone on in another one.
+        folded: bool,
+    },
+}
+
+impl Side {
+    const fn start(self) -> Start {
+        match self {
+            Side::Request { .. } => Start::Request,
+            Side::Response { .. } => Start::Response,
+        }
+    }
+}
 
 /// The two parts of a complete head.
 pub(super) struct Parts<'b> {
@@ -42,22 +60,22 @@ pub(super) struct Parts<'b> {
 impl HeadSearch {
     /// A search for the end of a request's head.
     pub const fn request() -> HeadSearch {
-        HeadSearch::of(Start::Request)
+        HeadSearch::of(Side::Request { leading: 0 })
     }
 
     /// A search for the end of a response's head.
     pub const fn response() -> HeadSearch {
-        HeadSearch::of(Start::Response)
+        HeadSearch::of(Side::Response { folded: false })
     }
 
-    const fn of(start: Start) -> HeadSearch {
-        HeadSearch { start, leading: 0, lines: 0, line: 0, searched: 0, folded: false }
+    const fn of(side: Side) -> HeadSearch {
+        HeadSearch { side, lines: 0, line: 0, searched: 0 }
     }
 
     /// True exactly when field lines go on in further ones: they have to be put together before the
     /// head is read ([`unfold`](super::unfold)).
     pub const fn is_folded(&self) -> bool {
-        self.folded
+        matches!(self.side, Side::Response { folded: true })
     }
 
     /// Looks at what is new in `bytes`, which are all bytes of the head so far, from its first.
@@ -99,22 +117,22 @@ impl HeadSearch {
             let line = &bytes[self.line as usize..at];
             self.line = narrow(next);
             self.searched = self.line;
-            if self.lines == 0 && !(self.start == Start::Request && line.is_empty()) {
-                judge(self.start, line, limits)?;
+            if self.lines == 0 && !self.is_leading(line) {
+                judge(self.side.start(), line, limits)?;
             }
             if self.take(line, limits)? {
                 return Ok(Some(next));
             }
         }
         if self.lines == 0 {
-            start::check_unfinished(self.start, &bytes[self.line as usize..], limits)?;
+            start::check_unfinished(self.side.start(), &bytes[self.line as usize..], limits)?;
         }
         if bytes.len() == limits.head_bytes { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
     /// Where the line goes on that has a CR or LF at `at`; `None` if that remains to be seen.
     fn line_end(&self, at: usize, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-        match (&bytes[at..], self.start) {
+        match (&bytes[at..], self.side.start()) {
             ([b'\r', b'\n', ..], _) => Ok(Some(at + 2)),
             ([b'\r', _, ..], _) => Err(HeadError::BareCr),
             ([b'\r'], _) => Ok(None),
@@ -125,17 +143,21 @@ impl HeadSearch {
 
     /// Takes a complete line. True exactly when it is the last.
     fn take(&mut self, line: &[u8], limits: &HeadLimits) -> Result<bool, HeadError> {
-        if self.lines == 0 && self.start == Start::Request && line.is_empty() {
-            self.leading += 1;
-            return if self.leading > LEADING_MAX { Err(HeadError::EmptyLines) } else { Ok(false) };
+        match &mut self.side {
+            Side::Request { leading } if self.lines == 0 && line.is_empty() => {
+                *leading += 1;
+                let too_many = *leading > LEADING_MAX;
+                return if too_many { Err(HeadError::EmptyLines) } else { Ok(false) };
+            }
+            Side::Response { folded } if self.lines > 1 && continues(line) => {
+                *folded = true;
+                return Ok(false);
+            }
+            Side::Request { .. } | Side::Response { .. } => {}
         }
         match line {
             _ if self.lines == 0 => {}
             [] => return Ok(true),
-            [b' ' | b'\t', ..] if self.may_continue(line) => {
-                self.folded = true;
-                return Ok(false);
-            }
             [b' ' | b'\t', ..] => return Err(HeadError::Fold),
             _ if usize::from(self.lines) > limits.head_fields => {
                 return Err(HeadError::TooManyFields);
@@ -146,11 +168,9 @@ impl HeadSearch {
         Ok(false)
     }
 
-    /// True exactly when this line, which begins with whitespace, continues a field line (RFC 9112
-    /// section 5.2). Some take a line of nothing but whitespace for the end of the head.
-    fn may_continue(&self, line: &[u8]) -> bool {
-        let has_text = line.iter().any(|byte| !matches!(byte, b' ' | b'\t'));
-        self.start == Start::Response && self.lines > 1 && has_text
+    /// True exactly when this line is an empty one in front of a request.
+    const fn is_leading(&self, line: &[u8]) -> bool {
+        self.lines == 0 && line.is_empty() && matches!(self.side, Side::Request { .. })
     }
 
     /// Takes apart `bytes`, which are exactly a head. Whoever reads the start line judges it.
@@ -162,15 +182,24 @@ impl HeadSearch {
         if self.find_if(|_, _, _| Ok(()), bytes, limits)? != Some(bytes.len()) {
             return Err(HeadError::NotOneHead);
         }
-        if self.folded {
-            return Err(HeadError::Fold);
-        }
-        let bytes = &bytes[2 * usize::from(self.leading)..];
+        let leading = match self.side {
+            Side::Request { leading } => leading,
+            Side::Response { folded: false } => 0,
+            Side::Response { folded: true } => return Err(HeadError::Fold),
+        };
+        let bytes = &bytes[2 * usize::from(leading)..];
         let end = memchr(b'\n', bytes).ok_or(HeadError::NotOneHead)?;
         let line = &bytes[..end];
         let start = line.strip_suffix(b"\r").unwrap_or(line);
         Ok(Parts { start, fields: &bytes[end + 1..] })
     }
+}
+
+/// True exactly when this line continues a field line (RFC 9112 section 5.2). Some take a line of
+/// nothing but whitespace for the end of the head.
+fn continues(line: &[u8]) -> bool {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    line.first().is_some_and(is_blank) && !line.iter().all(is_blank)
 }
 
 /// Positions in heads are below 4 GiB, see [`HeadLimits`].
