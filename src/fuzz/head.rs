@@ -60,11 +60,11 @@ fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
 fn unfolded(head: &[u8]) -> Vec<u8> {
     let mut want: Vec<u8> = Vec::new();
     for line in head.split_inclusive(|&byte| byte == b'\n') {
-        let text = line.trim_ascii_start();
-        if matches!(line, [b' ' | b'\t', ..]) {
-            want.truncate(want.trim_ascii_end().len());
+        let blanks = line.iter().take_while(|byte| b" \t".contains(byte)).count();
+        if blanks > 0 {
+            while want.pop_if(|byte| b" \t\r\n".contains(byte)).is_some() {}
             want.push(b' ');
-            want.extend_from_slice(text);
+            want.extend_from_slice(&line[blanks..]);
         } else {
             want.extend_from_slice(line);
         }
