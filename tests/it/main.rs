@@ -12,6 +12,7 @@ mod busy;
 mod conf;
 mod contract;
 mod corpus;
+mod descriptors;
 mod e2e;
 mod flapping;
 mod golden;

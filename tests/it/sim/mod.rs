@@ -22,7 +22,7 @@ use crate::journal;
 use client::Client;
 use hostile::Hostile;
 use millstream::config::{Config, OnOutage, Resume};
-use millstream::descriptors::{Budget, OPERATOR};
+use millstream::descriptors::Budget;
 use millstream::net::Address;
 use millstream::net::sim::{Faults, Host, Rng};
 use millstream::proxy::Portions;
@@ -159,7 +159,7 @@ impl Play {
         }
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
-        let all = budget.connections.saturating_add(budget.refusals + OPERATOR + 1);
+        let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
         for address in ADDRESSES {

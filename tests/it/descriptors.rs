@@ -1,0 +1,102 @@
+//! Whoever was let in finds a descriptor for an upstream, whatever is kept idle.
+
+use millstream::config::Config;
+use millstream::descriptors::Budget;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Heard, Host, Peer};
+use millstream::proxy::Portions;
+use millstream::world::World;
+use std::net::SocketAddr;
+
+const CLIENTS: usize = 5;
+
+/// A world with two apis, `/a` and `/b`, and with no descriptor to spare.
+fn world(budget: Budget) -> World {
+    let api = |name: &str, n: u8| {
+        format!(
+            "[[api]]\nname = '{name}'\nlisten_path = '/{name}'\ntarget_url = 'http://10.0.0.{n}'\n"
+        )
+    };
+    let config = Config::parse("x.toml", &format!("{}{}", api("a", 1), api("b", 2))).unwrap();
+    // One more: a connection is accepted before it is known that there is no room.
+    let faults = Faults { descriptors: budget.connections + budget.refusals + 1, ..Faults::NONE };
+    let mut world = World::within(budget, config, 0, faults, Portions::default());
+    for n in 1..=2 {
+        world.net().set_host(address(n), Host::Listening);
+    }
+    world
+}
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 80))
+}
+
+fn heard(world: &mut World, peer: Peer) -> String {
+    world.settle().unwrap();
+    match world.net().hear(peer, usize::MAX) {
+        Heard::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
+        Heard::Nothing | Heard::End | Heard::Reset => String::new(),
+    }
+}
+
+/// As many clients as there may be ask for this path at the same time, are answered, and stay.
+/// `number` says by which origin.
+fn ask_all(world: &mut World, path: &str, number: u8, origins: &mut Vec<Peer>) -> Vec<Peer> {
+    let clients: Vec<Peer> =
+        (0..CLIENTS).map(|_| world.net().client(ListenerId(0), None).unwrap()).collect();
+    for client in &clients {
+        world.net().send(*client, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    }
+    world.settle().unwrap();
+    while let Some(origin) = world.net().origin(address(number)) {
+        origins.push(origin);
+    }
+    let asked: Vec<Peer> =
+        origins.iter().copied().filter(|origin| !heard(world, *origin).is_empty()).collect();
+    assert_eq!(asked.len(), CLIENTS, "{path}");
+    for origin in asked {
+        world.net().send(origin, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+    for client in &clients {
+        assert!(heard(world, *client).starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    clients
+}
+
+#[test]
+fn idle_connections_make_way() {
+    for spare in 0..3 {
+        let budget = Budget { clients: CLIENTS, connections: 2 * CLIENTS + spare, refusals: 1 };
+        let mut world = world(budget);
+        let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+        // The upstream connections of one api stay idle; those of the other need their place. The
+        // clients before make room for those who come.
+        for _ in 0..3 {
+            ask_all(&mut world, "/a", 1, &mut of_a);
+            ask_all(&mut world, "/b", 2, &mut of_b);
+        }
+        assert_eq!(world.net().shortages, 0);
+        // What may stay idle does.
+        assert_eq!(world.net().open_sockets(), budget.connections);
+    }
+}
+
+/// A newer configuration may leave less room.
+#[test]
+fn idle_connections_make_way_at_a_reload() {
+    let budget = Budget { clients: CLIENTS, connections: 40, refusals: 1 };
+    let mut world = world(budget);
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    ask_all(&mut world, "/a", 1, &mut of_a);
+    ask_all(&mut world, "/b", 2, &mut of_b);
+    assert_eq!(world.net().open_sockets(), 3 * CLIENTS);
+    let config = Config::parse(
+        "x.toml",
+        "[[api]]\nname = 'b'\nlisten_path = '/b'\n\
+        target_url = 'http://10.0.0.2'",
+    )
+    .unwrap();
+    let now = world.now;
+    world.proxy.reload(config, Budget { connections: 2 * CLIENTS - 2, ..budget }, now);
+    assert_eq!(world.net().open_sockets(), 2 * CLIENTS - 2);
+}
