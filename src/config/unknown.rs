@@ -21,8 +21,8 @@ const TLS: Meant = Say(
     "TLS is not spoken; put a terminator in front, and list its address in server.trusted_proxies",
 );
 const TIMEOUTS: Meant =
-    Say("read_timeout and write_timeout in [server] are for clients, connect_timeout, \
-    response_timeout and idle_timeout in [[api]] for upstreams");
+    Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
+    connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams");
 const RATES: Meant = Say(
     "requests are not counted; max_streams and max_streams_per_ip in [[api]] limit open streams",
 );
@@ -106,7 +106,8 @@ pub(super) const OTHERS: &Hints = &[
     (&["cert", "certificate", "cert_file", "key_file", "cert_path", "key_path"], TLS),
     (&["http2", "http3", "quic"], Say("HTTP/1.1 is what is spoken; leave it out")),
     (&["timeout", "timeouts", "request_timeout", "proxy_timeout"], TIMEOUTS),
-    (&["client_header_timeout", "client_body_timeout"], Key("server.read_timeout")),
+    (&["client_header_timeout"], Key("server.read_timeout")),
+    (&["client_body_timeout"], Key("server.body_timeout")),
     (&["send_timeout", "proxy_send_timeout"], Key("server.write_timeout")),
     (&["proxy_connect_timeout", "dial_timeout"], Key("api.connect_timeout")),
     (
