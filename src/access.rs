@@ -1,5 +1,5 @@
-//! The access log: one line when an event stream opens and one when it ends, and one for any other
-//! request. How a line is written, and how lines wait until somebody takes them away.
+//! The access log: one line when an event stream or a tunnel opens and one when it ends, and one
+//! for any other request. How a line is written, and how lines wait until somebody takes them away.
 //!
 //! A line is ASCII without control characters, whatever its peer has sent: everything else is
 //! escaped, in both forms in the way of JSON. What a line says is the same in both forms, and has
@@ -31,7 +31,7 @@ const QUEUE_MAX: usize = 256 * 1024;
 pub struct Line<'a> {
     /// When it is said, in milliseconds since 1970.
     pub unix_ms: u64,
-    /// `open` and `end` of an event stream, or `request`.
+    /// `open` and `end` of an event stream or a tunnel, or `request`.
     pub event: &'static str,
     /// The number of the request in this process; no other has had it.
     pub id: u64,

@@ -140,9 +140,10 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_m
     let ProcessNow { draining, connections } = process;
     let mut out = format!(
         "event: tick\nid: {id}\ndata: {{\"t\":{unix_ms},\"draining\":{draining},\
-         \"connections\":{connections},\"streams\":{},\"events\":{},\"bytes_out\":{},\
-         \"requests\":{},\"apis\":[",
+         \"connections\":{connections},\"streams\":{},\"tunnels\":{},\"events\":{},\
+         \"bytes_out\":{},\"requests\":{},\"apis\":[",
         sum(ApiStats::open),
+        sum(ApiStats::open_tunnels),
         sum(|stats| stats.events.get()),
         sum(|stats| stats.bytes_out.get()),
         sum(ApiStats::begun),
@@ -152,9 +153,10 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_m
         quote(name, &mut out);
         let _ = write!(
             out,
-            ",\"streams\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\"upstreams\":{},\
-             \"idle_upstreams\":{idle}}}",
+            ",\"streams\":{},\"tunnels\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\
+             \"upstreams\":{},\"idle_upstreams\":{idle}}}",
             stats.open(),
+            stats.open_tunnels(),
             stats.events.get(),
             stats.bytes_out.get(),
             stats.opened.get(),
@@ -164,7 +166,10 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_m
     out.push_str("],\"closed\":{");
     let mut first = true;
     for outcome in Outcome::ALL {
-        let count: u64 = all().map(|stats| stats.closed[outcome.index()].get()).sum();
+        let closed = |stats: &ApiStats| {
+            stats.closed[outcome.index()].get() + stats.tunnels_closed[outcome.index()].get()
+        };
+        let count: u64 = all().map(closed).sum();
         if count > 0 {
             let comma = if first { "" } else { "," };
             let _ = write!(out, "{comma}\"{}\":{count}", outcome.word());
@@ -190,15 +195,18 @@ mod tests {
         let mut stats = Stats::new();
         let api = stats.api("a b");
         api.opened.add(3);
+        api.tunnels_opened.add(5);
+        api.tunnels_closed[Outcome::ClientGone.index()].one();
         api.closed[Outcome::ClientGone.index()].one();
         api.events.add(7);
         stats.no_api.requests.one(404);
         let apis = [ApiNow { name: "a b", stats: &api, idle: 1 }];
         let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
-            \"streams\":2,\"events\":7,\"bytes_out\":0,\"requests\":3,\"apis\":[{\"name\":\"a b\",\
-            \"streams\":2,\"events\":7,\"bytes_out\":0,\"opened\":3,\"upstreams\":0,\
-            \"idle_upstreams\":1}],\"closed\":{\"client_gone\":1}}\n\n";
+            \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
+            \"apis\":[{\"name\":\"a b\",\"streams\":2,\"tunnels\":4,\"events\":7,\
+            \"bytes_out\":0,\"opened\":3,\"upstreams\":0,\"idle_upstreams\":1}],\
+            \"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
         let hello = String::from_utf8(hello(9, &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");

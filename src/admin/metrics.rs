@@ -27,8 +27,9 @@ pub struct Process<'a> {
 /// A counter of each api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 9] = [
+const COUNTERS: [(&str, Of, &str); 10] = [
     ("millstream_streams_opened_total", |s| &s.opened, "Event streams that were opened."),
+    ("millstream_tunnels_opened_total", |s| &s.tunnels_opened, "Tunnels that were opened."),
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -100,6 +101,17 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     out.family("millstream_streams", Kind::Gauge, "Event streams that are open.");
     for (api, stats) in stats.all().skip(1) {
         out.sample(&[("api", api)], stats.open());
+    }
+    out.family("millstream_tunnels_closed_total", Kind::Counter, "Tunnels that have ended.");
+    for (api, stats) in stats.all().skip(1) {
+        for outcome in Outcome::ALL {
+            let labels = [("api", api), ("reason", outcome.word())];
+            out.sample(&labels, stats.tunnels_closed[outcome.index()].get());
+        }
+    }
+    out.family("millstream_tunnels", Kind::Gauge, "Tunnels that are open.");
+    for (api, stats) in stats.all().skip(1) {
+        out.sample(&[("api", api)], stats.open_tunnels());
     }
     let help = "Upstream connections that are open or in the making.";
     out.family("millstream_upstream_connections", Kind::Gauge, help);
@@ -232,6 +244,8 @@ mod tests {
             let api = stats.api(name);
             api.opened.add(2);
             api.closed[Outcome::Drained.index()].one();
+            api.tunnels_opened.add(3);
+            api.tunnels_closed[Outcome::Revoked.index()].one();
             api.requests.one(200);
             api.requests.one(502);
             api.connects.add(3);
@@ -255,6 +269,9 @@ mod tests {
             ("millstream_streams{api=\"clock\"}", 1.0),
             ("millstream_streams_closed_total{api=\"x{y}=,z\",reason=\"drained\"}", 1.0),
             ("millstream_streams_closed_total{api=\"clock\",reason=\"idle\"}", 0.0),
+            ("millstream_tunnels{api=\"clock\"}", 2.0),
+            ("millstream_tunnels_opened_total{api=\"a b\"}", 3.0),
+            ("millstream_tunnels_closed_total{api=\"a b\",reason=\"revoked\"}", 1.0),
             ("millstream_upstream_connections{api=\"clock\",state=\"in_use\"}", 2.0),
             ("millstream_upstream_connections{api=\"clock\",state=\"idle\"}", 1.0),
             ("millstream_stream_duration_seconds_bucket{api=\"a b\",le=\"86400\"}", 3.0),

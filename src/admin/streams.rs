@@ -1,4 +1,4 @@
-//! `/streams`: a page of the event streams that are open.
+//! `/streams`: a page of the event streams and the tunnels that are open.
 
 use crate::access::{quote, split};
 use std::collections::BinaryHeap;
@@ -134,6 +134,8 @@ impl<T: Ord> First<T> {
 pub struct Row<'a> {
     /// Its number.
     pub id: u64,
+    /// True exactly when it is a tunnel, and no event stream.
+    pub is_tunnel: bool,
     /// Its api's name.
     pub api: &'a str,
     /// Its client's address, or "unix".
@@ -146,9 +148,11 @@ pub struct Row<'a> {
     pub age_ms: u64,
     /// Events so far; 0 where nobody can count them.
     pub events: u64,
-    /// Payload so far.
+    /// Payload from its client so far.
+    pub bytes_in: u64,
+    /// Payload to its client so far.
     pub bytes_out: u64,
-    /// How long no event has passed.
+    /// How long no event has passed, or no byte of a tunnel.
     pub idle_ms: u64,
     /// Bytes that its client has not taken.
     pub pending_bytes: usize,
@@ -184,6 +188,7 @@ impl Page {
             ("key", row.key),
             ("method", method),
             ("target", target.or(Some(""))),
+            ("kind", Some(if row.is_tunnel { "tunnel" } else { "events" })),
         ];
         for (name, word) in words {
             let _ = write!(out, ",\"{name}\":");
@@ -194,9 +199,9 @@ impl Page {
         }
         let _ = write!(
             out,
-            ",\"age_ms\":{},\"events\":{},\"bytes_out\":{},\"idle_ms\":{},\"pending_bytes\":{},\
-             \"waits\":[",
-            row.age_ms, row.events, row.bytes_out, row.idle_ms, row.pending_bytes
+            ",\"age_ms\":{},\"events\":{},\"bytes_in\":{},\"bytes_out\":{},\"idle_ms\":{},\
+             \"pending_bytes\":{},\"waits\":[",
+            row.age_ms, row.events, row.bytes_in, row.bytes_out, row.idle_ms, row.pending_bytes
         );
         for (index, wait) in row.waits.iter().enumerate() {
             out.push_str(if index > 0 { "," } else { "" });
@@ -267,12 +272,14 @@ mod tests {
     fn a_page_is_json() {
         let row = Row {
             id: 31,
+            is_tunnel: false,
             api: "a",
             client: "::1",
             key: None,
             request: "GET /\"\u{202e}",
             age_ms: 1,
             events: 2,
+            bytes_in: 6,
             bytes_out: 3,
             idle_ms: 4,
             pending_bytes: 5,
@@ -281,14 +288,16 @@ mod tests {
         };
         let mut page = Page::new(2);
         page.add(&row);
-        page.add(&Row { id: 32, key: Some("k"), waits: &[], until: None, ..row });
+        page.add(&Row { id: 32, is_tunnel: true, key: Some("k"), waits: &[], until: None, ..row });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
-            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"age_ms\":1,\"events\":2,\
-            \"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\
-            \"waits\":[\"client_room\",\"upstream_bytes\"],\"until\":\"heartbeat\"},\
+            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"events\",\
+            \"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\
+            \"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
+            \"until\":\"heartbeat\"},\
             {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\
-            \"target\":\"/\\\"\\u202e\",\"age_ms\":1,\"events\":2,\"bytes_out\":3,\"idle_ms\":4,\
-            \"pending_bytes\":5,\"waits\":[],\"until\":null}],\"next\":\"20\"}\n";
+            \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\"age_ms\":1,\"events\":2,\
+            \"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\"waits\":[],\
+            \"until\":null}],\"next\":\"20\"}\n";
         assert_eq!(page.finish(true), want);
         assert_eq!(Page::new(0).finish(false), "{\"total\":0,\"streams\":[],\"next\":null}\n");
     }

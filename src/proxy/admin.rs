@@ -240,12 +240,12 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A page of the event streams of all apis. All sessions are looked at; only those on the page
-    /// are described.
+    /// A page of the event streams and tunnels of all apis. All sessions are looked at; only those
+    /// on the page are described.
     fn list_streams(&self, query: Query, now: Tick) -> Answer {
         let Query { limit, order, after } = query;
         let place = |exchange: &Exchange| {
-            let idle = millis(now.since(exchange.response.still_since()));
+            let idle = millis(now.since(exchange.still_since()));
             let pending = exchange.response.pending() as u64;
             order.place(exchange.record.id, pending, idle)
         };
@@ -275,21 +275,23 @@ impl<N: Net> Proxy<N> {
         let client = exchange.client(*peer);
         page.add(&Row {
             id: exchange.record.id,
+            is_tunnel: exchange.record.is_tunnel(),
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),
             request: &exchange.record.request,
             age_ms: millis(now.since(exchange.began)),
             events: exchange.response.events().map_or(0, |events| events.events()),
+            bytes_in: exchange.request.taken(),
             bytes_out: exchange.response.delivered(),
-            idle_ms: millis(now.since(exchange.response.still_since())),
+            idle_ms: millis(now.since(exchange.still_since())),
             pending_bytes: exchange.response.pending(),
             waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
             until: moments.first().map(|moment| moment.name()),
         });
     }
 
-    /// The event streams of all apis.
+    /// The event streams and tunnels of all apis.
     fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
         self.sessions.iter().filter_map(|(key, session)| match &session.state {
             State::Active(exchange) if exchange.record.open && exchange.record.stats.is_some() => {
@@ -306,14 +308,17 @@ impl<N: Net> Proxy<N> {
         self.streams().find(|(_, exchange)| exchange.record.id == id)
     }
 
-    /// Ends an event stream between two events, or behind the one that is on its way.
+    /// Ends an event stream between two events, or behind the one that is on its way. A tunnel is
+    /// closed.
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
         let Some(key) = self.stream(id).map(|(key, _)| key) else {
             return Answer::text(404, "No stream that is open has this id.");
         };
-        self.sessions[key].state.exchange_mut().end_stream_at(now, Outcome::Ended);
+        let exchange = self.sessions[key].state.exchange_mut();
+        exchange.end_stream_at(now, Outcome::Ended);
+        let tunnel = exchange.record.is_tunnel();
         self.enqueue(key);
-        Answer::text(202, "It ends between two events.")
+        Answer::text(202, if tunnel { "It is closed." } else { "It ends between two events." })
     }
 
     /// The next thing that the shell is asked to do. What comes of it is for

@@ -4,8 +4,8 @@
 //! up its portion of the turn, in which case it is queued again, behind the others. Only when
 //! nothing moves is it asked whether a deadline has passed. So a peer that was slow is judged by
 //! what it did, never by how late this process came to look. Three ends do not wait until nothing
-//! moves, for a busy peer could put them off for ever: that of the drain window, that of an event
-//! stream's lease, and that of a lingering close.
+//! moves, for a busy peer could put them off for ever: that of the drain window, that of a
+//! lease, and that of a lingering close.
 
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
@@ -46,7 +46,7 @@ impl<N: Net> Proxy<N> {
         match &self.sessions[key].state {
             State::Idle { .. } | State::Head { .. } => self.step_head(key, now.tick),
             State::Active(exchange) if exchange.is_to_end(now.tick) => {
-                self.end_stream(key, now.tick)
+                self.end_by_lease(key, now.tick)
             }
             State::Active(_) => self.step_exchange(key, now),
             State::Lingering { until, .. } => self.step_lingering(key, *until, now.tick),
@@ -113,7 +113,8 @@ impl<N: Net> Proxy<N> {
                 self.stream_opened(key, now)
             }
             Verdict::StreamLost => self.stream_lost(key, now),
-            Verdict::StreamEnd => self.end_stream(key, now),
+            Verdict::TunnelOpened => self.opened(key, now),
+            Verdict::StreamEnd => self.end_by_lease(key, now),
             Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
             Verdict::Cut(outcome) => self.cut_response(key, outcome),
             Verdict::Fail(refusal) => self.answer(key, refusal, now),

@@ -37,7 +37,8 @@ pub(super) enum Deadline {
     StreamSilence,
     /// `heartbeat`: a client that was sent nothing for a while.
     Heartbeat,
-    /// `max_stream_age`, or a moment in the drain window: an event stream ends.
+    /// `max_stream_age`, a moment in the drain window, or the operator: an event stream or a tunnel
+    /// ends, and whatever else was asked of an api that is gone, or with a key that is.
     StreamEnd,
     /// An upstream that was lost is asked again.
     AskAgain,
@@ -155,7 +156,12 @@ impl<N: Net> Proxy<N> {
                     earliest.or(response.silence_deadline(high_water, limit), deadline);
                 }
             }
-            Phase::Tunnel(_) => request_deadlines(&mut earliest, exchange, high_water, now),
+            Phase::Tunnel(_) => {
+                request_deadlines(&mut earliest, exchange, high_water, now);
+            }
+        }
+        if exchange.is_leased() {
+            earliest.or(exchange.lease, Deadline::StreamEnd);
         }
         stream_deadlines(&mut earliest, exchange);
         earliest.0
@@ -182,7 +188,7 @@ impl<N: Net> Proxy<N> {
             Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
             Deadline::StreamSilence => self.stream_silent(key, now),
             Deadline::Heartbeat => self.beat(key, now),
-            Deadline::StreamEnd => self.end_stream(key, now),
+            Deadline::StreamEnd => self.end_by_lease(key, now),
             Deadline::AskAgain => self.ask_again(key, now),
             Deadline::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
             Deadline::ResponseStuck => self.end(key, Outcome::SlowClient, now),
@@ -225,12 +231,11 @@ impl Earliest {
     }
 }
 
-/// An event stream's client is sent something now and then, and it may have to end.
+/// An event stream's client is sent something now and then.
 fn stream_deadlines(earliest: &mut Earliest, exchange: &Exchange) {
     if !exchange.is_open_stream() {
         return;
     }
-    earliest.or(exchange.lease, Deadline::StreamEnd);
     if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
         earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
     }

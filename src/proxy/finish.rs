@@ -90,6 +90,13 @@ impl Refusal {
         Refusal { busy: true, close: false, ..Refusal::closing(cause, 429, what) }
     }
 
+    /// What who waits for an answer is told when it is to wait no more. How its exchange has ended
+    /// says why.
+    pub(super) const fn ended(status: u16, what: &'static str) -> Refusal {
+        let busy = status == 503;
+        Refusal { cause: None, busy, ..Refusal::closing(Cause::NoApi, status, what) }
+    }
+
     /// True exactly when an upstream is to blame.
     pub(super) fn is_upstreams(&self) -> bool {
         matches!(self.status, 502 | 504) || self.cause == Some(Cause::UpstreamUnavailable)

@@ -78,7 +78,9 @@ impl Hush {
     pub(super) fn cut(&mut self, exchange: &Exchange, outcome: Outcome) {
         if let Some(why) = outcome.told() {
             let name = exchange.api().map_or("-", |api| api.name.as_str());
-            let text = format!("a response is cut: {why}, api {name}");
+            let tunnel = exchange.record.is_tunnel();
+            let what = if tunnel { "a tunnel is closed" } else { "a response is cut" };
+            let text = format!("{what}: {why}, api {name}");
             self.say(log::Level::Warn, name, why, &text);
         }
     }

@@ -75,16 +75,18 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// An event stream is open.
+    /// An event stream is open, or a tunnel.
     pub(super) fn record_open(&mut self, key: Key<Session>, now: Tick) {
         let Session { peer, state, .. } = &mut self.sessions[key];
         let exchange = state.exchange_mut();
-        if !exchange.is_open_stream() {
+        if !exchange.is_endless() {
             return;
         }
         exchange.record.open = true;
         if let Some(stats) = &exchange.record.stats {
-            stats.opened.one();
+            let tunnel = exchange.record.is_tunnel();
+            let opened = if tunnel { &stats.tunnels_opened } else { &stats.opened };
+            opened.one();
             self.access.tell(exchange, *peer, "open", self.unix_ms, now);
         }
     }
@@ -95,14 +97,14 @@ impl<N: Net> Proxy<N> {
         if let Some(stats) = stats {
             let took = now.since(exchange.began);
             stats.requests.one(*status);
-            match open {
-                true => {
-                    stats.closed[exchange.outcome.index()].one();
+            let outcome = exchange.outcome.index();
+            match (open, exchange.record.is_tunnel()) {
+                (true, true) => stats.tunnels_closed[outcome].one(),
+                (true, false) => {
+                    stats.closed[outcome].one();
                     stats.stream_duration.observe(took);
                 }
-                // A tunnel is open for as long as its ends like.
-                false if *status != 101 => stats.request_duration.observe(took),
-                false => {}
+                (false, _) => stats.request_duration.observe(took),
             }
         }
         if *told {

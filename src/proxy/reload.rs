@@ -3,8 +3,12 @@
 //! Everything that can fail has been done before ([`crate::server`] reads, resolves and binds):
 //! here is only the swap. Each exchange ends under the configuration under which it began. What is
 //! known of an api (its connections, its open streams) stays with it under its name, as long as it
-//! leads to the same place; the streams of an api that is gone, or leads elsewhere, end as in a
-//! drain.
+//! leads to the same place.
+//!
+//! What runs on an api that is gone or leads elsewhere has the drain window to end, be it an event
+//! stream, a tunnel or an answer: each at a moment of its own, answers in the second half, so that
+//! those that would end anyway do. A key that is gone leaves no time to streams and tunnels, and to
+//! the rest of what it has let in a few seconds.
 
 use super::streams::within;
 use super::{Proxy, head_room, largest_buffer};
@@ -20,6 +24,10 @@ use crate::session::{Service, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long an answer may go on whose key is not known any more: as long as most take.
+const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
 impl<N: Net> Proxy<N> {
     /// Serves `config` from here on, with no more connections than `budget` says. Listeners are
@@ -74,18 +82,15 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Streams whose api is not there any more have the drain window to end, one after the other.
-    /// Those whose key opens it no longer end now.
+    /// What runs on an api or with a key that is not there any more is given its end.
     fn end_removed(&mut self, now: Tick) {
-        let deadline = now.after(self.config.drain.window);
         let Proxy { sessions, api_origins, config, random, .. } = self;
         let mut ended = Vec::new();
         for (key, session) in sessions.iter_mut() {
             if let State::Active(exchange) = &mut session.state
-                && exchange.facts.event_stream
+                && exchange.origin.is_some()
             {
-                let until = within(now, deadline, random.f64());
-                exchange.judge_anew(config, api_origins, until, now);
+                exchange.judge_anew(config, api_origins, random.f64(), now);
                 ended.push(key);
             }
         }
@@ -141,21 +146,42 @@ impl<N: Net> Proxy<N> {
 }
 
 impl Exchange {
-    /// Shortens the lease of a stream that the present configuration would not have: until a moment
-    /// in the drain window if its api is gone, and to nothing if its key is.
+    /// Gives it an end if the present configuration would not have it: `share` says where in the
+    /// time that is left.
     pub(super) fn judge_anew(
         &mut self,
         config: &Config,
         api_origins: &[Key<Origin>],
-        until: Tick,
+        share: f64,
         now: Tick,
     ) {
-        let Some(origin) = self.origin else { return };
+        let Some(outcome) = self.is_unwanted(config, api_origins) else { return };
+        // A reload more changes nothing for whoever has its moment.
+        if self.lease_end.outcome == Outcome::Removed && outcome == Outcome::Removed {
+            return;
+        }
+        let revoked = outcome == Outcome::Revoked;
+        let window = config.drain.window;
+        let last = now.after(if revoked { window.min(REVOKED_WITHIN) } else { window });
+        let until = match (revoked, self.is_endless()) {
+            (true, true) => now,
+            (false, true) => within(now, last, share),
+            (_, false) => within(now, last, (1.0 + share) / 2.0),
+        };
+        self.end_at(until, last, outcome);
+    }
+
+    /// Why the present configuration would not have it, if it would not.
+    pub(super) fn is_unwanted(
+        &self,
+        config: &Config,
+        api_origins: &[Key<Origin>],
+    ) -> Option<Outcome> {
+        let origin = self.origin?;
         let place = api_origins.iter().position(|key| *key == origin);
         match place.map(|place| &config.apis[place]).filter(|api| api.active) {
-            None => self.end_stream_at(until, Outcome::Removed),
-            Some(api) if !self.may_stay(api) => self.end_stream_at(now, Outcome::Revoked),
-            Some(_) => {}
+            None => Some(Outcome::Removed),
+            Some(api) => (!self.may_stay(api)).then_some(Outcome::Revoked),
         }
     }
 

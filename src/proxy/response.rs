@@ -126,7 +126,9 @@ impl<N: Net> Scene<'_, N> {
             Head::Final => self.exchange.phase = Phase::Relaying(key),
             Head::Switching => {
                 self.exchange.phase = Phase::Tunnel(key);
+                self.exchange.record.status = status;
                 self.open_tunnel();
+                return Verdict::TunnelOpened;
             }
         }
         self.exchange.record.status = status;

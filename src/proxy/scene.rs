@@ -63,6 +63,8 @@ pub(super) enum Verdict {
     Answered,
     /// The head of an event stream is on its way to the client.
     StreamOpened,
+    /// Both sides speak another protocol from here on.
+    TunnelOpened,
     /// An event stream has lost its upstream, and can be resumed.
     StreamLost,
     /// An event stream that was to end has come between two events.

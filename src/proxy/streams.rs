@@ -5,16 +5,18 @@
 //! that says until when. When it is up, the stream ends at once if its client is between two
 //! events, and otherwise behind the event that is on its way; if that takes too long, or if its
 //! bytes cannot be read, it is cut, visibly.
+//!
+//! A tunnel has a lease, too, and so has any exchange whose api or key is not there any more
+//! ([`super::reload`]). Those have no place where they could end, and are cut.
 
 use super::finish::Refusal;
 use super::places::Counters;
 use super::{Parts, Proxy, Step};
 use crate::config::Resume;
 use crate::net::Net;
-use crate::pipe::Flow;
 use crate::pipe::events::{Events, Terms};
 use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Outcome, Phase};
+use crate::session::exchange::{Exchange, LeaseEnd, Outcome, Phase};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, millis};
@@ -49,11 +51,15 @@ impl<N: Net> Proxy<N> {
             let share = self.random.f64();
             exchange.end_stream_at(within(now, deadline, share), Outcome::Drained);
         }
+        self.opened(key, now)
+    }
+
+    /// What lasts for as long as its ends like is open.
+    pub(super) fn opened(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let exchange = self.sessions[key].state.exchange_mut();
         // Its upstream took its time, and there is another configuration by now.
         if !Rc::ptr_eq(&exchange.config, &self.config) {
-            let deadline = now.after(self.config.drain.window);
-            let until = within(now, deadline, self.random.f64());
-            exchange.judge_anew(&self.config, &self.api_origins, until, now);
+            exchange.judge_anew(&self.config, &self.api_origins, self.random.f64(), now);
         }
         self.record_open(key, now);
         Step::Moved
@@ -93,23 +99,57 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The lease is up, or was and the event is complete.
-    pub(super) fn end_stream(&mut self, key: Key<Session>, now: Tick) -> Step {
+    pub(super) fn end_by_lease(&mut self, key: Key<Session>, now: Tick) -> Step {
+        let window = self.config.drain.window;
+        let exchange = self.sessions[key].state.exchange_mut();
+        let LeaseEnd { outcome, closing } = exchange.lease_end;
+        if !closing {
+            // A tenth of the window was left free for this.
+            let grace = if outcome.spares_nothing() { window / 10 } else { EVENT_GRACE };
+            exchange.lease = now.after(grace.min(EVENT_GRACE));
+            exchange.lease_end.closing = true;
+        }
+        if exchange.is_open_stream() {
+            return self.end_stream(key, !closing, now);
+        }
+        match &exchange.phase {
+            _ if closing => self.end(key, outcome, now),
+            Phase::Connecting(_) | Phase::AwaitingHead(_) => {
+                exchange.outcome = outcome;
+                exchange.facts.persistent = false;
+                let refusal = if outcome == Outcome::Revoked {
+                    Refusal::ended(403, "its key is not known any more")
+                } else {
+                    Refusal::ended(503, "its api is gone")
+                };
+                self.answer(key, refusal, now)
+            }
+            Phase::Relaying(_) => self.cut_response(key, outcome),
+            Phase::Tunnel(_) => self.end(key, outcome, now),
+            // What there is of an answer is on its way, or is about to be.
+            Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => {
+                Step::Moved
+            }
+        }
+    }
+
+    /// Ends an event stream between two events if it `waits` for the end of the one that is on its
+    /// way, or need not.
+    fn end_stream(&mut self, key: Key<Session>, waits: bool, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         let outcome = exchange.lease_end.outcome;
         if exchange.response.is_between_events() {
             return self.end_between_events(key, outcome, now);
         }
-        let waits = !exchange.lease_end.closing;
         let stuck = exchange.response.pending() > 0;
         match exchange.response.events_mut().filter(|_| waits) {
             Some(events) => {
                 events.want_whole();
-                exchange.lease_end.closing = true;
-                exchange.lease = now.after(EVENT_GRACE);
                 Step::Moved
             }
             // The operator does not wait for a client that takes nothing, which has had its time.
             None if outcome == Outcome::Ended && stuck => self.end(key, outcome, now),
+            None if outcome.spares_nothing() && !waits => self.end(key, outcome, now),
             None => self.cut_response(key, outcome),
         }
     }
@@ -163,14 +203,9 @@ impl Exchange {
         has_id && self.revival.is_some() && !self.lease_end.closing
     }
 
-    /// True when its event stream is to end now.
+    /// True when it is to end now.
     pub(super) fn is_to_end(&self, now: Tick) -> bool {
-        self.lease <= now && self.is_open_stream()
-    }
-
-    /// True when its event stream may be added to, or be ended, by the proxy.
-    pub(super) fn is_open_stream(&self) -> bool {
-        self.facts.event_stream && self.response.flow() == Flow::Open
+        self.lease <= now && self.is_leased()
     }
 
     /// The response that has begun is an event stream, and its bytes can be understood.

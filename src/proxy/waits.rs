@@ -165,6 +165,7 @@ mod oracle {
     use super::{Conn, Key, Net, Proxy, Ready, Session, State, Tick};
     use crate::net::SockId;
     use crate::session::Service;
+    use std::rc::Rc;
 
     impl<N: Net> Proxy<N> {
         /// Checks everything that must be true between two turns. What is wrong, if anything is.
@@ -211,7 +212,9 @@ mod oracle {
                 buffers += usize::from(exchange.response.holds_any());
                 in_use += usize::from(exchange.upstream().is_some());
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
-                shares = [shares[0] + held[0], shares[1] + held[1]];
+                // The counts of an api that is gone are held by those alone who have their places.
+                let counted = exchange.origin.is_some_and(|key| self.origins.get(key).is_some());
+                shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             let places = || self.origins.iter().flat_map(|(_, origin)| &origin.places);
             let ahead = |conn: &Conn| usize::from(!conn.ahead().is_empty());
@@ -241,6 +244,18 @@ mod oracle {
             (in_use + pooled != self.upstreams.len()).then(|| {
                 format!("{} upstreams, {in_use} in use, {pooled} idle", self.upstreams.len())
             })
+        }
+
+        /// Exchanges of configurations before that the present one would not have.
+        pub fn unwanted(&self) -> usize {
+            let unwanted = |session: &Session| match &session.state {
+                State::Active(exchange) => {
+                    !Rc::ptr_eq(&exchange.config, &self.config)
+                        && exchange.is_unwanted(&self.config, &self.api_origins).is_some()
+                }
+                State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => false,
+            };
+            self.sessions.iter().filter(|(_, session)| unwanted(session)).count()
         }
 
         /// What the proxy believes of each of its sockets, for the network to compare.

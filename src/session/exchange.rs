@@ -11,7 +11,7 @@ use crate::cors;
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
-use crate::pipe::Pipe;
+use crate::pipe::{Flow, Pipe};
 use crate::session::addresses::Tried;
 use crate::session::cause::Cause;
 use crate::session::local::{Live, Local};
@@ -56,7 +56,8 @@ pub struct Exchange {
     pub cause: Option<Cause>,
     /// When its head was complete.
     pub began: Tick,
-    /// How long its event stream may go on; while it is closing, how long the event is waited for.
+    /// When it is to end; while it is closing, how long that is waited for. It counts where
+    /// [`Exchange::is_leased`] says so.
     pub lease: Tick,
     /// How it will have ended then.
     pub lease_end: LeaseEnd,
@@ -86,7 +87,7 @@ pub struct Record {
     pub stats: Option<Rc<ApiStats>>,
     /// True exactly when the access log has a line for it.
     pub told: bool,
-    /// True exactly when it is an event stream that was opened.
+    /// True exactly when it is an event stream or a tunnel that was opened.
     pub open: bool,
 }
 
@@ -129,13 +130,14 @@ impl Caller {
     }
 }
 
-/// How an event stream will have ended when its lease is up.
+/// How an exchange will have ended when its lease is up.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseEnd {
     /// For what reason.
     pub outcome: Outcome,
-    /// True exactly when that moment came within an event: the stream ends behind it, or is cut at
-    /// the moment that the lease has become.
+    /// True exactly when that moment has come, and something is still waited for: an event stream
+    /// ends behind the event that is on its way, and a client is left the time to take what is
+    /// pending. At the moment that the lease has become all of it is cut.
     pub closing: bool,
 }
 
@@ -339,6 +341,12 @@ impl Outcome {
         self as usize
     }
 
+    /// True exactly when it ends everything of an api or of a key: tunnels and answers as well as
+    /// event streams.
+    pub const fn spares_nothing(self) -> bool {
+        matches!(self, Outcome::Removed | Outcome::Revoked)
+    }
+
     /// What the operator is told when a response is cut for it; nothing of what clients do all the
     /// time.
     pub const fn told(self) -> Option<&'static str> {
@@ -353,7 +361,7 @@ impl Outcome {
             Outcome::Revoked => Some("its key is not known any more"),
             Outcome::Removed => Some("its api is gone"),
             Outcome::Drained => Some("drain.window is over"),
-            Outcome::Ended => Some("the operator has ended it, within an event"),
+            Outcome::Ended => Some("the operator has ended it"),
         }
     }
 
@@ -372,6 +380,13 @@ impl Outcome {
             Outcome::Drained => "drained",
             Outcome::Ended => "ended",
         }
+    }
+}
+
+impl Record {
+    /// True exactly when the two sides have switched to another protocol.
+    pub const fn is_tunnel(&self) -> bool {
+        self.status == 101
     }
 }
 
@@ -416,11 +431,14 @@ impl Exchange {
         self.response.take_no_more(buffers);
     }
 
-    /// Its stream is to end at a moment, unless it is to end earlier, or is about to.
+    /// Its stream, or its tunnel, is to end at a moment, unless it is to end earlier, or is about
+    /// to.
     pub fn end_stream_at(&mut self, until: Tick, outcome: Outcome) {
         if until < self.lease && !self.lease_end.closing {
             self.lease = until;
-            self.lease_end.outcome = outcome;
+            if !self.lease_end.outcome.spares_nothing() {
+                self.lease_end.outcome = outcome;
+            }
         }
     }
 
@@ -430,6 +448,45 @@ impl Exchange {
             Some(cause) => cause.word(),
             None => self.outcome.word(),
         }
+    }
+
+    /// It is to end at a moment whatever it is, and not later than it was to end before. If it is
+    /// about to end it has until the `last` moment.
+    pub fn end_at(&mut self, until: Tick, last: Tick, outcome: Outcome) {
+        if !self.is_leased() {
+            self.lease = until;
+        } else {
+            self.lease = self.lease.min(if self.lease_end.closing { last } else { until });
+        }
+        self.lease_end.outcome = outcome;
+    }
+
+    /// True exactly when its lease counts. An answer that has an end of its own is left alone by
+    /// what ends streams, but for an api or a key that is not there any more.
+    pub fn is_leased(&self) -> bool {
+        self.is_endless() || self.lease_end.outcome.spares_nothing()
+    }
+
+    /// True exactly when it is open for as long as its ends like: an event stream, or a tunnel.
+    pub fn is_endless(&self) -> bool {
+        self.is_open_stream() || matches!(self.phase, Phase::Tunnel(_))
+    }
+
+    /// True exactly when its event stream may be added to, or be ended, by the proxy.
+    pub fn is_open_stream(&self) -> bool {
+        self.facts.event_stream && self.response.flow() == Flow::Open
+    }
+
+    /// Since when nothing has passed: no event of a stream, and no byte of a tunnel in either
+    /// direction.
+    pub fn still_since(&self) -> Tick {
+        if self.record.is_tunnel() { self.active_at() } else { self.response.still_since() }
+    }
+
+    /// When a byte last passed, in either direction.
+    pub fn active_at(&self) -> Tick {
+        let response = self.response.active_at();
+        self.request.pipe().map_or(response, |request| request.active_at().max(response))
     }
 
     /// The api that serves it, if one does.

@@ -29,6 +29,10 @@ pub struct ApiStats {
     pub opened: Counter,
     /// and those that have ended, by [`Outcome::index`].
     pub closed: [Counter; Outcome::ALL.len()],
+    /// Tunnels that were opened,
+    pub tunnels_opened: Counter,
+    /// and those that have ended, by [`Outcome::index`].
+    pub tunnels_closed: [Counter; Outcome::ALL.len()],
     /// Events that were relayed.
     pub events: Counter,
     /// Payload that clients have sent.
@@ -61,6 +65,8 @@ impl ApiStats {
             requests: Statuses::default(),
             opened: Counter::default(),
             closed: Default::default(),
+            tunnels_opened: Counter::default(),
+            tunnels_closed: Default::default(),
             events: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
@@ -82,9 +88,15 @@ impl ApiStats {
         self.opened.get().saturating_sub(closed)
     }
 
-    /// Requests that have begun an event stream, or are over.
+    /// Tunnels that are open.
+    pub fn open_tunnels(&self) -> u64 {
+        let closed = self.tunnels_closed.iter().map(Counter::get).sum();
+        self.tunnels_opened.get().saturating_sub(closed)
+    }
+
+    /// Requests that have begun an event stream or a tunnel, or are over.
     pub fn begun(&self) -> u64 {
-        self.requests.total() + self.open()
+        self.requests.total() + self.open() + self.open_tunnels()
     }
 
     /// Upstream connections that are open or in the making.

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from urllib.parse import urlparse
 
@@ -138,6 +139,35 @@ def follow(address):
     return client
 
 
+def echo():
+    """A server that switches protocols, and then sends back what it gets. Its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        conn = listener.accept()[0]
+        assert b"Upgrade: echo\r\n" in conn.recv(4096)
+        conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+                     b"Upgrade: echo\r\n\r\n")
+        while more := conn.recv(4096):
+            conn.sendall(more)
+        conn.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return "http://%s:%d" % listener.getsockname()
+
+
+def tunnel(address):
+    """The client of a tunnel through which three bytes have gone, and come back."""
+    host, port = address.rsplit(":", 1)
+    client = socket.create_connection((host, int(port)), PATIENCE)
+    client.sendall(b"GET /echo HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\n"
+                   b"Upgrade: echo\r\n\r\n")
+    assert client.recv(4096).startswith(b"HTTP/1.1 101 "), "no tunnel"
+    client.sendall(b"abc")
+    assert client.recv(4096) == b"abc"
+    return client
+
+
 def rest_of(client):
     """Everything until the stream has ended in an orderly way."""
     got = b""
@@ -147,12 +177,12 @@ def rest_of(client):
         got += more
 
 
-def judge(browser, url, client, screenshot):
+def judge(browser, url, client, tunnel, screenshot):
     browser.ask("Page.navigate", url=url)
     browser.wait("document.readyState === 'complete' && document.querySelector('#link')")
-    browser.wait("document.querySelectorAll('#streams tbody tr').length === 3")
+    browser.wait("document.querySelectorAll('#streams tbody tr').length === 4")
     text = "document.querySelector('%s').textContent"
-    browser.wait(text % "#headline" + " === '3 streams open, none stuck.'")
+    browser.wait(text % "#headline" + " === '3 streams and 1 tunnel open, none stuck.'")
     # Numbers that only a running stream can have brought about.
     browser.wait("/^[1-9]/.test(document.querySelector('#plots output').textContent)")
     browser.wait("[...document.querySelectorAll('#plots output')].filter((o) => "
@@ -165,11 +195,24 @@ def judge(browser, url, client, screenshot):
         with open(screenshot, "wb") as file:
             file.write(base64.b64decode(browser.ask("Page.captureScreenshot")["data"]))
 
+    rows = "[...document.querySelectorAll('#streams tbody tr')]"
+    # A tunnel has no events, but bytes each way; it is closed.
+    row = f"{rows}.find((r) => r.cells[0].textContent === 'tunnel')"
+    cells = browser.value(f"[...({row}).cells].map((c) => c.textContent)")
+    assert cells[4] == "/echo" and cells[6:9] == ["-", "3 B", "3 B"], cells
+    browser.value(f"({row}).querySelector('button').click()")
+    browser.wait(text % "#how" + ".includes('closed at once')")
+    browser.value("document.querySelector('#end').click()")
+    try:
+        assert tunnel.recv(4096) == b"", "the tunnel goes on"
+    except ConnectionResetError:
+        pass
+    browser.wait("document.querySelectorAll('#streams tbody tr').length === 3")
+
     # The stream of the first client is the oldest; the page shows others first.
     browser.value("document.querySelector('#order').value = 'oldest';"
                   "document.querySelector('#order').dispatchEvent(new Event('change'))")
     oldest = browser.value("fetch('streams?limit=1').then((a) => a.json())")["streams"][0]["id"]
-    rows = "[...document.querySelectorAll('#streams tbody tr')]"
     row = f"{rows}.find((r) => r.cells[1].textContent === '{oldest}')"
     browser.wait(f"!!({row})")
     browser.value(f"({row}).querySelector('button').click()")
@@ -182,8 +225,8 @@ def judge(browser, url, client, screenshot):
 
     sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]
     deletes = [request for request in sent if request["method"] == "DELETE"]
-    assert len(deletes) == 1 and deletes[0]["url"] == f"{url}streams/{oldest}", deletes
-    assert deletes[0]["headers"].get("X-Millstream") == "1", deletes
+    assert [request["url"] for request in deletes][1:] == [f"{url}streams/{oldest}"], deletes
+    assert all(request["headers"].get("X-Millstream") == "1" for request in deletes), deletes
     ours = ("", urlparse(url).netloc)
     foreign = [request["url"] for request in sent if urlparse(request["url"]).netloc not in ours]
     assert not foreign, f"the page asks others: {foreign}"
@@ -221,6 +264,10 @@ def main():
                 listen_path = "/sse/"
                 strip_listen_path = true
                 target_url = "{source}"
+                [[api]]
+                name = "echo"
+                listen_path = "/echo"
+                target_url = "{echo()}"
             """)
             started.append(proxy)
             address = proxy.says("listening on ")
@@ -228,7 +275,7 @@ def main():
             clients = [follow(address) for _ in range(3)]
             browser = Browser(path, os.path.join(folder, "profile"))
             started.append(browser)
-            judge(browser, url, clients[0], screenshot)
+            judge(browser, url, clients[0], tunnel(address), screenshot)
         finally:
             for running in reversed(started):
                 running.close()

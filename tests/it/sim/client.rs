@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// All that it has sent.
     pub(crate) sent: Vec<u8>,
+    /// A field that each of its requests carries, with its line end, if it needs a key.
+    key: &'static str,
     /// Its connection, once it has begun.
     peer: Option<Peer>,
     starts_at: Tick,
@@ -78,6 +80,7 @@ impl Client {
     /// The client of this number.
     pub(crate) fn draw(
         number: u64,
+        key: &'static str,
         rng: &mut Rng,
         plans: &mut Vec<Plan>,
         size_max: usize,
@@ -93,6 +96,7 @@ impl Client {
             plans: own,
             address: format!("2001::1:{number}").parse().unwrap(),
             sent: Vec::new(),
+            key,
             peer: None,
             starts_at: Tick::from_millis(rng.below(50)),
             leaves_at: leaves.then(|| (Tick::from_millis(rng.below(2000)), rng.chance(50))),
@@ -154,7 +158,7 @@ impl Client {
         if self.unsent.is_empty() && self.asked < self.plans.len() && may_ask {
             let plan = &plans[self.plans[self.asked]];
             journal::note(|| format!("{now:?} {peer:?} asks {plan:?}"));
-            self.unsent = request(plan, self.rng.size(1, 500));
+            self.unsent = request(plan, self.key, self.rng.size(1, 500));
             self.asked += 1;
         }
         if self.unsent.is_empty() || now < self.next_send {
@@ -292,6 +296,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let spared = terms.spares && plan.event_stream && answer.status == 200;
     let spared = spared && naive::events(&answer.body).is_empty();
     let own = matches!(answer.status, 400 | 408 | 429 | 502 | 503 | 504) || spared;
+    let turned_away = terms.loses && matches!(answer.status, 403 | 404);
+    let own = own || turned_away && !plan.body.starts_with(&answer.body);
     if let Mischief::Flood(_) = plan.mischief {
         // To HEAD, a head is a whole answer.
         if own || answer.status == 200 && (!answer.complete || plan.method == "HEAD") {
@@ -302,7 +308,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
             return Err("a flood that looks like an answer".to_owned());
         }
     }
-    if answer.status != plan.status || own && spared {
+    if answer.status != plan.status || own && (spared || turned_away) {
+        let own = own || turned_away;
         return if own { Ok(()) } else { Err(format!("status {}", answer.status)) };
     }
     let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
@@ -334,9 +341,10 @@ fn status(head: &Head) -> Result<u16, String> {
     status.ok_or_else(|| format!("no status line: {:?}", head.first_line))
 }
 
-fn request(plan: &Plan, most: usize) -> Vec<u8> {
+fn request(plan: &Plan, key: &str, most: usize) -> Vec<u8> {
     let version = if plan.http10 { "1.0" } else { "1.1" };
-    let mut wire = format!("{} /{} HTTP/{version}\r\nHost: a.example\r\n", plan.method, plan.id);
+    let (method, id) = (plan.method, plan.id);
+    let mut wire = format!("{method} /{id} HTTP/{version}\r\nHost: a.example\r\n{key}");
     if plan.close {
         wire.push_str("Connection: close\r\n");
     }

@@ -10,8 +10,10 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
+mod endless;
 mod events;
 mod hostile;
+mod loss;
 pub(crate) mod message;
 mod operator;
 mod origin;
@@ -20,7 +22,9 @@ mod told;
 
 use crate::journal;
 use client::Client;
+use endless::Endless;
 use hostile::Hostile;
+use loss::Loss;
 use millstream::config::{Config, OnOutage, Resume};
 use millstream::descriptors::Budget;
 use millstream::net::Address;
@@ -86,8 +90,28 @@ pub(crate) struct Terms {
     pub(crate) spares: bool,
     /// True exactly when there may be fewer streams than are asked for.
     pub(crate) scarce: bool,
+    /// True exactly when the api, or its key, is taken away.
+    pub(crate) loses: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
+}
+
+impl Terms {
+    fn of(config: &Config, kind: bool) -> Terms {
+        let api = &config.apis[0];
+        let streams = &api.streams;
+        Terms {
+            kind,
+            patient: config.server.keepalive_timeout > Duration::from_secs(3600),
+            pooling: api.keepalive_upstream > 0,
+            ends: streams.max_age.is_some(),
+            resumes: streams.resume != Resume::Never,
+            event_max: streams.event_max,
+            spares: streams.on_outage != OnOutage::Error,
+            scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
+            loses: false,
+        }
+    }
 }
 
 /// Values of `max_held_bytes` that count for short events, too. So little is never configured.
@@ -102,11 +126,16 @@ struct Play {
     clients: Vec<Client>,
     hostile: Vec<Hostile>,
     operators: Vec<Operator>,
+    endless: Vec<Endless>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     drain_at: Option<Tick>,
     /// When another configuration is served, and which.
     reload: Option<(Tick, Config)>,
+    /// The api, or its key, is taken away.
+    loss: Option<Loss>,
+    /// When nothing is there any more that was lost.
+    rid_at: Tick,
     terms: Terms,
 }
 
@@ -115,26 +144,20 @@ impl Play {
         let mut rng = Rng::new(seed ^ 0x6d69_6c6c);
         let faults = draw_faults(&mut rng);
         let portions = draw_portions(&mut rng);
-        let text = draw_config(&mut rng);
+        // Of their own, so that they leave the worlds as they were.
+        let mut fate = Rng::new(seed ^ 0x6c6f_7373);
+        let mut text = draw_config(&mut rng);
+        let loss = Loss::draw(&mut fate, &mut text);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = draw_size_max(&mut rng, tiny);
         let mut plans = Vec::new();
-        let mut clients = Vec::new();
-        for number in 0..rng.between(1, 6) {
-            clients.push(Client::draw(number, &mut rng, &mut plans, size_max));
-        }
-        let streams = &config.apis[0].streams;
-        let mut terms = Terms {
-            kind: faults.no_descriptor == 0,
-            patient: config.server.keepalive_timeout > Duration::from_secs(3600),
-            pooling: config.apis[0].keepalive_upstream > 0,
-            ends: config.apis[0].streams.max_age.is_some(),
-            resumes: config.apis[0].streams.resume != Resume::Never,
-            event_max: config.apis[0].streams.event_max,
-            spares: config.apis[0].streams.on_outage != OnOutage::Error,
-            scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
-        };
+        let key = loss.as_ref().map_or("", |loss| loss.key);
+        let clients = (0..rng.between(1, 6))
+            .map(|number| Client::draw(number, key, &mut rng, &mut plans, size_max))
+            .collect();
+        let mut terms = Terms::of(&config, faults.no_descriptor == 0 && loss.is_none());
+        (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
         let mut hostile: Vec<_> =
             (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
         let reload = rng.chance(20).then(|| {
@@ -151,6 +174,8 @@ impl Play {
         if operators.iter().any(|operator| operator.ends) {
             (terms.kind, terms.ends) = (false, true);
         }
+        let endless = if loss.is_some() { fate.below(4) } else { 0 };
+        let endless = (0..endless).map(|number| Endless::draw(number, &mut fate, key)).collect();
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
@@ -168,6 +193,7 @@ impl Play {
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
         let origins = Vec::new();
+        let rid_at = Tick::NEVER;
         Play {
             world,
             budget,
@@ -175,10 +201,13 @@ impl Play {
             clients,
             hostile,
             operators,
+            endless,
             origins,
             plans,
             drain_at,
             reload,
+            loss,
+            rid_at,
             terms,
         }
     }
@@ -197,12 +226,21 @@ impl Play {
                 let now = self.world.now;
                 self.world.proxy.reload(config, self.budget, now);
             }
+            if let Some(loss) = self.loss.take_if(|loss| loss.at <= self.world.now) {
+                let now = self.world.now;
+                // Nobody brings it back.
+                (self.reload, self.rid_at) = (None, loss.rid_at(now));
+                self.world.proxy.reload(loss.config, self.budget, now);
+            }
             let moves = self.world.proxy.moves();
             let moved = self.act()?;
             self.world.turn()?;
             let moved = moved || self.world.proxy.moves() != moves;
             if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
                 continue;
+            }
+            if self.world.now > self.rid_at && self.world.proxy.unwanted() > 0 {
+                return Err("something outlives its api, or its key".to_owned());
             }
             let next = self.next_moment();
             if next == Tick::NEVER {
@@ -232,6 +270,9 @@ impl Play {
         for client in &mut self.hostile {
             moved |= client.act(self.world.net(), now);
         }
+        for client in &mut self.endless {
+            moved |= client.act(self.world.net(), now);
+        }
         let patient = self.terms.kind;
         for operator in &mut self.operators {
             moved |= operator.act(self.world.net(), patient, now)?;
@@ -247,17 +288,21 @@ impl Play {
         let hostile = self.hostile.iter().map(|client| client.next(self.world.now));
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
+        let endless = self.endless.iter().map(|client| client.next(self.world.now));
         let drain = self.drain_at.unwrap_or(Tick::NEVER);
         let reload = self.reload.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
+        let loss = self.loss.as_ref().map_or(Tick::NEVER, |loss| loss.at);
         clients
             .chain(hostile)
             .chain(operators)
             .chain(origins)
+            .chain(endless)
             .min()
             .unwrap_or(Tick::NEVER)
             .min(self.world.wake())
             .min(drain)
             .min(reload)
+            .min(loss)
     }
 
     fn judge(&mut self) -> Result<(), String> {
@@ -278,7 +323,8 @@ impl Play {
         let clients = self.clients.iter().map(|client| (client.address, &client.sent));
         let hostile = self.hostile.iter().map(|client| (client.address, &client.sent));
         let operators = self.operators.iter().map(|operator| (operator.address, &operator.sent));
-        for (address, bytes) in clients.chain(hostile).chain(operators) {
+        let endless = self.endless.iter().map(|client| (client.address, &client.sent));
+        for (address, bytes) in clients.chain(hostile).chain(operators).chain(endless) {
             sent.add(address.to_string(), bytes);
         }
         sent.judge(&self.world.access)?;
@@ -386,6 +432,7 @@ fn draw_config(rng: &mut Rng) -> String {
 
 fn parse(text: &str) -> Config {
     let mut config = Config::parse("sim", text).expect("the world's configuration is right");
+    config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.
     if let [one] = config.apis[0].targets.as_mut_slice() {

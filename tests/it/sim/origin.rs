@@ -2,6 +2,7 @@
 //! answers as planned.
 
 use super::client;
+use super::endless::{Kind, PACE};
 use super::hostile;
 use super::message::{Body, Head, chunked};
 use super::plan::{FLOOD_BYTES, FLOODS, Framing, Mischief, Plan};
@@ -44,6 +45,8 @@ enum Then {
     Reset,
     /// Nothing more, ever.
     Sleep,
+    /// It goes on for ever.
+    Endless(Kind),
 }
 
 impl Origin {
@@ -83,6 +86,9 @@ impl Origin {
                     format!("{now:?} {:?} (origin) hears {}", self.peer, bytes.escape_ascii())
                 });
                 self.wire.extend(bytes);
+                if self.then == Then::Endless(Kind::Tunnel) {
+                    self.unsent.append(&mut self.wire);
+                }
                 true
             }
             Heard::Nothing => false,
@@ -114,7 +120,12 @@ impl Origin {
             return n > 0;
         }
         match self.then {
-            Then::GoOn | Then::Sleep => return false,
+            Then::Endless(kind) if now >= self.next_send => {
+                self.unsent.extend(kind.line());
+                self.next_send = now.after(PACE);
+                return true;
+            }
+            Then::GoOn | Then::Sleep | Then::Endless(_) => return false,
             Then::Close => net.leave(self.peer),
             Then::Reset => net.reset(self.peer),
         }
@@ -131,6 +142,11 @@ impl Origin {
                 return Ok(false);
             };
             self.wire.drain(..head.length);
+            if let Some(kind) = Kind::of(&head) {
+                self.unsent.extend(kind.answer());
+                self.then = Then::Endless(kind);
+                return Ok(true);
+            }
             if hostile::is_request(&head) {
                 return self.turn_away(&head);
             }
@@ -219,7 +235,8 @@ impl Origin {
 
     /// When it acts by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
-        let waits = self.open && !self.unsent.is_empty() && self.next_send > now;
+        let sends = !self.unsent.is_empty() || matches!(self.then, Then::Endless(_));
+        let waits = self.open && sends && self.next_send > now;
         if waits { self.next_send } else { Tick::NEVER }
     }
 }

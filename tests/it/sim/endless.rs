@@ -1,0 +1,156 @@
+//! A client of something that has no end: a tunnel, lines, an upload. There are some in worlds that
+//! lose their api or their key. The proxy is to end them; one that is still there long after that
+//! leaves by itself.
+
+use super::message::Head;
+use crate::journal;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::time::Tick;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// From one piece to the next: no limit on silence is shorter.
+pub(crate) const PACE: Duration = Duration::from_secs(4);
+
+/// What there is no end of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What is sent comes back.
+    Tunnel,
+    /// The origin sends a piece now and then.
+    Lines,
+    /// The client does, and waits for an answer.
+    Upload,
+}
+
+impl Kind {
+    /// What a request that reached an origin asks for, if it is one of these.
+    pub(crate) fn of(head: &Head) -> Option<Kind> {
+        match head.first_line.split(' ').nth(1)? {
+            "/endless/tunnel" => Some(Kind::Tunnel),
+            "/endless/lines" => Some(Kind::Lines),
+            "/endless/upload" => Some(Kind::Upload),
+            _ => None,
+        }
+    }
+
+    fn request(self) -> &'static str {
+        match self {
+            Kind::Tunnel => {
+                "GET /endless/tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\
+                 Upgrade: websocket\r\n"
+            }
+            Kind::Lines => "GET /endless/lines HTTP/1.1\r\nHost: a\r\n",
+            Kind::Upload => {
+                "POST /endless/upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+            }
+        }
+    }
+
+    /// What the client sends now and then.
+    fn piece(self) -> &'static [u8] {
+        match self {
+            Kind::Tunnel => b"ping",
+            Kind::Lines => b"",
+            Kind::Upload => b"2\r\n{}\r\n",
+        }
+    }
+
+    /// How an origin answers, if it does,
+    pub(crate) fn answer(self) -> &'static [u8] {
+        match self {
+            Kind::Tunnel => {
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                  Upgrade: websocket\r\n\r\n"
+            }
+            Kind::Lines => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Kind::Upload => b"",
+        }
+    }
+
+    /// and what it sends now and then.
+    pub(crate) fn line(self) -> &'static [u8] {
+        if self == Kind::Lines { b"3\r\n{}\n\r\n" } else { b"" }
+    }
+}
+
+/// One client with one connection.
+#[derive(Debug)]
+pub(crate) struct Endless {
+    kind: Kind,
+    /// Nobody else has it.
+    pub(crate) address: IpAddr,
+    /// All that it has sent.
+    pub(crate) sent: Vec<u8>,
+    peer: Option<Peer>,
+    starts_at: Tick,
+    leaves_at: Tick,
+    unsent: Vec<u8>,
+    next_send: Tick,
+    /// True exactly when it never reads.
+    deaf: bool,
+    gone: bool,
+}
+
+impl Endless {
+    /// `key`: a field that every request has to carry.
+    pub(crate) fn draw(number: u64, rng: &mut Rng, key: &str) -> Endless {
+        let kind = rng.pick(&[Kind::Tunnel, Kind::Lines, Kind::Upload]);
+        Endless {
+            kind,
+            address: format!("2003::1:{number}").parse().unwrap(),
+            sent: Vec::new(),
+            peer: None,
+            starts_at: Tick::from_millis(rng.below(3000)),
+            leaves_at: Tick::from_millis(100_000),
+            unsent: format!("{}{key}\r\n", kind.request()).into_bytes(),
+            next_send: Tick::ZERO,
+            deaf: rng.chance(30),
+            gone: false,
+        }
+    }
+
+    /// True when it did anything.
+    pub(crate) fn act(&mut self, net: &mut SimNet, now: Tick) -> bool {
+        if self.gone || now < self.starts_at {
+            return false;
+        }
+        let Some(peer) = self.peer else {
+            self.peer = net.client(ListenerId(0), Some(self.address));
+            self.gone = self.peer.is_none();
+            return true;
+        };
+        if now >= self.leaves_at {
+            net.leave(peer);
+            self.gone = true;
+            return true;
+        }
+        if now >= self.next_send {
+            self.unsent.extend(self.kind.piece());
+            self.next_send = now.after(PACE);
+        }
+        let sent = net.send(peer, &self.unsent);
+        self.sent.extend(self.unsent.drain(..sent));
+        if self.deaf {
+            return sent > 0;
+        }
+        match net.hear(peer, usize::MAX) {
+            Heard::Bytes(_) => true,
+            Heard::Nothing => sent > 0,
+            end @ (Heard::End | Heard::Reset) => {
+                journal::note(|| format!("{now:?} {peer:?} ({:?}) hears {end:?}", self.kind));
+                net.leave(peer);
+                self.gone = true;
+                true
+            }
+        }
+    }
+
+    /// When it acts by itself.
+    pub(crate) fn next(&self, now: Tick) -> Tick {
+        let moments = [self.starts_at, self.leaves_at, self.next_send];
+        let moments = moments.into_iter().filter(|at| *at > now && !self.gone);
+        moments.min().unwrap_or(Tick::NEVER)
+    }
+}
