@@ -206,6 +206,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
     let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(seconds(60)));
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
+    let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
     let streams = streams(t);
     let mut keys_place = t.place_of("auth");
@@ -231,6 +232,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         connect_timeout,
         response_timeout,
         idle_timeout,
+        tunnel_idle_timeout,
         keepalive_upstream,
         streams,
         auth,

@@ -179,6 +179,8 @@ pub struct Api {
     /// How long an upstream may be silent within a response that is no event stream. None: for as
     /// long as it likes.
     pub idle_timeout: Option<Duration>,
+    /// How long both sides of a tunnel may be silent. None: for as long as they like.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// Idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
     /// How its event streams are treated.

@@ -35,6 +35,8 @@ pub(super) enum Deadline {
     ResponseBody,
     /// `stream_idle_timeout`: an upstream that is silent in mid-stream.
     StreamSilence,
+    /// `tunnel_idle_timeout`: nobody has sent anything in a tunnel.
+    TunnelIdle,
     /// `heartbeat`: a client that was sent nothing for a while.
     Heartbeat,
     /// `max_stream_age`, a moment in the drain window, or the operator: an event stream or a tunnel
@@ -69,6 +71,7 @@ impl Deadline {
             Deadline::ResponseHead => "response_head",
             Deadline::ResponseBody => "response_body",
             Deadline::StreamSilence => "stream_silence",
+            Deadline::TunnelIdle => "tunnel_idle",
             Deadline::Heartbeat => "heartbeat",
             Deadline::StreamEnd => "stream_end",
             Deadline::AskAgain => "ask_again",
@@ -158,6 +161,9 @@ impl<N: Net> Proxy<N> {
             }
             Phase::Tunnel(_) => {
                 request_deadlines(&mut earliest, exchange, high_water, now);
+                if let Some(limit) = exchange.api().and_then(|api| api.tunnel_idle_timeout) {
+                    earliest.or(exchange.active_at().after(limit), Deadline::TunnelIdle);
+                }
             }
         }
         if exchange.is_leased() {
@@ -186,6 +192,7 @@ impl<N: Net> Proxy<N> {
                 self.answer(key, Refusal::closing(Cause::ResponseTimeout, 504, what), now)
             }
             Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
+            Deadline::TunnelIdle => self.end(key, Outcome::UpstreamIdle, now),
             Deadline::StreamSilence => self.stream_silent(key, now),
             Deadline::Heartbeat => self.beat(key, now),
             Deadline::StreamEnd => self.end_by_lease(key, now),

@@ -306,6 +306,7 @@ mod tests {
             Deadline::Connect,
             Deadline::ResponseHead,
             Deadline::StreamSilence,
+            Deadline::TunnelIdle,
             Deadline::Heartbeat,
             Deadline::StreamEnd,
             Deadline::AskAgain,

@@ -303,7 +303,8 @@ pub enum Outcome {
     BadRequestBody,
     /// The upstream closed or broke the connection in mid-body, or its framing was wrong.
     UpstreamCut,
-    /// The upstream was silent in mid-body for `idle_timeout`, or `stream_idle_timeout`.
+    /// The upstream was silent in mid-body for `idle_timeout`, or `stream_idle_timeout`; or both
+    /// ends of a tunnel were for `tunnel_idle_timeout`.
     UpstreamIdle,
     /// The stream was `max_stream_age` old.
     MaxAge,
@@ -354,9 +355,10 @@ impl Outcome {
             Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody => None,
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
-            Outcome::UpstreamIdle => {
-                Some("the upstream was silent for api.idle_timeout or api.stream_idle_timeout")
-            }
+            Outcome::UpstreamIdle => Some(
+                "nothing came for api.idle_timeout, api.stream_idle_timeout or \
+                 api.tunnel_idle_timeout",
+            ),
             Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
             Outcome::Revoked => Some("its key is not known any more"),
             Outcome::Removed => Some("its api is gone"),

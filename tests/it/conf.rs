@@ -87,6 +87,7 @@ fn defaults() {
         connect_timeout: seconds(5),
         response_timeout: Some(seconds(60)),
         idle_timeout: Some(seconds(60)),
+        tunnel_idle_timeout: None,
         keepalive_upstream: 32,
         streams: Streams {
             idle_timeout: None,
@@ -169,7 +170,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 17 + 3 + 2 + 1 + 2 + 25 + 5 + 2 + 2 + 6);
+    assert_eq!(asked, 6 + 17 + 3 + 2 + 1 + 2 + 26 + 5 + 2 + 2 + 6);
 }
 
 #[test]
