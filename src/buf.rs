@@ -134,9 +134,9 @@ impl fmt::Debug for Buf {
     }
 }
 
-/// Lengths within a block fit: [`Buf::new`] has asserted it.
+/// A length within a block, which fits: there are no larger ones.
 #[expect(clippy::cast_possible_truncation, reason = "a block is smaller than 4 GiB")]
-fn narrow(len: usize) -> u32 {
+pub fn narrow(len: usize) -> u32 {
     debug_assert!(u32::try_from(len).is_ok());
     len as u32
 }

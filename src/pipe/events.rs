@@ -16,7 +16,7 @@
 //! middle, where it is part of a field's name.
 
 use super::{Flow, Io, Pipe};
-use crate::buf::{Buf, BufPool};
+use crate::buf::{Buf, BufPool, narrow};
 use crate::http::body::BodyReader;
 use crate::http::framing::BodyLength;
 use crate::net::Net;
@@ -47,8 +47,8 @@ pub struct Events {
     /// buffer.
     held: Option<Box<Buf>>,
     /// So many of its first bytes may pass.
-    free: usize,
-    event_max: usize,
+    free: u32,
+    event_max: u32,
     /// True exactly when only whole events are to pass.
     whole: bool,
     resumable: bool,
@@ -63,7 +63,7 @@ pub struct Events {
     spoken: bool,
 }
 
-const _: () = assert!(size_of::<Events>() <= 64);
+const _: () = assert!(size_of::<Events>() <= 56);
 
 impl Events {
     /// A stream of which nothing has come yet.
@@ -73,7 +73,7 @@ impl Events {
             sent_at: now,
             held: None,
             free: 0,
-            event_max: terms.event_max,
+            event_max: u32::try_from(terms.event_max).unwrap_or(u32::MAX),
             whole: terms.whole || terms.resumable,
             resumable: terms.resumable,
             outlives_source: terms.outlives_source,
@@ -165,7 +165,7 @@ impl Events {
         let (passing, between) = self.passing(boundary, payload.len(), held, buffers);
         if held > 0 {
             if passing > 0 {
-                (self.free, self.free_between) = (held + passing, between);
+                (self.free, self.free_between) = (narrow(held + passing), between);
             }
             buffers.hold(&mut self.held, payload);
             return 0;
@@ -188,7 +188,8 @@ impl Events {
         buffers.pass(&mut self.held, mark);
         if let Some(held) = &self.held {
             let (boundary, len) = (self.scanner.scan(held.bytes()), held.len());
-            (self.free, self.free_between) = self.passing(boundary, len, 0, buffers);
+            let (passing, between) = self.passing(boundary, len, 0, buffers);
+            (self.free, self.free_between) = (narrow(passing), between);
         }
         0
     }
@@ -206,7 +207,9 @@ impl Events {
         if self.whole && (boundary.is_some() || self.between) {
             let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
             let stays = if held > 0 { held + len } else { unfinished };
-            if unfinished <= self.event_max && buffers.may_hold(self.held.as_deref(), stays) {
+            if unfinished <= self.event_max as usize
+                && buffers.may_hold(self.held.as_deref(), stays)
+            {
                 return (boundary.unwrap_or(0), true);
             }
         }
@@ -216,7 +219,7 @@ impl Events {
     /// The source has ended: what is held passes as it is, and that is the end.
     pub(super) fn admit_rest(&mut self) {
         if let Some(held) = &self.held {
-            (self.free, self.free_between) = (held.len(), false);
+            (self.free, self.free_between) = (narrow(held.len()), false);
         }
     }
 
@@ -243,10 +246,10 @@ impl Events {
     /// Puts what may pass into `out`, as far as there is room. How much that was.
     pub(super) fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         let Some(held) = &self.held else { return 0 };
-        let n = out.len().min(self.free);
+        let n = out.len().min(self.free as usize);
         out[..n].copy_from_slice(&held.bytes()[..n]);
         buffers.pass(&mut self.held, n);
-        self.free -= n;
+        self.free -= narrow(n);
         self.between = self.free == 0 && self.free_between;
         self.spoken = true;
         n
