@@ -62,6 +62,14 @@ fn what_may_not_be_meant() {
     check("listen = ['0.0.0.0:80']", "max_streams_per_ip = 1", &[]);
     check("trusted_proxies = ['127.0.0.1']", "max_streams_per_ip = 1", &[]);
 
+    let long = "api a: max_event_bytes is more than an eighth of server.max_held_bytes, which an \
+        event may have at most; raise that, or write less here";
+    let held = "max_held_bytes = '1MiB'";
+    check(held, "resume = true\nmax_event_bytes = '128KiB'", &[]);
+    check(held, "resume = true\nmax_event_bytes = '129KiB'", &[long]);
+    check("flush_interval = '1s'", "max_event_bytes = '9MiB'", &[long]);
+    check("", "max_event_bytes = '9MiB'", &[]);
+
     let star = API.replace("'/'", "'/sse/*'");
     let want = "api a: listen_path: \"*\" stands for itself; leave it out, because a path matches \
         all that is below it";
