@@ -60,8 +60,13 @@ fn fields<'h, 'b>(
         Status::Complete((end, headers)) if end == bytes.len() => Fields::of(headers),
         Status::Complete(_) | Status::Partial => return Err(HeadError::NotOneHead),
     };
-    match fields.elements("Connection").nth(CONNECTION_OPTIONS_MAX) {
-        Some(_) => Err(HeadError::TooManyOptions),
-        None => Ok(fields),
-    }
+    if has_too_many_options(fields) { Err(HeadError::TooManyOptions) } else { Ok(fields) }
+}
+
+/// True exactly when `Connection` lists more than [`CONNECTION_OPTIONS_MAX`] options. Each takes
+/// two bytes at least, with what divides it from the next, so nearly always the length will do.
+fn has_too_many_options(fields: Fields<'_, '_>) -> bool {
+    let bytes: usize = fields.all("Connection").map(|value| value.len() + 1).sum();
+    bytes > 2 * CONNECTION_OPTIONS_MAX
+        && fields.elements("Connection").nth(CONNECTION_OPTIONS_MAX).is_some()
 }

@@ -143,22 +143,18 @@ impl HeadSearch {
 
     /// Takes a complete line. True exactly when it is the last.
     fn take(&mut self, line: &[u8], limits: &HeadLimits) -> Result<bool, HeadError> {
-        match &mut self.side {
-            Side::Request { leading } if self.lines == 0 && line.is_empty() => {
-                *leading += 1;
-                let too_many = *leading > LEADING_MAX;
-                return if too_many { Err(HeadError::EmptyLines) } else { Ok(false) };
-            }
-            Side::Response { folded } if self.lines > 1 && continues(line) => {
-                *folded = true;
-                return Ok(false);
-            }
-            Side::Request { .. } | Side::Response { .. } => {}
-        }
         match line {
-            _ if self.lines == 0 => {}
+            _ if self.lines == 0 => {
+                if let Side::Request { leading } = &mut self.side
+                    && line.is_empty()
+                {
+                    *leading += 1;
+                    let too_many = *leading > LEADING_MAX;
+                    return if too_many { Err(HeadError::EmptyLines) } else { Ok(false) };
+                }
+            }
             [] => return Ok(true),
-            [b' ' | b'\t', ..] => return Err(HeadError::Fold),
+            [b' ' | b'\t', ..] => return self.fold(line),
             _ if usize::from(self.lines) > limits.head_fields => {
                 return Err(HeadError::TooManyFields);
             }
@@ -166,6 +162,17 @@ impl HeadSearch {
         }
         self.lines = self.lines.saturating_add(1);
         Ok(false)
+    }
+
+    /// Takes a line that begins with whitespace.
+    fn fold(&mut self, line: &[u8]) -> Result<bool, HeadError> {
+        match &mut self.side {
+            Side::Response { folded } if self.lines > 1 && continues(line) => {
+                *folded = true;
+                Ok(false)
+            }
+            Side::Request { .. } | Side::Response { .. } => Err(HeadError::Fold),
+        }
     }
 
     /// True exactly when this line is an empty one in front of a request.
