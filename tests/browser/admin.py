@@ -145,9 +145,9 @@ def echo():
 
     def serve():
         conn = listener.accept()[0]
-        assert b"Upgrade: echo\r\n" in conn.recv(4096)
+        assert b"Upgrade: websocket\r\n" in conn.recv(4096)
         conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
-                     b"Upgrade: echo\r\n\r\n")
+                     b"Upgrade: websocket\r\n\r\n")
         while more := conn.recv(4096):
             conn.sendall(more)
         conn.close()
@@ -161,7 +161,7 @@ def tunnel(address):
     host, port = address.rsplit(":", 1)
     client = socket.create_connection((host, int(port)), PATIENCE)
     client.sendall(b"GET /echo HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\n"
-                   b"Upgrade: echo\r\n\r\n")
+                   b"Upgrade: websocket\r\n\r\n")
     assert client.recv(4096).startswith(b"HTTP/1.1 101 "), "no tunnel"
     client.sendall(b"abc")
     assert client.recv(4096) == b"abc"
