@@ -29,9 +29,9 @@ pub struct ApiStats {
     pub opened: Counter,
     /// and those that have ended, by [`Outcome::index`].
     pub closed: [Counter; Outcome::ALL.len()],
-    /// Tunnels that were opened,
+    /// Tunnels that were opened.
     pub tunnels_opened: Counter,
-    /// and those that have ended, by [`Outcome::index`].
+    /// Tunnels that have ended, by [`Outcome::index`].
     pub tunnels_closed: [Counter; Outcome::ALL.len()],
     /// Events that were relayed.
     pub events: Counter,

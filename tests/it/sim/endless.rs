@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// What the client sends now and then.
+    /// What a client sends now and then.
     fn piece(self) -> &'static [u8] {
         match self {
             Kind::Tunnel => b"ping",
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// How an origin answers, if it does,
+    /// How an origin answers. Empty: it does not.
     pub(crate) fn answer(self) -> &'static [u8] {
         match self {
             Kind::Tunnel => {
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// and what it sends now and then.
+    /// What an origin sends now and then.
     pub(crate) fn line(self) -> &'static [u8] {
         if self == Kind::Lines { b"3\r\n{}\n\r\n" } else { b"" }
     }
