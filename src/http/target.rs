@@ -86,7 +86,7 @@ impl<'b> Target<'b> {
             // Section 3.2.2: absolute-form.
             _ => Target::absolute(method, text)?,
         };
-        if target.path.contains(['\\', '"', '<', '>']) {
+        if !target.path.bytes().all(is_path_char) {
             return Err(TargetError::Character);
         }
         Ok(target)
@@ -133,6 +133,11 @@ impl<'b> Target<'b> {
         }
         path::resolve(self.path.as_bytes(), out)
     }
+}
+
+/// Queries have these characters, and everybody passes them; in a path they are escaped.
+const fn is_path_char(byte: u8) -> bool {
+    !matches!(byte, b'\\' | b'"' | b'<' | b'>')
 }
 
 fn is_target_char(byte: u8) -> bool {
