@@ -22,8 +22,11 @@
 //!
 //! Tested against a naive router, over all sets of a dozen routes.
 
+mod path;
 pub mod readings;
 
+use path::{behind, is_below};
+pub use path::{below, normalized};
 use readings::{TooManyReadings, readings};
 use std::net::Ipv6Addr;
 
@@ -241,53 +244,6 @@ fn best<'r>(routes: &'r [Route], host: Option<Host<&str>>, path: &[u8]) -> Optio
             && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
     };
     routes.iter().find(matches)
-}
-
-/// What is left of `path` below another one. None if it is not below it.
-pub fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
-    let rest = behind(path.as_bytes(), above.as_bytes()).filter(|rest| is_below(rest))?;
-    path.get(path.len() - rest.len()..)
-}
-
-/// True exactly when what is left of a path behind another one begins with a segment of its own.
-fn is_below(rest: &[u8]) -> bool {
-    rest.first().is_none_or(|&byte| byte == b'/')
-}
-
-/// What `path` has behind `listen_path`, if that is how it begins.
-fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]> {
-    let (mut rest, mut wanted) = (path, listen_path);
-    while let Some((want, next)) = first(wanted) {
-        let (got, left) = first(rest)?;
-        if got != want {
-            return None;
-        }
-        (rest, wanted) = (left, next);
-    }
-    Some(rest)
-}
-
-/// The first character of a path, and the rest. True beside it if it is an escape that must stay
-/// one.
-fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
-    if let Some(byte) = escape(path) {
-        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        return Some(((byte, !unreserved), &path["%41".len()..]));
-    }
-    let (byte, rest) = path.split_first()?;
-    Some(((*byte, false), rest))
-}
-
-/// The byte that an escape at the beginning of `path` stands for. None if there is no escape.
-fn escape(path: &[u8]) -> Option<u8> {
-    match path {
-        [b'%', high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    }
-}
-
-fn digit(hex: u8) -> Option<u8> {
-    u8::try_from(char::from(hex).to_digit(16)?).ok()
 }
 
 /// What is compared of an authority.
@@ -546,21 +502,5 @@ mod tests {
         check(Some("key=x"), None, "/?key=x");
         check(Some("key=x"), Some(""), "/?key=x");
         check(Some("key=x"), Some("a=1"), "/?key=x&a=1");
-    }
-
-    #[test]
-    fn escapes() {
-        let check = |path: &str, listen_path: &str, want: Option<&str>| {
-            let got = behind(path.as_bytes(), listen_path.as_bytes());
-            assert_eq!(got, want.map(str::as_bytes), "{path} {listen_path}");
-        };
-        check("/%73se/%41", "/sse", Some("/%41"));
-        check("/s%73%65", "/sse", Some(""));
-        check("/a%2Fb/c", "/a%2fb", Some("/c"));
-        check("/a/b", "/a%2Fb", None);
-        check("/aA", "/a%41", Some(""));
-        check("/%2573se", "/sse", None);
-        check("/s%7", "/sse", None);
-        check("/x", "", Some("/x"));
     }
 }

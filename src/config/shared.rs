@@ -4,6 +4,8 @@ use super::{Api, Config};
 use crate::net::Address;
 use crate::route::{self, RouteId, RouteSpec, Router, Server, ServerPath};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 /// No more breaches are looked for.
 const BREACHES_MAX: usize = 100;
@@ -70,13 +72,22 @@ impl Config {
         let targets =
             || self.ids().flat_map(|id| self.api(id).targets.iter().map(move |t| (id, t)));
         for (id, target) in targets() {
-            let place = (target.host.trim_end_matches('.').to_owned(), target.port);
-            servers.entry(place).or_default().push(id);
+            match target.addresses.as_slice() {
+                [address] if !target.has_name() => {
+                    servers.entry(place(address)).or_default().push(id);
+                }
+                _ => {
+                    let name = (target.host.trim_end_matches('.').to_owned(), target.port);
+                    servers.entry(name).or_default().push(id);
+                }
+            }
         }
         // A name and its address are one place.
         for (id, target) in targets().filter(|(_, target)| target.has_name()) {
-            for place in target.addresses.iter().filter_map(place) {
-                if let Some(ids) = servers.get_mut(&place) {
+            for place in target.addresses.iter().map(place) {
+                if let Some(ids) = servers.get_mut(&place)
+                    && !ids.contains(&id)
+                {
                     ids.push(id);
                 }
             }
@@ -153,11 +164,20 @@ fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId>
     above.chain(below.map(|(_, ids)| ids)).flatten().copied().collect()
 }
 
-/// An address, as a target has it that is no name.
-fn place(address: &Address) -> Option<(String, u16)> {
+/// An address, the same however it is written. All loopback addresses are one, and so is the
+/// unspecified one, by which the loopback is reached: a server mostly listens on all of them.
+fn place(address: &Address) -> (String, u16) {
     match address {
-        Address::Tcp(address) => Some((address.ip().to_string(), address.port())),
-        Address::Unix(_) => None,
+        Address::Tcp(address) => {
+            let ip = address.ip().to_canonical();
+            let local = ip.is_loopback() || ip.is_unspecified();
+            let ip = if local { Ipv4Addr::LOCALHOST.into() } else { ip };
+            (ip.to_string(), address.port())
+        }
+        Address::Unix(path) => {
+            let plain: PathBuf = path.components().collect();
+            (format!("unix:{}", plain.display()), 0)
+        }
     }
 }
 
@@ -171,16 +191,16 @@ impl Api {
         }
     }
 
-    /// The path that its servers are asked for, for `listen_path`: it begins with a slash and ends
-    /// without one; empty for `/`.
+    /// The path that its servers are asked for, for `listen_path`, without needless escapes: it
+    /// begins with a slash and ends without one; empty for `/`.
     fn upstream_path(&self) -> String {
         let kept = if self.strip_listen_path { "" } else { &self.listen_path };
-        self.target().path.clone() + kept
+        route::normalized(&(self.target().path.clone() + kept))
     }
 
     /// True exactly when its servers are asked for other paths than clients ask for.
     fn rewrites_paths(&self) -> bool {
-        self.upstream_path() != self.listen_path
+        self.upstream_path() != route::normalized(&self.listen_path)
     }
 
     /// The path that clients ask for, for one that its servers are asked for.

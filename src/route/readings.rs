@@ -30,7 +30,7 @@
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;
 
-use super::escape;
+use super::path::escape;
 
 /// The most further readings that a path may have.
 pub const READINGS_MAX: usize = 64;

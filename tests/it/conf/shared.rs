@@ -65,11 +65,20 @@ fn an_api_that_strips_reaches_what_another_one_guards() {
 #[test]
 fn one_server_has_several_names() {
     let secret = reaches("/pub/secret", "/secret", WITH_KEY);
-    check(&format!("{STRIP}{}", to("http://localhost:8000")), &keyed(), &[&secret]);
+    // One server, written in other ways.
+    for other in ["localhost", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "[::1]"]
+    {
+        check(&format!("{STRIP}{}", to(&format!("http://{other}:8000"))), &keyed(), &[&secret]);
+    }
+    let escaped = to("http://127.0.0.1:8000/%73ecret");
+    let below = reaches("/pub", "/secret", WITH_KEY);
+    check(&format!("{STRIP}{escaped}"), &keyed(), &[&below]);
     let two = "\ntarget_url = ['http://127.0.0.1:8001', 'http://127.0.0.1:8000']";
     check(&format!("{STRIP}{two}"), &keyed(), &[&secret]);
     let socket = keyed().replace("http://127.0.0.1:8000", "unix:/run/a.sock");
-    check(&format!("{STRIP}{}", to("unix:/run/a.sock")), &socket, &[&secret]);
+    for other in ["unix:/run/a.sock", "unix:/run/./a.sock", "unix://run//a.sock"] {
+        check(&format!("{STRIP}{}", to(other)), &socket, &[&secret]);
+    }
     check(&format!("{STRIP}{}", to("unix:/run/b.sock")), &socket, &[]);
 }
 
