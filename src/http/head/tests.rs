@@ -244,10 +244,17 @@ fn limits() {
     refused(&"M".repeat(300), MethodTooLong);
     check(&with(&"A: b\r\n".repeat(4)), "GET / Http11 a.example Empty persistent");
     refused(&with(&"A: b\r\n".repeat(5)), TooManyFields);
-    let options = |count| format!("Connection: {}\r\n", ["x"; 40][..count].join(",, ,"));
+    let options = |count| format!("Connection: {}\r\n", ["x"; 40][..count].join(", "));
     check(&with(&options(32)), "GET / Http11 a.example Empty persistent");
     refused(&with(&options(33)), TooManyOptions);
     refused(&with(&[options(16), options(17)].concat()), TooManyOptions);
+    // Empty ones are counted, too.
+    check(
+        &with(&format!("Connection: close{}\r\n", ",".repeat(31))),
+        "GET / Http11 a.example Empty close",
+    );
+    refused(&with(&format!("Connection: close{}\r\n", ",".repeat(32))), TooManyOptions);
+    refused(&with(&format!("Connection:{}\r\n", " ,\t".repeat(40))), TooManyOptions);
     let head = with("");
     let room = LIMITS.head_bytes - head.len() - "A: \r\n".len();
     let head = |room| with(&format!("A: {}\r\n", "b".repeat(room)));
