@@ -300,7 +300,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let own = own || turned_away && !plan.body.starts_with(&answer.body);
     if let Mischief::Flood(_) = plan.mischief {
         // To HEAD, a head is a whole answer.
-        if own || answer.status == 200 && (!answer.complete || plan.method == "HEAD") {
+        if own || turned_away || answer.status == 200 && (!answer.complete || plan.method == "HEAD")
+        {
             return Ok(());
         }
         // Who is spared the flood is served when the upstream is asked again.
