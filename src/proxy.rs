@@ -215,7 +215,7 @@ impl<N: Net> Proxy<N> {
         let router = Rc::new(config.router());
         let mut stats = Stats::new();
         let mut origins = Slab::new();
-        let new = |api: &Api| origins.insert(Origin::of(api, stats.api(&api.name), now));
+        let new = |api: &Api| origins.insert(Origin::of(api, &mut stats, now));
         let api_origins = config.apis.iter().map(new).collect();
         let head_room = head_room(&config, &portions);
         let largest = largest_buffer(head_room, &portions);

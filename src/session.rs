@@ -11,6 +11,7 @@ pub mod origin;
 pub mod places;
 pub mod row;
 pub mod stats;
+pub mod target_stats;
 pub mod upload;
 pub mod upstream;
 

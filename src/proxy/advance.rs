@@ -12,6 +12,7 @@ use super::{Parts, Proxy, Step};
 use crate::conn::Read;
 use crate::net::{Net, Ready};
 use crate::session::exchange::{Outcome, Phase};
+use crate::session::target_stats::Failure;
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::{Now, Tick};
@@ -99,6 +100,9 @@ impl<N: Net> Proxy<N> {
 
     /// Does what the phase of an exchange has decided.
     fn perform(&mut self, verdict: Verdict, key: Key<Session>, now: Tick) -> Step {
+        if verdict.is_answer() {
+            self.count_answer(key, now);
+        }
         match verdict {
             Verdict::Moved => Step::Moved,
             Verdict::Blocked => Step::Blocked,
@@ -112,11 +116,11 @@ impl<N: Net> Proxy<N> {
                 self.wake_waiting(key, now);
                 self.stream_opened(key, now)
             }
-            Verdict::StreamLost => self.stream_lost(key, now),
+            Verdict::StreamLost => self.stream_lost(key, Failure::Cut, now),
             Verdict::TunnelOpened => self.opened(key, now),
             Verdict::StreamEnd => self.end_by_lease(key, now),
             Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
-            Verdict::Cut(outcome) => self.cut_response(key, outcome),
+            Verdict::Cut(outcome) => self.cut_response(key, outcome, now),
             Verdict::Fail(refusal) => self.answer(key, refusal, now),
             Verdict::End(outcome) => self.end(key, outcome, now),
         }

@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::session::addresses::{Addresses, Tried};
 use crate::session::cause::Cause;
 use crate::session::exchange::{Attempt, Awaiting, Outcome, Phase, Progress};
+use crate::session::target_stats::Failure;
 use crate::session::upload::Upload;
 use crate::session::upstream::{Owner, Upstream};
 use crate::slab::Key;
@@ -152,6 +153,9 @@ impl<N: Net> Proxy<N> {
         {
             self.stale_names.push((key, place));
         }
+        if let Some(place) = self.place_of(key).filter(|place| place.addresses.is_empty()) {
+            place.stats.count_failure(Failure::Unresolved, now);
+        }
         self.connect_from(key, Progress { tried: Tried::default(), ..progress }, now)
     }
 
@@ -210,6 +214,7 @@ impl<N: Net> Proxy<N> {
 
     /// The address that was tried last could not be connected to.
     fn address_failed(&mut self, key: Key<Session>, tried: Tried, error: &io::Error, now: Tick) {
+        self.count_failure(key, Failure::of_connect(error), now);
         let exchange = self.sessions[key].state.exchange_mut();
         let place = usize::from(exchange.place);
         let origin = exchange.origin.and_then(|origin| self.origins.get_mut(origin));
@@ -235,6 +240,9 @@ impl<N: Net> Proxy<N> {
         let exchange = self.sessions[session].state.exchange_mut();
         let place = exchange.place;
         let Some(origin) = exchange.origin else { return Err(io::ErrorKind::NotFound.into()) };
+        if let Some(place) = self.place_of(session) {
+            place.stats.connects.one();
+        }
         self.close_idle_beyond(self.budget.connections - 1);
         let sock = match self.net.connect(address) {
             // The system may have fewer descriptors than this process is allowed.

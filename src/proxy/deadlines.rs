@@ -191,7 +191,7 @@ impl<N: Net> Proxy<N> {
                 let what = "the upstream did not answer in time";
                 self.answer(key, Refusal::closing(Cause::ResponseTimeout, 504, what), now)
             }
-            Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle),
+            Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle, now),
             Deadline::TunnelIdle => self.end(key, Outcome::UpstreamIdle, now),
             Deadline::StreamSilence => self.stream_silent(key, now),
             Deadline::Heartbeat => self.beat(key, now),

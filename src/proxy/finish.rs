@@ -21,6 +21,7 @@ use crate::net::{Net, Ready};
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
 use crate::session::row::Links;
+use crate::session::target_stats::Failure;
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
@@ -146,6 +147,7 @@ impl<N: Net> Proxy<N> {
     /// request that nobody reads.
     pub(super) fn answer(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         self.close_upstream_of(key);
+        self.count_refused(key, refusal, now);
         if let Some(step) = self.spare(key, refusal, now) {
             return step;
         }
@@ -219,8 +221,11 @@ impl<N: Net> Proxy<N> {
 
     /// The response cannot be completed. What was taken of it still goes out, and then the client's
     /// connection ends in a way that shows that something is missing.
-    pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome) -> Step {
+    pub(super) fn cut_response(&mut self, key: Key<Session>, outcome: Outcome, now: Tick) -> Step {
         self.close_upstream_of(key);
+        if let Some(failure) = Failure::of_cut(outcome) {
+            self.count_failure(key, failure, now);
+        }
         let exchange = self.sessions[key].state.exchange_mut();
         self.hush.cut(exchange, outcome);
         exchange.outcome = outcome;

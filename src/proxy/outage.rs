@@ -21,6 +21,8 @@ use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
+use crate::session::stats::Unserved;
+use crate::session::target_stats::Failure;
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::session::{Session, State};
@@ -159,7 +161,7 @@ impl<N: Net> Proxy<N> {
         }
         match way_out {
             OnOutage::Error => None,
-            OnOutage::Hold if !refusal.busy => Some(self.begin_hold(key, now)),
+            OnOutage::Hold if !refusal.busy => Some(self.begin_hold(key, refusal, now)),
             OnOutage::Hold | OnOutage::Retry => Some(self.answer_with_retry(key, refusal, now)),
         }
     }
@@ -169,6 +171,10 @@ impl<N: Net> Proxy<N> {
         let body = self.retry_field();
         let mut exchange = self.take_exchange(key, now);
         exchange.cause = refusal.cause;
+        if let Some(stats) = &exchange.record.stats {
+            stats.spared.one();
+            stats.count_unserved(Unserved { at: now, cause: refusal.cause, status: 200 });
+        }
         exchange.request.abandon(&mut self.buffers);
         exchange.facts.persistent &=
             exchange.facts.version == Version::Http11 && self.drain.is_none();
@@ -190,7 +196,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A stream that has no source yet.
-    fn begin_hold(&mut self, key: Key<Session>, now: Tick) -> Step {
+    fn begin_hold(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         let Parts { session, mut io, head_buf, date, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
         let length = BodyLength::untold(exchange.facts.version);
@@ -208,6 +214,7 @@ impl<N: Net> Proxy<N> {
         exchange.facts.event_stream = true;
         if let Some(stats) = &exchange.record.stats {
             stats.held.one();
+            stats.count_unserved(Unserved { at: now, cause: refusal.cause, status: 200 });
         }
         if let Some(revival) = &mut exchange.revival {
             revival.lost = Some(now);
@@ -217,8 +224,9 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A stream has lost its upstream, and can be resumed.
-    pub(super) fn stream_lost(&mut self, key: Key<Session>, now: Tick) -> Step {
+    pub(super) fn stream_lost(&mut self, key: Key<Session>, failure: Failure, now: Tick) -> Step {
         self.close_upstream_of(key);
+        self.count_failure(key, failure, now);
         let exchange = self.sessions[key].state.exchange_mut();
         let patience = exchange.api().map_or(Duration::ZERO, |api| api.streams.resume_timeout);
         let Some(revival) = &mut exchange.revival else {

@@ -4,11 +4,15 @@
 //! does, an exchange keeps in its [`Record`].
 
 use super::Proxy;
+use super::finish::Refusal;
+use super::outage::is_outage;
 use crate::access::{self, Line, Queue};
 use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::exchange::{Exchange, FirstEvent, Record};
-use crate::session::stats::Stats;
+use crate::session::origin::Place;
+use crate::session::stats::{Stats, Unserved};
+use crate::session::target_stats::Failure;
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::time::{Tick, millis};
@@ -91,12 +95,57 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// The target that a session asks, while its api is there.
+    pub(super) fn place_of(&mut self, key: Key<Session>) -> Option<&Place> {
+        let exchange = self.sessions[key].state.exchange_mut();
+        self.origins.get(exchange.origin?)?.places.get(usize::from(exchange.place))
+    }
+
+    /// The target that a session asks has failed it.
+    pub(super) fn count_failure(&mut self, key: Key<Session>, failure: Failure, now: Tick) {
+        if let Some(place) = self.place_of(key) {
+            place.stats.count_failure(failure, now);
+        }
+    }
+
+    /// The target that a session asks has not answered it, and was not asked in vain to connect.
+    pub(super) fn count_refused(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) {
+        let cause = refusal.cause.filter(|_| refusal.is_upstreams());
+        if let Some(failure) = cause.and_then(Failure::of_response) {
+            self.count_unanswered(key, failure, now);
+        }
+    }
+
+    /// The target that a session asks has answered, perhaps only that it cannot serve.
+    pub(super) fn count_answer(&mut self, key: Key<Session>, now: Tick) {
+        let status = self.sessions[key].state.exchange_mut().record.status;
+        if is_outage(status) {
+            self.count_unanswered(key, Failure::Unavailable, now);
+        } else if let Some(place) = self.place_of(key) {
+            place.stats.has_answered(now);
+        }
+    }
+
+    fn count_unanswered(&mut self, key: Key<Session>, failure: Failure, now: Tick) {
+        if let Some(place) = self.place_of(key) {
+            place.stats.count_failure(failure, now);
+            place.stats.is_failing(now);
+        }
+    }
+
     /// An exchange is over.
     pub(super) fn record_end(&mut self, exchange: &Exchange, peer: Option<IpAddr>, now: Tick) {
         let Record { stats, open, told, status, .. } = &exchange.record;
         if let Some(stats) = stats {
             let took = now.since(exchange.began);
             stats.requests.one(*status);
+            let cause = exchange.cause;
+            if let Some(cause) = cause {
+                stats.count_refusal(cause);
+            }
+            if *status >= 500 {
+                stats.count_unserved(Unserved { at: now, cause, status: *status });
+            }
             let outcome = exchange.outcome.index();
             match (open, exchange.record.is_tunnel()) {
                 (true, true) => stats.tunnels_closed[outcome].one(),

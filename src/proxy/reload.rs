@@ -43,10 +43,7 @@ impl<N: Net> Proxy<N> {
                     self.origins[key].update(api, now);
                     key
                 }
-                None => {
-                    let stats = self.stats.api(&api.name);
-                    self.origins.insert(Origin::of(api, stats, now))
-                }
+                None => self.origins.insert(Origin::of(api, &mut self.stats, now)),
             });
         }
         let kept = |key: &Key<Origin>| api_origins.contains(key);

@@ -79,6 +79,16 @@ pub(super) enum Verdict {
     End(Outcome),
 }
 
+impl Verdict {
+    /// True exactly when the upstream has answered, whatever it has said.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Verdict::Answered | Verdict::StreamOpened | Verdict::TunnelOpened | Verdict::GiveUp
+        )
+    }
+}
+
 impl<N: Net> Scene<'_, N> {
     /// The rest of a response goes out; nothing more is read for it.
     pub(super) fn deliver(&mut self) -> Verdict {

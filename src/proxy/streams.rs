@@ -17,6 +17,7 @@ use crate::net::Net;
 use crate::pipe::events::{Events, Terms};
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, LeaseEnd, Outcome, Phase};
+use crate::session::target_stats::Failure;
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::time::{Tick, millis};
@@ -124,7 +125,7 @@ impl<N: Net> Proxy<N> {
                 };
                 self.answer(key, refusal, now)
             }
-            Phase::Relaying(_) => self.cut_response(key, outcome),
+            Phase::Relaying(_) => self.cut_response(key, outcome, now),
             Phase::Tunnel(_) => self.end(key, outcome, now),
             // What there is of an answer is on its way, or is about to be.
             Phase::Answering | Phase::Local(_) | Phase::Holding(_) | Phase::Delivering => {
@@ -150,7 +151,7 @@ impl<N: Net> Proxy<N> {
             // The operator does not wait for a client that takes nothing, which has had its time.
             None if outcome == Outcome::Ended && stuck => self.end(key, outcome, now),
             None if outcome.spares_nothing() && !waits => self.end(key, outcome, now),
-            None => self.cut_response(key, outcome),
+            None => self.cut_response(key, outcome, now),
         }
     }
 
@@ -158,12 +159,13 @@ impl<N: Net> Proxy<N> {
     pub(super) fn stream_silent(&mut self, key: Key<Session>, now: Tick) -> Step {
         let exchange = self.sessions[key].state.exchange_mut();
         if exchange.can_resume() {
-            return self.stream_lost(key, now);
+            return self.stream_lost(key, Failure::Idle, now);
         }
         if exchange.response.is_between_events() {
+            self.count_failure(key, Failure::Idle, now);
             return self.end_between_events(key, Outcome::UpstreamIdle, now);
         }
-        self.cut_response(key, Outcome::UpstreamIdle)
+        self.cut_response(key, Outcome::UpstreamIdle, now)
     }
 
     /// Ends a stream in an orderly way. A client that will come back is told when, if many others

@@ -13,7 +13,8 @@ use crate::net::Address;
 use crate::session::addresses::{Addresses, Tried};
 use crate::session::idle::Idle;
 use crate::session::places::{Counts, Network};
-use crate::session::stats::ApiStats;
+use crate::session::stats::{ApiStats, Stats};
+use crate::session::target_stats::TargetStats;
 use crate::session::upstream::Upstream;
 use crate::time::Tick;
 use std::cell::Cell;
@@ -62,6 +63,8 @@ pub struct Place {
     pub target: Target,
     /// Where to connect to, as the name was last resolved.
     pub addresses: Addresses,
+    /// What is counted of it.
+    pub stats: Rc<TargetStats>,
     /// Idle connections to it.
     pub idle: Idle<Upstream>,
     /// Until when it is passed over.
@@ -91,10 +94,11 @@ impl Drop for Permit {
 
 impl Origin {
     /// The targets of an api, to which nobody has connected yet.
-    pub fn of(api: &Api, stats: Rc<ApiStats>, now: Tick) -> Origin {
+    pub fn of(api: &Api, stats: &mut Stats, now: Tick) -> Origin {
         let place = |target: &Target| Place {
             addresses: Addresses::of(target, now),
             target: target.clone(),
+            stats: stats.target(&api.name, target.to_string()),
             idle: Idle::new(),
             rests_until: Tick::ZERO,
             chosen: 0,
@@ -106,7 +110,7 @@ impl Origin {
             idle_max: api.keepalive_upstream,
             addresses: Counts::default(),
             streams: Rc::default(),
-            stats,
+            stats: stats.api(&api.name),
             awaited: false,
             woken_until: Tick::ZERO,
             wakes: 0,
@@ -197,6 +201,12 @@ impl Place {
     /// Nobody could connect to it.
     pub fn rest(&mut self, now: Tick) {
         self.rests_until = now.after(REST);
+        self.stats.is_failing(now);
+    }
+
+    /// True exactly when the api's other targets are asked first.
+    pub fn is_passed_over(&self, now: Tick) -> bool {
+        self.rests_until > now
     }
 
     /// A connection to the address that was tried last stands.

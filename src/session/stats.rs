@@ -4,9 +4,13 @@
 //! them holds them by `Rc`. Nothing is counted by client.
 
 use crate::metrics::{Counter, Histogram, Statuses};
+use crate::session::cause::Cause;
 use crate::session::exchange::Outcome;
+use crate::session::target_stats::TargetStats;
+use crate::time::Tick;
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Upper bounds in milliseconds: the first event of a stream may be long in coming.
 const FIRST_EVENT: &[u64] =
@@ -19,6 +23,18 @@ const STREAM: &[u64] =
 /// Everything else is over soon.
 const REQUEST: &[u64] =
     &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
+
+/// A request that was not served: answered with a status of 500 or above, or spared that by
+/// `on_outage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// When that turned out.
+    pub at: Tick,
+    /// Why. None if the status is the upstream's own answer.
+    pub cause: Option<Cause>,
+    /// The status that its client was sent.
+    pub status: u16,
+}
 
 /// What is counted of one api.
 #[derive(Debug)]
@@ -47,6 +63,8 @@ pub struct ApiStats {
     pub resumed: Counter,
     /// Streams that were opened though there was no upstream for them.
     pub held: Counter,
+    /// Requests that were answered by an empty stream, which says when to come back.
+    pub spared: Counter,
     /// From a request to the first event of its stream.
     pub first_event: Histogram,
     /// How long event streams lasted.
@@ -57,6 +75,12 @@ pub struct ApiStats {
     pub connects: Counter,
     /// and those that were closed.
     pub disconnects: Counter,
+    /// Requests that were refused, by [`Cause`].
+    refusals: [Counter; Cause::ALL.len()],
+    /// Requests that were not served,
+    unserved: Counter,
+    /// and the last of them.
+    last_unserved: Cell<Option<Unserved>>,
 }
 
 impl ApiStats {
@@ -74,12 +98,43 @@ impl ApiStats {
             resumes: Counter::default(),
             resumed: Counter::default(),
             held: Counter::default(),
+            spared: Counter::default(),
             first_event: Histogram::new(FIRST_EVENT),
             stream_duration: Histogram::new(STREAM),
             request_duration: Histogram::new(REQUEST),
             connects: Counter::default(),
             disconnects: Counter::default(),
+            refusals: std::array::from_fn(|_| Counter::default()),
+            unserved: Counter::default(),
+            last_unserved: Cell::default(),
         }
+    }
+
+    /// A request was refused.
+    pub fn count_refusal(&self, cause: Cause) {
+        self.refusals[cause as usize].one();
+    }
+
+    /// How many requests were refused, by the causes that there were.
+    pub fn refusals(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
+        let all = Cause::ALL.into_iter().zip(self.refusals.iter().map(Counter::get));
+        all.filter(|(_, count)| *count > 0)
+    }
+
+    /// A request was not served.
+    pub fn count_unserved(&self, last: Unserved) {
+        self.unserved.one();
+        self.last_unserved.set(Some(last));
+    }
+
+    /// How many requests were not served.
+    pub const fn unserved(&self) -> u64 {
+        self.unserved.get()
+    }
+
+    /// The last request that was not served, if there was one.
+    pub const fn last_unserved(&self) -> Option<Unserved> {
+        self.last_unserved.get()
     }
 
     /// Event streams that are open.
@@ -109,6 +164,9 @@ impl ApiStats {
 #[derive(Debug)]
 pub struct Stats {
     apis: BTreeMap<Rc<str>, Rc<ApiStats>>,
+    /// Targets, by the names of their apis and by how they are displayed. Those that no
+    /// configuration in use has are gone.
+    targets: BTreeMap<(String, String), Weak<TargetStats>>,
     /// Requests that no api has served.
     pub no_api: Rc<ApiStats>,
     /// How often accepting had to rest.
@@ -119,7 +177,12 @@ impl Stats {
     /// Nothing was counted.
     pub fn new() -> Stats {
         let no_api = Rc::new(ApiStats::new());
-        Stats { apis: BTreeMap::new(), no_api, accept_pauses: Counter::default() }
+        Stats {
+            apis: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            no_api,
+            accept_pauses: Counter::default(),
+        }
     }
 
     /// The numbers of the api of this name: those that there are, or new ones.
@@ -130,6 +193,26 @@ impl Stats {
         let stats = Rc::new(ApiStats::new());
         self.apis.insert(name.into(), Rc::clone(&stats));
         stats
+    }
+
+    /// The numbers of an api's target that is displayed so: those that there are, or new ones. They
+    /// last for as long as somebody holds them.
+    pub fn target(&mut self, api: &str, displayed: String) -> Rc<TargetStats> {
+        self.targets.retain(|_, stats| stats.strong_count() > 0);
+        let name = (api.to_owned(), displayed);
+        if let Some(stats) = self.targets.get(&name).and_then(Weak::upgrade) {
+            return stats;
+        }
+        let stats = Rc::new(TargetStats::default());
+        self.targets.insert(name, Rc::downgrade(&stats));
+        stats
+    }
+
+    /// Those of all targets that a configuration in use has: by the names of their apis, and by how
+    /// they are displayed.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &str, Rc<TargetStats>)> {
+        let targets = self.targets.iter();
+        targets.filter_map(|((api, name), stats)| Some((&**api, &**name, stats.upgrade()?)))
     }
 
     /// Those of all apis there ever were, by name; what no api has served is under the empty name,
