@@ -13,7 +13,7 @@ pub fn millis(duration: Duration) -> u64 {
 }
 
 /// A point on the monotonic clock: whole milliseconds since the process started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
 
 impl Tick {
@@ -48,7 +48,7 @@ impl Tick {
 }
 
 /// What the shell read from its clocks at the start of a turn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     /// The monotonic clock: deadlines compare with this one.
     pub tick: Tick,

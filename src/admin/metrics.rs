@@ -3,6 +3,8 @@
 use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
 use crate::session::exchange::Outcome;
 use crate::session::stats::{ApiStats, Stats};
+use crate::session::target_stats::Health;
+use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
 
 /// What is known of the process.
@@ -10,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Process<'a> {
     /// When it was started, in milliseconds since 1970.
     pub started_unix_ms: u64,
+    /// When this is written.
+    pub now: Now,
     /// Client connections.
     pub connections: usize,
     /// Buffers that hold bytes that somebody does not take yet,
@@ -27,7 +31,7 @@ pub struct Process<'a> {
 /// A counter of each api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 10] = [
+const COUNTERS: [(&str, Of, &str); 11] = [
     ("millstream_streams_opened_total", |s| &s.opened, "Event streams that were opened."),
     ("millstream_tunnels_opened_total", |s| &s.tunnels_opened, "Tunnels that were opened."),
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
@@ -50,9 +54,14 @@ const COUNTERS: [(&str, Of, &str); 10] = [
         "Event streams that were opened while there was no upstream for them.",
     ),
     (
-        "millstream_upstream_connects_total",
-        |s| &s.connects,
-        "Upstream connections that were made, or tried.",
+        "millstream_spared_total",
+        |s| &s.spared,
+        "Requests for an event stream that were not served, and told when to come back.",
+    ),
+    (
+        "millstream_unserved_total",
+        |s| &s.unserved,
+        "Requests that were not served: answered with 500 or above, spared that, or held.",
     ),
 ];
 
@@ -91,6 +100,13 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
             out.sample(&[("api", api), ("code", &status.to_string())], count);
         }
     }
+    let help = "Requests that were refused, or spared that, by the reason.";
+    out.family("millstream_refusals_total", Kind::Counter, help);
+    for (api, stats) in stats.all() {
+        for (cause, count) in stats.refusals() {
+            out.sample(&[("api", api), ("reason", cause.word())], count);
+        }
+    }
     out.family("millstream_streams_closed_total", Kind::Counter, "Event streams that have ended.");
     for (api, stats) in stats.all().skip(1) {
         for outcome in Outcome::ALL {
@@ -121,6 +137,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
         out.sample(&[("api", api), ("state", "in_use")], in_use);
         out.sample(&[("api", api), ("state", "idle")], idle);
     }
+    of_targets(&mut out, stats, process);
     for (name, of, help) in COUNTERS {
         out.family(name, Kind::Counter, help);
         for (api, stats) in stats.all().skip(1) {
@@ -134,6 +151,47 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
         }
     }
     out.into_text()
+}
+
+/// What each target of the present configuration does, and since when.
+fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let unix = |at: Tick| {
+        let age = millis(process.now.tick.since(at));
+        seconds(process.now.unix_ms.saturating_sub(age))
+    };
+    let help = "Upstream connections that were tried, by target.";
+    out.family("millstream_upstream_connects_total", Kind::Counter, help);
+    for (api, target, stats) in stats.targets() {
+        out.sample(&[("api", api), ("target", target)], stats.connects.get());
+    }
+    let help = "Failures of a target: to connect, to answer, or to complete a response.";
+    out.family("millstream_upstream_failures_total", Kind::Counter, help);
+    for (api, target, stats) in stats.targets() {
+        for (failure, count) in stats.failures() {
+            let labels = [("api", api), ("target", target), ("reason", failure.word())];
+            out.sample(&labels, count);
+        }
+    }
+    let help = "Whether the last request that asked a target was not served by it.";
+    out.family("millstream_upstream_failing", Kind::Gauge, help);
+    for (api, target, stats) in stats.targets() {
+        let failing = matches!(stats.health(), Health::Failing(_));
+        out.sample(&[("api", api), ("target", target)], u8::from(failing));
+    }
+    let help = "Since when a target has served no request; only while it is failing.";
+    out.family("millstream_upstream_failing_since_timestamp_seconds", Kind::Gauge, help);
+    for (api, target, stats) in stats.targets() {
+        if let Health::Failing(since) = stats.health() {
+            out.sample(&[("api", api), ("target", target)], unix(since));
+        }
+    }
+    let help = "When a target last served a request, if it has.";
+    out.family("millstream_upstream_last_success_timestamp_seconds", Kind::Gauge, help);
+    for (api, target, stats) in stats.targets() {
+        if let Some(at) = stats.last_success() {
+            out.sample(&[("api", api), ("target", target)], unix(at));
+        }
+    }
 }
 
 fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
@@ -162,6 +220,8 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::cause::Cause;
+    use crate::session::target_stats::Failure;
     use std::time::Duration;
 
     /// A strict reader of format 0.0.4: families one by one, each with HELP and TYPE in front of
@@ -249,6 +309,7 @@ mod tests {
             api.requests.one(200);
             api.requests.one(502);
             api.connects.add(3);
+            api.count_refusal(Cause::UpstreamUnreachable);
             for ms in [0, 1, 700, 999_999_999] {
                 api.first_event.observe(Duration::from_millis(ms));
                 api.stream_duration.observe(Duration::from_millis(ms));
@@ -267,6 +328,7 @@ mod tests {
             ("millstream_requests_total{api=\"\",code=\"404\"}", 1.0),
             ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
             ("millstream_streams{api=\"clock\"}", 1.0),
+            ("millstream_refusals_total{api=\"clock\",reason=\"upstream_unreachable\"}", 1.0),
             ("millstream_streams_closed_total{api=\"x{y}=,z\",reason=\"drained\"}", 1.0),
             ("millstream_streams_closed_total{api=\"clock\",reason=\"idle\"}", 0.0),
             ("millstream_tunnels{api=\"clock\"}", 2.0),
@@ -281,5 +343,75 @@ mod tests {
             assert_eq!(samples.get(series), Some(&want), "{series}\n{text}");
         }
         assert!(text.contains("{version=\"0."));
+    }
+
+    #[test]
+    fn it_says_which_target_fails_and_since_when() {
+        let mut stats = Stats::new();
+        let [up, down, gone] = ["http://up.test/", "http://down.test/", "http://gone.test/"]
+            .map(|target| stats.target("clock", target.to_owned()));
+        drop(gone);
+        up.connects.one();
+        up.has_answered(Tick::from_millis(2000));
+        down.connects.add(2);
+        for ms in [3500, 4000] {
+            down.count_failure(Failure::Refused, Tick::from_millis(ms));
+            down.is_failing(Tick::from_millis(ms));
+        }
+        let now = Now { tick: Tick::from_millis(5000), unix_ms: 1_795_000_005_000 };
+        let text = text(&stats, &Process { now, ..Process::default() });
+        let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+        for (series, want) in [
+            ("millstream_upstream_connects_total{api=\"clock\",target=\"http://down.test/\"}", 2.0),
+            (
+                "millstream_upstream_failures_total{api=\"clock\",target=\"http://down.test/\",\
+                 reason=\"refused\"}",
+                2.0,
+            ),
+            ("millstream_upstream_failing{api=\"clock\",target=\"http://down.test/\"}", 1.0),
+            ("millstream_upstream_failing{api=\"clock\",target=\"http://up.test/\"}", 0.0),
+            (
+                "millstream_upstream_failing_since_timestamp_seconds{api=\"clock\",\
+                 target=\"http://down.test/\"}",
+                1_795_000_003.5,
+            ),
+            (
+                "millstream_upstream_last_success_timestamp_seconds{api=\"clock\",\
+                 target=\"http://up.test/\"}",
+                1_795_000_002.0,
+            ),
+        ] {
+            assert_eq!(samples.get(series), Some(&want), "{series}\n{text}");
+        }
+        assert!(!text.contains("gone.test"), "no configuration has it any more");
+    }
+
+    /// The manual explains each family, and no other; and each reason why a target has failed.
+    #[test]
+    fn the_manual_has_every_family() {
+        let manual = include_str!("../../doc/millstream.1");
+        let (_, section) = manual.split_once("\n.Ss Metrics\n").unwrap();
+        let (section, _) = section.split_once("\n.Sh ").unwrap();
+        let items =
+            |prefix| section.lines().filter_map(move |line: &str| line.strip_prefix(prefix));
+        let text = text(&Stats::new(), &Process::default());
+        let mut families: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        let mut explained: Vec<&str> = items(".It Li millstream_")
+            .flat_map(|item| item.split(" , millstream_"))
+            .filter_map(|item| item.split(" Brq ").next())
+            .collect();
+        families.sort_unstable();
+        explained.sort_unstable();
+        let families: Vec<&str> =
+            families.iter().filter_map(|name| name.strip_prefix("millstream_")).collect();
+        assert_eq!(explained, families);
+        let words = Failure::ALL.map(Failure::word);
+        let explained: Vec<&str> =
+            items(".It Li ").filter(|item| !item.starts_with("millstream_")).collect();
+        assert_eq!(explained, words);
     }
 }

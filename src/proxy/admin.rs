@@ -106,7 +106,7 @@ impl<N: Net> Proxy<N> {
             Ok(Ask::Page) => self.page(),
             Ok(Ask::Events) => return self.begin_live(key, now),
             Ok(Ask::Metrics) => {
-                let text = metrics::text(&self.stats, &self.process_now());
+                let text = metrics::text(&self.stats, &self.process_now(now));
                 Answer::of(200, Kind::Metrics, text.into_bytes().into())
             }
             Ok(Ask::Health) => Answer::text(200, "The loop turns."),
@@ -224,13 +224,14 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn process_now(&self) -> Process<'_> {
+    fn process_now(&self, now: Tick) -> Process<'_> {
         let mut idle = BTreeMap::new();
         for origin in self.api_origins.iter().map(|key| &self.origins[*key]) {
             idle.insert(origin.name.as_str(), origin.idle());
         }
         Process {
             started_unix_ms: self.started_unix_ms,
+            now: Now { tick: now, unix_ms: self.unix_ms },
             connections: self.connections(),
             buffers: self.buffers.lent(),
             buffer_bytes: self.buffers.lent_bytes(),

@@ -78,7 +78,7 @@ pub struct ApiStats {
     /// Requests that were refused, by [`Cause`].
     refusals: [Counter; Cause::ALL.len()],
     /// Requests that were not served,
-    unserved: Counter,
+    pub unserved: Counter,
     /// and the last of them.
     last_unserved: Cell<Option<Unserved>>,
 }
@@ -125,11 +125,6 @@ impl ApiStats {
     pub fn count_unserved(&self, last: Unserved) {
         self.unserved.one();
         self.last_unserved.set(Some(last));
-    }
-
-    /// How many requests were not served.
-    pub const fn unserved(&self) -> u64 {
-        self.unserved.get()
     }
 
     /// The last request that was not served, if there was one.
