@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod cause;
 pub mod exchange;
 pub mod idle;
+pub mod key_stats;
 pub mod local;
 pub mod origin;
 pub mod places;

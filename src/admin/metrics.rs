@@ -26,6 +26,8 @@ pub struct Process<'a> {
     pub access_lines_dropped: u64,
     /// Idle upstream connections of apis that have any.
     pub idle: BTreeMap<&'a str, usize>,
+    /// Payload of requests that are not over, from and to clients, by the names of their keys.
+    pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
 
 /// A counter of each api.
@@ -150,7 +152,37 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
             out.histogram(&[("api", api)], of(stats));
         }
     }
+    of_keys(&mut out, stats, process);
     out.into_text()
+}
+
+/// What was asked with each key.
+fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let help = "Requests that are over, by the name of their key.";
+    out.family("millstream_key_requests_total", Kind::Counter, help);
+    for (key, stats) in stats.keys.all() {
+        out.sample(&[("key", key)], stats.requests.get());
+    }
+    let help = "Event streams that were opened with a key.";
+    out.family("millstream_key_streams_opened_total", Kind::Counter, help);
+    for (key, stats) in stats.keys.all() {
+        out.sample(&[("key", key)], stats.opened.get());
+    }
+    out.family("millstream_key_streams", Kind::Gauge, "Event streams that are open with a key.");
+    for (key, stats) in stats.keys.all() {
+        out.sample(&[("key", key)], stats.open());
+    }
+    let unfinished = |key: &str| process.key_bytes.get(key).copied().unwrap_or_default();
+    let help = "Payload taken from clients with a key.";
+    out.family("millstream_key_received_bytes_total", Kind::Counter, help);
+    for (key, stats) in stats.keys.all() {
+        out.sample(&[("key", key)], stats.bytes_in.get() + unfinished(key)[0]);
+    }
+    let help = "Payload handed to clients with a key.";
+    out.family("millstream_key_sent_bytes_total", Kind::Counter, help);
+    for (key, stats) in stats.keys.all() {
+        out.sample(&[("key", key)], stats.bytes_out.get() + unfinished(key)[1]);
+    }
 }
 
 /// What each target of the present configuration does, and since when.

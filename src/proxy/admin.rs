@@ -238,7 +238,27 @@ impl<N: Net> Proxy<N> {
             draining: self.drain.is_some(),
             access_lines_dropped: self.access.dropped_ever(),
             idle,
+            key_bytes: self.key_bytes(),
         }
+    }
+
+    /// Payload of requests that are not over, from and to clients, by the names of their keys. It
+    /// is only added up for whoever asks: an event costs nothing for it.
+    fn key_bytes(&self) -> BTreeMap<&str, [u64; 2]> {
+        let mut bytes: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        if self.stats.keys.is_empty() {
+            return bytes;
+        }
+        for (_, session) in self.sessions.iter() {
+            if let State::Active(exchange) = &session.state
+                && let Some(name) = exchange.key_name()
+            {
+                let [from, to] = bytes.entry(name).or_default();
+                *from += exchange.request.taken();
+                *to += exchange.response.given();
+            }
+        }
+        bytes
     }
 
     /// A page of the event streams and tunnels of all apis. All sessions are looked at; only those

@@ -91,6 +91,9 @@ impl<N: Net> Proxy<N> {
             let tunnel = exchange.record.is_tunnel();
             let opened = if tunnel { &stats.tunnels_opened } else { &stats.opened };
             opened.one();
+            if let Some(name) = exchange.key_name().filter(|_| !tunnel) {
+                self.stats.keys.of(name).opened.one();
+            }
             self.access.tell(exchange, *peer, "open", self.unix_ms, now);
         }
     }
@@ -155,6 +158,14 @@ impl<N: Net> Proxy<N> {
                 }
                 (false, _) => stats.request_duration.observe(took),
             }
+        }
+        if let Some(name) = exchange.key_name() {
+            let stats = self.stats.keys.of(name);
+            let streams = u64::from(*open && !exchange.record.is_tunnel());
+            stats.requests.one();
+            stats.closed.add(streams);
+            stats.bytes_in.add(exchange.request.taken());
+            stats.bytes_out.add(exchange.response.given());
         }
         if *told {
             let event = if *open { "end" } else { "request" };

@@ -24,6 +24,7 @@ use crate::session::{Service, State};
 use crate::slab::Key;
 use crate::time::Tick;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an answer may go on whose key is not known any more: as long as most take.
@@ -58,6 +59,10 @@ impl<N: Net> Proxy<N> {
         self.secret_parameters = config.secret_parameters();
         self.make_room_for(&config);
         self.buffers.limit(config.server.max_held_bytes);
+        let auths = config.apis.iter().filter_map(|api| api.auth.as_ref());
+        self.stats
+            .keys
+            .make_room(auths.flat_map(|auth| &*auth.keys).map(|key| Arc::clone(&key.name)));
         self.config = Rc::new(config);
         self.end_removed(now);
     }

@@ -1,11 +1,13 @@
 //! What is counted: for each api, and for the process.
 //!
 //! An api's numbers belong to its name and outlive every configuration that has it: whoever needs
-//! them holds them by `Rc`. Nothing is counted by client.
+//! them holds them by `Rc`. Nothing is counted by client, other than
+//! by its key.
 
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::session::cause::Cause;
 use crate::session::exchange::Outcome;
+use crate::session::key_stats::AllKeys;
 use crate::session::target_stats::TargetStats;
 use crate::time::Tick;
 use std::cell::Cell;
@@ -162,6 +164,8 @@ pub struct Stats {
     /// Targets, by the names of their apis and by how they are displayed. Those that no
     /// configuration in use has are gone.
     targets: BTreeMap<(String, String), Weak<TargetStats>>,
+    /// What is counted by the names of keys.
+    pub keys: AllKeys,
     /// Requests that no api has served.
     pub no_api: Rc<ApiStats>,
     /// How often accepting had to rest.
@@ -175,6 +179,7 @@ impl Stats {
         Stats {
             apis: BTreeMap::new(),
             targets: BTreeMap::new(),
+            keys: AllKeys::default(),
             no_api,
             accept_pauses: Counter::default(),
         }
