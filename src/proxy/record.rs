@@ -149,7 +149,7 @@ impl<N: Net> Proxy<N> {
             if *status >= 500 {
                 stats.count_unserved(Unserved { at: now, cause, status: *status });
             }
-            let outcome = exchange.outcome.index();
+            let outcome = exchange.ending().index();
             match (open, exchange.record.is_tunnel()) {
                 (true, true) => stats.tunnels_closed[outcome].one(),
                 (true, false) => {

@@ -316,14 +316,17 @@ pub enum Outcome {
     Drained,
     /// The operator has ended it.
     Ended,
+    /// It was an event stream that was opened though there was no upstream, and its client left, or
+    /// was given up, before there was one.
+    Held,
 }
 
 // Each has its place in the list, and none was left out: the last is where its number says.
-const _: () = assert!(Outcome::ALL.len() == Outcome::Ended as usize + 1);
+const _: () = assert!(Outcome::ALL.len() == Outcome::Held as usize + 1);
 
 impl Outcome {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Outcome; 11] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -335,6 +338,7 @@ impl Outcome {
         Outcome::Removed,
         Outcome::Drained,
         Outcome::Ended,
+        Outcome::Held,
     ];
 
     /// Its place in [`Outcome::ALL`].
@@ -352,7 +356,9 @@ impl Outcome {
     /// time.
     pub const fn told(self) -> Option<&'static str> {
         match self {
-            Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody => None,
+            Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody | Outcome::Held => {
+                None
+            }
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
             Outcome::UpstreamIdle => Some(
@@ -381,6 +387,7 @@ impl Outcome {
             Outcome::Removed => "removed",
             Outcome::Drained => "drained",
             Outcome::Ended => "ended",
+            Outcome::Held => "held",
         }
     }
 }
@@ -445,11 +452,20 @@ impl Exchange {
     }
 
     /// The word for how it ended; of one that was refused, for why.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self.cause {
             Some(cause) => cause.word(),
-            None => self.outcome.word(),
+            None => self.ending().word(),
         }
+    }
+
+    /// How it has ended, as it is told and counted: who waits in vain leaves or is given up, which
+    /// says nothing of what went wrong.
+    pub fn ending(&self) -> Outcome {
+        let waits = |r: &Revival| r.lost.is_some() && r.gives_up == Tick::NEVER;
+        let gone = matches!(self.outcome, Outcome::ClientGone | Outcome::UpstreamCut);
+        let held = gone && self.revival.as_deref().is_some_and(waits);
+        if held { Outcome::Held } else { self.outcome }
     }
 
     /// It is to end at a moment whatever it is, and not later than it was to end before. If it is
