@@ -7,7 +7,11 @@
 //! An origin is compared as it is serialised, byte by byte; `null` is an origin like any other,
 //! and is that of every sandboxed frame, so it has to be listed.
 //!
+//! Where no policy says so, it is the upstream's affair ([`grants`]).
+//!
 //! Tested against tables.
+
+pub mod grants;
 
 /// What pages of other origins may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +45,12 @@ pub enum Grant {
     Origin(u16),
 }
 
+const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
+const ALLOW_CREDENTIALS: &str = "Access-Control-Allow-Credentials";
 const EXPOSE: &str = "Access-Control-Expose-Headers";
+
+/// What is cached for one origin is nothing for another.
+const VARY_ORIGIN: Field<'_> = ("Vary", "Origin");
 
 /// A field's name and value.
 pub type Field<'a> = (&'a str, &'a str);
@@ -83,14 +92,13 @@ impl Policy {
             Grant::Origin(number) => self.origins.get(usize::from(number)).map(String::as_str),
         };
         if let Some(origin) = origin {
-            fields.push(("Access-Control-Allow-Origin", origin));
+            fields.push((ALLOW_ORIGIN, origin));
             if self.credentials {
-                fields.push(("Access-Control-Allow-Credentials", "true"));
+                fields.push((ALLOW_CREDENTIALS, "true"));
             }
         }
-        // What is cached for one origin is nothing for another.
         if !self.any {
-            fields.push(("Vary", "Origin"));
+            fields.push(VARY_ORIGIN);
         }
         fields
     }

@@ -17,6 +17,7 @@ mod connect;
 mod deadlines;
 mod finish;
 mod gate;
+mod grants;
 mod head;
 mod hush;
 mod outage;

@@ -9,6 +9,7 @@ pub mod idle;
 pub mod key_stats;
 pub mod local;
 pub mod origin;
+pub mod outcome;
 pub mod places;
 pub mod row;
 pub mod stats;

@@ -6,7 +6,7 @@
 //! minutes after, in which they may come back.
 
 use crate::access::quote;
-use crate::session::exchange::Outcome;
+use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::time::{Now, Tick};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! `/metrics`: everything that is counted, as Prometheus reads it.
 
 use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
-use crate::session::exchange::Outcome;
+use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::session::target_stats::Health;
 use crate::time::{Now, Tick, millis};

@@ -264,6 +264,20 @@ fn is_there(name: &str, head: &ResponseHead<'_, '_>, changes: Option<&Changes>) 
     changes.map_or(passes, |changes| changes.sets(name) || passes && !changes.stop(name))
 }
 
+/// The value of a response's field as the client gets to see it, if there is exactly one of them.
+/// `changes` are the operator's.
+pub fn passed_on<'v>(
+    name: &str,
+    head: &ResponseHead<'_, 'v>,
+    changes: Option<&'v Changes>,
+) -> Option<&'v [u8]> {
+    if let Some(changes) = changes.filter(|changes| changes.stop(name)) {
+        let set = changes.set.iter().find(|(field, _)| is_named(field, name));
+        return set.map(|(_, value)| value.as_bytes());
+    }
+    head.fields.only(name).filter(|_| !Nominated::by(head.fields).ends(name))
+}
+
 /// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;
 /// caches and compressing proxies, the other. Those that the upstream wrote stay as they are.
 pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) -> bool) {

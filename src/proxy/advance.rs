@@ -11,7 +11,8 @@ use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
 use crate::conn::Read;
 use crate::net::{Net, Ready};
-use crate::session::exchange::{Outcome, Phase};
+use crate::session::exchange::Phase;
+use crate::session::outcome::Outcome;
 use crate::session::target_stats::Failure;
 use crate::session::{Session, State};
 use crate::slab::Key;
@@ -111,8 +112,12 @@ impl<N: Net> Proxy<N> {
             Verdict::NoAnswer => self.no_answer(key, now),
             Verdict::ResponseRead => self.response_read(key, now),
             Verdict::Delivered => self.finish(key, now),
-            Verdict::Answered => self.wake_waiting(key, now),
+            Verdict::Answered => {
+                self.remember_grant(key);
+                self.wake_waiting(key, now)
+            }
             Verdict::StreamOpened => {
+                self.remember_grant(key);
                 self.wake_waiting(key, now);
                 self.stream_opened(key, now)
             }
@@ -120,6 +125,7 @@ impl<N: Net> Proxy<N> {
             Verdict::TunnelOpened => self.opened(key, now),
             Verdict::StreamEnd => self.end_by_lease(key, now),
             Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
+            Verdict::Withheld => self.withhold(key, now),
             Verdict::Cut(outcome) => self.cut_response(key, outcome, now),
             Verdict::Fail(refusal) => self.answer(key, refusal, now),
             Verdict::End(outcome) => self.end(key, outcome, now),

@@ -3,7 +3,8 @@
 
 use super::finish::Refusal;
 use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Outcome};
+use crate::session::exchange::Exchange;
+use crate::session::outcome::Outcome;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

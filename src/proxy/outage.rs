@@ -20,7 +20,8 @@ use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
 use crate::pipe::events::Events;
 use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Outcome, Phase, Revival};
+use crate::session::exchange::{Exchange, Phase, Revival};
+use crate::session::outcome::Outcome;
 use crate::session::stats::Unserved;
 use crate::session::target_stats::Failure;
 use crate::session::upload::Upload;
@@ -123,6 +124,10 @@ pub(super) fn join(
             Err(what) => fail(Cause::UpstreamMalformed, what),
         },
         200 if head.is_event_stream && !head.is_coded => {
+            exchange.read_grant(head);
+            if !exchange.may_read_latest() {
+                return Verdict::Withheld;
+            }
             upstream.persistent = head.persistent;
             upstream.heed_idle_limit(head.idle_limit);
             exchange.response.drop_trailers(Nominated::by(head.fields).names());
@@ -169,6 +174,7 @@ impl<N: Net> Proxy<N> {
     /// An empty stream that says when to come back.
     fn answer_with_retry(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
         let body = self.retry_field();
+        self.recall_grant(key);
         let mut exchange = self.take_exchange(key, now);
         exchange.cause = refusal.cause;
         if let Some(stats) = &exchange.record.stats {
@@ -179,13 +185,16 @@ impl<N: Net> Proxy<N> {
         exchange.facts.persistent &=
             exchange.facts.version == Version::Http11 && self.drain.is_none();
         self.head_buf.clear();
-        // It is the same for everybody, and the upstream would have said who may read it.
-        let anybody = || vec![("Access-Control-Allow-Origin", "*")];
+        let mut fields = exchange.stream_cors_fields();
+        if exchange.cors().is_none() && exchange.page().is_none_or(|page| page.told.is_none()) {
+            // It is the same for everybody, and the upstream would have said who may read it.
+            fields.insert(0, ("Access-Control-Allow-Origin", "*"));
+        }
         let head = StreamHead {
             length: BodyLength::Length(body.len() as u64),
             date: self.date.text(),
             close: !exchange.facts.persistent,
-            fields: &exchange.cors_fields(false).unwrap_or_else(anybody),
+            fields: &fields,
         };
         reply::write_stream_head(&mut self.head_buf, &head);
         self.head_buf.extend_from_slice(body.as_bytes());
@@ -197,13 +206,14 @@ impl<N: Net> Proxy<N> {
 
     /// A stream that has no source yet.
     fn begin_hold(&mut self, key: Key<Session>, refusal: Refusal, now: Tick) -> Step {
+        self.recall_grant(key);
         let Parts { session, mut io, head_buf, date, .. } = self.parts(key, now);
         let exchange = session.state.exchange_mut();
         let length = BodyLength::untold(exchange.facts.version);
         exchange.facts.persistent &= length == BodyLength::Chunked;
         head_buf.clear();
         let close = !exchange.facts.persistent;
-        let fields = &exchange.cors_fields(false).unwrap_or_default();
+        let fields = &exchange.stream_cors_fields();
         reply::write_stream_head(head_buf, &StreamHead { length, date, close, fields });
         exchange.request.abandon(io.buffers);
         exchange.response.begin(BodyLength::UntilClose, length, now);

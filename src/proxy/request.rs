@@ -2,6 +2,7 @@
 
 use super::finish::Refusal;
 use super::gate;
+use super::grants;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
 use crate::config::{Api, Config, Target};
@@ -238,7 +239,7 @@ fn accept(
         length: head.length,
         dropped_trailers,
         facts,
-        caller: Caller { client, ..Caller::default() },
+        caller: Caller { client, page: grants::page_of(api, &head), ..Caller::default() },
         refusal: None,
     };
     let pass = match gate::admit(api, &head) {

@@ -11,7 +11,8 @@ use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, V
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Facts, Outcome, Phase};
+use crate::session::exchange::{Exchange, Facts, Phase};
+use crate::session::outcome::Outcome;
 use crate::session::upstream::Upstream;
 use crate::time::Tick;
 
@@ -106,10 +107,14 @@ impl<N: Net> Scene<'_, N> {
             let what = "the upstream says that it cannot serve";
             return Verdict::Fail(Refusal::closing(Cause::UpstreamUnavailable, head.status, what));
         }
-        if head.is_event_stream
-            && let Err(refusal) = self.counters.admit(self.exchange, self.peer)
-        {
-            return Verdict::Fail(refusal);
+        if head.is_event_stream {
+            if let Err(refusal) = self.counters.admit(self.exchange, self.peer) {
+                return Verdict::Fail(refusal);
+            }
+            self.exchange.read_grant(&head);
+            if let Some(page) = self.exchange.page_mut() {
+                page.told = page.latest;
+            }
         }
         let kind = match forward_head(self.exchange, upstream, &head, self.head_buf, self.date, now)
         {

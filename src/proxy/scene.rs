@@ -11,7 +11,8 @@ use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
 use crate::pipe::{Fault, Flow, Io};
 use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Outcome, Phase};
+use crate::session::exchange::{Exchange, Phase};
+use crate::session::outcome::Outcome;
 use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::time::Now;
@@ -71,6 +72,8 @@ pub(super) enum Verdict {
     StreamEnd,
     /// The rest of an event stream cannot be had.
     GiveUp,
+    /// The upstream's answer is not for the page that waits for it.
+    Withheld,
     /// The response cannot be completed: what was taken of it goes out, and then it is cut.
     Cut(Outcome),
     /// It went wrong before the client had an answer: it gets this one.

@@ -7,7 +7,7 @@ use super::scene::{Scene, Verdict};
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::pipe::{Fault, Flow};
-use crate::session::exchange::Outcome;
+use crate::session::outcome::Outcome;
 use crate::session::upstream::Upstream;
 
 impl<N: Net> Scene<'_, N> {

@@ -3,7 +3,7 @@
 //! A word is stable: operators search for it, and count by it. Each is explained in millstream(1)
 //! and reached by a transcript, which `tests/it/reasons.rs` sees to. A limit is called by its
 //! configuration key, so that who is told of it knows what to change. How an exchange ended that
-//! was not refused is an [`Outcome`](super::exchange::Outcome).
+//! was not refused is an [`Outcome`](super::outcome::Outcome).
 
 use crate::http::head::HeadError;
 

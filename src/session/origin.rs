@@ -9,6 +9,7 @@
 //! and doubles as long as no stream that was answered gets on.
 
 use crate::config::{Api, Target};
+use crate::cors::grants::Grants;
 use crate::net::Address;
 use crate::session::addresses::{Addresses, Tried};
 use crate::session::idle::Idle;
@@ -44,6 +45,8 @@ pub struct Origin {
     pub idle_max: usize,
     /// Event streams that are open, by their clients' addresses; where that is limited.
     pub addresses: Counts<Network>,
+    /// What its targets last let pages of other origins read, where no `[api.cors]` says so.
+    pub grants: Grants,
     /// Event streams that are open.
     streams: Rc<Cell<usize>>,
     /// What is counted of the api.
@@ -109,6 +112,7 @@ impl Origin {
             places: api.targets.iter().map(place).collect(),
             idle_max: api.keepalive_upstream,
             addresses: Counts::default(),
+            grants: Grants::default(),
             streams: Rc::default(),
             stats: stats.api(&api.name),
             awaited: false,

@@ -6,8 +6,8 @@
 
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::session::cause::Cause;
-use crate::session::exchange::Outcome;
 use crate::session::key_stats::AllKeys;
+use crate::session::outcome::Outcome;
 use crate::session::target_stats::TargetStats;
 use crate::time::Tick;
 use std::cell::Cell;

@@ -5,7 +5,7 @@
 
 use crate::metrics::Counter;
 use crate::session::cause::Cause;
-use crate::session::exchange::Outcome;
+use crate::session::outcome::Outcome;
 use crate::time::Tick;
 use std::cell::Cell;
 use std::io;

@@ -2,7 +2,7 @@
 //! some transcript shows each of them.
 
 use millstream::session::cause::Cause;
-use millstream::session::exchange::Outcome;
+use millstream::session::outcome::Outcome;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,275 @@
+//! What upstreams grant to pages of other origins, where that is left to them (WHATWG Fetch, "CORS
+//! check").
+//!
+//! While an upstream is away, a head of ours stands in for its own. A browser shows the stream
+//! behind it to the page that the head names, so the head may name it only if the upstream did so
+//! when it last answered. When the upstream is back, its answer is passed on only if it grants at
+//! least what the head has told the client ([`Page::may_read_latest`]).
+//!
+//! Only an upstream's grant makes an entry, and there are never more than [`GRANTS_MAX`].
+//!
+//! Tested against tables.
+
+use super::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, Field, VARY_ORIGIN, check_origin};
+use std::collections::VecDeque;
+
+/// The most grants that are remembered of one api's upstream. One more takes the place of the one
+/// that was given the longest ago.
+pub const GRANTS_MAX: usize = 256;
+
+/// The longest origin that is looked at, in bytes: a scheme, a host of 253 characters, and a port.
+pub const ORIGIN_MAX: usize = 300;
+
+/// What a request carries to say who its user is. A script can set Authorization in a request that
+/// is without credentials to its browser; Cookie it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing. The browser may have wanted to send cookies all the same, and had none.
+    None,
+    /// Authorization, and no Cookie.
+    Authorization,
+    /// Cookie: the browser wants credentials to be allowed.
+    Cookie,
+}
+
+/// What an upstream lets a page do. The later includes the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UpstreamGrant {
+    /// To read what it asked for without credentials.
+    WithoutCredentials,
+    /// To read what it asked for with credentials, too.
+    WithCredentials,
+}
+
+/// The page that a request comes from, and what it was granted.
+#[derive(Debug)]
+pub struct Page {
+    origin: Box<str>,
+    credentials: Credentials,
+    /// What the head that the client was sent grants it, be it ours or the upstream's. None:
+    /// nothing, and its browser shows it nothing of the stream.
+    pub told: Option<UpstreamGrant>,
+    /// What the upstream's latest answer grants it.
+    pub latest: Option<UpstreamGrant>,
+}
+
+impl Page {
+    /// The page of a request with this Origin; none if that is nothing that a browser sends.
+    pub fn of(origin: &[u8], credentials: Credentials) -> Option<Box<Page>> {
+        let origin = str::from_utf8(origin).ok().filter(|text| text.len() <= ORIGIN_MAX)?;
+        check_origin(origin).ok()?;
+        Some(Box::new(Page { origin: origin.into(), credentials, told: None, latest: None }))
+    }
+
+    /// What a response grants this page, by the values of Access-Control-Allow-Origin and
+    /// Access-Control-Allow-Credentials. Both count only if there is exactly one of them, and case
+    /// matters.
+    pub fn granted(
+        &self,
+        allow_origin: Option<&[u8]>,
+        allow_credentials: Option<&[u8]>,
+    ) -> Option<UpstreamGrant> {
+        let allowed = allow_origin?;
+        let named = allowed == self.origin.as_bytes();
+        if named && allow_credentials == Some(b"true") {
+            return Some(UpstreamGrant::WithCredentials);
+        }
+        let readable = (named || allowed == b"*") && self.credentials != Credentials::Cookie;
+        readable.then_some(UpstreamGrant::WithoutCredentials)
+    }
+
+    /// True exactly when the upstream's latest answer grants all that the client was told.
+    pub fn may_read_latest(&self) -> bool {
+        self.latest >= self.told
+    }
+
+    /// What a head of ours says. It always names the origin: `*` would open the upstream's events
+    /// to pages that it has not granted them.
+    pub fn fields(&self) -> Vec<Field<'_>> {
+        let mut fields = Vec::new();
+        if self.told.is_some() {
+            fields.push((ALLOW_ORIGIN, &*self.origin));
+        }
+        if self.told == Some(UpstreamGrant::WithCredentials) {
+            fields.push((ALLOW_CREDENTIALS, "true"));
+        }
+        fields.push(VARY_ORIGIN);
+        fields
+    }
+}
+
+/// What the upstream of an api last granted, by origin and credentials.
+#[derive(Debug, Default)]
+pub struct Grants(VecDeque<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    origin: Box<str>,
+    credentials: Credentials,
+    grant: UpstreamGrant,
+}
+
+impl Grants {
+    /// What a page with this origin and these credentials was last granted.
+    pub fn find(&self, page: &Page) -> Option<UpstreamGrant> {
+        self.0.iter().find(|entry| entry.is_of(page)).map(|entry| entry.grant)
+    }
+
+    /// The upstream has answered. If it grants the page nothing, what it granted before is over.
+    pub fn note(&mut self, page: &Page) {
+        let known = self.0.iter().position(|entry| entry.is_of(page));
+        let known = known.and_then(|index| self.0.remove(index));
+        let Some(grant) = page.latest else { return };
+        if self.0.len() >= GRANTS_MAX {
+            self.0.pop_front();
+        }
+        let origin = known.map_or_else(|| page.origin.clone(), |entry| entry.origin);
+        self.0.push_back(Entry { origin, credentials: page.credentials, grant });
+    }
+}
+
+impl Entry {
+    fn is_of(&self, page: &Page) -> bool {
+        self.credentials == page.credentials && self.origin == page.origin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use UpstreamGrant::{WithCredentials, WithoutCredentials};
+
+    const APP: &str = "https://app.example";
+
+    fn page(origin: &str, credentials: Credentials) -> Box<Page> {
+        Page::of(origin.as_bytes(), credentials).unwrap()
+    }
+
+    #[test]
+    fn pages() {
+        for origin in [APP, "null", "http://localhost:3000"] {
+            assert!(Page::of(origin.as_bytes(), Credentials::None).is_some(), "{origin}");
+        }
+        let long = format!("https://{}.example", "a".repeat(ORIGIN_MAX));
+        for origin in ["", "*", "https://App.example", "https://app.example/", &long] {
+            assert!(Page::of(origin.as_bytes(), Credentials::None).is_none(), "{origin}");
+        }
+        assert!(Page::of(b"https://\xff.example", Credentials::None).is_none());
+    }
+
+    #[test]
+    fn what_a_response_grants() {
+        let check = |allow_origin: Option<&str>, allow_credentials: Option<&str>, want| {
+            let [origin, credentials] =
+                [allow_origin, allow_credentials].map(|value| value.map(str::as_bytes));
+            let sent = [Credentials::None, Credentials::Authorization, Credentials::Cookie];
+            let got = sent.map(|sent| page(APP, sent).granted(origin, credentials));
+            assert_eq!(got, want, "{allow_origin:?} {allow_credentials:?}");
+        };
+        let plain = Some(WithoutCredentials);
+        check(None, None, [None; 3]);
+        check(None, Some("true"), [None; 3]);
+        check(Some(APP), None, [plain, plain, None]);
+        check(Some(APP), Some("true"), [Some(WithCredentials); 3]);
+        for not_true in ["True", "TRUE", "false", "", "1", "true, true"] {
+            check(Some(APP), Some(not_true), [plain, plain, None]);
+        }
+        check(Some("*"), None, [plain, plain, None]);
+        check(Some("*"), Some("true"), [plain, plain, None]);
+        for other in [
+            "https://b.example",
+            "https://app.example/",
+            "https://APP.example",
+            "https://app.example, https://app.example",
+            "null",
+            "",
+        ] {
+            check(Some(other), Some("true"), [None; 3]);
+        }
+    }
+
+    #[test]
+    fn what_a_head_of_ours_says() {
+        let origin = ("Access-Control-Allow-Origin", "null");
+        let credentials = ("Access-Control-Allow-Credentials", "true");
+        let vary = ("Vary", "Origin");
+        let mut page = page("null", Credentials::None);
+        for (told, want) in [
+            (None, vec![vary]),
+            (Some(WithoutCredentials), vec![origin, vary]),
+            (Some(WithCredentials), vec![origin, credentials, vary]),
+        ] {
+            page.told = told;
+            assert_eq!(page.fields(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on() {
+        let rising = [None, Some(WithoutCredentials), Some(WithCredentials)];
+        let mut page = page(APP, Credentials::None);
+        for (told, latest, may) in [
+            (0, 0, true),
+            (0, 2, true),
+            (1, 0, false),
+            (1, 1, true),
+            (1, 2, true),
+            (2, 0, false),
+            (2, 1, false),
+            (2, 2, true),
+        ] {
+            (page.told, page.latest) = (rising[told], rising[latest]);
+            assert_eq!(page.may_read_latest(), may, "{:?} {:?}", page.told, page.latest);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered() {
+        let mut grants = Grants::default();
+        let note = |grants: &mut Grants, origin: &str, credentials, latest| {
+            let mut page = page(origin, credentials);
+            page.latest = latest;
+            grants.note(&page);
+        };
+        let plain = Some(WithoutCredentials);
+        note(&mut grants, APP, Credentials::None, plain);
+        note(&mut grants, "null", Credentials::Cookie, Some(WithCredentials));
+        let find = |grants: &Grants, origin, credentials| grants.find(&page(origin, credentials));
+        assert_eq!(find(&grants, APP, Credentials::None), plain);
+        assert_eq!(find(&grants, "null", Credentials::Cookie), Some(WithCredentials));
+        for (origin, credentials) in [
+            (APP, Credentials::Cookie),
+            (APP, Credentials::Authorization),
+            ("null", Credentials::None),
+            ("https://b.example", Credentials::None),
+        ] {
+            assert_eq!(find(&grants, origin, credentials), None, "{origin} {credentials:?}");
+        }
+        // The last one counts, and nothing is one, too.
+        note(&mut grants, APP, Credentials::None, Some(WithCredentials));
+        assert_eq!(find(&grants, APP, Credentials::None), Some(WithCredentials));
+        note(&mut grants, APP, Credentials::None, None);
+        assert_eq!(find(&grants, APP, Credentials::None), None);
+        assert_eq!(grants.0.len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut grants = Grants::default();
+        let origin = |n: usize| format!("https://{n}.example");
+        let note = |grants: &mut Grants, n, latest| {
+            let mut page = page(&origin(n), Credentials::None);
+            page.latest = latest;
+            grants.note(&page);
+        };
+        let plain = Some(WithoutCredentials);
+        (0..GRANTS_MAX).for_each(|n| note(&mut grants, n, plain));
+        // What is granted to nobody takes nobody's place.
+        (0..GRANTS_MAX).for_each(|n| note(&mut grants, GRANTS_MAX + n, None));
+        note(&mut grants, 0, plain);
+        note(&mut grants, GRANTS_MAX, plain);
+        assert_eq!(grants.0.len(), GRANTS_MAX);
+        let knows = |n| grants.find(&page(&origin(n), Credentials::None)).is_some();
+        assert!(knows(0) && !knows(1) && knows(2) && knows(GRANTS_MAX));
+    }
+}
