@@ -123,7 +123,8 @@ function log(source, type, event) {
   order = order.then(() => fetch('/page/log', {method: 'POST', body: entry}));
 }
 said.getAll('host').forEach((host, n) => {
-  const source = sources[n] = new EventSource(`http://${host}${said.get('path')}${n}`);
+  const url = `http://${host}${said.get('path')}${n}`;
+  const source = sources[n] = new EventSource(url, {withCredentials: said.has('credentials')});
   for (const type of ['open', 'message', 'error', 'named']) {
     source.addEventListener(type, (event) => log(n, type, event));
   }
@@ -166,11 +167,12 @@ class Desk(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @contextlib.contextmanager
-    def page(self, browser, port, hosts):
+    def page(self, browser, port, hosts, credentials=False):
         """A page, by way of `port`, with an EventSource for each host."""
         self.runs += 1
         page = Page(self, str(self.runs))
         query = "".join(f"&host={host}" for host in hosts)
+        query += "&credentials" if credentials else ""
         with browser.page(f"http://page.test:{port}/page/?run={page.run}&path={page.path}{query}"):
             yield page
 
@@ -185,15 +187,18 @@ class DeskHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def say(self, content, kind):
+    def say(self, content, kind, cookie=None):
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
+        if cookie:
+            self.send_header("Set-Cookie", cookie)
         self.end_headers()
         self.wfile.write(content)
 
     def do_GET(self):
-        self.say(PAGE, "text/html")
+        # Same-site hosts are other origins by their ports alone, and cookies do not tell ports apart.
+        self.say(PAGE, "text/html", "user=page; Path=/")
 
     def do_POST(self):
         entry = self.rfile.read(int(self.headers["Content-Length"]))

@@ -4,7 +4,7 @@ import contextlib, re
 from chrome import chrome
 from millstream import Refused, millstream
 from spy import Spy
-from stage import Desk, stage
+from stage import HEAD, Desk, stage
 from waiting import within
 
 CONNECTING, CLOSED = 0, 2
@@ -84,6 +84,55 @@ def outage_hold(world):
         reads(page, ["back"])
         must(not page.saw("error") and len(page.saw("open")) == 1, "not one stream", page)
         spy.close()
+
+
+def held_for_another_origin(world, credentials, then, reads_it):
+    """The page's origin differs from the proxy's: it reads what the server lets it read."""
+    with world.proxied('on_outage = "hold"') as proxy:
+        def page():
+            return world.desk.page(world.browser, world.desk.server_port,
+                                   [f"page.test:{proxy.port}"], credentials)
+        origin = f"http://page.test:{world.desk.server_port}"
+        with page() as first:
+            stream = world.asked(first)
+            must(stream.fields.get("origin") == origin, f"not of another origin: {stream.fields}")
+            must(("cookie" in stream.fields) == credentials, f"cookies: {stream.fields}")
+            stream.begin(granting(origin, credentials)).send("data: 1\n\n")
+            reads(first, ["1"])
+        world.server.down()
+        with page() as held:
+            must(within(30, lambda: held.saw("open")), "not opened", held)
+            world.server.up()
+            stream = world.asked(held).begin(then(origin)).send("data: 2\n\n")
+            if reads_it:
+                reads(held, ["2"])
+                must(not held.saw("error") and len(held.saw("open")) == 1, "not one stream", held)
+            else:
+                must(within(30, lambda: held.saw("error")), "not ended", held)
+                must(not held.data(), "a page reads what it is not granted", held)
+
+
+def granting(origin, credentials=False):
+    """The head of a stream for pages of this origin."""
+    fields = f"Access-Control-Allow-Origin: {origin}\r\n"
+    fields += "Access-Control-Allow-Credentials: true\r\n" * credentials
+    return HEAD.replace(b"Access-Control-Allow-Origin: *\r\n", fields.encode())
+
+
+def outage_hold_origin(world):
+    held_for_another_origin(world, False, lambda origin: HEAD, reads_it=True)
+
+
+def outage_hold_credentials(world):
+    held_for_another_origin(world, True, lambda origin: granting(origin, True), reads_it=True)
+
+
+def outage_hold_withdrawn(world):
+    held_for_another_origin(world, False, lambda origin: granting("http://b.test"), reads_it=False)
+
+
+def outage_hold_credentials_withdrawn(world):
+    held_for_another_origin(world, True, lambda origin: HEAD, reads_it=False)
 
 
 # --- Upstreams that break -------------------------------------------------------------------
@@ -257,6 +306,10 @@ def told_to_retry(watching):
 
 STORIES = {
     "outage, error": outage_error, "outage, retry": outage_retry, "outage, hold": outage_hold,
+    "outage, hold, another origin": outage_hold_origin,
+    "outage, hold, credentials": outage_hold_credentials,
+    "outage, hold, withdrawn": outage_hold_withdrawn,
+    "outage, hold, credentials withdrawn": outage_hold_credentials_withdrawn,
     "resume, reset": resume_reset, "resume, closed": resume_closed,
     "resume, server away": resume_absent,
     "restart": restart, "restart, slow": restart_slow,
