@@ -129,11 +129,57 @@ impl<T: Ord> First<T> {
     }
 }
 
+/// How a stream is. The words are explained in millstream(1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// Events pass.
+    Flowing,
+    /// No event has passed for a while, and nothing is wrong.
+    Quiet,
+    /// It was opened while there was no upstream for it, and there is none yet.
+    Held,
+    /// It has lost its upstream, which is asked again.
+    Resuming,
+    /// Bytes wait for its client, which has taken none for a while.
+    Stuck,
+    /// It is a tunnel.
+    Tunnel,
+}
+
+// Each has its place in the list, and none was left out: the last is where its number says.
+const _: () = assert!(StreamState::ALL.len() == StreamState::Tunnel as usize + 1);
+
+impl StreamState {
+    /// All of them.
+    pub const ALL: [StreamState; 6] = [
+        StreamState::Flowing,
+        StreamState::Quiet,
+        StreamState::Held,
+        StreamState::Resuming,
+        StreamState::Stuck,
+        StreamState::Tunnel,
+    ];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            StreamState::Flowing => "flowing",
+            StreamState::Quiet => "quiet",
+            StreamState::Held => "held",
+            StreamState::Resuming => "resuming",
+            StreamState::Stuck => "stuck",
+            StreamState::Tunnel => "tunnel",
+        }
+    }
+}
+
 /// What is said of a stream.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
     /// Its number.
     pub id: u64,
+    /// How it is.
+    pub state: StreamState,
     /// True exactly when it is a tunnel, and no event stream.
     pub is_tunnel: bool,
     /// Its api's name.
@@ -189,6 +235,7 @@ impl Page {
             ("method", method),
             ("target", target.or(Some(""))),
             ("kind", Some(if row.is_tunnel { "tunnel" } else { "events" })),
+            ("state", Some(row.state.word())),
         ];
         for (name, word) in words {
             let _ = write!(out, ",\"{name}\":");
@@ -272,6 +319,7 @@ mod tests {
     fn a_page_is_json() {
         let row = Row {
             id: 31,
+            state: StreamState::Held,
             is_tunnel: false,
             api: "a",
             client: "::1",
@@ -288,14 +336,18 @@ mod tests {
         };
         let mut page = Page::new(2);
         page.add(&row);
-        page.add(&Row { id: 32, is_tunnel: true, key: Some("k"), waits: &[], until: None, ..row });
+        let state = StreamState::Tunnel;
+        let tunnel = Row { id: 32, state, is_tunnel: true, key: Some("k"), ..row };
+        page.add(&Row { waits: &[], until: None, ..tunnel });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"events\",\
-            \"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\
-            \"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
+            \"state\":\"held\",\"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\
+            \"idle_ms\":4,\"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
             \"until\":\"heartbeat\"},\
             {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\
-            \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\"age_ms\":1,\"events\":2,\
+            \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\
+            \"state\":\"tunnel\",\
+            \"age_ms\":1,\"events\":2,\
             \"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\"waits\":[],\
             \"until\":null}],\"next\":\"20\"}\n";
         assert_eq!(page.finish(true), want);

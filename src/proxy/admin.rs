@@ -13,7 +13,7 @@ use super::{Proxy, Step};
 use crate::admin::answer::{self, Answer, Around, Kind};
 use crate::admin::live::{self, ApiNow, ProcessNow, Ticks};
 use crate::admin::metrics::{self, Process};
-use crate::admin::streams::{First, Page, Query, Row};
+use crate::admin::streams::{First, Page, Query, Row, StreamState};
 use crate::admin::{self, Ask, Command, page};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
@@ -29,6 +29,13 @@ use crate::slab::Key;
 use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// A client that has taken nothing for this long, of what waits for it, makes its stream stuck.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// A stream without an event for this long is quiet.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Commands that wait for the shell.
 const COMMANDS_MAX: usize = 16;
@@ -297,6 +304,7 @@ impl<N: Net> Proxy<N> {
         let client = exchange.client(*peer);
         page.add(&Row {
             id: exchange.record.id,
+            state: self.stream_state(exchange, now),
             is_tunnel: exchange.record.is_tunnel(),
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
@@ -311,6 +319,22 @@ impl<N: Net> Proxy<N> {
             waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
             until: moments.first().map(|moment| moment.name()),
         });
+    }
+
+    /// How an event stream or a tunnel is. What is worse comes first: a stream that is held for a
+    /// client that takes nothing is stuck.
+    fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
+        let still = now.since(exchange.still_since());
+        let waits_for_client = exchange.response.wants_sink(now, self.portions.high_water);
+        let revival = exchange.revival.as_ref().filter(|revival| revival.lost.is_some());
+        match revival {
+            _ if waits_for_client && still >= STUCK => StreamState::Stuck,
+            _ if exchange.record.is_tunnel() => StreamState::Tunnel,
+            Some(revival) if revival.gives_up == Tick::NEVER => StreamState::Held,
+            Some(_) => StreamState::Resuming,
+            None if still >= QUIET => StreamState::Quiet,
+            None => StreamState::Flowing,
+        }
     }
 
     /// The event streams and tunnels of all apis.

@@ -285,6 +285,7 @@ mod oracle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::streams::StreamState;
 
     const MANUAL: &str = include_str!("../../doc/millstream.1");
 
@@ -319,8 +320,10 @@ mod tests {
         let (section, _) = section.split_once("\n.S").unwrap();
         let explained: Vec<&str> =
             section.lines().filter_map(|line| line.strip_prefix(".It Li ")).collect();
+        let states = StreamState::ALL.map(StreamState::word).into_iter();
         let waits = waits.iter().map(|wait| wait.name());
-        let words: Vec<&str> = waits.chain(deadlines.iter().map(|d| d.name())).collect();
+        let words: Vec<&str> =
+            states.chain(waits).chain(deadlines.iter().map(|d| d.name())).collect();
         assert_eq!(explained, words);
     }
 }
