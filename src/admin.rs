@@ -10,6 +10,7 @@
 //! done in [`crate::proxy`].
 
 pub mod answer;
+pub mod api_now;
 pub mod live;
 pub mod metrics;
 pub mod page;

@@ -20,6 +20,7 @@ mod gate;
 mod grants;
 mod head;
 mod hush;
+mod live;
 mod outage;
 mod places;
 mod reclaim;

@@ -6,6 +6,7 @@
 //! minutes after, in which they may come back.
 
 use crate::access::quote;
+use crate::admin::api_now::{ApiNow, Details, write_refusals};
 use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::time::{Now, Tick};
@@ -25,17 +26,6 @@ const AFTERWARDS: Duration = Duration::from_secs(120);
 
 /// Apis that a tick speaks of: the first ones of the configuration. The metrics have them all.
 const APIS_MAX: usize = 100;
-
-/// What a tick says of an api.
-#[derive(Clone, Copy, Debug)]
-pub struct ApiNow<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What was counted of it.
-    pub stats: &'a ApiStats,
-    /// Idle upstream connections.
-    pub idle: usize,
-}
 
 /// What a tick says of the process.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +80,7 @@ impl Ticks {
         now: Now,
     ) -> Rc<[u8]> {
         self.last_id += 1;
-        let event: Rc<[u8]> = tick(self.last_id, process, stats, apis, now.unix_ms).into();
+        let event: Rc<[u8]> = tick(self.last_id, process, stats, apis, now).into();
         while self
             .kept
             .front()
@@ -134,34 +124,26 @@ fn list(words: &[&str], out: &mut String) {
     }
 }
 
-fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_ms: u64) -> Vec<u8> {
+fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) -> Vec<u8> {
     let all = || stats.all().map(|(_, stats)| stats);
     let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
     let ProcessNow { draining, connections } = process;
+    let (unix_ms, mut details) = (now.unix_ms, Details::all());
     let mut out = format!(
         "event: tick\nid: {id}\ndata: {{\"t\":{unix_ms},\"draining\":{draining},\
          \"connections\":{connections},\"streams\":{},\"tunnels\":{},\"events\":{},\
-         \"bytes_out\":{},\"requests\":{},\"apis\":[",
+         \"bytes_out\":{},\"requests\":{}",
         sum(ApiStats::open),
         sum(ApiStats::open_tunnels),
         sum(|stats| stats.events.get()),
         sum(|stats| stats.bytes_out.get()),
         sum(ApiStats::begun),
     );
-    for (index, ApiNow { name, stats, idle }) in apis.iter().take(APIS_MAX).enumerate() {
-        out.push_str(if index > 0 { ",{\"name\":" } else { "{\"name\":" });
-        quote(name, &mut out);
-        let _ = write!(
-            out,
-            ",\"streams\":{},\"tunnels\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\
-             \"upstreams\":{},\"idle_upstreams\":{idle}}}",
-            stats.open(),
-            stats.open_tunnels(),
-            stats.events.get(),
-            stats.bytes_out.get(),
-            stats.opened.get(),
-            stats.upstreams(),
-        );
+    write_refusals(&stats.no_api, &mut out, &mut details, now);
+    out.push_str(",\"apis\":[");
+    for (index, api) in apis.iter().take(APIS_MAX).enumerate() {
+        out.push_str(if index > 0 { "," } else { "" });
+        api.write(&mut out, &mut details, now);
     }
     out.push_str("],\"closed\":{");
     let mut first = true;
@@ -183,6 +165,10 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], unix_m
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::streams::StreamState;
+    use crate::config::Config;
+    use crate::session::cause::Cause;
+    use crate::session::origin::Origin;
 
     const PROCESS: ProcessNow = ProcessNow { draining: false, connections: 2 };
 
@@ -193,20 +179,25 @@ mod tests {
     #[test]
     fn events_are_json() {
         let mut stats = Stats::new();
-        let api = stats.api("a b");
+        let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'";
+        let config = Config::parse("x", text).unwrap();
+        let origin = Origin::of(&config.apis[0], &mut stats, Tick::ZERO);
+        let api = &origin.stats;
         api.opened.add(3);
         api.tunnels_opened.add(5);
         api.tunnels_closed[Outcome::ClientGone.index()].one();
         api.closed[Outcome::ClientGone.index()].one();
         api.events.add(7);
         stats.no_api.requests.one(404);
-        let apis = [ApiNow { name: "a b", stats: &api, idle: 1 }];
+        stats.no_api.count_refusal(Cause::NoApi);
+        let apis = [ApiNow { origin: &origin, streams: [0; StreamState::ALL.len()] }];
         let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
+            \"refused\":{\"no_api\":1},\
             \"apis\":[{\"name\":\"a b\",\"streams\":2,\"tunnels\":4,\"events\":7,\
-            \"bytes_out\":0,\"opened\":3,\"upstreams\":0,\"idle_upstreams\":1}],\
-            \"closed\":{\"client_gone\":2}}\n\n";
+            \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
+            \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
         let hello = String::from_utf8(hello(9, &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");

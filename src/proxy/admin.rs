@@ -10,10 +10,10 @@ use super::head::head_limits;
 use super::request::{facts_of, refusal_of};
 use super::waits::Wait;
 use super::{Proxy, Step};
-use crate::admin::answer::{self, Answer, Around, Kind};
-use crate::admin::live::{self, ApiNow, ProcessNow, Ticks};
+use crate::admin::answer::{Answer, Around, Kind};
+use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Process};
-use crate::admin::streams::{First, Page, Query, Row, StreamState};
+use crate::admin::streams::{First, Page, Query, Row};
 use crate::admin::{self, Ask, Command, page};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
@@ -21,7 +21,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Phase};
-use crate::session::local::{Live, Local};
+use crate::session::local::Local;
 use crate::session::outcome::Outcome;
 use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
@@ -29,13 +29,6 @@ use crate::slab::Key;
 use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::time::Duration;
-
-/// A client that has taken nothing for this long, of what waits for it, makes its stream stuck.
-const STUCK: Duration = Duration::from_secs(5);
-
-/// A stream without an event for this long is quiet.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// Commands that wait for the shell.
 const COMMANDS_MAX: usize = 16;
@@ -49,7 +42,7 @@ pub(super) struct Desk {
     page: Option<(Rc<[u8]>, Rc<str>)>,
     pub ticks: Ticks,
     /// Sessions that the ticks go to; some may have left.
-    listeners: Vec<Key<Session>>,
+    pub listeners: Vec<Key<Session>>,
     commands: VecDeque<(Ticket, Command)>,
 }
 
@@ -174,64 +167,6 @@ impl<N: Net> Proxy<N> {
         Answer::of(200, Kind::Html, Rc::clone(body)).under(Rc::clone(policy))
     }
 
-    /// The live page's events: what was, at once, and then a tick each second.
-    fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let date = self.date.text();
-        let exchange = self.sessions[key].state.exchange_mut();
-        exchange.facts.persistent = false;
-        exchange.request.abandon(&mut self.buffers);
-        let to = BodyLength::untold(exchange.facts.version);
-        self.head_buf.clear();
-        let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
-        answer::write_events_head(&mut self.head_buf, chunked, Around { date, close: true });
-        if exchange.facts.is_head {
-            exchange.answer(200, &self.head_buf, &mut self.buffers, now);
-            return Step::Moved;
-        }
-        exchange.record.status = 200;
-        exchange.response.begin(to, to, now);
-        exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-        let names: Vec<&str> = self.config.apis.iter().map(|api| api.name.as_str()).collect();
-        let mut live = Live::default();
-        live.push(live::hello(self.started_unix_ms, &names).into());
-        self.desk.ticks.kept().for_each(|tick| live.push(tick));
-        exchange.phase = Phase::Local(Box::new(Local::Live(live)));
-        self.desk.listeners.push(key);
-        self.desk.ticks.is_heard(now);
-        Step::Moved
-    }
-
-    /// Makes a tick if one is due, for all who listen.
-    pub(super) fn make_tick(&mut self, now: Now) {
-        if self.desk.ticks.next() > now.tick {
-            return;
-        }
-        let process =
-            ProcessNow { draining: self.drain.is_some(), connections: self.connections() };
-        let apis = self.api_origins.iter().map(|key| &self.origins[*key]).map(|origin| ApiNow {
-            name: &origin.name,
-            stats: &origin.stats,
-            idle: origin.idle(),
-        });
-        let apis: Vec<ApiNow<'_>> = apis.collect();
-        let event = self.desk.ticks.make(process, &self.stats, &apis, now);
-        self.moves += 1;
-        for key in std::mem::take(&mut self.desk.listeners) {
-            let Some(Session { state: State::Active(exchange), .. }) = self.sessions.get_mut(key)
-            else {
-                continue;
-            };
-            if let Some(live) = exchange.live() {
-                live.push(Rc::clone(&event));
-                self.desk.listeners.push(key);
-                self.enqueue(key);
-            }
-        }
-        if !self.desk.listeners.is_empty() {
-            self.desk.ticks.is_heard(now.tick);
-        }
-    }
-
     fn process_now(&self, now: Tick) -> Process<'_> {
         let mut idle = BTreeMap::new();
         for origin in self.api_origins.iter().map(|key| &self.origins[*key]) {
@@ -321,24 +256,8 @@ impl<N: Net> Proxy<N> {
         });
     }
 
-    /// How an event stream or a tunnel is. What is worse comes first: a stream that is held for a
-    /// client that takes nothing is stuck.
-    fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
-        let still = now.since(exchange.still_since());
-        let waits_for_client = exchange.response.wants_sink(now, self.portions.high_water);
-        let revival = exchange.revival.as_ref().filter(|revival| revival.lost.is_some());
-        match revival {
-            _ if waits_for_client && still >= STUCK => StreamState::Stuck,
-            _ if exchange.record.is_tunnel() => StreamState::Tunnel,
-            Some(revival) if revival.gives_up == Tick::NEVER => StreamState::Held,
-            Some(_) => StreamState::Resuming,
-            None if still >= QUIET => StreamState::Quiet,
-            None => StreamState::Flowing,
-        }
-    }
-
     /// The event streams and tunnels of all apis.
-    fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
+    pub(super) fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
         self.sessions.iter().filter_map(|(key, session)| match &session.state {
             State::Active(exchange) if exchange.record.open && exchange.record.stats.is_some() => {
                 Some((key, &**exchange))

@@ -208,6 +208,11 @@ impl Place {
         self.stats.is_failing(now);
     }
 
+    /// Until when the api's other targets are asked first.
+    pub const fn passed_over_until(&self) -> Tick {
+        self.rests_until
+    }
+
     /// True exactly when the api's other targets are asked first.
     pub fn is_passed_over(&self, now: Tick) -> bool {
         self.rests_until > now

@@ -1,0 +1,241 @@
+//! What a tick of the live page says of an api: its streams, what was not served and why, and
+//! which of its targets are in trouble.
+//!
+//! Numbers without "now" in their description are totals; the page works out what the last minute
+//! had. What is zero, or nothing, is left out: ticks are kept.
+
+use crate::access::quote;
+use crate::admin::streams::StreamState;
+use crate::session::origin::{Origin, Place};
+use crate::session::stats::{ApiStats, Unserved};
+use crate::session::target_stats::Health;
+use crate::time::{Now, Tick, millis};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Causes and targets that a tick names in all. The metrics have them all.
+const DETAILS_MAX: usize = 400;
+
+/// A target that has failed within this time is named, though it may serve again by now.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// How many causes and targets a tick may still name.
+#[derive(Debug)]
+pub struct Details(usize);
+
+impl Details {
+    /// As many as a tick names at most.
+    pub const fn all() -> Details {
+        Details(DETAILS_MAX)
+    }
+
+    /// True exactly when another one is named.
+    const fn another(&mut self) -> bool {
+        let left = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        left
+    }
+}
+
+/// An api, now.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiNow<'a> {
+    /// The api: its targets, and what was counted of it.
+    pub origin: &'a Origin,
+    /// How many of its streams are in each state now, by [`StreamState::ALL`].
+    pub streams: [usize; StreamState::ALL.len()],
+}
+
+impl ApiNow<'_> {
+    /// Writes it as a JSON object.
+    pub fn write(&self, out: &mut String, details: &mut Details, now: Now) {
+        let ApiNow { origin, streams } = self;
+        let stats = &origin.stats;
+        out.push_str("{\"name\":");
+        quote(&origin.name, out);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            ",\"streams\":{},\"tunnels\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\
+             \"requests\":{},\"upstreams\":{},\"idle_upstreams\":{},\"targets\":{}",
+            stats.open(),
+            stats.open_tunnels(),
+            stats.events.get(),
+            stats.bytes_out.get(),
+            stats.opened.get(),
+            stats.begun(),
+            stats.upstreams(),
+            origin.idle(),
+            origin.places.len(),
+        );
+        for state in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
+            match streams[state as usize] {
+                0 => {}
+                count => {
+                    let _ = write!(out, ",\"{}\":{count}", state.word());
+                }
+            }
+        }
+        write_refusals(stats, out, details, now);
+        write_troubled(&origin.places, out, details, now);
+        out.push('}');
+    }
+}
+
+/// What was not served of an api, or of no api, and what was refused, by cause; as members of an
+/// object that has others before.
+pub fn write_refusals(stats: &ApiStats, out: &mut String, details: &mut Details, now: Now) {
+    if let Some(Unserved { at, cause, status }) = stats.last_unserved() {
+        let _ = write!(
+            out,
+            ",\"unserved\":{},\"last_unserved\":{{\"at\":{},\"status\":{status}",
+            stats.unserved.get(),
+            unix_ms(at, now),
+        );
+        if let Some(cause) = cause {
+            let _ = write!(out, ",\"cause\":\"{}\"", cause.word());
+        }
+        out.push('}');
+    }
+    let refusals = stats.refusals().filter(|_| details.another());
+    let end = list(out, "refused", '{', refusals, |(cause, count), out| {
+        let _ = write!(out, "\"{}\":{count}", cause.word());
+    });
+    out.push_str(if end { "}" } else { "" });
+}
+
+/// The targets that fail, are passed over, or have failed lately.
+fn write_troubled(places: &[Place], out: &mut String, details: &mut Details, now: Now) {
+    let failed_lately = |place: &Place| {
+        place.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
+    };
+    let troubled = places.iter().filter(|place| {
+        let fails = matches!(place.stats.health(), Health::Failing(_));
+        (fails || place.is_passed_over(now.tick) || failed_lately(place)) && details.another()
+    });
+    let end = list(out, "troubled", '[', troubled, |place, out| {
+        out.push_str("{\"target\":");
+        quote(&place.target.to_string(), out);
+        if let Health::Failing(since) = place.stats.health() {
+            let _ = write!(out, ",\"failing_since\":{}", unix_ms(since, now));
+        }
+        if let Some((failure, at)) = place.stats.last_failure() {
+            let (word, at) = (failure.word(), unix_ms(at, now));
+            let _ = write!(out, ",\"failure\":\"{word}\",\"failed_at\":{at}");
+        }
+        if place.is_passed_over(now.tick) {
+            let left = millis(place.passed_over_until().since(now.tick));
+            let _ = write!(out, ",\"passed_over_until\":{}", now.unix_ms + left);
+        }
+        out.push('}');
+    });
+    out.push_str(if end { "]" } else { "" });
+}
+
+/// Writes the beginning of a member, and its items. False when there are none, and nothing is
+/// written.
+fn list<T>(
+    out: &mut String,
+    name: &str,
+    open: char,
+    items: impl Iterator<Item = T>,
+    mut write_one: impl FnMut(T, &mut String),
+) -> bool {
+    let mut any = false;
+    for item in items {
+        if any {
+            out.push(',');
+        } else {
+            let _ = write!(out, ",\"{name}\":{open}");
+        }
+        any = true;
+        write_one(item, out);
+    }
+    any
+}
+
+/// A moment of the past on the wall clock, as that is now.
+fn unix_ms(at: Tick, now: Now) -> u64 {
+    now.unix_ms.saturating_sub(millis(now.tick.since(at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::session::cause::Cause;
+    use crate::session::stats::Stats;
+    use crate::session::target_stats::Failure;
+
+    fn at(seconds: u64) -> Now {
+        let ms = seconds * 1000;
+        Now { tick: Tick::from_millis(ms), unix_ms: 1_000_000 + ms }
+    }
+
+    fn origin() -> Origin {
+        let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\n\
+            target_url = ['http://10.0.0.1', 'http://10.0.0.2']";
+        let config = Config::parse("x", text).unwrap();
+        Origin::of(&config.apis[0], &mut Stats::new(), Tick::ZERO)
+    }
+
+    fn text(origin: &Origin, streams: [usize; 6], details: usize, now: Now) -> String {
+        let mut out = String::new();
+        ApiNow { origin, streams }.write(&mut out, &mut Details(details), now);
+        out
+    }
+
+    const QUIET: &str = "{\"name\":\"a b\",\"streams\":0,\"tunnels\":0,\"events\":0,\
+        \"bytes_out\":0,\"opened\":0,\"requests\":0,\"upstreams\":0,\"idle_upstreams\":0,\
+        \"targets\":2";
+
+    #[test]
+    fn what_is_nothing_is_left_out() {
+        let mut origin = origin();
+        assert_eq!(text(&origin, [9, 9, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
+        origin.places[0].stats.has_answered(at(1).tick);
+        assert_eq!(text(&origin, [0; 6], 9, at(1)), format!("{QUIET}}}"));
+        let want = format!("{QUIET},\"held\":1,\"resuming\":2,\"stuck\":3}}");
+        assert_eq!(text(&origin, [0, 0, 1, 2, 3, 0], 9, at(1)), want);
+        origin.places[1].rest(at(1).tick);
+        assert!(text(&origin, [0; 6], 9, at(1)).len() > QUIET.len() + 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_within_bounds() {
+        let mut origin = origin();
+        for status in [502, 502] {
+            let cause = Some(Cause::UpstreamUnreachable);
+            origin.stats.count_unserved(Unserved { at: at(2).tick, cause, status });
+            origin.stats.count_refusal(Cause::UpstreamUnreachable);
+        }
+        origin.stats.count_refusal(Cause::KeyMaxStreams);
+        let unserved = ",\"unserved\":2,\"last_unserved\":{\"at\":1002000,\"status\":502,\
+            \"cause\":\"upstream_unreachable\"}";
+        let refused = ",\"refused\":{\"key.max_streams\":1,\"upstream_unreachable\":2}";
+        assert_eq!(text(&origin, [0; 6], 9, at(3)), format!("{QUIET}{unserved}{refused}}}"));
+
+        origin.places[0].stats.count_failure(Failure::Refused, at(2).tick);
+        origin.places[0].rest(at(2).tick);
+        origin.places[1].stats.count_failure(Failure::Closed, at(1).tick);
+        let first = "{\"target\":\"http://10.0.0.1/\",\"failing_since\":1002000,\
+            \"failure\":\"refused\",\"failed_at\":1002000";
+        let second = "{\"target\":\"http://10.0.0.2/\",\"failure\":\"closed\",\
+            \"failed_at\":1001000}";
+        for (seconds, details, want) in [
+            (3, 9, format!("{first},\"passed_over_until\":1012000}},{second}")),
+            (3, 3, format!("{first},\"passed_over_until\":1012000}}")),
+            (13, 4, format!("{first}}},{second}")),
+            (61, 4, format!("{first}}}")),
+        ] {
+            let want = format!("{QUIET}{unserved}{refused},\"troubled\":[{want}]}}");
+            assert_eq!(text(&origin, [0; 6], details, at(seconds)), want);
+        }
+        let one = ",\"refused\":{\"key.max_streams\":1}";
+        assert_eq!(text(&origin, [0; 6], 1, at(3)), format!("{QUIET}{unserved}{one}}}"));
+        // An answer of its own has no cause.
+        origin.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
+        let want = "\"unserved\":3,\"last_unserved\":{\"at\":1002000,\"status\":500}";
+        assert!(text(&origin, [0; 6], 9, at(3)).contains(want));
+    }
+}
