@@ -104,8 +104,9 @@ impl Default for Ticks {
     }
 }
 
-/// The event that comes first.
-pub fn hello(started_unix_ms: u64, apis: &[&str]) -> Vec<u8> {
+/// The event that comes first. `demo` is the address of an event stream of the demo's, if there is
+/// one.
+pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8> {
     let mut out = String::from("event: hello\ndata: {\"version\":");
     quote(env!("CARGO_PKG_VERSION"), &mut out);
     // Writing to a string cannot fail.
@@ -113,7 +114,12 @@ pub fn hello(started_unix_ms: u64, apis: &[&str]) -> Vec<u8> {
     list(&apis[..apis.len().min(APIS_MAX)], &mut out);
     out.push_str("],\"reasons\":[");
     list(&Outcome::ALL.map(Outcome::word), &mut out);
-    out.push_str("]}\n\n");
+    out.push(']');
+    if let Some(demo) = demo {
+        out.push_str(",\"demo\":");
+        quote(demo, &mut out);
+    }
+    out.push_str("}\n\n");
     out.into_bytes()
 }
 
@@ -199,10 +205,13 @@ mod tests {
             \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
-        let hello = String::from_utf8(hello(9, &["a", "b"])).unwrap();
+        let hello = String::from_utf8(hello(9, Some("http://x/"), &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");
         let rest = ",\"started_unix_ms\":9,\"apis\":[\"a\",\"b\"],\"reasons\":[\"complete\",";
-        assert!(hello.contains(rest) && hello.ends_with("]}\n\n"), "{hello}");
+        assert!(
+            hello.contains(rest) && hello.ends_with("],\"demo\":\"http://x/\"}\n\n"),
+            "{hello}"
+        );
     }
 
     #[test]

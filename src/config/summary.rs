@@ -35,7 +35,7 @@ impl Config {
 
     /// A URL under which a client gets the built-in source's events through the proxy. None where
     /// no api leads there without a key.
-    fn demo_url(&self, demo: SocketAddr) -> Option<String> {
+    pub(crate) fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
         let front = self.server.listen.iter().find_map(|address| match address {
             ListenAddr::Tcp(address) => Some(reachable(*address)),

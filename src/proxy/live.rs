@@ -42,7 +42,8 @@ impl<N: Net> Proxy<N> {
         exchange.response.queue(&self.head_buf, &mut self.buffers, now);
         let names: Vec<&str> = self.config.apis.iter().map(|api| api.name.as_str()).collect();
         let mut live = Live::default();
-        live.push(live::hello(self.started_unix_ms, &names).into());
+        let demo = self.config.demo.as_ref().and_then(|demo| self.config.demo_url(demo.listen));
+        live.push(live::hello(self.started_unix_ms, demo.as_deref(), &names).into());
         self.desk.ticks.kept().for_each(|tick| live.push(tick));
         exchange.phase = Phase::Local(Box::new(Local::Live(live)));
         self.desk.listeners.push(key);

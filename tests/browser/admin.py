@@ -3,8 +3,10 @@
 
 Chromium, without a window, is driven over its own protocol (--remote-debugging-pipe); it needs
 nothing but Python's standard library. The page must show what happens, end a stream when it is told
-to, ask nobody else for anything, and have no word on its console. Exit status: 0, 1 when something
-is wrong, 77 when there is no Chromium.
+to, ask nobody else for anything, and have no word on its console. Of each kind of trouble
+(situations.py) its first line must say which api and which target has it, at 1280 and at 390
+pixels; with SCREENSHOT.png, each is seen in SCREENSHOT-NAME-WIDTH.png. Exit status: 0, 1 when
+something is wrong, 77 when there is no Chromium.
 """
 
 import base64
@@ -19,6 +21,8 @@ import tempfile
 import threading
 import time
 from urllib.parse import urlparse
+
+from situations import SITUATIONS
 
 PATIENCE = 20  # seconds: after this long, what was waited for is not coming
 NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
@@ -101,6 +105,15 @@ class Browser:
         })""" % (PATIENCE * 1000, condition)
         assert self.value(script), f"this does not come true: {condition}"
 
+    def resize(self, width):
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900,
+                 deviceScaleFactor=1, mobile=width < 500)
+
+    def shoot(self, path):
+        data = self.ask("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(data))
+
     def happened(self, method):
         return [params for name, params in self.events if name == method]
 
@@ -182,7 +195,7 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.wait("document.readyState === 'complete' && document.querySelector('#link')")
     browser.wait("document.querySelectorAll('#streams tbody tr').length === 4")
     text = "document.querySelector('%s').textContent"
-    browser.wait(text % "#headline" + " === '3 streams and 1 tunnel open, none stuck.'")
+    browser.wait(text % "#headline" + " === '3 streams and 1 tunnel open, none in trouble.'")
     # Numbers that only a running stream can have brought about.
     browser.wait("/^[1-9]/.test(document.querySelector('#plots output').textContent)")
     browser.wait("[...document.querySelectorAll('#plots output')].filter((o) => "
@@ -192,8 +205,7 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.wait(text % "#streams tbody" + ".includes('/sse/events/?n=%26')")
     if screenshot:
         browser.value("new Promise((done) => setTimeout(done, 8000))")
-        with open(screenshot, "wb") as file:
-            file.write(base64.b64decode(browser.ask("Page.captureScreenshot")["data"]))
+        browser.shoot(screenshot)
 
     rows = "[...document.querySelectorAll('#streams tbody tr')]"
     # A tunnel has no events, but bytes each way; it is closed.
@@ -227,11 +239,51 @@ def judge(browser, url, client, tunnel, screenshot):
     deletes = [request for request in sent if request["method"] == "DELETE"]
     assert [request["url"] for request in deletes][1:] == [f"{url}streams/{oldest}"], deletes
     assert all(request["headers"].get("X-Millstream") == "1" for request in deletes), deletes
+    assert_alone(browser, url)
+
+
+def assert_alone(browser, url):
+    """The page has asked nobody else, and no error has come up."""
+    sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]
     ours = ("", urlparse(url).netloc)
     foreign = [request["url"] for request in sent if urlparse(request["url"]).netloc not in ours]
     assert not foreign, f"the page asks others: {foreign}"
     for kind in ["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"]:
         assert not browser.happened(kind), f"{kind}: {browser.happened(kind)}"
+
+
+def diagnose(browser, situation, url, screenshot):
+    """Opens the page in the middle of some trouble: it must say what is wrong, and where."""
+    browser.events.clear()
+    browser.ask("Page.navigate", url=url)
+    browser.wait("document.readyState === 'complete' && document.querySelector('#headline')")
+    rows = "[...document.querySelectorAll('#apis tbody tr')]"
+    row = f"{rows}.find((row) => row.cells[0].textContent === 'prices')"
+    for width in [1280, 390]:
+        browser.resize(width)
+        for pattern, where in [(situation.verdict, "document.querySelector('#headline')"),
+                               (situation.target, f"({row})?.cells[9]")]:
+            try:
+                browser.wait(f"new RegExp({json.dumps(pattern)}).test({where}?.textContent)")
+            except AssertionError:
+                raise AssertionError(f"{situation.name}: {browser.value(f'{where}?.textContent')}"
+                                     f" is not like {pattern}") from None
+        browser.wait("document.querySelector('#verdict').dataset.level === '2'")
+        browser.wait("document.title.startsWith('prices') || document.title.includes('stuck')")
+        browser.wait(f"({row}).dataset.level === '2'")
+        browser.wait("document.querySelector('#idle').textContent === '2 idle apis: spare, unused'")
+        browser.wait("document.documentElement.scrollWidth <= innerWidth")
+        if situation.state:
+            streams = "[...document.querySelectorAll('#streams tbody tr')]"
+            browser.wait(f"{streams}.some((row) => row.cells[0].textContent === "
+                         f"'{situation.state}')")
+            if width == 390:
+                assert browser.value(f"{streams}[0].offsetHeight") < 64, "more than two lines"
+        if screenshot:
+            browser.value("new Promise((done) => setTimeout(done, 3000))")
+            browser.shoot(screenshot.replace(".png", f"-{situation.name}-{width}.png"))
+    assert_alone(browser, url)
+    browser.ask("Emulation.clearDeviceMetricsOverride")
 
 
 def main():
@@ -276,6 +328,15 @@ def main():
             browser = Browser(path, os.path.join(folder, "profile"))
             started.append(browser)
             judge(browser, url, clients[0], tunnel(address), screenshot)
+            troubled = []
+            for situation in SITUATIONS:
+                proxy = Program(program, folder, f"{situation.name}.toml", situation.config())
+                started.append(proxy)
+                address = proxy.says("listening on ")
+                troubled.append((situation, proxy.says("admin listener on ")))
+                situation.begin(address.rsplit(":", 1))
+            for situation, url in troubled:
+                diagnose(browser, situation, url, screenshot)
         finally:
             for running in reversed(started):
                 running.close()

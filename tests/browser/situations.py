@@ -1,0 +1,144 @@
+"""What an operator may find: a proxy whose api "prices" is in trouble, and what is said of it."""
+
+import contextlib
+import socket
+import threading
+import time
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+
+
+def serve(answer):
+    """A server that has each connection answered. Its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(conn):
+        with conn, contextlib.suppress(OSError):
+            conn.recv(4096)
+            answer(conn, listener)
+
+    def run():
+        with contextlib.suppress(OSError):
+            while True:
+                conn = listener.accept()[0]
+                threading.Thread(target=one, args=[conn], daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    return "http://%s:%d" % listener.getsockname()
+
+
+def nobody():
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return "http://%s:%d" % listener.getsockname()
+
+
+def bad_gateway(conn, _):
+    conn.sendall(BAD_GATEWAY)
+
+
+def events(conn, _):
+    conn.sendall(HEAD)
+    while True:
+        conn.sendall(b"data: 1\n\n")
+        time.sleep(0.2)
+
+
+def flood(conn, _):
+    conn.sendall(HEAD)
+    while True:
+        conn.sendall(b"data: %s\n\n" % (b"x" * 4000))
+
+
+def break_off(conn, listener):
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    chunked = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    conn.sendall(chunked + b"f\r\nid: 1\ndata: 1\n\n\r\n")
+
+
+def ask(address):
+    """A client, that is never closed here."""
+    client = socket.create_connection(address, 20)
+    client.sendall(b"GET /prices HTTP/1.1\r\nHost: a.example\r\n"
+                   b"Accept: text/event-stream\r\n\r\n")
+    return client
+
+
+class Situation:
+    def __init__(self, name, target, verdict, says, state=None, again=False, settings=""):
+        """`again`: the client asks all the time; it leaves its one stream open otherwise. `TARGET`
+        is the target in what is said, `N` a number, `CLOCK` a time, and `LATELY` a minute at most."""
+        self.name, self.state, self.again, self.settings = name, state, again, settings
+        self.url = target()
+        expand = {"TARGET": self.url.replace(".", "[.]") + "/", "CLOCK": "[0-9]+:[0-9]+",
+                  "N": "[1-9][0-9]*", "LATELY": "the last (minute|[0-9.]+s)"}
+        for word, pattern in expand.items():
+            verdict, says = verdict.replace(word, pattern), says.replace(word, pattern)
+        self.verdict, self.target, self.clients = f"^{verdict}", f"^{says}$", []
+
+    def config(self):
+        apis = "".join(f"""
+            [[api]]
+            name = "{name}"
+            listen_path = "/{name}"
+            target_url = "{self.url}"
+        """ for name in ["spare", "unused", "prices"])
+        return f"""
+            [server]
+            listen = ["127.0.0.1:0"]
+            write_timeout = "10m"
+            [log]
+            access = "off"
+            level = "error"
+            [admin]
+            listen = "127.0.0.1:0"
+            {apis}
+            {self.settings}
+        """
+
+    def begin(self, address):
+        host, port = address[0].removeprefix("http://"), int(address[1].rstrip("/"))
+
+        def run():
+            with contextlib.suppress(OSError):
+                while True:
+                    with ask((host, port)) as client:
+                        client.recv(4096)
+                    time.sleep(0.1)
+
+        if not self.again or self.state:
+            self.clients.append(ask((host, port)))
+            if self.state != "stuck":
+                self.clients[0].recv(4096)
+        if self.again:
+            threading.Thread(target=run, daemon=True).start()
+
+
+SITUATIONS = [
+    Situation("refused", nobody, again=True,
+              verdict="prices: TARGET refuses connections since CLOCK; "
+              "N requests? failed in LATELY[.]$",
+              says="TARGET refuses connections since CLOCK"),
+    Situation("502s", lambda: serve(bad_gateway), again=True,
+              verdict="prices: TARGET answers 502 since CLOCK; "
+              "N requests? failed in LATELY[.]$",
+              says="TARGET answers 502 since CLOCK"),
+    Situation("held", nobody, state="held", settings="on_outage = 'hold'",
+              verdict="prices: TARGET refuses connections since CLOCK; 1 stream is held[.]$",
+              says="TARGET refuses connections since CLOCK"),
+    Situation("resuming", lambda: serve(break_off), state="resuming", settings="resume = true",
+              verdict="prices: TARGET refuses connections since CLOCK; "
+              "1 stream is being resumed[.]$",
+              says="TARGET refuses connections since CLOCK"),
+    Situation("stuck", lambda: serve(flood), state="stuck",
+              verdict="prices: 1 stream is stuck: bytes wait and the client takes none; "
+              "longest 127[.]0[.]0[.]1 with /prices, for N",
+              says="1 of 1 up"),
+    Situation("saturated", lambda: serve(events), state="flowing", again=True,
+              settings="max_streams = 1",
+              verdict="prices: N requests? refused in LATELY; "
+              "api[.]max_streams is reached[.]$",
+              says="1 of 1 up"),
+]
