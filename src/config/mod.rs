@@ -45,6 +45,7 @@ use crate::cors;
 use crate::descriptors::Budget;
 use crate::http::changes::Changes;
 use crate::names;
+use crate::route;
 use error::Place;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -228,6 +229,15 @@ impl Api {
     /// Never: there is one.
     pub fn target(&self) -> &Target {
         &self.targets[0]
+    }
+
+    /// The request target that goes upstream, for a path that was matched and the request's query.
+    pub fn upstream_target(&self, path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+        let Target { path: base, query: base_query, .. } = self.target();
+        let (strip, base_query) = (self.strip_listen_path, base_query.as_deref());
+        let mut target = Vec::with_capacity(128);
+        route::upstream_path(&self.listen_path, strip, base, base_query, path, query, &mut target);
+        target
     }
 }
 

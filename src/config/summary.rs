@@ -1,7 +1,7 @@
 //! The configuration in a few lines: what listens where, and what goes where.
 
 use super::{Api, Config, ListenAddr, Target};
-use crate::{demo, route};
+use crate::demo;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -45,7 +45,7 @@ impl Config {
         (0..).zip(&self.apis).find_map(|(id, api)| {
             let leads_there = |path: &str| {
                 router.find(Some(&authority), path.as_bytes()) == Some(id)
-                    && upstream_path(api, path) == demo::PATH.as_bytes()
+                    && api.upstream_target(path.as_bytes(), None) == demo::PATH.as_bytes()
             };
             let rest = demo::PATH.strip_prefix(&api.target().path)?;
             let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
@@ -94,14 +94,6 @@ fn remarks(api: &Api) -> String {
         remarks += ", not active";
     }
     remarks
-}
-
-fn upstream_path(api: &Api, path: &str) -> Vec<u8> {
-    let (target, strip) = (api.target(), api.strip_listen_path);
-    let (base, query, path) = (&target.path, target.query.as_deref(), path.as_bytes());
-    let mut out = Vec::new();
-    route::upstream_path(&api.listen_path, strip, base, query, path, None, &mut out);
-    out
 }
 
 /// An address that a client on this machine can connect to.

@@ -5,7 +5,7 @@ use super::gate;
 use super::grants;
 use super::head::{Found, find_head, head_limits};
 use super::{Parts, Proxy, Step};
-use crate::config::{Api, Config, Target};
+use crate::config::{Api, Config};
 use crate::conn::Conn;
 use crate::cors::Grant;
 use crate::demo::{self, Events};
@@ -298,16 +298,10 @@ fn refuse_other_readings(
 
 /// The request target that goes upstream, for a path that was matched.
 fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
-    if path == b"*" {
-        return path.to_vec();
+    match path {
+        b"*" => path.to_vec(),
+        _ => api.upstream_target(path, query.map(str::as_bytes)),
     }
-    let Target { path: base, query: base_query, .. } = api.target();
-    let base_query = base_query.as_deref();
-    let query = query.map(str::as_bytes);
-    let strip = api.strip_listen_path;
-    let mut target = Vec::with_capacity(128);
-    route::upstream_path(&api.listen_path, strip, base, base_query, path, query, &mut target);
-    target
 }
 
 /// Judges a head for the built-in source and writes the response's head into `out`.
