@@ -67,19 +67,23 @@ pub(super) struct Refusal {
 impl Refusal {
     /// A refusal that closes the connection.
     pub(super) const fn closing(cause: Cause, status: u16, what: &'static str) -> Refusal {
+        Refusal { cause: Some(cause), ..Refusal::without_cause(status, what) }
+    }
+
+    const fn without_cause(status: u16, what: &'static str) -> Refusal {
         let fields: &[_] = match status {
             401 => &[super::gate::CHALLENGE],
             405 => &[ALLOW],
             429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        let (head_only, busy, preflight, cause) = (false, false, false, Some(cause));
+        let (head_only, busy, preflight, cause) = (false, false, false, None);
         Refusal { status, close: true, head_only, cause, what, busy, preflight, fields }
     }
 
     /// No refusal, but an answer of ours all the same: there is nothing to be asked of an upstream.
     pub(super) const fn no_content(what: &'static str) -> Refusal {
-        Refusal { cause: None, ..Refusal::closing(Cause::NotDone, 204, what) }
+        Refusal::without_cause(204, what)
     }
 
     /// A refusal because there is no room, or no time left.
@@ -95,8 +99,7 @@ impl Refusal {
     /// What who waits for an answer is told when it is to wait no more. How its exchange has ended
     /// says why.
     pub(super) const fn ended(status: u16, what: &'static str) -> Refusal {
-        let busy = status == 503;
-        Refusal { cause: None, busy, ..Refusal::closing(Cause::NoApi, status, what) }
+        Refusal { busy: status == 503, ..Refusal::without_cause(status, what) }
     }
 
     /// True exactly when an upstream is to blame.
