@@ -193,7 +193,7 @@ mod tests {
     fn what_is_nothing_is_left_out() {
         let mut origin = origin();
         assert_eq!(text(&origin, [9, 9, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
-        origin.places[0].stats.has_answered(at(1).tick);
+        origin.places[0].stats.mark_answered(at(1).tick);
         assert_eq!(text(&origin, [0; 6], 9, at(1)), format!("{QUIET}}}"));
         let want = format!("{QUIET},\"held\":1,\"resuming\":2,\"stuck\":3}}");
         assert_eq!(text(&origin, [0, 0, 1, 2, 3, 0], 9, at(1)), want);

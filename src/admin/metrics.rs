@@ -1,6 +1,7 @@
 //! `/metrics`: everything that is counted, as Prometheus reads it.
 
 use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
+use crate::session::key_stats::KeyStats;
 use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::session::target_stats::Health;
@@ -67,6 +68,66 @@ const COUNTERS: [(&str, Of, &str); 11] = [
     ),
 ];
 
+/// What lasts for as long as its ends like: families of those that have ended, by outcome, and of
+/// those that are open, each by its name and what it is.
+struct Lasting {
+    closed: [&'static str; 2],
+    counters: fn(&ApiStats) -> &[Counter; Outcome::ALL.len()],
+    open: [&'static str; 2],
+    now: fn(&ApiStats) -> u64,
+}
+
+const LASTING: &[Lasting] = &[
+    Lasting {
+        closed: ["millstream_streams_closed_total", "Event streams that have ended."],
+        counters: |s| &s.closed,
+        open: ["millstream_streams", "Event streams that are open."],
+        now: ApiStats::open,
+    },
+    Lasting {
+        closed: ["millstream_tunnels_closed_total", "Tunnels that have ended."],
+        counters: |s| &s.tunnels_closed,
+        open: ["millstream_tunnels", "Tunnels that are open."],
+        now: ApiStats::open_tunnels,
+    },
+];
+
+/// A number of each key, with the payload of its requests that are not over, from and to clients.
+type OfKey = fn(&KeyStats, [u64; 2]) -> u64;
+
+const KEYS: [(&str, Kind, OfKey, &str); 5] = [
+    (
+        "millstream_key_requests_total",
+        Kind::Counter,
+        |s, _| s.requests.get(),
+        "Requests that are over, by the name of their key.",
+    ),
+    (
+        "millstream_key_streams_opened_total",
+        Kind::Counter,
+        |s, _| s.opened.get(),
+        "Event streams that were opened with a key.",
+    ),
+    (
+        "millstream_key_streams",
+        Kind::Gauge,
+        |s, _| s.open(),
+        "Event streams that are open with a key.",
+    ),
+    (
+        "millstream_key_received_bytes_total",
+        Kind::Counter,
+        |s, [from, _]| s.bytes_in.get() + from,
+        "Payload taken from clients with a key.",
+    ),
+    (
+        "millstream_key_sent_bytes_total",
+        Kind::Counter,
+        |s, [_, to]| s.bytes_out.get() + to,
+        "Payload handed to clients with a key.",
+    ),
+];
+
 /// A histogram of each api.
 type Took = fn(&ApiStats) -> &Histogram;
 
@@ -109,27 +170,8 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
             out.sample(&[("api", api), ("reason", cause.word())], count);
         }
     }
-    out.family("millstream_streams_closed_total", Kind::Counter, "Event streams that have ended.");
-    for (api, stats) in stats.all().skip(1) {
-        for outcome in Outcome::ALL {
-            let labels = [("api", api), ("reason", outcome.word())];
-            out.sample(&labels, stats.closed[outcome.index()].get());
-        }
-    }
-    out.family("millstream_streams", Kind::Gauge, "Event streams that are open.");
-    for (api, stats) in stats.all().skip(1) {
-        out.sample(&[("api", api)], stats.open());
-    }
-    out.family("millstream_tunnels_closed_total", Kind::Counter, "Tunnels that have ended.");
-    for (api, stats) in stats.all().skip(1) {
-        for outcome in Outcome::ALL {
-            let labels = [("api", api), ("reason", outcome.word())];
-            out.sample(&labels, stats.tunnels_closed[outcome.index()].get());
-        }
-    }
-    out.family("millstream_tunnels", Kind::Gauge, "Tunnels that are open.");
-    for (api, stats) in stats.all().skip(1) {
-        out.sample(&[("api", api)], stats.open_tunnels());
+    for of in LASTING {
+        of_lasting(&mut out, stats, of);
     }
     let help = "Upstream connections that are open or in the making.";
     out.family("millstream_upstream_connections", Kind::Gauge, help);
@@ -156,32 +198,31 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     out.into_text()
 }
 
+/// Those that are open, and those that have ended.
+fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
+    let [name, help] = of.closed;
+    out.family(name, Kind::Counter, help);
+    for (api, stats) in stats.all().skip(1) {
+        for outcome in Outcome::ALL {
+            let labels = [("api", api), ("reason", outcome.word())];
+            out.sample(&labels, (of.counters)(stats)[outcome.index()].get());
+        }
+    }
+    let [name, help] = of.open;
+    out.family(name, Kind::Gauge, help);
+    for (api, stats) in stats.all().skip(1) {
+        out.sample(&[("api", api)], (of.now)(stats));
+    }
+}
+
 /// What was asked with each key.
 fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    let help = "Requests that are over, by the name of their key.";
-    out.family("millstream_key_requests_total", Kind::Counter, help);
-    for (key, stats) in stats.keys.all() {
-        out.sample(&[("key", key)], stats.requests.get());
-    }
-    let help = "Event streams that were opened with a key.";
-    out.family("millstream_key_streams_opened_total", Kind::Counter, help);
-    for (key, stats) in stats.keys.all() {
-        out.sample(&[("key", key)], stats.opened.get());
-    }
-    out.family("millstream_key_streams", Kind::Gauge, "Event streams that are open with a key.");
-    for (key, stats) in stats.keys.all() {
-        out.sample(&[("key", key)], stats.open());
-    }
-    let unfinished = |key: &str| process.key_bytes.get(key).copied().unwrap_or_default();
-    let help = "Payload taken from clients with a key.";
-    out.family("millstream_key_received_bytes_total", Kind::Counter, help);
-    for (key, stats) in stats.keys.all() {
-        out.sample(&[("key", key)], stats.bytes_in.get() + unfinished(key)[0]);
-    }
-    let help = "Payload handed to clients with a key.";
-    out.family("millstream_key_sent_bytes_total", Kind::Counter, help);
-    for (key, stats) in stats.keys.all() {
-        out.sample(&[("key", key)], stats.bytes_out.get() + unfinished(key)[1]);
+    for (name, kind, of, help) in KEYS {
+        out.family(name, kind, help);
+        for (key, stats) in stats.keys.all() {
+            let unfinished = process.key_bytes.get(key).copied().unwrap_or_default();
+            out.sample(&[("key", key)], of(stats, unfinished));
+        }
     }
 }
 
@@ -384,11 +425,11 @@ mod tests {
             .map(|target| stats.target("clock", target.to_owned()));
         drop(gone);
         up.connects.one();
-        up.has_answered(Tick::from_millis(2000));
+        up.mark_answered(Tick::from_millis(2000));
         down.connects.add(2);
         for ms in [3500, 4000] {
             down.count_failure(Failure::Refused, Tick::from_millis(ms));
-            down.is_failing(Tick::from_millis(ms));
+            down.mark_failing(Tick::from_millis(ms));
         }
         let now = Now { tick: Tick::from_millis(5000), unix_ms: 1_795_000_005_000 };
         let text = text(&stats, &Process { now, ..Process::default() });

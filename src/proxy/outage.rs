@@ -277,7 +277,7 @@ impl<N: Net> Proxy<N> {
         if revival.attempts > 1
             && let Some(origin) = exchange.origin.and_then(|key| self.origins.get_mut(key))
         {
-            origin.is_waited_for();
+            origin.note_waiting();
         }
         let wait = longest.mul_f64(0.5 + self.random.f64() / 2.0);
         exchange.phase = Phase::Holding(now.after(wait));

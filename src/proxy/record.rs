@@ -125,14 +125,14 @@ impl<N: Net> Proxy<N> {
         if is_outage(status) {
             self.count_unanswered(key, Failure::Unavailable, now);
         } else if let Some(place) = self.place_of(key) {
-            place.stats.has_answered(now);
+            place.stats.mark_answered(now);
         }
     }
 
     fn count_unanswered(&mut self, key: Key<Session>, failure: Failure, now: Tick) {
         if let Some(place) = self.place_of(key) {
             place.stats.count_failure(failure, now);
-            place.stats.is_failing(now);
+            place.stats.mark_failing(now);
         }
     }
 

@@ -53,6 +53,7 @@ impl<N: Net> Proxy<N> {
         for key in gone.collect::<Vec<_>>() {
             self.forget_origin(key);
         }
+        self.stats.forget_targets();
         self.api_origins = api_origins;
         self.budget = budget;
         self.close_idle_beyond(self.budget.connections);
@@ -158,7 +159,7 @@ impl Exchange {
         share: f64,
         now: Tick,
     ) {
-        let Some(outcome) = self.is_unwanted(config, api_origins) else { return };
+        let Some(outcome) = self.reason_to_end(config, api_origins) else { return };
         // A reload more changes nothing for whoever has its moment.
         if self.lease_end.outcome == Outcome::Removed && outcome == Outcome::Removed {
             return;
@@ -175,7 +176,7 @@ impl Exchange {
     }
 
     /// Why the present configuration would not have it, if it would not.
-    pub(super) fn is_unwanted(
+    pub(super) fn reason_to_end(
         &self,
         config: &Config,
         api_origins: &[Key<Origin>],

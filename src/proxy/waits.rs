@@ -251,7 +251,7 @@ mod oracle {
             let unwanted = |session: &Session| match &session.state {
                 State::Active(exchange) => {
                     !Rc::ptr_eq(&exchange.config, &self.config)
-                        && exchange.is_unwanted(&self.config, &self.api_origins).is_some()
+                        && exchange.reason_to_end(&self.config, &self.api_origins).is_some()
                 }
                 State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => false,
             };

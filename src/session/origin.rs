@@ -122,7 +122,7 @@ impl Origin {
     }
 
     /// A stream of it waits, and asked in vain before.
-    pub fn is_waited_for(&mut self) {
+    pub fn note_waiting(&mut self) {
         self.awaited = true;
     }
 
@@ -205,7 +205,7 @@ impl Place {
     /// Nobody could connect to it.
     pub fn rest(&mut self, now: Tick) {
         self.rests_until = now.after(REST);
-        self.stats.is_failing(now);
+        self.stats.mark_failing(now);
     }
 
     /// Until when the api's other targets are asked first.

@@ -198,7 +198,6 @@ impl Stats {
     /// The numbers of an api's target that is displayed so: those that there are, or new ones. They
     /// last for as long as somebody holds them.
     pub fn target(&mut self, api: &str, displayed: String) -> Rc<TargetStats> {
-        self.targets.retain(|_, stats| stats.strong_count() > 0);
         let name = (api.to_owned(), displayed);
         if let Some(stats) = self.targets.get(&name).and_then(Weak::upgrade) {
             return stats;
@@ -206,6 +205,11 @@ impl Stats {
         let stats = Rc::new(TargetStats::default());
         self.targets.insert(name, Rc::downgrade(&stats));
         stats
+    }
+
+    /// Forgets the targets that nobody holds any more.
+    pub fn forget_targets(&mut self) {
+        self.targets.retain(|_, stats| stats.strong_count() > 0);
     }
 
     /// Those of all targets that a configuration in use has: by the names of their apis, and by how

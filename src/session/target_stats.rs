@@ -137,14 +137,14 @@ impl TargetStats {
     }
 
     /// A request could not be served by it.
-    pub fn is_failing(&self, now: Tick) {
+    pub fn mark_failing(&self, now: Tick) {
         if !matches!(self.health.get(), Health::Failing(_)) {
             self.health.set(Health::Failing(now));
         }
     }
 
     /// A request was answered by it.
-    pub fn has_answered(&self, now: Tick) {
+    pub fn mark_answered(&self, now: Tick) {
         self.last_success.set(Some(now));
         if !matches!(self.health.get(), Health::Up(_)) {
             self.health.set(Health::Up(now));
@@ -184,19 +184,19 @@ mod tests {
         assert_eq!(target.health(), Health::Untried);
         target.count_failure(Failure::Refused, at(1));
         assert_eq!(target.health(), Health::Untried, "there is another address");
-        target.has_answered(at(2));
-        target.has_answered(at(3));
+        target.mark_answered(at(2));
+        target.mark_answered(at(3));
         assert_eq!((target.health(), target.last_success()), (Health::Up(at(2)), Some(at(3))));
         for ms in [4, 5] {
             target.count_failure(Failure::Closed, at(ms));
-            target.is_failing(at(ms));
+            target.mark_failing(at(ms));
         }
         assert_eq!(target.health(), Health::Failing(at(4)));
         assert_eq!(target.last_failure(), Some((Failure::Closed, at(5))));
         assert_eq!(target.last_success(), Some(at(3)));
         let failures: Vec<_> = target.failures().collect();
         assert_eq!(failures, [(Failure::Refused, 1), (Failure::Closed, 2)]);
-        target.has_answered(at(6));
+        target.mark_answered(at(6));
         assert_eq!(target.health(), Health::Up(at(6)));
     }
 }
