@@ -1,20 +1,21 @@
 //! A connection as its owner holds it: a socket, what is known of it, and what was read too early.
 //!
-//! Two things live here that are easy to get wrong anywhere else. The readiness bits are kept true
-//! by the operations themselves, including the rule that lets a short read stand for `WouldBlock`
-//! (see [`crate::net`]). And bytes that a read brought along, though they belong to what comes
-//! next (the body behind a head, the next request behind a body), wait here until they are asked
-//! for; so whoever reads need not know whether bytes come from the socket or from its past.
+//! Nobody else asks anything of a socket. Two things live here that are easy to get wrong anywhere
+//! else. The readiness bits are kept true by the operations themselves, including the rules about
+//! drained sockets and hang-ups (see [`crate::net`]). And bytes that a read brought along, though
+//! they belong to what comes next (the body behind a head, the next request behind a body), wait
+//! here until they are asked for; so whoever reads need not know whether bytes come from the socket
+//! or from its past.
 
 use crate::buf::{Buf, BufPool};
-use crate::net::{Net, Ready, SockId};
+use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use std::io;
+use std::net::IpAddr;
 
 /// A connection, downstream or upstream. Whoever holds it closes it, once.
 #[derive(Debug)]
 pub struct Conn {
-    /// The socket.
-    pub sock: SockId,
+    sock: SockId,
     /// What events said and operations have not yet disproved.
     pub ready: Ready,
     /// True exactly when a write has failed. The kernel tells of a reset once, and if a write was
@@ -50,8 +51,64 @@ pub enum Written {
 
 impl Conn {
     /// A connection of which nothing is known yet.
-    pub const fn new(sock: SockId) -> Conn {
+    const fn new(sock: SockId) -> Conn {
         Conn { sock, ready: Ready::NONE, broken: false, ahead: None }
+    }
+
+    /// A connection that leads nowhere, for tests that move no bytes.
+    #[cfg(test)]
+    pub(crate) const fn unconnected() -> Conn {
+        Conn::new(SockId(u32::MAX))
+    }
+
+    /// The next client that waits, with its address (none for a unix socket).
+    ///
+    /// # Errors
+    /// Those of [`Net::accept`].
+    pub fn accept<N: Net>(net: &mut N, listener: ListenerId) -> io::Result<(Conn, Option<IpAddr>)> {
+        let (sock, peer) = net.accept(listener)?;
+        let mut conn = Conn::new(sock);
+        // It can be written to, and its first bytes have often come with it.
+        conn.ready.set(Ready::READ);
+        conn.ready.set(Ready::WRITE);
+        Ok((conn, peer))
+    }
+
+    /// Begins to connect to `address`; [`Conn::connected`] tells how that ends.
+    ///
+    /// # Errors
+    /// Those of [`Net::connect`].
+    pub fn connect<N: Net>(net: &mut N, address: &Address) -> io::Result<Conn> {
+        net.connect(address).map(Conn::new)
+    }
+
+    /// How connecting has ended: in a connection, or why not. None while it is under way; an event
+    /// follows.
+    pub fn connected<N: Net>(&mut self, net: &mut N) -> Option<io::Result<()>> {
+        if !self.ready.has(Ready::WRITE) && !self.hung_up() {
+            return None;
+        }
+        match net.connected(self.sock) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.hung_up() => {
+                self.ready.clear(Ready::WRITE);
+                None
+            }
+            result => Some(result),
+        }
+    }
+
+    /// From now on, events of this connection carry `token`. Called once.
+    ///
+    /// # Errors
+    /// Those of [`Net::register`].
+    pub fn register<N: Net>(&self, net: &mut N, token: Token) -> io::Result<()> {
+        net.register(self.sock, token)
+    }
+
+    /// What is believed of which socket, for the simulator to compare with what is so.
+    #[cfg(feature = "sim")]
+    pub const fn belief(&self) -> (SockId, Ready) {
+        (self.sock, self.ready)
     }
 
     /// Bytes that were read and not yet consumed.
@@ -94,15 +151,14 @@ impl Conn {
     pub fn read<N: Net>(&mut self, net: &mut N, buf: &mut [u8]) -> Read {
         debug_assert!(!buf.is_empty());
         match net.read(self.sock, buf) {
-            Ok(0) => {
+            Ok(Received { n: 0, .. }) => {
                 self.ready.set(Ready::HUP);
                 if self.broken { Read::Broken } else { Read::End }
             }
-            Ok(n) => {
-                let short = n < buf.len() && net.short_means_drained();
+            Ok(Received { n, drained }) => {
                 // The sticky hang-up: an end may stand behind these bytes, and no edge announces
                 // it.
-                if short && !self.ready.has(Ready::HUP) {
+                if drained && !self.ready.has(Ready::HUP) {
                     self.ready.clear(Ready::READ);
                 }
                 Read::Bytes(n)
@@ -122,8 +178,8 @@ impl Conn {
     pub fn write<N: Net>(&mut self, net: &mut N, bytes: &[u8]) -> Written {
         debug_assert!(!bytes.is_empty());
         match net.write(self.sock, bytes) {
-            Ok(n) => {
-                if n < bytes.len() && net.short_means_drained() {
+            Ok(Sent { n, full }) => {
+                if full {
                     self.ready.clear(Ready::WRITE);
                 }
                 Written::Bytes(n)
@@ -137,6 +193,11 @@ impl Conn {
                 Written::Broken
             }
         }
+    }
+
+    /// Ends our side of the connection, behind what was written. Failures show when it is read.
+    pub fn shutdown_write<N: Net>(&mut self, net: &mut N) {
+        net.shutdown_write(self.sock);
     }
 
     /// Closes the socket and gives back what was kept.

@@ -4,7 +4,7 @@
 //! the [`Token`] is looked up here. An event cannot meet a later tenant of its id: the loop records
 //! all events of a poll before it closes anything, and a closed descriptor reports no more.
 
-use super::{Address, ListenerId, Net, Ready, SockId, Token};
+use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
 use socket2::TcpKeepalive;
@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Nothing else notices on a stream that is quiet.
 pub const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+
+/// A short read has drained the socket, and a short write has filled it (epoll(7), question 9).
+const SHORT_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Sockets by [`SockId`], registered with one poll.
 #[derive(Debug)]
@@ -205,10 +208,6 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 impl Net for MioNet {
-    fn short_means_drained(&self) -> bool {
-        cfg!(any(target_os = "linux", target_os = "android"))
-    }
-
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
         let listener = self.listeners.get(listener.0 as usize).and_then(Option::as_ref);
         let (socket, peer) = match listener {
@@ -267,20 +266,22 @@ impl Net for MioNet {
         self.registry.register(source, mio::Token(index), interest)
     }
 
-    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received> {
         let socket = self.socket(sock)?;
-        uninterrupted(|| match socket {
+        let n = uninterrupted(|| match socket {
             Socket::Tcp(s) => s.read(buf),
             Socket::Unix(s) => s.read(buf),
-        })
+        })?;
+        Ok(Received { n, drained: SHORT_IS_LAST && n < buf.len() })
     }
 
-    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent> {
         let socket = self.socket(sock)?;
-        uninterrupted(|| match socket {
+        let n = uninterrupted(|| match socket {
             Socket::Tcp(s) => s.write(bytes),
             Socket::Unix(s) => s.write(bytes),
-        })
+        })?;
+        Ok(Sent { n, full: SHORT_IS_LAST && n < bytes.len() })
     }
 
     fn shutdown_write(&mut self, sock: SockId) {

@@ -10,11 +10,14 @@
 //! * A socket is registered once, for reading and writing, and never re-registered. Events are
 //!   edges: once a read (write) said `WouldBlock`, an event follows when it can succeed again.
 //!   Events may be spurious, repeated and reordered; a token may outlive what it stood for.
-//! * Where [`Net::short_means_drained`] is true, a read that filled less than its buffer has
-//!   drained the socket as well as `WouldBlock` would have, and a write that took less than it was
-//!   given has filled it. There is one exception, which costs streams if forgotten: once
-//!   [`Ready::HUP`] was seen, an end of stream may stand behind the bytes, and no further edge will
-//!   announce it.
+//! * A read says whether it has drained the socket, and a write whether it has filled it
+//!   ([`Received::drained`], [`Sent::full`]). Either promises what `WouldBlock` would have: an
+//!   event follows when the operation can succeed again. A network that does not know says no, and
+//!   the next call says `WouldBlock`. On epoll a short read or write is enough to know; where
+//!   something is decoded between the socket and the caller it is not.
+//! * There is one exception, which costs streams if forgotten: once [`Ready::HUP`] was seen, an end
+//!   of stream may stand behind the bytes of a read that drained the socket, and no further edge
+//!   announces it. [`crate::conn::Conn`] heeds that for everybody.
 
 pub mod mio;
 #[cfg(feature = "sim")]
@@ -94,11 +97,26 @@ impl Ready {
     }
 }
 
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The number of bytes; 0 at the end of the stream.
+    pub n: usize,
+    /// True when nothing is left to be read: an event follows when there is more.
+    pub drained: bool,
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The number of bytes that were taken, the first ones.
+    pub n: usize,
+    /// True when nothing more would be taken: an event follows when there is room.
+    pub full: bool,
+}
+
 /// The network. See the module for the contract of events.
 pub trait Net {
-    /// True where a short read or write proves the socket drained or full (epoll, kqueue).
-    fn short_means_drained(&self) -> bool;
-
     /// The next waiting connection, with its peer's address (none for a unix socket).
     ///
     /// # Errors
@@ -124,17 +142,17 @@ pub trait Net {
     /// When the kernel is out of memory or watches.
     fn register(&mut self, sock: SockId, token: Token) -> io::Result<()>;
 
-    /// Reads once. `Ok(0)` is the end of the stream.
+    /// Reads once. No byte is the end of the stream; `buf` must not be empty.
     ///
     /// # Errors
     /// `WouldBlock`, or that the connection broke.
-    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize>;
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received>;
 
-    /// Writes once.
+    /// Writes once. `bytes` must not be empty.
     ///
     /// # Errors
     /// `WouldBlock`, or that the connection broke.
-    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<usize>;
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent>;
 
     /// Ends our side of the connection; bytes written before still arrive. Failures show elsewhere.
     fn shutdown_write(&mut self, sock: SockId);

@@ -2,16 +2,16 @@
 //!
 //! [`SimNet`] keeps the contract of [`Net`] and no more. In its *strict* mode an edge comes only
 //! after an operation said `WouldBlock`, reads and writes are cut short at random, and a hang-up is
-//! not announced; in its *epoll* mode every arrival is an edge, a short read means drained, and a
-//! FIN brings [`Ready::HUP`]. Both deliver events late, twice, for nothing and in any order, as the
-//! seed's [`Faults`] say. The other ends of the connections, clients and origins, are driven by the
-//! test through the methods that take a [`Peer`].
+//! not announced; in its *epoll* mode every arrival is an edge, a short read (write) says that the
+//! socket is drained (full), and a FIN brings [`Ready::HUP`]. Both deliver events late, twice, for
+//! nothing and in any order, as the seed's [`Faults`] say. The other ends of the connections,
+//! clients and origins, are driven by the test through the methods that take a [`Peer`].
 
 mod rng;
 
 pub use rng::Rng;
 
-use super::{Address, ListenerId, Net, Ready, SockId, Token};
+use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -460,10 +460,6 @@ impl SimNet {
 }
 
 impl Net for SimNet {
-    fn short_means_drained(&self) -> bool {
-        self.faults.epoll
-    }
-
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
         let waiting = self.waiting.entry(listener.0).or_default();
         let Some(&(index, from)) = waiting.front() else {
@@ -505,7 +501,8 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received> {
+        let epoll = self.faults.epoll;
         let cut = !self.faults.epoll && self.rng.chance(self.faults.short);
         let most = if cut { self.rng.between(1, buf.len().max(1) as u64) } else { u64::MAX };
         let link = self.at(sock);
@@ -515,17 +512,18 @@ impl Net for SimNet {
             for (to, from) in buf.iter_mut().zip(link.to_proxy.bytes.drain(..n)) {
                 *to = from;
             }
-            return Ok(n);
+            return Ok(Received { n, drained: epoll && n < buf.len() });
         }
+        let end = Received { n: 0, drained: false };
         match link.state {
-            LinkState::Reset | LinkState::Refused if link.reset_told => Ok(0),
+            LinkState::Reset | LinkState::Refused if link.reset_told => Ok(end),
             LinkState::Reset | LinkState::Refused => {
                 link.reset_told = true;
                 Err(io::ErrorKind::ConnectionReset.into())
             }
             LinkState::Established if link.to_proxy.ended => {
                 link.to_proxy.end_read = true;
-                Ok(0)
+                Ok(end)
             }
             LinkState::Established | LinkState::Connecting => {
                 link.owed.set(Ready::READ);
@@ -534,8 +532,8 @@ impl Net for SimNet {
         }
     }
 
-    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<usize> {
-        let capacity = self.faults.capacity;
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent> {
+        let (capacity, epoll) = (self.faults.capacity, self.faults.epoll);
         let cut = !self.faults.epoll && self.rng.chance(self.faults.short);
         let most = if cut { self.rng.between(1, bytes.len().max(1) as u64) } else { u64::MAX };
         let link = self.at(sock);
@@ -547,7 +545,7 @@ impl Net for SimNet {
             LinkState::Established if link.peer_closed => {
                 link.state = LinkState::Reset;
                 link.edge = true;
-                Ok(bytes.len())
+                Ok(Sent { n: bytes.len(), full: false })
             }
             LinkState::Established | LinkState::Connecting => {
                 let room = capacity.saturating_sub(link.to_peer.bytes.len());
@@ -557,7 +555,7 @@ impl Net for SimNet {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
                 link.to_peer.bytes.extend(&bytes[..n]);
-                Ok(n)
+                Ok(Sent { n, full: epoll && n < bytes.len() })
             }
         }
     }

@@ -8,7 +8,7 @@
 use super::{Proxy, session_token};
 use crate::conn::Conn;
 use crate::descriptors;
-use crate::net::{ListenerId, Net, Ready};
+use crate::net::{ListenerId, Net};
 use crate::session::row::Links;
 use crate::session::{Service, Session, State};
 use crate::time::Tick;
@@ -155,10 +155,10 @@ impl<N: Net> Proxy<N> {
 
     fn accept_one(&mut self, index: usize, now: Tick) -> io::Result<()> {
         let id = ListenerId(u16::try_from(index).unwrap_or(u16::MAX));
-        match self.net.accept(id) {
-            Ok((sock, peer)) => {
+        match Conn::accept(&mut self.net, id) {
+            Ok((conn, peer)) => {
                 self.moves += 1;
-                self.admit(Conn::new(sock), peer, self.listeners.all[index].service, now);
+                self.admit(conn, peer, self.listeners.all[index].service, now);
                 Ok(())
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -173,7 +173,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Makes a session of a new connection, if there is room.
-    fn admit(&mut self, mut conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
+    fn admit(&mut self, conn: Conn, peer: Option<IpAddr>, service: Service, now: Tick) {
         let is_admin = service == Service::Admin;
         let crowded = self.desk.connections >= descriptors::OPERATOR;
         if is_admin && crowded && !self.make_room_for_operator() {
@@ -190,16 +190,13 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.net, &mut self.buffers);
             return;
         }
-        // It can be written to, and its first bytes have often come with it.
-        conn.ready.set(Ready::READ);
-        conn.ready.set(Ready::WRITE);
-        let sock = conn.sock;
         let state = State::Idle { since: now, fresh: true, links: Links::NONE };
         self.desk.connections += usize::from(is_admin);
         self.refused += usize::from(full);
         let session = Session { conn, state, service, peer, queued: false, refused: full };
         let key = self.sessions.insert(session);
-        if let Err(error) = self.net.register(sock, session_token(key)) {
+        let conn = &self.sessions[key].conn;
+        if let Err(error) = conn.register(&mut self.net, session_token(key)) {
             let text = format!("connection closed: {error}");
             self.hush.say(log::Level::Error, "", "register", &text);
             self.close_session(key);

@@ -7,7 +7,7 @@ use super::{Proxy, Step, upstream_token};
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::http::forward;
-use crate::net::{Address, Net, Ready};
+use crate::net::{Address, Net};
 use crate::session::Session;
 use crate::session::addresses::{Addresses, Tried};
 use crate::session::cause::Cause;
@@ -37,16 +37,9 @@ impl<N: Net> Scene<'_, N> {
             Ok(true) => return Verdict::Moved,
             Ok(false) => {}
         }
-        let hung_up = upstream.conn.hung_up();
-        if !upstream.conn.ready.has(Ready::WRITE) && !hung_up {
-            return self.watch_client();
-        }
-        match self.io.net.connected(upstream.conn.sock) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !hung_up => {
-                upstream.conn.ready.clear(Ready::WRITE);
-                self.watch_client()
-            }
-            result => Verdict::Connected(result),
+        match upstream.conn.connected(self.io.net) {
+            None => self.watch_client(),
+            Some(result) => Verdict::Connected(result),
         }
     }
 }
@@ -245,16 +238,16 @@ impl<N: Net> Proxy<N> {
             place.stats.connects.one();
         }
         self.close_idle_beyond(self.budget.connections - 1);
-        let sock = match self.net.connect(address) {
+        let conn = match Conn::connect(&mut self.net, address) {
             // The system may have fewer descriptors than this process is allowed.
             Err(error) if descriptors::ran_out(&error) && self.free_descriptor(now) => {
-                self.net.connect(address)?
+                Conn::connect(&mut self.net, address)?
             }
             result => result?,
         };
         let stats = self.sessions[session].state.exchange_mut().record.stats.clone();
         let upstream = Upstream {
-            conn: Conn::new(sock),
+            conn,
             origin,
             place,
             in_use: None,
@@ -266,7 +259,8 @@ impl<N: Net> Proxy<N> {
         };
         upstream.stats.connects.one();
         let key = self.upstreams.insert(upstream);
-        if let Err(error) = self.net.register(sock, upstream_token(key)) {
+        let conn = &self.upstreams[key].conn;
+        if let Err(error) = conn.register(&mut self.net, upstream_token(key)) {
             self.close_upstream(key);
             return Err(error);
         }

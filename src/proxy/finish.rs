@@ -216,7 +216,7 @@ impl<N: Net> Proxy<N> {
         if drained && session.conn.hung_up() {
             return self.close_session(key);
         }
-        self.net.shutdown_write(session.conn.sock);
+        session.conn.shutdown_write(&mut self.net);
         session.state = State::Lingering { until: now.after(LINGER), links: Links::NONE };
         self.reclaimable.add(&mut self.sessions, key);
         self.drop_ahead(key);

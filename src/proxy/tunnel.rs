@@ -44,10 +44,10 @@ impl<N: Net> Scene<'_, N> {
             return Verdict::End(Outcome::Complete);
         }
         if after.0 == Flow::Finished && before.0 != Flow::Finished {
-            self.io.net.shutdown_write(upstream.conn.sock);
+            upstream.conn.shutdown_write(self.io.net);
         }
         if after.1 == Flow::Finished && before.1 != Flow::Finished {
-            self.io.net.shutdown_write(self.conn.sock);
+            self.conn.shutdown_write(self.io.net);
         }
         Verdict::Moved
     }

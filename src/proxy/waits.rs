@@ -260,8 +260,8 @@ mod oracle {
 
         /// What the proxy believes of each of its sockets, for the network to compare.
         pub fn beliefs(&self) -> Vec<(SockId, Ready)> {
-            let down = self.sessions.iter().map(|(_, s)| (s.conn.sock, s.conn.ready));
-            let up = self.upstreams.iter().map(|(_, u)| (u.conn.sock, u.conn.ready));
+            let down = self.sessions.iter().map(|(_, s)| s.conn.belief());
+            let up = self.upstreams.iter().map(|(_, u)| u.conn.belief());
             down.chain(up).collect()
         }
 

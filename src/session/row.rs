@@ -97,14 +97,13 @@ fn links(sessions: &mut Slab<Session>, index: u32) -> &mut Links {
 mod tests {
     use super::*;
     use crate::conn::Conn;
-    use crate::net::SockId;
     use crate::session::{Service, State};
     use crate::time::Tick;
     use crate::trial::Dice;
 
     fn session() -> Session {
         let state = State::Idle { since: Tick::ZERO, fresh: true, links: Links::NONE };
-        let conn = Conn::new(SockId(0));
+        let conn = Conn::unconnected();
         Session { conn, state, service: Service::Apis, peer: None, queued: false, refused: false }
     }
 

@@ -4,7 +4,7 @@
 //! the same promises. So each clause here is one function over a [`World`] of either kind: real
 //! sockets on the loopback interface, or the simulator, with epoll's edges and with the bare ones,
 //! without faults and with them. The program's own `Conn` is in between, as it is in the proxy: it
-//! is the one that relies on the rules about short reads and hang-ups.
+//! is the one that relies on the rules about drained sockets and hang-ups.
 
 mod loopback;
 mod simulated;
@@ -13,7 +13,7 @@ mod world;
 use loopback::Loopback;
 use millstream::conn::{Read, Written};
 use millstream::net::sim::Heard;
-use millstream::net::{ListenerId, Net, Ready, Token};
+use millstream::net::{ListenerId, Net, Ready, Received, Sent, Token};
 use simulated::Simulated;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ trait Wires {
     type Net: Net;
 
     fn net(&mut self) -> &mut Self::Net;
+    /// True exactly when an event says that a far end has hung up.
+    fn tells_of_hang_ups(&self) -> bool;
     /// Events that have come since the last time; the real network waits for some a little.
     fn events(&mut self) -> Vec<Told>;
     /// A client connects. None when it is refused.
@@ -75,6 +77,8 @@ contract! {
     connecting_ends_in_a_connection
     connecting_ends_in_a_refusal
     a_read_that_blocked_is_announced
+    a_drained_socket_has_nothing_left
+    a_full_socket_is_announced
     a_write_that_blocked_is_announced
     an_end_behind_bytes_is_found
     a_reset_is_found
@@ -149,6 +153,59 @@ fn a_read_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
     }
 }
 
+/// What is said with a read is so: nothing is left, and an event follows when there is more.
+fn a_drained_socket_has_nothing_left<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    let sock = world.sock(conn);
+    let mut buf = [0; 64];
+    for most in [1, 3, 5, 64] {
+        assert_eq!(world.wires.send(far, b"bytes"), 5);
+        world.until_ready(conn, Ready::READ);
+        let mut got = Vec::new();
+        while got.len() < 5 {
+            let Received { n, drained } = world.wires.net().read(sock, &mut buf[..most]).unwrap();
+            got.extend_from_slice(&buf[..n]);
+            assert!(got.len() == 5 || !drained, "bytes are left");
+            if !drained && got.len() == 5 {
+                let error = world.wires.net().read(sock, &mut buf).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            }
+        }
+        assert_eq!(got, b"bytes");
+        world.turn();
+        world.conns[conn].ready.clear(Ready::READ);
+    }
+}
+
+/// Likewise with a write: it was cut short, and an event follows when there is room.
+fn a_full_socket_is_announced<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    let sock = world.sock(conn);
+    let piece = [b'x'; 10_000];
+    world.until_ready(conn, Ready::WRITE);
+    world.turn();
+    let mut sent = 0;
+    loop {
+        assert!(sent < 1 << 28, "nothing takes that much");
+        match world.wires.net().write(sock, &piece) {
+            Ok(Sent { n, full }) => {
+                sent += n;
+                assert!(!full || n < piece.len(), "all was taken");
+                if full {
+                    break;
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+    world.conns[conn].ready.clear(Ready::WRITE);
+    assert_eq!(world.hear_exactly(far, sent).len(), sent);
+    world.until_ready(conn, Ready::WRITE);
+}
+
 fn a_write_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     let piece: Vec<u8> = (0..=255).cycle().take(10_000).collect();
@@ -209,8 +266,7 @@ fn a_peer_that_has_ended_still_listens<W: Wires>(world: &mut World<W>) {
 fn an_end_of_ours_follows_our_bytes<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     world.write_all(conn, b"the last");
-    let sock = world.conns[conn].sock;
-    world.wires.net().shutdown_write(sock);
+    world.conns[conn].shutdown_write(world.wires.net());
     assert_eq!(world.hear_to_end(far), (b"the last".to_vec(), Heard::End));
     world.wires.send(far, b"still heard");
     assert_eq!(world.read_exactly(conn, 11), b"still heard");
@@ -237,7 +293,7 @@ fn an_abort_is_a_reset<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     world.write_all(conn, b"half of");
     assert_eq!(world.hear_exactly(far, 7), b"half of");
-    let sock = world.conns[conn].sock;
+    let sock = world.sock(conn);
     world.wires.net().abort(sock);
     assert_eq!(world.hear_to_end(far), (vec![], Heard::Reset));
 }
@@ -264,7 +320,7 @@ fn an_id_can_have_a_next_tenant<W: Wires>(world: &mut World<W>) {
     world.until_ready(first, Ready::READ);
     world.close(first);
     let (far, next) = world.pair();
-    assert_eq!(world.conns[first].sock, world.conns[next].sock, "ids are used again");
+    assert_eq!(world.sock(first), world.sock(next), "ids are used again");
     world.conns[first].ready = Ready::NONE;
     world.wires.send(far, b"new");
     assert_eq!(world.read_exactly(next, 3), b"new");

@@ -62,6 +62,10 @@ impl Wires for Loopback {
         &mut self.net
     }
 
+    fn tells_of_hang_ups(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android"))
+    }
+
     fn events(&mut self) -> Vec<Told> {
         let mut events = mio::Events::with_capacity(16);
         self.poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();

@@ -44,6 +44,10 @@ impl Wires for Simulated {
         &mut self.net
     }
 
+    fn tells_of_hang_ups(&self) -> bool {
+        self.net.faults.epoll
+    }
+
     fn events(&mut self) -> Vec<Told> {
         let told = |event| match event {
             SimEvent::Listener(id) => Told::Listener(id),

@@ -61,26 +61,33 @@ impl<W: Wires> World<W> {
 
     /// Where the contract tells of hang-ups, waits for one.
     pub(super) fn until_hung_up(&mut self, conn: usize) {
-        if self.wires.net().short_means_drained() {
+        if self.wires.tells_of_hang_ups() {
             self.until_ready(conn, Ready::HUP);
         }
     }
 
-    fn hold(&mut self, sock: SockId) -> usize {
+    /// Only events say what it is ready for, so that they are tried.
+    fn hold(&mut self, mut conn: Conn) -> usize {
         let token = Token(self.conns.len() as u64);
-        self.wires.net().register(sock, token).unwrap();
-        self.conns.push(Conn::new(sock));
+        conn.register(self.wires.net(), token).unwrap();
+        conn.ready = Ready::NONE;
+        self.conns.push(conn);
         self.conns.len() - 1
     }
 
+    pub(super) fn sock(&self, conn: usize) -> SockId {
+        self.conns[conn].belief().0
+    }
+
     pub(super) fn accept(&mut self) -> usize {
-        let (sock, peer) = self.until("a client", |w| match w.wires.net().accept(LISTENER) {
-            Ok(accepted) => Some(accepted),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
-            Err(e) => panic!("{e}"),
-        });
+        let (conn, peer) =
+            self.until("a client", |w| match Conn::accept(w.wires.net(), LISTENER) {
+                Ok(accepted) => Some(accepted),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+                Err(e) => panic!("{e}"),
+            });
         self.peer = peer;
-        self.hold(sock)
+        self.hold(conn)
     }
 
     /// A client that was accepted: its own end and ours.
@@ -173,27 +180,18 @@ impl<W: Wires> World<W> {
     }
 
     pub(super) fn close(&mut self, conn: usize) {
-        let sock = self.conns[conn].sock;
+        let sock = self.sock(conn);
         self.wires.net().close(sock);
     }
 
     /// True once a connection stands; why not, if it failed.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
-        let sock = self.wires.net().connect(&address.into()).map_err(|e| e.kind())?;
-        let conn = self.hold(sock);
-        self.until("an end of connecting", |w| {
-            let Conn { ready, sock, .. } = &mut w.conns[conn];
-            if !ready.has(Ready::WRITE) && !ready.has(Ready::HUP) {
-                return None;
-            }
-            match w.wires.net().connected(*sock) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    ready.clear(Ready::WRITE);
-                    None
-                }
-                ended => Some(ended.map_err(|e| e.kind())),
-            }
-        })?;
-        Ok(conn)
+        let conn = Conn::connect(self.wires.net(), &address.into()).map_err(|e| e.kind())?;
+        let conn = self.hold(conn);
+        let ended = self.until("an end of connecting", |w| {
+            let World { wires, conns, .. } = w;
+            conns[conn].connected(wires.net())
+        });
+        ended.map(|()| conn).map_err(|e| e.kind())
     }
 }
