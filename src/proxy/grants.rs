@@ -8,6 +8,7 @@ use crate::http::forward;
 use crate::http::head::{RequestHead, ResponseHead};
 use crate::net::Net;
 use crate::session::Session;
+use crate::session::cause::Cause;
 use crate::session::exchange::Exchange;
 use crate::session::outcome::Outcome;
 use crate::slab::Key;
@@ -88,6 +89,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn withhold(&mut self, key: Key<Session>, now: Tick) -> Step {
         self.remember_grant(key);
         let exchange = self.sessions[key].state.exchange_mut();
+        exchange.cause = Some(Cause::Withheld);
         let name = exchange.api().map_or("-", |api| api.name.as_str());
         let what = "the upstream no longer lets the origin of a waiting page read its stream";
         let text = format!("a stream is ended: {what}, api {name}");

@@ -79,6 +79,8 @@ pub enum Cause {
     UpstreamMalformed,
     /// The upstream says itself that it cannot serve, and its client is spared that.
     UpstreamUnavailable,
+    /// The upstream's answer for a stream that waited is not for the page that waited.
+    Withheld,
     /// The admin listener, or the built-in source, has nothing there.
     NotFound,
     /// What changes something did not carry the field that it takes.
@@ -92,7 +94,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 37] = [
+    pub const ALL: [Cause; 38] = [
         Cause::NotHttp,
         Cause::MalformedHead,
         Cause::HttpVersion,
@@ -127,6 +129,7 @@ impl Cause {
         Cause::UpstreamClosed,
         Cause::UpstreamMalformed,
         Cause::UpstreamUnavailable,
+        Cause::Withheld,
         Cause::NotFound,
         Cause::Unconfirmed,
         Cause::NotDone,
@@ -169,6 +172,7 @@ impl Cause {
             Cause::UpstreamClosed => "upstream_closed",
             Cause::UpstreamMalformed => "upstream_malformed",
             Cause::UpstreamUnavailable => "upstream_unavailable",
+            Cause::Withheld => "withheld",
             Cause::NotFound => "not_found",
             Cause::Unconfirmed => "unconfirmed",
             Cause::NotDone => "not_done",
