@@ -203,7 +203,7 @@ fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     let [name, help] = of.closed;
     out.family(name, Kind::Counter, help);
     for (api, stats) in stats.all().skip(1) {
-        for outcome in Outcome::ALL {
+        for outcome in Outcome::ALL.into_iter().filter(|end| end.ends_what_was_open()) {
             let labels = [("api", api), ("reason", outcome.word())];
             out.sample(&labels, (of.counters)(stats)[outcome.index()].get());
         }

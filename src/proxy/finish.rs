@@ -197,7 +197,7 @@ impl<N: Net> Proxy<N> {
         let peer = self.sessions[key].peer;
         self.record_end(&exchange, peer, now);
         exchange.request.abandon(&mut self.buffers);
-        let complete = exchange.outcome == Outcome::Complete || exchange.response.ends_properly();
+        let complete = exchange.outcome.is_complete() || exchange.response.ends_properly();
         let whole = exchange.request.source_complete();
         if complete && exchange.facts.persistent && whole && self.drain.is_none() {
             self.reclaimable.add(&mut self.sessions, key);
@@ -257,7 +257,7 @@ impl<N: Net> Proxy<N> {
         exchange.outcome = outcome;
         let peer = self.sessions[key].peer;
         self.record_end(&exchange, peer, now);
-        let visible = outcome == Outcome::Complete || exchange.response.ends_visibly();
+        let visible = outcome.is_complete() || exchange.response.ends_visibly();
         self.sessions[key].state = State::Active(exchange);
         // A response that ends with its connection must not look complete when it is not.
         if visible { self.close_session(key) } else { self.abort_session(key) }

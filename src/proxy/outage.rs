@@ -176,6 +176,10 @@ impl<N: Net> Proxy<N> {
         let body = self.retry_field();
         self.recall_grant(key);
         let mut exchange = self.take_exchange(key, now);
+        // An api or a key that is gone has said so.
+        if exchange.outcome.is_complete() {
+            exchange.outcome = Outcome::Spared;
+        }
         exchange.cause = refusal.cause;
         if let Some(stats) = &exchange.record.stats {
             stats.spared.one();

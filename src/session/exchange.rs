@@ -24,6 +24,7 @@ use crate::session::upload::Upload;
 use crate::session::upstream::Upstream;
 use crate::slab::Key;
 use crate::time::{Tick, millis};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -355,21 +356,28 @@ impl Exchange {
         }
     }
 
-    /// The word for how it ended; of one that was refused, for why.
-    pub fn reason(&self) -> &'static str {
-        match self.cause {
-            Some(cause) => cause.word(),
-            None => self.ending().word(),
+    /// The word for how it ended; of one that was refused, for why. Who was spared the refusal has
+    /// both, with a comma between.
+    pub fn reason(&self) -> Cow<'static, str> {
+        match (self.ending(), self.cause) {
+            (Outcome::Spared, Some(cause)) => {
+                format!("{},{}", Outcome::Spared.word(), cause.word()).into()
+            }
+            (_, Some(cause)) => cause.word().into(),
+            (ending, None) => ending.word().into(),
         }
     }
 
     /// How it has ended, as it is told and counted: who waits in vain leaves or is given up, which
     /// says nothing of what went wrong.
     pub fn ending(&self) -> Outcome {
-        let waits = |r: &Revival| r.lost.is_some() && r.gives_up == Tick::NEVER;
-        let gone = matches!(self.outcome, Outcome::ClientGone | Outcome::UpstreamCut);
-        let held = gone && self.revival.as_deref().is_some_and(waits);
-        if held { Outcome::Held } else { self.outcome }
+        let waits = self.revival.as_deref().filter(|revival| revival.lost.is_some());
+        // One that is held never had an upstream; one that is resumed has lost it.
+        match (waits.map(|revival| revival.gives_up == Tick::NEVER), self.outcome) {
+            (Some(true), Outcome::ClientGone | Outcome::UpstreamCut) => Outcome::Held,
+            (Some(false), Outcome::ClientGone) => Outcome::Resuming,
+            (_, outcome) => outcome,
+        }
     }
 
     /// It is to end at a moment whatever it is, and not later than it was to end before. If it is

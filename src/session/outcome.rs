@@ -29,14 +29,20 @@ pub enum Outcome {
     /// It was an event stream that was opened though there was no upstream, and its client left, or
     /// was given up, before there was one.
     Held,
+    /// It was an event stream that had lost its upstream, and its client left before it was
+    /// resumed.
+    Resuming,
+    /// It asked for an event stream, there was no upstream, and it was answered by an empty one. No
+    /// stream was opened, so none ends this way.
+    Spared,
 }
 
 // Each has its place in the list, and none was left out: the last is where its number says.
-const _: () = assert!(Outcome::ALL.len() == Outcome::Held as usize + 1);
+const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Outcome; 12] = [
+    pub const ALL: [Outcome; 14] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -49,11 +55,23 @@ impl Outcome {
         Outcome::Drained,
         Outcome::Ended,
         Outcome::Held,
+        Outcome::Resuming,
+        Outcome::Spared,
     ];
 
     /// Its place in [`Outcome::ALL`].
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// True exactly when the client got all that it was to get: of an upstream's, or of ours.
+    pub const fn is_complete(self) -> bool {
+        matches!(self, Outcome::Complete | Outcome::Spared)
+    }
+
+    /// True exactly when an event stream or a tunnel that was opened may end so.
+    pub const fn ends_what_was_open(self) -> bool {
+        !matches!(self, Outcome::Spared)
     }
 
     /// True exactly when it ends everything of an api or of a key: tunnels and answers as well as
@@ -62,13 +80,21 @@ impl Outcome {
         matches!(self, Outcome::Removed | Outcome::Revoked)
     }
 
+    /// True exactly when an event stream or a tunnel should not end so.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Outcome::UpstreamCut | Outcome::SlowClient)
+    }
+
     /// What the operator is told when a response is cut for it; nothing of what clients do all the
     /// time.
     pub const fn told(self) -> Option<&'static str> {
         match self {
-            Outcome::Complete | Outcome::ClientGone | Outcome::BadRequestBody | Outcome::Held => {
-                None
-            }
+            Outcome::Complete
+            | Outcome::ClientGone
+            | Outcome::BadRequestBody
+            | Outcome::Held
+            | Outcome::Resuming
+            | Outcome::Spared => None,
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
             Outcome::UpstreamIdle => Some(
@@ -98,6 +124,8 @@ impl Outcome {
             Outcome::Drained => "drained",
             Outcome::Ended => "ended",
             Outcome::Held => "held",
+            Outcome::Resuming => "resuming",
+            Outcome::Spared => "spared",
         }
     }
 }
