@@ -26,6 +26,11 @@ impl Changes {
         self.set.iter().any(|(field, _)| same_to_gateway(name, field))
     }
 
+    /// The names of all fields that are set or removed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.set.iter().map(|(name, _)| name).chain(&self.remove).map(String::as_str)
+    }
+
     /// Appends the lines that are set.
     pub fn write(&self, out: &mut Vec<u8>) {
         for (name, value) in &self.set {
@@ -59,6 +64,7 @@ mod tests {
         changes.write(&mut out);
         assert_eq!(out, b"X-Env: prod\r\nEmpty: \r\n");
         assert_eq!(changes.bytes(), out.len());
+        assert!(changes.names().eq(["X-Env", "Empty", "Cookie", "X-Old"]));
         assert_eq!(Changes::default().bytes(), 0);
     }
 }

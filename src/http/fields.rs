@@ -239,11 +239,18 @@ impl Shapes {
 pub struct Names(Vec<Box<str>>);
 
 impl Names {
-    /// These names, if there are any, and one more.
-    pub fn and(names: Option<Box<Names>>, name: &str) -> Box<Names> {
+    /// These names, if there are any, and more. None if there are none at all.
+    pub fn and<'n, M: Iterator<Item = &'n str>>(
+        names: Option<Box<Names>>,
+        more: M,
+    ) -> Option<Box<Names>> {
+        let mut more = more.map(Box::from).peekable();
+        if more.peek().is_none() {
+            return names;
+        }
         let mut all = names.unwrap_or_else(|| Box::new(Names(Vec::new())));
-        all.0.push(name.into());
-        all
+        all.0.extend(more);
+        Some(all)
     }
 
     /// True exactly when a gateway in the manner of CGI cannot tell `name` from one of them.
@@ -357,10 +364,22 @@ pub fn allowed_in_trailers(name: &str) -> bool {
     !refused.any(|field| same_to_gateway(name, field)) && !is_about_client(name)
 }
 
+/// Appends a `Trailer` line with those names of a `value` that stay, if any do (RFC 9110 section
+/// 6.6.2). Names that may not stand behind a body, and what is no name, do not stay; `passes`
+/// judges the others.
+pub fn write_trailer_names(out: &mut Vec<u8>, value: &[u8], passes: impl Fn(&str) -> bool) {
+    let stays = |name: &str| allowed_in_trailers(name) && passes(name);
+    let names = elements(value).filter(|name| is_token(name));
+    let mut names = names.filter(|name| str::from_utf8(name).is_ok_and(stays)).peekable();
+    if names.peek().is_some() {
+        let names: Vec<&[u8]> = names.collect();
+        write_line(out, "Trailer", &names.join(&b", "[..]));
+    }
+}
+
 /// Appends those lines of a trailer section to `out` that may pass: that have a place behind a
 /// body, and whose name is not among the `ending` ones (RFC 9110 section 7.6.1), nor passes for one
-/// of them. `raw` holds
-/// well-formed field lines, each ended by CRLF; a line that is not is dropped.
+/// of them. `raw` holds well-formed field lines, each ended by CRLF; a line that is not is dropped.
 pub fn filter_trailers(raw: &[u8], ending: Option<&Names>, out: &mut Vec<u8>) {
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
         work::note(line.len());
@@ -460,7 +479,26 @@ mod tests {
         assert_eq!(str::from_utf8(&out), Ok("Server-Timing: a\r\nContent-Digest: c\r\n"));
         let raw = b"x-key: a\r\nX_Key: b\r\nX.KEY: c\r\nX-Keys: d\r\nXKey: e\r\n";
         out.clear();
-        filter_trailers(raw, Some(&*Names::and(names, "X-Key")), &mut out);
+        let names = Names::and(names, ["X-Key"].into_iter());
+        filter_trailers(raw, names.as_deref(), &mut out);
         assert_eq!(str::from_utf8(&out), Ok("X-Keys: d\r\nXKey: e\r\n"));
+        assert!(Names::and(None, [].into_iter()).is_none());
+    }
+
+    #[test]
+    fn announced_trailers() {
+        for (value, want) in [
+            ("X-Sum", "Trailer: X-Sum\r\n"),
+            (
+                "X-Sum ,host,, X-Forwarded-For,Content_Type, x-mine,Server-Timing",
+                "Trailer: X-Sum, Server-Timing\r\n",
+            ),
+            ("Content-Length, X-Mine, a b, \u{fc}", ""),
+            ("", ""),
+        ] {
+            let mut out = Vec::new();
+            write_trailer_names(&mut out, value.as_bytes(), |name| !is_named(name, "X-Mine"));
+            assert_eq!(str::from_utf8(&out), Ok(want), "{value}");
+        }
     }
 }

@@ -16,7 +16,9 @@
 
 use super::changes::Changes;
 use super::credentials::Carriers;
-use super::fields::{Nominated, is_about_client, is_named, same_to_gateway, write_line};
+use super::fields::{
+    Nominated, is_about_client, is_named, same_to_gateway, write_line, write_trailer_names,
+};
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead, Version};
 use crate::cors;
@@ -106,6 +108,9 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     for (name, value) in head.fields.iter() {
         if travels(name, head, to) && !nominated.ends(name) {
             match &to.key {
+                _ if is_named(name, "Trailer") => {
+                    write_trailer_names(out, value, |name| trails(name, &nominated, to));
+                }
                 Some(key) => write_without_key(out, name, value, key),
                 None => write_line(out, name, value),
             }
@@ -170,6 +175,15 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     !ends
 }
 
+/// Whether a field that may stand behind a body goes on: not where one in the head would not, and
+/// what is set here has no other value there (RFC 9110 section 6.5.1).
+fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
+    let ends = nominated.ends(name)
+        || to.changes.is_some_and(|changes| changes.stop(name))
+        || to.key.is_some_and(|key| same_to_gateway(name, &key.carriers.header));
+    !ends
+}
+
 /// Tells the upstream about the client.
 fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     write_addresses(out, head, to);
@@ -218,14 +232,17 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
     let nominated = Nominated::by(head.fields);
+    let stops = |name: &str| to.changes.is_some_and(|changes| changes.stop(name));
     for (name, value) in head.fields.iter() {
         let is = |field: &str| is_named(name, field);
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
-            || to.changes.is_some_and(|changes| changes.stop(name))
+            || stops(name)
             || to.cors.is_some_and(|(policy, _)| policy.replaces(name))
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
-        if !ends {
+        if !ends && is("Trailer") {
+            write_trailer_names(out, value, |name| !nominated.ends(name) && !stops(name));
+        } else if !ends {
             write_line(out, name, value);
         }
     }

@@ -12,7 +12,6 @@ use super::finish::{ANSWER_MAX, Refusal};
 use super::scene::{Scene, Verdict};
 use super::{Parts, Proxy, Step};
 use crate::config::{OnOutage, Resume};
-use crate::http::fields::Nominated;
 use crate::http::forward;
 use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
@@ -130,7 +129,7 @@ pub(super) fn join(
             }
             upstream.persistent = head.persistent;
             upstream.heed_idle_limit(head.idle_limit);
-            exchange.response.drop_trailers(Nominated::by(head.fields).names());
+            exchange.drop_trailers(head);
             exchange.response.change_source(head.length, now);
             exchange.phase = Phase::Relaying(exchange.phase.awaiting_mut().upstream);
             let broke = exchange.revival.as_ref().is_some_and(|r| r.gives_up != Tick::NEVER);
@@ -176,11 +175,11 @@ impl<N: Net> Proxy<N> {
         let body = self.retry_field();
         self.recall_grant(key);
         let mut exchange = self.take_exchange(key, now);
+        exchange.cause = refusal.cause;
         // An api or a key that is gone has said so.
         if exchange.outcome.is_complete() {
             exchange.outcome = Outcome::Spared;
         }
-        exchange.cause = refusal.cause;
         if let Some(stats) = &exchange.record.stats {
             stats.spared.one();
             stats.count_unserved(Unserved { at: now, cause: refusal.cause, status: 200 });

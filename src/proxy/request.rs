@@ -230,9 +230,10 @@ fn accept(
     let grant = gate::grant(api, &head);
     let facts = Facts { grant, ..facts_of(&head, offer) };
     let mut dropped_trailers = Nominated::by(head.fields).names();
-    if let Some(auth) = &api.auth {
+    if head.length == BodyLength::Chunked {
         // A key behind a body is a key all the same, and nobody has judged it.
-        dropped_trailers = Some(Names::and(dropped_trailers, &auth.carriers.header));
+        let key = api.auth.iter().map(|auth| auth.carriers.header.as_str());
+        dropped_trailers = Names::and(dropped_trailers, key.chain(api.request_headers.names()));
     }
     let mut accepted = Accepted {
         api: id,

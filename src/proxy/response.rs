@@ -4,7 +4,7 @@ use super::finish::Refusal;
 use super::head::{Found, find_head, head_limits};
 use super::outage;
 use super::scene::{RequestFault, Scene, Verdict};
-use crate::http::fields::Nominated;
+use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
@@ -220,7 +220,7 @@ fn forward_final(
     date: &str,
     now: Tick,
 ) {
-    exchange.response.drop_trailers(Nominated::by(head.fields).names());
+    exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
     // What is resumed is another body from there on, of a length that nobody has announced.
     let keeps_length = !(is_readable && exchange.wants_resuming());
@@ -247,6 +247,20 @@ fn forward_final(
         exchange.watch_events(now);
     }
     exchange.is_served(now);
+}
+
+impl Exchange {
+    /// Notes which fields do not pass behind the body of a response: those that would not in front
+    /// of it.
+    pub(super) fn drop_trailers(&mut self, head: &ResponseHead<'_, '_>) {
+        let mut names = Nominated::by(head.fields).names();
+        if head.length == BodyLength::Chunked
+            && let Some(api) = self.api()
+        {
+            names = Names::and(names, api.response_headers.names());
+        }
+        self.response.drop_trailers(names);
+    }
 }
 
 fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {
