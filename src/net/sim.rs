@@ -60,6 +60,8 @@ pub enum Host {
     Refusing,
     /// Nothing answers.
     Silent,
+    /// There is no way to it.
+    Unreachable,
 }
 
 /// The far end of a connection: a client, or an origin.
@@ -394,7 +396,7 @@ impl SimNet {
         link.edge = true;
         match host {
             Host::Silent => {}
-            Host::Refusing => link.state = LinkState::Refused,
+            Host::Refusing | Host::Unreachable => link.state = LinkState::Refused,
             Host::Listening => {
                 link.state = LinkState::Established;
                 if let Some(address) = link.address {
@@ -479,8 +481,11 @@ impl Net for SimNet {
         if self.ran_out() {
             return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
         }
-        let index = self.link(LinkState::Connecting, Some(address));
         let host = self.hosts.get(&address).copied().unwrap_or(Host::Refusing);
+        if host == Host::Unreachable {
+            return Err(io::ErrorKind::NetworkUnreachable.into());
+        }
+        let index = self.link(LinkState::Connecting, Some(address));
         self.settle(index, host);
         Ok(self.sock_for(index))
     }

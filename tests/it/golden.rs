@@ -20,7 +20,7 @@
 //! t=1s   client connects | stops reading | reads on | leaves | resets
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
-//! t=1s   net ADDRESS listens | refuses | is silent
+//! t=1s   net ADDRESS listens | refuses | is silent | is unreachable
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
@@ -367,6 +367,7 @@ impl Stage {
             "listens" => Host::Listening,
             "refuses" => Host::Refusing,
             "is silent" => Host::Silent,
+            "is unreachable" => Host::Unreachable,
             other => return Err(format!("a host cannot do this: {other}")),
         };
         self.world.net().set_host(address, host);

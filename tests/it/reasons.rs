@@ -1,8 +1,9 @@
-//! The words for how requests end and why they are refused: the manual explains each of them, and
-//! some transcript shows each of them.
+//! The words for how requests end, why they are refused, and how targets fail: the manual explains
+//! each of them, and some transcript shows each of them.
 
 use millstream::session::cause::Cause;
 use millstream::session::outcome::Outcome;
+use millstream::session::target_stats::Failure;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -26,13 +27,16 @@ fn the_manual_explains_each_reason_and_no_other() {
     assert_eq!(different, words());
 }
 
+/// All of them, one behind the other.
+fn transcripts() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let files = fs::read_dir(folder).unwrap();
+    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
 #[test]
 fn each_reason_has_a_transcript() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut transcripts = String::new();
-    for file in fs::read_dir(folder).unwrap() {
-        transcripts.push_str(&fs::read_to_string(file.unwrap().path()).unwrap());
-    }
+    let transcripts = transcripts();
     let shown = |word: &&str| {
         let forms = [format!(" reason={word} "), format!(",\"reason\":\"{word}\",")];
         // Who is spared an error has that behind a comma.
@@ -40,6 +44,22 @@ fn each_reason_has_a_transcript() {
         forms.iter().chain(&spared).any(|form| transcripts.contains(form))
     };
     let missing: Vec<&str> = words().into_iter().filter(|word| !shown(word)).collect();
+    assert!(missing.is_empty(), "no transcript shows {missing:?}");
+}
+
+/// In the metrics, that is: with the word as a label of a target that has failed.
+#[test]
+fn each_failure_of_a_target_has_a_transcript() {
+    let transcripts = transcripts();
+    let lines = transcripts.lines().map(str::trim_start);
+    let samples: Vec<&str> =
+        lines.filter(|line| line.starts_with("millstream_upstream_failures_total{")).collect();
+    let shown = |word: &&str| {
+        let label = format!(",reason=\"{word}\"}} ");
+        samples.iter().any(|sample| sample.contains(&label))
+    };
+    let missing: Vec<&str> =
+        Failure::ALL.map(Failure::word).into_iter().filter(|word| !shown(word)).collect();
     assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }
 
