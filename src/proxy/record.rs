@@ -195,11 +195,11 @@ impl Queue {
     ) {
         let Some(form) = exchange.config.log.access else { return };
         let Record { id, request, first_event, status, .. } = &exchange.record;
+        let reason = (event != "open").then(|| exchange.reason());
         let line = Line {
             unix_ms,
             event,
             id: *id,
-        let reason = (event != "open").then(|| exchange.reason());
             api: exchange.api().map(|api| api.name.as_str()),
             client: exchange.client(peer),
             key: exchange.key_name().map(|name| &**name),
