@@ -7,6 +7,7 @@ pub mod cause;
 pub mod exchange;
 pub mod idle;
 pub mod key_stats;
+pub mod lately;
 pub mod local;
 pub mod origin;
 pub mod outcome;

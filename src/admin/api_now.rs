@@ -1,8 +1,9 @@
 //! What a tick of the live page says of an api: its streams, what was not served and why, and
 //! which of its targets are in trouble.
 //!
-//! Numbers without "now" in their description are totals; the page works out what the last minute
-//! had. What is zero, or nothing, is left out: ticks are kept.
+//! Numbers are totals, and the page works out how much they grow, but for those of the last minute:
+//! a page that was opened just now shall know what is wrong. What is zero, or nothing, is left out:
+//! ticks are kept.
 
 use crate::access::quote;
 use crate::admin::streams::StreamState;
@@ -76,30 +77,44 @@ impl ApiNow<'_> {
                 }
             }
         }
-        write_refusals(stats, out, details, now);
+        write_troubles(stats, out, details, now);
         write_troubled(&origin.places, out, details, now);
         out.push('}');
     }
 }
 
-/// What was not served of an api, or of no api, and what was refused, by cause; as members of an
-/// object that has others before.
-pub fn write_refusals(stats: &ApiStats, out: &mut String, details: &mut Details, now: Now) {
+/// What went wrong lately in an api, or where there was no api, and the last request that was not
+/// served; as members of an object that has others before.
+pub fn write_troubles(stats: &ApiStats, out: &mut String, details: &mut Details, now: Now) {
     if let Some(Unserved { at, cause, status }) = stats.last_unserved() {
-        let _ = write!(
-            out,
-            ",\"unserved\":{},\"last_unserved\":{{\"at\":{},\"status\":{status}",
-            stats.unserved.get(),
-            unix_ms(at, now),
-        );
+        let _ =
+            write!(out, ",\"last_unserved\":{{\"at\":{},\"status\":{status}", unix_ms(at, now),);
         if let Some(cause) = cause {
             let _ = write!(out, ",\"cause\":\"{}\"", cause.word());
         }
         out.push('}');
     }
-    let refusals = stats.refusals().filter(|_| details.another());
-    let end = list(out, "refused", '{', refusals, |(cause, count), out| {
-        let _ = write!(out, "\"{}\":{count}", cause.word());
+    let minute = stats.minute(now.tick);
+    if minute.is_empty() {
+        return;
+    }
+    let _ = write!(out, ",\"minute\":{{\"requests\":{}", minute.requests);
+    match minute.unserved() {
+        0 => {}
+        count => {
+            let _ = write!(out, ",\"unserved\":{count}");
+        }
+    }
+    let refused = minute.refused().filter(|_| details.another());
+    write_counts(out, "refused", refused.map(|(cause, count)| (cause.word(), count)));
+    write_counts(out, "cut", minute.cut().map(|(outcome, count)| (outcome.word(), count)));
+    out.push('}');
+}
+
+/// An object with a count for each word, as a member of another one; nothing if there is no word.
+fn write_counts(out: &mut String, name: &str, counts: impl Iterator<Item = (&'static str, u64)>) {
+    let end = list(out, name, '{', counts, |(word, count), out| {
+        let _ = write!(out, "\"{word}\":{count}");
     });
     out.push_str(if end { "}" } else { "" });
 }
@@ -164,6 +179,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::session::cause::Cause;
+    use crate::session::outcome::Outcome;
     use crate::session::stats::Stats;
     use crate::session::target_stats::Failure;
 
@@ -207,13 +223,18 @@ mod tests {
         for status in [502, 502] {
             let cause = Some(Cause::UpstreamUnreachable);
             origin.stats.count_unserved(Unserved { at: at(2).tick, cause, status });
-            origin.stats.count_refusal(Cause::UpstreamUnreachable);
+            origin.stats.count_refusal(Cause::UpstreamUnreachable, at(2).tick);
         }
-        origin.stats.count_refusal(Cause::KeyMaxStreams);
-        let unserved = ",\"unserved\":2,\"last_unserved\":{\"at\":1002000,\"status\":502,\
+        origin.stats.count_refusal(Cause::KeyMaxStreams, at(2).tick);
+        origin.stats.note_end(Outcome::SlowClient, at(2).tick);
+        origin.stats.note_end(Outcome::Drained, at(2).tick);
+        let last = ",\"last_unserved\":{\"at\":1002000,\"status\":502,\
             \"cause\":\"upstream_unreachable\"}";
-        let refused = ",\"refused\":{\"key.max_streams\":1,\"upstream_unreachable\":2}";
-        assert_eq!(text(&origin, [0; 6], 9, at(3)), format!("{QUIET}{unserved}{refused}}}"));
+        let minute = ",\"minute\":{\"requests\":0,\"unserved\":2,\
+            \"refused\":{\"key.max_streams\":1,\"upstream_unreachable\":2},\
+            \"cut\":{\"slow_client\":1}}";
+        assert_eq!(text(&origin, [0; 6], 9, at(3)), format!("{QUIET}{last}{minute}}}"));
+        assert_eq!(text(&origin, [0; 6], 9, at(60)), format!("{QUIET}{last}}}"));
 
         origin.places[0].stats.count_failure(Failure::Refused, at(2).tick);
         origin.places[0].rest(at(2).tick);
@@ -228,14 +249,16 @@ mod tests {
             (13, 4, format!("{first}}},{second}")),
             (61, 4, format!("{first}}}")),
         ] {
-            let want = format!("{QUIET}{unserved}{refused},\"troubled\":[{want}]}}");
+            let minute = if seconds < 60 { minute } else { "" };
+            let want = format!("{QUIET}{last}{minute},\"troubled\":[{want}]}}");
             assert_eq!(text(&origin, [0; 6], details, at(seconds)), want);
         }
-        let one = ",\"refused\":{\"key.max_streams\":1}";
-        assert_eq!(text(&origin, [0; 6], 1, at(3)), format!("{QUIET}{unserved}{one}}}"));
+        let one = "\"unserved\":2,\"refused\":{\"key.max_streams\":1},\"cut\"";
+        assert!(text(&origin, [0; 6], 1, at(3)).contains(one));
         // An answer of its own has no cause.
         origin.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
-        let want = "\"unserved\":3,\"last_unserved\":{\"at\":1002000,\"status\":500}";
-        assert!(text(&origin, [0; 6], 9, at(3)).contains(want));
+        let text = text(&origin, [0; 6], 9, at(3));
+        assert!(text.contains("\"last_unserved\":{\"at\":1002000,\"status\":500}"), "{text}");
+        assert!(text.contains("\"unserved\":3,"), "{text}");
     }
 }

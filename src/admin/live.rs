@@ -6,7 +6,7 @@
 //! minutes after, in which they may come back.
 
 use crate::access::quote;
-use crate::admin::api_now::{ApiNow, Details, write_refusals};
+use crate::admin::api_now::{ApiNow, Details, write_troubles};
 use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::time::{Now, Tick};
@@ -145,7 +145,7 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: N
         sum(|stats| stats.bytes_out.get()),
         sum(ApiStats::begun),
     );
-    write_refusals(&stats.no_api, &mut out, &mut details, now);
+    write_troubles(&stats.no_api, &mut out, &mut details, now);
     out.push_str(",\"apis\":[");
     for (index, api) in apis.iter().take(APIS_MAX).enumerate() {
         out.push_str(if index > 0 { "," } else { "" });
@@ -195,12 +195,12 @@ mod tests {
         api.closed[Outcome::ClientGone.index()].one();
         api.events.add(7);
         stats.no_api.requests.one(404);
-        stats.no_api.count_refusal(Cause::NoApi);
+        stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
         let apis = [ApiNow { origin: &origin, streams: [0; StreamState::ALL.len()] }];
         let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
-            \"refused\":{\"no_api\":1},\
+            \"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
             \"apis\":[{\"name\":\"a b\",\"streams\":2,\"tunnels\":4,\"events\":7,\
             \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";

@@ -382,7 +382,7 @@ mod tests {
             api.requests.one(200);
             api.requests.one(502);
             api.connects.add(3);
-            api.count_refusal(Cause::UpstreamUnreachable);
+            api.count_refusal(Cause::UpstreamUnreachable, Tick::ZERO);
             for ms in [0, 1, 700, 999_999_999] {
                 api.first_event.observe(Duration::from_millis(ms));
                 api.stream_duration.observe(Duration::from_millis(ms));

@@ -42,6 +42,8 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::outcome::Outcome;
+    use std::collections::BTreeSet;
 
     /// The examples of RFC 4648 section 10.
     #[test]
@@ -57,6 +59,16 @@ mod tests {
         ] {
             assert_eq!(base64(text.as_bytes()), want);
         }
+    }
+
+    /// However a stream ends, it has a colour.
+    #[test]
+    fn each_end_has_a_colour() {
+        let table = between(PAGE, "const COLOURS = {", "}");
+        let known: BTreeSet<&str> =
+            table.split(',').filter_map(|entry| Some(entry.split_once(':')?.0.trim())).collect();
+        let ends = Outcome::ALL.into_iter().filter(|end| end.ends_what_was_open());
+        assert_eq!(known, ends.map(Outcome::word).collect());
     }
 
     /// What the policy names is there once, and nothing that it forbids is.

@@ -142,21 +142,24 @@ impl<N: Net> Proxy<N> {
         if let Some(stats) = stats {
             let took = now.since(exchange.began);
             stats.requests.one(*status);
-            let cause = exchange.cause;
-            if let Some(cause) = cause {
-                stats.count_refusal(cause);
-            }
-            if *status >= 500 {
-                stats.count_unserved(Unserved { at: now, cause, status: *status });
-            }
-            let outcome = exchange.ending().index();
+            let ending = exchange.ending();
             match (open, exchange.record.is_tunnel()) {
-                (true, true) => stats.tunnels_closed[outcome].one(),
+                (true, true) => stats.tunnels_closed[ending.index()].one(),
                 (true, false) => {
-                    stats.closed[outcome].one();
+                    stats.closed[ending.index()].one();
                     stats.stream_duration.observe(took);
                 }
                 (false, _) => stats.request_duration.observe(took),
+            }
+            if *open {
+                stats.note_end(ending, now);
+            }
+            let cause = exchange.cause;
+            if let Some(cause) = cause {
+                stats.count_refusal(cause, now);
+            }
+            if *status >= 500 {
+                stats.count_unserved(Unserved { at: now, cause, status: *status });
             }
         }
         if let Some(name) = exchange.key_name() {

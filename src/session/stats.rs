@@ -7,6 +7,7 @@
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::session::cause::Cause;
 use crate::session::key_stats::AllKeys;
+use crate::session::lately::{Lately, Minute, Trouble};
 use crate::session::outcome::Outcome;
 use crate::session::target_stats::TargetStats;
 use crate::time::Tick;
@@ -83,6 +84,8 @@ pub struct ApiStats {
     pub unserved: Counter,
     /// and the last of them.
     last_unserved: Cell<Option<Unserved>>,
+    /// What of all this went wrong in the last minute.
+    lately: Lately,
 }
 
 impl ApiStats {
@@ -109,12 +112,14 @@ impl ApiStats {
             refusals: std::array::from_fn(|_| Counter::default()),
             unserved: Counter::default(),
             last_unserved: Cell::default(),
+            lately: Lately::default(),
         }
     }
 
     /// A request was refused.
-    pub fn count_refusal(&self, cause: Cause) {
+    pub fn count_refusal(&self, cause: Cause, now: Tick) {
         self.refusals[cause as usize].one();
+        self.lately.count(Trouble::Refused(cause), || self.begun(), now);
     }
 
     /// How many requests were refused, by the causes that there were.
@@ -127,6 +132,20 @@ impl ApiStats {
     pub fn count_unserved(&self, last: Unserved) {
         self.unserved.one();
         self.last_unserved.set(Some(last));
+        self.lately.count(Trouble::Unserved, || self.begun(), last.at);
+    }
+
+    /// An event stream or a tunnel has ended so. Where that should not be it is of interest for a
+    /// minute.
+    pub fn note_end(&self, outcome: Outcome, now: Tick) {
+        if outcome.is_trouble() {
+            self.lately.count(Trouble::Cut(outcome), || self.begun(), now);
+        }
+    }
+
+    /// What went wrong in the last minute.
+    pub fn minute(&self, now: Tick) -> Minute {
+        self.lately.minute(self.begun(), now)
     }
 
     /// The last request that was not served, if there was one.

@@ -262,15 +262,16 @@ def diagnose(browser, situation, url, screenshot):
     for width in [1280, 390]:
         browser.resize(width)
         for pattern, where in [(situation.verdict, "document.querySelector('#headline')"),
-                               (situation.target, f"({row})?.cells[9]")]:
+                               (situation.target, f"({row})?.cells[10]")]:
             try:
                 browser.wait(f"new RegExp({json.dumps(pattern)}).test({where}?.textContent)")
             except AssertionError:
                 raise AssertionError(f"{situation.name}: {browser.value(f'{where}?.textContent')}"
                                      f" is not like {pattern}") from None
-        browser.wait("document.querySelector('#verdict').dataset.level === '2'")
+        level = f"dataset.level === '{situation.level}'"
+        browser.wait(f"document.querySelector('#verdict').{level}")
         browser.wait("document.title.startsWith('prices') || document.title.includes('stuck')")
-        browser.wait(f"({row}).dataset.level === '2'")
+        browser.wait(f"({row}).{level}")
         browser.wait("document.querySelector('#idle').textContent === '2 idle apis: spare, unused'")
         browser.wait("document.documentElement.scrollWidth <= innerWidth")
         if situation.state:

@@ -67,13 +67,13 @@ def ask(address):
 
 
 class Situation:
-    def __init__(self, name, target, verdict, says, state=None, again=False, settings=""):
+    def __init__(self, name, target, verdict, says, state=None, again=False, settings="", level=2):
         """`again`: the client asks all the time; it leaves its one stream open otherwise. `TARGET`
-        is the target in what is said, `N` a number, `CLOCK` a time, and `LATELY` a minute at most."""
+        is the target in what is said, `N` a number, and `CLOCK` a time. `level` is how bad it is."""
         self.name, self.state, self.again, self.settings = name, state, again, settings
-        self.url = target()
+        self.url, self.level = target(), level
         expand = {"TARGET": self.url.replace(".", "[.]") + "/", "CLOCK": "[0-9]+:[0-9]+",
-                  "N": "[1-9][0-9]*", "LATELY": "the last (minute|[0-9.]+s)"}
+                  "N": "[1-9][0-9]*"}
         for word, pattern in expand.items():
             verdict, says = verdict.replace(word, pattern), says.replace(word, pattern)
         self.verdict, self.target, self.clients = f"^{verdict}", f"^{says}$", []
@@ -119,26 +119,30 @@ class Situation:
 SITUATIONS = [
     Situation("refused", nobody, again=True,
               verdict="prices: TARGET refuses connections since CLOCK; "
-              "N requests? failed in LATELY[.]$",
+              "N requests? not served in the last minute[.]$",
               says="TARGET refuses connections since CLOCK"),
     Situation("502s", lambda: serve(bad_gateway), again=True,
               verdict="prices: TARGET answers 502 since CLOCK; "
-              "N requests? failed in LATELY[.]$",
+              "N requests? not served in the last minute[.]$",
               says="TARGET answers 502 since CLOCK"),
     Situation("held", nobody, state="held", settings="on_outage = 'hold'",
-              verdict="prices: TARGET refuses connections since CLOCK; 1 stream is held[.]$",
+              verdict="prices: TARGET refuses connections since CLOCK; "
+              "1 request not served in the last minute; 1 stream is held[.]$",
               says="TARGET refuses connections since CLOCK"),
     Situation("resuming", lambda: serve(break_off), state="resuming", settings="resume = true",
               verdict="prices: TARGET refuses connections since CLOCK; "
               "1 stream is being resumed[.]$",
               says="TARGET refuses connections since CLOCK"),
+    Situation("cut", lambda: serve(break_off), level=1,
+              verdict="prices: cut in the last minute: upstream_cut 1[.]$",
+              says="TARGET is up, but failed at CLOCK [(]cut[)]"),
     Situation("stuck", lambda: serve(flood), state="stuck",
               verdict="prices: 1 stream is stuck: bytes wait and the client takes none; "
               "longest 127[.]0[.]0[.]1 with /prices, for N",
               says="1 of 1 up"),
     Situation("saturated", lambda: serve(events), state="flowing", again=True,
               settings="max_streams = 1",
-              verdict="prices: N requests? refused in LATELY; "
+              verdict="prices: N requests? refused in the last minute; "
               "api[.]max_streams is reached[.]$",
               says="1 of 1 up"),
 ]
