@@ -240,6 +240,7 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Failures of a target: to connect, to answer, or to complete a response.";
     out.family("millstream_upstream_failures_total", Kind::Counter, help);
     for (api, target, stats) in stats.targets() {
+        // What is first seen when it is 1 has not grown, for who asks how much it has.
         for (failure, count) in stats.failures() {
             let labels = [("api", api), ("target", target), ("reason", failure.word())];
             out.sample(&labels, count);

@@ -166,10 +166,9 @@ impl TargetStats {
         self.last_success.get()
     }
 
-    /// How often it has failed, by the reasons that there were.
+    /// How often it has failed, by reason; also by those that there were not.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> + '_ {
-        let all = Failure::ALL.into_iter().zip(self.failures.iter().map(Counter::get));
-        all.filter(|(_, count)| *count > 0)
+        Failure::ALL.into_iter().zip(self.failures.iter().map(Counter::get))
     }
 }
 
@@ -194,7 +193,7 @@ mod tests {
         assert_eq!(target.health(), Health::Failing(at(4)));
         assert_eq!(target.last_failure(), Some((Failure::Closed, at(5))));
         assert_eq!(target.last_success(), Some(at(3)));
-        let failures: Vec<_> = target.failures().collect();
+        let failures: Vec<_> = target.failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(failures, [(Failure::Refused, 1), (Failure::Closed, 2)]);
         target.mark_answered(at(6));
         assert_eq!(target.health(), Health::Up(at(6)));
