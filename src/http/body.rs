@@ -93,9 +93,10 @@ impl BodyReader {
         }
     }
 
-    /// True exactly when the peer may send something else behind this body, and nobody knows where.
-    pub fn may_end_anywhere(&self) -> bool {
-        matches!(self.0, Reading::Chunked(_))
+    /// True exactly when the peer may send its next request behind this body, and nobody knows
+    /// where.
+    pub fn is_followed_by_requests(&self) -> bool {
+        matches!(&self.0, Reading::Chunked(decoder) if decoder.is_of_request())
     }
 
     /// The peer has closed the connection, and all that it sent has been read. That is how a body

@@ -189,6 +189,11 @@ impl ChunkDecoder {
         ChunkDecoder { left: 0, trailers, line: 0, debt: 0, state, ends_with_blanks }
     }
 
+    /// True exactly when the body is a request's.
+    pub const fn is_of_request(&self) -> bool {
+        !self.ends_with_blanks
+    }
+
     /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
     /// of them, unless the body ends among them.
     ///

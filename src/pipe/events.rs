@@ -1,8 +1,8 @@
-//! What a pipe knows of an event stream: where in it the client is.
+//! What an intake knows of an event stream: where its events end.
 //!
 //! The bytes of an event stream pass at once, like any other response's, and are scanned on their
-//! way. So it is known at each moment whether what the client was sent ends between two events:
-//! there, and nowhere else, a comment can be put in or the stream be ended.
+//! way. So it is known at each moment whether what has passed ends between two events: there, and
+//! nowhere else, a comment can be put in or the stream be ended.
 //!
 //! Where only whole events are to pass (a stream that may be resumed, bytes that are gathered
 //! anyway, a stream that is about to be ended) an unfinished one is held here until its end has
@@ -15,13 +15,8 @@
 //! A byte order mark at the start is taken off: a comment that goes first would put it in the
 //! middle, where it is part of a field's name.
 
-use super::{Flow, Io, Pipe};
 use crate::buf::{Buf, BufPool, narrow};
-use crate::http::body::BodyReader;
-use crate::http::framing::BodyLength;
-use crate::net::Net;
 use crate::sse::{Scanner, byte_order_mark};
-use crate::time::Tick;
 use std::time::Duration;
 
 /// What an event stream is to be like.
@@ -37,12 +32,10 @@ pub struct Terms {
     pub whole: bool,
 }
 
-/// The place of a client in its event stream. See the module.
+/// What is known of an event stream. See the module.
 #[derive(Debug)]
 pub struct Events {
     scanner: Scanner,
-    /// When the client was last sent anything.
-    sent_at: Tick,
     /// Taken from the source, and waiting for the end of its event or for room. Never an empty
     /// buffer.
     held: Option<Box<Buf>>,
@@ -59,18 +52,15 @@ pub struct Events {
     free_between: bool,
     /// True exactly when it is known whether the body starts with a byte order mark.
     begun: bool,
-    /// True exactly when the client has been sent something behind the head.
-    spoken: bool,
 }
 
-const _: () = assert!(size_of::<Events>() <= 56);
+const _: () = assert!(size_of::<Events>() <= 48);
 
 impl Events {
     /// A stream of which nothing has come yet.
-    pub fn new(terms: Terms, now: Tick) -> Events {
+    pub fn new(terms: Terms) -> Events {
         Events {
             scanner: if terms.resumable { Scanner::with_ids() } else { Scanner::new() },
-            sent_at: now,
             held: None,
             free: 0,
             event_max: u32::try_from(terms.event_max).unwrap_or(u32::MAX),
@@ -80,11 +70,10 @@ impl Events {
             between: true,
             free_between: true,
             begun: false,
-            spoken: false,
         }
     }
 
-    /// True exactly when what the client was sent ends between two events.
+    /// True exactly when what has passed ends between two events.
     pub const fn between(&self) -> bool {
         self.between
     }
@@ -138,16 +127,6 @@ impl Events {
         }
     }
 
-    /// The client was sent something.
-    pub(super) const fn note_sent(&mut self, now: Tick) {
-        self.sent_at = now;
-    }
-
-    /// When the client was last sent anything.
-    pub(super) const fn sent_at(&self) -> Tick {
-        self.sent_at
-    }
-
     /// Looks at what came. So many of its first bytes pass now; the rest is held. Nothing that came
     /// before may pass.
     pub(super) fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
@@ -171,7 +150,7 @@ impl Events {
             return 0;
         }
         if passing > 0 {
-            (self.between, self.spoken) = (between, true);
+            self.between = between;
         }
         if passing < payload.len() {
             buffers.hold(&mut self.held, &payload[passing..]);
@@ -223,16 +202,6 @@ impl Events {
         }
     }
 
-    /// True exactly when the client has been sent nothing behind the head.
-    pub(super) const fn is_unspoken(&self) -> bool {
-        !self.spoken
-    }
-
-    /// A comment was put in.
-    pub(super) const fn note_comment(&mut self) {
-        self.spoken = true;
-    }
-
     /// True exactly when something that is held may pass.
     pub(super) const fn has_free(&self) -> bool {
         self.free > 0
@@ -251,86 +220,6 @@ impl Events {
         buffers.pass(&mut self.held, n);
         self.free -= narrow(n);
         self.between = self.free == 0 && self.free_between;
-        self.spoken = true;
         n
-    }
-}
-
-impl Pipe {
-    /// The body, which begins now, is an event stream.
-    pub fn watch_events(&mut self, events: Events) {
-        self.events = Some(events);
-    }
-
-    /// What is known of the body if it is an event stream that can be added to.
-    pub fn events(&self) -> Option<&Events> {
-        self.events.as_ref()
-    }
-
-    /// Likewise.
-    pub fn events_mut(&mut self) -> Option<&mut Events> {
-        self.events.as_mut()
-    }
-
-    /// True exactly when the sink is behind with what came before an event that is held: more of
-    /// that would only be held as well.
-    pub(super) fn is_behind(&self) -> bool {
-        self.pending.is_some() && self.gather_ms == 0 && self.holds_any()
-    }
-
-    /// True exactly when bytes of an event stream are held.
-    pub fn holds_any(&self) -> bool {
-        self.events().is_some_and(Events::holds_any)
-    }
-
-    /// True exactly when the body is an event stream that can be added to and be ended here.
-    pub fn is_between_events(&self) -> bool {
-        self.flow == Flow::Open && self.events().is_some_and(Events::between)
-    }
-
-    /// Adds a comment to an event stream.
-    ///
-    /// # Panics
-    /// If it is not between two events.
-    pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        assert!(self.is_between_events(), "a comment within an event");
-        let Some(events) = &mut self.events else { return };
-        events.note_comment();
-        let comment = events.comment();
-        self.insert(comment, false, io);
-    }
-
-    /// True when the client of an event stream has nothing but a head, and a comment could go
-    /// behind it.
-    pub fn wants_first_word(&self) -> bool {
-        self.is_between_events() && self.events().is_some_and(Events::is_unspoken)
-    }
-
-    /// Ends an event stream whose source has more to say, with some last words. An unfinished event
-    /// that was held is dropped.
-    ///
-    /// # Panics
-    /// If it is not between two events.
-    pub fn end_between_events<N: Net>(&mut self, last_words: &[u8], io: &mut Io<'_, N>) {
-        assert!(self.is_between_events(), "an event stream is ended within an event");
-        self.insert(last_words, true, io);
-        self.take_no_more(io.buffers);
-    }
-
-    /// Another source brings the rest of an event stream: a body that it frames as `from`.
-    pub fn change_source(&mut self, from: BodyLength, now: Tick) {
-        self.reader = BodyReader::response(from);
-        self.silent_since = now;
-    }
-
-    /// When the client of an event stream will have been sent nothing for `interval`; never while
-    /// there is no place for a comment.
-    pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
-        match self.events() {
-            Some(events) if self.is_between_events() && self.pending.is_none() => {
-                events.sent_at().after(interval)
-            }
-            _ => Tick::NEVER,
-        }
     }
 }

@@ -8,6 +8,7 @@ use crate::conn::Conn;
 use crate::descriptors;
 use crate::http::forward;
 use crate::net::{Address, Net};
+use crate::pipe::Moved;
 use crate::session::Session;
 use crate::session::addresses::{Addresses, Tried};
 use crate::session::cause::Cause;
@@ -34,8 +35,8 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn finish_connect(&mut self, upstream: &mut Upstream) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => return Verdict::End(Outcome::ClientGone),
-            Ok(true) => return Verdict::Moved,
-            Ok(false) => {}
+            Ok(Moved::Yes) => return Verdict::Moved,
+            Ok(Moved::No) => {}
         }
         match upstream.conn.connected(self.io.net) {
             None => self.watch_client(),

@@ -17,6 +17,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
 use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
+use crate::pipe::Moved;
 use crate::pipe::events::Events;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Phase, Revival};
@@ -102,8 +103,8 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn hold(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => Verdict::End(Outcome::ClientGone),
-            Ok(true) => Verdict::Moved,
-            Ok(false) => self.watch_client(),
+            Ok(Moved::Yes) => Verdict::Moved,
+            Ok(Moved::No) => self.watch_client(),
         }
     }
 }
@@ -220,7 +221,7 @@ impl<N: Net> Proxy<N> {
         reply::write_stream_head(head_buf, &StreamHead { length, date, close, fields });
         exchange.request.abandon(io.buffers);
         exchange.response.begin(BodyLength::UntilClose, length, now);
-        exchange.watch_events(now);
+        exchange.watch_events();
         exchange.response.queue(head_buf, io.buffers, now);
         exchange.response.comment(&mut io);
         exchange.record.status = 200;

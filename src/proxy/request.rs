@@ -123,7 +123,8 @@ impl<N: Net> Proxy<N> {
         record.stats = Some(Rc::clone(&self.origins[origin].stats));
         // Where it stands until an upstream is found, or it is refused.
         let phase = Phase::Answering;
-        let mut request = Pipe::new(length, length, now);
+        let body_max = self.config.server.max_body_bytes.unwrap_or(u64::MAX);
+        let mut request = Pipe::request(length, body_max, now);
         request.drop_trailers(dropped_trailers);
         request.queue(&self.head_buf, &mut self.buffers, now);
         let request = Upload::Moving(Box::new(request));
@@ -167,7 +168,7 @@ impl<N: Net> Proxy<N> {
             return Step::Moved;
         }
         exchange.facts.event_stream = true;
-        exchange.watch_events(now);
+        exchange.watch_events();
         self.sessions[key].state = State::Active(exchange);
         self.stream_opened(key, now)
     }

@@ -10,6 +10,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
+use crate::pipe::Moved;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Facts, Phase};
 use crate::session::outcome::Outcome;
@@ -36,7 +37,7 @@ impl<N: Net> Scene<'_, N> {
             return Verdict::End(Outcome::ClientGone);
         };
         match self.pump_request(upstream) {
-            Ok(moved) if moved || wrote => Verdict::Moved,
+            Ok(moved) if moved.or(wrote) == Moved::Yes => Verdict::Moved,
             // A client that takes nothing is not given more heads.
             Ok(_) if self.exchange.response.pending() >= self.io.high_water => self.watch_client(),
             Ok(_) => {
@@ -244,7 +245,7 @@ fn forward_final(
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
-        exchange.watch_events(now);
+        exchange.watch_events();
     }
     exchange.is_served(now);
 }

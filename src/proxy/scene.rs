@@ -9,7 +9,7 @@ use super::hush::Hush;
 use super::places::Counters;
 use crate::conn::{Conn, Read};
 use crate::net::{Net, Ready};
-use crate::pipe::{Fault, Flow, Io};
+use crate::pipe::{Fault, Flow, Io, Moved, SourceFault};
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, Phase};
 use crate::session::outcome::Outcome;
@@ -97,9 +97,9 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn deliver(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => Verdict::End(Outcome::ClientGone),
-            Ok(_) if self.exchange.response.done() => Verdict::Delivered,
-            Ok(true) => Verdict::Moved,
-            Ok(false) => self.watch_client(),
+            Ok(_) if self.exchange.response.flow().is_over() => Verdict::Delivered,
+            Ok(Moved::Yes) => Verdict::Moved,
+            Ok(Moved::No) => self.watch_client(),
         }
     }
 
@@ -107,8 +107,8 @@ impl<N: Net> Scene<'_, N> {
     pub(super) fn write_local(&mut self) -> Verdict {
         match self.exchange.response.write_pending(self.conn, &mut self.io) {
             Err(_) => return Verdict::End(Outcome::ClientGone),
-            Ok(true) => return Verdict::Moved,
-            Ok(false) => {}
+            Ok(Moved::Yes) => return Verdict::Moved,
+            Ok(Moved::No) => {}
         }
         let Exchange { response, phase, .. } = &mut *self.exchange;
         let most = self.io.high_water;
@@ -133,7 +133,7 @@ impl<N: Net> Scene<'_, N> {
             Ok(moved) => moved,
             Err(Fault::SinkGone) => return Verdict::End(Outcome::ClientGone),
             Err(fault) => {
-                if let Fault::SourceBad(error) = fault {
+                if let Fault::Source(SourceFault::Malformed(error)) = fault {
                     let name = self.exchange.api().map_or("", |api| api.name.as_str());
                     let text = format!("the upstream's body: {}", error.what());
                     self.hush.say(log::Level::Warn, name, error.what(), &text);
@@ -151,7 +151,7 @@ impl<N: Net> Scene<'_, N> {
         }
         let pumped = match self.exchange.request {
             // Nearly always, when an event comes.
-            Upload::Over { .. } => Ok(false),
+            Upload::Over { .. } => Ok(Moved::No),
             Upload::Moving(_) => {
                 let pumped = self.pump_request(upstream);
                 self.exchange.request.settle();
@@ -159,7 +159,7 @@ impl<N: Net> Scene<'_, N> {
             }
         };
         match pumped {
-            Ok(more) if moved || more => {
+            Ok(more) if moved.or(more) == Moved::Yes => {
                 if self.has_settled(upstream) {
                     Verdict::Settled
                 } else {
@@ -192,16 +192,12 @@ impl<N: Net> Scene<'_, N> {
 
     /// Moves what is left of the request. A sink that is gone is no end: an upstream may answer
     /// early and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
-    pub(super) fn pump_request(&mut self, upstream: &mut Upstream) -> Result<bool, RequestFault> {
-        let Some(request) = self.exchange.request.pipe_mut().filter(|pipe| !pipe.done()) else {
-            return Ok(false);
+    pub(super) fn pump_request(&mut self, upstream: &mut Upstream) -> Result<Moved, RequestFault> {
+        let Some(request) = self.exchange.request.pipe_mut().filter(|pipe| !pipe.flow().is_over())
+        else {
+            return Ok(Moved::No);
         };
-        if request.may_end_anywhere() {
-            // What comes behind it is kept, and is the client's to choose.
-            self.io.window = 0;
-        }
-        let limit = self.exchange.config.server.max_body_bytes.unwrap_or(u64::MAX);
-        let pumped = request.pump(self.conn, &mut upstream.conn, limit, &mut self.io);
+        let pumped = request.pump(self.conn, &mut upstream.conn, &mut self.io);
         // A client that sends its body does not wait to be asked for it.
         self.exchange.facts.awaits_continue &= request.taken() == 0;
         match pumped {
@@ -212,19 +208,21 @@ impl<N: Net> Scene<'_, N> {
                     awaiting.since = self.io.now;
                 }
                 upstream.persistent = false;
-                Ok(true)
+                Ok(Moved::Yes)
             }
-            Err(Fault::SourceCut) => Err(RequestFault::Gone),
-            Err(Fault::SourceTooLong) => Err(RequestFault::Refused(Refusal::too_long_body())),
-            Err(Fault::SourceBad(error)) => {
+            Err(Fault::Source(SourceFault::Cut)) => Err(RequestFault::Gone),
+            Err(Fault::Source(SourceFault::TooLong)) => {
+                Err(RequestFault::Refused(Refusal::too_long_body()))
+            }
+            Err(Fault::Source(SourceFault::Malformed(error))) => {
                 let refusal = Refusal::closing(Cause::RequestBody, 400, error.what());
                 Err(RequestFault::Refused(refusal))
             }
         }
     }
 
-    fn pump_response(&mut self, upstream: &mut Upstream) -> Result<bool, Fault> {
-        self.exchange.response.pump(&mut upstream.conn, self.conn, u64::MAX, &mut self.io)
+    fn pump_response(&mut self, upstream: &mut Upstream) -> Result<Moved, Fault> {
+        self.exchange.response.pump(&mut upstream.conn, self.conn, &mut self.io)
     }
 
     /// While a request waits for its answer, or for its answer's rest, its client may leave, or

@@ -14,7 +14,7 @@ use super::places::Counters;
 use super::{Parts, Proxy, Step};
 use crate::config::Resume;
 use crate::net::Net;
-use crate::pipe::events::{Events, Terms};
+use crate::pipe::events::Terms;
 use crate::session::cause::Cause;
 use crate::session::exchange::{Exchange, LeaseEnd, Phase};
 use crate::session::outcome::Outcome;
@@ -212,7 +212,7 @@ impl Exchange {
     }
 
     /// The response that has begun is an event stream, and its bytes can be understood.
-    pub(super) fn watch_events(&mut self, now: Tick) {
+    pub(super) fn watch_events(&mut self) {
         let streams = self.api().map(|api| &api.streams);
         let resumable = self.wants_resuming();
         let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
@@ -222,7 +222,7 @@ impl Exchange {
             outlives_source: resumable && always,
             whole: self.config.server.flush_interval.is_some(),
         };
-        self.response.watch_events(Events::new(terms, now));
+        self.response.watch_events(terms);
     }
 }
 

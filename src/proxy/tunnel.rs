@@ -6,7 +6,7 @@
 use super::scene::{Scene, Verdict};
 use crate::http::framing::BodyLength;
 use crate::net::Net;
-use crate::pipe::{Fault, Flow};
+use crate::pipe::{Fault, Flow, Moved};
 use crate::session::outcome::Outcome;
 use crate::session::upstream::Upstream;
 
@@ -29,15 +29,15 @@ impl<N: Net> Scene<'_, N> {
         };
         let response = &mut self.exchange.response;
         let before = (request.flow(), response.flow());
-        let towards_upstream = request.pump(self.conn, &mut upstream.conn, u64::MAX, &mut self.io);
-        let towards_client = response.pump(&mut upstream.conn, self.conn, u64::MAX, &mut self.io);
+        let towards_upstream = request.pump(self.conn, &mut upstream.conn, &mut self.io);
+        let towards_client = response.pump(&mut upstream.conn, self.conn, &mut self.io);
         let after = (request.flow(), response.flow());
         match (towards_upstream, towards_client) {
-            (Err(Fault::SourceCut), _) | (_, Err(Fault::SinkGone)) => {
+            (Err(Fault::Source(_)), _) | (_, Err(Fault::SinkGone)) => {
                 return Verdict::End(Outcome::ClientGone);
             }
             (Err(_), _) | (_, Err(_)) => return Verdict::End(Outcome::UpstreamCut),
-            (Ok(false), Ok(false)) if before == after => return Verdict::Blocked,
+            (Ok(Moved::No), Ok(Moved::No)) if before == after => return Verdict::Blocked,
             (Ok(_), Ok(_)) => {}
         }
         if after == (Flow::Finished, Flow::Finished) {

@@ -209,7 +209,9 @@ mod oracle {
                 exchanges.push(exchange);
                 buffers += usize::from(exchange.request.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
-                buffers += usize::from(exchange.response.holds_any());
+                buffers += usize::from(
+                    exchange.response.events().is_some_and(|events| events.holds_any()),
+                );
                 in_use += usize::from(exchange.upstream().is_some());
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
                 // The counts of an api that is gone are held by those alone who have their places.

@@ -9,7 +9,6 @@ use crate::buf::BufPool;
 use crate::config::{Api, Config};
 use crate::cors::grants::Page;
 use crate::cors::{self, Field};
-use crate::http::framing::BodyLength;
 use crate::http::head::{HeadSearch, Version};
 use crate::http::upgrade::Offer;
 use crate::pipe::{Flow, Pipe};
@@ -318,8 +317,7 @@ impl Exchange {
         Box::new(Exchange {
             phase,
             request,
-            // Open, and of no framing: what it is to be is known when its head is.
-            response: Pipe::new(BodyLength::UntilClose, BodyLength::Empty, now),
+            response: Pipe::response(now),
             facts,
             config: Rc::clone(config),
             api,

@@ -28,7 +28,7 @@ const _: () = assert!(size_of::<Upload>() <= 16);
 impl Upload {
     /// A request without a body, whose head this is.
     pub fn of_head(head: &[u8], buffers: &mut BufPool, now: Tick) -> Upload {
-        let mut pipe = Pipe::new(BodyLength::Empty, BodyLength::Empty, now);
+        let mut pipe = Pipe::request(BodyLength::Empty, 0, now);
         pipe.queue(head, buffers, now);
         Upload::Moving(Box::new(pipe))
     }
@@ -64,12 +64,12 @@ impl Upload {
 
     /// True when nothing more will be read or written.
     pub fn done(&self) -> bool {
-        self.pipe().is_none_or(Pipe::done)
+        self.pipe().is_none_or(|pipe| pipe.flow().is_over())
     }
 
     /// True when nothing more will be taken from the client, whether its body has ended or not.
     pub fn source_done(&self) -> bool {
-        self.pipe().is_none_or(Pipe::source_done)
+        self.pipe().is_none_or(|pipe| pipe.flow() != Flow::Open)
     }
 
     /// As [`Pipe::source_complete`]: what follows on the client's connection is its next request.
@@ -96,7 +96,7 @@ impl Upload {
     /// Gives up the pipe if it has nothing more to do.
     pub fn settle(&mut self) {
         if let Upload::Moving(pipe) = self
-            && pipe.done()
+            && pipe.flow().is_over()
         {
             *self = Upload::Over {
                 taken: pipe.taken(),

@@ -76,6 +76,16 @@ fn arrows_point_down() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What takes a body in and what gives it out are joined elsewhere, so that either can be joined to
+/// something else.
+#[test]
+fn neither_half_of_a_pipe_names_the_other() {
+    for (half, other) in [("intake.rs", "outlet"), ("outlet.rs", "intake")] {
+        let text = fs::read_to_string(root().join("src/pipe").join(half)).unwrap();
+        assert!(!text.contains(other), "src/pipe/{half} names {other}");
+    }
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
