@@ -24,6 +24,8 @@ pub mod intake;
 pub mod io;
 pub mod outlet;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod trial;
 
 pub use intake::SourceFault;

@@ -1,4 +1,5 @@
-//! A connection with its far end on the simulated network, for the tests of each half by itself.
+//! Connections with their far ends on the simulated network, for the tests of each half by itself
+//! and of the two together.
 
 use super::io::Io;
 use crate::buf::BufPool;
@@ -9,7 +10,7 @@ use crate::net::{ListenerId, Token};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// What either half works with, as a test wants it.
+/// What a half works with, as a test wants it: a connection. Two halves have one each.
 pub(super) struct Trial {
     net: SimNet,
     scratch: Vec<u8>,
@@ -20,17 +21,17 @@ pub(super) struct Trial {
     pub(super) flush_interval: Option<Duration>,
     peer: Peer,
     pub(super) conn: Conn,
+    sink_peer: Peer,
+    pub(super) sink: Conn,
 }
 
 impl Trial {
-    /// A connection whose socket holds `capacity` bytes in each direction. A source is read by
+    /// Connections whose sockets hold `capacity` bytes in each direction. A source is read by
     /// `high_water` bytes.
     pub(super) fn new(capacity: usize, high_water: usize) -> Trial {
         let mut net = SimNet::new(0, Faults { capacity, ..Faults::NONE });
-        let listener = ListenerId(0);
-        let peer = net.client(listener, None).unwrap();
-        let (conn, _) = Conn::accept(&mut net, listener).unwrap();
-        conn.register(&mut net, Token(0)).unwrap();
+        let (peer, conn) = connect(&mut net, Token(0));
+        let (sink_peer, sink) = connect(&mut net, Token(1));
         Trial {
             net,
             scratch: vec![0; HEADROOM + 64 * 1024 + TAILROOM],
@@ -41,11 +42,19 @@ impl Trial {
             flush_interval: None,
             peer,
             conn,
+            sink_peer,
+            sink,
         }
     }
 
     /// The connection, and what moves its bytes.
     pub(super) fn parts(&mut self) -> (&mut Conn, Io<'_, SimNet>) {
+        let (conn, _, io) = self.both();
+        (conn, io)
+    }
+
+    /// Both connections, and what moves bytes from one to the other.
+    pub(super) fn both(&mut self) -> (&mut Conn, &mut Conn, Io<'_, SimNet>) {
         let io = Io {
             net: &mut self.net,
             scratch: &mut self.scratch,
@@ -55,14 +64,16 @@ impl Trial {
             window: self.window,
             flush_interval: self.flush_interval,
         };
-        (&mut self.conn, io)
+        (&mut self.conn, &mut self.sink, io)
     }
 
-    /// Tells the connection what has happened.
-    pub(super) fn turn(&mut self) {
+    /// Tells the connections what has happened.
+    fn turn(&mut self) {
         for event in self.net.events() {
-            if let SimEvent::Socket(_, ready) = event {
-                self.conn.ready.set(ready);
+            match event {
+                SimEvent::Socket(Token(0), ready) => self.conn.ready.set(ready),
+                SimEvent::Socket(_, ready) => self.sink.ready.set(ready),
+                SimEvent::Listener(_) => {}
             }
         }
     }
@@ -82,9 +93,18 @@ impl Trial {
         self.turn();
     }
 
-    /// What has arrived at the far end.
+    /// What has arrived at the connection's far end.
     pub(super) fn hear(&mut self) -> Vec<u8> {
-        let heard = self.net.hear(self.peer, usize::MAX);
+        self.hear_from(self.peer)
+    }
+
+    /// Likewise, at the other one's.
+    pub(super) fn hear_from_sink(&mut self) -> Vec<u8> {
+        self.hear_from(self.sink_peer)
+    }
+
+    fn hear_from(&mut self, peer: Peer) -> Vec<u8> {
+        let heard = self.net.hear(peer, usize::MAX);
         self.turn();
         match heard {
             Heard::Bytes(bytes) => bytes,
@@ -96,4 +116,12 @@ impl Trial {
     pub(super) fn scratch(&mut self) -> &mut [u8] {
         &mut self.scratch
     }
+}
+
+fn connect(net: &mut SimNet, token: Token) -> (Peer, Conn) {
+    let listener = ListenerId(0);
+    let peer = net.client(listener, None).unwrap();
+    let (conn, _) = Conn::accept(net, listener).unwrap();
+    conn.register(net, token).unwrap();
+    (peer, conn)
 }
