@@ -8,6 +8,7 @@
 //!
 //! Tested against the plain comparison.
 
+use crate::digits::hex_value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::hint::black_box;
@@ -150,13 +151,13 @@ pub fn hex(hash: &Hash) -> String {
 
 /// The hash in 64 hexadecimal digits.
 pub fn from_hex(text: &str) -> Option<Hash> {
-    let digits = text.as_bytes();
     let mut hash = [0; 32];
-    if digits.len() != 2 * hash.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if text.len() != 2 * hash.len() {
         return None;
     }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    let (pairs, _) = text.as_bytes().as_chunks();
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = hex_value(*high)? << 4 | hex_value(*low)?;
     }
     Some(hash)
 }

@@ -6,6 +6,20 @@
 /// The most digits of a number: those of 64 bits, to a base of 10.
 const DIGITS_MAX: usize = 20;
 
+/// The digits to a base of 16, in small letters.
+pub const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The value of a hexadecimal digit, in either case. None for any other byte.
+#[inline]
+pub const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
 /// A number, written: its digits to some base, without zeros in front.
 #[derive(Clone, Copy, Debug)]
 pub struct Digits {
@@ -31,7 +45,7 @@ impl Digits {
             first -= 1;
             // Less than the base.
             let digit = usize::try_from(number % BASE).unwrap_or(0);
-            digits[first] = b"0123456789abcdef"[digit];
+            digits[first] = HEX_DIGITS[digit];
             number /= BASE;
             if number == 0 {
                 return Digits { digits, first };
@@ -53,6 +67,13 @@ impl Digits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hexadecimal_digits() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(hex_value(byte).map(u32::from), char::from(byte).to_digit(16), "{byte:#x}");
+        }
+    }
 
     #[test]
     fn numbers() {

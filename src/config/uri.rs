@@ -1,6 +1,7 @@
 //! Hosts, ports and paths in the configuration, brought into the one form that everything is
 //! compared in (RFC 3986).
 
+use crate::http::escape::{self, ESCAPE_LEN};
 use crate::http::target::Target;
 use crate::route::readings::readings;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -97,22 +98,20 @@ const EMPTY_SEGMENT: &str = "two slashes in a row; write one";
 
 /// RFC 3986 3.3: what may be in a segment of a path; in a query, some `more`.
 fn characters(text: &str, more: &[u8]) -> Result<(), &'static str> {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let is_hex = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());
-        let fits = match byte {
-            b'%' => is_hex(bytes.next()) && is_hex(bytes.next()),
-            _ => {
-                byte.is_ascii_alphanumeric()
-                    || b"-._~!$&'()*+,;=:@".contains(&byte)
-                    || more.contains(&byte)
-            }
-        };
-        if !fits {
+    let mut rest = text.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        let plain = byte.is_ascii_alphanumeric()
+            || b"-._~!$&'()*+,;=:@".contains(byte)
+            || more.contains(byte);
+        rest = if escape::first(rest).is_some() {
+            &rest[ESCAPE_LEN..]
+        } else if plain {
+            behind
+        } else {
             return Err(
                 "a character that cannot be here as it is; write % and two hex digits for it",
             );
-        }
+        };
     }
     Ok(())
 }

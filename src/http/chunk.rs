@@ -28,6 +28,7 @@ mod grammar;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod naive;
 
+use crate::digits::{HEX_DIGITS, hex_value};
 use crate::work;
 use grammar::State;
 use std::ops::Range;
@@ -66,7 +67,7 @@ pub fn frame(buf: &mut [u8], payload: Range<usize>) -> Range<usize> {
     let mut size = payload.len();
     while size > 0 {
         start -= 1;
-        buf[start] = b"0123456789abcdef"[size % 16];
+        buf[start] = HEX_DIGITS[size % 16];
         size /= 16;
     }
     start..payload.end + 2
@@ -304,7 +305,7 @@ impl ChunkDecoder {
         if self.left >> 59 != 0 {
             return Err(ChunkError::SizeTooLarge);
         }
-        let value = (digit as char).to_digit(16).ok_or(ChunkError::Size)?;
+        let value = hex_value(digit).ok_or(ChunkError::Size)?;
         self.left = self.left << 4 | u64::from(value);
         Ok(())
     }
@@ -360,14 +361,9 @@ fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize>
 fn plain_size_line(bytes: &[u8]) -> Option<(u64, u16)> {
     let mut size = 0;
     for (digits, &byte) in (0..8).zip(bytes) {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            b'\r' if size > 0 && bytes.get(usize::from(digits) + 1) == Some(&b'\n') => {
-                return Some((size, digits + 2));
-            }
-            _ => return None,
+        let Some(digit) = hex_value(byte) else {
+            let ends = bytes[usize::from(digits)..].starts_with(b"\r\n");
+            return if ends && size > 0 { Some((size, digits + 2)) } else { None };
         };
         size = size << 4 | u64::from(digit);
     }

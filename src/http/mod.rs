@@ -25,6 +25,7 @@
 //! - [`head`]: where a head ends, and what it says;
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
+//! - [`escape`], percent-encoding;
 //! - [`query`] and [`cookie`]: single parameters and pairs, and [`credentials`]: the key among
 //!   them;
 //! - [`framing`]: how long a body is, and whether the connection lives on; [`keep_alive`]: for how
@@ -40,6 +41,7 @@ pub mod changes;
 pub mod chunk;
 pub mod cookie;
 pub mod credentials;
+pub mod escape;
 pub mod fields;
 pub mod forward;
 pub mod framing;

@@ -7,6 +7,7 @@
 //!
 //! Tested against tables, and by taking out what is not there.
 
+use super::escape::decode;
 use crate::work;
 use std::borrow::Cow;
 
@@ -32,30 +33,6 @@ fn is(parameter: &str, name: &str) -> bool {
     work::note(parameter.len() + 1);
     let written = parameter.split_once('=').map_or(parameter, |(name, _)| name);
     written == name || written.contains('%') && *decode(written.as_bytes()) == *name.as_bytes()
-}
-
-/// Each `%` with two hexadecimal digits as the byte that they mean; all else as it is.
-pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.contains(&b'%') {
-        return Cow::Borrowed(text);
-    }
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
-    while let Some((&byte, next)) = rest.split_first() {
-        if let [b'%', high, low, behind @ ..] = rest
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            out.push(high << 4 | low);
-            rest = behind;
-        } else {
-            out.push(byte);
-            rest = next;
-        }
-    }
-    Cow::Owned(out)
-}
-
-fn digit(hex: u8) -> Option<u8> {
-    u8::try_from(char::from(hex).to_digit(16)?).ok()
 }
 
 #[cfg(test)]

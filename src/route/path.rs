@@ -5,6 +5,8 @@
 //!
 //! Tested against tables.
 
+use crate::http::escape::{self, ESCAPE_LEN};
+
 /// What is left of `path` below another one. None if it is not below it.
 pub fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
     let rest = behind(path.as_bytes(), above.as_bytes()).filter(|rest| is_below(rest))?;
@@ -32,9 +34,9 @@ pub(super) fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]>
 /// The first character of a path, and the rest. True beside it if it is an escape that must stay
 /// one.
 fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
-    if let Some(byte) = escape(path) {
+    if let Some(byte) = escape::first(path) {
         let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        return Some(((byte, !unreserved), &path["%41".len()..]));
+        return Some(((byte, !unreserved), &path[ESCAPE_LEN..]));
     }
     let (byte, rest) = path.split_first()?;
     Some(((*byte, false), rest))
@@ -49,11 +51,11 @@ pub fn normalized(path: &str) -> String {
         let len = match first(rest.as_bytes()) {
             Some(((byte, false), _)) if byte != b'%' => {
                 out.push(char::from(byte));
-                "%41".len()
+                ESCAPE_LEN
             }
             Some(((_, true), _)) => {
-                out.push_str(&rest[.."%41".len()].to_ascii_uppercase());
-                "%41".len()
+                out.push_str(&rest[..ESCAPE_LEN].to_ascii_uppercase());
+                ESCAPE_LEN
             }
             Some(_) | None => {
                 out.push('%');
@@ -63,18 +65,6 @@ pub fn normalized(path: &str) -> String {
         rest = &rest[len..];
     }
     out + rest
-}
-
-/// The byte that an escape at the beginning of `path` stands for. None if there is no escape.
-pub(super) fn escape(path: &[u8]) -> Option<u8> {
-    match path {
-        [b'%', high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    }
-}
-
-fn digit(hex: u8) -> Option<u8> {
-    u8::try_from(char::from(hex).to_digit(16)?).ok()
 }
 
 #[cfg(test)]

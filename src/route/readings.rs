@@ -30,7 +30,8 @@
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;
 
-use super::path::escape;
+use crate::http::escape;
+use std::borrow::Cow;
 
 /// The most further readings that a path may have.
 pub const READINGS_MAX: usize = 64;
@@ -130,18 +131,10 @@ fn has_double(path: &[u8]) -> bool {
 }
 
 fn decoded(path: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr(b'%', path)?;
-    let mut read = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(percent) = memchr::memchr(b'%', rest) {
-        let (before, from) = rest.split_at(percent);
-        read.extend_from_slice(before);
-        let escaped = escape(from);
-        read.push(escaped.unwrap_or(b'%'));
-        rest = &from[if escaped.is_some() { "%41".len() } else { 1 }..];
+    match escape::decode(path) {
+        Cow::Owned(read) => Some(read),
+        Cow::Borrowed(_) => None,
     }
-    read.extend_from_slice(rest);
-    (read.len() < path.len()).then_some(read)
 }
 
 fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {

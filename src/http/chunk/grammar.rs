@@ -60,7 +60,7 @@ impl State {
         use State::*;
         Ok(match (self, byte) {
             // RFC 9112 section 7.1: chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
-            (Start | Digits, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => Digits,
+            (Start | Digits, _) if byte.is_ascii_hexdigit() => Digits,
             (Digits | Name | Value | AfterQuoted, b'\r') => LineLf,
             (LineLf, b'\n') => Data,
             (DataCr, b'\r') => DataLf,

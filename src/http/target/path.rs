@@ -1,5 +1,6 @@
 //! Dot segments: those to resolve, and those in disguise.
 
+use super::super::escape::{self, ESCAPE_LEN};
 use super::TargetError;
 use crate::work;
 
@@ -99,8 +100,10 @@ struct Byte {
 fn next(segment: &mut &[u8]) -> Result<Option<Byte>, TargetError> {
     let (value, encoded, rest) = match *segment {
         [] => return Ok(None),
-        [b'%', high, low, rest @ ..] => (hex(*high)? << 4 | hex(*low)?, true, rest),
-        [b'%', ..] => return Err(TargetError::Escape),
+        [b'%', ..] => {
+            let value = escape::first(segment).ok_or(TargetError::Escape)?;
+            (value, true, &segment[ESCAPE_LEN..])
+        }
         [value, rest @ ..] => (*value, false, rest),
     };
     if value.is_ascii_control() && !matches!(value, b'\t' | b'\n' | b'\r') {
@@ -108,15 +111,6 @@ fn next(segment: &mut &[u8]) -> Result<Option<Byte>, TargetError> {
     }
     *segment = rest;
     Ok(Some(Byte { value, encoded }))
-}
-
-fn hex(digit: u8) -> Result<u8, TargetError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(TargetError::Escape),
-    }
 }
 
 #[cfg(test)]
