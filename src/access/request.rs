@@ -20,8 +20,8 @@
 //!
 //! Tested against tables, and with keys in every place of targets that are put together at random.
 
+use crate::http::abnf::{is_tchar, is_token, is_unreserved};
 use crate::http::escape::decode;
-use crate::http::fields::is_token;
 use crate::http::head::METHOD_MAX;
 use std::borrow::Cow;
 
@@ -63,7 +63,7 @@ fn is_method(word: &[u8]) -> bool {
 
 /// What is told of a line that is none.
 fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
-    let length = line.iter().take_while(|&&byte| is_token(&[byte])).count();
+    let length = line.iter().take_while(|&&byte| is_tchar(byte)).count();
     let (word, rest) = line.split_at(length);
     let method = METHODS.into_iter().find(|method| method.as_bytes() == word)?;
     let path = match rest {
@@ -72,16 +72,11 @@ fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
         [b' ', path @ ..] if path.starts_with(b"/") => path,
         _ => &[],
     };
-    let length = path.iter().take_while(|&&byte| byte == b'/' || is_plain(byte)).count();
+    let length = path.iter().take_while(|&&byte| byte == b'/' || is_unreserved(byte)).count();
     let length = length.min(TARGET_MAX);
     let whole = path.get(length).map_or(finished, |&byte| byte == b' ');
     let cut = if whole || path.is_empty() { "" } else { CUT };
     Some((method, format!("{}{cut}", String::from_utf8_lossy(&path[..length]))))
-}
-
-/// RFC 3986 section 2.3: unreserved characters, which separate nothing.
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// A target as it is told.
@@ -109,7 +104,7 @@ fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
         let rest = target.get(from..).unwrap_or_default();
         from + rest.iter().take_while(|&&byte| byte == b'/').count()
     };
-    let scheme = target.iter().position(|byte| !is_plain(*byte) && *byte != b'+');
+    let scheme = target.iter().position(|byte| !is_unreserved(*byte) && *byte != b'+');
     let authority = match scheme {
         Some(0) if target.starts_with(b"//") => slashes(0),
         Some(0) => return (&[], target),
@@ -129,7 +124,7 @@ fn push_path(path: &str, secrets: &[String], told: &mut String) -> bool {
     for (index, segment) in path.split('/').enumerate() {
         told.push_str(if index > 0 { "/" } else { "" });
         if has_secret(segment, secrets, true) {
-            let length = segment.bytes().take_while(|&byte| is_plain(byte)).count();
+            let length = segment.bytes().take_while(|&byte| is_unreserved(byte)).count();
             told.push_str(&segment[..length]);
             told.push_str(CUT);
             return false;

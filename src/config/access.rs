@@ -6,8 +6,9 @@ use super::table::Table;
 use super::value::{duration_or_zero, flag, list, text};
 use crate::auth::Keys;
 use crate::cors::{self, Policy};
+use crate::http::abnf::is_token;
 use crate::http::credentials::Carriers;
-use crate::http::fields::{END_TO_END, is_reserved, is_token};
+use crate::http::fields::{END_TO_END, is_reserved};
 use std::sync::Arc;
 use toml::de::DeValue;
 

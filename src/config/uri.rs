@@ -1,6 +1,7 @@
 //! Hosts, ports and paths in the configuration, brought into the one form that everything is
 //! compared in (RFC 3986).
 
+use crate::http::abnf::is_unreserved;
 use crate::http::escape::{self, ESCAPE_LEN};
 use crate::http::target::Target;
 use crate::route::readings::readings;
@@ -100,9 +101,7 @@ const EMPTY_SEGMENT: &str = "two slashes in a row; write one";
 fn characters(text: &str, more: &[u8]) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
-        let plain = byte.is_ascii_alphanumeric()
-            || b"-._~!$&'()*+,;=:@".contains(byte)
-            || more.contains(byte);
+        let plain = is_unreserved(*byte) || b"!$&'()*+,;=:@".contains(byte) || more.contains(byte);
         rest = if escape::first(rest).is_some() {
             &rest[ESCAPE_LEN..]
         } else if plain {

@@ -2,7 +2,8 @@
 
 use crate::config::{Api, Config};
 use crate::cors::Grant;
-use crate::http::fields::{is_reserved, is_token};
+use crate::http::abnf::is_token;
+use crate::http::fields::is_reserved;
 use crate::http::target::Target;
 use crate::route::upstream_path;
 

@@ -7,6 +7,7 @@
 //!
 //! Tested against a table.
 
+use super::abnf::is_unreserved;
 use std::net::Ipv6Addr;
 
 /// The most bytes of a host: 253 of a domain name, the dot that may end it, and some to spare.
@@ -60,10 +61,6 @@ fn is_host(host: &str) -> bool {
         // An IPv4 address is made of the same characters (RFC 3986 section 2.3: unreserved).
         None => (1..=HOST_MAX).contains(&host.len()) && host.bytes().all(is_unreserved),
     }
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //!
 //! Tested against tables.
 
+use super::abnf::is_blank;
 use super::fields::{Fields, same_to_gateway};
 use super::{cookie, query};
 use std::borrow::Cow;
@@ -112,11 +113,11 @@ fn of_field(value: &[u8]) -> Option<&[u8]> {
     let is_scheme =
         value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
     let key = match value.get(SCHEME.len()) {
-        Some(b' ' | b'\t') if is_scheme => value[SCHEME.len()..].trim_ascii(),
+        Some(&byte) if is_scheme && is_blank(byte) => value[SCHEME.len()..].trim_ascii(),
         None if is_scheme => &[],
         _ => value,
     };
-    (!key.is_empty() && !key.contains(&b' ') && !key.contains(&b'\t')).then_some(key)
+    (!key.is_empty() && !key.iter().any(|&byte| is_blank(byte))).then_some(key)
 }
 
 #[cfg(test)]

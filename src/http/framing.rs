@@ -22,7 +22,8 @@
 //!
 //! Tested against tables of what has been used against other proxies.
 
-use super::fields::{Fields, is_token, split};
+use super::abnf::is_token;
+use super::fields::{Fields, split};
 use super::head::Version;
 
 /// How the length of a message body is known.

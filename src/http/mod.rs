@@ -22,6 +22,7 @@
 //!
 //! In reading order:
 //!
+//! - [`abnf`]: the characters of the grammars;
 //! - [`head`]: where a head ends, and what it says;
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
@@ -35,6 +36,7 @@
 //! - [`forward`]: the heads that are sent on, with [`changes`] by the operator, and
 //!   [`reply`]: those that are our own.
 
+pub mod abnf;
 pub mod authority;
 pub mod body;
 pub mod changes;

@@ -6,7 +6,8 @@
 //! judges (HTTP itself, or TLS with HTTP inside) cannot be listed. A request that offers anything
 //! else as well goes on as a plain one, and a switch to what was not offered is nonsense.
 
-use super::fields::{Fields, elements, is_token};
+use super::abnf::is_token;
+use super::fields::{Fields, elements};
 
 /// The most protocols that can be listed: an offer has a bit for each.
 pub const PROTOCOLS_MAX: usize = 8;

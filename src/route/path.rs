@@ -5,6 +5,7 @@
 //!
 //! Tested against tables.
 
+use crate::http::abnf::is_unreserved;
 use crate::http::escape::{self, ESCAPE_LEN};
 
 /// What is left of `path` below another one. None if it is not below it.
@@ -35,8 +36,7 @@ pub(super) fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]>
 /// one.
 fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
     if let Some(byte) = escape::first(path) {
-        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        return Some(((byte, !unreserved), &path[ESCAPE_LEN..]));
+        return Some(((byte, !is_unreserved(byte)), &path[ESCAPE_LEN..]));
     }
     let (byte, rest) = path.split_first()?;
     Some(((*byte, false), rest))

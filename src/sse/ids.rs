@@ -1,6 +1,7 @@
 //! The last event id and the reconnection time, for those who want to go on where a stream broke.
 
 use super::{ID_MAX, Kind};
+use crate::http::abnf::{is_text, trim};
 use memchr::memchr;
 use std::mem::swap;
 use std::time::Duration;
@@ -102,7 +103,5 @@ impl Ids {
 /// Whether an id can go into a header field and come out the same: no control characters, and
 /// no whitespace at its ends, which is not part of a field's value (RFC 9110 section 5.5).
 fn can_be_sent(id: &[u8]) -> bool {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let text = |&byte: &u8| byte == b'\t' || !byte.is_ascii_control();
-    id.len() <= ID_MAX && !blank(id.first()) && !blank(id.last()) && id.iter().all(text)
+    id.len() <= ID_MAX && id.iter().all(|&byte| is_text(byte)) && trim(id).len() == id.len()
 }

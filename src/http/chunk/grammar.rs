@@ -5,6 +5,7 @@
 //!
 //! Tested with the decoder.
 
+use super::super::abnf::{is_blank, is_tchar, is_text};
 use super::ChunkError;
 
 /// What the next byte is looked at for.
@@ -67,14 +68,16 @@ impl State {
             (DataLf, b'\n') => Start,
 
             // Section 7.1.1: chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS value ] )
-            (Digits | BeforeSemicolon | Value | AfterQuoted, b' ' | b'\t') => BeforeSemicolon,
+            (Digits | BeforeSemicolon | Value | AfterQuoted, _) if is_blank(byte) => {
+                BeforeSemicolon
+            }
             (Digits | BeforeSemicolon | Value | AfterQuoted, b';') => BeforeName,
-            (BeforeName, b' ' | b'\t') => BeforeName,
+            (BeforeName, _) if is_blank(byte) => BeforeName,
             (BeforeName | Name, _) if is_tchar(byte) => Name,
-            (Name | AfterName, b' ' | b'\t') => AfterName,
+            (Name | AfterName, _) if is_blank(byte) => AfterName,
             (Name | AfterName, b';') => BeforeName,
             (Name | AfterName, b'=') => BeforeValue,
-            (BeforeValue, b' ' | b'\t') => BeforeValue,
+            (BeforeValue, _) if is_blank(byte) => BeforeValue,
             (BeforeValue | Value, _) if is_tchar(byte) => Value,
 
             // RFC 9110 section 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
@@ -108,7 +111,7 @@ impl State {
             State::LineLf | State::FieldLf | State::EndLf => ChunkError::BareCr,
             State::Data | State::DataCr | State::DataLf | State::Ended => ChunkError::DataEnd,
             State::Start | State::Digits if byte != b'\n' => ChunkError::Size,
-            State::FieldStart if matches!(byte, b' ' | b'\t') => ChunkError::TrailerFold,
+            State::FieldStart if is_blank(byte) => ChunkError::TrailerFold,
             _ if byte == b'\n' => ChunkError::BareLf,
             State::FieldStart | State::FieldName => ChunkError::TrailerName,
             State::FieldValue => ChunkError::TrailerValue,
@@ -125,15 +128,4 @@ impl State {
             | State::AfterQuoted => ChunkError::Extension,
         }
     }
-}
-
-/// RFC 9110 section 5.6.2: what tokens are made of.
-pub(super) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// HTAB, SP, VCHAR or obs-text: what may be in a field value (RFC 9110 section 5.5) and, with two
-/// exceptions that are handled before, in quotes (section 5.6.4).
-pub(super) fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

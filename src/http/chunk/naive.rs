@@ -1,7 +1,7 @@
 //! The chunked coding, naively: a decoder that sees all of the wire at once, splits it into lines,
 //! and takes those apart. The one that is used is held against it, in tests and by the fuzzer.
 
-use super::grammar::{is_tchar, is_text};
+use super::super::abnf::{is_tchar, is_text};
 
 /// What a wire comes to.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! What the chunked coding is to be read as, against a naive reader, at every cut.
 
-use super::grammar::{is_tchar, is_text};
 use super::*;
 use crate::trial::{Dice, in_one_piece, in_pieces};
 
@@ -317,13 +316,4 @@ fn what_is_framed_reads_back() {
 #[should_panic = "a chunk of size zero ends the body"]
 fn to_frame_nothing_is_our_own_mistake() {
     frame(&mut [0; 40], 20..20);
-}
-
-#[test]
-fn characters() {
-    let all = |class: fn(u8) -> bool| (0..=255).filter(|&b| class(b)).collect::<Vec<u8>>();
-    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
-    assert_eq!(all(is_tchar), format!("!#$%&'*+-.0123456789{letters}").into_bytes());
-    let controls: Vec<u8> = (0..=31).filter(|&b| b != b'\t').chain([127]).collect();
-    assert_eq!(all(|byte| !is_text(byte)), controls);
 }

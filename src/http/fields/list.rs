@@ -2,6 +2,7 @@
 //!
 //! Tested against tables, and against a reading byte by byte.
 
+use super::super::abnf::trim;
 use crate::work;
 use memchr::memchr2;
 
@@ -49,14 +50,6 @@ fn quoted_len(text: &[u8]) -> usize {
         at += 1;
     }
     text.len()
-}
-
-/// Without the optional whitespace (RFC 9110 section 5.6.3: spaces and tabs) at both ends.
-fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! Tested against a reading line by line.
 
+use super::super::abnf::{is_blank, trim_end};
 use crate::work;
 use memchr::memchr;
 
@@ -19,7 +20,7 @@ pub fn unfold(head: &mut [u8]) -> usize {
         head.copy_within(read..end, written);
         written += end - read;
         read = end;
-        let blanks = blanks(&head[read..]);
+        let blanks = head[read..].iter().take_while(|&&byte| is_blank(byte)).count();
         if blanks > 0 {
             written = content(&head[..written]);
             head[written] = b' ';
@@ -30,19 +31,10 @@ pub fn unfold(head: &mut [u8]) -> usize {
     written
 }
 
-/// How many blanks `text` begins with.
-fn blanks(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
-}
-
 /// The length of `lines` without the end of the last one, and without blanks in front of that.
 fn content(lines: &[u8]) -> usize {
     let line = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let mut line = line.strip_suffix(b"\r").unwrap_or(line);
-    while let [before @ .., b' ' | b'\t'] = line {
-        line = before;
-    }
-    line.len()
+    trim_end(line.strip_suffix(b"\r").unwrap_or(line)).len()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Where a head ends, found as its bytes arrive.
 
+use super::super::abnf::{is_blank, trim_start};
 use super::start::{self, Start};
 use super::{HeadError, HeadLimits};
 use crate::work;
@@ -205,8 +206,7 @@ impl HeadSearch {
 /// True exactly when this line continues a field line (RFC 9112 section 5.2). Some take a line of
 /// nothing but whitespace for the end of the head.
 fn continues(line: &[u8]) -> bool {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    line.first().is_some_and(is_blank) && !line.iter().all(is_blank)
+    line.first().is_some_and(|&byte| is_blank(byte)) && !trim_start(line).is_empty()
 }
 
 /// Positions in heads are below 4 GiB, see [`HeadLimits`].

@@ -1,6 +1,6 @@
 //! Start lines: `GET / HTTP/1.1` and `HTTP/1.1 200 OK`.
 
-use super::super::fields::{is_tchar, is_token};
+use super::super::abnf::{is_blank, is_tchar, is_text, is_token, trim_start};
 use super::super::target::Target;
 use super::{HeadError, HeadLimits, Version};
 
@@ -78,8 +78,7 @@ pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
 
 /// What stands behind the blanks with which `text` begins. None if it begins with none.
 fn behind_blanks(text: &[u8]) -> Option<&[u8]> {
-    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    text.get(blanks..).filter(|_| blanks > 0)
+    if text.first().is_some_and(|&byte| is_blank(byte)) { Some(trim_start(text)) } else { None }
 }
 
 /// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals. `HTTP/2` and `HTTP/3`, as people
@@ -93,11 +92,6 @@ fn version(text: &[u8]) -> Result<Version, HeadError> {
         }
         Some(_) | None => Err(HeadError::Version),
     }
-}
-
-/// RFC 9112 section 4: HTAB, SP, VCHAR and obs-text make up a reason phrase.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || !byte.is_ascii_control()
 }
 
 /// Judges a complete line.
