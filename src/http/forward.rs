@@ -20,7 +20,8 @@ use super::fields::{
     Nominated, is_about_client, is_named, same_to_gateway, write_line, write_trailer_names,
 };
 use super::framing::BodyLength;
-use super::head::{RequestHead, ResponseHead, Version};
+use super::head::{RequestHead, ResponseHead};
+use super::version::Version;
 use crate::cors;
 use crate::digits::Digits;
 use std::io::Write;

@@ -24,7 +24,7 @@
 
 use super::abnf::is_token;
 use super::fields::{Fields, split};
-use super::head::Version;
+use super::version::Version;
 
 /// How the length of a message body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

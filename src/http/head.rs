@@ -22,6 +22,7 @@ mod tests;
 
 use super::fields::split;
 pub use super::fields::{CONNECTION_OPTIONS_MAX, FIELDS_MAX, FieldStore, Fields};
+pub use super::version::Version;
 pub use error::HeadError;
 pub use fold::unfold;
 pub use request::RequestHead;
@@ -40,15 +41,6 @@ pub struct HeadLimits {
     pub head_fields: usize,
     /// The most bytes of a request target.
     pub target_bytes: usize,
-}
-
-/// A version of HTTP that is spoken here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    Http11,
 }
 
 /// Reads field lines, which end with an empty one.

@@ -23,7 +23,7 @@
 //! In reading order:
 //!
 //! - [`abnf`]: the characters of the grammars;
-//! - [`head`]: where a head ends, and what it says;
+//! - [`head`]: where a head ends, and what it says, its [`version`] among that;
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and how far a field travels;
 //! - [`escape`], percent-encoding;
@@ -53,3 +53,4 @@ pub mod query;
 pub mod reply;
 pub mod target;
 pub mod upgrade;
+pub mod version;

@@ -155,7 +155,7 @@ impl HeadSearch {
                 }
             }
             [] => return Ok(true),
-            [b' ' | b'\t', ..] => return self.fold(line),
+            [b' ' | b'\t', ..] => return self.continue_field(line),
             _ if usize::from(self.lines) > limits.head_fields => {
                 return Err(HeadError::TooManyFields);
             }
@@ -166,7 +166,7 @@ impl HeadSearch {
     }
 
     /// Takes a line that begins with whitespace.
-    fn fold(&mut self, line: &[u8]) -> Result<bool, HeadError> {
+    fn continue_field(&mut self, line: &[u8]) -> Result<bool, HeadError> {
         match &mut self.side {
             Side::Response { folded } if self.lines > 1 && continues(line) => {
                 *folded = true;
