@@ -10,6 +10,7 @@ mod request;
 pub use request::request_line;
 
 use crate::digits::Digits;
+use crate::json::{self, Json};
 use crate::time::date;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -75,22 +76,26 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn name(&mut self, name: &str) {
-        let (before, behind) = match self.form {
-            Form::Text => (" ", "="),
-            Form::Json => (",\"", "\":"),
-        };
-        for part in [before, name, behind] {
-            self.out.push_str(part);
+        match self.form {
+            Form::Text => {
+                let space = if self.out.is_empty() || self.out.ends_with('\n') { "" } else { " " };
+                for part in [space, name, "="] {
+                    self.out.push_str(part);
+                }
+            }
+            Form::Json => {
+                Json::new(self.out).name(name);
+            }
         }
     }
 
     fn word(&mut self, name: &str, word: Option<&str>) {
         self.name(name);
         match (word, self.form) {
+            (word, Form::Json) => Json::new(self.out).string_or_null(word),
             (Some(word), Form::Text) if is_plain(word) => self.out.push_str(word),
-            (Some(word), _) => quote(word, self.out),
+            (Some(word), Form::Text) => json::quote(word, self.out),
             (None, Form::Text) => self.out.push('-'),
-            (None, Form::Json) => self.out.push_str("null"),
         }
     }
 
@@ -110,12 +115,11 @@ impl Line<'_> {
     pub fn write(&self, form: Form, out: &mut String) {
         let mut word = String::with_capacity(48);
         date::write_rfc3339(self.unix_ms, &mut word);
-        let quotes = if form == Form::Json { "\"" } else { "" };
-        let first = if form == Form::Json { "{\"time\":" } else { "time=" };
-        for part in [first, quotes, &word, quotes] {
-            out.push_str(part);
+        if form == Form::Json {
+            Json::new(out).begin('{');
         }
         let mut fields = Fields { form, out };
+        fields.word("time", Some(&word));
         fields.word("event", Some(self.event));
         fields.word("id", Some(Digits::hexadecimal(self.id).as_str()));
         fields.word("api", self.api);
@@ -145,24 +149,6 @@ impl Line<'_> {
 fn is_plain(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
     word != "-" && !word.is_empty() && word.bytes().all(plain)
-}
-
-/// Appends a string as JSON writes it, in ASCII alone.
-pub fn quote(word: &str, out: &mut String) {
-    out.push('"');
-    for c in word.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(c),
-            c => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
 }
 
 /// Lines that wait to be taken away, no more than a certain length of them.

@@ -2,8 +2,9 @@
 //!
 //! One process is one thread is one event loop. The modules, in reading order:
 //!
-//! 1. [`time`], [`digits`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`access`], [`descriptors`]:
-//!    the plain parts. No sockets, no clock. [`work`] counts what they do, for tests.
+//! 1. [`time`], [`digits`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`json`], [`access`],
+//!    [`descriptors`]: the plain parts. No sockets, no clock. [`work`] counts what they do, for
+//!    tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
 //!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
 //!    [`auth`] knows whose key is whose, [`cors`] which pages may read what.
@@ -38,6 +39,7 @@ pub mod errands;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
+pub mod json;
 pub mod logger;
 pub mod metrics;
 pub mod names;

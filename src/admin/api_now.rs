@@ -5,13 +5,12 @@
 //! a page that was opened just now shall know what is wrong. What is zero, or nothing, is left out:
 //! ticks are kept.
 
-use crate::access::quote;
 use crate::admin::streams::StreamState;
+use crate::json::Json;
 use crate::session::origin::{Origin, Place};
 use crate::session::stats::{ApiStats, Unserved};
 use crate::session::target_stats::Health;
 use crate::time::{Now, Tick, millis};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// Causes and targets that a tick names in all. The metrics have them all.
@@ -49,124 +48,105 @@ pub struct ApiNow<'a> {
 
 impl ApiNow<'_> {
     /// Writes it as a JSON object.
-    pub fn write(&self, out: &mut String, details: &mut Details, now: Now) {
+    pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
         let ApiNow { origin, streams } = self;
         let stats = &origin.stats;
-        out.push_str("{\"name\":");
-        quote(&origin.name, out);
-        // Writing to a string cannot fail.
-        let _ = write!(
-            out,
-            ",\"streams\":{},\"tunnels\":{},\"events\":{},\"bytes_out\":{},\"opened\":{},\
-             \"requests\":{},\"upstreams\":{},\"idle_upstreams\":{},\"targets\":{}",
-            stats.open(),
-            stats.open_tunnels(),
-            stats.events.get(),
-            stats.bytes_out.get(),
-            stats.opened.get(),
-            stats.begun(),
-            stats.upstreams(),
-            origin.idle(),
-            origin.places.len(),
-        );
+        json.begin('{');
+        json.name("name").string(&origin.name);
+        json.name("streams").number(stats.open());
+        json.name("tunnels").number(stats.open_tunnels());
+        json.name("events").number(stats.events.get());
+        json.name("bytes_out").number(stats.bytes_out.get());
+        json.name("opened").number(stats.opened.get());
+        json.name("requests").number(stats.begun());
+        json.name("upstreams").number(stats.upstreams());
+        json.name("idle_upstreams").number(origin.idle() as u64);
+        json.name("targets").number(origin.places.len() as u64);
         for state in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
-            match streams[state as usize] {
-                0 => {}
-                count => {
-                    let _ = write!(out, ",\"{}\":{count}", state.word());
-                }
+            let count = streams[state as usize];
+            if count > 0 {
+                json.name(state.word()).number(count as u64);
             }
         }
-        write_troubles(stats, out, details, now);
-        write_troubled(&origin.places, out, details, now);
-        out.push('}');
+        write_troubles(stats, json, details, now);
+        write_troubled(&origin.places, json, details, now);
+        json.end('}');
     }
 }
 
 /// What went wrong lately in an api, or where there was no api, and the last request that was not
-/// served; as members of an object that has others before.
-pub fn write_troubles(stats: &ApiStats, out: &mut String, details: &mut Details, now: Now) {
+/// served; as members of an object.
+pub fn write_troubles(stats: &ApiStats, json: &mut Json<'_>, details: &mut Details, now: Now) {
     if let Some(Unserved { at, cause, status }) = stats.last_unserved() {
-        let _ =
-            write!(out, ",\"last_unserved\":{{\"at\":{},\"status\":{status}", unix_ms(at, now),);
+        json.name("last_unserved").begin('{');
+        json.name("at").number(unix_ms(at, now));
+        json.name("status").number(status.into());
         if let Some(cause) = cause {
-            let _ = write!(out, ",\"cause\":\"{}\"", cause.word());
+            json.name("cause").string(cause.word());
         }
-        out.push('}');
+        json.end('}');
     }
     let minute = stats.minute(now.tick);
     if minute.is_empty() {
         return;
     }
-    let _ = write!(out, ",\"minute\":{{\"requests\":{}", minute.requests);
-    match minute.unserved() {
-        0 => {}
-        count => {
-            let _ = write!(out, ",\"unserved\":{count}");
-        }
+    json.name("minute").begin('{');
+    json.name("requests").number(minute.requests);
+    if minute.unserved() > 0 {
+        json.name("unserved").number(minute.unserved());
     }
-    let refused = minute.refused().filter(|_| details.another());
-    write_counts(out, "refused", refused.map(|(cause, count)| (cause.word(), count)));
-    write_counts(out, "cut", minute.cut().map(|(outcome, count)| (outcome.word(), count)));
-    out.push('}');
+    let refused = minute.refused().take_while(|_| details.another());
+    write_counts(json, "refused", refused.map(|(cause, count)| (cause.word(), count)));
+    write_counts(json, "cut", minute.cut().map(|(outcome, count)| (outcome.word(), count)));
+    json.end('}');
 }
 
 /// An object with a count for each word, as a member of another one; nothing if there is no word.
-fn write_counts(out: &mut String, name: &str, counts: impl Iterator<Item = (&'static str, u64)>) {
-    let end = list(out, name, '{', counts, |(word, count), out| {
-        let _ = write!(out, "\"{word}\":{count}");
-    });
-    out.push_str(if end { "}" } else { "" });
+fn write_counts(
+    json: &mut Json<'_>,
+    name: &str,
+    counts: impl Iterator<Item = (&'static str, u64)>,
+) {
+    let mut counts = counts.peekable();
+    if counts.peek().is_some() {
+        json.name(name).begin('{');
+        counts.for_each(|(word, count)| json.name(word).number(count));
+        json.end('}');
+    }
 }
 
 /// The targets that fail, are passed over, or have failed lately.
-fn write_troubled(places: &[Place], out: &mut String, details: &mut Details, now: Now) {
+fn write_troubled(places: &[Place], json: &mut Json<'_>, details: &mut Details, now: Now) {
     let failed_lately = |place: &Place| {
         place.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
     };
     let troubled = places.iter().filter(|place| {
         let fails = matches!(place.stats.health(), Health::Failing(_));
-        (fails || place.is_passed_over(now.tick) || failed_lately(place)) && details.another()
+        fails || place.is_passed_over(now.tick) || failed_lately(place)
     });
-    let end = list(out, "troubled", '[', troubled, |place, out| {
-        out.push_str("{\"target\":");
-        quote(&place.target.to_string(), out);
-        if let Health::Failing(since) = place.stats.health() {
-            let _ = write!(out, ",\"failing_since\":{}", unix_ms(since, now));
-        }
-        if let Some((failure, at)) = place.stats.last_failure() {
-            let (word, at) = (failure.word(), unix_ms(at, now));
-            let _ = write!(out, ",\"failure\":\"{word}\",\"failed_at\":{at}");
-        }
-        if place.is_passed_over(now.tick) {
-            let left = millis(place.passed_over_until().since(now.tick));
-            let _ = write!(out, ",\"passed_over_until\":{}", now.unix_ms + left);
-        }
-        out.push('}');
-    });
-    out.push_str(if end { "]" } else { "" });
+    let mut troubled = troubled.take_while(|_| details.another()).peekable();
+    if troubled.peek().is_some() {
+        json.name("troubled").begin('[');
+        troubled.for_each(|place| write_place(place, json, now));
+        json.end(']');
+    }
 }
 
-/// Writes the beginning of a member, and its items. False when there are none, and nothing is
-/// written.
-fn list<T>(
-    out: &mut String,
-    name: &str,
-    open: char,
-    items: impl Iterator<Item = T>,
-    mut write_one: impl FnMut(T, &mut String),
-) -> bool {
-    let mut any = false;
-    for item in items {
-        if any {
-            out.push(',');
-        } else {
-            let _ = write!(out, ",\"{name}\":{open}");
-        }
-        any = true;
-        write_one(item, out);
+fn write_place(place: &Place, json: &mut Json<'_>, now: Now) {
+    json.begin('{');
+    json.name("target").string(&place.target.to_string());
+    if let Health::Failing(since) = place.stats.health() {
+        json.name("failing_since").number(unix_ms(since, now));
     }
-    any
+    if let Some((failure, at)) = place.stats.last_failure() {
+        json.name("failure").string(failure.word());
+        json.name("failed_at").number(unix_ms(at, now));
+    }
+    if place.is_passed_over(now.tick) {
+        let left = millis(place.passed_over_until().since(now.tick));
+        json.name("passed_over_until").number(now.unix_ms + left);
+    }
+    json.end('}');
 }
 
 /// A moment of the past on the wall clock, as that is now.
@@ -197,7 +177,7 @@ mod tests {
 
     fn text(origin: &Origin, streams: [usize; 6], details: usize, now: Now) -> String {
         let mut out = String::new();
-        ApiNow { origin, streams }.write(&mut out, &mut Details(details), now);
+        ApiNow { origin, streams }.write(&mut Json::new(&mut out), &mut Details(details), now);
         out
     }
 

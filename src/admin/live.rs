@@ -5,13 +5,12 @@
 //! next. Nobody's listening is no work at all: ticks are made while somebody listens, and for two
 //! minutes after, in which they may come back.
 
-use crate::access::quote;
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
+use crate::json::Json;
 use crate::session::outcome::Outcome;
 use crate::session::stats::{ApiStats, Stats};
 use crate::time::{Now, Tick};
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -107,64 +106,59 @@ impl Default for Ticks {
 /// The event that comes first. `demo` is the address of an event stream of the demo's, if there is
 /// one.
 pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8> {
-    let mut out = String::from("event: hello\ndata: {\"version\":");
-    quote(env!("CARGO_PKG_VERSION"), &mut out);
-    // Writing to a string cannot fail.
-    let _ = write!(out, ",\"started_unix_ms\":{started_unix_ms},\"apis\":[");
-    list(&apis[..apis.len().min(APIS_MAX)], &mut out);
-    out.push_str("],\"reasons\":[");
-    list(&Outcome::ALL.map(Outcome::word), &mut out);
-    out.push(']');
+    let mut out = String::from("event: hello\ndata: ");
+    let mut json = Json::new(&mut out);
+    json.begin('{');
+    json.name("version").string(env!("CARGO_PKG_VERSION"));
+    json.name("started_unix_ms").number(started_unix_ms);
+    json.name("apis").begin('[');
+    apis.iter().take(APIS_MAX).for_each(|name| json.string(name));
+    json.end(']');
+    json.name("reasons").begin('[');
+    Outcome::ALL.iter().for_each(|outcome| json.string(outcome.word()));
+    json.end(']');
     if let Some(demo) = demo {
-        out.push_str(",\"demo\":");
-        quote(demo, &mut out);
+        json.name("demo").string(demo);
     }
-    out.push_str("}\n\n");
+    json.end('}');
+    out.push_str("\n\n");
     out.into_bytes()
-}
-
-fn list(words: &[&str], out: &mut String) {
-    for (index, word) in words.iter().enumerate() {
-        out.push_str(if index > 0 { "," } else { "" });
-        quote(word, out);
-    }
 }
 
 fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) -> Vec<u8> {
     let all = || stats.all().map(|(_, stats)| stats);
     let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
-    let ProcessNow { draining, connections } = process;
-    let (unix_ms, mut details) = (now.unix_ms, Details::all());
-    let mut out = format!(
-        "event: tick\nid: {id}\ndata: {{\"t\":{unix_ms},\"draining\":{draining},\
-         \"connections\":{connections},\"streams\":{},\"tunnels\":{},\"events\":{},\
-         \"bytes_out\":{},\"requests\":{}",
-        sum(ApiStats::open),
-        sum(ApiStats::open_tunnels),
-        sum(|stats| stats.events.get()),
-        sum(|stats| stats.bytes_out.get()),
-        sum(ApiStats::begun),
-    );
-    write_troubles(&stats.no_api, &mut out, &mut details, now);
-    out.push_str(",\"apis\":[");
-    for (index, api) in apis.iter().take(APIS_MAX).enumerate() {
-        out.push_str(if index > 0 { "," } else { "" });
-        api.write(&mut out, &mut details, now);
+    let mut details = Details::all();
+    let mut out = format!("event: tick\nid: {id}\ndata: ");
+    let mut json = Json::new(&mut out);
+    json.begin('{');
+    json.name("t").number(now.unix_ms);
+    json.name("draining").boolean(process.draining);
+    json.name("connections").number(process.connections as u64);
+    json.name("streams").number(sum(ApiStats::open));
+    json.name("tunnels").number(sum(ApiStats::open_tunnels));
+    json.name("events").number(sum(|stats| stats.events.get()));
+    json.name("bytes_out").number(sum(|stats| stats.bytes_out.get()));
+    json.name("requests").number(sum(ApiStats::begun));
+    write_troubles(&stats.no_api, &mut json, &mut details, now);
+    json.name("apis").begin('[');
+    for api in apis.iter().take(APIS_MAX) {
+        api.write(&mut json, &mut details, now);
     }
-    out.push_str("],\"closed\":{");
-    let mut first = true;
+    json.end(']');
+    json.name("closed").begin('{');
     for outcome in Outcome::ALL {
         let closed = |stats: &ApiStats| {
             stats.closed[outcome.index()].get() + stats.tunnels_closed[outcome.index()].get()
         };
         let count: u64 = all().map(closed).sum();
         if count > 0 {
-            let comma = if first { "" } else { "," };
-            let _ = write!(out, "{comma}\"{}\":{count}", outcome.word());
-            first = false;
+            json.name(outcome.word()).number(count);
         }
     }
-    out.push_str("}}\n\n");
+    json.end('}');
+    json.end('}');
+    out.push_str("\n\n");
     out.into_bytes()
 }
 

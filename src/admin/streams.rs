@@ -1,8 +1,9 @@
 //! `/streams`: a page of the event streams and the tunnels that are open.
 
-use crate::access::{quote, split};
+use crate::access::split;
+use crate::digits::Digits;
+use crate::json::Json;
 use std::collections::BinaryHeap;
-use std::fmt::Write;
 
 /// Streams that an answer has unless it is asked for another number.
 const LIMIT: usize = 50;
@@ -212,62 +213,55 @@ pub struct Row<'a> {
 #[derive(Debug)]
 pub struct Page {
     text: String,
-    rows: usize,
     last: u64,
 }
 
 impl Page {
     /// A page of so many streams in all.
     pub fn new(total: usize) -> Page {
-        Page { text: format!("{{\"total\":{total},\"streams\":["), rows: 0, last: 0 }
+        let mut text = String::new();
+        let mut json = Json::new(&mut text);
+        json.begin('{');
+        json.name("total").number(total as u64);
+        json.name("streams").begin('[');
+        Page { text, last: 0 }
     }
 
     /// One more.
     pub fn add(&mut self, row: &Row<'_>) {
-        let out = &mut self.text;
+        let mut json = Json::new(&mut self.text);
         let (method, target) = split(row.request);
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{}{{\"id\":\"{:x}\"", if self.rows > 0 { "," } else { "" }, row.id);
-        let words = [
-            ("api", Some(row.api)),
-            ("client", Some(row.client)),
-            ("key", row.key),
-            ("method", method),
-            ("target", target.or(Some(""))),
-            ("kind", Some(if row.is_tunnel { "tunnel" } else { "events" })),
-            ("state", Some(row.state.word())),
-        ];
-        for (name, word) in words {
-            let _ = write!(out, ",\"{name}\":");
-            match word {
-                Some(word) => quote(word, out),
-                None => out.push_str("null"),
-            }
-        }
-        let _ = write!(
-            out,
-            ",\"age_ms\":{},\"events\":{},\"bytes_in\":{},\"bytes_out\":{},\"idle_ms\":{},\
-             \"pending_bytes\":{},\"waits\":[",
-            row.age_ms, row.events, row.bytes_in, row.bytes_out, row.idle_ms, row.pending_bytes
-        );
-        for (index, wait) in row.waits.iter().enumerate() {
-            out.push_str(if index > 0 { "," } else { "" });
-            quote(wait, out);
-        }
-        out.push_str("],\"until\":");
-        match row.until {
-            Some(until) => quote(until, out),
-            None => out.push_str("null"),
-        }
-        out.push('}');
-        self.rows += 1;
+        json.begin('{');
+        json.name("id").string(Digits::hexadecimal(row.id).as_str());
+        json.name("api").string(row.api);
+        json.name("client").string(row.client);
+        json.name("key").string_or_null(row.key);
+        json.name("method").string_or_null(method);
+        json.name("target").string(target.unwrap_or_default());
+        json.name("kind").string(if row.is_tunnel { "tunnel" } else { "events" });
+        json.name("state").string(row.state.word());
+        json.name("age_ms").number(row.age_ms);
+        json.name("events").number(row.events);
+        json.name("bytes_in").number(row.bytes_in);
+        json.name("bytes_out").number(row.bytes_out);
+        json.name("idle_ms").number(row.idle_ms);
+        json.name("pending_bytes").number(row.pending_bytes as u64);
+        json.name("waits").begin('[');
+        row.waits.iter().for_each(|wait| json.string(wait));
+        json.end(']');
+        json.name("until").string_or_null(row.until);
+        json.end('}');
         self.last = row.id;
     }
 
     /// The whole, with the id to go on behind if there is `more`.
     pub fn finish(mut self, more: bool) -> String {
-        let next = if more { format!("\"{:x}\"", self.last) } else { "null".to_owned() };
-        let _ = writeln!(self.text, "],\"next\":{next}}}");
+        let last = Digits::hexadecimal(self.last);
+        let mut json = Json::new(&mut self.text);
+        json.end(']');
+        json.name("next").string_or_null(if more { Some(last.as_str()) } else { None });
+        json.end('}');
+        self.text.push('\n');
         self.text
     }
 }

@@ -57,6 +57,7 @@ fn arrows_point_down() {
             "buf.",
             "time",
             "digits.",
+            "json.",
             "metrics.",
             "access",
             "auth.",
