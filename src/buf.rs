@@ -381,27 +381,27 @@ impl BufPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Dice;
+    use fastrand::Rng;
     use std::collections::VecDeque;
 
     #[test]
     fn a_buffer_is_a_bounded_queue_of_bytes() {
         for (seed, block) in (0..).zip([1, 2, 3, 7, 16, 61]) {
-            let mut dice = Dice::new(seed);
+            let mut dice = Rng::with_seed(seed);
             let mut stream = (0..=255_u8).cycle();
             let mut buf = Buf::new(block);
             let mut model = VecDeque::new();
             for step in 0..2000 {
-                if dice.below(2) == 0 {
-                    let n = dice.index(buf.room() + 1);
+                if dice.u64(..2) == 0 {
+                    let n = dice.usize(..buf.room() + 1);
                     let bytes: Vec<u8> = stream.by_ref().take(n).collect();
                     buf.append(&bytes);
                     model.extend(bytes);
-                } else if dice.below(50) == 0 {
+                } else if dice.u64(..50) == 0 {
                     buf.clear();
                     model.clear();
                 } else {
-                    let n = dice.index(buf.len() + 1);
+                    let n = dice.usize(..buf.len() + 1);
                     buf.consume(n);
                     model.drain(..n);
                 }
@@ -500,16 +500,16 @@ mod tests {
     fn what_is_held_of_events_has_one_limit() {
         let mut pool = BufPool::new(100, 800, 800, 0);
         pool.limit(80_000);
-        let mut dice = Dice::new(1);
+        let mut dice = Rng::with_seed(1);
         let mut slots: [Option<Box<Buf>>; 40] = [const { None }; 40];
         let mut models: [VecDeque<u8>; 40] = [const { VecDeque::new() }; 40];
         let (mut refused, mut longest) = (0, 0);
         for step in 0..4_000_u32 {
-            let at = dice.index(slots.len());
+            let at = dice.usize(..slots.len());
             let (slot, model) = (&mut slots[at], &mut models[at]);
-            let bytes = vec![step.to_le_bytes()[0]; 1 + dice.index(900)];
-            if dice.below(5) == 0 {
-                let n = dice.index(model.len() + 1);
+            let bytes = vec![step.to_le_bytes()[0]; 1 + dice.usize(..900)];
+            if dice.u64(..5) == 0 {
+                let n = dice.usize(..model.len() + 1);
                 pool.pass(slot, n);
                 model.drain(..n);
             } else if pool.may_hold(slot.as_deref(), model.len() + bytes.len()) {

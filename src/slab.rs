@@ -240,7 +240,7 @@ impl<T> fmt::Debug for Key<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Dice;
+    use fastrand::Rng;
 
     #[test]
     fn a_key_never_names_another_thing() {
@@ -251,20 +251,20 @@ mod tests {
 
     /// The model: all that was ever inserted, with its key; None once it was removed.
     fn check(seed: u64, steps: u64) {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         let mut slab = Slab::new();
         let mut all: Vec<(Key<u64>, Option<u64>)> = Vec::new();
         for step in 0..steps {
-            if all.is_empty() || dice.below(2) == 0 {
+            if all.is_empty() || dice.u64(..2) == 0 {
                 all.push((slab.insert(step), Some(step)));
             } else {
                 // Mostly the recent ones, so that keys fresh and stale take turns.
-                let back = dice.index(all.len().min(30)) + 1;
+                let back = dice.usize(..all.len().min(30)) + 1;
                 let at = all.len() - back;
                 let (key, value) = &mut all[at];
                 assert_eq!(slab.remove(*key), value.take(), "seed {seed} step {step}");
             }
-            let (key, value) = all[dice.index(all.len())];
+            let (key, value) = all[dice.usize(..all.len())];
             assert_eq!(slab.get(key), value.as_ref(), "seed {seed} step {step}");
             assert_eq!(slab.get_mut(key).copied(), value, "seed {seed} step {step}");
             assert_eq!(Key::from_bits(key.to_bits()), Some(key));

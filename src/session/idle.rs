@@ -80,14 +80,14 @@ impl<T> Default for Idle<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Dice;
+    use fastrand::Rng;
 
     #[test]
     fn as_a_plain_list_has_them() {
-        let (mut dice, mut slab) = (Dice::new(3), Slab::new());
+        let (mut dice, mut slab) = (Rng::with_seed(3), Slab::new());
         let (mut idle, mut list) = (Idle::new(), Vec::new());
         for _ in 0..20_000 {
-            match dice.below(5) {
+            match dice.u64(..5) {
                 0 | 1 => {
                     let key = slab.insert(());
                     idle.push(key);
@@ -96,7 +96,7 @@ mod tests {
                 2 => assert_eq!(idle.pop(&slab), list.pop()),
                 _ if list.is_empty() => {}
                 _ => {
-                    let key = list.remove(dice.index(list.len()));
+                    let key = list.remove(dice.usize(..list.len()));
                     slab.remove(key);
                     idle.forget_closed(&slab);
                     assert!(idle.keys.len() <= 2 * idle.open + CLOSED_SPARE);

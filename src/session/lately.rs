@@ -141,7 +141,7 @@ impl Minute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Dice;
+    use fastrand::Rng;
 
     const TROUBLES: [Trouble; 3] =
         [Trouble::Unserved, Trouble::Refused(Cause::NoKey), Trouble::Cut(Outcome::UpstreamCut)];
@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn a_minute_is_a_minute() {
         for seed in 0..50 {
-            let mut dice = Dice::new(seed);
+            let mut dice = Rng::with_seed(seed);
             let (lately, mut happened) = (Lately::default(), Vec::new());
             let (mut ms, mut requests) = (0, 0);
             for _ in 0..300 {
-                ms += dice.below(4000) * dice.below(2) * (1 + 20 * u64::from(dice.below(30) == 0));
+                ms += dice.u64(..4000) * dice.u64(..2) * (1 + 20 * u64::from(dice.u64(..30) == 0));
                 let now = Tick::from_millis(ms);
-                requests += 1 + dice.below(3);
-                if dice.below(2) == 0 {
-                    let trouble = TROUBLES[dice.index(3)];
+                requests += 1 + dice.u64(..3);
+                if dice.u64(..2) == 0 {
+                    let trouble = TROUBLES[dice.usize(..3)];
                     lately.count(trouble, || requests, now);
                     happened.push((ms, trouble));
                 }

@@ -99,7 +99,7 @@ mod tests {
     use crate::conn::Conn;
     use crate::session::{Service, State};
     use crate::time::Tick;
-    use crate::trial::Dice;
+    use fastrand::Rng;
 
     fn session() -> Session {
         let state = State::Idle { since: Tick::ZERO, fresh: true, links: Links::NONE };
@@ -111,19 +111,19 @@ mod tests {
     #[test]
     fn it_is_in_order_whoever_leaves() {
         for seed in 0..50 {
-            let mut dice = Dice::new(seed);
+            let mut dice = Rng::with_seed(seed);
             let (mut sessions, mut row) = (Slab::new(), Row::default());
             let (mut model, mut out) = (Vec::new(), Vec::new());
             for _ in 0..8 {
                 out.push(sessions.insert(session()));
             }
             for _ in 0..500 {
-                if dice.below(2) == 0 && !out.is_empty() {
-                    let key = out.swap_remove(dice.index(out.len()));
+                if dice.u64(..2) == 0 && !out.is_empty() {
+                    let key = out.swap_remove(dice.usize(..out.len()));
                     row.push(&mut sessions, key);
                     model.push(key);
                 } else if !model.is_empty() {
-                    let key = model.remove(dice.index(model.len()));
+                    let key = model.remove(dice.usize(..model.len()));
                     row.remove(&mut sessions, key);
                     row.remove(&mut sessions, key);
                     out.push(key);

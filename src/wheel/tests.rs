@@ -2,11 +2,11 @@
 
 use super::model::Model;
 use super::*;
-use crate::trial::Dice;
+use fastrand::Rng;
 
 /// A wheel and its model, driven by the same die.
 struct Run {
-    dice: Dice,
+    dice: Rng,
     now: u64,
     owners: u64,
     wheel: Wheel,
@@ -16,7 +16,7 @@ struct Run {
 impl Run {
     fn new(seed: u64, start: u64, owners: u64) -> Run {
         Run {
-            dice: Dice::new(seed),
+            dice: Rng::with_seed(seed),
             now: start,
             owners,
             wheel: Wheel::new(Tick::from_millis(start)),
@@ -26,13 +26,13 @@ impl Run {
 
     /// A duration of any order of magnitude, up to a bit beyond the reach.
     fn some_time(&mut self) -> u64 {
-        let bits = self.dice.below(26);
-        self.dice.below(1 << bits)
+        let bits = self.dice.u64(..26);
+        self.dice.u64(..1 << bits)
     }
 
     fn step(&mut self) {
-        let index = u32::try_from(self.dice.below(self.owners)).unwrap();
-        match self.dice.below(16) {
+        let index = u32::try_from(self.dice.u64(..self.owners)).unwrap();
+        match self.dice.u64(..16) {
             0..8 => {
                 let at = Tick::from_millis((self.now + self.some_time()).saturating_sub(9));
                 self.wheel.at_most(index, at);
@@ -70,7 +70,7 @@ impl Run {
     }
 
     fn expire(&mut self) -> usize {
-        let max = if self.dice.below(4) == 0 { 1 + self.dice.index(5) } else { usize::MAX };
+        let max = if self.dice.u64(..4) == 0 { 1 + self.dice.usize(..5) } else { usize::MAX };
         let now = Tick::from_millis(self.now);
         let promises = self.model.promises.clone();
         let mut due = Vec::new();

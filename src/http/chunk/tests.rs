@@ -1,7 +1,8 @@
 //! What the chunked coding is to be read as, against a naive reader, at every cut.
 
 use super::*;
-use crate::trial::{Dice, in_one_piece, in_pieces};
+use crate::trial::{in_one_piece, in_pieces};
+use fastrand::Rng;
 
 /// Payload, trailer section, and what follows the body; None while it has not ended.
 type Outcome = Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, ChunkError>;
@@ -278,17 +279,17 @@ fn random_wires_agree_with_the_naive_decoder() {
     let valid = "3;a=\"b\\c\";d\r\nfoo\r\n1 ; e = f\r\n!\r\n0;g\r\nH: i\r\nJ:\r\n\r\nrest";
     let mut ended = 0;
     for seed in 0..3_000 {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         let mut wire = Vec::new();
-        if dice.below(2) == 0 {
-            for _ in 0..dice.below(12) {
-                wire.extend_from_slice(words[dice.index(words.len())].as_bytes());
+        if dice.u64(..2) == 0 {
+            for _ in 0..dice.u64(..12) {
+                wire.extend_from_slice(words[dice.usize(..words.len())].as_bytes());
             }
         } else {
             wire.extend_from_slice(valid.as_bytes());
-            let at = dice.index(valid.len());
-            let word = words[dice.index(words.len())].bytes();
-            wire.splice(at..at + dice.index(2), word);
+            let at = dice.usize(..valid.len());
+            let word = words[dice.usize(..words.len())].bytes();
+            wire.splice(at..at + dice.usize(..2), word);
         }
         ended += usize::from(matches!(check(&wire), Ok(Some(_))));
     }

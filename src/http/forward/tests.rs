@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::fields::{FieldStore, Fields, allowed_in_trailers};
 use crate::http::head::{HeadLimits, HeadSearch};
-use crate::trial::Dice;
+use fastrand::Rng;
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 60, target_bytes: 1000 };
 
@@ -182,7 +182,7 @@ fn responses_without_a_body() {
 }
 
 /// A head that begins with `line`, has a host, and has fields as the dice will have it.
-fn thrown(dice: &mut Dice, line: &str) -> Vec<u8> {
+fn thrown(dice: &mut Rng, line: &str) -> Vec<u8> {
     let lines = [
         "Content-Length: 5",
         "Content-Length: 0",
@@ -209,15 +209,15 @@ fn thrown(dice: &mut Dice, line: &str) -> Vec<u8> {
         "Set-Cookie: x",
     ];
     let mut wire = format!("{line}\r\nHost: a.example\r\n");
-    for _ in 0..dice.index(6) {
-        wire += lines[dice.index(lines.len())];
+    for _ in 0..dice.usize(..6) {
+        wire += lines[dice.usize(..lines.len())];
         wire += "\r\n";
     }
     let mut wire = (wire + "\r\n").into_bytes();
-    for _ in 0..dice.index(8).saturating_sub(5) {
-        let at = dice.index(wire.len());
+    for _ in 0..dice.usize(..8).saturating_sub(5) {
+        let at = dice.usize(..wire.len());
         let parts: [&[u8]; 8] = [b" ", b":", b"\r\n", b"\0", b"\n", b"chunked", b",", b"\xff"];
-        wire.splice(at..at, parts[dice.index(parts.len())].iter().copied());
+        wire.splice(at..at, parts[dice.usize(..parts.len())].iter().copied());
     }
     wire
 }
@@ -234,9 +234,9 @@ fn content<'b>(fields: Fields<'_, 'b>) -> Vec<(&'b str, &'b [u8])> {
 fn a_request_means_the_same_on_both_sides() {
     let mut accepted = 0;
     for seed in 0..8000 {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         let line = ["GET /a?b HTTP/1.1", "POST /x HTTP/1.0", "OPTIONS http://a.example/ HTTP/1.1"];
-        let line = line[dice.index(line.len())];
+        let line = line[dice.usize(..line.len())];
         let wire = thrown(&mut dice, line);
         let mut store = FieldStore::new();
         let Ok(head) = RequestHead::parse(&wire, &mut store, &LIMITS) else {
@@ -246,7 +246,7 @@ fn a_request_means_the_same_on_both_sides() {
         let mut target = Vec::new();
         head.target.resolve_path(&mut target).unwrap();
         let host = head.authority.unwrap_or("up.example");
-        let (upgrade, peer_trusted) = (dice.below(2) == 0, dice.below(2) == 0);
+        let (upgrade, peer_trusted) = (dice.u64(..2) == 0, dice.u64(..2) == 0);
         let to = Forward {
             path_and_query: &target,
             host,
@@ -277,7 +277,7 @@ fn a_request_means_the_same_on_both_sides() {
 fn a_response_means_the_same_on_both_sides() {
     let mut accepted = 0;
     for seed in 0..8000 {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         let line = [
             "HTTP/1.1 200 OK",
             "HTTP/1.0 404 \u{e9}",
@@ -285,9 +285,9 @@ fn a_response_means_the_same_on_both_sides() {
             "HTTP/1.1 304",
             "HTTP/1.1 100 A",
         ];
-        let line = line[dice.index(line.len())];
+        let line = line[dice.usize(..line.len())];
         let wire = thrown(&mut dice, line);
-        let is_head = dice.below(4) == 0;
+        let is_head = dice.u64(..4) == 0;
         let mut store = FieldStore::new();
         let Ok(head) = ResponseHead::parse(&wire, &mut store, &LIMITS, is_head) else {
             continue;
@@ -297,7 +297,7 @@ fn a_response_means_the_same_on_both_sides() {
             BodyLength::UntilClose => BodyLength::Chunked,
             length @ (BodyLength::Empty | BodyLength::Length(_) | BodyLength::Chunked) => length,
         };
-        let persistent = dice.below(2) == 0;
+        let persistent = dice.u64(..2) == 0;
         let mut out = Vec::new();
         write_response(&mut out, &head, &Respond { length, persistent, ..OPEN });
         assert_eq!(HeadSearch::response().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");

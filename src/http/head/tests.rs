@@ -4,7 +4,8 @@ use super::HeadError::*;
 use super::*;
 use crate::http::framing::FramingError;
 use crate::http::target::TargetError;
-use crate::trial::{Dice, in_pieces};
+use crate::trial::in_pieces;
+use fastrand::Rng;
 
 mod responses;
 
@@ -355,14 +356,14 @@ fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
 fn accidents() {
     let mut complete = 0;
     for seed in 0..6000 {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         let parts =
             ["\r\n", "\r\n", "\r\n\r\n", "\n", "\r", "A: b", "A: b\r\n", " ", "\t", ":", "\0"];
         let mut bytes = b"GET / HTTP/1.0\r\nA: b\r\n\r\n".to_vec();
-        for _ in 0..dice.index(4) {
-            let at = dice.index(bytes.len());
-            let part = parts[dice.index(parts.len())].bytes();
-            bytes.splice(at..(at + dice.index(3)).min(bytes.len()), part);
+        for _ in 0..dice.usize(..4) {
+            let at = dice.usize(..bytes.len());
+            let part = parts[dice.usize(..parts.len())].bytes();
+            bytes.splice(at..(at + dice.usize(..3)).min(bytes.len()), part);
         }
         let ends = 0..=bytes.len();
         let got = found(HeadSearch::request(), &bytes, ends);

@@ -1,32 +1,28 @@
 //! Dice that fall the same way each time: a seed's world can be played again.
 
-/// A small generator of repeatable numbers (SplitMix64).
+/// A generator of repeatable numbers, the same on all hosts.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng(fastrand::Rng);
 
 impl Rng {
     /// The sequence that belongs to `seed`.
-    pub const fn new(seed: u64) -> Rng {
-        Rng(seed)
+    pub fn new(seed: u64) -> Rng {
+        Rng(fastrand::Rng::with_seed(seed))
     }
 
     /// The next number.
-    pub const fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub fn bits(&mut self) -> u64 {
+        self.0.u64(..)
     }
 
     /// A number below `limit`, which is not zero.
-    pub const fn below(&mut self, limit: u64) -> u64 {
-        self.bits() % limit
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0.u64(..limit)
     }
 
     /// A number from `low` to `high`, both possible.
-    pub const fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low + 1)
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.0.u64(low..=high)
     }
 
     /// Likewise, as a size in memory.
@@ -41,7 +37,7 @@ impl Rng {
     }
 
     /// True `percent` times of a hundred.
-    pub const fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
