@@ -12,6 +12,7 @@ mod rng;
 pub use rng::Rng;
 
 use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -47,9 +48,6 @@ impl Faults {
         capacity: 64 * 1024,
     };
 }
-
-/// EMFILE, on Linux and the BSDs alike.
-const OUT_OF_DESCRIPTORS: i32 = 24;
 
 /// What happens to whoever connects to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -468,7 +466,7 @@ impl Net for SimNet {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         if self.ran_out() {
-            return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
+            return Err(Errno::EMFILE.into());
         }
         self.waiting.entry(listener.0).or_default().pop_front();
         Ok((self.sock_for(index), from))
@@ -479,7 +477,7 @@ impl Net for SimNet {
             return Err(io::ErrorKind::NotFound.into());
         };
         if self.ran_out() {
-            return Err(io::Error::from_raw_os_error(OUT_OF_DESCRIPTORS));
+            return Err(Errno::EMFILE.into());
         }
         let host = self.hosts.get(&address).copied().unwrap_or(Host::Refusing);
         if host == Host::Unreachable {
