@@ -4,10 +4,9 @@ use super::access::Auth;
 use super::error::Wrong;
 use super::table::Table;
 use super::value::{list, text};
-use crate::cors::is_about_origins;
 use crate::http::abnf::is_token;
 use crate::http::changes::Changes;
-use crate::http::fields::{is_reserved, same_to_gateway};
+use crate::http::fields::{is_about_origins, is_reserved, same_to_gateway};
 use toml::de::DeValue;
 
 /// The most bytes that may be set: they stand in one buffer with the rest of the head.

@@ -10,7 +10,8 @@
 //!
 //! Tested against tables.
 
-use super::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, Field, VARY_ORIGIN, check_origin};
+use super::{VARY_ORIGIN, check_origin};
+use crate::http::fields::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, Field};
 use std::collections::VecDeque;
 
 /// The most grants that are remembered of one api's upstream. One more takes the place of the one

@@ -123,6 +123,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         length @ (BodyLength::Empty | BodyLength::Length(_)) => length,
     };
     let policy = policy();
+    let ours = policy.origin_fields(Grant::Origin(0));
     let to = Respond {
         length,
         persistent: length != BodyLength::UntilClose && dice.chance(50),
@@ -130,7 +131,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         upgrade: head.status == 101,
         anti_buffering: false,
         changes: dice.chance(30).then_some(&changes),
-        cors: dice.chance(30).then_some((&policy, Grant::Origin(0))),
+        cors: dice.chance(30).then_some(&ours),
         date: None,
     };
     let mut out = Vec::new();

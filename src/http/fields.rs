@@ -12,6 +12,7 @@
 //! Tested against tables.
 
 mod list;
+mod origins;
 mod reserved;
 
 use super::abnf::is_token;
@@ -20,6 +21,9 @@ use httparse::{EMPTY_HEADER, Header};
 
 pub use list::elements;
 pub(super) use list::split;
+pub use origins::{
+    ALLOW_CREDENTIALS, ALLOW_ORIGIN, EXPOSE_HEADERS, Field, OriginFields, is_about_origins,
+};
 pub use reserved::{RESERVED, is_about_client};
 
 /// The most fields that a head may have, whatever the limits say.

@@ -17,12 +17,12 @@
 use super::changes::Changes;
 use super::credentials::Carriers;
 use super::fields::{
-    Nominated, is_about_client, is_named, same_to_gateway, write_line, write_trailer_names,
+    Nominated, OriginFields, is_about_client, is_named, same_to_gateway, write_line,
+    write_trailer_names,
 };
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead};
 use super::version::Version;
-use crate::cors;
 use crate::digits::Digits;
 use std::io::Write;
 use std::net::IpAddr;
@@ -85,7 +85,7 @@ pub struct Respond<'a> {
     pub changes: Option<&'a Changes>,
     /// What the response says about other origins, in place of what the upstream does, if that is
     /// not its own affair.
-    pub cors: Option<(&'a cors::Policy, cors::Grant)>,
+    pub cors: Option<&'a OriginFields<'a>>,
 }
 
 /// The fields of a request that are written here, whatever the client sent.
@@ -239,7 +239,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         let ends = is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
             || stops(name)
-            || to.cors.is_some_and(|(policy, _)| policy.replaces(name))
+            || to.cors.is_some_and(|ours| ours.replaces(name))
             || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
         if !ends && is("Trailer") {
             write_trailer_names(out, value, |name| !nominated.ends(name) && !stops(name));
@@ -257,8 +257,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         if let Some(changes) = to.changes {
             changes.write(out);
         }
-        let ours = to.cors.map(|(policy, grant)| policy.fields(grant));
-        for (name, value) in ours.unwrap_or_default() {
+        for (name, value) in to.cors.iter().flat_map(|ours| &ours.fields) {
             // Of lists there is only one.
             if !head.fields.lists(name, value) {
                 write_line(out, name, value.as_bytes());

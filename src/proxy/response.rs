@@ -240,7 +240,8 @@ fn forward_final(
     // told from it.
     facts.persistent &= to != BodyLength::UntilClose && !facts.awaits_continue;
     facts.awaits_continue = false;
-    let (date, cors) = (Some(date), exchange.cors());
+    let cors = exchange.cors().map(|(policy, grant)| policy.origin_fields(grant));
+    let (date, cors) = (Some(date), cors.as_ref());
     let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now);
