@@ -84,6 +84,16 @@ enum Line {
 }
 
 /// Reads one body after another, as their bytes arrive. See the module's documentation.
+///
+/// ```
+/// use millstream::sse::Scanner;
+///
+/// let mut scanner = Scanner::new();
+/// assert_eq!(scanner.scan(b"data: 1\n\ndata: 2"), Some(9), "just past the first event");
+/// assert!(!scanner.between(), "the second has begun");
+/// assert_eq!(scanner.scan(b"\n\n"), Some(2));
+/// assert_eq!(scanner.events(), 2);
+/// ```
 #[derive(Debug)]
 pub struct Scanner {
     events: u64,

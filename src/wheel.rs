@@ -58,6 +58,21 @@ struct Link {
 const _: () = assert!(size_of::<Link>() + size_of::<Tick>() == 16);
 
 /// One promise for each owner at most. See the module's documentation.
+///
+/// ```
+/// use millstream::time::Tick;
+/// use millstream::wheel::Wheel;
+///
+/// let mut wheel = Wheel::new(Tick::ZERO);
+/// wheel.at_most(7, Tick::from_millis(20));
+/// wheel.at_most(7, Tick::from_millis(500)); // put off: the earlier promise stays
+/// assert_eq!(wheel.next(), Tick::from_millis(20));
+///
+/// let mut due = Vec::new();
+/// wheel.expire(Tick::from_millis(20), usize::MAX, |owner| due.push(owner));
+/// assert_eq!(due, [7]);
+/// assert_eq!(wheel.next(), Tick::NEVER);
+/// ```
 #[derive(Debug)]
 pub struct Wheel {
     /// Whatever is due before this moment has been reported, so every occupied slot's border is at

@@ -151,6 +151,17 @@ impl ChunkError {
 }
 
 /// Reads one chunked body, as its bytes arrive.
+///
+/// ```
+/// use millstream::http::chunk::ChunkDecoder;
+///
+/// let mut bytes = *b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nGET";
+/// let piece = ChunkDecoder::request().decode(&mut bytes)?;
+/// assert_eq!(&bytes[piece.range()], b"hello world");
+/// assert!(piece.ended);
+/// assert_eq!(&bytes[piece.consumed..], b"GET", "the next message");
+/// # Ok::<(), millstream::http::chunk::ChunkError>(())
+/// ```
 #[derive(Debug)]
 pub struct ChunkDecoder {
     /// Bytes of chunk data still to come; while its size is read, the size so far.
