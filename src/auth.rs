@@ -99,11 +99,11 @@ pub fn hash(key: &[u8]) -> Hash {
 /// whole.
 fn position(hash: &Hash, keys: &[Arc<Key>]) -> Option<usize> {
     let mut found = 0;
-    for (number, key) in (1..).zip(keys) {
+    for (index, key) in keys.iter().enumerate() {
         let differs = hash.iter().zip(&key.hash).fold(0, |differs, (a, b)| differs | (a ^ b));
         // 1 or 0, without a branch for the compiler to leave early by.
         let same = usize::from(black_box(differs) == 0);
-        found |= same.wrapping_neg() & number;
+        found |= same.wrapping_neg() & (index + 1);
     }
     black_box(found).checked_sub(1)
 }

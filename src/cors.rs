@@ -67,8 +67,10 @@ impl Policy {
     /// The fields of a response, but not of the answer to a preflight.
     pub fn fields(&self, grant: Grant) -> Vec<Field<'_>> {
         let mut fields = self.common_fields(grant);
-        let exposed = self.expose.as_deref().filter(|list| !list.is_empty());
-        if let Some(exposed) = exposed.filter(|_| grant != Grant::Nothing) {
+        if let Some(exposed) = &self.expose
+            && !exposed.is_empty()
+            && grant != Grant::Nothing
+        {
             fields.push((EXPOSE_HEADERS, exposed));
         }
         fields

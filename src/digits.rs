@@ -43,8 +43,8 @@ impl Digits {
         let (mut digits, mut first) = ([b'0'; DIGITS_MAX], DIGITS_MAX);
         loop {
             first -= 1;
-            // Less than the base.
-            let digit = usize::try_from(number % BASE).unwrap_or(0);
+            #[expect(clippy::cast_possible_truncation, reason = "less than the base")]
+            let digit = (number % BASE) as usize;
             digits[first] = HEX_DIGITS[digit];
             number /= BASE;
             if number == 0 {

@@ -45,12 +45,12 @@ impl Statuses {
     pub fn one(&self, status: u16) {
         let slot =
             self.known.iter().find(|(known, _)| matches!(known.get(), 0) || known.get() == status);
-        match slot.filter(|_| status != 0) {
-            Some((known, counter)) => {
+        match slot {
+            Some((known, counter)) if status != 0 => {
                 known.set(status);
                 counter.one();
             }
-            None => self.rest.one(),
+            Some(_) | None => self.rest.one(),
         }
     }
 

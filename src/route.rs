@@ -123,7 +123,7 @@ impl Router {
             }
         }
         let mut rewriting = Vec::new();
-        let servers = (0..).zip(servers).map(|(number, Server(paths))| {
+        let servers = servers.iter().enumerate().map(|(number, Server(paths))| {
             let mut routes = Vec::new();
             for ServerPath { api, path, rewritten, guarded } in paths {
                 rewriting.extend(rewritten.then_some((*api, number)));
@@ -236,9 +236,10 @@ fn insert(routes: &mut Vec<Route>, route: Route) {
 fn best<'r>(routes: &'r [Route], host: Option<Host<&str>>, path: &[u8]) -> Option<&'r Route> {
     let plain = !path.contains(&b'%');
     let matches = |route: &&Route| {
-        let rest = match plain && route.plain {
-            true => path.strip_prefix(&*route.path),
-            false => behind(path, &route.path),
+        let rest = if plain && route.plain {
+            path.strip_prefix(&*route.path)
+        } else {
+            behind(path, &route.path)
         };
         rest.is_some_and(is_below)
             && route.host.as_ref().is_none_or(|own| host.is_some_and(|host| own.is(host)))
@@ -297,7 +298,7 @@ pub fn upstream_path(
     query: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    let stripped = behind(path, listen_path.as_bytes()).filter(|_| strip);
+    let stripped = if strip { behind(path, listen_path.as_bytes()) } else { None };
     let rest = stripped.unwrap_or(path);
     out.extend_from_slice(base.as_bytes());
     out.extend_from_slice(rest);

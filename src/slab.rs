@@ -144,8 +144,10 @@ impl<T> Slab<T> {
     }
 
     /// One more than the highest index that anything has lived at.
+    #[expect(clippy::cast_possible_truncation, reason = "`insert` numbers them in 32 bits")]
     pub fn slots(&self) -> u32 {
-        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+        debug_assert!(u32::try_from(self.places.len()).is_ok());
+        self.places.len() as u32
     }
 
     /// The key of the thing that lies at `index` now, if any does.

@@ -65,8 +65,10 @@ impl Query {
 /// Reads an id as it is shown: hexadecimal digits, without zeros in front.
 pub fn id(text: &str) -> Option<u64> {
     let plain = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    let fits = (1..=16).contains(&text.len()) && text.bytes().all(plain);
-    u64::from_str_radix(text, 16).ok().filter(|_| fits && !text.starts_with('0'))
+    if text.starts_with('0') || !text.bytes().all(plain) {
+        return None;
+    }
+    u64::from_str_radix(text, 16).ok()
 }
 
 /// A stream's place in an order: what is smaller comes first.

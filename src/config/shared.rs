@@ -139,18 +139,20 @@ impl Config {
         let guards =
             |host: Option<&str>| router.owner(host, guarded_path.as_bytes()) == Some(guarded);
         // A server that is told the client's Host may have a site for each.
-        let reaches = match apis.iter().all(|api| api.preserve_host_header) {
-            true => self.hosts_of(apis[0]).any(|host| opens(host) && guards(host)),
-            false => self.hosts_of(apis[0]).any(opens) && self.hosts_of(apis[1]).any(guards),
+        let reaches = if apis.iter().all(|api| api.preserve_host_header) {
+            self.hosts_of(apis[0]).any(|host| opens(host) && guards(host))
+        } else {
+            self.hosts_of(apis[0]).any(opens) && self.hosts_of(apis[1]).any(guards)
         };
         reaches.then_some(Breach { open: apis[0], path, upstream_path, guarded: apis[1] })
     }
 
     /// The hosts that an api may be asked for; None is one that no api has.
     fn hosts_of<'c>(&'c self, api: &'c Api) -> impl Iterator<Item = Option<&'c str>> {
-        let others = self.apis.iter().filter(|_| api.hosts.is_empty());
-        let any = api.hosts.is_empty().then_some(None);
-        let named = api.hosts.iter().chain(others.flat_map(|other| &other.hosts));
+        let serves_all = api.hosts.is_empty();
+        let others = if serves_all { self.apis.as_slice() } else { &[] };
+        let any = serves_all.then_some(None);
+        let named = api.hosts.iter().chain(others.iter().flat_map(|other| &other.hosts));
         any.into_iter().chain(named.map(|host| Some(host.as_str())))
     }
 }

@@ -134,7 +134,10 @@ impl Config {
             }
         }
         let exposed = self.server.listen.iter().find(|listener| !is_local(listener));
-        if let Some(listener) = exposed.filter(|_| !seen.is_empty() && !self.has_proxies()) {
+        if let Some(listener) = exposed
+            && !seen.is_empty()
+            && !self.has_proxies()
+        {
             out.push(format!(
                 "keys come to {listener} unencrypted: put a TLS terminator in front, \
                 and list it in server.trusted_proxies"

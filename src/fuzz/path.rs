@@ -102,7 +102,7 @@ fn naive_guarded(apis: &[Api], host: Option<&str>, path: &str, own: u16) -> bool
     let with_host = all.iter().map(String::as_str).chain([path]);
     let named = with_host.filter_map(|reading| reading.strip_prefix("//")).filter_map(|rest| {
         let authority = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
-        authority.rsplit('@').next().filter(|_| !authority.is_empty())
+        if authority.is_empty() { None } else { authority.rsplit('@').next() }
     });
     let mut hosts = named.map(Some).chain([host]);
     hosts.any(|host| {

@@ -64,9 +64,10 @@ impl Carriers {
         if lines.next().is_some() {
             return Err(Unclear::Repeated);
         }
-        let query = query.filter(|_| !self.query.is_empty());
-        let in_query = query.into_iter().flat_map(|query| query::values(query, &self.query));
-        let cookies = fields.all("Cookie").filter(|_| !self.cookie.is_empty());
+        let queries = if self.query.is_empty() { None } else { query };
+        let in_query = queries.into_iter().flat_map(|query| query::values(query, &self.query));
+        let cookies = if self.cookie.is_empty() { None } else { Some(fields.all("Cookie")) };
+        let cookies = cookies.into_iter().flatten();
         let in_cookies = cookies.flat_map(|field| cookie::values(field, &self.cookie));
         let mut found: Option<Cow<'b, [u8]>> = None;
         let all = in_field.into_iter().chain(in_query).chain(in_cookies.map(Cow::Borrowed));

@@ -88,7 +88,8 @@ impl<'h, 'b> Fields<'h, 'b> {
     /// The value of the field of this name, if there is exactly one.
     pub fn only(self, name: &str) -> Option<&'b [u8]> {
         let mut values = self.all(name);
-        values.next().filter(|_| values.next().is_none())
+        let first = values.next();
+        if values.next().is_none() { first } else { None }
     }
 
     /// The elements of all fields of this name, each of which is a list (RFC 9110 section 5.3).

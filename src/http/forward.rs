@@ -134,7 +134,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     if let Some(left) = head.max_forwards {
         write_number_line(out, "Max-Forwards", left.saturating_sub(1));
     }
-    let upgrade = head.upgrade.filter(|_| to.upgrade);
+    let upgrade = if to.upgrade { head.upgrade } else { None };
     let trailers = head.version == Version::Http11 && head.fields.lists("TE", "trailers");
     if trailers {
         write_line(out, "TE", b"trailers");
@@ -198,8 +198,8 @@ fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
 
 /// The way of the request, as addresses: those that a trusted peer knows, then its own.
 fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
-    let told = head.fields.all("X-Forwarded-For").filter(|value| !value.is_empty());
-    let told = told.filter(|_| to.peer_trusted);
+    let told = head.fields.all("X-Forwarded-For");
+    let told = told.filter(|value| to.peer_trusted && !value.is_empty());
     let mut separator: &[u8] = b"X-Forwarded-For: ";
     let start = out.len();
     for value in told {
@@ -248,7 +248,9 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         }
     }
     if head.status >= 200 {
-        if let Some(received) = to.date.filter(|_| head.fields.get("Date").is_none()) {
+        if let Some(received) = to.date
+            && head.fields.get("Date").is_none()
+        {
             write_line(out, "Date", received.as_bytes());
         }
         if to.anti_buffering {
@@ -292,7 +294,7 @@ pub fn passed_on<'v>(
         let set = changes.set.iter().find(|(field, _)| is_named(field, name));
         return set.map(|(_, value)| value.as_bytes());
     }
-    head.fields.only(name).filter(|_| !Nominated::by(head.fields).ends(name))
+    if Nominated::by(head.fields).ends(name) { None } else { head.fields.only(name) }
 }
 
 /// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;

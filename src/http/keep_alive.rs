@@ -23,8 +23,10 @@ const MARGIN_MAX: Duration = Duration::from_secs(1);
 pub fn idle_limit(fields: Fields<'_, '_>) -> Option<Duration> {
     let limits = fields.elements("Keep-Alive").filter_map(|element| {
         let mut parts = split(element, b'=');
-        let (name, value) = (parts.next()?, parts.next()?);
-        let number = framing::decimal(unquoted(value)).ok().filter(|_| parts.next().is_none())?;
+        let (Some(name), Some(value), None) = (parts.next(), parts.next(), parts.next()) else {
+            return None;
+        };
+        let number = framing::decimal(unquoted(value)).ok()?;
         if name.eq_ignore_ascii_case(b"timeout") {
             let timeout = Duration::from_secs(number);
             Some(timeout - MARGIN_MAX.min(timeout / 4))

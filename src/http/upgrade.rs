@@ -41,8 +41,9 @@ impl Offer {
 
 /// The protocols that a head's Upgrade field lists, if `Connection` lists `upgrade`.
 pub fn protocols<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
-    let protocols = fields.only("Upgrade").filter(|_| fields.lists("Connection", "upgrade"))?;
-    elements(protocols).next().map(|_| protocols)
+    let protocols = fields.only("Upgrade")?;
+    let is_asked = fields.lists("Connection", "upgrade") && elements(protocols).next().is_some();
+    is_asked.then_some(protocols)
 }
 
 /// True exactly when `protocol` is a name, or a name, a slash and a version.

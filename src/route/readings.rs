@@ -94,7 +94,7 @@ impl Readings {
         let work_max = base + factor * path.len();
         let mut within = self.take_steps(path);
         let mut next = 0;
-        while let Some(reading) = self.all.get_mut(next).filter(|_| within) {
+        while within && let Some(reading) = self.all.get_mut(next) {
             // It is none of its own readings, so nobody misses it.
             let reading = std::mem::take(reading);
             within = self.take_steps(&reading) && self.work <= work_max;

@@ -82,8 +82,8 @@ impl HttpDate {
 fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
     out.push_str(before);
     while place > 0 {
-        let digit = u32::try_from(number / place % 10).unwrap_or(0);
-        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+        let digit = (number / place % 10) as u8;
+        out.push(char::from(b'0' + digit));
         place /= 10;
     }
 }

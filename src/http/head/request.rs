@@ -69,7 +69,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             length,
             persistent: framing::persistent(fields, version),
             expects_continue: is_http11 && fields.lists("Expect", "100-continue"),
-            upgrade: upgrade::protocols(fields).filter(|_| is_http11),
+            upgrade: if is_http11 { upgrade::protocols(fields) } else { None },
             accepts_event_stream: fields.elements("Accept").any(accepts_event_stream),
             max_forwards: max_forwards(method, fields)?,
         })

@@ -76,7 +76,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             is_coded: fields
                 .elements("Content-Encoding")
                 .any(|c| !c.eq_ignore_ascii_case(b"identity")),
-            upgrade: upgrade::protocols(fields).filter(|_| status == 101),
+            upgrade: if status == 101 { upgrade::protocols(fields) } else { None },
         })
     }
 }

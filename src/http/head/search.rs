@@ -3,6 +3,7 @@
 use super::super::abnf::{is_blank, trim_start};
 use super::start::{self, Start};
 use super::{HeadError, HeadLimits};
+use crate::buf::narrow;
 use crate::work;
 use memchr::{memchr, memchr2};
 
@@ -207,9 +208,4 @@ impl HeadSearch {
 /// nothing but whitespace for the end of the head.
 fn continues(line: &[u8]) -> bool {
     line.first().is_some_and(|&byte| is_blank(byte)) && !trim_start(line).is_empty()
-}
-
-/// Positions in heads are below 4 GiB, see [`HeadLimits`].
-fn narrow(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -12,7 +12,9 @@ pub fn readings(path: &[u8], most: usize) -> BTreeSet<String> {
     if path.contains(['%', ';', '\\']) || path.contains("//") {
         fresh.push(path.clone());
     }
-    while let Some(reading) = fresh.pop().filter(|_| found.len() <= most) {
+    while found.len() <= most
+        && let Some(reading) = fresh.pop()
+    {
         for other in steps(&reading) {
             if other != path && found.insert(other.clone()) {
                 fresh.push(other);
@@ -71,14 +73,14 @@ fn decoded(path: &str) -> String {
 fn resolved(path: &str) -> String {
     let mut stack: Vec<&str> = Vec::new();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
-    for (number, segment) in (1..).zip(&segments) {
+    for (index, segment) in segments.iter().enumerate() {
         let dots = segment.replace("%2e", ".").replace("%2E", ".");
         match dots.as_str() {
             "." | ".." => {
                 if dots == ".." {
                     stack.pop();
                 }
-                if number == segments.len() {
+                if index + 1 == segments.len() {
                     stack.push("");
                 }
             }
