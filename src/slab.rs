@@ -143,13 +143,6 @@ impl<T> Slab<T> {
         self.len == 0
     }
 
-    /// One more than the highest index that anything has lived at.
-    #[expect(clippy::cast_possible_truncation, reason = "`insert` numbers them in 32 bits")]
-    pub fn slots(&self) -> u32 {
-        debug_assert!(u32::try_from(self.places.len()).is_ok());
-        self.places.len() as u32
-    }
-
     /// The key of the thing that lies at `index` now, if any does.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
         let place = self.places.get(index as usize)?;

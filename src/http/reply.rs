@@ -12,8 +12,6 @@ use std::io::Write;
 pub struct Reply<'a> {
     /// The status; one that [`STATUSES`] has.
     pub status: u16,
-    /// What the client is told; the status's own sentence if this is empty. No line ends.
-    pub sentence: &'a str,
     /// Further fields: Allow, Retry-After, WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
     /// When it is given, as HTTP writes it; RFC 9110 section 6.6.1 wants it where there is a clock.
@@ -27,7 +25,7 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// The plain answer of this status, on a connection that stays open.
     pub const fn of(status: u16) -> Self {
-        Reply { status, sentence: "", fields: &[], date: "", head_only: false, close: false }
+        Reply { status, fields: &[], date: "", head_only: false, close: false }
     }
 }
 
@@ -83,7 +81,6 @@ pub fn reason(status: u16) -> &'static str {
 /// If [`STATUSES`] does not have the status.
 pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     let (reason, sentence) = words(reply.status);
-    let sentence = if reply.sentence.is_empty() { sentence } else { reply.sentence };
     // A Vec takes whatever it is given.
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
     // RFC 9110 sections 8.6 and 15.3.5: a 204 has no content, and says nothing about any.
@@ -157,11 +154,6 @@ mod tests {
             \r\n\
             The service is busy or about to stop; try again later.\n";
         assert_eq!(str::from_utf8(&out), Ok(want));
-        out.clear();
-        write(&mut out, &Reply { sentence: "Gone fishing.", ..Reply::of(404) });
-        assert!(
-            out.ends_with(b"Content-Length: 14\r\nCache-Control: no-store\r\n\r\nGone fishing.\n")
-        );
     }
 
     #[test]
