@@ -1,0 +1,113 @@
+"""Requests on a raw socket, and what came: the bytes as sent, and as http.client decodes them."""
+import http.client, io, re, socket, sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "servers"))
+from cases import OWN
+from streams import STREAMS
+
+# What the proxy says of an event stream where the server says nothing.
+UNCACHED = ("cache-control", "no-cache, no-transform")
+# What is asked of each server: a name, the request's first words, its fields, its body.
+ASKED = {f"stream {name}": ("GET", f"/stream/{name}", {"Accept": "text/event-stream"}, b"")
+         for name in STREAMS}
+ASKED |= {
+    "head": ("HEAD", "/cached", {}, b""),
+    "whole": ("GET", "/cached", {}, b""),
+    "304": ("GET", "/cached", {"If-None-Match": '"one"'}, b""),
+    "echo": ("POST", "/echo", {"Content-Type": "application/octet-stream"}, bytes(range(256))),
+    "post stream": ("POST", "/stream/tokens", {"Content-Type": "text/plain"}, b"hello"),
+    "head stream": ("HEAD", "/stream/plain", {}, b""),
+}
+
+
+class Bytes:
+    """What http.client reads from, in place of a socket."""
+
+    def __init__(self, wire):
+        self.wire = wire
+
+    def makefile(self, _):
+        return io.BytesIO(self.wire)
+
+
+def decode(wire, method):
+    """Status, fields, body; a body that breaks raises http.client.HTTPException."""
+    wire = past_interim(wire)
+    response = http.client.HTTPResponse(Bytes(wire), method=method)
+    response.begin()
+    # It takes a length by its word, and does not see that a body ends too early.
+    body = response.read()
+    if response.length:
+        raise http.client.IncompleteRead(body, response.length)
+    return response.status, response.getheaders(), body
+
+
+def past_interim(wire):
+    while re.match(rb"HTTP/1\.1 1\d\d", wire):
+        wire = wire.partition(b"\r\n\r\n")[2]
+    return wire
+
+
+def ask(port, method, target, fields, body, version="1.1", close=True):
+    """The response as it was sent. The connection is told to end, so that its end says all."""
+    lines = [f"{method} {target} HTTP/{version}", "Host: a.example"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    lines += ["Connection: close"] if close else []
+    lines += [f"Content-Length: {len(body)}"] if method == "POST" else []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        wire = b""
+        while data := client.recv(65536):
+            wire += data
+            if not close and is_whole(wire, method):
+                break
+    return wire
+
+
+def is_whole(wire, method):
+    """Whether this says by itself that it is complete; what ends with its connection never does."""
+    if b"\r\n\r\n" not in past_interim(wire):
+        return False
+    head = past_interim(wire).partition(b"\r\n\r\n")[0].lower()
+    bodiless = method == "HEAD" or re.match(rb"http/1\.\d (204|304)", head)
+    if not bodiless and b"\ntransfer-encoding:" not in head and b"\ncontent-length:" not in head:
+        return False
+    try:
+        decode(wire, method)
+    except (http.client.HTTPException, ValueError):
+        return False
+    return True
+
+
+# --- Directly, and through the proxy ---------------------------------------------------------
+
+
+def told(port, what, **how):
+    """What a client gets: the status, the fields that a proxy may not change, the body."""
+    method, *request = ASKED[what]
+    try:
+        status, fields, body = decode(ask(port, method, *request, **how), method)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return repr(error), [], b""
+    fields = sorted((name.lower(), value) for name, value in fields)
+    # A length beside the chunked coding does not count, and is not passed on.
+    own = OWN | {"content-length"} if ("transfer-encoding", "chunked") in fields else OWN
+    kept = [field for field in fields if field[0] not in own and field != UNCACHED]
+    return status, kept, without_first_words(body)
+
+
+def without_first_words(body):
+    """A head that came alone is followed by a comment, and a byte order mark is taken off."""
+    return re.sub(rb"\A(\xef\xbb\xbf|:\n\n?)", b"", body)
+
+
+def differences(direct, proxied):
+    """What differs, for clients that end their connections, that keep them, and of HTTP/1.0."""
+    wrong = []
+    for what in ASKED:
+        expected = told(direct, what)
+        for how in {}, {"close": False}, {"version": "1.0"}:
+            if (got := told(proxied, what, **how)) != expected:
+                wrong.append(f"{what} {how}:\n  direct  {expected}\n  proxied {got}")
+    return "\n".join(wrong[:5])
