@@ -78,6 +78,22 @@ const clients = {
       told.say();
     }
   },
+  async anthropic() {
+    const { default: Anthropic } = await load('@anthropic-ai/sdk');
+    const client = new Anthropic({ baseURL: base, apiKey: 'key', maxRetries: 0 });
+    for (const model of ['whole', 'cut', 'none']) {
+      const told = new Told(model);
+      try {
+        const messages = [{ role: 'user', content: 'hello' }];
+        const stream = client.messages.stream({ model, max_tokens: 99, messages });
+        stream.on('text', (text) => told.add(text));
+        console.log((await stream.finalMessage()).stop_reason);
+      } catch (error) {
+        console.log(error.constructor.name, error.status);
+      }
+      told.say();
+    }
+  },
   async 'mcp sse'() {
     const { SSEClientTransport } = await load('@modelcontextprotocol/sdk/client/sse.js');
     await mcp(new SSEClientTransport(new URL(base + '/sse')));
