@@ -9,6 +9,7 @@
 )]
 
 mod busy;
+mod captures;
 mod conf;
 mod contract;
 mod corpus;

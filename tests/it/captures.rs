@@ -1,0 +1,249 @@
+//! What real servers have sent (`tests/captures`), cut anywhere: clients get the body that Python's
+//! `http.client` finds in it, byte by byte, and a cut where that finds one.
+//!
+//! `tests/interop/capture` takes these files down. Heads stay out of it: what becomes of those is
+//! shown by the golden transcripts.
+
+use crate::sim::message::{Body, Head};
+use millstream::config::Config;
+use millstream::net::ListenerId;
+use millstream::net::sim::{Faults, Heard, Host, Peer, Rng};
+use millstream::proxy::Portions;
+use millstream::world::World;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+const ORIGIN: &str = "10.0.0.1:80";
+
+/// A response that a server has sent.
+struct Capture {
+    /// The server, and what it was asked for.
+    name: String,
+    method: String,
+    status: String,
+    /// The bytes as they were sent. Behind them the connection ended, or could be used again.
+    wire: Vec<u8>,
+    body: Vec<u8>,
+    /// The server left within the body, and its client can tell.
+    cut: bool,
+}
+
+/// All captures in a file. A line that is not indented says what those behind it are.
+fn captures(file: &Path) -> Vec<Capture> {
+    let text = fs::read_to_string(file).unwrap();
+    let server = file.file_stem().unwrap().to_string_lossy();
+    let mut captures: Vec<Capture> = Vec::new();
+    let mut in_body = false;
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(escaped) = line.strip_prefix("  ") {
+            let capture = captures.last_mut().unwrap();
+            let bytes = if in_body { &mut capture.body } else { &mut capture.wire };
+            unescape(escaped, bytes);
+            continue;
+        }
+        let (first, rest) = line.split_once(' ').unwrap();
+        in_body = matches!(first, "whole" | "cut");
+        if in_body {
+            let capture = captures.last_mut().unwrap();
+            rest.clone_into(&mut capture.status);
+            capture.cut = first == "cut";
+        } else {
+            captures.push(Capture {
+                name: format!("{server}: {line}"),
+                method: first.to_owned(),
+                status: String::new(),
+                wire: Vec::new(),
+                body: Vec::new(),
+                cut: false,
+            });
+        }
+    }
+    captures.iter_mut().for_each(|capture| without_first_words(&mut capture.body));
+    captures
+}
+
+/// Undoes `\r`, `\n`, `\\` and `\x` with two digits; everything else stands for itself.
+fn unescape(text: &str, bytes: &mut Vec<u8>) {
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let escape = if byte == b'\\' { rest.next() } else { None };
+        bytes.push(match escape {
+            None => byte,
+            Some(b'r') => b'\r',
+            Some(b'n') => b'\n',
+            Some(b'\\') => b'\\',
+            Some(b'x') => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            Some(other) => panic!("\\{} in {text}", char::from(other)),
+        });
+    }
+}
+
+/// How a client's side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
+}
+
+/// One proxy, through which captures go one after the other, each over connections of its own.
+struct Stage {
+    world: World,
+    origin: SocketAddr,
+}
+
+impl Stage {
+    fn new(server: &str, api: &str, faults: Faults) -> Stage {
+        let text = format!(
+            "[server]\n{server}\n[[api]]\nname = 'a'\nlisten_path = '/'\n\
+            target_url = 'http://{ORIGIN}'\nheartbeat = '0s'\n{api}\n"
+        );
+        let config = Config::parse("x.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let mut world = World::new(config, 0, faults, Portions::default());
+        let origin = ORIGIN.parse().unwrap();
+        world.net().set_host(origin, Host::Listening);
+        Stage { world, origin }
+    }
+
+    /// What a client gets when the response comes in these pieces.
+    fn play(&mut self, capture: &Capture, version: &str, cuts: &[usize]) -> (Head, Vec<u8>, End) {
+        let client = self.world.net().client(ListenerId(0), None).unwrap();
+        let method = &capture.method;
+        let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+        let request = format!("{method} / HTTP/{version}\r\nHost: a\r\n{length}\r\n");
+        self.world.net().send(client, request.as_bytes());
+        self.world.settle().unwrap();
+        let origin = self.world.net().origin(self.origin).unwrap();
+        self.world.net().hear(origin, usize::MAX);
+        let mut heard = Vec::new();
+        let mut start = 0;
+        for end in cuts.iter().copied().chain([capture.wire.len()]) {
+            self.world.net().send(origin, &capture.wire[start..end]);
+            self.world.settle().unwrap();
+            self.hear(client, &mut heard);
+            start = end;
+        }
+        self.world.net().finish(origin);
+        self.world.settle().unwrap();
+        let reset = self.hear(client, &mut heard);
+        self.world.net().leave(client);
+        self.world.net().leave(origin);
+        self.world.settle().unwrap();
+        decode(&capture.method, heard, reset)
+    }
+
+    /// Adds what has come; true for a reset.
+    fn hear(&mut self, client: Peer, heard: &mut Vec<u8>) -> bool {
+        loop {
+            match self.world.net().hear(client, usize::MAX) {
+                Heard::Bytes(bytes) => heard.extend(bytes),
+                Heard::Nothing | Heard::End => return false,
+                Heard::Reset => return true,
+            }
+        }
+    }
+}
+
+/// The last head, for interim responses may stand before it, and the body, by a reader that shares
+/// no code with the proxy.
+fn decode(method: &str, mut wire: Vec<u8>, reset: bool) -> (Head, Vec<u8>, End) {
+    let head = loop {
+        let head = Head::parse(&wire).unwrap().expect("a head");
+        wire.drain(..head.length);
+        if !head.first_line.starts_with("HTTP/1.1 1") {
+            break head;
+        }
+    };
+    let bodiless = method == "HEAD" || head.first_line.contains(" 304 ");
+    let mut body = head.body(bodiless, false).unwrap();
+    let mut bytes = Vec::new();
+    body.read(&mut wire, &mut bytes).unwrap();
+    assert!(wire.is_empty(), "behind the body: {}", wire.escape_ascii());
+    without_first_words(&mut bytes);
+    let whole = match body {
+        Body::Ended => true,
+        Body::Length(left) => left == 0,
+        Body::Chunked(_) => false,
+        Body::UntilClose => !reset,
+    };
+    (head, bytes, if whole { End::Whole } else { End::Cut })
+}
+
+/// A head that came alone is followed by a comment, and a byte order mark is taken off.
+fn without_first_words(body: &mut Vec<u8>) {
+    for words in [&b":\n\n"[..], b":\n", b"\xef\xbb\xbf"] {
+        if body.starts_with(words) {
+            body.drain(..words.len());
+            return;
+        }
+    }
+}
+
+/// The versions of HTTP that clients ask in, and where the response is cut for each: nowhere,
+/// between all bytes, and at places that differ from capture to capture.
+fn ways(capture: &Capture, rng: &mut Rng) -> Vec<(&'static str, Vec<usize>)> {
+    let length = capture.wire.len();
+    let mut ways = vec![("1.1", Vec::new()), ("1.0", Vec::new()), ("1.1", (1..length).collect())];
+    for (version, cuts) in [("1.1", 1), ("1.0", 1), ("1.1", 5), ("1.0", 5)] {
+        let mut places: Vec<usize> = (0..cuts).map(|_| rng.size(1, length - 1)).collect();
+        places.sort_unstable();
+        ways.push((version, places));
+    }
+    ways
+}
+
+fn all() -> Vec<Capture> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let captures: Vec<Capture> = files.iter().flat_map(|file| captures(file)).collect();
+    assert!(captures.len() > 300, "only {} captures", captures.len());
+    captures
+}
+
+fn replay(mut stage: Stage, captures: &[Capture]) {
+    let mut rng = Rng::new(0);
+    let mut wrong = Vec::new();
+    for capture in captures {
+        let expected_end = if capture.cut { End::Cut } else { End::Whole };
+        for (version, cuts) in ways(capture, &mut rng) {
+            let (head, body, end) = stage.play(capture, version, &cuts);
+            let status = head.first_line.split(' ').nth(1).unwrap_or_default();
+            if (status, &body, end) != (&capture.status, &capture.body, expected_end) {
+                let body = body.escape_ascii();
+                let cuts = if cuts.len() > 5 { "everywhere".into() } else { format!("{cuts:?}") };
+                let name = &capture.name;
+                wrong.push(format!("{name} for {version}, cut {cuts}: {status} {end:?} {body}"));
+            }
+        }
+    }
+    let some = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} differ, of them\n{some}", wrong.len());
+}
+
+#[test]
+fn as_they_come() {
+    replay(Stage::new("", "", Faults::NONE), &all());
+}
+
+#[test]
+fn by_whole_events() {
+    replay(Stage::new("flush_interval = '10ms'", "", Faults::NONE), &all());
+}
+
+/// What breaks would be asked for again, and is left out.
+#[test]
+fn while_they_could_be_resumed() {
+    let mut captures = all();
+    captures.retain(|capture| !capture.cut);
+    replay(Stage::new("", "resume = true", Faults::NONE), &captures);
+}
+
+#[test]
+fn over_a_bad_network() {
+    let faults = Faults { epoll: false, delayed: 20, spurious: 10, short: 30, ..Faults::NONE };
+    replay(Stage::new("", "", faults), &all());
+}
