@@ -4,6 +4,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "servers"))
 from cases import OWN
+from odd import ODD
 from streams import STREAMS
 
 # What the proxy says of an event stream where the server says nothing.
@@ -19,6 +20,12 @@ ASKED |= {
     "post stream": ("POST", "/stream/tokens", {"Content-Type": "text/plain"}, b"hello"),
     "head stream": ("HEAD", "/stream/plain", {}, b""),
 }
+# What is asked of the server that sends odd things.
+ODDITIES = {f"odd {name}": ("GET", f"/odd/{name}", {}, b"") for name in ODD}
+
+
+def what_is_asked(server):
+    return ODDITIES if server == "odd" else ASKED
 
 
 class Bytes:
@@ -32,12 +39,16 @@ class Bytes:
 
 
 def decode(wire, method):
-    """Status, fields, body; a body that breaks raises http.client.HTTPException."""
-    wire = past_interim(wire)
-    response = http.client.HTTPResponse(Bytes(wire), method=method)
+    """Status, fields, body; of one that breaks, http.client.IncompleteRead with what there is."""
+    response = http.client.HTTPResponse(Bytes(past_interim(wire)), method=method)
     response.begin()
-    # It takes a length by its word, and does not see that a body ends too early.
-    body = response.read()
+    body = b""
+    try:
+        while piece := response.read1():
+            body += piece
+    except http.client.IncompleteRead as error:
+        raise http.client.IncompleteRead(body + error.partial) from error
+    # It does not see by itself that a length is not reached.
     if response.length:
         raise http.client.IncompleteRead(body, response.length)
     return response.status, response.getheaders(), body
@@ -85,16 +96,20 @@ def is_whole(wire, method):
 
 def told(port, what, **how):
     """What a client gets: the status, the fields that a proxy may not change, the body."""
-    method, *request = ASKED[what]
+    method, *request = (ASKED | ODDITIES)[what]
     try:
         status, fields, body = decode(ask(port, method, *request, **how), method)
+    # A reset may take with it what came before.
+    except (http.client.IncompleteRead, ConnectionResetError):
+        return "cut", [], b""
     except (OSError, http.client.HTTPException, ValueError) as error:
         return repr(error), [], b""
     fields = sorted((name.lower(), value) for name, value in fields)
     # A length beside the chunked coding does not count, and is not passed on.
     own = OWN | {"content-length"} if ("transfer-encoding", "chunked") in fields else OWN
     kept = [field for field in fields if field[0] not in own and field != UNCACHED]
-    return status, kept, without_first_words(body)
+    # Odd heads do not go out as they came.
+    return status, [] if what in ODDITIES else kept, without_first_words(body)
 
 
 def without_first_words(body):
@@ -102,12 +117,14 @@ def without_first_words(body):
     return re.sub(rb"\A(\xef\xbb\xbf|:\n\n?)", b"", body)
 
 
-def differences(direct, proxied):
+def differences(direct, proxied, asked):
     """What differs, for clients that end their connections, that keep them, and of HTTP/1.0."""
     wrong = []
-    for what in ASKED:
+    for what in asked:
         expected = told(direct, what)
         for how in {}, {"close": False}, {"version": "1.0"}:
-            if (got := told(proxied, what, **how)) != expected:
+            got = told(proxied, what, **how)
+            # Some servers frame an answer by what has come of it so far: by chance.
+            if got != expected and all(told(direct, what) != got for _ in range(5)):
                 wrong.append(f"{what} {how}:\n  direct  {expected}\n  proxied {got}")
     return "\n".join(wrong[:5])

@@ -1,6 +1,6 @@
 """Servers that people put behind a proxy for event streams, and how each is started.
 
-All of them send the streams of servers/streams.txt, and answer /cached and /echo.
+All but the odd one send the streams of servers/streams.txt, and answer /cached and /echo.
 """
 import contextlib, shutil, socket, subprocess, sys, time
 from pathlib import Path
@@ -113,6 +113,7 @@ class Upstreams:
 
     def all(self):
         """Name, and what starts it and gives its port."""
+        yield "odd", self.say(sys.executable, "odd.py")
         for how in "1.0", "1.0-chunked", "1.1", "both":
             yield f"http.server {how}", self.say(sys.executable, "plain.py", how)
         for name, file, how, *needs in [
