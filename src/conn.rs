@@ -140,6 +140,13 @@ impl Conn {
         }
     }
 
+    /// Throws away what was read and not consumed.
+    pub fn forget_ahead(&mut self, buffers: &mut BufPool) {
+        if let Some(buf) = self.ahead.take() {
+            buffers.give_back(buf);
+        }
+    }
+
     /// Keeps bytes that were read and that nobody wants yet, behind those already kept.
     pub fn keep(&mut self, bytes: &[u8], buffers: &mut BufPool) {
         if !bytes.is_empty() {
@@ -201,20 +208,14 @@ impl Conn {
     }
 
     /// Closes the socket and gives back what was kept.
-    pub fn close<N: Net>(self, net: &mut N, buffers: &mut BufPool) {
+    pub fn close<N: Net>(mut self, net: &mut N, buffers: &mut BufPool) {
         net.close(self.sock);
-        self.forget(buffers);
+        self.forget_ahead(buffers);
     }
 
     /// Closes the socket so that the peer cannot take it for an orderly end.
-    pub fn abort<N: Net>(self, net: &mut N, buffers: &mut BufPool) {
+    pub fn abort<N: Net>(mut self, net: &mut N, buffers: &mut BufPool) {
         net.abort(self.sock);
-        self.forget(buffers);
-    }
-
-    fn forget(self, buffers: &mut BufPool) {
-        if let Some(buf) = self.ahead {
-            buffers.give_back(buf);
-        }
+        self.forget_ahead(buffers);
     }
 }

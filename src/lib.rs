@@ -25,6 +25,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod apis;
 pub mod arguments;
 pub mod auth;
 pub mod buf;
@@ -35,7 +36,9 @@ pub mod cors;
 pub mod demo;
 pub mod descriptors;
 pub mod digits;
+pub mod edge;
 pub mod errands;
+pub mod exchange;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
@@ -46,13 +49,17 @@ pub mod names;
 pub mod net;
 pub mod output;
 pub mod pipe;
+pub mod pool;
 pub mod proxy;
+pub mod quota;
 pub mod route;
 pub mod server;
 pub mod session;
 pub mod slab;
 pub mod sse;
 pub mod sys;
+pub mod tasks;
+pub mod telemetry;
 pub mod time;
 #[cfg(test)]
 mod trial;

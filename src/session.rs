@@ -1,34 +1,33 @@
-//! Who holds what: a client's connection, the exchange that runs on it, and the upstream's.
-//!
-//! Plain data, and states that own what they need. What moves it is [`crate::proxy`].
-
-pub mod addresses;
-pub mod cause;
-pub mod exchange;
-pub mod idle;
-pub mod key_stats;
-pub mod lately;
-pub mod local;
-pub mod origin;
-pub mod outcome;
-pub mod places;
-pub mod row;
-pub mod stats;
-pub mod target_stats;
-pub mod upload;
-pub mod upstream;
+//! A client's connection, and what it is doing.
 
 use crate::conn::Conn;
+use crate::exchange::Exchange;
 use crate::http::head::HeadSearch;
-use crate::session::exchange::Exchange;
-use crate::session::row::Links;
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// A client's connection and what it is doing.
+/// No session has this index.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The neighbours of a session among those that may be closed to make room, by their indices
+/// ([`crate::edge::row`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The one before it.
+    pub previous: u32,
+    /// The one behind it.
+    pub next: u32,
+}
+
+impl Links {
+    /// It stands in no row.
+    pub const NONE: Links = Links { previous: NOBODY, next: NOBODY };
+}
+
+/// A client's connection. See the module.
 #[derive(Debug)]
 pub struct Session {
-    /// The downstream connection.
+    /// The connection itself.
     pub conn: Conn,
     /// What it is doing.
     pub state: State,
@@ -36,8 +35,6 @@ pub struct Session {
     pub service: Service,
     /// The client's address; none on a unix socket.
     pub peer: Option<IpAddr>,
-    /// True exactly when it stands in the run queue.
-    pub queued: bool,
     /// True exactly when it was accepted only to be told that there is no room.
     pub refused: bool,
 }
@@ -51,7 +48,7 @@ pub enum State {
         since: Tick,
         /// True exactly when it has never asked anything: it is about to.
         fresh: bool,
-        /// Its place among those that may be closed to make room.
+        /// Its neighbours among those that may be closed to make room.
         links: Links,
     },
     /// A request head is arriving. Next: `Active`.
@@ -74,7 +71,36 @@ pub enum State {
     },
 }
 
+impl Session {
+    /// A connection that was accepted just now.
+    pub const fn new(conn: Conn, service: Service, peer: Option<IpAddr>, now: Tick) -> Session {
+        let state = State::Idle { since: now, fresh: true, links: Links::NONE };
+        Session { conn, state, service, peer, refused: false }
+    }
+
+    /// The exchange that is being served, if one is.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        match &self.state {
+            State::Active(exchange) => Some(exchange),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+        }
+    }
+
+    /// As [`Session::exchange`], to move it.
+    pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        match &mut self.state {
+            State::Active(exchange) => Some(exchange),
+            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
+        }
+    }
+}
+
 impl State {
+    /// The state of a connection whose last request has been served.
+    pub const fn idle(now: Tick) -> State {
+        State::Idle { since: now, fresh: false, links: Links::NONE }
+    }
+
     /// The links of a state that may be closed to make room.
     pub const fn links_mut(&mut self) -> Option<&mut Links> {
         match self {
@@ -83,27 +109,12 @@ impl State {
         }
     }
 
-    /// The links of such a state.
+    /// As [`State::links_mut`], to look at them.
     #[cfg(feature = "sim")]
     pub const fn links(&self) -> Option<Links> {
         match self {
             State::Idle { links, .. } | State::Lingering { links, .. } => Some(*links),
             State::Head { .. } | State::Active(_) => None,
-        }
-    }
-
-    /// The exchange of a session that is known to have one.
-    ///
-    /// # Panics
-    /// In any other state. Which steps run in which state is decided in one place
-    /// ([`crate::proxy`]'s `advance`), so that is a mistake of ours and nothing a peer can bring
-    /// about.
-    pub fn exchange_mut(&mut self) -> &mut Exchange {
-        match self {
-            State::Active(exchange) => exchange,
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => {
-                unreachable!("a step of an exchange where there is none")
-            }
         }
     }
 }

@@ -6,10 +6,10 @@
 //! ticks are kept.
 
 use crate::admin::streams::StreamState;
+use crate::apis::ApiState;
 use crate::json::Json;
-use crate::session::origin::{Origin, Place};
-use crate::session::stats::{ApiStats, Unserved};
-use crate::session::target_stats::Health;
+use crate::pool::{Endpoint, Upstream};
+use crate::telemetry::{ApiStats, Health, Unserved};
 use crate::time::{Now, Tick, millis};
 use std::time::Duration;
 
@@ -40,8 +40,10 @@ impl Details {
 /// An api, now.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiNow<'a> {
-    /// The api: its targets, and what was counted of it.
-    pub origin: &'a Origin,
+    /// What is known of it.
+    pub state: &'a ApiState,
+    /// Where its requests go.
+    pub upstream: &'a Upstream,
     /// How many of its streams are in each state now, by [`StreamState::ALL`].
     pub streams: [usize; StreamState::ALL.len()],
 }
@@ -49,10 +51,10 @@ pub struct ApiNow<'a> {
 impl ApiNow<'_> {
     /// Writes it as a JSON object.
     pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
-        let ApiNow { origin, streams } = self;
-        let stats = &origin.stats;
+        let ApiNow { state, upstream, streams } = self;
+        let stats = &state.stats;
         json.begin('{');
-        json.name("name").string(&origin.name);
+        json.name("name").string(&state.name);
         json.name("streams").number(stats.open());
         json.name("tunnels").number(stats.open_tunnels());
         json.name("events").number(stats.events.get());
@@ -60,16 +62,16 @@ impl ApiNow<'_> {
         json.name("opened").number(stats.opened.get());
         json.name("requests").number(stats.begun());
         json.name("upstreams").number(stats.upstreams());
-        json.name("idle_upstreams").number(origin.idle() as u64);
-        json.name("targets").number(origin.places.len() as u64);
-        for state in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
-            let count = streams[state as usize];
+        json.name("idle_upstreams").number(upstream.idle() as u64);
+        json.name("targets").number(upstream.endpoints.len() as u64);
+        for stream in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
+            let count = streams[stream as usize];
             if count > 0 {
-                json.name(state.word()).number(count as u64);
+                json.name(stream.word()).number(count as u64);
             }
         }
         write_troubles(stats, json, details, now);
-        write_troubled(&origin.places, json, details, now);
+        write_troubled(&upstream.endpoints, json, details, now);
         json.end('}');
     }
 }
@@ -116,34 +118,34 @@ fn write_counts(
 }
 
 /// The targets that fail, are passed over, or have failed lately.
-fn write_troubled(places: &[Place], json: &mut Json<'_>, details: &mut Details, now: Now) {
-    let failed_lately = |place: &Place| {
-        place.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
+fn write_troubled(endpoints: &[Endpoint], json: &mut Json<'_>, details: &mut Details, now: Now) {
+    let failed_lately = |endpoint: &Endpoint| {
+        endpoint.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
     };
-    let troubled = places.iter().filter(|place| {
-        let fails = matches!(place.stats.health(), Health::Failing(_));
-        fails || place.is_passed_over(now.tick) || failed_lately(place)
+    let troubled = endpoints.iter().filter(|endpoint| {
+        let fails = matches!(endpoint.stats.health(), Health::Failing(_));
+        fails || endpoint.is_passed_over(now.tick) || failed_lately(endpoint)
     });
     let mut troubled = troubled.take_while(|_| details.another()).peekable();
     if troubled.peek().is_some() {
         json.name("troubled").begin('[');
-        troubled.for_each(|place| write_place(place, json, now));
+        troubled.for_each(|endpoint| write_endpoint(endpoint, json, now));
         json.end(']');
     }
 }
 
-fn write_place(place: &Place, json: &mut Json<'_>, now: Now) {
+fn write_endpoint(endpoint: &Endpoint, json: &mut Json<'_>, now: Now) {
     json.begin('{');
-    json.name("target").string(&place.target.to_string());
-    if let Health::Failing(since) = place.stats.health() {
+    json.name("target").string(&endpoint.target.to_string());
+    if let Health::Failing(since) = endpoint.stats.health() {
         json.name("failing_since").number(unix_ms(since, now));
     }
-    if let Some((failure, at)) = place.stats.last_failure() {
+    if let Some((failure, at)) = endpoint.stats.last_failure() {
         json.name("failure").string(failure.word());
         json.name("failed_at").number(unix_ms(at, now));
     }
-    if place.is_passed_over(now.tick) {
-        let left = millis(place.passed_over_until().since(now.tick));
+    if endpoint.is_passed_over(now.tick) {
+        let left = millis(endpoint.passed_over_until().since(now.tick));
         json.name("passed_over_until").number(now.unix_ms + left);
     }
     json.end('}');
@@ -158,26 +160,33 @@ fn unix_ms(at: Tick, now: Now) -> u64 {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::session::cause::Cause;
-    use crate::session::outcome::Outcome;
-    use crate::session::stats::Stats;
-    use crate::session::target_stats::Failure;
+    use crate::slab::Slab;
+    use crate::telemetry::{Cause, Failure, Outcome, Stats};
 
     fn at(seconds: u64) -> Now {
         let ms = seconds * 1000;
         Now { tick: Tick::from_millis(ms), unix_ms: 1_000_000 + ms }
     }
 
-    fn origin() -> Origin {
+    type Api = (ApiState, Upstream);
+
+    fn api() -> Api {
         let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\n\
             target_url = ['http://10.0.0.1', 'http://10.0.0.2']";
         let config = Config::parse("x", text).unwrap();
-        Origin::of(&config.apis[0], &mut Stats::new(), Tick::ZERO)
+        let mut stats = Stats::new();
+        let mut upstream = || Upstream::of(&config.apis[0], &mut stats, Tick::ZERO);
+        let (nowhere, upstream) = (Slab::new().insert(upstream()), upstream());
+        (ApiState::new("a b", nowhere, &mut stats), upstream)
     }
 
-    fn text(origin: &Origin, streams: [usize; 6], details: usize, now: Now) -> String {
+    fn text((state, upstream): &Api, streams: [usize; 6], details: usize, now: Now) -> String {
         let mut out = String::new();
-        ApiNow { origin, streams }.write(&mut Json::new(&mut out), &mut Details(details), now);
+        ApiNow { state, upstream, streams }.write(
+            &mut Json::new(&mut out),
+            &mut Details(details),
+            now,
+        );
         out
     }
 
@@ -187,38 +196,38 @@ mod tests {
 
     #[test]
     fn what_is_nothing_is_left_out() {
-        let mut origin = origin();
-        assert_eq!(text(&origin, [9, 9, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
-        origin.places[0].stats.mark_answered(at(1).tick);
-        assert_eq!(text(&origin, [0; 6], 9, at(1)), format!("{QUIET}}}"));
+        let mut api = api();
+        assert_eq!(text(&api, [9, 9, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
+        api.1.endpoints[0].stats.mark_answered(at(1).tick);
+        assert_eq!(text(&api, [0; 6], 9, at(1)), format!("{QUIET}}}"));
         let want = format!("{QUIET},\"held\":1,\"resuming\":2,\"stuck\":3}}");
-        assert_eq!(text(&origin, [0, 0, 1, 2, 3, 0], 9, at(1)), want);
-        origin.places[1].rest(at(1).tick);
-        assert!(text(&origin, [0; 6], 9, at(1)).len() > QUIET.len() + 1);
+        assert_eq!(text(&api, [0, 0, 1, 2, 3, 0], 9, at(1)), want);
+        api.1.endpoints[1].pass_over(at(1).tick);
+        assert!(text(&api, [0; 6], 9, at(1)).len() > QUIET.len() + 1);
     }
 
     #[test]
     fn what_is_wrong_is_named_within_bounds() {
-        let mut origin = origin();
+        let mut api = api();
         for status in [502, 502] {
             let cause = Some(Cause::UpstreamUnreachable);
-            origin.stats.count_unserved(Unserved { at: at(2).tick, cause, status });
-            origin.stats.count_refusal(Cause::UpstreamUnreachable, at(2).tick);
+            api.0.stats.count_unserved(Unserved { at: at(2).tick, cause, status });
+            api.0.stats.count_refusal(Cause::UpstreamUnreachable, at(2).tick);
         }
-        origin.stats.count_refusal(Cause::KeyMaxStreams, at(2).tick);
-        origin.stats.note_end(Outcome::SlowClient, at(2).tick);
-        origin.stats.note_end(Outcome::Drained, at(2).tick);
+        api.0.stats.count_refusal(Cause::KeyMaxStreams, at(2).tick);
+        api.0.stats.note_end(Outcome::SlowClient, at(2).tick);
+        api.0.stats.note_end(Outcome::Drained, at(2).tick);
         let last = ",\"last_unserved\":{\"at\":1002000,\"status\":502,\
             \"cause\":\"upstream_unreachable\"}";
         let minute = ",\"minute\":{\"requests\":0,\"unserved\":2,\
             \"refused\":{\"key.max_streams\":1,\"upstream_unreachable\":2},\
             \"cut\":{\"slow_client\":1}}";
-        assert_eq!(text(&origin, [0; 6], 9, at(3)), format!("{QUIET}{last}{minute}}}"));
-        assert_eq!(text(&origin, [0; 6], 9, at(60)), format!("{QUIET}{last}}}"));
+        assert_eq!(text(&api, [0; 6], 9, at(3)), format!("{QUIET}{last}{minute}}}"));
+        assert_eq!(text(&api, [0; 6], 9, at(60)), format!("{QUIET}{last}}}"));
 
-        origin.places[0].stats.count_failure(Failure::Refused, at(2).tick);
-        origin.places[0].rest(at(2).tick);
-        origin.places[1].stats.count_failure(Failure::Closed, at(1).tick);
+        api.1.endpoints[0].stats.count_failure(Failure::Refused, at(2).tick);
+        api.1.endpoints[0].pass_over(at(2).tick);
+        api.1.endpoints[1].stats.count_failure(Failure::Closed, at(1).tick);
         let first = "{\"target\":\"http://10.0.0.1/\",\"failing_since\":1002000,\
             \"failure\":\"refused\",\"failed_at\":1002000";
         let second = "{\"target\":\"http://10.0.0.2/\",\"failure\":\"closed\",\
@@ -231,13 +240,13 @@ mod tests {
         ] {
             let minute = if seconds < 60 { minute } else { "" };
             let want = format!("{QUIET}{last}{minute},\"troubled\":[{want}]}}");
-            assert_eq!(text(&origin, [0; 6], details, at(seconds)), want);
+            assert_eq!(text(&api, [0; 6], details, at(seconds)), want);
         }
         let one = "\"unserved\":2,\"refused\":{\"key.max_streams\":1},\"cut\"";
-        assert!(text(&origin, [0; 6], 1, at(3)).contains(one));
+        assert!(text(&api, [0; 6], 1, at(3)).contains(one));
         // An answer of its own has no cause.
-        origin.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
-        let text = text(&origin, [0; 6], 9, at(3));
+        api.0.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
+        let text = text(&api, [0; 6], 9, at(3));
         assert!(text.contains("\"last_unserved\":{\"at\":1002000,\"status\":500}"), "{text}");
         assert!(text.contains("\"unserved\":3,"), "{text}");
     }

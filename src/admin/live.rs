@@ -7,8 +7,7 @@
 
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
 use crate::json::Json;
-use crate::session::outcome::Outcome;
-use crate::session::stats::{ApiStats, Stats};
+use crate::telemetry::{ApiStats, Outcome, Stats};
 use crate::time::{Now, Tick};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -166,9 +165,11 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: N
 mod tests {
     use super::*;
     use crate::admin::streams::StreamState;
+    use crate::apis::ApiState;
     use crate::config::Config;
-    use crate::session::cause::Cause;
-    use crate::session::origin::Origin;
+    use crate::pool::Upstream;
+    use crate::slab::Slab;
+    use crate::telemetry::Cause;
 
     const PROCESS: ProcessNow = ProcessNow { draining: false, connections: 2 };
 
@@ -181,8 +182,10 @@ mod tests {
         let mut stats = Stats::new();
         let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'";
         let config = Config::parse("x", text).unwrap();
-        let origin = Origin::of(&config.apis[0], &mut stats, Tick::ZERO);
-        let api = &origin.stats;
+        let mut upstreams = Slab::new();
+        let key = upstreams.insert(Upstream::of(&config.apis[0], &mut stats, Tick::ZERO));
+        let state = ApiState::new("a b", key, &mut stats);
+        let api = &state.stats;
         api.opened.add(3);
         api.tunnels_opened.add(5);
         api.tunnels_closed[Outcome::ClientGone.index()].one();
@@ -190,7 +193,8 @@ mod tests {
         api.events.add(7);
         stats.no_api.requests.one(404);
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
-        let apis = [ApiNow { origin: &origin, streams: [0; StreamState::ALL.len()] }];
+        let streams = [0; StreamState::ALL.len()];
+        let apis = [ApiNow { state: &state, upstream: &upstreams[key], streams }];
         let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\

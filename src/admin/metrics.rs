@@ -1,10 +1,7 @@
 //! `/metrics`: everything that is counted, as Prometheus reads it.
 
 use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
-use crate::session::key_stats::KeyStats;
-use crate::session::outcome::Outcome;
-use crate::session::stats::{ApiStats, Stats};
-use crate::session::target_stats::Health;
+use crate::telemetry::{ApiStats, Health, KeyStats, Outcome, Stats};
 use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
 
@@ -234,12 +231,12 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     };
     let help = "Upstream connections that were tried, by target.";
     out.family("millstream_upstream_connects_total", Kind::Counter, help);
-    for (api, target, stats) in stats.targets() {
+    for (api, target, stats) in stats.endpoints() {
         out.sample(&[("api", api), ("target", target)], stats.connects.get());
     }
     let help = "Failures of a target: to connect, to answer, or to complete a response.";
     out.family("millstream_upstream_failures_total", Kind::Counter, help);
-    for (api, target, stats) in stats.targets() {
+    for (api, target, stats) in stats.endpoints() {
         // What is first seen when it is 1 has not grown, for who asks how much it has.
         for (failure, count) in stats.failures() {
             let labels = [("api", api), ("target", target), ("reason", failure.word())];
@@ -248,20 +245,20 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
     let help = "Whether the last request that asked a target was not served by it.";
     out.family("millstream_upstream_failing", Kind::Gauge, help);
-    for (api, target, stats) in stats.targets() {
+    for (api, target, stats) in stats.endpoints() {
         let failing = matches!(stats.health(), Health::Failing(_));
         out.sample(&[("api", api), ("target", target)], u8::from(failing));
     }
     let help = "Since when a target has served no request; only while it is failing.";
     out.family("millstream_upstream_failing_since_timestamp_seconds", Kind::Gauge, help);
-    for (api, target, stats) in stats.targets() {
+    for (api, target, stats) in stats.endpoints() {
         if let Health::Failing(since) = stats.health() {
             out.sample(&[("api", api), ("target", target)], unix(since));
         }
     }
     let help = "When a target last served a request, if it has.";
     out.family("millstream_upstream_last_success_timestamp_seconds", Kind::Gauge, help);
-    for (api, target, stats) in stats.targets() {
+    for (api, target, stats) in stats.endpoints() {
         if let Some(at) = stats.last_success() {
             out.sample(&[("api", api), ("target", target)], unix(at));
         }
@@ -283,7 +280,7 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     out.sample(&[], process.buffers);
     out.family("millstream_buffers_bytes", Kind::Gauge, "The memory of these buffers.");
     out.sample(&[], process.buffer_bytes);
-    let help = "How often accepting had to rest, for want of descriptors.";
+    let help = "How often accepting had to pause, for want of descriptors.";
     out.family("millstream_accept_pauses_total", Kind::Counter, help);
     out.sample(&[], stats.accept_pauses.get());
     let help = "Lines of the access log that had no room.";
@@ -294,8 +291,7 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::cause::Cause;
-    use crate::session::target_stats::Failure;
+    use crate::telemetry::{Cause, Failure};
     use std::time::Duration;
 
     /// A strict reader of format 0.0.4: families one by one, each with HELP and TYPE in front of
@@ -423,7 +419,7 @@ mod tests {
     fn it_says_which_target_fails_and_since_when() {
         let mut stats = Stats::new();
         let [up, down, gone] = ["http://up.test/", "http://down.test/", "http://gone.test/"]
-            .map(|target| stats.target("clock", target.to_owned()));
+            .map(|target| stats.endpoint("clock", target.to_owned()));
         drop(gone);
         up.connects.one();
         up.mark_answered(Tick::from_millis(2000));

@@ -42,7 +42,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::outcome::Outcome;
+    use crate::telemetry::Outcome;
     use std::collections::BTreeSet;
 
     /// The examples of RFC 4648 section 10.

@@ -7,7 +7,7 @@ use super::{LIMITS, dice};
 use crate::cors::{Grant, Policy};
 use crate::http::changes::Changes;
 use crate::http::credentials::Carriers;
-use crate::http::forward::{Forward, Handover, Respond, write_request, write_response};
+use crate::http::forward::{Forward, Handover, Respond, outbound, write_response};
 use crate::http::framing::BodyLength;
 use crate::http::head::{
     FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version, unfold,
@@ -45,7 +45,8 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     if let Some(query) = query.as_deref() {
         target.extend_from_slice(&[b"?", query.as_bytes()].concat());
     }
-    let host = head.authority.filter(|_| dice.chance(50)).unwrap_or("up.example:81");
+    let preserved = head.authority.filter(|_| dice.chance(50));
+    let host = preserved.unwrap_or("up.example:81");
     let framing = framing_of(head.length);
     let sent = bytes.trim_ascii_start();
     let sent_target = sent.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
@@ -57,7 +58,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     let bearer = dice.chance(50).then_some(&b"key"[..]);
     let to = Forward {
         path_and_query: &target,
-        host,
+        host: preserved,
         client: dice.chance(80).then_some([192, 0, 2, 7].into()),
         peer_trusted: dice.chance(50),
         proto: "http",
@@ -68,7 +69,8 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
     };
     let mut out = Vec::new();
-    write_request(&mut out, &head, &to);
+    let outbound = outbound(&mut Vec::new(), &head, &to);
+    outbound.write(&mut out, host, None);
     let host = Some(host.as_bytes());
     let want = Want { words: [head.method.as_bytes(), &target], host, framing };
     want.check_request(&out);

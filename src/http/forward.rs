@@ -26,6 +26,7 @@ use super::version::Version;
 use crate::digits::Digits;
 use std::io::Write;
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// The name under which Via tells of us.
 pub const PSEUDONYM: &str = "millstream";
@@ -35,8 +36,9 @@ pub const PSEUDONYM: &str = "millstream";
 pub struct Forward<'a> {
     /// What the upstream is asked for: path and query, or `*`.
     pub path_and_query: &'a [u8],
-    /// What Host says: the target's, or the client's if that is preserved. Not empty.
-    pub host: &'a str,
+    /// What Host says, if the client's is preserved; otherwise it is the endpoint's, which is known
+    /// when the head goes out. Not empty.
+    pub host: Option<&'a str>,
     /// The address of the client's connection, if it has one.
     pub client: Option<IpAddr>,
     /// True exactly when the client is a proxy whose X-Forwarded fields are believed.
@@ -92,22 +94,75 @@ pub struct Respond<'a> {
 const OURS: [&str; 5] =
     ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
 
-/// Appends the head of the request that goes upstream.
+/// The head of a request that goes upstream, but for what may differ each time that it goes out:
+/// which endpoint it goes to, and from which event on a stream is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundHead {
+    /// All of it, in order.
+    bytes: Box<[u8]>,
+    /// Where the endpoint's host belongs, unless the client's stands there.
+    host_at: Option<usize>,
+    /// The lines that say from which event on.
+    last_event_id: Vec<Range<usize>>,
+}
+
+impl OutboundHead {
+    /// Its length, without the host and without the last event's id.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never true.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Appends it as it goes to the endpoint with this `host`; with the id of the last event, as a
+    /// client writes it that comes back for the rest of an event stream (WHATWG HTML section
+    /// 9.2.3), or else with what the client has said of that.
+    ///
+    /// # Panics
+    /// If Host would be none: then somebody else's words would be taken for ours.
+    pub fn write(&self, out: &mut Vec<u8>, host: &str, last_event_id: Option<&[u8]>) {
+        let mut from = 0;
+        if let Some(at) = self.host_at {
+            assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
+            out.extend_from_slice(&self.bytes[..at]);
+            out.extend_from_slice(host.as_bytes());
+            from = at;
+        }
+        let Some(id) = last_event_id else {
+            out.extend_from_slice(&self.bytes[from..]);
+            return;
+        };
+        for line in &self.last_event_id {
+            out.extend_from_slice(&self.bytes[from..line.start]);
+            from = line.end;
+        }
+        let end = self.bytes.len() - b"\r\n".len();
+        out.extend_from_slice(&self.bytes[from..end]);
+        write_line(out, "Last-Event-ID", id);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Writes the head of the request that goes upstream, with the help of `out`, which is empty.
 ///
 /// # Panics
 ///
 /// If the target or Host is none: then somebody else's words would be taken for ours.
-pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
-    let target = to.path_and_query;
-    assert!(!target.is_empty() && target.iter().all(u8::is_ascii_graphic));
-    assert!(!to.host.is_empty() && to.host.bytes().all(|byte| byte.is_ascii_graphic()));
-    for part in [head.method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"] {
-        out.extend_from_slice(part);
-    }
-    write_line(out, "Host", to.host.as_bytes());
+pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> OutboundHead {
+    let mut last_event_id = Vec::new();
+    let mut note = |name: &str, line: Range<usize>| {
+        if is_named(name, "Last-Event-ID") && !line.is_empty() {
+            last_event_id.push(line);
+        }
+    };
+    let host_at = write_request_start(out, head, to);
     let nominated = Nominated::by(head.fields);
     for (name, value) in head.fields.iter() {
         if travels(name, head, to) && !nominated.ends(name) {
+            let start = out.len();
             match &to.key {
                 _ if is_named(name, "Trailer") => {
                     write_trailer_names(out, value, |name| trails(name, &nominated, to));
@@ -115,11 +170,40 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
                 Some(key) => write_without_key(out, name, value, key),
                 None => write_line(out, name, value),
             }
+            note(name, start..out.len());
         }
     }
-    if let Some(changes) = to.changes {
-        changes.write(out);
+    for (name, value) in to.changes.iter().flat_map(|changes| &changes.set) {
+        let start = out.len();
+        write_line(out, name, value.as_bytes());
+        note(name, start..out.len());
     }
+    write_request_end(out, head, to);
+    OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id }
+}
+
+/// Writes the request line and Host. Where the host belongs that is not known yet.
+fn write_request_start(
+    out: &mut Vec<u8>,
+    head: &RequestHead<'_, '_>,
+    to: &Forward<'_>,
+) -> Option<usize> {
+    let target = to.path_and_query;
+    assert!(!target.is_empty() && target.iter().all(u8::is_ascii_graphic));
+    for part in [head.method.as_bytes(), b" ", target, b" HTTP/1.1\r\nHost: "] {
+        out.extend_from_slice(part);
+    }
+    let host_at = out.len();
+    if let Some(host) = to.host {
+        assert!(!host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()));
+        out.extend_from_slice(host.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    to.host.is_none().then_some(host_at)
+}
+
+/// Writes the fields that are ours, and the end of the head.
+fn write_request_end(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     if let Some(key) = to.key.and_then(|key| key.bearer) {
         assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
         write_line(out, "Authorization", &[b"Bearer ", key].concat());
@@ -304,32 +388,6 @@ pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) ->
     {
         if !is_there(name) {
             write_line(out, name, value.as_bytes());
-        }
-    }
-}
-
-/// Appends the head of a request that was written before, for another host, or with another
-/// Last-Event-ID, as a client writes it that comes back for the rest of an event stream (WHATWG
-/// HTML section 9.2.3). None: what it was.
-pub fn write_request_again(
-    out: &mut Vec<u8>,
-    request: &[u8],
-    host: Option<&str>,
-    last_event_id: Option<&[u8]>,
-) {
-    let is = |line: &[u8], name: &str| {
-        let found = line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()));
-        found && line.get(name.len()) == Some(&b':')
-    };
-    for line in request.split_inclusive(|&byte| byte == b'\n') {
-        match (host, last_event_id) {
-            (Some(host), _) if is(line, "Host") => write_line(out, "Host", host.as_bytes()),
-            (_, Some(_)) if is(line, "Last-Event-ID") => {}
-            (_, Some(id)) if line == b"\r\n" => {
-                write_line(out, "Last-Event-ID", id);
-                out.extend_from_slice(line);
-            }
-            _ => out.extend_from_slice(line),
         }
     }
 }

@@ -5,27 +5,29 @@
 //! What only the shell can do is put down as a command; the exchange waits until the shell has
 //! said what came of it.
 
-use super::finish::Refusal;
+mod ticks;
+
+use super::Proxy;
 use super::head::head_limits;
-use super::request::{facts_of, refusal_of};
-use super::waits::Wait;
-use super::{Proxy, Step};
+use super::next::Next;
+use super::request::refusal_of;
+use super::shared::Shared;
+use super::waits::{self, Wait};
 use crate::admin::answer::{Answer, Around, Kind};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Process};
 use crate::admin::streams::{First, Page, Query, Row};
 use crate::admin::{self, Ask, Command, page};
+use crate::config::Config;
+use crate::cors::Grant;
+use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
-use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Facts, Phase};
-use crate::session::local::Local;
-use crate::session::outcome::Outcome;
-use crate::session::upload::Upload;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
+use crate::telemetry::{Cause, Outcome};
 use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -35,14 +37,13 @@ const COMMANDS_MAX: usize = 16;
 
 /// What the admin listener needs beyond what there is anyway.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
-    /// Connections that came in by it.
-    pub connections: usize,
+pub(super) struct Admin {
     /// The page and its policy, once somebody has asked for it.
     page: Option<(Rc<[u8]>, Rc<str>)>,
+    /// The live page's events.
     pub ticks: Ticks,
     /// Sessions that the ticks go to; some may have left.
-    pub listeners: Vec<Key<Session>>,
+    watchers: Vec<Key<Session>>,
     commands: VecDeque<(Ticket, Command)>,
 }
 
@@ -54,10 +55,39 @@ pub struct Ticket {
 }
 
 /// A request that was understood.
-struct Request {
+pub(super) struct Judged {
     ask: Result<Ask, Answer>,
-    facts: Facts,
+    facts: RequestFacts,
+    keeps_alive: bool,
     length: BodyLength,
+}
+
+/// Judges a head for the admin listener.
+pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
+    let mut store = FieldStore::new();
+    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
+    let length = head.length;
+    // What comes of a body is thrown away behind the answer, and the connection with it.
+    let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;
+    Ok(Judged { ask: admin::judge(&head), facts, keeps_alive, length })
+}
+
+/// Begins the exchange of a request to the admin listener.
+pub(super) fn begin<N: Net>(
+    judged: Judged,
+    request_line: Box<str>,
+    shared: &mut Shared<N>,
+    now: Tick,
+) -> Next {
+    let Judged { ask, facts, keeps_alive, length } = judged;
+    // Whoever watches asks all the time.
+    let logged = ask.as_ref().map_or(true, |ask| ask.changes());
+    let record = shared.telemetry.record(request_line, false, logged);
+    let request = Upload::untaken(length);
+    let config = &shared.config;
+    let exchange = Exchange::new(Begin { facts, keeps_alive, request, config, record, now });
+    Next::BeginAdmin(exchange, ask)
 }
 
 impl<N: Net> Proxy<N> {
@@ -65,7 +95,7 @@ impl<N: Net> Proxy<N> {
     /// one that asks nothing, or has not asked to the end, or else the one that has watched for
     /// longest. False when all of them are being answered.
     pub(super) fn make_room_for_operator(&mut self) -> bool {
-        let operators = self.sessions.iter().filter(|(_, s)| s.service == Service::Admin);
+        let operators = self.tasks.iter().filter(|(_, s)| s.service == Service::Admin);
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
@@ -75,111 +105,93 @@ impl<N: Net> Proxy<N> {
         let Some((.., key)) = spare.min_by_key(|(rank, since, _)| (*rank, *since)) else {
             return false;
         };
-        self.close_session(key);
+        self.close(key);
         true
     }
 
-    /// A complete head for the admin listener stands in the first `end` bytes of the scratch.
-    pub(super) fn begin_admin(
+    /// Answers what the operator asks, whose exchange has begun.
+    pub(super) fn answer_operator(
         &mut self,
         key: Key<Session>,
-        request: Box<str>,
-        end: usize,
+        ask: Result<Ask, Answer>,
         now: Tick,
-    ) -> Step {
-        let judged = match self.judge_admin(end) {
-            Ok(judged) => judged,
-            Err(refusal) => return self.refuse(key, request, refusal, now),
-        };
-        let Request { ask, mut facts, length } = judged;
-        // What comes of a body is thrown away behind the answer, and the connection with it.
-        facts.persistent &= length.is_empty() && facts.version == Version::Http11;
-        let mut record = self.record_of(Service::Admin, request);
-        // Whoever watches asks all the time.
-        record.told = ask.as_ref().map_or(true, |ask| ask.changes());
-        let phase = Phase::Local(Box::new(Local::Shell));
-        let request = Upload::untaken(length);
-        let exchange = Exchange::new(facts, request, None, &self.config, phase, record, now);
-        let ticket = Ticket { session: key, id: exchange.record.id };
-        self.sessions[key].state = State::Active(exchange);
+    ) -> Next {
         let answer = match ask {
             Err(answer) => answer,
             Ok(Ask::Page) => self.page(),
             Ok(Ask::Events) => return self.begin_live(key, now),
             Ok(Ask::Metrics) => {
-                let text = metrics::text(&self.stats, &self.process_now(now));
+                let text = metrics::text(&self.shared.telemetry.stats, &self.process_now(now));
                 Answer::of(200, Kind::Metrics, text.into_bytes().into())
             }
             Ok(Ask::Health) => Answer::text(200, "The loop turns."),
-            Ok(Ask::Ready) if self.drain.is_some() => Answer::text(503, "Draining."),
+            Ok(Ask::Ready) if self.is_draining() => Answer::text(503, "Draining."),
             Ok(Ask::Ready) => Answer::text(200, "Ready."),
             Ok(Ask::Streams(query)) => self.list_streams(query, now),
             Ok(Ask::End(id)) => self.end_by_hand(id, now),
-            Ok(Ask::Command(command)) if self.desk.commands.len() < COMMANDS_MAX => {
-                self.desk.commands.push_back((ticket, command));
-                return Step::Moved;
+            Ok(Ask::Command(command)) if self.admin.commands.len() < COMMANDS_MAX => {
+                if let Some(exchange) = self.tasks[key].exchange_mut() {
+                    exchange.go_on_with(Source::Local(Box::new(Local::Shell)));
+                    let ticket = Ticket { session: key, id: exchange.record.id };
+                    self.admin.commands.push_back((ticket, command));
+                }
+                return Next::Moved;
             }
             Ok(Ask::Command(_)) => Answer::text(503, "Too many commands wait already."),
         };
         self.give(key, answer, now)
     }
 
-    fn judge_admin(&self, end: usize) -> Result<Request, Refusal> {
-        let (mut store, limits) = (FieldStore::new(), head_limits(&self.config));
-        let head = RequestHead::parse(&self.scratch[..end], &mut store, &limits);
-        let head = head.map_err(refusal_of)?;
-        let facts = facts_of(&head, Offer::NOTHING);
-        Ok(Request { ask: admin::judge(&head), facts, length: head.length })
-    }
-
     /// Answers a request that waits for it.
-    fn give(&mut self, key: Key<Session>, answer: Answer, now: Tick) -> Step {
-        let draining = self.drain.is_some();
-        let exchange = self.sessions[key].state.exchange_mut();
-        exchange.facts.persistent &= !draining;
-        exchange.record.told |= answer.status >= 400 && answer.status != 503;
+    fn give(&mut self, key: Key<Session>, answer: Answer, now: Tick) -> Next {
+        let Shared { net, memory, telemetry, drain, date, .. } = &mut self.shared;
+        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
+        exchange.keep_alive_if(drain.is_none());
+        exchange.record.logged |= answer.status >= 400 && answer.status != 503;
         exchange.cause = Cause::of_operator(answer.status);
-        if let Some(cause) = exchange.cause.filter(|_| exchange.record.told) {
+        if let Some(cause) = exchange.cause.filter(|_| exchange.record.logged) {
             let text = format!("{}: the operator is refused ({})", answer.status, cause.word());
-            self.hush.say(log::Level::Info, "", cause.word(), &text);
+            telemetry.log.log(log::Level::Info, "", cause.word(), &text);
         }
-        exchange.request.abandon(&mut self.buffers);
-        let date = self.date.text();
-        self.head_buf.clear();
-        answer.write_head(&mut self.head_buf, Around { date, close: !exchange.facts.persistent });
+        let (io, out) = memory.split(net, None, now);
+        exchange.request.abandon(io.buffers);
+        answer.write_head(out, Around { date: date.text(), close: !exchange.keeps_alive() });
         if exchange.facts.is_head {
-            exchange.answer(answer.status, &self.head_buf, &mut self.buffers, now);
+            exchange.reply(answer.status, out, io.buffers, now);
         } else {
             exchange.record.status = answer.status;
             let length = BodyLength::Length(answer.body.len() as u64);
             exchange.response.begin(length, length, now);
-            exchange.response.queue(&self.head_buf, &mut self.buffers, now);
-            exchange.phase = Phase::Local(Box::new(Local::Bytes(answer.body, 0)));
+            exchange.response.queue(out, io.buffers, now);
+            let body = Local::Bytes(answer.body, 0);
+            exchange.enter(Stage::Body, Source::Local(Box::new(body)));
         }
-        Step::Moved
+        Next::Moved
     }
 
     fn page(&mut self) -> Answer {
         let (body, policy) = self
-            .desk
+            .admin
             .page
             .get_or_insert_with(|| (page::PAGE.as_bytes().into(), page::policy().into()));
         Answer::of(200, Kind::Html, Rc::clone(body)).under(Rc::clone(policy))
     }
 
     fn process_now(&self, now: Tick) -> Process<'_> {
+        let Shared { pool, apis, memory, telemetry, .. } = &self.shared;
         let mut idle = BTreeMap::new();
-        for origin in self.api_origins.iter().map(|key| &self.origins[*key]) {
-            idle.insert(origin.name.as_str(), origin.idle());
+        for (_, state) in apis.in_order() {
+            let count = pool.upstream(state.upstream).map_or(0, |upstream| upstream.idle());
+            idle.insert(state.name.as_str(), count);
         }
         Process {
             started_unix_ms: self.started_unix_ms,
             now: Now { tick: now, unix_ms: self.unix_ms },
             connections: self.connections(),
-            buffers: self.buffers.lent(),
-            buffer_bytes: self.buffers.lent_bytes(),
-            draining: self.drain.is_some(),
-            access_lines_dropped: self.access.dropped_ever(),
+            buffers: memory.buffers.lent(),
+            buffer_bytes: memory.buffers.lent_bytes(),
+            draining: self.is_draining(),
+            access_lines_dropped: telemetry.access.dropped_ever(),
             idle,
             key_bytes: self.key_bytes(),
         }
@@ -189,13 +201,11 @@ impl<N: Net> Proxy<N> {
     /// is only added up for whoever asks: an event costs nothing for it.
     fn key_bytes(&self) -> BTreeMap<&str, [u64; 2]> {
         let mut bytes: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
-        if self.stats.keys.is_empty() {
+        if self.shared.telemetry.stats.keys.is_empty() {
             return bytes;
         }
-        for (_, session) in self.sessions.iter() {
-            if let State::Active(exchange) = &session.state
-                && let Some(name) = exchange.key_name()
-            {
+        for exchange in self.tasks.iter().filter_map(|(_, session)| session.exchange()) {
+            if let Some(name) = exchange.key_name() {
                 let [from, to] = bytes.entry(name).or_default();
                 *from += exchange.request.taken();
                 *to += exchange.response.given();
@@ -208,19 +218,19 @@ impl<N: Net> Proxy<N> {
     /// on the page are described.
     fn list_streams(&self, query: Query, now: Tick) -> Answer {
         let Query { limit, order, after } = query;
-        let place = |exchange: &Exchange| {
+        let rank = |exchange: &Exchange| {
             let idle = millis(now.since(exchange.still_since()));
             let pending = exchange.response.pending() as u64;
             order.place(exchange.record.id, pending, idle)
         };
         // Whoever has gone since was somewhere, in an order by number; in another, nobody knows.
         let after = after.and_then(|id| match self.stream(id) {
-            Some((_, exchange)) => Some(place(exchange)),
+            Some((_, exchange)) => Some(rank(exchange)),
             None => order.place_of_gone(id),
         });
         let mut first = First::new(limit, after);
         for (key, exchange) in self.streams() {
-            first.offer(place(exchange), key.to_bits());
+            first.offer(rank(exchange), key.to_bits());
         }
         let (keys, total, more) = first.finish();
         let mut page = Page::new(total);
@@ -231,12 +241,12 @@ impl<N: Net> Proxy<N> {
     }
 
     fn describe(&self, key: Key<Session>, now: Tick, page: &mut Page) {
-        let Session { state: State::Active(exchange), peer, .. } = &self.sessions[key] else {
-            return;
-        };
-        let (moments, things): (Vec<Wait>, Vec<Wait>) =
-            self.waits(key, now).into_iter().partition(|wait| matches!(wait, Wait::Until(..)));
-        let client = exchange.client(*peer);
+        let session = &self.tasks[key];
+        let Some(exchange) = session.exchange() else { return };
+        let (moments, things): (Vec<Wait>, Vec<Wait>) = waits::of(session, &self.shared, now)
+            .into_iter()
+            .partition(|wait| matches!(wait, Wait::Until(..)));
+        let client = exchange.client(session.peer);
         page.add(&Row {
             id: exchange.record.id,
             state: self.stream_state(exchange, now),
@@ -257,16 +267,10 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The event streams and tunnels of all apis.
-    pub(super) fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
-        self.sessions.iter().filter_map(|(key, session)| match &session.state {
-            State::Active(exchange) if exchange.record.open && exchange.record.stats.is_some() => {
-                Some((key, &**exchange))
-            }
-            State::Active(_)
-            | State::Idle { .. }
-            | State::Head { .. }
-            | State::Lingering { .. } => None,
-        })
+    fn streams(&self) -> impl Iterator<Item = (Key<Session>, &Exchange)> {
+        let exchanges =
+            self.tasks.iter().filter_map(|(key, session)| Some((key, session.exchange()?)));
+        exchanges.filter(|(_, exchange)| exchange.record.open && exchange.record.stats.is_some())
     }
 
     fn stream(&self, id: u64) -> Option<(Key<Session>, &Exchange)> {
@@ -276,30 +280,30 @@ impl<N: Net> Proxy<N> {
     /// Ends an event stream between two events, or behind the one that is on its way. A tunnel is
     /// closed.
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
-        let Some(key) = self.stream(id).map(|(key, _)| key) else {
+        let found = self.stream(id).map(|(key, exchange)| (key, exchange.record.is_tunnel()));
+        let Some((key, tunnel)) = found else {
             return Answer::text(404, "No stream that is open has this id.");
         };
-        let exchange = self.sessions[key].state.exchange_mut();
-        exchange.end_stream_at(now, Outcome::Ended);
-        let tunnel = exchange.record.is_tunnel();
-        self.enqueue(key);
+        if let Some(exchange) = self.tasks[key].exchange_mut() {
+            exchange.end_stream_at(now, Outcome::Ended);
+        }
+        self.tasks.wake(key);
         Answer::text(202, if tunnel { "It is closed." } else { "It ends between two events." })
     }
 
     /// The next thing that the shell is asked to do. What comes of it is for
     /// [`Proxy::answer_command`] to say.
     pub fn next_command(&mut self) -> Option<(Ticket, Command)> {
-        self.desk.commands.pop_front()
+        self.admin.commands.pop_front()
     }
 
     /// What came of a command, for whoever waits for it, if he still does. A turn has to follow.
     pub fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str, now: Tick) {
         let Ticket { session: key, id } = ticket;
-        if let Some(Session { state: State::Active(exchange), .. }) = self.sessions.get(key)
-            && exchange.record.id == id
-        {
+        let exchange = self.tasks.get(key).and_then(Session::exchange);
+        if exchange.is_some_and(|exchange| exchange.record.id == id) {
             self.give(key, Answer::text(status, sentence), now);
-            self.enqueue(key);
+            self.tasks.wake(key);
         }
     }
 }

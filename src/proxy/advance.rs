@@ -1,151 +1,313 @@
 //! One session, moved as far as it goes now.
 //!
-//! [`Proxy::advance`] repeats [`step`](Proxy::step) until the session is blocked, gone, or has used
-//! up its portion of the turn, in which case it is queued again, behind the others. Only when
-//! nothing moves is it asked whether a deadline has passed. So a peer that was slow is judged by
-//! what it did, never by how late this process came to look. Three ends do not wait until nothing
-//! moves, for a busy peer could put them off for ever: that of the drain window, that of a
-//! lease, and that of a lingering close.
+//! [`Proxy::advance`] takes one step after the other until the session is blocked, gone, or has
+//! used up its portion of the turn, in which case it is queued again, behind the others. What a
+//! step, or a deadline, wants to have done is done here and nowhere else ([`Proxy::follow`]); what
+//! that wants to have done is next. Only when nothing moves is it asked whether a deadline has
+//! passed. So a peer that was slow is judged by what it did, never by how late this process came
+//! to look. Three ends do not wait until nothing moves, for a busy peer could put them off for
+//! ever: that of the drain window, that of an exchange that expires, and that of a lingering close.
 
-use super::scene::{Scene, Verdict};
-use super::{Parts, Proxy, Step};
+use super::next::{Action, Next};
+use super::shared::Shared;
+use super::step::{self, Step};
+use super::{Proxy, connect, deadlines, ends, grants, outage, relay, request, streams, waits};
 use crate::conn::Read;
+use crate::descriptors;
+use crate::edge::reclaim::LINGER;
+use crate::exchange::{LocalReply, Source};
 use crate::net::{Net, Ready};
-use crate::session::exchange::Phase;
-use crate::session::outcome::Outcome;
-use crate::session::target_stats::Failure;
-use crate::session::{Session, State};
+use crate::pool::Progress;
+use crate::session::{Links, Session, State};
 use crate::slab::Key;
+use crate::telemetry::Cause;
 use crate::time::{Now, Tick};
+use std::io;
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    /// Something changed: there may be more to do.
+    Moved,
+    /// Nothing can be done before an event or a deadline.
+    Blocked,
+    /// As `Blocked`, after something has changed.
+    Settled,
+    /// It is no more.
+    Gone,
+}
 
 impl<N: Net> Proxy<N> {
     /// Moves a session to where it can name what it waits for.
     pub(super) fn advance(&mut self, key: Key<Session>, now: Now) {
-        for _ in 0..self.portions.steps_per_turn {
-            let mut step = self.step(key, now);
-            self.moves += u64::from(step == Step::Settled);
-            if matches!(step, Step::Blocked | Step::Settled) {
-                debug_assert_eq!(self.stall(key, now.tick), None);
-                let (at, deadline) = self.next_deadline(key, now.tick);
+        for _ in 0..self.shared.portions.steps_per_turn {
+            let next = self.step(key, now);
+            let mut became = self.follow(next, key, now);
+            self.moves += u64::from(became == Became::Settled);
+            if matches!(became, Became::Blocked | Became::Settled) {
+                let session = &self.tasks[key];
+                debug_assert_eq!(waits::stall(session, &self.shared, now.tick), None);
+                let (at, deadline) = deadlines::next(session, &self.shared, now.tick);
                 if at > now.tick {
-                    self.timers.at_most(key.index(), deadline.look_at(at, now.tick));
+                    self.tasks.wake_at(key, deadline.look_at(at, now.tick));
                     return;
                 }
-                step = self.act_on(deadline, key, now.tick);
+                let next = deadlines::act(deadline, session);
+                became = self.follow(next, key, now);
             }
             self.moves += 1;
-            if step == Step::Gone {
+            if became == Became::Gone {
                 return;
             }
         }
-        self.enqueue(key);
+        self.tasks.wake(key);
     }
 
-    fn step(&mut self, key: Key<Session>, now: Now) -> Step {
-        if self.drain.is_some_and(|deadline| deadline <= now.tick) {
-            return self.end_for_drain(key, now.tick);
+    fn step(&mut self, key: Key<Session>, now: Now) -> Next {
+        if self.shared.drain.is_some_and(|deadline| deadline <= now.tick) {
+            return deadlines::drain(&self.tasks[key]);
         }
-        match &self.sessions[key].state {
-            State::Idle { .. } | State::Head { .. } => self.step_head(key, now.tick),
-            State::Active(exchange) if exchange.is_to_end(now.tick) => {
-                self.end_by_lease(key, now.tick)
+        let session = &mut self.tasks[key];
+        match &session.state {
+            State::Idle { .. } | State::Head { .. } => {
+                request::wait(session, &mut self.shared, now.tick)
             }
-            State::Active(_) => self.step_exchange(key, now),
-            State::Lingering { until, .. } => self.step_lingering(key, *until, now.tick),
+            State::Active(exchange) if exchange.expires_at() <= now.tick => {
+                Next::Do(Action::Expire)
+            }
+            State::Active(_) => self.with_exchange(key, now, step::take),
+            State::Lingering { until, .. } => {
+                let until = *until;
+                linger(session, until, &mut self.shared, now.tick)
+            }
         }
     }
 
-    fn step_exchange(&mut self, key: Key<Session>, now: Now) -> Step {
-        let verdict = self.judge(key, now);
-        self.perform(verdict, key, now.tick)
+    /// Does what there is to do until the session has moved or is blocked.
+    pub(super) fn follow(&mut self, mut next: Next, key: Key<Session>, now: Now) -> Became {
+        loop {
+            next = match next {
+                Next::Moved => return Became::Moved,
+                Next::Blocked => return Became::Blocked,
+                Next::Settled => return Became::Settled,
+                Next::Do(action) => self.with_exchange(key, now, |step| perform(step, action)),
+                Next::WakeWaiting => {
+                    self.wake_waiting(key, now.tick);
+                    Next::Do(Action::Open)
+                }
+                Next::FreeDescriptor(progress, error) => {
+                    self.free_descriptor(progress, &error, key, now)
+                }
+                Next::TimeOutHead => {
+                    request::time_out(&mut self.tasks[key], &mut self.shared, now.tick)
+                }
+                Next::Head(search) => {
+                    self.enter(key, State::Head { search, since: now.tick });
+                    return Became::Moved;
+                }
+                Next::Begin(exchange, then) => {
+                    self.enter(key, State::Active(exchange));
+                    then.map_or(Next::Moved, Next::Do)
+                }
+                Next::BeginAdmin(exchange, ask) => {
+                    self.enter(key, State::Active(exchange));
+                    self.answer_operator(key, ask, now.tick)
+                }
+                Next::Idle => {
+                    self.enter(key, State::idle(now.tick));
+                    return Became::Moved;
+                }
+                Next::Linger => {
+                    let conn = &mut self.tasks[key].conn;
+                    let drained = !conn.ready.has(Ready::READ);
+                    if drained && conn.hung_up() {
+                        Next::Close
+                    } else {
+                        conn.shutdown_write(&mut self.shared.net);
+                        conn.forget_ahead(&mut self.shared.memory.buffers);
+                        let until = now.tick.after(LINGER);
+                        self.enter(key, State::Lingering { until, links: Links::NONE });
+                        return Became::Moved;
+                    }
+                }
+                Next::Close => {
+                    self.close(key);
+                    return Became::Gone;
+                }
+                Next::Abort => {
+                    if let Some(session) = self.remove(key) {
+                        session.conn.abort(&mut self.shared.net, &mut self.shared.memory.buffers);
+                    }
+                    return Became::Gone;
+                }
+            }
+        }
     }
 
-    /// Lets the phase of an exchange decide.
-    fn judge(&mut self, key: Key<Session>, now: Now) -> Verdict {
-        let (ahead_max, draining) = (self.portions.ahead_max, self.drain.is_some());
-        let Parts { session, upstreams, io, head_buf, date, counters, hush, .. } =
-            self.parts(key, now.tick);
-        let Session { conn, state, peer, .. } = session;
-        let exchange = state.exchange_mut();
-        if exchange.ends_with_client() && conn.hung_up() {
-            return Verdict::End(Outcome::ClientGone);
-        }
-        let upstream = exchange.upstream().and_then(|key| upstreams.get_mut(key));
-        let before = exchange.progress();
-        let mut scene = Scene {
+    /// Lets something be done for the exchange of a session, which is known to have one.
+    fn with_exchange(
+        &mut self,
+        key: Key<Session>,
+        now: Now,
+        act: impl FnOnce(&mut Step<'_, N>) -> Next,
+    ) -> Next {
+        let Session { conn, peer, state, .. } = &mut self.tasks[key];
+        let State::Active(exchange) = state else {
+            unreachable!("an action for an exchange where there is none");
+        };
+        let shared = &mut self.shared;
+        let flush_interval = exchange.config.server.flush_interval;
+        let (io, out) = shared.memory.split(&mut shared.net, flush_interval, now.tick);
+        act(&mut Step {
+            key,
             conn,
             peer: *peer,
             exchange,
             io,
-            head_buf,
-            date,
-            counters,
-            hush,
-            ahead_max,
-            draining,
+            out,
+            pool: &mut shared.pool,
+            edge: &shared.edge,
+            apis: &mut shared.apis,
+            telemetry: &mut shared.telemetry,
+            config: &shared.config,
+            drain: shared.drain,
+            random: &mut shared.random,
+            date: shared.date.text(),
+            ahead_max: shared.portions.ahead_max,
             now,
-        };
-        let verdict = match (&scene.exchange.phase, upstream) {
-            (Phase::Answering | Phase::Delivering, _) => scene.deliver(),
-            (Phase::Local(_), _) => scene.write_local(),
-            (Phase::Holding(_), _) => scene.hold(),
-            (Phase::Connecting(_), Some(upstream)) => scene.finish_connect(upstream),
-            (Phase::AwaitingHead(_), Some(upstream)) => scene.await_head(upstream),
-            (Phase::Relaying(_), Some(upstream)) => scene.relay(upstream),
-            (Phase::Tunnel(_), Some(upstream)) => scene.run_tunnel(upstream),
-            (_, None) => unreachable!("an exchange's upstream lives as long as its phase"),
-        };
-        scene.exchange.count_since(before, now.tick);
-        verdict
+        })
     }
 
-    /// Does what the phase of an exchange has decided.
-    fn perform(&mut self, verdict: Verdict, key: Key<Session>, now: Tick) -> Step {
-        if verdict.is_answer() {
-            self.count_answer(key, now);
-        }
-        match verdict {
-            Verdict::Moved => Step::Moved,
-            Verdict::Blocked => Step::Blocked,
-            Verdict::Settled => Step::Settled,
-            Verdict::Connected(result) => self.connected(key, result, now),
-            Verdict::NoAnswer => self.no_answer(key, now),
-            Verdict::ResponseRead => self.response_read(key, now),
-            Verdict::Delivered => self.finish(key, now),
-            Verdict::Answered => {
-                self.remember_grant(key);
-                self.wake_waiting(key, now)
-            }
-            Verdict::StreamOpened => {
-                self.remember_grant(key);
-                self.wake_waiting(key, now);
-                self.stream_opened(key, now)
-            }
-            Verdict::StreamLost => self.stream_lost(key, Failure::Cut, now),
-            Verdict::TunnelOpened => self.opened(key, now),
-            Verdict::StreamEnd => self.end_by_lease(key, now),
-            Verdict::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
-            Verdict::Withheld => self.withhold(key, now),
-            Verdict::Cut(outcome) => self.cut_response(key, outcome, now),
-            Verdict::Fail(refusal) => self.answer(key, refusal, now),
-            Verdict::End(outcome) => self.end(key, outcome, now),
+    /// A session goes on to another state.
+    pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
+        let Proxy { tasks, shared, .. } = self;
+        shared.edge.reclaimable.remove(tasks, key);
+        tasks[key].state = state;
+        shared.edge.reclaimable.add(tasks, key);
+    }
+
+    /// Closes a client's connection and frees all that it holds.
+    pub(super) fn close(&mut self, key: Key<Session>) {
+        if let Some(session) = self.remove(key) {
+            session.conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
         }
     }
 
-    /// Throws away what the client still sends, until it has seen our end.
-    fn step_lingering(&mut self, key: Key<Session>, until: Tick, now: Tick) -> Step {
-        // Patience ends even with a client that goes on and on.
-        if until <= now {
-            return self.close_session(key);
+    /// Closes a session to make room for a new one. False when none was found.
+    pub(super) fn reclaim(&mut self, now: Tick) -> bool {
+        let Proxy { tasks, shared, .. } = self;
+        let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };
+        self.close(key);
+        true
+    }
+
+    fn remove(&mut self, key: Key<Session>) -> Option<Session> {
+        let Proxy { tasks, shared, .. } = self;
+        shared.edge.reclaimable.remove(tasks, key);
+        let mut session = tasks.remove(key)?;
+        shared.edge.note_over(&session);
+        if let State::Active(exchange) = &mut session.state {
+            shared.close_connection(exchange);
+            exchange.request.abandon(&mut shared.memory.buffers);
+            exchange.response.abandon(&mut shared.memory.buffers);
         }
-        let Parts { session, io, .. } = self.parts(key, now);
-        if !session.conn.ready.has(Ready::READ) {
-            return Step::Blocked;
+        Some(session)
+    }
+
+    /// There is no descriptor for a connection to an upstream: a client's connection that loses
+    /// least by it is closed for it.
+    fn free_descriptor(
+        &mut self,
+        progress: Progress,
+        error: &io::Error,
+        key: Key<Session>,
+        now: Now,
+    ) -> Next {
+        if self.reclaim(now.tick) {
+            return self.with_exchange(key, now, |step| connect::go_on(step, progress));
         }
-        match session.conn.read(io.net, io.scratch) {
-            Read::Bytes(_) => Step::Moved,
-            Read::Blocked => Step::Blocked,
-            Read::End | Read::Broken => self.close_session(key),
+        let error = descriptors::explain(error);
+        let text = format!("no descriptor for an upstream connection: {error}");
+        self.shared.log(log::Level::Warn, "descriptor", &text);
+        Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
+    }
+
+    /// An upstream has answered: other streams that asked it in vain, and wait, ask again soon. How
+    /// soon is random, so that not all ask together. A first wait is as long as the upstream likes
+    /// it, and stays so.
+    fn wake_waiting(&mut self, key: Key<Session>, now: Tick) {
+        let Proxy { tasks, shared: Shared { apis, random, .. }, .. } = self;
+        let Some(exchange) = tasks[key].exchange() else { return };
+        let (answered, status) = (exchange.api_state, exchange.record.status);
+        let state = answered.and_then(|key| apis.get_mut(key));
+        let Some(state) = state.filter(|s| status < 500 && s.waking.is_due(now)) else {
+            return;
+        };
+        let waits = |session: &Session| {
+            session.exchange().is_some_and(|exchange| {
+                exchange.api_state == answered
+                    && matches!(exchange.source(), Source::Waiting(_))
+                    && exchange.resume().is_some_and(|resume| resume.has_asked_in_vain())
+            })
+        };
+        let waiting = tasks.iter().filter(|(_, session)| waits(session));
+        let waiting: Vec<Key<Session>> = waiting.map(|(key, _)| key).collect();
+        let time = state.waking.wake(waiting.len(), now);
+        for key in waiting {
+            let soon = now.after(time.mul_f64(0.1 + 0.9 * random.f64()));
+            let exchange = tasks[key].exchange_mut();
+            if let Some(Source::Waiting(until)) = exchange.map(|exchange| exchange.source_mut()) {
+                *until = soon.min(*until);
+                tasks.wake(key);
+            }
         }
+    }
+}
+
+/// Does what a step or a deadline wants to have done for an exchange.
+fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
+    match action {
+        Action::Connect => connect::connect(step),
+        Action::TimeOutConnect => connect::time_out(step),
+        Action::Connected(result) => connect::connected(step, result),
+        Action::SendAgain => connect::send_again(step),
+        Action::GiveUpRequest => relay::give_up_request(step),
+        Action::NoteAnswer => grants::note_answer(step),
+        Action::Open => {
+            streams::open(step);
+            Next::Moved
+        }
+        Action::Release => relay::release(step),
+        Action::Heartbeat => streams::send_heartbeat(step),
+        Action::StreamSilent => streams::silent(step),
+        Action::Resume(failure) => outage::resume(step, failure),
+        Action::Wait => outage::wait(step),
+        Action::Expire => streams::expire(step),
+        Action::EndStream(outcome) => streams::end_between_events(step, outcome),
+        Action::Withhold => grants::withhold(step),
+        Action::Fail(reply) => outage::fail(step, reply),
+        Action::Reply(reply) => ends::reply(step, reply),
+        Action::ReplyWithRetry(reply) => outage::reply_with_retry(step, reply),
+        Action::Hold(reply) => outage::hold(step, reply),
+        Action::Cut(outcome) => ends::cut(step, outcome),
+        Action::End(outcome) => ends::end(step, outcome),
+        Action::Finish => ends::finish(step),
+    }
+}
+
+/// Throws away what the client still sends, until it has seen our end.
+fn linger<N: Net>(session: &mut Session, until: Tick, shared: &mut Shared<N>, now: Tick) -> Next {
+    // Patience ends even with a client that goes on and on.
+    if until <= now {
+        return Next::Close;
+    }
+    if !session.conn.ready.has(Ready::READ) {
+        return Next::Blocked;
+    }
+    let (io, _) = shared.memory.split(&mut shared.net, None, now);
+    match session.conn.read(io.net, io.scratch) {
+        Read::Bytes(_) => Next::Moved,
+        Read::Blocked => Next::Blocked,
+        Read::End | Read::Broken => Next::Close,
     }
 }

@@ -1,17 +1,15 @@
 //! When a session has to act though nothing arrives, and what it does then.
 //!
-//! [`Proxy::next_deadline`] is one list with two readers: the wheel is armed with its minimum, and
-//! [`Proxy::act_on`] does what the minimum stands for once it has passed. A deadline whose
-//! action cannot be taken yet is [`Tick::NEVER`]; that is what keeps a loop from spinning.
+//! [`next`] is one list with two readers: the wheel is armed with its minimum, and [`act`] says
+//! what the minimum stands for once it has passed. A deadline whose action cannot be taken yet is
+//! [`Tick::NEVER`]; that is what keeps a loop from spinning.
 
-use super::finish::Refusal;
-use super::{Parts, Proxy, Step};
+use super::next::{Action, Next};
+use super::shared::Shared;
+use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
-use crate::session::cause::Cause;
-use crate::session::exchange::{Exchange, Phase};
-use crate::session::outcome::Outcome;
 use crate::session::{Session, State};
-use crate::slab::Key;
+use crate::telemetry::{Cause, Outcome};
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -95,137 +93,150 @@ impl Deadline {
     }
 }
 
-impl<N: Net> Proxy<N> {
-    /// The first moment at which a session has to act by itself, and on what account;
-    /// [`Tick::NEVER`], on any account, where there is none.
-    pub(super) fn next_deadline(&self, key: Key<Session>, now: Tick) -> (Tick, Deadline) {
-        let server = &self.config.server;
-        let own = match &self.sessions[key].state {
-            State::Idle { since, fresh: true, .. } => {
-                (since.after(server.read_timeout), Deadline::FirstByte)
-            }
-            State::Idle { since, fresh: false, .. } => {
-                (since.after(server.keepalive_timeout), Deadline::Keepalive)
-            }
-            State::Head { since, .. } => (since.after(server.read_timeout), Deadline::RequestHead),
-            State::Lingering { until, .. } => (*until, Deadline::Linger),
-            State::Active(exchange) => self.exchange_deadline(exchange, now),
-        };
-        let mut earliest = Earliest(own);
-        earliest.or(self.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
-        earliest.0
-    }
+/// The first moment at which a session has to act by itself, and on what account; [`Tick::NEVER`],
+/// on any account, where there is none.
+pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> (Tick, Deadline) {
+    let server = &shared.config.server;
+    let own = match &session.state {
+        State::Idle { since, fresh: true, .. } => {
+            (since.after(server.read_timeout), Deadline::FirstByte)
+        }
+        State::Idle { since, fresh: false, .. } => {
+            (since.after(server.keepalive_timeout), Deadline::Keepalive)
+        }
+        State::Head { since, .. } => (since.after(server.read_timeout), Deadline::RequestHead),
+        State::Lingering { until, .. } => (*until, Deadline::Linger),
+        State::Active(exchange) => of_exchange(exchange, shared.portions.high_water, now),
+    };
+    let mut earliest = Earliest(own);
+    earliest.or(shared.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
+    earliest.0
+}
 
-    fn exchange_deadline(&self, exchange: &Exchange, now: Tick) -> (Tick, Deadline) {
-        let high_water = self.portions.high_water;
-        let server = &exchange.config.server;
-        let (request, response) = (exchange.request.pipe(), &exchange.response);
-        let stuck = response.stuck_deadline(now, high_water, server.write_timeout);
-        let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
-        earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
-        match &exchange.phase {
-            Phase::Local(local) if response.pending() == 0 => {
-                earliest.or(local.next(), Deadline::Event);
-            }
-            Phase::Answering | Phase::Delivering | Phase::Local(_) => {}
-            Phase::Holding(until) => earliest.or(*until, Deadline::AskAgain),
-            Phase::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
-            Phase::AwaitingHead(awaiting) => {
-                request_deadlines(&mut earliest, exchange, high_water, now);
-                // A client that asked for 100 (Continue) holds its body back until somebody speaks.
-                // And once the response has begun, a body may take as long as the response.
-                if let Some(request) = request.filter(|_| !exchange.facts.awaits_continue) {
-                    let silent = request.silence_deadline(high_water, server.body_timeout);
-                    earliest.or(silent, Deadline::RequestBody);
-                }
-                let idle = exchange.request.done() || exchange.facts.awaits_continue;
-                if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
-                    && idle
-                {
-                    // An upload may take its time: the answer is due when nothing else is.
-                    let since =
-                        request.map_or(awaiting.since, |r| r.active_at().max(awaiting.since));
-                    earliest.or(since.after(limit), Deadline::ResponseHead);
-                }
-            }
-            Phase::Relaying(_) => {
-                request_deadlines(&mut earliest, exchange, high_water, now);
-                let (limit, deadline) = match exchange.api() {
-                    Some(api) if exchange.facts.event_stream => {
-                        (api.streams.idle_timeout, Deadline::StreamSilence)
-                    }
-                    api => (api.and_then(|api| api.idle_timeout), Deadline::ResponseBody),
-                };
-                if let Some(limit) = limit {
-                    earliest.or(response.silence_deadline(high_water, limit), deadline);
-                }
-            }
-            Phase::Tunnel(_) => {
-                request_deadlines(&mut earliest, exchange, high_water, now);
-                if let Some(limit) = exchange.api().and_then(|api| api.tunnel_idle_timeout) {
-                    earliest.or(exchange.active_at().after(limit), Deadline::TunnelIdle);
-                }
-            }
+fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Deadline) {
+    let response = &exchange.response;
+    let stuck = response.stuck_deadline(now, high_water, exchange.config.server.write_timeout);
+    let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
+    earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
+    match exchange.source() {
+        Source::None | Source::Local(_) => {}
+        Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
+        Source::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
+        Source::Awaiting(awaiting) => {
+            of_request(&mut earliest, exchange, high_water, now);
+            of_answer(&mut earliest, exchange, awaiting.since, high_water);
         }
-        if exchange.is_leased() {
-            earliest.or(exchange.lease, Deadline::StreamEnd);
+        Source::Upstream(_) => {
+            of_request(&mut earliest, exchange, high_water, now);
+            of_silence(&mut earliest, exchange, high_water);
         }
-        stream_deadlines(&mut earliest, exchange);
-        earliest.0
     }
+    if let Source::Local(local) = exchange.source()
+        && response.pending() == 0
+    {
+        earliest.or(local.next(), Deadline::Event);
+    }
+    earliest.or(exchange.expires_at(), Deadline::StreamEnd);
+    of_stream(&mut earliest, exchange);
+    earliest.0
+}
 
-    /// Does what a deadline stands for, now that it has passed and nothing else moves.
-    pub(super) fn act_on(&mut self, deadline: Deadline, key: Key<Session>, now: Tick) -> Step {
-        match deadline {
-            Deadline::Flush | Deadline::Event => {
-                unreachable!("what is due is done by the step before, {deadline:?}")
-            }
-            Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => self.close_session(key),
-            Deadline::RequestHead => self.refuse_slow_head(key, now),
-            Deadline::RequestBody => {
-                let what = "the request body stood still";
-                self.answer(key, Refusal::closing(Cause::BodyTimeout, 408, what), now)
-            }
-            Deadline::RequestStuck => self.give_up_request(key, now),
-            Deadline::Connect => self.connect_timed_out(key, now),
-            Deadline::ResponseHead => {
-                let what = "the upstream did not answer in time";
-                self.answer(key, Refusal::closing(Cause::ResponseTimeout, 504, what), now)
-            }
-            Deadline::ResponseBody => self.cut_response(key, Outcome::UpstreamIdle, now),
-            Deadline::TunnelIdle => self.end(key, Outcome::UpstreamIdle, now),
-            Deadline::StreamSilence => self.stream_silent(key, now),
-            Deadline::Heartbeat => self.beat(key, now),
-            Deadline::StreamEnd => self.end_by_lease(key, now),
-            Deadline::AskAgain => self.ask_again(key, now),
-            Deadline::GiveUp => self.end_between_events(key, Outcome::UpstreamCut, now),
-            Deadline::ResponseStuck => self.end(key, Outcome::SlowClient, now),
-            Deadline::Drain => self.end_for_drain(key, now),
-        }
-    }
+/// A request must not get stuck, and nothing of it may be gathered for too long.
+fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
+    let server = &exchange.config.server;
+    let Some(request) = exchange.request.pipe() else { return };
+    let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
+    earliest.or(stuck, Deadline::RequestStuck);
+    earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
+}
 
-    /// The upstream takes nothing of a request. One that has begun to answer has read enough and
-    /// may go on answering; another has failed.
-    fn give_up_request(&mut self, key: Key<Session>, now: Tick) -> Step {
-        let Parts { session, io, .. } = self.parts(key, now);
-        let exchange = session.state.exchange_mut();
-        match exchange.phase {
-            Phase::Relaying(_) => {
-                exchange.request.abandon(io.buffers);
-                Step::Moved
-            }
-            Phase::Tunnel(_) => self.end(key, Outcome::UpstreamIdle, now),
-            Phase::Answering
-            | Phase::Local(_)
-            | Phase::Holding(_)
-            | Phase::Connecting(_)
-            | Phase::AwaitingHead(_)
-            | Phase::Delivering => {
-                let what = "the upstream takes nothing of the request";
-                self.answer(key, Refusal::closing(Cause::WriteTimeout, 504, what), now)
-            }
-        }
+/// A request's body must not stand still before its answer, and the answer, which has been waited
+/// for `since` then, has its time.
+fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_water: usize) {
+    let request = exchange.request.pipe();
+    // A client that asked for 100 (Continue) holds its body back until somebody speaks. And once
+    // the response has begun, a body may take as long as the response.
+    if let Some(request) = request.filter(|_| !exchange.awaits_continue) {
+        let limit = exchange.config.server.body_timeout;
+        earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
+    let idle = exchange.request.done() || exchange.awaits_continue;
+    if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
+        && idle
+    {
+        // An upload may take its time: the answer is due when nothing else is.
+        let since = request.map_or(since, |request| request.active_at().max(since));
+        earliest.or(since.after(limit), Deadline::ResponseHead);
+    }
+}
+
+/// An upstream must not be silent for too long, whatever it has begun to send.
+fn of_silence(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
+    let Some(api) = exchange.api() else { return };
+    let (limit, deadline) = match exchange.stage() {
+        Stage::Tunnel => (api.tunnel_idle_timeout, Deadline::TunnelIdle),
+        stage if stage.is_stream() => (api.streams.idle_timeout, Deadline::StreamSilence),
+        Stage::Unanswered
+        | Stage::Reply
+        | Stage::Body
+        | Stage::Stream
+        | Stage::Held
+        | Stage::Resuming
+        | Stage::Delivering => (api.idle_timeout, Deadline::ResponseBody),
+    };
+    let Some(limit) = limit else { return };
+    if deadline == Deadline::TunnelIdle {
+        earliest.or(exchange.active_at().after(limit), deadline);
+    } else {
+        earliest.or(exchange.response.silence_deadline(high_water, limit), deadline);
+    }
+}
+
+/// An event stream's client is sent something now and then, and its upstream is not asked for ever.
+fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
+    if !exchange.stage().is_stream() {
+        return;
+    }
+    if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
+        earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
+    }
+    if exchange.stage().is_without_upstream()
+        && let Some(resume) = exchange.resume()
+    {
+        earliest.or(resume.gives_up(), Deadline::GiveUp);
+    }
+}
+
+/// The drain window is over.
+pub(super) fn drain(session: &Session) -> Next {
+    if session.exchange().is_some() { Next::end(Outcome::Drained) } else { Next::Close }
+}
+
+/// What a deadline stands for, now that it has passed and nothing else moves.
+pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
+    let refuse = |cause, status, what| Action::Fail(LocalReply::refused(cause, status, what));
+    Next::Do(match deadline {
+        Deadline::Flush | Deadline::Event => {
+            unreachable!("what is due is done by the step before, {deadline:?}")
+        }
+        Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => return Next::Close,
+        Deadline::RequestHead => return Next::TimeOutHead,
+        Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stood still"),
+        Deadline::RequestStuck => Action::GiveUpRequest,
+        Deadline::Connect => Action::TimeOutConnect,
+        Deadline::ResponseHead => {
+            refuse(Cause::ResponseTimeout, 504, "the upstream did not answer in time")
+        }
+        Deadline::ResponseBody => Action::Cut(Outcome::UpstreamIdle),
+        Deadline::TunnelIdle => Action::End(Outcome::UpstreamIdle),
+        Deadline::StreamSilence => Action::StreamSilent,
+        Deadline::Heartbeat => Action::Heartbeat,
+        Deadline::StreamEnd => Action::Expire,
+        Deadline::AskAgain => Action::Connect,
+        Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
+        Deadline::ResponseStuck => Action::End(Outcome::SlowClient),
+        Deadline::Drain => return drain(session),
+    })
 }
 
 /// The earliest of some deadlines; of two at the same moment, the one that was named first.
@@ -237,26 +248,4 @@ impl Earliest {
             self.0 = (at, deadline);
         }
     }
-}
-
-/// An event stream's client is sent something now and then.
-fn stream_deadlines(earliest: &mut Earliest, exchange: &Exchange) {
-    if !exchange.is_open_stream() {
-        return;
-    }
-    if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
-        earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
-    }
-    if let Some(revival) = exchange.revival.as_ref().filter(|revival| revival.lost.is_some()) {
-        earliest.or(revival.gives_up, Deadline::GiveUp);
-    }
-}
-
-/// A request must not get stuck, and nothing of it may be gathered for too long.
-fn request_deadlines(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
-    let server = &exchange.config.server;
-    let Some(request) = exchange.request.pipe() else { return };
-    let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
-    earliest.or(stuck, Deadline::RequestStuck);
-    earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
 }

@@ -21,28 +21,28 @@ pub(super) fn head_limits(config: &Config) -> HeadLimits {
 }
 
 /// What looking for the end of a head came to.
-pub(super) enum Found {
-    /// The head stands in the first so many bytes of the scratch; what is behind it is kept.
-    Complete(usize),
+pub(super) enum Found<'a> {
+    /// This is the head; what is behind it is kept.
+    Complete(&'a mut [u8]),
     /// More of it came, and was kept.
     More,
     /// Nothing came.
     Blocked,
     /// The peer ended or broke the connection; true if some of a head was there.
     Ended(bool),
-    /// It cannot become a head that is taken; it stands in the first so many bytes of the scratch.
-    Wrong(HeadError, usize),
+    /// This cannot become a head that is taken.
+    Wrong(HeadError, &'a [u8]),
 }
 
 /// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
 /// However small the pieces are in which a head comes, or how many heads come in one, each byte is
 /// searched once, kept once and copied to the scratch once.
-pub(super) fn find_head<N: Net>(
+pub(super) fn find_head<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,
     limits: &HeadLimits,
-    io: &mut Io<'_, N>,
-) -> Found {
+    io: &'a mut Io<'_, N>,
+) -> Found<'a> {
     let mut found =
         if conn.ahead().is_empty() { Ok(None) } else { search.find(conn.ahead(), limits) };
     if found == Ok(None) {
@@ -69,27 +69,30 @@ pub(super) fn find_head<N: Net>(
     work::note(end);
     io.scratch[..end].copy_from_slice(&conn.ahead()[..end]);
     conn.consume(end, io.buffers);
-    found.map_or_else(|error| Found::Wrong(error, end), |_| Found::Complete(end))
+    match found {
+        Ok(_) => Found::Complete(&mut io.scratch[..end]),
+        Err(error) => Found::Wrong(error, &io.scratch[..end]),
+    }
 }
 
 /// Looks for the end of a head that begins with the `n` bytes of the scratch, which were read just
 /// now: nearly always it is among them.
-fn find_in_scratch<N: Net>(
+fn find_in_scratch<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,
     n: usize,
     limits: &HeadLimits,
-    io: &mut Io<'_, N>,
-) -> Found {
+    io: &'a mut Io<'_, N>,
+) -> Found<'a> {
     match search.find(&io.scratch[..n], limits) {
         Ok(Some(end)) => {
             conn.keep(&io.scratch[end..n], io.buffers);
-            Found::Complete(end)
+            Found::Complete(&mut io.scratch[..end])
         }
         Ok(None) => {
             conn.keep(&io.scratch[..n], io.buffers);
             Found::More
         }
-        Err(error) => Found::Wrong(error, n),
+        Err(error) => Found::Wrong(error, &io.scratch[..n]),
     }
 }

@@ -1,9 +1,7 @@
 //! The words for how requests end, why they are refused, and how targets fail: the manual explains
 //! each of them, and some transcript shows each of them.
 
-use millstream::session::cause::Cause;
-use millstream::session::outcome::Outcome;
-use millstream::session::target_stats::Failure;
+use millstream::telemetry::{Cause, Failure, Outcome};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -118,7 +118,7 @@ pub fn write(criterion: &mut Criterion) {
     let mut out = Vec::with_capacity(LIMITS.head_bytes);
     let forward = Forward {
         path_and_query: b"/stream?channel=42",
-        host: "127.0.0.1:8080",
+        host: None,
         client: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7))),
         peer_trusted: false,
         proto: "http",
@@ -136,7 +136,9 @@ pub fn write(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 out.clear();
-                forward::write_request(&mut out, black_box(&head), black_box(&forward));
+                let head = forward::outbound(&mut out, black_box(&head), black_box(&forward));
+                out.clear();
+                head.write(&mut out, black_box("127.0.0.1:8080"), None);
             });
         });
     }

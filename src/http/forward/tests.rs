@@ -9,7 +9,7 @@ const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 60, targe
 
 const TO: Forward<'_> = Forward {
     path_and_query: b"/up?a",
-    host: "up.example:81",
+    host: None,
     client: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9))),
     peer_trusted: false,
     proto: "http",
@@ -27,7 +27,8 @@ fn check_request(sent: &str, to: &Forward<'_>, want: &str) {
     let mut store = FieldStore::new();
     let head = RequestHead::parse(wire.as_bytes(), &mut store, &LIMITS).unwrap();
     let mut out = Vec::new();
-    write_request(&mut out, &head, &Forward { length: head.length, ..*to });
+    let to = Forward { length: head.length, ..*to };
+    outbound(&mut Vec::new(), &head, &to).write(&mut out, "up.example:81", None);
     let got = String::from_utf8(out).unwrap().replace("\r\n", "\n");
     let start = format!("{} /up?a HTTP/1.1\nHost: up.example:81\n", head.method);
     assert_eq!(got.strip_prefix(&start), Some(&*format!("{want}\n")), "{sent}");
@@ -249,14 +250,14 @@ fn a_request_means_the_same_on_both_sides() {
         let (upgrade, peer_trusted) = (dice.u64(..2) == 0, dice.u64(..2) == 0);
         let to = Forward {
             path_and_query: &target,
-            host,
+            host: Some(host),
             upgrade,
             peer_trusted,
             length: head.length,
             ..TO
         };
         let mut out = Vec::new();
-        write_request(&mut out, &head, &to);
+        outbound(&mut Vec::new(), &head, &to).write(&mut out, "", None);
         assert_eq!(HeadSearch::request().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");
         let mut store = FieldStore::new();
         let again = RequestHead::parse(&out, &mut store, &LIMITS).unwrap();

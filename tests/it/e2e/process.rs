@@ -274,7 +274,7 @@ fn it_outlives_a_lack_of_descriptors() {
     client.send(half);
     let mut next = program.connect();
     next.send(NOWHERE);
-    program.logs("accepting rests");
+    program.logs("accept failed");
     program.signal("HUP");
     program
         .logs("cannot read it: Too many open files (os error 24); raise the limit on open files");
@@ -283,7 +283,7 @@ fn it_outlives_a_lack_of_descriptors() {
     drop(client);
     // Nobody else has come and drawn attention to who waits.
     assert_eq!(next.response().first_line, "HTTP/1.1 404 Not Found");
-    program.logs("accepting goes on");
+    program.logs("accept resumed");
 }
 
 /// Whoever reads the access log may stop reading it, or end.

@@ -1,0 +1,55 @@
+//! Whether another event stream may be opened: an api, a client's address and a key have so many at
+//! most.
+//!
+//! Who says in `Accept` that it wants a stream has its shares before the upstream is asked; who
+//! gets one without having said so, when that turns out.
+
+use crate::apis::Apis;
+use crate::auth::Hash;
+use crate::exchange::{Exchange, LocalReply};
+use crate::quota::{Counts, Network, Shares};
+use crate::telemetry::Cause;
+use std::net::IpAddr;
+
+/// Counts an exchange among the open streams of its api, its client's address and its key, unless
+/// it is counted already or no api serves it.
+///
+/// # Errors
+/// One of them has as many as it may have.
+pub fn admit(
+    exchange: &mut Exchange,
+    peer: Option<IpAddr>,
+    apis: &Apis,
+    keys: &Counts<Hash>,
+) -> Result<(), LocalReply> {
+    let state = exchange.api_state.and_then(|key| apis.get(key));
+    let (Some(state), Some(api)) = (state, exchange.api()) else { return Ok(()) };
+    if exchange.stream.as_ref().is_some_and(|stream| stream.permit.is_some()) {
+        return Ok(());
+    }
+    let mut shares = Shares::default();
+    if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.client(peer)) {
+        shares.address = state.addresses.acquire(Network::of(client), max);
+        if shares.address.is_none() {
+            let what = "too many event streams are open for this address";
+            return Err(LocalReply::over_quota(Cause::MaxStreamsPerIp, what));
+        }
+    }
+    if let Some(key) = exchange.key()
+        && let Some(max) = key.max_streams
+    {
+        shares.key = keys.acquire(key.hash, max);
+        if shares.key.is_none() {
+            let what = "too many event streams are open with this key";
+            return Err(LocalReply::over_quota(Cause::KeyMaxStreams, what));
+        }
+    }
+    let Some(permit) = state.permit(api.streams.max.unwrap_or(usize::MAX)) else {
+        return Err(LocalReply::busy(Cause::MaxStreams, "too many event streams are open"));
+    };
+    exchange.stream.get_or_insert_default().permit = Some(permit);
+    if shares.held() != [0, 0] {
+        exchange.caller.get_or_insert_default().shares = shares;
+    }
+    Ok(())
+}

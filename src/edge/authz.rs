@@ -1,0 +1,80 @@
+//! Who comes in: what is decided about a request by who sends it, before anything is done for it.
+
+use crate::auth::{self, Denied, Key};
+use crate::config::Api;
+use crate::cors::Grant;
+use crate::exchange::LocalReply;
+use crate::http::credentials::Unclear;
+use crate::http::forward::Handover;
+use crate::http::head::RequestHead;
+use crate::telemetry::Cause;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A request that may go on.
+#[derive(Debug)]
+pub struct Pass<'b> {
+    /// Whose key it has, if it needs one.
+    pub key: Option<Arc<Key>>,
+    /// Its query, without the key.
+    pub query: Option<Cow<'b, str>>,
+    /// The key itself.
+    secret: Option<Cow<'b, [u8]>>,
+}
+
+impl Pass<'_> {
+    /// What becomes of the key on the way upstream.
+    pub fn handover<'p>(&'p self, api: &'p Api) -> Option<Handover<'p>> {
+        let auth = api.auth.as_ref()?;
+        let bearer = self.secret.as_deref().filter(|_| auth.forward);
+        Some(Handover { carriers: &auth.carriers, bearer })
+    }
+}
+
+/// What the page that a request comes from is granted.
+pub fn grant(api: &Api, head: &RequestHead<'_, '_>) -> Grant {
+    let policy = api.cors.as_ref();
+    policy.map_or(Grant::Nothing, |policy| policy.grant(head.fields.only("Origin")))
+}
+
+/// True exactly when a browser asks what a page may do. It sends no key along, so it needs none.
+fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
+    let has = |name| head.fields.get(name).is_some();
+    head.is_options() && has("Origin") && has("Access-Control-Request-Method")
+}
+
+/// Lets a request in, or says why not, or what a browser asks. Its connection can be used on: it
+/// did nothing wrong.
+pub fn admit<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
+    let query = head.target.query;
+    if api.cors.is_some() && is_preflight(head) {
+        return Err(LocalReply::preflight());
+    }
+    let Some(auth) = &api.auth else {
+        return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });
+    };
+    let secret = auth.carriers.find(head.fields, query);
+    let secret = secret.map_err(of_unclear)?;
+    let key = auth::admit(&auth.keys, secret.as_deref(), &api.name);
+    let key = key.map_err(of_denied)?;
+    let query = query.and_then(|query| auth.carriers.query_without(query));
+    Ok(Pass { key: Some(Arc::clone(key)), query, secret })
+}
+
+/// Of a key that nobody can have, all that is to be said is that nobody knows it.
+fn of_unclear(unclear: Unclear) -> LocalReply {
+    let cause = match unclear {
+        Unclear::Repeated | Unclear::Different => Cause::AmbiguousKey,
+        Unclear::Characters => Cause::UnknownKey,
+    };
+    LocalReply::refused(cause, 403, unclear.what()).closing(false)
+}
+
+fn of_denied(denied: Denied) -> LocalReply {
+    let cause = match denied {
+        Denied::NoKey => Cause::NoKey,
+        Denied::Unknown => Cause::UnknownKey,
+        Denied::NotHere => Cause::KeyOfOtherApi,
+    };
+    LocalReply::refused(cause, denied.status(), denied.what()).closing(false)
+}

@@ -1,0 +1,102 @@
+//! Who is closed when there is no room for a new client: those who lose least by it.
+//!
+//! First whoever has had the last answer and is only listened to until its end comes, then whoever
+//! is idle between two requests, then whoever has never said a word; of each kind the one that has
+//! been so for longest. The first and the last kind are left alone for a second: the answer may
+//! still be on its way, and so may the request. So connections that say nothing can fill all places
+//! for a second at most.
+
+use super::row::Row;
+use crate::session::{Service, Session, State};
+use crate::slab::Key;
+use crate::tasks::Tasks;
+use crate::time::Tick;
+use std::time::Duration;
+
+/// How long a connection is listened to after our last byte: closing it with unread input would
+/// reset it, and the byte would be lost.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a connection is left alone that has just been accepted, or has just been answered for
+/// the last time.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Sessions that are looked at, of each kind, to find one that has not just had an event.
+const LOOKS: usize = 64;
+
+/// The sessions that may be closed to make room for others.
+#[derive(Debug, Default)]
+pub struct Reclaimable {
+    lingering: Row,
+    idle: Row,
+    silent: Row,
+}
+
+impl Reclaimable {
+    /// The row for sessions of this kind. None for those that take no place from others, and those
+    /// that are being served.
+    fn row_of(&mut self, session: &Session) -> Option<&mut Row> {
+        if session.service == Service::Admin || session.refused {
+            return None;
+        }
+        match session.state {
+            State::Lingering { .. } => Some(&mut self.lingering),
+            State::Idle { fresh: false, .. } => Some(&mut self.idle),
+            State::Idle { fresh: true, .. } => Some(&mut self.silent),
+            State::Head { .. } | State::Active(_) => None,
+        }
+    }
+
+    /// A session has come into a state in which it may be closed for another one.
+    pub fn add(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
+        if let Some(row) = self.row_of(&sessions[key]) {
+            row.push(sessions, key);
+        }
+    }
+
+    /// A session is about to leave such a state, if it is in one.
+    pub fn remove(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
+        if let Some(row) = self.row_of(&sessions[key]) {
+            row.remove(sessions, key);
+        }
+    }
+
+    /// How many there are.
+    #[cfg(feature = "sim")]
+    pub fn count(&self, sessions: &Tasks<Session>) -> usize {
+        [&self.lingering, &self.idle, &self.silent]
+            .map(|row| row.iter(sessions).count())
+            .iter()
+            .sum()
+    }
+
+    /// The session that loses least if it is closed now.
+    pub fn choose(&mut self, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
+        for row in [&mut self.lingering, &mut self.idle, &mut self.silent] {
+            for _ in 0..LOOKS {
+                let Some(key) = row.first(sessions) else { break };
+                // Whoever stands in the run queue may just have sent a request.
+                if !sessions.is_queued(key) {
+                    if sessions[key].state.may_be_closed(now) {
+                        return Some(key);
+                    }
+                    break;
+                }
+                row.remove(sessions, key);
+                row.push(sessions, key);
+            }
+        }
+        None
+    }
+}
+
+impl State {
+    /// True exactly when it may be ended for want of room.
+    fn may_be_closed(&self, now: Tick) -> bool {
+        match self {
+            State::Lingering { until, .. } => until.since(now) + GRACE <= LINGER,
+            State::Idle { since, fresh, .. } => !fresh || now.since(*since) >= GRACE,
+            State::Head { .. } | State::Active(_) => false,
+        }
+    }
+}

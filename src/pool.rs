@@ -1,0 +1,330 @@
+//! The connections to upstreams: made, lent to whoever asks, kept while they are idle, closed.
+//!
+//! Whoever wants to send a request asks for a connection ([`Pool::acquire`]) and is lent an idle
+//! one, or one that is being made; when the response has been read it is given back
+//! ([`Pool::release`]) or closed ([`Pool::close`]). The pool does not know who that is: an
+//! [`Owner`] is a number to it.
+//!
+//! An idle connection is used again only if it is silent. Whatever it has to say, an end or a
+//! response that nobody asked for, makes it unfit; and one that has come back waits a turn, for
+//! such a response often follows the one that was asked for.
+
+mod addresses;
+mod connect;
+mod connection;
+mod endpoint;
+mod idle;
+mod upstream;
+
+pub use connect::{Acquired, Attempt, NoConnection, Progress, Wanted};
+pub use connection::{Connection, Owner};
+pub use endpoint::Endpoint;
+pub use upstream::Upstream;
+
+use crate::config::Api;
+use crate::conn::Read;
+use crate::names::Answer;
+use crate::net::{Net, Ready, Token};
+use crate::pipe::Io;
+use crate::slab::{Key, Slab};
+use crate::telemetry::{LogLimit, Stats};
+use crate::time::Tick;
+use crate::wheel::Wheel;
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+/// Tokens of connections have the highest bit set, which a key leaves free to its user.
+const TOKEN_BIT: u64 = 1 << 63;
+
+/// The token with which the network tells of a connection's events.
+fn token_of(key: Key<Connection>) -> Token {
+    Token(key.to_bits() | TOKEN_BIT)
+}
+
+/// The connection that a token is of, if it is of one.
+pub fn connection_of(token: Token) -> Option<Key<Connection>> {
+    Some(token.0 & !TOKEN_BIT).filter(|_| token.0 & TOKEN_BIT != 0).and_then(Key::from_bits)
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pool {
+    upstreams: Slab<Upstream>,
+    connections: Slab<Connection>,
+    /// One entry an idle connection, by its index.
+    idle_timers: Wheel,
+    /// Idle connections that had an event.
+    readable: Vec<Key<Connection>>,
+    /// Connections that became idle in this turn.
+    released: Vec<Key<Connection>>,
+    /// Endpoints whose names are to be resolved again, by upstream and index.
+    stale_names: Vec<(Key<Upstream>, usize)>,
+    /// Idle connections that were closed so far.
+    closed: u64,
+}
+
+impl Pool {
+    /// A pool without upstreams, and room set aside for so many connections.
+    pub fn new(connections: usize, now: Tick) -> Pool {
+        let mut slab = Slab::new();
+        slab.reserve(connections);
+        Pool {
+            upstreams: Slab::new(),
+            connections: slab,
+            idle_timers: Wheel::new(now),
+            readable: Vec::new(),
+            released: Vec::new(),
+            stale_names: Vec::new(),
+            closed: 0,
+        }
+    }
+
+    /// The upstream of an api: the one that is known, brought up to date, or a new one.
+    pub fn upstream_of(&mut self, api: &Api, stats: &mut Stats, now: Tick) -> Key<Upstream> {
+        let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(api));
+        match known.map(|(key, _)| key) {
+            Some(key) => {
+                self.upstreams[key].update(api, now);
+                key
+            }
+            None => self.upstreams.insert(Upstream::of(api, stats, now)),
+        }
+    }
+
+    /// An upstream, if it is still there.
+    pub fn upstream(&self, key: Key<Upstream>) -> Option<&Upstream> {
+        self.upstreams.get(key)
+    }
+
+    /// Forgets an upstream, and closes the idle connections to it.
+    pub fn remove_upstream<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
+        let Some(upstream) = self.upstreams.remove(key) else { return };
+        for endpoint in upstream.endpoints {
+            for connection in endpoint.idle.into_keys() {
+                self.close_idle(connection, io);
+            }
+        }
+    }
+
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().map(|(_, connection)| connection)
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// True exactly when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// The endpoint that a connection leads to, while its upstream is there.
+    pub fn endpoint_of(&self, key: Key<Connection>) -> Option<&Endpoint> {
+        let connection = self.connections.get(key)?;
+        self.upstreams.get(connection.upstream?)?.endpoints.get(connection.endpoint())
+    }
+
+    fn endpoint_mut(&mut self, key: Key<Connection>) -> Option<&mut Endpoint> {
+        let connection = self.connections.get(key)?;
+        self.upstreams.get_mut(connection.upstream?)?.endpoints.get_mut(connection.endpoint())
+    }
+
+    /// A connection is nobody's any more.
+    fn vacate(&mut self, key: Key<Connection>) {
+        let owner = self.connections.get_mut(key).and_then(|connection| connection.owner.take());
+        if let Some(endpoint) = self.endpoint_mut(key).filter(|_| owner.is_some()) {
+            endpoint.in_use -= 1;
+        }
+    }
+
+    /// Notes an event of a connection. Whom to tell of it, if somebody owns it.
+    pub fn on_event(&mut self, key: Key<Connection>, ready: Ready) -> Option<Owner> {
+        let connection = self.connections.get_mut(key)?;
+        connection.conn.ready.set(ready);
+        if connection.owner.is_none() {
+            self.readable.push(key);
+        }
+        connection.owner
+    }
+
+    /// Looks after the idle connections: closes those whose time is over, at most so many, and
+    /// those that had something to say, and takes in those that came back in the turn before.
+    pub fn begin_turn<N: Net>(&mut self, timers_max: usize, io: &mut Io<'_, N>) {
+        let Pool { idle_timers, connections, .. } = self;
+        let mut expired = Vec::new();
+        idle_timers.expire(io.now, timers_max, |index| expired.extend(connections.key_at(index)));
+        for key in expired {
+            self.close_idle(key, io);
+        }
+        while let Some(key) = self.readable.pop() {
+            let idle = self.connections.get(key).is_some_and(|c| c.owner.is_none());
+            if idle && !self.is_silent(key, io) {
+                self.close_idle(key, io);
+            }
+        }
+        self.take_in_released(io);
+    }
+
+    /// What came back in the last turn is ready for use. Not before: a response that nobody asked
+    /// for often follows the one that somebody did, and the poll between has told of it.
+    pub fn take_in_released<N: Net>(&mut self, io: &mut Io<'_, N>) {
+        while let Some(key) = self.released.pop() {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            match connection.upstream.and_then(|key| self.upstreams.get_mut(key)) {
+                Some(upstream) => {
+                    connection.pooled = true;
+                    upstream.endpoints[connection.endpoint()].idle.push(key);
+                }
+                None => self.close_idle(key, io),
+            }
+        }
+    }
+
+    /// When the first idle connection is to be closed.
+    pub const fn next_timer(&self) -> Tick {
+        self.idle_timers.next()
+    }
+
+    /// True when a connection has neither ended nor said anything, as far as the kernel knows: the
+    /// socket itself is asked, for its end may not have been announced yet.
+    fn is_silent<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) -> bool {
+        let conn = &mut self.connections[key].conn;
+        conn.read(io.net, &mut io.scratch[..1]) == Read::Blocked
+    }
+
+    /// Takes back a connection whose response has been read to its end: it is kept for `idle_max`
+    /// if it is fit for another exchange and `keep` says so, and otherwise closed.
+    pub fn release<N: Net>(
+        &mut self,
+        key: Key<Connection>,
+        keep: bool,
+        idle_max: Duration,
+        io: &mut Io<'_, N>,
+    ) {
+        let connection = &self.connections[key];
+        let upstream = connection.upstream.and_then(|key| self.upstreams.get(key));
+        let room = upstream.is_some_and(|upstream| {
+            let idle = upstream.endpoints[connection.endpoint()].idle.len();
+            idle + self.released.len() < upstream.idle_max
+        });
+        // Bytes behind a response are a response that nobody asked for (RFC 9112 section 9.2).
+        let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();
+        let drained = !connection.conn.ready.has(Ready::READ);
+        let fit = keep && connection.persistent && clean && room;
+        if !fit || !(drained || self.is_silent(key, io)) {
+            return self.close(key, io);
+        }
+        self.vacate(key);
+        let until = self.connections[key].idle_until(io.now, idle_max);
+        self.released.push(key);
+        self.idle_timers.at_most(key.index(), until);
+    }
+
+    /// Closes a connection that somebody owns, if it is still there.
+    pub fn close<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) {
+        self.vacate(key);
+        if let Some(connection) = self.connections.remove(key) {
+            connection.stats.disconnects.one();
+            connection.conn.close(io.net, io.buffers);
+        }
+    }
+
+    /// Closes an idle connection.
+    fn close_idle<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) {
+        let Some(connection) = self.connections.get(key).filter(|c| c.owner.is_none()) else {
+            return;
+        };
+        let Connection { upstream, endpoint, pooled, .. } = *connection;
+        self.idle_timers.disarm(key.index());
+        self.close(key, io);
+        if pooled && let Some(upstream) = upstream.and_then(|key| self.upstreams.get_mut(key)) {
+            upstream.endpoints[usize::from(endpoint)].idle.forget_closed(&self.connections);
+        }
+        self.closed += 1;
+    }
+
+    /// Closes the connection that has been idle for longest, or nearly. False when none is.
+    pub fn close_some_idle<N: Net>(&mut self, io: &mut Io<'_, N>) -> bool {
+        let oldest = self.idle_timers.first_owner();
+        let oldest = oldest.and_then(|index| self.connections.key_at(index));
+        if let Some(key) = oldest {
+            self.close_idle(key, io);
+        }
+        oldest.is_some()
+    }
+
+    /// Closes idle connections until there are no more than `max` connections, or none is idle.
+    pub fn close_idle_beyond<N: Net>(&mut self, max: usize, io: &mut Io<'_, N>) {
+        while self.connections.len() > max && self.close_some_idle(io) {}
+    }
+
+    /// A name that is to be resolved again, and whose it is, once.
+    pub fn next_stale_name(&mut self) -> Option<((Key<Upstream>, usize), String, u16)> {
+        while let Some((key, index)) = self.stale_names.pop() {
+            if let Some(upstream) = self.upstreams.get(key) {
+                let target = &upstream.endpoints[index].target;
+                return Some(((key, index), target.host.clone(), target.port));
+            }
+        }
+        None
+    }
+
+    /// Takes the answer to [`Pool::next_stale_name`]. An endpoint whose name cannot be resolved
+    /// keeps the addresses that it had.
+    pub fn name_answered(
+        &mut self,
+        key: Key<Upstream>,
+        index: usize,
+        answer: &Answer,
+        log: &mut LogLimit,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
+        let (name, endpoint) = (&upstream.name, &mut upstream.endpoints[index]);
+        match answer {
+            Ok(addresses) => {
+                if let Some(what) = endpoint.resolved(addresses) {
+                    log::info!("api {name}: {} {what}", endpoint.target.host);
+                }
+            }
+            Err(error) => {
+                endpoint.addresses.not_resolved();
+                let means = if endpoint.addresses.is_empty() {
+                    "nobody can connect to it until that succeeds"
+                } else {
+                    "keeping the previous addresses"
+                };
+                let text = format!("api {name}: {error}; {means}");
+                log.log(log::Level::Warn, name, "resolve", &text);
+            }
+        }
+    }
+
+    /// Idle connections that were closed so far: a turn in which that grows did something.
+    pub const fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// Connections that are idle, those that came back in this turn included.
+    #[cfg(feature = "sim")]
+    pub fn idle(&self) -> usize {
+        let pooled: usize = self.upstreams.iter().map(|(_, upstream)| upstream.idle()).sum();
+        pooled + self.released.iter().filter(|key| self.connections.get(**key).is_some()).count()
+    }
+}
+
+impl Index<Key<Connection>> for Pool {
+    type Output = Connection;
+
+    fn index(&self, key: Key<Connection>) -> &Connection {
+        &self.connections[key]
+    }
+}
+
+impl IndexMut<Key<Connection>> for Pool {
+    fn index_mut(&mut self, key: Key<Connection>) -> &mut Connection {
+        &mut self.connections[key]
+    }
+}

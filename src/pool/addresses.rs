@@ -1,0 +1,320 @@
+//! The addresses of a target: which one a connection is tried to next, and when the target's name
+//! is to be resolved anew.
+//!
+//! Connections are spread over the addresses of the family that answered last, in turn. One that
+//! could not be connected to is passed over for a while. The other family is only tried when all of
+//! the first have failed: `localhost` has an address of each, and a service that listens on one of
+//! them must not cost each request a failure.
+
+use super::endpoint::PASS_OVER;
+use crate::config::Target;
+use crate::net::Address;
+use crate::time::Tick;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How old the addresses of a name may be, before they are asked for anew.
+const RESOLVED_FOR: Duration = Duration::from_secs(30);
+
+/// How often a name is asked for that has no addresses, or none that can be connected to.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
+
+/// Which addresses an attempt to connect has tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    /// The list that they are of.
+    version: u32,
+    /// A bit for each of them.
+    bits: u64,
+    /// The one that was tried last, by its index.
+    last: u8,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// Where to connect to. As many as [`Tried`] has bits, at most.
+    list: Rc<[Address]>,
+    /// Grows with each other list.
+    version: u32,
+    /// Until when each of them is passed over.
+    rests_until: Vec<Tick>,
+    /// The one that is first in turn.
+    next: usize,
+    /// The family of the one that answered last.
+    family: Option<Family>,
+    /// True exactly when they are those of a name.
+    named: bool,
+    /// When the name was resolved, or last asked for.
+    asked_at: Tick,
+    /// True exactly when the name was asked for and there is no answer yet.
+    asking: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+    Unix,
+}
+
+impl Family {
+    const fn of(address: &Address) -> Family {
+        match address {
+            Address::Tcp(SocketAddr::V4(_)) => Family::V4,
+            Address::Tcp(SocketAddr::V6(_)) => Family::V6,
+            Address::Unix(_) => Family::Unix,
+        }
+    }
+}
+
+impl Addresses {
+    /// Those that a target has from the start.
+    pub(super) fn of(target: &Target, now: Tick) -> Addresses {
+        let mut addresses = Addresses {
+            list: Rc::new([]),
+            version: 0,
+            rests_until: Vec::new(),
+            next: 0,
+            family: None,
+            named: target.has_name(),
+            asked_at: now,
+            asking: false,
+        };
+        addresses.replace(&target.addresses);
+        addresses
+    }
+
+    /// The address that an attempt is to try next. None when it has tried all of them.
+    pub(super) fn next(&mut self, tried: &mut Tried, now: Tick) -> Option<Address> {
+        if tried.version != self.version {
+            *tried = Tried { version: self.version, ..Tried::default() };
+        }
+        let family = self.family.or_else(|| self.list.first().map(Family::of));
+        let is_foreign = |index: usize| Some(Family::of(&self.list[index])) != family;
+        let rests = |index: usize| self.rests_until[index] > now;
+        let indices = 0..self.list.len();
+        let family_failed = indices.clone().all(|index| is_foreign(index) || rests(index));
+        let rank = |index: &usize| {
+            let turn = (index + self.list.len() - self.next) % self.list.len();
+            (family_failed && rests(*index), is_foreign(*index), rests(*index), turn)
+        };
+        let index = indices.filter(|index| tried.bits >> index & 1 == 0).min_by_key(rank)?;
+        self.next = (index + 1) % self.list.len();
+        tried.bits |= 1 << index;
+        tried.last = u8::try_from(index).unwrap_or(u8::MAX);
+        Some(self.list[index].clone())
+    }
+
+    /// How many addresses an attempt has not tried.
+    pub(super) fn left(&self, tried: Tried) -> usize {
+        let bits = if tried.version == self.version { tried.bits } else { 0 };
+        self.list.len() - bits.count_ones() as usize
+    }
+
+    /// The address that an attempt has tried last could not be connected to. Which one it was, if
+    /// there are others.
+    pub(super) fn failed(&mut self, tried: Tried, now: Tick) -> Option<&Address> {
+        let index = self.last_of(tried)?;
+        self.rests_until[index] = now.after(PASS_OVER);
+        Some(&self.list[index]).filter(|_| self.list.len() > 1)
+    }
+
+    /// A connection to the address that an attempt has tried last stands.
+    pub(super) fn answered(&mut self, tried: Tried) {
+        if let Some(index) = self.last_of(tried) {
+            self.rests_until[index] = Tick::ZERO;
+            self.family = Some(Family::of(&self.list[index]));
+        }
+    }
+
+    fn last_of(&self, tried: Tried) -> Option<usize> {
+        let known = tried.version == self.version && tried.bits != 0;
+        known.then_some(usize::from(tried.last)).filter(|index| *index < self.list.len())
+    }
+
+    /// True when the name is to be resolved anew, and not again until that has been answered.
+    pub(super) fn is_due(&mut self, now: Tick) -> bool {
+        let useless = self.rests_until.iter().all(|until| *until > now);
+        let patience = if useless { ASKED_AGAIN } else { RESOLVED_FOR };
+        let due = self.named && !self.asking && now.since(self.asked_at) >= patience;
+        if due {
+            (self.asking, self.asked_at) = (true, now);
+        }
+        due
+    }
+
+    /// The name was asked for, in vain: what is known stays.
+    pub(super) fn not_resolved(&mut self) {
+        self.asking = false;
+    }
+
+    /// The name was asked for and has these addresses. True when they are others than before.
+    pub(super) fn resolved(&mut self, addresses: &[Address]) -> bool {
+        self.asking = false;
+        self.replace(addresses)
+    }
+
+    /// A newer configuration has these addresses, or none if they are not known.
+    pub(super) fn update(&mut self, addresses: &[Address], now: Tick) {
+        self.asked_at = now;
+        if !addresses.is_empty() {
+            self.replace(addresses);
+        }
+    }
+
+    /// Name servers give the same addresses in another order each time, which means nothing. What
+    /// is known of an address outlives a list that still has it.
+    fn replace(&mut self, addresses: &[Address]) -> bool {
+        let all_known = addresses.iter().all(|address| self.list.contains(address));
+        if all_known && addresses.len() == self.list.len() {
+            return false;
+        }
+        let addresses = &addresses[..addresses.len().min(u64::BITS as usize)];
+        let rest = |address: &Address| {
+            let known = self.list.iter().position(|known| known == address);
+            known.map_or(Tick::ZERO, |index| self.rests_until[index])
+        };
+        self.rests_until = addresses.iter().map(rest).collect();
+        self.list = addresses.into();
+        self.version += 1;
+        self.next = 0;
+        true
+    }
+
+    /// True exactly when there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V4: [&str; 3] = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+    const V6: [&str; 2] = ["[::1]:80", "[::2]:80"];
+
+    fn list(addresses: &[&str]) -> Vec<Address> {
+        addresses.iter().map(|address| Address::Tcp(address.parse().unwrap())).collect()
+    }
+
+    fn addresses(of: &[&str]) -> Addresses {
+        let text = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://backend.test'";
+        let config = crate::config::Config::parse("x", text).unwrap();
+        let mut target = config.apis[0].targets[0].clone();
+        target.addresses = list(of);
+        Addresses::of(&target, Tick::ZERO)
+    }
+
+    fn at(seconds: u64) -> Tick {
+        Tick::from_millis(seconds * 1000)
+    }
+
+    /// Attempts in which those that are `up` answer: all that they try.
+    fn attempt(addresses: &mut Addresses, up: &[&str], now: Tick) -> Vec<String> {
+        let (mut tried, mut out) = (Tried::default(), Vec::new());
+        while let Some(address) = addresses.next(&mut tried, now) {
+            let address = address.to_string();
+            out.push(address.clone());
+            if up.contains(&address.as_str()) {
+                addresses.answered(tried);
+                break;
+            }
+            addresses.failed(tried, now);
+        }
+        out
+    }
+
+    #[test]
+    fn one_family_is_used_in_turn() {
+        let all = [V4.as_slice(), V6.as_slice()].concat();
+        for first in [V4.as_slice(), V6.as_slice()] {
+            let mixed: Vec<&str> =
+                first.iter().chain(all.iter().filter(|a| !first.contains(a))).copied().collect();
+            let mut addresses = addresses(&mixed);
+            for round in 0..3 {
+                for want in first {
+                    assert_eq!(attempt(&mut addresses, &all, at(round)), [*want]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_other_family_is_tried_when_all_of_one_fail() {
+        let mut addresses = addresses(&["[::1]:80", "10.0.0.1:80", "[::2]:80", "10.0.0.2:80"]);
+        let v4 = ["10.0.0.1:80", "10.0.0.2:80"];
+        let first = attempt(&mut addresses, &v4, at(0));
+        assert_eq!(first[..2], V6);
+        assert_eq!((first.len(), first.last().unwrap().starts_with("10.")), (3, true));
+        // From here on that is the family, for good.
+        for second in [1, 100, 1000, 1001] {
+            let tried = attempt(&mut addresses, &v4, at(second));
+            assert!(tried.len() == 1 && v4.contains(&tried[0].as_str()), "{tried:?}");
+        }
+        // One that fails is passed over; the others of its family take its part.
+        for _ in 0..4 {
+            let tried = attempt(&mut addresses, &v4[1..], at(2000));
+            assert_eq!(tried.last().unwrap(), v4[1]);
+        }
+        assert_eq!(attempt(&mut addresses, &v4[1..], at(2001)), [v4[1]]);
+        // After a while it is tried again.
+        let tried: Vec<_> = (0..2).flat_map(|_| attempt(&mut addresses, &v4, at(2020))).collect();
+        assert!(v4.iter().all(|a| tried.contains(&(*a).to_owned())), "{tried:?}");
+        // When all of them have just failed, the other family is first.
+        assert_eq!(attempt(&mut addresses, &[], at(3000)).len(), 4);
+        addresses.rests_until[0] = Tick::ZERO;
+        assert_eq!(attempt(&mut addresses, &V6, at(3001)), ["[::1]:80"]);
+    }
+
+    #[test]
+    fn each_address_is_tried_once() {
+        let mut addresses = addresses(&[V6[0], V4[0], V4[1], V6[1], V4[2]]);
+        for second in 0..30 {
+            let mut tried = attempt(&mut addresses, &[], at(second));
+            tried.sort();
+            assert_eq!(tried, [V4[0], V4[1], V4[2], V6[0], V6[1]]);
+        }
+    }
+
+    #[test]
+    fn another_list_is_tried_from_its_beginning() {
+        let mut addresses = addresses(&V4);
+        let mut tried = Tried::default();
+        addresses.next(&mut tried, at(0));
+        addresses.failed(tried, at(0));
+        assert_eq!(addresses.left(tried), 2);
+        assert!(!addresses.resolved(&list(&[V4[2], V4[0], V4[1]])), "it is the same list");
+        assert_eq!(addresses.left(tried), 2);
+        assert!(addresses.resolved(&list(&[V6[0], V4[0]])));
+        assert_eq!(addresses.left(tried), 2);
+        // What was tried last was of the list before.
+        addresses.answered(tried);
+        assert_eq!(addresses.rests_until, [Tick::ZERO, at(10)]);
+        assert_eq!(attempt(&mut addresses, &V6, at(1)), [V6[0]]);
+    }
+
+    #[test]
+    fn names_are_asked_for_on_demand() {
+        let mut some = addresses(&V4);
+        assert!(!some.is_due(at(29)) && some.is_due(at(30)));
+        assert!(!some.is_due(at(100)), "it is being asked for");
+        some.not_resolved();
+        assert!(some.is_due(at(100)) && !some.resolved(&list(&V4)));
+        attempt(&mut some, &[], at(104));
+        assert!(!some.is_due(at(104)) && some.is_due(at(105)), "none of them is any use");
+
+        let mut none = addresses(&[]);
+        assert!(none.is_empty() && !none.is_due(at(4)) && none.is_due(at(5)));
+        none.not_resolved();
+        assert!(!none.is_due(at(9)) && none.is_due(at(10)));
+        assert!(none.resolved(&list(&V4)) && !none.is_empty() && !none.is_due(at(39)));
+        none.update(&[], at(40));
+        assert!(!none.is_empty(), "what was known stays");
+
+        let mut fixed = Addresses { named: false, ..addresses(&V4) };
+        assert!(!fixed.is_due(at(1000)));
+    }
+}

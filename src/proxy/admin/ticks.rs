@@ -1,0 +1,115 @@
+//! The live page's events, and what they say of streams: how each of them is.
+
+use super::Proxy;
+use crate::admin::answer::{self, Around};
+use crate::admin::api_now::ApiNow;
+use crate::admin::live::{self, ProcessNow};
+use crate::admin::streams::StreamState;
+use crate::exchange::{Exchange, Live, Local, Source, Stage};
+use crate::http::framing::BodyLength;
+use crate::net::Net;
+use crate::proxy::next::Next;
+use crate::proxy::shared::Shared;
+use crate::session::Session;
+use crate::slab::Key;
+use crate::time::{Now, Tick};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A client that has taken nothing for this long, of what waits for it, makes its stream stuck.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// A stream without an event for this long is quiet.
+const QUIET: Duration = Duration::from_secs(60);
+
+impl<N: Net> Proxy<N> {
+    /// The live page's events: what was, at once, and then a tick each second.
+    pub(super) fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Next {
+        let Shared { net, memory, config, date, .. } = &mut self.shared;
+        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
+        exchange.keep_alive_if(false);
+        let (io, out) = memory.split(net, None, now);
+        exchange.request.abandon(io.buffers);
+        let to = BodyLength::untold(exchange.facts.version);
+        let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
+        answer::write_events_head(out, chunked, Around { date: date.text(), close: true });
+        if exchange.facts.is_head {
+            exchange.reply(200, out, io.buffers, now);
+            return Next::Moved;
+        }
+        exchange.record.status = 200;
+        exchange.response.begin(to, to, now);
+        exchange.response.queue(out, io.buffers, now);
+        let names: Vec<&str> = config.apis.iter().map(|api| api.name.as_str()).collect();
+        let mut live = Live::default();
+        let demo = config.demo.as_ref().and_then(|demo| config.demo_url(demo.listen));
+        live.push(live::hello(self.started_unix_ms, demo.as_deref(), &names).into());
+        self.admin.ticks.kept().for_each(|tick| live.push(tick));
+        exchange.enter(Stage::Body, Source::Local(Box::new(Local::Live(live))));
+        self.admin.watchers.push(key);
+        self.admin.ticks.is_heard(now);
+        Next::Moved
+    }
+
+    /// Makes a tick if one is due, for all who watch.
+    pub(in crate::proxy) fn make_tick(&mut self, now: Now) {
+        if self.admin.ticks.next() > now.tick {
+            return;
+        }
+        let process = ProcessNow { draining: self.is_draining(), connections: self.connections() };
+        let states = self.stream_states(now.tick);
+        let Shared { pool, apis, telemetry, .. } = &self.shared;
+        let apis = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
+            Some(ApiNow { state, upstream: pool.upstream(state.upstream)?, streams })
+        });
+        let apis: Vec<ApiNow<'_>> = apis.collect();
+        let event = self.admin.ticks.make(process, &telemetry.stats, &apis, now);
+        self.moves += 1;
+        for key in std::mem::take(&mut self.admin.watchers) {
+            let exchange = self.tasks.get_mut(key).and_then(Session::exchange_mut);
+            if let Some(live) = exchange.and_then(Exchange::live_mut) {
+                live.push(Rc::clone(&event));
+                self.admin.watchers.push(key);
+                self.tasks.wake(key);
+            }
+        }
+        if !self.admin.watchers.is_empty() {
+            self.admin.ticks.is_heard(now.tick);
+        }
+    }
+
+    /// How many streams of each api are in each state, in the order of the configuration. All
+    /// sessions are looked at.
+    fn stream_states(&self, now: Tick) -> Vec<[usize; StreamState::ALL.len()]> {
+        let keys = self.shared.apis.in_order().map(|(key, _)| key);
+        let index = keys.zip(0..).collect::<BTreeMap<_, usize>>();
+        let mut counts = vec![[0; StreamState::ALL.len()]; index.len()];
+        for (_, exchange) in self.streams() {
+            if let Some(index) = exchange.api_state.and_then(|key| index.get(&key)) {
+                counts[*index][self.stream_state(exchange, now) as usize] += 1;
+            }
+        }
+        counts
+    }
+
+    /// How an event stream or a tunnel is. What is worse comes first: a stream that is held for a
+    /// client that takes nothing is stuck.
+    pub(super) fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
+        let still = now.since(exchange.still_since());
+        let waits_for_client = exchange.response.wants_sink(now, self.shared.portions.high_water);
+        match exchange.stage() {
+            _ if waits_for_client && still >= STUCK => StreamState::Stuck,
+            Stage::Tunnel => StreamState::Tunnel,
+            Stage::Held => StreamState::Held,
+            Stage::Resuming => StreamState::Resuming,
+            Stage::Unanswered | Stage::Reply | Stage::Body | Stage::Stream | Stage::Delivering => {
+                if still >= QUIET {
+                    StreamState::Quiet
+                } else {
+                    StreamState::Flowing
+                }
+            }
+        }
+    }
+}

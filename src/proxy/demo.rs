@@ -1,0 +1,68 @@
+//! Requests to the built-in event source.
+
+use super::head::head_limits;
+use super::next::{Action, Next};
+use super::request::refusal_of;
+use super::shared::Shared;
+use crate::config::Config;
+use crate::cors::Grant;
+use crate::demo::{self, Events};
+use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
+use crate::http::framing::BodyLength;
+use crate::http::head::{FieldStore, RequestHead, Version};
+use crate::http::upgrade::Offer;
+use crate::net::Net;
+use crate::telemetry::Cause;
+use crate::time::Tick;
+
+/// A request for the built-in source's events.
+pub(super) struct Accepted {
+    facts: RequestFacts,
+    keeps_alive: bool,
+}
+
+/// Judges a head for the built-in source.
+pub(super) fn accept(bytes: &[u8], config: &Config) -> Result<Accepted, LocalReply> {
+    let mut store = FieldStore::new();
+    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    if head.method != "GET" && !head.is_head() {
+        let what = "the built-in source takes GET and HEAD";
+        let refusal = LocalReply::refused(Cause::Method, 405, what);
+        return Err(LocalReply { fields: &[("Allow", "GET, HEAD")], ..refusal });
+    }
+    if !demo::PATHS.contains(&head.target.path) || !head.length.is_empty() {
+        let what = "the built-in source is at /events/";
+        return Err(LocalReply::refused(Cause::NotFound, 404, what));
+    }
+    let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
+    Ok(Accepted { facts, keeps_alive: head.persistent && facts.is_head })
+}
+
+/// The built-in source answers.
+pub(super) fn begin<N: Net>(
+    accepted: Accepted,
+    request_line: Box<str>,
+    shared: &mut Shared<N>,
+    now: Tick,
+) -> Next {
+    let Accepted { facts, keeps_alive } = accepted;
+    let Shared { net, memory, telemetry, config, .. } = shared;
+    let Some(demo) = &config.demo else { return Next::Close };
+    let (io, out) = memory.split(net, None, now);
+    demo::write_head(out, facts.version == Version::Http11 && !facts.is_head);
+    let request = Upload::untaken(BodyLength::Empty);
+    let record = telemetry.record(request_line, false, false);
+    let mut exchange = Exchange::new(Begin { facts, keeps_alive, request, config, record, now });
+    if facts.is_head {
+        exchange.reply(200, out, io.buffers, now);
+        return Next::Begin(exchange, None);
+    }
+    let to = BodyLength::untold(facts.version);
+    exchange.record.status = 200;
+    exchange.response.begin(to, to, now);
+    exchange.response.queue(out, io.buffers, now);
+    exchange.watch_events();
+    let events = Local::Demo(Events::new(now, demo.interval));
+    exchange.enter(Stage::Stream, Source::Local(Box::new(events)));
+    Next::Begin(exchange, Some(Action::Open))
+}

@@ -1,0 +1,155 @@
+//! How exchanges end.
+//!
+//! | what happened | here | the client |
+//! |---|---|---|
+//! | the last byte is out | [`finish`] | may ask again, or sees our end |
+//! | no exchange with an upstream came of it | [`refused`] | gets a local reply |
+//! | it failed before an answer | [`reply`] | gets a local reply |
+//! | it failed within the answer | [`cut`] | gets what there is, and sees the cut |
+//! | it is over at once | [`end`] | is closed |
+//!
+//! Every way out frees everything: the upstream connection goes back to its pool or is closed,
+//! buffers are given back, and the client's connection waits for its next request, lingers, or
+//! closes.
+
+use super::next::{Action, Next};
+use super::shared::{REPLY_MAX, Shared};
+use super::step::Step;
+use crate::exchange::{Begin, Exchange, LocalReply, RequestFacts, Source, Stage, Upload, Why};
+use crate::http::framing::BodyLength;
+use crate::http::head::Version;
+use crate::http::reply::{self, Reply};
+use crate::net::Net;
+use crate::session::Service;
+use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
+use crate::time::Tick;
+
+/// Replies to a request that gets no exchange with an upstream. `request` is what is told of it,
+/// as far as it was understood.
+pub(super) fn refused<N: Net>(
+    shared: &mut Shared<N>,
+    service: Service,
+    request: Box<str>,
+    is_head: bool,
+    refusal: LocalReply,
+    now: Tick,
+) -> Next {
+    let record =
+        shared.telemetry.record(request, service == Service::Apis, service != Service::Demo);
+    let exchange = Exchange::new(Begin {
+        facts: RequestFacts::unknown(is_head),
+        keeps_alive: !refusal.close && shared.drain.is_none(),
+        request: Upload::untaken(BodyLength::Empty),
+        config: &shared.config,
+        record,
+        now,
+    });
+    Next::Begin(exchange, Some(Action::Reply(refusal)))
+}
+
+/// A connection past the limit: it is replied to before it has asked.
+pub(super) fn refused_connection<N: Net>(
+    shared: &mut Shared<N>,
+    service: Service,
+    now: Tick,
+) -> Next {
+    let refusal = LocalReply::refused(Cause::MaxConnections, 503, "too many connections");
+    refused(shared, service, Box::default(), false, refusal, now)
+}
+
+/// Puts a local reply in place of the answer that the upstream did not give, behind what an interim
+/// response left unsent. The connection is closed after a client's error (except 401, 403 and 429)
+/// and whenever a part of the request is left unread.
+pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
+    let Step { exchange, io, out, telemetry, .. } = step;
+    let whole = exchange.request.source_complete();
+    let stays = whole && (local.status >= 500 || !local.close) && step.drain.is_none();
+    // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
+    exchange.keep_alive_if(stays && exchange.facts.version == Version::Http11);
+    exchange.request.abandon(io.buffers);
+    log_reply(exchange, &mut telemetry.log, &local);
+    exchange.cause = local.cause();
+    let preflight = local.why == Why::Preflight;
+    let cors = exchange.cors_fields(preflight).unwrap_or_default();
+    let reply = Reply {
+        fields: &[local.fields, &cors].concat(),
+        date: step.date,
+        head_only: exchange.facts.is_head,
+        close: !exchange.keeps_alive(),
+        ..Reply::of(local.status)
+    };
+    reply::write(out, &reply);
+    assert!(preflight || out.len() <= REPLY_MAX, "room was left for a reply of ours");
+    exchange.reply(local.status, out, io.buffers, io.now);
+    Next::Moved
+}
+
+/// The last byte of a response is out: what becomes of the client's connection.
+pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Step { exchange, io, .. } = step;
+    step.telemetry.ended(&exchange.report(step.peer), io.now);
+    exchange.request.abandon(io.buffers);
+    let complete = exchange.outcome().is_complete() || exchange.response.ends_properly();
+    let whole = exchange.request.source_complete();
+    if complete && exchange.keeps_alive() && whole && step.drain.is_none() {
+        Next::Idle
+    } else if !complete && !exchange.response.ends_visibly() {
+        Next::Abort
+    } else {
+        Next::Linger
+    }
+}
+
+/// The response cannot be completed. What was taken of it still goes out, and then the client's
+/// connection ends in a way that shows that something is missing.
+pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    if let Some(failure) = Failure::of_cut(outcome) {
+        step.count_failure(failure);
+    }
+    step.close_connection();
+    log_cut(step, outcome);
+    let Step { exchange, io, .. } = step;
+    exchange.request.abandon(io.buffers);
+    exchange.end_with(outcome);
+    exchange.keep_alive_if(false);
+    exchange.enter(Stage::Delivering, Source::None);
+    exchange.response.take_no_more(io.buffers);
+    Next::Moved
+}
+
+/// Ends an exchange and its client's connection, now.
+pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    log_cut(step, outcome);
+    let Step { exchange, telemetry, .. } = step;
+    exchange.end_with(outcome);
+    telemetry.ended(&exchange.report(step.peer), step.io.now);
+    // A response that ends with its connection must not look complete when it is not.
+    let visible = outcome.is_complete() || exchange.response.ends_visibly();
+    if visible { Next::Close } else { Next::Abort }
+}
+
+/// Logs a local reply, each cause once a second for each api: what an upstream did wrong as a
+/// warning, all else as what clients do now and then.
+pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalReply) {
+    let LocalReply { status, what, .. } = reply;
+    let name = exchange.api().map_or("", |api| api.name.as_str());
+    let api = if name.is_empty() { String::new() } else { format!(", api {name}") };
+    let Some(cause) = reply.cause() else {
+        log::debug!("{status}: {what}{api}");
+        return;
+    };
+    let text = format!("{status}: {what} ({}){api}", cause.word());
+    let level = if reply.is_upstreams() { log::Level::Warn } else { log::Level::Info };
+    log.log(level, name, cause.word(), &text);
+}
+
+/// Logs that a response is cut, unless that is what clients do all the time.
+fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
+    if let Some(why) = outcome.told() {
+        let name = step.exchange.api_name();
+        let tunnel = step.exchange.record.is_tunnel();
+        let what = if tunnel { "a tunnel is closed" } else { "a response is cut" };
+        let text = format!("{what}: {why}, api {name}");
+        step.telemetry.log.log(log::Level::Warn, name, why, &text);
+    }
+}

@@ -1,0 +1,25 @@
+//! What this process writes itself, where otherwise an upstream would bring it.
+
+use super::next::Next;
+use super::step::Step;
+use crate::exchange::{Source, Stage};
+use crate::net::Net;
+
+/// Writes what is due, and no faster than the client takes it.
+pub(super) fn write<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Step { exchange, io, now, .. } = step;
+    let (response, source) = exchange.response_and_source_mut();
+    if let Some(local) = source.local_mut()
+        && response.pending() == 0
+        && let Some((piece, last)) = local.take(io.high_water, *now)
+    {
+        if last {
+            response.queue_last(&piece, io);
+            exchange.enter(Stage::Reply, Source::None);
+        } else {
+            response.queue_payload(&piece, io);
+        }
+        return Next::Moved;
+    }
+    step.watch_client()
+}

@@ -1,0 +1,149 @@
+//! A response on its way: both directions at once, and what is left of the request.
+
+use super::next::{Action, Next};
+use super::step::{Step, watches_client};
+use crate::exchange::{Exchange, LocalReply, Source, Stage, Upload};
+use crate::net::Net;
+use crate::pipe::{Fault, Flow, Moved, SourceFault};
+use crate::pool::Connection;
+use crate::slab::Key;
+use crate::telemetry::{Cause, Failure, Outcome};
+
+/// Why a request cannot be completed.
+#[derive(Debug)]
+pub(super) enum RequestFault {
+    /// The client ended or broke the connection in the middle of it.
+    Gone,
+    /// Its body is malformed or too long.
+    Refused(LocalReply),
+}
+
+/// Moves the response towards the client, and what is left of the request.
+pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
+    let Step { exchange, conn, io, pool, .. } = step;
+    let moved = match exchange.response.pump(&mut pool[key].conn, conn, io) {
+        Ok(moved) => moved,
+        Err(Fault::SinkGone) => return Next::end(Outcome::ClientGone),
+        Err(fault) => return lose(step, fault),
+    };
+    if exchange.response.flow() != Flow::Open {
+        return Next::Do(Action::Release);
+    }
+    if exchange.is_ending() && exchange.response.is_between_events() {
+        return Next::Do(Action::Expire);
+    }
+    let pumped = pump_request(step, key);
+    step.exchange.request.settle();
+    match pumped {
+        Ok(more) if moved.or(more) == Moved::Yes => {
+            if has_settled(step, key) {
+                Next::Settled
+            } else {
+                Next::Moved
+            }
+        }
+        Ok(_) if step.exchange.response.wants_first_word() => {
+            step.exchange.response.comment(&mut step.io);
+            Next::Moved
+        }
+        Ok(_) => step.watch_client(),
+        Err(RequestFault::Gone) => Next::end(Outcome::ClientGone),
+        Err(RequestFault::Refused(reply)) => {
+            let name = step.exchange.api_name();
+            let word = reply.cause().map_or("-", Cause::word);
+            let text = format!("a response is cut: {} ({word}), api {name}", reply.what);
+            step.telemetry.log.log(log::Level::Info, name, word, &text);
+            Next::Do(Action::Cut(Outcome::BadRequestBody))
+        }
+    }
+}
+
+/// The upstream has broken off, or what it sends is malformed.
+fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
+    if let Fault::Source(SourceFault::Malformed(error)) = fault {
+        let name = step.exchange.api().map_or("", |api| api.name.as_str());
+        let text = format!("the upstream's body: {}", error.what());
+        step.telemetry.log.log(log::Level::Warn, name, error.what(), &text);
+    }
+    Next::Do(if step.exchange.can_resume() {
+        Action::Resume(Failure::Cut)
+    } else {
+        Action::Cut(Outcome::UpstreamCut)
+    })
+}
+
+/// True when all that came of the response went out, and nothing else can move: as it nearly
+/// always is behind an event. Another step would find that out, too.
+fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
+    let Exchange { request, response, .. } = &*step.exchange;
+    !step.pool[key].conn.has_input()
+        && response.is_quiet()
+        && request.done()
+        && !step.exchange.is_ending()
+        && !watches_client(step.conn, step.exchange, step.ahead_max)
+}
+
+/// Moves what is left of the request. A sink that is gone is no end: an upstream may answer early
+/// and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
+pub(super) fn pump_request<N: Net>(
+    step: &mut Step<'_, N>,
+    key: Key<Connection>,
+) -> Result<Moved, RequestFault> {
+    let Step { exchange, conn, io, pool, .. } = step;
+    // Nearly always, when an event comes.
+    let Upload::Moving(request) = &mut exchange.request else { return Ok(Moved::No) };
+    let pumped = request.pump(conn, &mut pool[key].conn, io);
+    // A client that sends its body does not wait to be asked for it.
+    exchange.awaits_continue &= request.taken() == 0;
+    match pumped {
+        Ok(moved) => Ok(moved),
+        Err(Fault::SinkGone) => {
+            exchange.request.abandon(io.buffers);
+            if let Some(awaiting) = exchange.awaiting_mut() {
+                awaiting.since = io.now;
+            }
+            pool[key].persistent = false;
+            Ok(Moved::Yes)
+        }
+        Err(Fault::Source(SourceFault::Cut)) => Err(RequestFault::Gone),
+        Err(Fault::Source(SourceFault::TooLong)) => {
+            Err(RequestFault::Refused(LocalReply::too_long_body()))
+        }
+        Err(Fault::Source(SourceFault::Malformed(error))) => {
+            let reply = LocalReply::refused(Cause::RequestBody, 400, error.what());
+            Err(RequestFault::Refused(reply))
+        }
+    }
+}
+
+/// The upstream takes nothing of a request. One that has begun to answer has read enough and may go
+/// on answering; another has failed.
+pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
+    match step.exchange.stage() {
+        Stage::Body | Stage::Stream => {
+            step.exchange.request.abandon(step.io.buffers);
+            Next::Moved
+        }
+        Stage::Tunnel => Next::end(Outcome::UpstreamIdle),
+        Stage::Unanswered | Stage::Reply | Stage::Held | Stage::Resuming | Stage::Delivering => {
+            let what = "the upstream takes nothing of the request";
+            Next::fail(LocalReply::refused(Cause::WriteTimeout, 504, what))
+        }
+    }
+}
+
+/// The response has been read to its end: the upstream is done with, whatever the client still has
+/// to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
+pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let through = step.exchange.request.through();
+    if let Some(connection) = step.exchange.connection() {
+        if through {
+            let idle_max = step.config.server.keepalive_timeout;
+            step.pool.release(connection, step.drain.is_none(), idle_max, &mut step.io);
+        } else {
+            step.pool.close(connection, &mut step.io);
+        }
+    }
+    step.exchange.enter(Stage::Delivering, Source::None);
+    Next::Moved
+}

@@ -1,0 +1,152 @@
+//! A step of an exchange: what it works on, and what a source has to bring.
+//!
+//! A step sees one exchange, the client's connection that it runs on, and what all sessions share.
+//! It never sees another session: what concerns those is left to [`super::advance`].
+
+use super::next::{Action, Next};
+use super::{connect, local, relay, response, tunnel};
+use crate::apis::Apis;
+use crate::config::Config;
+use crate::conn::{Conn, Read};
+use crate::edge::Edge;
+use crate::exchange::{Exchange, Source, Stage};
+use crate::net::{Net, Ready};
+use crate::pipe::{Io, Moved};
+use crate::pool::{Endpoint, Pool};
+use crate::session::Session;
+use crate::slab::Key;
+use crate::telemetry::{Failure, Outcome, Telemetry};
+use crate::time::{Now, Tick, millis};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// An exchange and what it runs on, for the length of a step.
+#[derive(Debug)]
+pub(super) struct Step<'a, N: Net> {
+    /// Whose exchange it is.
+    pub key: Key<Session>,
+    /// The client's connection.
+    pub conn: &'a mut Conn,
+    /// Its address; none on a Unix socket.
+    pub peer: Option<IpAddr>,
+    pub exchange: &'a mut Exchange,
+    pub io: Io<'a, N>,
+    /// Where a head is written before it is queued: empty at the beginning of a step.
+    pub out: &'a mut Vec<u8>,
+    pub pool: &'a mut Pool,
+    pub edge: &'a Edge,
+    pub apis: &'a mut Apis,
+    pub telemetry: &'a mut Telemetry,
+    /// The present configuration; an exchange may have one from before.
+    pub config: &'a Rc<Config>,
+    /// When what still runs is cut, once the proxy was told to end.
+    pub drain: Option<Tick>,
+    pub random: &'a mut fastrand::Rng,
+    /// The present, as heads say it.
+    pub date: &'a str,
+    /// Bytes of a next request that are read while one is being served.
+    pub ahead_max: usize,
+    /// The time of this turn.
+    pub now: Now,
+}
+
+/// Lets an exchange move as its source has it, and counts what has passed.
+pub(super) fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if step.exchange.ends_with_client() && step.conn.hung_up() {
+        return Next::end(Outcome::ClientGone);
+    }
+    let before = step.exchange.progress();
+    let next = move_source(step);
+    let (after, began) = (step.exchange.progress(), step.exchange.began);
+    step.exchange.record.count(before, after, began, step.io.now);
+    next
+}
+
+fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
+    // Whatever else there is to do, what is pending goes out first.
+    if !matches!(step.exchange.source(), Source::Upstream(_)) {
+        match step.exchange.response.write_pending(step.conn, &mut step.io) {
+            Err(_) => return Next::end(Outcome::ClientGone),
+            Ok(_) if step.exchange.response.flow().is_over() => return Next::Do(Action::Finish),
+            Ok(Moved::Yes) => return Next::Moved,
+            Ok(Moved::No) => {}
+        }
+    }
+    match *step.exchange.source() {
+        Source::None | Source::Waiting(_) => step.watch_client(),
+        Source::Local(_) => local::write(step),
+        Source::Connecting(ref attempt) => {
+            let connection = attempt.connection;
+            connect::wait(step, connection)
+        }
+        Source::Awaiting(ref awaiting) => {
+            let connection = awaiting.connection;
+            response::wait(step, connection)
+        }
+        Source::Upstream(connection) if step.exchange.stage() == Stage::Tunnel => {
+            tunnel::run(step, connection)
+        }
+        Source::Upstream(connection) => relay::run(step, connection),
+    }
+}
+
+impl<N: Net> Step<'_, N> {
+    /// While a request waits for its answer, or for its answer's rest, its client may leave, or
+    /// send the next request. Reading on shows which; a little way only, for the next request is
+    /// not wanted yet. (On epoll a hang-up announces itself. This is for where it does not.)
+    pub(super) fn watch_client(&mut self) -> Next {
+        if !watches_client(self.conn, self.exchange, self.ahead_max) {
+            return Next::Blocked;
+        }
+        let room = self.ahead_max - self.conn.ahead().len();
+        match self.conn.read(self.io.net, &mut self.io.scratch[..room]) {
+            Read::Bytes(n) => {
+                self.conn.keep(&self.io.scratch[..n], self.io.buffers);
+                Next::Moved
+            }
+            Read::Blocked => Next::Blocked,
+            // For a local reply a client that has ended its side is still a client.
+            Read::End if !self.exchange.ends_with_client() => {
+                self.conn.ready.clear(Ready::READ);
+                Next::Blocked
+            }
+            Read::End | Read::Broken => Next::end(Outcome::ClientGone),
+        }
+    }
+
+    /// Closes the upstream connection that the exchange holds, if it holds one. Its source has to
+    /// become another one.
+    pub(super) fn close_connection(&mut self) {
+        if let Some(connection) = self.exchange.connection() {
+            self.pool.close(connection, &mut self.io);
+        }
+    }
+
+    /// The endpoint that the exchange is connected to, while its upstream is there.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.pool.endpoint_of(self.exchange.connection()?)
+    }
+
+    /// Counts a failure of the endpoint that the exchange is connected to.
+    pub(super) fn count_failure(&self, failure: Failure) {
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.stats.count_failure(failure, self.io.now);
+        }
+    }
+
+    /// The field that tells an event stream's client when to come back, as a block of its own.
+    pub(super) fn retry_field(&mut self) -> String {
+        let drain = &self.config.drain;
+        let times = millis(drain.retry_min)..=millis(drain.retry_max);
+        format!("retry: {}\n\n", self.random.u64(times))
+    }
+}
+
+/// True when reading on from a client that is being served is to be tried.
+#[inline]
+pub(super) fn watches_client(conn: &Conn, exchange: &Exchange, ahead_max: usize) -> bool {
+    exchange.stage() != Stage::Tunnel
+        && exchange.request.source_done()
+        && conn.ready.has(Ready::READ)
+        && conn.ahead().len() < ahead_max
+}

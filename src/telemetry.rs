@@ -1,0 +1,171 @@
+//! What operators are told: counters, lines of the access log, and lines of the log, no more of
+//! those than help.
+//!
+//! To count is to add the difference that a step has made. Nothing here waits: lines are put into a
+//! queue in memory, and somebody else writes them.
+
+mod cause;
+mod endpoint_stats;
+mod key_stats;
+mod lately;
+mod log_limit;
+mod outcome;
+mod record;
+mod stats;
+
+pub use cause::Cause;
+pub use endpoint_stats::{EndpointStats, Failure, Health};
+pub use key_stats::KeyStats;
+pub use log_limit::LogLimit;
+pub use outcome::Outcome;
+pub use record::{Progress, Record, Report};
+pub use stats::{ApiStats, Stats, Unserved};
+
+use crate::access::{self, Queue};
+use crate::config::Config;
+use crate::time::{Now, Tick};
+use record::FirstEvent;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub stats: Stats,
+    /// Lines of the access log that wait to be written.
+    pub access: Queue,
+    /// What was logged lately.
+    pub log: LogLimit,
+    /// True exactly when the access log or the admin listener tells of requests.
+    tells: bool,
+    /// Query parameters that are not told of.
+    secret_parameters: Vec<String>,
+    /// The number of the last request.
+    last_id: u64,
+    /// The wall clock at the beginning of this turn, in milliseconds since 1970.
+    unix_ms: u64,
+}
+
+impl Telemetry {
+    /// Nothing has happened yet. What is told is for `config` to say.
+    pub fn new(config: &Config) -> Telemetry {
+        let mut telemetry = Telemetry {
+            stats: Stats::new(),
+            access: Queue::default(),
+            log: LogLimit::default(),
+            tells: false,
+            secret_parameters: Vec::new(),
+            last_id: 0,
+            unix_ms: 0,
+        };
+        telemetry.update(config);
+        telemetry
+    }
+
+    /// Takes over what another configuration says.
+    pub fn update(&mut self, config: &Config) {
+        self.tells = config.log.access.is_some() || config.admin.is_some();
+        self.secret_parameters = config.secret_parameters();
+        let auths = config.apis.iter().filter_map(|api| api.auth.as_ref());
+        let names = auths.flat_map(|auth| &*auth.keys).map(|key| Arc::clone(&key.name));
+        self.stats.keys.make_room(names);
+    }
+
+    /// A turn begins.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.unix_ms = now.unix_ms;
+        self.log.begin_turn(now.unix_ms);
+    }
+
+    /// What is told of the request that begins with `head`, right or wrong, complete or not: its
+    /// method and target without what may be a key, whichever api that is for. There may be none of
+    /// its path. Empty if nobody is told.
+    pub fn request_line(&self, head: &[u8]) -> Box<str> {
+        if self.tells || log::log_enabled!(log::Level::Debug) {
+            access::request_line(head, &self.secret_parameters)
+        } else {
+            Box::default()
+        }
+    }
+
+    /// The record of a new exchange. `request` is its [`Telemetry::request_line`]. It is `counted`
+    /// among those of no api until it has one, and `logged` in the access log.
+    pub fn record(&mut self, request: Box<str>, counted: bool, logged: bool) -> Record {
+        self.last_id += 1;
+        Record {
+            id: self.last_id,
+            request,
+            first_event: FirstEvent::NONE,
+            status: 0,
+            stats: counted.then(|| Rc::clone(&self.stats.no_api)),
+            logged,
+            open: false,
+        }
+    }
+
+    /// An event stream is open, or a tunnel.
+    pub fn opened(&mut self, report: &Report<'_>, now: Tick) {
+        let Some(stats) = &report.record.stats else { return };
+        let tunnel = report.record.is_tunnel();
+        if tunnel {
+            stats.tunnels_opened.one()
+        } else {
+            stats.opened.one()
+        }
+        if let Some(name) = report.key.filter(|_| !tunnel) {
+            self.stats.keys.of(name).opened.one();
+        }
+        self.log_access(report, "open", None, now);
+    }
+
+    /// An exchange is over.
+    pub fn ended(&mut self, report: &Report<'_>, now: Tick) {
+        let Record { stats, open, status, logged, .. } = report.record;
+        let (open, tunnel) = (*open, report.record.is_tunnel());
+        if let Some(stats) = stats {
+            let took = now.since(report.began);
+            stats.requests.one(*status);
+            match (open, tunnel) {
+                (true, true) => stats.tunnels_closed[report.outcome.index()].one(),
+                (true, false) => {
+                    stats.closed[report.outcome.index()].one();
+                    stats.stream_duration.observe(took);
+                }
+                (false, _) => stats.request_duration.observe(took),
+            }
+            if open {
+                stats.note_end(report.outcome, now);
+            }
+            if let Some(cause) = report.cause {
+                stats.count_refusal(cause, now);
+            }
+            if *status >= 500 {
+                stats.count_unserved(Unserved { at: now, cause: report.cause, status: *status });
+            }
+        }
+        if let Some(name) = report.key {
+            let stats = self.stats.keys.of(name);
+            stats.requests.one();
+            stats.closed.add(u64::from(open && !tunnel));
+            stats.bytes_in.add(report.progress.bytes_in);
+            stats.bytes_out.add(report.progress.bytes_out);
+        }
+        if *logged {
+            let event = if open { "end" } else { "request" };
+            self.log_access(report, event, Some(&report.reason()), now);
+        }
+    }
+
+    fn log_access(
+        &mut self,
+        report: &Report<'_>,
+        event: &'static str,
+        reason: Option<&str>,
+        now: Tick,
+    ) {
+        if let Some(form) = report.form {
+            self.access.push(&report.line(event, reason, self.unix_ms, now), form);
+        }
+    }
+}

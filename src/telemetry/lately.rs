@@ -1,0 +1,194 @@
+//! What went wrong in the last minute, for who looks only now.
+//!
+//! It is counted in slots of some seconds. One begins with the first trouble in it, and those that
+//! are old make room: so an api without trouble keeps nothing, and none keeps more than a count of
+//! each trouble in each slot.
+
+use super::cause::Cause;
+use super::outcome::Outcome;
+use crate::time::{Tick, millis};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+/// How long a slot is.
+const SLOT: Duration = Duration::from_secs(5);
+
+/// Slots that make a minute. The last one is not over, so it is up to a slot less.
+const SLOTS: u64 = 12;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// A request was not served.
+    Unserved,
+    /// A request was refused.
+    Refused(Cause),
+    /// An event stream or a tunnel has ended as it should not have.
+    Cut(Outcome),
+}
+
+/// See the module. The slots are taken out for as long as they are looked at.
+#[derive(Default)]
+pub(super) struct Lately(Cell<VecDeque<Slot>>);
+
+impl fmt::Debug for Lately {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lately").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// How many slots of time there were before.
+    number: u64,
+    /// Requests before the trouble with which it begins.
+    requests: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts(Vec<(Trouble, u64)>);
+
+impl Counts {
+    fn add(&mut self, trouble: Trouble, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == trouble) {
+            Some((_, known)) => *known += count,
+            None => self.0.push((trouble, count)),
+        }
+    }
+}
+
+impl Lately {
+    /// Counts a trouble, which may be that of a request, or of several. `requests` tells how many
+    /// requests there were so far, this one included.
+    pub(super) fn count(&self, trouble: Trouble, requests: impl FnOnce() -> u64, now: Tick) {
+        let mut slots = self.0.take();
+        let number = slot_of(now);
+        if slots.back().is_none_or(|slot| slot.number != number) {
+            slots.retain(|slot| slot.is_recent(number));
+            let requests = requests().saturating_sub(1);
+            slots.push_back(Slot { number, requests, counts: Counts::default() });
+        }
+        if let Some(slot) = slots.back_mut() {
+            slot.counts.add(trouble, 1);
+        }
+        self.0.set(slots);
+    }
+
+    /// What there was in the minute before `now`, at which there were so many `requests`.
+    pub(super) fn minute(&self, requests: u64, now: Tick) -> Minute {
+        let slots = self.0.take();
+        let mut minute = Minute::default();
+        for slot in slots.iter().filter(|slot| slot.is_recent(slot_of(now))) {
+            minute.requests = minute.requests.max(requests.saturating_sub(slot.requests));
+            for (trouble, count) in &slot.counts.0 {
+                minute.counts.add(*trouble, *count);
+            }
+        }
+        self.0.set(slots);
+        minute
+    }
+}
+
+impl Slot {
+    const fn is_recent(&self, now: u64) -> bool {
+        self.number + SLOTS > now
+    }
+}
+
+fn slot_of(now: Tick) -> u64 {
+    now.as_millis() / millis(SLOT)
+}
+
+/// What went wrong within a minute.
+#[derive(Debug, Default)]
+pub struct Minute {
+    /// Requests since the first trouble; 0 if there was none.
+    pub requests: u64,
+    counts: Counts,
+}
+
+impl Minute {
+    /// True exactly when nothing went wrong.
+    pub const fn is_empty(&self) -> bool {
+        self.counts.0.is_empty()
+    }
+
+    /// Requests that were not served.
+    pub fn unserved(&self) -> u64 {
+        self.of(Trouble::Unserved)
+    }
+
+    /// Requests that were refused, by the causes that there were.
+    pub fn refused(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
+        let all = Cause::ALL.into_iter().map(|cause| (cause, self.of(Trouble::Refused(cause))));
+        all.filter(|(_, count)| *count > 0)
+    }
+
+    /// Streams and tunnels that were cut, by how they have ended.
+    pub fn cut(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
+        let all = Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(Trouble::Cut(outcome))));
+        all.filter(|(_, count)| *count > 0)
+    }
+
+    fn of(&self, trouble: Trouble) -> u64 {
+        self.counts.0.iter().find(|(known, _)| *known == trouble).map_or(0, |(_, count)| *count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastrand::Rng;
+
+    const TROUBLES: [Trouble; 3] =
+        [Trouble::Unserved, Trouble::Refused(Cause::NoKey), Trouble::Cut(Outcome::UpstreamCut)];
+
+    /// Against a list of all that ever happened.
+    #[test]
+    fn a_minute_is_a_minute() {
+        for seed in 0..50 {
+            let mut dice = Rng::with_seed(seed);
+            let (lately, mut happened) = (Lately::default(), Vec::new());
+            let (mut ms, mut requests) = (0, 0);
+            for _ in 0..300 {
+                ms += dice.u64(..4000) * dice.u64(..2) * (1 + 20 * u64::from(dice.u64(..30) == 0));
+                let now = Tick::from_millis(ms);
+                requests += 1 + dice.u64(..3);
+                if dice.u64(..2) == 0 {
+                    let trouble = TROUBLES[dice.usize(..3)];
+                    lately.count(trouble, || requests, now);
+                    happened.push((ms, trouble));
+                }
+                let minute = lately.minute(requests, now);
+                let since = (ms / 5000 + 1).saturating_sub(12) * 5000;
+                let count = |trouble| {
+                    let recent = happened.iter().filter(|(at, _)| *at >= since);
+                    recent.filter(|(_, known)| *known == trouble).count() as u64
+                };
+                assert_eq!(minute.unserved(), count(TROUBLES[0]), "seed {seed}");
+                let refused = minute.refused().map(|(_, count)| count).sum::<u64>();
+                assert_eq!(refused, count(TROUBLES[1]), "seed {seed}");
+                let cut = minute.cut().map(|(_, count)| count).sum::<u64>();
+                assert_eq!(cut, count(TROUBLES[2]), "seed {seed}");
+                assert_eq!(minute.is_empty(), minute.requests == 0, "seed {seed}");
+                let slots = lately.0.take();
+                assert!(slots.len() as u64 <= SLOTS);
+                lately.0.set(slots);
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_from_the_first_trouble_on() {
+        let (lately, at) = (Lately::default(), |seconds: u64| Tick::from_millis(seconds * 1000));
+        lately.count(Trouble::Unserved, || 100, at(1));
+        lately.count(Trouble::Unserved, || 103, at(2));
+        lately.count(Trouble::Unserved, || 110, at(7));
+        assert_eq!(lately.minute(110, at(8)).requests, 11);
+        assert_eq!(lately.minute(120, at(61)).requests, 11);
+        assert_eq!(lately.minute(120, at(65)).requests, 0);
+    }
+}
