@@ -226,6 +226,7 @@ impl Exchange {
             resumable,
             outlives_source: resumable && always,
             whole: self.config.server.flush_interval.is_some(),
+            verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
         };
         self.response.watch_events(terms);
     }

@@ -101,7 +101,7 @@ impl Pipe {
     /// The body, which begins now, is an event stream that can be read.
     pub fn watch_events(&mut self, terms: Terms) {
         self.intake.watch_events(terms);
-        self.outlet.watch_events();
+        self.outlet.watch_events(terms.verbatim);
     }
 
     /// Fields of the trailer section whose names are in this list will not be passed on.

@@ -32,7 +32,8 @@ use std::time::Duration;
 /// The longest event id that is kept, in bytes.
 pub const ID_MAX: usize = 1024;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// U+FEFF in UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How many of a body's first bytes are a byte order mark: 0 or 3. None while more bytes are
 /// needed to say. One at the start of a body is no part of its first line (UTF-8 decode, in the

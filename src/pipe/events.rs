@@ -13,10 +13,11 @@
 //! visible cut; behind it all is as before.
 //!
 //! A byte order mark at the start is taken off: a comment that goes first would put it in the
-//! middle, where it is part of a field's name.
+//! middle, where it is part of a field's name. Where nothing goes first ([`Terms::verbatim`]) it
+//! passes.
 
 use crate::buf::{Buf, BufPool, narrow};
-use crate::sse::{Scanner, byte_order_mark};
+use crate::sse::{BYTE_ORDER_MARK, Scanner, byte_order_mark};
 use std::time::Duration;
 
 /// What an event stream is to be like.
@@ -30,6 +31,19 @@ pub struct Terms {
     pub outlives_source: bool,
     /// True exactly when only whole events are to pass.
     pub whole: bool,
+    /// True exactly when the client gets the bytes of the source and none of ours among them.
+    pub verbatim: bool,
+}
+
+/// What is known of the first bytes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// They may be a byte order mark, which is taken off. Next: `Known`.
+    Strip,
+    /// They may be a byte order mark, which passes; so many of its bytes have come. Next: `Known`.
+    Keep(u8),
+    /// Whether they are one.
+    Known,
 }
 
 /// What is known of an event stream. See the module.
@@ -50,8 +64,7 @@ pub struct Events {
     between: bool,
     /// True exactly when those that may pass end between two events.
     free_between: bool,
-    /// True exactly when it is known whether the body starts with a byte order mark.
-    begun: bool,
+    start: Start,
 }
 
 const _: () = assert!(size_of::<Events>() <= 48);
@@ -69,7 +82,7 @@ impl Events {
             outlives_source: terms.outlives_source,
             between: true,
             free_between: true,
-            begun: false,
+            start: if terms.verbatim { Start::Keep(0) } else { Start::Strip },
         }
     }
 
@@ -116,7 +129,7 @@ impl Events {
         debug_assert_eq!(self.free, 0, "a source is read when nothing that came before may pass");
         self.scanner.restart();
         self.forget_held(buffers);
-        self.begun = false;
+        self.start = Start::Strip;
     }
 
     /// Forgets what is held.
@@ -133,13 +146,13 @@ impl Events {
         if payload.is_empty() {
             return 0;
         }
-        if !self.begun {
+        if self.start == Start::Strip {
             match byte_order_mark(payload) {
-                Some(0) if self.held.is_none() => self.begun = true,
+                Some(0) if self.held.is_none() => self.start = Start::Known,
                 _ => return self.begin(payload, buffers),
             }
         }
-        let boundary = self.scanner.scan(payload);
+        let boundary = self.scan(payload);
         let held = self.held.as_ref().map_or(0, |held| held.len());
         let (passing, between) = self.passing(boundary, payload.len(), held, buffers);
         if held > 0 {
@@ -158,12 +171,29 @@ impl Events {
         passing
     }
 
+    /// Scans what came, behind a byte order mark that passes. The last boundary among it.
+    fn scan(&mut self, payload: &[u8]) -> Option<usize> {
+        let Start::Keep(seen) = self.start else { return self.scanner.scan(payload) };
+        let expected = &BYTE_ORDER_MARK[usize::from(seen)..];
+        let more = payload.iter().zip(expected).take_while(|(byte, mark)| byte == mark).count();
+        if more == expected.len() {
+            self.start = Start::Known;
+        } else if more < payload.len() {
+            // It was none: these bytes belong to the first line.
+            self.start = Start::Known;
+            self.scanner.scan(&BYTE_ORDER_MARK[..usize::from(seen) + more]);
+        } else {
+            self.start = Start::Keep(seen + u8::try_from(more).unwrap_or(0));
+        }
+        self.scanner.scan(&payload[more..]).map(|boundary| more + boundary)
+    }
+
     /// The first bytes of a body, until it is known whether they are a byte order mark.
     fn begin(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         buffers.hold(&mut self.held, payload);
         let mark = self.held.as_ref().and_then(|held| byte_order_mark(held.bytes()));
         let Some(mark) = mark else { return 0 };
-        self.begun = true;
+        self.start = Start::Known;
         buffers.pass(&mut self.held, mark);
         if let Some(held) = &self.held {
             let (boundary, len) = (self.scanner.scan(held.bytes()), held.len());
@@ -192,7 +222,7 @@ impl Events {
                 return (boundary.unwrap_or(0), true);
             }
         }
-        (len, self.scanner.between())
+        (len, self.start == Start::Known && self.scanner.between())
     }
 
     /// The source has ended: what is held passes as it is, and that is the end.

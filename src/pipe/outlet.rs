@@ -99,9 +99,9 @@ impl Outlet {
     }
 
     /// The body is an event stream of which nothing was given out; its portions say whether they
-    /// end between two events.
-    pub const fn watch_events(&mut self) {
-        self.place = Place::Start;
+    /// end between two events. If it is `verbatim` it begins with what the source brings.
+    pub const fn watch_events(&mut self, verbatim: bool) {
+        self.place = if verbatim { Place::Between } else { Place::Start };
     }
 
     /// How far it has come.

@@ -129,7 +129,7 @@ fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, sta
     // Intermediaries downstream may withhold the head until some of the body follows.
     if stage == Stage::Stream
         && pool[key].conn.ahead().is_empty()
-        && exchange.response.is_between_events()
+        && exchange.response.wants_first_word()
     {
         exchange.response.comment(io);
     }

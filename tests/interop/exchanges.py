@@ -109,12 +109,7 @@ def told(port, what, **how):
     own = OWN | {"content-length"} if ("transfer-encoding", "chunked") in fields else OWN
     kept = [field for field in fields if field[0] not in own and field != UNCACHED]
     # Odd heads do not go out as they came.
-    return status, [] if what in ODDITIES else kept, without_first_words(body)
-
-
-def without_first_words(body):
-    """A head that came alone is followed by a comment, and a byte order mark is taken off."""
-    return re.sub(rb"\A(\xef\xbb\xbf|:\n\n?)", b"", body)
+    return status, [] if what in ODDITIES else kept, body
 
 
 def differences(direct, proxied, asked):

@@ -68,7 +68,6 @@ fn captures(file: &Path) -> Vec<Capture> {
             });
         }
     }
-    captures.iter_mut().for_each(|capture| without_first_words(&mut capture.body));
     captures
 }
 
@@ -178,7 +177,6 @@ fn decode(method: &str, mut wire: Vec<u8>, reset: bool) -> (Head, Vec<u8>, End) 
     let mut bytes = Vec::new();
     body.read(&mut wire, &mut bytes).unwrap();
     assert!(wire.is_empty(), "behind the body: {}", wire.escape_ascii());
-    without_first_words(&mut bytes);
     let whole = match body {
         Body::Ended => true,
         Body::Length(left) => left == 0,
@@ -186,16 +184,6 @@ fn decode(method: &str, mut wire: Vec<u8>, reset: bool) -> (Head, Vec<u8>, End) 
         Body::UntilClose => !reset,
     };
     (head, bytes, if whole { End::Whole } else { End::Cut })
-}
-
-/// A head that came alone is followed by a comment, and a byte order mark is taken off.
-fn without_first_words(body: &mut Vec<u8>) {
-    for words in [&b":\n\n"[..], b":\n", b"\xef\xbb\xbf"] {
-        if body.starts_with(words) {
-            body.drain(..words.len());
-            return;
-        }
-    }
 }
 
 /// The versions of HTTP that clients ask in, and where the response is cut for each: nowhere,

@@ -3,11 +3,16 @@
 
 use super::super::trial::Trial;
 use super::*;
-use crate::sse::naive;
+use crate::sse::{byte_order_mark, naive};
 use crate::trial::in_pieces;
 
-const PLAIN: Terms =
-    Terms { event_max: 1000, resumable: false, outlives_source: false, whole: false };
+const PLAIN: Terms = Terms {
+    event_max: 1000,
+    resumable: false,
+    outlives_source: false,
+    whole: false,
+    verbatim: false,
+};
 
 /// All that can be taken now: the payload, whether it ends between two events, and what follows.
 fn take_all(
@@ -153,6 +158,41 @@ fn an_end_is_one_only_where_the_body_has_ended() {
         }
         intake.stop(&mut trial.buffers);
         assert_eq!(trial.buffers.lent(), 0);
+    }
+}
+
+/// A byte order mark that is kept is no part of the first line, and what only looks like one is.
+#[test]
+fn a_mark_that_is_kept_passes() {
+    for text in [
+        &b"\xef\xbb\xbfdata: a\n\n"[..],
+        b"data: a\n\n",
+        b"\xef\xbbdata: a\n\n",
+        b"\xefdata: a\n\n",
+        b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n",
+        b"\xef\xbb",
+    ] {
+        let readable = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let events = u64::from(readable.starts_with(b"data"));
+        for whole in [true, false] {
+            in_pieces(text.len(), |pieces| {
+                let mut trial = Trial::new(1000, 1000);
+                let mut intake = response(BodyLength::UntilClose);
+                intake.watch_events(Terms { whole, verbatim: true, ..PLAIN });
+                let mut all = Vec::new();
+                for range in pieces {
+                    trial.send(&text[range.clone()]);
+                    let (payload, between, _) = take_all(&mut intake, &mut trial).unwrap();
+                    all.extend(payload);
+                    assert!(whole || all == text[..range.end], "{pieces:?}");
+                    let within_mark = !all.is_empty() && byte_order_mark(&all).is_none();
+                    assert!(!within_mark || between != Some(true), "{pieces:?}");
+                }
+                trial.finish();
+                all.extend(take_all(&mut intake, &mut trial).unwrap().0);
+                assert_eq!((all.as_slice(), intake.events().unwrap().events()), (text, events));
+            });
+        }
     }
 }
 

@@ -87,7 +87,7 @@ fn something_is_put_in_only_between_two_events() {
     let mut trial = Trial::new(1000, 1000);
     let mut outlet = outlet(BodyLength::UntilClose);
     assert!(!outlet.is_between_events(), "that it is an event stream was not said");
-    outlet.watch_events();
+    outlet.watch_events(false);
     assert!(outlet.is_between_events() && outlet.wants_first_word());
     let between = |outlet: &Outlet| {
         (outlet.is_between_events(), outlet.heartbeat_deadline(interval), outlet.wants_first_word())
@@ -117,7 +117,7 @@ fn something_is_put_in_only_between_two_events() {
 fn to_put_in_within_an_event_is_our_own_mistake() {
     let mut trial = Trial::new(1000, 1000);
     let mut outlet = outlet(BodyLength::UntilClose);
-    outlet.watch_events();
+    outlet.watch_events(false);
     give(&mut outlet, b"data", Some(false), MORE, &mut trial);
     let (_, mut io) = trial.parts();
     outlet.put_in(b":\n", false, &mut io);
