@@ -318,12 +318,14 @@ impl Pool {
 impl Index<Key<Connection>> for Pool {
     type Output = Connection;
 
+    #[inline]
     fn index(&self, key: Key<Connection>) -> &Connection {
         &self.connections[key]
     }
 }
 
 impl IndexMut<Key<Connection>> for Pool {
+    #[inline]
     fn index_mut(&mut self, key: Key<Connection>) -> &mut Connection {
         &mut self.connections[key]
     }

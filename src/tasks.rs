@@ -162,12 +162,14 @@ impl<T> Tasks<T> {
 impl<T> Index<Key<T>> for Tasks<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, key: Key<T>) -> &T {
         &self.tasks[key]
     }
 }
 
 impl<T> IndexMut<Key<T>> for Tasks<T> {
+    #[inline]
     fn index_mut(&mut self, key: Key<T>) -> &mut T {
         &mut self.tasks[key]
     }

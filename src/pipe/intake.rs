@@ -191,7 +191,11 @@ impl Intake {
         if waiting > 0 {
             return io.high_water - waiting;
         }
-        let bulk = if self.reader.is_followed_by_requests() { 0 } else { io.window };
+        let bulk = if self.reader.is_followed_by_requests() {
+            0
+        } else {
+            io.buffers.share().min(io.window_max)
+        };
         bulk.min(self.wanted()).max(io.high_water)
     }
 

@@ -19,8 +19,9 @@ pub struct Io<'a, N> {
     pub now: Tick,
     /// A source is not read while this many bytes are pending.
     pub high_water: usize,
-    /// How many bytes are read in bulk, while none are pending, if that is more.
-    pub window: usize,
+    /// How many bytes are read in bulk at most, while none are pending, if that is more. Less while
+    /// others hold much ([`BufPool::share`]).
+    pub window_max: usize,
     /// How long bytes may be gathered; none: hand them on at once.
     pub flush_interval: Option<Duration>,
 }

@@ -61,7 +61,7 @@ impl Trial {
             buffers: &mut self.buffers,
             now: self.now,
             high_water: self.high_water,
-            window: self.window,
+            window_max: self.window,
             flush_interval: self.flush_interval,
         };
         (&mut self.conn, &mut self.sink, io)

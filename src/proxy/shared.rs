@@ -232,7 +232,7 @@ impl Memory {
     ) -> (Io<'a, N>, &'a mut Vec<u8>) {
         self.head.clear();
         let io = Io {
-            window: self.buffers.share().min(self.window_max),
+            window_max: self.window_max,
             net,
             scratch: &mut self.scratch,
             buffers: &mut self.buffers,
