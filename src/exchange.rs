@@ -17,7 +17,7 @@ mod upload;
 
 pub use awaiting::Awaiting;
 pub use local::{Live, Local};
-pub use local_reply::{LocalReply, Why, is_outage};
+pub use local_reply::{LocalReply, Why};
 pub use request::{Caller, RequestFacts};
 pub use stage::{Source, Stage};
 pub use stream::{Resume, Stream};
@@ -26,7 +26,10 @@ pub use upload::Upload;
 use crate::apis::ApiState;
 use crate::buf::BufPool;
 use crate::config::{Api, Config, OnOutage, Resume as Resuming};
+use crate::http::fields::{Names, Nominated};
 use crate::http::forward::OutboundHead;
+use crate::http::framing::BodyLength;
+use crate::http::head::ResponseHead;
 use crate::pipe::Pipe;
 use crate::pipe::events::{Events, Terms};
 use crate::pool::Connection;
@@ -212,7 +215,7 @@ impl Exchange {
     /// True when the rest of its stream can be asked for without its client's noticing.
     pub fn can_resume(&self) -> bool {
         let has_id = self.response.events().is_some_and(|e| e.resume_from().is_some());
-        has_id && self.resume().is_some() && !self.is_ending()
+        has_id && self.resume().is_some() && !self.is_in_grace()
     }
 
     /// The response is an event stream whose bytes can be understood: from here on it is known
@@ -247,6 +250,18 @@ impl Exchange {
                 }
             }
         }
+    }
+
+    /// Notes which fields do not pass behind the body of a response: those that would not in front
+    /// of it.
+    pub fn drop_trailers(&mut self, head: &ResponseHead<'_, '_>) {
+        let mut names = Nominated::by(head.fields).names();
+        if head.length == BodyLength::Chunked
+            && let Some(api) = self.api()
+        {
+            names = Names::and(names, api.response_headers.names());
+        }
+        self.response.drop_trailers(names);
     }
 
     /// Since when nothing has passed: no event of a stream, and no byte of a tunnel in either

@@ -172,11 +172,6 @@ impl Pipe {
         self.outlet.queue(bytes, buffers, now);
     }
 
-    /// Takes back what is pending: a head that has not been sent, to be written anew.
-    pub fn take_pending(&mut self, buffers: &mut BufPool) -> Vec<u8> {
-        self.outlet.take_pending(buffers)
-    }
-
     /// Appends payload that comes from this process, where otherwise a source would bring it.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.outlet.queue_payload(payload, false, io);

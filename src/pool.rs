@@ -27,7 +27,7 @@ use crate::names::Answer;
 use crate::net::{Net, Ready, Token};
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
-use crate::telemetry::{LogLimit, Stats};
+use crate::telemetry::{Failure, LogLimit, Stats, is_outage};
 use crate::time::Tick;
 use crate::wheel::Wheel;
 use std::ops::{Index, IndexMut};
@@ -125,6 +125,17 @@ impl Pool {
     pub fn endpoint_of(&self, key: Key<Connection>) -> Option<&Endpoint> {
         let connection = self.connections.get(key)?;
         self.upstreams.get(connection.upstream?)?.endpoints.get(connection.endpoint())
+    }
+
+    /// The endpoint that a connection leads to has answered, perhaps only that it cannot serve.
+    pub fn note_answer(&self, key: Key<Connection>, status: u16, now: Tick) {
+        let Some(endpoint) = self.endpoint_of(key) else { return };
+        if is_outage(status) {
+            endpoint.stats.count_failure(Failure::Unavailable, now);
+            endpoint.stats.mark_failing(now);
+        } else {
+            endpoint.stats.mark_answered(now);
+        }
     }
 
     fn endpoint_mut(&mut self, key: Key<Connection>) -> Option<&mut Endpoint> {

@@ -16,16 +16,19 @@ mod advance;
 mod connect;
 mod deadlines;
 mod demo;
+mod drain;
 mod ends;
 mod grants;
 mod head;
 mod local;
+mod memory;
 mod next;
 mod outage;
 mod relay;
 mod reload;
 mod request;
 mod response;
+mod sessions;
 mod shared;
 mod step;
 mod streams;
@@ -38,23 +41,21 @@ pub use shared::Portions;
 use crate::access::Queue;
 use crate::config::Config;
 use crate::descriptors::Budget;
-use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pool::{self, Owner};
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::tasks::Tasks;
-use crate::telemetry::{Outcome, Stats};
+use crate::telemetry::Stats;
 use crate::time::{Now, Tick};
 use shared::Shared;
-use streams::within;
 
 /// What an idle stream holds: a session, its exchange and what only streams have on the heap, an
 /// upstream connection, and the links of its timer; and its method and target, for whoever is told
 /// of them. Sockets' slots are the network's; the kernel's part is larger than it all.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    use crate::exchange::Stream;
+    use crate::exchange::{Exchange, Stream};
     use crate::pool::Connection;
     let links = 16;
     let heap = size_of::<Exchange>() + size_of::<Stream>();
@@ -147,36 +148,6 @@ impl<N: Net> Proxy<N> {
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
         timers.min(listeners.resumes_at()).min(self.admin.ticks.next())
-    }
-
-    /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
-    /// until `deadline`; whoever watches may watch. When it is told again, the earlier deadline
-    /// counts.
-    pub fn drain(&mut self, now: Tick, deadline: Tick) {
-        // Who has come before is served.
-        self.accept_all(Now { tick: now, unix_ms: self.unix_ms });
-        self.shared.begin_drain(now, deadline);
-        self.spread_ends(now, deadline);
-        self.tasks.wake_all();
-    }
-
-    /// Gives each open stream its moment in the drain window: they end one after the other, and not
-    /// together. Answers to POST go on for as long as there is.
-    fn spread_ends(&mut self, now: Tick, deadline: Tick) {
-        let Proxy { tasks, shared: Shared { random, .. }, .. } = self;
-        let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
-        let streams = exchanges.filter(|exchange| exchange.stage().is_stream());
-        let mut streams: Vec<&mut Exchange> = streams.collect();
-        let count = streams.iter().filter(|exchange| exchange.facts.is_get).count();
-        let mut rank = 0.0;
-        for exchange in &mut streams {
-            let mut share = 1.0;
-            if exchange.facts.is_get {
-                share = (rank + random.f64()) / f64::from(u32::try_from(count).unwrap_or(1));
-                rank += 1.0;
-            }
-            exchange.end_stream_at(within(now, deadline, share), Outcome::Drained);
-        }
     }
 
     /// True when it was told to end and has nothing left to do.

@@ -14,7 +14,7 @@ mod record;
 mod stats;
 
 pub use cause::Cause;
-pub use endpoint_stats::{EndpointStats, Failure, Health};
+pub use endpoint_stats::{EndpointStats, Failure, Health, is_outage};
 pub use key_stats::KeyStats;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;

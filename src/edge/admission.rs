@@ -16,7 +16,7 @@ use std::net::IpAddr;
 ///
 /// # Errors
 /// One of them has as many as it may have.
-pub fn admit(
+pub fn acquire(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
     apis: &Apis,
@@ -52,4 +52,24 @@ pub fn admit(
         exchange.caller.get_or_insert_default().shares = shares;
     }
     Ok(())
+}
+
+/// As [`acquire`], for a request that says itself that it wants an event stream.
+///
+/// # Errors
+/// As those of [`acquire`]; and no stream is begun while the proxy is `draining`.
+pub fn acquire_early(
+    exchange: &mut Exchange,
+    peer: Option<IpAddr>,
+    apis: &Apis,
+    keys: &Counts<Hash>,
+    draining: bool,
+) -> Result<(), LocalReply> {
+    if !exchange.facts.wants_events {
+        return Ok(());
+    }
+    if draining {
+        return Err(LocalReply::busy(Cause::Draining, "the proxy is about to end"));
+    }
+    acquire(exchange, peer, apis, keys)
 }

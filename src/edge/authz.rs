@@ -45,7 +45,7 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
 
 /// Lets a request in, or says why not, or what a browser asks. Its connection can be used on: it
 /// did nothing wrong.
-pub fn admit<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
+pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
     let query = head.target.query;
     if api.cors.is_some() && is_preflight(head) {
         return Err(LocalReply::preflight());

@@ -42,12 +42,12 @@ impl Exchange {
     }
 
     /// True exactly when the moment has come, and something is still waited for.
-    pub fn is_ending(&self) -> bool {
+    pub fn is_in_grace(&self) -> bool {
         matches!(self.expiry.as_deref(), Some(Expiry::Grace(..)))
     }
 
     /// Its event stream, or its tunnel, is to end at this moment, unless it ends earlier.
-    pub fn end_stream_at(&mut self, at: Tick, outcome: Outcome) {
+    pub fn expire_stream_at(&mut self, at: Tick, outcome: Outcome) {
         match self.expiry.as_deref_mut() {
             None => self.expiry = Some(Box::new(Expiry::At(at, outcome))),
             Some(Expiry::At(until, known)) if at < *until => {
@@ -60,7 +60,7 @@ impl Exchange {
 
     /// Its api or its key is gone: it is to end at this moment whatever it is, and no later than it
     /// would have. If it is ending already it has until the `last` moment.
-    pub fn end_at(&mut self, at: Tick, last: Tick, outcome: Outcome) {
+    pub fn expire_at(&mut self, at: Tick, last: Tick, outcome: Outcome) {
         let until = self.expires_at();
         self.expiry = Some(Box::new(match self.expiry.as_deref() {
             Some(Expiry::Grace(..)) => {

@@ -1,5 +1,6 @@
 //! Replies of our own, in place of an upstream's answer.
 
+use crate::http::head::HeadError;
 use crate::telemetry::Cause;
 
 /// Methods that pass; which of them is any use to a resource is its origin's to say.
@@ -110,13 +111,13 @@ impl LocalReply {
         matches!(self.why, Why::Busy(_)) || matches!(self.why, Why::Ended) && self.status == 503
     }
 
+    /// Refuses a request whose head is wrong.
+    pub const fn of_head(error: HeadError) -> LocalReply {
+        LocalReply::refused(Cause::of_head(error), error.status(), error.what())
+    }
+
     /// True exactly when an upstream is to blame.
     pub fn is_upstreams(&self) -> bool {
         matches!(self.status, 502 | 504) || self.cause() == Some(Cause::UpstreamUnavailable)
     }
-}
-
-/// Statuses by which an upstream, or we in its place, says that it cannot serve now.
-pub const fn is_outage(status: u16) -> bool {
-    matches!(status, 502..=504)
 }

@@ -61,7 +61,7 @@ impl Stage {
     const fn has(self, source: &Source) -> bool {
         use Stage::{Body, Delivering, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
         match source {
-            Source::None => matches!(self, Unanswered | Reply | Delivering),
+            Source::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             Source::Local(_) => matches!(self, Unanswered | Body | Stream),
             Source::Connecting(_) | Source::Awaiting(_) => {
                 matches!(self, Unanswered | Held | Resuming)
@@ -159,6 +159,22 @@ impl Exchange {
         assert!(follows, "{stage:?} does not follow {:?}", self.stage);
         assert!(stage.has(&source), "{stage:?} has no source like {source:?}");
         (self.stage, self.source) = (stage, source);
+    }
+
+    /// Takes out the connection that it holds, if it holds one. It has no source until another one
+    /// is entered.
+    pub fn take_connection(&mut self) -> Option<Key<Connection>> {
+        let connection = self.source.connection();
+        if connection.is_some() {
+            self.source = Source::None;
+        }
+        connection
+    }
+
+    /// True exactly when it may stand where it does while nothing happens.
+    pub const fn is_settled(&self) -> bool {
+        let has_none = matches!(self.source, Source::None);
+        self.stage.has(&self.source) && !(has_none && self.stage.is_without_upstream())
     }
 
     /// Goes on with another source in the same stage.

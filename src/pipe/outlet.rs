@@ -162,13 +162,6 @@ impl Outlet {
         self.gather_ms = 0;
     }
 
-    /// Takes back what is pending: a head that has not been sent, to be written anew.
-    pub fn take_pending(&mut self, buffers: &mut BufPool) -> Vec<u8> {
-        let pending = self.pending().to_vec();
-        self.release(buffers);
-        pending
-    }
-
     /// Appends payload that does not stand in the scratch, due at once.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         self.given += payload.len() as u64;

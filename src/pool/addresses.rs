@@ -6,13 +6,15 @@
 //! the first have failed: `localhost` has an address of each, and a service that listens on one of
 //! them must not cost each request a failure.
 
-use super::endpoint::PASS_OVER;
 use crate::config::Target;
 use crate::net::Address;
 use crate::time::Tick;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// How long an endpoint, or an address, is passed over that could not be connected to.
+pub(super) const PASS_OVER: Duration = Duration::from_secs(10);
 
 /// How old the addresses of a name may be, before they are asked for anew.
 const RESOLVED_FOR: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! One of an upstream's endpoints: where it is, whether it serves, and who is connected to it.
 
-use super::addresses::{Addresses, Tried};
+use super::addresses::{Addresses, PASS_OVER, Tried};
 use super::connection::Connection;
 use super::idle::Idle;
 use crate::config::Target;
@@ -8,10 +8,6 @@ use crate::net::Address;
 use crate::telemetry::EndpointStats;
 use crate::time::Tick;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long an endpoint, or an address, is passed over that could not be connected to.
-pub(super) const PASS_OVER: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ mod ticks;
 use super::Proxy;
 use super::head::head_limits;
 use super::next::Next;
-use super::request::refusal_of;
 use super::shared::Shared;
 use super::waits::{self, Wait};
 use crate::admin::answer::{Answer, Around, Kind};
@@ -65,7 +64,8 @@ pub(super) struct Judged {
 /// Judges a head for the admin listener.
 pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    let head =
+        RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
     let length = head.length;
     // What comes of a body is thrown away behind the answer, and the connection with it.
@@ -285,7 +285,7 @@ impl<N: Net> Proxy<N> {
             return Answer::text(404, "No stream that is open has this id.");
         };
         if let Some(exchange) = self.tasks[key].exchange_mut() {
-            exchange.end_stream_at(now, Outcome::Ended);
+            exchange.expire_stream_at(now, Outcome::Ended);
         }
         self.tasks.wake(key);
         Answer::text(202, if tunnel { "It is closed." } else { "It ends between two events." })

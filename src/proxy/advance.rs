@@ -9,19 +9,19 @@
 //! ever: that of the drain window, that of an exchange that expires, and that of a lingering close.
 
 use super::next::{Action, Next};
-use super::shared::Shared;
-use super::step::{self, Step};
-use super::{Proxy, connect, deadlines, ends, grants, outage, relay, request, streams, waits};
-use crate::conn::Read;
+use super::step::Step;
+use super::{Proxy, connect, deadlines, ends, grants, local, outage, relay, request, response};
+use super::{streams, tunnel, waits};
 use crate::descriptors;
 use crate::edge::reclaim::LINGER;
-use crate::exchange::{LocalReply, Source};
+use crate::exchange::{LocalReply, Source, Stage};
 use crate::net::{Net, Ready};
+use crate::pipe::Moved;
 use crate::pool::Progress;
 use crate::session::{Links, Session, State};
 use crate::slab::Key;
-use crate::telemetry::Cause;
-use crate::time::{Now, Tick};
+use crate::telemetry::{Cause, Outcome};
+use crate::time::Now;
 use std::io;
 
 /// What became of a session.
@@ -70,15 +70,15 @@ impl<N: Net> Proxy<N> {
         let session = &mut self.tasks[key];
         match &session.state {
             State::Idle { .. } | State::Head { .. } => {
-                request::wait(session, &mut self.shared, now.tick)
+                request::run(session, &mut self.shared, now.tick)
             }
             State::Active(exchange) if exchange.expires_at() <= now.tick => {
                 Next::Do(Action::Expire)
             }
-            State::Active(_) => self.with_exchange(key, now, step::take),
+            State::Active(_) => self.with_exchange(key, now, take),
             State::Lingering { until, .. } => {
                 let until = *until;
-                linger(session, until, &mut self.shared, now.tick)
+                ends::linger(session, until, &mut self.shared, now.tick)
             }
         }
     }
@@ -92,7 +92,7 @@ impl<N: Net> Proxy<N> {
                 Next::Settled => return Became::Settled,
                 Next::Do(action) => self.with_exchange(key, now, |step| perform(step, action)),
                 Next::WakeWaiting => {
-                    self.wake_waiting(key, now.tick);
+                    outage::wake_waiting(&mut self.tasks, &mut self.shared, key, now.tick);
                     Next::Do(Action::Open)
                 }
                 Next::FreeDescriptor(progress, error) => {
@@ -178,42 +178,6 @@ impl<N: Net> Proxy<N> {
         })
     }
 
-    /// A session goes on to another state.
-    pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
-        let Proxy { tasks, shared, .. } = self;
-        shared.edge.reclaimable.remove(tasks, key);
-        tasks[key].state = state;
-        shared.edge.reclaimable.add(tasks, key);
-    }
-
-    /// Closes a client's connection and frees all that it holds.
-    pub(super) fn close(&mut self, key: Key<Session>) {
-        if let Some(session) = self.remove(key) {
-            session.conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
-        }
-    }
-
-    /// Closes a session to make room for a new one. False when none was found.
-    pub(super) fn reclaim(&mut self, now: Tick) -> bool {
-        let Proxy { tasks, shared, .. } = self;
-        let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };
-        self.close(key);
-        true
-    }
-
-    fn remove(&mut self, key: Key<Session>) -> Option<Session> {
-        let Proxy { tasks, shared, .. } = self;
-        shared.edge.reclaimable.remove(tasks, key);
-        let mut session = tasks.remove(key)?;
-        shared.edge.note_over(&session);
-        if let State::Active(exchange) = &mut session.state {
-            shared.close_connection(exchange);
-            exchange.request.abandon(&mut shared.memory.buffers);
-            exchange.response.abandon(&mut shared.memory.buffers);
-        }
-        Some(session)
-    }
-
     /// There is no descriptor for a connection to an upstream: a client's connection that loses
     /// least by it is closed for it.
     fn free_descriptor(
@@ -231,36 +195,45 @@ impl<N: Net> Proxy<N> {
         self.shared.log(log::Level::Warn, "descriptor", &text);
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
     }
+}
 
-    /// An upstream has answered: other streams that asked it in vain, and wait, ask again soon. How
-    /// soon is random, so that not all ask together. A first wait is as long as the upstream likes
-    /// it, and stays so.
-    fn wake_waiting(&mut self, key: Key<Session>, now: Tick) {
-        let Proxy { tasks, shared: Shared { apis, random, .. }, .. } = self;
-        let Some(exchange) = tasks[key].exchange() else { return };
-        let (answered, status) = (exchange.api_state, exchange.record.status);
-        let state = answered.and_then(|key| apis.get_mut(key));
-        let Some(state) = state.filter(|s| status < 500 && s.waking.is_due(now)) else {
-            return;
-        };
-        let waits = |session: &Session| {
-            session.exchange().is_some_and(|exchange| {
-                exchange.api_state == answered
-                    && matches!(exchange.source(), Source::Waiting(_))
-                    && exchange.resume().is_some_and(|resume| resume.has_asked_in_vain())
-            })
-        };
-        let waiting = tasks.iter().filter(|(_, session)| waits(session));
-        let waiting: Vec<Key<Session>> = waiting.map(|(key, _)| key).collect();
-        let time = state.waking.wake(waiting.len(), now);
-        for key in waiting {
-            let soon = now.after(time.mul_f64(0.1 + 0.9 * random.f64()));
-            let exchange = tasks[key].exchange_mut();
-            if let Some(Source::Waiting(until)) = exchange.map(|exchange| exchange.source_mut()) {
-                *until = soon.min(*until);
-                tasks.wake(key);
-            }
+/// Lets an exchange move as its source has it, and counts what has passed.
+fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if step.exchange.ends_with_client() && step.conn.hung_up() {
+        return Next::end(Outcome::ClientGone);
+    }
+    let before = step.exchange.progress();
+    let next = move_source(step);
+    let (after, began) = (step.exchange.progress(), step.exchange.began);
+    step.exchange.record.count(before, after, began, step.io.now);
+    next
+}
+
+fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
+    // Whatever else there is to do, what is pending goes out first.
+    if !matches!(step.exchange.source(), Source::Upstream(_)) {
+        match step.exchange.response.write_pending(step.conn, &mut step.io) {
+            Err(_) => return Next::end(Outcome::ClientGone),
+            Ok(_) if step.exchange.response.flow().is_over() => return Next::Do(Action::Finish),
+            Ok(Moved::Yes) => return Next::Moved,
+            Ok(Moved::No) => {}
         }
+    }
+    match *step.exchange.source() {
+        Source::None | Source::Waiting(_) => step.watch_client(),
+        Source::Local(_) => local::run(step),
+        Source::Connecting(ref attempt) => {
+            let connection = attempt.connection;
+            connect::run(step, connection)
+        }
+        Source::Awaiting(ref awaiting) => {
+            let connection = awaiting.connection;
+            response::run(step, connection)
+        }
+        Source::Upstream(connection) if step.exchange.stage() == Stage::Tunnel => {
+            tunnel::run(step, connection)
+        }
+        Source::Upstream(connection) => relay::run(step, connection),
     }
 }
 
@@ -281,7 +254,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::Heartbeat => streams::send_heartbeat(step),
         Action::StreamSilent => streams::silent(step),
         Action::Resume(failure) => outage::resume(step, failure),
-        Action::Wait => outage::wait(step),
+        Action::AskLater => outage::schedule(step),
         Action::Expire => streams::expire(step),
         Action::EndStream(outcome) => streams::end_between_events(step, outcome),
         Action::Withhold => grants::withhold(step),
@@ -292,22 +265,5 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::Cut(outcome) => ends::cut(step, outcome),
         Action::End(outcome) => ends::end(step, outcome),
         Action::Finish => ends::finish(step),
-    }
-}
-
-/// Throws away what the client still sends, until it has seen our end.
-fn linger<N: Net>(session: &mut Session, until: Tick, shared: &mut Shared<N>, now: Tick) -> Next {
-    // Patience ends even with a client that goes on and on.
-    if until <= now {
-        return Next::Close;
-    }
-    if !session.conn.ready.has(Ready::READ) {
-        return Next::Blocked;
-    }
-    let (io, _) = shared.memory.split(&mut shared.net, None, now);
-    match session.conn.read(io.net, io.scratch) {
-        Read::Bytes(_) => Next::Moved,
-        Read::Blocked => Next::Blocked,
-        Read::End | Read::Broken => Next::Close,
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 /// A connection may have been made, or have failed.
-pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -> Next {
+pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -> Next {
     match step.pool[connection].conn.connected(step.io.net) {
         None => step.watch_client(),
         Some(result) => Next::Do(Action::Connected(result)),
@@ -82,6 +82,7 @@ fn attempt_failed<N: Net>(step: &mut Step<'_, N>, attempt: Attempt, error: &io::
     with_wanted(step, |pool, wanted, io, log| {
         pool.attempt_failed(wanted, attempt, error, io, log);
     });
+    step.exchange.take_connection();
 }
 
 /// Has the pool find a connection, and goes on with what it has found.

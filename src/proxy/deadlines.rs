@@ -40,7 +40,7 @@ pub(super) enum Deadline {
     Heartbeat,
     /// `max_stream_age`, a moment in the drain window, or the operator: an event stream or a tunnel
     /// ends, and whatever else was asked of an api that is gone, or with a key that is.
-    StreamEnd,
+    Expiry,
     /// An upstream that was lost is asked again.
     AskAgain,
     /// `resume_timeout`: it is not asked any more.
@@ -72,7 +72,7 @@ impl Deadline {
             Deadline::StreamSilence => "stream_silence",
             Deadline::TunnelIdle => "tunnel_idle",
             Deadline::Heartbeat => "heartbeat",
-            Deadline::StreamEnd => "stream_end",
+            Deadline::Expiry => "stream_end",
             Deadline::AskAgain => "ask_again",
             Deadline::GiveUp => "give_up",
             Deadline::ResponseStuck => "response_stuck",
@@ -86,7 +86,7 @@ impl Deadline {
     /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
     /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
-        let punctual = [Deadline::Flush, Deadline::Event, Deadline::StreamEnd, Deadline::Drain];
+        let punctual = [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain];
         let punctual = punctual.contains(&self);
         let far = at.since(now) >= Duration::from_millis(64);
         if punctual && far { now.after(at.since(now) / 8 * 7) } else { at }
@@ -136,7 +136,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     {
         earliest.or(local.next(), Deadline::Event);
     }
-    earliest.or(exchange.expires_at(), Deadline::StreamEnd);
+    earliest.or(exchange.expires_at(), Deadline::Expiry);
     of_stream(&mut earliest, exchange);
     earliest.0
 }
@@ -231,7 +231,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::TunnelIdle => Action::End(Outcome::UpstreamIdle),
         Deadline::StreamSilence => Action::StreamSilent,
         Deadline::Heartbeat => Action::Heartbeat,
-        Deadline::StreamEnd => Action::Expire,
+        Deadline::Expiry => Action::Expire,
         Deadline::AskAgain => Action::Connect,
         Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),

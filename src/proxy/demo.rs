@@ -2,7 +2,6 @@
 
 use super::head::head_limits;
 use super::next::{Action, Next};
-use super::request::refusal_of;
 use super::shared::Shared;
 use crate::config::Config;
 use crate::cors::Grant;
@@ -16,15 +15,16 @@ use crate::telemetry::Cause;
 use crate::time::Tick;
 
 /// A request for the built-in source's events.
-pub(super) struct Accepted {
+pub(super) struct Judged {
     facts: RequestFacts,
     keeps_alive: bool,
 }
 
 /// Judges a head for the built-in source.
-pub(super) fn accept(bytes: &[u8], config: &Config) -> Result<Accepted, LocalReply> {
+pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    let head =
+        RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     if head.method != "GET" && !head.is_head() {
         let what = "the built-in source takes GET and HEAD";
         let refusal = LocalReply::refused(Cause::Method, 405, what);
@@ -35,17 +35,17 @@ pub(super) fn accept(bytes: &[u8], config: &Config) -> Result<Accepted, LocalRep
         return Err(LocalReply::refused(Cause::NotFound, 404, what));
     }
     let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
-    Ok(Accepted { facts, keeps_alive: head.persistent && facts.is_head })
+    Ok(Judged { facts, keeps_alive: head.persistent && facts.is_head })
 }
 
 /// The built-in source answers.
 pub(super) fn begin<N: Net>(
-    accepted: Accepted,
+    judged: Judged,
     request_line: Box<str>,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    let Accepted { facts, keeps_alive } = accepted;
+    let Judged { facts, keeps_alive } = judged;
     let Shared { net, memory, telemetry, config, .. } = shared;
     let Some(demo) = &config.demo else { return Next::Close };
     let (io, out) = memory.split(net, None, now);

@@ -12,15 +12,17 @@
 //! buffers are given back, and the client's connection waits for its next request, lingers, or
 //! closes.
 
+use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
-use super::shared::{REPLY_MAX, Shared};
+use super::shared::Shared;
 use super::step::Step;
+use crate::conn::Read;
 use crate::exchange::{Begin, Exchange, LocalReply, RequestFacts, Source, Stage, Upload, Why};
 use crate::http::framing::BodyLength;
 use crate::http::head::Version;
 use crate::http::reply::{self, Reply};
-use crate::net::Net;
-use crate::session::Service;
+use crate::net::{Net, Ready};
+use crate::session::{Service, Session};
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
 use crate::time::Tick;
 
@@ -151,5 +153,27 @@ fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
         let what = if tunnel { "a tunnel is closed" } else { "a response is cut" };
         let text = format!("{what}: {why}, api {name}");
         step.telemetry.log.log(log::Level::Warn, name, why, &text);
+    }
+}
+
+/// Throws away what the client still sends, until it has seen our end.
+pub(super) fn linger<N: Net>(
+    session: &mut Session,
+    until: Tick,
+    shared: &mut Shared<N>,
+    now: Tick,
+) -> Next {
+    // Patience ends even with a client that goes on and on.
+    if until <= now {
+        return Next::Close;
+    }
+    if !session.conn.ready.has(Ready::READ) {
+        return Next::Blocked;
+    }
+    let (io, _) = shared.memory.split(&mut shared.net, None, now);
+    match session.conn.read(io.net, io.scratch) {
+        Read::Bytes(_) => Next::Moved,
+        Read::Blocked => Next::Blocked,
+        Read::End | Read::Broken => Next::Close,
     }
 }

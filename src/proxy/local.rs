@@ -6,7 +6,7 @@ use crate::exchange::{Source, Stage};
 use crate::net::Net;
 
 /// Writes what is due, and no faster than the client takes it.
-pub(super) fn write<N: Net>(step: &mut Step<'_, N>) -> Next {
+pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, now, .. } = step;
     let (response, source) = exchange.response_and_source_mut();
     if let Some(local) = source.local_mut()

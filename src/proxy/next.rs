@@ -69,7 +69,7 @@ pub(super) enum Action {
     /// An event stream has lost its upstream, for this reason, and can be resumed.
     Resume(Failure),
     /// An event stream without an upstream waits before the upstream is asked again.
-    Wait,
+    AskLater,
     /// The moment has come at which the exchange is to end.
     Expire,
     /// An event stream ends between two events.

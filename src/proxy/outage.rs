@@ -9,20 +9,22 @@
 //! answered.
 
 use super::ends::log_reply;
+use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
-use super::response::{count_answer, drop_trailers};
-use super::shared::REPLY_MAX;
+use super::shared::Shared;
 use super::step::Step;
 use super::{grants, streams};
 use crate::config::OnOutage;
-use crate::exchange::{Exchange, LocalReply, Source, Stage, is_outage};
+use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
 use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
 use crate::pool::{Connection, Pool};
+use crate::session::Session;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Failure, Outcome, Unserved};
+use crate::tasks::Tasks;
+use crate::telemetry::{Cause, Failure, Outcome, Unserved, is_outage};
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
     }
     if step.exchange.stage().is_without_upstream() {
         log::debug!("the upstream was asked again in vain: {}", reply.what);
-        return Next::Do(Action::Wait);
+        return Next::Do(Action::AskLater);
     }
     let on_outage = step.exchange.on_outage();
     if on_outage != OnOutage::Error {
@@ -112,7 +114,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     }
     exchange.stream.get_or_insert_default().resume = Some(Box::default());
     streams::open(step);
-    Next::Do(Action::Wait)
+    Next::Do(Action::AskLater)
 }
 
 /// An event stream has lost its upstream, and can be resumed.
@@ -135,11 +137,11 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
     }
     exchange.enter(Stage::Resuming, Source::Waiting(io.now));
     log::debug!("an event stream has lost its upstream, and is resumed");
-    Next::Do(Action::Wait)
+    Next::Do(Action::AskLater)
 }
 
 /// Waits before the upstream is asked again.
-pub(super) fn wait<N: Net>(step: &mut Step<'_, N>) -> Next {
+pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
     exchange.request.abandon(io.buffers);
     let wants = exchange.response.events().and_then(|events| events.retry());
@@ -155,6 +157,42 @@ pub(super) fn wait<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
     exchange.go_on_with(Source::Waiting(io.now.after(wait)));
     Next::Moved
+}
+
+/// An upstream has answered: other streams that asked it in vain, and wait, ask again soon. How
+/// soon is random, so that not all ask together. A first wait is as long as the upstream likes
+/// it, and stays so.
+pub(super) fn wake_waiting<N: Net>(
+    tasks: &mut Tasks<Session>,
+    shared: &mut Shared<N>,
+    key: Key<Session>,
+    now: Tick,
+) {
+    let Shared { apis, random, .. } = shared;
+    let Some(exchange) = tasks[key].exchange() else { return };
+    let (answered, status) = (exchange.api_state, exchange.record.status);
+    let state = answered.and_then(|key| apis.get_mut(key));
+    let Some(state) = state.filter(|s| status < 500 && s.waking.is_due(now)) else {
+        return;
+    };
+    let waits = |session: &Session| {
+        session.exchange().is_some_and(|exchange| {
+            exchange.api_state == answered
+                && matches!(exchange.source(), Source::Waiting(_))
+                && exchange.resume().is_some_and(|resume| resume.has_asked_in_vain())
+        })
+    };
+    let waiting = tasks.iter().filter(|(_, session)| waits(session));
+    let waiting: Vec<Key<Session>> = waiting.map(|(key, _)| key).collect();
+    let time = state.waking.wake(waiting.len(), now);
+    for key in waiting {
+        let soon = now.after(time.mul_f64(0.1 + 0.9 * random.f64()));
+        let exchange = tasks[key].exchange_mut();
+        if let Some(Source::Waiting(until)) = exchange.map(|exchange| exchange.source_mut()) {
+            *until = soon.min(*until);
+            tasks.wake(key);
+        }
+    }
 }
 
 /// The upstream answers for a stream whose client has long had its head: what becomes of that.
@@ -179,7 +217,7 @@ pub(super) fn join(
             }
             pool[key].persistent = head.persistent;
             pool[key].heed_idle_limit(head.idle_limit);
-            drop_trailers(exchange, head);
+            exchange.drop_trailers(head);
             exchange.response.change_source(head.length, now);
             if let Some(stats) = &exchange.record.stats
                 && exchange.resume().is_some_and(|resume| resume.is_of_broken_stream())
@@ -188,7 +226,7 @@ pub(super) fn join(
             }
             exchange.enter(Stage::Stream, Source::Upstream(key));
             exchange.note_served(now);
-            count_answer(pool, key, exchange.record.status, now);
+            pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::NoteAnswer)
         }
         408 | 429 | 500..=599 => {
@@ -196,7 +234,7 @@ pub(super) fn join(
         }
         // What it is its client shall see for itself, when it comes back.
         _ => {
-            count_answer(pool, key, exchange.record.status, now);
+            pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::EndStream(Outcome::UpstreamCut))
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     if exchange.response.flow() != Flow::Open {
         return Next::Do(Action::Release);
     }
-    if exchange.is_ending() && exchange.response.is_between_events() {
+    if exchange.is_in_grace() && exchange.response.is_between_events() {
         return Next::Do(Action::Expire);
     }
     let pumped = pump_request(step, key);
@@ -79,7 +79,7 @@ fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
     !step.pool[key].conn.has_input()
         && response.is_quiet()
         && request.done()
-        && !step.exchange.is_ending()
+        && !step.exchange.is_in_grace()
         && !watches_client(step.conn, step.exchange, step.ahead_max)
 }
 
@@ -136,7 +136,7 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
 pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
     let through = step.exchange.request.through();
-    if let Some(connection) = step.exchange.connection() {
+    if let Some(connection) = step.exchange.take_connection() {
         if through {
             let idle_max = step.config.server.keepalive_timeout;
             step.pool.release(connection, step.drain.is_none(), idle_max, &mut step.io);

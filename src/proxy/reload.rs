@@ -11,8 +11,8 @@
 //! the rest of what it has let in a few seconds.
 
 use super::Proxy;
+use super::drain::within;
 use super::shared::Shared;
-use super::streams::within;
 use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config};
@@ -95,7 +95,7 @@ pub(super) fn judge_anew(
         (false, true) => within(now, last, share),
         (_, false) => within(now, last, (1.0 + share) / 2.0),
     };
-    exchange.end_at(until, last, outcome);
+    exchange.expire_at(until, last, outcome);
 }
 
 /// Why the present configuration would not have an exchange, if it would not.

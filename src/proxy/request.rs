@@ -12,7 +12,7 @@ use crate::exchange::{Begin, Caller, Exchange, LocalReply, RequestFacts, Upload}
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadError, HeadSearch, RequestHead};
+use crate::http::head::{FieldStore, HeadSearch, RequestHead};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, RouteId, Router};
@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Waits for a head, and begins its exchange when it is complete.
-pub(super) fn wait<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
+pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     let Session { conn, state, service, peer, .. } = session;
     let (service, peer) = (*service, *peer);
     let mut new = HeadSearch::request();
@@ -44,16 +44,16 @@ pub(super) fn wait<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: T
         Found::Ended(_) => return Next::Close,
         Found::Wrong(error, bytes) => {
             let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
-            return refused(shared, service, request, is_head, refusal_of(error), now);
+            return refused(shared, service, request, is_head, LocalReply::of_head(error), now);
         }
     };
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
     let begun = match service {
-        Service::Apis => accept(bytes, &request, &shared.config, &shared.router, peer, out)
-            .and_then(|accepted| fits(accepted, shared.memory.head_room()))
-            .map(|accepted| begin(accepted, request.clone(), conn, peer, shared, now)),
-        Service::Demo => demo::accept(bytes, &shared.config)
-            .map(|accepted| demo::begin(accepted, request.clone(), shared, now)),
+        Service::Apis => judge(bytes, &request, &shared.config, &shared.router, peer, out)
+            .and_then(|judged| fits(judged, shared.memory.head_room()))
+            .map(|judged| begin(judged, request.clone(), conn, peer, shared, now)),
+        Service::Demo => demo::judge(bytes, &shared.config)
+            .map(|judged| demo::begin(judged, request.clone(), shared, now)),
         Service::Admin => admin::judge(bytes, &shared.config)
             .map(|judged| admin::begin(judged, request.clone(), shared, now)),
     };
@@ -72,7 +72,7 @@ fn is_head(bytes: &[u8]) -> bool {
 }
 
 /// A request that an api serves, or refuses.
-struct Accepted {
+struct Judged {
     /// Which one, in the order of the configuration.
     api: RouteId,
     facts: RequestFacts,
@@ -88,16 +88,17 @@ struct Accepted {
 
 /// Judges a head for the apis. `request` is what is told of it; what goes upstream is written with
 /// the help of `out`, which is empty.
-fn accept(
+fn judge(
     bytes: &[u8],
     request: &str,
     config: &Config,
     router: &Router,
     peer: Option<IpAddr>,
     out: &mut Vec<u8>,
-) -> Result<Accepted, LocalReply> {
+) -> Result<Judged, LocalReply> {
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(refusal_of)?;
+    let head =
+        RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), shown(peer));
     check(&head, config)?;
     let mut path = Vec::new();
@@ -109,7 +110,7 @@ fn accept(
     let client = config.server.trusted_proxies.client(peer, forwarded);
     let client = client.filter(|_| client != peer);
     let mut caller = Caller { client, page: grants::page_of(api, &head), ..Caller::default() };
-    let outbound = authz::admit(api, &head).map(|pass| {
+    let outbound = authz::authorize(api, &head).map(|pass| {
         let preserved = head.authority.filter(|_| api.preserve_host_header);
         let to = Forward {
             path_and_query: &upstream_target(api, &path, pass.query.as_deref()),
@@ -129,7 +130,7 @@ fn accept(
         caller.key = pass.key;
         outbound
     });
-    Ok(Accepted {
+    Ok(Judged {
         api: id,
         facts,
         keeps_alive: head.persistent,
@@ -226,19 +227,19 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
 }
 
 /// A head that goes upstream may be longer than the one that came, but not by any length.
-fn fits(accepted: Accepted, room: usize) -> Result<Accepted, LocalReply> {
-    match &accepted.outbound {
+fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
+    match &judged.outbound {
         Ok(outbound) if outbound.len() > room => {
             let what = "the request head is too long when it is written anew";
             Err(LocalReply::refused(Cause::MaxHeadBytes, 431, what))
         }
-        _ => Ok(accepted),
+        _ => Ok(judged),
     }
 }
 
 /// Begins the exchange of a request that an api serves, or refuses.
 fn begin<N: Net>(
-    accepted: Accepted,
+    judged: Judged,
     request: Box<str>,
     conn: &Conn,
     peer: Option<IpAddr>,
@@ -249,7 +250,7 @@ fn begin<N: Net>(
     if conn.hung_up() {
         return Next::Close;
     }
-    let Accepted { api, facts, keeps_alive, length, dropped_trailers, caller, .. } = accepted;
+    let Judged { api, facts, keeps_alive, length, dropped_trailers, caller, .. } = judged;
     let state_key = shared.apis.key_at(api);
     let mut record = shared.telemetry.record(request, true, true);
     record.stats = shared.apis.get(state_key).map(|state| Rc::clone(&state.stats));
@@ -262,28 +263,20 @@ fn begin<N: Net>(
         record,
         now,
     });
-    exchange.awaits_continue = accepted.awaits_continue;
+    exchange.awaits_continue = judged.awaits_continue;
     exchange.api = Some(api);
     exchange.api_state = Some(state_key);
     exchange.caller = caller.is_known().then(|| Box::new(caller));
-    let admitted = accepted.outbound.and_then(|outbound| {
-        exchange.outbound = Some(Box::new(outbound));
-        if exchange.facts.wants_events { admit(&mut exchange, peer, shared) } else { Ok(()) }
-    });
-    let then = admitted.map_or_else(Action::Fail, |()| Action::Connect);
+    let then = match judged.outbound {
+        Err(refusal) => Action::Reply(refusal),
+        Ok(outbound) => {
+            exchange.outbound = Some(Box::new(outbound));
+            let (keys, draining) = (&shared.edge.key_streams, shared.drain.is_some());
+            admission::acquire_early(&mut exchange, peer, &shared.apis, keys, draining)
+                .map_or_else(Action::Fail, |()| Action::Connect)
+        }
+    };
     Next::Begin(exchange, Some(then))
-}
-
-/// Counts the stream that a request asks for, unless there are enough.
-fn admit<N: Net>(
-    exchange: &mut Exchange,
-    peer: Option<IpAddr>,
-    shared: &Shared<N>,
-) -> Result<(), LocalReply> {
-    if shared.drain.is_some() {
-        return Err(LocalReply::busy(Cause::Draining, "the proxy is about to end"));
-    }
-    admission::admit(exchange, peer, &shared.apis, &shared.edge.key_streams)
 }
 
 /// A request head that did not get complete in time.
@@ -297,8 +290,4 @@ pub(super) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, no
 
 fn shown(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
-}
-
-pub(super) fn refusal_of(error: HeadError) -> LocalReply {
-    LocalReply::refused(Cause::of_head(error), error.status(), error.what())
 }

@@ -8,17 +8,16 @@ use super::{grants, outage, tunnel};
 use crate::apis::Apis;
 use crate::config::OnOutage;
 use crate::edge::{Edge, admission};
-use crate::exchange::{Exchange, LocalReply, Source, Stage, is_outage};
-use crate::http::fields::{Names, Nominated};
+use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::pipe::{Flow, Moved};
-use crate::pool::{Connection, Pool};
+use crate::pool::Connection;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Failure, Outcome};
+use crate::telemetry::{Cause, Outcome, is_outage};
 use crate::time::Tick;
 use std::net::IpAddr;
 
@@ -26,7 +25,7 @@ use std::net::IpAddr;
 const BEGINNING: &[u8] = b"HTTP/";
 
 /// The request goes on its way, and the answer is awaited.
-pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
+pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     match pump_request(step, key) {
         Ok(Moved::Yes) => Next::Moved,
         // A client that takes nothing is not given more heads.
@@ -109,7 +108,7 @@ fn pass(
         return Err(LocalReply::refused(Cause::UpstreamUnavailable, head.status, what));
     }
     if head.is_event_stream {
-        admission::admit(exchange, peer, apis, &edge.key_streams)?;
+        admission::acquire(exchange, peer, apis, &edge.key_streams)?;
         grants::read(exchange, head);
         grants::pass_on(exchange);
     }
@@ -121,7 +120,7 @@ fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, sta
     let Step { exchange, io, pool, .. } = step;
     exchange.enter(stage, Source::Upstream(key));
     exchange.record.status = status;
-    count_answer(pool, key, status, io.now);
+    pool.note_answer(key, status, io.now);
     if stage == Stage::Tunnel {
         tunnel::open(exchange, io.now);
         return Next::Do(Action::Open);
@@ -138,17 +137,6 @@ fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, sta
 
 fn bad_head(error: HeadError) -> Next {
     Next::fail(LocalReply::refused(Cause::of_response_head(error), 502, error.what()))
-}
-
-/// Counts an answer of the endpoint that a connection leads to, perhaps only that it cannot serve.
-pub(super) fn count_answer(pool: &Pool, key: Key<Connection>, status: u16, now: Tick) {
-    let Some(endpoint) = pool.endpoint_of(key) else { return };
-    if is_outage(status) {
-        endpoint.stats.count_failure(Failure::Unavailable, now);
-        endpoint.stats.mark_failing(now);
-    } else {
-        endpoint.stats.mark_answered(now);
-    }
 }
 
 /// Judges a response head by its place in the exchange, and writes what the client gets into `out`.
@@ -224,7 +212,7 @@ fn forward_final(
         && head.length != BodyLength::Empty
         && exchange.facts.upgrade == Offer::NOTHING;
     connection.heed_idle_limit(head.idle_limit);
-    drop_trailers(exchange, head);
+    exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
     // What is resumed is another body from there on, of a length that nobody has announced.
     let keeps_length = !(is_readable && exchange.wants_resuming());
@@ -250,18 +238,6 @@ fn forward_final(
         exchange.watch_events();
     }
     exchange.note_served(now);
-}
-
-/// Notes which fields do not pass behind the body of a response: those that would not in front of
-/// it.
-pub(super) fn drop_trailers(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
-    let mut names = Nominated::by(head.fields).names();
-    if head.length == BodyLength::Chunked
-        && let Some(api) = exchange.api()
-    {
-        names = Names::and(names, api.response_headers.names());
-    }
-    exchange.response.drop_trailers(names);
 }
 
 fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {

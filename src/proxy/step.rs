@@ -1,17 +1,16 @@
-//! A step of an exchange: what it works on, and what a source has to bring.
+//! A step of an exchange: what it works on.
 //!
 //! A step sees one exchange, the client's connection that it runs on, and what all sessions share.
 //! It never sees another session: what concerns those is left to [`super::advance`].
 
-use super::next::{Action, Next};
-use super::{connect, local, relay, response, tunnel};
+use super::next::Next;
 use crate::apis::Apis;
 use crate::config::Config;
 use crate::conn::{Conn, Read};
 use crate::edge::Edge;
-use crate::exchange::{Exchange, Source, Stage};
+use crate::exchange::{Exchange, Stage};
 use crate::net::{Net, Ready};
-use crate::pipe::{Io, Moved};
+use crate::pipe::Io;
 use crate::pool::{Endpoint, Pool};
 use crate::session::Session;
 use crate::slab::Key;
@@ -50,46 +49,6 @@ pub(super) struct Step<'a, N: Net> {
     pub now: Now,
 }
 
-/// Lets an exchange move as its source has it, and counts what has passed.
-pub(super) fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
-    if step.exchange.ends_with_client() && step.conn.hung_up() {
-        return Next::end(Outcome::ClientGone);
-    }
-    let before = step.exchange.progress();
-    let next = move_source(step);
-    let (after, began) = (step.exchange.progress(), step.exchange.began);
-    step.exchange.record.count(before, after, began, step.io.now);
-    next
-}
-
-fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
-    // Whatever else there is to do, what is pending goes out first.
-    if !matches!(step.exchange.source(), Source::Upstream(_)) {
-        match step.exchange.response.write_pending(step.conn, &mut step.io) {
-            Err(_) => return Next::end(Outcome::ClientGone),
-            Ok(_) if step.exchange.response.flow().is_over() => return Next::Do(Action::Finish),
-            Ok(Moved::Yes) => return Next::Moved,
-            Ok(Moved::No) => {}
-        }
-    }
-    match *step.exchange.source() {
-        Source::None | Source::Waiting(_) => step.watch_client(),
-        Source::Local(_) => local::write(step),
-        Source::Connecting(ref attempt) => {
-            let connection = attempt.connection;
-            connect::wait(step, connection)
-        }
-        Source::Awaiting(ref awaiting) => {
-            let connection = awaiting.connection;
-            response::wait(step, connection)
-        }
-        Source::Upstream(connection) if step.exchange.stage() == Stage::Tunnel => {
-            tunnel::run(step, connection)
-        }
-        Source::Upstream(connection) => relay::run(step, connection),
-    }
-}
-
 impl<N: Net> Step<'_, N> {
     /// While a request waits for its answer, or for its answer's rest, its client may leave, or
     /// send the next request. Reading on shows which; a little way only, for the next request is
@@ -114,10 +73,9 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// Closes the upstream connection that the exchange holds, if it holds one. Its source has to
-    /// become another one.
+    /// Closes the upstream connection that the exchange holds, if it holds one.
     pub(super) fn close_connection(&mut self) {
-        if let Some(connection) = self.exchange.connection() {
+        if let Some(connection) = self.exchange.take_connection() {
             self.pool.close(connection, &mut self.io);
         }
     }

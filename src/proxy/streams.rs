@@ -9,12 +9,12 @@
 //! A tunnel may expire, too, and so may any exchange whose api or key is not there any more
 //! ([`super::reload`]). Those have no place where they could end, and are cut.
 
+use super::drain::within;
 use super::next::{Action, Next};
 use super::step::Step;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::telemetry::{Failure, Outcome};
-use crate::time::Tick;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,11 +31,11 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     if exchange.stage().is_stream() {
         if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
             let percent = random.u32(80..=100);
-            exchange.end_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
+            exchange.expire_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
         }
         if let Some(deadline) = step.drain {
             let share = random.f64();
-            exchange.end_stream_at(within(now, deadline, share), Outcome::Drained);
+            exchange.expire_stream_at(within(now, deadline, share), Outcome::Drained);
         }
     }
     // Its upstream took its time, and there is another configuration by now.
@@ -60,7 +60,7 @@ pub(super) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
 pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, config, io, .. } = step;
     let Some(outcome) = exchange.expires_with() else { return Next::Moved };
-    let was_ending = exchange.is_ending();
+    let was_ending = exchange.is_in_grace();
     if !was_ending {
         // A tenth of the window was left free for this.
         let window = config.drain.window;
@@ -131,16 +131,4 @@ pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
     exchange.end_with(outcome);
     exchange.enter(Stage::Delivering, Source::None);
     Next::Moved
-}
-
-/// A moment within what is left of the drain window; the last tenth stays free for goodbyes.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a share of a window, in milliseconds"
-)]
-pub(super) fn within(now: Tick, deadline: Tick, share: f64) -> Tick {
-    let window = deadline.since(now).as_millis() as f64;
-    now.after(Duration::from_millis((window * 0.9 * share) as u64))
 }

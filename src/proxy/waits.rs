@@ -116,7 +116,7 @@ fn of_request(request: &Upload, high_water: usize, now: Tick, waits: &mut Vec<Wa
 /// there. None when all is well.
 pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Option<String> {
     let waits = of(session, shared, now);
-    if waits.is_empty() {
+    if waits.is_empty() || !session.exchange().is_none_or(Exchange::is_settled) {
         return Some("it waits for nothing".to_owned());
     }
     let there = waits.iter().find(|wait| is_there(session, &shared.pool, **wait));
@@ -306,7 +306,7 @@ mod tests {
             Deadline::StreamSilence,
             Deadline::TunnelIdle,
             Deadline::Heartbeat,
-            Deadline::StreamEnd,
+            Deadline::Expiry,
             Deadline::AskAgain,
             Deadline::GiveUp,
             Deadline::ResponseStuck,

@@ -106,6 +106,11 @@ impl Failure {
     }
 }
 
+/// Statuses by which an upstream, or we in its place, says that it cannot serve now.
+pub const fn is_outage(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
 /// Whether an endpoint serves, as far as the last request shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {

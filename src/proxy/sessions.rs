@@ -1,0 +1,45 @@
+//! The states of sessions: how one goes on to another, and how a session ends for good.
+
+use super::Proxy;
+use crate::net::Net;
+use crate::session::{Session, State};
+use crate::slab::Key;
+use crate::time::Tick;
+
+impl<N: Net> Proxy<N> {
+    /// A session goes on to another state.
+    pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
+        let Proxy { tasks, shared, .. } = self;
+        shared.edge.reclaimable.remove(tasks, key);
+        tasks[key].state = state;
+        shared.edge.reclaimable.add(tasks, key);
+    }
+
+    /// Closes a client's connection and frees all that it holds.
+    pub(super) fn close(&mut self, key: Key<Session>) {
+        if let Some(session) = self.remove(key) {
+            session.conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
+        }
+    }
+
+    /// Closes a session to make room for a new one. False when none was found.
+    pub(super) fn reclaim(&mut self, now: Tick) -> bool {
+        let Proxy { tasks, shared, .. } = self;
+        let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };
+        self.close(key);
+        true
+    }
+
+    pub(super) fn remove(&mut self, key: Key<Session>) -> Option<Session> {
+        let Proxy { tasks, shared, .. } = self;
+        shared.edge.reclaimable.remove(tasks, key);
+        let mut session = tasks.remove(key)?;
+        shared.edge.note_over(&session);
+        if let State::Active(exchange) = &mut session.state {
+            shared.close_connection(exchange);
+            exchange.request.abandon(&mut shared.memory.buffers);
+            exchange.response.abandon(&mut shared.memory.buffers);
+        }
+        Some(session)
+    }
+}
