@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the last byte is out | [`finish`] | may ask again, or sees our end |
 //! | no exchange with an upstream came of it | [`refused`] | gets a local reply |
-//! | it failed before an answer | [`reply`] | gets a local reply |
+//! | it failed before an answer | [`reply()`] | gets a local reply |
 //! | it failed within the answer | [`cut`] | gets what there is, and sees the cut |
 //! | it is over at once | [`end`] | is closed |
 //!

@@ -2,7 +2,7 @@
 //!
 //! Nobody but its two ends knows how long a stream is to last, so the proxy ends one only where it
 //! is told to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. When an exchange expires
-//! ([`crate::exchange::expiry`]), its stream ends at once if its client is between two events, and
+//! ([`Exchange::expires_at`]), its stream ends at once if its client is between two events, and
 //! otherwise behind the event that is on its way; if that takes too long, or if its bytes cannot be
 //! read, it is cut, visibly.
 //!
