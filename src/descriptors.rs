@@ -5,6 +5,9 @@
 //! operator, and connections that are being refused. Idle upstream connections have no part of
 //! their own; they are closed when a client needs the descriptor. With this division nothing that
 //! was let in ever fails for want of a descriptor.
+//!
+//! The division is made beforehand. A limit that is only met when `accept` fails is met by the
+//! operator as well.
 
 use nix::errno::Errno;
 use std::io;

@@ -8,6 +8,16 @@
 //! An idle connection is used again only if it is silent. Whatever it has to say, an end or a
 //! response that nobody asked for, makes it unfit; and one that has come back waits a turn, for
 //! such a response often follows the one that was asked for.
+//!
+//! An idle connection is kept for `keepalive_timeout`, as a client's is; there is no separate key.
+//! If its upstream says `Keep-Alive: timeout=N`, it is kept for N seconds less a second or a
+//! quarter of them, because a request that must not be repeated is lost if it meets the upstream's
+//! end.
+//!
+//! The socket is asked once more before each reuse, for a poll is as old as its turn: one `recv`,
+//! 0.2 of the 17 microseconds of a short GET. What comes later still and does not begin with
+//! `HTTP/` is no answer, and a request that may be repeated is sent again on a new connection. What
+//! does begin with it, no HTTP/1.1 proxy can tell from an answer.
 
 mod addresses;
 mod connect;

@@ -3,6 +3,9 @@
 //!
 //! Each table has an entry for those only who have a stream open, so it is never longer than there
 //! are streams.
+//!
+//! A share is given back by `Drop`, through a `Cell` whose map is taken out and put back. So none
+//! can be forgotten, and there is no borrow that could be held at the wrong moment.
 
 use crate::auth::Hash;
 use std::cell::Cell;

@@ -20,6 +20,9 @@
 //! it leads to another one that is guarded. Where a path goes upstream changed, the readings of
 //! that one count as well, against the paths that are guarded on the same server.
 //!
+//! What an open api reaches on the same server with the path as it stands is not refused, because
+//! the operator may want it; `--check` and the start name it.
+//!
 //! Tested against a naive router, over all sets of a dozen routes.
 
 mod path;

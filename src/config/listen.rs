@@ -1,4 +1,6 @@
 //! Where clients are waited for.
+//!
+//! `[::]` is IPv6 alone, so that it can stand beside `0.0.0.0` in a list, on every system alike.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -8,6 +8,13 @@
 //!
 //! Only an upstream's grant makes an entry, and there are never more than [`GRANTS_MAX`].
 //!
+//! An entry is for an api, an origin and a kind of credentials, and the oldest makes room. A held
+//! stream names its origin, never `*`. What `response_headers` sets or removes is part of the
+//! grant, as the client sees it. A stream whose head granted nothing is filled in any case: a
+//! browser shows its page nothing of it, and programs that send an Origin are served as before. A
+//! browser that has no credentials to send does not say whether it wants them, so what decides is
+//! what the client was told, not what it sent.
+//!
 //! Tested against tables.
 
 use super::{VARY_ORIGIN, check_origin};

@@ -3,6 +3,9 @@
 //!
 //! Who says in `Accept` that it wants a stream has its shares before the upstream is asked; who
 //! gets one without having said so, when that turns out.
+//!
+//! curl does not say so, and neither would a client that is to be limited. The answer is then a 429
+//! or a 503 although the upstream was asked.
 
 use crate::apis::Apis;
 use crate::auth::Hash;

@@ -1,4 +1,6 @@
 //! Replies of our own, in place of an upstream's answer.
+//!
+//! `response_headers` does not touch them: it is about what an upstream says.
 
 use crate::http::head::HeadError;
 use crate::telemetry::Cause;

@@ -3,6 +3,9 @@
 //! The two are apart: a stage says what the client has, a source who is to bring more. All that
 //! may follow what stands in two tables, [`Stage::next`] and [`Stage::has`], and every change goes
 //! through [`Exchange::enter`], which asserts both. The diagram in `doc/` is drawn from the first.
+//!
+//! Connecting and awaiting are sources, not stages: a stream that is held or resumed passes through
+//! them too, when its client has long had its head.
 
 use super::Exchange;
 use super::awaiting::Awaiting;

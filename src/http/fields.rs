@@ -9,6 +9,8 @@
 //! `X_Forwarded_For` is X-Forwarded-For. So wherever a name decides about trust or framing, those
 //! that such a gateway could not tell from it are meant too ([`same_to_gateway`]).
 //!
+//! A request with a name that only looks like framing is therefore refused.
+//!
 //! Tested against tables.
 
 mod list;

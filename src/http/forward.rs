@@ -11,6 +11,11 @@
 //! [`RESERVED`](super::fields::RESERVED) are not written here; a trusted peer's pass, anybody
 //! else's do not.
 //!
+//! Via goes into requests only: RFC 9110 section 7.6.3 asks it of gateways there, and leaves
+//! responses open. It carries the version that was received (`1.0 millstream` for a client of
+//! HTTP/1.0). Date is never changed, and added where there is none (section 6.6.1). Apart from its
+//! framing a response gets no other field, except those that are configured.
+//!
 //! Tested by reading what is written: it must mean the same, for good heads and for heads with
 //! accidents.
 

@@ -3,6 +3,10 @@
 //! A poll's own token is a pointer wide, 32 bits on small hosts; so it carries the socket's id, and
 //! the [`Token`] is looked up here. An event cannot meet a later tenant of its id: the loop records
 //! all events of a poll before it closes anything, and a closed descriptor reports no more.
+//!
+//! The kernel has the last word on dead peers: keep-alive probes on both sides, and on Linux a
+//! `TCP_USER_TIMEOUT` of `write_timeout` towards clients, because only the kernel knows what was
+//! acknowledged while there is room in its buffers.
 
 use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use mio::event::{Event, Source};

@@ -18,6 +18,8 @@
 //! * There is one exception, which costs streams if forgotten: once [`Ready::HUP`] was seen, an end
 //!   of stream may stand behind the bytes of a read that drained the socket, and no further edge
 //!   announces it. [`crate::conn::Conn`] heeds that for everybody.
+//!
+//! Knowing that a read drained its socket spares one system call an event.
 
 pub mod mio;
 #[cfg(feature = "sim")]

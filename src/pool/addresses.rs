@@ -5,6 +5,12 @@
 //! could not be connected to is passed over for a while. The other family is only tried when all of
 //! the first have failed: `localhost` has an address of each, and a service that listens on one of
 //! them must not cost each request a failure.
+//!
+//! A name is resolved on demand. When a connection is wanted and the addresses are older than 30 s,
+//! the name is asked for in the background, for those who come later; after 5 s where there are no
+//! addresses, or none that can be connected to. An idle process asks nobody. A name without an
+//! address is an outage of its endpoint and of nothing else: it stops neither the start nor a
+//! reload, which wait five seconds for all names together.
 
 use crate::config::Target;
 use crate::net::Address;

@@ -1,5 +1,8 @@
 //! Finding a connection for a request: an idle one, or a new one, to one endpoint after the other,
 //! at one address after the other.
+//!
+//! Each address, and each other endpoint, has an equal share of what is left of `connect_timeout`,
+//! so that one dead address does not use it all up.
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, Owner};

@@ -3,6 +3,10 @@
 //! Of several endpoints the one with the fewest connections in use is asked, and of those the one
 //! that was not asked last. One that nobody could connect to is passed over for a while: it is
 //! asked only when all others are passed over as well.
+//!
+//! Endpoints differ in host and port only. So a request's path is the same for all of them, and
+//! only its Host depends on which one is asked. Connections in use are what is compared, because
+//! each open stream is one.
 
 use super::endpoint::Endpoint;
 use crate::config::Api;

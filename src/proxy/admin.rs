@@ -4,6 +4,9 @@
 //! ([`Local`]): it waits for a slow client like one from an upstream, and is given up like one.
 //! What only the shell can do is put down as a command; the exchange waits until the shell has
 //! said what came of it.
+//!
+//! Connections to the admin listener are not clients': they have places of their own, do not keep a
+//! drain from ending, and are answered during one.
 
 mod ticks;
 

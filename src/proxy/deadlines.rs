@@ -3,6 +3,9 @@
 //! [`next`] is one list with two readers: the wheel is armed with its minimum, and [`act`] says
 //! what the minimum stands for once it has passed. A deadline whose action cannot be taken yet is
 //! [`Tick::NEVER`]; that is what keeps a loop from spinning.
+//!
+//! `body_timeout` is over when the response head has come: two-way streams pause, so a request body
+//! that pauses within a response cuts nothing. Before that it is a 408.
 
 use super::next::{Action, Next};
 use super::shared::Shared;

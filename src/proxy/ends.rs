@@ -11,6 +11,9 @@
 //! Every way out frees everything: the upstream connection goes back to its pool or is closed,
 //! buffers are given back, and the client's connection waits for its next request, lingers, or
 //! closes.
+//!
+//! A request that is not let in is an exchange too. So it is logged with its api, and its reply
+//! says what CORS says; otherwise a page could not tell a 401 from a broken network.
 
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};

@@ -7,6 +7,18 @@
 //! with the id of the last event that was complete. Held and broken streams wait and ask in the
 //! same way: again and again, after random times that grow, or soon after another one was
 //! answered.
+//!
+//! A wait is half to all of a time that doubles from 500 ms, or from the upstream's `retry`, to 5
+//! s. An upstream that takes a stream and drops it at once does not start the count anew. When one
+//! stream is answered, the others that asked in vain ask soon ([`crate::apis`]); one walk over the
+//! sessions finds them.
+//!
+//! `resume_timeout` bounds it, because every limit has a name. `resume = "always"` also bridges an
+//! upstream that ends its streams on purpose, as many do every few minutes.
+//!
+//! The empty stream of *retry* may be read by pages of any origin, for otherwise a browser turns it
+//! into an error; it is the same for everybody. With credentials it takes a grant of the
+//! upstream's, or any page could tell by the answer whether its user has a key.
 
 use super::ends::log_reply;
 use super::memory::REPLY_MAX;

@@ -1,4 +1,7 @@
 //! A response on its way: both directions at once, and what is left of the request.
+//!
+//! A further step is taken only where something may be left. Behind an event it is plain that
+//! nothing is ([`has_settled`]), and the stall check of debug builds holds that to the truth.
 
 use super::next::{Action, Next};
 use super::step::{Step, watches_client};

@@ -9,6 +9,15 @@
 //! stream, a tunnel or an answer: each at a moment of its own, answers in the second half, so that
 //! those that would end anyway do. A key that is gone leaves no time to streams and tunnels, and to
 //! the rest of what it has let in a few seconds.
+//!
+//! Nothing outlives its api or its key, be it a download, a long poll or an upload. A client that
+//! has no answer yet gets a 503, or a 403 if its key is gone; what is under way is cut visibly. The
+//! last tenth of the window is for an event to end and for clients to take what is pending. A
+//! revoked key is meant, so there is no window for its streams; the few seconds are what an
+//! ordinary request has.
+//!
+//! A stream that begins is judged by the present configuration too, not only by the one under which
+//! it was asked for: its upstream may have taken its time, and its key be gone by now.
 
 use super::Proxy;
 use super::drain::within;

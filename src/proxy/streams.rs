@@ -8,6 +8,10 @@
 //!
 //! A tunnel may expire, too, and so may any exchange whose api or key is not there any more
 //! ([`super::reload`]). Those have no place where they could end, and are cut.
+//!
+//! In a drain each stream has a slot of its own in nine tenths of the window, and a random moment
+//! in it; the last tenth is for goodbyes. Tunnels go on until the window is over, for there is no
+//! place in them where an end does no harm.
 
 use super::drain::within;
 use super::next::{Action, Next};

@@ -2,6 +2,11 @@
 //!
 //! Each direction ends by itself. A side that has said all has its end passed on, and is still
 //! written to; only a broken connection ends both.
+//!
+//! A switch to something that was not offered is a 502. So is one before all of the request is out,
+//! for nobody knows in which protocol the rest would be. An offer may come with a body (`docker
+//! exec` sends one). Where it is not taken up the connection is not used again: some servers take
+//! the offer for the end of the request.
 
 use super::next::Next;
 use super::step::Step;
