@@ -1,24 +1,33 @@
 //! `millstream`: an HTTP/1.1 reverse proxy made for Server-Sent Events.
 //!
-//! One process is one thread is one event loop. The modules, in reading order:
+//! One process is one thread is one event loop; ARCHITECTURE.md is the map. These are the modules
+//! in reading order, from the leaves up. Each names only those that stand before it, or beside it.
 //!
-//! 1. [`time`], [`digits`], [`slab`], [`buf`], [`wheel`], [`metrics`], [`json`], [`access`],
-//!    [`descriptors`]: the plain parts. No sockets, no clock. [`work`] counts what they do, for
+//! 1. [`time`], [`slab`], [`wheel`], [`tasks`], [`buf`], [`digits`], [`json`], [`metrics`],
+//!    [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they do, for
 //!    tests.
-//! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where
-//!    events begin and end, and [`route`]: host and path to an api. Slices in, values out.
-//!    [`auth`] knows whose key is whose, [`cors`] which pages may read what.
-//! 3. [`config`]: what the configuration file says, judged and typed.
-//! 4. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
+//! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
+//!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
+//!    whose key is whose, [`quota`] how much each has, [`cors`] which pages may read what,
+//!    [`access`] how a request is told of, and [`demo`] the events of the built-in source.
+//! 3. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
-//! 5. [`conn`], [`pipe`], [`session`]: a connection, one direction of bytes, and who holds them for
-//!    one request and its response. [`demo`] and [`admin`] bring the bytes where
-//!    there is no upstream.
-//! 6. [`proxy`]: owns all of these, and moves them.
-//! 7. [`server`]: polls, turns, sleeps. The only place that reads a clock. [`sys`], [`errands`],
-//!    [`names`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
-//!    system, of what may take long (which a [`clerk`] does), of name servers, of standard error
-//!    and output, and of who has started it.
+//! 4. [`config`]: what the configuration file says, judged and typed, and [`names`], which finds
+//!    the addresses in it.
+//! 5. [`conn`], then [`pipe`]: a socket and what is known of it, and one direction of bytes.
+//! 6. [`telemetry`]: what operators are told. [`pool`]: connections to upstreams. [`apis`]: what
+//!    outlives a configuration.
+//! 7. [`exchange`]: one request and its response. Begin with its stages ([`exchange::Stage`]) and
+//!    sources ([`exchange::Source`]).
+//! 8. [`session`]: a client's connection and its exchange. [`edge`]: where clients come in.
+//!    [`admin`]: what the operator may ask.
+//! 9. [`proxy`]: owns all of these, and moves them. Begin with `next`, which has the words, and
+//!    `advance`, which acts on them; then follow a request through `request`, `connect`,
+//!    `response`, `relay` and `ends`.
+//! 10. [`server`]: polls, turns, sleeps. It reads the clock that all others are told. [`sys`],
+//!     [`errands`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
+//!     system, of what may take long (which a [`clerk`] does), of standard error and output, and of
+//!     whoever has started it.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.

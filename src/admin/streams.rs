@@ -1,4 +1,5 @@
-//! `/streams`: a page of the event streams and the tunnels that are open.
+//! `/streams`: a page of the event streams and the tunnels that are open. It costs one walk over
+//! the sessions, and keeps no more of them than the page has.
 
 use crate::access::split;
 use crate::digits::Digits;
