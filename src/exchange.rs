@@ -20,12 +20,12 @@ pub use local::{Live, Local};
 pub use local_reply::{LocalReply, Why};
 pub use request::{Caller, RequestFacts};
 pub use stage::{Source, Stage};
-pub use stream::{Resume, Stream};
+pub use stream::{Resumption, Stream};
 pub use upload::Upload;
 
 use crate::apis::ApiState;
 use crate::buf::BufPool;
-use crate::config::{Api, Config, OnOutage, Resume as Resuming};
+use crate::config::{Api, Config, OnOutage, Resume};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::OutboundHead;
 use crate::http::framing::BodyLength;
@@ -34,7 +34,7 @@ use crate::pipe::Pipe;
 use crate::pipe::events::{Events, Terms};
 use crate::pool::Connection;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Outcome, Progress, Record, Report};
+use crate::telemetry::{Cause, Outcome, Record, Report, Volume};
 use crate::time::Tick;
 use expiry::Expiry;
 use std::net::IpAddr;
@@ -46,7 +46,7 @@ pub struct Exchange {
     stage: Stage,
     source: Source,
     /// From the client to the upstream.
-    pub request: Upload,
+    pub upload: Upload,
     /// From the upstream, or from this process, to the client.
     pub response: Pipe,
     /// What must be remembered of the request.
@@ -88,7 +88,7 @@ pub struct Begin<'a> {
     /// True exactly when the client's connection may be used for a next request.
     pub keeps_alive: bool,
     /// The body of the request.
-    pub request: Upload,
+    pub upload: Upload,
     /// The present configuration.
     pub config: &'a Rc<Config>,
     /// What is told of it.
@@ -100,11 +100,11 @@ pub struct Begin<'a> {
 impl Exchange {
     /// An exchange whose client has nothing yet.
     pub fn new(begin: Begin<'_>) -> Box<Exchange> {
-        let Begin { facts, keeps_alive, request, config, record, now } = begin;
+        let Begin { facts, keeps_alive, upload, config, record, now } = begin;
         Box::new(Exchange {
             stage: Stage::Unanswered,
             source: Source::None,
-            request,
+            upload,
             response: Pipe::response(now),
             facts,
             keeps_alive,
@@ -185,19 +185,19 @@ impl Exchange {
     }
 
     /// What it takes to ask the upstream again, if that is to be done.
-    pub fn resume(&self) -> Option<&Resume> {
+    pub fn resume(&self) -> Option<&Resumption> {
         self.stream.as_ref()?.resume.as_deref()
     }
 
     /// As [`Exchange::resume`], to note what has happened.
-    pub fn resume_mut(&mut self) -> Option<&mut Resume> {
+    pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
         self.stream.as_mut()?.resume.as_deref_mut()
     }
 
     /// True exactly when its event stream is to be resumed if it breaks.
     pub fn wants_resuming(&self) -> bool {
-        let resume = self.api().map_or(Resuming::Never, |api| api.streams.resume);
-        self.facts.is_get && resume != Resuming::Never
+        let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
+        self.facts.is_get && resume != Resume::Never
     }
 
     /// What its client gets when there is no upstream for it, if not an error.
@@ -223,7 +223,7 @@ impl Exchange {
     pub fn watch_events(&mut self) {
         let streams = self.api().map(|api| &api.streams);
         let resumable = self.wants_resuming();
-        let always = streams.is_some_and(|streams| streams.resume == Resuming::Always);
+        let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
         let terms = Terms {
             event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
             resumable,
@@ -273,13 +273,13 @@ impl Exchange {
     /// When a byte last passed, in either direction.
     pub fn active_at(&self) -> Tick {
         let response = self.response.active_at();
-        self.request.pipe().map_or(response, |request| request.active_at().max(response))
+        self.upload.pipe().map_or(response, |request| request.active_at().max(response))
     }
 
     /// How much has passed.
-    pub fn progress(&self) -> Progress {
-        Progress {
-            bytes_in: self.request.taken(),
+    pub fn volume(&self) -> Volume {
+        Volume {
+            bytes_in: self.upload.taken(),
             bytes_out: self.response.given(),
             events: self.response.events().map_or(0, Events::events),
         }
@@ -308,7 +308,7 @@ impl Exchange {
             outcome: self.outcome,
             cause: self.cause,
             counts_events: self.response.events().is_some(),
-            progress: self.progress(),
+            volume: self.volume(),
             delivered: self.response.delivered(),
         }
     }

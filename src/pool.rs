@@ -22,14 +22,12 @@
 mod addresses;
 mod connect;
 mod connection;
-mod endpoint;
 mod idle;
 mod upstream;
 
-pub use connect::{Acquired, Attempt, NoConnection, Progress, Wanted};
+pub use connect::{Acquired, Attempt, NoConnection, Search, Wanted};
 pub use connection::{Connection, Owner};
-pub use endpoint::Endpoint;
-pub use upstream::Upstream;
+pub use upstream::{Endpoint, Upstream};
 
 use crate::config::Api;
 use crate::conn::Read;

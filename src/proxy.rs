@@ -24,6 +24,7 @@ mod local;
 mod memory;
 mod next;
 mod outage;
+mod portions;
 mod relay;
 mod reload;
 mod request;
@@ -36,7 +37,7 @@ mod tunnel;
 mod waits;
 
 pub use admin::Ticket;
-pub use shared::Portions;
+pub use portions::Portions;
 
 use crate::access::Queue;
 use crate::config::Config;

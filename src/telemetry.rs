@@ -18,7 +18,7 @@ pub use endpoint_stats::{EndpointStats, Failure, Health, is_outage};
 pub use key_stats::KeyStats;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;
-pub use record::{Progress, Record, Report};
+pub use record::{Record, Report, Volume};
 pub use stats::{ApiStats, Stats, Unserved};
 
 use crate::access::{self, Queue};
@@ -89,13 +89,13 @@ impl Telemetry {
         }
     }
 
-    /// The record of a new exchange. `request` is its [`Telemetry::request_line`]. It is `counted`
+    /// The record of a new exchange. `request_line` is its [`Telemetry::request_line`]. It is `counted`
     /// among those of no api until it has one, and `logged` in the access log.
-    pub fn record(&mut self, request: Box<str>, counted: bool, logged: bool) -> Record {
+    pub fn record(&mut self, request_line: Box<str>, counted: bool, logged: bool) -> Record {
         self.last_id += 1;
         Record {
             id: self.last_id,
-            request,
+            request_line,
             first_event: FirstEvent::NONE,
             status: 0,
             stats: counted.then(|| Rc::clone(&self.stats.no_api)),
@@ -148,8 +148,8 @@ impl Telemetry {
             let stats = self.stats.keys.of(name);
             stats.requests.one();
             stats.closed.add(u64::from(open && !tunnel));
-            stats.bytes_in.add(report.progress.bytes_in);
-            stats.bytes_out.add(report.progress.bytes_out);
+            stats.bytes_in.add(report.volume.bytes_in);
+            stats.bytes_out.add(report.volume.bytes_out);
         }
         if *logged {
             let event = if open { "end" } else { "request" };

@@ -20,12 +20,12 @@ pub struct Stream {
     /// Counts it among the open streams of its api, if it is one of them.
     pub permit: Option<Permit>,
     /// What it takes to ask the upstream again, if that is to be done.
-    pub resume: Option<Box<Resume>>,
+    pub resume: Option<Box<Resumption>>,
 }
 
 /// What it takes to ask an upstream again for an event stream.
 #[derive(Debug)]
-pub struct Resume {
+pub struct Resumption {
     /// When it is not tried any more; [`Tick::NEVER`] until an upstream was lost that had been
     /// there.
     gives_up: Tick,
@@ -38,10 +38,10 @@ pub struct Resume {
     events: u64,
 }
 
-impl Resume {
+impl Resumption {
     /// No upstream was asked yet.
-    pub const fn new() -> Resume {
-        Resume { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
+    pub const fn new() -> Resumption {
+        Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
     }
 
     /// When it is not tried any more.
@@ -87,8 +87,8 @@ impl Resume {
     }
 }
 
-impl Default for Resume {
-    fn default() -> Resume {
-        Resume::new()
+impl Default for Resumption {
+    fn default() -> Resumption {
+        Resumption::new()
     }
 }

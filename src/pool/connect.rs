@@ -38,7 +38,7 @@ pub struct Wanted<'a> {
 
 /// How far connecting has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct Search {
     /// Which of the endpoint's addresses were tried.
     pub tried: Tried,
     /// When the whole is given up.
@@ -57,7 +57,7 @@ pub struct Attempt {
     /// When this address is given up.
     pub deadline: Tick,
     /// How far the whole has come.
-    pub progress: Progress,
+    pub search: Search,
 }
 
 /// A connection that was lent.
@@ -76,19 +76,19 @@ pub enum NoConnection {
     Unreachable,
     /// This process has no descriptor left. With one more it can go on from here
     /// ([`Pool::acquire_next`]).
-    OutOfDescriptors(Progress, io::Error),
+    OutOfDescriptors(Search, io::Error),
 }
 
-impl Progress {
+impl Search {
     /// Nothing was tried yet, and there is time until `gives_up`.
-    pub fn new(gives_up: Tick) -> Progress {
-        Progress { tried: Tried::default(), gives_up, failed: 0, endpoint: 0 }
+    pub fn new(gives_up: Tick) -> Search {
+        Search { tried: Tried::default(), gives_up, failed: 0, endpoint: 0 }
     }
 
     /// As it is, but with this endpoint as the first that is asked.
     #[must_use]
-    pub fn to(self, endpoint: usize) -> Progress {
-        Progress { endpoint: narrow(endpoint), ..self }
+    pub fn to(self, endpoint: usize) -> Search {
+        Search { endpoint: narrow(endpoint), ..self }
     }
 }
 
@@ -101,20 +101,20 @@ impl Pool {
     pub fn acquire<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        mut progress: Progress,
+        mut search: Search,
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
-        while self.choose(wanted, &mut progress, io.now) {
-            if let Some(connection) = self.reuse(wanted, progress, io) {
+        while self.choose(wanted, &mut search, io.now) {
+            if let Some(connection) = self.reuse(wanted, search, io) {
                 return Ok(Acquired::Reused(connection));
             }
-            self.ask_for_name(wanted, progress, io.now);
-            progress.tried = Tried::default();
-            if let Some(attempt) = self.connect(wanted, &mut progress, io, log)? {
+            self.ask_for_name(wanted, search, io.now);
+            search.tried = Tried::default();
+            if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
                 return Ok(Acquired::Connecting(attempt));
             }
-            progress.failed |= self.pass_over(wanted, progress, io.now);
+            search.failed |= self.pass_over(wanted, search, io.now);
         }
         Err(NoConnection::Unreachable)
     }
@@ -127,15 +127,15 @@ impl Pool {
     pub fn acquire_next<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        mut progress: Progress,
+        mut search: Search,
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
-        if let Some(attempt) = self.connect(wanted, &mut progress, io, log)? {
+        if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
             return Ok(Acquired::Connecting(attempt));
         }
-        progress.failed |= self.pass_over(wanted, progress, io.now);
-        self.acquire(wanted, progress, io, log)
+        search.failed |= self.pass_over(wanted, search, io.now);
+        self.acquire(wanted, search, io, log)
     }
 
     /// Lends a new connection to the endpoint of one that was reused and had died.
@@ -145,12 +145,12 @@ impl Pool {
     pub fn acquire_new<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        progress: Progress,
+        search: Search,
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
-        self.ask_for_name(wanted, progress, io.now);
-        self.acquire_next(wanted, progress, io, log)
+        self.ask_for_name(wanted, search, io.now);
+        self.acquire_next(wanted, search, io, log)
     }
 
     fn upstream_mut(&mut self, wanted: Wanted<'_>) -> Option<&mut Upstream> {
@@ -158,25 +158,25 @@ impl Pool {
     }
 
     /// Decides which endpoint is asked next. False when all have failed.
-    fn choose(&mut self, wanted: Wanted<'_>, progress: &mut Progress, now: Tick) -> bool {
+    fn choose(&mut self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> bool {
         let chosen = match self.upstream_mut(wanted) {
-            Some(upstream) => upstream.choose(progress.failed, now),
+            Some(upstream) => upstream.choose(search.failed, now),
             // The api is gone by now: the request was meant for what it was.
-            None => (progress.failed == 0).then_some(usize::from(progress.endpoint)),
+            None => (search.failed == 0).then_some(usize::from(search.endpoint)),
         };
         if let Some(index) = chosen {
-            progress.endpoint = narrow(index);
+            search.endpoint = narrow(index);
         }
         chosen.is_some()
     }
 
     /// The endpoint that was chosen could not be connected to: it is passed over, for this request
-    /// and, for a while, for others. Its bit in [`Progress::failed`].
-    pub fn pass_over(&mut self, wanted: Wanted<'_>, progress: Progress, now: Tick) -> u64 {
+    /// and, for a while, for others. Its bit in [`Search::failed`].
+    pub fn pass_over(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
         if let Some(upstream) = self.upstream_mut(wanted) {
-            upstream.endpoints[usize::from(progress.endpoint)].pass_over(now);
+            upstream.endpoints[usize::from(search.endpoint)].pass_over(now);
         }
-        1 << progress.endpoint
+        1 << search.endpoint
     }
 
     /// Lends an idle connection to the endpoint that was chosen, if there is a silent one. One
@@ -185,13 +185,13 @@ impl Pool {
     fn reuse<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        progress: Progress,
+        search: Search,
         io: &mut Io<'_, N>,
     ) -> Option<Key<Connection>> {
         loop {
             let Pool { upstreams, connections, .. } = self;
             let upstream = upstreams.get_mut(wanted.upstream?)?;
-            let endpoint = &mut upstream.endpoints[usize::from(progress.endpoint)];
+            let endpoint = &mut upstream.endpoints[usize::from(search.endpoint)];
             let key = endpoint.idle.pop(connections)?;
             let until = self.idle_timers.armed(key.index());
             self.idle_timers.disarm(key.index());
@@ -207,8 +207,8 @@ impl Pool {
 
     /// A name that was resolved a while ago, or not at all, is resolved again, for those who come
     /// later.
-    fn ask_for_name(&mut self, wanted: Wanted<'_>, progress: Progress, now: Tick) {
-        let index = usize::from(progress.endpoint);
+    fn ask_for_name(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) {
+        let index = usize::from(search.endpoint);
         let Pool { upstreams, stale_names, .. } = self;
         let Some(key) = wanted.upstream else { return };
         let Some(upstream) = upstreams.get_mut(key) else { return };
@@ -226,28 +226,28 @@ impl Pool {
     fn connect<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        progress: &mut Progress,
+        search: &mut Search,
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Option<Attempt>, NoConnection> {
-        let failed = progress.failed.count_ones() as usize;
+        let failed = search.failed.count_ones() as usize;
         let others = wanted.api.targets.len().saturating_sub(1 + failed);
-        let mut before = *progress;
-        while let Some((address, left)) = self.next_address(wanted, progress, io.now) {
-            match self.connect_to(&address, wanted, *progress, io) {
+        let mut before = *search;
+        while let Some((address, left)) = self.next_address(wanted, search, io.now) {
+            match self.connect_to(&address, wanted, *search, io) {
                 Ok(connection) => {
                     // Each address and each other endpoint that is left has an equal share of the
                     // time that is left.
                     let shares = u32::try_from(1 + left + others).unwrap_or(1);
-                    let deadline = io.now.after(progress.gives_up.since(io.now) / shares);
-                    return Ok(Some(Attempt { connection, deadline, progress: *progress }));
+                    let deadline = io.now.after(search.gives_up.since(io.now) / shares);
+                    return Ok(Some(Attempt { connection, deadline, search: *search }));
                 }
                 Err(error) if descriptors::ran_out(&error) => {
                     return Err(NoConnection::OutOfDescriptors(before, error));
                 }
-                Err(error) => self.failed(wanted, *progress, &error, io.now, log),
+                Err(error) => self.failed(wanted, *search, &error, io.now, log),
             }
-            before = *progress;
+            before = *search;
         }
         Ok(None)
     }
@@ -257,10 +257,10 @@ impl Pool {
     fn next_address(
         &mut self,
         wanted: Wanted<'_>,
-        progress: &mut Progress,
+        search: &mut Search,
         now: Tick,
     ) -> Option<(Address, usize)> {
-        let index = usize::from(progress.endpoint);
+        let index = usize::from(search.endpoint);
         let mut configured;
         let addresses = match self.upstream_mut(wanted) {
             Some(upstream) => &mut upstream.endpoints[index].addresses,
@@ -269,25 +269,25 @@ impl Pool {
                 &mut configured
             }
         };
-        let address = addresses.next(&mut progress.tried, now)?;
-        Some((address, addresses.left(progress.tried)))
+        let address = addresses.next(&mut search.tried, now)?;
+        Some((address, addresses.left(search.tried)))
     }
 
     /// The address that was tried last could not be connected to.
     fn failed(
         &mut self,
         wanted: Wanted<'_>,
-        progress: Progress,
+        search: Search,
         error: &io::Error,
         now: Tick,
         log: &mut LogLimit,
     ) {
-        let index = usize::from(progress.endpoint);
+        let index = usize::from(search.endpoint);
         let upstream = self.upstream_mut(wanted);
         let endpoint = upstream.map(|upstream| &mut upstream.endpoints[index]);
         let address = endpoint.and_then(|endpoint| {
             endpoint.stats.count_failure(Failure::of_connect(error), now);
-            endpoint.addresses.failed(progress.tried, now)
+            endpoint.addresses.failed(search.tried, now)
         });
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
         let (name, target) = (&wanted.api.name, &wanted.api.targets[index]);
@@ -302,11 +302,11 @@ impl Pool {
         &mut self,
         address: &Address,
         wanted: Wanted<'_>,
-        progress: Progress,
+        search: Search,
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
         if let Some(upstream) = self.upstream_mut(wanted) {
-            upstream.endpoints[usize::from(progress.endpoint)].stats.connects.one();
+            upstream.endpoints[usize::from(search.endpoint)].stats.connects.one();
         }
         self.close_idle_beyond(wanted.room, io);
         let conn = match Conn::connect(io.net, address) {
@@ -320,7 +320,7 @@ impl Pool {
             conn,
             persistent: false,
             pooled: false,
-            endpoint: progress.endpoint,
+            endpoint: search.endpoint,
             idle_max_ms: u32::MAX,
             upstream: wanted.upstream,
             owner: None,
@@ -346,12 +346,12 @@ impl Pool {
     /// The connection of an attempt stands.
     pub fn connected(&mut self, attempt: Attempt) {
         if let Some(endpoint) = self.endpoint_mut(attempt.connection) {
-            endpoint.connected(attempt.progress.tried);
+            endpoint.connected(attempt.search.tried);
         }
     }
 
     /// The connection of an attempt cannot be made, or was not made in time: it is closed. With
-    /// this progress it can go on ([`Pool::acquire_next`]).
+    /// this search it can go on ([`Pool::acquire_next`]).
     pub fn attempt_failed<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -360,7 +360,7 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) {
-        self.failed(wanted, attempt.progress, error, io.now, log);
+        self.failed(wanted, attempt.search, error, io.now, log);
         self.close(attempt.connection, io);
     }
 }

@@ -87,9 +87,9 @@ pub(super) fn begin<N: Net>(
     // Whoever watches asks all the time.
     let logged = ask.as_ref().map_or(true, |ask| ask.changes());
     let record = shared.telemetry.record(request_line, false, logged);
-    let request = Upload::untaken(length);
+    let upload = Upload::untaken(length);
     let config = &shared.config;
-    let exchange = Exchange::new(Begin { facts, keeps_alive, request, config, record, now });
+    let exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
     Next::BeginAdmin(exchange, ask)
 }
 
@@ -157,7 +157,7 @@ impl<N: Net> Proxy<N> {
             telemetry.log.log(log::Level::Info, "", cause.word(), &text);
         }
         let (io, out) = memory.split(net, None, now);
-        exchange.request.abandon(io.buffers);
+        exchange.upload.abandon(io.buffers);
         answer.write_head(out, Around { date: date.text(), close: !exchange.keeps_alive() });
         if exchange.facts.is_head {
             exchange.reply(answer.status, out, io.buffers, now);
@@ -210,7 +210,7 @@ impl<N: Net> Proxy<N> {
         for exchange in self.tasks.iter().filter_map(|(_, session)| session.exchange()) {
             if let Some(name) = exchange.key_name() {
                 let [from, to] = bytes.entry(name).or_default();
-                *from += exchange.request.taken();
+                *from += exchange.upload.taken();
                 *to += exchange.response.given();
             }
         }
@@ -257,10 +257,10 @@ impl<N: Net> Proxy<N> {
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),
-            request: &exchange.record.request,
+            request: &exchange.record.request_line,
             age_ms: millis(now.since(exchange.began)),
             events: exchange.response.events().map_or(0, |events| events.events()),
-            bytes_in: exchange.request.taken(),
+            bytes_in: exchange.upload.taken(),
             bytes_out: exchange.response.delivered(),
             idle_ms: millis(now.since(exchange.still_since())),
             pending_bytes: exchange.response.pending(),

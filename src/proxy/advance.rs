@@ -17,7 +17,7 @@ use crate::edge::reclaim::LINGER;
 use crate::exchange::{LocalReply, Source, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Moved;
-use crate::pool::Progress;
+use crate::pool::Search;
 use crate::session::{Links, Session, State};
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome};
@@ -95,8 +95,8 @@ impl<N: Net> Proxy<N> {
                     outage::wake_waiting(&mut self.tasks, &mut self.shared, key, now.tick);
                     Next::Do(Action::Open)
                 }
-                Next::FreeDescriptor(progress, error) => {
-                    self.free_descriptor(progress, &error, key, now)
+                Next::FreeDescriptor(search, error) => {
+                    self.free_descriptor(search, &error, key, now)
                 }
                 Next::TimeOutHead => {
                     request::time_out(&mut self.tasks[key], &mut self.shared, now.tick)
@@ -182,13 +182,13 @@ impl<N: Net> Proxy<N> {
     /// least by it is closed for it.
     fn free_descriptor(
         &mut self,
-        progress: Progress,
+        search: Search,
         error: &io::Error,
         key: Key<Session>,
         now: Now,
     ) -> Next {
         if self.reclaim(now.tick) {
-            return self.with_exchange(key, now, |step| connect::go_on(step, progress));
+            return self.with_exchange(key, now, |step| connect::go_on(step, search));
         }
         let error = descriptors::explain(error);
         let text = format!("no descriptor for an upstream connection: {error}");
@@ -202,9 +202,9 @@ fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
     if step.exchange.ends_with_client() && step.conn.hung_up() {
         return Next::end(Outcome::ClientGone);
     }
-    let before = step.exchange.progress();
+    let before = step.exchange.volume();
     let next = move_source(step);
-    let (after, began) = (step.exchange.progress(), step.exchange.began);
+    let (after, began) = (step.exchange.volume(), step.exchange.began);
     step.exchange.record.count(before, after, began, step.io.now);
     next
 }

@@ -6,7 +6,7 @@ use crate::exchange::{Awaiting, LocalReply, Source};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pipe::events::Events;
-use crate::pool::{Acquired, Attempt, Connection, NoConnection, Owner, Pool, Progress, Wanted};
+use crate::pool::{Acquired, Attempt, Connection, NoConnection, Owner, Pool, Search, Wanted};
 use crate::slab::Key;
 use crate::telemetry::{Cause, LogLimit};
 use std::io;
@@ -23,13 +23,13 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
 /// Looks for a connection to one of the upstream's endpoints.
 pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
     let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    let progress = Progress::new(step.io.now.after(timeout));
-    acquire(step, |pool, wanted, io, log| pool.acquire(wanted, progress, io, log))
+    let search = Search::new(step.io.now.after(timeout));
+    acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
 /// Goes on looking for a connection where an attempt has failed.
-pub(super) fn go_on<N: Net>(step: &mut Step<'_, N>, progress: Progress) -> Next {
-    acquire(step, |pool, wanted, io, log| pool.acquire_next(wanted, progress, io, log))
+pub(super) fn go_on<N: Net>(step: &mut Step<'_, N>, search: Search) -> Next {
+    acquire(step, |pool, wanted, io, log| pool.acquire_next(wanted, search, io, log))
 }
 
 /// The connection of an attempt stands, or the next address is to be tried.
@@ -43,7 +43,7 @@ pub(super) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) 
         }
         Err(error) => {
             attempt_failed(step, attempt, &error);
-            go_on(step, attempt.progress)
+            go_on(step, attempt.search)
         }
     }
 }
@@ -53,10 +53,10 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Connecting(attempt) = step.exchange.source() else { return Next::Moved };
     let attempt = **attempt;
     attempt_failed(step, attempt, &io::ErrorKind::TimedOut.into());
-    if attempt.progress.gives_up > step.io.now {
-        return go_on(step, attempt.progress);
+    if attempt.search.gives_up > step.io.now {
+        return go_on(step, attempt.search);
     }
-    with_wanted(step, |pool, wanted, io, _| pool.pass_over(wanted, attempt.progress, io.now));
+    with_wanted(step, |pool, wanted, io, _| pool.pass_over(wanted, attempt.search, io.now));
     let what = "the upstream did not connect in time";
     Next::fail(LocalReply::refused(Cause::ConnectTimeout, 504, what))
 }
@@ -72,10 +72,10 @@ pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
     log::debug!("reused upstream connection brought no answer; sending the request again");
     step.close_connection();
-    step.exchange.request.abandon(step.io.buffers);
+    step.exchange.upload.abandon(step.io.buffers);
     let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    let progress = Progress::new(step.io.now.after(timeout)).to(endpoint);
-    acquire(step, |pool, wanted, io, log| pool.acquire_new(wanted, progress, io, log))
+    let search = Search::new(step.io.now.after(timeout)).to(endpoint);
+    acquire(step, |pool, wanted, io, log| pool.acquire_new(wanted, search, io, log))
 }
 
 fn attempt_failed<N: Net>(step: &mut Step<'_, N>, attempt: Attempt, error: &io::Error) {
@@ -101,8 +101,8 @@ fn acquire<N: Net>(
             step.exchange.go_on_with(Source::Connecting(Box::new(attempt)));
             Next::Moved
         }
-        Some(Err(NoConnection::OutOfDescriptors(progress, error))) => {
-            Next::FreeDescriptor(progress, error)
+        Some(Err(NoConnection::OutOfDescriptors(search, error))) => {
+            Next::FreeDescriptor(search, error)
         }
         Some(Err(NoConnection::Unreachable)) | None => {
             let what = "the upstream cannot be reached";
@@ -137,7 +137,7 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         let again = exchange.response.events().filter(|_| exchange.stage().is_without_upstream());
         outbound.write(out, host, again.and_then(Events::resume_from));
     }
-    exchange.request.send_head(out, io.buffers, io.now);
+    exchange.upload.send_head(out, io.buffers, io.now);
     let retry = reused && exchange.facts.retryable;
     if !retry && !exchange.may_ask_again() {
         exchange.outbound = None;

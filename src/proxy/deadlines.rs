@@ -147,7 +147,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
 /// A request must not get stuck, and nothing of it may be gathered for too long.
 fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
-    let Some(request) = exchange.request.pipe() else { return };
+    let Some(request) = exchange.upload.pipe() else { return };
     let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
     earliest.or(stuck, Deadline::RequestStuck);
     earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
@@ -156,14 +156,14 @@ fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, n
 /// A request's body must not stand still before its answer, and the answer, which has been waited
 /// for `since` then, has its time.
 fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_water: usize) {
-    let request = exchange.request.pipe();
+    let request = exchange.upload.pipe();
     // A client that asked for 100 (Continue) holds its body back until somebody speaks. And once
     // the response has begun, a body may take as long as the response.
     if let Some(request) = request.filter(|_| !exchange.awaits_continue) {
         let limit = exchange.config.server.body_timeout;
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
-    let idle = exchange.request.done() || exchange.awaits_continue;
+    let idle = exchange.upload.done() || exchange.awaits_continue;
     if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
         && idle
     {

@@ -50,9 +50,9 @@ pub(super) fn begin<N: Net>(
     let Some(demo) = &config.demo else { return Next::Close };
     let (io, out) = memory.split(net, None, now);
     demo::write_head(out, facts.version == Version::Http11 && !facts.is_head);
-    let request = Upload::untaken(BodyLength::Empty);
+    let upload = Upload::untaken(BodyLength::Empty);
     let record = telemetry.record(request_line, false, false);
-    let mut exchange = Exchange::new(Begin { facts, keeps_alive, request, config, record, now });
+    let mut exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
     if facts.is_head {
         exchange.reply(200, out, io.buffers, now);
         return Next::Begin(exchange, None);

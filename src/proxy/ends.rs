@@ -44,7 +44,7 @@ pub(super) fn refused<N: Net>(
     let exchange = Exchange::new(Begin {
         facts: RequestFacts::unknown(is_head),
         keeps_alive: !refusal.close && shared.drain.is_none(),
-        request: Upload::untaken(BodyLength::Empty),
+        upload: Upload::untaken(BodyLength::Empty),
         config: &shared.config,
         record,
         now,
@@ -67,11 +67,11 @@ pub(super) fn refused_connection<N: Net>(
 /// and whenever a part of the request is left unread.
 pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     let Step { exchange, io, out, telemetry, .. } = step;
-    let whole = exchange.request.source_complete();
+    let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && step.drain.is_none();
     // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
     exchange.keep_alive_if(stays && exchange.facts.version == Version::Http11);
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     log_reply(exchange, &mut telemetry.log, &local);
     exchange.cause = local.cause();
     let preflight = local.why == Why::Preflight;
@@ -93,9 +93,9 @@ pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
 pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, .. } = step;
     step.telemetry.ended(&exchange.report(step.peer), io.now);
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     let complete = exchange.outcome().is_complete() || exchange.response.ends_properly();
-    let whole = exchange.request.source_complete();
+    let whole = exchange.upload.source_complete();
     if complete && exchange.keeps_alive() && whole && step.drain.is_none() {
         Next::Idle
     } else if !complete && !exchange.response.ends_visibly() {
@@ -114,7 +114,7 @@ pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     log_cut(step, outcome);
     let Step { exchange, io, .. } = step;
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     exchange.end_with(outcome);
     exchange.keep_alive_if(false);
     exchange.enter(Stage::Delivering, Source::None);

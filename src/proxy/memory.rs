@@ -1,6 +1,6 @@
 //! Where bytes stand: the buffers that are lent, and the scratch that every step works in.
 
-use super::shared::Portions;
+use super::portions::Portions;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};

@@ -5,7 +5,7 @@ use crate::admin::Ask;
 use crate::admin::answer::Answer;
 use crate::exchange::{Exchange, LocalReply};
 use crate::http::head::HeadSearch;
-use crate::pool::Progress;
+use crate::pool::Search;
 use crate::telemetry::{Failure, Outcome};
 use std::io;
 
@@ -24,7 +24,7 @@ pub(super) enum Next {
     WakeWaiting,
     /// There is no descriptor for a connection to an upstream: another one is closed, and
     /// connecting goes on.
-    FreeDescriptor(Progress, io::Error),
+    FreeDescriptor(Search, io::Error),
     /// The request head has not come to its end in time.
     TimeOutHead,
     /// A request head has begun to arrive, and was searched so far.

@@ -84,7 +84,7 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
         let cause = refused.cause();
         stats.count_unserved(Unserved { at: io.now, cause, status: 200 });
     }
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     exchange.keep_alive_if(exchange.facts.version == Version::Http11 && drain.is_none());
     let mut fields = exchange.stream_cors_fields();
     if exchange.cors().is_none() && exchange.page().is_none_or(|page| page.told.is_none()) {
@@ -112,7 +112,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     exchange.keep_alive_if(length == BodyLength::Chunked);
     let (close, fields) = (!exchange.keeps_alive(), &exchange.stream_cors_fields());
     reply::write_stream_head(out, &StreamHead { length, date, close, fields });
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     exchange.response.begin(BodyLength::UntilClose, length, io.now);
     exchange.watch_events();
     exchange.response.queue(out, io.buffers, io.now);
@@ -155,7 +155,7 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
 /// Waits before the upstream is asked again.
 pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     let wants = exchange.response.events().and_then(|events| events.retry());
     let api_state = exchange.api_state;
     let mut wait = Duration::ZERO;

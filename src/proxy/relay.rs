@@ -36,7 +36,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
         return Next::Do(Action::Expire);
     }
     let pumped = pump_request(step, key);
-    step.exchange.request.settle();
+    step.exchange.upload.settle();
     match pumped {
         Ok(more) if moved.or(more) == Moved::Yes => {
             if has_settled(step, key) {
@@ -78,7 +78,7 @@ fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
 /// True when all that came of the response went out, and nothing else can move: as it nearly
 /// always is behind an event. Another step would find that out, too.
 fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
-    let Exchange { request, response, .. } = &*step.exchange;
+    let Exchange { upload: request, response, .. } = &*step.exchange;
     !step.pool[key].conn.has_input()
         && response.is_quiet()
         && request.done()
@@ -94,14 +94,14 @@ pub(super) fn pump_request<N: Net>(
 ) -> Result<Moved, RequestFault> {
     let Step { exchange, conn, io, pool, .. } = step;
     // Nearly always, when an event comes.
-    let Upload::Moving(request) = &mut exchange.request else { return Ok(Moved::No) };
+    let Upload::Moving(request) = &mut exchange.upload else { return Ok(Moved::No) };
     let pumped = request.pump(conn, &mut pool[key].conn, io);
     // A client that sends its body does not wait to be asked for it.
     exchange.awaits_continue &= request.taken() == 0;
     match pumped {
         Ok(moved) => Ok(moved),
         Err(Fault::SinkGone) => {
-            exchange.request.abandon(io.buffers);
+            exchange.upload.abandon(io.buffers);
             if let Some(awaiting) = exchange.awaiting_mut() {
                 awaiting.since = io.now;
             }
@@ -124,7 +124,7 @@ pub(super) fn pump_request<N: Net>(
 pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
     match step.exchange.stage() {
         Stage::Body | Stage::Stream => {
-            step.exchange.request.abandon(step.io.buffers);
+            step.exchange.upload.abandon(step.io.buffers);
             Next::Moved
         }
         Stage::Tunnel => Next::end(Outcome::UpstreamIdle),
@@ -138,7 +138,7 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// The response has been read to its end: the upstream is done with, whatever the client still has
 /// to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
 pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
-    let through = step.exchange.request.through();
+    let through = step.exchange.upload.through();
     if let Some(connection) = step.exchange.take_connection() {
         if through {
             let idle_max = step.config.server.keepalive_timeout;

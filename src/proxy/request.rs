@@ -258,7 +258,7 @@ fn begin<N: Net>(
     let mut exchange = Exchange::new(Begin {
         facts,
         keeps_alive,
-        request: Upload::new(length, body_max, dropped_trailers, now),
+        upload: Upload::new(length, body_max, dropped_trailers, now),
         config: &shared.config,
         record,
         now,

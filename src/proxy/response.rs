@@ -163,7 +163,7 @@ fn forward_head(
             Err("the upstream switches to a protocol that nobody offered")
         }
         // In which protocol the rest of the body would be, nobody knows (RFC 9110 section 7.8).
-        101 if !exchange.request.through() => {
+        101 if !exchange.upload.through() => {
             Err("the upstream switches protocols before it has the request")
         }
         101 => {
@@ -193,7 +193,7 @@ fn forward_interim(
     if head.status == 100 {
         // Only from now on is the client to send its body.
         exchange.awaits_continue = false;
-        if let Some(request) = exchange.request.pipe_mut() {
+        if let Some(request) = exchange.upload.pipe_mut() {
             request.restart_clocks(now);
         }
     }

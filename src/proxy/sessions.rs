@@ -37,7 +37,7 @@ impl<N: Net> Proxy<N> {
         shared.edge.note_over(&session);
         if let State::Active(exchange) = &mut session.state {
             shared.close_connection(exchange);
-            exchange.request.abandon(&mut shared.memory.buffers);
+            exchange.upload.abandon(&mut shared.memory.buffers);
             exchange.response.abandon(&mut shared.memory.buffers);
         }
         Some(session)

@@ -104,7 +104,7 @@ impl<N: Net> Step<'_, N> {
 #[inline]
 pub(super) fn watches_client(conn: &Conn, exchange: &Exchange, ahead_max: usize) -> bool {
     exchange.stage() != Stage::Tunnel
-        && exchange.request.source_done()
+        && exchange.upload.source_done()
         && conn.ready.has(Ready::READ)
         && conn.ahead().len() < ahead_max
 }

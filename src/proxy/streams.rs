@@ -131,7 +131,7 @@ pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
     let farewell = if comes_back { step.retry_field() } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);
-    exchange.request.abandon(io.buffers);
+    exchange.upload.abandon(io.buffers);
     exchange.end_with(outcome);
     exchange.enter(Stage::Delivering, Source::None);
     Next::Moved

@@ -25,7 +25,7 @@ pub(super) fn open(exchange: &mut Exchange, now: Tick) {
     exchange.outbound = None;
     let (from, to) = (BodyLength::UntilClose, BodyLength::UntilClose);
     exchange.response.begin(from, to, now);
-    if let Some(request) = exchange.request.pipe_mut() {
+    if let Some(request) = exchange.upload.pipe_mut() {
         request.begin(from, to, now);
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn open(exchange: &mut Exchange, now: Tick) {
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Step { exchange, conn, io, pool, .. } = step;
     let upstream = &mut pool[key].conn;
-    let Exchange { request, response, .. } = &mut **exchange;
+    let Exchange { upload: request, response, .. } = &mut **exchange;
     // The upstream has stopped reading before it switched.
     let Some(request) = request.pipe_mut() else { return Next::end(Outcome::UpstreamCut) };
     let before = (request.flow(), response.flow());

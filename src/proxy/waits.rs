@@ -88,13 +88,13 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
         Source::None | Source::Local(_) | Source::Waiting(_) => {}
         Source::Connecting(_) => waits.push(Wait::UpstreamConnection),
         Source::Awaiting(_) => {
-            of_request(&exchange.request, high_water, now, waits);
+            of_request(&exchange.upload, high_water, now, waits);
             if response.pending() < high_water {
                 waits.push(Wait::UpstreamHead);
             }
         }
         Source::Upstream(_) => {
-            of_request(&exchange.request, high_water, now, waits);
+            of_request(&exchange.upload, high_water, now, waits);
             if response.wants_source(high_water) {
                 waits.push(Wait::UpstreamBytes);
             }
@@ -203,7 +203,7 @@ mod oracle {
                     continue;
                 };
                 exchanges.push(exchange);
-                buffers += usize::from(exchange.request.pending() > 0);
+                buffers += usize::from(exchange.upload.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
                 let events = exchange.response.events();
                 buffers += usize::from(events.is_some_and(|events| events.holds_any()));

@@ -17,7 +17,7 @@ pub struct Record {
     /// The number of the request; no other of this process has it.
     pub id: u64,
     /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
-    pub request: Box<str>,
+    pub request_line: Box<str>,
     /// How long it took until its first event was passed on.
     pub first_event: FirstEvent,
     /// The status that the client was sent; 0 before.
@@ -39,7 +39,7 @@ impl Record {
     }
 
     /// Counts what has passed between two moments of an exchange that began at `began`.
-    pub fn count(&mut self, before: Progress, after: Progress, began: Tick, now: Tick) {
+    pub fn count(&mut self, before: Volume, after: Volume, began: Tick, now: Tick) {
         let events = after.events - before.events;
         let Some(stats) = &self.stats else { return };
         stats.bytes_in.add(after.bytes_in - before.bytes_in);
@@ -73,7 +73,7 @@ impl FirstEvent {
 
 /// How much of an exchange has passed.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct Volume {
     /// Payload taken from the client.
     pub bytes_in: u64,
     /// Payload handed to the client.
@@ -102,7 +102,7 @@ pub struct Report<'a> {
     /// Why it was refused, if it was.
     pub cause: Option<Cause>,
     /// How much has passed.
-    pub progress: Progress,
+    pub volume: Volume,
     /// True exactly when its events can be counted.
     pub counts_events: bool,
     /// Payload written to the client.
@@ -118,7 +118,7 @@ impl Report<'_> {
         unix_ms: u64,
         now: Tick,
     ) -> Line<'l> {
-        let Record { id, request, first_event, status, .. } = self.record;
+        let Record { id, request_line, first_event, status, .. } = self.record;
         Line {
             unix_ms,
             event,
@@ -126,11 +126,11 @@ impl Report<'_> {
             api: self.api,
             client: self.client,
             key: self.key.map(|name| &**name),
-            request,
+            request: request_line,
             status: *status,
             reason,
-            events: self.counts_events.then_some(self.progress.events),
-            bytes_in: self.progress.bytes_in,
+            events: self.counts_events.then_some(self.volume.events),
+            bytes_in: self.volume.bytes_in,
             bytes_out: self.delivered,
             first_event_ms: first_event.ms(),
             duration_ms: millis(now.since(self.began)),

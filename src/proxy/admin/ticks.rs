@@ -30,7 +30,7 @@ impl<N: Net> Proxy<N> {
         let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
         exchange.keep_alive_if(false);
         let (io, out) = memory.split(net, None, now);
-        exchange.request.abandon(io.buffers);
+        exchange.upload.abandon(io.buffers);
         let to = BodyLength::untold(exchange.facts.version);
         let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
         answer::write_events_head(out, chunked, Around { date: date.text(), close: true });
