@@ -214,7 +214,7 @@ impl Exchange {
 
     /// True when the rest of its stream can be asked for without its client's noticing.
     pub fn can_resume(&self) -> bool {
-        let has_id = self.response.events().is_some_and(|e| e.resume_from().is_some());
+        let has_id = self.response.intake.events().is_some_and(|e| e.resume_from().is_some());
         has_id && self.resume().is_some() && !self.is_in_grace()
     }
 
@@ -237,7 +237,7 @@ impl Exchange {
     /// An upstream has answered. What it takes to ask again is kept if the answer is an event
     /// stream that is to be resumed.
     pub fn note_served(&mut self, now: Tick) {
-        let events = self.response.events().map(Events::events);
+        let events = self.response.intake.events().map(Events::events);
         match events.filter(|_| self.wants_resuming()) {
             Some(events) => {
                 let stream = self.stream.get_or_insert_default();
@@ -280,8 +280,8 @@ impl Exchange {
     pub fn volume(&self) -> Volume {
         Volume {
             bytes_in: self.upload.taken(),
-            bytes_out: self.response.given(),
-            events: self.response.events().map_or(0, Events::events),
+            bytes_out: self.response.outlet.given(),
+            events: self.response.intake.events().map_or(0, Events::events),
         }
     }
 
@@ -307,7 +307,7 @@ impl Exchange {
             began: self.began,
             outcome: self.outcome,
             cause: self.cause,
-            counts_events: self.response.events().is_some(),
+            counts_events: self.response.intake.events().is_some(),
             volume: self.volume(),
             delivered: self.response.delivered(),
         }

@@ -67,8 +67,10 @@ impl From<SinkGone> for Fault {
 /// One direction of an exchange. See the module.
 #[derive(Debug)]
 pub struct Pipe {
-    intake: Intake,
-    outlet: Outlet,
+    /// What takes the body in.
+    pub intake: Intake,
+    /// What gives it out.
+    pub outlet: Outlet,
 }
 
 impl Pipe {
@@ -188,7 +190,7 @@ impl Pipe {
     /// # Panics
     /// If it is not between two events.
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        let comment = self.events().map_or(&b""[..], Events::comment);
+        let comment = self.intake.events().map_or(&b""[..], Events::comment);
         self.outlet.put_in(comment, false, io);
     }
 
@@ -215,49 +217,9 @@ impl Pipe {
         self.outlet.abandon(buffers);
     }
 
-    /// How far it has come. Nothing more is taken from the source unless it is [`Flow::Open`].
-    pub const fn flow(&self) -> Flow {
-        self.outlet.flow()
-    }
-
-    /// What is known of the body if it is an event stream that can be read.
-    pub const fn events(&self) -> Option<&Events> {
-        self.intake.events()
-    }
-
-    /// Likewise.
-    pub const fn events_mut(&mut self) -> Option<&mut Events> {
-        self.intake.events_mut()
-    }
-
-    /// Payload bytes taken from the source so far.
-    pub const fn taken(&self) -> u64 {
-        self.intake.taken()
-    }
-
-    /// Payload bytes that were handed on so far, gone out or pending.
-    pub const fn given(&self) -> u64 {
-        self.outlet.given()
-    }
-
     /// Likewise, without those that are still pending; of these, framing counts as payload.
     pub fn delivered(&self) -> u64 {
-        self.given().saturating_sub(self.pending() as u64)
-    }
-
-    /// As [`Intake::is_complete`].
-    pub fn source_complete(&self) -> bool {
-        self.intake.is_complete()
-    }
-
-    /// As [`Outlet::ends_visibly`].
-    pub fn ends_visibly(&self) -> bool {
-        self.outlet.ends_visibly()
-    }
-
-    /// As [`Outlet::ends_properly`].
-    pub const fn ends_properly(&self) -> bool {
-        self.outlet.ends_properly()
+        self.outlet.given().saturating_sub(self.pending() as u64)
     }
 
     /// How many bytes are framed for the sink and not yet taken by it.
@@ -270,16 +232,6 @@ impl Pipe {
         self.outlet.pending()
     }
 
-    /// As [`Outlet::is_between_events`].
-    pub const fn is_between_events(&self) -> bool {
-        self.outlet.is_between_events()
-    }
-
-    /// As [`Outlet::wants_first_word`].
-    pub const fn wants_first_word(&self) -> bool {
-        self.outlet.wants_first_word()
-    }
-
     /// True exactly when it has nothing to do until the source brings something.
     pub fn is_quiet(&self) -> bool {
         self.outlet.is_quiet() && self.intake.is_quiet()
@@ -290,26 +242,6 @@ impl Pipe {
     pub fn wants_source(&self, high_water: usize) -> bool {
         let only_to_hold = self.outlet.is_behind() && self.intake.holds_any();
         self.outlet.has_room(high_water) && !only_to_hold
-    }
-
-    /// As [`Outlet::wants_sink`].
-    pub fn wants_sink(&self, now: Tick, high_water: usize) -> bool {
-        self.outlet.wants_sink(now, high_water)
-    }
-
-    /// As [`Outlet::flush_deadline`].
-    pub fn flush_deadline(&self, now: Tick, high_water: usize) -> Tick {
-        self.outlet.flush_deadline(now, high_water)
-    }
-
-    /// As [`Outlet::stuck_deadline`].
-    pub fn stuck_deadline(&self, now: Tick, high_water: usize, limit: Duration) -> Tick {
-        self.outlet.stuck_deadline(now, high_water, limit)
-    }
-
-    /// As [`Outlet::heartbeat_deadline`].
-    pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
-        self.outlet.heartbeat_deadline(interval)
     }
 
     /// When the source will have been silent for `limit` though bytes are wanted from it.

@@ -80,25 +80,25 @@ impl Upload {
     /// Payload taken from the client so far.
     pub fn taken(&self) -> u64 {
         match self {
-            Upload::Moving(pipe) => pipe.taken(),
+            Upload::Moving(pipe) => pipe.intake.taken(),
             Upload::Over { taken, .. } => *taken,
         }
     }
 
     /// True when nothing more will be read or written.
     pub fn done(&self) -> bool {
-        self.pipe().is_none_or(|pipe| pipe.flow().is_over())
+        self.pipe().is_none_or(|pipe| pipe.outlet.flow().is_over())
     }
 
     /// True when nothing more will be taken from the client, whether its body has ended or not.
     pub fn source_done(&self) -> bool {
-        self.pipe().is_none_or(|pipe| pipe.flow() != Flow::Open)
+        self.pipe().is_none_or(|pipe| pipe.outlet.flow() != Flow::Open)
     }
 
     /// As [`Pipe::source_complete`]: what follows on the client's connection is its next request.
     pub fn source_complete(&self) -> bool {
         match self {
-            Upload::Moving(pipe) => pipe.source_complete(),
+            Upload::Moving(pipe) => pipe.intake.is_complete(),
             Upload::Over { complete, .. } => *complete,
         }
     }
@@ -106,7 +106,7 @@ impl Upload {
     /// True when all of it went out.
     pub fn through(&self) -> bool {
         match self {
-            Upload::Moving(pipe) => pipe.flow() == Flow::Finished,
+            Upload::Moving(pipe) => pipe.outlet.flow() == Flow::Finished,
             Upload::Over { through, .. } => *through,
         }
     }
@@ -119,12 +119,12 @@ impl Upload {
     /// Gives up the pipe if it has nothing more to do.
     pub fn settle(&mut self) {
         if let Upload::Moving(pipe) = self
-            && pipe.flow().is_over()
+            && pipe.outlet.flow().is_over()
         {
             *self = Upload::Over {
-                taken: pipe.taken(),
-                complete: pipe.source_complete(),
-                through: pipe.flow() == Flow::Finished,
+                taken: pipe.intake.taken(),
+                complete: pipe.intake.is_complete(),
+                through: pipe.outlet.flow() == Flow::Finished,
             };
         }
     }

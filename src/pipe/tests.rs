@@ -60,7 +60,7 @@ fn an_event_is_read_on_when_the_sink_has_what_came_before_it() {
         trial.send(piece.as_bytes());
         pump_all(&mut pipe, &mut trial);
     }
-    assert_eq!((pipe.pending(), pipe.events().unwrap().holds_any()), (1, true));
+    assert_eq!((pipe.pending(), pipe.intake.events().unwrap().holds_any()), (1, true));
     assert!(!pipe.wants_source(100));
     trial.send(b"ta: b\n\n");
     assert_eq!(pump(&mut pipe, &mut trial), Moved::No);

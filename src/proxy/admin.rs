@@ -211,7 +211,7 @@ impl<N: Net> Proxy<N> {
             if let Some(name) = exchange.key_name() {
                 let [from, to] = bytes.entry(name).or_default();
                 *from += exchange.upload.taken();
-                *to += exchange.response.given();
+                *to += exchange.response.outlet.given();
             }
         }
         bytes
@@ -259,7 +259,7 @@ impl<N: Net> Proxy<N> {
             key: exchange.key_name().map(|name| &**name),
             request: &exchange.record.request_line,
             age_ms: millis(now.since(exchange.began)),
-            events: exchange.response.events().map_or(0, |events| events.events()),
+            events: exchange.response.intake.events().map_or(0, |events| events.events()),
             bytes_in: exchange.upload.taken(),
             bytes_out: exchange.response.delivered(),
             idle_ms: millis(now.since(exchange.still_since())),

@@ -214,7 +214,9 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
     if !matches!(step.exchange.source(), Source::Upstream(_)) {
         match step.exchange.response.write_pending(step.conn, &mut step.io) {
             Err(_) => return Next::end(Outcome::ClientGone),
-            Ok(_) if step.exchange.response.flow().is_over() => return Next::Do(Action::Finish),
+            Ok(_) if step.exchange.response.outlet.flow().is_over() => {
+                return Next::Do(Action::Finish);
+            }
             Ok(Moved::Yes) => return Next::Moved,
             Ok(Moved::No) => {}
         }

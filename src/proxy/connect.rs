@@ -134,7 +134,8 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
     let Step { exchange, io, out, pool, .. } = step;
     if let (Some(api), Some(outbound)) = (exchange.api(), &exchange.outbound) {
         let host = &api.targets[pool[connection].endpoint()].authority;
-        let again = exchange.response.events().filter(|_| exchange.stage().is_without_upstream());
+        let again =
+            exchange.response.intake.events().filter(|_| exchange.stage().is_without_upstream());
         outbound.write(out, host, again.and_then(Events::resume_from));
     }
     exchange.upload.send_head(out, io.buffers, io.now);

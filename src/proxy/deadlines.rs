@@ -118,9 +118,10 @@ pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> 
 
 fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Deadline) {
     let response = &exchange.response;
-    let stuck = response.stuck_deadline(now, high_water, exchange.config.server.write_timeout);
+    let stuck =
+        response.outlet.stuck_deadline(now, high_water, exchange.config.server.write_timeout);
     let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
-    earliest.or(response.flush_deadline(now, high_water), Deadline::Flush);
+    earliest.or(response.outlet.flush_deadline(now, high_water), Deadline::Flush);
     match exchange.source() {
         Source::None | Source::Local(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
@@ -148,9 +149,9 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
 fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
     let Some(request) = exchange.upload.pipe() else { return };
-    let stuck = request.stuck_deadline(now, high_water, server.write_timeout);
+    let stuck = request.outlet.stuck_deadline(now, high_water, server.write_timeout);
     earliest.or(stuck, Deadline::RequestStuck);
-    earliest.or(request.flush_deadline(now, high_water), Deadline::Flush);
+    earliest.or(request.outlet.flush_deadline(now, high_water), Deadline::Flush);
 }
 
 /// A request's body must not stand still before its answer, and the answer, which has been waited
@@ -201,7 +202,7 @@ fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
         return;
     }
     if let Some(interval) = exchange.api().and_then(|api| api.streams.heartbeat) {
-        earliest.or(exchange.response.heartbeat_deadline(interval), Deadline::Heartbeat);
+        earliest.or(exchange.response.outlet.heartbeat_deadline(interval), Deadline::Heartbeat);
     }
     if exchange.stage().is_without_upstream()
         && let Some(resume) = exchange.resume()

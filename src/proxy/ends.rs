@@ -94,11 +94,11 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, .. } = step;
     step.telemetry.ended(&exchange.report(step.peer), io.now);
     exchange.upload.abandon(io.buffers);
-    let complete = exchange.outcome().is_complete() || exchange.response.ends_properly();
+    let complete = exchange.outcome().is_complete() || exchange.response.outlet.ends_properly();
     let whole = exchange.upload.source_complete();
     if complete && exchange.keeps_alive() && whole && step.drain.is_none() {
         Next::Idle
-    } else if !complete && !exchange.response.ends_visibly() {
+    } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
     } else {
         Next::Linger
@@ -129,7 +129,7 @@ pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     exchange.end_with(outcome);
     telemetry.ended(&exchange.report(step.peer), step.io.now);
     // A response that ends with its connection must not look complete when it is not.
-    let visible = outcome.is_complete() || exchange.response.ends_visibly();
+    let visible = outcome.is_complete() || exchange.response.outlet.ends_visibly();
     if visible { Next::Close } else { Next::Abort }
 }
 

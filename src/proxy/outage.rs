@@ -136,7 +136,7 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
     let Step { exchange, io, apis, .. } = step;
     let patience = exchange.api().map_or(Duration::ZERO, |api| api.streams.resume_timeout);
     let mut count = 0;
-    if let Some(events) = exchange.response.events_mut() {
+    if let Some(events) = exchange.response.intake.events_mut() {
         events.restart(io.buffers);
         count = events.events();
     }
@@ -156,7 +156,7 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
 pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
     exchange.upload.abandon(io.buffers);
-    let wants = exchange.response.events().and_then(|events| events.retry());
+    let wants = exchange.response.intake.events().and_then(|events| events.retry());
     let api_state = exchange.api_state;
     let mut wait = Duration::ZERO;
     if let Some(resume) = exchange.resume_mut() {

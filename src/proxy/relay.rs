@@ -29,10 +29,10 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
         Err(Fault::SinkGone) => return Next::end(Outcome::ClientGone),
         Err(fault) => return lose(step, fault),
     };
-    if exchange.response.flow() != Flow::Open {
+    if exchange.response.outlet.flow() != Flow::Open {
         return Next::Do(Action::Release);
     }
-    if exchange.is_in_grace() && exchange.response.is_between_events() {
+    if exchange.is_in_grace() && exchange.response.outlet.is_between_events() {
         return Next::Do(Action::Expire);
     }
     let pumped = pump_request(step, key);
@@ -45,7 +45,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
                 Next::Moved
             }
         }
-        Ok(_) if step.exchange.response.wants_first_word() => {
+        Ok(_) if step.exchange.response.outlet.wants_first_word() => {
             step.exchange.response.comment(&mut step.io);
             Next::Moved
         }
@@ -97,7 +97,7 @@ pub(super) fn pump_request<N: Net>(
     let Upload::Moving(request) = &mut exchange.upload else { return Ok(Moved::No) };
     let pumped = request.pump(conn, &mut pool[key].conn, io);
     // A client that sends its body does not wait to be asked for it.
-    exchange.awaits_continue &= request.taken() == 0;
+    exchange.awaits_continue &= request.intake.taken() == 0;
     match pumped {
         Ok(moved) => Ok(moved),
         Err(Fault::SinkGone) => {

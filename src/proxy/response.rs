@@ -135,7 +135,7 @@ fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, sta
     // Intermediaries downstream may withhold the head until some of the body follows.
     if stage == Stage::Stream
         && pool[key].conn.ahead().is_empty()
-        && exchange.response.wants_first_word()
+        && exchange.response.outlet.wants_first_word()
     {
         exchange.response.comment(io);
     }
@@ -174,7 +174,7 @@ fn forward_head(
         _ => {
             forward_final(exchange, connection, head, out, date, now);
             // One that has ended already has no life of its own.
-            let goes_on = exchange.response.flow() == Flow::Open;
+            let goes_on = exchange.response.outlet.flow() == Flow::Open;
             let stream = head.is_event_stream && goes_on;
             Ok(Some(if stream { Stage::Stream } else { Stage::Body }))
         }

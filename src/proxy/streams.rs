@@ -94,11 +94,11 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
 
 /// Ends an event stream between two events: behind the one that is on its way, or else visibly.
 fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) -> Next {
-    if exchange.response.is_between_events() {
+    if exchange.response.outlet.is_between_events() {
         return Next::Do(Action::EndStream(outcome));
     }
     let stuck = exchange.response.pending() > 0;
-    match exchange.response.events_mut() {
+    match exchange.response.intake.events_mut() {
         Some(events) if !was_ending => {
             events.want_whole();
             Next::Moved
@@ -114,7 +114,7 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
 pub(super) fn silent<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Do(if step.exchange.can_resume() {
         Action::Resume(Failure::Idle)
-    } else if step.exchange.response.is_between_events() {
+    } else if step.exchange.response.outlet.is_between_events() {
         step.count_failure(Failure::Idle);
         Action::EndStream(Outcome::UpstreamIdle)
     } else {

@@ -37,10 +37,10 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     let Exchange { upload: request, response, .. } = &mut **exchange;
     // The upstream has stopped reading before it switched.
     let Some(request) = request.pipe_mut() else { return Next::end(Outcome::UpstreamCut) };
-    let before = (request.flow(), response.flow());
+    let before = (request.outlet.flow(), response.outlet.flow());
     let towards_upstream = request.pump(conn, upstream, io);
     let towards_client = response.pump(upstream, conn, io);
-    let after = (request.flow(), response.flow());
+    let after = (request.outlet.flow(), response.outlet.flow());
     match (towards_upstream, towards_client) {
         (Err(Fault::Source(_)), _) | (_, Err(Fault::SinkGone)) => {
             return Next::end(Outcome::ClientGone);

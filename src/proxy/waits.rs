@@ -78,7 +78,7 @@ pub(super) fn of<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Ve
 
 fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Vec<Wait>) {
     let response = &exchange.response;
-    if response.wants_sink(now, high_water) {
+    if response.outlet.wants_sink(now, high_water) {
         waits.push(Wait::ClientRoom);
     }
     match exchange.source() {
@@ -104,7 +104,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
 
 fn of_request(request: &Upload, high_water: usize, now: Tick, waits: &mut Vec<Wait>) {
     let Some(request) = request.pipe() else { return };
-    if request.wants_sink(now, high_water) {
+    if request.outlet.wants_sink(now, high_water) {
         waits.push(Wait::UpstreamRoom);
     }
     if request.wants_source(high_water) {
@@ -205,7 +205,7 @@ mod oracle {
                 exchanges.push(exchange);
                 buffers += usize::from(exchange.upload.pending() > 0);
                 buffers += usize::from(exchange.response.pending() > 0);
-                let events = exchange.response.events();
+                let events = exchange.response.intake.events();
                 buffers += usize::from(events.is_some_and(|events| events.holds_any()));
                 in_use += usize::from(exchange.connection().is_some());
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());

@@ -97,7 +97,8 @@ impl<N: Net> Proxy<N> {
     /// client that takes nothing is stuck.
     pub(super) fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
         let still = now.since(exchange.still_since());
-        let waits_for_client = exchange.response.wants_sink(now, self.shared.portions.high_water);
+        let waits_for_client =
+            exchange.response.outlet.wants_sink(now, self.shared.portions.high_water);
         match exchange.stage() {
             _ if waits_for_client && still >= STUCK => StreamState::Stuck,
             Stage::Tunnel => StreamState::Tunnel,
