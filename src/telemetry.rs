@@ -89,7 +89,7 @@ impl Telemetry {
         }
     }
 
-    /// The record of a new exchange. `request_line` is its [`Telemetry::request_line`]. It is `counted`
+    /// The record of a new exchange, of which [`Telemetry::request_line`] is told. It is `counted`
     /// among those of no api until it has one, and `logged` in the access log.
     pub fn record(&mut self, request_line: Box<str>, counted: bool, logged: bool) -> Record {
         self.last_id += 1;

@@ -160,7 +160,7 @@ impl Exchange {
     pub fn enter(&mut self, stage: Stage, source: Source) {
         let follows = stage == self.stage || self.stage.next().contains(&stage);
         assert!(follows, "{stage:?} does not follow {:?}", self.stage);
-        assert!(stage.has(&source), "{stage:?} has no source like {source:?}");
+        assert!(stage.has(&source), "{stage:?} has no such source");
         (self.stage, self.source) = (stage, source);
     }
 
