@@ -12,8 +12,7 @@
 //!    [`access`] how a request is told of, and [`demo`] the events of the built-in source.
 //! 3. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
-//! 4. [`config`]: what the configuration file says, judged and typed, and [`names`], which finds
-//!    the addresses in it.
+//! 4. [`config`]: what the configuration file says, judged and typed.
 //! 5. [`conn`], then [`pipe`]: a socket and what is known of it, and one direction of bytes.
 //! 6. [`telemetry`]: what operators are told. [`pool`]: connections to upstreams. [`apis`]: what
 //!    outlives a configuration.
@@ -24,10 +23,8 @@
 //! 9. [`proxy`]: owns all of these, and moves them. Begin with `next`, which has the words, and
 //!    `advance`, which acts on them; then follow a request through `request`, `connect`,
 //!    `response`, `relay` and `ends`.
-//! 10. [`server`]: polls, turns, sleeps. It reads the clock that all others are told. [`sys`],
-//!     [`errands`], [`logger`], [`output`] and [`arguments`] are what it needs of the operating
-//!     system, of what may take long (which a [`clerk`] does), of standard error and output, and of
-//!     whoever has started it.
+//! 10. [`shell`]: the process and its event loop, with signals, the configuration file, both logs
+//!     and the command line. It reads the clock that all others are told.
 //!
 //! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
 //! `fuzz` has the entry points of the fuzz targets.
@@ -35,10 +32,8 @@
 pub mod access;
 pub mod admin;
 pub mod apis;
-pub mod arguments;
 pub mod auth;
 pub mod buf;
-pub mod clerk;
 pub mod config;
 pub mod conn;
 pub mod cors;
@@ -46,27 +41,22 @@ pub mod demo;
 pub mod descriptors;
 pub mod digits;
 pub mod edge;
-pub mod errands;
 pub mod exchange;
 #[cfg(feature = "sim")]
 pub mod fuzz;
 pub mod http;
 pub mod json;
-pub mod logger;
 pub mod metrics;
-pub mod names;
 pub mod net;
-pub mod output;
 pub mod pipe;
 pub mod pool;
 pub mod proxy;
 pub mod quota;
 pub mod route;
-pub mod server;
 pub mod session;
+pub mod shell;
 pub mod slab;
 pub mod sse;
-pub mod sys;
 pub mod tasks;
 pub mod telemetry;
 pub mod time;

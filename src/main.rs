@@ -1,11 +1,10 @@
 //! The program: arguments, the logger, exit statuses. What it does is in the library.
 
-use millstream::arguments::{self, Command};
 use millstream::auth;
 use millstream::config::Config;
-use millstream::logger;
-use millstream::server::Server;
-use millstream::sys;
+use millstream::shell::arguments::{self, Command};
+use millstream::shell::process::Process;
+use millstream::shell::{logger, resolver, sys};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,13 +25,17 @@ fn main() -> ExitCode {
         Command::Help => say(arguments::HELP),
         Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::HashKey { name } => hash_key(name.as_deref()),
-        Command::Check(path) => match Config::load(&path) {
+        Command::Check(path) => match resolver::load(&path) {
             Ok(config) => say(&checked(&config)),
             Err(wrong) => complain(WRONG, &wrong.to_string()),
         },
-        Command::Run(path) => run(Config::load(&path).map_err(|e| e.to_string()), Some(path)),
+        Command::Run(path) => run(resolver::load(&path).map_err(|e| e.to_string()), Some(path)),
         Command::To { url, listen } => {
-            run(Config::to(&url, listen.as_deref()).map_err(|e| e.to_string()), None)
+            let mut config = Config::to(&url, listen.as_deref());
+            if let Ok(config) = &mut config {
+                resolver::resolve(config);
+            }
+            run(config.map_err(|e| e.to_string()), None)
         }
     }
 }
@@ -45,9 +48,9 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
     };
     logger::start(config.log.level);
     sys::outlive_file_size_limit();
-    let served = Server::open(config, file).and_then(|server| {
-        say(&server.summary());
-        server.run().map_err(|error| error.to_string())
+    let served = Process::open(config, file).and_then(|process| {
+        say(&process.summary());
+        process.run().map_err(|error| error.to_string())
     });
     logger::finish();
     match served {

@@ -31,8 +31,7 @@ pub use upstream::{Endpoint, Upstream};
 
 use crate::config::Api;
 use crate::conn::Read;
-use crate::names::Answer;
-use crate::net::{Net, Ready, Token};
+use crate::net::{Net, Ready, Resolution, Token};
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
 use crate::telemetry::{Failure, LogLimit, Stats, is_outage};
@@ -297,7 +296,7 @@ impl Pool {
         &mut self,
         key: Key<Upstream>,
         index: usize,
-        answer: &Answer,
+        answer: &Resolution,
         log: &mut LogLimit,
     ) {
         let Some(upstream) = self.upstreams.get_mut(key) else { return };

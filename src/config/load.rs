@@ -36,7 +36,7 @@ pub enum Readers {
 }
 
 impl Config {
-    /// Reads a file and those that it names, and resolves the names in it.
+    /// Reads a file and the files that it names. Host names in it are not resolved.
     ///
     /// # Errors
     /// If a file cannot be read, or is wrong.
@@ -51,7 +51,6 @@ impl Config {
         let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.load_keys(|file| read_keys(&folder.join(file)))?;
-        config.resolve();
         Ok(config)
     }
 

@@ -9,8 +9,7 @@
 //! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `shared`
 //! knows which apis lead to the same paths of the same servers; `error` says what is wrong and
 //! where, `unknown` what was meant by a key that is not known, and `json` what to write in place of
-//! Tyk's. All of it is pure but for [`Config::load`], which reads files, and
-//! [`Config::resolve`], which asks for the addresses of names.
+//! Tyk's. All of it is pure but for [`Config::load`], which reads files.
 //!
 //! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
 
@@ -44,7 +43,7 @@ use crate::access::Form;
 use crate::cors;
 use crate::descriptors::Budget;
 use crate::http::changes::Changes;
-use crate::names;
+use crate::net::Resolution;
 use crate::route;
 use error::Place;
 use std::net::SocketAddr;
@@ -263,9 +262,6 @@ pub enum Resume {
     Always,
 }
 
-/// How long the names of a configuration are waited for, all of them together.
-const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
-
 /// The file that `--to` stands for, but for its two addresses.
 const EVERYTHING: &str = "
     [[api]]
@@ -293,7 +289,7 @@ impl Config {
     }
 
     /// The configuration that sends everything on `listen` (127.0.0.1:8080 if none is given) to
-    /// `url`, whose `http://` may be left out; names are resolved.
+    /// `url`, whose `http://` may be left out.
     ///
     /// # Errors
     /// If the URL or the address is wrong.
@@ -309,16 +305,15 @@ impl Config {
                 .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
             config.server.listen = vec![address];
         }
-        config.resolve();
         Ok(config)
     }
 
-    /// Finds the addresses of all active targets. It asks the system's resolver, and blocks until
-    /// that has answered, for five seconds at most. A target without an answer has no
-    /// addresses, and [`Config::warnings`] tells of it.
-    pub fn resolve(&mut self) {
+    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns
+    /// an answer for each, in the same order. A target that is not resolved has no addresses, and
+    /// [`Config::warnings`] reports it.
+    pub fn resolve(&mut self, ask: impl FnOnce(Vec<(String, u16)>) -> Vec<Resolution>) {
         let names = self.unresolved_targets().map(|(_, t)| (t.host.clone(), t.port)).collect();
-        let answers = names::addresses_of_all(names, RESOLVED_WITHIN);
+        let answers = ask(names);
         let mut unresolved = Vec::new();
         for ((place, target), answer) in self.unresolved_targets().zip(answers) {
             match answer {

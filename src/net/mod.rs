@@ -47,6 +47,9 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// The addresses of a name, each once and at least one, or why there are none.
+pub type Resolution = Result<Vec<Address>, String>;
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
         Address::Tcp(address)

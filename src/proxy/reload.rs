@@ -1,6 +1,6 @@
 //! Another configuration, while everything goes on.
 //!
-//! Everything that can fail has been done before ([`crate::server`] reads, resolves and binds):
+//! Everything that can fail has been done before ([`crate::shell`] reads, resolves and binds):
 //! here is only the swap. Each exchange ends under the configuration under which it began. What is
 //! known of an api (its connections, its open streams) stays with it under its name, as long as it
 //! leads to the same endpoints.
@@ -27,8 +27,7 @@ use crate::auth;
 use crate::config::{Api, Config};
 use crate::descriptors::Budget;
 use crate::exchange::Exchange;
-use crate::names::Answer;
-use crate::net::{ListenerId, Net};
+use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::Upstream;
 use crate::session::Service;
 use crate::slab::Key;
@@ -76,7 +75,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A name was asked for. One that cannot be resolved keeps the addresses that it had.
-    pub fn name_answered(&mut self, key: Key<Upstream>, endpoint: usize, answer: &Answer) {
+    pub fn name_answered(&mut self, key: Key<Upstream>, endpoint: usize, answer: &Resolution) {
         let Shared { pool, telemetry, .. } = &mut self.shared;
         pool.name_answered(key, endpoint, answer, &mut telemetry.log);
     }

@@ -9,6 +9,7 @@ use millstream::config::TrustedProxies;
 use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
 use millstream::http::changes::Changes;
 use millstream::net::Address;
+use millstream::shell::resolver;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -180,7 +181,7 @@ fn what_the_files_in_conf_do() {
     assert_eq!(config.apis[0].auth.as_ref().map(|auth| auth.keys.len()), Some(2));
     let summary = |text| {
         let mut config = parse(text);
-        config.resolve();
+        resolver::resolve(&mut config);
         config.summary()
     };
     assert_eq!(
@@ -447,7 +448,8 @@ fn without_a_file() {
         config.summary(),
         "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/base (default)\n",
     );
-    let config = Config::to("localhost", Some("[::1]:81")).unwrap();
+    let mut config = Config::to("localhost", Some("[::1]:81")).unwrap();
+    resolver::resolve(&mut config);
     assert_eq!(config.server.listen[0].to_string(), "[::1]:81");
     assert!(!config.apis[0].target().addresses.is_empty(), "resolved");
     let wrong = |url, listen, want: &str| {
@@ -465,13 +467,13 @@ fn without_a_file() {
 fn what_cannot_be_resolved_is_a_warning() {
     let mut config = parse(&API.replace("127.0.0.1", "a.example"));
     config.apis[0].targets[0].host = "a\0b".to_owned();
-    config.resolve();
+    resolver::resolve(&mut config);
     let [warning] = &config.warnings(None)[..] else { panic!("one warning") };
     assert!(warning.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{warning}");
     assert!(warning.ends_with("; nobody can connect to it until that succeeds"), "{warning}");
     assert!(config.apis[0].target().addresses.is_empty());
     config.apis[0].active = false;
-    config.resolve();
+    resolver::resolve(&mut config);
     assert!(config.warnings(None).is_empty(), "nobody asks for it");
 }
 

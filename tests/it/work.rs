@@ -8,6 +8,7 @@ use millstream::config::{Config, KeysText, Readers};
 use millstream::net::ListenerId;
 use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
+use millstream::shell::resolver;
 use millstream::work;
 use millstream::world::World;
 
@@ -79,7 +80,7 @@ fn world() -> World {
     let mut config = Config::parse("work", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
     let keys = || KeysText { name: "keys".to_owned(), bytes: KEYS.into(), readers: Readers::Few };
     config.load_keys(|_| Ok(keys())).unwrap_or_else(|errors| panic!("{errors}"));
-    config.resolve();
+    resolver::resolve(&mut config);
     let faults = Faults { capacity: 1 << 20, ..Faults::NONE };
     let mut world = World::new(config, 0, faults, Portions::default());
     world.net().set_host(ORIGIN.parse().unwrap(), Host::Listening);

@@ -2,6 +2,7 @@
 //! one reaches.
 
 use super::parse;
+use millstream::shell::resolver;
 
 /// An api that strips.
 const STRIP: &str = "listen_path = '/pub'\nstrip_listen_path = true";
@@ -38,7 +39,7 @@ fn reaches(path: &str, upstream: &str, how: &str) -> String {
 fn check(open: &str, guarded: &str, want: &[&str]) {
     let text = api("open", open) + &api("shut", guarded);
     let mut config = parse(&text);
-    config.resolve();
+    resolver::resolve(&mut config);
     let warnings = config.warnings(None);
     let warnings = warnings.iter().filter(|text| text.contains("on a server of which"));
     assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");

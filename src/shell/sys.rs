@@ -1,12 +1,10 @@
 //! What the process asks of its operating system beside the connections, which are
 //! [`crate::net::mio`]'s: descriptors, signals, and sockets that listen.
 
-pub mod service;
-
+use super::service::Inherited;
 use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
-use service::Inherited;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::hash::{BuildHasher, RandomState};

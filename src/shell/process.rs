@@ -3,21 +3,19 @@
 //! The only place that reads a clock, and that knows of mio's poll. Everything it finds out it
 //! passes on as facts; everything that follows from them is [`crate::proxy`]'s business.
 
-mod listeners;
-
+use super::jobs::{Done, Errand, Errands};
+use super::listeners::{self, Listening};
+use super::logger;
+use super::output::Output;
+use super::service::{self, Inherited};
+use super::sys::{self, Signals};
 use crate::admin::Command;
 use crate::config::Config;
-use crate::errands::{Done, Errand, Errands};
-use crate::logger;
 use crate::net::mio::{EventSource, MioNet};
-use crate::output::Output;
 use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
 use crate::session::Service;
 use crate::slab::Key;
-use crate::sys::service::{self, Inherited};
-use crate::sys::{self, Signals};
 use crate::time::{Now, Tick, millis};
-use listeners::Listening;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -33,7 +31,7 @@ const ERRANDS: mio::Token = mio::Token(usize::MAX - 1);
 
 /// The process, listening and ready to run.
 #[derive(Debug)]
-pub struct Server {
+pub struct Process {
     poll: mio::Poll,
     proxy: Proxy<MioNet>,
     signals: Signals,
@@ -63,12 +61,12 @@ enum Reading {
     AndAgain,
 }
 
-impl Server {
+impl Process {
     /// Listens where the configuration says. It is that of `file`, if it is that of one.
     ///
     /// # Errors
     /// What could not be done, and with what.
-    pub fn open(mut config: Config, file: Option<PathBuf>) -> Result<Server, String> {
+    pub fn open(mut config: Config, file: Option<PathBuf>) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
         for warning in config.warnings(Some(descriptors)) {
@@ -102,7 +100,7 @@ impl Server {
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let seed = sys::seed();
         let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
-        Ok(Server {
+        Ok(Process {
             poll,
             proxy,
             signals,

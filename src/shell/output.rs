@@ -5,8 +5,8 @@
 //! those that have no room there are counted ([`Queue`]). Nothing that happens to standard output
 //! ends the process; what cannot be written is dropped, and the log says how much.
 
+use super::worker::Clerk;
 use crate::access::Queue;
-use crate::clerk::Clerk;
 use crate::time::Tick;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Batch {
 
 /// The near end of the way.
 #[derive(Debug)]
-pub struct Output {
+pub(super) struct Output {
     clerk: Clerk<Batch>,
     /// Until then lines gather where they are.
     rests_until: Tick,
@@ -47,7 +47,7 @@ pub struct Output {
 
 impl Output {
     /// The way to standard output. Nothing is to be written yet.
-    pub fn to_stdout() -> Output {
+    pub(super) fn to_stdout() -> Output {
         let lost = Arc::new(AtomicU64::new(0));
         let mut writer = Writer { out: io::stdout(), losses: Arc::clone(&lost), lost: None };
         // While he is busy lines had better wait where they are, and become one batch. One more,
@@ -58,7 +58,7 @@ impl Output {
 
     /// Takes the lines that wait, unless the clerk is behind or has just been given some. When
     /// this is to be tried again, if lines are left.
-    pub fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
+    pub(super) fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
         if self.lost.load(Ordering::Relaxed) > 0 {
             queue.count_lost(self.lost.swap(0, Ordering::Relaxed));
         }
@@ -83,7 +83,7 @@ impl Output {
     }
 
     /// Has the last lines written, and waits for that a moment.
-    pub fn finish(self, queue: &mut Queue) {
+    pub(super) fn finish(self, queue: &mut Queue) {
         let (lines, dropped) = queue.take();
         if !lines.is_empty() || dropped > 0 {
             // If he is behind it is too late for these.

@@ -1,11 +1,13 @@
 //! Names and their addresses: asked of the system's resolver, which blocks until it has an answer,
 //! for as long as a name server likes.
 
+use crate::config::{Config, ConfigErrors};
 use crate::descriptors;
-use crate::net::Address;
+use crate::net::{Address, Resolution};
 use std::collections::VecDeque;
 use std::io;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 #[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
 use std::sync::Mutex;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
@@ -13,25 +15,40 @@ use std::thread::Builder;
 use std::time::Duration;
 
 /// Addresses of one name that are used. More are left out.
-pub const ADDRESSES_MAX: usize = 64;
+const ADDRESSES_MAX: usize = 64;
 
 /// Names that are asked for at the same time.
 const AT_ONCE: usize = 16;
 
+/// How long the names of a configuration may take to resolve, all of them together.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Enough for the system's resolver.
 const STACK: usize = 512 * 1024;
 
-/// The addresses of a name, each once and at least one, or why there are none.
-pub type Answer = Result<Vec<Address>, String>;
-
 /// A name and the port that its addresses get.
-pub type Name = (String, u16);
+type Name = (String, u16);
+
+/// Resolves the names of a configuration. Blocks for [`RESOLVE_TIMEOUT`] at most.
+pub fn resolve(config: &mut Config) {
+    config.resolve(|names| addresses_of_all(names, RESOLVE_TIMEOUT));
+}
+
+/// Reads a configuration file, and resolves the names in it.
+///
+/// # Errors
+/// If a file cannot be read, or is wrong.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let mut config = Config::load(path)?;
+    resolve(&mut config);
+    Ok(config)
+}
 
 /// The addresses of a name. Blocks until the system answers.
 ///
 /// # Errors
 /// If there are none.
-pub fn addresses_of(host: &str, port: u16) -> Answer {
+pub(super) fn addresses_of(host: &str, port: u16) -> Resolution {
     let found = (host, port).to_socket_addrs();
     let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
     let mut addresses = Vec::new();
@@ -52,11 +69,15 @@ fn one_line(error: &io::Error) -> String {
 
 /// The addresses of several names, in their order. Blocks until all are answered, but not for
 /// longer than `patience`: what is not answered by then is an error.
-pub fn addresses_of_all(names: Vec<Name>, patience: Duration) -> Vec<Answer> {
+fn addresses_of_all(names: Vec<Name>, patience: Duration) -> Vec<Resolution> {
     addresses_by(addresses_of, names, patience)
 }
 
-fn addresses_by(ask: fn(&str, u16) -> Answer, names: Vec<Name>, patience: Duration) -> Vec<Answer> {
+fn addresses_by(
+    ask: fn(&str, u16) -> Resolution,
+    names: Vec<Name>,
+    patience: Duration,
+) -> Vec<Resolution> {
     let late = |(host, _): &Name| Err(format!("cannot resolve {host}: no answer in {patience:?}"));
     let answers = names.iter().map(late).collect();
     let waiting: VecDeque<_> = names.into_iter().enumerate().collect();
@@ -89,14 +110,14 @@ struct Questions {
 struct State {
     waiting: VecDeque<(usize, Name)>,
     /// Empty once nobody waits for them any more.
-    answers: Vec<Answer>,
+    answers: Vec<Resolution>,
     /// How many are not answered.
     open: usize,
 }
 
 impl Questions {
     /// Asks for one name after the other until none is left.
-    fn work(&self, ask: fn(&str, u16) -> Answer) {
+    fn work(&self, ask: fn(&str, u16) -> Resolution) {
         let mut state = self.state();
         while let Some((index, (host, port))) = state.waiting.pop_front() {
             drop(state);
@@ -155,7 +176,7 @@ mod tests {
     /// However many there are, and whatever the name server does.
     #[test]
     fn nobody_is_waited_for_longer_than_that() {
-        fn ask(_: &str, _: u16) -> Answer {
+        fn ask(_: &str, _: u16) -> Resolution {
             loop {
                 std::thread::park();
             }

@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const STACK: usize = 512 * 1024;
 
 /// See the module. When it is dropped, what waits is still done.
-pub struct Clerk<T>(Arc<Office<T>>);
+pub(super) struct Clerk<T>(Arc<Office<T>>);
 
 struct Office<T> {
     name: &'static str,
@@ -51,7 +51,7 @@ struct Desk<T> {
 
 impl<T: Send + 'static> Clerk<T> {
     /// Somebody who will do `work` with each thing, and has room for `queue_max` that wait.
-    pub fn new(
+    pub(super) fn new(
         name: &'static str,
         queue_max: usize,
         work: impl FnMut(T) + Send + 'static,
@@ -75,7 +75,7 @@ impl<T: Send + 'static> Clerk<T> {
     ///
     /// # Errors
     /// It comes back when there is no room for it, or no thread can be had.
-    pub fn post(&self, thing: T) -> Result<(), T> {
+    pub(super) fn post(&self, thing: T) -> Result<(), T> {
         let mut desk = self.0.desk();
         if desk.queue.len() >= self.0.queue_max {
             return Err(thing);
@@ -96,12 +96,12 @@ impl<T: Send + 'static> Clerk<T> {
 
 impl<T> Clerk<T> {
     /// True when something is not done yet.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.0.desk().is_busy()
     }
 
     /// Waits until all is done, for so long at most.
-    pub fn settle(&self, patience: Duration) {
+    pub(super) fn settle(&self, patience: Duration) {
         let desk = self.0.desk();
         drop(self.0.changed.wait_timeout_while(desk, patience, |desk| desk.is_busy()));
     }

@@ -5,9 +5,10 @@
 //! the configuration again. Each does one thing after the other, and wakes the loop when there is
 //! an answer.
 
-use crate::clerk::Clerk;
+use super::resolver;
+use super::worker::Clerk;
 use crate::config::{Config, ConfigErrors};
-use crate::names::{self, Answer};
+use crate::net::Resolution;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 
 /// Something to be done.
 #[derive(Debug)]
-pub enum Errand {
+pub(super) enum Errand {
     /// A configuration is read, and the names in it are resolved.
     Load(PathBuf),
     /// A name is resolved, for whoever has these numbers.
@@ -33,16 +34,16 @@ pub enum Errand {
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Done {
+pub(super) enum Done {
     /// A configuration, or what is wrong with it.
     Loaded(Box<Result<Config, ConfigErrors>>),
     /// The addresses of a name, or why there are none.
-    Resolved((u64, usize), Answer),
+    Resolved((u64, usize), Resolution),
 }
 
 /// Who does them, and what is done.
 #[derive(Debug)]
-pub struct Errands {
+pub(super) struct Errands {
     reader: Clerk<Errand>,
     resolver: Clerk<Errand>,
     done: Tray,
@@ -55,7 +56,7 @@ struct Tray(Arc<Mutex<VecDeque<Done>>>);
 
 impl Errands {
     /// No errands yet. The waker is called when one is done.
-    pub fn new(waker: mio::Waker) -> Errands {
+    pub(super) fn new(waker: mio::Waker) -> Errands {
         let (done, waker) = (Tray::default(), Arc::new(waker));
         let clerk = |name| {
             let (tray, waker) = (done.clone(), Arc::clone(&waker));
@@ -72,7 +73,7 @@ impl Errands {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn send(&self, errand: Errand) -> io::Result<()> {
+    pub(super) fn send(&self, errand: Errand) -> io::Result<()> {
         let clerk = match errand {
             Errand::Load(_) => &self.reader,
             Errand::Resolve { .. } => &self.resolver,
@@ -81,7 +82,7 @@ impl Errands {
     }
 
     /// What is done, if anything is.
-    pub fn take(&self) -> Option<Done> {
+    pub(super) fn take(&self) -> Option<Done> {
         self.done.take()
     }
 }
@@ -98,9 +99,9 @@ impl Tray {
 
 fn perform(errand: Errand) -> Done {
     match errand {
-        Errand::Load(path) => Done::Loaded(Box::new(Config::load(&path))),
+        Errand::Load(path) => Done::Loaded(Box::new(resolver::load(&path))),
         Errand::Resolve { whose, host, port } => {
-            Done::Resolved(whose, names::addresses_of(&host, port))
+            Done::Resolved(whose, resolver::addresses_of(&host, port))
         }
     }
 }

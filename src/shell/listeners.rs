@@ -1,13 +1,13 @@
 //! Where the process listens, and for whom. What a configuration wants and is there already is
 //! kept as it is; the rest is opened, all of it or nothing.
 
+use super::service::Inherited;
+use super::sys;
 use crate::config::{Config, ListenAddr};
 use crate::descriptors;
 use crate::net::mio::MioNet;
 use crate::net::{ListenerId, Net};
 use crate::session::Service;
-use crate::sys;
-use crate::sys::service::Inherited;
 use std::net::SocketAddr;
 
 /// An open listener.

@@ -3,7 +3,7 @@
 //! The loop must not wait for whoever reads it, so a clerk writes: lines that find no room in his
 //! queue are dropped and counted, and the count is said when there is room again.
 
-use crate::clerk::Clerk;
+use super::worker::Clerk;
 use crate::time::{date, millis};
 use env_logger::Target;
 use log::LevelFilter;
