@@ -1,4 +1,4 @@
-//! The program: arguments, the logger, exit statuses. What it does is in the library.
+//! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
 use millstream::auth;
 use millstream::config::Config;
@@ -9,25 +9,25 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// It could not start or run.
+/// Exit status: it could not start or run.
 const FAILED: u8 = 1;
-/// The command line or the configuration is wrong.
+/// Exit status: the command line or the configuration is wrong.
 const WRONG: u8 = 2;
-/// More of a line is not read; [`auth::entry`] takes less.
+/// The most bytes of a key that are read, more than [`auth::entry`] accepts.
 const KEY_MAX: u64 = 4096;
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
         Ok(command) => command,
-        Err(wrong) => return complain(WRONG, &wrong.to_string()),
+        Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
     match command {
-        Command::Help => say(arguments::HELP),
-        Command::Version => say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Help => print(arguments::HELP),
+        Command::Version => print(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::HashKey { name } => hash_key(name.as_deref()),
         Command::Check(path) => match resolver::load(&path) {
-            Ok(config) => say(&checked(&config)),
-            Err(wrong) => complain(WRONG, &wrong.to_string()),
+            Ok(config) => print(&checked(&config)),
+            Err(wrong) => fail(WRONG, &wrong.to_string()),
         },
         Command::Run(path) => run(resolver::load(&path).map_err(|e| e.to_string()), Some(path)),
         Command::To { url, listen } => {
@@ -40,26 +40,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves a configuration, which is that of `file`, if it is that of one.
+/// Runs with a configuration. `file` is where it was read, if it was read from a file.
 fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
     let config = match config {
         Ok(config) => config,
-        Err(wrong) => return complain(WRONG, &wrong),
+        Err(wrong) => return fail(WRONG, &wrong),
     };
     logger::start(config.log.level);
-    sys::outlive_file_size_limit();
+    sys::survive_file_size_limit();
     let served = Process::open(config, file).and_then(|process| {
-        say(&process.summary());
+        print(&process.summary());
         process.run().map_err(|error| error.to_string())
     });
     logger::finish();
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(wrong) => complain(FAILED, &wrong),
+        Err(wrong) => fail(FAILED, &wrong),
     }
 }
 
-/// What `--check` prints of a configuration that is right.
+/// What `--check` prints for a valid configuration.
 fn checked(config: &Config) -> String {
     let mut warnings = config.warnings(sys::raise_descriptor_limit().ok());
     warnings.extend(config.remarks());
@@ -67,32 +67,33 @@ fn checked(config: &Config) -> String {
     lines.fold(config.summary(), |text, line| text + &line)
 }
 
-/// A key is a line of standard input; what it is made of, any field, query and cookie can carry.
+/// Reads a key, which is a line of standard input, and prints its entry for a file of keys.
 fn hash_key(name: Option<&str>) -> ExitCode {
     let stdin = io::stdin();
     if stdin.is_terminal() {
         let whose = name.map(|name| format!(" of {name}")).unwrap_or_default();
-        let _ = write!(io::stderr(), "The key{whose}, which will be seen as you type it: ");
+        let _ = write!(io::stderr(), "Key{whose} (it is shown as you type): ");
     }
     let mut line = Vec::new();
     if let Err(error) = stdin.lock().take(KEY_MAX + 2).read_until(b'\n', &mut line) {
-        return complain(FAILED, &format!("cannot read the key: {error}"));
+        return fail(FAILED, &format!("cannot read the key: {error}"));
     }
     let key = line.strip_suffix(b"\n").unwrap_or(&line);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
     match auth::entry(name.unwrap_or("whose key this is"), key) {
-        Ok(entry) => say(&entry),
-        Err(wrong) => complain(WRONG, wrong),
+        Ok(entry) => print(&entry),
+        Err(wrong) => fail(WRONG, wrong),
     }
 }
 
-/// Standard output may be gone; that is no reason to fail.
-fn say(text: &str) -> ExitCode {
+/// Prints to standard output. A failure is ignored: standard output may be closed.
+fn print(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-fn complain(status: u8, what: &str) -> ExitCode {
+/// Prints an error to standard error, and returns the exit status.
+fn fail(status: u8, what: &str) -> ExitCode {
     let mut stderr = io::stderr();
     for line in what.lines() {
         let _ = writeln!(stderr, "millstream: {line}");

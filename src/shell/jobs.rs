@@ -1,107 +1,103 @@
-//! What may take long, done beside the loop: reading a configuration, resolving a name.
+//! Jobs that may block: loading a configuration, and resolving a name.
 //!
-//! Both ask the system and block until it answers, for as long as a name server likes. One clerk
-//! reads, another one resolves, so that a name server that says nothing keeps nobody from reading
-//! the configuration again. Each does one thing after the other, and wakes the loop when there is
-//! an answer.
+//! Both ask the operating system and wait for its answer, for as long as a disk or a name server
+//! takes. One worker loads configurations and another resolves names, so that a name server that
+//! does not answer delays no reload. A job that completes wakes the event loop.
 
-use super::resolver;
-use super::worker::Clerk;
+use super::resolver::{self, NameQuery};
+use super::worker::Worker;
 use crate::config::{Config, ConfigErrors};
 use crate::net::Resolution;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "shared between threads; locked only to move a job"
+)]
 use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 
-/// Something to be done.
+/// A job for a worker.
 #[derive(Debug)]
-pub(super) enum Errand {
-    /// A configuration is read, and the names in it are resolved.
+pub(super) enum Job {
+    /// Load this configuration file, and resolve the names in it.
     Load(PathBuf),
-    /// A name is resolved, for whoever has these numbers.
-    Resolve {
-        /// Whose name it is; comes back with the answer.
-        whose: (u64, usize),
-        /// The name.
-        host: String,
-        /// The port, which the addresses get.
-        port: u16,
-    },
+    /// Resolve a name.
+    Resolve(NameQuery),
 }
 
-/// What came of it.
+/// The result of a job.
 #[derive(Debug)]
-pub(super) enum Done {
-    /// A configuration, or what is wrong with it.
+pub(super) enum Completion {
+    /// A configuration was loaded, or is wrong.
     Loaded(Box<Result<Config, ConfigErrors>>),
-    /// The addresses of a name, or why there are none.
-    Resolved((u64, usize), Resolution),
+    /// A name was resolved, or could not be.
+    Resolved(NameQuery, Resolution),
 }
 
-/// Who does them, and what is done.
+/// The two workers, and the results that the process has not taken yet.
 #[derive(Debug)]
-pub(super) struct Errands {
-    reader: Clerk<Errand>,
-    resolver: Clerk<Errand>,
-    done: Tray,
+pub(super) struct Jobs {
+    loader: Worker<Job>,
+    resolver: Worker<Job>,
+    completions: Completions,
 }
 
-/// Where what is done is put down and picked up.
-#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+/// A queue of results, which the workers fill and the process empties.
+#[expect(clippy::disallowed_types, reason = "shared between threads; locked only to move a job")]
 #[derive(Clone, Debug, Default)]
-struct Tray(Arc<Mutex<VecDeque<Done>>>);
+struct Completions(Arc<Mutex<VecDeque<Completion>>>);
 
-impl Errands {
-    /// No errands yet. The waker is called when one is done.
-    pub(super) fn new(waker: mio::Waker) -> Errands {
-        let (done, waker) = (Tray::default(), Arc::new(waker));
-        let clerk = |name| {
-            let (tray, waker) = (done.clone(), Arc::clone(&waker));
-            Clerk::new(name, usize::MAX, move |errand| {
-                tray.put(perform(errand));
-                // It cannot be woken when the process is ending.
+impl Jobs {
+    /// No jobs yet. `waker` is called whenever one completes.
+    pub(super) fn new(waker: mio::Waker) -> Jobs {
+        let (completions, waker) = (Completions::default(), Arc::new(waker));
+        let worker = |name| {
+            let (completions, waker) = (completions.clone(), Arc::clone(&waker));
+            Worker::new(name, usize::MAX, move |job| {
+                completions.push(run(job));
+                // It fails only when the event loop is gone, and nobody waits for the result.
                 let _ = waker.wake();
             })
         };
-        Errands { reader: clerk("reader"), resolver: clerk("resolver"), done }
+        Jobs { loader: worker("loader"), resolver: worker("resolver"), completions }
     }
 
-    /// Has something done.
+    /// Queues a job for its worker.
     ///
     /// # Errors
-    /// When there can be no thread.
-    pub(super) fn send(&self, errand: Errand) -> io::Result<()> {
-        let clerk = match errand {
-            Errand::Load(_) => &self.reader,
-            Errand::Resolve { .. } => &self.resolver,
+    /// If no thread can be started.
+    pub(super) fn submit(&self, job: Job) -> io::Result<()> {
+        let worker = match job {
+            Job::Load(_) => &self.loader,
+            Job::Resolve(_) => &self.resolver,
         };
-        clerk.post(errand).map_err(|_| io::Error::other("there can be no thread for it"))
+        worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
     }
 
-    /// What is done, if anything is.
-    pub(super) fn take(&self) -> Option<Done> {
-        self.done.take()
+    /// Takes the oldest result that has not been taken.
+    pub(super) fn next_completion(&self) -> Option<Completion> {
+        self.completions.pop()
     }
 }
 
-impl Tray {
-    fn put(&self, done: Done) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(done);
+impl Completions {
+    fn push(&self, completion: Completion) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(completion);
     }
 
-    fn take(&self) -> Option<Done> {
+    fn pop(&self) -> Option<Completion> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
-fn perform(errand: Errand) -> Done {
-    match errand {
-        Errand::Load(path) => Done::Loaded(Box::new(resolver::load(&path))),
-        Errand::Resolve { whose, host, port } => {
-            Done::Resolved(whose, resolver::addresses_of(&host, port))
+fn run(job: Job) -> Completion {
+    match job {
+        Job::Load(path) => Completion::Loaded(Box::new(resolver::load(&path))),
+        Job::Resolve(query) => {
+            let resolution = resolver::addresses_of(&query.host, query.port);
+            Completion::Resolved(query, resolution)
         }
     }
 }

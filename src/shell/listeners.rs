@@ -1,5 +1,5 @@
-//! Where the process listens, and for whom. What a configuration wants and is there already is
-//! kept as it is; the rest is opened, all of it or nothing.
+//! Opens the listeners of a configuration, and keeps those that are open already. Either all of
+//! them open, or none does.
 
 use super::service::Inherited;
 use super::sys;
@@ -15,17 +15,18 @@ use std::net::SocketAddr;
 pub(super) struct Listening {
     pub(super) id: ListenerId,
     pub(super) service: Service,
-    /// Where it is to listen, as the configuration says it,
+    /// The address in the configuration. Its port may be 0.
     wanted: ListenAddr,
-    /// and where it does: of port 0 the system makes another one.
+    /// The address that it is bound to, with the port that the system chose. None if it is a Unix
+    /// socket.
     bound: Option<SocketAddr>,
 }
 
-/// Opens what `config` wants and `present` does not have. Where it says port 0, it says afterwards
-/// which port that has become.
+/// Opens the listeners of `config` that are not among `present`, and returns all of them. Writes
+/// the ports that the system chose into `config`, in place of port 0.
 ///
 /// # Errors
-/// What cannot be listened on; nothing is open then that was not before.
+/// The address that cannot be listened on. Listeners that were opened before it are closed again.
 pub(super) fn open(
     config: &mut Config,
     present: &[Listening],
@@ -51,8 +52,8 @@ fn open_all(
 ) -> Result<(), String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
     let mut open = |wanted: &ListenAddr, service: Service| {
-        let is_this = |l: &&Listening| l.wanted == *wanted && l.service == service;
-        let listener = match present.iter().find(is_this) {
+        let is_open = |l: &&Listening| l.wanted == *wanted && l.service == service;
+        let listener = match present.iter().find(is_open) {
             Some(present) => present.clone(),
             None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {

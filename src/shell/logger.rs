@@ -1,69 +1,68 @@
-//! What the operator reads on standard error: one line a record, with when and how bad.
+//! The log on standard error: one line a record, with the time and the level.
 //!
-//! The loop must not wait for whoever reads it, so a clerk writes: lines that find no room in his
-//! queue are dropped and counted, and the count is said when there is room again.
+//! The event loop must not wait for whoever reads it, so a worker writes. Lines that find its queue
+//! full are dropped and counted, and the next line that finds room reports the count.
 
-use super::worker::Clerk;
-use crate::time::{date, millis};
+use super::clock;
+use super::worker::Worker;
+use crate::time::date;
 use env_logger::Target;
 use log::LevelFilter;
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
 
-/// Lines that wait for standard error.
+/// Lines that may wait for standard error.
 const LINES_MAX: usize = 4096;
 
-/// How long the last lines are waited for at the end.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The worker that writes to standard error. There is one log in a process.
+static WORKER: OnceLock<Worker<Line>> = OnceLock::new();
 
-/// Who writes.
-static CLERK: OnceLock<Clerk<Words>> = OnceLock::new();
+/// A formatted record, and how many were dropped just before it.
+struct Line {
+    text: Vec<u8>,
+    dropped: u64,
+}
 
-/// Lines, and how many had no room in front of them.
-struct Words(Vec<u8>, u64);
-
-/// Begins to write records of `level` and above; `RUST_LOG` overrides that.
+/// Starts the log with records of `level` and above. `RUST_LOG` overrides the level.
 pub fn start(level: LevelFilter) {
     let mut logger = env_logger::Builder::new();
-    // What is written is decided by the level that can be changed later.
+    // The maximum level filters instead, because it can be changed later.
     logger.filter_level(LevelFilter::Trace).parse_default_env().format(|line, record| {
-        #[expect(clippy::disallowed_methods, reason = "for people to read, and nothing else")]
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = millis(unix);
-        writeln!(line, "{} {:5} {}", date::utc(unix_ms), record.level(), record.args())
+        let time = date::utc(clock::unix_ms());
+        writeln!(line, "{time} {:5} {}", record.level(), record.args())
     });
-    let write = |words| write(words, &mut io::stderr());
-    let clerk = CLERK.get_or_init(|| Clerk::new("log", LINES_MAX, write));
-    logger.target(Target::Pipe(Box::new(Lines { clerk, dropped: 0 })));
+    let write = |line| write(line, &mut io::stderr());
+    let worker = WORKER.get_or_init(|| Worker::new("log", LINES_MAX, write));
+    logger.target(Target::Pipe(Box::new(Sink { worker, dropped: 0 })));
     logger.init();
     set_level(level);
 }
 
-/// From here on records of `level` and above are written, unless `RUST_LOG` says something else.
+/// Logs records of `level` and above from now on, unless `RUST_LOG` is set.
 pub fn set_level(level: LevelFilter) {
     if std::env::var_os("RUST_LOG").is_none() {
         log::set_max_level(level);
     }
 }
 
-/// Waits a moment until the lines so far are written: the process is about to end.
+/// Waits a moment until the lines so far are written. Call it before the process exits.
 pub fn finish() {
-    if let Some(clerk) = CLERK.get() {
-        clerk.settle(PATIENCE);
+    if let Some(worker) = WORKER.get() {
+        worker.finish();
     }
 }
 
-/// Where the logger writes.
-struct Lines<'c> {
-    clerk: &'c Clerk<Words>,
+/// Queues each line that the logger writes for the worker.
+struct Sink<'w> {
+    worker: &'w Worker<Line>,
+    /// Lines that were dropped since the last that found room.
     dropped: u64,
 }
 
-impl Write for Lines<'_> {
-    /// Takes all of it, or drops it.
+impl Write for Sink<'_> {
+    /// Takes the whole line, or drops it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.clerk.post(Words(bytes.to_vec(), self.dropped)) {
+        match self.worker.submit(Line { text: bytes.to_vec(), dropped: self.dropped }) {
             Ok(()) => self.dropped = 0,
             Err(_) => self.dropped += 1,
         }
@@ -75,12 +74,12 @@ impl Write for Lines<'_> {
     }
 }
 
-/// Writes some lines. What standard error does not take is lost: there is nobody to tell.
-fn write(Words(lines, dropped): Words, out: &mut impl Write) {
-    if dropped > 0 {
-        let _ = writeln!(out, "{dropped} lines had no room here, and were dropped");
+/// Writes a line. Errors of standard error are ignored: there is nowhere to report them.
+fn write(line: Line, out: &mut impl Write) {
+    if line.dropped > 0 {
+        let _ = writeln!(out, "standard error is too slow: {} log lines dropped", line.dropped);
     }
-    let _ = out.write_all(&lines);
+    let _ = out.write_all(&line.text);
 }
 
 #[cfg(test)]
@@ -89,29 +88,29 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn lines_that_have_no_room_are_counted() {
-        let (words, written) = mpsc::channel();
+    fn dropped_lines_are_counted() {
+        let (lines, written) = mpsc::channel();
         let (go, gate) = mpsc::channel();
-        let clerk = Clerk::new("test", 2, move |line| {
-            words.send(line).unwrap();
+        let worker = Worker::new("test", 2, move |line| {
+            lines.send(line).unwrap();
             gate.recv().unwrap();
         });
-        let mut lines = Lines { clerk: &clerk, dropped: 0 };
-        assert!(lines.write(b"a\n").is_ok());
+        let mut sink = Sink { worker: &worker, dropped: 0 };
+        assert!(sink.write(b"a\n").is_ok());
         let mut got = vec![written.recv().unwrap()];
         for line in ["b\n", "c\n", "d\n", "e\n"] {
-            assert!(matches!(lines.write(line.as_bytes()), Ok(2)));
+            assert!(matches!(sink.write(line.as_bytes()), Ok(2)));
         }
         for _ in 0..2 {
             go.send(()).unwrap();
             got.push(written.recv().unwrap());
         }
-        assert!(lines.write(b"f\n").is_ok());
+        assert!(sink.write(b"f\n").is_ok());
         go.send(()).unwrap();
         got.push(written.recv().unwrap());
         go.send(()).unwrap();
         let mut out = Vec::new();
-        got.into_iter().for_each(|words| write(words, &mut out));
-        assert_eq!(out, b"a\nb\nc\n2 lines had no room here, and were dropped\nf\n");
+        got.into_iter().for_each(|line| write(line, &mut out));
+        assert_eq!(out, b"a\nb\nc\nstandard error is too slow: 2 log lines dropped\nf\n");
     }
 }

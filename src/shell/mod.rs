@@ -2,16 +2,19 @@
 //!
 //! In reading order:
 //!
-//! - [`process`] owns what a process has once: signals, the configuration file, the service
-//!   manager, the user it runs as, worker threads and logs.
+//! - [`process`] owns what a process has once: signals, the configuration file, the user it runs
+//!   as, worker threads and logs. It runs an `event_loop`, which owns the poll, the proxy and a
+//!   `clock`.
 //! - [`sys`] and [`service`] talk to the operating system and to the service manager; `listeners`
 //!   opens what a configuration listens on.
-//! - `worker` is a thread that runs queued work off the event loop; `jobs`, [`logger`] and `output`
-//!   use one each for files and names, for standard error, and for standard output. [`resolver`]
-//!   looks up names.
+//! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
+//!   configuration files and one for host names, which [`resolver`] looks up; [`logger`] has one
+//!   for standard error, and `output` one for the access log on standard output.
 //! - [`arguments`] reads the command line.
 
 pub mod arguments;
+mod clock;
+mod event_loop;
 mod jobs;
 mod listeners;
 pub mod logger;

@@ -1,11 +1,11 @@
-//! The access log's way to standard output, which may be slow, full, or gone.
+//! Writes the access log to standard output, which may be slow, full, or closed.
 //!
-//! The loop must not wait for it, so a clerk does: he takes batches of lines from a short queue and
-//! writes them, and knows nothing else. While he is behind, lines wait where they came from, and
-//! those that have no room there are counted ([`Queue`]). Nothing that happens to standard output
-//! ends the process; what cannot be written is dropped, and the log says how much.
+//! The event loop must not wait for it, so a worker writes: it takes batches of lines from a short
+//! queue. While the worker is behind, lines stay in the access log's own queue, which counts the
+//! lines it has no room for ([`Queue`]). A failure of standard output never ends the process: lines
+//! that cannot be written are dropped, and the log says how many.
 
-use super::worker::Clerk;
+use super::worker::Worker;
 use crate::access::Queue;
 use crate::time::Tick;
 use std::io::{self, Write};
@@ -13,51 +13,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long the last lines are waited for at the end.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two batches: waking a thread costs more than writing a line.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From one batch to the next: to wake a thread costs more than to write a line.
-const REST: Duration = Duration::from_millis(20);
+/// The pause before the next batch when the worker is still writing the previous one.
+const BUSY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a clerk who is behind is left alone.
-const BEHIND: Duration = Duration::from_millis(200);
+/// Batches that may wait for the worker. It is given one only when it is idle, so that lines
+/// gather into one batch; the second place is for the last lines before the process exits.
+const BATCHES_MAX: usize = 2;
 
 struct Batch {
     lines: String,
-    /// Lines that had no room in front of these.
+    /// How many lines were dropped before these because the queue was full.
     dropped: u64,
 }
 
 impl Batch {
-    /// How many lines it has.
+    /// The number of lines in it.
     fn count(&self) -> u64 {
         self.lines.lines().count() as u64
     }
 }
 
-/// The near end of the way.
+/// The event loop's side of the access log's output.
 #[derive(Debug)]
 pub(super) struct Output {
-    clerk: Clerk<Batch>,
-    /// Until then lines gather where they are.
-    rests_until: Tick,
-    /// Lines that could not be written, and that nobody has counted yet.
+    worker: Worker<Batch>,
+    /// No batch is taken before this time.
+    next_batch: Tick,
+    /// Lines that the worker could not write, and that the queue has not counted yet.
     lost: Arc<AtomicU64>,
 }
 
 impl Output {
-    /// The way to standard output. Nothing is to be written yet.
+    /// Output to standard output, with nothing to write yet.
     pub(super) fn to_stdout() -> Output {
         let lost = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer { out: io::stdout(), losses: Arc::clone(&lost), lost: None };
-        // While he is busy lines had better wait where they are, and become one batch. One more,
-        // for the last, which do not wait.
-        let clerk = Clerk::new("access log", 2, move |batch| writer.write(batch));
-        Output { clerk, rests_until: Tick::ZERO, lost }
+        let mut writer = Writer { out: io::stdout(), lost: Arc::clone(&lost), failing: None };
+        let worker = Worker::new("access log", BATCHES_MAX, move |batch| writer.write(batch));
+        Output { worker, next_batch: Tick::ZERO, lost }
     }
 
-    /// Takes the lines that wait, unless the clerk is behind or has just been given some. When
-    /// this is to be tried again, if lines are left.
+    /// Hands the lines in `queue` to the worker, unless it is busy or was given some just now.
+    /// Returns when to call this again; never, if no line is left.
     pub(super) fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
         if self.lost.load(Ordering::Relaxed) > 0 {
             queue.count_lost(self.lost.swap(0, Ordering::Relaxed));
@@ -65,63 +64,63 @@ impl Output {
         if queue.is_empty() {
             return Tick::NEVER;
         }
-        if self.rests_until > now {
-            return self.rests_until;
+        if self.next_batch > now {
+            return self.next_batch;
         }
-        if self.clerk.is_busy() {
-            self.rests_until = now.after(BEHIND);
-            return self.rests_until;
+        if self.worker.is_busy() {
+            self.next_batch = now.after(BUSY_INTERVAL);
+            return self.next_batch;
         }
-        self.rests_until = now.after(REST);
+        self.next_batch = now.after(BATCH_INTERVAL);
         let (lines, dropped) = queue.take();
-        // There is room, as he is not busy.
-        if let Err(batch) = self.clerk.post(Batch { lines, dropped }) {
-            // Those that had no room in front of it are counted already.
+        // An idle worker has room, so this fails only when no thread can be started.
+        if let Err(batch) = self.worker.submit(Batch { lines, dropped }) {
+            // The lines that were dropped before it are counted already.
             queue.count_lost(batch.count());
         }
         Tick::NEVER
     }
 
-    /// Has the last lines written, and waits for that a moment.
+    /// Hands over the last lines, and waits a moment until they are written.
     pub(super) fn finish(self, queue: &mut Queue) {
         let (lines, dropped) = queue.take();
         if !lines.is_empty() || dropped > 0 {
-            // If he is behind it is too late for these.
-            let _ = self.clerk.post(Batch { lines, dropped });
+            // If the worker is that far behind, these lines are lost with the process.
+            let _ = self.worker.submit(Batch { lines, dropped });
         }
-        self.clerk.settle(PATIENCE);
+        self.worker.finish();
     }
 }
 
-/// The far end.
+/// The worker's side.
 struct Writer<W> {
     out: W,
-    /// As [`Output::lost`].
-    losses: Arc<AtomicU64>,
-    /// How many lines were lost since the last that was written, if any were.
-    lost: Option<u64>,
+    /// The counter of [`Output::lost`].
+    lost: Arc<AtomicU64>,
+    /// While writing fails: how many lines were lost since it last succeeded.
+    failing: Option<u64>,
 }
 
 impl<W: Write> Writer<W> {
     fn write(&mut self, batch: Batch) {
         let dropped = batch.dropped;
         if dropped > 0 {
-            log::warn!("{dropped} access lines were dropped: standard output is too slow");
+            log::warn!("standard output is too slow: {dropped} access log lines dropped");
         }
         let written = self.out.write_all(batch.lines.as_bytes()).and_then(|()| self.out.flush());
         if written.is_err() {
-            self.losses.fetch_add(batch.count(), Ordering::Relaxed);
+            self.lost.fetch_add(batch.count(), Ordering::Relaxed);
         }
-        match (written, &mut self.lost) {
+        match (written, &mut self.failing) {
             (Ok(()), None) => {}
             (Ok(()), Some(n)) => {
-                log::warn!("standard output takes access lines again; {n} were dropped");
-                self.lost = None;
+                log::warn!("access log resumed: {n} lines dropped");
+                self.failing = None;
             }
             (Err(_), Some(n)) => *n += batch.count(),
             (Err(error), None) => {
-                log::warn!("standard output takes no access lines, they are dropped: {error}");
-                self.lost = Some(batch.count());
+                log::warn!("cannot write the access log, dropping lines: {error}");
+                self.failing = Some(batch.count());
             }
         }
     }
@@ -131,10 +130,10 @@ impl<W: Write> Writer<W> {
 mod tests {
     use super::*;
 
-    /// Full or gone for a while.
-    struct Moody(Vec<bool>, Vec<u8>);
+    /// Whether each write succeeds, and what was written.
+    struct Flaky(Vec<bool>, Vec<u8>);
 
-    impl Write for Moody {
+    impl Write for Flaky {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if !self.0.remove(0) {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -149,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_on_trying() {
-        let losses = Arc::new(AtomicU64::new(0));
-        let out = Moody(vec![true, false, false, true], Vec::new());
-        let mut writer = Writer { out, losses: Arc::clone(&losses), lost: None };
-        for (n, lost) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None)] {
+    fn writing_goes_on_after_a_failure() {
+        let lost = Arc::new(AtomicU64::new(0));
+        let out = Flaky(vec![true, false, false, true], Vec::new());
+        let mut writer = Writer { out, lost: Arc::clone(&lost), failing: None };
+        for (n, failing) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None)] {
             writer.write(Batch { lines: format!("{n}\n"), dropped: n });
-            assert_eq!(writer.lost, lost);
+            assert_eq!(writer.failing, failing);
         }
-        assert_eq!((writer.out.1.as_slice(), losses.load(Ordering::Relaxed)), (&b"0\n3\n"[..], 2));
+        assert_eq!((writer.out.1.as_slice(), lost.load(Ordering::Relaxed)), (&b"0\n3\n"[..], 2));
     }
 }

@@ -1,369 +1,272 @@
-//! The loop: poll, write down what happened, turn, sleep.
+//! The process: signals, the configuration file, reloads, and everything else there is one of.
 //!
-//! The only place that reads a clock, and that knows of mio's poll. Everything it finds out it
-//! passes on as facts; everything that follows from them is [`crate::proxy`]'s business.
+//! It owns one [`EventLoop`] and runs it on the main thread. These cross between the two, each as a
+//! value, so that a loop on another thread could exchange the same by queues:
+//!
+//! - to the loop: a configuration to serve, a drain window, the addresses of a name, and the answer
+//!   to an operator's command;
+//! - from the loop: commands of the admin listener, names to be resolved, access log lines, and
+//!   the number of connections.
 
-use super::jobs::{Done, Errand, Errands};
-use super::listeners::{self, Listening};
+use super::event_loop::{EventLoop, Turn};
+use super::jobs::{Completion, Job, Jobs};
 use super::logger;
 use super::output::Output;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
 use crate::admin::Command;
 use crate::config::Config;
-use crate::net::mio::{EventSource, MioNet};
-use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
-use crate::session::Service;
-use crate::slab::Key;
-use crate::time::{Now, Tick, millis};
+use crate::proxy::Ticket;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
-
-/// Events that one poll brings at most.
-const EVENTS_PER_POLL: usize = 1024;
-
-/// The poll token of the signals' pipes. The network's own tokens are below.
-const SIGNALS: mio::Token = mio::Token(usize::MAX);
-
-/// The poll token of the errands' waker.
-const ERRANDS: mio::Token = mio::Token(usize::MAX - 1);
+use std::time::Duration;
 
 /// The process, listening and ready to run.
 #[derive(Debug)]
 pub struct Process {
-    poll: mio::Poll,
-    proxy: Proxy<MioNet>,
+    event_loop: EventLoop,
     signals: Signals,
-    errands: Errands,
-    clock: Clock,
-    listening: Vec<Listening>,
-    /// How many descriptors the process may have.
-    descriptors: u64,
-    /// The file of the configuration, if it is that of one.
-    file: Option<PathBuf>,
-    reading: Reading,
-    /// Who waits for what comes of that.
-    asked_to_read: Vec<Ticket>,
-    /// Where the access log is written.
+    jobs: Jobs,
     output: Output,
-    /// How often it was told to end.
-    told_to_end: usize,
+    /// The limit on open files.
+    descriptors: u64,
+    /// The configuration file. None if the configuration came from the command line.
+    file: Option<PathBuf>,
+    reload: Reload,
+    /// The operator's commands that are answered when the reload is over.
+    reload_tickets: Vec<Ticket>,
+    /// How often it was asked to stop.
+    stops: usize,
 }
 
-/// Whether the configuration is being read again.
+/// Whether the configuration file is being loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    No,
-    /// Next: `No`, when it has been read.
-    Yes,
-    /// It may have changed since the reading began. Next: `Yes`.
-    AndAgain,
+enum Reload {
+    /// It is not.
+    Idle,
+    /// A job loads it. Next: `Idle`, when that completes.
+    Loading,
+    /// A job loads it, and the file may have changed since. Next: `Loading`.
+    LoadingTwice,
 }
 
 impl Process {
-    /// Listens where the configuration says. It is that of `file`, if it is that of one.
+    /// Opens the listeners of `config`, becomes the user that it names, and prepares to run. `file`
+    /// is where `config` was read, and is read again at a reload.
     ///
     /// # Errors
-    /// What could not be done, and with what.
-    pub fn open(mut config: Config, file: Option<PathBuf>) -> Result<Process, String> {
+    /// What could not be done, and why.
+    pub fn open(config: Config, file: Option<PathBuf>) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
-            .map_err(|e| format!("the limit on open files is not to be had: {e}"))?;
+            .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
         for warning in config.warnings(Some(descriptors)) {
             log::warn!("{warning}");
         }
-        let poll = mio::Poll::new().map_err(|e| format!("no poll: {e}"))?;
-        let registry = poll.registry().try_clone().map_err(|e| format!("no poll: {e}"))?;
-        let waker = mio::Waker::new(poll.registry(), ERRANDS);
-        let errands = Errands::new(waker.map_err(|e| format!("no waker: {e}"))?);
-        let inherited = Inherited::take().map_err(|e| format!("a socket that was passed: {e}"));
-        let mut inherited = inherited?;
-        let budget = config.budget(descriptors);
-        let mut net = MioNet::new(registry, 2 * budget.clients.min(RESERVED_MAX));
-        let listening = listeners::open(&mut config, &[], &mut inherited, &mut net)?;
+        let mut inherited =
+            Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
+        let event_loop = EventLoop::open(config, descriptors, &mut inherited)?;
         for address in inherited.left() {
-            log::warn!("a socket was passed that nothing listens on: {address}");
+            log::warn!("inherited socket is not used: the configuration has no listener {address}");
         }
+        let config = event_loop.config();
         if let Some(user) = &config.server.user {
             service::become_user(user, &config.socket_files())
                 .map_err(|e| format!("server.user: {e}"))?;
         }
-        service::renounce_privileges();
-        let mut signals = Signals::new().map_err(|e| format!("no signals: {e}"))?;
-        for source in signals.sources() {
-            poll.registry()
-                .register(source, SIGNALS, mio::Interest::READABLE)
-                .map_err(|e| format!("no signals: {e}"))?;
-        }
-        let mut clock = Clock::start();
-        let (portions, now) = (Portions::default(), clock.now().tick);
-        let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
-        let seed = sys::seed();
-        let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
+        service::set_no_new_privileges();
+        let waker = event_loop.waker().map_err(|e| format!("cannot create a waker: {e}"))?;
+        let signals =
+            watch_signals(&event_loop).map_err(|e| format!("cannot watch signals: {e}"))?;
         Ok(Process {
-            poll,
-            proxy,
+            event_loop,
             signals,
-            errands,
-            clock,
-            listening,
+            jobs: Jobs::new(waker),
+            output: Output::to_stdout(),
             descriptors,
             file,
-            reading: Reading::No,
-            asked_to_read: Vec::new(),
-            output: Output::to_stdout(),
-            told_to_end: 0,
+            reload: Reload::Idle,
+            reload_tickets: Vec::new(),
+            stops: 0,
         })
     }
 
-    /// [`Config::summary`] of what runs here, with the ports that the system chose.
+    /// The [`Config::summary`] of what is served, with the ports that the system chose.
     pub fn summary(&self) -> String {
-        self.proxy.config().summary()
+        self.event_loop.config().summary()
     }
 
-    /// Runs until it is told to end and has ended what was running.
+    /// Runs until it has drained.
     ///
     /// # Errors
-    /// When polling fails.
+    /// If polling fails.
     pub fn run(mut self) -> io::Result<()> {
-        let mut events = mio::Events::with_capacity(EVENTS_PER_POLL);
         service::notify("READY=1");
         loop {
-            let now = self.clock.now();
-            let wake = self.proxy.turn(now);
-            self.send_for_names();
-            let obeyed = self.obey(now.tick);
-            if self.proxy.is_drained() && !obeyed {
-                self.proxy.close_listeners();
+            let Turn { now, wake } = self.event_loop.turn();
+            self.resolve_stale_names();
+            let commanded = self.run_commands();
+            if self.event_loop.is_drained() && !commanded {
                 break;
             }
-            let late = self.output.take_from(self.proxy.access(), now.tick);
-            let wake = if obeyed { now.tick } else { wake.min(late) };
-            let timeout = (wake != Tick::NEVER).then(|| wake.since(now.tick));
-            match self.poll.poll(&mut events, timeout) {
-                // By a signal, which has a descriptor of its own to report it.
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                polled => polled?,
-            }
-            let told = self.record(&events);
-            if told.signals {
-                let arrived = self.signals.take();
-                if arrived.reload > 0 {
-                    self.read_again();
-                }
-                if arrived.end > 0 {
-                    self.told_to_end += arrived.end;
-                    self.end_running();
-                }
-            }
-            while told.errands
-                && let Some(done) = self.errands.take()
-            {
-                self.errand_done(done);
+            let flush = self.output.take_from(self.event_loop.access_log(), now);
+            let until = if commanded { now } else { wake.min(flush) };
+            if self.event_loop.wait(now, until)? {
+                self.take_signals();
+                self.take_completions();
             }
         }
-        self.output.finish(self.proxy.access());
+        self.event_loop.close_listeners();
+        self.output.finish(self.event_loop.access_log());
         Ok(())
     }
 
-    /// Does what the operator has asked for by the admin listener. True when that was anything.
-    fn obey(&mut self, now: Tick) -> bool {
-        let mut obeyed = false;
-        while let Some((ticket, command)) = self.proxy.next_command() {
-            obeyed = true;
+    fn take_signals(&mut self) {
+        let arrived = self.signals.take();
+        if arrived.reload > 0 {
+            self.load_again();
+        }
+        if arrived.stop > 0 {
+            self.stops += arrived.stop;
+            self.drain();
+        }
+    }
+
+    fn take_completions(&mut self) {
+        while let Some(completion) = self.jobs.next_completion() {
+            match completion {
+                Completion::Resolved(query, resolution) => {
+                    self.event_loop.name_resolved(&query, &resolution);
+                }
+                Completion::Loaded(loaded) => {
+                    let changed = self.reload == Reload::LoadingTwice;
+                    self.reload = Reload::Idle;
+                    let loaded = loaded.map_err(|errors| errors.to_string());
+                    let result = loaded.and_then(|config| self.serve(config));
+                    self.report_reload(result);
+                    if changed {
+                        self.load_again();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the commands of the admin listener. True if there were any.
+    fn run_commands(&mut self) -> bool {
+        let mut any = false;
+        while let Some((ticket, command)) = self.event_loop.next_command() {
+            any = true;
             match command {
                 Command::Drain => {
-                    // A second time it is no more urgent: that is what signals are for.
-                    if self.told_to_end == 0 {
-                        self.told_to_end = 1;
-                        self.end_running();
+                    // Only a second signal makes a drain more urgent.
+                    if self.stops == 0 {
+                        self.stops = 1;
+                        self.drain();
                     }
-                    let window = self.proxy.config().drain.window;
-                    let said = format!("Draining; what runs has {window:?}.");
-                    self.proxy.answer_command(ticket, 202, &said, now);
+                    let window = self.event_loop.config().drain.window;
+                    let sentence = format!("Draining: open connections have {window:?} to finish.");
+                    self.event_loop.answer_command(ticket, 202, &sentence);
                 }
                 Command::Reload if self.file.is_none() => {
-                    let said = "There is no configuration file to be read again.";
-                    self.proxy.answer_command(ticket, 409, said, now);
+                    let sentence = "There is no configuration file to reload.";
+                    self.event_loop.answer_command(ticket, 409, sentence);
                 }
                 Command::Reload => {
-                    self.asked_to_read.push(ticket);
-                    self.read_again();
+                    self.reload_tickets.push(ticket);
+                    self.load_again();
                 }
             }
         }
-        obeyed
+        any
     }
 
-    /// Names that are to be resolved again are resolved beside the loop.
-    fn send_for_names(&mut self) {
-        while let Some(((key, place), host, port)) = self.proxy.next_stale_name() {
-            let errand = Errand::Resolve { whose: (key.to_bits(), place), host, port };
-            if let Err(error) = self.errands.send(errand) {
-                self.proxy.name_answered(key, place, &Err(error.to_string()));
+    /// Starts a job for each name whose addresses are stale.
+    fn resolve_stale_names(&mut self) {
+        while let Some(query) = self.event_loop.next_stale_name() {
+            if let Err(error) = self.jobs.submit(Job::Resolve(query.clone())) {
+                self.event_loop.name_resolved(&query, &Err(error.to_string()));
             }
         }
     }
 
-    /// The file is read again, beside the loop. What comes of it comes as [`Done::Loaded`].
-    fn read_again(&mut self) {
+    /// Starts a job that loads the configuration file, now or after the one that is running.
+    fn load_again(&mut self) {
         let Some(file) = &self.file else {
-            log::warn!("there is no configuration file to be read again");
+            log::warn!("cannot reload: there is no configuration file");
             return;
         };
-        if self.reading != Reading::No {
-            self.reading = Reading::AndAgain;
+        if self.reload != Reload::Idle {
+            self.reload = Reload::LoadingTwice;
             return;
         }
-        match self.errands.send(Errand::Load(file.clone())) {
-            Ok(()) => self.reading = Reading::Yes,
-            Err(error) => self.was_read(Err(error.to_string())),
+        match self.jobs.submit(Job::Load(file.clone())) {
+            Ok(()) => self.reload = Reload::Loading,
+            Err(error) => self.report_reload(Err(error.to_string())),
         }
     }
 
-    /// Tells what came of reading the configuration again.
-    fn was_read(&mut self, result: Result<(), String>) {
-        let (status, said) = match result {
-            Ok(()) => {
-                log::info!("the configuration was read again, and is served");
-                (200, "The configuration was read again, and is served.".to_owned())
-            }
-            Err(errors) => {
-                for error in errors.lines() {
-                    log::error!("the configuration stays as it is: {error}");
-                }
-                (422, format!("The configuration stays as it is.\n{errors}"))
-            }
-        };
-        let now = self.clock.now().tick;
-        for ticket in std::mem::take(&mut self.asked_to_read) {
-            self.proxy.answer_command(ticket, status, &said, now);
+    /// Serves a configuration that was loaded again. If that fails, nothing has changed.
+    fn serve(&mut self, config: Config) -> Result<(), String> {
+        if self.event_loop.is_draining() {
+            return Err("the process is draining".to_owned());
         }
-    }
-
-    fn errand_done(&mut self, done: Done) {
-        match done {
-            Done::Resolved((key, place), answer) => {
-                if let Some(key) = Key::from_bits(key) {
-                    self.proxy.name_answered(key, place, &answer);
-                }
-            }
-            Done::Loaded(loaded) => {
-                let again = self.reading == Reading::AndAgain;
-                self.reading = Reading::No;
-                let loaded = loaded.map_err(|errors| errors.to_string());
-                let result = loaded.and_then(|config| self.reload(config));
-                self.was_read(result);
-                if again {
-                    self.read_again();
-                }
-            }
-        }
-    }
-
-    /// Serves another configuration. Nothing of it if there is a place where it cannot listen.
-    fn reload(&mut self, mut config: Config) -> Result<(), String> {
-        if self.proxy.is_draining() {
-            return Err("it is ending".to_owned());
-        }
-        if config.server.user != self.proxy.config().server.user {
+        let present = self.event_loop.config();
+        if config.server.user != present.server.user {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
         }
-        let (present, mut inherited) = (&self.listening, Inherited::default());
-        let listening = listeners::open(&mut config, present, &mut inherited, self.proxy.net())?;
-        for new in listening.iter().filter(|new| !self.listening.contains(new)) {
-            self.proxy.open_listener(new.id, new.service);
-        }
-        for old in self.listening.iter().filter(|old| !listening.contains(old)) {
-            self.proxy.close_listener(old.id);
-        }
-        self.listening = listening;
+        let known = present.warnings(Some(self.descriptors));
+        self.event_loop.reload(config, self.descriptors)?;
+        let config = self.event_loop.config();
         logger::set_level(config.log.level);
-        let known = self.proxy.config().warnings(Some(self.descriptors));
         let warnings = config.warnings(Some(self.descriptors)).into_iter();
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
-        let budget = config.budget(self.descriptors);
-        self.proxy.reload(config, budget, self.clock.now().tick);
         Ok(())
     }
 
-    /// Writes down what a poll has brought, before anything comes of it.
-    fn record(&mut self, events: &mio::Events) -> Told {
-        let mut told = Told { signals: false, errands: false };
-        for event in events {
-            match event.token() {
-                SIGNALS => told.signals = true,
-                ERRANDS => told.errands = true,
-                _ => match self.proxy.net().source_of(event) {
-                    Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
-                    Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
-                    None => {}
-                },
+    /// Logs the result of a reload, and answers the operators who asked for it.
+    fn report_reload(&mut self, result: Result<(), String>) {
+        let (status, sentence) = match result {
+            Ok(()) => {
+                log::info!("configuration reloaded");
+                (200, "Configuration reloaded.".to_owned())
             }
+            Err(errors) => {
+                for error in errors.lines() {
+                    log::error!("reload failed, keeping the old configuration: {error}");
+                }
+                (422, format!("Reload failed, keeping the old configuration.\n{errors}"))
+            }
+        };
+        for ticket in std::mem::take(&mut self.reload_tickets) {
+            self.event_loop.answer_command(ticket, status, &sentence);
         }
-        told
     }
 
-    /// Once: what runs has the drain window. Twice: it has no time at all.
-    fn end_running(&mut self) {
+    /// Drains: within the configured window at the first stop, at once at the second.
+    fn drain(&mut self) {
         service::notify("STOPPING=1");
-        let running = self.proxy.connections();
-        let now = self.clock.now().tick;
-        if self.told_to_end > 1 {
-            log::info!("told again: ending at once, {running} connections are cut");
-            self.proxy.drain(now, now);
+        let connections = self.event_loop.connections();
+        if self.stops > 1 {
+            log::info!("second signal: closing {connections} connections now");
+            self.event_loop.drain(Duration::ZERO);
         } else {
-            let window = self.proxy.config().drain.window;
+            let window = self.event_loop.config().drain.window;
             log::info!(
-                "draining: {running} connections have {window:?}; another signal ends them at once"
+                "draining: {connections} connections have {window:?} to finish; \
+                a second signal closes them now"
             );
-            self.proxy.drain(now, now.after(window));
+            self.event_loop.drain(window);
         }
     }
 }
 
-/// What a poll has brought beside the network's events.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    signals: bool,
-    errands: bool,
-}
-
-/// The clocks, read once a turn; that of the wall less often, for it is asked for nothing but what
-/// people read.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    started: Instant,
-    /// What the wall's clock said last,
-    unix_ms: u64,
-    /// and when.
-    read_at: Tick,
-}
-
-/// How long the wall's clock is taken to go as the monotonic one does, in milliseconds. When it is
-/// read again it may have been set, and go back.
-const SAME_PACE_MS: u64 = 100;
-
-#[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
-impl Clock {
-    fn start() -> Clock {
-        let mut clock = Clock { started: Instant::now(), unix_ms: 0, read_at: Tick::ZERO };
-        clock.read_wall(Tick::ZERO);
-        clock
+/// Lets signals wake the event loop.
+fn watch_signals(event_loop: &EventLoop) -> io::Result<Signals> {
+    let mut signals = Signals::new()?;
+    for source in signals.sources() {
+        event_loop.watch(source)?;
     }
-
-    fn now(&mut self) -> Now {
-        let tick = Tick::from_millis(millis(self.started.elapsed()));
-        if tick.as_millis() - self.read_at.as_millis() >= SAME_PACE_MS {
-            self.read_wall(tick);
-        }
-        Now { tick, unix_ms: self.unix_ms + (tick.as_millis() - self.read_at.as_millis()) }
-    }
-
-    fn read_wall(&mut self, now: Tick) {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        (self.unix_ms, self.read_at) = (millis(unix.unwrap_or_default()), now);
-    }
+    Ok(signals)
 }

@@ -1,6 +1,7 @@
-//! Names and their addresses: asked of the system's resolver, which blocks until it has an answer,
-//! for as long as a name server likes.
+//! Host names and their addresses. They come from the system's resolver, which blocks until it has
+//! an answer, for as long as a name server takes.
 
+use super::worker;
 use crate::config::{Config, ConfigErrors};
 use crate::descriptors;
 use crate::net::{Address, Resolution};
@@ -8,33 +9,41 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::Path;
-#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+#[expect(clippy::disallowed_types, reason = "shared between threads, locked only briefly")]
 use std::sync::Mutex;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
-use std::thread::Builder;
 use std::time::Duration;
 
-/// Addresses of one name that are used. More are left out.
+/// How many addresses of a name are used. The rest are ignored.
 const ADDRESSES_MAX: usize = 64;
 
-/// Names that are asked for at the same time.
+/// How many names are resolved at the same time.
 const AT_ONCE: usize = 16;
 
 /// How long the names of a configuration may take to resolve, all of them together.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Enough for the system's resolver.
-const STACK: usize = 512 * 1024;
-
-/// A name and the port that its addresses get.
+/// A host name, and the port that its addresses get.
 type Name = (String, u16);
 
-/// Resolves the names of a configuration. Blocks for [`RESOLVE_TIMEOUT`] at most.
+/// A name of the proxy's whose addresses are stale.
+#[derive(Clone, Debug)]
+pub(super) struct NameQuery {
+    /// Which target's name it is; only the event loop knows what this means.
+    pub(super) target: (u64, usize),
+    /// The host name.
+    pub(super) host: String,
+    /// The port that the addresses get.
+    pub(super) port: u16,
+}
+
+/// Resolves the names of a configuration. Blocks for five seconds at most; a name without an
+/// answer by then has no addresses.
 pub fn resolve(config: &mut Config) {
     config.resolve(|names| addresses_of_all(names, RESOLVE_TIMEOUT));
 }
 
-/// Reads a configuration file, and resolves the names in it.
+/// Reads a configuration file and resolves the names in it. Blocks.
 ///
 /// # Errors
 /// If a file cannot be read, or is wrong.
@@ -44,10 +53,10 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     Ok(config)
 }
 
-/// The addresses of a name. Blocks until the system answers.
+/// Returns the addresses of a name. Blocks until the system answers.
 ///
 /// # Errors
-/// If there are none.
+/// If it has none.
 pub(super) fn addresses_of(host: &str, port: u16) -> Resolution {
     let found = (host, port).to_socket_addrs();
     let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
@@ -67,18 +76,18 @@ fn one_line(error: &io::Error) -> String {
     descriptors::explain(error).lines().collect::<Vec<_>>().join("; ")
 }
 
-/// The addresses of several names, in their order. Blocks until all are answered, but not for
-/// longer than `patience`: what is not answered by then is an error.
-fn addresses_of_all(names: Vec<Name>, patience: Duration) -> Vec<Resolution> {
-    addresses_by(addresses_of, names, patience)
+/// Returns the addresses of several names, in the same order. Blocks until all are answered, but
+/// for `timeout` at most: a name without an answer by then is an error.
+fn addresses_of_all(names: Vec<Name>, timeout: Duration) -> Vec<Resolution> {
+    addresses_by(addresses_of, names, timeout)
 }
 
 fn addresses_by(
     ask: fn(&str, u16) -> Resolution,
     names: Vec<Name>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Resolution> {
-    let late = |(host, _): &Name| Err(format!("cannot resolve {host}: no answer in {patience:?}"));
+    let late = |(host, _): &Name| Err(format!("cannot resolve {host}: no answer in {timeout:?}"));
     let answers = names.iter().map(late).collect();
     let waiting: VecDeque<_> = names.into_iter().enumerate().collect();
     let (threads, open) = (waiting.len().min(AT_ONCE), waiting.len());
@@ -88,35 +97,35 @@ fn addresses_by(
     });
     for _ in 0..threads {
         let questions = Arc::clone(&questions);
-        let thread = Builder::new().name("names".to_owned()).stack_size(STACK);
-        // With fewer threads it takes longer, and without any all answers are late.
-        let _ = thread.spawn(move || questions.work(ask));
+        // With fewer threads it takes longer, and without any every name times out.
+        let _ = worker::thread("names").spawn(move || questions.work(ask));
     }
     let waited =
-        questions.answered.wait_timeout_while(questions.state(), patience, |state| state.open > 0);
+        questions.answered.wait_timeout_while(questions.state(), timeout, |state| state.open > 0);
     let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-    // Whoever is still waiting for the system then has nothing more to ask.
+    // Threads that still wait for the system then exit.
     state.waiting.clear();
     std::mem::take(&mut state.answers)
 }
 
-/// What is asked, and what the answers are.
+/// The names to be resolved and their answers, shared between the threads that resolve them.
 struct Questions {
-    #[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+    #[expect(clippy::disallowed_types, reason = "shared between threads, locked only briefly")]
     state: Mutex<State>,
     answered: Condvar,
 }
 
 struct State {
+    /// Names that no thread has taken yet, each with its index among the answers.
     waiting: VecDeque<(usize, Name)>,
-    /// Empty once nobody waits for them any more.
+    /// An answer for each name. Empty after the timeout, when they were taken.
     answers: Vec<Resolution>,
-    /// How many are not answered.
+    /// How many names have no answer yet.
     open: usize,
 }
 
 impl Questions {
-    /// Asks for one name after the other until none is left.
+    /// Resolves one name after another until none is left.
     fn work(&self, ask: fn(&str, u16) -> Resolution) {
         let mut state = self.state();
         while let Some((index, (host, port))) = state.waiting.pop_front() {
@@ -124,13 +133,14 @@ impl Questions {
             let answer = ask(&host, port);
             state = self.state();
             state.open -= 1;
-            if let Some(place) = state.answers.get_mut(index) {
-                *place = answer;
+            if let Some(slot) = state.answers.get_mut(index) {
+                *slot = answer;
             }
             self.answered.notify_all();
         }
     }
 
+    /// Locks the state. No code panics while holding the lock, so poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,16 +162,16 @@ mod tests {
         assert!(!addresses.is_empty() && addresses.iter().all(local), "{addresses:?}");
     }
 
-    /// The system refuses this name without asking anyone, so the test needs no network.
+    /// The system refuses this name without a query, so the test needs no network.
     #[test]
-    fn what_cannot_be_resolved_is_an_error_of_one_line() {
+    fn an_unknown_name_is_an_error_of_one_line() {
         let error = addresses_of("a\0b", 80).unwrap_err();
         assert!(error.starts_with("cannot resolve a"), "{error}");
         assert_eq!(error.lines().count(), 1);
     }
 
     #[test]
-    fn answers_come_in_the_order_of_the_questions() {
+    fn answers_come_in_the_order_of_the_names() {
         assert!(addresses_of_all(Vec::new(), Duration::MAX).is_empty());
         let mut names = vec![name("a\0b"), name("localhost")];
         names.extend((0..100).map(|port| ("127.0.0.1".to_owned(), port)));
@@ -173,9 +183,9 @@ mod tests {
         }
     }
 
-    /// However many there are, and whatever the name server does.
+    /// However many names there are, and whatever the name server does.
     #[test]
-    fn nobody_is_waited_for_longer_than_that() {
+    fn no_answer_is_waited_for_beyond_the_timeout() {
         fn ask(_: &str, _: u16) -> Resolution {
             loop {
                 std::thread::park();

@@ -1,8 +1,7 @@
-//! What the process and whoever manages it have to do with each other: sockets that are handed
-//! over, word of being ready or about to end, and an account with fewer rights to run under.
+//! Talking to the service manager: inherited sockets, readiness notification, dropping privileges.
 //!
-//! The protocols are systemd's `sd_listen_fds(3)` and `sd_notify(3)`; without such a manager
-//! nothing of this happens.
+//! The protocols are systemd's `sd_listen_fds(3)` and `sd_notify(3)`. Without a service manager
+//! that speaks them, no socket is inherited and nobody is notified.
 
 use crate::config::ListenAddr;
 use listenfd::ListenFd;
@@ -11,7 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
-/// Sockets that were open when the process was started, and that nobody has taken yet.
+/// Listening sockets that the process was started with, and that no listener has taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<TcpListener>,
@@ -19,10 +18,10 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// All of them. Once.
+    /// Takes all inherited sockets. Call it once.
     ///
     /// # Errors
-    /// When one of them is no stream socket, or was taken before.
+    /// If one of them is not a listening stream socket.
     pub fn take() -> io::Result<Inherited> {
         let mut passed = ListenFd::from_env();
         let mut inherited = Inherited::default();
@@ -36,20 +35,20 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// The one that listens on an address and port.
+    /// Takes the socket that is bound to an address and port.
     pub(super) fn tcp(&mut self, address: std::net::SocketAddr) -> Option<TcpListener> {
-        let is_there = |l: &TcpListener| l.local_addr().is_ok_and(|bound| bound == address);
-        self.tcp.iter().position(is_there).map(|index| self.tcp.swap_remove(index))
+        let is_bound = |l: &TcpListener| l.local_addr().is_ok_and(|bound| bound == address);
+        self.tcp.iter().position(is_bound).map(|index| self.tcp.swap_remove(index))
     }
 
-    /// The one that listens on a path.
+    /// Takes the socket that is bound to a path.
     pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
-        let is_there =
+        let is_bound =
             |l: &UnixListener| l.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path));
-        self.unix.iter().position(is_there).map(|index| self.unix.swap_remove(index))
+        self.unix.iter().position(is_bound).map(|index| self.unix.swap_remove(index))
     }
 
-    /// Where those listen that nobody has taken: nobody answers there.
+    /// The addresses of the sockets that no listener has taken. Connections to them get no answer.
     pub fn left(&self) -> Vec<ListenAddr> {
         let tcp = self.tcp.iter().filter_map(|l| l.local_addr().ok().map(ListenAddr::Tcp));
         let unix = self.unix.iter().filter_map(|l| {
@@ -60,19 +59,19 @@ impl Inherited {
     }
 }
 
-/// Tells the service manager, if there is one that listens, what is up: `READY=1`, `STOPPING=1`.
+/// Notifies the service manager, if there is one, of a state such as `READY=1` or `STOPPING=1`.
 pub fn notify(state: &str) {
     let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty());
     let Some(path) = path else { return };
     if let Err(error) = send(path.as_encoded_bytes(), state) {
-        log::warn!("the service manager is not told {state}: {error}");
+        log::warn!("cannot notify the service manager of {state}: {error}");
     }
 }
 
 fn send(path: &[u8], state: &str) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let socket = UnixDatagram::unbound()?;
-    // A manager that does not listen is not waited for.
+    // A manager that does not read must not block the process.
     socket.set_nonblocking(true)?;
     #[cfg(target_os = "linux")]
     if let Some(name) = path.strip_prefix(b"@") {
@@ -84,11 +83,11 @@ fn send(path: &[u8], state: &str) -> io::Result<()> {
     socket.send_to(state.as_bytes(), path).map(|_| ())
 }
 
-/// Goes on as another user, with that user's groups and no way back. The socket files at `paths`
-/// become that user's, so that they can be taken away at the end.
+/// Switches to another user and that user's groups, for good. The socket files at `paths` are given
+/// to that user, so that the process can remove them when it exits.
 ///
 /// # Errors
-/// When there is no such user, or the process has not the right.
+/// If there is no such user, or the process does not run as root.
 pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
     use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
     let user = User::from_name(name).map_err(|e| e.to_string())?;
@@ -110,10 +109,10 @@ pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-/// No program that this process might ever start can have more rights than it has.
-pub fn renounce_privileges() {
+/// Makes sure that no program started by this process can gain privileges (`PR_SET_NO_NEW_PRIVS`).
+pub fn set_no_new_privileges() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_no_new_privs() {
-        log::warn!("new privileges are not renounced: {error}");
+        log::warn!("cannot set no_new_privs: {error}");
     }
 }

@@ -1,5 +1,5 @@
-//! What the process asks of its operating system beside the connections, which are
-//! [`crate::net::mio`]'s: descriptors, signals, and sockets that listen.
+//! What the process asks of the operating system: the open-file limit, signals, and listening
+//! sockets. Connections are the business of [`crate::net::mio`].
 
 use super::service::Inherited;
 use crate::config::ListenAddr;
@@ -16,64 +16,66 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`) as well.
+/// How many connections may wait to be accepted. The kernel has a limit of its own (`somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// Raises the soft limit on open files to the hard one. What it is now.
+/// Raises the soft limit on open files to the hard one, and returns it.
 ///
 /// # Errors
-/// When the system does not say.
+/// If the system does not report the limit.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
 }
 
-/// A file that has reached the limit on its size takes no more, as on a full disk; it does not end
-/// the process (SIGXFSZ).
-pub fn outlive_file_size_limit() {
-    // It arrives somewhere, and so does nothing else; the write that it is about fails.
+/// Handles SIGXFSZ, so that a file at its size limit fails a write, as on a full disk, and does not
+/// kill the process.
+pub fn survive_file_size_limit() {
+    // A handler that only sets a flag is enough: the write then returns an error.
     let arrived = Arc::new(AtomicBool::new(false));
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, arrived) {
-        log::warn!("a limit on the size of files will end the process: {error}");
+        log::warn!(
+            "cannot handle SIGXFSZ; a file at its size limit will kill the process: {error}"
+        );
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP, as something to poll.
+/// SIGTERM, SIGINT and SIGHUP as sources for a poll.
 #[derive(Debug)]
 pub struct Signals {
-    end: UnixStream,
+    stop: UnixStream,
     reload: UnixStream,
 }
 
-/// How often each kind of signal has arrived.
+/// How often each kind of signal has arrived since the last time.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
-    /// SIGTERM and SIGINT.
-    pub end: usize,
-    /// SIGHUP.
+    /// SIGTERM and SIGINT: stop.
+    pub stop: usize,
+    /// SIGHUP: reload.
     pub reload: usize,
 }
 
 impl Signals {
-    /// From now on these signals do not end the process; they arrive here.
+    /// Catches these signals from now on.
     ///
     /// # Errors
-    /// When the system has no more descriptors.
+    /// If the system has no descriptor left.
     pub fn new() -> io::Result<Signals> {
-        Ok(Signals { end: arrivals(&[SIGTERM, SIGINT])?, reload: arrivals(&[SIGHUP])? })
+        Ok(Signals { stop: arrivals(&[SIGTERM, SIGINT])?, reload: arrivals(&[SIGHUP])? })
     }
 
-    /// What to register with the poll.
+    /// The sources to register with a poll; one becomes readable when a signal arrives.
     pub fn sources(&mut self) -> [&mut UnixStream; 2] {
-        [&mut self.end, &mut self.reload]
+        [&mut self.stop, &mut self.reload]
     }
 
-    /// What has arrived since the last time.
+    /// Takes the signals that have arrived since the last time.
     pub fn take(&mut self) -> Arrived {
-        Arrived { end: count(&mut self.end), reload: count(&mut self.reload) }
+        Arrived { stop: count(&mut self.stop), reload: count(&mut self.reload) }
     }
 }
 
-/// A byte arrives for each of these signals.
+/// Returns a stream that receives a byte for each of these signals.
 fn arrivals(signals: &[i32]) -> io::Result<UnixStream> {
     let (receiver, sender) = std::os::unix::net::UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
@@ -92,13 +94,12 @@ fn count(arrivals: &mut UnixStream) -> usize {
     count
 }
 
-/// Listens on an address of the configuration, with a socket that the process was started with, if
-/// one of those is there. A peer that acknowledges nothing for
-/// `write_timeout` is given up by the kernel, which alone knows of it while there is room in its
-/// buffers.
+/// Listens on an address of the configuration. An inherited socket that is bound there is used;
+/// otherwise one is opened. On Linux the kernel closes a connection whose peer acknowledges nothing
+/// for `write_timeout`, because only the kernel knows that while its own buffers have room.
 ///
 /// # Errors
-/// When the address is taken, or not this host's, or not allowed.
+/// If the address is in use, is not one of this host, or needs a privilege.
 pub fn listen(
     address: &ListenAddr,
     reuse_port: bool,
@@ -128,13 +129,13 @@ pub fn listen(
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the run before.
+    // A restart must not wait until the connections of the previous process are gone.
     socket.set_reuse_address(true)?;
     if reuse_port {
         socket.set_reuse_port(true)?;
     }
     if address.is_ipv6() {
-        // "0.0.0.0:80" and "[::]:80" are two addresses, and can both be listened on.
+        // So that "0.0.0.0:80" and "[::]:80" can stand side by side.
         socket.set_only_v6(true)?;
     }
     socket.bind(&SockAddr::from(address))?;
@@ -142,7 +143,7 @@ fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
 }
 
 fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::TcpListener> {
-    // What is accepted inherits these.
+    // Accepted connections inherit these.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     #[cfg(target_os = "linux")]
@@ -154,8 +155,8 @@ fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::T
     Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
-/// A socket file that nobody listens on is what a run before left behind: it is replaced. Any other
-/// file is somebody's.
+/// Listens on a path. A socket file without a listener was left behind by a process that crashed,
+/// and is replaced. Any other file is kept, and is an error.
 fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
     match mio::net::UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
@@ -173,8 +174,8 @@ fn is_abandoned(path: &Path) -> bool {
             .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// A number that is another one in each process.
+/// Returns a random number, which seeds the proxy's random choices.
 pub fn seed() -> u64 {
-    // The one source of randomness that std has: the keys of its hash maps.
+    // The keys of hash maps are the only source of randomness in std.
     RandomState::new().hash_one(std::process::id())
 }

@@ -1,156 +1,178 @@
-//! Somebody who does one thing after another beside the loop, for as long as there is any.
+//! A worker thread that runs queued jobs one at a time, off the event loop, and exits when idle.
 //!
-//! The loop must not wait for a disk, for a name server, or for whoever reads the log; a clerk
-//! does, on a thread. That costs something even while it sleeps: with a second thread in the
-//! process each system call has to make sure of its descriptor. So a clerk goes when nothing has
-//! come for a while, and the next thing to do starts another thread. A process that does nothing
-//! but hand on events has one.
+//! The event loop must not wait for a disk, a name server, or a slow reader of the log. A worker
+//! waits instead. A second thread costs something even while it sleeps: the kernel then takes a
+//! reference to the descriptor in every system call. So the thread exits after a second without
+//! work, and the next job starts another one. A process that only passes events on has one thread.
 //!
-//! Things wait in a queue behind a lock, which is held for as long as it takes to move one. The
-//! channels of the standard library take no lock, and cost the program six kilobytes for each type
-//! that goes through one; through this go a few dozen things a second.
+//! Jobs wait in a queue behind a lock, which is held only while one is moved. The channels of the
+//! standard library take no lock, but each item type adds six kilobytes to the binary; a few dozen
+//! jobs a second pass through here.
 //!
-//! Tested with threads that come and go.
+//! Tested with threads that start and exit.
 
 use std::collections::VecDeque;
 use std::fmt;
-#[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "shared between threads; locked only to move a job"
+)]
 use std::sync::Mutex;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How long a clerk stays who has nothing to do.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long an idle worker thread stays.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Enough for the system's resolver.
+/// How long the process waits for a worker's last jobs when it exits.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The stack of a thread, in bytes. It is enough for the system's resolver.
 const STACK: usize = 512 * 1024;
 
-/// See the module. When it is dropped, what waits is still done.
-pub(super) struct Clerk<T>(Arc<Office<T>>);
+/// A worker; see the module. Jobs that are queued when it is dropped are still run.
+pub(super) struct Worker<T>(Arc<Shared<T>>);
 
-struct Office<T> {
+/// What the worker's thread and its owner share.
+struct Shared<T> {
     name: &'static str,
     queue_max: usize,
-    idle: Duration,
-    #[expect(clippy::disallowed_types, reason = "it is between threads, and held for a moment")]
-    desk: Mutex<Desk<T>>,
+    idle_timeout: Duration,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "shared between threads; locked only to move a job"
+    )]
+    state: Mutex<State<T>>,
     changed: Condvar,
 }
 
-struct Desk<T> {
+struct State<T> {
     queue: VecDeque<T>,
-    /// What is done with each thing; whoever does it has this.
-    work: Option<Box<dyn FnMut(T) + Send>>,
-    /// True exactly when there is a thread, or will be.
-    staffed: bool,
-    /// True exactly when something is being done.
+    /// Runs a job. The thread holds it while there is one.
+    run: Option<Box<dyn FnMut(T) + Send>>,
+    /// True exactly when a thread is running, or has been started.
+    has_thread: bool,
+    /// True exactly when a job is being run.
     busy: bool,
+    /// True exactly when the worker was dropped.
     closed: bool,
 }
 
-impl<T: Send + 'static> Clerk<T> {
-    /// Somebody who will do `work` with each thing, and has room for `queue_max` that wait.
+/// Starts building a thread of this name, with a stack that is large enough for any job.
+pub(super) fn thread(name: &str) -> Builder {
+    Builder::new().name(name.to_owned()).stack_size(STACK)
+}
+
+impl<T: Send + 'static> Worker<T> {
+    /// A worker that calls `run` with each job. At most `queue_max` jobs wait.
     pub(super) fn new(
         name: &'static str,
         queue_max: usize,
-        work: impl FnMut(T) + Send + 'static,
-    ) -> Clerk<T> {
-        Clerk::with_patience(IDLE, name, queue_max, work)
+        run: impl FnMut(T) + Send + 'static,
+    ) -> Worker<T> {
+        Worker::with_idle_timeout(IDLE_TIMEOUT, name, queue_max, run)
     }
 
-    fn with_patience(
-        idle: Duration,
+    fn with_idle_timeout(
+        idle_timeout: Duration,
         name: &'static str,
         queue_max: usize,
-        work: impl FnMut(T) + Send + 'static,
-    ) -> Clerk<T> {
-        let (queue, work) = (VecDeque::new(), Some(Box::new(work) as Box<_>));
-        let desk = Desk { queue, work, staffed: false, busy: false, closed: false };
+        run: impl FnMut(T) + Send + 'static,
+    ) -> Worker<T> {
+        let (queue, run) = (VecDeque::new(), Some(Box::new(run) as Box<_>));
+        let state = State { queue, run, has_thread: false, busy: false, closed: false };
         let changed = Condvar::new();
-        Clerk(Arc::new(Office { name, queue_max, idle, desk: desk.into(), changed }))
+        Worker(Arc::new(Shared { name, queue_max, idle_timeout, state: state.into(), changed }))
     }
 
-    /// Has something done.
+    /// Queues a job.
     ///
     /// # Errors
-    /// It comes back when there is no room for it, or no thread can be had.
-    pub(super) fn post(&self, thing: T) -> Result<(), T> {
-        let mut desk = self.0.desk();
-        if desk.queue.len() >= self.0.queue_max {
-            return Err(thing);
+    /// Returns the job if the queue is full, or no thread can be started.
+    pub(super) fn submit(&self, job: T) -> Result<(), T> {
+        let mut state = self.0.lock();
+        if state.queue.len() >= self.0.queue_max {
+            return Err(job);
         }
-        desk.queue.push_back(thing);
-        if desk.staffed {
-            drop(desk);
-            self.0.changed.notify_all();
-            return Ok(());
+        if !state.has_thread {
+            let shared = Arc::clone(&self.0);
+            // The thread waits for the lock before it looks at the queue.
+            if thread(self.0.name).spawn(move || shared.work()).is_err() {
+                return Err(job);
+            }
+            state.has_thread = true;
         }
-        let office = Arc::clone(&self.0);
-        let thread = Builder::new().name(self.0.name.to_owned()).stack_size(STACK);
-        // The thread has to wait for the desk.
-        desk.staffed = thread.spawn(move || office.work()).is_ok();
-        if desk.staffed { Ok(()) } else { desk.queue.pop_back().map_or(Ok(()), Err) }
+        state.queue.push_back(job);
+        drop(state);
+        self.0.changed.notify_all();
+        Ok(())
     }
 }
 
-impl<T> Clerk<T> {
-    /// True when something is not done yet.
+impl<T> Worker<T> {
+    /// True when a job is queued or being run.
     pub(super) fn is_busy(&self) -> bool {
-        self.0.desk().is_busy()
+        self.0.lock().is_busy()
     }
 
-    /// Waits until all is done, for so long at most.
-    pub(super) fn settle(&self, patience: Duration) {
-        let desk = self.0.desk();
-        drop(self.0.changed.wait_timeout_while(desk, patience, |desk| desk.is_busy()));
+    /// Waits until every job has been run, for a second at most: the process is about to exit.
+    pub(super) fn finish(&self) {
+        self.wait_until_idle(FINISH_TIMEOUT);
+    }
+
+    fn wait_until_idle(&self, timeout: Duration) {
+        let state = self.0.lock();
+        drop(self.0.changed.wait_timeout_while(state, timeout, |state| state.is_busy()));
     }
 }
 
-impl<T> Office<T> {
-    /// Does what there is to do, and waits a while for more.
+impl<T> Shared<T> {
+    /// Runs jobs until none has come for the idle timeout.
     fn work(&self) {
-        let mut desk = self.desk();
-        let Some(mut work) = desk.work.take() else { return };
+        let mut state = self.lock();
+        let Some(mut run) = state.run.take() else {
+            unreachable!("a second thread for one worker");
+        };
         loop {
-            let nothing = |desk: &mut Desk<T>| desk.queue.is_empty() && !desk.closed;
-            let waited = self.changed.wait_timeout_while(desk, self.idle, nothing);
-            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
-            let Some(thing) = desk.queue.pop_front() else { break };
-            desk.busy = true;
-            drop(desk);
-            work(thing);
-            desk = self.desk();
-            desk.busy = false;
+            let idle = |state: &mut State<T>| state.queue.is_empty() && !state.closed;
+            let waited = self.changed.wait_timeout_while(state, self.idle_timeout, idle);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let Some(job) = state.queue.pop_front() else { break };
+            state.busy = true;
+            drop(state);
+            run(job);
+            state = self.lock();
+            state.busy = false;
             self.changed.notify_all();
         }
-        (desk.work, desk.staffed) = (Some(work), false);
+        (state.run, state.has_thread) = (Some(run), false);
         self.changed.notify_all();
     }
 
-    /// Nothing can go wrong while somebody has it.
-    fn desk(&self) -> MutexGuard<'_, Desk<T>> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state. No code panics while holding the lock, so poisoning is ignored.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Desk<T> {
+impl<T> State<T> {
     fn is_busy(&self) -> bool {
         self.busy || !self.queue.is_empty()
     }
 }
 
-impl<T> Drop for Clerk<T> {
+impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
-        self.0.desk().closed = true;
+        self.0.lock().closed = true;
         self.0.changed.notify_all();
     }
 }
 
-impl<T> fmt::Debug for Clerk<T> {
+impl<T> fmt::Debug for Worker<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, waiting) = (self.0.name, self.0.desk().queue.len());
-        f.debug_struct("Clerk").field("name", &name).field("waiting", &waiting).finish()
+        let (name, queued) = (self.0.name, self.0.lock().queue.len());
+        f.debug_struct("Worker").field("name", &name).field("queued", &queued).finish()
     }
 }
 
@@ -160,53 +182,53 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn things_are_done_in_order() {
-        let (done, see) = mpsc::channel();
-        let clerk = Clerk::new("test", usize::MAX, move |n| done.send(n).unwrap());
+    fn jobs_run_in_order() {
+        let (done, results) = mpsc::channel();
+        let worker = Worker::new("test", usize::MAX, move |n| done.send(n).unwrap());
         for n in 0..1000 {
-            assert_eq!(clerk.post(n), Ok(()));
+            assert_eq!(worker.submit(n), Ok(()));
         }
-        clerk.settle(Duration::MAX);
-        assert!(!clerk.is_busy());
-        assert!(see.try_iter().eq(0..1000));
-        assert_eq!(clerk.post(1000), Ok(()));
-        drop(clerk);
-        assert_eq!((see.recv(), see.recv()), (Ok(1000), Err(mpsc::RecvError)));
+        worker.wait_until_idle(Duration::MAX);
+        assert!(!worker.is_busy());
+        assert!(results.try_iter().eq(0..1000));
+        assert_eq!(worker.submit(1000), Ok(()));
+        drop(worker);
+        assert_eq!((results.recv(), results.recv()), (Ok(1000), Err(mpsc::RecvError)));
     }
 
     #[test]
-    fn so_many_wait_and_no_more() {
+    fn a_full_queue_returns_the_job() {
         let (begin, begun) = mpsc::channel();
         let (end, ending) = mpsc::channel();
-        let clerk = Clerk::new("test", 2, move |n: u32| {
+        let worker = Worker::new("test", 2, move |n: u32| {
             begin.send(n).unwrap();
             ending.recv().unwrap();
         });
-        assert_eq!((clerk.post(0), begun.recv()), (Ok(()), Ok(0)));
-        assert_eq!([1, 2, 3].map(|n| clerk.post(n)), [Ok(()), Ok(()), Err(3)]);
-        clerk.settle(Duration::from_millis(1));
-        assert!(clerk.is_busy());
+        assert_eq!((worker.submit(0), begun.recv()), (Ok(()), Ok(0)));
+        assert_eq!([1, 2, 3].map(|n| worker.submit(n)), [Ok(()), Ok(()), Err(3)]);
+        worker.wait_until_idle(Duration::from_millis(1));
+        assert!(worker.is_busy());
         for n in 1..=2 {
             end.send(()).unwrap();
             assert_eq!(begun.recv(), Ok(n));
         }
         end.send(()).unwrap();
-        clerk.settle(Duration::MAX);
-        assert!(!clerk.is_busy());
+        worker.wait_until_idle(Duration::MAX);
+        assert!(!worker.is_busy());
     }
 
     #[test]
-    fn who_has_nothing_to_do_goes_and_comes_back() {
-        let (done, see) = mpsc::channel();
+    fn an_idle_thread_exits_and_a_job_starts_another() {
+        let (done, results) = mpsc::channel();
         let mut sum = 0;
-        let clerk = Clerk::with_patience(Duration::ZERO, "test", 1, move |n| {
+        let worker = Worker::with_idle_timeout(Duration::ZERO, "test", 1, move |n| {
             sum += n;
             done.send(sum).unwrap();
         });
         for (n, want) in [(1, 1), (2, 3), (3, 6)] {
-            assert_eq!((clerk.post(n), see.recv()), (Ok(()), Ok(want)));
-            let desk = clerk.0.desk();
-            drop(clerk.0.changed.wait_while(desk, |desk| desk.staffed).unwrap());
+            assert_eq!((worker.submit(n), results.recv()), (Ok(()), Ok(want)));
+            let state = worker.0.lock();
+            drop(worker.0.changed.wait_while(state, |state| state.has_thread).unwrap());
         }
     }
 }

@@ -148,7 +148,7 @@ fn an_operator_drains() {
     upstream.request();
     let (head, said) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
     assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
-    assert_eq!(said, "Draining; what runs has 30s.\n");
+    assert_eq!(said, "Draining: open connections have 30s to finish.\n");
     program.logs("draining: 1 connections have 30s");
     // Who watches can see how far it is.
     let mut watcher = Line::to(admin);

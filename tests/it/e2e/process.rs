@@ -245,7 +245,7 @@ fn a_second_signal_ends_at_once() {
     old_upstream.end();
     let ended = program.ended();
     assert_eq!(ended.status, Some(0));
-    assert!(ended.stderr.contains("ending at once, 2 connections are cut"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("second signal: closing 2 connections now"), "{}", ended.stderr);
 }
 
 /// It rests, serves those it has, and goes on when there is room.
@@ -309,7 +309,7 @@ fn it_outlives_its_standard_output() {
     };
     program.stop_listening(ask);
     ask(&program);
-    program.logs("standard output takes no access lines, they are dropped");
+    program.logs("cannot write the access log, dropping lines");
     begin_stream(&program, &origin);
     program.signal("TERM");
     assert_eq!(program.ended().status, Some(0));

@@ -41,7 +41,7 @@ fn streams_go_on_and_another_api_is_served() {
     assert_eq!(ask(program.address(), "/new/", None), "HTTP/1.1 404 Not Found");
     fs::write(file.as_str(), config(listen, &[("new", &new), ("events", &old)])).unwrap();
     program.signal("HUP");
-    program.logs("the configuration was read again");
+    program.logs("configuration reloaded");
     assert_eq!(ask(program.address(), "/new/", Some(&new)), "HTTP/1.1 204 No Content");
     let (wire, event) = event("after");
     upstream.send(wire);
@@ -98,7 +98,7 @@ fn listeners_change_and_nothing_leaks() {
         let path = if round % 2 == 0 { &other } else { &one };
         fs::write(file.as_str(), config(&listen(path), &[("events", &origin)])).unwrap();
         program.signal("HUP");
-        program.logs("the configuration was read again");
+        program.logs("configuration reloaded");
         let (wire, event) = event(&round.to_string());
         upstream.send(wire);
         client.expect(&event);
@@ -118,10 +118,10 @@ fn warnings_are_logged_once() {
     let file = Scratch::file(&old);
     let mut program = Program::start(&[file.as_str()]);
     program.signal("HUP");
-    program.logs("the configuration was read again");
+    program.logs("configuration reloaded");
     fs::write(file.as_str(), old.replace("'0s'", "'2m'")).unwrap();
     program.signal("HUP");
-    program.logs("the configuration was read again");
+    program.logs("configuration reloaded");
     program.signal("TERM");
     let log = program.ended().stderr;
     let warnings = |of: &str| log.lines().filter(|line| line.contains(of)).count();
@@ -144,12 +144,13 @@ fn an_operator_reloads() {
         let line = operator.response().first_line;
         (line, operator.rest())
     };
-    let served = "The configuration was read again, and is served.\n";
+    let served = "Configuration reloaded.\n";
     assert_eq!(reload(), ("HTTP/1.1 200 OK".to_owned(), served.to_owned()));
     fs::write(file.as_str(), right.replace("name =", "nam =")).unwrap();
     let (line, said) = reload();
     assert_eq!(line, "HTTP/1.1 422 Unprocessable Content");
-    let wrong = format!("The configuration stays as it is.\n{}:6:1: api[0].nam", file.as_str());
+    let wrong =
+        format!("Reload failed, keeping the old configuration.\n{}:6:1: api[0].nam", file.as_str());
     assert!(said.contains("unknown key; did you mean") && said.contains(".toml:"), "{said}{wrong}");
 }
 
@@ -173,13 +174,13 @@ fn a_name_that_does_not_resolve_stops_nothing() {
         let answer = ask(program.address(), "/events/", Some(&origin));
         assert_eq!(answer, "HTTP/1.1 204 No Content");
         program.signal("HUP");
-        program.logs("the configuration was read again");
+        program.logs("configuration reloaded");
     }
     // Its name is another one by now.
     fs::write(file.as_str(), format!("{before}{}", lost.replace("nowhere.invalid", "localhost")))
         .unwrap();
     program.signal("HUP");
-    program.logs("the configuration was read again");
+    program.logs("configuration reloaded");
     assert_eq!(ask(program.address(), "/lost/", Some(&origin)), "HTTP/1.1 204 No Content");
 }
 

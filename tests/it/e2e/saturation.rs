@@ -102,7 +102,7 @@ fn what_is_kept_back_is_there() {
         let by_name = format!("http://localhost:{}", target.port());
         std::fs::write(file.as_str(), config(", '127.0.0.2:0'", &by_name)).unwrap();
         program.signal("HUP");
-        program.logs("the configuration was read again");
+        program.logs("configuration reloaded");
         is_alive(admin);
         program.signal("TERM");
         program.signal("TERM");

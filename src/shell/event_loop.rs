@@ -1,0 +1,204 @@
+//! The event loop: wait for events, record them, take a turn of the proxy, repeat.
+//!
+//! It owns the poll, the listeners, the clock and a [`Proxy`], and knows no signal, no file and no
+//! log output. It shares nothing with another loop, so a second one would be a second value on a
+//! second thread, with listeners of its own. Its methods are all that the process asks of it.
+
+use super::clock::Clock;
+use super::listeners::{self, Listening};
+use super::resolver::NameQuery;
+use super::service::Inherited;
+use super::sys;
+use crate::access::Queue;
+use crate::admin::Command;
+use crate::config::Config;
+use crate::net::Resolution;
+use crate::net::mio::{EventSource, MioNet};
+use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
+use crate::session::Service;
+use crate::slab::Key;
+use crate::time::Tick;
+use std::io;
+use std::time::Duration;
+
+/// The most events that one wait returns.
+const EVENTS_MAX: usize = 1024;
+
+/// The poll token of everything outside the network that can end a wait: the waker and the sources
+/// of [`EventLoop::watch`]. The network's own tokens are below it.
+const WAKE: mio::Token = mio::Token(usize::MAX);
+
+/// An event loop with open listeners.
+#[derive(Debug)]
+pub(super) struct EventLoop {
+    poll: mio::Poll,
+    events: mio::Events,
+    proxy: Proxy<MioNet>,
+    listening: Vec<Listening>,
+    clock: Clock,
+}
+
+/// When a turn was taken, and when the next one is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// The time at which the turn began.
+    pub(super) now: Tick,
+    /// When the next turn is due if no event comes before.
+    pub(super) wake: Tick,
+}
+
+impl EventLoop {
+    /// Listens where `config` says, on inherited sockets where there are any, and prepares to serve
+    /// with at most `descriptors` file descriptors.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on, or a poll that cannot be created.
+    pub(super) fn open(
+        mut config: Config,
+        descriptors: u64,
+        inherited: &mut Inherited,
+    ) -> Result<EventLoop, String> {
+        let poll = mio::Poll::new().map_err(|e| format!("cannot create a poll: {e}"))?;
+        let registry = poll.registry().try_clone();
+        let registry = registry.map_err(|e| format!("cannot create a poll: {e}"))?;
+        let budget = config.budget(descriptors);
+        let mut net = MioNet::new(registry, 2 * budget.clients.min(RESERVED_MAX));
+        let listening = listeners::open(&mut config, &[], inherited, &mut net)?;
+        let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
+        let mut clock = Clock::start();
+        let (portions, seed, now) = (Portions::default(), sys::seed(), clock.now().tick);
+        let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
+        let events = mio::Events::with_capacity(EVENTS_MAX);
+        Ok(EventLoop { poll, events, proxy, listening, clock })
+    }
+
+    /// Creates a waker, with which another thread can end a wait. There can be only one.
+    ///
+    /// # Errors
+    /// If the system has no descriptor left.
+    pub(super) fn waker(&self) -> io::Result<mio::Waker> {
+        mio::Waker::new(self.poll.registry(), WAKE)
+    }
+
+    /// Lets a wait end when `source` becomes readable.
+    ///
+    /// # Errors
+    /// If the system is out of memory, or of watches.
+    pub(super) fn watch(&self, source: &mut impl mio::event::Source) -> io::Result<()> {
+        self.poll.registry().register(source, WAKE, mio::Interest::READABLE)
+    }
+
+    /// Does what the recorded events and the timers ask for.
+    pub(super) fn turn(&mut self) -> Turn {
+        let now = self.clock.now();
+        Turn { now: now.tick, wake: self.proxy.turn(now) }
+    }
+
+    /// Waits for events from `now` until `until` at most, and records them all for the next turn
+    /// before any socket is closed. True when the waker or a watched source has ended the wait.
+    ///
+    /// # Errors
+    /// If the poll fails.
+    pub(super) fn wait(&mut self, now: Tick, until: Tick) -> io::Result<bool> {
+        let timeout = (until != Tick::NEVER).then(|| until.since(now));
+        match self.poll.poll(&mut self.events, timeout) {
+            // A signal interrupted it, and is reported by a source of its own.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            polled => polled?,
+        }
+        let mut woken = false;
+        for event in &self.events {
+            if event.token() == WAKE {
+                woken = true;
+                continue;
+            }
+            match self.proxy.net().source_of(event) {
+                Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
+                Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
+                None => {}
+            }
+        }
+        Ok(woken)
+    }
+
+    /// The configuration that is served, with the ports that the system chose.
+    pub(super) fn config(&self) -> &Config {
+        self.proxy.config()
+    }
+
+    /// Serves another configuration from now on. If it cannot listen where that one says, nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// The address that cannot be listened on.
+    pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<(), String> {
+        let (present, mut inherited) = (&self.listening, Inherited::default());
+        let listening = listeners::open(&mut config, present, &mut inherited, self.proxy.net())?;
+        for new in listening.iter().filter(|new| !self.listening.contains(new)) {
+            self.proxy.open_listener(new.id, new.service);
+        }
+        for old in self.listening.iter().filter(|old| !listening.contains(old)) {
+            self.proxy.close_listener(old.id);
+        }
+        self.listening = listening;
+        let budget = config.budget(descriptors);
+        self.proxy.reload(config, budget, self.clock.now().tick);
+        Ok(())
+    }
+
+    /// Accepts no more connections, and ends those that are open within `window`.
+    pub(super) fn drain(&mut self, window: Duration) {
+        let now = self.clock.now().tick;
+        self.proxy.drain(now, now.after(window));
+    }
+
+    /// True once [`EventLoop::drain`] was called.
+    pub(super) const fn is_draining(&self) -> bool {
+        self.proxy.is_draining()
+    }
+
+    /// True once it is draining and no client connection is left.
+    pub(super) fn is_drained(&self) -> bool {
+        self.proxy.is_drained()
+    }
+
+    /// Closes the listeners that are left, such as the admin listener.
+    pub(super) fn close_listeners(&mut self) {
+        self.proxy.close_listeners();
+    }
+
+    /// The number of open client connections.
+    pub(super) fn connections(&self) -> usize {
+        self.proxy.connections()
+    }
+
+    /// Takes the next command that came by the admin listener. Its ticket is for the answer.
+    pub(super) fn next_command(&mut self) -> Option<(Ticket, Command)> {
+        self.proxy.next_command()
+    }
+
+    /// Answers a command of the admin listener.
+    pub(super) fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str) {
+        let now = self.clock.now().tick;
+        self.proxy.answer_command(ticket, status, sentence, now);
+    }
+
+    /// Takes the next name whose addresses are stale.
+    pub(super) fn next_stale_name(&mut self) -> Option<NameQuery> {
+        let ((key, place), host, port) = self.proxy.next_stale_name()?;
+        Some(NameQuery { target: (key.to_bits(), place), host, port })
+    }
+
+    /// Passes on the answer to a query of [`EventLoop::next_stale_name`].
+    pub(super) fn name_resolved(&mut self, query: &NameQuery, resolution: &Resolution) {
+        let (key, place) = query.target;
+        if let Some(key) = Key::from_bits(key) {
+            self.proxy.name_answered(key, place, resolution);
+        }
+    }
+
+    /// The access log lines that wait to be written.
+    pub(super) const fn access_log(&mut self) -> &mut Queue {
+        self.proxy.access()
+    }
+}
