@@ -71,8 +71,8 @@ fn checked(config: &Config) -> String {
 fn hash_key(name: Option<&str>) -> ExitCode {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        let whose = name.map(|name| format!(" of {name}")).unwrap_or_default();
-        let _ = write!(io::stderr(), "Key{whose} (it is shown as you type): ");
+        let of_owner = name.map(|name| format!(" of {name}")).unwrap_or_default();
+        let _ = write!(io::stderr(), "Key{of_owner} (it is shown as you type): ");
     }
     let mut line = Vec::new();
     if let Err(error) = stdin.lock().take(KEY_MAX + 2).read_until(b'\n', &mut line) {
@@ -80,7 +80,7 @@ fn hash_key(name: Option<&str>) -> ExitCode {
     }
     let key = line.strip_suffix(b"\n").unwrap_or(&line);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
-    match auth::entry(name.unwrap_or("whose key this is"), key) {
+    match auth::entry(name.unwrap_or("name of the owner"), key) {
         Ok(entry) => print(&entry),
         Err(wrong) => fail(WRONG, wrong),
     }

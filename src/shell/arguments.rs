@@ -12,17 +12,17 @@ millstream: an HTTP/1.1 reverse proxy made for Server-Sent Events
 
 Usage:
   millstream CONFIG.toml               run
-  millstream --check CONFIG.toml       say what the configuration does, or what is wrong with it
-  millstream --to URL [--listen ADDR]  run without a file: everything on ADDR goes to URL
-  millstream --hash-key [NAME]         read a key, print what a file of keys has for it
+  millstream --check CONFIG.toml       print what the configuration does, or what is wrong with it
+  millstream --to URL [--listen ADDR]  run without a file: send everything from ADDR to URL
+  millstream --hash-key [NAME]         read a key and print its entry for a file of keys
   millstream --version | --help
 
 Options:
-  -t, --check        read the file and all that it names, print a summary and warnings, run nothing
+  -t, --check        read the file and all files it names, print a summary and warnings
   -c FILE, -f FILE   another way to name CONFIG.toml; -c without FILE is --check
-  --to URL           a host, perhaps a port, perhaps a path that goes in front: localhost:8000
-  --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; with --to only [127.0.0.1:8080]
-  --hash-key [NAME]  NAME says whose key it is; the key is a line of standard input
+  --to URL           a host, with an optional port and base path: localhost:8000
+  --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
+  --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
   -v, -V, --version  print the version
   -h, --help         print this
 
@@ -32,10 +32,11 @@ Example:
   millstream --to localhost:8000 &
   curl -N http://127.0.0.1:8080/events/
 
-conf/millstream.toml has every key of the configuration with its default and what it does;
-conf/minimal.toml has the fewest one needs. RUST_LOG=debug shows each exchange.
-SIGTERM and SIGINT drain: what runs may finish, nothing new is taken. A second one ends at once.
-Exit status: 0 after a drain, 1 when it could not start or run, 2 for a wrong command line or
+conf/millstream.toml lists every configuration key with its default and what it does;
+conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchange.
+SIGTERM and SIGINT drain: no new connections are accepted, open ones may finish. A second signal
+closes them at once. SIGHUP reloads the configuration file.
+Exit status: 0 after a drain, 1 if it could not start or run, 2 for a wrong command line or
 configuration.
 ";
 
@@ -46,25 +47,25 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-    /// Read a key and print what a file of keys has for it.
+    /// Read a key and print its entry for a file of keys.
     HashKey {
-        /// Whose key it is, if that was said.
+        /// The name of the key's owner, if it was given.
         name: Option<String>,
     },
-    /// Read this file, print what it says, run nothing.
+    /// Check this file and print a summary.
     Check(PathBuf),
     /// Run with this file.
     Run(PathBuf),
     /// Run without a file.
     To {
-        /// Where everything goes.
+        /// The upstream of all requests.
         url: String,
-        /// Where to listen, if it was said.
+        /// The address to listen on, if it was given.
         listen: Option<String>,
     },
 }
 
-/// Why the command line cannot be followed: one line, which points to `--help`.
+/// Why a command line is wrong: one line, which points to `--help`.
 #[derive(Debug)]
 pub struct ArgumentError(String);
 
@@ -82,78 +83,84 @@ impl From<lexopt::Error> for ArgumentError {
     }
 }
 
-/// What a command line says, before it is judged as a whole.
+/// The options of a command line, before they are checked together.
 #[derive(Default)]
-struct Said {
+struct Options {
     file: Option<PathBuf>,
     check: bool,
     to: Option<String>,
     listen: Option<String>,
-    /// A key is to be hashed; perhaps that of somebody.
+    /// Whether a key is to be hashed, and the name of its owner.
     hash_key: Option<Option<String>>,
 }
 
-/// Reads a command line, of which the first argument is the program's name.
+/// Parses a command line. The first argument is the program's name.
 ///
 /// # Errors
-/// If it is none of the lines under "Usage".
+/// If it is none of the forms under "Usage" in [`HELP`].
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<Command, ArgumentError> {
     let mut parser = Parser::from_iter(args);
-    let mut said = Said::default();
+    let mut options = Options::default();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('v' | 'V') | Arg::Long("version") => return Ok(Command::Version),
-            Arg::Short('t') => said.check = true,
+            Arg::Short('t') => options.check = true,
             Arg::Long("check") => {
-                said.check = true;
-                // That of "--check=FILE"; another one is an argument like any.
+                options.check = true;
+                // The file of "--check=FILE". The one of "--check FILE" is an argument of its own.
                 if let Some(file) = parser.optional_value() {
-                    once("CONFIG.toml", &mut said.file, file.into())?;
+                    once("CONFIG.toml", &mut options.file, file.into())?;
                 }
             }
-            // nginx's is followed by the file, HAProxy's by another option.
+            // nginx's -c is followed by the file, and HAProxy's by another option.
             Arg::Short('c') => match value_if_any(&mut parser) {
-                Some(file) => once("CONFIG.toml", &mut said.file, file.into())?,
-                None => said.check = true,
+                Some(file) => once("CONFIG.toml", &mut options.file, file.into())?,
+                None => options.check = true,
             },
-            Arg::Short('f') => once("CONFIG.toml", &mut said.file, parser.value()?.into())?,
+            Arg::Short('f') => once("CONFIG.toml", &mut options.file, parser.value()?.into())?,
             Arg::Long("hash-key") => {
                 let name = value_if_any(&mut parser).map(key_name).transpose()?;
-                once("--hash-key", &mut said.hash_key, name)?;
+                once("--hash-key", &mut options.hash_key, name)?;
             }
-            Arg::Long("to") => once("--to", &mut said.to, parser.value()?.string()?)?,
-            Arg::Long("listen") => once("--listen", &mut said.listen, parser.value()?.string()?)?,
-            Arg::Value(value) => once("CONFIG.toml", &mut said.file, value.into())?,
+            Arg::Long("to") => once("--to", &mut options.to, parser.value()?.string()?)?,
+            Arg::Long("listen") => {
+                once("--listen", &mut options.listen, parser.value()?.string()?)?
+            }
+            Arg::Value(value) => once("CONFIG.toml", &mut options.file, value.into())?,
             Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
         }
     }
-    said.command()
+    options.command()
 }
 
-impl Said {
+impl Options {
     fn command(self) -> Result<Command, ArgumentError> {
         let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None) && !self.check;
         let wrong = match (self.file, self.to, self.listen) {
             _ if self.hash_key.is_some() && !alone => {
-                "--hash-key stands alone; the key is read from standard input"
+                "--hash-key takes no other arguments; the key is read from standard input"
             }
             _ if let Some(name) = self.hash_key => return Ok(Command::HashKey { name }),
             (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
             (Some(file), None, None) => return Ok(Command::Run(file)),
             (None, Some(url), listen) if !self.check => return Ok(Command::To { url, listen }),
-            (None, None, None) if self.check => "what to check is missing: --check CONFIG.toml",
-            (None, None, None) => "what to run is missing: CONFIG.toml, or --to URL",
-            (_, None, Some(_)) => "--listen goes with --to; a file has server.listen",
-            _ => "CONFIG.toml, --check CONFIG.toml and --to URL exclude each other",
+            (None, None, None) if self.check => {
+                "nothing to check; give it a file: --check CONFIG.toml"
+            }
+            (None, None, None) => "nothing to run; give it CONFIG.toml or --to URL",
+            (_, None, Some(_)) => {
+                "--listen needs --to; a configuration file has server.listen instead"
+            }
+            _ => "CONFIG.toml, --check CONFIG.toml and --to URL cannot be combined",
         };
         Err(ArgumentError(wrong.to_owned()))
     }
 }
 
-/// The next argument, unless it is an option.
+/// Takes the next argument, unless it is an option.
 fn value_if_any(parser: &mut Parser) -> Option<OsString> {
     let attached = parser.optional_value();
     attached.or_else(|| {
@@ -162,19 +169,21 @@ fn value_if_any(parser: &mut Parser) -> Option<OsString> {
     })
 }
 
+/// Checks the name of a key's owner.
 fn key_name(name: OsString) -> Result<String, ArgumentError> {
     let name = name.string()?;
     if name.len() >= KEY_DIGITS_MIN && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let wrong = "--hash-key: this looks like the key itself, which nobody must see here; \
-            write whose it is, and the key into standard input";
+        let wrong = "--hash-key: this looks like the key itself, which does not belong on a \
+            command line; write its owner's name here, and the key to standard input";
         return Err(ArgumentError(wrong.to_owned()));
     }
     config::key_name(&name).map_err(|what| ArgumentError(format!("--hash-key: {what}")))
 }
 
-/// So many hexadecimal digits are nobody's name.
+/// A name of at least this many hexadecimal digits is taken for a key.
 const KEY_DIGITS_MIN: usize = 16;
 
+/// Stores the value of an option that may be given only once.
 fn once<T>(name: &str, slot: &mut Option<T>, value: T) -> Result<(), ArgumentError> {
     match slot.replace(value) {
         None => Ok(()),
@@ -240,21 +249,27 @@ mod tests {
         let check = |line, want: &str| {
             assert_eq!(of(line), Err(format!("{want}; try --help")), "{line}");
         };
-        check("", "what to run is missing: CONFIG.toml, or --to URL");
+        check("", "nothing to run; give it CONFIG.toml or --to URL");
         for line in ["--check", "-t", "-c", "-t -c"] {
-            check(line, "what to check is missing: --check CONFIG.toml");
+            check(line, "nothing to check; give it a file: --check CONFIG.toml");
         }
-        check("--listen :80", "--listen goes with --to; a file has server.listen");
-        check("a.toml --listen x", "--listen goes with --to; a file has server.listen");
+        check(
+            "--listen :80",
+            "--listen needs --to; a configuration file has server.listen instead",
+        );
+        check(
+            "a.toml --listen x",
+            "--listen needs --to; a configuration file has server.listen instead",
+        );
         for line in ["a.toml b.toml", "-c a.toml b.toml", "--check a b", "-c a -f b", "-f a -f b"] {
             check(line, "CONFIG.toml can be given only once");
         }
         check("--to a --to b", "--to can be given only once");
-        let exclude = "CONFIG.toml, --check CONFIG.toml and --to URL exclude each other";
+        let exclude = "CONFIG.toml, --check CONFIG.toml and --to URL cannot be combined";
         for line in ["a.toml --to b", "--check a --to b --listen c", "-t --to b", "-c --to b"] {
             check(line, exclude);
         }
-        let alone = "--hash-key stands alone; the key is read from standard input";
+        let alone = "--hash-key takes no other arguments; the key is read from standard input";
         for line in
             ["--hash-key a b", "a.toml --hash-key", "--listen x --hash-key", "-t --hash-key"]
         {
@@ -267,9 +282,9 @@ mod tests {
             but no quote and no backslash",
         );
         let secret = "0123456789abcdef0123456789ABCDEF";
-        let said = of(&format!("--hash-key {secret}")).unwrap_err();
-        assert!(said.starts_with("--hash-key: this looks like the key itself"), "{said}");
-        assert!(!said.contains(secret), "{said}");
+        let error = of(&format!("--hash-key {secret}")).unwrap_err();
+        assert!(error.starts_with("--hash-key: this looks like the key itself"), "{error}");
+        assert!(!error.contains(secret), "{error}");
         check("--to", "missing argument for option '--to'");
         check("-f", "missing argument for option '-f'");
         check("--frobnicate", "invalid option '--frobnicate'");
@@ -277,7 +292,7 @@ mod tests {
         check("-x", "invalid option '-x'");
     }
 
-    /// What does not fit a terminal is not read.
+    /// Lines that are wider than a terminal are hard to read.
     #[test]
     fn help_fits_and_names_every_option() {
         assert!(HELP.lines().all(|line| line.len() <= 100));

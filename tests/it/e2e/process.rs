@@ -63,7 +63,7 @@ fn a_key_is_hashed() {
         let printed = Program::told(line, "--hash-key 'alice (web)'");
         assert_eq!(printed, said(&entry("alice (web)")), "{line}");
     }
-    assert_eq!(Program::told(key, "--hash-key"), said(&entry("whose key this is")));
+    assert_eq!(Program::told(key, "--hash-key"), said(&entry("name of the owner")));
     let long = "a".repeat(5000);
     for line in ["", "\\n", "0123456789abcde\\n", "0123456789 abcdef\\n", "\\303\\244\\n", &long] {
         let Ended { status, stdout, stderr } = Program::told(line, "--hash-key alice");
