@@ -1,9 +1,8 @@
 //! The access log: one line when an event stream or a tunnel opens and one when it ends, and one
-//! for any other request. How a line is written, and how lines wait until somebody takes them away.
+//! line for any other request. This module formats lines and queues them for the shell to write.
 //!
-//! A line is ASCII without control characters, whatever its peer has sent: everything else is
-//! escaped, in both forms in the way of JSON. What a line says is the same in both forms, and has
-//! the same names.
+//! A line is ASCII without control characters, whatever the peer has sent: all other characters are
+//! escaped as in JSON, in both formats. Both formats have the same fields with the same names.
 
 mod request;
 
@@ -15,60 +14,59 @@ use crate::time::date;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-/// How lines are written.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `name=value`, quoted where it has to be (logfmt).
+    /// logfmt: `name=value`, quoted where needed.
     Text,
-    /// An object a line.
+    /// One JSON object a line.
     Json,
 }
 
-/// Lines wait in so many bytes; what does not fit is counted and dropped.
+/// The size of the queue in bytes. Lines that do not fit are dropped and counted.
 const QUEUE_MAX: usize = 256 * 1024;
 
-/// What is said of a request.
+/// The fields of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// When it is said, in milliseconds since 1970.
+    /// When the line is logged, in milliseconds since 1970.
     pub unix_ms: u64,
-    /// `open` and `end` of an event stream or a tunnel, or `request`.
+    /// `open` or `end` for an event stream or a tunnel, and `request` for any other request.
     pub event: &'static str,
-    /// The number of the request in this process; no other has had it.
+    /// The id of the request, unique in this process.
     pub id: u64,
-    /// The api that served it.
+    /// The api that the request matched.
     pub api: Option<&'a str>,
-    /// Who asked; none on a Unix socket.
+    /// The client's address. None for a Unix socket.
     pub client: Option<IpAddr>,
-    /// The name of the key that let it in.
+    /// The name of the key that authorised the request.
     pub key: Option<&'a str>,
-    /// Method and target with a space between, as [`request_line`] writes them.
+    /// The method, a space and the target, as [`request_line`] writes them.
     pub request: &'a str,
-    /// What it was answered with; 0 if it was not.
+    /// The status of the response; 0 if there was none.
     pub status: u16,
-    /// How it ended.
+    /// How the request ended, or why it was refused.
     pub reason: Option<&'a str>,
-    /// Events that were passed on, where they can be counted.
+    /// The number of events that were passed on, where they can be counted.
     pub events: Option<u64>,
-    /// Payload taken from the client.
+    /// Payload received from the client, in bytes.
     pub bytes_in: u64,
-    /// Payload written to the client.
+    /// Payload sent to the client, in bytes.
     pub bytes_out: u64,
-    /// From the request to its first event.
+    /// The time from the request to its first event, in milliseconds.
     pub first_event_ms: Option<u64>,
-    /// From the request to now.
+    /// The time since the request, in milliseconds.
     pub duration_ms: u64,
 }
 
-/// Method and target of [`Line::request`].
+/// Splits [`Line::request`] into its method and target. An empty one is none.
 pub fn split(request: &str) -> (Option<&str>, Option<&str>) {
     let (method, target) = request.split_once(' ').unwrap_or((request, ""));
-    let some = |word: &'_ str| !word.is_empty();
-    (Some(method).filter(|word| some(word)), Some(target).filter(|word| some(word)))
+    ((!method.is_empty()).then_some(method), (!target.is_empty()).then_some(target))
 }
 
-/// Writes the fields of a line one after the other. It is done for each request, so it goes
-/// without the formatting machinery, which costs several times as much.
+/// Appends the fields of a line to a string. It runs for each request, so it avoids `std::fmt`,
+/// which costs several times as much.
 struct Fields<'a> {
     form: Form,
     out: &'a mut String,
@@ -111,7 +109,7 @@ impl Fields<'_> {
 }
 
 impl Line<'_> {
-    /// Appends it to `out`, with its line end.
+    /// Appends the line to `out`, with a line feed.
     pub fn write(&self, form: Form, out: &mut String) {
         let mut word = String::with_capacity(48);
         date::write_rfc3339(self.unix_ms, &mut word);
@@ -124,7 +122,7 @@ impl Line<'_> {
         fields.word("id", Some(Digits::hexadecimal(self.id).as_str()));
         fields.word("api", self.api);
         word.clear();
-        // Writing to a string cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = match self.client {
             Some(client) => write!(word, "{client}"),
             None => write!(word, "unix"),
@@ -145,22 +143,24 @@ impl Line<'_> {
     }
 }
 
-/// True for what logfmt takes without quotes, and for nothing that could be taken for "none".
+/// True exactly when logfmt needs no quotes for a word. `-` needs them because it means "none".
 fn is_plain(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
     word != "-" && !word.is_empty() && word.bytes().all(plain)
 }
 
-/// Lines that wait to be taken away, no more than a certain length of them.
+/// The lines that wait to be written. Its size is limited.
 #[derive(Debug, Default)]
 pub struct Queue {
     lines: String,
+    /// Lines dropped since [`Queue::take`] was last called.
     dropped: u64,
+    /// Lines dropped since the start.
     dropped_ever: u64,
 }
 
 impl Queue {
-    /// Puts a line behind the others, if there is room.
+    /// Appends a line, or drops and counts it if there is no room.
     pub fn push(&mut self, line: &Line<'_>, form: Form) {
         if self.lines.len() >= QUEUE_MAX {
             self.dropped += 1;
@@ -170,22 +170,22 @@ impl Queue {
         }
     }
 
-    /// True when no line waits.
+    /// True exactly when no line waits.
     pub const fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Takes the lines that wait, and how many there was no room for since the last time.
+    /// Takes the lines that wait, and the number of lines dropped since the last call.
     pub fn take(&mut self) -> (String, u64) {
         (std::mem::take(&mut self.lines), std::mem::take(&mut self.dropped))
     }
 
-    /// So many lines that were taken away could not be written.
+    /// Counts lines that were taken but could not be written.
     pub const fn count_lost(&mut self, lines: u64) {
         self.dropped_ever += lines;
     }
 
-    /// Lines that were dropped, here or on their way, since the start.
+    /// The number of lines dropped since the start, in the queue or after it.
     pub const fn dropped_ever(&self) -> u64 {
         self.dropped_ever
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn both_formats_have_the_same_fields() {
         let text = "time=2026-11-18T11:06:40.042Z event=end id=2f api=\"two words\" client=unix \
             key=- method=GET target=\"/a?b=\\\"c\" status=200 reason=client_gone events=3 \
             bytes_in=0 bytes_out=12 first_event_ms=- duration_ms=7\n";
@@ -231,9 +231,9 @@ mod tests {
         assert_eq!(written(&LINE, Form::Json), json);
     }
 
-    /// Every character there is, in every place that a peer has a hand in.
+    /// Every character, in every field that a peer can influence.
     #[test]
-    fn a_line_is_a_line_whatever_is_in_it() {
+    fn no_character_breaks_a_line() {
         let every: String = ('\0'..='\u{2100}').chain(['\u{202e}', '\u{1f600}']).collect();
         for c in every.chars() {
             let word = format!("x {c}y");
@@ -251,13 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_fall_apart() {
+    fn requests_are_split() {
         assert_eq!(split("GET /"), (Some("GET"), Some("/")));
         assert_eq!((split(""), split(" ")), ((None, None), (None, None)));
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn lines_that_do_not_fit_are_counted() {
         let mut queue = Queue::default();
         assert!(queue.is_empty());
         for _ in 0..10_000 {

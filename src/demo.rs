@@ -1,20 +1,20 @@
-//! The built-in event source: something to look at before there is an event server.
+//! The built-in event source, for trying things out before there is an event server.
 //!
-//! `GET /events/` is answered with `data: Message: N - the time is ...`, one event at once and then
-//! one each interval, for as long as the client stays. It runs in the same event loop as all else
-//! and writes into a response pipe where otherwise an upstream would.
+//! `GET /events/` is answered with a stream of `data: Message: N - the time is ...`: one event at
+//! once, and then one every interval until the client leaves. It runs in the event loop, and fills
+//! a response pipe in place of an upstream.
 
 use crate::time::{Now, Tick, date};
 use std::time::Duration;
 
-/// The path that is served.
+/// The path of the event stream.
 pub const PATH: &str = "/events/";
 
-/// That path, however it is written.
+/// All spellings of that path.
 pub const PATHS: [&str; 2] = [PATH, "/events"];
 
-/// Writes the head of the response into `out`; `chunked` unless the client knows only HTTP/1.0, or
-/// wants no body.
+/// Appends the head of the response to `out`. Pass `chunked` unless the client speaks only HTTP/1.0
+/// or wants no body.
 pub fn write_head(out: &mut Vec<u8>, chunked: bool) {
     out.extend_from_slice(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n",
@@ -24,7 +24,7 @@ pub fn write_head(out: &mut Vec<u8>, chunked: bool) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// One client's events.
+/// The event stream of one client.
 #[derive(Debug)]
 pub struct Events {
     sent: u64,
@@ -33,7 +33,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// A stream whose first event is due at once.
+    /// Begins a stream whose first event is due at `now`.
     pub const fn new(now: Tick, interval: Duration) -> Events {
         Events { sent: 0, next: now, interval }
     }
@@ -43,7 +43,8 @@ impl Events {
         self.next
     }
 
-    /// The event that is due, if one is. A reader who could not keep up misses events, not time.
+    /// Takes the event that is due, if there is one. A reader that does not keep up misses events,
+    /// but the times in them stay right.
     pub fn take(&mut self, now: Now) -> Option<String> {
         if now.tick < self.next {
             return None;
@@ -51,7 +52,7 @@ impl Events {
         let event =
             format!("data: Message: {} - the time is {}\n\n", self.sent, date::utc(now.unix_ms));
         self.sent += 1;
-        // From when it was due, not from now: being a little late must not add up.
+        // Counted from when it was due, so that small delays do not add up.
         self.next = self.next.after(self.interval).max(now.tick);
         Some(event)
     }

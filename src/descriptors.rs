@@ -1,53 +1,56 @@
-//! How the process's file descriptors are divided, and what is said when they run out.
+//! How the process divides its file descriptors, and the error text when they run out.
 //!
-//! A client may need an upstream connection as well. So clients get half of what is left when
-//! everything else has its part: the process itself, the files and sockets of a reload, the
-//! operator, and connections that are being refused. Idle upstream connections have no part of
-//! their own; they are closed when a client needs the descriptor. With this division nothing that
-//! was let in ever fails for want of a descriptor.
+//! Each client may need an upstream connection too. So the process itself, the files and sockets of
+//! a reload, the operator, and connections that are being refused get their share first, and
+//! clients get half of the rest. Idle upstream connections have no share; they are closed when a
+//! client needs the descriptor. Divided like this, an accepted client never fails for lack of a
+//! descriptor.
 //!
-//! The division is made beforehand. A limit that is only met when `accept` fails is met by the
-//! operator as well.
+//! The shares are fixed in advance. If the limit showed only when `accept` fails, the operator
+//! could not connect either.
 
 use nix::errno::Errno;
 use std::io;
 
-/// Standard streams, the poll and its waker, and the signals' pipes are 11; and one for a
-/// connection that is accepted only to be closed.
+/// Descriptors of the process itself: 11 for the standard streams, the poll and its waker, and the
+/// signals' pipes, one for a connection that is accepted only to be closed, and some to spare.
 const PROCESS: usize = 16;
 
-/// Files of the configuration and whatever the system's resolver opens.
+/// Descriptors for configuration files, and for what the system's resolver opens.
 const FILES: usize = 16;
 
-/// Admin connections at a time. They do not count as clients' connections, so that whoever has to
-/// find out why there is no room can do so.
+/// The maximum number of admin connections. They do not count as client connections, so that an
+/// operator can connect and see why clients cannot.
 pub const OPERATOR: usize = 24;
 
-/// Connections past the limit that are answered with 503 at a time; more are closed unanswered.
+/// The maximum number of connections past the limit that are answered with 503 at one time; beyond
+/// that, new connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
 
-/// What is kept back from clients, unless that would be more than a quarter of the limit.
+/// Descriptors that clients do not get, or a quarter of the limit if that is less.
 const KEPT_BACK: usize = 128;
 
-/// What helps against too few descriptors.
+/// What an operator can do about a lack of descriptors; part of error messages.
 pub const REMEDY: &str = "raise the limit on open files (ulimit -n, or LimitNOFILE= of systemd)";
 
-/// Who may have how many descriptors.
+/// The limits on connections that follow from the limit on descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Client connections at one time. At least 1.
+    /// The maximum number of client connections. At least 1.
     pub clients: usize,
-    /// These client connections and all upstream connections together, idle ones included. At
-    /// least two for each client.
+    /// The maximum number of client and upstream connections together, idle ones included. At least
+    /// twice `clients`.
     pub connections: usize,
-    /// Connections beyond `clients` that are refused with an answer at one time.
+    /// The maximum number of connections beyond `clients` that are refused with an answer at one
+    /// time.
     pub refusals: usize,
 }
 
 impl Budget {
-    /// Divides `limit` descriptors of a process that listens on so many addresses, and that is to
-    /// have `max_connections` clients at most.
+    /// Divides `limit` descriptors of a process that listens on `listeners` addresses, and accepts
+    /// at most `max_connections` clients.
     pub fn of(limit: u64, listeners: usize, max_connections: Option<usize>) -> Budget {
+        // An unlimited process has a limit of `u64::MAX`, also on 32-bit hosts.
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let fixed = beside_connections(listeners);
         let kept_back = fixed.max(KEPT_BACK.min(limit / 4));
@@ -58,30 +61,30 @@ impl Budget {
         Budget { clients, connections, refusals }
     }
 
-    /// So many clients, and no lack of descriptors: for a network that has none.
+    /// At most `clients` clients, and no limit on descriptors: for a network without them.
     pub const fn unlimited(clients: usize) -> Budget {
         Budget { clients, connections: usize::MAX, refusals: REFUSALS_MAX }
     }
 }
 
-/// What is needed beside the connections of clients. A reload opens the new listeners before it
-/// closes the old ones.
+/// Descriptors for everything but client and upstream connections. Listeners count twice because a
+/// reload opens the new ones before it closes the old ones.
 const fn beside_connections(listeners: usize) -> usize {
     PROCESS + FILES + OPERATOR + 2 * listeners
 }
 
-/// The lowest limit at which everybody has enough, and there is room for one client.
+/// The lowest limit that leaves room for one client after everything else has its share.
 pub const fn least(listeners: usize) -> u64 {
     beside_connections(listeners) as u64 + 2
 }
 
-/// True exactly when an error says that the process, or the system, has no descriptor left.
+/// True exactly when an error means that the process or the system has no descriptor left.
 pub fn ran_out(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
-/// What an error says, and the remedy if it is a lack of descriptors.
+/// The text of an error, with the [`REMEDY`] if it is a lack of descriptors.
 pub fn explain(error: &io::Error) -> String {
     if ran_out(error) { format!("{error}; {REMEDY}") } else { error.to_string() }
 }
@@ -102,12 +105,12 @@ mod tests {
         check(1024, 2, Some(100), [100, 900, 64]);
         check(1024, 2, Some(449), [448, 900, 64]);
         check(262_144, 3, None, [131_008, 262_018, 64]);
-        // A quarter is kept back,
+        // A quarter is kept back.
         check(256, 2, None, [96, 192, 4]);
-        // but never less than what is needed;
+        // What is needed is kept back, even if that is more than a quarter.
         check(128, 2, None, [34, 68, 0]);
         check(1024, 100, None, [384, 768, 0]);
-        // and one client is always served, though that is a promise too much.
+        // One client is always allowed, even where there may be no descriptor for it.
         check(40, 1, None, [1, 2, 0]);
         check(0, 1, None, [1, 2, 0]);
     }

@@ -1,52 +1,52 @@
-//! What is told of a request: its method and target, and nothing that may be a key.
+//! The method and target of a request as logs show them: without anything that may be a key.
 //!
-//! It stands in logs and lists that others read than those who may have the key. So the line is not
-//! read as the proxy itself reads it, but as anybody might:
+//! Logs and lists are read by people who must not have the keys. So the request line is not parsed
+//! as the proxy parses it, but so that no reading of it can reveal a key:
 //!
-//! - Of a line that is `method SP target SP HTTP-version` the method is told, and the target
-//!   without userinfo, without anything behind a `#`, and without the *secret parameters*.
-//! - Of any other, and of one that is not there to its end, nobody knows where its target is. A
-//!   method that RFC 9110 or RFC 5789 has is told; and of a path that follows it, letters, digits
-//!   and `-._~/`, up to the first other character.
+//! - Of a line `method SP target SP HTTP-version`, the method is logged, and the target without
+//!   userinfo, without anything after a `#`, and without the *secret parameters*.
+//! - In any other line, and in one that is not complete, nobody knows where the target is. A method
+//!   of RFC 9110 or RFC 5789 is logged, and the path after it up to the first character that is
+//!   not a letter, a digit or one of `-._~/`.
 //!
-//! A parameter is secret if its name is one of those that may carry a key, in any case, with any
-//! punctuation in place of its own, escaped any number of times, and whatever stands before it
-//! and behind it: all but letters and digits may divide parameters somewhere. In a query the whole
-//! part between two `&` is left out that has such a name in it. In a path, where a name alone means
-//! little, it counts if a `=` follows, and the rest of the path is left out from that segment's
-//! first special character on.
+//! A parameter is secret if its name is one that may carry a key, in any case, with any punctuation
+//! in place of its own, and percent-encoded any number of times. Any character but a letter or a
+//! digit may stand before and after the name, because any of them may separate parameters
+//! somewhere. In a query, the whole part between two `&` that contains such a name is left out. In
+//! a path a name alone means little: it counts only if a `=` follows, and the path is cut at the
+//! first special character of that segment.
 //!
-//! Where something at the end is left out, `...` stands for it.
+//! A `...` at the end stands for what was cut there.
 //!
-//! Tested against tables, and with keys in every place of targets that are put together at random.
+//! Tested against tables, and with keys in every place of randomly built targets.
 
 use crate::http::abnf::{is_tchar, is_token, is_unreserved};
 use crate::http::escape::decode;
 use crate::http::head::METHOD_MAX;
 use std::borrow::Cow;
 
-/// More of a target is not kept: a stream that is open for a day keeps it for a day.
+/// The most bytes of a target that are kept. A stream that is open for a day keeps them for a day.
 const TARGET_MAX: usize = 1024;
 
-/// What is escaped more often is left out unread.
+/// How often a part is percent-decoded. One that is encoded more often is treated as secret.
 const ESCAPED_MAX: usize = 4;
 
-/// What stands for the rest.
+/// Stands for what was cut.
 const CUT: &str = "...";
 
 /// The methods of RFC 9110 section 9 and RFC 5789.
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// Method and target, with a space between, of the request that begins with `head`, be it ever so
-/// wrong or short; each is empty if it is not known. `secrets` are the names of the parameters that
-/// may carry a key; none of them is empty.
+/// Returns the method, a space and the target of the request that begins with `head`, however
+/// malformed or short. Either is empty if it is not known. `secrets` are the names of the
+/// parameters that may carry a key; none of them is empty.
 pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
     let head = head.trim_ascii_start();
     let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let line = &head[..end.unwrap_or(head.len())];
     let mut words = line.split(|&byte| byte == b' ');
-    let told = match [words.next(), words.next(), words.next(), words.next()] {
+    let shown = match [words.next(), words.next(), words.next(), words.next()] {
         [Some(method), Some(target), Some(version), None]
             if end.is_some() && is_method(method) && version.starts_with(b"HTTP/") =>
         {
@@ -54,20 +54,20 @@ pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
         }
         _ => malformed(line, end.is_some()).map(|(method, path)| (method.into(), path)),
     };
-    told.map_or_else(|| " ".into(), |(method, target)| format!("{method} {target}").into())
+    shown.map_or_else(|| " ".into(), |(method, target)| format!("{method} {target}").into())
 }
 
 fn is_method(word: &[u8]) -> bool {
     word.len() <= METHOD_MAX && is_token(word)
 }
 
-/// What is told of a line that is none.
+/// The method and path that are logged of a malformed line.
 fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
     let length = line.iter().take_while(|&&byte| is_tchar(byte)).count();
     let (word, rest) = line.split_at(length);
     let method = METHODS.into_iter().find(|method| method.as_bytes() == word)?;
     let path = match rest {
-        // A host might stand behind two of them, and userinfo in front of that.
+        // After two slashes there might be a host, with userinfo before it.
         [b' ', b'/', b'/', ..] => &[],
         [b' ', path @ ..] if path.starts_with(b"/") => path,
         _ => &[],
@@ -79,26 +79,26 @@ fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
     Some((method, format!("{}{cut}", String::from_utf8_lossy(&path[..length]))))
 }
 
-/// A target as it is told.
+/// Returns a target as it is logged.
 fn without_secrets(target: &[u8], secrets: &[String]) -> String {
     let (scheme, rest) = without_userinfo(target);
     let rest = rest.split(|&byte| byte == b'#').next().unwrap_or_default();
     let kept = &rest[..rest.len().min(TARGET_MAX)];
     let (scheme, kept) = (String::from_utf8_lossy(scheme), String::from_utf8_lossy(kept));
     let (path, query) = kept.split_once('?').map_or((&*kept, None), |(p, q)| (p, Some(q)));
-    let mut told = scheme.into_owned();
-    let whole = push_path(path, secrets, &mut told);
+    let mut shown = scheme.into_owned();
+    let whole = push_path(path, secrets, &mut shown);
     if let Some(query) = query {
-        push_query(query, secrets, &mut told);
+        push_query(query, secrets, &mut shown);
     }
     if rest.len() > TARGET_MAX && (query.is_some() || whole) {
-        told.push_str(CUT);
+        shown.push_str(CUT);
     }
-    told
+    shown
 }
 
-/// What stands before and behind the userinfo (RFC 3986 section 3.2.1) in a target: in front of the
-/// host, wherever somebody may look for one.
+/// Splits a target into what comes before and after the userinfo (RFC 3986 section 3.2.1), wherever
+/// a reader may look for a host.
 fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
     let slashes = |from: usize| {
         let rest = target.get(from..).unwrap_or_default();
@@ -119,32 +119,33 @@ fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// False if its end was left out.
-fn push_path(path: &str, secrets: &[String], told: &mut String) -> bool {
+/// Appends a path without secret parameters. False if its end was cut.
+fn push_path(path: &str, secrets: &[String], shown: &mut String) -> bool {
     for (index, segment) in path.split('/').enumerate() {
-        told.push_str(if index > 0 { "/" } else { "" });
+        shown.push_str(if index > 0 { "/" } else { "" });
         if has_secret(segment, secrets, true) {
             let length = segment.bytes().take_while(|&byte| is_unreserved(byte)).count();
-            told.push_str(&segment[..length]);
-            told.push_str(CUT);
+            shown.push_str(&segment[..length]);
+            shown.push_str(CUT);
             return false;
         }
-        told.push_str(segment);
+        shown.push_str(segment);
     }
     true
 }
 
-fn push_query(query: &str, secrets: &[String], told: &mut String) {
+/// Appends a query without secret parameters.
+fn push_query(query: &str, secrets: &[String], shown: &mut String) {
     let mut separator = '?';
     for part in query.split('&').filter(|part| !has_secret(part, secrets, false)) {
-        told.push(separator);
-        told.push_str(part);
+        shown.push(separator);
+        shown.push_str(part);
         separator = '&';
     }
 }
 
-/// True exactly when one of these names stands in a part of a target; with `=` somewhere behind it,
-/// if only such names count.
+/// True exactly when a part of a target contains one of these names, followed by a `=` somewhere if
+/// `with_value` is set, or is encoded too often to tell.
 fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
     if secrets.is_empty() {
         return false;
@@ -166,7 +167,7 @@ fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
     true
 }
 
-/// What stands behind the first place where a name stands by itself, in any case and with any
+/// Returns what follows the first place where a name stands by itself, in any case and with any
 /// punctuation.
 fn behind_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -185,30 +186,30 @@ mod tests {
     use super::*;
     use fastrand::Rng;
 
-    fn told(head: &str) -> String {
+    fn shown(head: &str) -> String {
         request_line(head.as_bytes(), &["access_token".to_owned(), "k".to_owned()]).into()
     }
 
     fn check(target: &str, want: &str) {
-        assert_eq!(told(&format!("GET {target} HTTP/1.1\r\n")), format!("GET {want}"), "{target}");
+        assert_eq!(shown(&format!("GET {target} HTTP/1.1\r\n")), format!("GET {want}"), "{target}");
     }
 
     #[test]
     fn well_formed_lines() {
-        assert_eq!(told("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /");
-        assert_eq!(told("\r\nx-y!~ /a%20b HTTP/9\nx"), "x-y!~ /a%20b");
-        assert_eq!(told("OPTIONS * HTTP/1.1\r\n"), "OPTIONS *");
-        assert_eq!(told("GET /\u{e9} HTTP/1.1\r\n"), "GET /\u{e9}");
+        assert_eq!(shown("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /");
+        assert_eq!(shown("\r\nx-y!~ /a%20b HTTP/9\nx"), "x-y!~ /a%20b");
+        assert_eq!(shown("OPTIONS * HTTP/1.1\r\n"), "OPTIONS *");
+        assert_eq!(shown("GET /\u{e9} HTTP/1.1\r\n"), "GET /\u{e9}");
         let line = request_line(b"GET /\xff HTTP/1.1\r\n", &[]);
         assert_eq!(&*line, "GET /\u{fffd}");
         let long = "x".repeat(3000);
         let cut = &long[..TARGET_MAX - 1];
-        assert_eq!(told(&format!("GET /{long} HTTP/1.1\r\n")), format!("GET /{cut}..."));
+        assert_eq!(shown(&format!("GET /{long} HTTP/1.1\r\n")), format!("GET /{cut}..."));
     }
 
     #[test]
-    fn lines_that_are_none() {
-        let check = |head: &str, want: &str| assert_eq!(told(head), want, "{head:?}");
+    fn malformed_lines() {
+        let check = |head: &str, want: &str| assert_eq!(shown(head), want, "{head:?}");
         check("", " ");
         check("\r\n", " ");
         check("GET", "GET ");
@@ -295,9 +296,9 @@ mod tests {
         check(&format!("http://u:{}@a/", "K".repeat(5000)), "http://a/");
     }
 
-    /// A key in each place where somebody might look for one, among what may stand in targets.
+    /// A key in each place where a reader might look for one, among other parts of targets.
     #[test]
-    fn no_key_is_told() {
+    fn no_key_is_shown() {
         let mut dice = Rng::with_seed(7);
         let separators =
             [";", "&", "?", ",", "%26", "%3B", "%253b", "|", ":", "%0a", "[", "\u{e9}"];
@@ -318,8 +319,8 @@ mod tests {
                 target.push_str(others[dice.usize(..others.len())]);
             }
             for version in [" HTTP/1.1\r\n", " HTTP/1.1", "\r\n", "\t"] {
-                let told = told(&format!("GET {target}{version}"));
-                assert!(!told.contains("KEY"), "{target} is told as {told}");
+                let shown = shown(&format!("GET {target}{version}"));
+                assert!(!shown.contains("KEY"), "{target} is shown as {shown}");
             }
         }
     }
