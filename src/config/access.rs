@@ -15,15 +15,15 @@ use toml::de::DeValue;
 /// Who may use an api.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// The file of keys as it is written: a path beside the configuration file.
+    /// The file of keys as it is written: a path relative to the configuration file.
     pub keys_file: String,
-    /// Where a request carries its key. One place at least.
+    /// Where a request may carry its key. At least one place.
     pub carriers: Carriers,
-    /// Whether the key goes upstream.
+    /// True exactly when the key goes upstream.
     pub forward: bool,
-    /// The keys; none before [`Config::load_keys`](super::Config::load_keys).
+    /// The keys. Empty before [`Config::load_keys`](super::Config::load_keys).
     pub keys: Keys,
-    /// Who can read the file.
+    /// Who can read the file of keys.
     pub readers: Readers,
 }
 
@@ -51,7 +51,8 @@ fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
 }
 
-/// A field that nothing but keys is read from, or `Authorization`.
+/// Reads the name of the field that carries keys. It is `Authorization` or a field without another
+/// meaning.
 fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = text(value)?;
     if name.is_empty() {
@@ -86,7 +87,7 @@ fn cookie(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-/// The longest list of methods, and of fields, in bytes: it is said in one line of a head.
+/// The longest list of methods or fields, in bytes. It is written into one line of a head.
 const LIST_MAX: usize = 1024;
 
 /// The longest origin, in bytes.
@@ -154,7 +155,7 @@ fn headers(value: &DeValue<'_>) -> Result<String, Wrong> {
     tokens(value, "[\"Content-Type\"]", |text| is_token(text.as_bytes()), what)
 }
 
-/// A list of names, as a field has it.
+/// A list of names, joined as a field value.
 fn tokens(
     value: &DeValue<'_>,
     example: &str,

@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, and where: one line for each error.
+//! The errors in a configuration and where they are: one line for each error.
 //!
-//! `file:line:column: key.path: what is wrong; what would be right`, in the order of the file.
-//! Lines and columns count from one; a column is a character. Values are not repeated, because
-//! one of them may be a secret; the position says which is meant.
+//! A line is `file:line:column: key.path: what is wrong; what would be right`. Lines are in the
+//! order of the file. Lines and columns count from one, and a column is a character. Values are not
+//! repeated, because one may be a secret; the position shows which is meant.
 
 use std::fmt;
 
-/// A value cannot be taken, or a key cannot be there.
+/// An invalid value, or a key in a wrong place.
 ///
-/// It is made by whoever judges a value, who knows nothing of files and keys.
+/// The code that checks a value makes it, and knows nothing of files and keys.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    /// What is wrong; what would be right.
+    /// What is wrong, and what would be right.
     pub(super) what: String,
-    /// The offset of what is wrong, where that is not the value as a whole.
+    /// The offset of the error, if it is not the value as a whole.
     pub(super) at: Option<usize>,
 }
 
@@ -23,29 +23,29 @@ impl<S: Into<String>> From<S> for Wrong {
     }
 }
 
-/// Where something is said: in a file, or on the command line.
+/// A place in a file, or on the command line.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// The file's name, or the command line's option.
+    /// The name of the file, or the option of the command line.
     source: String,
     position: Option<Position>,
-    /// The path of the key; empty where there is none.
+    /// The path of the key. Empty if there is none.
     key: String,
 }
 
 impl Place {
-    /// A place on the command line, or a file as a whole.
+    /// An option of the command line, or a file as a whole.
     pub(super) fn whole(source: impl Into<String>) -> Place {
         Place { source: source.into(), position: None, key: String::new() }
     }
 
-    /// The place of byte `at` of `text`, which belongs to the key with this path.
+    /// The place of byte `at` of `text`. It belongs to the key with this path.
     pub(super) fn in_file(file: &str, text: &[u8], at: usize, key: String) -> Place {
         Place { source: file.to_owned(), position: Some(Position::of(at, text)), key }
     }
 }
 
-/// Lines and columns, both counted from one.
+/// A line and a column, both counted from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     line: usize,
@@ -56,14 +56,14 @@ impl Position {
     fn of(at: usize, text: &[u8]) -> Position {
         let before = &text[..at.min(text.len())];
         let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
-        // A character of several bytes begins with the one that is not 0b10xx_xxxx.
+        // The first byte of a multi-byte character is the one that is not 0b10xx_xxxx.
         let characters = before[start..].iter().filter(|&b| b & 0xC0 != 0x80).count();
         let lines = before.iter().filter(|&&b| b == b'\n').count();
         Position { line: lines + 1, column: characters + 1 }
     }
 }
 
-/// One error, and where it is.
+/// An error and its place.
 #[derive(Debug)]
 pub(super) struct Misplaced {
     place: Place,
@@ -84,15 +84,14 @@ impl fmt::Display for Misplaced {
     }
 }
 
-/// All that is wrong with one configuration; at least one thing is. Displayed, it is one line for
-/// each.
+/// All errors of a configuration, at least one. It is displayed as one line for each.
 #[derive(Debug, Default)]
 pub struct ConfigErrors {
     errors: Vec<Misplaced>,
 }
 
 impl ConfigErrors {
-    /// The error that stands alone.
+    /// A single error.
     pub(super) fn one(place: Place, what: impl Into<String>) -> ConfigErrors {
         let mut errors = ConfigErrors::default();
         errors.add(place, what);
@@ -103,17 +102,17 @@ impl ConfigErrors {
         self.errors.push(Misplaced { place, what: what.into() });
     }
 
-    /// These, and behind them those of another file.
+    /// Appends the errors of another file.
     pub(super) fn append(&mut self, other: ConfigErrors) {
         self.errors.extend(other.errors);
     }
 
-    /// `Ok` if nothing is wrong, else what is, as it was found.
+    /// `Ok` if there is no error. Errors stay in the order in which they were found.
     pub(super) fn done(self) -> Result<(), ConfigErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// `value` if nothing is wrong, else what is, in the order of the file.
+    /// `value` if there is no error. Errors are sorted by place.
     pub(super) fn or<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
@@ -124,7 +123,7 @@ impl ConfigErrors {
         }
     }
 
-    /// By place; of several at one place, as they were found.
+    /// Sorts by place. Errors at the same place stay in the order in which they were found.
     fn in_order(self) -> ConfigErrors {
         let mut errors: Vec<Misplaced> = Vec::new();
         for error in self.errors {

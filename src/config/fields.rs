@@ -1,4 +1,4 @@
-//! `[api.request_headers]` and `[api.response_headers]`: fields that are set, or removed.
+//! `[api.request_headers]` and `[api.response_headers]`: fields to set or remove.
 
 use super::access::Auth;
 use super::error::Wrong;
@@ -9,17 +9,17 @@ use crate::http::changes::Changes;
 use crate::http::fields::{is_about_origins, is_reserved, same_to_gateway};
 use toml::de::DeValue;
 
-/// The most bytes that may be set: they stand in one buffer with the rest of the head.
+/// The most bytes that may be set. They share one buffer with the rest of the head.
 const SET_MAX: usize = 16 << 10;
 
-/// What else is written into a head, so that nothing can be said about it here.
+/// What else the proxy writes into a head. These fields cannot be changed here.
 #[derive(Clone, Copy)]
 pub(super) struct Written {
-    /// True exactly when it is the head of a response.
+    /// True exactly when it is a response head.
     pub response: bool,
     /// True exactly when a key goes upstream in `Authorization`.
     pub authorization: bool,
-    /// True exactly when `Access-Control-*` is.
+    /// True exactly when the proxy writes `Access-Control-*`.
     pub origins: bool,
 }
 
@@ -70,12 +70,12 @@ fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, W
     Ok(fields)
 }
 
-/// The name of a field that is nobody's to write but the operator's.
+/// Reads the name of a field that only the operator may decide about.
 fn name(name: &str, written: Written) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
         return Err("not the name of a field; write one like \"X-Env\"".into());
     }
-    // Only the operator knows which prefix was taken off a path.
+    // Only the operator knows which prefix was removed from a path.
     let prefix = !written.response && name.eq_ignore_ascii_case("X-Forwarded-Prefix");
     if is_reserved(name) && !prefix {
         return Err("how messages are sent, and for whom, is written by millstream itself; \
@@ -94,7 +94,7 @@ fn name(name: &str, written: Written) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-/// What a field line can say (RFC 9110 section 5.5), of ASCII alone.
+/// Reads a field value (RFC 9110 section 5.5), ASCII only.
 fn field_value(value: &DeValue<'_>) -> Result<String, Wrong> {
     let value = text(value)?;
     let fits = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');

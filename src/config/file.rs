@@ -1,7 +1,7 @@
-//! What the configuration file may say: its tables and keys, their defaults and their limits.
+//! The schema of the configuration file: its tables and keys, their defaults and their limits.
 //!
-//! Each function below reads one table, top to bottom, as conf/millstream.toml lists it. A rule
-//! that concerns two keys stands where the second one is read, so that its error has a place.
+//! Each function below reads one table from top to bottom, in the order of conf/millstream.toml. A
+//! rule about two keys is checked where the second one is read, so that its error has a place.
 
 use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
@@ -22,13 +22,13 @@ use toml::de::DeValue;
 
 const KIB: usize = 1 << 10;
 
-/// An api's number has 16 bits.
+/// The number of an api has 16 bits.
 const APIS_MAX: usize = 1 << 16;
 
-/// Those that failed are noted as bits.
+/// The targets that failed are recorded as bits.
 const TARGETS_MAX: usize = 64;
 
-/// The tables are those that nobody looks for unless they are there.
+/// The format of the file. `every_table` has the tables that are read only if they are present.
 const FORMAT: Format = Format {
     every_table: "
         [admin]
@@ -47,7 +47,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     table::read(name, text, FORMAT, config)
 }
 
-/// All tables there are, and their keys.
+/// All tables and their keys.
 #[cfg(test)]
 pub(super) fn schema() -> unknown::Schema {
     table::schema(FORMAT, config)
@@ -97,7 +97,7 @@ fn server(t: &mut Table<'_, '_>) -> Server {
     }
 }
 
-/// `enable_websockets` is Tyk's key; false is an empty list.
+/// `enable_websockets` is a key of Tyk; false means an empty list.
 fn upgrades(t: &mut Table<'_, '_>) -> Vec<String> {
     let listed = t.take("upgrade", protocols).unwrap_or_else(|| vec!["websocket".to_owned()]);
     let enabled = t.take("enable_websockets", flag).unwrap_or(true);
@@ -168,7 +168,7 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
     Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
 }
 
-/// Of port 0 there may be several: the system chooses another one each time.
+/// Port 0 may occur more than once: the system chooses another port each time.
 fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
     let any = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
     if !any && server.listen.contains(address) {
@@ -193,7 +193,7 @@ fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option
     })
 }
 
-/// An api, and where it names what is looked up elsewhere.
+/// Reads an api, and the places of the names in it that are looked up elsewhere.
 fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
     let active = t.take("active", flag).unwrap_or(true);
@@ -220,7 +220,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let request_headers = t.table_if_any("request_headers", |t| changes(t, written));
     let written = Written::into_response(cors_is_on);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
-    // All keys are taken by now, so an error above makes none of them unknown.
+    // All keys have been read by now, so an error above does not make any of them unknown.
     let api = Api {
         name: name?,
         active,
@@ -243,7 +243,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     Some((api, ApiPlaces { target: target_place, keys: keys_place }))
 }
 
-/// An api's keys about event streams.
+/// Reads an api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
     Streams {
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
@@ -280,7 +280,7 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
 const NO_NAME: &str =
     "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
 
-/// A name that logs and metrics can put in quotes.
+/// Reads a name that logs and metrics can quote.
 pub(super) fn printable(name: &str) -> Result<String, &'static str> {
     let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
     if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
@@ -289,11 +289,11 @@ pub(super) fn printable(name: &str) -> Result<String, &'static str> {
     Ok(name.to_owned())
 }
 
-/// What must not occur twice in a file.
+/// What must be unique in a file.
 #[derive(Default)]
 struct Seen {
     names: BTreeSet<String>,
-    /// A host, empty for an api without one, and a listen path.
+    /// A host and a listen path. The host is empty for an api without one.
     routes: BTreeSet<(String, String)>,
 }
 
@@ -336,7 +336,7 @@ fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
     Ok(addresses)
 }
 
-/// A host, or a list of them.
+/// Reads a host, or a list of hosts.
 fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     if value.is_str() {
         return Ok(vec![host(value)?]);
@@ -357,7 +357,7 @@ fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     Ok(hosts)
 }
 
-/// Ports do not take part in matching: one that is written here is left out.
+/// Ports are ignored in matching, so a port that is written here is dropped.
 fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = text(value)?;
     if let Ok(address) = text.parse::<Ipv6Addr>() {
@@ -373,7 +373,7 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(uri::host(host)?)
 }
 
-/// A target, or a list of them.
+/// Reads a target, or a list of targets.
 fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
     if value.is_str() {
         return Ok(vec![Target::parse(text(value)?)?]);

@@ -1,17 +1,17 @@
-//! A JSON file where a TOML file is needed: Tyk's are JSON.
+//! Errors for a JSON file in place of a TOML file. The files of Tyk are JSON.
 
 use super::error::{ConfigErrors, Place};
 use super::unknown::Schema;
 
-/// True exactly when a text that is no TOML begins as JSON does.
+/// True exactly when a text that is not TOML begins like JSON.
 pub(super) fn is_json(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let inner = text.strip_prefix('[').unwrap_or(text).trim_start();
     inner.starts_with('{')
 }
 
-/// What is wrong with such a file, which is no TOML from `at` on: a line for that, and one for each
-/// key that has a place in a file of this schema.
+/// The errors of such a file, which stops being TOML at `at`: one line for that, and one for each
+/// of its keys that has a place in this schema.
 pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     let place = |at, key: &str| Place::in_file(name, text.as_bytes(), at, key.to_owned());
@@ -28,7 +28,7 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
     errors
 }
 
-/// The names in a JSON text, and where each begins: strings with a colon behind them.
+/// The names in a JSON text and their offsets: strings that are followed by a colon.
 fn keys(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {

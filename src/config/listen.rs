@@ -1,15 +1,15 @@
-//! Where clients are waited for.
+//! Addresses to listen on.
 //!
-//! `[::]` is IPv6 alone, so that it can stand beside `0.0.0.0` in a list, on every system alike.
+//! `[::]` is IPv6 only, on every system, so that it can stand beside `0.0.0.0` in a list.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// The longest path that fits into a socket address on all systems (macOS has the shortest).
+/// The longest path that fits into a socket address on all systems; macOS has the shortest.
 pub(super) const UNIX_PATH_MAX: usize = 103;
 
-/// An address to listen on. Displayed as in the file.
+/// An address to listen on. It is displayed as in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
     /// An IP address and a port; port 0 lets the system choose one.
@@ -31,7 +31,7 @@ impl ListenAddr {
     }
 }
 
-/// What is wrong with something that is no IP address and port; people write all of these.
+/// The error for a text that is not an IP address and a port. People write all of these.
 fn what_is_wrong(text: &str) -> &'static str {
     if text.contains("://") {
         return "a URL; write the IP address and the port alone, like \"127.0.0.1:8080\"";
@@ -55,7 +55,7 @@ fn what_is_wrong(text: &str) -> &'static str {
     NOT_AN_ADDRESS
 }
 
-/// An IP address, never a name, and a port.
+/// Reads an IP address, not a name, and a port.
 pub(super) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "not an IP address and a port; write \"127.0.0.1:8000\" or \"[::1]:8000\"")

@@ -1,4 +1,4 @@
-//! The files that a configuration is read from: the one that is named, and those that it names.
+//! Reading files: the configuration file, and the files of keys that it names.
 
 use super::error::{ConfigErrors, Place};
 use super::{Config, keys};
@@ -12,12 +12,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a file of keys says, and to whom.
+/// The content of a file of keys, and who can read the file.
 #[derive(Debug)]
 pub struct KeysText {
-    /// The file's name, for the errors.
+    /// The name of the file, for error messages.
     pub name: String,
-    /// What it says; perhaps in no encoding.
+    /// The content. It may not be valid UTF-8.
     pub bytes: Vec<u8>,
     /// Who can read it.
     pub readers: Readers,
@@ -26,12 +26,12 @@ pub struct KeysText {
 /// Who can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner, and perhaps a group.
+    /// Its owner, and at most a group.
     Few,
     /// Everybody on this host.
     All,
-    /// Everybody; but it is on a read-only mount, as secrets of containers are: whoever mounts it
-    /// decides that, for a place where often nobody else is.
+    /// Everybody, but the file is on a read-only mount of its own, like the secrets of containers.
+    /// Who made the mount chose that, and often nobody else can reach it.
     AllOfMount,
 }
 
@@ -54,8 +54,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Fills in the keys of all apis that have a file of them. `read` gives what is in a file, and
-    /// is asked once for each.
+    /// Fills in the keys of all apis that have a file of keys. `read` returns the content of a
+    /// file, and is called once for each file.
     ///
     /// # Errors
     /// If a file cannot be read, or is wrong.
@@ -104,8 +104,7 @@ fn read_keys(path: &Path) -> io::Result<KeysText> {
     Ok(KeysText { name, bytes, readers })
 }
 
-/// Opens a regular file. A pipe would be waited for, and so would everything that comes after; a
-/// device may have no end.
+/// Opens a regular file. Opening a pipe could block, and a device may have no end.
 fn open(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file; write the path of one"));
@@ -118,7 +117,7 @@ fn readers(file: &File) -> io::Result<Readers> {
     if metadata.permissions().mode() & 0o004 == 0 {
         return Ok(Readers::Few);
     }
-    // A service may see the whole root as read-only, and that is no mount of secrets.
+    // A service may see its whole root as read-only, which is not a mount of secrets.
     let apart = fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev());
     let read_only = fstatvfs(file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
     Ok(if apart && read_only { Readers::AllOfMount } else { Readers::All })

@@ -1,17 +1,18 @@
-//! The configuration: what the file says, judged and typed.
+//! The configuration: the content of the file, checked and typed.
 //!
-//! Whoever holds a [`Config`] has nothing left to check: every limit is within its bounds, every
-//! path and host is in the form that it is compared in, and "0 means off" has become an `Option`.
-//! A file that is wrong anywhere gives none of it, only all of its errors, each with its place.
+//! A [`Config`] needs no further checks: every limit is within its bounds, every path and host has
+//! the form in which it is compared, and "0 means off" has become an `Option`. A file with an error
+//! gives no `Config`, only all of its errors, each with its place.
 //!
-//! In reading order: `file` is the schema, with `access` for who may come in, `keys` for the file
-//! of keys, and `fields` for fields that are changed; `table` takes a TOML table apart for it, with
-//! `value` and `units` for single values; `uri`, `listen` and `target` know addresses; `shared`
-//! knows which apis lead to the same paths of the same servers; `error` says what is wrong and
-//! where, `unknown` what was meant by a key that is not known, and `json` what to write in place of
-//! Tyk's. All of it is pure but for [`Config::load`], which reads files.
+//! In reading order: `file` is the schema, with `access` for `[api.auth]` and `[api.cors]`, `keys`
+//! for the file of keys, and `fields` for changes to fields. `table` reads a TOML table for it, and
+//! `value` and `units` read single values. `uri`, `listen` and `target` parse addresses. `shared`
+//! finds apis that lead to the same paths of the same servers. `error` says what is wrong and
+//! where, `unknown` suggests what an unknown key was meant to be, and `json` what to write in place
+//! of Tyk's keys. Everything is pure except [`Config::load`], which reads files.
 //!
-//! tests/it/conf.rs tests the whole from outside, and holds conf/millstream.toml to the defaults.
+//! tests/it/conf.rs tests all of it from outside, and compares conf/millstream.toml with the
+//! defaults.
 
 mod access;
 mod error;
@@ -50,187 +51,188 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// A whole configuration.
+/// A complete configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Towards clients.
+    /// Listeners and client connections.
     pub server: Server,
-    /// How the process ends.
+    /// How the process drains.
     pub drain: Drain,
-    /// What the operator reads.
+    /// The log and the access log.
     pub log: Log,
-    /// The operator's listener, if it is on.
+    /// The admin listener, if it is on.
     pub admin: Option<Admin>,
     /// The built-in event source, if it is on.
     pub demo: Option<Demo>,
-    /// What goes where. At most 65,536; none only if there is a demo.
+    /// The apis, at most 65,536. It is empty only if there is a demo.
     pub apis: Vec<Api>,
-    /// Where each api names what is looked up elsewhere.
+    /// For each api, the places of the names in it that are looked up elsewhere.
     places: Vec<ApiPlaces>,
-    /// Which targets have no addresses yet, and why.
+    /// A line for each target without addresses, with the reason.
     unresolved: Vec<String>,
 }
 
-/// Where an api names what is looked up elsewhere.
+/// The places of the names in an api that are looked up elsewhere.
 #[derive(Clone, Debug)]
 struct ApiPlaces {
     target: Place,
     keys: Place,
 }
 
-/// `[server]`: listeners, and what clients may do.
+/// `[server]`: listeners and client connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where clients are waited for. Never empty; no address twice.
+    /// The addresses to listen on. Never empty, and without duplicates.
     pub listen: Vec<ListenAddr>,
-    /// From the first byte of a request head to its end; also, how long a client may be silent
-    /// before that byte.
+    /// The time limit for a request head, from its first byte; also how long a new client
+    /// connection may be silent before that byte.
     pub read_timeout: Duration,
-    /// How long a request body may stand still before the response has begun.
+    /// How long a request body may pause before the response has begun.
     pub body_timeout: Duration,
-    /// How long a peer may take no byte while bytes wait for it.
+    /// How long a peer may accept no byte while bytes wait for it.
     pub write_timeout: Duration,
-    /// How long a client connection may be idle.
+    /// How long a client connection may be idle between two requests.
     pub keepalive_timeout: Duration,
-    /// How long bytes may be gathered before they are handed on. None: not at all.
+    /// How long bytes may be collected before they are forwarded. None: not at all.
     pub flush_interval: Option<Duration>,
     /// The protocols that an `Upgrade` may ask for, in lower case: 0 to 8. None of them carries
     /// requests.
     pub upgrade: Vec<String>,
-    /// Client connections, as far as the open-file limit has room for them. None: no other limit.
+    /// The maximum number of client connections. None: the open-file limit alone decides.
     pub max_connections: Option<usize>,
-    /// The length of a request or response head, in bytes: 1 KiB to 1 MiB.
+    /// The maximum length of a request or response head, in bytes: 1 KiB to 1 MiB.
     pub max_head_bytes: usize,
-    /// The number of field lines of a head: 8 to 256.
+    /// The maximum number of field lines in a head: 8 to 256.
     pub max_head_fields: usize,
-    /// The length of a request target, in bytes: 256 to `max_head_bytes`.
+    /// The maximum length of a request target, in bytes: 256 to `max_head_bytes`.
     pub max_target_bytes: usize,
-    /// The length of a request body, in bytes. None: no limit.
+    /// The maximum length of a request body, in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
-    /// What all clients together may have held for them beyond a small buffer each, in bytes: at
-    /// least 1 MiB.
+    /// The maximum number of bytes held for all clients together, beyond a small buffer for each:
+    /// at least 1 MiB.
     pub max_held_bytes: usize,
-    /// Whose `X-Forwarded-*` fields are believed.
+    /// The proxies whose `X-Forwarded-*` fields are trusted.
     pub trusted_proxies: TrustedProxies,
-    /// Whether several processes may share the ports (`SO_REUSEPORT`).
+    /// True exactly when several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
-    /// Which user the process becomes once it listens. None: it stays who it is.
+    /// The user that the process switches to once it listens. None: it keeps its user.
     pub user: Option<String>,
 }
 
-/// `[drain]`: how the process ends.
+/// `[drain]`: stopping the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// How long what runs is given to end by itself. Event streams are ended spread over it.
+    /// How long open connections have to finish. Event streams are ended spread over it.
     pub window: Duration,
-    /// Before it ends, a stream is told to come back after a random time from this one
+    /// The shortest time after which a client is told to reconnect when its stream ends.
     pub retry_min: Duration,
-    /// to this one, which is not shorter.
+    /// The longest such time, not shorter than `retry_min`.
     pub retry_max: Duration,
 }
 
-/// `[log]`: what the operator reads.
+/// `[log]`: the log and the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The least important level that is written.
+    /// The lowest level that is logged.
     pub level: log::LevelFilter,
-    /// How the access log is written. None: not at all.
+    /// The format of the access log. None: it is off.
     pub access: Option<Form>,
 }
 
-/// `[admin]`: the operator's listener.
+/// `[admin]`: the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it is. Not one of [`Server::listen`], but for port 0.
+    /// The address to listen on. Not one of [`Server::listen`], except for port 0.
     pub listen: ListenAddr,
 }
 
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// Where it is served. Not one of [`Server::listen`] and not [`Admin::listen`], but for port 0.
+    /// The address to listen on. Not one of [`Server::listen`] and not [`Admin::listen`], except
+    /// for port 0.
     pub listen: SocketAddr,
-    /// From one event to the next.
+    /// The time between two events.
     pub interval: Duration,
 }
 
-/// `[[api]]`: some hosts and paths, and where their requests go.
+/// `[[api]]`: hosts and paths, and where their requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// For logs: printable ASCII without `"` and `\`. No other api has it.
+    /// A unique name for logs and metrics: printable ASCII without `"` and `\`.
     pub name: String,
-    /// Whether it is served; its requests are answered with 404 if not.
+    /// False if requests that match it are answered with 404.
     pub active: bool,
-    /// In lower case, without port, without a dot at the end; IPv6 addresses in brackets. Empty:
-    /// every host.
+    /// The hosts that match, in lower case, without port and without a dot at the end; IPv6
+    /// addresses in brackets. Empty: every host.
     pub hosts: Vec<String>,
-    /// Begins with a slash and ends without one; empty for `/`.
+    /// The path prefix that matches. It begins with a slash and ends without one; empty for `/`.
     pub listen_path: String,
-    /// Whether `listen_path` is taken off the path that goes upstream.
+    /// True exactly when `listen_path` is removed from the path that goes upstream.
     pub strip_listen_path: bool,
-    /// Where requests go: 1 to 64 places that differ in nothing but host and port.
+    /// The targets of requests: 1 to 64, which differ only in host and port.
     pub targets: Vec<Target>,
-    /// Whether the client's Host goes upstream, instead of the target's.
+    /// True exactly when the client's Host goes upstream, not the target's.
     pub preserve_host_header: bool,
-    /// How long connecting may take.
+    /// The time limit for connecting.
     pub connect_timeout: Duration,
-    /// How long it may take until the response head is complete. None: as long as it likes.
+    /// The time limit for the response head. None: no limit.
     pub response_timeout: Option<Duration>,
-    /// How long an upstream may be silent within a response that is no event stream. None: for as
-    /// long as it likes.
+    /// How long an upstream may be silent within a response that is not an event stream. None: no
+    /// limit.
     pub idle_timeout: Option<Duration>,
-    /// How long both sides of a tunnel may be silent. None: for as long as they like.
+    /// How long both sides of a tunnel may be silent. None: no limit.
     pub tunnel_idle_timeout: Option<Duration>,
-    /// Idle upstream connections kept for reuse: 0 to 65,535.
+    /// The maximum number of idle upstream connections that are kept: 0 to 65,535.
     pub keepalive_upstream: usize,
-    /// How its event streams are treated.
+    /// The settings for its event streams.
     pub streams: Streams,
-    /// Who may use it. None: everybody.
+    /// Who may use the api. None: everybody.
     pub auth: Option<Auth>,
-    /// Fields of requests that are set or removed.
+    /// Request fields to set or remove.
     pub request_headers: Changes,
-    /// Fields of responses that are set or removed.
+    /// Response fields to set or remove.
     pub response_headers: Changes,
-    /// Which pages of other origins may read it. None: the upstream says so itself.
+    /// The pages of other origins that may read the api. None: the upstream decides.
     pub cors: Option<cors::Policy>,
 }
 
-/// How an api's event streams are treated: responses whose media type is `text/event-stream`.
+/// An api's settings for event streams: responses whose media type is `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
-    /// How long an upstream may be silent within a stream. None: for as long as it likes.
+    /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may have been sent nothing until it is sent a comment. None: for ever.
+    /// How long a client may be sent nothing before it is sent a comment. None: no comments.
     pub heartbeat: Option<Duration>,
-    /// How old a stream may get; it ends at 80 to 100 % of this. None: there is no limit.
+    /// The maximum age of a stream; it ends at 80 to 100 % of this. None: no limit.
     pub max_age: Option<Duration>,
-    /// The length of an event that is still understood, in bytes: 1 KiB to 1 GiB.
+    /// The longest event that is held back until it is complete, in bytes: 1 KiB to 1 GiB.
     pub event_max: usize,
-    /// Whether the client's side is told not to buffer.
+    /// True exactly when proxies in front are told not to buffer.
     pub anti_buffering: bool,
-    /// What who asks for a stream gets when the upstream cannot serve it.
+    /// The response to a request for a stream while the upstream cannot serve it.
     pub on_outage: OnOutage,
-    /// When a stream is asked for again though its client knows nothing of it.
+    /// When a stream is requested again without its client noticing.
     pub resume: Resume,
-    /// How long that is tried.
+    /// How long to try to resume a stream.
     pub resume_timeout: Duration,
-    /// How many may be open at a time. None: there is no limit.
+    /// The maximum number of open streams. None: no limit.
     pub max: Option<usize>,
-    /// How many may be open at a time for one client address, an IPv6 /64 being one. None: there is
+    /// The maximum number of open streams of one client address; an IPv6 /64 counts as one. None:
     /// no limit.
     pub max_per_ip: Option<usize>,
 }
 
 impl Api {
-    /// The first of its targets: what all of them have in common.
+    /// The first target. It stands for what all targets have in common.
     ///
     /// # Panics
-    /// Never: there is one.
+    /// Never: there is at least one target.
     pub fn target(&self) -> &Target {
         &self.targets[0]
     }
 
-    /// The request target that goes upstream, for a path that was matched and the request's query.
+    /// The request target that goes upstream, for a matched path and the query of the request.
     pub fn upstream_target(&self, path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
         let Target { path: base, query: base_query, .. } = self.target();
         let (strip, base_query) = (self.strip_listen_path, base_query.as_deref());
@@ -240,29 +242,30 @@ impl Api {
     }
 }
 
-/// `on_outage`: what a GET that accepts `text/event-stream` gets when the upstream cannot serve it.
+/// `on_outage`: the response to a GET that accepts `text/event-stream` while the upstream cannot
+/// serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOutage {
     /// 502, 503 or 504, after which a browser's EventSource never tries again.
     Error,
-    /// 200 and an event stream that says `retry:` and ends, after which it does.
+    /// 200 and an empty event stream that says `retry:`, after which it reconnects.
     Retry,
     /// 200 and heartbeats until the upstream is back.
     Hold,
 }
 
-/// `resume`: when an upstream is asked for the rest of a stream.
+/// `resume`: when a stream is requested again from its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// Never: the client sees what the upstream does.
     Never,
-    /// When the stream broke.
+    /// When the stream breaks.
     Broken,
-    /// Also when the upstream ended it.
+    /// Also when the upstream ends it in an orderly way.
     Always,
 }
 
-/// The file that `--to` stands for, but for its two addresses.
+/// The configuration that `--to` stands for, without its two addresses.
 const EVERYTHING: &str = "
     [[api]]
     name = 'default'
@@ -270,25 +273,25 @@ const EVERYTHING: &str = "
     target_url = 'http://127.0.0.1'
 ";
 
-/// The name of a key, for the entry that a file of keys has for it.
+/// Checks the name of a key, for its entry in a file of keys.
 ///
 /// # Errors
-/// If logs and metrics could not put it in quotes.
+/// If logs and metrics could not quote it.
 pub fn key_name(name: &str) -> Result<String, &'static str> {
     file::printable(name)
 }
 
 impl Config {
-    /// Reads the text of a file. `file_name` is for the errors. Targets with a name, not an
-    /// address, have no addresses before [`Config::resolve`].
+    /// Parses the text of a file. `file_name` is for error messages. Targets whose host is a name
+    /// have no addresses before [`Config::resolve`].
     ///
     /// # Errors
-    /// If anything in it is wrong.
+    /// All errors in it.
     pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigErrors> {
         file::read(file_name, text)
     }
 
-    /// The configuration that sends everything on `listen` (127.0.0.1:8080 if none is given) to
+    /// The configuration that forwards everything from `listen` (by default 127.0.0.1:8080) to
     /// `url`, whose `http://` may be left out.
     ///
     /// # Errors
@@ -334,7 +337,7 @@ impl Config {
         targets.filter(|(_, target)| target.addresses.is_empty())
     }
 
-    /// How a process that may have so many descriptors divides them.
+    /// Divides `descriptors` descriptors of a process with this configuration.
     pub fn budget(&self, descriptors: u64) -> Budget {
         Budget::of(descriptors, self.listeners(), self.server.max_connections)
     }
@@ -344,7 +347,7 @@ impl Config {
         self.server.listen.len() + own
     }
 
-    /// The files of the Unix sockets that are listened on.
+    /// The paths of the Unix sockets to listen on.
     pub fn socket_files(&self) -> Vec<&Path> {
         let admin = self.admin.iter().map(|admin| &admin.listen);
         let paths = self.server.listen.iter().chain(admin).filter_map(|address| match address {
@@ -354,7 +357,7 @@ impl Config {
         paths.collect()
     }
 
-    /// The query parameters that carry keys, of all apis, each once.
+    /// The query parameters of all apis that carry keys, without duplicates.
     pub fn secret_parameters(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query)) {

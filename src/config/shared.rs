@@ -1,4 +1,5 @@
-//! Apis that lead to the same servers: by which paths one of them reaches what another one guards.
+//! Apis that lead to the same servers, and the paths by which one api reaches what another one
+//! guards.
 
 use super::{Api, Config};
 use crate::net::Address;
@@ -7,17 +8,17 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-/// No more breaches are looked for.
+/// The search stops at this number of breaches.
 const BREACHES_MAX: usize = 100;
 
-/// Who is served by an api, the fewer the greater.
+/// Who may use an api. A greater value means fewer clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Served {
-    /// Who can connect.
+    /// Everybody who can connect.
     Everybody,
-    /// Who has a key.
+    /// Clients with a key.
     Keys,
-    /// It is not active.
+    /// Nobody: it is not active.
     Nobody,
 }
 
@@ -25,9 +26,9 @@ pub(super) enum Served {
 #[derive(Debug)]
 pub(super) struct Breach<'c> {
     pub open: &'c Api,
-    /// The path that clients of `open` ask for.
+    /// The path that clients of `open` request.
     pub path: String,
-    /// The path that its server is asked for.
+    /// The path that the server is asked for.
     pub upstream_path: String,
     pub guarded: &'c Api,
 }
@@ -65,8 +66,8 @@ impl Config {
         (0..=RouteId::MAX).zip(&self.apis).map(|(id, _)| id)
     }
 
-    /// For each server, the apis that lead to it. A name stands for a server of its own, even if
-    /// another one has the same address: those are two sites.
+    /// For each server, the apis that lead to it. A name counts as a server of its own, even if
+    /// another name has the same address: those may be two sites.
     fn servers(&self) -> Vec<Vec<RouteId>> {
         let mut servers: BTreeMap<(String, u16), Vec<RouteId>> = BTreeMap::new();
         let targets =
@@ -82,7 +83,7 @@ impl Config {
                 }
             }
         }
-        // A name and its address are one place.
+        // A name and its address are the same server.
         for (id, target) in targets().filter(|(_, target)| target.has_name()) {
             for place in target.addresses.iter().map(place) {
                 if let Some(ids) = servers.get_mut(&place)
@@ -95,7 +96,7 @@ impl Config {
         servers.into_values().collect()
     }
 
-    /// Where an api reaches what another one serves to fewer clients; once for each two.
+    /// Finds where an api reaches what another one serves to fewer clients, once for each two apis.
     pub(super) fn breaches(&self) -> Vec<Breach<'_>> {
         let router = self.router();
         let mut pairs: Vec<(RouteId, RouteId)> = Vec::new();
@@ -119,8 +120,8 @@ impl Config {
         breaches
     }
 
-    /// What `open` reaches of `guarded`, if it does: the part of their server that clients may ask
-    /// both of them for.
+    /// The part of `guarded` that `open` reaches, if there is one: the paths of their server that
+    /// clients can request by both.
     fn breach(&self, open: RouteId, guarded: RouteId, router: &Router) -> Option<Breach<'_>> {
         let apis = [self.api(open), self.api(guarded)];
         if apis[0].served() >= apis[1].served() {
@@ -129,7 +130,7 @@ impl Config {
         let [a, b] = apis.map(Api::upstream_path);
         let contains = route::below(&b, &a).is_some();
         if !contains && apis[1].served() == Served::Nobody {
-            // A part of what it would serve, if it were active, is another api's affair.
+            // What another api would serve if it were active is the business of that api.
             return None;
         }
         let upstream_path = if contains { b } else { a };
@@ -138,7 +139,7 @@ impl Config {
         let opens = |host: Option<&str>| router.owner(host, path.as_bytes()) == Some(open);
         let guards =
             |host: Option<&str>| router.owner(host, guarded_path.as_bytes()) == Some(guarded);
-        // A server that is told the client's Host may have a site for each.
+        // A server that sees the client's Host may have a different site for each.
         let reaches = if apis.iter().all(|api| api.preserve_host_header) {
             self.hosts_of(apis[0]).any(|host| opens(host) && guards(host))
         } else {
@@ -147,7 +148,7 @@ impl Config {
         reaches.then_some(Breach { open: apis[0], path, upstream_path, guarded: apis[1] })
     }
 
-    /// The hosts that an api may be asked for; None is one that no api has.
+    /// The hosts that an api matches. None stands for a host that no api has.
     fn hosts_of<'c>(&'c self, api: &'c Api) -> impl Iterator<Item = Option<&'c str>> {
         let serves_all = api.hosts.is_empty();
         let others = if serves_all { self.apis.as_slice() } else { &[] };
@@ -157,7 +158,7 @@ impl Config {
     }
 }
 
-/// Those with this path, with one above it, or with one below it.
+/// The entries with this path, with a path above it, or with a path below it.
 fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let above = ends.filter_map(|end| by_path.get(&path[..end]));
@@ -166,8 +167,8 @@ fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId>
     above.chain(below.map(|(_, ids)| ids)).flatten().copied().collect()
 }
 
-/// An address, the same however it is written. All loopback addresses are one, and so is the
-/// unspecified one, by which the loopback is reached: a server mostly listens on all of them.
+/// Normalises an address. All loopback addresses are the same, and so is the unspecified address,
+/// which reaches the loopback: most servers listen on all of them.
 fn place(address: &Address) -> (String, u16) {
     match address {
         Address::Tcp(address) => {
@@ -184,7 +185,7 @@ fn place(address: &Address) -> (String, u16) {
 }
 
 impl Api {
-    /// Who is served.
+    /// Who may use this api.
     pub(super) fn served(&self) -> Served {
         match (self.active, &self.auth) {
             (false, _) => Served::Nobody,
@@ -193,19 +194,19 @@ impl Api {
         }
     }
 
-    /// The path that its servers are asked for, for `listen_path`, without needless escapes: it
+    /// The path that its servers are asked for, for `listen_path`, without needless escapes. It
     /// begins with a slash and ends without one; empty for `/`.
     fn upstream_path(&self) -> String {
         let kept = if self.strip_listen_path { "" } else { &self.listen_path };
         route::normalized(&(self.target().path.clone() + kept))
     }
 
-    /// True exactly when its servers are asked for other paths than clients ask for.
+    /// True exactly when its servers are asked for other paths than the clients request.
     fn rewrites_paths(&self) -> bool {
         self.upstream_path() != route::normalized(&self.listen_path)
     }
 
-    /// The path that clients ask for, for one that its servers are asked for.
+    /// The path that clients request, for one that its servers are asked for.
     fn listen_path_to(&self, upstream_path: &str) -> Option<String> {
         let rest = route::below(upstream_path, &self.upstream_path())?;
         Some(self.listen_path.clone() + rest)

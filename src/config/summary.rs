@@ -1,4 +1,4 @@
-//! The configuration in a few lines: what listens where, and what goes where.
+//! A summary of the configuration: the listeners, and where requests go.
 
 use super::{Api, Config, ListenAddr, Target};
 use crate::demo;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 impl Config {
-    /// What listens where and what goes where: a few lines, each with its line end.
+    /// A summary in a few lines, each with a line feed: the listeners, and where requests go.
     pub fn summary(&self) -> String {
         let mut out = String::new();
         for address in &self.server.listen {
@@ -33,8 +33,8 @@ impl Config {
         out
     }
 
-    /// A URL under which a client gets the built-in source's events through the proxy. None where
-    /// no api leads there without a key.
+    /// A URL under which a client reaches the built-in event source through the proxy. None if no
+    /// api leads there without a key.
     pub(crate) fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
         let front = self.server.listen.iter().find_map(|address| match address {
@@ -56,12 +56,12 @@ impl Config {
     }
 }
 
-/// Writing to a string cannot fail.
+/// Appends formatted text. Writing to a `String` cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-/// An address as one would open it.
+/// An address as a URL that can be opened.
 fn shown(address: &ListenAddr) -> String {
     match address {
         ListenAddr::Tcp(address) => format!("http://{address}/"),
@@ -69,7 +69,7 @@ fn shown(address: &ListenAddr) -> String {
     }
 }
 
-/// The hosts and paths that lead to an api.
+/// The hosts and paths of an api.
 fn places(api: &Api) -> String {
     let path = &api.listen_path;
     match api.hosts.as_slice() {

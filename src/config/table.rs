@@ -1,16 +1,16 @@
-//! A TOML table as its reader sees it: keys are taken out one by one, and what is left is unknown.
+//! A TOML table while it is read: keys are taken one by one, and what is left is unknown.
 //!
-//! The reader is the schema: the keys that it asks for are the keys there are, so none can be
-//! known and unread, or read and not suggested. A value that cannot be taken is noted with its
-//! place and the reading goes on, so that one look finds all there is to find. Derived
-//! deserialisation stops at the first error, and for an unknown key has no place.
+//! The reader is the schema: the keys that it asks for are the keys that exist, so no key can be
+//! known but not read, or read but never suggested. An invalid value is recorded with its place and
+//! reading goes on, so that one run finds all errors. Derived deserialisation stops at the first
+//! error, and gives no place for an unknown key.
 
 use super::error::{ConfigErrors, Place, Wrong};
 use super::json;
 use super::unknown::{Hints, Known, Schema};
 use toml::de::{DeTable, DeValue};
 
-/// The file, and what is wrong with it so far.
+/// The file, and the errors found so far.
 struct Document<'t> {
     name: &'t str,
     text: &'t str,
@@ -20,18 +20,18 @@ struct Document<'t> {
     unknown: Vec<Unknown>,
 }
 
-/// A key that nobody asked for.
+/// A key that no reader asked for.
 struct Unknown {
     key: String,
     place: Place,
-    /// Which of [`Document::tables`] it is in.
+    /// The index in [`Document::tables`] of its table.
     table: usize,
 }
 
-/// What is needed to say what was meant by what is not known.
+/// What is needed to suggest a known key for an unknown one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Format {
-    /// A file in which each table occurs, whatever else is wrong with it.
+    /// A file in which every table occurs, even if it is invalid otherwise.
     pub(super) every_table: &'static str,
     /// See [`Schema`].
     pub(super) tyk: &'static Hints,
@@ -39,20 +39,20 @@ pub(super) struct Format {
     pub(super) others: &'static Hints,
 }
 
-/// One table of the file, while it is read.
+/// A table of the file while it is read.
 pub(super) struct Table<'d, 't> {
     document: &'d mut Document<'t>,
-    /// The keys that nobody asked for yet.
+    /// The keys that no reader has asked for yet.
     entries: DeTable<'t>,
-    /// `server`, `api[0]`; empty for the file itself.
+    /// The path of the table: `server`, `api[0]`. Empty for the file itself.
     path: String,
     /// The offset of its header.
     at: usize,
-    /// The keys that were asked for.
+    /// The keys that readers asked for.
     known: Vec<&'static str>,
 }
 
-/// Reads a file through `read`, which may give nothing only if it found something wrong.
+/// Reads a file with `read`, which may return nothing only if it recorded an error.
 pub(super) fn read<T>(
     name: &str,
     text: &str,
@@ -84,7 +84,7 @@ pub(super) fn read<T>(
     document.errors.or(value)
 }
 
-/// What `read` asks for in a file that has each table.
+/// The tables and keys that `read` asks for in a file that has every table.
 pub(super) fn schema<T>(
     format: Format,
     read: impl FnOnce(&mut Table<'_, '_>) -> Option<T>,
@@ -118,13 +118,13 @@ impl<'t> Document<'t> {
 }
 
 impl<'t> Table<'_, 't> {
-    /// True exactly when the table has this key and nobody took it.
+    /// True exactly when the table has this key and no reader has taken it.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// The value of `key` through `read`. None if there is no such key, or if `read` refuses it,
-    /// which is noted.
+    /// Reads the value of `key` with `read`. None if there is no such key, or if `read` rejects the
+    /// value, which is recorded.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,
@@ -140,7 +140,7 @@ impl<'t> Table<'_, 't> {
         }
     }
 
-    /// As [`Table::take`], for a key that must be there.
+    /// Like [`Table::take`], for a required key.
     pub(super) fn require<T>(
         &mut self,
         key: &'static str,
@@ -153,7 +153,7 @@ impl<'t> Table<'_, 't> {
         self.take(key, read)
     }
 
-    /// The table `key` through `read`; an empty one if there is none.
+    /// Reads the table `key` with `read`. A missing table is read as an empty one.
     pub(super) fn table<T>(
         &mut self,
         key: &'static str,
@@ -164,7 +164,7 @@ impl<'t> Table<'_, 't> {
         self.document.read(entries, path, at, read)
     }
 
-    /// The table `key` through `read`. None if there is none.
+    /// Reads the table `key` with `read`. None if it is missing.
     pub(super) fn table_if_any<T>(
         &mut self,
         key: &'static str,
@@ -175,7 +175,7 @@ impl<'t> Table<'_, 't> {
         self.document.read(entries, path, at, read)
     }
 
-    /// Each of the tables `[[key]]` through `read`, in the order of the file.
+    /// Reads each of the tables `[[key]]` with `read`, in the order of the file.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -202,12 +202,13 @@ impl<'t> Table<'_, 't> {
         values
     }
 
-    /// Notes that something is missing from this table.
+    /// Records that something is missing from this table.
     pub(super) fn missing(&mut self, key: &str, what: &str) {
         self.note(self.at, key, what.to_owned());
     }
 
-    /// Where the value of `key` is, if it is there and nobody took it; else where the table is.
+    /// The place of the value of `key` if the table has it and no reader has taken it; otherwise
+    /// the place of the table.
     pub(super) fn place_of(&self, key: &str) -> Place {
         self.place(self.entries.get(key).map_or(self.at, |value| value.span().start), key)
     }
@@ -239,7 +240,7 @@ impl<'t> Table<'_, 't> {
 
     fn refuse_the_rest(&mut self) {
         for (key, _) in std::mem::take(&mut self.entries) {
-            // A quoted key may hold anything, line ends too.
+            // A quoted key may contain anything, even line feeds.
             let shown = key.get_ref().escape_debug().to_string();
             let place = self.place(key.span().start, &shown);
             let (key, table) = (key.get_ref().to_string(), self.document.tables.len());
@@ -270,7 +271,7 @@ impl<'t> Table<'_, 't> {
     }
 }
 
-/// The path of a table as its header has it: `api.auth` for `api[0].auth`.
+/// The path of a table as in its header: `api.auth` for `api[0].auth`.
 fn without_numbers(path: &str) -> String {
     let parts = path.split('.').map(|part| part.split('[').next().unwrap_or(part));
     parts.collect::<Vec<_>>().join(".")

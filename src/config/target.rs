@@ -1,4 +1,4 @@
-//! Where an api's requests go: an `http://` URL, and the addresses that its host stands for.
+//! Targets: where the requests of an api go, and the addresses of its host.
 
 use super::listen::UNIX_PATH_MAX;
 use super::uri;
@@ -6,28 +6,29 @@ use crate::net::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// A `target_url`, taken apart. Displayed, it is a URL again, but for what the query says.
+/// A parsed `target_url`. It is displayed as a URL without the content of its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// What is resolved: a name, or an IP address without brackets.
+    /// The host that is resolved: a name, or an IP address without brackets.
     pub host: String,
-    /// The port, 80 where the URL has none.
+    /// The port; 80 if the URL has none.
     pub port: u16,
-    /// What a Host field says: the host, an IPv6 address in brackets, and the port unless it is 80.
+    /// The value of the Host field: the host, with brackets around an IPv6 address, and the port
+    /// unless it is 80.
     pub authority: String,
-    /// What goes in front of a request's path: it begins with a slash and ends without one. Empty
-    /// for a URL without a path.
+    /// The path in front of the request's path. It begins with a slash and ends without one. Empty
+    /// if the URL has no path.
     pub path: String,
-    /// What goes in front of a request's query. Never empty.
+    /// The query in front of the request's query. Never empty.
     pub query: Option<String>,
-    /// Where to connect to, each address once, the preferred one first. Empty until a name is
-    /// resolved.
+    /// The addresses to connect to, without duplicates, the preferred one first. Empty until a name
+    /// is resolved.
     pub addresses: Vec<Address>,
 }
 
 impl Target {
-    /// Takes a URL apart, or a path of a socket. An address is its own resolution; a name has none
-    /// yet.
+    /// Parses a URL, or the path of a Unix socket. An IP address is resolved at once; a name is
+    /// not.
     pub(super) fn parse(url: &str) -> Result<Target, &'static str> {
         if let Some(path) = url.strip_prefix("unix:") {
             return Target::on_socket(path);
@@ -50,7 +51,7 @@ impl Target {
             path: if path.is_empty() { String::new() } else { uri::path(path)? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
             addresses: address.iter().map(|&ip| SocketAddr::new(ip, port).into()).collect(),
-            // The dot at the end of a name tells the resolver not to try its search domains.
+            // The dot at the end of a name stops the resolver from trying its search domains.
             host: match address {
                 Some(ip) => ip.to_string(),
                 None if written.ends_with('.') => host + ".",
@@ -60,7 +61,7 @@ impl Target {
         })
     }
 
-    /// Takes apart what was typed on a command line, where `http://` may be left out.
+    /// Parses a URL from the command line, where `http://` may be left out.
     pub(super) fn parse_typed(text: &str) -> Result<Target, &'static str> {
         if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() {
             return Err("no host; write \"localhost:8000\"");
@@ -77,7 +78,7 @@ impl Target {
         Target::parse(&format!("http://{text}"))
     }
 
-    /// `/path/to.sock`, and perhaps `:/base`.
+    /// Parses `/path/to.sock`, optionally followed by `:/base`.
     fn on_socket(path: &str) -> Result<Target, &'static str> {
         let (socket, base) = path.split_once(":/").unwrap_or((path, ""));
         let (base, query) = base.split_once('?').unwrap_or((base, ""));
@@ -90,8 +91,8 @@ impl Target {
         Ok(Target {
             host: format!("unix:{socket}"),
             port: 0,
-            // Something has to be said to the server behind it, and this is what it knows itself
-            // as.
+            // The Host field needs a value, and the server behind a socket knows itself by this
+            // one.
             authority: "localhost".to_owned(),
             path: if base.is_empty() { String::new() } else { uri::path(&format!("/{base}"))? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
@@ -99,18 +100,18 @@ impl Target {
         })
     }
 
-    /// True when it is behind a Unix domain socket.
+    /// True when the target is a Unix socket.
     pub fn is_local(&self) -> bool {
         self.host.starts_with("unix:")
     }
 
-    /// True when requests go to the same place, whatever the addresses of its name are by now.
+    /// True when two targets are the same place, whatever addresses their names have now.
     pub fn is_same_place(&self, other: &Target) -> bool {
         let place = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
         place(self) == place(other)
     }
 
-    /// True when its host is a name, whose addresses may change.
+    /// True when the host is a name, whose addresses may change.
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err() && !self.is_local()
     }
@@ -119,7 +120,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { "/" } else { &self.path };
-        // Queries hold keys more often than anything that one must see.
+        // A query often holds a key, and rarely anything that is needed here.
         let query = if self.query.is_some() { "?..." } else { "" };
         match self.host.strip_prefix("unix:") {
             Some(socket) => write!(f, "unix:{socket}:{path}{query}"),

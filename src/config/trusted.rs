@@ -1,34 +1,34 @@
-//! Whose word about the client is believed: the proxies that stand in front of this one.
+//! Trusted proxies: those in front of this one whose statements about the client are believed.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
-/// The peers whose `X-Forwarded-*` fields are passed on and added to.
+/// The peers whose `X-Forwarded-*` fields are forwarded and extended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
-    /// True exactly when whoever comes in by a Unix domain socket is among them.
+    /// True exactly when peers on Unix sockets are trusted.
     unix: bool,
 }
 
 impl TrustedProxies {
-    /// True exactly when a connection from there is one of a trusted proxy; `None` stands for a
-    /// Unix domain socket. An IPv4 address is the same written as IPv6 (`::ffff:192.0.2.1`).
+    /// True exactly when a peer is a trusted proxy; `None` stands for a Unix socket. An IPv4
+    /// address equals the same one written as IPv6 (`::ffff:192.0.2.1`).
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         let Some(address) = peer.map(|address| address.to_canonical()) else { return self.unix };
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// True exactly when nobody is trusted.
+    /// True exactly when no peer is trusted.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// The address of the client itself, for a connection from `peer` whose request lists these
-    /// addresses in X-Forwarded-For. Nobody but a trusted proxy is asked: of what it has listed,
-    /// the last address counts that is not one of a trusted proxy, for anybody could have written
-    /// what is in front of it. What is no address hides all in front of it likewise. None for a
-    /// peer on a Unix socket of which no more is known.
+    /// The client's own address, for a connection from `peer` whose request lists these addresses
+    /// in X-Forwarded-For. The list counts only if `peer` is a trusted proxy: then the client is
+    /// the last address in it that is not a trusted proxy, because anybody could have written the
+    /// ones before. An entry that is no address hides those before it as well. None if the peer is
+    /// on a Unix socket and nothing else is known.
     pub fn client(
         &self,
         peer: Option<IpAddr>,
@@ -41,7 +41,7 @@ impl TrustedProxies {
         let mut client: Option<IpAddr> = None;
         for element in forwarded {
             let address = address_of(element.as_ref());
-            // The first of those trusted proxies that come last is the client, if no other is.
+            // If all entries at the end are trusted proxies, the first of them is the client.
             let stays = address.is_some() && self.contains(address) && client.is_some();
             client = if stays { client } else { address };
         }
@@ -65,7 +65,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets.
+/// Reads an address as proxies write it: bare, with a port, or in brackets.
 fn address_of(element: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(element).ok()?;
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(client(""), None);
     }
 
-    /// Backwards, as the rule is told.
+    /// The same rule, read backwards.
     #[test]
     fn clients_are_those_of_the_plain_reading() {
         let trusted = trusting(&["10.0.0.0/8"]);

@@ -1,14 +1,14 @@
-//! Durations and sizes as people write them: a whole number and its unit, "250ms" or "64KiB".
+//! Durations and sizes as people write them: a whole number and a unit, "250ms" or "64KiB".
 
 use std::time::Duration;
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// The longest duration that can be written: a year.
+/// The longest duration that is accepted: a year.
 pub(super) const LONGEST: Duration = Duration::from_secs(8760 * 3600);
 
-/// A number with a unit: `ms`, `s`, `m` or `h`.
+/// Reads a duration: a number and `ms`, `s`, `m` or `h`.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     match split(text) {
         Some((_, "")) => Err(NO_UNIT),
@@ -20,7 +20,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// A number with a unit, `KiB`, `MiB` or `GiB`, or a plain number of bytes.
+/// Reads a size: a number and `KiB`, `MiB` or `GiB`, or a plain number of bytes.
 pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     match split(text) {
         Some((number, "")) => number.parse().map_err(|_| NO_SIZE),
@@ -29,7 +29,7 @@ pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// A size as [`size`] reads it, in the largest unit that leaves no remainder.
+/// Writes a size so that [`size`] reads it, in the largest unit without a remainder.
 pub(super) fn show_size(bytes: u64) -> String {
     match SIZES.iter().rfind(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("\"{}{unit}\"", bytes / scale),
@@ -44,7 +44,7 @@ pub(super) const NO_DURATION: &str =
 pub(super) const NO_SIZE: &str =
     "not a size; write a number of bytes, or one with KiB, MiB or GiB, like \"64KiB\"";
 
-/// What people write instead of a unit of time.
+/// The error for a text that people write for a unit of time.
 fn wrong_duration(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
         "ms" | "s" | "m" | "h" => "a unit is in lower case, right behind its number, like \"10s\"",
@@ -64,7 +64,7 @@ fn wrong_duration(unit: &str) -> &'static str {
     }
 }
 
-/// What people write instead of a unit of size.
+/// The error for a text that people write for a unit of size.
 fn wrong_size(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" => "1024 bytes are written KiB, right behind the number, like \"64KiB\"",
@@ -78,7 +78,7 @@ fn wrong_size(unit: &str) -> &'static str {
     }
 }
 
-/// The digits in front and what follows them. None if there are no digits.
+/// Splits off the digits in front. None if there are none.
 fn split(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
@@ -91,7 +91,8 @@ fn scale(
     wrong: &'static str,
 ) -> Result<u64, &'static str> {
     let (_, scale) = units.iter().find(|(name, _)| *name == unit).ok_or(wrong)?;
-    // Only digits are here: what does not parse is too large, and so is what does not fit.
+    // These are only digits, so a number that does not parse is too large, as is one that
+    // overflows.
     Ok(number.parse().unwrap_or(u64::MAX).saturating_mul(*scale))
 }
 

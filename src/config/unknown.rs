@@ -1,13 +1,13 @@
-//! What is said about a key that is not known: where it belongs, or what was meant by it.
+//! Suggestions for unknown keys: where such a key belongs, or what was meant by it.
 //!
-//! Keys that other programs have, and that people write here, are known by name.
+//! Keys of other programs that people often write here are known by name.
 
-/// What a key of another program is here.
+/// What a key of another program corresponds to.
 #[derive(Debug)]
 pub(super) enum Meant {
-    /// This key, with the names of its tables in front: `api.auth.header`.
+    /// This key, with the path of its table: `api.auth.header`.
     Key(&'static str),
-    /// Something that takes a sentence.
+    /// Something that needs a sentence to explain.
     Say(&'static str),
 }
 
@@ -29,10 +29,10 @@ const RATES: Meant = Say(
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
 const NOTHING: Meant = Say("there is nothing like it here; leave it out");
 
-/// Keys, and what they are here.
+/// Keys, and what they correspond to.
 pub(super) type Hints = [(&'static [&'static str], Meant)];
 
-/// Keys of Tyk's files, of the gateway and of an api definition, in lower case.
+/// Keys in the files of Tyk, of its gateway and its api definitions, in lower case.
 pub(super) const TYK: &Hints = &[
     (&["listen_port", "listen_address"], LISTEN),
     (
@@ -84,13 +84,13 @@ pub(super) const TYK: &Hints = &[
     (&["health_check", "session_lifetime", "tags", "enable_context_vars"], NOTHING),
 ];
 
-/// What people write in a file of keys.
+/// Keys that people write in a file of keys.
 pub(super) const OF_KEYS: &Hints = &[(
     &["key", "secret", "token", "value", "hash", "api_key", "password"],
     Say("write sha256: millstream --hash-key prints it for a key"),
 )];
 
-/// Keys of other proxies, and what people make up, in lower case.
+/// Keys of other proxies, and keys that people make up, in lower case.
 pub(super) const OTHERS: &Hints = &[
     (&["port", "bind", "addr", "address", "listen_addr", "listen_port", "listener"], LISTEN),
     (&["listeners", "entrypoints", "frontend"], LISTEN),
@@ -176,28 +176,28 @@ pub(super) const OTHERS: &Hints = &[
     (&["include", "includes", "import"], Say("a configuration is one file; leave it out")),
 ];
 
-/// What a file may have.
+/// The keys that a file may have.
 #[derive(Debug)]
 pub(super) struct Schema {
     pub(super) tables: Vec<Known>,
-    /// Keys of Tyk's that have a meaning in this file,
+    /// Keys in the files of Tyk.
     pub(super) tyk: &'static Hints,
-    /// and other ones.
+    /// Keys of other proxies, and keys that people make up.
     pub(super) others: &'static Hints,
 }
 
 /// The keys of a table.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// The names of its tables: `api.auth`. Empty for the file itself.
+    /// The path of the table: `api.auth`. Empty for the file itself.
     pub(super) header: String,
-    /// True exactly when there may be several: `[[api]]`.
+    /// True exactly when there may be several such tables: `[[api]]`.
     pub(super) is_list: bool,
     pub(super) keys: Vec<&'static str>,
 }
 
 impl Schema {
-    /// What a key may mean that is none of its table's `own`.
+    /// Suggests what a key means that is not one of its table's `own`.
     pub(super) fn what_is_meant(&self, key: &str, own: &[&'static str]) -> String {
         let word = as_written_here(key);
         if !own.contains(&word.as_str())
@@ -215,12 +215,12 @@ impl Schema {
         }
     }
 
-    /// What is to be written in place of a key of one of Tyk's files, if anything is.
+    /// What to write in place of a key of Tyk, if there is anything.
     pub(super) fn in_place_of_tyks(&self, key: &str) -> Option<String> {
         self.elsewhere(&as_written_here(key), &[self.tyk])
     }
 
-    /// What is to be written in place of a key that has a meaning, but not where it stands.
+    /// What to write in place of a key that exists, but in another place.
     fn elsewhere(&self, word: &str, hints: &[&Hints]) -> Option<String> {
         let hint = hints.iter().copied().flatten().find(|(words, _)| words.contains(&word));
         if let Some((_, meant)) = hint {
@@ -237,7 +237,7 @@ impl Schema {
         (!homes.is_empty()).then(|| format!("it belongs to {}", homes.join(" or ")))
     }
 
-    /// Says to write the key with this path.
+    /// Suggests to write the key with this path.
     fn write(&self, path: &str) -> String {
         let (header, key) = path.rsplit_once('.').unwrap_or(("", path));
         let table = self.tables.iter().find(|table| table.header == header);
@@ -246,7 +246,7 @@ impl Schema {
 }
 
 impl Known {
-    /// How it is written in a file.
+    /// The header of the table as it is written in a file.
     fn shown(&self) -> String {
         match (self.header.as_str(), self.is_list) {
             ("", _) => "the top of the file".to_owned(),
@@ -264,9 +264,9 @@ fn as_written_here(key: &str) -> String {
     key.to_ascii_lowercase().replace('-', "_")
 }
 
-/// The one of `known` that `word` is most likely to mean. None if it is far from all of them.
+/// The entry of `known` that `word` most likely means. None if it is far from all of them.
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    // One edit for each four letters, and one more.
+    // The limit is one edit for every four letters, and one more.
     let far = |known: &str| known.len().min(word.len()) / 4 + 1;
     known
         .iter()
@@ -277,8 +277,8 @@ fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// How many bytes have to be inserted, removed or changed to get from `a` to `b` (Levenshtein's
-/// distance): row by row, each a prefix of `a` against all prefixes of `b`.
+/// The number of bytes to insert, remove or change to get from `a` to `b` (Levenshtein's distance).
+/// It works row by row: each row is a prefix of `a` against all prefixes of `b`.
 fn edits(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
@@ -298,7 +298,7 @@ mod tests {
     use super::super::file;
     use super::*;
 
-    /// The definition itself, which takes exponential time.
+    /// The definition itself. It takes exponential time.
     fn edits_by_definition(a: &[u8], b: &[u8]) -> usize {
         match (a, b) {
             (rest, []) | ([], rest) => rest.len(),
@@ -342,7 +342,7 @@ mod tests {
         check(&"listen".repeat(100_000), None);
     }
 
-    /// No key of a table is said to be another one, and every key that is named is there.
+    /// No existing key is said to be another one, and every key that is named exists.
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();

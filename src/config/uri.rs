@@ -1,5 +1,5 @@
-//! Hosts, ports and paths in the configuration, brought into the one form that everything is
-//! compared in (RFC 3986).
+//! Hosts, ports and paths in the configuration, in the normal form in which they are compared (RFC
+//! 3986).
 
 use crate::http::abnf::is_unreserved;
 use crate::http::escape::{self, ESCAPE_LEN};
@@ -7,7 +7,7 @@ use crate::http::target::Target;
 use crate::route::readings::readings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Splits `host[:port]`. The host may be an IPv6 address in brackets, and is not judged here.
+/// Splits `host[:port]`. The host may be an IPv6 address in brackets, and is not checked here.
 pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     // A colon inside brackets belongs to the address.
     let end_of_host = authority.find(']').unwrap_or(0);
@@ -23,8 +23,8 @@ pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'stati
     }
 }
 
-/// A name in lower case without the dot of the root at its end, an IPv4 address, or an IPv6
-/// address in brackets and its shortest form.
+/// Normalises a host: a name in lower case without the dot at its end, an IPv4 address, or the
+/// shortest form of an IPv6 address in brackets.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if let Some(address) = text.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|a| a.parse::<Ipv6Addr>().ok());
@@ -57,7 +57,7 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// A path without the slash at its end: `/a/b` for `/a/b/`, and nothing for `/`.
+/// Normalises a path to one without a slash at its end: `/a/b` for `/a/b/`, and empty for `/`.
 pub(super) fn path(text: &str) -> Result<String, &'static str> {
     let rest =
         text.strip_prefix('/').ok_or("a path begins with a slash; write \"/\" or \"/a/b\"")?;
@@ -85,7 +85,7 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
     Ok(path)
 }
 
-/// A query, without the question mark in front.
+/// Checks a query, without its question mark.
 pub(super) fn query(text: &str) -> Result<String, &'static str> {
     characters(text, b"/?")?;
     Ok(text.to_owned())
@@ -97,7 +97,8 @@ const REFUSED: &str = "requests for this path are refused; \
      write it without encoded control characters, and without dots beside \";\", %2F or %5C";
 const EMPTY_SEGMENT: &str = "two slashes in a row; write one";
 
-/// RFC 3986 3.3: what may be in a segment of a path; in a query, some `more`.
+/// Checks that a text has only the characters of a path segment (RFC 3986 section 3.3), or of
+/// `more`, which a query may have.
 fn characters(text: &str, more: &[u8]) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {

@@ -1,5 +1,5 @@
-//! From a TOML value to a typed one: what each kind of key takes, and what is said if it gets
-//! something else.
+//! From a TOML value to a typed one: what each kind of key accepts, and the error for anything
+//! else.
 
 use super::error::Wrong;
 use super::units;
@@ -7,17 +7,17 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// True or false.
+/// Reads a boolean.
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, Wrong> {
     value.as_bool().ok_or_else(|| "not true or false; write one of them, without quotes".into())
 }
 
-/// A string.
+/// Reads a string.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
     value.as_str().ok_or_else(|| "not a string; write it in double quotes".into())
 }
 
-/// A list, each of its values through `each`.
+/// Reads a list, each of its values with `each`.
 pub(super) fn list<T>(
     value: &DeValue<'_>,
     example: &str,
@@ -28,7 +28,7 @@ pub(super) fn list<T>(
     values.iter().map(|v| each(v.get_ref()).map_err(|wrong| at(wrong, v.span().start))).collect()
 }
 
-/// A number of things.
+/// Reads a count.
 pub(super) fn count(
     within: RangeInclusive<usize>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
@@ -41,7 +41,7 @@ pub(super) fn count(
     }
 }
 
-/// A number of bytes.
+/// Reads a size in bytes.
 pub(super) fn size(within: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> Result<u64, Wrong> {
     move |value| {
         let bytes = match (value.as_integer(), value.as_str()) {
@@ -56,7 +56,7 @@ pub(super) fn size(within: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> 
     }
 }
 
-/// [`size`], for what has to fit into memory.
+/// Like [`size`], for a size that must fit into memory.
 pub(super) fn memory(
     within: RangeInclusive<usize>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
@@ -66,7 +66,7 @@ pub(super) fn memory(
     }
 }
 
-/// A duration that is not zero.
+/// Reads a duration that is not zero.
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let duration = duration_or_zero(value)?;
     if duration.is_zero() {
@@ -77,12 +77,12 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     Ok(duration)
 }
 
-/// A duration after which something happens. Zero: it never does.
+/// Reads a duration after which something happens. Zero means never, and gives None.
 pub(super) fn limit(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
     Ok(Some(duration_or_zero(value)?).filter(|duration| !duration.is_zero()))
 }
 
-/// A duration, zero included.
+/// Reads a duration, which may be zero.
 pub(super) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     if value.is_integer() || value.is_float() {
         return Err(units::NO_UNIT.into());

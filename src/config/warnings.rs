@@ -1,4 +1,4 @@
-//! What is no error and may still not be meant: for `--check`, and for the log at the start.
+//! Warnings: what is valid but may not be intended. `--check` prints them, and the start logs them.
 
 use super::shared::{Breach, Served};
 use super::{Api, Config, ListenAddr, Readers, Resume};
@@ -12,8 +12,7 @@ use std::time::Duration;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// What may not be meant, a line for each. `descriptors` are the files that the process may
-    /// have open, if that is known.
+    /// The warnings, a line for each. `descriptors` is the limit on open files, if it is known.
     pub fn warnings(&self, descriptors: Option<u64>) -> Vec<String> {
         let mut out = self.unresolved.clone();
         if let Some(descriptors) = descriptors {
@@ -69,7 +68,8 @@ impl Config {
         out
     }
 
-    /// What somebody else has decided, and is worth a look once: for `--check` alone. A line each.
+    /// Remarks on what somebody else decided and is worth a look, a line for each; for `--check`
+    /// only.
     pub fn remarks(&self) -> Vec<String> {
         let mut files: Vec<&str> = Vec::new();
         for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
@@ -92,7 +92,7 @@ impl Config {
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
-        // Each stream has an upstream connection as well.
+        // Each stream needs an upstream connection as well.
         let room = Budget::of(descriptors, self.listeners(), None).clients;
         let too_many = |max: Option<usize>| max.filter(|&max| max > room);
         let least = descriptors::least(self.listeners());
@@ -117,8 +117,8 @@ impl Config {
         }
     }
 
-    /// The files of keys: who can read them, and whether there is anything in them; and who can
-    /// read the keys on their way.
+    /// Warnings about the files of keys: who can read them, whether they are empty, and who can
+    /// read the keys on the network.
     fn warn_of_keys(&self, out: &mut Vec<String>) {
         let mut seen = BTreeSet::new();
         for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
@@ -149,12 +149,12 @@ impl Config {
         !self.server.trusted_proxies.is_empty()
     }
 
-    /// True when clients can only come by another proxy, which is not trusted.
+    /// True when all clients come through another proxy, which is not trusted.
     fn is_behind_an_unknown_proxy(&self) -> bool {
         self.server.listen.iter().all(is_local) && !self.has_proxies()
     }
 
-    /// Where the process listens itself, if one of these addresses leads there.
+    /// One of these addresses that the process itself listens on, if there is one.
     fn own_listener(&self, addresses: &[Address]) -> Option<&ListenAddr> {
         let leads_to = |own: SocketAddr, address: SocketAddr| {
             let [own_ip, ip] = [own.ip(), address.ip()];
@@ -179,7 +179,7 @@ const fn is_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(_))
 }
 
-/// True when nobody from another host comes in there.
+/// True when nobody on another host can connect.
 fn is_local(listener: &ListenAddr) -> bool {
     match listener {
         ListenAddr::Tcp(address) => address.ip().is_loopback(),
@@ -187,6 +187,7 @@ fn is_local(listener: &ListenAddr) -> bool {
     }
 }
 
+/// Warns if a stream may be silent for longer than middleboxes accept.
 fn heartbeat(api: &Api) -> Option<String> {
     const WHY: &str = "what is in between closes connections that are silent for a minute";
     match api.streams.heartbeat {
@@ -196,7 +197,7 @@ fn heartbeat(api: &Api) -> Option<String> {
     }
 }
 
-/// The origin of every sandboxed frame is trusted with a user's cookies.
+/// Warns if the origin `null`, which every sandboxed frame has, is trusted with cookies.
 fn null_origin(api: &Api) -> Option<String> {
     let cors = api.cors.as_ref().filter(|cors| cors.credentials)?;
     let listed = cors.origins.iter().any(|origin| origin == "null");
@@ -207,7 +208,7 @@ fn null_origin(api: &Api) -> Option<String> {
     })
 }
 
-/// An api reaches what another one guards.
+/// Warns that an api reaches what another one guards.
 fn breach(breach: &Breach<'_>) -> String {
     let Breach { open, path, upstream_path, guarded } = breach;
     let shown = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
@@ -223,7 +224,7 @@ fn breach(breach: &Breach<'_>) -> String {
     )
 }
 
-/// A page that may read an api but can send no key reads nothing.
+/// Warns if a page may read an api but cannot send the key that it needs.
 fn unsendable_key(api: &Api) -> Option<String> {
     let (auth, cors) = (api.auth.as_ref()?, api.cors.as_ref()?);
     let carriers = &auth.carriers;
