@@ -87,6 +87,24 @@ fn neither_half_of_a_pipe_names_the_other() {
     }
 }
 
+/// The shell is at the top: nothing but `main` and the shell itself names it.
+#[test]
+fn nothing_below_names_the_shell() {
+    let mut wrong = Vec::new();
+    for file in files_below(&root().join("src")) {
+        let name = file.strip_prefix(root().join("src")).unwrap_or(&file).display().to_string();
+        if name.starts_with("shell/") {
+            continue;
+        }
+        for (number, line) in (1..).zip(fs::read_to_string(&file).unwrap().lines()) {
+            if line.split("//").next().unwrap_or_default().contains("crate::shell") {
+                wrong.push(format!("src/{name}:{number} names the shell"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
