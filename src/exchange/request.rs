@@ -26,6 +26,8 @@ pub struct RequestFacts {
     pub is_get: bool,
     /// True exactly when it is such a GET and accepts event streams.
     pub wants_events: bool,
+    /// True exactly when the client asks nothing more on this connection (RFC 9112 section 9.6).
+    pub is_last: bool,
     /// What the page that asked for it is granted.
     pub grant: Grant,
 }
@@ -41,6 +43,7 @@ impl RequestFacts {
             upgrade,
             is_get,
             wants_events: is_get && head.accepts_event_stream && upgrade == Offer::NOTHING,
+            is_last: !head.persistent,
             grant,
         }
     }
@@ -54,6 +57,7 @@ impl RequestFacts {
             upgrade: Offer::NOTHING,
             is_get: false,
             wants_events: false,
+            is_last: false,
             grant: Grant::Nothing,
         }
     }

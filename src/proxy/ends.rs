@@ -100,6 +100,9 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
         Next::Idle
     } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
+    } else if exchange.facts.is_last && whole && !step.conn.has_input() {
+        // Nothing comes that would reset the connection, and our last bytes with it.
+        Next::Close
     } else {
         Next::Linger
     }
