@@ -21,6 +21,8 @@ pub struct Conn {
     /// True exactly when a write has failed. The kernel tells of a reset once, and if a write was
     /// told, the next read finds what looks like an orderly end.
     broken: bool,
+    /// True exactly when it was prepared for a long life.
+    kept_for_long: bool,
     /// Read, and not yet consumed. Never an empty buffer.
     ahead: Option<Box<Buf>>,
 }
@@ -52,7 +54,7 @@ pub enum Written {
 impl Conn {
     /// A connection of which nothing is known yet.
     const fn new(sock: SockId) -> Conn {
-        Conn { sock, ready: Ready::NONE, broken: false, ahead: None }
+        Conn { sock, ready: Ready::NONE, broken: false, kept_for_long: false, ahead: None }
     }
 
     /// A connection that leads nowhere, for tests that move no bytes.
@@ -83,17 +85,18 @@ impl Conn {
     }
 
     /// How connecting has ended: in a connection, or why not. None while it is under way; an event
-    /// follows.
+    /// follows. The network is asked only why: a connection that stands can be written to.
     pub fn connected<N: Net>(&mut self, net: &mut N) -> Option<io::Result<()>> {
-        if !self.ready.has(Ready::WRITE) && !self.hung_up() {
-            return None;
+        if self.hung_up() {
+            return Some(net.connected(self.sock));
         }
-        match net.connected(self.sock) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.hung_up() => {
-                self.ready.clear(Ready::WRITE);
-                None
-            }
-            result => Some(result),
+        self.ready.has(Ready::WRITE).then_some(Ok(()))
+    }
+
+    /// Prepares a connection to an upstream for a long life, once: see [`Net::keep_for_long`].
+    pub fn keep_for_long<N: Net>(&mut self, net: &mut N) {
+        if !std::mem::replace(&mut self.kept_for_long, true) {
+            net.keep_for_long(self.sock);
         }
     }
 

@@ -233,11 +233,7 @@ impl Net for MioNet {
                 return Ok(self.keep(Socket::Unix(mio::net::UnixStream::connect(path)?)));
             }
         };
-        let stream = mio::net::TcpStream::connect(address)?;
-        // What is small wants to leave at once.
-        stream.set_nodelay(true)?;
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        Ok(self.keep(Socket::Tcp(stream)))
+        Ok(self.keep(Socket::Tcp(mio::net::TcpStream::connect(address)?)))
     }
 
     fn connected(&mut self, sock: SockId) -> io::Result<()> {
@@ -286,6 +282,14 @@ impl Net for MioNet {
             Socket::Unix(s) => s.write(bytes),
         })?;
         Ok(Sent { n, full: SHORT_IS_LAST && n < bytes.len() })
+    }
+
+    fn keep_for_long(&mut self, sock: SockId) {
+        if let Ok(Socket::Tcp(stream)) = self.socket(sock) {
+            // They fail only if the connection is already gone, which the next read says.
+            let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&*stream).set_tcp_keepalive(&KEEPALIVE);
+        }
     }
 
     fn shutdown_write(&mut self, sock: SockId) {

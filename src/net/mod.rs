@@ -128,8 +128,8 @@ pub trait Net {
     /// `WouldBlock` when none waits; out of descriptors and the like otherwise.
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)>;
 
-    /// Begins to connect. A [`Ready::WRITE`] or [`Ready::HUP`] event says that it has ended one way
-    /// or the other; [`Net::connected`] tells which.
+    /// Begins to connect. A [`Ready::WRITE`] event without [`Ready::HUP`] says that the connection
+    /// stands, and comes no earlier; of one with it [`Net::connected`] tells how it has ended.
     ///
     /// # Errors
     /// Those that are known at once.
@@ -146,6 +146,11 @@ pub trait Net {
     /// # Errors
     /// When the kernel is out of memory or watches.
     fn register(&mut self, sock: SockId, token: Token) -> io::Result<()>;
+
+    /// Prepares a connection that was begun with [`Net::connect`] for a long life: what is small
+    /// leaves at once though something before it is under way, and a peer that has vanished without
+    /// a word is noticed. A connection that carries one small request needs neither.
+    fn keep_for_long(&mut self, sock: SockId);
 
     /// Reads once. No byte is the end of the stream; `buf` must not be empty.
     ///

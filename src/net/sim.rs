@@ -336,6 +336,9 @@ impl SimNet {
                     link.owed.clear(bit);
                 }
             }
+            if ready.has(Ready::HUP) {
+                due.set(Ready::HUP);
+            }
             ready = due;
         }
         events.push(SimEvent::Socket(token, ready));
@@ -344,7 +347,8 @@ impl SimNet {
         }
     }
 
-    /// What would succeed now, or tell of an end. A hang-up is known on epoll only.
+    /// What would succeed now, or tell of an end. A hang-up is known on epoll only, but for that of
+    /// a connection that cannot be made.
     fn possible(&self, link: &Link) -> Ready {
         let mut ready = Ready::NONE;
         match link.state {
@@ -352,7 +356,7 @@ impl SimNet {
             LinkState::Refused | LinkState::Reset => {
                 ready.set(Ready::READ);
                 ready.set(Ready::WRITE);
-                if self.faults.epoll {
+                if self.faults.epoll || link.state == LinkState::Refused {
                     ready.set(Ready::HUP);
                 }
             }
@@ -562,6 +566,8 @@ impl Net for SimNet {
             }
         }
     }
+
+    fn keep_for_long(&mut self, _: SockId) {}
 
     fn shutdown_write(&mut self, sock: SockId) {
         self.at(sock).to_peer.ended = true;

@@ -138,6 +138,10 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
             exchange.response.intake.events().filter(|_| exchange.stage().is_without_upstream());
         outbound.write(out, host, again.and_then(Events::resume_from));
     }
+    if !exchange.upload.source_done() {
+        // Its body must not wait until the head has been acknowledged.
+        pool[connection].conn.keep_for_long(io.net);
+    }
     exchange.upload.send_head(out, io.buffers, io.now);
     let retry = reused && exchange.facts.retryable;
     if !retry && !exchange.may_ask_again() {

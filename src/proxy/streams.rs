@@ -25,11 +25,18 @@ use std::time::Duration;
 /// How long an unfinished event is waited for when its stream is to end.
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
-/// An event stream or a tunnel is open, if that is what the client has, and has not been before.
+/// An event stream or a tunnel is open, if that is what the client has. What is done for it once is
+/// done unless it has been open before.
 pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
-    let Step { exchange, apis, telemetry, config, random, .. } = step;
+    let Step { exchange, pool, apis, telemetry, config, random, .. } = step;
     let now = step.io.now;
-    if exchange.record.open || !exchange.stage().is_endless() {
+    if !exchange.stage().is_endless() {
+        return;
+    }
+    if let Some(connection) = exchange.connection() {
+        pool[connection].conn.keep_for_long(step.io.net);
+    }
+    if exchange.record.open {
         return;
     }
     if exchange.stage().is_stream() {
