@@ -207,7 +207,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(seconds(60)));
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
     let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
-    let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(32);
+    let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);
     let streams = streams(t);
     let mut keys_place = t.place_of("auth");
     let auth = t.table_if_any("auth", |t| {

@@ -89,7 +89,7 @@ fn defaults() {
         response_timeout: Some(seconds(60)),
         idle_timeout: Some(seconds(60)),
         tunnel_idle_timeout: None,
-        keepalive_upstream: 32,
+        keepalive_upstream: 1024,
         streams: Streams {
             idle_timeout: None,
             heartbeat: Some(seconds(15)),
