@@ -1,4 +1,4 @@
-//! Whole conversations as text, with virtual time: `tests/golden/*.txt`.
+//! Whole conversations as text, with virtual time: `tests/golden/*/*.txt`, a folder for each topic.
 //!
 //! A file begins with sentences (`#`) that say what it shows, may bring a configuration between two
 //! lines of `---` (in which `--- keys.toml` begins the file of keys), and goes on with the
@@ -37,7 +37,10 @@
 //!
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
+mod text;
+
 use crate::journal;
+use crate::tidy::files_below;
 use millstream::config::{Config, KeysText, Readers};
 use millstream::descriptors::Budget;
 use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
@@ -48,7 +51,8 @@ use millstream::world::{PLAIN, World};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use text::{difference, escape, parse_time, print_time, unescape};
 
 /// The listener of the proxy's apis; see [`millstream::world::SERVICES`].
 const APIS: ListenerId = ListenerId(0);
@@ -56,20 +60,13 @@ const APIS: ListenerId = ListenerId(0);
 /// The operator's.
 const ADMIN: ListenerId = ListenerId(2);
 
-/// A longer run of one byte is counted.
-const RUN: usize = 40;
-
 #[test]
 fn transcripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
-    let (mut failed, mut count) = (Vec::new(), 0);
-    for file in files {
+    let (folder, mut failed) = (folder(), Vec::new());
+    for file in files() {
         let text = fs::read_to_string(&file).unwrap();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let name = file.strip_prefix(&folder).unwrap().display();
         let got = play(&text).unwrap_or_else(|why| panic!("{name}: {why}"));
-        count += 1;
         if got == text {
             continue;
         }
@@ -79,9 +76,22 @@ fn transcripts() {
             failed.push(format!("{name}:\n{}", difference(&text, &got)));
         }
     }
-    assert!(count > 0, "no transcripts in {}", folder.display());
     let how = "`make golden` rewrites them";
     assert!(failed.is_empty(), "{}\n{how}", failed.join("\n"));
+}
+
+/// Where the transcripts are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// All transcripts, in order.
+pub(crate) fn files() -> Vec<PathBuf> {
+    let files = files_below(&folder());
+    assert!(!files.is_empty(), "no transcripts in {}", folder().display());
+    let is_astray = |file: &PathBuf| file.parent() == Some(&folder());
+    assert_eq!(files.iter().find(|file| is_astray(file)), None, "it belongs into a topic's folder");
+    files
 }
 
 /// Plays a file and writes it anew as it went.
@@ -469,98 +479,4 @@ impl Stage {
             let _ = writeln!(self.out, "{indent}{line}");
         }
     }
-}
-
-/// Bytes as lines of text, broken behind each line feed, long runs of one byte counted.
-fn escape(bytes: &[u8]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for piece in bytes.split_inclusive(|&b| b == b'\n') {
-        let mut line = String::new();
-        let mut rest = piece;
-        while let Some(&byte) = rest.first() {
-            let edge = rest.len() == piece.len() || rest.len() == 1;
-            match byte {
-                b'\r' => line.push_str("\\r"),
-                b'\n' => line.push_str("\\n"),
-                b'\\' => line.push_str("\\\\"),
-                b' ' if !edge => line.push(' '),
-                0x21..=0x7e => line.push(char::from(byte)),
-                other => {
-                    let _ = write!(line, "\\x{other:02x}");
-                }
-            }
-            let run = rest.iter().take_while(|&&b| b == byte).count();
-            let skip = if run > RUN { run } else { 1 };
-            if run > RUN {
-                let _ = write!(line, "\\*{run};");
-            }
-            rest = &rest[skip..];
-        }
-        lines.push(line);
-    }
-    lines
-}
-
-fn unescape(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        match rest.next() {
-            Some(b'r') => bytes.push(b'\r'),
-            Some(b'n') => bytes.push(b'\n'),
-            Some(b'\\') => bytes.push(b'\\'),
-            Some(b'x') => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = String::from_utf8_lossy(&digits).into_owned();
-                bytes.push(u8::from_str_radix(&digits, 16).map_err(|e| e.to_string())?);
-            }
-            // `\*NNN;` makes NNN of the byte before it: long things stay readable.
-            Some(b'*') => {
-                let digits: String =
-                    rest.by_ref().map(char::from).take_while(|c| *c != ';').collect();
-                let n = digits.parse::<usize>().map_err(|e| e.to_string())?;
-                let last = *bytes.last().ok_or("nothing to repeat")?;
-                bytes.extend(std::iter::repeat_n(last, n.saturating_sub(1)));
-            }
-            other => return Err(format!("unknown escape {other:?} in {text}")),
-        }
-    }
-    Ok(bytes)
-}
-
-fn parse_time(text: &str) -> Option<Tick> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let number: u64 = digits.parse().ok()?;
-    match &text[digits.len()..] {
-        "ms" => Some(Tick::from_millis(number)),
-        "s" => Some(Tick::from_millis(number * 1000)),
-        "" if number == 0 => Some(Tick::ZERO),
-        _ => None,
-    }
-}
-
-fn print_time(at: Tick) -> String {
-    match at.as_millis() {
-        0 => "t=0".to_owned(),
-        ms if ms % 1000 == 0 => format!("t={}s", ms / 1000),
-        ms => format!("t={ms}ms"),
-    }
-}
-
-/// The first lines in which two texts differ.
-fn difference(want: &str, got: &str) -> String {
-    let mut out = String::new();
-    let (want, got): (Vec<_>, Vec<_>) = (want.lines().collect(), got.lines().collect());
-    let same = want.iter().zip(&got).take_while(|(a, b)| a == b).count();
-    for line in want.iter().skip(same).take(12) {
-        let _ = writeln!(out, "  - {line}");
-    }
-    for line in got.iter().skip(same).take(12) {
-        let _ = writeln!(out, "  + {line}");
-    }
-    out
 }

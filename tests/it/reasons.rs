@@ -1,10 +1,10 @@
 //! The words for how requests end, why they are refused, and how targets fail: the manual explains
 //! each of them, and some transcript shows each of them.
 
+use crate::golden;
 use millstream::telemetry::{Cause, Failure, Outcome};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 const MANUAL: &str = include_str!("../../doc/millstream.1");
 
@@ -27,9 +27,7 @@ fn the_manual_explains_each_reason_and_no_other() {
 
 /// All of them, one behind the other.
 fn transcripts() -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let files = fs::read_dir(folder).unwrap();
-    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+    golden::files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 #[test]

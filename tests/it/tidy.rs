@@ -120,7 +120,8 @@ fn sources() -> Vec<PathBuf> {
     files
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+/// All files in a folder, and in those within it.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
         return files;
