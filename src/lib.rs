@@ -26,8 +26,8 @@
 //! 10. [`shell`]: the process and its event loop, with signals, the configuration file, both logs
 //!     and the command line. It reads the clock that all others are told.
 //!
-//! With the feature `sim`, `world` is the proxy on the simulated network, as the tests see it, and
-//! `fuzz` has the entry points of the fuzz targets.
+//! With the feature `sim` there is `testing`, which is no part of the product: the simulated
+//! network, the proxy on it as the tests see it, and the entry points of the fuzz targets.
 
 pub mod access;
 pub mod admin;
@@ -42,8 +42,6 @@ pub mod descriptors;
 pub mod digits;
 pub mod edge;
 pub mod exchange;
-#[cfg(feature = "sim")]
-pub mod fuzz;
 pub mod http;
 pub mod json;
 pub mod metrics;
@@ -59,10 +57,8 @@ pub mod slab;
 pub mod sse;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(any(test, feature = "sim"))]
+pub mod testing;
 pub mod time;
-#[cfg(test)]
-mod trial;
 pub mod wheel;
 pub mod work;
-#[cfg(feature = "sim")]
-pub mod world;

@@ -1,4 +1,4 @@
-//! Runs `millstream::fuzz::chunk` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::chunk` on whatever the fuzzer thinks of.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::fuzz::chunk(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::chunk(bytes));

@@ -1,4 +1,4 @@
-//! Runs `millstream::fuzz::config` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::config` on whatever the fuzzer thinks of.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::fuzz::config(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::config(bytes));

@@ -1,4 +1,4 @@
-//! Runs `millstream::fuzz::framing` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::framing` on whatever the fuzzer thinks of.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::fuzz::framing(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::framing(bytes));

@@ -229,7 +229,7 @@ fn frame_chunked(buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::{in_one_piece, in_pieces};
+    use crate::testing::pieces::{in_one_piece, in_pieces};
 
     const PAYLOAD: &[u8] = b"data: a\n\ndata: b\n\n";
 

@@ -1,8 +1,8 @@
 //! What the proxy needs from the network, and nothing else.
 //!
 //! [`Net`] is the seam of the whole program: below it are sockets and epoll ([`mio`]) or an
-//! in-memory world with a virtual clock ([`sim`]); above it nobody knows which. It owns the sockets
-//! and hands out small ids, so that what is above stays plain data.
+//! in-memory world with a virtual clock (`testing::sim`); above it nobody knows which. It owns the
+//! sockets and hands out small ids, so that what is above stays plain data.
 //!
 //! The contract, which both implementations are tested against:
 //!
@@ -22,8 +22,6 @@
 //! Knowing that a read drained its socket spares one system call an event.
 
 pub mod mio;
-#[cfg(feature = "sim")]
-pub mod sim;
 
 use std::fmt;
 use std::io;

@@ -5,8 +5,8 @@ use super::io::Io;
 use crate::buf::BufPool;
 use crate::conn::Conn;
 use crate::http::chunk::{HEADROOM, TAILROOM};
-use crate::net::sim::{Faults, Heard, Peer, SimEvent, SimNet};
 use crate::net::{ListenerId, Token};
+use crate::testing::sim::{Faults, Heard, Peer, SimEvent, SimNet};
 use crate::time::Tick;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Where events are to end, against a naive reader, at every cut.
 
 use super::*;
-use crate::trial::{in_one_piece, in_pieces};
+use crate::testing::pieces::{in_one_piece, in_pieces};
 use fastrand::Rng;
 use std::ops::Range;
 

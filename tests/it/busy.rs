@@ -3,9 +3,9 @@
 
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
-use millstream::world::{PLAIN, World};
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::{PLAIN, World};
 use std::time::Duration;
 
 /// A world in which a session's portion is so small that it is never blocked, and a client.

@@ -7,9 +7,10 @@
 use crate::sim::message::{Body, Head};
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer, Rng};
 use millstream::proxy::Portions;
-use millstream::world::World;
+use millstream::testing::rng::Rng;
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::World;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -12,8 +12,8 @@ mod world;
 
 use loopback::Loopback;
 use millstream::conn::{Read, Written};
-use millstream::net::sim::Heard;
 use millstream::net::{ListenerId, Net, Ready, Received, Sent, Token};
+use millstream::testing::sim::Heard;
 use simulated::Simulated;
 use std::io::ErrorKind;
 use std::net::SocketAddr;

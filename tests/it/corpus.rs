@@ -4,8 +4,8 @@
 //! `FUZZ_MUTATIONS=100000 cargo test --test it corpus` tries more of them than usual, and
 //! `FUZZ_INPUT=file` replays one file through the target whose test is run.
 
-use millstream::fuzz::TARGETS;
-use millstream::net::sim::Rng;
+use millstream::testing::fuzz::TARGETS;
+use millstream::testing::rng::Rng;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ macro_rules! targets {
             for name in names {
                 let source = root().join(format!("fuzz_targets/{name}.rs"));
                 let source = fs::read_to_string(source).unwrap();
-                assert!(source.contains(&format!("millstream::fuzz::{name}(")), "{name}");
+                assert!(source.contains(&format!("millstream::testing::fuzz::{name}(")), "{name}");
             }
         }
     };

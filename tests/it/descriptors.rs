@@ -3,9 +3,9 @@
 use millstream::config::Config;
 use millstream::descriptors::Budget;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
-use millstream::world::World;
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::World;
 use std::net::SocketAddr;
 
 const CLIENTS: usize = 5;

@@ -3,10 +3,10 @@
 
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Host, Peer};
 use millstream::proxy::Portions;
+use millstream::testing::sim::{Faults, Host, Peer};
+use millstream::testing::world::World;
 use millstream::time::Tick;
-use millstream::world::World;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -43,18 +43,18 @@ use crate::journal;
 use crate::tidy::files_below;
 use millstream::config::{Config, KeysText, Readers};
 use millstream::descriptors::Budget;
-use millstream::net::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::net::{Address, ListenerId};
 use millstream::proxy::Portions;
+use millstream::testing::sim::{Faults, Heard, Host, Peer, SimNet};
+use millstream::testing::world::{PLAIN, World};
 use millstream::time::Tick;
-use millstream::world::{PLAIN, World};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use text::{difference, escape, parse_time, print_time, unescape};
 
-/// The listener of the proxy's apis; see [`millstream::world::SERVICES`].
+/// The listener of the proxy's apis; see [`millstream::testing::world::SERVICES`].
 const APIS: ListenerId = ListenerId(0);
 
 /// The operator's.

@@ -2,9 +2,9 @@
 
 use millstream::config::Config;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
-use millstream::world::World;
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::World;
 use std::net::SocketAddr;
 
 const READERS: usize = 150;

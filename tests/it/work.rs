@@ -6,11 +6,11 @@
 
 use millstream::config::{Config, KeysText, Readers};
 use millstream::net::ListenerId;
-use millstream::net::sim::{Faults, Heard, Host, Peer};
 use millstream::proxy::Portions;
 use millstream::shell::resolver;
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::World;
 use millstream::work;
-use millstream::world::World;
 
 const ORIGIN: &str = "10.0.0.1:80";
 

@@ -1,7 +1,7 @@
 //! What the chunked coding is to be read as, against a naive reader, at every cut.
 
 use super::*;
-use crate::trial::{in_one_piece, in_pieces};
+use crate::testing::pieces::{in_one_piece, in_pieces};
 use fastrand::Rng;
 
 /// Payload, trailer section, and what follows the body; None while it has not ended.

@@ -4,7 +4,7 @@ use super::HeadError::*;
 use super::*;
 use crate::http::framing::FramingError;
 use crate::http::target::TargetError;
-use crate::trial::in_pieces;
+use crate::testing::pieces::in_pieces;
 use fastrand::Rng;
 
 mod responses;

@@ -4,7 +4,7 @@
 use super::super::trial::Trial;
 use super::*;
 use crate::sse::{byte_order_mark, naive};
-use crate::trial::in_pieces;
+use crate::testing::pieces::in_pieces;
 
 const PLAIN: Terms = Terms {
     event_max: 1000,

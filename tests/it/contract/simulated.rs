@@ -1,7 +1,7 @@
 //! The simulated network, as the contract's tests want it.
 
 use super::{Far, LISTENER, Told, Wires};
-use millstream::net::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
+use millstream::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
 use std::net::SocketAddr;
 
 /// A simulated network, and its peers in the order in which they came to be.

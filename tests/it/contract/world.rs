@@ -2,8 +2,8 @@
 
 use super::{Far, LISTENER, Told, Wires};
 use millstream::conn::{Conn, Read, Written};
-use millstream::net::sim::Heard;
 use millstream::net::{Net, Ready, SockId, Token};
+use millstream::testing::sim::Heard;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 

@@ -2,8 +2,8 @@
 //! what a client got of it is what it should have got.
 
 use super::Terms;
-use millstream::net::sim::Rng;
 use millstream::sse::naive;
+use millstream::testing::rng::Rng;
 
 /// A byte order mark. The proxy may take it away.
 const MARK: &[u8] = b"\xef\xbb\xbf";

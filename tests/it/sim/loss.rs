@@ -1,7 +1,7 @@
 //! A world that loses its api, or the key that lets its clients in, while they are using it.
 
 use millstream::config::{Config, KeysText, Readers};
-use millstream::net::sim::Rng;
+use millstream::testing::rng::Rng;
 use millstream::time::Tick;
 use std::time::Duration;
 

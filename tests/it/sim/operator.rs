@@ -5,7 +5,8 @@
 use super::message::{Body, Head};
 use crate::journal;
 use millstream::net::ListenerId;
-use millstream::net::sim::{Heard, Peer, Rng, SimNet};
+use millstream::testing::rng::Rng;
+use millstream::testing::sim::{Heard, Peer, SimNet};
 use millstream::time::Tick;
 use std::collections::VecDeque;
 use std::net::IpAddr;

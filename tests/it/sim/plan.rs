@@ -1,7 +1,7 @@
 //! What one exchange is to be like, drawn before it begins and known to both its ends.
 
 use super::events::Stream;
-use millstream::net::sim::Rng;
+use millstream::testing::rng::Rng;
 use std::cell::Cell;
 
 /// Where the origins are; connections to the first are refused in some worlds.

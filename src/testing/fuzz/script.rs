@@ -13,10 +13,10 @@
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::Address;
-use crate::net::sim::{Faults, Host};
 use crate::proxy::Portions;
+use crate::testing::sim::{Faults, Host};
+use crate::testing::world::World;
 use crate::time::Tick;
-use crate::world::World;
 
 /// What happens next.
 #[derive(Clone, Debug, PartialEq, Eq)]

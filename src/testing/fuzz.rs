@@ -37,7 +37,7 @@ pub use sse::sse;
 pub use wheel::wheel;
 
 use crate::http::head::HeadLimits;
-use crate::net::sim::Rng;
+use crate::testing::rng::Rng;
 use std::ops::Range;
 
 /// A target: its name, which is that of its corpus too, and its entry point.

@@ -12,7 +12,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{
     FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version, unfold,
 };
-use crate::net::sim::Rng;
+use crate::testing::rng::Rng;
 use std::borrow::Cow;
 
 /// Bytes that may be a head. If we accept it, a strict reader and the careless ones read it as we

@@ -5,9 +5,9 @@ use crate::admin::Command;
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::Address;
-use crate::net::sim::{Faults, SimEvent, SimNet};
 use crate::proxy::{Portions, Proxy};
 use crate::session::Service;
+use crate::testing::sim::{Faults, SimEvent, SimNet};
 use crate::time::{Now, Tick};
 use std::collections::BTreeMap;
 

@@ -7,11 +7,8 @@
 //! nothing and in any order, as the seed's [`Faults`] say. The other ends of the connections,
 //! clients and origins, are driven by the test through the methods that take a [`Peer`].
 
-mod rng;
-
-pub use rng::Rng;
-
-use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+use super::rng::Rng;
+use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

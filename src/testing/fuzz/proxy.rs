@@ -7,9 +7,9 @@
 use super::script::{ADDRESSES, Act, Deed, Settings, Who};
 use super::strict::{self, Framing, Head};
 use crate::net::ListenerId;
-use crate::net::sim::{Heard, Peer};
+use crate::testing::sim::{Heard, Peer};
+use crate::testing::world::World;
 use crate::time::Tick;
-use crate::world::World;
 
 /// A script: see `script.rs` for its language.
 pub fn proxy(bytes: &[u8]) {
