@@ -1,5 +1,7 @@
 //! The house rules, as far as a machine can judge them.
 
+mod layers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,44 +41,6 @@ fn every_source_file_is_tidy() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Leaves know no sockets, no clock, no log and no configuration.
-#[test]
-fn arrows_point_down() {
-    let above = ["mio", "socket2", "std::net::Tcp", "log::", "crate::proxy", "crate::net"];
-    let above = above.into_iter().chain(["crate::config", "crate::conn", "Instant", "SystemTime"]);
-    let above: Vec<&str> = above.collect();
-    let mut wrong = Vec::new();
-    for file in sources() {
-        let name = file.strip_prefix(root().join("src")).unwrap_or(&file).display().to_string();
-        let leaf = [
-            "http",
-            "sse",
-            "route",
-            "wheel",
-            "slab.",
-            "buf.",
-            "time",
-            "digits.",
-            "json.",
-            "metrics.",
-            "access",
-            "auth.",
-            "cors.",
-            "descriptors.",
-        ];
-        if !leaf.iter().any(|leaf| name.starts_with(leaf)) {
-            continue;
-        }
-        for (number, line) in (1..).zip(fs::read_to_string(&file).unwrap().lines()) {
-            let code = line.split("//").next().unwrap_or_default();
-            if let Some(word) = above.iter().find(|word| code.contains(**word)) {
-                wrong.push(format!("src/{name}:{number} names {word}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
 /// What takes a body in and what gives it out are joined elsewhere, so that either can be joined to
 /// something else.
 #[test]
@@ -85,24 +49,6 @@ fn neither_half_of_a_pipe_names_the_other() {
         let text = fs::read_to_string(root().join("src/pipe").join(half)).unwrap();
         assert!(!text.contains(other), "src/pipe/{half} names {other}");
     }
-}
-
-/// The shell is at the top: nothing but `main` and the shell itself names it.
-#[test]
-fn nothing_below_names_the_shell() {
-    let mut wrong = Vec::new();
-    for file in files_below(&root().join("src")) {
-        let name = file.strip_prefix(root().join("src")).unwrap_or(&file).display().to_string();
-        if name.starts_with("shell/") {
-            continue;
-        }
-        for (number, line) in (1..).zip(fs::read_to_string(&file).unwrap().lines()) {
-            if line.split("//").next().unwrap_or_default().contains("crate::shell") {
-                wrong.push(format!("src/{name}:{number} names the shell"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn root() -> &'static Path {
