@@ -4,8 +4,8 @@
 //! in reading order, from the leaves up. Each names only those that stand before it, or beside it.
 //!
 //! 1. [`time`], [`slab`], [`wheel`], [`tasks`], [`buf`], [`digits`], [`json`], [`metrics`],
-//!    [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they do, for
-//!    tests.
+//!    [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they do and
+//!    [`coverage`] what has occurred, for tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
 //!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
 //!    whose key is whose, [`quota`] how much each has, [`cors`] which pages may read what,
@@ -37,6 +37,7 @@ pub mod buf;
 pub mod config;
 pub mod conn;
 pub mod cors;
+pub mod coverage;
 pub mod demo;
 pub mod descriptors;
 pub mod digits;

@@ -10,6 +10,7 @@
 use super::Exchange;
 use super::awaiting::Awaiting;
 use super::local::Local;
+use crate::coverage;
 use crate::pool::{Attempt, Connection};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -158,6 +159,7 @@ impl Exchange {
     /// # Panics
     /// If the tables of this module do not have it. Peers cannot bring that about.
     pub fn enter(&mut self, stage: Stage, source: Source) {
+        coverage::note("Stage", &[&self.stage, &stage]);
         let follows = stage == self.stage || self.stage.next().contains(&stage);
         assert!(follows, "{stage:?} does not follow {:?}", self.stage);
         assert!(stage.has(&source), "{stage:?} has no such source");

@@ -12,6 +12,7 @@ use super::next::{Action, Next};
 use super::step::Step;
 use super::{Proxy, connect, deadlines, ends, grants, local, outage, relay, request, response};
 use super::{streams, tunnel, waits};
+use crate::coverage;
 use crate::descriptors;
 use crate::edge::reclaim::LINGER;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -48,6 +49,7 @@ impl<N: Net> Proxy<N> {
                 let session = &self.tasks[key];
                 debug_assert_eq!(waits::stall(session, &self.shared, now.tick), None);
                 let (at, deadline) = deadlines::next(session, &self.shared, now.tick);
+                coverage::note(if at > now.tick { "Waits" } else { "Deadline" }, &[&deadline]);
                 if at > now.tick {
                     self.tasks.wake_at(key, deadline.look_at(at, now.tick));
                     return;
@@ -86,6 +88,7 @@ impl<N: Net> Proxy<N> {
     /// Does what there is to do until the session has moved or is blocked.
     pub(super) fn follow(&mut self, mut next: Next, key: Key<Session>, now: Now) -> Became {
         loop {
+            coverage::note("Next", &[&next]);
             next = match next {
                 Next::Moved => return Became::Moved,
                 Next::Blocked => return Became::Blocked,
@@ -241,6 +244,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
 
 /// Does what a step or a deadline wants to have done for an exchange.
 fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
+    coverage::note("Action", &[&action]);
     match action {
         Action::Connect => connect::connect(step),
         Action::TimeOutConnect => connect::time_out(step),

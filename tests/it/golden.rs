@@ -31,9 +31,10 @@
 //! ```
 //!
 //! A further client is `client2` and so on, and connects when it is first named; `admin`, `admin2`
-//! and so on likewise, at the admin listener. The connections
-//! that the proxy makes are `origin`, `origin2` and so on, in their order. In what is said and
-//! heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500 times b.
+//! and so on likewise, at the admin listener, and `demo` at that of the built-in event source. The
+//! connections that the proxy makes are `origin`, `origin2` and so on, in their order. In what is
+//! said and heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500
+//! times b.
 //!
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
@@ -56,6 +57,9 @@ use text::{difference, escape, parse_time, print_time, unescape};
 
 /// The listener of the proxy's apis; see [`millstream::testing::world::SERVICES`].
 const APIS: ListenerId = ListenerId(0);
+
+/// That of the built-in event source.
+const DEMO: ListenerId = ListenerId(1);
 
 /// The operator's.
 const ADMIN: ListenerId = ListenerId(2);
@@ -205,6 +209,7 @@ struct Stage {
     config: String,
     clients: Vec<Actor>,
     admins: Vec<Actor>,
+    demos: Vec<Actor>,
     origins: Vec<Actor>,
     addresses: Vec<SocketAddr>,
     budget: Budget,
@@ -270,8 +275,9 @@ impl Stage {
             world.net().set_host(address, Host::Listening);
         }
         let (config, out) = (text.to_owned(), String::new());
-        let (clients, admins, origins) = (vec![], vec![], vec![]);
-        let mut stage = Stage { world, config, clients, admins, origins, addresses, budget, out };
+        let (clients, admins, demos, origins) = (vec![], vec![], vec![], vec![]);
+        let mut stage =
+            Stage { world, config, clients, admins, demos, origins, addresses, budget, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -393,11 +399,13 @@ impl Stage {
         };
         let (listener, from) = match kind {
             "admin" => (ADMIN, "127.0.0.1"),
+            "demo" => (DEMO, "127.0.0.1"),
             _ => (APIS, "192.0.2.7"),
         };
         let actors = match kind {
             "client" => &mut self.clients,
             "admin" => &mut self.admins,
+            "demo" => &mut self.demos,
             "origin" => &mut self.origins,
             _ => return Err(format!("who is {name}?")),
         };
@@ -450,8 +458,9 @@ impl Stage {
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
         let net = self.world.proxy.net();
-        let Stage { clients, admins, origins, .. } = self;
-        for (kind, actors) in [("client", clients), ("admin", admins), ("origin", origins)] {
+        let Stage { clients, admins, demos, origins, .. } = self;
+        let all = [("client", clients), ("admin", admins), ("demo", demos), ("origin", origins)];
+        for (kind, actors) in all {
             for (number, actor) in (1..).zip(actors).filter(|(_, a)| !a.ended && !a.deaf) {
                 let name = if number == 1 { kind.to_owned() } else { format!("{kind}{number}") };
                 let (bytes, end) = actor.hear(net);

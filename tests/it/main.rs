@@ -13,6 +13,7 @@ mod captures;
 mod conf;
 mod contract;
 mod corpus;
+mod coverage;
 mod descriptors;
 mod e2e;
 mod flapping;

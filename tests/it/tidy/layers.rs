@@ -13,6 +13,7 @@ const LEAVES: &[&str] = &[
     "auth",
     "buf",
     "cors",
+    "coverage",
     "demo",
     "descriptors",
     "digits",
