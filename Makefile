@@ -63,7 +63,7 @@ targets: ## check that it compiles for TARGETS, as far as their standard librari
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim
 
-golden: ## rewrite the transcripts of tests/golden; review the diff
+golden: ## rewrite the transcripts of tests/golden, and doc/exchange.svg; review the diff
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it golden
 
 fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)

@@ -19,7 +19,7 @@ pub use awaiting::Awaiting;
 pub use local::{Live, Local};
 pub use local_reply::{LocalReply, Why};
 pub use request::{Caller, RequestFacts};
-pub use stage::{Source, Stage};
+pub use stage::{Source, SourceKind, Stage};
 pub use stream::{Resumption, Stream};
 pub use upload::Upload;
 

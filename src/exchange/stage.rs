@@ -2,7 +2,7 @@
 //!
 //! The two are apart: a stage says what the client has, a source who is to bring more. All that
 //! may follow what stands in two tables, [`Stage::next`] and [`Stage::has`], and every change goes
-//! through [`Exchange::enter`], which asserts both. The diagram in `doc/` is drawn from the first.
+//! through [`Exchange::enter`], which asserts both. `doc/exchange.svg` is drawn from them.
 //!
 //! Connecting and awaiting are sources, not stages: a stream that is held or resumed passes through
 //! them too, when its client has long had its head.
@@ -61,17 +61,17 @@ impl Stage {
         }
     }
 
-    /// Whether a stage may have such a source.
-    const fn has(self, source: &Source) -> bool {
+    /// True exactly when the stage may have a source of this kind.
+    pub const fn has(self, kind: SourceKind) -> bool {
         use Stage::{Body, Delivering, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
-        match source {
-            Source::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
-            Source::Local(_) => matches!(self, Unanswered | Body | Stream),
-            Source::Connecting(_) | Source::Awaiting(_) => {
+        match kind {
+            SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
+            SourceKind::Local => matches!(self, Unanswered | Body | Stream),
+            SourceKind::Connecting | SourceKind::Awaiting => {
                 matches!(self, Unanswered | Held | Resuming)
             }
-            Source::Waiting(_) => matches!(self, Held | Resuming),
-            Source::Upstream(_) => matches!(self, Body | Stream | Tunnel),
+            SourceKind::Waiting => matches!(self, Held | Resuming),
+            SourceKind::Upstream => matches!(self, Body | Stream | Tunnel),
         }
     }
 
@@ -116,7 +116,48 @@ pub enum Source {
     Waiting(Tick),
 }
 
+/// Which variant of [`Source`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// [`Source::None`].
+    None,
+    /// [`Source::Local`].
+    Local,
+    /// [`Source::Connecting`].
+    Connecting,
+    /// [`Source::Awaiting`].
+    Awaiting,
+    /// [`Source::Upstream`].
+    Upstream,
+    /// [`Source::Waiting`].
+    Waiting,
+}
+
+impl SourceKind {
+    /// All of them.
+    pub const ALL: [SourceKind; 6] = [
+        SourceKind::None,
+        SourceKind::Local,
+        SourceKind::Connecting,
+        SourceKind::Awaiting,
+        SourceKind::Upstream,
+        SourceKind::Waiting,
+    ];
+}
+
 impl Source {
+    /// Which variant it is.
+    pub const fn kind(&self) -> SourceKind {
+        match self {
+            Source::None => SourceKind::None,
+            Source::Local(_) => SourceKind::Local,
+            Source::Connecting(_) => SourceKind::Connecting,
+            Source::Awaiting(_) => SourceKind::Awaiting,
+            Source::Upstream(_) => SourceKind::Upstream,
+            Source::Waiting(_) => SourceKind::Waiting,
+        }
+    }
+
     /// The connection that it holds, if it holds one.
     pub const fn connection(&self) -> Option<Key<Connection>> {
         match self {
@@ -162,7 +203,7 @@ impl Exchange {
         coverage::note("Stage", &[&self.stage, &stage]);
         let follows = stage == self.stage || self.stage.next().contains(&stage);
         assert!(follows, "{stage:?} does not follow {:?}", self.stage);
-        assert!(stage.has(&source), "{stage:?} has no such source");
+        assert!(stage.has(source.kind()), "{stage:?} has no such source");
         (self.stage, self.source) = (stage, source);
     }
 
@@ -179,7 +220,7 @@ impl Exchange {
     /// True exactly when it may stand where it does while nothing happens.
     pub const fn is_settled(&self) -> bool {
         let has_none = matches!(self.source, Source::None);
-        self.stage.has(&self.source) && !(has_none && self.stage.is_without_upstream())
+        self.stage.has(self.source.kind()) && !(has_none && self.stage.is_without_upstream())
     }
 
     /// Goes on with another source in the same stage.

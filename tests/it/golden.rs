@@ -38,6 +38,7 @@
 //!
 //! `make golden` rewrites what is heard and logged; the diff is the review.
 
+mod diagram;
 mod text;
 
 use crate::journal;
