@@ -95,7 +95,8 @@ impl Upload {
         self.pipe().is_none_or(|pipe| pipe.outlet.flow() != Flow::Open)
     }
 
-    /// As [`Pipe::source_complete`]: what follows on the client's connection is its next request.
+    /// True exactly when the client's body was taken to its end: what follows on the connection is
+    /// the next request.
     pub fn source_complete(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.intake.is_complete(),
