@@ -1,10 +1,10 @@
-//! The character classes and the smallest rules of the grammars: RFC 9110 section 5, and RFC 3986
-//! section 2.
+//! Character classes and the smallest grammar rules, from RFC 9110 section 5 and RFC 3986 section
+//! 2.
 //!
 //! Tested over all bytes.
 
-/// True exactly when `byte` is a *tchar*, which tokens are made of: a visible ASCII character that
-/// is no delimiter (RFC 9110 section 5.6.2).
+/// True exactly when `byte` is a *tchar*, the character of a token: visible ASCII that is not a
+/// delimiter (RFC 9110 section 5.6.2).
 #[inline]
 pub const fn is_tchar(byte: u8) -> bool {
     let delimits = matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']');
@@ -16,22 +16,22 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))
 }
 
-/// True exactly when `byte` is HTAB, SP, VCHAR or obs-text: what may be in a field value (RFC 9110
-/// section 5.5), in a reason phrase (RFC 9112 section 4) and, except `"` and `\`, in quotes (RFC
-/// 9110 section 5.6.4).
+/// True exactly when `byte` is HTAB, SP, VCHAR or obs-text. These are allowed in a field value (RFC
+/// 9110 section 5.5), in a reason phrase (RFC 9112 section 4) and, except `"` and `\`, in a quoted
+/// string (RFC 9110 section 5.6.4).
 #[inline]
 pub const fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
 
-/// True exactly when `byte` is SP or HTAB: what OWS, RWS and BWS are made of (RFC 9110 section
+/// True exactly when `byte` is SP or HTAB, the characters of OWS, RWS and BWS (RFC 9110 section
 /// 5.6.3).
 #[inline]
 pub const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// `text` without the blanks at its start.
+/// Returns `text` without leading blanks.
 pub fn trim_start(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
@@ -39,7 +39,7 @@ pub fn trim_start(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// `text` without the blanks at its end.
+/// Returns `text` without trailing blanks.
 pub fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -47,13 +47,13 @@ pub fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// `text` without the blanks at both ends.
+/// Returns `text` without leading and trailing blanks.
 pub fn trim(text: &[u8]) -> &[u8] {
     trim_end(trim_start(text))
 }
 
-/// True exactly when `byte` means the same in a URI whether it is escaped or not (RFC 3986 section
-/// 2.3).
+/// True exactly when `byte` means the same in a URI whether or not it is percent-encoded (RFC 3986
+/// section 2.3).
 #[inline]
 pub const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')

@@ -1,31 +1,31 @@
-//! `uri-host [ ":" port ]`: what Host says, and what an absolute target says before its path.
+//! `uri-host [ ":" port ]`: the value of Host, and the authority of an absolute target.
 //!
-//! Which api serves a request depends on it, and the upstream may choose a site by it. RFC 3986
-//! section 3.2.2 lets a registered name contain percent escapes and eleven punctuation marks, which
-//! no name in use has, but which parsers disagree about: they are refused, and so is user
-//! information. A port may be empty (section 3.2.3), and is then the scheme's.
+//! It decides which api serves a request, and the upstream may choose a site by it. RFC 3986
+//! section 3.2.2 lets a registered name contain percent escapes and eleven punctuation marks. No
+//! name in use has them and parsers disagree about them, so they are refused, as is user
+//! information. A port may be empty (section 3.2.3), and then means the scheme's default.
 //!
 //! Tested against a table.
 
 use super::abnf::is_unreserved;
 use std::net::Ipv6Addr;
 
-/// The most bytes of a host: 253 of a domain name, the dot that may end it, and some to spare.
+/// Maximum length of a host in bytes: a domain name has at most 253 and perhaps a trailing dot.
 pub const HOST_MAX: usize = 255;
 
-/// A host and perhaps a port, as they were sent.
+/// A host with an optional port, as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authority<'b> {
-    /// All of it: `a.example:8080`.
+    /// The whole authority, such as `a.example:8080`.
     pub text: &'b str,
-    /// Registered name, IPv4 address, or IPv6 address in brackets. Never empty.
+    /// A registered name, an IPv4 address, or an IPv6 address in brackets. Never empty.
     pub host: &'b str,
-    /// The port, if one was sent that is not empty.
+    /// The port, if one was sent and is not empty.
     pub port: Option<u16>,
 }
 
 impl<'b> Authority<'b> {
-    /// Reads all of `text`; `None` if it is anything but a host and perhaps a port.
+    /// Parses all of `text`. `None` unless it is a host with an optional port.
     pub fn parse(text: &'b [u8]) -> Option<Authority<'b>> {
         let text = str::from_utf8(text).ok()?;
         let (host, rest) = match text.find(']') {
@@ -41,8 +41,8 @@ impl<'b> Authority<'b> {
         is_host(host).then_some(Authority { text, host, port })
     }
 
-    /// True exactly when both name the same host and port, for a scheme whose port is
-    /// `default_port` (RFC 9110 section 4.2.3).
+    /// True exactly when both name the same host and port, given the scheme's default port (RFC
+    /// 9110 section 4.2.3).
     pub fn agrees(&self, other: &Authority<'_>, default_port: u16) -> bool {
         let port = |authority: &Authority<'_>| authority.port.unwrap_or(default_port);
         self.host.eq_ignore_ascii_case(other.host) && port(self) == port(other)
@@ -58,7 +58,7 @@ fn is_host(host: &str) -> bool {
     let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match literal {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        // An IPv4 address is made of the same characters (RFC 3986 section 2.3: unreserved).
+        // An IPv4 address consists of unreserved characters, too (RFC 3986 section 2.3).
         None => (1..=HOST_MAX).contains(&host.len()) && host.bytes().all(is_unreserved),
     }
 }

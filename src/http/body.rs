@@ -1,14 +1,14 @@
-//! Bodies, whatever says where they end: a length, the last chunk, or the close of the connection.
+//! Message bodies, whether a length, a last chunk or the close of the connection delimits them.
 //!
-//! A [`BodyReader`] takes the framing off what one peer sends, and a [`BodyWriter`] puts framing
-//! on for the other. Between them is payload, so that any reader goes with any writer: that is
-//! how a chunked body reaches a client of HTTP/1.0. Both work in place, on the buffer that was
-//! read into, and neither knows the connection.
+//! A [`BodyReader`] removes the framing of what one peer sends, and a [`BodyWriter`] adds framing
+//! for the other. Only payload passes between them, so any reader works with any writer: a chunked
+//! body reaches an HTTP/1.0 client this way. Both work in place, on the buffer that was read into,
+//! and know nothing of the connection.
 //!
-//! A body that was cut short is never made to look like one that ended. The reader tells a [`Cut`]
-//! from an end, and a writer refuses to end a body of known length early.
+//! A truncated body never looks like a complete one. The reader distinguishes a [`Cut`] from an
+//! end, and a writer refuses to end a body of known length early.
 //!
-//! Tested with each reader behind each writer, at every cut.
+//! Tested with each reader behind each writer, split at every position.
 
 use super::chunk::{self, ChunkDecoder, LAST_CHUNK};
 use super::framing::BodyLength;
@@ -20,13 +20,13 @@ pub use super::chunk::{ChunkError, HEADROOM, Piece, TAILROOM};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut;
 
-/// Takes the framing off one body, as its bytes arrive.
+/// Removes the framing of one body as its bytes arrive.
 #[derive(Debug)]
 pub struct BodyReader(Reading);
 
 #[derive(Debug)]
 enum Reading {
-    /// Bytes still to come; none are left of a body that has ended, or that is empty.
+    /// The number of bytes still to come: 0 once the body has ended, and for an empty body.
     Length(u64),
     Chunked(ChunkDecoder),
     /// Next: `Length(0)`, when the connection closes.
@@ -36,12 +36,12 @@ enum Reading {
 const _: () = assert!(size_of::<BodyReader>() <= 24);
 
 impl BodyReader {
-    /// A reader at the first byte of a request's body.
+    /// Creates a reader at the first byte of a request body.
     pub fn request(length: BodyLength) -> BodyReader {
         BodyReader::of(length, ChunkDecoder::request())
     }
 
-    /// A reader at the first byte of a response's body.
+    /// Creates a reader at the first byte of a response body.
     pub fn response(length: BodyLength) -> BodyReader {
         BodyReader::of(length, ChunkDecoder::response())
     }
@@ -55,12 +55,12 @@ impl BodyReader {
         })
     }
 
-    /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
-    /// of them, unless the body ends among them.
+    /// Reads the next bytes of the body, leaving their payload contiguous in `buf`. Consumes all of
+    /// `buf` unless the body ends within it.
     ///
     /// # Errors
     ///
-    /// Those of [`ChunkDecoder::decode`]; other bodies have no framing that could be wrong.
+    /// Those of [`ChunkDecoder::decode`]. Other bodies have no framing to get wrong.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
         let len = match &mut self.0 {
             Reading::Chunked(decoder) => return decoder.decode(buf),
@@ -83,8 +83,8 @@ impl BodyReader {
         }
     }
 
-    /// How many bytes may be read without reading into the next message, where that is known.
-    /// `u64::MAX` where it is not.
+    /// The number of bytes that can be read without reading into the next message, or `u64::MAX` if
+    /// that is unknown.
     pub fn wants(&self) -> u64 {
         match &self.0 {
             Reading::Length(left) => *left,
@@ -93,14 +93,14 @@ impl BodyReader {
         }
     }
 
-    /// True exactly when the peer may send its next request behind this body, and nobody knows
-    /// where.
+    /// True exactly when the peer may send its next request after this body, at a position not
+    /// known in advance.
     pub fn is_followed_by_requests(&self) -> bool {
         matches!(&self.0, Reading::Chunked(decoder) if decoder.is_of_request())
     }
 
-    /// The peer has closed the connection, and all that it sent has been read. That is how a body
-    /// until close ends, and says nothing new of one that has ended.
+    /// Handles the end of the connection, after everything the peer sent has been read. It ends a
+    /// body delimited by close and makes no difference to one that has already ended.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl BodyReader {
         if self.ended() { Ok(()) } else { Err(Cut) }
     }
 
-    /// The trailer section of a body that has ended, once. See [`ChunkDecoder::take_trailers`].
+    /// Takes the trailer section of a body that has ended. See [`ChunkDecoder::take_trailers`].
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match &mut self.0 {
             Reading::Chunked(decoder) => decoder.take_trailers(),
@@ -121,35 +121,34 @@ impl BodyReader {
     }
 }
 
-/// Puts framing on one body, as its payload comes.
+/// Adds framing to one body as its payload arrives.
 #[derive(Debug)]
 pub struct BodyWriter(Writing);
 
 #[derive(Debug)]
 enum Writing {
-    /// What the head said; of a length, how much is left. Next: `Ended`.
+    /// The length announced by the head, less what has been written. Next: `Ended`.
     Body(BodyLength),
-    /// The end of the body has been framed. `visibly`: in a way in which the peer can tell it from
-    /// a cut.
+    /// The end of the body has been framed. `visibly`: the peer can tell this end from a cut.
     Ended { visibly: bool },
 }
 
 const _: () = assert!(size_of::<BodyWriter>() <= 16);
 
 impl BodyWriter {
-    /// A writer at the first byte of a body whose length the head has announced so.
+    /// Creates a writer at the first byte of a body whose head announced `length`.
     pub fn new(length: BodyLength) -> BodyWriter {
         BodyWriter(Writing::Body(length))
     }
 
-    /// Frames `payload`, a range of `buf`, and the end of the body too if it has `ended`. Returns
-    /// the range of `buf` to send, which is empty if there is nothing to send. It may begin
-    /// [`HEADROOM`] bytes before the payload, and end [`TAILROOM`] bytes behind it.
+    /// Frames `payload`, a range of `buf`, and also the end of the body if it has `ended`. Returns
+    /// the range of `buf` to send, which may be empty. It starts at most [`HEADROOM`] bytes before
+    /// the payload and ends at most [`TAILROOM`] bytes after it.
     ///
     /// # Panics
     ///
-    /// If the body would be longer or shorter than announced, or goes on behind its end: the peer
-    /// would take what follows for something else.
+    /// If the body would be longer or shorter than announced, or continue after its end: the peer
+    /// would misread whatever follows.
     pub fn frame(&mut self, buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<usize> {
         let framed = match self.announced() {
             BodyLength::Empty => {
@@ -172,7 +171,7 @@ impl BodyWriter {
         framed
     }
 
-    /// What the head said, of a body that has not ended.
+    /// The announced length of a body that has not ended.
     fn announced(&mut self) -> &mut BodyLength {
         match &mut self.0 {
             Writing::Body(length) => length,
@@ -184,8 +183,8 @@ impl BodyWriter {
         self.0 = Writing::Ended { visibly: self.ends_visibly() };
     }
 
-    /// Ends a body with a trailer section: `trailers` are field lines, each with its CRLF. Only the
-    /// chunked coding has a place for them; elsewhere they are dropped (RFC 9110 section 6.5.1).
+    /// Ends a body with a trailer section. `trailers` are field lines, each with its CRLF. Only the
+    /// chunked coding can carry them; otherwise they are dropped (RFC 9110 section 6.5.1).
     ///
     /// # Panics
     ///
@@ -204,8 +203,8 @@ impl BodyWriter {
         matches!(self.0, Writing::Ended { .. })
     }
 
-    /// True exactly when the peer can tell a body that was cut from one that ended. Where it
-    /// cannot, only a reset of the connection makes the cut visible.
+    /// True exactly when the peer can tell a truncated body from a complete one. If it cannot, only
+    /// a connection reset makes the cut visible.
     pub fn ends_visibly(&self) -> bool {
         match self.0 {
             Writing::Body(length) => length != BodyLength::UntilClose,
@@ -233,7 +232,8 @@ mod tests {
 
     const PAYLOAD: &[u8] = b"data: a\n\ndata: b\n\n";
 
-    /// All of `wire` through `reader`, piece by piece: the payload, and how much was left.
+    /// Feeds all of `wire` to `reader` in pieces. Returns the payload and the number of bytes left
+    /// over.
     fn read(reader: &mut BodyReader, wire: &[u8], pieces: &[Range<usize>]) -> (Vec<u8>, usize) {
         let (mut payload, mut left) = (Vec::new(), wire.len());
         for range in pieces {
@@ -250,7 +250,7 @@ mod tests {
         (payload, left)
     }
 
-    /// The wire for a payload that comes in pieces. The end comes with the last of them, or alone.
+    /// Frames a payload that arrives in pieces. The end comes with the last piece, or alone.
     fn write(length: BodyLength, payload: &[u8], pieces: &[Range<usize>], alone: bool) -> Vec<u8> {
         let mut writer = BodyWriter::new(length);
         let mut wire = Vec::new();
@@ -270,8 +270,8 @@ mod tests {
         wire
     }
 
-    /// A body goes through a writer and its reader, twice: once cut in all ways before it is
-    /// written, once after.
+    /// Passes a body through a writer and its reader twice: cut in all ways before writing, then
+    /// after.
     fn check(length: BodyLength, payload: &[u8]) {
         let whole = write(length, payload, &in_one_piece(payload.len()), false);
         let behind = if length == BodyLength::UntilClose { &b""[..] } else { b"GET / HTTP/1.1" };
@@ -321,7 +321,7 @@ mod tests {
         }
     }
 
-    /// As a proxy does it: reads into a buffer behind some headroom, and sends from that buffer.
+    /// Reads into a buffer with headroom and sends from that buffer, as the proxy does.
     fn relay(from: BodyLength, to: BodyLength, wire: &[u8], pieces: &[Range<usize>]) -> Vec<u8> {
         let (mut reader, mut writer) = (BodyReader::request(from), BodyWriter::new(to));
         let mut scratch = [0; HEADROOM + 100 + TAILROOM];

@@ -1,21 +1,21 @@
-//! Fields that are set, or removed, on the way through.
+//! Fields that the operator sets or removes on the way through.
 //!
-//! What is set takes the place of all lines of that name, and of the names that a gateway in the
-//! manner of CGI could not tell from it.
+//! A field that is set replaces every line with its name or with a name that CGI-style gateways
+//! would confuse with it.
 
 use super::fields::{same_to_gateway, write_line};
 
-/// Fields that are set or removed. Their names and values can be written as they are.
+/// Fields to set or remove. Their names and values are valid on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Names and values; no name twice.
+    /// Names and values to set. No name occurs twice.
     pub set: Vec<(String, String)>,
-    /// Names.
+    /// Names to remove.
     pub remove: Vec<String>,
 }
 
 impl Changes {
-    /// True exactly when a line of this name does not pass.
+    /// True exactly when a line with this name is not passed on.
     pub fn stop(&self, name: &str) -> bool {
         let mut removed = self.remove.iter();
         self.sets(name) || removed.any(|field| same_to_gateway(name, field))
@@ -31,14 +31,14 @@ impl Changes {
         self.set.iter().map(|(name, _)| name).chain(&self.remove).map(String::as_str)
     }
 
-    /// Appends the lines that are set.
+    /// Appends the lines to set.
     pub fn write(&self, out: &mut Vec<u8>) {
         for (name, value) in &self.set {
             write_line(out, name, value.as_bytes());
         }
     }
 
-    /// How many bytes these lines have.
+    /// The number of bytes that [`Changes::write`] appends.
     pub fn bytes(&self) -> usize {
         self.set.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum()
     }

@@ -1,28 +1,26 @@
-//! The chunked transfer coding, both ways (RFC 9112 section 7).
+//! The chunked transfer coding, decoding and encoding (RFC 9112 section 7).
 //!
-//! Reading happens in place: the payload of a buffer's chunks moves together within that buffer.
-//! Writing happens in place: the size goes in front of the payload, into room kept free for it.
-//! So a proxy takes bytes from one peer and hands them to the other in the memory they arrived in.
-//! The upstream's own chunks are not passed through, since what is written here can be read in
-//! one way only, whatever was read.
+//! Decoding happens in place: the payloads of a buffer's chunks are moved together within it.
+//! Encoding happens in place, too: the size goes into headroom in front of the payload. So bytes
+//! travel from one peer to the other in the memory they arrived in. The upstream's own chunks are
+//! not passed through, so that what goes out has exactly one reading.
 //!
-//! [`ChunkDecoder`] accepts the grammar and nothing else: a size line that one parser repairs and
-//! another does not is how a message is smuggled past a proxy. There is one exception. A size line
-//! of a response may end with blanks: some servers (ESPAsyncWebServer, old versions of Apache)
-//! leave room for a size before they know it. Everybody reads that in one way. Its limits:
+//! [`ChunkDecoder`] accepts only the grammar: a size line that some parsers repair and others do
+//! not can smuggle a message past a proxy. There is one exception: a size line of a response may
+//! end with blanks, because some servers (ESPAsyncWebServer, old versions of Apache) reserve room
+//! for a size before they know it, and all parsers agree on how to read it. The limits:
 //!
 //! - a size has at most 16 digits ([`DIGITS_MAX`]) and 63 bits;
 //! - a size line with its extensions has at most 256 bytes ([`LINE_MAX`]);
-//! - the trailer section has at most 64 lines ([`TRAILER_LINES_MAX`]) and 8 KiB
-//!   ([`TRAILERS_MAX`]);
-//! - lines may not be mostly padding. An account is kept: each line is charged its length and each
-//!   chunk is credited 32 bytes ([`LINE_FREE`]) and its payload once more. The debt never falls
-//!   below zero, and at 16 KiB ([`DEBT_MAX`]) the message is refused. A size alone, leading zeros
-//!   and all, is at most 18 bytes and so runs up no debt: an upstream may send one byte a
-//!   chunk for ever, as some that stream text do. Only extensions longer than what they
-//!   are attached to add up, and they have no use here but to make us read.
+//! - the trailer section has at most 64 lines ([`TRAILER_LINES_MAX`]) and 8 KiB ([`TRAILERS_MAX`]);
+//! - lines must not be mostly padding. Each line adds its length to a debt, and each chunk reduces
+//!   the debt by 32 bytes ([`LINE_FREE`]) and by its payload. The debt never falls below zero; at
+//!   16 KiB ([`DEBT_MAX`]) the message is refused. A bare size, leading zeros included, has at most
+//!   18 bytes and builds up no debt, so an upstream may send one byte a chunk for ever, as some
+//!   text streams do. Only extensions longer than their payload add up, and those serve no purpose
+//!   except to make us read.
 //!
-//! Tested at every cut of every input, and against a decoder that is naive and sees the whole.
+//! Tested on every input split at every position, and against a naive decoder that sees the whole.
 
 mod grammar;
 #[cfg(any(test, feature = "sim"))]
@@ -33,32 +31,33 @@ use crate::work;
 use grammar::State;
 use std::ops::Range;
 
-/// The most digits of a chunk size; 16 carry 64 bits.
+/// Maximum number of digits in a chunk size; 16 carry 64 bits.
 pub const DIGITS_MAX: u16 = 16;
-/// The most bytes of a line that begins a chunk, with its CRLF.
+/// Maximum length of a line that begins a chunk, in bytes, with its CRLF.
 pub const LINE_MAX: u16 = 256;
-/// The bytes of a line for which its chunk owes no payload.
+/// The number of bytes of each line that need no payload to offset them.
 pub const LINE_FREE: u64 = 32;
-/// The debt at which padding is refused, in bytes.
+/// The debt in bytes at which padding is refused.
 pub const DEBT_MAX: u16 = 16 * 1024;
-/// The most bytes of a trailer section, without the empty line that ends it.
+/// Maximum size of a trailer section in bytes, without the empty line that ends it.
 pub const TRAILERS_MAX: usize = 8 * 1024;
-/// The most field lines of a trailer section.
+/// Maximum number of field lines in a trailer section.
 pub const TRAILER_LINES_MAX: u8 = 64;
 
-/// Free bytes that [`frame`] needs in front of a payload: a size of 64 bits, and CRLF.
+/// The number of free bytes that [`frame`] needs in front of a payload: a 64-bit size and CRLF.
 pub const HEADROOM: usize = 18;
-/// Free bytes to keep behind a payload: for its CRLF, and for the last chunk that may follow it.
+/// The number of free bytes to keep after a payload, for its CRLF and the last chunk.
 pub const TAILROOM: usize = 2 + LAST_CHUNK.len();
 /// The last chunk, with an empty trailer section.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Makes `payload`, a range of `buf`, one chunk: its size goes in front, CRLF behind. Returns the
-/// range of the chunk. Needs [`HEADROOM`] in front of the payload, at most, and two bytes behind.
+/// Frames `payload`, a range of `buf`, as one chunk: the size goes in front, CRLF after. Returns
+/// the range of the chunk. Needs at most [`HEADROOM`] bytes in front of the payload and two after
+/// it.
 ///
 /// # Panics
 ///
-/// With an empty payload, because that would be the last chunk; with too little room.
+/// If the payload is empty, because that would be the last chunk, or if there is too little room.
 pub fn frame(buf: &mut [u8], payload: Range<usize>) -> Range<usize> {
     assert!(!payload.is_empty(), "a chunk of size zero ends the body");
     buf[payload.end..payload.end + 2].copy_from_slice(b"\r\n");
@@ -73,23 +72,23 @@ pub fn frame(buf: &mut [u8], payload: Range<usize>) -> Range<usize> {
     start..payload.end + 2
 }
 
-/// What reading some bytes of a message body came to. The payload lies in one piece, where the most
-/// of it lay: of a body in large chunks little is moved.
+/// The result of decoding some bytes of a message body. The payload is made contiguous where most
+/// of it already was, so little is moved when chunks are large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where in the buffer the payload begins.
+    /// The offset of the payload in the buffer.
     pub start: usize,
-    /// How many bytes of payload there are from there on.
+    /// The length of the payload.
     pub payload: usize,
-    /// How many bytes of the buffer belonged to this body: all, unless it has ended. Those behind
-    /// belong to the next message and have not been touched.
+    /// The number of bytes in the buffer that belong to this body: all of them, unless it has
+    /// ended. Any bytes after these belong to the next message and are untouched.
     pub consumed: usize,
-    /// True exactly when the body, its trailer section included, is complete.
+    /// True exactly when the body is complete, including its trailer section.
     pub ended: bool,
 }
 
 impl Piece {
-    /// Where in the buffer the payload is.
+    /// The range of the payload in the buffer.
     pub const fn range(&self) -> Range<usize> {
         self.start..self.start + self.payload
     }
@@ -98,38 +97,38 @@ impl Piece {
 /// Why a chunked body was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkError {
-    /// A size that is missing, or followed by what can neither continue nor end it.
+    /// A size is missing, or followed by something that can neither continue nor end it.
     Size,
-    /// A size of more than [`DIGITS_MAX`] digits.
+    /// A size has more than [`DIGITS_MAX`] digits.
     SizeTooLong,
-    /// A size of more than 63 bits.
+    /// A size has more than 63 bits.
     SizeTooLarge,
-    /// An extension that does not follow RFC 9112 section 7.1.1.
+    /// An extension does not follow RFC 9112 section 7.1.1.
     Extension,
-    /// A line longer than [`LINE_MAX`].
+    /// A line is longer than [`LINE_MAX`].
     LineTooLong,
-    /// Extensions out of all proportion to the payload, see [`DEBT_MAX`].
+    /// Extensions are out of proportion to the payload. See [`DEBT_MAX`].
     Padding,
-    /// A CR that no LF follows.
+    /// A CR is not followed by LF.
     BareCr,
-    /// A LF that no CR precedes.
+    /// An LF is not preceded by CR.
     BareLf,
     /// The data of a chunk is not followed by CRLF, so its size was wrong.
     DataEnd,
-    /// A trailer field line that begins with whitespace (RFC 9112 section 5.2).
+    /// A trailer field line begins with whitespace (RFC 9112 section 5.2).
     TrailerFold,
-    /// The name of a trailer field is no token, or no colon follows it at once.
+    /// The name of a trailer field is not a token immediately followed by a colon.
     TrailerName,
     /// The value of a trailer field contains a control character.
     TrailerValue,
-    /// A trailer section longer than [`TRAILERS_MAX`].
+    /// The trailer section is longer than [`TRAILERS_MAX`].
     TrailersTooLong,
-    /// More trailer field lines than [`TRAILER_LINES_MAX`].
+    /// The trailer section has more than [`TRAILER_LINES_MAX`] field lines.
     TrailersTooMany,
 }
 
 impl ChunkError {
-    /// What is wrong, as a phrase for the log.
+    /// Describes the error in a phrase for the log.
     pub fn what(self) -> &'static str {
         match self {
             ChunkError::Size => "chunk size is not a hexadecimal number",
@@ -150,7 +149,7 @@ impl ChunkError {
     }
 }
 
-/// Reads one chunked body, as its bytes arrive.
+/// Decodes one chunked body as its bytes arrive.
 ///
 /// ```
 /// use millstream::http::chunk::ChunkDecoder;
@@ -164,12 +163,12 @@ impl ChunkError {
 /// ```
 #[derive(Debug)]
 pub struct ChunkDecoder {
-    /// Bytes of chunk data still to come; while its size is read, the size so far.
+    /// Bytes of chunk data still to come. While a size is being read, the size so far.
     left: u64,
     trailers: Option<Box<Trailers>>,
-    /// Bytes of the present size line so far.
+    /// The number of bytes of the current size line so far.
     line: u16,
-    /// See the module's documentation; below [`DEBT_MAX`].
+    /// The padding debt, below [`DEBT_MAX`]. See the module.
     debt: u16,
     state: State,
     /// True exactly when a size line may end with blanks.
@@ -178,7 +177,7 @@ pub struct ChunkDecoder {
 
 const _: () = assert!(size_of::<ChunkDecoder>() <= 24);
 
-/// Nearly no message has any.
+/// The trailer section, which nearly no message has.
 #[derive(Debug, Default)]
 struct Trailers {
     lines: u8,
@@ -186,12 +185,12 @@ struct Trailers {
 }
 
 impl ChunkDecoder {
-    /// A decoder at the first byte of a request's body.
+    /// Creates a decoder at the first byte of a request body.
     pub const fn request() -> ChunkDecoder {
         ChunkDecoder::of(false)
     }
 
-    /// A decoder at the first byte of a response's body.
+    /// Creates a decoder at the first byte of a response body.
     pub const fn response() -> ChunkDecoder {
         ChunkDecoder::of(true)
     }
@@ -201,18 +200,18 @@ impl ChunkDecoder {
         ChunkDecoder { left: 0, trailers, line: 0, debt: 0, state, ends_with_blanks }
     }
 
-    /// True exactly when the body is a request's.
+    /// True exactly when the body belongs to a request.
     pub const fn is_of_request(&self) -> bool {
         !self.ends_with_blanks
     }
 
-    /// Takes the next bytes of the body and leaves their payload in one piece of `buf`. Takes all
-    /// of them, unless the body ends among them.
+    /// Decodes the next bytes of the body, leaving their payload contiguous in `buf`. Consumes all
+    /// of `buf` unless the body ends within it.
     ///
     /// # Errors
     ///
-    /// What the peer sent is not chunked coding. The payload in front of the mistake is lost with
-    /// it, the decoder is of no further use, and neither is the connection.
+    /// If the peer did not send valid chunked coding. The payload before the mistake is lost, and
+    /// neither the decoder nor the connection can be used any more.
     pub fn decode(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
         work::note(buf.len());
         let (mut payload, mut consumed) = (0..0, 0);
@@ -239,16 +238,16 @@ impl ChunkDecoder {
         self.state == State::Ended
     }
 
-    /// The trailer section of a body that has ended: field lines that are well-formed and end with
-    /// CRLF each. None if there were none, or if they have been taken. Whether their names may
-    /// appear in trailers is not judged here.
+    /// Takes the trailer section of a body that has ended: well-formed field lines, each with its
+    /// CRLF. None if there is none or it was already taken. Whether the names are allowed in
+    /// trailers is not checked here.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         if self.ended() { self.trailers.take().map(|trailers| trailers.bytes) } else { None }
     }
 
-    /// What nearly always stands between the data of two chunks is seen at once: CRLF, and a size
-    /// without extensions. How long it is; None if it is something else, or not all of it is there:
-    /// that is taken step by step.
+    /// Recognises the usual bytes between two chunks' data at once: CRLF, then a size without
+    /// extensions. Returns their length. None if they are anything else or incomplete, and must be
+    /// taken byte by byte.
     fn between_data(&mut self, bytes: &[u8]) -> Result<Option<usize>, ChunkError> {
         let mut at = 0;
         if self.state == State::DataCr && bytes.starts_with(b"\r\n") {
@@ -272,8 +271,8 @@ impl ChunkDecoder {
         }
     }
 
-    /// Takes one byte that is not chunk data: the grammar says where it leads, and what it means is
-    /// done here.
+    /// Takes one byte that is not chunk data: the grammar gives the next state, and its effect
+    /// happens here.
     fn step(&mut self, byte: u8) -> Result<(), ChunkError> {
         self.state = match self.state {
             state if self.ends_with_blanks && state.is_behind_blanks() && byte == b'\r' => {
@@ -309,7 +308,7 @@ impl ChunkDecoder {
     }
 
     fn add_digit(&mut self, digit: u8) -> Result<(), ChunkError> {
-        // Nothing but digits is in the line yet.
+        // The line contains nothing but digits so far.
         if self.line > DIGITS_MAX {
             return Err(ChunkError::SizeTooLong);
         }
@@ -321,7 +320,7 @@ impl ChunkDecoder {
         Ok(())
     }
 
-    /// The line is complete, and the size known: data follows, or with size zero the trailers.
+    /// Ends a size line whose size is known: data follows, or trailers if the size is zero.
     fn end_line(&mut self) -> Result<(), ChunkError> {
         self.lengthen_line()?;
         let owed = self.debt + self.line;
@@ -351,7 +350,7 @@ impl ChunkDecoder {
     }
 }
 
-/// Makes one piece of two that stand apart, by moving the smaller one to the larger.
+/// Joins two separate ranges by moving the smaller one next to the larger.
 fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize> {
     work::note(if front.is_empty() { 0 } else { front.len().min(back.len()) });
     if front.is_empty() {
@@ -367,8 +366,8 @@ fn join(buf: &mut [u8], front: Range<usize>, back: Range<usize>) -> Range<usize>
     }
 }
 
-/// The size on a line that has nothing else, and the length of that line. None if the size is zero
-/// or long.
+/// The size on a line without extensions, and the length of that line. None if the size is zero or
+/// long.
 fn plain_size_line(bytes: &[u8]) -> Option<(u64, u16)> {
     let mut size = 0;
     for (digits, &byte) in (0..8).zip(bytes) {

@@ -1,20 +1,20 @@
-//! The pairs of a Cookie field (RFC 6265 section 4.2): `name=value`, divided by `;`.
+//! The pairs of a Cookie field (RFC 6265 section 4.2): `name=value`, separated by `;`.
 //!
-//! A pair is found by its name, and can be taken out; all others then stay as they were, byte by
-//! byte and in their order.
+//! A pair is found by its name, and can be removed. The others then keep their bytes and their
+//! order.
 //!
 //! Tested against tables.
 
 use crate::work;
 use std::borrow::Cow;
 
-/// The values of all pairs of this name. Quotes around a value are part of it, as they are for
+/// The values of all pairs with this name. Quotes around a value are part of it, as they are for
 /// browsers.
 pub fn values<'b>(field: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
     field.split(|&byte| byte == b';').filter_map(move |pair| value(pair, name))
 }
 
-/// The field without the pairs of this name. None if nothing is left because of that.
+/// Returns the field without the pairs with this name. None if nothing is left.
 pub fn without<'b>(field: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>> {
     if values(field, name).next().is_none() {
         return Some(Cow::Borrowed(field));
@@ -26,7 +26,7 @@ pub fn without<'b>(field: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>> {
     (!rest.is_empty()).then(|| Cow::Owned(rest.to_vec()))
 }
 
-/// The value of a pair, if it has this name.
+/// Returns the value of a pair if it has this name.
 fn value<'b>(pair: &'b [u8], name: &str) -> Option<&'b [u8]> {
     work::note(pair.len() + 1);
     let equals = pair.iter().position(|&byte| byte == b'=')?;

@@ -1,13 +1,13 @@
-//! Where a request carries the key that lets it in, and the request without it.
+//! Where a request carries its key, and how to remove it.
 //!
-//! A key may stand in a field, in a query parameter (a browser's EventSource cannot set fields) or
-//! in a cookie. It is made of visible ASCII characters without spaces, so it fits all of these; and
-//! a field's value with a space in it, behind a `Bearer` that may stand in front, has the
-//! credentials of another scheme, which are the upstream's to judge.
+//! A key may be in a field, a query parameter (a browser's EventSource cannot set fields) or a
+//! cookie. It consists of visible ASCII characters without spaces, so it fits all three. A field
+//! value that contains a space, apart from one after an optional `Bearer`, holds another scheme's
+//! credentials, which are left to the upstream.
 //!
-//! Whoever judges a request must mean the same key as whoever looks at it later. So a request with
-//! two different keys, or with two lines of the field, has none that could be taken, and is refused
-//! ([`Unclear`]). The same key in two places is one key.
+//! The proxy and the servers behind it must agree on which key a request has. So a request with two
+//! different keys, or with two lines of the field, is refused ([`Unclear`]). The same key in two
+//! places counts as one.
 //!
 //! Tested against tables.
 
@@ -16,7 +16,7 @@ use super::fields::{Fields, same_to_gateway};
 use super::{cookie, query};
 use std::borrow::Cow;
 
-/// Where a key may stand; an empty name is no place.
+/// The names under which a key may be carried. An empty name disables that carrier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carriers {
     /// The name of a field.
@@ -27,19 +27,19 @@ pub struct Carriers {
     pub cookie: String,
 }
 
-/// Why nobody can say which key a request has.
+/// The reason why it is unclear which key a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unclear {
     /// The field has more than one line.
     Repeated,
-    /// Two places, or one place twice, have two keys.
+    /// The request has two different keys.
     Different,
-    /// A character that no key has.
+    /// The key contains a character that no key has.
     Characters,
 }
 
 impl Unclear {
-    /// What is wrong, as a phrase for the log.
+    /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
             Unclear::Repeated => "the field of the key has more than one line",
@@ -50,7 +50,7 @@ impl Unclear {
 }
 
 impl Carriers {
-    /// The key of a request, if it has one.
+    /// Finds the key of a request, if it has one.
     ///
     /// # Errors
     /// See [`Unclear`].
@@ -83,14 +83,14 @@ impl Carriers {
         }
     }
 
-    /// True exactly when this field line is one that carries a key, or that a gateway in the manner
-    /// of CGI could take for one.
+    /// True exactly when this field line carries a key, or a CGI-style gateway could think that it
+    /// does.
     pub fn take_line(&self, name: &str, value: &[u8]) -> bool {
         same_to_gateway(name, &self.header)
             && (of_field(value).is_some() || !name.eq_ignore_ascii_case(&self.header))
     }
 
-    /// The value of a Cookie field without the key. None if nothing is left.
+    /// Returns the value of a Cookie field without the key. None if nothing is left.
     pub fn cookies_without<'b>(&self, field: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         match self.cookie.as_str() {
             "" => Some(Cow::Borrowed(field)),
@@ -98,7 +98,7 @@ impl Carriers {
         }
     }
 
-    /// The query without the key. None if nothing is left.
+    /// Returns the query without the key. None if nothing is left.
     pub fn query_without<'b>(&self, query: &'b str) -> Option<Cow<'b, str>> {
         match self.query.as_str() {
             "" => Some(Cow::Borrowed(query)),
@@ -107,8 +107,8 @@ impl Carriers {
     }
 }
 
-/// The key in a field's value: what stands behind `Bearer`, or all of it. None for an empty one and
-/// for another scheme's credentials.
+/// The key in a field value: what follows `Bearer`, or the whole value. None if it is empty or
+/// holds another scheme's credentials.
 fn of_field(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"Bearer";
     let is_scheme =

@@ -1,18 +1,19 @@
 //! Percent-encoding (RFC 3986 section 2.1): a `%` and two hexadecimal digits stand for one byte.
 //!
-//! What an incomplete escape means is up to the caller: it makes a request target an error, and is
-//! plain text in a query parameter.
+//! The caller decides what an incomplete escape means: in a request target it is an error, in a
+//! query parameter plain text.
 //!
-//! Tested against tables, and with every pair of bytes behind a `%`.
+//! Tested against tables, and with every pair of bytes after a `%`.
 
 use crate::digits::hex_value;
 use memchr::memchr_iter;
 use std::borrow::Cow;
 
-/// The length of an escape.
+/// The length of an escape in bytes.
 pub const ESCAPE_LEN: usize = "%41".len();
 
-/// The byte that an escape at the beginning of `text` stands for. None if no escape is there.
+/// The byte encoded by the escape at the start of `text`. None if `text` does not start with an
+/// escape.
 #[inline]
 pub fn first(text: &[u8]) -> Option<u8> {
     match text {
@@ -21,7 +22,7 @@ pub fn first(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// Decodes each escape once; a `%` that begins none stays. The result is borrowed if there is no
+/// Decodes every escape once and keeps a `%` that begins none. Borrows the text if it has no
 /// escape.
 pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     let (mut out, mut taken) = (Vec::new(), 0);
@@ -62,7 +63,7 @@ mod tests {
         assert_eq!(*decode(b"%c3%A9"), *"\u{e9}".as_bytes());
     }
 
-    /// Against the standard library, which would take a sign.
+    /// Compares every pair with the standard library, which would also accept a sign.
     #[test]
     fn every_pair() {
         for pair in 0..=u16::MAX {

@@ -1,13 +1,13 @@
-//! Fields: their names, the lists in their values ([`elements`]), and how far each may travel.
+//! Fields: their names, the lists in their values ([`elements`]), and which of them are forwarded.
 //!
-//! A field is for the next hop only if RFC 9110 section 7.6.1 says so, or if `Connection` nominates
-//! it. A client can nominate anything, though, and so take away what the proxy or the upstream
-//! relies on; the fields of [`END_TO_END`] travel in spite of it.
+//! A field is hop-by-hop if RFC 9110 section 7.6.1 says so or `Connection` nominates it. A client
+//! can nominate any field, including those that the proxy or the upstream relies on, so the fields
+//! in [`END_TO_END`] are forwarded regardless.
 //!
-//! Gateways in the manner of CGI write each field name as a variable, in capitals and with `_` for
-//! any punctuation. For those behind us that do, `Content_Length` is Content-Length and
-//! `X_Forwarded_For` is X-Forwarded-For. So wherever a name decides about trust or framing, those
-//! that such a gateway could not tell from it are meant too ([`same_to_gateway`]).
+//! CGI-style gateways turn each field name into a variable, in capitals and with `_` for any
+//! punctuation. To them `Content_Length` is Content-Length, and `X_Forwarded_For` is
+//! X-Forwarded-For. So wherever a name matters for trust or framing, names that such a gateway
+//! would confuse with it count as well ([`same_to_gateway`]).
 //!
 //! A request with a name that only looks like framing is therefore refused.
 //!
@@ -28,26 +28,26 @@ pub use origins::{
 };
 pub use reserved::{RESERVED, is_about_client};
 
-/// The most fields that a head may have, whatever the limits say.
+/// Maximum number of fields in a head, whatever the configured limits are.
 pub const FIELDS_MAX: usize = 256;
 
-/// The most options that the `Connection` fields of a head may list. Each field of the head is
-/// compared with each of them, and no message has use for more than a few.
+/// Maximum number of options in the `Connection` fields of a head. Every field of the head is
+/// compared with every option, and no message needs more than a few.
 pub const CONNECTION_OPTIONS_MAX: usize = 32;
 
-/// Where the fields of a head are noted while it is looked at. It has room for as many as there
-/// are: room for [`FIELDS_MAX`] of them would be 8 KiB to fill, which was a fifth of a short
-/// request's cost.
+/// Storage for the fields of a head while it is parsed. It allocates room for the fields that are
+/// there: filling room for [`FIELDS_MAX`] of them, 8 KiB, took a fifth of the time of a short
+/// request.
 #[derive(Debug, Default)]
 pub struct FieldStore<'b>(Vec<Header<'b>>);
 
 impl<'b> FieldStore<'b> {
-    /// A store with nothing in it.
+    /// Creates an empty store.
     pub const fn new() -> Self {
         FieldStore(Vec::new())
     }
 
-    /// Room for the fields that stand in `bytes`, but for no more than `fields_max`.
+    /// Makes room for the fields in `bytes`, but for at most `fields_max`.
     pub(super) fn room_for(&mut self, bytes: &[u8], fields_max: usize) -> &mut [Header<'b>] {
         let lines = memchr::memchr_iter(b'\n', bytes).count();
         self.0.resize(lines.min(fields_max).min(FIELDS_MAX), EMPTY_HEADER);
@@ -55,8 +55,8 @@ impl<'b> FieldStore<'b> {
     }
 }
 
-/// The fields of a head, in the order in which they were sent. Values come without the whitespace
-/// around them. Names are compared without regard to case.
+/// The fields of a head, in the order in which they were received. Values have no surrounding
+/// whitespace. Names are compared case-insensitively.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'h, 'b> {
     lines: &'h [Header<'b>],
@@ -69,12 +69,12 @@ impl<'h, 'b> Fields<'h, 'b> {
         Fields { lines, shapes }
     }
 
-    /// All fields, as name and value.
+    /// Iterates over all fields as name and value.
     pub fn iter(self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'h, 'b> {
         self.lines.iter().map(|field| (field.name, field.value))
     }
 
-    /// The values of all fields of this name.
+    /// The values of all fields with this name.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let lines = if self.shapes.may_have(name) { self.lines } else { &[] };
         work::note(lines.len());
@@ -82,24 +82,24 @@ impl<'h, 'b> Fields<'h, 'b> {
         named.map(|field| field.value)
     }
 
-    /// The value of the first field of this name.
+    /// The value of the first field with this name.
     pub fn get(self, name: &str) -> Option<&'b [u8]> {
         self.all(name).next()
     }
 
-    /// The value of the field of this name, if there is exactly one.
+    /// The value of the field with this name, if there is exactly one.
     pub fn only(self, name: &str) -> Option<&'b [u8]> {
         let mut values = self.all(name);
         let first = values.next();
         if values.next().is_none() { first } else { None }
     }
 
-    /// The elements of all fields of this name, each of which is a list (RFC 9110 section 5.3).
+    /// The elements of all fields with this name, each of which is a list (RFC 9110 section 5.3).
     pub fn elements(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.all(name).flat_map(elements)
     }
 
-    /// True exactly when `element` is listed in a field of this name; case does not matter.
+    /// True exactly when a field with this name lists `element`, compared case-insensitively.
     pub fn lists(self, name: &str, element: &str) -> bool {
         self.elements(name).any(|listed| listed.eq_ignore_ascii_case(element.as_bytes()))
     }
@@ -113,7 +113,7 @@ pub fn write_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// True exactly when a gateway in the manner of CGI cannot tell `name` from `field`.
+/// True exactly when CGI-style gateways cannot tell `name` from `field`.
 #[inline]
 pub fn same_to_gateway(name: &str, field: &str) -> bool {
     name.len() == field.len() && is_variable(name, field)
@@ -126,9 +126,9 @@ fn is_variable(name: &str, field: &str) -> bool {
     name.bytes().zip(field.bytes()).all(same)
 }
 
-/// The fields that end here, whoever sent them. To the fields of RFC 9110 section 7.6.1 come those
-/// for proxies (sections 11.7.1 and 11.7.2), which an origin, or what stands for one, has no use
-/// for; and the settings that go with `Upgrade: h2c`.
+/// The hop-by-hop fields, from client and upstream alike: those of RFC 9110 section 7.6.1, those
+/// for proxies (sections 11.7.1 and 11.7.2), which an origin or its stand-in cannot use, and the
+/// settings that accompany `Upgrade: h2c`.
 pub const HOP_BY_HOP: [&str; 9] = [
     "Connection",
     "Keep-Alive",
@@ -141,9 +141,9 @@ pub const HOP_BY_HOP: [&str; 9] = [
     "HTTP2-Settings",
 ];
 
-/// The fields that `Connection` cannot take away: they are meant for the other end, and what is
-/// done there depends on them. Host and the fields about length and the client are not listed:
-/// those are written anew.
+/// The fields that `Connection` cannot remove: they are meant for the recipient and affect what it
+/// does. Host, the framing fields and those about the client are not listed, because they are
+/// written anew.
 pub const END_TO_END: [&str; 31] = [
     "Accept",
     "Accept-Encoding",
@@ -182,22 +182,21 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
     list.iter().any(|listed| is_named(name, listed))
 }
 
-/// True exactly when `sent` is this field's name. Nearly always its length says that it is not.
+/// True exactly when `sent` is this field's name. The length alone nearly always rules it out.
 #[inline]
 pub(super) fn is_named(sent: &str, name: &str) -> bool {
     sent.len() == name.len() && sent.eq_ignore_ascii_case(name)
 }
 
-/// [`is_named`], of names that a peer chose, both of them.
+/// Like [`is_named`], but both names were chosen by a peer.
 fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     let same_length = one.len() == other.len();
     work::note(if same_length { one.len() } else { 1 });
     same_length && one.eq_ignore_ascii_case(other)
 }
 
-/// What the names of some fields look like from afar: one bit for a length and a first letter. A
-/// head is asked for some thirty names and has a handful, so nearly always a look at the bit will
-/// do.
+/// A filter over some field names, with one bit for a length and a first letter. A head is asked
+/// for some thirty names and has a handful, so the bit nearly always rules a name out.
 #[derive(Clone, Copy, Debug)]
 struct Shapes(u64);
 
@@ -213,12 +212,12 @@ impl Shapes {
         shapes
     }
 
-    /// These and one more.
+    /// Adds a name.
     const fn and(self, name: &str) -> Shapes {
         Shapes(self.0 | Shapes::bit(name))
     }
 
-    /// False if none of them is this name, in whatever case.
+    /// False only if none of the names equals `name`, ignoring case.
     const fn may_have(self, name: &str) -> bool {
         self.0 & Shapes::bit(name) != 0
     }
@@ -232,12 +231,12 @@ impl Shapes {
     }
 }
 
-/// Names of fields, for as long as a body takes.
+/// Field names that outlive the head, kept until the body has ended.
 #[derive(Debug)]
 pub struct Names(Vec<Box<str>>);
 
 impl Names {
-    /// These names, if there are any, and more. None if there are none at all.
+    /// Adds `more` to `names`. None if there are no names at all.
     pub fn and<'n, M: Iterator<Item = &'n str>>(
         names: Option<Box<Names>>,
         more: M,
@@ -251,7 +250,7 @@ impl Names {
         Some(all)
     }
 
-    /// True exactly when a gateway in the manner of CGI cannot tell `name` from one of them.
+    /// True exactly when CGI-style gateways cannot tell `name` from one of these names.
     fn list(&self, name: &str) -> bool {
         self.0.iter().any(|listed| {
             work::note(if listed.len() == name.len() { name.len() } else { 1 });
@@ -260,14 +259,14 @@ impl Names {
     }
 }
 
-/// What `Connection` says, beyond the options that have a meaning of their own: nearly always
-/// nothing.
+/// The options in `Connection` that nominate fields, without those that have a meaning of their
+/// own. Nearly always empty.
 #[derive(Clone, Debug)]
 pub struct Nominated<'b>(Vec<&'b [u8]>);
 
 impl<'b> Nominated<'b> {
-    /// What the `Connection` fields of a head say, which list no more than
-    /// [`CONNECTION_OPTIONS_MAX`] options: longer lists are refused with their heads.
+    /// Collects the `Connection` options of a head. There are at most [`CONNECTION_OPTIONS_MAX`]:
+    /// heads with more were refused.
     pub fn by(fields: Fields<'_, 'b>) -> Nominated<'b> {
         let usual = ["close", "keep-alive", "upgrade", "TE"];
         let usual = |option: &[u8]| usual.iter().any(|u| option.eq_ignore_ascii_case(u.as_bytes()));
@@ -275,16 +274,16 @@ impl<'b> Nominated<'b> {
         Nominated(options.filter(|option| !usual(option)).collect())
     }
 
-    /// The names of further fields that end here, for those that stand behind a body, which are
-    /// not known yet. None if there are none.
+    /// The nominated names, for filtering the trailer section that follows the body. None if there
+    /// are none.
     pub fn names(&self) -> Option<Box<Names>> {
-        // An option that is no text names no field.
+        // An option that is not text names no field.
         let names = self.0.iter().filter_map(|name| str::from_utf8(name).ok());
         let names: Vec<Box<str>> = names.map(Box::from).collect();
         (!names.is_empty()).then(|| Box::new(Names(names)))
     }
 
-    /// True exactly when the field of this name goes no further than this hop.
+    /// True exactly when the field with this name is hop-by-hop.
     pub fn ends(&self, name: &str) -> bool {
         const SHAPES: Shapes = Shapes::of(&HOP_BY_HOP);
         if SHAPES.may_have(name) && is_one_of(name, &HOP_BY_HOP) {
@@ -296,8 +295,8 @@ impl<'b> Nominated<'b> {
     }
 }
 
-/// True exactly when a field of this name is written here, ends here, or says how a message is to
-/// be read: what nobody may set, or remove, on the way through.
+/// True exactly when the proxy writes or removes the field itself, or when it determines how a
+/// message is read. The operator can neither set nor remove such a field.
 pub fn is_reserved(name: &str) -> bool {
     const WRITTEN: [&str; 7] =
         ["Content-Length", "Host", "Via", "Date", "Expect", "Max-Forwards", "Trailer"];
@@ -305,9 +304,9 @@ pub fn is_reserved(name: &str) -> bool {
     written.any(|field| same_to_gateway(name, field)) || is_about_client(name)
 }
 
-/// The fields that have no place behind a body (RFC 9110 section 6.5.1): whoever reads them there
-/// and adds them to the head would change how the message is framed, routed, authenticated or
-/// understood after it was judged.
+/// The fields that must not appear in trailers (RFC 9110 section 6.5.1): a recipient that merges
+/// them into the head would change how the message is framed, routed, authenticated or understood
+/// after it was checked.
 const NOT_IN_TRAILERS: [&str; 40] = [
     // Framing and routing.
     "Content-Length",
@@ -348,7 +347,7 @@ const NOT_IN_TRAILERS: [&str; 40] = [
     "Location",
     "Retry-After",
     "Vary",
-    // How the content is to be read.
+    // How to read the content.
     "Content-Encoding",
     "Content-Location",
     "Content-Range",
@@ -356,15 +355,15 @@ const NOT_IN_TRAILERS: [&str; 40] = [
     "Content-Type",
 ];
 
-/// True exactly when a field of this name may stand in a trailer section.
+/// True exactly when a field with this name may appear in a trailer section.
 pub fn allowed_in_trailers(name: &str) -> bool {
     let mut refused = NOT_IN_TRAILERS.iter().chain(&HOP_BY_HOP);
     !refused.any(|field| same_to_gateway(name, field)) && !is_about_client(name)
 }
 
-/// Appends a `Trailer` line with those names of a `value` that stay, if any do (RFC 9110 section
-/// 6.6.2). Names that may not stand behind a body, and what is no name, do not stay; `passes`
-/// judges the others.
+/// Appends a `Trailer` line with the names of `value` that are passed on, if there are any (RFC
+/// 9110 section 6.6.2). Invalid names and names not allowed in trailers are dropped; `passes`
+/// decides about the rest.
 pub fn write_trailer_names(out: &mut Vec<u8>, value: &[u8], passes: impl Fn(&str) -> bool) {
     let stays = |name: &str| allowed_in_trailers(name) && passes(name);
     let names = elements(value).filter(|name| is_token(name));
@@ -375,9 +374,9 @@ pub fn write_trailer_names(out: &mut Vec<u8>, value: &[u8], passes: impl Fn(&str
     }
 }
 
-/// Appends those lines of a trailer section to `out` that may pass: that have a place behind a
-/// body, and whose name is not among the `ending` ones (RFC 9110 section 7.6.1), nor passes for one
-/// of them. `raw` holds well-formed field lines, each ended by CRLF; a line that is not is dropped.
+/// Appends to `out` the lines of a trailer section that are passed on: those that are allowed in
+/// trailers and whose names cannot be confused with any of the `ending` ones (RFC 9110 section
+/// 7.6.1). `raw` holds field lines, each with its CRLF; malformed ones are dropped.
 pub fn filter_trailers(raw: &[u8], ending: Option<&Names>, out: &mut Vec<u8>) {
     for line in raw.split_inclusive(|&byte| byte == b'\n') {
         work::note(line.len());

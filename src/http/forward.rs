@@ -1,23 +1,21 @@
-//! The heads that are sent on: a request's to the upstream, a response's to the client.
+//! The heads that are forwarded: a request's to the upstream, a response's to the client.
 //!
-//! They are written from what was understood, not edited: start line, framing and connection fields
-//! are ours, and the other fields follow in the order, spelling and number in which they were sent,
-//! except those that end here ([`Nominated`]). Nothing is joined, so each Set-Cookie
-//! stays on a line of its own; only the addresses of X-Forwarded-For are, because many read no
-//! second line.
+//! They are written anew from what was parsed: the start line, framing and connection fields are
+//! ours, and the other fields keep their order, spelling and number, except those that are
+//! hop-by-hop ([`Nominated`]). Lines are not joined, so each Set-Cookie stays on its own line. Only
+//! the addresses of X-Forwarded-For are joined, because many servers read just one line.
 //!
-//! An upstream believes what X-Forwarded-For, -Proto and -Host say, so a client must not be able to
-//! say it. Only what a trusted peer sent is kept and added to. The other fields of
-//! [`RESERVED`](super::fields::RESERVED) are not written here; a trusted peer's pass, anybody
-//! else's do not.
+//! An upstream trusts X-Forwarded-For, -Proto and -Host, so a client must not be able to set them.
+//! Their values are kept and extended only if a trusted peer sent them. The other fields of
+//! [`RESERVED`](super::fields::RESERVED) are not written here; a trusted peer's are passed on, all
+//! others dropped.
 //!
-//! Via goes into requests only: RFC 9110 section 7.6.3 asks it of gateways there, and leaves
+//! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and leaves
 //! responses open. It carries the version that was received (`1.0 millstream` for a client of
 //! HTTP/1.0). Date is never changed, and added where there is none (section 6.6.1). Apart from its
-//! framing a response gets no other field, except those that are configured.
+//! framing a response gets no other fields except those that are configured.
 //!
-//! Tested by reading what is written: it must mean the same, for good heads and for heads with
-//! accidents.
+//! Tested by parsing what is written: it must mean the same, for valid and for odd heads.
 
 use super::changes::Changes;
 use super::credentials::Carriers;
@@ -33,101 +31,100 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// The name under which Via tells of us.
+/// Our pseudonym in Via.
 pub const PSEUDONYM: &str = "millstream";
 
-/// How a request goes on.
+/// How to forward a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
-    /// What the upstream is asked for: path and query, or `*`.
+    /// The path and query of the target that goes upstream, or `*`.
     pub path_and_query: &'a [u8],
-    /// What Host says, if the client's is preserved; otherwise it is the endpoint's, which is known
-    /// when the head goes out. Not empty.
+    /// The value of Host if the client's is preserved. Otherwise it is the endpoint's, which is
+    /// known when the head is sent. Not empty.
     pub host: Option<&'a str>,
-    /// The address of the client's connection, if it has one.
+    /// The address of the client's connection, unless it is a Unix socket.
     pub client: Option<IpAddr>,
-    /// True exactly when the client is a proxy whose X-Forwarded fields are believed.
+    /// True exactly when the client is a proxy whose X-Forwarded fields are trusted.
     pub peer_trusted: bool,
-    /// The scheme by which the client came: `http`.
+    /// The scheme that the client used: `http`.
     pub proto: &'a str,
-    /// How the length of the body is made known. Not [`BodyLength::UntilClose`].
+    /// How the body is framed. Not [`BodyLength::UntilClose`].
     pub length: BodyLength,
     /// True exactly when the protocols in [`RequestHead::upgrade`] are offered to the upstream.
     pub upgrade: bool,
-    /// True exactly when the connection is not to be used again.
+    /// True exactly when the connection is not to be reused.
     pub close: bool,
-    /// What the operator changes.
+    /// The operator's changes to the fields.
     pub changes: Option<&'a Changes>,
-    /// What becomes of the key that let the request in, if it needed one.
+    /// What to do with the request's key, if it needed one.
     pub key: Option<Handover<'a>>,
 }
 
-/// What becomes of a key on the way upstream.
+/// How a key is handled on the way upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover<'a> {
-    /// Where it may stand, and is taken out.
+    /// The carriers from which the key is removed.
     pub carriers: &'a Carriers,
-    /// The key, if it goes on all the same, in a field of its own: visible ASCII characters.
+    /// The key, if it is forwarded in a field of its own. Visible ASCII characters.
     pub bearer: Option<&'a [u8]>,
 }
 
-/// How a response goes on.
+/// How to forward a response.
 #[derive(Clone, Copy, Debug)]
 pub struct Respond<'a> {
-    /// How the length of the body is made known.
+    /// How the body is framed.
     pub length: BodyLength,
-    /// True exactly when the client may send another request on this connection. Of no account in
-    /// an interim response.
+    /// True exactly when the client may send another request on this connection. Ignored for an
+    /// interim response.
     pub persistent: bool,
     /// The client's version.
     pub client_version: Version,
-    /// True exactly when this is the 101 that changes the protocol.
+    /// True exactly when this is the 101 that switches protocols.
     pub upgrade: bool,
-    /// When it was received: what a final response without a Date is to be given as one (RFC 9110
-    /// section 6.6.1), if anything.
+    /// When the response was received: the Date for a final response that has none (RFC 9110
+    /// section 6.6.1). None: add no Date.
     pub date: Option<&'a str>,
-    /// True exactly when whatever is between here and the client is told not to buffer.
+    /// True exactly when intermediaries are asked not to buffer.
     pub anti_buffering: bool,
-    /// What the operator changes.
+    /// The operator's changes to the fields.
     pub changes: Option<&'a Changes>,
-    /// What the response says about other origins, in place of what the upstream does, if that is
-    /// not its own affair.
+    /// The CORS fields that replace the upstream's. None: the upstream's are passed on.
     pub cors: Option<&'a OriginFields<'a>>,
 }
 
-/// The fields of a request that are written here, whatever the client sent.
+/// The request fields that are always written here, whatever the client sent.
 const OURS: [&str; 5] =
     ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
 
-/// The head of a request that goes upstream, but for what may differ each time that it goes out:
-/// which endpoint it goes to, and from which event on a stream is asked for.
+/// The head of a request that goes upstream, without the parts that may differ on each attempt: the
+/// endpoint's host and the id of the last event received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboundHead {
-    /// All of it, in order.
+    /// The whole head, in order.
     bytes: Box<[u8]>,
-    /// Where the endpoint's host belongs, unless the client's stands there.
+    /// The offset at which to insert the endpoint's host, unless the client's is preserved.
     host_at: Option<usize>,
-    /// The lines that say from which event on.
+    /// The lines that carry the client's own Last-Event-ID.
     last_event_id: Vec<Range<usize>>,
 }
 
 impl OutboundHead {
-    /// Its length, without the host and without the last event's id.
+    /// The length in bytes, without the host and the last event's id.
     pub const fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Never true.
+    /// Always false: a head has a request line.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Appends it as it goes to the endpoint with this `host`; with the id of the last event, as a
-    /// client writes it that comes back for the rest of an event stream (WHATWG HTML section
-    /// 9.2.3), or else with what the client has said of that.
+    /// Appends the head for the endpoint with this `host`. `last_event_id` replaces the client's
+    /// own value, as when a client reconnects to continue an event stream (WHATWG HTML section
+    /// 9.2.3); None keeps that value.
     ///
     /// # Panics
-    /// If Host would be none: then somebody else's words would be taken for ours.
+    /// If Host would be empty: the upstream would then mistake another's bytes for ours.
     pub fn write(&self, out: &mut Vec<u8>, host: &str, last_event_id: Option<&[u8]>) {
         let mut from = 0;
         if let Some(at) = self.host_at {
@@ -151,11 +148,11 @@ impl OutboundHead {
     }
 }
 
-/// Writes the head of the request that goes upstream, with the help of `out`, which is empty.
+/// Writes the head of the request that goes upstream, using `out`, which must be empty.
 ///
 /// # Panics
 ///
-/// If the target or Host is none: then somebody else's words would be taken for ours.
+/// If the target or Host is empty: the upstream would then mistake another's bytes for ours.
 pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> OutboundHead {
     let mut last_event_id = Vec::new();
     let mut note = |name: &str, line: Range<usize>| {
@@ -187,7 +184,7 @@ pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
     OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id }
 }
 
-/// Writes the request line and Host. Where the host belongs that is not known yet.
+/// Writes the request line and Host. Returns where to insert the host if it is not known yet.
 fn write_request_start(
     out: &mut Vec<u8>,
     head: &RequestHead<'_, '_>,
@@ -207,7 +204,7 @@ fn write_request_start(
     to.host.is_none().then_some(host_at)
 }
 
-/// Writes the fields that are ours, and the end of the head.
+/// Writes our own fields and the end of the head.
 fn write_request_end(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     if let Some(key) = to.key.and_then(|key| key.bearer) {
         assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
@@ -236,7 +233,7 @@ fn write_request_end(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a field line, but for what of it is the key.
+/// Writes a field line without the key.
 fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover<'_>) {
     let replaced = key.bearer.is_some() && name.eq_ignore_ascii_case("Authorization");
     if replaced || key.carriers.take_line(name, value) {
@@ -249,7 +246,7 @@ fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover
     }
 }
 
-/// Whether a field that is not for this hop only goes on as it is.
+/// True exactly when an end-to-end field is forwarded as it is.
 fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let is = |field: &str| is_named(name, field);
     let ours = OURS.iter().any(|field| same_to_gateway(name, field));
@@ -257,16 +254,16 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
         || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
         || is("Max-Forwards") && head.max_forwards.is_some()
-        // Coded events could not be told apart.
+        // The boundaries of coded events could not be found.
         || is("Accept-Encoding") && head.accepts_event_stream
-        // Not a promise of HTTP/1.0's (RFC 9110 section 10.1.1).
+        // An expectation in HTTP/1.0 is ignored (RFC 9110 section 10.1.1).
         || is("Expect") && head.version == Version::Http10
         || is("Trailer") && to.length != BodyLength::Chunked;
     !ends
 }
 
-/// Whether a field that may stand behind a body goes on: not where one in the head would not, and
-/// what is set here has no other value there (RFC 9110 section 6.5.1).
+/// True exactly when a trailer field is forwarded. It is not if the same field in the head would be
+/// dropped or is set by the operator (RFC 9110 section 6.5.1).
 fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
     let ends = nominated.ends(name)
         || to.changes.is_some_and(|changes| changes.stop(name))
@@ -274,7 +271,7 @@ fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
     !ends
 }
 
-/// Tells the upstream about the client.
+/// Writes the fields that describe the client.
 fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     write_addresses(out, head, to);
     let told = |name| head.fields.only(name).filter(|value| to.peer_trusted && !value.is_empty());
@@ -285,7 +282,8 @@ fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
     }
 }
 
-/// The way of the request, as addresses: those that a trusted peer knows, then its own.
+/// Writes the addresses that the request came through: those reported by a trusted peer, then the
+/// peer's own.
 fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     let told = head.fields.all("X-Forwarded-For");
     let told = told.filter(|value| to.peer_trusted && !value.is_empty());
@@ -306,11 +304,11 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
 }
 
 /// Appends the head of the response that goes to the client: final, interim, or the 101 that
-/// changes the protocol.
+/// switches protocols.
 ///
 /// # Panics
 ///
-/// If the client could not tell where the body ends: then it would take bytes of one response for
+/// If the client could not tell where the body ends: it would then take bytes of one response for
 /// another.
 pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond<'_>) {
     let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
@@ -349,7 +347,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             changes.write(out);
         }
         for (name, value) in to.cors.iter().flat_map(|ours| &ours.fields) {
-            // Of lists there is only one.
+            // The only list among them.
             if !head.fields.lists(name, value) {
                 write_line(out, name, value.as_bytes());
             }
@@ -366,14 +364,15 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     out.extend_from_slice(b"\r\n");
 }
 
-/// True exactly when a response has such a field when the operator is done with it.
+/// True exactly when the forwarded response has a field with this name, after the operator's
+/// changes.
 fn is_there(name: &str, head: &ResponseHead<'_, '_>, changes: Option<&Changes>) -> bool {
     let passes = head.fields.get(name).is_some();
     changes.map_or(passes, |changes| changes.sets(name) || passes && !changes.stop(name))
 }
 
-/// The value of a response's field as the client gets to see it, if there is exactly one of them.
-/// `changes` are the operator's.
+/// The value of a response field as the client receives it, if there is exactly one. `changes` are
+/// the operator's.
 pub fn passed_on<'v>(
     name: &str,
     head: &ResponseHead<'_, 'v>,
@@ -386,8 +385,8 @@ pub fn passed_on<'v>(
     if Nominated::by(head.fields).ends(name) { None } else { head.fields.only(name) }
 }
 
-/// Fields that make proxies hand on what they get. nginx reads the first, and does not pass it on;
-/// caches and compressing proxies, the other. Those that the upstream wrote stay as they are.
+/// Writes fields that ask intermediaries not to buffer. nginx reads the first and removes it;
+/// caches and compressing proxies read the other. Those that the upstream sent are kept.
 pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) -> bool) {
     for (name, value) in [("X-Accel-Buffering", "no"), ("Cache-Control", "no-cache, no-transform")]
     {
@@ -397,7 +396,7 @@ pub(super) fn write_anti_buffering(out: &mut Vec<u8>, is_there: impl Fn(&str) ->
     }
 }
 
-/// RFC 9112 sections 6.1 and 6.2.
+/// Writes the framing fields (RFC 9112 sections 6.1 and 6.2).
 pub(super) fn write_length(out: &mut Vec<u8>, length: BodyLength) {
     match length {
         BodyLength::Length(bytes) => write_number_line(out, "Content-Length", bytes),
@@ -406,7 +405,7 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: BodyLength) {
     }
 }
 
-/// The options that apply, if any does.
+/// Writes the `Connection` options that apply, if any do.
 pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(bool, &str); N]) {
     let mut separator: &[u8] = b"Connection: ";
     for (_, option) in options.into_iter().filter(|(applies, _)| *applies) {
@@ -434,7 +433,7 @@ fn write_address(out: &mut Vec<u8>, address: IpAddr) {
             }
         }
         IpAddr::V6(address) => {
-            // A Vec takes whatever it is given.
+            // Writing to a Vec cannot fail.
             let _ = write!(out, "{address}");
         }
     }

@@ -1,52 +1,53 @@
-//! How long a body is (RFC 9112 section 6.3), and whether the connection outlives it (section 9.3).
+//! The length of a message body (RFC 9112 section 6.3) and whether the connection persists after it
+//! (section 9.3).
 //!
-//! Here requests are smuggled or not. The rules are the RFC's, in its order; where it lets a
-//! recipient repair a request, or read on until the connection closes, the request is refused:
+//! Request smuggling is prevented here. The rules are the RFC's, in its order. Where the RFC lets a
+//! recipient repair a request, or read until the connection closes, the request is refused:
 //!
-//! - Content-Length is one field of digits. Neither equal values nor a list of them is taken.
+//! - Content-Length is one field of digits. Repeated values are refused even if they are equal.
 //! - Transfer-Encoding is `chunked` and nothing else, never together with Content-Length, and never
 //!   in HTTP/1.0.
-//! - Lengths have 63 bits, so that sums and differences of them fit.
+//! - Lengths have 63 bits, so that their sums and differences fit 64.
 //!
-//! A response goes to somebody who sees nothing of what its upstream wrote about its length, so
-//! what has one reading is read:
+//! The client never sees how the upstream framed its response, so whatever has exactly one reading
+//! is accepted:
 //!
-//! - Content-Length may be there several times, or be a list, with one value (RFC 9110 section
-//!   8.6).
-//! - `chunked` is chunked, beside a Content-Length (RFC 9112 section 6.3, rule 3) and in HTTP/1.0
-//!   too. Section 6.1 calls both faulty: the connection is not used again ([`is_faulty`]).
-//! - Everything else is refused. Of different lengths, and of a length that is no number, nobody
-//!   knows which is meant. Any other coding would have to be undone, or passed on to a client that
-//!   never said that it takes it; one on top of `chunked` leaves the end unknown; and what is no
-//!   list of codings is anybody's guess.
+//! - Content-Length may be repeated, or be a list, as long as all values are equal (RFC 9110
+//!   section 8.6).
+//! - `chunked` is also accepted together with Content-Length (RFC 9112 section 6.3, rule 3) and in
+//!   HTTP/1.0. Section 6.1 calls both faulty, so the connection is not reused ([`is_faulty`]).
+//! - Everything else is refused. Conflicting or non-numeric lengths have no certain meaning. Any
+//!   other coding would have to be decoded, or passed on to a client that never asked for it; a
+//!   coding applied after `chunked` hides the end; and a malformed list of codings could mean
+//!   anything.
 //!
-//! Tested against tables of what has been used against other proxies.
+//! Tested against tables of attacks on other proxies.
 
 use super::abnf::is_token;
 use super::fields::{Fields, split};
 use super::version::Version;
 
-/// How the length of a message body is known.
+/// How the end of a message body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// No body at all.
+    /// There is no body.
     Empty,
-    /// This many bytes, as a Content-Length said; it may have said 0.
+    /// The body has this many bytes, as declared by Content-Length; possibly 0.
     Length(u64),
-    /// Until the last chunk.
+    /// The body ends with the last chunk.
     Chunked,
-    /// Until the connection closes. Responses only.
+    /// The body ends when the connection closes. Responses only.
     UntilClose,
 }
 
 impl BodyLength {
-    /// True exactly when no byte of a body follows the head.
+    /// True exactly when no body byte follows the head.
     pub const fn is_empty(self) -> bool {
         matches!(self, BodyLength::Empty | BodyLength::Length(0))
     }
 
-    /// How a response body ends whose length nobody knows when it begins: in chunks, where the
-    /// client's version has them (RFC 9112 section 6.1).
+    /// The framing for a response body of unknown length: chunks, if the client's version supports
+    /// them (RFC 9112 section 6.1).
     pub const fn untold(client_version: Version) -> BodyLength {
         match client_version {
             Version::Http11 => BodyLength::Chunked,
@@ -55,36 +56,36 @@ impl BodyLength {
     }
 }
 
-/// Why the length of a body cannot be known for certain.
+/// The reason why the length of a body is not certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FramingError {
-    /// A Content-Length that is no number: signs, spaces, lists.
+    /// Content-Length is not a number: it has signs, spaces or a list.
     LengthMalformed,
-    /// A Content-Length of more than 63 bits.
+    /// Content-Length has more than 63 bits.
     LengthTooLarge,
-    /// More than one Content-Length in a request.
+    /// A request has more than one Content-Length.
     LengthRepeated,
-    /// More than one length in a response, and not the same.
+    /// A response has Content-Length values that differ.
     LengthsDiffer,
-    /// Content-Length and Transfer-Encoding.
+    /// A request has both Content-Length and Transfer-Encoding.
     LengthAndCoding,
-    /// Transfer-Encoding in HTTP/1.0.
+    /// Transfer-Encoding is used in HTTP/1.0.
     CodingInHttp10,
-    /// A Transfer-Encoding that is no list of codings, or gives parameters to `chunked`.
+    /// Transfer-Encoding is not a list of codings, or gives parameters to `chunked`.
     CodingMalformed,
-    /// A coding on top of `chunked`, which may be another `chunked`.
+    /// A coding was applied after `chunked`, possibly another `chunked`.
     ChunkedNotLast,
-    /// Some coding other than `chunked`.
+    /// A coding other than `chunked` was used.
     CodingUnknown,
 }
 
 impl FramingError {
-    /// The status to refuse a request with (RFC 9112 section 6.1 for the 501).
+    /// The status with which to refuse a request (RFC 9112 section 6.1 for the 501).
     pub const fn status(self) -> u16 {
         if matches!(self, FramingError::CodingUnknown) { 501 } else { 400 }
     }
 
-    /// What is wrong, as a phrase for the log.
+    /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
             FramingError::LengthMalformed => "Content-Length is no number",
@@ -100,14 +101,14 @@ impl FramingError {
     }
 }
 
-/// The length of a request's body. The rules are numbered as in RFC 9112 section 6.3.
+/// Determines the length of a request body. The rules are numbered as in RFC 9112 section 6.3.
 ///
 /// # Errors
 ///
-/// Whenever somebody might read these fields differently, see [`FramingError`].
+/// If these fields could be read in more than one way. See [`FramingError`].
 pub fn request(fields: Fields<'_, '_>, version: Version) -> Result<BodyLength, FramingError> {
-    // Rules 1 and 2 are about responses. Rules 3, 4 and 5: both fields, a coding that is not the
-    // one we know, a length that is none.
+    // Rules 1 and 2 are about responses. Rules 3, 4 and 5: both fields are present, the coding is
+    // not one we know, or the length is not a number.
     Ok(match declared(fields, version)? {
         // Rule 4.
         Declared::Chunked => BodyLength::Chunked,
@@ -118,25 +119,25 @@ pub fn request(fields: Fields<'_, '_>, version: Version) -> Result<BodyLength, F
     })
 }
 
-/// The length of a response's body. The rules are numbered as in RFC 9112 section 6.3.
+/// Determines the length of a response body. The rules are numbered as in RFC 9112 section 6.3.
 ///
-/// Where rule 1 says that there is no body, the fields may still describe one: that of the same
-/// response to GET (HEAD, 304). They are judged then, but not in interim responses and in 204,
-/// which must not have them (RFC 9110 section 8.6, RFC 9112 section 6.1), and too often do.
+/// Where rule 1 says that there is no body, the fields may still describe the one that GET would
+/// have got (HEAD, 304), and are checked. In interim responses and 204 they are ignored: they are
+/// not allowed there (RFC 9110 section 8.6, RFC 9112 section 6.1), but often sent.
 ///
 /// # Errors
 ///
-/// Whenever somebody might read these fields differently, see [`FramingError`].
+/// If these fields could be read in more than one way. See [`FramingError`].
 pub fn response(
     status: u16,
     request_was_head: bool,
     fields: Fields<'_, '_>,
 ) -> Result<BodyLength, FramingError> {
-    // Rule 1. Rule 2 is about CONNECT, which is not spoken here.
+    // Rule 1. Rule 2 is about CONNECT, which is not supported.
     if status < 200 || status == 204 {
         return Ok(BodyLength::Empty);
     }
-    // Rules 3, 4 and 5: a coding that is not the one we know, a length that is none.
+    // Rules 3, 4 and 5: the coding is not one we know, or the length is not a number.
     let declared = declared_by_upstream(fields)?;
     if request_was_head || status == 304 {
         return Ok(BodyLength::Empty);
@@ -151,8 +152,8 @@ pub fn response(
     })
 }
 
-/// True exactly when the sender of a message is ready to use the connection for the next one
-/// (RFC 9112 section 9.3).
+/// True exactly when the sender of a message keeps the connection open for another one (RFC 9112
+/// section 9.3).
 pub fn persistent(fields: Fields<'_, '_>, version: Version) -> bool {
     match version {
         _ if fields.lists("Connection", "close") => false,
@@ -161,14 +162,14 @@ pub fn persistent(fields: Fields<'_, '_>, version: Version) -> bool {
     }
 }
 
-/// True exactly when a response says how long its body is in a way that RFC 9112 section 6.1 calls
-/// faulty. The end of the body is known, and yet the connection is closed behind it.
+/// True exactly when a response declares its length in a way that RFC 9112 section 6.1 calls
+/// faulty. The end of the body is known, but the connection must be closed after it.
 pub fn is_faulty(fields: Fields<'_, '_>, version: Version) -> bool {
     fields.get("Transfer-Encoding").is_some()
         && (version == Version::Http10 || fields.get("Content-Length").is_some())
 }
 
-/// The length that a response describes whose body is not sent. None where it describes chunks.
+/// The length declared by a response whose body is not sent. None if it declares chunks or nothing.
 ///
 /// # Errors
 ///
@@ -180,7 +181,7 @@ pub fn described_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingEr
     })
 }
 
-/// The value of Content-Length, if there is such a field in a request.
+/// The value of a request's Content-Length, if it has one.
 fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     let mut values = fields.all("Content-Length");
     let Some(value) = values.next() else {
@@ -192,7 +193,7 @@ fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     decimal(value).map(Some)
 }
 
-/// The one value of all Content-Length fields of a response, if there are any.
+/// The common value of a response's Content-Length fields, if there are any.
 fn agreed_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     let mut agreed = None;
     for text in fields.all("Content-Length").flat_map(|value| split(value, b',')) {
@@ -205,7 +206,7 @@ fn agreed_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     Ok(agreed)
 }
 
-/// The number that digits stand for: `1*DIGIT` and nothing else, 63 bits.
+/// Parses `1*DIGIT` as a number of at most 63 bits.
 pub(super) fn decimal(text: &[u8]) -> Result<u64, FramingError> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return Err(FramingError::LengthMalformed);
@@ -216,14 +217,14 @@ pub(super) fn decimal(text: &[u8]) -> Result<u64, FramingError> {
     number.filter(|number| number >> 63 == 0).ok_or(FramingError::LengthTooLarge)
 }
 
-/// What the framing fields say, when they say one thing.
+/// What the framing fields declare, if they are consistent.
 enum Declared {
     Nothing,
     Length(u64),
     Chunked,
 }
 
-/// What a request says.
+/// Reads the framing fields of a request.
 fn declared(fields: Fields<'_, '_>, version: Version) -> Result<Declared, FramingError> {
     if fields.get("Transfer-Encoding").is_none() {
         return Ok(content_length(fields)?.map_or(Declared::Nothing, Declared::Length));
@@ -238,7 +239,7 @@ fn declared(fields: Fields<'_, '_>, version: Version) -> Result<Declared, Framin
     Ok(Declared::Chunked)
 }
 
-/// What a response says.
+/// Reads the framing fields of a response.
 fn declared_by_upstream(fields: Fields<'_, '_>) -> Result<Declared, FramingError> {
     if fields.get("Transfer-Encoding").is_none() {
         return Ok(agreed_length(fields)?.map_or(Declared::Nothing, Declared::Length));
@@ -247,8 +248,8 @@ fn declared_by_upstream(fields: Fields<'_, '_>) -> Result<Declared, FramingError
     Ok(Declared::Chunked)
 }
 
-/// Checks that `chunked` is the one transfer coding, of all that the fields list. Unlike in other
-/// lists, empty elements are not passed over: they may hide what was there.
+/// Checks that `chunked` is the only transfer coding listed. Unlike in other lists, empty elements
+/// are not skipped: they may hide something that was removed.
 fn only_chunked(fields: Fields<'_, '_>) -> Result<(), FramingError> {
     let (mut chunked, mut unknown) = (false, false);
     for coding in fields.all("Transfer-Encoding").flat_map(|value| split(value, b',')) {

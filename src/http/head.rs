@@ -1,14 +1,14 @@
-//! Heads: where one ends, and what it says.
+//! Message heads: finding the end of one, and parsing it.
 //!
 //! A [`HeadSearch`] follows a head as its bytes arrive, and refuses at once what cannot become one:
-//! nobody waits for a time limit to learn that a TLS handshake is not HTTP. When the head is
-//! complete, [`RequestHead::parse`] or [`ResponseHead::parse`] says what it means, all of it, or
-//! why it is refused. Start lines are read here; field lines by httparse, to whom we hand only
-//! lines whose ends were checked. Nothing is copied: what a head says points into its bytes.
+//! a TLS handshake is refused without waiting for a timeout. When the head is complete,
+//! [`RequestHead::parse`] or [`ResponseHead::parse`] gives all of its meaning, or the reason for
+//! refusing it. Start lines are parsed here, field lines by httparse, which gets only lines whose
+//! ends were checked. Nothing is copied: a parsed head borrows its bytes.
 //!
-//! Tested at every cut of every head, against a naive search, and against what smuggling attacks on
-//! other proxies looked like. What is understood and written anew is understood in the same
-//! way again; that is tested in [`super::forward`].
+//! Tested on every head split at every position, against a naive search, and against known
+//! smuggling attacks on other proxies. [`super::forward`] tests that a head written anew is parsed
+//! in the same way again.
 
 mod error;
 mod fold;
@@ -32,18 +32,18 @@ pub use start::METHOD_MAX;
 
 use httparse::Status;
 
-/// What a head may come to.
+/// The limits on a head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// The most bytes of a head, its empty line included. Below 4 GiB.
+    /// Maximum size of a head in bytes, with its empty line. Below 4 GiB.
     pub head_bytes: usize,
-    /// The most field lines; never more than [`FIELDS_MAX`].
+    /// Maximum number of field lines; never more than [`FIELDS_MAX`].
     pub head_fields: usize,
-    /// The most bytes of a request target.
+    /// Maximum length of a request target in bytes.
     pub target_bytes: usize,
 }
 
-/// Reads field lines, which end with an empty one.
+/// Parses field lines up to and including the empty line.
 fn fields<'h, 'b>(
     bytes: &'b [u8],
     store: &'h mut FieldStore<'b>,
@@ -56,8 +56,8 @@ fn fields<'h, 'b>(
     if has_too_many_options(fields) { Err(HeadError::TooManyOptions) } else { Ok(fields) }
 }
 
-/// True exactly when `Connection` lists more than [`CONNECTION_OPTIONS_MAX`] options, empty ones
-/// included: those mean nothing, and cost as much. Nearly always the length will do to say no.
+/// True exactly when `Connection` lists more than [`CONNECTION_OPTIONS_MAX`] options. Empty ones
+/// count: they mean nothing but cost as much. The length alone nearly always rules this out.
 fn has_too_many_options(fields: Fields<'_, '_>) -> bool {
     let values = || fields.all("Connection");
     let bytes: usize = values().map(|value| value.len() + 1).sum();

@@ -1,12 +1,11 @@
-//! `Keep-Alive: timeout=5, max=100`: how long a server keeps a connection that is idle.
+//! `Keep-Alive: timeout=5, max=100`: how long a server keeps an idle connection open.
 //!
-//! No RFC in force has the field (RFC 2068 section 19.7.1 had it), and most servers send it: Node's
-//! closes a connection after five idle seconds. A request that is on its way then is lost, and one
-//! that may not be sent twice cannot be sent again. So a connection is not used again when its time
-//! is nearly over.
+//! No current RFC defines the field (RFC 2068 section 19.7.1 did), but most servers send it: Node's
+//! closes a connection after five idle seconds. A request in flight at that moment is lost, and one
+//! that must not be sent twice cannot be retried. So a connection is not reused shortly before its
+//! time is up.
 //!
-//! Whatever is not understood says nothing: the connection may be used again for as long as any
-//! other.
+//! A value that cannot be parsed is ignored, so the connection is reused like any other.
 //!
 //! Tested against a table.
 
@@ -14,12 +13,12 @@ use super::fields::{Fields, split};
 use super::framing;
 use std::time::Duration;
 
-/// The most that is taken off a server's time: how long a request may be on its way.
+/// Maximum that is subtracted from a server's timeout: the time a request may be in flight.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
 
-/// For how long a connection may be idle and still be used again, as far as the response says:
-/// `timeout`, less a quarter of it or a second. Nothing if it says that no more requests are taken,
-/// for which servers write `timeout=0` or `max=0`; at `max=1` there is one more.
+/// How long a connection may be idle and still be reused, according to the response: its `timeout`,
+/// less a quarter of it but at most a second. Zero if the server takes no more requests, which it
+/// says with `timeout=0` or `max=0`; `max=1` allows one more. None if the response does not say.
 pub fn idle_limit(fields: Fields<'_, '_>) -> Option<Duration> {
     let limits = fields.elements("Keep-Alive").filter_map(|element| {
         let mut parts = split(element, b'=');
@@ -37,7 +36,7 @@ pub fn idle_limit(fields: Fields<'_, '_>) -> Option<Duration> {
     limits.min()
 }
 
-/// What a quoted string without backslashes holds, or the text itself.
+/// The content of a quoted string without backslashes, or the text itself.
 fn unquoted(text: &[u8]) -> &[u8] {
     let inner = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
     inner.unwrap_or(text)
@@ -69,10 +68,10 @@ mod tests {
         check(&["max=100", "timeout=5"], Some(4000));
         check(&["timeout=0"], Some(0));
         check(&["timeout=5, max=0"], Some(0));
-        // Apache says 1 when it will take one more request.
+        // Apache sends 1 if it takes one more request.
         check(&["timeout=5, max=1"], Some(4000));
         check(&["max=1"], None);
-        // Of two times the shorter one.
+        // The shorter of two times counts.
         check(&["timeout=60, timeout=5"], Some(4000));
         check(&["timeout=31536000"], Some(31_535_999_000));
         for said in [

@@ -1,17 +1,16 @@
-//! Parameters in a query, as forms write them (WHATWG URL section 5.1): `name=value`, divided by
-//! `&`.
+//! Query parameters as forms encode them (WHATWG URL section 5.1): `name=value`, separated by `&`.
 //!
-//! A parameter is found by its name, whatever escapes the name is written with, and can be taken
-//! out; all others then stay as they were, byte by byte and in their order. `+` is itself and no
-//! space: what is looked for here has no spaces, and is often written without its `+` escaped.
+//! A parameter is found by its name, however that is percent-encoded, and can be removed. The
+//! others then keep their bytes and their order. `+` is literal, not a space: the values wanted
+//! here contain no spaces, and often an unescaped `+`.
 //!
-//! Tested against tables, and by taking out what is not there.
+//! Tested against tables, and by removing what is not there.
 
 use super::escape::decode;
 use crate::work;
 use std::borrow::Cow;
 
-/// The values of all parameters of this name, decoded.
+/// The values of all parameters with this name, decoded.
 pub fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u8]>> {
     let named = query.split('&').filter(move |parameter| is(parameter, name));
     named.map(|parameter| {
@@ -19,7 +18,7 @@ pub fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u
     })
 }
 
-/// The query without the parameters of this name. None if nothing is left because of that.
+/// Returns the query without the parameters with this name. None if nothing is left.
 pub fn without<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     if !query.split('&').any(|parameter| is(parameter, name)) {
         return Some(Cow::Borrowed(query));
@@ -28,7 +27,7 @@ pub fn without<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     (!others.is_empty()).then(|| Cow::Owned(others.join("&")))
 }
 
-/// True exactly when the parameter has this name, decoded.
+/// True exactly when the parameter has this name after decoding.
 fn is(parameter: &str, name: &str) -> bool {
     work::note(parameter.len() + 1);
     let written = parameter.split_once('=').map_or(parameter, |(name, _)| name);
@@ -66,7 +65,8 @@ mod tests {
         check("a%26k=1", &[], Some("a%26k=1"));
     }
 
-    /// Against the plainest reading, over all short queries of the letters that matter.
+    /// Compares with the simplest implementation, over all short queries of the relevant
+    /// characters.
     #[test]
     fn what_stays_is_what_is_not_named() {
         let mut queries = vec![String::new()];

@@ -1,35 +1,35 @@
-//! Answers of our own: one sentence of plain text, and never an echo of the request.
+//! Local replies: one sentence of plain text, which never echoes the request.
 //!
-//! Tested against the parser for responses, status by status.
+//! Tested against the response parser, status by status.
 
 use super::fields::write_line;
 use super::forward::{write_anti_buffering, write_connection, write_length};
 use super::framing::BodyLength;
 use std::io::Write;
 
-/// An answer of our own.
+/// A local reply: a response that this process generates.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
-    /// The status; one that [`STATUSES`] has.
+    /// The status, which must be in [`STATUSES`].
     pub status: u16,
-    /// Further fields: Allow, Retry-After, WWW-Authenticate.
+    /// Additional fields, such as Allow, Retry-After and WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
-    /// When it is given, as HTTP writes it; RFC 9110 section 6.6.1 wants it where there is a clock.
+    /// The value of Date, which RFC 9110 section 6.6.1 requires of a server with a clock.
     pub date: &'a str,
-    /// True exactly when the request's method was HEAD, so that the sentence stays unsaid.
+    /// True exactly when the request's method was HEAD, so that the body is not sent.
     pub head_only: bool,
-    /// True exactly when the connection closes after it.
+    /// True exactly when the connection closes after the reply.
     pub close: bool,
 }
 
 impl Reply<'_> {
-    /// The plain answer of this status, on a connection that stays open.
+    /// Creates a plain reply with this status, on a connection that stays open.
     pub const fn of(status: u16) -> Self {
         Reply { status, fields: &[], date: "", head_only: false, close: false }
     }
 }
 
-/// The statuses that we answer with: reason phrase and sentence.
+/// The statuses of local replies, each with its reason phrase and sentence.
 pub const STATUSES: [(u16, &str, &str); 21] = [
     (200, "OK", "All is well."),
     (202, "Accepted", "It will be done."),
@@ -54,36 +54,36 @@ pub const STATUSES: [(u16, &str, &str); 21] = [
     (505, "HTTP Version Not Supported", "HTTP/1.1 and HTTP/1.0 are spoken here."),
 ];
 
-/// The reason phrase and the sentence of a status.
+/// Returns the reason phrase and the sentence of a status.
 ///
 /// # Panics
 ///
-/// If [`STATUSES`] does not have it.
+/// If it is not in [`STATUSES`].
 fn words(status: u16) -> (&'static str, &'static str) {
     let found = STATUSES.iter().find(|(known, ..)| *known == status);
     assert!(found.is_some(), "status {status} has no sentence");
     found.map_or(("", ""), |(_, reason, sentence)| (reason, sentence))
 }
 
-/// The reason phrase of a status.
+/// Returns the reason phrase of a status.
 ///
 /// # Panics
 ///
-/// If [`STATUSES`] does not have it.
+/// If it is not in [`STATUSES`].
 pub fn reason(status: u16) -> &'static str {
     words(status).0
 }
 
-/// Appends the answer to `out`, head and body.
+/// Appends the reply to `out`, head and body.
 ///
 /// # Panics
 ///
-/// If [`STATUSES`] does not have the status.
+/// If the status is not in [`STATUSES`].
 pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     let (reason, sentence) = words(reply.status);
-    // A Vec takes whatever it is given.
+    // Writing to a Vec cannot fail.
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
-    // RFC 9110 sections 8.6 and 15.3.5: a 204 has no content, and says nothing about any.
+    // RFC 9110 sections 8.6 and 15.3.5: a 204 has neither content nor fields that describe it.
     let has_content = reply.status != 204;
     if has_content {
         write_line(out, "Content-Type", b"text/plain; charset=utf-8");
@@ -106,16 +106,16 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     }
 }
 
-/// The head of an event stream that comes from here.
+/// The head of an event stream that this process generates.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamHead<'a> {
-    /// How the length of the body is made known.
+    /// How the body is framed.
     pub length: BodyLength,
-    /// When it is given, as HTTP writes it.
+    /// The value of Date.
     pub date: &'a str,
-    /// True exactly when the connection closes after it.
+    /// True exactly when the connection closes after the stream.
     pub close: bool,
-    /// Further fields.
+    /// Additional fields.
     pub fields: &'a [(&'a str, &'a str)],
 }
 

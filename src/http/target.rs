@@ -1,59 +1,58 @@
 //! The request target (RFC 9112 section 3.2), and the path that is matched and forwarded.
 //!
-//! A target is taken apart, never rewritten: the path that goes upstream is made of the client's
-//! own bytes. Only dot segments are resolved, because a path must not climb out of the api that it
-//! was matched with. For the same reason a segment is refused that is harmless as it stands but
-//! would become a dot segment for an upstream that decodes `%2f`, or cuts off `;parameters`, before
-//! it resolves: `..%2fadmin`, `..;x`.
+//! A target is parsed, never rewritten: the path that goes upstream consists of the client's own
+//! bytes. Only dot segments are resolved, because a path must not escape from the api that it
+//! matched. For the same reason a segment is refused if an upstream that decodes `%2f` or removes
+//! `;parameters` before resolving would see a dot segment in it: `..%2fadmin`, `..;x`.
 //!
-//! Beyond RFC 3986, the characters ``[ ] ^ ` { | }`` pass, which browsers send as they are, and in
-//! a query also `"`, `<`, `>` and `\`, which other proxies hand on. In a path those four are
-//! refused, and `#`, which ends a URI for some parsers, is refused everywhere.
+//! Beyond RFC 3986, the characters ``[ ] ^ ` { | }`` are accepted, because browsers send them
+//! unescaped, and in a query also `"`, `<`, `>` and `\`, because other proxies forward them. In a
+//! path those four are refused. `#`, which ends a URI for some parsers, is always refused.
 //!
-//! Tested against tables, and against the algorithm of RFC 3986 section 5.2.4 to the letter.
+//! Tested against tables, and against a literal implementation of RFC 3986 section 5.2.4.
 
 mod path;
 
 use super::authority::Authority;
 
-/// A request target, taken apart.
+/// A parsed request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'b> {
-    /// The path: begins with a slash, or is `*`.
+    /// The path, which begins with a slash or is `*`.
     pub path: &'b str,
-    /// What follows the first `?`, which may be nothing.
+    /// The part after the first `?`, which may be empty.
     pub query: Option<&'b str>,
     /// The host and port of an absolute target.
     pub authority: Option<Authority<'b>>,
-    /// The port that goes without saying: 443 where an absolute target begins with `https`.
+    /// The scheme's default port: 443 if an absolute target begins with `https`, otherwise 80.
     pub default_port: u16,
     /// True exactly when the target is the server as a whole (section 3.2.4).
     pub asterisk: bool,
 }
 
-/// Why a target was refused.
+/// The reason why a target was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// None of the forms of section 3.2 that this method may have.
+    /// The target has none of the forms that section 3.2 allows for this method.
     Form,
-    /// An absolute target whose scheme is neither `http` nor `https`.
+    /// The scheme of an absolute target is neither `http` nor `https`.
     Scheme,
-    /// An absolute target whose authority is no host and port.
+    /// The authority of an absolute target is not a host with an optional port.
     Authority,
-    /// A character that has no place in a target.
+    /// The target contains a character that is not allowed.
     Character,
-    /// A `%` that two hexadecimal digits do not follow.
+    /// A `%` is not followed by two hexadecimal digits.
     Escape,
-    /// An escape for a control character other than a tab or a line break.
+    /// An escape encodes a control character other than a tab or a line break.
     EncodedControl,
-    /// A path that leads above its root.
+    /// The path leads above its root.
     Climbs,
-    /// A segment that some would take for a dot segment, and others would not.
+    /// Some servers would take a segment for a dot segment, others would not.
     DisguisedDots,
 }
 
 impl TargetError {
-    /// What is wrong, as a phrase for the log.
+    /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
             TargetError::Form => "request target has no form that fits the method",
@@ -69,11 +68,11 @@ impl TargetError {
 }
 
 impl<'b> Target<'b> {
-    /// Takes a target apart. Paths are not looked into, see [`Target::resolve_path`].
+    /// Parses a target. The path is not examined; see [`RequestTarget::resolve_path`].
     ///
     /// # Errors
     ///
-    /// See [`TargetError`]. The authority form, which is CONNECT's, is none that fits.
+    /// See [`TargetError`]. The authority form is for CONNECT only and is refused.
     pub fn parse(method: &str, text: &'b str) -> Result<Target<'b>, TargetError> {
         if !text.bytes().all(is_target_char) {
             return Err(TargetError::Character);
@@ -119,13 +118,13 @@ impl<'b> Target<'b> {
         Ok(Target { authority: Some(authority), default_port, ..target })
     }
 
-    /// Appends the path to `out`, with dot segments resolved (RFC 3986 section 5.2.4) whether or
-    /// not their dots are encoded, and otherwise byte by byte as it was sent: empty segments, case
-    /// and escapes stay. This path is for matching and for forwarding alike.
+    /// Appends the path to `out` with its dot segments resolved (RFC 3986 section 5.2.4), even if
+    /// their dots are encoded. Everything else stays byte by byte: empty segments, case and
+    /// escapes. The result is used both for matching and for forwarding.
     ///
     /// # Errors
     ///
-    /// Those of [`TargetError`] that concern paths; what `out` holds then has no meaning.
+    /// Those of [`TargetError`] that concern paths. `out` is then meaningless.
     pub fn resolve_path(&self, out: &mut Vec<u8>) -> Result<(), TargetError> {
         if self.asterisk {
             out.push(b'*');
@@ -135,7 +134,8 @@ impl<'b> Target<'b> {
     }
 }
 
-/// Queries have these characters, and everybody passes them; in a path they are escaped.
+/// True exactly when a path may contain `byte`. The four that only queries may contain are escaped
+/// in paths.
 const fn is_path_char(byte: u8) -> bool {
     !matches!(byte, b'\\' | b'"' | b'<' | b'>')
 }
@@ -148,7 +148,7 @@ fn is_target_char(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// What a target comes to, as `authority path ?query`.
+    /// Checks the parsed target, shown as `authority path ?query`.
     #[track_caller]
     fn check(method: &str, text: &str, want: Result<&str, TargetError>) {
         let got = Target::parse(method, text).map(|target| {

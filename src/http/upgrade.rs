@@ -1,19 +1,19 @@
-//! Upgrade (RFC 9110 section 7.8): what a client may offer an upstream, and whether the upstream
-//! has taken one of those.
+//! Upgrade (RFC 9110 section 7.8): which protocols a client may offer an upstream, and whether the
+//! upstream accepted one of them.
 //!
-//! After 101 (Switching Protocols) bytes pass unread. So only protocols that the operator lists are
-//! offered, compared as a whole and in any case. One in which requests could pass that nobody
-//! judges (HTTP itself, or TLS with HTTP inside) cannot be listed. A request that offers anything
-//! else as well goes on as a plain one, and a switch to what was not offered is nonsense.
+//! After 101 (Switching Protocols) bytes are passed on unread. So only protocols that the operator
+//! lists are offered; names are compared whole and case-insensitively. A protocol that could carry
+//! requests past the proxy (HTTP itself, or TLS with HTTP inside) cannot be listed. A request that
+//! also offers an unlisted protocol is forwarded as a plain request, and a switch to a protocol
+//! that was not offered is an error.
 
 use super::abnf::is_token;
 use super::fields::{Fields, elements};
 
-/// The most protocols that can be listed: an offer has a bit for each.
+/// Maximum number of protocols that can be listed: an offer has a bit for each.
 pub const PROTOCOLS_MAX: usize = 8;
 
-/// Which of the listed protocols a request offers, a bit for each. None of them: nothing else is
-/// offered either.
+/// The listed protocols that a request offers, one bit each. If it is empty, nothing is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer(u8);
 
@@ -21,7 +21,7 @@ impl Offer {
     /// No offer.
     pub const NOTHING: Offer = Offer(0);
 
-    /// What is offered of the `listed` protocols: those in an Upgrade field, if all of them are
+    /// Creates an offer from the protocols in an Upgrade field. Empty unless all of them are
     /// listed.
     pub fn of(protocols: Option<&[u8]>, listed: &[String]) -> Offer {
         let bit = |protocol: &[u8]| {
@@ -32,14 +32,14 @@ impl Offer {
         Offer(bits.try_fold(0, |bits, bit: Option<u8>| Some(bits | bit?)).unwrap_or(0))
     }
 
-    /// True exactly when a 101 with these protocols takes the offer, or a part of it.
+    /// True exactly when a 101 with these protocols accepts the offer, or a part of it.
     pub fn is_met_by(self, protocols: Option<&[u8]>, listed: &[String]) -> bool {
         let taken = Offer::of(protocols, listed);
         taken != Offer::NOTHING && self.0 | taken.0 == self.0
     }
 }
 
-/// The protocols that a head's Upgrade field lists, if `Connection` lists `upgrade`.
+/// The protocols in a head's Upgrade field, if `Connection` lists `upgrade`.
 pub fn protocols<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
     let protocols = fields.only("Upgrade")?;
     let is_asked = fields.lists("Connection", "upgrade") && elements(protocols).next().is_some();
@@ -54,8 +54,8 @@ pub fn is_protocol(protocol: &str) -> bool {
     parts[2].is_none() && parts.into_iter().all(is)
 }
 
-/// True exactly when requests could pass in a protocol of this name: HTTP in any version, and what
-/// HTTP is carried in. `h2c-14` is a draft of `h2c`.
+/// True exactly when this protocol could carry requests: HTTP in any version, or a protocol that
+/// HTTP runs over. `h2c-14` is a draft of `h2c`.
 pub fn carries_requests(protocol: &str) -> bool {
     let name = protocol.split(['/', '-', '.', '_']).next().unwrap_or_default();
     let carriers = ["http", "https", "h2", "h2c", "h3", "hq", "spdy", "tls", "ssl", "quic"];

@@ -1,10 +1,10 @@
-//! Versions of HTTP.
+//! HTTP versions.
 
-/// A version of HTTP that is spoken here.
+/// A supported version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// HTTP/1.0
+    /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1
+    /// HTTP/1.1.
     Http11,
 }

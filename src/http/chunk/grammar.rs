@@ -1,62 +1,62 @@
-//! The grammar of the chunked transfer coding, as a machine that looks at one byte at a time.
+//! The grammar of the chunked transfer coding, as a state machine that takes one byte at a time.
 //!
-//! It knows what may follow what, and not what it means: sizes, limits and trailers are the
-//! decoder's. It keeps nothing but the state, so that bytes may arrive in any pieces.
+//! It knows what may follow what, not what it means: sizes, limits and trailers are the decoder's
+//! concern. The state is all it keeps, so bytes may arrive in any pieces.
 //!
 //! Tested with the decoder.
 
 use super::super::abnf::{is_blank, is_tchar, is_text};
 use super::ChunkError;
 
-/// What the next byte is looked at for.
+/// The position in the grammar: what the next byte may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The first digit of a size.
     Start,
-    /// Further digits, or the end of the size.
+    /// More digits, or the end of the size.
     Digits,
-    /// Whitespace has come that only another extension can follow.
+    /// Whitespace was read that only another extension can follow.
     BeforeSemicolon,
     /// The name of an extension, or whitespace before it.
     BeforeName,
-    /// More of the name, or its end.
+    /// More of the name, or the end of it.
     Name,
-    /// Whitespace has come between a name and what follows it.
+    /// Whitespace was read between a name and what follows it.
     AfterName,
     /// The value of an extension, or whitespace before it.
     BeforeValue,
-    /// More of a value that is a token, or its end.
+    /// More of a token value, or the end of it.
     Value,
-    /// More of a value in quotes.
+    /// More of a quoted value.
     Quoted,
-    /// The character behind a backslash in quotes.
+    /// The character after a backslash in a quoted value.
     Escaped,
-    /// What follows the closing quote.
+    /// Whatever follows the closing quote.
     AfterQuoted,
-    /// The LF of a size line.
+    /// The LF that ends a size line.
     LineLf,
-    /// Chunk data: the only state that takes bytes by the range.
+    /// Chunk data, the only state that consumes more than one byte at a time.
     Data,
-    /// The CR behind the data.
+    /// The CR after the data.
     DataCr,
-    /// The LF behind the data.
+    /// The LF after the data.
     DataLf,
     /// A trailer field, or the empty line that ends the body.
     FieldStart,
     /// More of a trailer field's name, or the colon.
     FieldName,
-    /// More of a trailer field's value.
+    /// More of a trailer field's value, or the end of it.
     FieldValue,
-    /// The LF of a trailer field line.
+    /// The LF that ends a trailer field line.
     FieldLf,
-    /// The LF of the empty line.
+    /// The LF of the final empty line.
     EndLf,
-    /// Nothing: the body is complete.
+    /// The body is complete; nothing may follow.
     Ended,
 }
 
 impl State {
-    /// The grammar: where `byte` leads.
+    /// The transition function: the state after `byte`.
     pub(super) fn after(self, byte: u8) -> Result<State, ChunkError> {
         use State::*;
         Ok(match (self, byte) {
@@ -99,13 +99,13 @@ impl State {
         })
     }
 
-    /// True exactly when blanks have come behind what could be a complete size line. At the end of
-    /// one they have no place in the grammar.
+    /// True exactly when blanks were read after a complete size. The grammar does not allow them at
+    /// the end of a size line.
     pub(super) const fn is_behind_blanks(self) -> bool {
         matches!(self, State::BeforeSemicolon | State::AfterName)
     }
 
-    /// Why `byte`, which leads nowhere, is refused.
+    /// The reason for refusing `byte`, which has no transition.
     fn refusal(self, byte: u8) -> ChunkError {
         match self {
             State::LineLf | State::FieldLf | State::EndLf => ChunkError::BareCr,

@@ -1,20 +1,20 @@
-//! The chunked coding, naively: a decoder that sees all of the wire at once, splits it into lines,
-//! and takes those apart. The one that is used is held against it, in tests and by the fuzzer.
+//! A naive decoder of the chunked coding: it sees the whole wire at once, splits it into lines, and
+//! parses those. Tests and the fuzzer compare the real decoder with it.
 
 use super::super::abnf::{is_tchar, is_text};
 
-/// What a wire comes to.
+/// The result of decoding a wire.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Payload, trailer section, and what follows the body.
+    /// The payload, the trailer section, and the bytes after the body.
     Ended(Vec<u8>, Vec<u8>, Vec<u8>),
-    /// Not chunked coding, or beyond the limits.
+    /// The wire is not valid chunked coding, or exceeds the limits.
     Refused,
-    /// So far, so good.
+    /// The wire is valid so far but incomplete.
     More,
 }
 
-/// Decodes all of `rest`, a body of a request, or of a response.
+/// Decodes all of `rest`, the body of a request or a response.
 pub(crate) fn decode(mut rest: &[u8], of_response: bool) -> Outcome {
     let mut payload = Vec::new();
     let mut debt = 0;

@@ -1,13 +1,13 @@
-//! What the chunked coding is to be read as, against a naive reader, at every cut.
+//! How chunked coding is decoded: compared with a naive decoder, split at every position.
 
 use super::*;
 use crate::testing::pieces::{in_one_piece, in_pieces};
 use fastrand::Rng;
 
-/// Payload, trailer section, and what follows the body; None while it has not ended.
+/// The payload, the trailer section, and the bytes after the body. None until it has ended.
 type Outcome = Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, ChunkError>;
 
-/// Feeds `wire` piece by piece, each in a buffer of its own.
+/// Decodes `wire` piece by piece, each piece in a buffer of its own.
 fn decode(mut decoder: ChunkDecoder, wire: &[u8], pieces: &[Range<usize>]) -> Outcome {
     let mut payload = Vec::new();
     for range in pieces {
@@ -29,8 +29,9 @@ fn decode(mut decoder: ChunkDecoder, wire: &[u8], pieces: &[Range<usize>]) -> Ou
     Ok(None)
 }
 
-/// Decodes `wire` in all ways it can arrive, and holds the outcome against the naive decoder's: as
-/// the body of a request, and of a response, which is read in the same way if a request's is read.
+/// Decodes `wire` in all ways it can arrive and compares the outcome with the naive decoder's, as
+/// the body of a request and of a response. Whatever is valid in a request must mean the same in a
+/// response.
 fn check(wire: &[u8]) -> Outcome {
     let request = check_one(wire, false);
     let response = check_one(wire, true);
@@ -50,7 +51,7 @@ fn check_one(wire: &[u8], of_response: bool) -> Outcome {
             assert_eq!(whole, Ok(Some((payload, trailers, rest))), "{}", wire.escape_ascii());
         }
         naive::Outcome::Refused => assert!(whole.is_err(), "{}", wire.escape_ascii()),
-        // It sees no mistake in a line before that line is complete.
+        // The naive decoder sees no mistake in a line before the line is complete.
         naive::Outcome::More => assert!(!matches!(whole, Ok(Some(_))), "{}", wire.escape_ascii()),
     }
     whole
@@ -104,7 +105,7 @@ fn blanks_at_the_end_of_a_line() {
     for (line, error) in [
         // A size in two pieces could be two sizes.
         ("5 5\r\n", ChunkError::Extension),
-        // No peer agrees on whether a blank in front of the size is nothing.
+        // Peers disagree about whether a blank before the size is ignored.
         (" 5\r\n", ChunkError::Size),
         ("5 \n", ChunkError::BareLf),
         ("5 \r \n", ChunkError::BareCr),
@@ -211,7 +212,7 @@ fn an_unfinished_body_is_no_mistake() {
     assert_eq!(check(b"7fffffffffffffff\r\nand so on"), Ok(None));
 }
 
-/// The outcome of a valid wire without checking each of its many cuts.
+/// The outcome of a valid wire, without trying every way to split it.
 fn ends(wire: &[u8]) -> Result<(), ChunkError> {
     assert!(decode(ChunkDecoder::request(), wire, &in_one_piece(wire.len()))?.is_some());
     Ok(())

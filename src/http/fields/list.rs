@@ -1,18 +1,18 @@
-//! Lists in the values of fields (RFC 9110 section 5.6).
+//! Lists in field values (RFC 9110 section 5.6).
 //!
-//! Tested against tables, and against a reading byte by byte.
+//! Tested against tables, and against a byte-by-byte implementation.
 
 use super::super::abnf::trim;
 use crate::work;
 use memchr::memchr2;
 
-/// The elements of a list, without the whitespace around them. Empty ones do not count, and a comma
-/// inside a quoted string separates nothing (RFC 9110 section 5.6.1).
+/// The elements of a list, without surrounding whitespace. Empty elements are skipped, and a comma
+/// inside a quoted string does not separate (RFC 9110 section 5.6.1).
 pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(value, b',').filter(|element| !element.is_empty())
 }
 
-/// What stands between separators that are not in a quoted string, without whitespace around it.
+/// The parts between separators outside quoted strings, without surrounding whitespace.
 pub(in crate::http) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
@@ -24,7 +24,7 @@ pub(in crate::http) fn split(value: &[u8], separator: u8) -> impl Iterator<Item 
     })
 }
 
-/// Where the first separator is that is not in a quoted string; the end, if there is none.
+/// The offset of the first separator outside a quoted string, or the length of `text`.
 fn part_end(text: &[u8], separator: u8) -> usize {
     let mut at = 0;
     while let Some(found) = memchr2(separator, b'"', &text[at..]) {
@@ -37,8 +37,8 @@ fn part_end(text: &[u8], separator: u8) -> usize {
     text.len()
 }
 
-/// How long the quoted string is that begins here, its quotes included (RFC 9110 section 5.6.4).
-/// One that does not end goes on to the end.
+/// The length of the quoted string at the start of `text`, with its quotes (RFC 9110 section
+/// 5.6.4). An unterminated string extends to the end.
 fn quoted_len(text: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
@@ -46,7 +46,7 @@ fn quoted_len(text: &[u8]) -> usize {
         if text[at - 1] == b'"' {
             return at;
         }
-        // Whatever is behind a backslash means nothing.
+        // The character after a backslash has no special meaning.
         at += 1;
     }
     text.len()
@@ -82,7 +82,7 @@ mod tests {
         check_elements("\"open\\", &["\"open\\"]);
     }
 
-    /// Byte by byte, with two facts about where that byte stands.
+    /// Splits byte by byte, tracking two flags.
     fn split_naively(value: &[u8]) -> Vec<&[u8]> {
         let (mut quoted, mut escaped) = (false, false);
         let parts = value.split(|&byte| {

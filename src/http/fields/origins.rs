@@ -1,38 +1,38 @@
-//! The fields of a response that say which pages of other origins may read it (WHATWG Fetch,
+//! The fields of a response that control which pages of other origins may read it (WHATWG Fetch,
 //! "HTTP-CORS protocol").
 //!
 //! Tested against tables.
 
 use super::is_named;
 
-/// Which origins may read the response.
+/// The origin that may read the response, or `*`.
 pub const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
-/// Whether they may with cookies.
+/// Whether the response may be read by requests with credentials.
 pub const ALLOW_CREDENTIALS: &str = "Access-Control-Allow-Credentials";
-/// Which of its fields they may read.
+/// The response fields that those pages may read.
 pub const EXPOSE_HEADERS: &str = "Access-Control-Expose-Headers";
 
-/// A field's name and value.
+/// The name and the value of a field.
 pub type Field<'a> = (&'a str, &'a str);
 
-/// What a response says about other origins in place of what its upstream says.
+/// The CORS fields that replace those of the upstream's response.
 #[derive(Clone, Debug)]
 pub struct OriginFields<'a> {
-    /// The fields that are written. Vary may be one of them, and is added to the upstream's.
+    /// The fields to write. Vary may be one of them and is added to the upstream's.
     pub fields: Vec<Field<'a>>,
     /// True exactly when the upstream's [`EXPOSE_HEADERS`] is passed on.
     pub keeps_exposed: bool,
 }
 
 impl OriginFields<'_> {
-    /// True exactly when an upstream's field of this name is not passed on, because what it says is
-    /// said here, or by nobody.
+    /// True exactly when an upstream's field with this name is dropped, because it is written here
+    /// or not wanted at all.
     pub fn replaces(&self, name: &str) -> bool {
         is_about_origins(name) && !(self.keeps_exposed && is_named(name, EXPOSE_HEADERS))
     }
 }
 
-/// True exactly when this is one of the fields that are about other origins, of a response.
+/// True exactly when `name` is a CORS response field.
 pub fn is_about_origins(name: &str) -> bool {
     const PREFIX: &str = "Access-Control-";
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))

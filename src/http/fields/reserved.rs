@@ -1,31 +1,31 @@
-//! The fields in which a proxy in front tells of its client, and of what that asked for.
+//! The fields in which a proxy in front describes its client and the original request.
 //!
-//! Servers and frameworks believe them: by some they choose who the client is, by others which path
-//! it asked for, in place of the request's own. So they pass only from a trusted peer; they are
-//! taken off all other requests, and out of trailers, and no file can set them.
+//! Servers and frameworks trust them: some fields determine who the client is, others override the
+//! path of the request. So they are passed on only from a trusted peer. They are removed from all
+//! other requests and from trailers, and a configuration cannot set them.
 
 use super::same_to_gateway;
 
-/// These fields; a `*` stands for the rest of a name. What a gateway could not tell from one of
-/// them is one as well.
+/// The reserved fields. A trailing `*` matches any rest of a name. Names that CGI-style gateways
+/// would confuse with one of these are reserved, too.
 pub const RESERVED: [&str; 8] = [
-    // RFC 7239, and what was there before it.
+    // RFC 7239 and its predecessors.
     "Forwarded",
     "X-Forwarded-*",
     "X-Real-IP",
     "Front-End-Https",
-    // The request as it was before somebody changed it; Symfony, IIS and others go by these.
+    // The request before another proxy rewrote it; Symfony, IIS and others use these.
     "X-Original-*",
     "X-Rewrite-URL",
-    // Whose certificate it was (RFC 9440).
+    // The client's certificate (RFC 9440).
     "Client-Cert*",
     "X-SSL-Client-*",
 ];
 
-/// The first letters of [`RESERVED`]. Nearly always they say that a field is not one of these.
+/// The first letters of [`RESERVED`], which rule out nearly every other field.
 const INITIALS: &[u8] = b"FXC";
 
-/// True exactly when a field is one of [`RESERVED`].
+/// True exactly when a field is in [`RESERVED`].
 pub fn is_about_client(name: &str) -> bool {
     let initial = name.as_bytes().first().map(u8::to_ascii_uppercase);
     let is_one = |field: &&str| match field.strip_suffix('*') {

@@ -1,4 +1,4 @@
-//! What is written is compared with what was meant, and read again.
+//! The heads that are written are compared with what is expected, and parsed again.
 
 use super::*;
 use crate::http::fields::{FieldStore, Fields, allowed_in_trailers};
@@ -20,7 +20,7 @@ const TO: Forward<'_> = Forward {
     key: None,
 };
 
-/// What goes upstream of a request, from its second line on. `\n` stands for CRLF.
+/// Checks the head that goes upstream for a request, from its second line on. ` ` stands for CRLF.
 #[track_caller]
 fn check_request(sent: &str, to: &Forward<'_>, want: &str) {
     let wire = format!("{sent}\n").replace('\n', "\r\n");
@@ -123,7 +123,7 @@ const OPEN: Respond<'_> = Respond {
     date: None,
 };
 
-/// What the client gets of a response. `\n` stands for CRLF.
+/// Checks the head that the client receives for a response. ` ` stands for CRLF.
 #[track_caller]
 fn check_response(sent: &str, request_was_head: bool, to: Respond<'_>, want: &str) {
     let wire = format!("{sent}\n").replace('\n', "\r\n");
@@ -182,7 +182,7 @@ fn responses_without_a_body() {
     );
 }
 
-/// A head that begins with `line`, has a host, and has fields as the dice will have it.
+/// A random head that begins with `line` and has a host.
 fn thrown(dice: &mut Rng, line: &str) -> Vec<u8> {
     let lines = [
         "Content-Length: 5",
@@ -223,7 +223,7 @@ fn thrown(dice: &mut Rng, line: &str) -> Vec<u8> {
     wire
 }
 
-/// The fields that are neither for one hop nor ours: they must arrive as they are.
+/// The end-to-end fields that are not ours: they must arrive unchanged.
 fn content<'b>(fields: Fields<'_, 'b>) -> Vec<(&'b str, &'b [u8])> {
     let ours = ["Via", "Accept-Encoding", "A", "X-B"];
     let is_ours = |name: &str| ours.iter().any(|field| name.eq_ignore_ascii_case(field));

@@ -11,7 +11,7 @@ fn parsed<'h, 'b>(lines: &'b str, store: &'h mut [Header<'b>]) -> Fields<'h, 'b>
     }
 }
 
-/// Fields separated by ` | `.
+/// Checks fields that are separated by ` | `.
 #[track_caller]
 fn check_request(version: Version, fields: &str, want: Result<BodyLength, FramingError>) {
     let lines = format!("{}\r\n\r\n", fields.replace(" | ", "\r\n"));
@@ -127,35 +127,35 @@ fn response_lengths() {
     check(200, false, "Transfer-Encoding: chunked", Ok(Chunked));
     check(500, false, "Content-Length: 5", Ok(Length(5)));
     check(205, false, "Content-Length: 0", Ok(Length(0)));
-    // Rule 3: the coding overrides the length, whatever that says.
+    // Rule 3: the coding overrides the length, whatever its value.
     for length in ["5", "0", "5, 6", "x", ""] {
         check(200, false, &format!("Content-Length: {length} | {both}"), Ok(Chunked));
     }
-    // RFC 9110 section 8.6: one value, however often.
+    // RFC 9110 section 8.6: one value, however often it is repeated.
     for lengths in ["5, 5", "5,5 ,\t5", "5 | Content-Length: 5", "5, 5 | content-length: 005"] {
         check(200, false, &format!("Content-Length: {lengths}"), Ok(Length(5)));
     }
-    // Of two lengths one is wrong, and nobody knows which.
+    // At least one of two lengths is wrong, and it is unknown which.
     for lengths in ["5, 6", "5 | Content-Length: 6", "5, 5 | Content-Length: 50", "0, 5"] {
         check(200, false, &format!("Content-Length: {lengths}"), Err(LengthsDiffer));
     }
-    // What is no number may be anything, and an empty element what is left of another length.
+    // A non-number may mean anything, and an empty element may be the remains of another length.
     for lengths in ["", "5,", ",5", "5,,5", "5 5", "+5", "5;a", "0x5", "\"5\"", "\"5, 5\"", "5, x"]
     {
         check(200, false, &format!("Content-Length: {lengths}"), Err(LengthMalformed));
     }
     check(200, false, "Content-Length: 5, 9223372036854775808", Err(LengthTooLarge));
-    // Codings have to be undone by whoever passes the body on, and these are not known here.
+    // Whoever forwards a body must decode such codings, and none of these is supported here.
     for coding in ["gzip", "identity", "gzip, chunked", "x | Transfer-Encoding: chunked"] {
         check(200, false, &format!("Transfer-Encoding: {coding}"), Err(CodingUnknown));
         let both = format!("Content-Length: 5 | Transfer-Encoding: {coding}");
         check(200, false, &both, Err(CodingUnknown));
     }
-    // The end of chunks is inside of another coding, which may be chunks again.
+    // The end of the chunks is hidden inside another coding, which may be chunks again.
     for coding in ["chunked, chunked", "chunked, gzip", "chunked | Transfer-Encoding: chunked"] {
         check(200, false, &format!("Transfer-Encoding: {coding}"), Err(ChunkedNotLast));
     }
-    // These are no codings, and may be read as `chunked` or as nothing.
+    // These are not codings, and could be read as `chunked` or as nothing.
     for coding in ["", "chunked,", ",chunked", "chunked;a=b", "\"chunked\"", "chunked foo"] {
         check(200, false, &format!("Transfer-Encoding: {coding}"), Err(CodingMalformed));
     }
@@ -168,7 +168,7 @@ fn response_lengths() {
         for fields in ["A: b", "Content-Length: 5", "Transfer-Encoding: chunked", both] {
             check(status, head, fields, Ok(Empty));
         }
-        // What describes another response is to be understood, too.
+        // A description of another response must be valid, too.
         check(status, head, "Content-Length: x", Err(LengthMalformed));
         check(status, head, "Content-Length: 5, 6", Err(LengthsDiffer));
         check(status, head, "Transfer-Encoding: gzip", Err(CodingUnknown));

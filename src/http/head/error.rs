@@ -1,70 +1,70 @@
-//! Why a head was refused, and what a client is told.
+//! The reasons for refusing a head, and the statuses that clients get.
 
 use super::super::framing::FramingError;
 use super::super::target::TargetError;
 
-/// Why a head was refused.
+/// The reason why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadError {
     /// The first bytes cannot begin a head: another protocol, or none.
     NotHttp,
-    /// More than four empty lines before a request.
+    /// A request follows more than four empty lines.
     EmptyLines,
-    /// A LF without a CR in front of it, in a request.
+    /// An LF in a request is not preceded by CR.
     BareLf,
-    /// A CR without a LF behind it.
+    /// A CR is not followed by LF.
     BareCr,
-    /// A request line that is not `method SP request-target SP HTTP-version`.
+    /// The request line is not `method SP request-target SP HTTP-version`.
     RequestLine,
-    /// A status line that is not `HTTP-version SP status-code [ SP reason-phrase ]`.
+    /// The status line is not `HTTP-version SP status-code [ SP reason-phrase ]`.
     StatusLine,
-    /// A method that is longer than any.
+    /// The method is too long.
     MethodTooLong,
-    /// CONNECT, which asks for a tunnel that is not offered.
+    /// The method is CONNECT, which asks for a tunnel that is not offered.
     Connect,
-    /// An HTTP version that is none.
+    /// The HTTP version is malformed.
     Version,
-    /// An HTTP version that is not spoken here.
+    /// The HTTP version is not supported.
     VersionUnsupported,
-    /// A request target that is too long.
+    /// The request target is too long.
     TargetTooLong,
-    /// A request target that is refused.
+    /// The request target is refused.
     Target(TargetError),
-    /// A head that is too long.
+    /// The head is too long.
     TooLarge,
-    /// A head with too many fields.
+    /// The head has too many fields.
     TooManyFields,
-    /// `Connection` with more options than
-    /// [`CONNECTION_OPTIONS_MAX`](super::CONNECTION_OPTIONS_MAX).
+    /// `Connection` lists more than [`CONNECTION_OPTIONS_MAX`](super::CONNECTION_OPTIONS_MAX)
+    /// options.
     TooManyOptions,
-    /// A line that begins with whitespace and so continues another (RFC 9112 section 5.2).
+    /// A line begins with whitespace and so continues another (RFC 9112 section 5.2).
     Fold,
-    /// A field name that is no token, or that no colon follows at once.
+    /// A field name is not a token immediately followed by a colon.
     FieldName,
-    /// A control character in a field value.
+    /// A field value contains a control character.
     FieldValue,
-    /// A field name that gateways take for that of a framing field.
+    /// CGI-style gateways would take a field name for that of a framing field.
     Lookalike,
-    /// No Host in HTTP/1.1.
+    /// An HTTP/1.1 request has no Host.
     HostMissing,
-    /// More than one Host.
+    /// The request has more than one Host.
     HostRepeated,
-    /// A Host that is no host.
+    /// Host is malformed.
     HostMalformed,
-    /// A Host other than that of the absolute target.
+    /// Host differs from the absolute target's authority.
     HostDiffers,
     /// The length of the body cannot be known for certain.
     Framing(FramingError),
-    /// A body where none may be: in TRACE (RFC 9110 section 9.3.8).
+    /// A TRACE request has a body (RFC 9110 section 9.3.8).
     UnexpectedBody,
-    /// A Max-Forwards that is no number, where it has to be counted down.
+    /// Max-Forwards is not a number, though it must be counted down.
     MaxForwards,
-    /// The bytes are not one complete head, and nothing else.
+    /// The bytes are not exactly one complete head.
     NotOneHead,
 }
 
 impl HeadError {
-    /// The status to refuse a request with. What is wrong with a response is a 502 in any case.
+    /// The status with which to refuse a request. A faulty response is always a 502.
     pub const fn status(self) -> u16 {
         match self {
             HeadError::Connect => 405,
@@ -95,7 +95,7 @@ impl HeadError {
         }
     }
 
-    /// What is wrong, as a phrase for the log.
+    /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
             HeadError::NotHttp => "this is not HTTP/1",

@@ -1,17 +1,17 @@
-//! Field lines that go on in further ones, which begin with whitespace (RFC 9112 section 5.2).
+//! Folded field lines, which continue on lines that begin with whitespace (RFC 9112 section 5.2).
 //!
-//! Nobody has been allowed to send them since 2014, and some servers still do. Whoever passes a
-//! response on has to put the lines together.
+//! Sending them has been forbidden since 2014, but some servers still do. A proxy has to unfold
+//! them before it forwards the response.
 //!
-//! Tested against a reading line by line.
+//! Tested against a line-by-line implementation.
 
 use super::super::abnf::{is_blank, trim_end};
 use crate::work;
 use memchr::memchr;
 
-/// Makes one field line of each that goes on in further ones: one space takes the place of the line
-/// end between them and of all whitespace around it. Returns the length of the head, which is what
-/// `head` begins with from then on. It is a head that [`HeadSearch`](super::HeadSearch) has found.
+/// Joins each folded field line into one line: a single space replaces every line end within it and
+/// the whitespace around. Returns the new length of the head in `head`. `head` must be one that
+/// [`HeadSearch`](super::HeadSearch) found.
 pub fn unfold(head: &mut [u8]) -> usize {
     work::note(head.len());
     let (mut read, mut written) = (0, 0);
@@ -31,7 +31,7 @@ pub fn unfold(head: &mut [u8]) -> usize {
     written
 }
 
-/// The length of `lines` without the end of the last one, and without blanks in front of that.
+/// The length of `lines` without the last line's end and the blanks before that.
 fn content(lines: &[u8]) -> usize {
     let line = lines.strip_suffix(b"\n").unwrap_or(lines);
     trim_end(line.strip_suffix(b"\r").unwrap_or(line)).len()

@@ -1,4 +1,4 @@
-//! What a request's head says.
+//! Parsing of request heads.
 
 use super::super::authority::Authority;
 use super::super::fields::{self, FieldStore, Fields};
@@ -8,43 +8,43 @@ use super::super::upgrade;
 use super::start::{self, RequestLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
 
-/// A request's head, understood. Its parts point into the bytes it was read from.
+/// A parsed request head. Its parts borrow the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'h, 'b> {
     /// The method: a token of at most [`METHOD_MAX`](super::METHOD_MAX) bytes, case-sensitive, not
     /// CONNECT.
     pub method: &'b str,
-    /// The target, taken apart.
+    /// The parsed target.
     pub target: Target<'b>,
     /// The client's version.
     pub version: Version,
     /// All fields.
     pub fields: Fields<'h, 'b>,
-    /// The host, and perhaps the port, that the request is meant for: the absolute target's, or
-    /// else Host's. `None` only in HTTP/1.0.
+    /// The host and optional port that the request is for: the absolute target's, or otherwise
+    /// Host's. `None` only in HTTP/1.0.
     pub authority: Option<&'b str>,
-    /// How long the body is. Never [`BodyLength::UntilClose`].
+    /// The length of the body. Never [`BodyLength::UntilClose`].
     pub length: BodyLength,
-    /// True exactly when the client is ready to send another request on this connection.
+    /// True exactly when the client keeps the connection open for another request.
     pub persistent: bool,
-    /// True exactly when the client may be holding its body back for a 100 (Continue). HTTP/1.0
-    /// knows no such thing (RFC 9110 section 10.1.1).
+    /// True exactly when the client may be waiting for a 100 (Continue) before it sends its body.
+    /// Never in HTTP/1.0 (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
-    /// The protocols that the client would rather speak, as the Upgrade field lists them: if
-    /// `Connection` lists `upgrade`. [`Offer`](upgrade::Offer) judges them.
+    /// The protocols in the Upgrade field, if `Connection` lists `upgrade`.
+    /// [`Offer`](upgrade::Offer) evaluates them.
     pub upgrade: Option<&'b [u8]>,
-    /// True exactly when Accept names `text/event-stream`, with a quality above 0.
+    /// True exactly when Accept lists `text/event-stream` with a quality above 0.
     pub accepts_event_stream: bool,
-    /// How often OPTIONS or TRACE may still be forwarded (RFC 9110 section 7.6.2).
+    /// How many more times OPTIONS or TRACE may be forwarded (RFC 9110 section 7.6.2).
     pub max_forwards: Option<u64>,
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
-    /// Reads a head. `bytes` are the head and nothing else: what [`HeadSearch::find`] found.
+    /// Parses a head. `bytes` must be exactly the head that [`HeadSearch::find`] found.
     ///
     /// # Errors
     ///
-    /// When it is malformed, ambiguous, or beyond the limits.
+    /// If it is malformed, ambiguous, or beyond the limits.
     pub fn parse(
         bytes: &'b [u8],
         store: &'h mut FieldStore<'b>,
@@ -75,7 +75,8 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         })
     }
 
-    /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
+    /// True exactly when the method is HEAD, so that the response has no body, whatever its fields
+    /// say.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
@@ -90,14 +91,13 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         self.method == "TRACE"
     }
 
-    /// True exactly when the request may be sent twice (RFC 9110 section 9.2.2), as far as its
-    /// method is concerned.
+    /// True exactly when the method allows sending the request twice (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
 }
 
-/// Refuses names that are not those of the framing fields but become them in some gateways.
+/// Refuses names that some gateways would take for those of framing fields.
 fn refuse_lookalikes(fields: Fields<'_, '_>) -> Result<(), HeadError> {
     let framing = ["Content-Length", "Transfer-Encoding"];
     let poses = |name: &str, field: &str| {
@@ -107,8 +107,9 @@ fn refuse_lookalikes(fields: Fields<'_, '_>) -> Result<(), HeadError> {
     if found { Err(HeadError::Lookalike) } else { Ok(()) }
 }
 
-/// RFC 9112 section 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0. Section 3.2.2: an absolute
-/// target overrides it. Since not everybody does that, the two have to say the same.
+/// Determines the authority. RFC 9112 section 3.2: exactly one Host in HTTP/1.1, at most one in
+/// HTTP/1.0. Section 3.2.2: an absolute target overrides it. Since not everybody implements that,
+/// the two must agree.
 fn authority<'b>(
     target: &Target<'b>,
     fields: Fields<'_, 'b>,

@@ -1,4 +1,4 @@
-//! What a response's head says.
+//! Parsing of response heads.
 
 use super::super::fields::{FieldStore, Fields, split};
 use super::super::framing::{self, BodyLength};
@@ -8,45 +8,45 @@ use super::start::{self, StatusLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
 use std::time::Duration;
 
-/// A response's head, understood. Its parts point into the bytes it was read from.
+/// A parsed response head. Its parts borrow the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'h, 'b> {
     /// The upstream's version.
     pub version: Version,
-    /// The status: three digits, 100 at least.
+    /// The status: three digits, at least 100.
     pub status: u16,
     /// The reason phrase, which may be empty and need not be UTF-8.
     pub reason: &'b [u8],
     /// All fields.
     pub fields: Fields<'h, 'b>,
-    /// How long the body is.
+    /// The length of the body.
     pub length: BodyLength,
-    /// The Content-Length that describes a body which is not sent: of the response to HEAD, and of
+    /// The Content-Length that describes a body that is not sent: of a response to HEAD, or of a
     /// 304 (RFC 9110 section 8.6).
     pub described_length: Option<u64>,
-    /// True exactly when the connection can be used for another request after the body.
+    /// True exactly when the connection can be reused after the body.
     pub persistent: bool,
-    /// For how long the connection may be idle and still be used for another request, if the
-    /// upstream has said that ([`keep_alive`]).
+    /// How long the connection may be idle and still be reused, if the upstream said so
+    /// ([`keep_alive`]).
     pub idle_limit: Option<Duration>,
-    /// True exactly when the body is an event stream: status 200, media type `text/event-stream`,
-    /// whatever its content coding.
+    /// True exactly when the body is an event stream: status 200 and media type
+    /// `text/event-stream`, whatever the content coding.
     pub is_event_stream: bool,
-    /// True exactly when the body has a content coding (RFC 9110 section 8.4): what is in it cannot
-    /// be seen, and nothing be added to it.
+    /// True exactly when the body has a content coding (RFC 9110 section 8.4), so that its content
+    /// can be neither inspected nor added to.
     pub is_coded: bool,
-    /// The protocols that a 101 switches to; as [`upgrade::protocols`] takes them.
+    /// The protocols that a 101 switches to, as given by [`upgrade::protocols`].
     pub upgrade: Option<&'b [u8]>,
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
-    /// Reads a head. `bytes` are the head and nothing else: what [`HeadSearch::find`] found, its
-    /// folded lines put together ([`unfold`](super::unfold)). `request_was_head` says whether the
-    /// method of its request was HEAD.
+    /// Parses a head. `bytes` must be exactly the head that [`HeadSearch::find`] found, with its
+    /// folded lines joined ([`unfold`](super::unfold)). `request_was_head` says whether the
+    /// request's method was HEAD.
     ///
     /// # Errors
     ///
-    /// When it is malformed, ambiguous, or beyond the limits.
+    /// If it is malformed, ambiguous, or beyond the limits.
     pub fn parse(
         bytes: &'b [u8],
         store: &'h mut FieldStore<'b>,

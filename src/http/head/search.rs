@@ -1,4 +1,4 @@
-//! Where a head ends, found as its bytes arrive.
+//! Finds the end of a head as its bytes arrive.
 
 use super::super::abnf::{is_blank, trim_start};
 use super::start::{self, Start};
@@ -7,37 +7,38 @@ use crate::buf::narrow;
 use crate::work;
 use memchr::{memchr, memchr2};
 
-/// How many empty lines may stand before a request (RFC 9112 section 2.2 asks for one at least).
+/// Maximum number of empty lines before a request (RFC 9112 section 2.2 asks to accept at least
+/// one).
 const LEADING_MAX: u8 = 4;
 
-/// Looks for the end of a head, in pieces, and looks at no byte twice.
+/// An incremental search for the end of a head, which looks at no byte twice.
 ///
 /// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
-/// error, and each error is one as soon as it can be seen. A field line may go on in further lines
-/// ([`HeadSearch::is_folded`]) in a response, and not in a request. That the line of a request is a
-/// request line is seen when it is complete; of what the fields say only their number is judged.
+/// error, and each error is reported as soon as it can be seen. A field line may be folded
+/// ([`HeadSearch::is_folded`]) in a response, but not in a request. The start line is checked once
+/// it is complete; of the fields only their number is.
 #[derive(Clone, Debug)]
 pub struct HeadSearch {
     side: Side,
-    /// Lines that are complete, those skipped not among them.
+    /// The number of complete lines, without those skipped.
     lines: u16,
-    /// Where the present line begins.
+    /// The offset of the current line.
     line: u32,
-    /// How many bytes need not be looked at again.
+    /// The number of bytes that need not be looked at again.
     searched: u32,
 }
 
 const _: () = assert!(size_of::<HeadSearch>() == 12);
 
-/// Whose head it is, and what is only found in such a head.
+/// The kind of head, with the state that only this kind needs.
 #[derive(Clone, Copy, Debug)]
 enum Side {
     Request {
-        /// Empty lines that were skipped.
+        /// The number of empty lines skipped.
         leading: u8,
     },
     Response {
-        /// True exactly when a field line has gone on in another one.
+        /// True exactly when some field line is folded.
         folded: bool,
     },
 }
@@ -60,12 +61,12 @@ pub(super) struct Parts<'b> {
 }
 
 impl HeadSearch {
-    /// A search for the end of a request's head.
+    /// Creates a search for the end of a request head.
     pub const fn request() -> HeadSearch {
         HeadSearch::of(Side::Request { leading: 0 })
     }
 
-    /// A search for the end of a response's head.
+    /// Creates a search for the end of a response head.
     pub const fn response() -> HeadSearch {
         HeadSearch::of(Side::Response { folded: false })
     }
@@ -74,24 +75,24 @@ impl HeadSearch {
         HeadSearch { side, lines: 0, line: 0, searched: 0 }
     }
 
-    /// True exactly when field lines go on in further ones: they have to be put together before the
-    /// head is read ([`unfold`](super::unfold)).
+    /// True exactly when some field lines are folded, so that the head must be passed through
+    /// [`unfold`](super::unfold) before it is parsed.
     pub const fn is_folded(&self) -> bool {
         matches!(self.side, Side::Response { folded: true })
     }
 
-    /// Looks at what is new in `bytes`, which are all bytes of the head so far, from its first.
-    /// Returns the length of the head, its empty line and any skipped lines included, once that is
-    /// there. Until then `bytes` is shorter than `limits.head_bytes`.
+    /// Searches what is new in `bytes`, which holds all bytes of the head so far. Returns the
+    /// length of the head once it is complete, with its empty line and any skipped lines. Until
+    /// then `bytes` is shorter than `limits.head_bytes`.
     ///
     /// # Errors
     ///
-    /// When this is no head, or one beyond the limits.
+    /// If this is not a head, or one beyond the limits.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         self.find_if(start::check, bytes, limits)
     }
 
-    /// Likewise, where `judge` says whether the start line is one.
+    /// Like [`HeadSearch::find`], but `judge` checks the start line.
     fn find_if(
         &mut self,
         judge: impl Fn(Start, &[u8], &HeadLimits) -> Result<(), HeadError>,
@@ -99,7 +100,7 @@ impl HeadSearch {
         limits: &HeadLimits,
     ) -> Result<Option<usize>, HeadError> {
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
-        // The limits may have become smaller since.
+        // A reload may have lowered the limits.
         if self.searched as usize > bytes.len() {
             return Err(HeadError::TooLarge);
         }
@@ -132,7 +133,8 @@ impl HeadSearch {
         if bytes.len() == limits.head_bytes { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
-    /// Where the line goes on that has a CR or LF at `at`; `None` if that remains to be seen.
+    /// The offset after the line end that begins with the CR or LF at `at`. `None` if more bytes
+    /// are needed to tell.
     fn line_end(&self, at: usize, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         match (&bytes[at..], self.side.start()) {
             ([b'\r', b'\n', ..], _) => Ok(Some(at + 2)),
@@ -143,7 +145,7 @@ impl HeadSearch {
         }
     }
 
-    /// Takes a complete line. True exactly when it is the last.
+    /// Takes a complete line. Returns true exactly when it is the last.
     fn take(&mut self, line: &[u8], limits: &HeadLimits) -> Result<bool, HeadError> {
         match line {
             _ if self.lines == 0 => {
@@ -177,12 +179,12 @@ impl HeadSearch {
         }
     }
 
-    /// True exactly when this line is an empty one in front of a request.
+    /// True exactly when this is an empty line before a request.
     const fn is_leading(&self, line: &[u8]) -> bool {
         self.lines == 0 && line.is_empty() && matches!(self.side, Side::Request { .. })
     }
 
-    /// Takes apart `bytes`, which are exactly a head. Whoever reads the start line judges it.
+    /// Splits `bytes`, which must be exactly a head. The start line is not checked here.
     pub(super) fn split<'b>(
         mut self,
         bytes: &'b [u8],
@@ -204,8 +206,8 @@ impl HeadSearch {
     }
 }
 
-/// True exactly when this line continues a field line (RFC 9112 section 5.2). Some take a line of
-/// nothing but whitespace for the end of the head.
+/// True exactly when this line continues a field line (RFC 9112 section 5.2). Some parsers take a
+/// line of nothing but whitespace for the end of the head.
 fn continues(line: &[u8]) -> bool {
     line.first().is_some_and(|&byte| is_blank(byte)) && !trim_start(line).is_empty()
 }

@@ -4,10 +4,10 @@ use super::super::abnf::{is_blank, is_tchar, is_text, is_token, trim_start};
 use super::super::target::Target;
 use super::{HeadError, HeadLimits, Version};
 
-/// The most bytes of a method. The longest that is registered, UPDATEREDIRECTREF, has 17.
+/// Maximum length of a method in bytes. The longest registered one, UPDATEREDIRECTREF, has 17.
 pub const METHOD_MAX: usize = 32;
 
-/// Which kind of line a head starts with.
+/// The kind of start line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     /// A request line.
@@ -16,21 +16,21 @@ pub(super) enum Start {
     Response,
 }
 
-/// RFC 9112 section 3: `method SP request-target SP HTTP-version`.
+/// The parts of `method SP request-target SP HTTP-version` (RFC 9112 section 3).
 pub(super) struct RequestLine<'b> {
     pub method: &'b str,
     pub target: Target<'b>,
     pub version: Version,
 }
 
-/// RFC 9112 section 4: `HTTP-version SP status-code SP [ reason-phrase ]`.
+/// The parts of `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 section 4).
 pub(super) struct StatusLine<'b> {
     pub version: Version,
     pub status: u16,
     pub reason: &'b [u8],
 }
 
-/// Reads a request line.
+/// Parses a request line.
 pub(super) fn request<'b>(
     line: &'b [u8],
     limits: &HeadLimits,
@@ -58,10 +58,10 @@ pub(super) fn request<'b>(
     Ok(RequestLine { method, target, version })
 }
 
-/// Reads a status line. The space behind the status may be missing where no reason is given, as
-/// some servers do it, and several blanks divide like one space (RFC 9112 section 4). Statuses
-/// above 599 are of no class (RFC 9110 section 15), but servers in use send them; what they mean is
-/// for the client to say.
+/// Parses a status line. The space after the status may be missing if there is no reason, as some
+/// servers do, and several blanks separate like one space (RFC 9112 section 4). Statuses above 599
+/// have no class (RFC 9110 section 15), but servers in use send them; the client decides what they
+/// mean.
 pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
     let (number, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
     let version = version(number)?;
@@ -76,13 +76,13 @@ pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
     Ok(StatusLine { version, status, reason: reason.ok_or(HeadError::StatusLine)? })
 }
 
-/// What stands behind the blanks with which `text` begins. None if it begins with none.
+/// The text after the leading blanks. None if there are none.
 fn behind_blanks(text: &[u8]) -> Option<&[u8]> {
     if text.first().is_some_and(|&byte| is_blank(byte)) { Some(trim_start(text)) } else { None }
 }
 
-/// RFC 9112 section 2.3: `HTTP/` DIGIT `.` DIGIT, in capitals. `HTTP/2` and `HTTP/3`, as people
-/// write them, are versions too.
+/// Parses `HTTP/` DIGIT `.` DIGIT, in capitals (RFC 9112 section 2.3). `HTTP/2` and `HTTP/3`, as
+/// people write them, count as versions, too.
 fn version(text: &[u8]) -> Result<Version, HeadError> {
     match text.strip_prefix(b"HTTP/") {
         Some(b"1.1") => Ok(Version::Http11),
@@ -94,7 +94,7 @@ fn version(text: &[u8]) -> Result<Version, HeadError> {
     }
 }
 
-/// Judges a complete line.
+/// Checks a complete start line.
 pub(super) fn check(start: Start, line: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
     match start {
         Start::Request => request(line, limits).map(drop),
@@ -102,7 +102,7 @@ pub(super) fn check(start: Start, line: &[u8], limits: &HeadLimits) -> Result<()
     }
 }
 
-/// Judges a line of which only the beginning is there, perhaps nothing, perhaps a CR at its end.
+/// Checks the beginning of a start line, which may be empty or end with a CR.
 pub(super) fn check_unfinished(
     start: Start,
     line: &[u8],

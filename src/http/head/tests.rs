@@ -1,4 +1,4 @@
-//! Requests, and the search for the end of a head.
+//! Tests of request heads and of the search for the end of a head.
 
 use super::HeadError::*;
 use super::*;
@@ -11,7 +11,7 @@ mod responses;
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 400, head_fields: 5, target_bytes: 100 };
 
-/// Where the search finds the end when the bytes arrive in these pieces.
+/// Where the search finds the end if the bytes arrive in these pieces.
 fn found(
     mut search: HeadSearch,
     bytes: &[u8],
@@ -25,7 +25,7 @@ fn found(
     Ok(None)
 }
 
-/// What a request head comes to, which must not depend on the pieces in which it arrives.
+/// The result of parsing a request head, which must not depend on the pieces in which it arrives.
 #[track_caller]
 fn request(wire: &str) -> Result<String, HeadError> {
     let bytes = wire.as_bytes();
@@ -60,7 +60,7 @@ fn refused(wire: &str, want: HeadError) {
     assert_eq!(request(wire), Err(want), "{wire:?}");
 }
 
-/// The lines of a request to a.example with these further ones, each ended by CRLF.
+/// A request to a.example with these additional lines, each ended by CRLF.
 fn with(lines: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n")
 }
@@ -249,7 +249,7 @@ fn limits() {
     check(&with(&options(32)), "GET / Http11 a.example Empty persistent");
     refused(&with(&options(33)), TooManyOptions);
     refused(&with(&[options(16), options(17)].concat()), TooManyOptions);
-    // Empty ones are counted, too.
+    // Empty options count, too.
     check(
         &with(&format!("Connection: close{}\r\n", ",".repeat(31))),
         "GET / Http11 a.example Empty close",
@@ -278,7 +278,7 @@ fn limits() {
     }
 }
 
-/// One fact of a request with these lines.
+/// A property of a request with these lines.
 fn fact<T>(lines: &str, fact: impl Fn(&RequestHead<'_, '_>) -> T) -> T {
     let wire = if lines.starts_with("GET") || lines.starts_with("OPTIONS") {
         format!("{lines}\r\n")
@@ -341,7 +341,7 @@ fn expectations_and_methods() {
     assert!(fact(options, |head| head.is_options()));
 }
 
-/// The naive search: skip empty lines, then look for the first empty one.
+/// The naive search: skip empty lines, then find the first empty one.
 fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
     let mut start = 0;
     while bytes[start..].starts_with(line_end) {
@@ -375,7 +375,7 @@ fn accidents() {
             let lines = head.split(|&byte| byte == b'\n');
             assert!(lines.rev().skip(1).all(|line| line.ends_with(b"\r")), "{seed}");
             let mut store = FieldStore::new();
-            // Whatever it says, it says it without a panic, and of exactly these bytes.
+            // Parsing must not panic, whatever it returns, and must use exactly these bytes.
             complete += usize::from(RequestHead::parse(head, &mut store, &LIMITS).is_ok());
             let mut store = FieldStore::new();
             assert!(RequestHead::parse(&head[..end - 1], &mut store, &LIMITS).is_err());

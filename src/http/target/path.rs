@@ -1,21 +1,21 @@
-//! Dot segments: those to resolve, and those in disguise.
+//! Dot segments: resolving them, and detecting those in disguise.
 
 use super::super::escape::{self, ESCAPE_LEN};
 use super::TargetError;
 use crate::work;
 
-/// What a segment of a path is.
+/// The kind of a path segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Segment {
-    /// A name like any other, perhaps empty.
+    /// An ordinary name, perhaps empty.
     Name,
-    /// `.`
+    /// The current segment: `.`
     Here,
-    /// `..`
+    /// The parent segment: `..`
     Up,
 }
 
-/// Appends `path` to `out` without its dot segments. It begins with a slash.
+/// Appends `path`, which begins with a slash, to `out` without its dot segments.
 pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
     let root = out.len();
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
@@ -28,7 +28,7 @@ pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError>
             work::note(out.len() - parent);
             out.truncate(parent);
         }
-        // What is resolved away leaves its slash behind at the end of the path only.
+        // A resolved segment leaves its slash only at the end of the path.
         if kind == Segment::Name || segments.peek().is_none() {
             out.push(b'/');
         }
@@ -39,13 +39,14 @@ pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError>
     Ok(())
 }
 
-/// Says what a segment is, or why it cannot be said.
+/// Classifies a segment, or refuses it if servers would disagree.
 fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
     if !segment.iter().any(|byte| matches!(byte, b'.' | b'%')) {
         return Ok(Segment::Name);
     }
-    // Looked at as an upstream might: pieces between what may be taken for slashes, each of which
-    // may end in parameters. Of a piece it matters only whether it is one dot, two, or else.
+    // Examines a segment as an upstream might: as parts between possible slashes, each of which may
+    // end in parameters. Of each part it matters only whether it is one dot, two dots, or anything
+    // else.
     let (mut rest, mut piece) = (segment, Piece::default());
     let (mut dotted, mut whole, mut parameters) = (false, true, false);
     while let Some(byte) = next(&mut rest)? {
@@ -55,7 +56,7 @@ fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
                 (piece, whole, parameters) = (Piece::default(), false, false);
             }
             (b';', _) => (whole, parameters) = (false, true),
-            // The URL parser of WHATWG takes them out of whatever it is given.
+            // The WHATWG URL parser removes these from any input.
             (b'\t' | b'\n' | b'\r', _) => whole = false,
             _ if parameters => {}
             (value, _) => piece.take(value),
@@ -70,7 +71,7 @@ fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
     }
 }
 
-/// What matters of a piece of a segment.
+/// The relevant state of a part of a segment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     dots: usize,
@@ -89,10 +90,10 @@ impl Piece {
     }
 }
 
-/// A byte of a segment.
+/// One byte of a segment, decoded.
 struct Byte {
     value: u8,
-    /// True exactly when an escape stands for it.
+    /// True exactly when the byte was percent-encoded.
     encoded: bool,
 }
 

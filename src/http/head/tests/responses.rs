@@ -1,4 +1,4 @@
-//! Responses.
+//! Tests of response heads.
 
 use super::*;
 use crate::http::framing::BodyLength;
@@ -47,11 +47,11 @@ fn responses() {
     check_response(true, "HTTP/1.1 200 OK\r\n\r\n", Ok("200 OK Empty persistent"));
 }
 
-/// What is not the grammar, and has one reading.
+/// Deviations from the grammar that have only one reading.
 #[test]
 fn responses_as_they_are() {
     let check = |wire: &str, want: &str| check_response(false, wire, Ok(want));
-    // RFC 9112 section 4: words, with any blanks between.
+    // RFC 9112 section 4: words separated by any blanks.
     for line in
         ["HTTP/1.1  200 OK", "HTTP/1.1 200  OK", "HTTP/1.1\t200\tOK", "HTTP/1.1 \t 200 \t OK"]
     {
@@ -69,7 +69,7 @@ fn responses_as_they_are() {
     check(&format!("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n{chunked}"), "200 OK Chunked close");
     check_response(true, &format!("HTTP/1.0 200 OK\r\n{chunked}"), Ok("200 OK Empty close"));
     check(&format!("HTTP/1.0 304 No\r\nContent-Length: 5\r\n{chunked}"), "304 No Empty close");
-    // RFC 9110 section 8.6: one length, however often it is said.
+    // RFC 9110 section 8.6: one length, however often it is repeated.
     let twice = "Content-Length: 5\r\nContent-Length: 5\r\n\r\n";
     check(&format!("HTTP/1.1 200 OK\r\n{twice}"), "200 OK Length(5) persistent");
     check("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", "200 OK Length(5) persistent");
@@ -91,7 +91,7 @@ fn responses_as_they_are() {
 fn what_is_no_response() {
     let check = |wire: &str, want| check_response(false, wire, Err(want));
     for line in [
-        // Nothing says what the response means.
+        // The meaning of the response is missing.
         "HTTP/1.1",
         "HTTP/1.1 ",
         "HTTP/1.1  ",
@@ -105,16 +105,16 @@ fn what_is_no_response() {
         "HTTP/1.1 2x0 OK",
         "HTTP/1.1 -20 OK",
         "HTTP/1.1 200OK",
-        // Some end a text at a NUL, and no control character is part of one.
+        // Some parsers end text at a NUL, and no control character is allowed.
         "HTTP/1.1 200 O\0K",
         "HTTP/1.1 200 \u{7f}",
-        // RFC 9112 section 4 lets these divide words; no server that is known writes them.
+        // RFC 9112 section 4 lets these separate words, but no known server sends them.
         "HTTP/1.1\u{b}200 OK",
         "HTTP/1.1 200\u{c}OK",
     ] {
         check(&format!("{line}\r\n\r\n"), StatusLine);
     }
-    // Other protocols, and versions that mean something else.
+    // Other protocols, and versions with another meaning.
     check("HTTP/2.0 200 OK\r\n\r\n", VersionUnsupported);
     check("HTTP/1.x 200 OK\r\n\r\n", Version);
     check("HTTP/1.10 200 OK\r\n\r\n", StatusLine);
@@ -122,23 +122,23 @@ fn what_is_no_response() {
     check("SSH-2.0-OpenSSH_9.2", NotHttp);
     check("\0", NotHttp);
     check(" HTTP/1.1 200 OK\r\n\r\n", Version);
-    // Here a line would continue none; some take it for a field, some for nothing.
+    // There is no line to continue; some parsers see a field here, some nothing.
     check("HTTP/1.1 200 OK\r\n X: a\r\n\r\n", Fold);
-    // Some take a line of blanks for the end of the head.
+    // Some parsers take a line of blanks for the end of the head.
     check("HTTP/1.1 200 OK\r\nX: a\r\n \r\n\r\n", Fold);
     check("HTTP/1.1 200 OK\r\nX: a\r\n\t \n\r\n", Fold);
-    // Folded or not, two numbers are none.
+    // Folded or not, two numbers are not a length.
     check(
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n 6\r\n\r\n",
         Framing(FramingError::LengthMalformed),
     );
-    // Some take the blank for a part of the name, and so see another field (section 5.1).
+    // Some parsers take the blank as part of the name and so see another field (section 5.1).
     check("HTTP/1.1 200 OK\r\nX : a\r\n\r\n", FieldName);
     check("HTTP/1.1 200 OK\r\nX\r\n : a\r\n\r\n", FieldName);
-    // Some end a line there, and so see another field.
+    // Some parsers end a line at the CR and so see another field.
     check("HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n", BareCr);
     check("HTTP/1.1 200 OK\r\nX: a\0\r\n\r\n", FieldValue);
-    // The limits hold for everybody.
+    // The limits apply to responses, too.
     check(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(6)), TooManyFields);
     check(&format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(400)), TooLarge);
 }
