@@ -3,7 +3,7 @@
 
 use crate::http::abnf::is_unreserved;
 use crate::http::escape::{self, ESCAPE_LEN};
-use crate::http::target::Target;
+use crate::http::target::RequestTarget;
 use crate::route::readings::readings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -78,7 +78,7 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
         }
     }
     let path = format!("/{rest}");
-    let resolved = Target::parse("GET", &path).and_then(|t| t.resolve_path(&mut Vec::new()));
+    let resolved = RequestTarget::parse("GET", &path).and_then(|t| t.resolve_path(&mut Vec::new()));
     resolved.map_err(|_| REFUSED)?;
     readings(path.as_bytes())
         .map_err(|_| "read in too many ways; write it with fewer escapes and \";\"")?;

@@ -22,10 +22,10 @@ pub struct Cut;
 
 /// Removes the framing of one body as its bytes arrive.
 #[derive(Debug)]
-pub struct BodyReader(Reading);
+pub struct BodyReader(ReadState);
 
 #[derive(Debug)]
-enum Reading {
+enum ReadState {
     /// The number of bytes still to come: 0 once the body has ended, and for an empty body.
     Length(u64),
     Chunked(ChunkDecoder),
@@ -48,10 +48,10 @@ impl BodyReader {
 
     fn of(length: BodyLength, chunks: ChunkDecoder) -> BodyReader {
         BodyReader(match length {
-            BodyLength::Empty => Reading::Length(0),
-            BodyLength::Length(bytes) => Reading::Length(bytes),
-            BodyLength::Chunked => Reading::Chunked(chunks),
-            BodyLength::UntilClose => Reading::UntilClose,
+            BodyLength::Empty => ReadState::Length(0),
+            BodyLength::Length(bytes) => ReadState::Length(bytes),
+            BodyLength::Chunked => ReadState::Chunked(chunks),
+            BodyLength::UntilClose => ReadState::UntilClose,
         })
     }
 
@@ -63,9 +63,9 @@ impl BodyReader {
     /// Those of [`ChunkDecoder::decode`]. Other bodies have no framing to get wrong.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
         let len = match &mut self.0 {
-            Reading::Chunked(decoder) => return decoder.decode(buf),
-            Reading::UntilClose => buf.len(),
-            Reading::Length(left) => {
+            ReadState::Chunked(decoder) => return decoder.decode(buf),
+            ReadState::UntilClose => buf.len(),
+            ReadState::Length(left) => {
                 let len = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
                 *left -= len as u64;
                 len
@@ -77,9 +77,9 @@ impl BodyReader {
     /// True exactly when the body is complete.
     pub fn ended(&self) -> bool {
         match &self.0 {
-            Reading::Length(left) => *left == 0,
-            Reading::Chunked(decoder) => decoder.ended(),
-            Reading::UntilClose => false,
+            ReadState::Length(left) => *left == 0,
+            ReadState::Chunked(decoder) => decoder.ended(),
+            ReadState::UntilClose => false,
         }
     }
 
@@ -87,16 +87,16 @@ impl BodyReader {
     /// that is unknown.
     pub fn wants(&self) -> u64 {
         match &self.0 {
-            Reading::Length(left) => *left,
-            Reading::Chunked(decoder) if decoder.ended() => 0,
-            Reading::Chunked(_) | Reading::UntilClose => u64::MAX,
+            ReadState::Length(left) => *left,
+            ReadState::Chunked(decoder) if decoder.ended() => 0,
+            ReadState::Chunked(_) | ReadState::UntilClose => u64::MAX,
         }
     }
 
     /// True exactly when the peer may send its next request after this body, at a position not
     /// known in advance.
     pub fn is_followed_by_requests(&self) -> bool {
-        matches!(&self.0, Reading::Chunked(decoder) if decoder.is_of_request())
+        matches!(&self.0, ReadState::Chunked(decoder) if decoder.is_of_request())
     }
 
     /// Handles the end of the connection, after everything the peer sent has been read. It ends a
@@ -106,8 +106,8 @@ impl BodyReader {
     ///
     /// Any other body is incomplete (RFC 9112 section 8).
     pub fn eof(&mut self) -> Result<(), Cut> {
-        if matches!(self.0, Reading::UntilClose) {
-            self.0 = Reading::Length(0);
+        if matches!(self.0, ReadState::UntilClose) {
+            self.0 = ReadState::Length(0);
         }
         if self.ended() { Ok(()) } else { Err(Cut) }
     }
@@ -115,18 +115,18 @@ impl BodyReader {
     /// Takes the trailer section of a body that has ended. See [`ChunkDecoder::take_trailers`].
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match &mut self.0 {
-            Reading::Chunked(decoder) => decoder.take_trailers(),
-            Reading::Length(_) | Reading::UntilClose => None,
+            ReadState::Chunked(decoder) => decoder.take_trailers(),
+            ReadState::Length(_) | ReadState::UntilClose => None,
         }
     }
 }
 
 /// Adds framing to one body as its payload arrives.
 #[derive(Debug)]
-pub struct BodyWriter(Writing);
+pub struct BodyWriter(WriteState);
 
 #[derive(Debug)]
-enum Writing {
+enum WriteState {
     /// The length announced by the head, less what has been written. Next: `Ended`.
     Body(BodyLength),
     /// The end of the body has been framed. `visibly`: the peer can tell this end from a cut.
@@ -138,7 +138,7 @@ const _: () = assert!(size_of::<BodyWriter>() <= 16);
 impl BodyWriter {
     /// Creates a writer at the first byte of a body whose head announced `length`.
     pub fn new(length: BodyLength) -> BodyWriter {
-        BodyWriter(Writing::Body(length))
+        BodyWriter(WriteState::Body(length))
     }
 
     /// Frames `payload`, a range of `buf`, and also the end of the body if it has `ended`. Returns
@@ -174,13 +174,13 @@ impl BodyWriter {
     /// The announced length of a body that has not ended.
     fn announced(&mut self) -> &mut BodyLength {
         match &mut self.0 {
-            Writing::Body(length) => length,
-            Writing::Ended { .. } => panic!("a body goes on behind its end"),
+            WriteState::Body(length) => length,
+            WriteState::Ended { .. } => panic!("a body goes on behind its end"),
         }
     }
 
     fn end(&mut self) {
-        self.0 = Writing::Ended { visibly: self.ends_visibly() };
+        self.0 = WriteState::Ended { visibly: self.ends_visibly() };
     }
 
     /// Ends a body with a trailer section. `trailers` are field lines, each with its CRLF. Only the
@@ -200,15 +200,15 @@ impl BodyWriter {
 
     /// True exactly when the end of the body has been framed.
     pub const fn ended(&self) -> bool {
-        matches!(self.0, Writing::Ended { .. })
+        matches!(self.0, WriteState::Ended { .. })
     }
 
     /// True exactly when the peer can tell a truncated body from a complete one. If it cannot, only
     /// a connection reset makes the cut visible.
     pub fn ends_visibly(&self) -> bool {
         match self.0 {
-            Writing::Body(length) => length != BodyLength::UntilClose,
-            Writing::Ended { visibly } => visibly,
+            WriteState::Body(length) => length != BodyLength::UntilClose,
+            WriteState::Ended { visibly } => visibly,
         }
     }
 }

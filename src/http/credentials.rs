@@ -42,9 +42,9 @@ impl Unclear {
     /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
-            Unclear::Repeated => "the field of the key has more than one line",
+            Unclear::Repeated => "the key field has more than one line",
             Unclear::Different => "the request has two different keys",
-            Unclear::Characters => "the key has a character that no key has",
+            Unclear::Characters => "the key has an invalid character",
         }
     }
 }

@@ -88,7 +88,7 @@ impl FramingError {
     /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
-            FramingError::LengthMalformed => "Content-Length is no number",
+            FramingError::LengthMalformed => "Content-Length is not a number",
             FramingError::LengthTooLarge => "Content-Length has more than 63 bits",
             FramingError::LengthRepeated => "more than one Content-Length",
             FramingError::LengthsDiffer => "different values of Content-Length",

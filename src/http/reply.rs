@@ -32,26 +32,26 @@ impl Reply<'_> {
 /// The statuses of local replies, each with its reason phrase and sentence.
 pub const STATUSES: [(u16, &str, &str); 21] = [
     (200, "OK", "All is well."),
-    (202, "Accepted", "It will be done."),
+    (202, "Accepted", "The request was accepted."),
     (204, "No Content", ""),
     (400, "Bad Request", "The request is malformed or ambiguous."),
-    (401, "Unauthorized", "A key is needed."),
-    (403, "Forbidden", "This key does not open this door."),
+    (401, "Unauthorized", "A key is required."),
+    (403, "Forbidden", "This key is not valid here."),
     (404, "Not Found", "Nothing is served here."),
     (405, "Method Not Allowed", "The method is not allowed here."),
     (408, "Request Timeout", "The request took too long to arrive."),
-    (409, "Conflict", "This cannot be done as things are."),
+    (409, "Conflict", "This is not possible in the current state."),
     (413, "Content Too Large", "The request body is too long."),
     (414, "URI Too Long", "The request target is too long."),
     (421, "Misdirected Request", "This host is not served here."),
-    (422, "Unprocessable Content", "What was asked for is understood, and wrong."),
+    (422, "Unprocessable Content", "The request was understood but cannot be carried out."),
     (429, "Too Many Requests", "Too many streams are open; try again later."),
     (431, "Request Header Fields Too Large", "The request head is too long."),
-    (501, "Not Implemented", "The request asks for what is not implemented here."),
-    (502, "Bad Gateway", "The server behind this proxy cannot be reached or answers nonsense."),
-    (503, "Service Unavailable", "The service is busy or about to stop; try again later."),
-    (504, "Gateway Timeout", "The server behind this proxy did not answer in time."),
-    (505, "HTTP Version Not Supported", "HTTP/1.1 and HTTP/1.0 are spoken here."),
+    (501, "Not Implemented", "The request needs something that is not implemented here."),
+    (502, "Bad Gateway", "The upstream server is unreachable or sent an invalid response."),
+    (503, "Service Unavailable", "The service is busy or shutting down; try again later."),
+    (504, "Gateway Timeout", "The upstream server did not respond in time."),
+    (505, "HTTP Version Not Supported", "Only HTTP/1.1 and HTTP/1.0 are supported."),
 ];
 
 /// Returns the reason phrase and the sentence of a status.
@@ -152,7 +152,7 @@ mod tests {
             Retry-After: 5\r\n\
             Connection: close\r\n\
             \r\n\
-            The service is busy or about to stop; try again later.\n";
+            The service is busy or shutting down; try again later.\n";
         assert_eq!(str::from_utf8(&out), Ok(want));
     }
 

@@ -17,7 +17,7 @@ use super::authority::Authority;
 
 /// A parsed request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'b> {
+pub struct RequestTarget<'b> {
     /// The path, which begins with a slash or is `*`.
     pub path: &'b str,
     /// The part after the first `?`, which may be empty.
@@ -55,9 +55,9 @@ impl TargetError {
     /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
-            TargetError::Form => "request target has no form that fits the method",
+            TargetError::Form => "request target has a form not allowed for the method",
             TargetError::Scheme => "scheme of the request target is not http or https",
-            TargetError::Authority => "authority of the request target is no host and port",
+            TargetError::Authority => "malformed authority in the request target",
             TargetError::Character => "forbidden character in the request target",
             TargetError::Escape => "malformed percent escape in the path",
             TargetError::EncodedControl => "encoded control character in the path",
@@ -67,23 +67,23 @@ impl TargetError {
     }
 }
 
-impl<'b> Target<'b> {
+impl<'b> RequestTarget<'b> {
     /// Parses a target. The path is not examined; see [`RequestTarget::resolve_path`].
     ///
     /// # Errors
     ///
     /// See [`TargetError`]. The authority form is for CONNECT only and is refused.
-    pub fn parse(method: &str, text: &'b str) -> Result<Target<'b>, TargetError> {
+    pub fn parse(method: &str, text: &'b str) -> Result<RequestTarget<'b>, TargetError> {
         if !text.bytes().all(is_target_char) {
             return Err(TargetError::Character);
         }
         let target = match text.as_bytes() {
             // Section 3.2.4: asterisk-form.
-            b"*" if method == "OPTIONS" => Target::of(text),
+            b"*" if method == "OPTIONS" => RequestTarget::of(text),
             // Section 3.2.1: origin-form.
-            [b'/', ..] => Target::of(text),
+            [b'/', ..] => RequestTarget::of(text),
             // Section 3.2.2: absolute-form.
-            _ => Target::absolute(method, text)?,
+            _ => RequestTarget::absolute(method, text)?,
         };
         if !target.path.bytes().all(is_path_char) {
             return Err(TargetError::Character);
@@ -91,16 +91,16 @@ impl<'b> Target<'b> {
         Ok(target)
     }
 
-    fn of(path_and_query: &'b str) -> Target<'b> {
+    fn of(path_and_query: &'b str) -> RequestTarget<'b> {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
         };
         let asterisk = path == "*";
-        Target { path, query, authority: None, default_port: 80, asterisk }
+        RequestTarget { path, query, authority: None, default_port: 80, asterisk }
     }
 
-    fn absolute(method: &str, text: &'b str) -> Result<Target<'b>, TargetError> {
+    fn absolute(method: &str, text: &'b str) -> Result<RequestTarget<'b>, TargetError> {
         let (scheme, rest) = text.split_once("://").ok_or(TargetError::Form)?;
         let default_port = match scheme {
             _ if scheme.eq_ignore_ascii_case("http") => 80,
@@ -109,13 +109,13 @@ impl<'b> Target<'b> {
         };
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let authority = Authority::parse(authority.as_bytes()).ok_or(TargetError::Authority)?;
-        let mut target = Target::of(rest);
+        let mut target = RequestTarget::of(rest);
         if target.path.is_empty() {
             // RFC 9110 section 4.2.3; for OPTIONS, RFC 9112 section 3.2.4.
             target.asterisk = method == "OPTIONS" && target.query.is_none();
             target.path = if target.asterisk { "*" } else { "/" };
         }
-        Ok(Target { authority: Some(authority), default_port, ..target })
+        Ok(RequestTarget { authority: Some(authority), default_port, ..target })
     }
 
     /// Appends the path to `out` with its dot segments resolved (RFC 3986 section 5.2.4), even if
@@ -151,7 +151,7 @@ mod tests {
     /// Checks the parsed target, shown as `authority path ?query`.
     #[track_caller]
     fn check(method: &str, text: &str, want: Result<&str, TargetError>) {
-        let got = Target::parse(method, text).map(|target| {
+        let got = RequestTarget::parse(method, text).map(|target| {
             assert_eq!(target.asterisk, target.path == "*");
             let authority = target.authority.map_or("-", |authority| authority.text);
             let query = target.query.map_or(String::new(), |query| format!(" ?{query}"));

@@ -3,7 +3,7 @@
 use super::super::authority::Authority;
 use super::super::fields::{self, FieldStore, Fields};
 use super::super::framing::{self, BodyLength};
-use super::super::target::Target;
+use super::super::target::RequestTarget;
 use super::super::upgrade;
 use super::start::{self, RequestLine};
 use super::{HeadError, HeadLimits, HeadSearch, Version};
@@ -15,7 +15,7 @@ pub struct RequestHead<'h, 'b> {
     /// CONNECT.
     pub method: &'b str,
     /// The parsed target.
-    pub target: Target<'b>,
+    pub target: RequestTarget<'b>,
     /// The client's version.
     pub version: Version,
     /// All fields.
@@ -111,7 +111,7 @@ fn refuse_lookalikes(fields: Fields<'_, '_>) -> Result<(), HeadError> {
 /// HTTP/1.0. Section 3.2.2: an absolute target overrides it. Since not everybody implements that,
 /// the two must agree.
 fn authority<'b>(
-    target: &Target<'b>,
+    target: &RequestTarget<'b>,
     fields: Fields<'_, 'b>,
     version: Version,
 ) -> Result<Option<&'b str>, HeadError> {

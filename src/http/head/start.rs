@@ -1,7 +1,7 @@
 //! Start lines: `GET / HTTP/1.1` and `HTTP/1.1 200 OK`.
 
 use super::super::abnf::{is_blank, is_tchar, is_text, is_token, trim_start};
-use super::super::target::Target;
+use super::super::target::RequestTarget;
 use super::{HeadError, HeadLimits, Version};
 
 /// Maximum length of a method in bytes. The longest registered one, UPDATEREDIRECTREF, has 17.
@@ -19,7 +19,7 @@ pub(super) enum Start {
 /// The parts of `method SP request-target SP HTTP-version` (RFC 9112 section 3).
 pub(super) struct RequestLine<'b> {
     pub method: &'b str,
-    pub target: Target<'b>,
+    pub target: RequestTarget<'b>,
     pub version: Version,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn request<'b>(
         _ if target.len() > limits.target_bytes => return Err(HeadError::TargetTooLong),
         _ => {}
     }
-    let target = Target::parse(method, target)?;
+    let target = RequestTarget::parse(method, target)?;
     Ok(RequestLine { method, target, version })
 }
 

@@ -47,23 +47,23 @@ fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
     // Examines a segment as an upstream might: as parts between possible slashes, each of which may
     // end in parameters. Of each part it matters only whether it is one dot, two dots, or anything
     // else.
-    let (mut rest, mut piece) = (segment, Piece::default());
+    let (mut rest, mut part) = (segment, Part::default());
     let (mut dotted, mut whole, mut parameters) = (false, true, false);
     while let Some(byte) = next(&mut rest)? {
         match (byte.value, byte.encoded) {
             (b'/' | b'\\', true) => {
-                dotted |= piece.is_dots();
-                (piece, whole, parameters) = (Piece::default(), false, false);
+                dotted |= part.is_dots();
+                (part, whole, parameters) = (Part::default(), false, false);
             }
             (b';', _) => (whole, parameters) = (false, true),
             // The WHATWG URL parser removes these from any input.
             (b'\t' | b'\n' | b'\r', _) => whole = false,
             _ if parameters => {}
-            (value, _) => piece.take(value),
+            (value, _) => part.take(value),
         }
     }
-    dotted |= piece.is_dots();
-    match (dotted, whole, piece.dots) {
+    dotted |= part.is_dots();
+    match (dotted, whole, part.dots) {
         (false, ..) => Ok(Segment::Name),
         (true, true, 1) => Ok(Segment::Here),
         (true, true, _) => Ok(Segment::Up),
@@ -73,12 +73,12 @@ fn judge(segment: &[u8]) -> Result<Segment, TargetError> {
 
 /// The relevant state of a part of a segment.
 #[derive(Clone, Copy, Debug, Default)]
-struct Piece {
+struct Part {
     dots: usize,
     others: usize,
 }
 
-impl Piece {
+impl Part {
     fn take(&mut self, byte: u8) {
         let dot = usize::from(byte == b'.');
         self.dots += dot;

@@ -4,7 +4,7 @@ use crate::config::{Api, Config};
 use crate::cors::Grant;
 use crate::http::abnf::is_token;
 use crate::http::fields::is_reserved;
-use crate::http::target::Target;
+use crate::http::target::RequestTarget;
 use crate::route::upstream_path;
 
 /// The text of a configuration file.
@@ -47,7 +47,7 @@ pub fn config(bytes: &[u8]) {
 fn check_path(path: &str) {
     assert!(path.is_empty() || path.starts_with('/') && !path.ends_with('/'), "{path:?}");
     let path = format!("{path}/");
-    let target = Target::parse("GET", &path).expect("a path that can be requested");
+    let target = RequestTarget::parse("GET", &path).expect("a path that can be requested");
     let mut resolved = Vec::new();
     target.resolve_path(&mut resolved).unwrap_or_else(|error| panic!("{path:?}: {error:?}"));
     assert_eq!(str::from_utf8(&resolved), Ok(&*path));

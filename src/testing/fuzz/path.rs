@@ -1,6 +1,6 @@
 //! Routing: which api a request goes to, and what path it asks the upstream for.
 
-use crate::http::target::Target;
+use crate::http::target::RequestTarget;
 use crate::route::readings::{READINGS_MAX, naive};
 use crate::route::{RouteSpec, Router, upstream_path};
 
@@ -26,7 +26,7 @@ pub fn route(bytes: &[u8]) {
     for line in lines.take(20) {
         let (host, target) = line.split_once(' ').unwrap_or(("", line));
         let host = Some(host).filter(|host| !host.is_empty());
-        let Ok(target) = Target::parse("GET", target) else {
+        let Ok(target) = RequestTarget::parse("GET", target) else {
             continue;
         };
         let mut path = Vec::new();
@@ -223,7 +223,7 @@ fn check_upstream(api: &Api, path: &str, query: Option<&str>) {
     let query = query.map_or(String::new(), |query| format!("?{query}"));
     assert_eq!(out, format!("{base}{rest}{slash}{query}"));
     assert!(out.starts_with('/') && out.bytes().all(|byte| byte.is_ascii_graphic()), "{out:?}");
-    let again = Target::parse("GET", &out).expect("what goes upstream is a target");
+    let again = RequestTarget::parse("GET", &out).expect("what goes upstream is a target");
     let mut resolved = Vec::new();
     again.resolve_path(&mut resolved).expect("with a path");
     assert_eq!(str::from_utf8(&resolved), Ok(again.path), "there is nothing left to resolve");
