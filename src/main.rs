@@ -67,7 +67,7 @@ fn checked(config: &Config) -> String {
     lines.fold(config.summary(), |text, line| text + &line)
 }
 
-/// Reads a key, which is a line of standard input, and prints its entry for a file of keys.
+/// Reads a key, which is a line of standard input, and prints its entry for a key file.
 fn hash_key(name: Option<&str>) -> ExitCode {
     let stdin = io::stdin();
     if stdin.is_terminal() {

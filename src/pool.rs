@@ -310,7 +310,7 @@ impl Pool {
             Err(error) => {
                 endpoint.addresses.not_resolved();
                 let means = if endpoint.addresses.is_empty() {
-                    "nobody can connect to it until that succeeds"
+                    "requests to it fail until that succeeds"
                 } else {
                     "keeping the previous addresses"
                 };

@@ -1,4 +1,4 @@
-//! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read it.
+//! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read its responses.
 
 use super::error::Wrong;
 use super::load::Readers;
@@ -12,18 +12,18 @@ use crate::http::fields::{END_TO_END, is_reserved};
 use std::sync::Arc;
 use toml::de::DeValue;
 
-/// Who may use an api.
+/// `[api.auth]`: how an api checks keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// The file of keys as it is written: a path relative to the configuration file.
+    /// The path of the key file as configured, relative to the configuration file.
     pub keys_file: String,
-    /// Where a request may carry its key. At least one place.
+    /// Where a request may carry its key; at least one carrier has a name.
     pub carriers: Carriers,
-    /// True exactly when the key goes upstream.
+    /// Whether the key is forwarded to the upstream.
     pub forward: bool,
     /// The keys. Empty before [`Config::load_keys`](super::Config::load_keys).
     pub keys: Keys,
-    /// Who can read the file of keys.
+    /// Who can read the key file.
     pub readers: Readers,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
     let cookie = t.take("cookie", cookie).unwrap_or_default();
     let forward = t.take("forward", flag).unwrap_or(false);
     if header.is_empty() && query.is_empty() && cookie.is_empty() {
-        t.missing("header", "no place is left for a key; name a header, a query or a cookie");
+        t.missing("header", "no carrier is left for the key; set header, query or cookie");
         return None;
     }
     let carriers = Carriers { header, query, cookie };
@@ -43,29 +43,28 @@ pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
 
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     match text(value)? {
-        "" => Err("no file; write \"keys.toml\"".into()),
+        "" => Err("no file name; write \"keys.toml\"".into()),
         path if path.contains(char::is_control) => {
-            Err("no file has such a name; write \"keys.toml\"".into())
+            Err("not a file name; write \"keys.toml\"".into())
         }
         path => Ok(path.to_owned()),
     }
 }
 
-/// Reads the name of the field that carries keys. It is `Authorization` or a field without another
-/// meaning.
+/// Reads the name of a field that carries nothing but keys, or `Authorization`.
 fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = text(value)?;
     if name.is_empty() {
         return Ok(String::new());
     }
     if !is_token(name.as_bytes()) {
-        return Err("not the name of a field; write \"Authorization\", or \"X-Api-Key\"".into());
+        return Err("not a field name; write \"Authorization\", or \"X-Api-Key\"".into());
     }
     let is = |field: &&str| field.eq_ignore_ascii_case(name);
     let means_more =
         END_TO_END.iter().find(|field| is(field)).is_some_and(|f| *f != "Authorization");
     if means_more || is_reserved(name) {
-        let what = "a field with a meaning of its own; write \"Authorization\", or \"X-Api-Key\"";
+        let what = "this field has another meaning; write \"Authorization\", or \"X-Api-Key\"";
         return Err(what.into());
     }
     Ok(name.to_owned())
@@ -82,15 +81,15 @@ fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
 fn cookie(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = text(value)?;
     if !name.is_empty() && !is_token(name.as_bytes()) {
-        return Err("not the name of a cookie; write one like \"access_token\"".into());
+        return Err("not a cookie name; write one like \"access_token\"".into());
     }
     Ok(name.to_owned())
 }
 
-/// The longest list of methods or fields, in bytes. It is written into one line of a head.
+/// Maximum length of a list of methods or fields in bytes: it becomes one field line.
 const LIST_MAX: usize = 1024;
 
-/// The longest origin, in bytes.
+/// Maximum length of an origin in bytes.
 const ORIGIN_MAX: usize = 255;
 
 pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
@@ -102,7 +101,7 @@ pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
     let all = any || methods == "*" || allowed == "*" || exposed.as_deref() == Some("*");
     let credentials = t.take("credentials", |value| match flag(value)? {
         true if all => {
-            Err("browsers take no \"*\" with credentials; write the names, or false".into())
+            Err("browsers do not accept \"*\" with credentials; write the names, or false".into())
         }
         credentials => Ok(credentials),
     });
@@ -130,7 +129,7 @@ fn origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
             return Err("an origin of more than 255 bytes; write a shorter one".into());
         }
         if origins.iter().any(|other| other == origin || other == "*" || origin == "*") {
-            return Err("beside others; write each origin once, and \"*\" alone".into());
+            return Err("repeated, or beside \"*\"; write each origin once, and \"*\" alone".into());
         }
         origins.push(origin.to_owned());
         Ok(())
@@ -151,11 +150,11 @@ fn methods(value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 fn headers(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let what = "not the name of a field; write one like \"Content-Type\"";
+    let what = "not a field name; write one like \"Content-Type\"";
     tokens(value, "[\"Content-Type\"]", |text| is_token(text.as_bytes()), what)
 }
 
-/// A list of names, joined as a field value.
+/// Reads a list of names and formats it as a field value.
 fn tokens(
     value: &DeValue<'_>,
     example: &str,

@@ -1,19 +1,19 @@
-//! The errors in a configuration and where they are: one line for each error.
+//! Configuration errors and their locations, one line each.
 //!
-//! A line is `file:line:column: key.path: what is wrong; what would be right`. Lines are in the
-//! order of the file. Lines and columns count from one, and a column is a character. Values are not
-//! repeated, because one may be a secret; the position shows which is meant.
+//! The format is `file:line:column: key.path: what is wrong; what would be right`, in file order.
+//! Lines and columns count from one, and columns count characters. Values are not quoted, because
+//! they may be secret; the location identifies them.
 
 use std::fmt;
 
-/// An invalid value, or a key in a wrong place.
+/// An invalid value, or a key that is not allowed.
 ///
-/// The code that checks a value makes it, and knows nothing of files and keys.
+/// The parser of a value creates it without knowing the file and the key.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    /// What is wrong, and what would be right.
+    /// What is wrong and what would be right.
     pub(super) what: String,
-    /// The offset of the error, if it is not the value as a whole.
+    /// The offset of the mistake, if it is not the whole value.
     pub(super) at: Option<usize>,
 }
 
@@ -23,25 +23,25 @@ impl<S: Into<String>> From<S> for Wrong {
     }
 }
 
-/// A place in a file, or on the command line.
+/// The location of an error: in a file, or on the command line.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// The name of the file, or the option of the command line.
+pub(super) struct Location {
+    /// The name of the file, or the command-line option.
     source: String,
     position: Option<Position>,
     /// The path of the key. Empty if there is none.
     key: String,
 }
 
-impl Place {
-    /// An option of the command line, or a file as a whole.
-    pub(super) fn whole(source: impl Into<String>) -> Place {
-        Place { source: source.into(), position: None, key: String::new() }
+impl Location {
+    /// Creates the location of a file as a whole, or of a command-line option.
+    pub(super) fn whole(source: impl Into<String>) -> Location {
+        Location { source: source.into(), position: None, key: String::new() }
     }
 
-    /// The place of byte `at` of `text`. It belongs to the key with this path.
-    pub(super) fn in_file(file: &str, text: &[u8], at: usize, key: String) -> Place {
-        Place { source: file.to_owned(), position: Some(Position::of(at, text)), key }
+    /// Creates the location of byte `at` of `text`, which belongs to the key with this path.
+    pub(super) fn in_file(file: &str, text: &[u8], at: usize, key: String) -> Location {
+        Location { source: file.to_owned(), position: Some(Position::of(at, text)), key }
     }
 }
 
@@ -63,16 +63,16 @@ impl Position {
     }
 }
 
-/// An error and its place.
+/// One error with its location.
 #[derive(Debug)]
-pub(super) struct Misplaced {
-    place: Place,
+pub(super) struct Located {
+    location: Location,
     what: String,
 }
 
-impl fmt::Display for Misplaced {
+impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { source, position, key } = &self.place;
+        let Location { source, position, key } = &self.location;
         write!(f, "{source}")?;
         if let Some(Position { line, column }) = position {
             write!(f, ":{line}:{column}")?;
@@ -84,22 +84,22 @@ impl fmt::Display for Misplaced {
     }
 }
 
-/// All errors of a configuration, at least one. It is displayed as one line for each.
+/// All errors in one configuration; at least one. Displayed with one line each.
 #[derive(Debug, Default)]
 pub struct ConfigErrors {
-    errors: Vec<Misplaced>,
+    errors: Vec<Located>,
 }
 
 impl ConfigErrors {
-    /// A single error.
-    pub(super) fn one(place: Place, what: impl Into<String>) -> ConfigErrors {
+    /// Creates the list with a single error.
+    pub(super) fn one(location: Location, what: impl Into<String>) -> ConfigErrors {
         let mut errors = ConfigErrors::default();
-        errors.add(place, what);
+        errors.add(location, what);
         errors
     }
 
-    pub(super) fn add(&mut self, place: Place, what: impl Into<String>) {
-        self.errors.push(Misplaced { place, what: what.into() });
+    pub(super) fn add(&mut self, location: Location, what: impl Into<String>) {
+        self.errors.push(Located { location, what: what.into() });
     }
 
     /// Appends the errors of another file.
@@ -107,12 +107,12 @@ impl ConfigErrors {
         self.errors.extend(other.errors);
     }
 
-    /// `Ok` if there is no error. Errors stay in the order in which they were found.
+    /// Returns `Ok` if there are no errors, or the errors as they were found.
     pub(super) fn done(self) -> Result<(), ConfigErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// `value` if there is no error. Errors are sorted by place.
+    /// Returns `value` if there are no errors, or the errors in file order.
     pub(super) fn or<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
@@ -123,11 +123,11 @@ impl ConfigErrors {
         }
     }
 
-    /// Sorts by place. Errors at the same place stay in the order in which they were found.
+    /// Sorts the errors by location. Errors at the same location stay as they were found.
     fn in_order(self) -> ConfigErrors {
-        let mut errors: Vec<Misplaced> = Vec::new();
+        let mut errors: Vec<Located> = Vec::new();
         for error in self.errors {
-            let behind = errors.partition_point(|e| e.place.position <= error.place.position);
+            let behind = errors.partition_point(|e| e.location.position <= error.location.position);
             errors.insert(behind, error);
         }
         ConfigErrors { errors }
@@ -168,13 +168,13 @@ mod tests {
     #[test]
     fn errors_come_in_the_order_of_the_file() {
         let mut errors = ConfigErrors::default();
-        let place = |at, key: &str| Place::in_file("f.toml", b"a\nb c", at, key.to_owned());
-        errors.add(place(4, "x.c"), "three");
-        errors.add(place(0, ""), "one");
-        errors.add(place(2, "x.b"), "two");
+        let location = |at, key: &str| Location::in_file("f.toml", b"a\nb c", at, key.to_owned());
+        errors.add(location(4, "x.c"), "three");
+        errors.add(location(0, ""), "one");
+        errors.add(location(2, "x.b"), "two");
         let text = errors.or(Some(())).unwrap_err().to_string();
         assert_eq!(text, "f.toml:1:1: one\nf.toml:2:1: x.b: two\nf.toml:2:3: x.c: three");
-        let text = ConfigErrors::one(Place::whole("--to"), "no").to_string();
+        let text = ConfigErrors::one(Location::whole("--to"), "no").to_string();
         assert_eq!(text, "--to: no");
     }
 }

@@ -9,17 +9,18 @@ use crate::http::changes::Changes;
 use crate::http::fields::{is_about_origins, is_reserved, same_to_gateway};
 use toml::de::DeValue;
 
-/// The most bytes that may be set. They share one buffer with the rest of the head.
+/// Maximum total size of the fields to set, in bytes: they share one buffer with the rest of the
+/// head.
 const SET_MAX: usize = 16 << 10;
 
-/// What else the proxy writes into a head. These fields cannot be changed here.
+/// What millstream itself writes into a head, so that it cannot be configured here.
 #[derive(Clone, Copy)]
 pub(super) struct Written {
-    /// True exactly when it is a response head.
+    /// True exactly when the head is a response's.
     pub response: bool,
-    /// True exactly when a key goes upstream in `Authorization`.
+    /// True exactly when a key is forwarded in `Authorization`.
     pub authorization: bool,
-    /// True exactly when the proxy writes `Access-Control-*`.
+    /// True exactly when millstream writes `Access-Control-*`.
     pub origins: bool,
 }
 
@@ -40,7 +41,7 @@ pub(super) fn changes(t: &mut Table<'_, '_>, written: Written) -> Option<Changes
         list(value, "[\"Cookie\"]", |value| {
             let name = name(text(value)?, written)?;
             if set.iter().any(|(field, _)| field.eq_ignore_ascii_case(&name)) {
-                return Err("set has it, which replaces what there was; leave it out here".into());
+                return Err("set replaces this field already; leave it out here".into());
             }
             Ok(name)
         })
@@ -57,7 +58,7 @@ fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, W
         let at = |start| move |wrong: Wrong| Wrong { at: wrong.at.or(Some(start)), ..wrong };
         let name = name(key.get_ref(), written).map_err(at(key.span().start))?;
         if fields.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            let what = "this field is set already; case does not matter, so write it once";
+            let what = "this field is already set; names are case-insensitive, so write it once";
             return Err(Wrong { what: what.to_owned(), at: Some(key.span().start) });
         }
         let value = field_value(value.get_ref()).map_err(at(value.span().start))?;
@@ -70,17 +71,15 @@ fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, W
     Ok(fields)
 }
 
-/// Reads the name of a field that only the operator may decide about.
+/// Reads the name of a field that only the operator may write.
 fn name(name: &str, written: Written) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
-        return Err("not the name of a field; write one like \"X-Env\"".into());
+        return Err("not a field name; write one like \"X-Env\"".into());
     }
     // Only the operator knows which prefix was removed from a path.
     let prefix = !written.response && name.eq_ignore_ascii_case("X-Forwarded-Prefix");
     if is_reserved(name) && !prefix {
-        return Err("how messages are sent, and for whom, is written by millstream itself; \
-            leave it out"
-            .into());
+        return Err("millstream handles this field itself; leave it out".into());
     }
     if written.authorization && same_to_gateway(name, "Authorization") {
         return Err("auth.forward writes this field; leave one of them out".into());
@@ -89,18 +88,18 @@ fn name(name: &str, written: Written) -> Result<String, Wrong> {
         return Err("[api.cors] writes this field; leave one of them out".into());
     }
     if written.response && same_to_gateway(name, "Content-Encoding") {
-        return Err("how the body is coded is for whoever codes it to say; leave it out".into());
+        return Err("only the server that encodes the body can set this field; leave it out".into());
     }
     Ok(name.to_owned())
 }
 
-/// Reads a field value (RFC 9110 section 5.5), ASCII only.
+/// Reads a field value (RFC 9110 section 5.5) of ASCII characters.
 fn field_value(value: &DeValue<'_>) -> Result<String, Wrong> {
     let value = text(value)?;
     let fits = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
     if !value.bytes().all(fits) || value.trim() != value {
-        return Err("not what a field can say; write ASCII characters in one line, \
-            without spaces at its ends"
+        return Err("not a field value; write one line of ASCII characters, without spaces at \
+            either end"
             .into());
     }
     Ok(value.to_owned())

@@ -1,7 +1,7 @@
-//! The schema of the configuration file: its tables and keys, their defaults and their limits.
+//! The schema of the configuration file: its tables and keys, their defaults and limits.
 //!
-//! Each function below reads one table from top to bottom, in the order of conf/millstream.toml. A
-//! rule about two keys is checked where the second one is read, so that its error has a place.
+//! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
+//! is checked where the second one is read, so that its error has a location.
 
 use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
@@ -10,7 +10,8 @@ use super::table::{self, Format, Table};
 use super::uri;
 use super::value::{count, duration, flag, limit, list, memory, size, text};
 use super::{
-    Admin, Api, ApiPlaces, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server, Streams,
+    Admin, Api, ApiLocations, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server,
+    Streams,
 };
 use super::{Target, TrustedProxies, listen, unknown};
 use crate::access::Form;
@@ -22,13 +23,13 @@ use toml::de::DeValue;
 
 const KIB: usize = 1 << 10;
 
-/// The number of an api has 16 bits.
+/// Maximum number of apis: an api's number has 16 bits.
 const APIS_MAX: usize = 1 << 16;
 
-/// The targets that failed are recorded as bits.
+/// Maximum number of targets of an api: the failed ones are recorded as bits.
 const TARGETS_MAX: usize = 64;
 
-/// The format of the file. `every_table` has the tables that are read only if they are present.
+/// The tables are those that are read only if they are present.
 const FORMAT: Format = Format {
     every_table: "
         [admin]
@@ -47,7 +48,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     table::read(name, text, FORMAT, config)
 }
 
-/// All tables and their keys.
+/// Returns all tables and their keys.
 #[cfg(test)]
 pub(super) fn schema() -> unknown::Schema {
     table::schema(FORMAT, config)
@@ -65,10 +66,10 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     if idle {
         t.missing("api", "there is nothing to serve; write an [[api]], or a [demo]");
     } else if apis.len() > APIS_MAX {
-        t.missing("api", "more than 65536 of them; spread them over several processes");
+        t.missing("api", "more than 65536 apis; split them over several processes");
     }
-    let (apis, places) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, admin, demo, apis, places, unresolved: Vec::new() })
+    let (apis, locations) = apis.into_iter().unzip();
+    Some(Config { server, drain, log, admin, demo, apis, locations, unresolved: Vec::new() })
 }
 
 fn server(t: &mut Table<'_, '_>) -> Server {
@@ -97,7 +98,7 @@ fn server(t: &mut Table<'_, '_>) -> Server {
     }
 }
 
-/// `enable_websockets` is a key of Tyk; false means an empty list.
+/// Reads `enable_websockets`, Tyk's key, as a list of protocols; false is an empty one.
 fn upgrades(t: &mut Table<'_, '_>) -> Vec<String> {
     let listed = t.take("upgrade", protocols).unwrap_or_else(|| vec!["websocket".to_owned()]);
     let enabled = t.take("enable_websockets", flag).unwrap_or(true);
@@ -112,10 +113,10 @@ fn protocols(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
             return Err("not a protocol; write a name, like \"websocket\" or \"irc/6.9\"".into());
         }
         if upgrade::carries_requests(&protocol) {
-            return Err("requests could pass in it that nobody judges; leave it out".into());
+            return Err("this protocol could carry requests past all checks; leave it out".into());
         }
         if protocols.contains(&protocol) {
-            return Err("this protocol is in the list already; write it once".into());
+            return Err("this protocol is already in the list; write it once".into());
         }
         protocols.push(protocol);
         Ok(())
@@ -129,7 +130,7 @@ fn protocols(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
 fn user(value: &DeValue<'_>) -> Result<String, Wrong> {
     let user = text(value)?;
     if user.is_empty() || user.contains('\0') {
-        return Err("not a user; write a name, or leave the key out".into());
+        return Err("not a user name; write one, or leave the key out".into());
     }
     Ok(user.to_owned())
 }
@@ -168,11 +169,12 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
     Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
 }
 
-/// Port 0 may occur more than once: the system chooses another port each time.
+/// Checks that no server listener has this address. Port 0 may be repeated, because the system
+/// chooses a different one each time.
 fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
     let any = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
     if !any && server.listen.contains(address) {
-        return Err("server.listen has this address as well; write another one".into());
+        return Err("server.listen already has this address; write another one".into());
     }
     Ok(())
 }
@@ -183,7 +185,7 @@ fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option
         is_free(&ListenAddr::Tcp(address), server)?;
         let taken = admin.is_some_and(|admin| admin.listen == ListenAddr::Tcp(address));
         if taken && address.port() != 0 {
-            return Err("admin.listen has this address as well; write another one".into());
+            return Err("admin.listen already has this address; write another one".into());
         }
         Ok(address)
     };
@@ -193,14 +195,14 @@ fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option
     })
 }
 
-/// Reads an api, and the places of the names in it that are looked up elsewhere.
-fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
+/// Reads an api, and the locations of the names in it that are looked up elsewhere.
+fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
     let active = t.take("active", flag).unwrap_or(true);
     let hosts = t.take("host", hosts).unwrap_or_default();
     let listen_path = t.require("listen_path", "\"/\"", |v| seen.route(&hosts, text(v)?));
     let strip_listen_path = t.take("strip_listen_path", flag).unwrap_or(false);
-    let target_place = t.place_of("target_url");
+    let target_location = t.location_of("target_url");
     let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
@@ -209,9 +211,9 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);
     let streams = streams(t);
-    let mut keys_place = t.place_of("auth");
+    let mut keys_location = t.location_of("auth");
     let auth = t.table_if_any("auth", |t| {
-        keys_place = t.place_of("keys_file");
+        keys_location = t.location_of("keys_file");
         auth(t)
     });
     let cors_is_on = t.has("cors");
@@ -220,7 +222,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
     let request_headers = t.table_if_any("request_headers", |t| changes(t, written));
     let written = Written::into_response(cors_is_on);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
-    // All keys have been read by now, so an error above does not make any of them unknown.
+    // All keys were taken before this point, so no error above makes one of them unknown.
     let api = Api {
         name: name?,
         active,
@@ -240,7 +242,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiPlaces)> {
         response_headers: response_headers.unwrap_or_default(),
         cors,
     };
-    Some((api, ApiPlaces { target: target_place, keys: keys_place }))
+    Some((api, ApiLocations { target: target_location, keys: keys_location }))
 }
 
 /// Reads an api's keys about event streams.
@@ -264,7 +266,7 @@ fn on_outage(value: &DeValue<'_>) -> Result<OnOutage, Wrong> {
         Some("error") => Ok(OnOutage::Error),
         Some("retry") => Ok(OnOutage::Retry),
         Some("hold") => Ok(OnOutage::Hold),
-        _ => Err("not a way out; write \"error\", \"retry\" or \"hold\"".into()),
+        _ => Err("not an outage policy; write \"error\", \"retry\" or \"hold\"".into()),
     }
 }
 
@@ -273,14 +275,15 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
         (Some(false), _) => Ok(Resume::Never),
         (Some(true), _) => Ok(Resume::Broken),
         (None, Some("always")) => Ok(Resume::Always),
-        _ => Err("not a way to resume; write true, false or \"always\"".into()),
+        _ => Err("not a resume policy; write true, false or \"always\"".into()),
     }
 }
 
-const NO_NAME: &str =
-    "not a name; write 1 to 64 ASCII letters, digits or signs, but no quote and no backslash";
+const NO_NAME: &str = "not a name; write 1 to 64 ASCII letters, digits or punctuation marks, but \
+    no quote or \
+    backslash";
 
-/// Reads a name that logs and metrics can quote.
+/// Checks a name that logs and metrics can put in quotes.
 pub(super) fn printable(name: &str) -> Result<String, &'static str> {
     let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
     if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
@@ -289,11 +292,11 @@ pub(super) fn printable(name: &str) -> Result<String, &'static str> {
     Ok(name.to_owned())
 }
 
-/// What must be unique in a file.
+/// What must not occur twice in the file.
 #[derive(Default)]
 struct Seen {
     names: BTreeSet<String>,
-    /// A host and a listen path. The host is empty for an api without one.
+    /// The host and the listen path. The host is empty for an api without one.
     routes: BTreeSet<(String, String)>,
 }
 
@@ -325,7 +328,7 @@ fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
     list(value, example, |value| {
         let address = ListenAddr::parse(text(value)?)?;
         if addresses.contains(&address) {
-            return Err("this address is in the list already; write it once".into());
+            return Err("this address is already in the list; write it once".into());
         }
         addresses.push(address);
         Ok(())
@@ -336,7 +339,7 @@ fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
     Ok(addresses)
 }
 
-/// Reads a host, or a list of hosts.
+/// Reads a host, or a list of them.
 fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     if value.is_str() {
         return Ok(vec![host(value)?]);
@@ -346,25 +349,25 @@ fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     list(value, example, |value| {
         let host = host(value)?;
         if hosts.contains(&host) {
-            return Err("this host is in the list already; write it once".into());
+            return Err("this host is already in the list; write it once".into());
         }
         hosts.push(host);
         Ok(())
     })?;
     if hosts.is_empty() {
-        return Err("no host matches this; leave the key out to match them all".into());
+        return Err("an empty list matches no host; leave the key out to match every host".into());
     }
     Ok(hosts)
 }
 
-/// Ports are ignored in matching, so a port that is written here is dropped.
+/// Reads a host. A port is dropped, because ports play no part in matching.
 fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = text(value)?;
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok(format!("[{address}]"));
     }
     if text.contains("://") {
-        return Err("a URL; write its host alone, like \"a.example\"".into());
+        return Err("this is a URL; write only its host, like \"a.example\"".into());
     }
     if text.contains('/') {
         return Err("a host has no path; write that in listen_path".into());
@@ -373,7 +376,7 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(uri::host(host)?)
 }
 
-/// Reads a target, or a list of targets.
+/// Reads a target, or a list of them.
 fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
     if value.is_str() {
         return Ok(vec![Target::parse(text(value)?)?]);
@@ -383,11 +386,12 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
     list(value, example, |value| {
         let target = Target::parse(text(value)?)?;
         if targets.iter().any(|other| other.is_same_place(&target)) {
-            return Err("this target is in the list already; write it once".into());
+            return Err("this target is already in the list; write it once".into());
         }
         let first = targets.first().unwrap_or(&target);
         if (&first.path, &first.query) != (&target.path, &target.query) {
-            let right = "the targets of an api have one path; write this one's as the first's";
+            let right = "all targets of an api have the same path and query; write those of the \
+                first one";
             return Err(right.into());
         }
         targets.push(target);
@@ -401,7 +405,9 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
 
 fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
-        "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
+        "not a log level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \
+        \"trace\""
+            .into()
     })
 }
 
@@ -410,7 +416,7 @@ fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {
         Some("text") => Ok(Some(Form::Text)),
         Some("json") => Ok(Some(Form::Json)),
         Some("off") => Ok(None),
-        _ => Err("not a form of the access log; write \"text\", \"json\" or \"off\"".into()),
+        _ => Err("not an access log format; write \"text\", \"json\" or \"off\"".into()),
     }
 }
 

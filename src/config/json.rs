@@ -1,6 +1,6 @@
-//! Errors for a JSON file in place of a TOML file. The files of Tyk are JSON.
+//! Errors for a JSON file in place of a TOML file: Tyk's files are JSON.
 
-use super::error::{ConfigErrors, Place};
+use super::error::{ConfigErrors, Location};
 use super::unknown::Schema;
 
 /// True exactly when a text that is not TOML begins like JSON.
@@ -10,25 +10,25 @@ pub(super) fn is_json(text: &str) -> bool {
     inner.starts_with('{')
 }
 
-/// The errors of such a file, which stops being TOML at `at`: one line for that, and one for each
-/// of its keys that has a place in this schema.
+/// Creates the errors for a JSON file, which stops being TOML at `at`: one for that, and one for
+/// each key that has a counterpart in this schema.
 pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
-    let place = |at, key: &str| Place::in_file(name, text.as_bytes(), at, key.to_owned());
-    errors.add(place(at, ""), "not TOML: this is JSON; the files in conf/ show what to write");
+    let location = |at, key: &str| Location::in_file(name, text.as_bytes(), at, key.to_owned());
+    errors.add(location(at, ""), "not TOML: this is JSON; the files in conf/ show what to write");
     let mut seen: Vec<&str> = Vec::new();
     for (at, key) in keys(text) {
         if !seen.contains(&key)
             && let Some(what) = schema.in_place_of_tyks(key)
         {
-            errors.add(place(at, key), what);
+            errors.add(location(at, key), what);
             seen.push(key);
         }
     }
     errors
 }
 
-/// The names in a JSON text and their offsets: strings that are followed by a colon.
+/// The names in a JSON text, which are strings followed by a colon, each with its offset.
 fn keys(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -1,5 +1,4 @@
-//! The file of keys that an api's `auth.keys_file` names: the owner of each key, and the apis it is
-//! for.
+//! The key file that an api's `auth.keys_file` names: the owner of each key and the apis it opens.
 
 use super::error::{ConfigErrors, Wrong};
 use super::file::printable;
@@ -10,7 +9,7 @@ use crate::auth::{self, Hash, Key, Keys};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What must be unique in a file of keys.
+/// What must not occur twice in the file.
 #[derive(Default)]
 struct Seen {
     names: BTreeSet<String>,
@@ -20,7 +19,7 @@ struct Seen {
 const FORMAT: Format =
     Format { every_table: "[[key]]", tyk: unknown::OF_KEYS, others: unknown::OF_KEYS };
 
-/// Reads a file of keys. `apis` are the names of all apis.
+/// Reads a key file. `apis` are the names of all apis.
 pub(super) fn read(name: &str, text: &str, apis: &[&str]) -> Result<Keys, ConfigErrors> {
     let mut seen = Seen::default();
     table::read(name, text, FORMAT, |t| Some(t.tables("key", |t| key(t, &mut seen, apis)).into()))

@@ -1,18 +1,17 @@
-//! Addresses to listen on.
-//!
-//! `[::]` is IPv6 only, on every system, so that it can stand beside `0.0.0.0` in a list.
+//! The addresses that clients connect to.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// The longest path that fits into a socket address on all systems; macOS has the shortest.
+/// Maximum length of a path that fits a socket address on all systems, in bytes; macOS has the
+/// least room.
 pub(super) const UNIX_PATH_MAX: usize = 103;
 
-/// An address to listen on. It is displayed as in the file.
+/// An address to listen on. Displayed as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
-    /// An IP address and a port; port 0 lets the system choose one.
+    /// An IP address and a port. Port 0 lets the system choose one.
     Tcp(SocketAddr),
     /// The path of a Unix domain socket.
     Unix(PathBuf),
@@ -23,7 +22,7 @@ impl ListenAddr {
         match text.strip_prefix("unix:") {
             Some("") => Err("no path; write \"unix:/path/to.sock\""),
             Some(path) if path.len() > UNIX_PATH_MAX || path.contains('\0') => {
-                Err("no path for a socket; write one of at most 103 bytes")
+                Err("not a socket path; write one of at most 103 bytes")
             }
             Some(path) => Ok(ListenAddr::Unix(path.into())),
             None => Ok(ListenAddr::Tcp(text.parse().map_err(|_| what_is_wrong(text))?)),
@@ -31,10 +30,10 @@ impl ListenAddr {
     }
 }
 
-/// The error for a text that is not an IP address and a port. People write all of these.
+/// Describes why `text` is not an IP address and port. People write all of these.
 fn what_is_wrong(text: &str) -> &'static str {
     if text.contains("://") {
-        return "a URL; write the IP address and the port alone, like \"127.0.0.1:8080\"";
+        return "this is a URL; write only the IP address and the port, like \"127.0.0.1:8080\"";
     }
     if text.parse::<IpAddr>().is_ok() || text.strip_suffix(']').is_some() {
         return "no port; write \"127.0.0.1:8080\" or \"[::]:8080\"";
@@ -42,20 +41,20 @@ fn what_is_wrong(text: &str) -> &'static str {
     let host = text.rsplit_once(':').map_or("", |(host, _)| host);
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     if host.is_empty() && is_port(text.trim_start_matches(':')) || host == "*" {
-        return "no IP address; write \"127.0.0.1:8080\" for this host alone, \
-            or \"0.0.0.0:8080\" for whoever can reach it";
+        return "no IP address; write \"127.0.0.1:8080\" for clients on this host, or \
+            \"0.0.0.0:8080\" for all clients";
     }
     if host == "localhost" {
-        return "a name, where an IP address is needed; write \"127.0.0.1:8080\"";
+        return "a name instead of an IP address; write \"127.0.0.1:8080\"";
     }
     if host.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') {
-        return "a name, where one of this host's IP addresses is needed; \
-            write \"0.0.0.0:8080\" for all of them";
+        return "a name instead of one of this host's IP addresses; write \"0.0.0.0:8080\" for all \
+            of them";
     }
     NOT_AN_ADDRESS
 }
 
-/// Reads an IP address, not a name, and a port.
+/// Parses an IP address, not a name, and a port.
 pub(super) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "not an IP address and a port; write \"127.0.0.1:8000\" or \"[::1]:8000\"")
@@ -85,11 +84,11 @@ mod tests {
                 assert!(got.starts_with(want), "{text}: {got}");
             }
         };
-        check(&["http://127.0.0.1:8080", "tcp://0.0.0.0:80"], "a URL; ");
+        check(&["http://127.0.0.1:8080", "tcp://0.0.0.0:80"], "this is a URL; ");
         check(&["127.0.0.1", "::1", "[::1]"], "no port; ");
         check(&["8080", ":8080", "*:8080"], "no IP address; ");
-        check(&["localhost:8080"], "a name, where an IP address is needed; ");
-        check(&["a.example:80"], "a name, where one of this host's ");
+        check(&["localhost:8080"], "a name instead of an IP address; ");
+        check(&["a.example:80"], "a name instead of one of this host's ");
         check(&["", "::1:80x", "1.1.1.1:65536", "127.0.0.1:8080 ", ":x"], "not an IP address");
     }
 

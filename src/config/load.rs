@@ -1,6 +1,6 @@
-//! Reading files: the configuration file, and the files of keys that it names.
+//! Loading of a configuration: the file itself, and the files that it names.
 
-use super::error::{ConfigErrors, Place};
+use super::error::{ConfigErrors, Location};
 use super::{Config, keys};
 use crate::auth::Keys;
 use crate::descriptors;
@@ -12,26 +12,26 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The content of a file of keys, and who can read the file.
+/// The contents of a key file, and who can read it.
 #[derive(Debug)]
 pub struct KeysText {
-    /// The name of the file, for error messages.
+    /// The name of the file, for errors.
     pub name: String,
-    /// The content. It may not be valid UTF-8.
+    /// The contents, which may not be valid UTF-8.
     pub bytes: Vec<u8>,
-    /// Who can read it.
+    /// Who can read the file.
     pub readers: Readers,
 }
 
 /// Who can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner, and at most a group.
+    /// Only its owner and perhaps a group.
     Few,
-    /// Everybody on this host.
+    /// Every user on this host.
     All,
-    /// Everybody, but the file is on a read-only mount of its own, like the secrets of containers.
-    /// Who made the mount chose that, and often nobody else can reach it.
+    /// Every user, but the file is on a read-only mount, like the secrets of containers. Whoever
+    /// mounts it decides on its mode, and often no other user can see it.
     AllOfMount,
 }
 
@@ -39,14 +39,14 @@ impl Config {
     /// Reads a file and the files that it names. Host names in it are not resolved.
     ///
     /// # Errors
-    /// If a file cannot be read, or is wrong.
+    /// If a file cannot be read or is invalid.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
         let read = open(path).and_then(|mut file| file.read_to_end(&mut bytes));
         read.map_err(|error| {
-            let what = format!("cannot read it: {}", descriptors::explain(&error));
-            ConfigErrors::one(Place::whole(&name), what)
+            let what = format!("cannot read the file: {}", descriptors::explain(&error));
+            ConfigErrors::one(Location::whole(&name), what)
         })?;
         let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -54,11 +54,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Fills in the keys of all apis that have a file of keys. `read` returns the content of a
-    /// file, and is called once for each file.
+    /// Loads the keys of all apis that have a key file. `read` returns the contents of a file and
+    /// is called once for each.
     ///
     /// # Errors
-    /// If a file cannot be read, or is wrong.
+    /// If a file cannot be read or is invalid.
     pub fn load_keys(
         &mut self,
         mut read: impl FnMut(&str) -> io::Result<KeysText>,
@@ -67,7 +67,7 @@ impl Config {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut errors = ConfigErrors::default();
         let mut known: BTreeMap<String, (Keys, Readers)> = BTreeMap::new();
-        for (api, places) in self.apis.iter_mut().zip(&self.places) {
+        for (api, locations) in self.apis.iter_mut().zip(&self.locations) {
             let Some(auth) = &mut api.auth else { continue };
             if !known.contains_key(&auth.keys_file) {
                 let (keys, readers) = match read(&auth.keys_file) {
@@ -77,8 +77,8 @@ impl Config {
                     }
                     Err(error) => {
                         let error = descriptors::explain(&error);
-                        let what = format!("cannot read the file of keys: {error}");
-                        (Err(ConfigErrors::one(places.keys.clone(), what)), Readers::Few)
+                        let what = format!("cannot read the key file: {error}");
+                        (Err(ConfigErrors::one(locations.keys.clone(), what)), Readers::Few)
                     }
                 };
                 let keys = keys.unwrap_or_else(|wrong| {
@@ -104,10 +104,11 @@ fn read_keys(path: &Path) -> io::Result<KeysText> {
     Ok(KeysText { name, bytes, readers })
 }
 
-/// Opens a regular file. Opening a pipe could block, and a device may have no end.
+/// Opens a regular file. Opening a pipe would block everything that follows, and a device may have
+/// no end.
 fn open(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file; write the path of one"));
+        return Err(io::Error::other("not a regular file; write the path of one"));
     }
     File::open(path)
 }
@@ -117,7 +118,7 @@ fn readers(file: &File) -> io::Result<Readers> {
     if metadata.permissions().mode() & 0o004 == 0 {
         return Ok(Readers::Few);
     }
-    // A service may see its whole root as read-only, which is not a mount of secrets.
+    // A service may see the whole root file system as read-only, which is not a mount of secrets.
     let apart = fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev());
     let read_only = fstatvfs(file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
     Ok(if apart && read_only { Readers::AllOfMount } else { Readers::All })
@@ -125,7 +126,7 @@ fn readers(file: &File) -> io::Result<Readers> {
 
 fn text<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ConfigErrors> {
     str::from_utf8(bytes).map_err(|error| {
-        let place = Place::in_file(name, bytes, error.valid_up_to(), String::new());
-        ConfigErrors::one(place, "not UTF-8; write the file in that encoding")
+        let location = Location::in_file(name, bytes, error.valid_up_to(), String::new());
+        ConfigErrors::one(location, "not UTF-8; save the file in that encoding")
     })
 }

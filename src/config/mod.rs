@@ -1,17 +1,17 @@
-//! The configuration: the content of the file, checked and typed.
+//! The configuration file, validated and typed.
 //!
-//! A [`Config`] needs no further checks: every limit is within its bounds, every path and host has
-//! the form in which it is compared, and "0 means off" has become an `Option`. A file with an error
-//! gives no `Config`, only all of its errors, each with its place.
+//! A [`Config`] needs no further checks: every limit is within its bounds, every path and host is
+//! normalized, and "0 means off" has become an `Option`. A file with a mistake gives no
+//! configuration, only all of its errors with their locations.
 //!
-//! In reading order: `file` is the schema, with `access` for `[api.auth]` and `[api.cors]`, `keys`
-//! for the file of keys, and `fields` for changes to fields. `table` reads a TOML table for it, and
-//! `value` and `units` read single values. `uri`, `listen` and `target` parse addresses. `shared`
-//! finds apis that lead to the same paths of the same servers. `error` says what is wrong and
-//! where, `unknown` suggests what an unknown key was meant to be, and `json` what to write in place
-//! of Tyk's keys. Everything is pure except [`Config::load`], which reads files.
+//! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
+//! the key file, and `fields` for changes to fields; `table` reads a TOML table for it, with
+//! `value` and `units` for single values; `uri`, `listen` and `target` parse addresses; `shared`
+//! finds apis that lead to the same paths of the same servers; `error` holds errors and their
+//! locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys.
+//! All of it is pure except [`Config::load`], which reads files.
 //!
-//! tests/it/conf.rs tests all of it from outside, and compares conf/millstream.toml with the
+//! tests/it/conf.rs tests the whole from outside, and compares conf/millstream.toml with the
 //! defaults.
 
 mod access;
@@ -46,7 +46,7 @@ use crate::descriptors::Budget;
 use crate::http::changes::Changes;
 use crate::net::Resolution;
 use crate::route;
-use error::Place;
+use error::Location;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -54,86 +54,87 @@ use std::time::Duration;
 /// A complete configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Listeners and client connections.
+    /// `[server]`: listeners and limits for clients.
     pub server: Server,
-    /// How the process drains.
+    /// `[drain]`: how the process shuts down.
     pub drain: Drain,
-    /// The log and the access log.
+    /// `[log]`: both logs.
     pub log: Log,
-    /// The admin listener, if it is on.
+    /// `[admin]`: the admin listener, if it is on.
     pub admin: Option<Admin>,
-    /// The built-in event source, if it is on.
+    /// `[demo]`: the built-in event source, if it is on.
     pub demo: Option<Demo>,
-    /// The apis, at most 65,536. It is empty only if there is a demo.
+    /// The apis: at most 65,536, and none only if there is a demo.
     pub apis: Vec<Api>,
-    /// For each api, the places of the names in it that are looked up elsewhere.
-    places: Vec<ApiPlaces>,
-    /// A line for each target without addresses, with the reason.
+    /// The locations in each api of the names that are looked up elsewhere.
+    locations: Vec<ApiLocations>,
+    /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
 
-/// The places of the names in an api that are looked up elsewhere.
+/// The locations in an api of the names that are looked up elsewhere.
 #[derive(Clone, Debug)]
-struct ApiPlaces {
-    target: Place,
-    keys: Place,
+struct ApiLocations {
+    target: Location,
+    keys: Location,
 }
 
-/// `[server]`: listeners and client connections.
+/// `[server]`: listeners and limits for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// The addresses to listen on. Never empty, and without duplicates.
+    /// The addresses that clients connect to. Never empty; no address twice.
     pub listen: Vec<ListenAddr>,
-    /// The time limit for a request head, from its first byte; also how long a new client
-    /// connection may be silent before that byte.
+    /// How long a request head may take, from its first byte to its end, and how long a client may
+    /// be silent before that byte.
     pub read_timeout: Duration,
-    /// How long a request body may pause before the response has begun.
+    /// How long a request body may stall before the response has begun.
     pub body_timeout: Duration,
-    /// How long a peer may accept no byte while bytes wait for it.
+    /// How long a peer may accept no byte while bytes are waiting for it.
     pub write_timeout: Duration,
     /// How long a client connection may be idle between two requests.
     pub keepalive_timeout: Duration,
-    /// How long bytes may be collected before they are forwarded. None: not at all.
+    /// How long bytes may be gathered before they are passed on. None: not at all.
     pub flush_interval: Option<Duration>,
-    /// The protocols that an `Upgrade` may ask for, in lower case: 0 to 8. None of them carries
+    /// The protocols that `Upgrade` may offer, in lower case: 0 to 8. None of them carries
     /// requests.
     pub upgrade: Vec<String>,
-    /// The maximum number of client connections. None: the open-file limit alone decides.
+    /// Maximum number of client connections. None: as many as the open-file limit allows.
     pub max_connections: Option<usize>,
-    /// The maximum length of a request or response head, in bytes: 1 KiB to 1 MiB.
+    /// Maximum length of a request or response head in bytes: 1 KiB to 1 MiB.
     pub max_head_bytes: usize,
-    /// The maximum number of field lines in a head: 8 to 256.
+    /// Maximum number of field lines in a head: 8 to 256.
     pub max_head_fields: usize,
-    /// The maximum length of a request target, in bytes: 256 to `max_head_bytes`.
+    /// Maximum length of a request target in bytes: 256 to `max_head_bytes`.
     pub max_target_bytes: usize,
-    /// The maximum length of a request body, in bytes. None: no limit.
+    /// Maximum length of a request body in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
-    /// The maximum number of bytes held for all clients together, beyond a small buffer for each:
-    /// at least 1 MiB.
+    /// Maximum number of bytes held for all clients together beyond a small buffer each: at least 1
+    /// MiB.
     pub max_held_bytes: usize,
-    /// The proxies whose `X-Forwarded-*` fields are trusted.
+    /// The peers whose `X-Forwarded-*` fields are trusted.
     pub trusted_proxies: TrustedProxies,
     /// True exactly when several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
-    /// The user that the process switches to once it listens. None: it keeps its user.
+    /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
 }
 
-/// `[drain]`: stopping the process.
+/// `[drain]`: how the process shuts down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// How long open connections have to finish. Event streams are ended spread over it.
+    /// How long running requests may take to end. Event streams are ended throughout it.
     pub window: Duration,
-    /// The shortest time after which a client is told to reconnect when its stream ends.
+    /// Minimum of the random time after which the client of a stream that is ended is told to
+    /// reconnect.
     pub retry_min: Duration,
-    /// The longest such time, not shorter than `retry_min`.
+    /// Maximum of that time; at least `retry_min`.
     pub retry_max: Duration,
 }
 
 /// `[log]`: the log and the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The lowest level that is logged.
+    /// The least important level that is logged.
     pub level: log::LevelFilter,
     /// The format of the access log. None: it is off.
     pub access: Option<Form>,
@@ -142,97 +143,96 @@ pub struct Log {
 /// `[admin]`: the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// The address to listen on. Not one of [`Server::listen`], except for port 0.
+    /// Its address. Not one of [`Server::listen`], except for port 0.
     pub listen: ListenAddr,
 }
 
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// The address to listen on. Not one of [`Server::listen`] and not [`Admin::listen`], except
-    /// for port 0.
+    /// Its address. Neither one of [`Server::listen`] nor [`Admin::listen`], except for port 0.
     pub listen: SocketAddr,
-    /// The time between two events.
+    /// The time from one event to the next.
     pub interval: Duration,
 }
 
-/// `[[api]]`: hosts and paths, and where their requests go.
+/// `[[api]]`: some hosts and paths, and the targets of their requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// A unique name for logs and metrics: printable ASCII without `"` and `\`.
+    /// The name for logs and metrics, unique among apis: printable ASCII without `"` and `\`.
     pub name: String,
-    /// False if requests that match it are answered with 404.
+    /// Whether it is served. If not, its requests are answered with 404.
     pub active: bool,
-    /// The hosts that match, in lower case, without port and without a dot at the end; IPv6
-    /// addresses in brackets. Empty: every host.
+    /// The hosts that it serves, in lower case, without port and trailing dot, IPv6 addresses in
+    /// brackets. Empty: every host.
     pub hosts: Vec<String>,
-    /// The path prefix that matches. It begins with a slash and ends without one; empty for `/`.
+    /// The path prefix that it serves. Begins with a slash and ends without one; empty for `/`.
     pub listen_path: String,
-    /// True exactly when `listen_path` is removed from the path that goes upstream.
+    /// Whether `listen_path` is removed from the path that goes upstream.
     pub strip_listen_path: bool,
-    /// The targets of requests: 1 to 64, which differ only in host and port.
+    /// The upstream endpoints: 1 to 64, which differ only in host and port.
     pub targets: Vec<Target>,
-    /// True exactly when the client's Host goes upstream, not the target's.
+    /// Whether the client's Host is forwarded instead of the target's.
     pub preserve_host_header: bool,
     /// The time limit for connecting.
     pub connect_timeout: Duration,
-    /// The time limit for the response head. None: no limit.
+    /// How long the response head may take to complete. None: no limit.
     pub response_timeout: Option<Duration>,
     /// How long an upstream may be silent within a response that is not an event stream. None: no
     /// limit.
     pub idle_timeout: Option<Duration>,
     /// How long both sides of a tunnel may be silent. None: no limit.
     pub tunnel_idle_timeout: Option<Duration>,
-    /// The maximum number of idle upstream connections that are kept: 0 to 65,535.
+    /// Maximum number of idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
     /// The settings for its event streams.
     pub streams: Streams,
-    /// Who may use the api. None: everybody.
+    /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
-    /// Request fields to set or remove.
+    /// The request fields to set or remove.
     pub request_headers: Changes,
-    /// Response fields to set or remove.
+    /// The response fields to set or remove.
     pub response_headers: Changes,
-    /// The pages of other origins that may read the api. None: the upstream decides.
+    /// Which pages of other origins may read its responses. None: the upstream decides.
     pub cors: Option<cors::Policy>,
 }
 
-/// An api's settings for event streams: responses whose media type is `text/event-stream`.
+/// The settings for an api's event streams: responses whose media type is `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
     /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may be sent nothing before it is sent a comment. None: no comments.
+    /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats.
     pub heartbeat: Option<Duration>,
-    /// The maximum age of a stream; it ends at 80 to 100 % of this. None: no limit.
+    /// The maximum age of a stream, which ends at 80 to 100 % of it. None: no limit.
     pub max_age: Option<Duration>,
-    /// The longest event that is held back until it is complete, in bytes: 1 KiB to 1 GiB.
+    /// Maximum length of an event that is still held in bytes: 1 KiB to 1 GiB.
     pub event_max: usize,
-    /// True exactly when proxies in front are told not to buffer.
+    /// Whether intermediaries are asked not to buffer.
     pub anti_buffering: bool,
-    /// The response to a request for a stream while the upstream cannot serve it.
+    /// What a request for a stream gets if the upstream cannot serve it.
     pub on_outage: OnOutage,
-    /// When a stream is requested again without its client noticing.
+    /// When a broken stream is resumed without its client noticing.
     pub resume: Resume,
-    /// How long to try to resume a stream.
+    /// How long resuming is tried.
     pub resume_timeout: Duration,
-    /// The maximum number of open streams. None: no limit.
+    /// Maximum number of open streams. None: no limit.
     pub max: Option<usize>,
-    /// The maximum number of open streams of one client address; an IPv6 /64 counts as one. None:
-    /// no limit.
+    /// Maximum number of open streams of one client address; an IPv6 /64 counts as one. None: no
+    /// limit.
     pub max_per_ip: Option<usize>,
 }
 
 impl Api {
-    /// The first target. It stands for what all targets have in common.
+    /// The first of its targets, standing for what they all have in common.
     ///
     /// # Panics
-    /// Never: there is at least one target.
+    /// Never: there is at least one.
     pub fn target(&self) -> &Target {
         &self.targets[0]
     }
 
-    /// The request target that goes upstream, for a matched path and the query of the request.
+    /// The request target that goes upstream, for a matched path and the request's query.
     pub fn upstream_target(&self, path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
         let Target { path: base, query: base_query, .. } = self.target();
         let (strip, base_query) = (self.strip_listen_path, base_query.as_deref());
@@ -246,9 +246,9 @@ impl Api {
 /// serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOutage {
-    /// 502, 503 or 504, after which a browser's EventSource never tries again.
+    /// An error, 502, 503 or 504, after which a browser's EventSource never reconnects.
     Error,
-    /// 200 and an empty event stream that says `retry:`, after which it reconnects.
+    /// 200 and an event stream that sends `retry:` and ends, after which it does reconnect.
     Retry,
     /// 200 and heartbeats until the upstream is back.
     Hold,
@@ -257,15 +257,15 @@ pub enum OnOutage {
 /// `resume`: when a stream is requested again from its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// Never: the client sees what the upstream does.
+    /// Never: the client sees every break and end.
     Never,
     /// When the stream breaks.
     Broken,
-    /// Also when the upstream ends it in an orderly way.
+    /// When the stream broke, and also when the upstream ended it.
     Always,
 }
 
-/// The configuration that `--to` stands for, without its two addresses.
+/// The file that `--to` stands for, except for its two addresses.
 const EVERYTHING: &str = "
     [[api]]
     name = 'default'
@@ -273,7 +273,7 @@ const EVERYTHING: &str = "
     target_url = 'http://127.0.0.1'
 ";
 
-/// Checks the name of a key, for its entry in a file of keys.
+/// Checks the name of a key for an entry in the key file.
 ///
 /// # Errors
 /// If logs and metrics could not quote it.
@@ -282,8 +282,8 @@ pub fn key_name(name: &str) -> Result<String, &'static str> {
 }
 
 impl Config {
-    /// Parses the text of a file. `file_name` is for error messages. Targets whose host is a name
-    /// have no addresses before [`Config::resolve`].
+    /// Parses the text of a file. `file_name` is for errors. Targets with a name have no addresses
+    /// before [`Config::resolve`].
     ///
     /// # Errors
     /// All errors in it.
@@ -291,53 +291,54 @@ impl Config {
         file::read(file_name, text)
     }
 
-    /// The configuration that forwards everything from `listen` (by default 127.0.0.1:8080) to
-    /// `url`, whose `http://` may be left out.
+    /// The configuration that forwards everything from `listen` (127.0.0.1:8080 by default) to
+    /// `url`, whose `http://` may be omitted. A name has no addresses before
+    /// [`Config::resolve`].
     ///
     /// # Errors
     /// If the URL or the address is wrong.
     pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
         let mut config = Config::parse("--to", EVERYTHING)?;
-        let place = Place::whole("--to");
+        let location = Location::whole("--to");
         let target = Target::parse_typed(url);
-        let target = target.map_err(|what| ConfigErrors::one(place.clone(), what))?;
+        let target = target.map_err(|what| ConfigErrors::one(location.clone(), what))?;
         config.apis[0].targets = vec![target];
-        config.places = vec![ApiPlaces { target: place.clone(), keys: place }];
+        config.locations = vec![ApiLocations { target: location.clone(), keys: location }];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
-                .map_err(|what| ConfigErrors::one(Place::whole("--listen"), what))?;
+                .map_err(|what| ConfigErrors::one(Location::whole("--listen"), what))?;
             config.server.listen = vec![address];
         }
         Ok(config)
     }
 
-    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns
-    /// an answer for each, in the same order. A target that is not resolved has no addresses, and
+    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns an
+    /// answer for each, in the same order. A target that is not resolved has no addresses, and
     /// [`Config::warnings`] reports it.
     pub fn resolve(&mut self, ask: impl FnOnce(Vec<(String, u16)>) -> Vec<Resolution>) {
         let names = self.unresolved_targets().map(|(_, t)| (t.host.clone(), t.port)).collect();
         let answers = ask(names);
         let mut unresolved = Vec::new();
-        for ((place, target), answer) in self.unresolved_targets().zip(answers) {
+        for ((location, target), answer) in self.unresolved_targets().zip(answers) {
             match answer {
                 Ok(addresses) => target.addresses = addresses,
                 Err(error) => {
-                    let what = format!("{error}; nobody can connect to it until that succeeds");
-                    unresolved.push(ConfigErrors::one(place.clone(), what).to_string());
+                    let what = format!("{error}; requests to it fail until that succeeds");
+                    unresolved.push(ConfigErrors::one(location.clone(), what).to_string());
                 }
             }
         }
         self.unresolved = unresolved;
     }
 
-    fn unresolved_targets(&mut self) -> impl Iterator<Item = (&Place, &mut Target)> {
-        let apis = self.apis.iter_mut().zip(&self.places).filter(|(api, _)| api.active);
-        let targets =
-            apis.flat_map(|(api, places)| api.targets.iter_mut().map(|t| (&places.target, t)));
+    fn unresolved_targets(&mut self) -> impl Iterator<Item = (&Location, &mut Target)> {
+        let apis = self.apis.iter_mut().zip(&self.locations).filter(|(api, _)| api.active);
+        let targets = apis
+            .flat_map(|(api, locations)| api.targets.iter_mut().map(|t| (&locations.target, t)));
         targets.filter(|(_, target)| target.addresses.is_empty())
     }
 
-    /// Divides `descriptors` descriptors of a process with this configuration.
+    /// Divides the file descriptors of a process that may have this many.
     pub fn budget(&self, descriptors: u64) -> Budget {
         Budget::of(descriptors, self.listeners(), self.server.max_connections)
     }
@@ -357,7 +358,7 @@ impl Config {
         paths.collect()
     }
 
-    /// The query parameters of all apis that carry keys, without duplicates.
+    /// The query parameters that carry keys, of all apis, without duplicates.
     pub fn secret_parameters(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query)) {

@@ -1,5 +1,4 @@
-//! Apis that lead to the same servers, and the paths by which one api reaches what another one
-//! guards.
+//! Apis that lead to the same servers: finds paths by which one api reaches what another protects.
 
 use super::{Api, Config};
 use crate::net::Address;
@@ -8,21 +7,21 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-/// The search stops at this number of breaches.
+/// Maximum number of breaches to report.
 const BREACHES_MAX: usize = 100;
 
-/// Who may use an api. A greater value means fewer clients.
+/// The clients that an api serves, in the order of decreasing number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Served {
     /// Everybody who can connect.
     Everybody,
-    /// Clients with a key.
+    /// Everybody with a key.
     Keys,
-    /// Nobody: it is not active.
+    /// Nobody: the api is not active.
     Nobody,
 }
 
-/// A path by which one api reaches what another one serves to fewer clients.
+/// A path by which one api reaches what another serves to fewer clients.
 #[derive(Debug)]
 pub(super) struct Breach<'c> {
     pub open: &'c Api,
@@ -34,7 +33,7 @@ pub(super) struct Breach<'c> {
 }
 
 impl Config {
-    /// The router of these apis: it answers with an index into [`Config::apis`].
+    /// Creates the router for these apis, which returns indices into [`Config::apis`].
     pub fn router(&self) -> Router {
         let specs = self.apis.iter().map(|api| RouteSpec {
             hosts: &api.hosts,
@@ -66,8 +65,8 @@ impl Config {
         (0..=RouteId::MAX).zip(&self.apis).map(|(id, _)| id)
     }
 
-    /// For each server, the apis that lead to it. A name counts as a server of its own, even if
-    /// another name has the same address: those may be two sites.
+    /// The apis that lead to each server. A name counts as a server of its own even if another name
+    /// has the same address, since those may be two sites.
     fn servers(&self) -> Vec<Vec<RouteId>> {
         let mut servers: BTreeMap<(String, u16), Vec<RouteId>> = BTreeMap::new();
         let targets =
@@ -75,7 +74,7 @@ impl Config {
         for (id, target) in targets() {
             match target.addresses.as_slice() {
                 [address] if !target.has_name() => {
-                    servers.entry(place(address)).or_default().push(id);
+                    servers.entry(server_key(address)).or_default().push(id);
                 }
                 _ => {
                     let name = (target.host.trim_end_matches('.').to_owned(), target.port);
@@ -85,8 +84,8 @@ impl Config {
         }
         // A name and its address are the same server.
         for (id, target) in targets().filter(|(_, target)| target.has_name()) {
-            for place in target.addresses.iter().map(place) {
-                if let Some(ids) = servers.get_mut(&place)
+            for key in target.addresses.iter().map(server_key) {
+                if let Some(ids) = servers.get_mut(&key)
                     && !ids.contains(&id)
                 {
                     ids.push(id);
@@ -96,7 +95,7 @@ impl Config {
         servers.into_values().collect()
     }
 
-    /// Finds where an api reaches what another one serves to fewer clients, once for each two apis.
+    /// Finds each pair of apis of which one reaches what the other serves to fewer clients.
     pub(super) fn breaches(&self) -> Vec<Breach<'_>> {
         let router = self.router();
         let mut pairs: Vec<(RouteId, RouteId)> = Vec::new();
@@ -120,8 +119,8 @@ impl Config {
         breaches
     }
 
-    /// The part of `guarded` that `open` reaches, if there is one: the paths of their server that
-    /// clients can request by both.
+    /// The part of `guarded` that `open` reaches, if any: a path of their common server that
+    /// clients can request through both.
     fn breach(&self, open: RouteId, guarded: RouteId, router: &Router) -> Option<Breach<'_>> {
         let apis = [self.api(open), self.api(guarded)];
         if apis[0].served() >= apis[1].served() {
@@ -130,7 +129,7 @@ impl Config {
         let [a, b] = apis.map(Api::upstream_path);
         let contains = route::below(&b, &a).is_some();
         if !contains && apis[1].served() == Served::Nobody {
-            // What another api would serve if it were active is the business of that api.
+            // A part of what an inactive api would serve may belong to another api.
             return None;
         }
         let upstream_path = if contains { b } else { a };
@@ -139,7 +138,7 @@ impl Config {
         let opens = |host: Option<&str>| router.owner(host, path.as_bytes()) == Some(open);
         let guards =
             |host: Option<&str>| router.owner(host, guarded_path.as_bytes()) == Some(guarded);
-        // A server that sees the client's Host may have a different site for each.
+        // A server that gets the client's Host may have a site for each host.
         let reaches = if apis.iter().all(|api| api.preserve_host_header) {
             self.hosts_of(apis[0]).any(|host| opens(host) && guards(host))
         } else {
@@ -148,7 +147,7 @@ impl Config {
         reaches.then_some(Breach { open: apis[0], path, upstream_path, guarded: apis[1] })
     }
 
-    /// The hosts that an api matches. None stands for a host that no api has.
+    /// The hosts that an api serves. None stands for a host that no api names.
     fn hosts_of<'c>(&'c self, api: &'c Api) -> impl Iterator<Item = Option<&'c str>> {
         let serves_all = api.hosts.is_empty();
         let others = if serves_all { self.apis.as_slice() } else { &[] };
@@ -158,7 +157,7 @@ impl Config {
     }
 }
 
-/// The entries with this path, with a path above it, or with a path below it.
+/// The apis with this path, a path above it, or a path below it.
 fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let above = ends.filter_map(|end| by_path.get(&path[..end]));
@@ -167,9 +166,9 @@ fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId>
     above.chain(below.map(|(_, ids)| ids)).flatten().copied().collect()
 }
 
-/// Normalises an address. All loopback addresses are the same, and so is the unspecified address,
-/// which reaches the loopback: most servers listen on all of them.
-fn place(address: &Address) -> (String, u16) {
+/// A canonical key for an address. All loopback addresses count as one, and so does the unspecified
+/// address, which also reaches the loopback: most servers listen on all of them.
+fn server_key(address: &Address) -> (String, u16) {
     match address {
         Address::Tcp(address) => {
             let ip = address.ip().to_canonical();
@@ -185,7 +184,7 @@ fn place(address: &Address) -> (String, u16) {
 }
 
 impl Api {
-    /// Who may use this api.
+    /// The clients that are served.
     pub(super) fn served(&self) -> Served {
         match (self.active, &self.auth) {
             (false, _) => Served::Nobody,
@@ -194,19 +193,19 @@ impl Api {
         }
     }
 
-    /// The path that its servers are asked for, for `listen_path`, without needless escapes. It
-    /// begins with a slash and ends without one; empty for `/`.
+    /// The path that its servers are asked for at `listen_path`, without needless escapes. Begins
+    /// with a slash and ends without one; empty for `/`.
     fn upstream_path(&self) -> String {
         let kept = if self.strip_listen_path { "" } else { &self.listen_path };
         route::normalized(&(self.target().path.clone() + kept))
     }
 
-    /// True exactly when its servers are asked for other paths than the clients request.
+    /// True exactly when its servers are asked for other paths than clients request.
     fn rewrites_paths(&self) -> bool {
         self.upstream_path() != route::normalized(&self.listen_path)
     }
 
-    /// The path that clients request, for one that its servers are asked for.
+    /// The path that clients request to reach `upstream_path`.
     fn listen_path_to(&self, upstream_path: &str) -> Option<String> {
         let rest = route::below(upstream_path, &self.upstream_path())?;
         Some(self.listen_path.clone() + rest)

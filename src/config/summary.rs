@@ -1,4 +1,4 @@
-//! A summary of the configuration: the listeners, and where requests go.
+//! A summary of the configuration in a few lines: listeners, apis and targets.
 
 use super::{Api, Config, ListenAddr, Target};
 use crate::demo;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 impl Config {
-    /// A summary in a few lines, each with a line feed: the listeners, and where requests go.
+    /// A summary of listeners, apis and targets: a few lines, each with its line end.
     pub fn summary(&self) -> String {
         let mut out = String::new();
         for address in &self.server.listen {
@@ -15,7 +15,7 @@ impl Config {
         for api in &self.apis {
             line(
                 &mut out,
-                format_args!("  {} -> {} ({})", places(api), targets(api), remarks(api)),
+                format_args!("  {} -> {} ({})", entries(api), targets(api), remarks(api)),
             );
         }
         if let Some(admin) = &self.admin {
@@ -33,8 +33,8 @@ impl Config {
         out
     }
 
-    /// A URL under which a client reaches the built-in event source through the proxy. None if no
-    /// api leads there without a key.
+    /// A URL at which a client gets the built-in source's events through the proxy. None if no api
+    /// leads there without a key.
     pub(crate) fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
         let front = self.server.listen.iter().find_map(|address| match address {
@@ -56,12 +56,12 @@ impl Config {
     }
 }
 
-/// Appends formatted text. Writing to a `String` cannot fail.
+/// Appends a line; writing to a string cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-/// An address as a URL that can be opened.
+/// Formats an address so that a browser can open it.
 fn shown(address: &ListenAddr) -> String {
     match address {
         ListenAddr::Tcp(address) => format!("http://{address}/"),
@@ -69,8 +69,8 @@ fn shown(address: &ListenAddr) -> String {
     }
 }
 
-/// The hosts and paths of an api.
-fn places(api: &Api) -> String {
+/// Formats the hosts and paths that lead to an api.
+fn entries(api: &Api) -> String {
     let path = &api.listen_path;
     match api.hosts.as_slice() {
         [] => format!("{path}/"),
@@ -88,7 +88,7 @@ fn remarks(api: &Api) -> String {
         remarks += ", listen path stripped";
     }
     if api.auth.is_some() {
-        remarks += ", needs a key";
+        remarks += ", key required";
     }
     if !api.active {
         remarks += ", not active";
@@ -96,7 +96,7 @@ fn remarks(api: &Api) -> String {
     remarks
 }
 
-/// An address that a client on this machine can connect to.
+/// Replaces an unspecified address by one that a client on this host can connect to.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,58 +1,58 @@
-//! A TOML table while it is read: keys are taken one by one, and what is left is unknown.
+//! A TOML table while it is read: keys are taken out one by one, and those left over are unknown.
 //!
-//! The reader is the schema: the keys that it asks for are the keys that exist, so no key can be
-//! known but not read, or read but never suggested. An invalid value is recorded with its place and
-//! reading goes on, so that one run finds all errors. Derived deserialisation stops at the first
-//! error, and gives no place for an unknown key.
+//! The reader is the schema: the keys that it asks for are the known keys, so no key can be known
+//! but unread, or read but not suggested. An invalid value is recorded with its location and
+//! reading continues, so that all errors are found at once. Derived deserialisation stops at the
+//! first error, and has no location for an unknown key.
 
-use super::error::{ConfigErrors, Place, Wrong};
+use super::error::{ConfigErrors, Location, Wrong};
 use super::json;
 use super::unknown::{Hints, Known, Schema};
 use toml::de::{DeTable, DeValue};
 
-/// The file, and the errors found so far.
+/// The file, and the errors found in it so far.
 struct Document<'t> {
     name: &'t str,
     text: &'t str,
     errors: ConfigErrors,
-    /// The tables that were read, and their keys.
+    /// The tables read so far, and their keys.
     tables: Vec<Known>,
     unknown: Vec<Unknown>,
 }
 
-/// A key that no reader asked for.
+/// A key that the reader did not ask for.
 struct Unknown {
     key: String,
-    place: Place,
-    /// The index in [`Document::tables`] of its table.
+    location: Location,
+    /// The index of its table in [`Document::tables`].
     table: usize,
 }
 
-/// What is needed to suggest a known key for an unknown one.
+/// The knowledge about a format that suggestions for unknown keys need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Format {
-    /// A file in which every table occurs, even if it is invalid otherwise.
+    /// A file that contains every table, valid or not.
     pub(super) every_table: &'static str,
-    /// See [`Schema`].
+    /// Hints for keys of Tyk's. See [`Schema`].
     pub(super) tyk: &'static Hints,
-    /// See [`Schema`].
+    /// Hints for other keys. See [`Schema`].
     pub(super) others: &'static Hints,
 }
 
-/// A table of the file while it is read.
+/// One table of the file while it is read.
 pub(super) struct Table<'d, 't> {
     document: &'d mut Document<'t>,
-    /// The keys that no reader has asked for yet.
+    /// The keys that the reader has not asked for yet.
     entries: DeTable<'t>,
-    /// The path of the table: `server`, `api[0]`. Empty for the file itself.
+    /// The path of the table, such as `server` or `api[0]`. Empty for the file itself.
     path: String,
-    /// The offset of its header.
+    /// The offset of the table's header.
     at: usize,
-    /// The keys that readers asked for.
+    /// The keys that the reader has asked for.
     known: Vec<&'static str>,
 }
 
-/// Reads a file with `read`, which may return nothing only if it recorded an error.
+/// Reads a file with `read`, which may return None only if it recorded an error.
 pub(super) fn read<T>(
     name: &str,
     text: &str,
@@ -67,24 +67,24 @@ pub(super) fn read<T>(
         }
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            let place = Place::in_file(name, text.as_bytes(), at, String::new());
+            let location = Location::in_file(name, text.as_bytes(), at, String::new());
             let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            return Err(ConfigErrors::one(place, format!("not TOML: {message}")));
+            return Err(ConfigErrors::one(location, format!("not TOML: {message}")));
         }
     };
     let mut document = Document::new(name, text);
     let value = document.read(entries, String::new(), 0, &mut read);
     if !document.unknown.is_empty() {
         let schema = schema(format, read);
-        for Unknown { key, place, table } in std::mem::take(&mut document.unknown) {
+        for Unknown { key, location, table } in std::mem::take(&mut document.unknown) {
             let meant = schema.what_is_meant(&key, &document.tables[table].keys);
-            document.errors.add(place, format!("unknown key; {meant}"));
+            document.errors.add(location, format!("unknown key; {meant}"));
         }
     }
     document.errors.or(value)
 }
 
-/// The tables and keys that `read` asks for in a file that has every table.
+/// Collects the keys that `read` asks for in a file that has every table.
 pub(super) fn schema<T>(
     format: Format,
     read: impl FnOnce(&mut Table<'_, '_>) -> Option<T>,
@@ -118,13 +118,13 @@ impl<'t> Document<'t> {
 }
 
 impl<'t> Table<'_, 't> {
-    /// True exactly when the table has this key and no reader has taken it.
+    /// True exactly when the table has this key and it was not taken yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Reads the value of `key` with `read`. None if there is no such key, or if `read` rejects the
-    /// value, which is recorded.
+    /// Takes the value of `key` and converts it with `read`. None if there is no such key, or if
+    /// `read` refuses the value, which is recorded.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,
@@ -140,7 +140,7 @@ impl<'t> Table<'_, 't> {
         }
     }
 
-    /// Like [`Table::take`], for a required key.
+    /// Like [`Table::take`], for a key that is required.
     pub(super) fn require<T>(
         &mut self,
         key: &'static str,
@@ -153,7 +153,7 @@ impl<'t> Table<'_, 't> {
         self.take(key, read)
     }
 
-    /// Reads the table `key` with `read`. A missing table is read as an empty one.
+    /// Reads the table `key` with `read`; an empty one if it is missing.
     pub(super) fn table<T>(
         &mut self,
         key: &'static str,
@@ -175,7 +175,7 @@ impl<'t> Table<'_, 't> {
         self.document.read(entries, path, at, read)
     }
 
-    /// Reads each of the tables `[[key]]` with `read`, in the order of the file.
+    /// Reads each of the tables `[[key]]` with `read`, in file order.
     pub(super) fn tables<T>(
         &mut self,
         key: &'static str,
@@ -185,7 +185,14 @@ impl<'t> Table<'_, 't> {
         let array = match self.remove(key) {
             Some((DeValue::Array(array), _)) if !array.is_empty() => array,
             Some((_, at)) => {
-                self.note(at, key, format!("not a list of tables; write [[{key}]], two brackets"));
+                self.note(
+                    at,
+                    key,
+                    format!(
+                        "not a list of tables; write [[{key}]], with two \
+                    brackets"
+                    ),
+                );
                 return values;
             }
             None => return values,
@@ -194,7 +201,7 @@ impl<'t> Table<'_, 't> {
             let start = element.span().start;
             let path = format!("{}[{n}]", self.path_of(key));
             let DeValue::Table(entries) = element.into_inner() else {
-                self.note(start, key, format!("not a table; write [[{key}]], two brackets"));
+                self.note(start, key, format!("not a table; write [[{key}]], with two brackets"));
                 continue;
             };
             values.extend(self.document.read(entries, path, start, &mut read));
@@ -207,10 +214,10 @@ impl<'t> Table<'_, 't> {
         self.note(self.at, key, what.to_owned());
     }
 
-    /// The place of the value of `key` if the table has it and no reader has taken it; otherwise
-    /// the place of the table.
-    pub(super) fn place_of(&self, key: &str) -> Place {
-        self.place(self.entries.get(key).map_or(self.at, |value| value.span().start), key)
+    /// The location of the value of `key`, if it is there and was not taken; otherwise that of the
+    /// table.
+    pub(super) fn location_of(&self, key: &str) -> Location {
+        self.location(self.entries.get(key).map_or(self.at, |value| value.span().start), key)
     }
 
     fn take_table(&mut self, key: &'static str) -> Option<(DeTable<'t>, usize)> {
@@ -218,7 +225,14 @@ impl<'t> Table<'_, 't> {
             (DeValue::Table(entries), at) => Some((entries, at)),
             (DeValue::Array(_), at) => {
                 let header = self.header_of(key);
-                self.note(at, key, format!("there is only one; write [{header}], one bracket"));
+                self.note(
+                    at,
+                    key,
+                    format!(
+                        "there is only one such table; write [{header}], with \
+                    one bracket"
+                    ),
+                );
                 None
             }
             (_, at) => {
@@ -240,11 +254,11 @@ impl<'t> Table<'_, 't> {
 
     fn refuse_the_rest(&mut self) {
         for (key, _) in std::mem::take(&mut self.entries) {
-            // A quoted key may contain anything, even line feeds.
+            // A quoted key may contain anything, even line ends.
             let shown = key.get_ref().escape_debug().to_string();
-            let place = self.place(key.span().start, &shown);
+            let location = self.location(key.span().start, &shown);
             let (key, table) = (key.get_ref().to_string(), self.document.tables.len());
-            self.document.unknown.push(Unknown { key, place, table });
+            self.document.unknown.push(Unknown { key, location, table });
         }
         let is_list = self.path.ends_with(']');
         let (header, keys) = (without_numbers(&self.path), std::mem::take(&mut self.known));
@@ -252,16 +266,16 @@ impl<'t> Table<'_, 't> {
     }
 
     fn note(&mut self, at: usize, key: &str, what: String) {
-        let place = self.place(at, key);
-        self.document.errors.add(place, what);
+        let location = self.location(at, key);
+        self.document.errors.add(location, what);
     }
 
-    fn place(&self, at: usize, key: &str) -> Place {
+    fn location(&self, at: usize, key: &str) -> Location {
         let Document { name, text, .. } = *self.document;
-        Place::in_file(name, text.as_bytes(), at, self.path_of(key))
+        Location::in_file(name, text.as_bytes(), at, self.path_of(key))
     }
 
-    /// What the header of the table `key` has between its brackets.
+    /// The text between the brackets of the header of table `key`.
     fn header_of(&self, key: &str) -> String {
         without_numbers(&self.path_of(key))
     }
@@ -271,7 +285,7 @@ impl<'t> Table<'_, 't> {
     }
 }
 
-/// The path of a table as in its header: `api.auth` for `api[0].auth`.
+/// The path of a table as written in its header: `api.auth` for `api[0].auth`.
 fn without_numbers(path: &str) -> String {
     let parts = path.split('.').map(|part| part.split('[').next().unwrap_or(part));
     parts.collect::<Vec<_>>().join(".")

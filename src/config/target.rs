@@ -1,4 +1,4 @@
-//! Targets: where the requests of an api go, and the addresses of its host.
+//! The target of an api: an `http://` URL, and the addresses that its host resolves to.
 
 use super::listen::UNIX_PATH_MAX;
 use super::uri;
@@ -6,29 +6,28 @@ use crate::net::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// A parsed `target_url`. It is displayed as a URL without the content of its query.
+/// A parsed `target_url`. Displayed as a URL, without the contents of its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The host that is resolved: a name, or an IP address without brackets.
+    /// The host to resolve: a name, or an IP address without brackets.
     pub host: String,
     /// The port; 80 if the URL has none.
     pub port: u16,
-    /// The value of the Host field: the host, with brackets around an IPv6 address, and the port
-    /// unless it is 80.
+    /// The value of Host: the host, with an IPv6 address in brackets, and the port unless it is 80.
     pub authority: String,
-    /// The path in front of the request's path. It begins with a slash and ends without one. Empty
-    /// if the URL has no path.
+    /// The prefix for request paths, which begins with a slash and ends without one. Empty for a
+    /// URL without a path.
     pub path: String,
-    /// The query in front of the request's query. Never empty.
+    /// The prefix for request queries. Never empty.
     pub query: Option<String>,
-    /// The addresses to connect to, without duplicates, the preferred one first. Empty until a name
-    /// is resolved.
+    /// The addresses to connect to, the preferred one first and none twice. Empty until a name is
+    /// resolved.
     pub addresses: Vec<Address>,
 }
 
 impl Target {
-    /// Parses a URL, or the path of a Unix socket. An IP address is resolved at once; a name is
-    /// not.
+    /// Parses a URL, or the path of a socket. An IP address needs no resolution; a name has no
+    /// addresses yet.
     pub(super) fn parse(url: &str) -> Result<Target, &'static str> {
         if let Some(path) = url.strip_prefix("unix:") {
             return Target::on_socket(path);
@@ -51,7 +50,7 @@ impl Target {
             path: if path.is_empty() { String::new() } else { uri::path(path)? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
             addresses: address.iter().map(|&ip| SocketAddr::new(ip, port).into()).collect(),
-            // The dot at the end of a name stops the resolver from trying its search domains.
+            // A trailing dot tells the resolver not to try its search domains.
             host: match address {
                 Some(ip) => ip.to_string(),
                 None if written.ends_with('.') => host + ".",
@@ -61,7 +60,7 @@ impl Target {
         })
     }
 
-    /// Parses a URL from the command line, where `http://` may be left out.
+    /// Parses a command-line argument, in which `http://` may be omitted.
     pub(super) fn parse_typed(text: &str) -> Result<Target, &'static str> {
         if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() {
             return Err("no host; write \"localhost:8000\"");
@@ -84,15 +83,14 @@ impl Target {
         let (base, query) = base.split_once('?').unwrap_or((base, ""));
         if !socket.starts_with('/') || socket.len() > UNIX_PATH_MAX || socket.contains('\0') {
             return Err(
-                "no path of a socket; write \"unix:/path/to.sock\", at most 103 bytes, and \
-                perhaps \":/base\" behind it",
+                "not a socket path; write \"unix:/path/to.sock\", at most 103 bytes, optionally \
+                followed by \":/base\"",
             );
         }
         Ok(Target {
             host: format!("unix:{socket}"),
             port: 0,
-            // The Host field needs a value, and the server behind a socket knows itself by this
-            // one.
+            // The server behind the socket needs some Host, and knows itself by this one.
             authority: "localhost".to_owned(),
             path: if base.is_empty() { String::new() } else { uri::path(&format!("/{base}"))? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
@@ -100,18 +98,18 @@ impl Target {
         })
     }
 
-    /// True when the target is a Unix socket.
+    /// True exactly when the target is behind a Unix domain socket.
     pub fn is_local(&self) -> bool {
         self.host.starts_with("unix:")
     }
 
-    /// True when two targets are the same place, whatever addresses their names have now.
+    /// True exactly when both targets lead to the same place, whatever addresses their names have.
     pub fn is_same_place(&self, other: &Target) -> bool {
-        let place = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
-        place(self) == place(other)
+        let key = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
+        key(self) == key(other)
     }
 
-    /// True when the host is a name, whose addresses may change.
+    /// True exactly when the host is a name, whose addresses may change.
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err() && !self.is_local()
     }
@@ -120,7 +118,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { "/" } else { &self.path };
-        // A query often holds a key, and rarely anything that is needed here.
+        // Queries often contain keys.
         let query = if self.query.is_some() { "?..." } else { "" };
         match self.host.strip_prefix("unix:") {
             Some(socket) => write!(f, "unix:{socket}:{path}{query}"),
@@ -133,7 +131,7 @@ fn after_scheme(url: &str) -> Result<&str, &'static str> {
     match url.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            Err("TLS is not spoken; write http:// and let a TLS proxy stand in between")
+            Err("TLS is not supported; write http:// and put a TLS proxy in between")
         }
         _ => Err(
             "not an HTTP URL; write one like \"http://127.0.0.1:8000\", or \"unix:/path/to.sock\"",
@@ -189,13 +187,13 @@ mod tests {
             assert!(got.starts_with(want), "{url}: {got}");
             assert!(!got.contains("secret"), "{url}: {got}");
         };
-        check("https://a", "TLS is not spoken");
-        check("HTTPS://a", "TLS is not spoken");
+        check("https://a", "TLS is not supported");
+        check("HTTPS://a", "TLS is not supported");
         for url in ["", "a", "a:80", "//a", "http:/a", "http:a", "ftp://a", "127.0.0.1:8000"] {
             check(url, "not an HTTP URL");
         }
         for url in ["unix:", "unix:a.sock", "unix:/a\0b", &format!("unix:/{}", "x".repeat(103))] {
-            check(url, "no path of a socket");
+            check(url, "not a socket path");
         }
         check("http://user:secret@a", "a URL with credentials");
         check("http://user@a:80/", "a URL with credentials");
@@ -208,17 +206,17 @@ mod tests {
         for url in
             ["http://b\u{fc}cher.example", "http://\u{4f8b}\u{3048}.jp:80/a", "http://a\u{3002}b"]
         {
-            check(url, "not ASCII; write an international name as it is asked for, with \"xn--\"");
+            check(url, "not ASCII; write an international name in its encoded form, with \"xn--\"");
         }
         assert!(Target::parse("http://xn--bcher-kva.example").is_ok());
         check("http://a\\@b", "a URL with credentials");
         check("http://127.1", "not an IPv4 address");
-        check("http://[::1", "no such port");
+        check("http://[::1", "not a port");
         check("http://[::g]", "not an IPv6 address");
-        check("http://::1", "no such port");
-        check("http://a:", "no such port");
-        check("http://a:0", "no such port");
-        check("http://a:65536", "no such port");
+        check("http://::1", "not a port");
+        check("http://a:", "not a port");
+        check("http://a:0", "not a port");
+        check("http://a:65536", "not a port");
         check("http://a/..", "\".\" and \"..\"");
         check("http://a//b", "two slashes in a row");
         check("http://a/b c", "a character");
@@ -246,14 +244,14 @@ mod tests {
         for typed in ["8000", ":8000", "/run/a.sock"] {
             check(typed, "no host; write \"localhost:8000\"");
         }
-        check("https://a", "TLS is not spoken");
+        check("https://a", "TLS is not supported");
         for typed in ["", "http:a", "HTTP:/a", "https:a", "ftp://a", "a/b?c=d://e"] {
             check(typed, "not an HTTP URL");
         }
         check("http:80", "not an HTTP URL");
-        check("::1", "no such port");
+        check("::1", "not a port");
         check("user:secret@a", "a URL with credentials");
-        check("a:b", "no such port");
+        check("a:b", "not a port");
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! Trusted proxies: those in front of this one whose statements about the client are believed.
+//! The trusted proxies: those in front of this one that are believed about clients.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
-/// The peers whose `X-Forwarded-*` fields are forwarded and extended.
+/// The peers whose `X-Forwarded-*` fields are kept and extended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
-    /// True exactly when peers on Unix sockets are trusted.
+    /// True exactly when peers on Unix domain sockets are trusted.
     unix: bool,
 }
 
 impl TrustedProxies {
-    /// True exactly when a peer is a trusted proxy; `None` stands for a Unix socket. An IPv4
-    /// address equals the same one written as IPv6 (`::ffff:192.0.2.1`).
+    /// True exactly when a connection from `peer` comes from a trusted proxy. `None` stands for a
+    /// Unix domain socket. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.1`) count as IPv4.
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         let Some(address) = peer.map(|address| address.to_canonical()) else { return self.unix };
         self.networks.iter().any(|network| network.contains(&address))
@@ -24,11 +24,11 @@ impl TrustedProxies {
         self.networks.is_empty() && !self.unix
     }
 
-    /// The client's own address, for a connection from `peer` whose request lists these addresses
-    /// in X-Forwarded-For. The list counts only if `peer` is a trusted proxy: then the client is
-    /// the last address in it that is not a trusted proxy, because anybody could have written the
-    /// ones before. An entry that is no address hides those before it as well. None if the peer is
-    /// on a Unix socket and nothing else is known.
+    /// The address of the original client, for a connection from `peer` whose request lists these
+    /// addresses in X-Forwarded-For. Only a trusted proxy's list counts, and of it the last address
+    /// that is not a trusted proxy's: anybody could have written what precedes it. For the same
+    /// reason nothing before an invalid address counts. None for a peer on a Unix socket of which
+    /// nothing more is known.
     pub fn client(
         &self,
         peer: Option<IpAddr>,
@@ -41,7 +41,7 @@ impl TrustedProxies {
         let mut client: Option<IpAddr> = None;
         for element in forwarded {
             let address = address_of(element.as_ref());
-            // If all entries at the end are trusted proxies, the first of them is the client.
+            // If all are trusted proxies, the first of them is the client.
             let stays = address.is_some() && self.contains(address) && client.is_some();
             client = if stays { client } else { address };
         }
@@ -65,7 +65,7 @@ impl TrustedProxies {
     }
 }
 
-/// Reads an address as proxies write it: bare, with a port, or in brackets.
+/// Parses an address as proxies write it: bare, with a port, or in brackets.
 fn address_of(element: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(element).ok()?;
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(client(""), None);
     }
 
-    /// The same rule, read backwards.
+    /// Applies the rule backwards, as it is worded.
     #[test]
     fn clients_are_those_of_the_plain_reading() {
         let trusted = trusting(&["10.0.0.0/8"]);

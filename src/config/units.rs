@@ -1,14 +1,14 @@
-//! Durations and sizes as people write them: a whole number and a unit, "250ms" or "64KiB".
+//! Durations and sizes as people write them: a whole number with a unit, like "250ms" or "64KiB".
 
 use std::time::Duration;
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// The longest duration that is accepted: a year.
+/// The longest duration that can be configured: a year.
 pub(super) const LONGEST: Duration = Duration::from_secs(8760 * 3600);
 
-/// Reads a duration: a number and `ms`, `s`, `m` or `h`.
+/// Parses a number with a unit: `ms`, `s`, `m` or `h`.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     match split(text) {
         Some((_, "")) => Err(NO_UNIT),
@@ -20,7 +20,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Reads a size: a number and `KiB`, `MiB` or `GiB`, or a plain number of bytes.
+/// Parses a number with a unit, `KiB`, `MiB` or `GiB`, or a plain number of bytes.
 pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     match split(text) {
         Some((number, "")) => number.parse().map_err(|_| NO_SIZE),
@@ -29,7 +29,7 @@ pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// Writes a size so that [`size`] reads it, in the largest unit without a remainder.
+/// Formats a size in the largest unit that leaves no remainder, so that [`size`] can parse it.
 pub(super) fn show_size(bytes: u64) -> String {
     match SIZES.iter().rfind(|(_, scale)| bytes != 0 && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("\"{}{unit}\"", bytes / scale),
@@ -44,16 +44,16 @@ pub(super) const NO_DURATION: &str =
 pub(super) const NO_SIZE: &str =
     "not a size; write a number of bytes, or one with KiB, MiB or GiB, like \"64KiB\"";
 
-/// The error for a text that people write for a unit of time.
+/// Describes what is wrong with a unit of time that people write.
 fn wrong_duration(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
-        "ms" | "s" | "m" | "h" => "a unit is in lower case, right behind its number, like \"10s\"",
+        "ms" | "s" | "m" | "h" => "units are lower case, directly after the number, like \"10s\"",
         "sec" | "secs" | "second" | "seconds" => "the unit of seconds is s; write \"10s\"",
         "min" | "mins" | "minute" | "minutes" => "the unit of minutes is m; write \"5m\"",
         "hr" | "hrs" | "hour" | "hours" => "the unit of hours is h; write \"2h\"",
         "msec" | "millis" | "milliseconds" => "the unit of milliseconds is ms; write \"250ms\"",
-        "d" | "day" | "days" => "there is no unit of days; write \"24h\" for one",
-        "us" | "ns" | "\u{b5}s" => "nothing is shorter than a millisecond; write \"1ms\" or more",
+        "d" | "day" | "days" => "there is no unit for days; write \"24h\" for one",
+        "us" | "ns" | "\u{b5}s" => "the shortest duration is a millisecond; write \"1ms\" or more",
         rest if rest.starts_with(['.', ',']) => {
             "not a whole number; write \"1500ms\" for 1.5 seconds"
         }
@@ -64,13 +64,22 @@ fn wrong_duration(unit: &str) -> &'static str {
     }
 }
 
-/// The error for a text that people write for a unit of size.
+/// Describes what is wrong with a unit of size that people write.
 fn wrong_size(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
-        "k" | "kb" | "kib" => "1024 bytes are written KiB, right behind the number, like \"64KiB\"",
-        "m" | "mb" | "mib" => "1024 KiB are written MiB, right behind the number, like \"1MiB\"",
-        "g" | "gb" | "gib" => "1024 MiB are written GiB, right behind the number, like \"1GiB\"",
-        "b" | "bytes" => "bytes have no unit; write the number alone",
+        "k" | "kb" | "kib" => {
+            "1024 bytes are written as KiB, directly after the number, like \
+        \"64KiB\""
+        }
+        "m" | "mb" | "mib" => {
+            "1024 KiB are written as MiB, directly after the number, like \
+        \"1MiB\""
+        }
+        "g" | "gb" | "gib" => {
+            "1024 MiB are written as GiB, directly after the number, like \
+        \"1GiB\""
+        }
+        "b" | "bytes" => "bytes have no unit; write only the number",
         rest if rest.starts_with(['.', ',']) => {
             "not a whole number; write it in the next smaller unit"
         }
@@ -78,7 +87,7 @@ fn wrong_size(unit: &str) -> &'static str {
     }
 }
 
-/// Splits off the digits in front. None if there are none.
+/// Splits leading digits from what follows them. None if there are no digits.
 fn split(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
@@ -91,8 +100,7 @@ fn scale(
     wrong: &'static str,
 ) -> Result<u64, &'static str> {
     let (_, scale) = units.iter().find(|(name, _)| *name == unit).ok_or(wrong)?;
-    // These are only digits, so a number that does not parse is too large, as is one that
-    // overflows.
+    // The text is all digits, so a number that does not parse is too large.
     Ok(number.parse().unwrap_or(u64::MAX).saturating_mul(*scale))
 }
 
@@ -130,23 +138,23 @@ mod tests {
             assert!(told.iter().any(|told| told.starts_with(want)), "{text}: {told:?}");
         };
         for text in ["1s ", "1 s", "1S", "5M", "250 Ms"] {
-            check(text, "a unit is in lower case, right behind its number");
+            check(text, "units are lower case, directly after the number");
         }
         check("10sec", "the unit of seconds is s");
         check("10 Seconds", "the unit of seconds is s");
         check("1min", "the unit of minutes is m");
         check("2hours", "the unit of hours is h");
         check("1msec", "the unit of milliseconds is ms");
-        check("1d", "there is no unit of days");
-        check("1µs", "nothing is shorter than a millisecond");
+        check("1d", "there is no unit for days");
+        check("1µs", "the shortest duration is a millisecond");
         check("1.5s", "not a whole number; write \"1500ms\"");
         check("1,5s", "not a whole number; write \"1500ms\"");
         check("1m30s", "more than one unit");
         for text in ["64KB", "64kib", "64K", "64 KiB"] {
-            check(text, "1024 bytes are written KiB");
+            check(text, "1024 bytes are written as KiB");
         }
-        check("1MB", "1024 KiB are written MiB");
-        check("1g", "1024 MiB are written GiB");
+        check("1MB", "1024 KiB are written as MiB");
+        check("1g", "1024 MiB are written as GiB");
         check("10B", "bytes have no unit");
         check("1.5MiB", "not a whole number; write it in the next");
     }

@@ -1,13 +1,13 @@
-//! Suggestions for unknown keys: where such a key belongs, or what was meant by it.
+//! Suggestions for unknown keys: the table they belong to, or the key that was probably meant.
 //!
-//! Keys of other programs that people often write here are known by name.
+//! Keys of other programs are known by name.
 
-/// What a key of another program corresponds to.
+/// The counterpart here of another program's key.
 #[derive(Debug)]
 pub(super) enum Meant {
-    /// This key, with the path of its table: `api.auth.header`.
+    /// A key with the path of its table: `api.auth.header`.
     Key(&'static str),
-    /// Something that needs a sentence to explain.
+    /// An explanation, if there is no single counterpart.
     Say(&'static str),
 }
 
@@ -17,22 +17,21 @@ const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
 const TARGETS: Meant =
     Say("write target_url in [[api]], which is a list where there are several targets");
 const AUTH: Meant = Say("write an [api.auth] table: requests then need a key of its file");
-const TLS: Meant = Say(
-    "TLS is not spoken; put a terminator in front, and list its address in server.trusted_proxies",
-);
+const TLS: Meant = Say("TLS is not supported; put a terminator in front, and list its address in \
+    server.trusted_proxies");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
     connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams");
-const RATES: Meant = Say(
-    "requests are not counted; max_streams and max_streams_per_ip in [[api]] limit open streams",
-);
+const RATES: Meant =
+    Say("request rates are not limited; max_streams and max_streams_per_ip in [[api]] limit open \
+    streams");
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
-const NOTHING: Meant = Say("there is nothing like it here; leave it out");
+const NOTHING: Meant = Say("there is no equivalent; leave it out");
 
-/// Keys, and what they correspond to.
+/// Keys of other programs with their counterparts here.
 pub(super) type Hints = [(&'static [&'static str], Meant)];
 
-/// Keys in the files of Tyk, of its gateway and its api definitions, in lower case.
+/// Keys of Tyk's files, both the gateway's and api definitions, in lower case.
 pub(super) const TYK: &Hints = &[
     (&["listen_port", "listen_address"], LISTEN),
     (
@@ -76,7 +75,7 @@ pub(super) const TYK: &Hints = &[
     (&["cache_options", "enable_cache"], NO_CACHE),
     (&["secret", "node_secret"], Say("leave it out: whoever connects to admin.listen is trusted")),
     (&["log_level"], Key("log.level")),
-    (&["pid_file_location"], Say("no such file is written; leave it out")),
+    (&["pid_file_location"], Say("no PID file is written; leave it out")),
     (&["version_data", "definition", "config_data", "custom_middleware"], NOTHING),
     (&["app_path", "template_path", "tyk_js_path", "middleware_path", "policies"], NOTHING),
     (&["storage", "use_db_app_configs", "db_app_conf_options", "hash_keys"], NOTHING),
@@ -84,13 +83,13 @@ pub(super) const TYK: &Hints = &[
     (&["health_check", "session_lifetime", "tags", "enable_context_vars"], NOTHING),
 ];
 
-/// Keys that people write in a file of keys.
+/// Keys that people write in a key file.
 pub(super) const OF_KEYS: &Hints = &[(
     &["key", "secret", "token", "value", "hash", "api_key", "password"],
     Say("write sha256: millstream --hash-key prints it for a key"),
 )];
 
-/// Keys of other proxies, and keys that people make up, in lower case.
+/// Keys of other proxies, and ones that people make up, in lower case.
 pub(super) const OTHERS: &Hints = &[
     (&["port", "bind", "addr", "address", "listen_addr", "listen_port", "listener"], LISTEN),
     (&["listeners", "entrypoints", "frontend"], LISTEN),
@@ -104,7 +103,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["tls", "ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
     (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),
     (&["cert", "certificate", "cert_file", "key_file", "cert_path", "key_path"], TLS),
-    (&["http2", "http3", "quic"], Say("HTTP/1.1 is what is spoken; leave it out")),
+    (&["http2", "http3", "quic"], Say("only HTTP/1.1 is supported; leave it out")),
     (&["timeout", "timeouts", "request_timeout", "proxy_timeout"], TIMEOUTS),
     (&["client_header_timeout"], Key("server.read_timeout")),
     (&["client_body_timeout"], Key("server.body_timeout")),
@@ -126,7 +125,7 @@ pub(super) const OTHERS: &Hints = &[
     ),
     (
         &["daemon", "pid", "pid_file", "pidfile"],
-        Say("it stays in the foreground and writes no such file; leave it out"),
+        Say("millstream stays in the foreground and writes no PID file; leave it out"),
     ),
     (&["group"], Say("leave it out: the groups are those of server.user")),
     (
@@ -151,7 +150,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["rate_limit", "limit_req", "limit_conn", "quota"], RATES),
     (
         &["health_check", "healthcheck", "health_checks"],
-        Say("leave it out: a target that cannot be connected to is passed over for 10 s"),
+        Say("leave it out: a target that cannot be connected to is skipped for 10 s"),
     ),
     (&["api_key", "api_keys", "token", "tokens", "users", "basic_auth", "jwt"], AUTH),
     (&["allow_origins", "allow_origin", "access_control_allow_origin"], Key("api.cors.origins")),
@@ -162,7 +161,7 @@ pub(super) const OTHERS: &Hints = &[
     (
         &["access_log", "error_log", "log_file", "logfile"],
         Say("the access log goes to standard output and the log to standard error; \
-            [log] says which, and how much"),
+            the [log] table controls both"),
     ),
     (&["loglevel", "verbosity"], Key("log.level")),
     (
@@ -176,28 +175,28 @@ pub(super) const OTHERS: &Hints = &[
     (&["include", "includes", "import"], Say("a configuration is one file; leave it out")),
 ];
 
-/// The keys that a file may have.
+/// The tables and keys of a file, for suggestions.
 #[derive(Debug)]
 pub(super) struct Schema {
     pub(super) tables: Vec<Known>,
-    /// Keys in the files of Tyk.
+    /// Tyk's keys that have a counterpart in this file.
     pub(super) tyk: &'static Hints,
-    /// Keys of other proxies, and keys that people make up.
+    /// Other programs' keys that have a counterpart in this file.
     pub(super) others: &'static Hints,
 }
 
-/// The keys of a table.
+/// A table and its keys.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// The path of the table: `api.auth`. Empty for the file itself.
+    /// The names in its header: `api.auth`. Empty for the file itself.
     pub(super) header: String,
-    /// True exactly when there may be several such tables: `[[api]]`.
+    /// True exactly when the table may be repeated: `[[api]]`.
     pub(super) is_list: bool,
     pub(super) keys: Vec<&'static str>,
 }
 
 impl Schema {
-    /// Suggests what a key means that is not one of its table's `own`.
+    /// Suggests what an unknown key of a table with the keys `own` may mean.
     pub(super) fn what_is_meant(&self, key: &str, own: &[&'static str]) -> String {
         let word = as_written_here(key);
         if !own.contains(&word.as_str())
@@ -211,16 +210,16 @@ impl Schema {
         let near = self.tables.iter().filter_map(|t| Some((nearest(&word, &t.keys)?, t)));
         match near.min_by_key(|(near, _)| edits(word.as_bytes(), near.as_bytes())) {
             Some((near, table)) => format!("did you mean \"{near}\" in {}?", table.shown()),
-            None => format!("the keys here are {}", own.join(", ")),
+            None => format!("the keys of this table are {}", own.join(", ")),
         }
     }
 
-    /// What to write in place of a key of Tyk, if there is anything.
+    /// Suggests what to write instead of a key of one of Tyk's files, if it has a counterpart.
     pub(super) fn in_place_of_tyks(&self, key: &str) -> Option<String> {
         self.elsewhere(&as_written_here(key), &[self.tyk])
     }
 
-    /// What to write in place of a key that exists, but in another place.
+    /// Suggests what to write instead of a key that has a meaning, but not in its table.
     fn elsewhere(&self, word: &str, hints: &[&Hints]) -> Option<String> {
         let hint = hints.iter().copied().flatten().find(|(words, _)| words.contains(&word));
         if let Some((_, meant)) = hint {
@@ -230,14 +229,14 @@ impl Schema {
             });
         }
         if let Some(table) = self.tables.iter().find(|t| t.name() == word && !word.is_empty()) {
-            return Some(format!("it is a table of its own; write {}", table.shown()));
+            return Some(format!("this is a separate table; write {}", table.shown()));
         }
         let homes = self.tables.iter().filter(|table| table.keys.contains(&word));
         let homes: Vec<String> = homes.map(Known::shown).collect();
         (!homes.is_empty()).then(|| format!("it belongs to {}", homes.join(" or ")))
     }
 
-    /// Suggests to write the key with this path.
+    /// Tells the user to write the key with this path.
     fn write(&self, path: &str) -> String {
         let (header, key) = path.rsplit_once('.').unwrap_or(("", path));
         let table = self.tables.iter().find(|table| table.header == header);
@@ -246,7 +245,7 @@ impl Schema {
 }
 
 impl Known {
-    /// The header of the table as it is written in a file.
+    /// The table's header as it is written in a file.
     fn shown(&self) -> String {
         match (self.header.as_str(), self.is_list) {
             ("", _) => "the top of the file".to_owned(),
@@ -264,9 +263,9 @@ fn as_written_here(key: &str) -> String {
     key.to_ascii_lowercase().replace('-', "_")
 }
 
-/// The entry of `known` that `word` most likely means. None if it is far from all of them.
+/// The word in `known` that is closest to `word`. None if none is close.
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    // The limit is one edit for every four letters, and one more.
+    // One edit for every four letters, and one more.
     let far = |known: &str| known.len().min(word.len()) / 4 + 1;
     known
         .iter()
@@ -277,8 +276,8 @@ fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// The number of bytes to insert, remove or change to get from `a` to `b` (Levenshtein's distance).
-/// It works row by row: each row is a prefix of `a` against all prefixes of `b`.
+/// The number of bytes to insert, remove or change to turn `a` into `b` (the Levenshtein distance),
+/// computed row by row: each prefix of `a` against all prefixes of `b`.
 fn edits(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
@@ -298,7 +297,7 @@ mod tests {
     use super::super::file;
     use super::*;
 
-    /// The definition itself. It takes exponential time.
+    /// The definition, which takes exponential time.
     fn edits_by_definition(a: &[u8], b: &[u8]) -> usize {
         match (a, b) {
             (rest, []) | ([], rest) => rest.len(),
@@ -342,7 +341,7 @@ mod tests {
         check(&"listen".repeat(100_000), None);
     }
 
-    /// No existing key is said to be another one, and every key that is named exists.
+    /// No hint is for a key of the table itself, and every key that a hint names exists.
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();

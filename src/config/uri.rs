@@ -1,4 +1,4 @@
-//! Hosts, ports and paths in the configuration, in the normal form in which they are compared (RFC
+//! Normalizes the hosts, ports and paths in the configuration, so that they can be compared (RFC
 //! 3986).
 
 use crate::http::abnf::is_unreserved;
@@ -7,7 +7,7 @@ use crate::http::target::RequestTarget;
 use crate::route::readings::readings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Splits `host[:port]`. The host may be an IPv6 address in brackets, and is not checked here.
+/// Splits `host[:port]`. The host may be an IPv6 address in brackets; it is not checked here.
 pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     // A colon inside brackets belongs to the address.
     let end_of_host = authority.find(']').unwrap_or(0);
@@ -23,8 +23,8 @@ pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'stati
     }
 }
 
-/// Normalises a host: a name in lower case without the dot at its end, an IPv4 address, or the
-/// shortest form of an IPv6 address in brackets.
+/// Normalizes a host: a name in lower case without a trailing dot, an IPv4 address, or an IPv6
+/// address in brackets in its shortest form.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if let Some(address) = text.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|a| a.parse::<Ipv6Addr>().ok());
@@ -33,13 +33,13 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
             .ok_or("not an IPv6 address; write one like [::1]");
     }
     if !text.is_ascii() {
-        return Err("not ASCII; write an international name as it is asked for, with \"xn--\"");
+        return Err("not ASCII; write an international name in its encoded form, with \"xn--\"");
     }
     if text == "*" {
-        return Err("\"*\" is no host; leave the key out to match them all");
+        return Err("\"*\" is not a host; leave the key out to match every host");
     }
     if text.contains('*') {
-        return Err("\"*\" stands for nothing in a host; write each host, in a list");
+        return Err("wildcards are not supported in a host; list each host");
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_label = |label: &str| {
@@ -49,7 +49,7 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if name.len() > 253 || !name.split('.').all(is_label) {
         return Err("not a host; write a name, an IPv4 address, or an IPv6 address in brackets");
     }
-    // No top-level domain begins with a digit, but resolvers read 127.1 and 0x7f.1 as addresses.
+    // No top-level domain begins with a digit, but resolvers take 127.1 and 0x7f.1 for addresses.
     let last = name.rsplit('.').next().unwrap_or_default();
     if last.starts_with(|c: char| c.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
         return Err("not an IPv4 address; write all four numbers, like 127.0.0.1");
@@ -57,7 +57,7 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// Normalises a path to one without a slash at its end: `/a/b` for `/a/b/`, and empty for `/`.
+/// Normalizes a path by removing its trailing slash: `/a/b` for `/a/b/`, and nothing for `/`.
 pub(super) fn path(text: &str) -> Result<String, &'static str> {
     let rest =
         text.strip_prefix('/').ok_or("a path begins with a slash; write \"/\" or \"/a/b\"")?;
@@ -80,25 +80,26 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
     let path = format!("/{rest}");
     let resolved = RequestTarget::parse("GET", &path).and_then(|t| t.resolve_path(&mut Vec::new()));
     resolved.map_err(|_| REFUSED)?;
-    readings(path.as_bytes())
-        .map_err(|_| "read in too many ways; write it with fewer escapes and \";\"")?;
+    readings(path.as_bytes()).map_err(
+        |_| "this path can be read in too many ways; write it with fewer escapes and \";\"",
+    )?;
     Ok(path)
 }
 
-/// Checks a query, without its question mark.
+/// Checks a query, which comes without its question mark.
 pub(super) fn query(text: &str) -> Result<String, &'static str> {
     characters(text, b"/?")?;
     Ok(text.to_owned())
 }
 
-const NO_PORT: &str = "no such port; \
-     write a number from 1 to 65535 after the colon, and an IPv6 address in brackets";
+const NO_PORT: &str = "not a port; write a number from 1 to 65535 after the colon, and an IPv6 \
+    address in brackets";
 const REFUSED: &str = "requests for this path are refused; \
      write it without encoded control characters, and without dots beside \";\", %2F or %5C";
 const EMPTY_SEGMENT: &str = "two slashes in a row; write one";
 
-/// Checks that a text has only the characters of a path segment (RFC 3986 section 3.3), or of
-/// `more`, which a query may have.
+/// Checks that all characters are allowed in a path segment (RFC 3986 section 3.3), or are among
+/// `more`.
 fn characters(text: &str, more: &[u8]) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
@@ -108,9 +109,7 @@ fn characters(text: &str, more: &[u8]) -> Result<(), &'static str> {
         } else if plain {
             behind
         } else {
-            return Err(
-                "a character that cannot be here as it is; write % and two hex digits for it",
-            );
+            return Err("a character that must be escaped; write % and two hex digits for it");
         };
     }
     Ok(())

@@ -1,5 +1,4 @@
-//! From a TOML value to a typed one: what each kind of key accepts, and the error for anything
-//! else.
+//! Conversion of TOML values: what each type of key accepts, and the errors for anything else.
 
 use super::error::Wrong;
 use super::units;
@@ -7,17 +6,17 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// Reads a boolean.
+/// Converts a boolean.
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, Wrong> {
     value.as_bool().ok_or_else(|| "not true or false; write one of them, without quotes".into())
 }
 
-/// Reads a string.
+/// Converts a string.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
     value.as_str().ok_or_else(|| "not a string; write it in double quotes".into())
 }
 
-/// Reads a list, each of its values with `each`.
+/// Converts a list, each element with `each`.
 pub(super) fn list<T>(
     value: &DeValue<'_>,
     example: &str,
@@ -28,7 +27,7 @@ pub(super) fn list<T>(
     values.iter().map(|v| each(v.get_ref()).map_err(|wrong| at(wrong, v.span().start))).collect()
 }
 
-/// Reads a count.
+/// Converts a whole number within a range.
 pub(super) fn count(
     within: RangeInclusive<usize>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
@@ -41,7 +40,7 @@ pub(super) fn count(
     }
 }
 
-/// Reads a size in bytes.
+/// Converts a number of bytes within a range.
 pub(super) fn size(within: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> Result<u64, Wrong> {
     move |value| {
         let bytes = match (value.as_integer(), value.as_str()) {
@@ -56,7 +55,7 @@ pub(super) fn size(within: RangeInclusive<u64>) -> impl FnOnce(&DeValue<'_>) -> 
     }
 }
 
-/// Like [`size`], for a size that must fit into memory.
+/// Like [`size`], for an amount of memory.
 pub(super) fn memory(
     within: RangeInclusive<usize>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<usize, Wrong> {
@@ -66,23 +65,21 @@ pub(super) fn memory(
     }
 }
 
-/// Reads a duration that is not zero.
+/// Converts a duration that is not zero.
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let duration = duration_or_zero(value)?;
     if duration.is_zero() {
-        return Err(
-            "it cannot be zero, and there is no \"never\"; write \"1ms\" to \"8760h\"".into()
-        );
+        return Err("neither zero nor \"never\" is possible; write \"1ms\" to \"8760h\"".into());
     }
     Ok(duration)
 }
 
-/// Reads a duration after which something happens. Zero means never, and gives None.
+/// Converts a time limit. Zero means that there is none.
 pub(super) fn limit(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
     Ok(Some(duration_or_zero(value)?).filter(|duration| !duration.is_zero()))
 }
 
-/// Reads a duration, which may be zero.
+/// Converts a duration that may be zero.
 pub(super) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     if value.is_integer() || value.is_float() {
         return Err(units::NO_UNIT.into());
@@ -164,7 +161,7 @@ mod tests {
         check(
             duration,
             "\"0s\"",
-            "it cannot be zero, and there is no \"never\"; write \"1ms\" to \"8760h\"",
+            "neither zero nor \"never\" is possible; write \"1ms\" to \"8760h\"",
         );
         check(limit, "\"0s\"", "None");
         check(limit, "\"1ms\"", "Some(1ms)");

@@ -1,4 +1,4 @@
-//! Warnings: what is valid but may not be intended. `--check` prints them, and the start logs them.
+//! Warnings about a valid configuration, for `--check` and for the log at startup.
 
 use super::shared::{Breach, Served};
 use super::{Api, Config, ListenAddr, Readers, Resume};
@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Middleboxes close connections that are silent for longer than about this.
+/// Middleboxes close connections that have been silent for about this long.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// The warnings, a line for each. `descriptors` is the limit on open files, if it is known.
+    /// Warnings about probable mistakes, one line each. `descriptors` is the open-file limit, if it
+    /// is known.
     pub fn warnings(&self, descriptors: Option<u64>) -> Vec<String> {
         let mut out = self.unresolved.clone();
         if let Some(descriptors) = descriptors {
@@ -25,20 +26,20 @@ impl Config {
             }
             if api.listen_path.contains('*') {
                 told(
-                    "listen_path: \"*\" stands for itself; leave it out, because a path matches \
-                    all that is below it"
+                    "listen_path: \"*\" is literal here; leave it out, because a listen path \
+                    matches everything below it"
                         .to_owned(),
                 );
             }
             for target in &api.targets {
                 if let Some(listener) = self.own_listener(&target.addresses) {
-                    told(format!("target_url leads back to server.listen, {listener}"));
+                    told(format!("target_url points back to server.listen, {listener}"));
                 }
             }
             if api.streams.max_per_ip.is_some() && self.is_behind_an_unknown_proxy() {
                 told(
-                    "max_streams_per_ip: who comes by a proxy on this host has its address; \
-                    list that in server.trusted_proxies"
+                    "max_streams_per_ip: all clients behind a proxy on this host share its \
+                    address; list it in server.trusted_proxies"
                         .to_owned(),
                 );
             }
@@ -50,8 +51,8 @@ impl Config {
             }
             if self.holds_events(api) && api.streams.event_max > self.server.max_held_bytes / 8 {
                 told(
-                    "max_event_bytes is more than an eighth of server.max_held_bytes, which an \
-                    event may have at most; raise that, or write less here"
+                    "max_event_bytes is more than an eighth of server.max_held_bytes, the most \
+                    that one event may hold; raise that, or lower this"
                         .to_owned(),
                 );
             }
@@ -60,16 +61,16 @@ impl Config {
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
             out.push(format!(
-                "admin.listen: whoever can connect to {} may end streams and drain the process; \
-                listen on the loopback or on a Unix socket",
+                "admin.listen: anyone who can connect to {} can end streams and drain the \
+                process; listen on a loopback address or a Unix socket",
                 admin.listen
             ));
         }
         out
     }
 
-    /// Remarks on what somebody else decided and is worth a look, a line for each; for `--check`
-    /// only.
+    /// Remarks about decisions that others have made and that are worth a look, for `--check` only.
+    /// One line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut files: Vec<&str> = Vec::new();
         for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
@@ -79,27 +80,27 @@ impl Config {
         }
         let remark = |file| {
             format!(
-                "{file}: everybody who sees this mount can read it; if that is more than this \
-                process, mount it with mode 0440"
+                "{file}: everybody who sees this mount can read it; if that includes others than \
+                this process, mount it with mode 0440"
             )
         };
         files.into_iter().map(remark).collect()
     }
 
-    /// True exactly when unfinished events of this api's streams are held back.
+    /// True exactly when unfinished events of this api's streams are held.
     fn holds_events(&self, api: &Api) -> bool {
         api.streams.resume != Resume::Never || self.server.flush_interval.is_some()
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
-        // Each stream needs an upstream connection as well.
+        // Each stream also needs an upstream connection.
         let room = Budget::of(descriptors, self.listeners(), None).clients;
         let too_many = |max: Option<usize>| max.filter(|&max| max > room);
         let least = descriptors::least(self.listeners());
         if descriptors < least {
             out.push(format!(
-                "the limit on open files is {descriptors}, less than {least}: at times there will \
-                be no descriptor for the operator or for a reload; {REMEDY}"
+                "the open-file limit is {descriptors}, less than {least}: admin requests and \
+                reloads may run out of descriptors; {REMEDY}"
             ));
         }
         if let Some(max) = too_many(self.server.max_connections) {
@@ -117,8 +118,7 @@ impl Config {
         }
     }
 
-    /// Warnings about the files of keys: who can read them, whether they are empty, and who can
-    /// read the keys on the network.
+    /// Warns if others can read a key file, if it is empty, or if keys arrive unencrypted.
     fn warn_of_keys(&self, out: &mut Vec<String>) {
         let mut seen = BTreeSet::new();
         for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
@@ -127,10 +127,10 @@ impl Config {
                 continue;
             }
             if auth.readers == Readers::All {
-                out.push(format!("{file}: everybody on this host can read it; chmod o-r it"));
+                out.push(format!("{file}: every user on this host can read it; chmod o-r it"));
             }
             if auth.keys.is_empty() {
-                out.push(format!("{file}: it has no keys, so nobody can come in"));
+                out.push(format!("{file}: it has no keys, so every request is refused"));
             }
         }
         let exposed = self.server.listen.iter().find(|listener| !is_local(listener));
@@ -139,8 +139,8 @@ impl Config {
             && !self.has_proxies()
         {
             out.push(format!(
-                "keys come to {listener} unencrypted: put a TLS terminator in front, \
-                and list it in server.trusted_proxies"
+                "keys are sent to {listener} unencrypted: put a TLS terminator in front, and list \
+                it in server.trusted_proxies"
             ));
         }
     }
@@ -149,12 +149,12 @@ impl Config {
         !self.server.trusted_proxies.is_empty()
     }
 
-    /// True when all clients come through another proxy, which is not trusted.
+    /// True exactly when all clients must come through another proxy and none is trusted.
     fn is_behind_an_unknown_proxy(&self) -> bool {
         self.server.listen.iter().all(is_local) && !self.has_proxies()
     }
 
-    /// One of these addresses that the process itself listens on, if there is one.
+    /// The listener of this process that one of these addresses leads to.
     fn own_listener(&self, addresses: &[Address]) -> Option<&ListenAddr> {
         let leads_to = |own: SocketAddr, address: SocketAddr| {
             let [own_ip, ip] = [own.ip(), address.ip()];
@@ -179,7 +179,7 @@ const fn is_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(_))
 }
 
-/// True when nobody on another host can connect.
+/// True exactly when only clients on this host can connect.
 fn is_local(listener: &ListenAddr) -> bool {
     match listener {
         ListenAddr::Tcp(address) => address.ip().is_loopback(),
@@ -189,7 +189,7 @@ fn is_local(listener: &ListenAddr) -> bool {
 
 /// Warns if a stream may be silent for longer than middleboxes accept.
 fn heartbeat(api: &Api) -> Option<String> {
-    const WHY: &str = "what is in between closes connections that are silent for a minute";
+    const WHY: &str = "middleboxes close connections that are silent for a minute";
     match api.streams.heartbeat {
         None => Some(format!("heartbeat is off: {WHY}; write \"15s\"")),
         Some(every) if every >= SILENCE_MAX => Some(format!("heartbeat: {WHY}; write \"15s\"")),
@@ -197,34 +197,34 @@ fn heartbeat(api: &Api) -> Option<String> {
     }
 }
 
-/// Warns if the origin `null`, which every sandboxed frame has, is trusted with cookies.
+/// Warns if the origin of every sandboxed frame may use a user's cookies.
 fn null_origin(api: &Api) -> Option<String> {
     let cors = api.cors.as_ref().filter(|cors| cors.credentials)?;
     let listed = cors.origins.iter().any(|origin| origin == "null");
     listed.then(|| {
-        "cors.origins: any page can make its origin \"null\", in a sandboxed frame, and so read \
-        what the user's cookies open; leave it out, or credentials"
+        "cors.origins: any page can get the origin \"null\" in a sandboxed frame, and so read \
+        what the user's cookies give access to; leave out one or the other"
             .to_owned()
     })
 }
 
-/// Warns that an api reaches what another one guards.
+/// Warns that an api reaches what another one protects.
 fn breach(breach: &Breach<'_>) -> String {
     let Breach { open, path, upstream_path, guarded } = breach;
     let shown = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
     let (path, upstream_path, name) = (shown(path), shown(upstream_path), &guarded.name);
     let how = match guarded.served() {
-        Served::Nobody => format!("api {name}, which is not active, serves to nobody"),
-        Served::Keys | Served::Everybody => format!("api {name} serves only with a key"),
+        Served::Nobody => format!("api {name}, which is not active, serves nobody"),
+        Served::Keys | Served::Everybody => format!("api {name} requires a key"),
     };
     format!(
-        "api {}: its {path} is {upstream_path} on a server of which {how}; \
-        guard both alike, or give them servers of their own",
+        "api {}: its path {path} leads to {upstream_path} on a server where {how}; protect both \
+        alike, or give them separate servers",
         open.name
     )
 }
 
-/// Warns if a page may read an api but cannot send the key that it needs.
+/// Warns if pages may read an api but cannot send it a key.
 fn unsendable_key(api: &Api) -> Option<String> {
     let (auth, cors) = (api.auth.as_ref()?, api.cors.as_ref()?);
     let carriers = &auth.carriers;
@@ -235,6 +235,6 @@ fn unsendable_key(api: &Api) -> Option<String> {
     let cookie = !carriers.cookie.is_empty() && cors.credentials;
     (carriers.query.is_empty() && !cookie && !allowed).then(|| {
         let more = if header.is_empty() { "auth.query" } else { "cors.headers, or auth.query" };
-        format!("no page of cors.origins can send a key: that takes {more}")
+        format!("no page in cors.origins can send a key: that requires {more}")
     })
 }

@@ -14,7 +14,7 @@ Usage:
   millstream CONFIG.toml               run
   millstream --check CONFIG.toml       print what the configuration does, or what is wrong with it
   millstream --to URL [--listen ADDR]  run without a file: send everything from ADDR to URL
-  millstream --hash-key [NAME]         read a key and print its entry for a file of keys
+  millstream --hash-key [NAME]         read a key and print its entry for a key file
   millstream --version | --help
 
 Options:
@@ -47,7 +47,7 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-    /// Read a key and print its entry for a file of keys.
+    /// Read a key and print its entry for a key file.
     HashKey {
         /// The name of the key's owner, if it was given.
         name: Option<String>,
@@ -278,8 +278,8 @@ mod tests {
         check("--hash-key a --hash-key b", "--hash-key can be given only once");
         check(
             "--hash-key a\\b",
-            "--hash-key: not a name; write 1 to 64 ASCII letters, digits or signs, \
-            but no quote and no backslash",
+            "--hash-key: not a name; write 1 to 64 ASCII letters, digits or punctuation marks, \
+            but no quote or backslash",
         );
         let secret = "0123456789abcdef0123456789ABCDEF";
         let error = of(&format!("--hash-key {secret}")).unwrap_err();

@@ -156,7 +156,7 @@ fn the_commented_file_has_every_key() {
     for header in ["\n".to_owned()].into_iter().chain(headers) {
         let (before, section) = whole.split_once(&header).unwrap();
         let errors = errors(&format!("{before}{header}xyzzy_xyzzy = 1\n{section}"));
-        let (_, keys) = errors.split_once("unknown key; the keys here are ").unwrap();
+        let (_, keys) = errors.split_once("unknown key; the keys of this table are ").unwrap();
         let end = section.find("\n[").unwrap_or(section.len());
         for key in keys.split(", ") {
             let there = match header.as_str() {
@@ -202,7 +202,7 @@ try: curl -N http://127.0.0.1:8080/sse/events/
         summary(EVERY_KEY),
         "\
 listening on 127.0.0.1:8080
-  a.example/sse/ -> http://127.0.0.1:8000/ (clock, needs a key)
+  a.example/sse/ -> http://127.0.0.1:8000/ (clock, key required)
 admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 ",
@@ -348,7 +348,7 @@ x.toml:5:3: proxy: write listen_path, target_url, strip_listen_path and preserve
     in [[api]] itself
 x.toml:6:5: listen_path: it belongs to [[api]]
 x.toml:6:29: target_url: it belongs to [[api]]
-x.toml:8:3: version_data: there is nothing like it here; leave it out"
+x.toml:8:3: version_data: there is no equivalent; leave it out"
     );
     let json = r#"{"listen_port": 8080, "http_server_options": {"read_timeout": 10}}"#;
     let said = errors(json);
@@ -364,9 +364,9 @@ fn what_has_to_be_there() {
     let nothing = "api: there is nothing to serve; write an [[api]], or a [demo]";
     check("", &format!("1:1: {nothing}"));
     check("[server]", &format!("1:1: {nothing}"));
-    check("api = []", "1:7: api: not a list of tables; write [[api]], two brackets");
-    check("[api]\nname = 'a'", "1:1: api: not a list of tables; write [[api]], two brackets");
-    check("api = [1]", "1:8: api: not a table; write [[api]], two brackets");
+    check("api = []", "1:7: api: not a list of tables; write [[api]], with two brackets");
+    check("[api]\nname = 'a'", "1:1: api: not a list of tables; write [[api]], with two brackets");
+    check("api = [1]", "1:8: api: not a table; write [[api]], with two brackets");
     let table = "server: not a table; write [server] and its keys below it";
     check(&format!("server = 1\n{API}"), &format!("1:10: {table}"));
     parse("[demo]");
@@ -456,7 +456,7 @@ fn without_a_file() {
         let error = Config::to(url, listen).unwrap_err().to_string();
         assert!(error.starts_with(want), "{error}");
     };
-    wrong("https://127.0.0.1", None, "--to: TLS is not spoken; ");
+    wrong("https://127.0.0.1", None, "--to: TLS is not supported; ");
     wrong("8000", None, "--to: no host; write \"localhost:8000\"");
     wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
@@ -470,7 +470,7 @@ fn what_cannot_be_resolved_is_a_warning() {
     resolver::resolve(&mut config);
     let [warning] = &config.warnings(None)[..] else { panic!("one warning") };
     assert!(warning.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{warning}");
-    assert!(warning.ends_with("; nobody can connect to it until that succeeds"), "{warning}");
+    assert!(warning.ends_with("; requests to it fail until that succeeds"), "{warning}");
     assert!(config.apis[0].target().addresses.is_empty());
     config.apis[0].active = false;
     resolver::resolve(&mut config);
@@ -491,7 +491,7 @@ fn files_are_loaded() {
     assert_eq!(load("conf-bom.toml", format!("\u{feff}{MINIMAL}").as_bytes()), Ok(1));
     assert_eq!(load("conf-crlf.toml", MINIMAL.replace('\n', "\r\n").as_bytes()), Ok(1));
     let error = load("conf-latin1.toml", b"# a\n# \xe4").unwrap_err();
-    assert_eq!(error, "conf-latin1.toml:2:3: not UTF-8; write the file in that encoding");
+    assert_eq!(error, "conf-latin1.toml:2:3: not UTF-8; save the file in that encoding");
 
     let with_keys = format!("{API}[api.auth]\nkeys_file = 'conf-keys.toml'\n");
     let key = |name: &str, digit: &str| {
@@ -508,9 +508,9 @@ fn files_are_loaded() {
     std::fs::write(folder.join("conf-keys.toml"), "").unwrap();
     assert!(names(&Config::load(&folder.join("conf-auth.toml")).unwrap()).is_empty());
     let error = load("conf-auth.toml", format!("{API}[api.auth]").as_bytes()).unwrap_err();
-    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the file of keys: ";
+    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the key file: ";
     assert!(error.starts_with(want), "{error}");
 
     let error = Config::load(&folder.join("conf-none.toml")).unwrap_err().to_string();
-    assert!(error.contains("conf-none.toml: cannot read it: "), "{error}");
+    assert!(error.contains("conf-none.toml: cannot read the file: "), "{error}");
 }

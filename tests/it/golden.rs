@@ -1,7 +1,7 @@
 //! Whole conversations as text, with virtual time: `tests/golden/*/*.txt`, a folder for each topic.
 //!
 //! A file begins with sentences (`#`) that say what it shows, may bring a configuration between two
-//! lines of `---` (in which `--- keys.toml` begins the file of keys), and goes on with the
+//! lines of `---` (in which `--- keys.toml` begins the key file), and goes on with the
 //! conversation. `>` is what somebody says, `<` is what they hear; a `\r\n` at a line's end is on
 //! the wire, the line's own end is not. The runner says the `>` lines at their times and compares
 //! all that is heard, and all that is logged, with the file:

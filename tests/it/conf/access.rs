@@ -32,8 +32,7 @@ fn what_may_not_be_meant() {
     };
     check("", "", &[]);
     check("max_connections = 500", "max_streams = 500", &[]);
-    let silent =
-        "what is in between closes connections that are silent for a minute; write \"15s\"";
+    let silent = "middleboxes close connections that are silent for a minute; write \"15s\"";
     check("", "heartbeat = '0s'", &[&format!("api a: heartbeat is off: {silent}")]);
     check("", "heartbeat = '60s'", &[&format!("api a: heartbeat: {silent}")]);
     check("", "heartbeat = '59s'", &[]);
@@ -44,26 +43,26 @@ fn what_may_not_be_meant() {
     check("", "max_streams = 501", &[&format!("api a: max_streams: {room}")]);
     assert!(warnings(&format!("[server]\nmax_connections = 501\n{API}"), None).is_empty());
 
-    let low = "the limit on open files is 59, less than 60: at times there will be no descriptor \
-        for the operator or for a reload; raise the limit on open files (ulimit -n, or \
+    let low = "the open-file limit is 59, less than 60: admin requests and reloads may run out of \
+        descriptors; raise the limit on open files (ulimit -n, or \
         LimitNOFILE= of systemd)";
     assert_eq!(warnings(API, Some(59)), [low]);
     assert!(warnings(API, Some(60)).is_empty());
 
-    let back = |listener| format!("api a: target_url leads back to server.listen, {listener}");
+    let back = |listener| format!("api a: target_url points back to server.listen, {listener}");
     check("listen = ['127.0.0.1:8000']", "", &[&back("127.0.0.1:8000")]);
     check("listen = ['0.0.0.0:8000']", "", &[&back("0.0.0.0:8000")]);
     check("listen = ['127.0.0.1:8001', '[::]:8000', '192.0.2.1:8000']", "", &[]);
 
-    let hidden = "api a: max_streams_per_ip: who comes by a proxy on this host has its address; \
-        list that in server.trusted_proxies";
+    let hidden = "api a: max_streams_per_ip: all clients behind a proxy on this host share its \
+        address; list it in server.trusted_proxies";
     check("", "max_streams_per_ip = 1", &[hidden]);
     check("listen = ['unix:/a']", "max_streams_per_ip = 1", &[hidden]);
     check("listen = ['0.0.0.0:80']", "max_streams_per_ip = 1", &[]);
     check("trusted_proxies = ['127.0.0.1']", "max_streams_per_ip = 1", &[]);
 
-    let long = "api a: max_event_bytes is more than an eighth of server.max_held_bytes, which an \
-        event may have at most; raise that, or write less here";
+    let long = "api a: max_event_bytes is more than an eighth of server.max_held_bytes, the most \
+        that one event may hold; raise that, or lower this";
     let held = "max_held_bytes = '1MiB'";
     check(held, "resume = true\nmax_event_bytes = '128KiB'", &[]);
     check(held, "resume = true\nmax_event_bytes = '129KiB'", &[long]);
@@ -71,8 +70,8 @@ fn what_may_not_be_meant() {
     check("", "max_event_bytes = '9MiB'", &[]);
 
     let star = API.replace("'/'", "'/sse/*'");
-    let want = "api a: listen_path: \"*\" stands for itself; leave it out, because a path matches \
-        all that is below it";
+    let want = "api a: listen_path: \"*\" is literal here; leave it out, because a listen path \
+        matches everything below it";
     assert_eq!(warnings(&star, None), [want]);
 }
 
@@ -87,19 +86,19 @@ fn keys_that_may_not_be_meant() {
     };
     let key = format!("[[key]]\nname = 'a'\nsha256 = '{}'", "0".repeat(64));
     check("", "", Readers::Few, &key, &[]);
-    let public = "keys.toml: everybody on this host can read it; chmod o-r it";
-    let empty = "keys.toml: it has no keys, so nobody can come in";
+    let public = "keys.toml: every user on this host can read it; chmod o-r it";
+    let empty = "keys.toml: it has no keys, so every request is refused";
     check("", "", Readers::All, "", &[public, empty]);
     check("", "", Readers::AllOfMount, &key, &[]);
-    let plain = "keys come to 0.0.0.0:80 unencrypted: put a TLS terminator in front, and list it \
-        in server.trusted_proxies";
+    let plain = "keys are sent to 0.0.0.0:80 unencrypted: put a TLS terminator in front, and list \
+        it in server.trusted_proxies";
     check("listen = ['0.0.0.0:80']", "", Readers::Few, &key, &[plain]);
     check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", Readers::Few, &key, &[]);
     let cors = "[api.cors]\norigins = ['null']\n";
-    let null = "api a: cors.origins: any page can make its origin \"null\", in a sandboxed frame, \
-        and so read what the user's cookies open; leave it out, or credentials";
+    let null = "api a: cors.origins: any page can get the origin \"null\" in a sandboxed frame, \
+        and so read what the user's cookies give access to; leave out one or the other";
     let none =
-        "api a: no page of cors.origins can send a key: that takes cors.headers, or auth.query";
+        "api a: no page in cors.origins can send a key: that requires cors.headers, or auth.query";
     check("", cors, Readers::Few, &key, &[none]);
     check("", &format!("{cors}headers = ['*']"), Readers::Few, &key, &[none]);
     check("", &format!("{cors}headers = ['X', 'authorization']"), Readers::Few, &key, &[]);

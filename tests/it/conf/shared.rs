@@ -8,7 +8,7 @@ use millstream::shell::resolver;
 const STRIP: &str = "listen_path = '/pub'\nstrip_listen_path = true";
 
 /// What follows in a warning if the guarded api wants a key.
-const WITH_KEY: &str = " serves only with a key";
+const WITH_KEY: &str = " requires a key";
 
 fn api(name: &str, lines: &str) -> String {
     format!("[[api]]\nname = '{name}'\n{lines}\n")
@@ -30,8 +30,8 @@ fn keyed() -> String {
 /// The warning about `path`, which the server knows as `upstream`.
 fn reaches(path: &str, upstream: &str, how: &str) -> String {
     format!(
-        "api open: its {path} is {upstream} on a server of which api shut{how}; \
-        guard both alike, or give them servers of their own"
+        "api open: its path {path} leads to {upstream} on a server where api \
+        shut{how}; protect both alike, or give them separate servers"
     )
 }
 
@@ -41,7 +41,7 @@ fn check(open: &str, guarded: &str, want: &[&str]) {
     let mut config = parse(&text);
     resolver::resolve(&mut config);
     let warnings = config.warnings(None);
-    let warnings = warnings.iter().filter(|text| text.contains("on a server of which"));
+    let warnings = warnings.iter().filter(|text| text.contains("on a server where api"));
     assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");
 }
 
@@ -112,7 +112,7 @@ fn base_paths() {
 fn an_api_that_is_not_active() {
     let here = here();
     let inactive = format!("listen_path = '/secret'{here}\nactive = false");
-    let to_nobody = reaches("/pub/secret", "/secret", ", which is not active, serves to nobody");
+    let to_nobody = reaches("/pub/secret", "/secret", ", which is not active, serves nobody");
     check(&format!("{STRIP}{here}"), &inactive, &[&to_nobody]);
     check(&format!("{STRIP}{here}\n[api.auth]"), &inactive, &[&to_nobody]);
     check(&format!("listen_path = '/'{here}"), &inactive, &[]);

@@ -53,7 +53,7 @@ fn a_wrong_configuration_is_refused() {
     }
 }
 
-/// What is printed can be written into the file of keys as it is.
+/// What is printed can be written into the key file as it is.
 #[test]
 fn a_key_is_hashed() {
     let hash = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
@@ -87,8 +87,8 @@ fn a_configuration_is_a_regular_file() {
     let pipe = Scratch::path("toml");
     assert!(Command::new("mkfifo").arg(pipe.as_str()).status().unwrap().success());
     for path in [pipe.as_str(), "/dev/zero", "/dev/stdin", env!("CARGO_MANIFEST_DIR")] {
-        let what = "it is no regular file; write the path of one";
-        let wrong = format!("millstream: {path}: cannot read it: {what}\n");
+        let what = "not a regular file; write the path of one";
+        let wrong = format!("millstream: {path}: cannot read the file: {what}\n");
         assert_eq!(Program::run(&[path]), refused(2, &wrong));
         assert_eq!(Program::run(&["--check", path]), refused(2, &wrong));
     }
@@ -268,7 +268,7 @@ fn it_outlives_a_lack_of_descriptors() {
     // The number of a descriptor is below the limit: all are in use then but one.
     let limit = (0..).filter(|n| !taken.contains(n)).nth(1).unwrap();
     let mut program = Program::with_descriptors(limit, &config);
-    program.logs(&format!("the limit on open files is {limit}, less than "));
+    program.logs(&format!("the open-file limit is {limit}, less than "));
     let (half, rest) = NOWHERE.split_at(10);
     let mut client = program.connect();
     client.send(half);
@@ -276,8 +276,9 @@ fn it_outlives_a_lack_of_descriptors() {
     next.send(NOWHERE);
     program.logs("accept failed");
     program.signal("HUP");
-    program
-        .logs("cannot read it: Too many open files (os error 24); raise the limit on open files");
+    program.logs(
+        "cannot read the file: Too many open files (os error 24); raise the limit on open files",
+    );
     client.send(rest);
     assert_eq!(client.response().first_line, "HTTP/1.1 404 Not Found");
     drop(client);

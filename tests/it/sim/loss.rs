@@ -46,7 +46,7 @@ impl Loss {
     }
 }
 
-/// The file of keys in front of the loss has "apple", the one behind it "pear".
+/// The key file in front of the loss has "apple", the one behind it "pear".
 pub(crate) fn keys(file: &str) -> KeysText {
     let sha256 = match file {
         "known" => "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b",
