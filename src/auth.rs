@@ -1,10 +1,10 @@
-//! Keys: who has one, and what it opens.
+//! Keys: who owns each one, and which apis it opens.
 //!
-//! Nobody keeps a key, only its SHA-256. A key is compared with all that there are, to the last
-//! byte of the last of them, so that how long it takes says nothing about how near it was; though
-//! with hashes that would not be of much use anyway.
+//! Only the SHA-256 of a key is stored. A key is compared with all known ones, to the last byte of
+//! the last one, so that the time taken does not reveal how close a guess was. With hashes that
+//! would hardly help an attacker anyway.
 //!
-//! A hash without salt is enough for what is random; SECURITY.md says how much that is.
+//! A hash without salt is enough for random keys; SECURITY.md says how random they must be.
 //!
 //! Tested against the plain comparison.
 
@@ -17,35 +17,35 @@ use std::sync::Arc;
 /// The SHA-256 of a key's bytes.
 pub type Hash = [u8; 32];
 
-/// A key, as far as it is known.
+/// A known key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// For people and logs.
+    /// The name that people and logs use.
     pub name: Arc<str>,
-    /// By which it is recognised.
+    /// The hash that identifies it.
     pub hash: Hash,
-    /// The names of the apis that it opens. None: all of those that ask for it.
+    /// The names of the apis that it opens. None: all apis that require a key.
     pub apis: Option<Vec<String>>,
-    /// Event streams that may be open with it at a time. None: there is no limit.
+    /// Maximum number of event streams open with it. None: no limit.
     pub max_streams: Option<usize>,
 }
 
-/// All keys of a file: no two with one name, or one hash.
+/// The keys of a file. No two have the same name or the same hash.
 pub type Keys = Arc<[Arc<Key>]>;
 
-/// Why a request does not come in.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// It has no key.
     NoKey,
-    /// It has one that nobody knows.
+    /// Its key is unknown.
     Unknown,
-    /// It has one for other apis.
+    /// Its key is for other apis.
     NotHere,
 }
 
 impl Denied {
-    /// The status that says so.
+    /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {
             Denied::NoKey => 401,
@@ -53,7 +53,7 @@ impl Denied {
         }
     }
 
-    /// What is wrong, as a phrase for the log.
+    /// Describes the reason in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
             Denied::NoKey => "no key",
@@ -63,7 +63,7 @@ impl Denied {
     }
 }
 
-/// Whose key was presented for an api, if it opens that.
+/// Looks up the key that was presented for an api and checks that it opens that api.
 ///
 /// # Errors
 /// See [`Denied`].
@@ -77,50 +77,51 @@ pub fn admit<'k>(
     if key.opens(api) { Ok(key) } else { Err(Denied::NotHere) }
 }
 
-/// True exactly when `held`, by which a stream was let in to an api, would still let it in.
+/// True exactly when `held`, the key that a stream of this api was opened with, is still valid for
+/// it.
 pub fn still_admits(keys: &[Arc<Key>], held: &Key, api: &str) -> bool {
     let known = keys.iter().find(|key| key.hash == held.hash && key.name == held.name);
     known.is_some_and(|key| key.opens(api))
 }
 
 impl Key {
-    /// True when it opens this api.
+    /// True exactly when the key opens this api.
     fn opens(&self, api: &str) -> bool {
         self.apis.as_ref().is_none_or(|apis| apis.iter().any(|name| name == api))
     }
 }
 
-/// What is kept of a key.
+/// Hashes a key.
 pub fn hash(key: &[u8]) -> Hash {
     Sha256::digest(key).into()
 }
 
-/// Which one of `keys`, no two of which have one hash, has this one. All of them are looked at,
-/// whole.
+/// The index of the key with this hash, which is unique. Always compares all keys completely.
 fn position(hash: &Hash, keys: &[Arc<Key>]) -> Option<usize> {
     let mut found = 0;
     for (index, key) in keys.iter().enumerate() {
         let differs = hash.iter().zip(&key.hash).fold(0, |differs, (a, b)| differs | (a ^ b));
-        // 1 or 0, without a branch for the compiler to leave early by.
+        // 1 or 0, without a branch by which the compiler could leave early.
         let same = usize::from(black_box(differs) == 0);
         found |= same.wrapping_neg() & (index + 1);
     }
     black_box(found).checked_sub(1)
 }
 
-/// No key is longer: it has to fit into a request head.
+/// Maximum length of a key in bytes: it must fit into a request head.
 const KEY_MAX: usize = 1024;
 
 const NO_KEY: &str = "a key that not every field and cookie could carry; \
     write ASCII letters, digits and signs, but no spaces, quotes, commas, semicolons, backslashes";
 
-/// A shorter key can be guessed by trying: 16 hexadecimal digits are 64 bits at most.
+/// Minimum length of a key: 16 hexadecimal digits carry at most 64 bits, and anything shorter can
+/// be guessed.
 const KEY_MIN: usize = 16;
 
-/// What a file of keys has for a key of somebody's. `name` is in no need of escapes.
+/// Formats a key file's entry for a key. `name` needs no escapes.
 ///
 /// # Errors
-/// If it is too short, or could not be sent in every place where a request may carry its key.
+/// If the key is too short, or some carrier could not transport it.
 pub fn entry(name: &str, key: &[u8]) -> Result<String, &'static str> {
     if key.is_empty() {
         return Err("there is no key; write it as a line of standard input");
@@ -140,7 +141,7 @@ pub fn entry(name: &str, key: &[u8]) -> Result<String, &'static str> {
     Ok(format!("[[key]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n"))
 }
 
-/// A hash as the file of keys has it.
+/// Formats a hash as in a key file.
 pub fn hex(hash: &Hash) -> String {
     hash.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -149,7 +150,7 @@ pub fn hex(hash: &Hash) -> String {
     })
 }
 
-/// The hash in 64 hexadecimal digits.
+/// Parses a hash of 64 hexadecimal digits.
 pub fn from_hex(text: &str) -> Option<Hash> {
     let mut hash = [0; 32];
     if text.len() != 2 * hash.len() {
@@ -209,7 +210,7 @@ mod tests {
         check(&[], false);
     }
 
-    /// FIPS 180-2, appendix B.1; and the hash of nothing.
+    /// The example of FIPS 180-2, appendix B.1, and the hash of the empty string.
     #[test]
     fn hashes_as_text() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    /// A hash that differs in one bit, whichever, is another one.
+    /// A hash that differs in any single bit is a different one.
     #[test]
     fn positions_are_those_of_the_plain_comparison() {
         let known = ["a", "b", "c", "d", "e"].map(|secret| key(secret, None));

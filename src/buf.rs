@@ -1,12 +1,12 @@
-//! Memory for bytes that wait, lent and given back.
+//! Buffers for bytes that wait, lent by a pool and returned to it.
 //!
 //! A session owns no buffer while nothing waits in it, so a process with very many quiet streams
-//! has few buffers. [`Buf`] is one contiguous window over a fixed block: bytes go in at its end
-//! and out at its front, and what waits can be passed to one system call. A ring would save the
-//! move that [`Buf::append`] makes now and then, and split what waits in two.
+//! has few buffers. [`Buf`] is a contiguous window over a fixed block: bytes are added at its end
+//! and removed at its front, and one system call can take them all. A ring would avoid the
+//! occasional move in [`Buf::append`], but split the bytes in two.
 //!
-//! What a former borrower left in a block can never be read: the window is all that is ever shown,
-//! it is empty when a buffer is lent, and it grows only by what is appended.
+//! The bytes of a former borrower can never be read: only the window is visible, it is empty when a
+//! buffer is lent, and it grows only by appended bytes.
 //!
 //! A connection has at most four buffers: for what was read ahead, for what waits in each
 //! direction, and for an unfinished event. `max_connections` bounds those. What they have beyond
@@ -30,8 +30,8 @@ use memmap2::MmapMut;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// Blocks that are larger have a mapping each, which the system has back when they are freed. The
-/// allocator would keep their pages as long as anything above them is in use.
+/// Blocks larger than this get a mapping of their own, which returns to the system when they are
+/// freed. The allocator would keep their pages as long as anything above them is in use.
 const MAPPED_BEYOND: usize = 4096;
 
 /// The memory of a buffer.
@@ -41,7 +41,8 @@ enum Block {
 }
 
 impl Block {
-    /// The system hands out zero pages for large blocks: they take room when they are written to.
+    /// The system provides zero pages for large blocks, which use memory only once they are written
+    /// to.
     fn new(len: usize) -> Block {
         let mapped = (len > MAPPED_BEYOND).then(|| MmapMut::map_anon(len).ok()).flatten();
         mapped.map_or_else(|| Block::Allocated(vec![0; len].into_boxed_slice()), Block::Mapped)
@@ -71,7 +72,7 @@ impl DerefMut for Block {
 /// A window over a fixed block of memory: the bytes that wait.
 pub struct Buf {
     block: Block,
-    /// The window is `block[start..end]`. It starts at zero when it is empty.
+    /// The window is `block[start..end]`. An empty one starts at zero.
     start: u32,
     end: u32,
 }
@@ -84,32 +85,31 @@ impl Buf {
         Buf { block: Block::new(block), start: 0, end: 0 }
     }
 
-    /// The bytes that wait, oldest first.
+    /// The waiting bytes, oldest first.
     pub fn bytes(&self) -> &[u8] {
         &self.block[self.start as usize..self.end as usize]
     }
 
-    /// How many bytes wait.
+    /// The number of waiting bytes.
     pub fn len(&self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// True exactly when no byte waits.
+    /// True exactly when no byte is waiting.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// How many bytes [`Buf::append`] still takes.
+    /// The number of bytes that [`Buf::append`] can still take.
     pub fn room(&self) -> usize {
         self.block.len() - self.len()
     }
 
-    /// Adds `bytes` behind those that wait, which are moved to the front of the block if there is
-    /// no other way.
+    /// Appends `bytes`, moving the waiting bytes to the front of the block if necessary.
     ///
     /// # Panics
     ///
-    /// If there is no [`Buf::room`] for them: whoever reads must have asked before.
+    /// If there is no [`Buf::room`] for them: the reader must check first.
     pub fn append(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.room(), "{} bytes for a room of {}", bytes.len(), self.room());
         if bytes.len() > self.block.len() - self.end as usize {
@@ -123,7 +123,7 @@ impl Buf {
         self.end += narrow(bytes.len());
     }
 
-    /// Drops the `n` oldest bytes: they have gone out.
+    /// Removes the `n` oldest bytes, which were sent.
     ///
     /// # Panics
     ///
@@ -136,37 +136,38 @@ impl Buf {
         }
     }
 
-    /// Drops all bytes.
+    /// Removes all bytes.
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 }
 
 impl fmt::Debug for Buf {
-    /// Counts, never contents: what waits is somebody's.
+    /// Shows counts but never contents, which belong to a peer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buf").field("len", &self.len()).field("room", &self.room()).finish()
     }
 }
 
-/// A length within a block, which fits: there are no larger ones.
+/// Converts a length within a block, which always fits: no block is larger.
 #[expect(clippy::cast_possible_truncation, reason = "a block is smaller than 4 GiB")]
 pub fn narrow(len: usize) -> u32 {
     debug_assert!(u32::try_from(len).is_ok());
     len as u32
 }
 
-/// What most buffers hold is a head, for a moment: that of a program has some hundred bytes, that
-/// of a browser a thousand.
+/// The sizes of small buffers. Most buffers briefly hold a head: some hundred bytes from a program,
+/// a thousand from a browser.
 const SMALL: [usize; 2] = [512, 2048];
 
-/// What all buffers together may have beyond the usual size for bodies, in bytes.
+/// Maximum number of bytes that all buffers together may have beyond the usual size.
 const EXTRA_MAX: usize = 512 * 1024;
 
-/// What one may take of what is left of that: an eighth, so that something is left for the next.
+/// The divisor for the share of the remaining allowance that one buffer may take: an eighth, so
+/// that something is left for the next.
 const EXTRA_SHARE: usize = 8;
 
-/// Buffers of one size that nobody uses, the warmest last.
+/// Unused buffers of one size, the most recently used last.
 #[derive(Debug)]
 struct Shelf {
     block: usize,
@@ -181,15 +182,15 @@ impl Shelf {
     }
 }
 
-/// Lends buffers, and keeps a few of those that come back.
+/// A pool that lends buffers and keeps a few of those returned.
 ///
-/// There are small ones, for heads, those of the usual size, for what a slow peer has not taken,
-/// and larger ones, for what is read in bulk. What fits into none has a buffer made to measure,
-/// which is freed when it comes back.
+/// Small buffers are for heads, those of the usual size for bytes that a slow peer has not taken,
+/// and larger ones for bulk reads. Anything that fits none of them gets a buffer of its exact size,
+/// which is freed when it is returned.
 ///
-/// Unfinished events that are held are in buffers of it, too. All that is held of events, and all
-/// that other buffers have beyond the usual size, counts towards one limit for the process
-/// ([`BufPool::limit`]): what is near it reads less at once and holds less.
+/// Unfinished events that are held use its buffers, too. Held events, and whatever other buffers
+/// have beyond the usual size, count towards one limit for the process ([`BufPool::limit`]): close
+/// to it, less is read at once and less is held.
 #[derive(Debug)]
 pub struct BufPool {
     shelves: [Shelf; 6],
@@ -197,18 +198,18 @@ pub struct BufPool {
     largest: usize,
     lent: usize,
     lent_bytes: usize,
-    /// Of those that hold no event, what is beyond the usual size.
+    /// The bytes beyond the usual size in buffers that hold no event.
     extra: usize,
-    /// The bytes of those that hold an event.
+    /// The bytes of buffers that hold an event.
     held: usize,
-    /// What `extra` and `held` may come to.
+    /// The limit on the sum of `extra` and `held`.
     held_max: usize,
 }
 
 impl BufPool {
-    /// A pool whose buffers have `usual` bytes, `bulk` where much is read at once, and at most
-    /// `largest`. Of each size it keeps at most `spare_bytes` that nobody uses, and a quarter of
-    /// that if it is larger than usual: to free them, and ask the system again, costs time.
+    /// Creates a pool whose buffers have `usual` bytes, `bulk` for bulk reads, and at most
+    /// `largest`. Of each size it keeps up to `spare_bytes` unused, or a quarter of that for sizes
+    /// above the usual: freeing them and asking the system again costs time.
     pub fn new(usual: usize, bulk: usize, largest: usize, spare_bytes: usize) -> BufPool {
         let [smallest, small] = SMALL;
         let bulk = bulk.max(usual);
@@ -220,25 +221,25 @@ impl BufPool {
         BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, held_max: usize::MAX }
     }
 
-    /// From here on, what is held beyond the usual size is limited to so many bytes in all.
+    /// Sets the limit on the bytes held beyond the usual size.
     pub fn limit(&mut self, held_max: usize) {
         self.held_max = held_max;
     }
 
-    /// From here on a buffer may have `largest` bytes, if that is more.
+    /// Raises the size of the largest buffer to `largest` if that is more.
     pub fn grow(&mut self, largest: usize) {
         self.largest = self.largest.max(largest);
     }
 
-    /// Adds `bytes` to the buffer in `slot`: to a new one if there is none, and to a larger one if
-    /// there is no room in it.
+    /// Appends `bytes` to the buffer in `slot`. Lends a new buffer if there is none, and a larger
+    /// one if there is not enough room.
     ///
     /// # Panics
     ///
     /// If the largest buffer of this pool has no room for them.
     pub fn append(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            // Twice as large at least, or what comes byte by byte would be copied as often.
+            // At least twice as large, or bytes arriving one by one would be copied each time.
             let needed = small.len() + bytes.len();
             let mut larger = self.lend(needed.max((2 * small.block.len()).min(self.largest)));
             larger.append(small.bytes());
@@ -248,8 +249,8 @@ impl BufPool {
         slot.get_or_insert_with(|| self.lend(bytes.len())).append(bytes);
     }
 
-    /// Puts what is left in a buffer that is larger than usual into one that is not, once it fits;
-    /// and before, when it is a quarter of it, into a smaller one.
+    /// Moves the contents of an oversized buffer into a usual one once they fit, and before that
+    /// into a smaller one once they fill only a quarter.
     pub fn shrink(&mut self, slot: &mut Option<Box<Buf>>) {
         let usual = self.usual;
         let is_wide = |buf: &mut Box<Buf>| {
@@ -264,11 +265,11 @@ impl BufPool {
         }
     }
 
-    /// An empty buffer for `len` bytes: a spare one if there is any, else a new one.
+    /// Lends an empty buffer for `len` bytes: a spare one if there is one, otherwise a new one.
     ///
     /// # Panics
     ///
-    /// If that is more than the largest has.
+    /// If `len` exceeds the largest buffer.
     pub fn lend(&mut self, len: usize) -> Box<Buf> {
         assert!(len <= self.largest, "a buffer for {len} bytes, of {} at most", self.largest);
         let buf = self.take_out(len);
@@ -276,8 +277,7 @@ impl BufPool {
         buf
     }
 
-    /// Takes a buffer back, with or without bytes in it, which are dropped. Frees it if there are
-    /// spare ones enough.
+    /// Takes a buffer back and drops its contents. Frees it if there are enough spare ones.
     ///
     /// # Panics
     ///
@@ -310,21 +310,21 @@ impl BufPool {
         }
     }
 
-    /// True exactly when an event of `len` bytes may be held in the place of what is in `slot`. The
-    /// limit leaves it an eighth of what the others leave, so that something is left for the next.
+    /// True exactly when an event of `len` bytes may be held in place of the contents of `slot`. An
+    /// event may use an eighth of what the others leave, so that something is left for the next.
     pub fn may_hold(&self, slot: Option<&Buf>, len: usize) -> bool {
         len <= self.most_held(slot.map_or(0, |buf| buf.block.len()))
     }
 
-    /// How long an event may be that has `own` bytes already.
+    /// Maximum length of an event that already occupies `own` bytes.
     const fn most_held(&self, own: usize) -> usize {
         self.held_max.saturating_sub(self.held_bytes() - own) / EXTRA_SHARE
     }
 
-    /// Adds `bytes` to those that are held of an event, whatever [`BufPool::may_hold`] says.
+    /// Appends `bytes` to a held event, whatever [`BufPool::may_hold`] says.
     pub fn hold(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            // Twice as large at least, or what comes in pieces would be copied as often.
+            // At least twice as large, or events arriving in pieces would be copied each time.
             let most = self.most_held(small.block.len());
             let needed = small.len() + bytes.len();
             let mut larger = self.begin_hold(needed.max((2 * small.block.len()).min(most)));
@@ -335,8 +335,8 @@ impl BufPool {
         slot.get_or_insert_with(|| self.begin_hold(bytes.len())).append(bytes);
     }
 
-    /// The first `n` bytes that are held have passed. What is left of much moves into a smaller
-    /// buffer.
+    /// Removes the first `n` bytes of a held event, which were passed on. A small rest of a large
+    /// event moves into a smaller buffer.
     pub fn pass(&mut self, slot: &mut Option<Box<Buf>>, n: usize) {
         let Some(mut buf) = slot.take() else { return };
         buf.consume(n);
@@ -359,35 +359,36 @@ impl BufPool {
         buf
     }
 
-    /// What was held of an event is not needed any more.
+    /// Returns the buffer of a held event.
     pub fn let_go(&mut self, buf: Box<Buf>) {
         self.held -= buf.block.len();
         self.put_back(buf);
     }
 
-    /// What is held: the buffers of events, and of others what is beyond the usual size.
+    /// The bytes that count towards the limit: those of held events, and those beyond the usual
+    /// size.
     pub const fn held_bytes(&self) -> usize {
         self.extra + self.held
     }
 
-    /// How many buffers are out. At any time this equals the number of those that sessions hold.
+    /// The number of buffers lent. Always equals the number of those that sessions hold.
     pub const fn lent(&self) -> usize {
         self.lent
     }
 
-    /// The bytes of all buffers that are out, used or not.
+    /// The bytes of all buffers lent, used or not.
     pub const fn lent_bytes(&self) -> usize {
         self.lent_bytes
     }
 
-    /// How many bytes may be read at once by somebody who might have to hold them all: the less,
-    /// the more is held already, down to 0.
+    /// The number of bytes that a caller may read at once if it might have to hold them all. Falls
+    /// to 0 as more is held.
     pub fn share(&self) -> usize {
         let left = self.held_max.saturating_sub(self.held_bytes());
         EXTRA_MAX.saturating_sub(self.extra).min(left) / EXTRA_SHARE
     }
 
-    /// How many bytes a buffer has at most.
+    /// The size of the largest buffer.
     pub const fn largest(&self) -> usize {
         self.largest
     }

@@ -1,13 +1,13 @@
 //! Which pages of other origins may read an api (WHATWG Fetch, "HTTP-CORS protocol").
 //!
-//! A browser asks before it sends what a form could not (a *preflight*), and looks at each response
-//! before it lets the page see it. Nothing is protected from anybody but pages: a request of an
-//! origin that is not listed is served like any other, and its page sees nothing of it.
+//! A browser sends a *preflight* before any request that a form could not send, and checks each
+//! response before the page may see it. This protects only against pages: a request from an
+//! unlisted origin is served like any other, but its page cannot read the response.
 //!
-//! An origin is compared as it is serialised, byte by byte; `null` is an origin like any other,
-//! and is that of every sandboxed frame, so it has to be listed.
+//! Serialised origins are compared byte by byte. `null` is an origin like any other, shared by
+//! every sandboxed frame, so it has to be listed explicitly.
 //!
-//! Where no policy says so, it is the upstream's affair ([`grants`]).
+//! Without a policy the upstream decides ([`grants`]).
 //!
 //! Tested against tables.
 
@@ -17,44 +17,45 @@ pub use crate::http::fields::Field;
 
 use crate::http::fields::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, EXPOSE_HEADERS, OriginFields};
 
-/// What pages of other origins may do.
+/// The CORS policy of an api.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The origins, serialised. Of no account if `any`.
+    /// The allowed origins, serialised. Ignored if `any`.
     pub origins: Vec<String>,
-    /// True exactly when the origin does not matter.
+    /// True exactly when every origin is allowed.
     pub any: bool,
-    /// The methods, as a list.
+    /// The allowed methods, as a list.
     pub methods: String,
-    /// The fields that a page may send beside those that need no permission, as a list.
+    /// The request fields that a page may send in addition to those that are always allowed, as a
+    /// list.
     pub headers: String,
-    /// The fields of a response that a page may read beside those that need no permission, as a
-    /// list; perhaps an empty one. None: the upstream says so.
+    /// The response fields that a page may read in addition to those that are always allowed, as a
+    /// list that may be empty. None: the upstream decides.
     pub expose: Option<String>,
-    /// Whether a page may send cookies. Not if `any`.
+    /// Whether a page may send cookies. Never together with `any`.
     pub credentials: bool,
-    /// For how many seconds a browser may remember this; nothing if it is not told.
+    /// How many seconds a browser may cache a preflight. Empty: no such field.
     pub max_age: String,
 }
 
-/// What the page that a request comes from is granted.
+/// The permission granted to the page that sent a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grant {
-    /// Nothing: it comes from no page, or from one whose origin is not listed.
+    /// Nothing: no page sent it, or one whose origin is not listed.
     #[default]
     Nothing,
-    /// To read the response, whichever its origin is.
+    /// To read the response, whatever the origin.
     Any,
-    /// To read the response, by its origin's place in the list.
+    /// To read the response. Holds the index of the origin in the list.
     Origin(u16),
 }
 
-/// What is cached for one origin is nothing for another.
+/// A response cached for one origin must not be reused for another.
 const VARY_ORIGIN: Field<'_> = ("Vary", "Origin");
 
 impl Policy {
-    /// What a request with this Origin is granted. Where the origin does not matter it need not
-    /// even have one: what is cached for nobody can then be read by everybody.
+    /// Determines what a request with this Origin is granted. If every origin is allowed, this does
+    /// not depend on Origin, so that one cached response serves all.
     pub fn grant(&self, origin: Option<&[u8]>) -> Grant {
         if self.any {
             return Grant::Any;
@@ -64,7 +65,7 @@ impl Policy {
         found.map_or(Grant::Nothing, |(number, _)| Grant::Origin(number))
     }
 
-    /// The fields of a response, but not of the answer to a preflight.
+    /// The fields of a response other than that to a preflight.
     pub fn fields(&self, grant: Grant) -> Vec<Field<'_>> {
         let mut fields = self.common_fields(grant);
         if let Some(exposed) = &self.expose
@@ -76,12 +77,12 @@ impl Policy {
         fields
     }
 
-    /// [`fields`](Self::fields), and which of an upstream's they replace.
+    /// Combines [`fields`](Self::fields) with which of the upstream's fields they replace.
     pub fn origin_fields(&self, grant: Grant) -> OriginFields<'_> {
         OriginFields { fields: self.fields(grant), keeps_exposed: self.expose.is_none() }
     }
 
-    /// The fields of each response, the answer to a preflight included.
+    /// The fields of every response, including that to a preflight.
     fn common_fields(&self, grant: Grant) -> Vec<Field<'_>> {
         let mut fields = Vec::new();
         let origin = match grant {
@@ -101,7 +102,7 @@ impl Policy {
         fields
     }
 
-    /// The fields that answer a preflight.
+    /// The fields of the response to a preflight.
     pub fn preflight_fields(&self, grant: Grant) -> Vec<Field<'_>> {
         let mut fields = self.common_fields(grant);
         if grant == Grant::Nothing {
@@ -118,11 +119,11 @@ impl Policy {
     }
 }
 
-/// An origin as browsers serialise it: `null`, or a scheme, a host, and a port that is not the
-/// scheme's own, all in lower case. Why it is none, if it is not.
+/// Checks that `text` is an origin as browsers serialise it: `null`, or a scheme, a host, and a
+/// port other than the scheme's default, all in lower case.
 ///
 /// # Errors
-/// If a browser would never send it.
+/// If no browser would send it; the text says why.
 pub fn check_origin(text: &str) -> Result<(), &'static str> {
     if text == "null" {
         return Ok(());

@@ -1,15 +1,15 @@
-//! Numbers as text, for what is written for each message: the formatting machinery costs several
-//! times as much.
+//! Formats numbers for text that is written for each message: the standard formatting machinery is
+//! several times slower.
 //!
 //! Tested against that machinery.
 
-/// The most digits of a number: those of 64 bits, to a base of 10.
+/// Maximum number of digits: those of a 64-bit number in base 10.
 const DIGITS_MAX: usize = 20;
 
-/// The digits to a base of 16, in small letters.
+/// The lower-case hexadecimal digits.
 pub const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// The value of a hexadecimal digit, in either case. None for any other byte.
+/// The value of a hexadecimal digit in either case. None for any other byte.
 #[inline]
 pub const fn hex_value(digit: u8) -> Option<u8> {
     match digit {
@@ -20,7 +20,7 @@ pub const fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-/// A number, written: its digits to some base, without zeros in front.
+/// The digits of a number, without leading zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct Digits {
     digits: [u8; DIGITS_MAX],
@@ -28,17 +28,17 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// To a base of 10.
+    /// Formats a number in base 10.
     pub fn decimal(number: u64) -> Digits {
         Digits::to_base::<10>(number)
     }
 
-    /// To a base of 16, in small letters.
+    /// Formats a number in base 16, in lower case.
     pub fn hexadecimal(number: u64) -> Digits {
         Digits::to_base::<16>(number)
     }
 
-    /// The base is a constant, so that dividing by it is no division.
+    /// The base is a constant, so that the compiler can replace the division.
     fn to_base<const BASE: u64>(mut number: u64) -> Digits {
         let (mut digits, mut first) = ([b'0'; DIGITS_MAX], DIGITS_MAX);
         loop {
@@ -53,12 +53,12 @@ impl Digits {
         }
     }
 
-    /// The digits, as ASCII.
+    /// The digits as ASCII bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.digits[self.first..]
     }
 
-    /// Likewise.
+    /// The digits as text.
     pub fn as_str(&self) -> &str {
         str::from_utf8(self.as_bytes()).unwrap_or_default()
     }

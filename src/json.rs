@@ -1,21 +1,21 @@
-//! JSON (RFC 8259), written into a text piece by piece, in ASCII alone.
+//! A JSON writer (RFC 8259) that appends to a string and emits only ASCII.
 //!
-//! The writer keeps no state: whether a comma is due is seen from the end of the text. So one text
-//! may be written by several writers in turn, and nothing is allocated beside it. The caller keeps
-//! names to objects, and ends what it begins.
+//! The writer keeps no state: the end of the text shows whether a comma is due. So several writers
+//! can take turns on one text, and nothing else is allocated. The caller must use names only in
+//! objects, and end what it begins.
 //!
 //! Tested against tables.
 
 use crate::digits::Digits;
 use std::fmt::Write;
 
-/// Writes JSON at the end of a text. What stands there already must be JSON that this has begun, or
-/// end with a space or a line end, or be empty.
+/// Appends JSON to a text. The existing text must be unfinished JSON from this writer, end with a
+/// space or a line end, or be empty.
 #[derive(Debug)]
 pub struct Json<'a>(&'a mut String);
 
 impl Json<'_> {
-    /// A writer at the end of `out`.
+    /// Creates a writer at the end of `out`.
     pub const fn new(out: &mut String) -> Json<'_> {
         Json(out)
     }
@@ -31,7 +31,8 @@ impl Json<'_> {
         self.0.push(bracket);
     }
 
-    /// The name of an object's next member, which needs no escapes; its value comes next.
+    /// Writes the name of an object's next member, which must need no escapes. Its value comes
+    /// next.
     pub fn name(&mut self, name: &str) -> &mut Self {
         self.separate();
         for part in ["\"", name, "\":"] {
@@ -40,13 +41,13 @@ impl Json<'_> {
         self
     }
 
-    /// A string.
+    /// Writes a string.
     pub fn string(&mut self, text: &str) {
         self.separate();
         quote(text, self.0);
     }
 
-    /// A string, or null.
+    /// Writes a string, or null.
     pub fn string_or_null(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.string(text),
@@ -54,12 +55,12 @@ impl Json<'_> {
         }
     }
 
-    /// A number.
+    /// Writes a number.
     pub fn number(&mut self, number: u64) {
         self.literal(Digits::decimal(number).as_str());
     }
 
-    /// True or false.
+    /// Writes true or false.
     pub fn boolean(&mut self, value: bool) {
         self.literal(if value { "true" } else { "false" });
     }
@@ -69,7 +70,7 @@ impl Json<'_> {
         self.0.push_str(text);
     }
 
-    /// Writes a comma if a value stands in front. A value ends in none of these characters.
+    /// Writes a comma if a value precedes. No value ends in one of these characters.
     fn separate(&mut self) {
         if !matches!(self.0.as_bytes().last(), None | Some(b'{' | b'[' | b':' | b' ' | b'\n')) {
             self.0.push(',');
@@ -77,11 +78,11 @@ impl Json<'_> {
     }
 }
 
-/// Appends a string with its quotes (RFC 8259 section 7): what is not visible ASCII, or a space, is
+/// Appends a string in quotes (RFC 8259 section 7). Everything but visible ASCII and spaces is
 /// escaped.
 pub fn quote(text: &str, out: &mut String) {
     out.push('"');
-    // Nearly all texts are written as they are.
+    // Nearly all texts need no escapes.
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     let plain = text.bytes().take_while(|&byte| is_plain(byte)).count();
     out.push_str(&text[..plain]);
@@ -122,7 +123,7 @@ mod tests {
         json.end(']');
         json.name("none").begin('{');
         json.end('}');
-        // Another writer goes on.
+        // Another writer continues.
         Json::new(&mut out).name("f").boolean(false);
         Json::new(&mut out).end('}');
         let want = "data: {\"a b\":\"c\",\"n\":18446744073709551615,\

@@ -1,8 +1,8 @@
-//! Counters, histograms, and the text in which Prometheus reads them (format 0.0.4).
+//! Counters, histograms, and the Prometheus text format (version 0.0.4).
 //!
-//! To count is to add to an integer behind a shared reference: no lock, no allocation, no name
-//! looked up. Whoever counts holds what it counts in by `Rc`; names and labels are known only to
-//! whoever writes the text.
+//! Counting adds to an integer behind a shared reference: no lock, no allocation, no lookup by
+//! name. Code that counts holds its counters by `Rc`; only the code that writes the text knows
+//! names and labels.
 //!
 //! Tested against a strict parser of that text.
 
@@ -11,29 +11,29 @@ use std::cell::Cell;
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-/// Something that only grows.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(Cell<u64>);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn one(&self) {
         self.add(1);
     }
 
-    /// So many more.
+    /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.set(self.0.get().saturating_add(n));
     }
 
-    /// How many so far.
+    /// The current value.
     pub const fn get(&self) -> u64 {
         self.0.get()
     }
 }
 
-/// Responses by their status. An upstream may answer with any number from 100 to 999, so there is
-/// room for many and an end to it: what does not fit is counted as status 0.
+/// Responses counted by status. An upstream may use any status from 100 to 999, so the number of
+/// different ones is bounded: those beyond it are counted as status 0.
 #[derive(Debug, Default)]
 pub struct Statuses {
     known: [(Cell<u16>, Counter); 24],
@@ -41,7 +41,7 @@ pub struct Statuses {
 }
 
 impl Statuses {
-    /// One more response with this status.
+    /// Counts a response with this status.
     pub fn one(&self, status: u16) {
         let slot =
             self.known.iter().find(|(known, _)| matches!(known.get(), 0) || known.get() == status);
@@ -54,45 +54,45 @@ impl Statuses {
         }
     }
 
-    /// All that were counted, each status once.
+    /// All statuses seen with their counts.
     pub fn all(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         let known = self.known.iter().map(|(status, counter)| (status.get(), counter.get()));
         known.chain([(0, self.rest.get())]).filter(|(_, count)| *count > 0)
     }
 
-    /// How many there were, of whatever status.
+    /// The number of responses of any status.
     pub fn total(&self) -> u64 {
         self.all().map(|(_, count)| count).sum()
     }
 }
 
-/// How long things took, sorted into buckets.
+/// Durations counted in buckets.
 #[derive(Debug)]
 pub struct Histogram {
-    /// The upper bounds of the buckets, in milliseconds, ascending.
+    /// The upper bounds of the buckets in milliseconds, ascending.
     bounds: &'static [u64],
-    /// One a bound, not cumulative.
+    /// The count for each bound, not cumulative.
     buckets: [Counter; BUCKETS_MAX],
-    /// What was longer than the last bound.
+    /// The number of durations above the last bound.
     longer: Counter,
     sum_ms: Counter,
 }
 
-/// No histogram has more buckets than this, the endless one aside.
+/// Maximum number of buckets of a histogram, not counting the unbounded one.
 const BUCKETS_MAX: usize = 16;
 
 impl Histogram {
-    /// Nothing yet, in buckets of these upper bounds.
+    /// Creates an empty histogram with these upper bounds.
     ///
     /// # Panics
-    /// If there are too many of them.
+    /// If there are too many.
     pub fn new(bounds: &'static [u64]) -> Histogram {
         assert!(bounds.len() <= BUCKETS_MAX, "too many buckets");
         let (buckets, longer, sum_ms) = Default::default();
         Histogram { bounds, buckets, longer, sum_ms }
     }
 
-    /// One more that took this long.
+    /// Counts a duration.
     pub fn observe(&self, took: Duration) {
         let ms = millis(took);
         let bucket = self.bounds.iter().zip(&self.buckets).find(|(bound, _)| ms <= **bound);
@@ -101,18 +101,18 @@ impl Histogram {
     }
 }
 
-/// What a family of metrics is, as the format names it.
+/// The type of a metric family, as the format names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows.
+    /// A value that only grows.
     Counter,
-    /// It comes and goes.
+    /// A value that can go up and down.
     Gauge,
     /// Durations in buckets.
     Histogram,
 }
 
-/// The text, family by family.
+/// A writer of the text, family by family.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
@@ -120,7 +120,7 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Begins a family. Its samples follow; no other family may have its name.
+    /// Begins a family. Its samples follow. Each family needs its own name.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.name = name;
         let kind = match kind {
@@ -132,13 +132,12 @@ impl Exposition {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// A sample of the family that was begun last.
+    /// Writes a sample of the current family.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.line("", labels, None, value);
     }
 
-    /// The samples of a histogram, whose family was begun last. What nothing was observed in is
-    /// left out.
+    /// Writes the samples of a histogram in the current family. Empty histograms are omitted.
     pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
         let Histogram { bounds, buckets, longer, sum_ms } = histogram;
         let count = buckets.iter().map(Counter::get).sum::<u64>() + longer.get();
@@ -155,7 +154,7 @@ impl Exposition {
         self.line("_count", labels, None, count);
     }
 
-    /// The whole.
+    /// Returns the whole text.
     pub fn into_text(self) -> String {
         self.text
     }
@@ -187,7 +186,7 @@ impl Exposition {
     }
 }
 
-/// Milliseconds as the format writes seconds: no more digits than are needed.
+/// Formats milliseconds as seconds, with no more digits than necessary.
 pub fn seconds(ms: u64) -> String {
     let (whole, rest) = (ms / 1000, ms % 1000);
     if rest == 0 {

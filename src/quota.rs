@@ -1,11 +1,11 @@
-//! How many event streams a client's address has open, or a key: a share counts for as long as it
-//! is held.
+//! Quotas on open event streams, for each client address and each key. A permit counts for as long
+//! as it is held.
 //!
-//! Each table has an entry for those only who have a stream open, so it is never longer than there
-//! are streams.
+//! A table has entries only for holders with open streams, so it is never longer than the number of
+//! streams.
 //!
-//! A share is given back by `Drop`, through a `Cell` whose map is taken out and put back. So none
-//! can be forgotten, and there is no borrow that could be held at the wrong moment.
+//! `Drop` gives a share back, through a `Cell` whose map is taken out and put back. So no share can be
+//! forgotten, and no borrow can be held at the wrong moment.
 
 use crate::auth::Hash;
 use std::cell::Cell;
@@ -14,14 +14,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// How many streams each one has open.
+/// The number of open streams of each holder.
 #[derive(Debug)]
 pub struct Counts<K: Ord + Copy>(Rc<Table<K>>);
 
 struct Table<K>(Cell<BTreeMap<K, usize>>);
 
 impl<K: Ord> Table<K> {
-    /// Lets `look` at the entries, or change them.
+    /// Calls `look` with the entries, which it may change.
     fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<K, usize>) -> T) -> T {
         let mut entries = self.0.take();
         let seen = look(&mut entries);
@@ -43,7 +43,7 @@ impl<K: Ord + Copy> Default for Counts<K> {
 }
 
 impl<K: Ord + Copy> Counts<K> {
-    /// A share for `holder`, if it has fewer than `max`.
+    /// Acquires a permit for `holder` if it has fewer than `max`.
     pub fn acquire(&self, holder: K, max: usize) -> Option<Share<K>> {
         let granted = self.0.with(|entries| {
             let open = entries.get(&holder).copied().unwrap_or(0);
@@ -55,13 +55,13 @@ impl<K: Ord + Copy> Counts<K> {
         granted.then(|| Share { table: Rc::clone(&self.0), holder })
     }
 
-    /// All shares that are held.
+    /// The number of permits held.
     pub fn held(&self) -> usize {
         self.0.with(|entries| entries.values().sum())
     }
 }
 
-/// One's share of the streams, for as long as it is held.
+/// One holder's permit for one stream, counted until it is dropped.
 #[derive(Debug)]
 pub struct Share<K: Ord + Copy> {
     table: Rc<Table<K>>,
@@ -77,34 +77,34 @@ impl<K: Ord + Copy> Drop for Share<K> {
     }
 }
 
-/// A share of the streams of an address, and one of those of a key, where there are limits.
+/// The permits that a stream needs: for its client's address and its key, where they have limits.
 #[derive(Debug, Default)]
 pub struct Shares {
-    /// Among those of the client's address.
+    /// The permit for the client's address.
     pub address: Option<Share<Network>>,
-    /// Among those of the key that let it in.
+    /// The permit for the key.
     pub key: Option<Share<Hash>>,
 }
 
 impl Shares {
-    /// How many shares of addresses these are, and how many of keys.
+    /// The number of permits for addresses, and for keys.
     pub fn held(&self) -> [usize; 2] {
         [usize::from(self.address.is_some()), usize::from(self.key.is_some())]
     }
 }
 
-/// What counts as one client address: an IPv4 address, or the half of an IPv6 address that one
-/// network has, for one client may have all of the other half.
+/// The unit that counts as one client address: an IPv4 address, or the network half of an IPv6
+/// address, because one client may own all of the other half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Network {
-    /// All of it.
+    /// An IPv4 address.
     V4(u32),
-    /// Its first 64 bits.
+    /// The first 64 bits of an IPv6 address.
     V6(u64),
 }
 
 impl Network {
-    /// Where this address belongs. An IPv4 address is the same written as IPv6.
+    /// Determines the network of an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn of(address: IpAddr) -> Network {
         match address.to_canonical() {
             IpAddr::V4(address) => Network::V4(address.to_bits()),

@@ -1,29 +1,29 @@
-//! From a host and a path to an api, and to the path that goes upstream.
+//! Routing: from a host and a path to an api, and to the path that goes upstream.
 //!
-//! A listen path matches on the borders of segments: `/sse` matches `/sse`, `/sse/` and `/sse/x`,
-//! never `/ssefoo`. Of several apis one with a matching host goes before one without, and then the
-//! longest listen path wins. An api that is not active keeps its place: what it would have got goes
-//! to nobody, and not to an api with a shorter path, which never asked for it.
+//! A listen path matches whole segments: `/sse` matches `/sse`, `/sse/` and `/sse/x`, never
+//! `/ssefoo`. An api with a matching host takes precedence over one without hosts; then the longest
+//! listen path wins. An inactive api still takes part: its requests are not served by an api with a
+//! shorter path, which was never meant to get them.
 //!
-//! The routes lie in the order in which they win, so the first match is the answer. A walk through
-//! a short array is faster than anything clever, and there are rarely more than a few dozen.
+//! The routes are sorted by precedence, so the first match wins. There are rarely more than a few
+//! dozen, and scanning a short array is faster than anything clever.
 //!
-//! Hosts are compared without their port, in any case; a dot at the end of a name (it stands for
-//! the root of the DNS) makes no difference, nor does the way in which an IPv6 address is written.
+//! Hosts are compared case-insensitively and without their port. A trailing dot (the root of the
+//! DNS) and the spelling of an IPv6 address make no difference.
 //!
-//! A percent escape of a letter, a digit or `-._~` is that character, and the digits of an escape
-//! have no case (RFC 3986 section 6.2.2): `/%73se` is `/sse` to whoever serves it, so it is here.
-//! What goes upstream is still what the client wrote.
+//! A percent escape of a letter, a digit or `-._~` equals that character, and the digits of an
+//! escape are case-insensitive (RFC 3986 section 6.2.2): `/%73se` is `/sse` to every server, so it
+//! is here. The upstream still gets what the client wrote.
 //!
-//! An api that wants a key, or is not active, guards its paths. A server may read a path otherwise
-//! than it stands ([`mod@readings`]); so a path that one api serves is refused if some reading of
-//! it leads to another one that is guarded. Where a path goes upstream changed, the readings of
-//! that one count as well, against the paths that are guarded on the same server.
+//! An api that requires a key, or is not active, guards its paths. Some servers read a path
+//! differently from how it is written ([`mod@readings`]), so a path is refused if any reading of it
+//! leads to another api that is guarded. If the path is rewritten on its way upstream, the readings
+//! of the result are also compared with the guarded paths of the same server.
 //!
-//! What an open api reaches on the same server with the path as it stands is not refused, because
-//! the operator may want it; `--check` and the start name it.
+//! What an open api reaches on the same server without any special reading is not refused, because
+//! the operator may want it; `--check` warns of it, and so does the log at startup.
 //!
-//! Tested against a naive router, over all sets of a dozen routes.
+//! Tested against a naive router, over all subsets of a dozen routes.
 
 mod path;
 pub mod readings;
@@ -33,58 +33,61 @@ pub use path::{below, normalized};
 use readings::{TooManyReadings, readings};
 use std::net::Ipv6Addr;
 
-/// An api, by its position among the specs that the router was made from.
+/// The index of an api among the specs that the router was created from.
 pub type RouteId = u16;
 
-/// The most hosts that one path may lead to in its readings: its request's and some that it names.
+/// Maximum number of hosts to consider for one path: the request's own, and others that its
+/// readings name.
 const HOSTS_MAX: usize = 4;
 
-/// What is to be known of an api to route to it.
+/// The properties of an api that routing needs.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteSpec<'s> {
-    /// Names without a dot at their end, or addresses, IPv6 in brackets; no ports. Empty: any host.
+    /// The hosts: names without a trailing dot, or addresses, IPv6 in brackets; no ports. Empty:
+    /// any host.
     pub hosts: &'s [String],
-    /// Begins with a slash and ends without one; empty for `/`.
+    /// The path prefix. Begins with a slash and ends without one; empty for `/`.
     pub listen_path: &'s str,
-    /// False: its requests go to nobody.
+    /// Whether the api serves its requests. If not, nothing does.
     pub active: bool,
-    /// True exactly when it asks something of its clients that not all of them can give: a key.
+    /// True exactly when the api requires something that not every client has: a key.
     pub guarded: bool,
 }
 
-/// A server that several apis lead to, one of which at least is guarded, and one of which at least
-/// asks it for other paths than clients ask for.
+/// A server shared by several apis, of which at least one is guarded and at least one asks it for
+/// other paths than clients request.
 #[derive(Clone, Debug)]
 pub struct Server(pub Vec<ServerPath>);
 
-/// What an api asks a server for.
+/// The paths that an api asks a server for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPath {
     /// The api.
     pub api: RouteId,
-    /// All of its paths are below this one, which begins with a slash and ends without one; empty
-    /// for `/`.
+    /// The prefix of these paths, which begins with a slash and ends without one; empty for `/`.
     pub path: String,
-    /// True exactly when clients ask for other paths.
+    /// True exactly when clients request other paths.
     pub rewritten: bool,
-    /// True exactly when it is guarded, or not active.
+    /// True exactly when the api is guarded or not active.
     pub guarded: bool,
 }
 
-/// Finds the api of a request.
+/// Finds the api for a request.
 #[derive(Debug)]
 pub struct Router {
-    /// The one that wins first: those with a host, then those with longer paths.
+    /// The routes by precedence: those with a host first, then by length of path.
     routes: Vec<Route>,
-    /// Likewise, and with them the other readings of guarded paths. Empty if no api is guarded.
+    /// The same routes together with the other readings of guarded paths, by precedence. Empty if
+    /// no api is guarded.
     readings: Vec<Route>,
-    /// The servers that are shared by apis: whose paths they are.
+    /// The paths of each shared server.
     servers: Vec<Vec<Route>>,
-    /// The apis that ask these for other paths than clients ask for, by server.
+    /// The apis that ask a shared server for other paths than clients request, with the server's
+    /// index.
     rewriting: Vec<(RouteId, usize)>,
 }
 
-/// One host (or all of them) and one path.
+/// One host, or all hosts, with one path.
 #[derive(Clone, Debug)]
 struct Route {
     host: Option<Host<Box<str>>>,
@@ -93,12 +96,12 @@ struct Route {
     plain: bool,
     id: RouteId,
     active: bool,
-    /// True exactly when not everybody is served: it wants a key, or is not active.
+    /// True exactly when not everybody is served: the api requires a key or is not active.
     guarded: bool,
 }
 
 impl Router {
-    /// The router for these apis, of which at most 65,536 can be numbered.
+    /// Creates the router for these apis, of which there may be at most 65,536.
     pub fn new(specs: &[RouteSpec<'_>], servers: &[Server]) -> Router {
         let mut routes = Vec::new();
         for (id, spec) in (0..=RouteId::MAX).zip(specs) {
@@ -137,26 +140,26 @@ impl Router {
         Router { routes, readings, servers: servers.collect(), rewriting }
     }
 
-    /// The api for a request to `authority`, the host and perhaps the port as the client sent them,
-    /// and `path`, without query, its dot segments resolved. None if there is no api, or if the one
-    /// that matches is not active.
+    /// Finds the api for a request to `authority`, the client's host and optional port, and `path`,
+    /// without query and with its dot segments resolved. None if no api matches, or the one that
+    /// does is not active.
     pub fn find(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
         let route = best(&self.routes, authority.map(Host::of), path)?;
         route.active.then_some(route.id)
     }
 
-    /// Likewise, but it may be one that is not active.
+    /// Like [`Router::find`], but also returns an api that is not active.
     pub fn owner(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
         best(&self.routes, authority.map(Host::of), path).map(|route| route.id)
     }
 
-    /// True exactly when a server may take such a request, which is `own`'s, for one of another api
-    /// that is guarded: that wants a key, or is not active. A host that the path names in some
-    /// reading, as in `//host/path`, may be the host of any of its readings.
+    /// True exactly when some server may take this request, which belongs to `own`, for one of
+    /// another api that is guarded. A host that some reading of the path names, as in
+    /// `//host/path`, may be the host of any of its readings.
     ///
     /// # Errors
     ///
-    /// If the path has too many readings to look at.
+    /// If the path has too many readings to examine.
     pub fn is_guarded_otherwise(
         &self,
         authority: Option<&str>,
@@ -171,14 +174,14 @@ impl Router {
             route.is_some_and(|route| route.guarded && route.id != own)
         };
         let others = readings(path)?;
-        // A path that is guarded may have readings of its own.
+        // A guarded path may have readings of its own.
         if self.readings.len() > self.routes.len() && guards(authority, path) {
             return Ok(true);
         }
         let all = || others.iter().map(Vec::as_slice);
         let mut hosts = vec![authority];
         for named in all().chain([path]).filter_map(readings::authority) {
-            // None is as good as a name that no api has.
+            // None is equivalent to a name that no api has.
             let named = Some(named).filter(|named| self.has_host(named));
             if !hosts.contains(&named) {
                 hosts.push(named);
@@ -190,24 +193,24 @@ impl Router {
         Ok(hosts.iter().any(|host| all().any(|path| guards(*host, path))))
     }
 
-    /// True exactly when a host of some api is named so.
+    /// True exactly when some api has a host of this name.
     fn has_host(&self, name: &str) -> bool {
         let name = Host::of(name);
         self.readings.iter().any(|route| route.host.as_ref().is_some_and(|own| own.is(name)))
     }
 
-    /// True exactly when `own` asks a server for other paths than clients ask for, and another api
-    /// guards paths of that server: then [`Router::is_guarded_upstream`] has something to say.
+    /// True exactly when `own` asks a server for other paths than clients request and another api
+    /// guards paths of that server, so that [`Router::is_guarded_upstream`] is needed.
     pub fn shares_servers(&self, own: RouteId) -> bool {
         self.rewriting.iter().any(|(api, _)| *api == own)
     }
 
-    /// True exactly when a server of `own` may take `path`, which is what it is asked for, for a
-    /// path that another api guards, though it is none as it stands.
+    /// True exactly when a server of `own` may take `path`, which it is asked for, for a path that
+    /// another api guards, although it is not one as written.
     ///
     /// # Errors
     ///
-    /// If the path has too many readings to look at.
+    /// If the path has too many readings to examine.
     pub fn is_guarded_upstream(&self, path: &[u8], own: RouteId) -> Result<bool, TooManyReadings> {
         let others = readings(path)?;
         let servers = self.rewriting.iter().filter(|(api, _)| *api == own);
@@ -228,8 +231,7 @@ impl Route {
     }
 }
 
-/// Puts a route where it wins against those that it goes before; the first that matches is the one
-/// that is looked for.
+/// Inserts a route by precedence, so that the first match wins.
 fn insert(routes: &mut Vec<Route>, route: Route) {
     let rank = |route: &Route| (route.host.is_none(), usize::MAX - route.path.len());
     let behind = routes.partition_point(|other| rank(other) <= rank(&route));
@@ -250,7 +252,7 @@ fn best<'r>(routes: &'r [Route], host: Option<Host<&str>>, path: &[u8]) -> Optio
     routes.iter().find(matches)
 }
 
-/// What is compared of an authority.
+/// The comparable part of an authority.
 #[derive(Clone, Copy, Debug)]
 enum Host<Name> {
     /// A name or an IPv4 address.
@@ -259,7 +261,7 @@ enum Host<Name> {
 }
 
 impl<'a> Host<&'a str> {
-    /// Takes `host[:port]` apart. What is no host is a name that no api has.
+    /// Parses `host[:port]`. Anything that is not a host counts as a name that no api has.
     fn of(authority: &'a str) -> Host<&'a str> {
         if let Some((address, _)) = authority.strip_prefix('[').and_then(|a| a.split_once(']')) {
             return address.parse().map_or(Host::Name(authority), Host::V6);
@@ -286,12 +288,12 @@ impl Host<Box<str>> {
     }
 }
 
-/// Writes the path and query that go upstream behind what `out` has: the target's path `base`, then
-/// the request's `path`, without its `listen_path` if that is to `strip`; then the target's query
-/// and the request's.
+/// Appends to `out` the path and query that go upstream: the target's path `base`, then the
+/// request's `path`, without its `listen_path` if `strip` is set; then the target's query and the
+/// request's.
 ///
-/// `listen_path` and `base` begin with a slash and end without one, or are empty; `path` is one
-/// that `listen_path` matched. All else is the client's bytes.
+/// `listen_path` and `base` begin with a slash and end without one, or are empty; `listen_path`
+/// must match `path`. The rest consists of the client's own bytes.
 pub fn upstream_path(
     listen_path: &str,
     strip: bool,
@@ -347,7 +349,7 @@ mod tests {
         Api { hosts, listen_path, active: true, guarded: false }
     }
 
-    /// Looks at all of them, and says the rule in other words.
+    /// Examines all apis and states the rule differently.
     fn find_naively(apis: &[Api], host: Option<&str>, path: &str) -> Option<RouteId> {
         let mut best: Option<((bool, usize), RouteId)> = None;
         for (id, api) in (0..).zip(apis) {
@@ -443,13 +445,13 @@ mod tests {
         check("a.example", "/secret;/x", true);
         check("a.example", "/secret/x;y", false);
         check("a.example", "/secrets;y", false);
-        // The path in the configuration is read in all ways, too.
+        // All readings of the configured path count, too.
         check("a.example", "/@admin/x", true);
         check("a.example", "/%40admin/x", false);
         check("a.example", "/%2540admin", true);
         check("c.example", "/v/x", true);
         check("a.example", "/v/x", false);
-        // One that a server may go by in place of Host.
+        // A path that some servers use in place of Host.
         check("a.example", "//b.example/x", true);
         check("a.example", "//d.example/x", false);
         check("b.example", "/open%2f..x", false);

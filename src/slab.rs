@@ -1,13 +1,13 @@
-//! Owner of all things of one kind, which name each other by key.
+//! A slab: owns all values of one type, which refer to each other by key.
 //!
 //! Sessions, connections and exchanges refer to one another, and any of them may go at any time.
-//! With references that is a knot of counted pointers; here each thing lies in a slab, and a
-//! [`Key`] is two integers: where it lies, and the generation of that place. Removing a thing
-//! moves its place to the next generation, so whoever still holds the old key finds nothing,
-//! and never the next tenant. An event that was queued for a closed socket misses in just that way.
+//! References would make that a web of counted pointers. Here each value lives in a slab, and a
+//! [`Key`] is two integers: the index of its slot and the generation of that slot. Removing a value
+//! moves its slot to the next generation, so an old key finds nothing, and never the next value.
+//! That is how an event queued for a closed socket is ignored.
 //!
-//! Places are used again last in, first out, while they are warm. A place that has seen all of its
-//! generations, two thousand million, is retired, so that "never" above means never.
+//! Slots are reused last in, first out, while they are warm. A slot that has used all of its
+//! generations (about two billion) is retired, so that "never" above means never.
 //!
 //! Tested against a naive model: a list of everything that was ever inserted.
 
@@ -17,13 +17,14 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
-/// The last generation of a place. 31 bits, so that the top bit of [`Key::to_bits`] stays free.
+/// The last generation of a slot. It has 31 bits, so that the top bit of [`Key::to_bits`] stays
+/// free.
 const LAST_GENERATION: u32 = u32::MAX >> 1;
 
-/// Names one thing in a [`Slab`], for as long as it lives there; afterwards it names nothing.
+/// Names one value in a [`Slab`] while it lives there, and nothing afterwards.
 ///
-/// Only as good as the slab that it came from: in another one it may name a stranger. The type
-/// parameter keeps the slabs of one program apart.
+/// A key is valid only for its own slab; in another one it may name a different value. The type
+/// parameter keeps the slabs of a program apart.
 pub struct Key<T> {
     index: u32,
     generation: NonZeroU32,
@@ -33,18 +34,18 @@ pub struct Key<T> {
 const _: () = assert!(size_of::<Option<Key<String>>>() == 8);
 
 impl<T> Key<T> {
-    /// Where the thing lies. One index names many things, one after the other.
+    /// The index of the value's slot. Many values share an index, one after the other.
     pub fn index(self) -> u32 {
         self.index
     }
 
-    /// The key as an integer, for tokens that travel through the kernel. Its top bit is zero and
-    /// its user's to set; it must be zero again for [`Key::from_bits`].
+    /// The key as an integer, for tokens that travel through the kernel. The top bit is zero and
+    /// free for the user, but must be zero again for [`Key::from_bits`].
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation.get()) << 32 | u64::from(self.index)
     }
 
-    /// The key that [`Key::to_bits`] gave. None if no key gives these bits.
+    /// The key that [`Key::to_bits`] converted. None if no key has these bits.
     pub fn from_bits(bits: u64) -> Option<Key<T>> {
         let generation = u32::try_from(bits >> 32).ok().filter(|&g| g <= LAST_GENERATION)?;
         let index = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
@@ -56,38 +57,38 @@ impl<T> Key<T> {
     }
 }
 
-/// Things of one kind. See the module's documentation.
+/// A collection of values of one type. See the module.
 pub struct Slab<T> {
     places: Vec<Place<T>>,
-    /// Indices of the vacant places that may be let again, the next one last.
+    /// The indices of vacant slots that may be reused, the next one last.
     vacant: Vec<u32>,
     len: usize,
 }
 
 struct Place<T> {
-    /// Of the tenant; of the next tenant while the place is vacant.
+    /// The generation of the value in the slot, or of the next value if it is vacant.
     generation: NonZeroU32,
     tenant: Option<T>,
 }
 
 impl<T> Slab<T> {
-    /// An empty slab. It allocates when something is inserted.
+    /// Creates an empty slab. It allocates on the first insertion.
     pub const fn new() -> Slab<T> {
         Slab { places: Vec::new(), vacant: Vec::new(), len: 0 }
     }
 
-    /// Sets room aside for so many things. Address space, not memory, where the system gives memory
-    /// only to what is touched: growing later would copy everything, and leave the old place behind
-    /// as a hole.
+    /// Reserves room for this many values. It takes address space, not memory, on systems that
+    /// provide memory on first use. Growing later would copy everything and leave the old block
+    /// behind as a hole.
     pub fn reserve(&mut self, things: usize) {
         self.places.reserve_exact(things);
     }
 
-    /// Takes `value` in.
+    /// Inserts a value.
     ///
     /// # Panics
     ///
-    /// With more than 2^32 places, which limits on connections keep far away.
+    /// With more than 2^32 slots, which the limits on connections prevent.
     pub fn insert(&mut self, value: T) -> Key<T> {
         self.len += 1;
         if let Some(index) = self.vacant.pop() {
@@ -103,21 +104,21 @@ impl<T> Slab<T> {
         Key::new(index, generation)
     }
 
-    /// The thing that `key` names, if it still lives here.
+    /// The value that `key` names, if it is still here.
     #[inline]
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         let place = self.places.get(key.index as usize)?;
         if place.generation == key.generation { place.tenant.as_ref() } else { None }
     }
 
-    /// The thing that `key` names, if it still lives here.
+    /// The value that `key` names, if it is still here, mutably.
     #[inline]
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         let place = self.places.get_mut(key.index as usize)?;
         if place.generation == key.generation { place.tenant.as_mut() } else { None }
     }
 
-    /// Hands out the thing that `key` names, if it still lives here. From now on `key` names
+    /// Removes and returns the value that `key` names, if it is still here. Afterwards `key` names
     /// nothing.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
         let place = self.places.get_mut(key.index as usize)?;
@@ -133,30 +134,30 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// How many things live here.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True exactly when nothing lives here.
+    /// True exactly when there are no values.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The key of the thing that lies at `index` now, if any does.
+    /// The key of the value in slot `index`, if there is one.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
         let place = self.places.get(index as usize)?;
         place.tenant.as_ref().map(|_| Key::new(index, place.generation))
     }
 
-    /// All things with their keys, in the order of their indices.
+    /// Iterates over all values with their keys, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         (0..).zip(&self.places).filter_map(|(index, place)| {
             place.tenant.as_ref().map(|tenant| (Key::new(index, place.generation), tenant))
         })
     }
 
-    /// Likewise, to be changed.
+    /// Like [`Slab::iter`], mutably.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
         (0..).zip(&mut self.places).filter_map(|(index, place)| {
             let generation = place.generation;
@@ -165,7 +166,7 @@ impl<T> Slab<T> {
     }
 }
 
-/// For keys that cannot be stale; where they can, ask [`Slab::get`].
+/// Indexing is for keys that cannot be stale; otherwise use [`Slab::get`].
 impl<T> Index<Key<T>> for Slab<T> {
     type Output = T;
 
@@ -196,7 +197,7 @@ impl<T: fmt::Debug> fmt::Debug for Slab<T> {
     }
 }
 
-// Derived, these would ask the same of T, of which a key contains nothing.
+// Derived, these would require the same traits of T, although a key contains no T.
 
 impl<T> Clone for Key<T> {
     fn clone(&self) -> Key<T> {
@@ -244,7 +245,7 @@ mod tests {
         }
     }
 
-    /// The model: all that was ever inserted, with its key; None once it was removed.
+    /// Compares with a model: all values ever inserted, with their keys; None once removed.
     fn check(seed: u64, steps: u64) {
         let mut dice = Rng::with_seed(seed);
         let mut slab = Slab::new();
@@ -253,7 +254,7 @@ mod tests {
             if all.is_empty() || dice.u64(..2) == 0 {
                 all.push((slab.insert(step), Some(step)));
             } else {
-                // Mostly the recent ones, so that keys fresh and stale take turns.
+                // Mostly recent ones, so that fresh and stale keys alternate.
                 let back = dice.usize(..all.len().min(30)) + 1;
                 let at = all.len() - back;
                 let (key, value) = &mut all[at];

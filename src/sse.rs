@@ -1,24 +1,24 @@
-//! Where events begin and end in a `text/event-stream` body (WHATWG HTML section 9.2.6).
+//! Finds the boundaries of events in a `text/event-stream` body (WHATWG HTML section 9.2.6).
 //!
-//! Whoever cuts into a stream must do so between two events, or its reader puts together half of
-//! one and half of another. [`Scanner`] watches the bytes of a body go by, in whatever pieces they
-//! arrive, and says where that may be done. It changes nothing and keeps no bytes but ids.
+//! Something may be inserted into a stream only between two events, or its reader would combine
+//! half of one event with half of another. [`Scanner`] inspects the bytes of a body, in whatever
+//! pieces they arrive, and finds these places. It changes nothing and keeps no bytes except ids.
 //!
-//! Lines end in LF, CRLF or CR, mixed freely. A CR ends its line at once, for nobody can know
-//! whether a LF is to follow; a LF right behind a CR belongs to it. Of the lines:
+//! Lines end in LF, CRLF or CR, mixed freely. A CR ends its line at once, because it is not known
+//! whether an LF follows; an LF directly after a CR belongs to it. There are three kinds of lines:
 //!
 //! - a *comment* begins with a colon;
-//! - a *field line* is any other that is not empty, whether its name is known or not;
-//! - a *blank* line ends a block, and dispatches an event if a `data` field was in that block.
+//! - a *field line* is any other non-empty line, whether its name is known or not;
+//! - a *blank* line ends a block, and dispatches an event if the block had a `data` field.
 //!
-//! A *boundary* is a place behind a complete line at which no field line is pending: behind a
-//! blank line, and behind comments that follow one. If a CR ended that line, the place behind
-//! a LF that belongs to it is a boundary too, and that LF is part of no block.
+//! A *boundary* is the position after a complete line when no field line is pending: after a blank
+//! line, and after comments that follow one. If a CR ended that line, the position after an LF that
+//! belongs to it is a boundary, too, and that LF is not part of any block.
 //!
-//! No line and no block is too long: nothing of them is kept but an id, up to [`ID_MAX`] bytes.
-//! Whoever collects whole events sets a limit of its own.
+//! Lines and blocks may have any length, because nothing of them is kept except an id of up to
+//! [`ID_MAX`] bytes. Code that collects whole events sets its own limit.
 //!
-//! Tested at every cut of every input, and against a reader that is naive and sees the whole.
+//! Tested on every input split at every position, and against a naive reader that sees the whole.
 
 mod ids;
 #[cfg(any(test, feature = "sim"))]
@@ -29,14 +29,14 @@ use ids::Ids;
 use memchr::memchr2;
 use std::time::Duration;
 
-/// The longest event id that is kept, in bytes.
+/// Maximum length of an event id that is kept, in bytes.
 pub const ID_MAX: usize = 1024;
 
 /// U+FEFF in UTF-8.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How many of a body's first bytes are a byte order mark: 0 or 3. None while more bytes are
-/// needed to say. One at the start of a body is no part of its first line (UTF-8 decode, in the
+/// The length of the byte order mark at the start of a body: 0 or 3. None while more bytes are
+/// needed to tell. At the start of a body it is not part of the first line (UTF-8 decode, in the
 /// Encoding standard); anywhere else it is.
 pub fn byte_order_mark(start: &[u8]) -> Option<usize> {
     if start.starts_with(BYTE_ORDER_MARK) {
@@ -48,20 +48,20 @@ pub fn byte_order_mark(start: &[u8]) -> Option<usize> {
     }
 }
 
-/// What a line that has begun is for.
+/// The kind of a line, as determined by its field name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Comment,
     Data,
     Id,
     Retry,
-    /// A field of which only matters that it is there.
+    /// Any other field, or an unknown one; it matters only that there is one.
     Other,
 }
 
 impl Kind {
-    /// The field's name, with its colon. No two of these begin with the same letter, so that the
-    /// first byte of a line leaves one name that it can have.
+    /// The name of the field, with its colon. No two begin with the same letter, so the first byte
+    /// of a line determines the only possible name.
     const fn name(self) -> &'static [u8] {
         match self {
             Kind::Data => b"data:",
@@ -72,19 +72,19 @@ impl Kind {
     }
 }
 
-/// How far into a line the scanner is.
+/// The scanner's position in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Start,
-    /// Like `Start`, but a LF that comes first belongs to the line before.
+    /// Like `Start`, but an LF that comes first belongs to the previous line.
     BehindCr,
-    /// In a name: this many bytes of this kind's.
+    /// In the name: this many bytes match the name of this kind.
     Name(Kind, u8),
-    /// The kind is known, and what follows does not change it.
+    /// After the name: the kind is known, and the rest of the line cannot change it.
     Rest(Kind),
 }
 
-/// Reads one body after another, as their bytes arrive. See the module's documentation.
+/// Scans one body after another as their bytes arrive. See the module.
 ///
 /// ```
 /// use millstream::sse::Scanner;
@@ -98,20 +98,21 @@ enum Line {
 #[derive(Debug)]
 pub struct Scanner {
     events: u64,
-    /// None: what `id` and `retry` say is not kept.
+    /// The values of `id` and `retry`, if they are kept.
     ids: Option<Box<Ids>>,
     line: Line,
-    /// Since the last blank line there was a field line, and one of `data`.
+    /// True exactly when there was a field line since the last blank line.
     field: bool,
+    /// True exactly when there was a `data` field since the last blank line.
     data: bool,
-    /// Ever since the first body there was one of `id`.
+    /// True exactly when there was an `id` field in any body.
     identified: bool,
 }
 
 const _: () = assert!(size_of::<Scanner>() <= 24);
 
 impl Scanner {
-    /// A scanner at the first byte of a body, behind a byte order mark if there is one.
+    /// Creates a scanner at the first byte of a body, after its byte order mark if it has one.
     pub const fn new() -> Scanner {
         Scanner {
             events: 0,
@@ -123,13 +124,13 @@ impl Scanner {
         }
     }
 
-    /// A scanner that also keeps the last event id and the reconnection time.
+    /// Creates a scanner that also keeps the last event id and the reconnection time.
     pub fn with_ids() -> Scanner {
         Scanner { ids: Some(Box::default()), ..Scanner::new() }
     }
 
-    /// Looks at the next bytes. Returns the offset just past the last boundary among them, None if
-    /// there is none.
+    /// Scans the next bytes. Returns the offset just past the last boundary in them. None if there
+    /// is none.
     pub fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         work::note(bytes.len());
         let (mut at, mut boundary) = (0, None);
@@ -144,7 +145,7 @@ impl Scanner {
                     }
                     continue;
                 }
-                // Half of all lines are blank; to search in them costs more than to look.
+                // Half of all lines are blank; searching them costs more than looking.
                 b'\n' | b'\r' => Some(0),
                 _ => memchr2(b'\n', b'\r', rest),
             };
@@ -162,35 +163,36 @@ impl Scanner {
         boundary
     }
 
-    /// True exactly when what was scanned so far ends between two events; at the very start too.
+    /// True exactly when the bytes scanned so far end between two events. Also true at the very
+    /// start.
     pub const fn between(&self) -> bool {
         matches!(self.line, Line::Start | Line::BehindCr) && !self.field
     }
 
-    /// How many events were dispatched so far.
+    /// The number of events dispatched so far.
     pub const fn events(&self) -> u64 {
         self.events
     }
 
-    /// True once there was an `id` field, whether ids are kept or not.
+    /// True exactly when there was an `id` field, whether or not ids are kept.
     pub const fn has_ids(&self) -> bool {
         self.identified
     }
 
-    /// The last event ID string, as of the last block that is complete. None if it is empty, if
-    /// it cannot be sent in a header field, if it is longer than [`ID_MAX`]; and without ids.
+    /// The last event ID string, as of the last complete block. None if it is empty, cannot be sent
+    /// in a header field, or is longer than [`ID_MAX`], or if ids are not kept.
     pub fn last_id(&self) -> Option<&[u8]> {
         self.ids.as_ref()?.last()
     }
 
-    /// The reconnection time, as the last complete line set it that is a valid `retry` field. None
-    /// if there was none; and without ids.
+    /// The reconnection time set by the last complete and valid `retry` field. None if there was
+    /// none, or if ids are not kept.
     pub fn retry(&self) -> Option<Duration> {
         self.ids.as_ref()?.retry()
     }
 
-    /// A new body begins: the event that is unfinished is forgotten, with the id it would have had.
-    /// What was kept and counted stays.
+    /// Begins a new body: the unfinished event is forgotten, with the id it would have had.
+    /// Everything else that was kept and counted stays.
     pub fn restart(&mut self) {
         if let Some(ids) = &mut self.ids {
             ids.forget();
@@ -198,10 +200,10 @@ impl Scanner {
         (self.line, self.field, self.data) = (Line::Start, false, false);
     }
 
-    /// Takes all of a line, or what is left of it.
+    /// Takes a line to its end, or the rest of one.
     fn take_line(&mut self, line: &[u8]) {
         if self.at_line_start() {
-            // What nearly all lines are is seen at once; the rest goes the way of lines in pieces.
+            // The usual lines are recognised at once; others are treated like lines in pieces.
             if line.is_empty() {
                 return self.end_block();
             }
@@ -222,7 +224,7 @@ impl Scanner {
         matches!(self.line, Line::Start | Line::BehindCr)
     }
 
-    /// Takes bytes of a line, a part of it at least.
+    /// Takes bytes of a line, at least a part of it.
     fn take(&mut self, mut bytes: &[u8]) {
         while let [byte, behind @ ..] = bytes {
             self.line = match self.line {
@@ -249,10 +251,10 @@ impl Scanner {
         }
     }
 
-    /// The line is complete, and not a blank one.
+    /// Ends a line that is not blank.
     fn end_line(&mut self) {
         let kind = match self.line {
-            // A line that is a name and nothing else is that field with an empty value.
+            // A line that consists only of a name is that field with an empty value.
             Line::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
             Line::Rest(kind) => kind,
             Line::Start | Line::BehindCr | Line::Name(..) => Kind::Other,

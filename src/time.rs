@@ -1,13 +1,13 @@
-//! Time as a value.
+//! Points in time as values.
 //!
-//! The proxy never asks what time it is: the shell reads the clock once a turn and passes what it
-//! read downwards. So a test decides what time it is, and a run can be repeated to the millisecond.
+//! The proxy never reads a clock: the shell reads it once a turn and passes the time down. So a
+//! test controls the time, and a run can be repeated to the millisecond.
 
 pub mod date;
 
 use std::time::Duration;
 
-/// Whole milliseconds, rounded down; the most there can be where they are more.
+/// Converts a duration to whole milliseconds, rounded down. Saturates.
 pub fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into())
 }
@@ -17,9 +17,9 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Tick(u64);
 
 impl Tick {
-    /// The moment the clock started.
+    /// The moment when the clock started.
     pub const ZERO: Tick = Tick(0);
-    /// Later than any moment: the deadline of whoever has none.
+    /// Later than any moment: the deadline of anything that has none.
     pub const NEVER: Tick = Tick(u64::MAX);
 
     /// The moment this many milliseconds after the clock started.
@@ -27,32 +27,32 @@ impl Tick {
         Tick(millis)
     }
 
-    /// Milliseconds since the clock started.
+    /// The number of milliseconds since the clock started.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
     /// The moment `duration` later, rounded up to a whole tick so that no deadline comes early.
-    /// [`Tick::NEVER`] where it would overflow.
+    /// [`Tick::NEVER`] on overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Tick {
-        // In 64 bits, for this is done at each step; `as_nanos` has 128.
+        // In 64 bits, because this runs at each step; `as_nanos` has 128.
         let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
         Tick(duration.as_secs().saturating_mul(1000).saturating_add(part).saturating_add(self.0))
     }
 
-    /// How long ago `earlier` was; zero if it is not earlier.
+    /// The time since `earlier`. Zero if that is not earlier.
     pub const fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// What the shell read from its clocks at the start of a turn.
+/// The times that the shell read at the start of a turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
-    /// The monotonic clock: deadlines compare with this one.
+    /// The monotonic clock, which deadlines are compared with.
     pub tick: Tick,
-    /// The wall clock, in milliseconds since 1970-01-01 UTC: only for people to read.
+    /// The wall clock in milliseconds since 1970-01-01 UTC, only for people to read.
     pub unix_ms: u64,
 }
 

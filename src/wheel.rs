@@ -1,26 +1,28 @@
-//! When to look at whom again: a timer wheel that is hardly ever touched.
+//! A timer wheel that is rarely touched: one promise per owner to report it in time.
 //!
-//! A proxy's deadlines are nearly all put off before they come: every event on a stream moves that
-//! stream's idle deadline. So an owner (a session, by its slab index) keeps its deadlines as plain
-//! fields, and the wheel keeps one *promise* for it: to report it no later than about then. Putting
-//! off a deadline touches a field and not the wheel. When the promise falls due, the owner finds
-//! out whether any of its deadlines has really come, and asks for a new promise at the earliest.
+//! Nearly all of a proxy's deadlines are postponed before they come: every event on a stream moves
+//! that stream's idle deadline. So an owner (a session, by its slab index) keeps its deadlines as
+//! plain fields, and the wheel keeps one *promise* for it: to report it no later than about then.
+//! Postponing a deadline changes a field, not the wheel. When the promise falls due, the owner
+//! checks whether any of its deadlines has really come, and asks for a new promise for the earliest
+//! one.
 //!
 //! The wheel has seven levels of 64 slots. A slot of level 0 is one tick (a millisecond) wide, and
-//! a slot of each further level eight times wider than one of the level before. A promise is filed
-//! in the finest level that reaches far enough, under the slot border at or behind its moment, and
-//! stays there: it is never early, and late by less than one slot, which is about an eighth of the
-//! time waited at most. So flushes are exact to the millisecond, and heartbeats of 15 s share slots
-//! of half a second and go out together. Eight times, not 64, because of that eighth. Seven levels,
-//! because 63 slots of 8^6 ms make four and a half hours, and few deadlines are farther away. One
-//! that is comes early: it is reported at the end of the reach, and its owner asks again.
+//! a slot of each further level eight times wider than one of the level before. A promise goes to
+//! the finest level that reaches far enough, at the first slot border not before its moment, and
+//! stays there: it is never early, and late by less than one slot, which is at most about an eighth
+//! of the time waited. So flushes are exact to the millisecond, and heartbeats of 15 s share slots
+//! of half a second and go out together. The factor is eight, not 64, because of that eighth. There
+//! are seven levels because 63 slots of 8^6 ms make four and a half hours, and few deadlines are
+//! farther away. One that is gets reported early, at the end of the reach, and its owner asks
+//! again.
 //!
-//! An ordered tree would make each move cost its depth. A cascading wheel would move each entry
-//! several times to be exact about deadlines that are going to be put off.
+//! An ordered tree would make each move cost O(log n). A cascading wheel would move each entry
+//! several times to be exact about deadlines that will be postponed anyway.
 //!
-//! A slot is a ring of links, and so is its order: first promised, first reported. One bit says of
-//! each slot whether anybody is in it, so that the next moment of interest is found by seven
-//! rotations, and an idle process sleeps through all the empty slots.
+//! A slot is a ring of links, and so is its order: first promised, first reported. One bit per slot
+//! says whether it is occupied, so that seven rotations find the next moment of interest, and an
+//! idle process sleeps through all empty slots.
 //!
 //! Tested against an ordered map, over long runs with jumps of the clock.
 
@@ -29,35 +31,36 @@ pub(crate) mod model;
 
 use crate::time::Tick;
 
-/// Levels, each of [`SLOTS`] slots, each [`COARSER`] times as wide as those of the level before.
+/// The number of levels, each of [`SLOTS`] slots, which are 2^[`COARSER`] times as wide as those of
+/// the level before.
 const LEVELS: u32 = 7;
-/// One bit of a `u64` for each.
+/// The number of slots of a level: one bit of a `u64` each.
 const SLOTS: u32 = 64;
-/// A power of two, given as that power: 8.
+/// The base-two logarithm of the factor between levels: 2^3 is 8.
 const COARSER: u32 = 3;
-/// How many slots ahead a level reaches. All of them but one: the border that is nearest may be
-/// the moment itself, and two borders must never share a slot.
+/// How many slots ahead a level reaches: all but one, because the nearest border may be the current
+/// moment, and two borders must never share a slot.
 const AHEAD: u64 = SLOTS as u64 - 1;
 /// How far ahead the wheel reaches, in ticks: four and a half hours.
 const REACH: u64 = AHEAD << (COARSER * (LEVELS - 1));
-/// Links below this are the heads of the slots' rings; the owner with index i has the link that
-/// is i higher.
+/// The number of links that are heads of the slots' rings. The link of the owner with index i comes
+/// i after these.
 const HEADS: u32 = LEVELS * SLOTS;
 
-/// Where there is no occupied slot: [`Tick::NEVER`], and no head.
+/// The absence of an occupied slot: [`Tick::NEVER`], and no head.
 const NOBODY: (u64, u32) = (u64::MAX, u32::MAX);
 
-/// A place in the ring of a slot: the positions of its neighbours.
+/// A position in the ring of a slot: the indices of its neighbours.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     prev: u32,
     next: u32,
 }
 
-// What one owner costs.
+// The memory for each owner.
 const _: () = assert!(size_of::<Link>() + size_of::<Tick>() == 16);
 
-/// One promise for each owner at most. See the module's documentation.
+/// A wheel with at most one promise per owner. See the module.
 ///
 /// ```
 /// use millstream::time::Tick;
@@ -75,22 +78,25 @@ const _: () = assert!(size_of::<Link>() + size_of::<Tick>() == 16);
 /// ```
 #[derive(Debug)]
 pub struct Wheel {
-    /// Whatever is due before this moment has been reported, so every occupied slot's border is at
-    /// or behind it, and within its level's reach. That is what makes a slot mean one border only.
+    /// Everything due before this moment was reported. So the border of every occupied slot is not
+    /// before it and within the reach of its level, which makes each slot stand for exactly one
+    /// border.
     since: u64,
-    /// The border of the first occupied slot, and the head of its ring. Of several with the same
-    /// border, the finest; [`NOBODY`] while there is none.
+    /// The border of the first occupied slot and the head of its ring. Of several with the same
+    /// border, the finest. [`NOBODY`] while there is none.
     soonest: (u64, u32),
-    /// One word for each level, one bit for each slot: is anybody in it?
+    /// One word per level and one bit per slot: whether it is occupied.
     occupied: [u64; LEVELS as usize],
-    /// The heads of the rings, then the owners' links. Those of owners without a promise are stale.
+    /// The heads of the rings, followed by the owners' links. Links of owners without a promise are
+    /// stale.
     links: Vec<Link>,
-    /// By owner. [`Tick::NEVER`]: no promise, and not in any ring.
+    /// The promise of each owner. [`Tick::NEVER`]: none, and the owner is in no ring.
     promises: Vec<Tick>,
 }
 
 impl Wheel {
-    /// A wheel without promises. `now` is not after the first moment it will be asked about.
+    /// Creates a wheel without promises. `now` must not be after the first moment it is asked
+    /// about.
     pub fn new(now: Tick) -> Wheel {
         Wheel {
             since: now.as_millis(),
@@ -101,16 +107,16 @@ impl Wheel {
         }
     }
 
-    /// Sets room aside for promises to so many owners, as [`crate::slab::Slab::reserve`] does.
+    /// Reserves room for this many owners, as [`crate::slab::Slab::reserve`] does.
     pub fn reserve(&mut self, owners: usize) {
         self.links.reserve_exact(owners);
         self.promises.reserve_exact(owners);
     }
 
-    /// Promises to report the owner `index` at `at` or up to one slot later; at once if `at` has
-    /// passed. A promise for an earlier moment stays as it is. [`Tick::NEVER`] asks for nothing.
+    /// Promises to report the owner `index` at `at` or up to one slot later, or at once if `at` has
+    /// passed. An earlier promise stays. [`Tick::NEVER`] has no effect.
     ///
-    /// Memory grows with the highest index, 16 bytes for each.
+    /// Memory grows with the highest index, by 16 bytes for each.
     pub fn at_most(&mut self, index: u32, at: Tick) {
         if self.armed(index) <= at {
             return;
@@ -124,7 +130,7 @@ impl Wheel {
         self.soonest = self.soonest.min(slot);
     }
 
-    /// Takes the promise back, if there is one.
+    /// Withdraws the promise, if there is one.
     pub fn disarm(&mut self, index: u32) {
         if self.armed(index) == Tick::NEVER {
             return;
@@ -134,7 +140,7 @@ impl Wheel {
         self.links[prev as usize].next = next;
         self.links[next as usize].prev = prev;
         if prev == next {
-            // It was alone, between the head and the head.
+            // It was alone: both neighbours are the head.
             self.occupied[(prev / SLOTS) as usize] &= !(1 << (prev % SLOTS));
             if prev == self.soonest.1 {
                 self.soonest = self.first();
@@ -142,13 +148,13 @@ impl Wheel {
         }
     }
 
-    /// The moment promised to `index`, not rounded to any slot; [`Tick::NEVER`] if there is none.
+    /// The moment promised to `index`, not rounded to a slot. [`Tick::NEVER`] if there is none.
     pub fn armed(&self, index: u32) -> Tick {
         self.promises.get(index as usize).copied().unwrap_or(Tick::NEVER)
     }
 
-    /// Calls `due` with each owner whose slot has come by `now`, earliest first, and forgets the
-    /// promise. Stops after `max` of them; the others stay due. Returns how many it has reported.
+    /// Calls `due` with each owner whose slot has come by `now`, earliest first, and removes its
+    /// promise. Stops after `max` owners; the rest stay due. Returns how many it reported.
     pub fn expire(&mut self, now: Tick, max: usize, mut due: impl FnMut(u32)) -> usize {
         let mut reported = 0;
         while reported < max && self.soonest.0 <= now.as_millis() {
@@ -161,23 +167,23 @@ impl Wheel {
         reported
     }
 
-    /// The moment from which on [`Wheel::expire`] has something to report; [`Tick::NEVER`] while
+    /// The first moment at which [`Wheel::expire`] has something to report. [`Tick::NEVER`] while
     /// there are no promises.
     pub const fn next(&self) -> Tick {
         Tick::from_millis(self.soonest.0)
     }
 
-    /// The owner that will be reported first, if there is any.
+    /// The owner that will be reported first, if there is one.
     pub fn first_owner(&self) -> Option<u32> {
         (self.soonest != NOBODY).then(|| self.links[self.soonest.1 as usize].next - HEADS)
     }
 
-    /// What [`Wheel::soonest`] is to be, by a look at all levels.
+    /// Computes [`Wheel::soonest`] from all levels.
     fn first(&self) -> (u64, u32) {
         (0..LEVELS).filter_map(|level| self.first_of(level)).min().unwrap_or(NOBODY)
     }
 
-    /// The first occupied slot of one level.
+    /// The border and the head of the first occupied slot of a level.
     fn first_of(&self, level: u32) -> Option<(u64, u32)> {
         let occupied = self.occupied[level as usize];
         if occupied == 0 {
@@ -190,8 +196,8 @@ impl Wheel {
         Some((border << width, level * SLOTS + slot_of(border)))
     }
 
-    /// The slot for `at`, which is within the reach: on the finest level that reaches it, the first
-    /// whose border is not before it. That border, and the head of the ring.
+    /// The slot for `at`, which must be within the reach: on the finest level that reaches it, the
+    /// first whose border is not before it. Returns the border and the head of the ring.
     fn slot(&self, at: u64) -> (u64, u32) {
         let mut level = 0;
         while at - self.since > AHEAD << (COARSER * level) {
@@ -220,7 +226,7 @@ impl Wheel {
     }
 }
 
-/// Borders take the slots of their level in turn.
+/// The index of a border's slot: borders take the slots of their level in turn.
 #[expect(clippy::cast_possible_truncation, reason = "less than SLOTS")]
 fn slot_of(border: u64) -> u32 {
     (border % u64::from(SLOTS)) as u32

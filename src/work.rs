@@ -1,29 +1,29 @@
-//! How many bytes were looked at or copied, so that a test can say what an input costs.
+//! Counts the bytes that are examined or copied, so that a test can measure the cost of an input.
 //!
-//! Peers choose how long a head is, how many fields it has and in which pieces it arrives. None of
-//! that may be multiplied by another of it, or a client pays little and everybody else pays for it.
-//! The leaves that walk over a peer's bytes [`note`] how many they have walked over, and
-//! `tests/it/work.rs` compares what an input costs with what one of twice its length costs.
+//! Peers choose how long a head is, how many fields it has and in which pieces it arrives. The work
+//! must not grow with the product of these, or a client could cause much work with little effort.
+//! Leaves that examine a peer's bytes [`note`] how many, and `tests/it/work.rs` compares the cost
+//! of an input with that of one twice as long.
 //!
-//! Without the feature `sim` nothing is counted, and no code is made of it.
+//! Without the feature `sim` nothing is counted, and this compiles to nothing.
 
 #[cfg(any(test, feature = "sim"))]
 thread_local! {
     static BYTES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// So many bytes were looked at, or copied.
+/// Counts bytes that were examined or copied.
 #[cfg(any(test, feature = "sim"))]
 pub fn note(bytes: usize) {
     BYTES.set(BYTES.get() + bytes as u64);
 }
 
-/// So many bytes were looked at, or copied: nobody wants to know.
+/// Does nothing without the feature `sim`.
 #[cfg(not(any(test, feature = "sim")))]
 #[inline(always)]
 pub const fn note(_bytes: usize) {}
 
-/// What this thread has noted since it was last asked.
+/// Returns what this thread has counted since the last call.
 #[cfg(any(test, feature = "sim"))]
 pub fn take() -> u64 {
     BYTES.take()

@@ -1,12 +1,12 @@
-//! What upstreams grant to pages of other origins, where that is left to them (WHATWG Fetch, "CORS
+//! What upstreams grant to pages of other origins, when the decision is theirs (WHATWG Fetch, "CORS
 //! check").
 //!
-//! While an upstream is away, a head of ours stands in for its own. A browser shows the stream
-//! behind it to the page that the head names, so the head may name it only if the upstream did so
-//! when it last answered. When the upstream is back, its answer is passed on only if it grants at
-//! least what the head has told the client ([`Page::may_read_latest`]).
+//! While an upstream is down, a head of ours replaces its own. A browser shows the stream to the
+//! page that the head names, so the head may name a page only if the upstream's last response did.
+//! When the upstream is back, its stream is passed on only if it grants at least what our head told
+//! the client ([`Page::may_read_latest`]).
 //!
-//! Only an upstream's grant makes an entry, and there are never more than [`GRANTS_MAX`].
+//! Only a grant by an upstream creates an entry, and there are never more than [`GRANTS_MAX`].
 //!
 //! An entry is for an api, an origin and a kind of credentials, and the oldest makes room. A held
 //! stream names its origin, never `*`. What `response_headers` sets or removes is part of the
@@ -21,57 +21,57 @@ use super::{VARY_ORIGIN, check_origin};
 use crate::http::fields::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, Field};
 use std::collections::VecDeque;
 
-/// The most grants that are remembered of one api's upstream. One more takes the place of the one
-/// that was given the longest ago.
+/// Maximum number of grants remembered for one api's upstream. Another one replaces the oldest.
 pub const GRANTS_MAX: usize = 256;
 
-/// The longest origin that is looked at, in bytes: a scheme, a host of 253 characters, and a port.
+/// Maximum length of an origin that is considered, in bytes: a scheme, a host of 253 characters,
+/// and a port.
 pub const ORIGIN_MAX: usize = 300;
 
-/// What a request carries to say who its user is. A script can set Authorization in a request that
-/// is without credentials to its browser; Cookie it cannot.
+/// The credentials in a request. A script can set Authorization on a request that its browser sends
+/// without credentials, but not Cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nothing. The browser may have wanted to send cookies all the same, and had none.
+    /// No credentials. The browser may have been willing to send cookies but had none.
     None,
-    /// Authorization, and no Cookie.
+    /// Authorization without Cookie.
     Authorization,
-    /// Cookie: the browser wants credentials to be allowed.
+    /// Cookie: the browser requires that credentials are allowed.
     Cookie,
 }
 
-/// What an upstream lets a page do. The later includes the earlier.
+/// The permission that an upstream gives to a page. Later variants include earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UpstreamGrant {
-    /// To read what it asked for without credentials.
+    /// To read responses to requests without credentials.
     WithoutCredentials,
-    /// To read what it asked for with credentials, too.
+    /// To read responses to requests with credentials, too.
     WithCredentials,
 }
 
-/// The page that a request comes from, and what it was granted.
+/// The page that sent a request, and what it was granted.
 #[derive(Debug)]
 pub struct Page {
     origin: Box<str>,
     credentials: Credentials,
-    /// What the head that the client was sent grants it, be it ours or the upstream's. None:
-    /// nothing, and its browser shows it nothing of the stream.
+    /// The grant in the head that the client received, ours or the upstream's. None: its browser
+    /// shows the page nothing of the stream.
     pub told: Option<UpstreamGrant>,
-    /// What the upstream's latest answer grants it.
+    /// The grant in the upstream's latest response.
     pub latest: Option<UpstreamGrant>,
 }
 
 impl Page {
-    /// The page of a request with this Origin; none if that is nothing that a browser sends.
+    /// Creates the page of a request with this Origin. None if no browser sends such an origin.
     pub fn of(origin: &[u8], credentials: Credentials) -> Option<Box<Page>> {
         let origin = str::from_utf8(origin).ok().filter(|text| text.len() <= ORIGIN_MAX)?;
         check_origin(origin).ok()?;
         Some(Box::new(Page { origin: origin.into(), credentials, told: None, latest: None }))
     }
 
-    /// What a response grants this page, by the values of Access-Control-Allow-Origin and
-    /// Access-Control-Allow-Credentials. Both count only if there is exactly one of them, and case
-    /// matters.
+    /// What a response grants this page, given its values of Access-Control-Allow-Origin and
+    /// Access-Control-Allow-Credentials. Each counts only if it occurs exactly once.
+    /// Case-sensitive.
     pub fn granted(
         &self,
         allow_origin: Option<&[u8]>,
@@ -86,13 +86,13 @@ impl Page {
         readable.then_some(UpstreamGrant::WithoutCredentials)
     }
 
-    /// True exactly when the upstream's latest answer grants all that the client was told.
+    /// True exactly when the upstream's latest response grants everything that the client was told.
     pub fn may_read_latest(&self) -> bool {
         self.latest >= self.told
     }
 
-    /// What a head of ours says. It always names the origin: `*` would open the upstream's events
-    /// to pages that it has not granted them.
+    /// The fields of a head of ours. They always name the origin: `*` would open the upstream's
+    /// events to pages that it never granted them.
     pub fn fields(&self) -> Vec<Field<'_>> {
         let mut fields = Vec::new();
         if self.told.is_some() {
@@ -106,7 +106,7 @@ impl Page {
     }
 }
 
-/// What the upstream of an api last granted, by origin and credentials.
+/// The last grants of an api's upstream, by origin and credentials.
 #[derive(Debug, Default)]
 pub struct Grants(VecDeque<Entry>);
 
@@ -118,12 +118,12 @@ struct Entry {
 }
 
 impl Grants {
-    /// What a page with this origin and these credentials was last granted.
+    /// The last grant to a page with this origin and these credentials.
     pub fn find(&self, page: &Page) -> Option<UpstreamGrant> {
         self.0.iter().find(|entry| entry.is_of(page)).map(|entry| entry.grant)
     }
 
-    /// The upstream has answered. If it grants the page nothing, what it granted before is over.
+    /// Records the upstream's latest response. If it grants nothing, an earlier grant is withdrawn.
     pub fn note(&mut self, page: &Page) {
         let known = self.0.iter().position(|entry| entry.is_of(page));
         let known = known.and_then(|index| self.0.remove(index));
@@ -253,7 +253,7 @@ mod tests {
         ] {
             assert_eq!(find(&grants, origin, credentials), None, "{origin} {credentials:?}");
         }
-        // The last one counts, and nothing is one, too.
+        // The last response counts, even if it grants nothing.
         note(&mut grants, APP, Credentials::None, Some(WithCredentials));
         assert_eq!(find(&grants, APP, Credentials::None), Some(WithCredentials));
         note(&mut grants, APP, Credentials::None, None);
@@ -272,7 +272,7 @@ mod tests {
         };
         let plain = Some(WithoutCredentials);
         (0..GRANTS_MAX).for_each(|n| note(&mut grants, n, plain));
-        // What is granted to nobody takes nobody's place.
+        // A response that grants nothing takes no entry.
         (0..GRANTS_MAX).for_each(|n| note(&mut grants, GRANTS_MAX + n, None));
         note(&mut grants, 0, plain);
         note(&mut grants, GRANTS_MAX, plain);

@@ -1,25 +1,25 @@
-//! Paths, compared character by character.
+//! Compares paths character by character.
 //!
-//! A percent escape of a letter, a digit or `-._~` is that character, and the digits of an escape
-//! have no case (RFC 3986 section 6.2.2).
+//! A percent escape of a letter, a digit or `-._~` equals that character, and the digits of an
+//! escape are case-insensitive (RFC 3986 section 6.2.2).
 //!
 //! Tested against tables.
 
 use crate::http::abnf::is_unreserved;
 use crate::http::escape::{self, ESCAPE_LEN};
 
-/// What is left of `path` below another one. None if it is not below it.
+/// The rest of `path` after the prefix `above`. None if `path` is not below `above`.
 pub fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
     let rest = behind(path.as_bytes(), above.as_bytes()).filter(|rest| is_below(rest))?;
     path.get(path.len() - rest.len()..)
 }
 
-/// True exactly when what is left of a path behind another one begins with a segment of its own.
+/// True exactly when `rest`, which follows a prefix, begins with a segment of its own.
 pub(super) fn is_below(rest: &[u8]) -> bool {
     rest.first().is_none_or(|&byte| byte == b'/')
 }
 
-/// What `path` has behind `listen_path`, if that is how it begins.
+/// The rest of `path` after `listen_path`, if it begins with that.
 pub(super) fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]> {
     let (mut rest, mut wanted) = (path, listen_path);
     while let Some((want, next)) = first(wanted) {
@@ -32,8 +32,8 @@ pub(super) fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]>
     Some(rest)
 }
 
-/// The first character of a path, and the rest. True beside it if it is an escape that must stay
-/// one.
+/// The first character of a path and the rest. The flag is true exactly when the character is an
+/// escape that must stay one.
 fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
     if let Some(byte) = escape::first(path) {
         return Some(((byte, !is_unreserved(byte)), &path[ESCAPE_LEN..]));
@@ -42,7 +42,8 @@ fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
     Some(((*byte, false), rest))
 }
 
-/// The path without needless escapes, and with capitals in the others (RFC 3986 section 6.2.2).
+/// Normalizes a path: removes needless escapes and writes the others in upper case (RFC 3986
+/// section 6.2.2).
 pub fn normalized(path: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(path.len()), path);
     while let Some(percent) = rest.find('%') {

@@ -1,9 +1,9 @@
-//! The readings that servers are known to make of a path.
+//! The ways in which servers are known to read a path.
 //!
-//! Whether a request needs a key is decided by its path. A server behind us may read that path in
-//! another way, so a path that is open here may be a guarded one there. Each step below is what
-//! some server does before it looks a path up; [`readings`] gives what any of them, in any order
-//! and any number, make of a path.
+//! The path decides whether a request needs a key. The server behind the proxy may read it
+//! differently, so that a path that is open here is a guarded one there. Each step below is what
+//! some server does before it looks up a path; [`readings`] applies the steps in any order and
+//! number.
 //!
 //! | step | who takes it |
 //! |---|---|
@@ -18,11 +18,11 @@
 //! | blanks at the ends of segments are removed | Spring before 4.3, Windows' file systems |
 //! | dot segments are resolved | nearly all |
 //!
-//! Each step makes a path shorter, or turns backslashes into slashes, so the steps come to an end.
-//! How many readings there are, and how many bytes are looked at for them, is bounded all the same:
-//! a path beyond that is refused, for nobody can say what it is.
+//! Each step shortens a path or turns backslashes into slashes, so the steps terminate. The number
+//! of readings and the work for finding them are bounded nevertheless: a path beyond these bounds
+//! is refused.
 //!
-//! Letters in another case, and dots at the ends of segments, are not among the steps: they need
+//! The steps do not change the case of letters or remove dots at the ends of segments: these need
 //! none of the characters that make a path ambiguous, so every path would have to be refused.
 //!
 //! Tested against a naive closure over strings.
@@ -33,14 +33,14 @@ pub mod naive;
 use crate::http::escape;
 use std::borrow::Cow;
 
-/// The most further readings that a path may have.
+/// Maximum number of further readings of a path.
 pub const READINGS_MAX: usize = 64;
 
-/// The most bytes that are looked at for the readings of one path: so many, and so many for each
+/// Maximum number of bytes examined to find the readings of one path: a base, and a number for each
 /// byte of the path.
 const WORK_MAX: [usize; 2] = [32 << 10, 12];
 
-/// A path that has more readings than anybody would look at.
+/// The error for a path with more readings than are examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyReadings;
 
@@ -50,7 +50,7 @@ impl From<TooManyReadings> for &'static str {
     }
 }
 
-/// A step: what it makes of a path that begins with a slash. None if it changes nothing.
+/// A step: returns the result for a path that begins with a slash. None if it changes nothing.
 type Step = fn(&[u8]) -> Option<Vec<u8>>;
 
 const STEPS: [Step; 11] = [
@@ -67,8 +67,8 @@ const STEPS: [Step; 11] = [
     resolved,
 ];
 
-/// All readings of a path that begins with a slash, but for the path itself; each once. A path
-/// without `%`, `;`, `\` and `//` has none.
+/// Finds all readings of a path that begins with a slash, without the path itself and without
+/// duplicates. A path without `%`, `;`, `\` and `//` has none.
 ///
 /// # Errors
 ///
@@ -79,23 +79,23 @@ pub fn readings(path: &[u8]) -> Result<Vec<Vec<u8>>, TooManyReadings> {
     if !ambiguous || found.find_all(path) { Ok(found.all) } else { Err(TooManyReadings) }
 }
 
-/// The readings that have been found of a path.
+/// The readings of a path found so far.
 #[derive(Debug, Default)]
 struct Readings {
     all: Vec<Vec<u8>>,
-    /// Bytes that were looked at.
+    /// The number of bytes examined.
     work: usize,
 }
 
 impl Readings {
-    /// Finds them all. False if that is too much.
+    /// Finds all readings. Returns false if that is too much work.
     fn find_all(&mut self, path: &[u8]) -> bool {
         let [base, factor] = WORK_MAX;
         let work_max = base + factor * path.len();
         let mut within = self.take_steps(path);
         let mut next = 0;
         while within && let Some(reading) = self.all.get_mut(next) {
-            // It is none of its own readings, so nobody misses it.
+            // The path is not one of its own readings, so nothing else needs it meanwhile.
             let reading = std::mem::take(reading);
             within = self.take_steps(&reading) && self.work <= work_max;
             self.all[next] = reading;
@@ -104,7 +104,7 @@ impl Readings {
         within
     }
 
-    /// Adds what each step makes of `path`. False if there are too many readings.
+    /// Adds the result of each step on `path`. Returns false if there are too many readings.
     fn take_steps(&mut self, path: &[u8]) -> bool {
         self.work += path.len();
         for reading in STEPS.iter().filter_map(|step| step(path)) {
@@ -117,7 +117,7 @@ impl Readings {
     }
 }
 
-/// The host that some take the beginning of a path for.
+/// The host that some servers see at the beginning of a path.
 pub fn authority(path: &[u8]) -> Option<&str> {
     let rest = path.strip_prefix(b"//")?;
     let rest = &rest[rest.iter().position(|&byte| byte != b'/')?..];
@@ -172,13 +172,13 @@ fn merged(path: &[u8]) -> Option<Vec<u8>> {
     Some(read)
 }
 
-/// The authority may be empty.
+/// Removes the authority, which may be empty.
 fn behind_authority(path: &[u8]) -> Option<Vec<u8>> {
     path.strip_prefix(b"//").map(behind_segment)
 }
 
-/// However many slashes there are, the authority follows (WHATWG URL, "special authority ignore
-/// slashes state").
+/// Removes any number of slashes and the authority after them (WHATWG URL, "special authority
+/// ignore slashes state").
 fn behind_authority_of_many(path: &[u8]) -> Option<Vec<u8>> {
     let rest = path.strip_prefix(b"///")?;
     let start = rest.iter().position(|&byte| byte != b'/').unwrap_or(rest.len());
@@ -204,7 +204,7 @@ fn trimmed(path: &[u8]) -> Option<Vec<u8>> {
     (read.len() < path.len()).then_some(read)
 }
 
-/// A path does not lead above its root (RFC 3986 section 5.2.4).
+/// Resolves dot segments without leading above the root (RFC 3986 section 5.2.4).
 fn resolved(path: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr2(b'.', b'%', path)?;
     let segments = || path.split(|&byte| byte == b'/').skip(1);
@@ -229,7 +229,7 @@ fn resolved(path: &[u8]) -> Option<Vec<u8>> {
     Some(read)
 }
 
-/// How many dots a segment consists of, escaped or not: one, two, or 0 for any other segment.
+/// The number of dots that make up a segment, escaped or not: one, two, or 0 for any other segment.
 fn dots(segment: &[u8]) -> usize {
     let (mut rest, mut dots) = (segment, 0);
     loop {

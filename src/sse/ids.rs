@@ -1,4 +1,4 @@
-//! The last event id and the reconnection time, for those who want to go on where a stream broke.
+//! The last event id and the reconnection time, for resuming a stream where it broke.
 
 use super::{ID_MAX, Kind};
 use crate::http::abnf::{is_text, trim};
@@ -6,25 +6,26 @@ use memchr::memchr;
 use std::mem::swap;
 use std::time::Duration;
 
-/// Fed with the values of `id` and `retry` fields, in the pieces they arrive in.
+/// The state of ids, fed with the values of `id` and `retry` fields in the pieces in which they
+/// arrive.
 ///
-/// Ids move from `value` to `next` to `last` by swapping, so that once the three have grown nothing
-/// is allocated. An id that cannot be sent is kept as an empty one: it must not leave the older one
-/// standing, which would ask for events that the client has seen.
+/// Ids move from `value` to `next` to `last` by swapping, so that nothing is allocated once the
+/// three have grown. An id that cannot be sent is stored as an empty one: the previous id must not
+/// stay valid, because it would ask for events that the client has seen.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     /// The last event ID string.
     last: Vec<u8>,
-    /// The last event ID buffer, if `pending`; else that is the same as `last`.
+    /// The last event ID buffer, if `pending`; otherwise it equals `last`.
     next: Vec<u8>,
     pending: bool,
-    /// The id in the present line, as far as it matters. Empty at the start of a line.
+    /// The id in the current line, up to the length that matters. Empty at the start of a line.
     value: Vec<u8>,
-    /// The number in the present line, once there is a digit.
+    /// The number in the current line, once there is a digit.
     number: Option<u64>,
-    /// The value has begun: a space is now a part of it.
+    /// True exactly when the value has begun, so that a space is part of it.
     begun: bool,
-    /// The field is to be ignored: a NUL in an id, something else than digits in a time.
+    /// True exactly when the field is to be ignored: a NUL in an id, or a non-digit in a time.
     wrong: bool,
     retry: Option<Duration>,
 }
@@ -38,13 +39,13 @@ impl Ids {
         self.retry
     }
 
-    /// Forgets what is unfinished.
+    /// Forgets an unfinished line and block.
     pub(super) fn forget(&mut self) {
         self.pending = false;
         self.end_value();
     }
 
-    /// Takes bytes of a field's value, from behind the colon.
+    /// Takes bytes of a field's value, starting after the colon.
     pub(super) fn take(&mut self, kind: Kind, mut bytes: &[u8]) {
         if !matches!(kind, Kind::Id | Kind::Retry) {
             return;
@@ -55,7 +56,7 @@ impl Ids {
         }
         if kind == Kind::Id {
             self.wrong |= memchr(0, bytes).is_some();
-            // One more than may be: so much is needed to see that it is too long.
+            // One byte above the limit is enough to see that the id is too long.
             let room = ID_MAX + 1 - self.value.len();
             self.value.extend_from_slice(&bytes[..bytes.len().min(room)]);
             return;
@@ -67,7 +68,7 @@ impl Ids {
         }
     }
 
-    /// A line of this kind is complete.
+    /// Ends a line of this kind.
     pub(super) fn end_line(&mut self, kind: Kind) {
         match kind {
             Kind::Id if !self.wrong => {
@@ -86,7 +87,7 @@ impl Ids {
         self.end_value();
     }
 
-    /// A blank line: the id is the last one now, whether or not there was an event.
+    /// Ends a block: the id becomes the last one, whether or not there was an event.
     pub(super) fn end_block(&mut self) {
         if self.pending {
             swap(&mut self.last, &mut self.next);
@@ -100,8 +101,8 @@ impl Ids {
     }
 }
 
-/// Whether an id can go into a header field and come out the same: no control characters, and
-/// no whitespace at its ends, which is not part of a field's value (RFC 9110 section 5.5).
+/// True exactly when an id survives transport in a header field: it has no control characters, and
+/// no whitespace at its ends, which a field value would lose (RFC 9110 section 5.5).
 fn can_be_sent(id: &[u8]) -> bool {
     id.len() <= ID_MAX && id.iter().all(|&byte| is_text(byte)) && trim(id).len() == id.len()
 }

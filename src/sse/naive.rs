@@ -1,5 +1,5 @@
-//! Event streams, naively: a reader that sees all of a body and does what WHATWG HTML section 9.2.6
-//! says, in its order and its words. The scanner is held against it, in tests and by the fuzzer.
+//! A naive reader of event streams, which sees all of a body and does what WHATWG HTML section
+//! 9.2.6 says, in its order and words. Tests and the fuzzer compare the scanner with it.
 
 /// An event as an `EventSource` dispatches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,18 +12,18 @@ pub struct Event {
     pub data: Vec<u8>,
 }
 
-/// The events of a body, which may begin with a byte order mark. One that is incomplete at the
+/// Reads the events of a body, which may begin with a byte order mark. An incomplete event at the
 /// end is discarded.
 pub fn events(bytes: &[u8]) -> Vec<Event> {
     read(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).events
 }
 
-/// What a body comes to.
+/// The result of reading a body.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Those that were dispatched.
+    /// The events dispatched.
     pub events: Vec<Event>,
-    /// The places behind complete lines, in order, at which no field line is pending.
+    /// The offsets after complete lines at which no field line is pending, in order.
     pub boundaries: Vec<usize>,
     /// The last event ID string.
     pub last_id: Vec<u8>,
@@ -43,7 +43,7 @@ pub fn read(body: &[u8]) -> Reading {
         let (line, behind) = rest.split_at(len);
         pending = !line.is_empty() && (pending || line[0] != b':');
         reading.process(line);
-        // A CR ends its line at once, and the LF behind it belongs to it.
+        // A CR ends its line at once, and an LF after it belongs to it.
         let ends: &[usize] = if behind.starts_with(b"\r\n") { &[1, 2] } else { &[1] };
         for end in ends {
             rest = &behind[*end..];

@@ -1,11 +1,11 @@
-//! Where events are to end, against a naive reader, at every cut.
+//! Tests of event boundaries: compared with a naive reader, split at every position.
 
 use super::*;
 use crate::testing::pieces::{in_one_piece, in_pieces};
 use fastrand::Rng;
 use std::ops::Range;
 
-/// Scans `body` piece by piece, and holds what is said behind each against the naive reader.
+/// Scans `body` piece by piece and compares the state after each piece with the naive reader's.
 fn scan(body: &[u8], pieces: &[Range<usize>]) {
     let boundaries = naive::read(body).boundaries;
     let (mut plain, mut scanner) = (Scanner::new(), Scanner::with_ids());
@@ -32,7 +32,7 @@ fn check(body: &[u8]) {
     in_pieces(body.len(), |pieces| scan(body, pieces));
 }
 
-/// Scans all of `body` at once, having checked it in pieces.
+/// Scans all of `body` at once, after checking it in pieces.
 fn scanned(body: &[u8]) -> (Scanner, Option<usize>) {
     check(body);
     let mut scanner = Scanner::with_ids();
@@ -54,7 +54,7 @@ fn boundaries_and_events() {
         ("data:\n\n", Some(7), true, 1),
         ("data:x\ndata:y\n\n", Some(15), true, 1),
         ("data:x\n\ndata:y\n\ndata", Some(16), false, 2),
-        // No data: blocks like any other, but no events.
+        // Blocks without data are no events.
         ("\n", Some(1), true, 0),
         ("\r\n", Some(2), true, 0),
         ("event: x\n\n", Some(10), true, 0),
@@ -65,7 +65,7 @@ fn boundaries_and_events() {
         (" data: x\n\n", Some(10), true, 0),
         ("\u{feff}data: x\n\n", Some(12), true, 0),
         ("x\n", None, false, 0),
-        // Comments end nothing and begin nothing.
+        // Comments neither begin nor end anything.
         (":", None, false, 0),
         (":\n", Some(2), true, 0),
         (":x\r", Some(3), true, 0),
@@ -131,7 +131,7 @@ fn an_id_that_is_too_long_is_none() {
     assert_eq!(id(ID_MAX, ""), Some(ID_MAX));
     assert_eq!(id(ID_MAX + 1, ""), None);
     assert_eq!(id(5000, ""), None);
-    // This is no id at all, so the other one stands.
+    // This is not an id at all, so the previous one stays.
     assert_eq!(id(5000, "\0"), Some(1));
     let zeros = format!("retry: {}7\n", "0".repeat(5000));
     let mut scanner = Scanner::with_ids();
@@ -147,7 +147,7 @@ fn no_line_and_no_block_is_too_long() {
         (format!("id:1\n{}\n:c\n", "data:x\n".repeat(10_000)), 1, Some("1")),
         (format!("id:1\ndata:x\n\n:{long}\n\n"), 1, Some("1")),
         (format!("id:1\n{long}:x\ndata:x\r\r"), 1, Some("1")),
-        // There is an id, which is too long to come back with, and then another one.
+        // An id that is too long to be sent, and then another one.
         (format!("id:1\n\nid:{long}\ndata:x\n\n"), 1, None),
         (format!("id:1\n\nid:{long}\ndata:x\n\ndata:x\n\nid:3\n\n"), 2, Some("3")),
         (format!("retry:{long}\ndata\n\nid:4\n\n"), 1, Some("4")),

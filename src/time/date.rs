@@ -1,13 +1,13 @@
-//! The wall clock's moments as people and HTTP write them.
+//! Formats wall-clock times for people, programs and HTTP.
 
-/// A moment as people write it: `2026-11-24 17:52:50.855 UTC`.
+/// Formats a time for people: `2026-11-24 17:52:50.855 UTC`.
 pub fn utc(unix_ms: u64) -> String {
     let mut out = String::with_capacity(32);
     write(unix_ms, [" ", " UTC"], &mut out);
     out
 }
 
-/// Appends a moment as programs write it (RFC 3339): `2026-11-24T17:52:50.855Z`.
+/// Appends a time for programs (RFC 3339): `2026-11-24T17:52:50.855Z`.
 pub fn write_rfc3339(unix_ms: u64, out: &mut String) {
     write(unix_ms, ["T", "Z"], out);
 }
@@ -29,7 +29,7 @@ fn write(unix_ms: u64, [between, behind]: [&str; 2], out: &mut String) {
     out.push_str(behind);
 }
 
-/// A moment as HTTP writes it (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Formats a time for HTTP (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn imf_fixdate(unix_ms: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
@@ -54,16 +54,16 @@ fn imf_fixdate(unix_ms: u64) -> String {
     out
 }
 
-/// The present as [`imf_fixdate`] writes it, written once a second and not for each message.
+/// The current time as formatted by [`imf_fixdate`], reformatted at most once a second.
 #[derive(Debug, Default)]
 pub struct HttpDate {
-    /// Which second since 1970 it is, if anything is written.
+    /// The second since 1970 that the text is for, if there is a text.
     second: Option<u64>,
     text: String,
 }
 
 impl HttpDate {
-    /// It is this moment.
+    /// Sets the current time; reformats at most once a second.
     pub fn set(&mut self, unix_ms: u64) {
         let second = Some(unix_ms / 1000);
         if self.second != second {
@@ -71,14 +71,15 @@ impl HttpDate {
         }
     }
 
-    /// The moment that was set last; empty before.
+    /// The time that was set last. Empty before.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Appends digits, from that with this value on; for what comes after the year 9999 wrong ones. It
-/// is done for each line of the access log, so it goes without the formatting machinery.
+/// Appends the digits of `number`, starting at the digit with the value `place`; they are wrong
+/// after the year 9999. It runs for each line of the access log, so it avoids the formatting
+/// machinery.
 fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
     out.push_str(before);
     while place > 0 {
@@ -89,7 +90,7 @@ fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are taken to begin in March, so that
-/// the leap day is a year's last, and come in eras of 400 (146,097 days each).
+/// the leap day comes last, and come in eras of 400 (146,097 days each).
 const fn civil_date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01
     let day_of_era = days % 146_097;
@@ -124,7 +125,7 @@ mod tests {
         }
     }
 
-    /// The naive oracle: walk the calendar day by day.
+    /// The naive oracle walks the calendar day by day.
     #[test]
     fn every_day_of_two_centuries() {
         let (mut year, mut month, mut day) = (1970, 1, 1);

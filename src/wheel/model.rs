@@ -1,16 +1,16 @@
-//! The wheel, naively: an ordered map. The one that is used is held against it, in tests and by the
-//! fuzzer.
+//! A naive wheel: an ordered map. Tests and the fuzzer compare the real one with it.
 
 use crate::time::Tick;
 use std::collections::BTreeMap;
 
-/// What a wheel does, without slots, rings and bits: promises in the order they fall due.
+/// The behaviour of a wheel without slots, rings and bits: promises in the order in which they fall
+/// due.
 #[derive(Debug)]
 pub(crate) struct Model {
     since: u64,
-    /// Border, width of the slot, order of insertion: the owner.
+    /// The owners by border, width of the slot, and order of insertion.
     queue: BTreeMap<(u64, u64, u64), u32>,
-    /// By owner: the moment promised, and the key in the queue.
+    /// The moment promised to each owner, and its key in the queue.
     pub(crate) promises: BTreeMap<u32, (u64, (u64, u64, u64))>,
     inserted: u64,
 }

@@ -1,10 +1,10 @@
-//! The wheel against an ordered map, over long runs and jumps of the clock.
+//! Tests of the wheel against an ordered map, over long runs with jumps of the clock.
 
 use super::model::Model;
 use super::*;
 use fastrand::Rng;
 
-/// A wheel and its model, driven by the same die.
+/// A wheel and its model, driven by the same random numbers.
 struct Run {
     dice: Rng,
     now: u64,
@@ -24,7 +24,7 @@ impl Run {
         }
     }
 
-    /// A duration of any order of magnitude, up to a bit beyond the reach.
+    /// A duration of any order of magnitude, up to slightly beyond the reach.
     fn some_time(&mut self) -> u64 {
         let bits = self.dice.u64(..26);
         self.dice.u64(..1 << bits)
@@ -54,7 +54,7 @@ impl Run {
         assert_eq!(self.wheel.next(), self.model.next());
     }
 
-    /// As the loop does it: sleeps until something is due, and no longer.
+    /// Sleeps until something is due, and no longer, as the loop does.
     fn expire_at_next(&mut self) {
         if self.wheel.next() == Tick::NEVER {
             assert_eq!(self.expire(), 0);
@@ -161,7 +161,7 @@ fn what_was_over_the_limit_stays_due_in_order() {
     wheel.at_most(7, now);
     assert_eq!(wheel.expire(now, 1, |index| due.push(index)), 1);
     assert_eq!(due, [4, 1, 0, 2]);
-    // The newcomer was filed while the wheel lagged behind: coarser, and still never early.
+    // The new one was filed while the wheel lagged behind: at a coarser level, but never early.
     assert!(wheel.next() >= now);
 }
 

@@ -1,10 +1,10 @@
-//! The readings of a path, naively: every step on every reading, until nothing is new, without any
-//! bound. The readings are held against it, in tests and by the fuzzer.
+//! A naive search for the readings of a path: every step on every reading until nothing is new,
+//! without bounds. Tests and the fuzzer compare the real one with it.
 
 use std::collections::BTreeSet;
 
-/// All readings of `path` but itself, as bytes are characters of Latin-1; `most` of them and some
-/// more, if there are so many.
+/// Finds all readings of `path` except itself, treating bytes as Latin-1 characters. Stops soon
+/// after it has found `most`.
 pub fn readings(path: &[u8], most: usize) -> BTreeSet<String> {
     let path: String = path.iter().copied().map(char::from).collect();
     let mut found = BTreeSet::new();

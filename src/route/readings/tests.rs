@@ -1,4 +1,4 @@
-//! The readings of a path: one table for each step, their combinations, and a naive closure.
+//! Tests of readings: a table for each step, their combinations, and a naive closure.
 
 use super::*;
 use fastrand::Rng;
@@ -73,7 +73,7 @@ fn hosts_in_paths() {
     check("////u:p@a.example/b@c", Some("a.example"));
 }
 
-/// What people ask for has few readings.
+/// Ordinary paths have few readings.
 #[test]
 fn usual_paths_are_within_the_bounds() {
     for (path, most) in [
@@ -88,7 +88,7 @@ fn usual_paths_are_within_the_bounds() {
     }
 }
 
-/// Twice the bytes are at most twice the work, whatever they are.
+/// Twice as many bytes take at most twice the work, whatever they are.
 #[test]
 fn the_work_is_bounded() {
     let hostile = [
@@ -112,7 +112,7 @@ fn the_work_is_bounded() {
             let path = format!("/{}", part.repeat(len / part.len()));
             let mut found = Readings::default();
             let within = found.find_all(path.as_bytes());
-            // The last reading may go beyond the bounds by what all steps make of it.
+            // The last reading may exceed the bounds by the work of all its steps.
             let most = WORK_MAX[0] + (WORK_MAX[1] + 1 + STEPS.len()) * path.len();
             assert!(found.work <= most, "{part} {len} {}", found.work);
             assert!(found.all.len() <= READINGS_MAX + STEPS.len(), "{part} {len}");
