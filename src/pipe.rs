@@ -1,23 +1,24 @@
 //! One direction of an exchange: bytes from a source to a sink.
 //!
-//! A pipe is two halves and the pump that joins them. The *intake* ([`intake`]) takes a body in: it
-//! reads it off one connection and takes its framing away. The *outlet* ([`outlet`]) gives it out:
-//! it frames the body anew and writes it to the other. Neither knows the other; what goes from one
-//! to the other is a [`Portion`](io::Portion), and who says when is here.
+//! A pipe consists of two halves and the pump that joins them. The *intake* ([`intake`]) takes a
+//! body in: it reads from one connection and removes the framing. The *outlet* ([`outlet`]) gives
+//! it out: it frames the body anew and writes it to the other. Neither knows the other; a
+//! [`Portion`](io::Portion) goes from one to the other, and the pump decides when.
 //!
 //! All of it happens in one scratch buffer that every session shares: the payload is decoded in
 //! place, the new chunk-size line goes into headroom in front of it, the line end behind it, and
-//! the whole leaves in one write. Only what the sink refuses is copied, into a pooled buffer that
-//! goes back when it is empty. So an idle stream holds no buffer, and a stalled one holds one.
+//! everything leaves in one write. Only bytes that the sink refuses are copied, into a pooled
+//! buffer that is returned when it is empty. So an idle stream holds no buffer, and a stalled one
+//! holds one.
 //!
-//! Back-pressure is not reading: while [`Io::high_water`] bytes are pending, or any at all and an
-//! unfinished event is held beside them, the source is left alone, and its peer's window does the
-//! rest. While none are pending more is read at once, as a system call costs as much as some
-//! thousand bytes. Each direction ends by itself; what the end of one means for the other is the
-//! exchange's business.
+//! Back-pressure means not reading: while [`Io::high_water`] bytes are pending, or any bytes
+//! together with a held unfinished event, the source is not read, and TCP flow control slows its
+//! peer. While none are pending more is read at once, because a system call costs as much as some
+//! thousand bytes. Each direction ends by itself; the exchange decides what that means for the
+//! other direction.
 //!
-//! An event stream is a body of which more is known ([`events`]): where it may be added to, and
-//! where it may end.
+//! For an event stream more is known ([`events`]): where something may be inserted, and where it
+//! may end.
 
 pub mod events;
 pub mod intake;
@@ -43,12 +44,12 @@ use intake::Intake;
 use outlet::{Outlet, SinkGone};
 use std::time::Duration;
 
-/// Why a direction cannot go on.
+/// The reason why a direction cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// No more of the body can be had.
+    /// The rest of the body cannot be had from the source.
     Source(SourceFault),
-    /// The sink is gone.
+    /// The sink's connection is broken.
     SinkGone,
 }
 
@@ -74,54 +75,54 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// From a client to an upstream: a request whose body is framed as `length` on both sides, and
-    /// may have `body_max` bytes in all.
+    /// Creates a pipe from a client to an upstream, for a request body that is framed as `length`
+    /// on both sides and may have `body_max` bytes in all.
     pub fn request(length: BodyLength, body_max: u64, now: Tick) -> Pipe {
         let intake = Intake::request(length, body_max, now);
         let outlet = Outlet::new(length, intake.is_complete(), now);
         Pipe { intake, outlet }
     }
 
-    /// To a client. What the response is to be is known when its head is: see [`Pipe::begin`].
+    /// Creates a pipe to a client. Its framing is known once there is a response head; see
+    /// [`Pipe::begin`].
     pub fn response(now: Tick) -> Pipe {
         Pipe { intake: Intake::response(now), outlet: Outlet::new(BodyLength::Empty, false, now) }
     }
 
-    /// The body of a response begins: what is pending (its head) stays in front of it. With
-    /// `UntilClose` on both sides the two ends are joined as they are, as a tunnel (RFC 9110
-    /// section 7.8).
+    /// Begins the body of a response, after whatever is pending (its head). With `UntilClose` on
+    /// both sides the two connections are joined as a tunnel (RFC 9110 section 7.8).
     pub fn begin(&mut self, from: BodyLength, to: BodyLength, now: Tick) {
         self.intake.begin(from, now);
         self.outlet.begin(to, self.intake.is_complete());
     }
 
-    /// Another source brings the rest of an event stream: a body that it frames as `from`.
+    /// Continues an event stream from another source, whose body is framed as `from`.
     pub fn change_source(&mut self, from: BodyLength, now: Tick) {
         self.intake.begin(from, now);
     }
 
-    /// The body, which begins now, is an event stream that can be read.
+    /// Treats the body, which begins now, as an event stream.
     pub fn watch_events(&mut self, terms: Terms) {
         self.intake.watch_events(terms);
         self.outlet.watch_events(terms.verbatim);
     }
 
-    /// Fields of the trailer section whose names are in this list will not be passed on.
+    /// Sets the trailer fields that are not passed on.
     pub fn drop_trailers(&mut self, names: Option<Box<Names>>) {
         self.intake.drop_trailers(names);
     }
 
-    /// Moves what can be moved now, at most one write and one read.
+    /// Moves what can be moved now, with at most one write and one read.
     ///
     /// # Errors
-    /// See [`Fault`]. Bytes that were taken before it stay pending.
+    /// See [`Fault`]. Bytes taken before the fault stay pending.
     pub fn pump<N: Net>(
         &mut self,
         source: &mut Conn,
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<Moved, Fault> {
-        // What came along with a head goes out with it, in one write.
+        // The bytes that came with a head go out with it, in one write.
         if !source.ahead().is_empty() && self.pass_on(source, sink, io)? == Moved::Yes {
             return Ok(Moved::Yes);
         }
@@ -130,7 +131,7 @@ impl Pipe {
         Ok(wrote.or(passed))
     }
 
-    /// Takes a portion in, and gives it out.
+    /// Takes a portion in and gives it out.
     fn pass_on<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -147,7 +148,7 @@ impl Pipe {
         Ok(Moved::Yes)
     }
 
-    /// Writes what is pending and due, once.
+    /// Writes pending bytes that are due, once.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -167,25 +168,25 @@ impl Pipe {
         Ok(moved)
     }
 
-    /// Appends bytes that are the sink's as they stand (a head), due at once.
+    /// Appends bytes that the sink gets as they are, such as a head, due at once.
     ///
-    /// The caller has made sure that they fit into a buffer.
+    /// The caller makes sure that they fit into a buffer.
     pub fn queue(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
         self.outlet.queue(bytes, buffers, now);
     }
 
-    /// Appends payload that comes from this process, where otherwise a source would bring it.
+    /// Appends payload that this process generates in place of a source.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.outlet.queue_payload(payload, false, io);
     }
 
-    /// Likewise; it is the last.
+    /// Like [`Pipe::queue_payload`], and ends the body.
     pub fn queue_last<N: Net>(&mut self, payload: &[u8], io: &mut Io<'_, N>) {
         self.outlet.queue_payload(payload, true, io);
         self.take_no_more(io.buffers);
     }
 
-    /// Adds a comment to an event stream.
+    /// Inserts a comment into an event stream.
     ///
     /// # Panics
     /// If it is not between two events.
@@ -194,8 +195,8 @@ impl Pipe {
         self.outlet.put_in(comment, false, io);
     }
 
-    /// Ends an event stream whose source has more to say, with some last words. An unfinished event
-    /// that was held is dropped.
+    /// Ends an event stream whose source has more to send, after some last words. A held unfinished
+    /// event is dropped.
     ///
     /// # Panics
     /// If it is not between two events.
@@ -204,8 +205,8 @@ impl Pipe {
         self.take_no_more(io.buffers);
     }
 
-    /// Takes no more from the source and lets what is pending go out. A body that has not ended by
-    /// now stays unended, and an event that is held is dropped.
+    /// Stops reading from the source and lets pending bytes go out. A body that has not ended stays
+    /// unended, and a held event is dropped.
     pub fn take_no_more(&mut self, buffers: &mut BufPool) {
         self.intake.stop(buffers);
         self.outlet.drain();
@@ -217,34 +218,35 @@ impl Pipe {
         self.outlet.abandon(buffers);
     }
 
-    /// Likewise, without those that are still pending; of these, framing counts as payload.
+    /// Payload bytes given out so far, without those still pending; of those, framing counts as
+    /// payload.
     pub fn delivered(&self) -> u64 {
         self.outlet.given().saturating_sub(self.pending() as u64)
     }
 
-    /// How many bytes are framed for the sink and not yet taken by it.
+    /// The number of bytes framed for the sink but not yet taken by it.
     pub fn pending(&self) -> usize {
         self.pending_bytes().len()
     }
 
-    /// The bytes that are framed for the sink and not yet taken by it.
+    /// The bytes framed for the sink but not yet taken by it.
     pub fn pending_bytes(&self) -> &[u8] {
         self.outlet.pending()
     }
 
-    /// True exactly when it has nothing to do until the source brings something.
+    /// True exactly when there is nothing to do until the source sends something.
     pub fn is_quiet(&self) -> bool {
         self.outlet.is_quiet() && self.intake.is_quiet()
     }
 
-    /// True exactly when more bytes of the source would be taken, or of what is held. While the
-    /// sink is behind with what came before an event that is held, more would only be held as well.
+    /// True exactly when the source, or what is held, would be read. While the sink has not taken
+    /// what came before a held event, more would only be held as well.
     pub fn wants_source(&self, high_water: usize) -> bool {
         let only_to_hold = self.outlet.is_behind() && self.intake.holds_any();
         self.outlet.has_room(high_water) && !only_to_hold
     }
 
-    /// When the source will have been silent for `limit` though bytes are wanted from it.
+    /// When the source will have been silent for `limit` although it is wanted.
     pub fn silence_deadline(&self, high_water: usize, limit: Duration) -> Tick {
         if self.wants_source(high_water) {
             self.intake.silent_since().after(limit)
@@ -253,19 +255,19 @@ impl Pipe {
         }
     }
 
-    /// Only from now on are source and sink waited for.
+    /// Restarts the time for which source and sink have been waited for.
     pub const fn restart_clocks(&mut self, now: Tick) {
         self.intake.restart_clock(now);
         self.outlet.restart_clock(now);
     }
 
-    /// Since when nothing has passed: the sink has taken nothing of what is pending, or else the
-    /// source has brought nothing.
+    /// Since when nothing has moved: the sink has taken none of the pending bytes, or else the
+    /// source has sent nothing.
     pub fn still_since(&self) -> Tick {
         if self.pending() > 0 { self.outlet.still_since() } else { self.intake.silent_since() }
     }
 
-    /// When it last took or gave out a byte.
+    /// When a byte last moved in or out.
     pub fn active_at(&self) -> Tick {
         self.intake.silent_since().max(self.outlet.still_since())
     }

@@ -1,10 +1,11 @@
 //! The real network: non-blocking TCP and unix sockets behind mio's edge-triggered poll.
 //!
-//! A poll's own token is a pointer wide, 32 bits on small hosts; so it carries the socket's id, and
-//! the [`Token`] is looked up here. An event cannot meet a later tenant of its id: the loop records
-//! all events of a poll before it closes anything, and a closed descriptor reports no more.
+//! mio's own token is as wide as a pointer, 32 bits on some hosts, so it carries the socket's id,
+//! and the [`Token`] is looked up here. An event cannot reach a later socket with the same id: the
+//! loop records all events of a poll before it closes anything, and a closed descriptor reports
+//! nothing.
 //!
-//! The kernel has the last word on dead peers: keep-alive probes on both sides, and on Linux a
+//! Only the kernel can detect dead peers: keep-alive probes run on both sides, and on Linux a
 //! `TCP_USER_TIMEOUT` of `write_timeout` towards clients, because only the kernel knows what was
 //! acknowledged while there is room in its buffers.
 
@@ -18,15 +19,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Probes for peers that vanished without a word: a laptop that was closed, a cable that was cut.
-/// Nothing else notices on a stream that is quiet.
+/// Keepalive probes for peers that vanish silently, such as a closed laptop or a cut cable. Nothing
+/// else detects this on a quiet stream.
 pub const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
-/// A short read has drained the socket, and a short write has filled it (epoll(7), question 9).
+/// Whether a short read means that the socket is drained, and a short write that it is full
+/// (epoll(7), question 9).
 const SHORT_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Sockets by [`SockId`], registered with one poll.
+/// All sockets, indexed by [`SockId`] and registered with one poll.
 #[derive(Debug)]
 pub struct MioNet {
     registry: Registry,
@@ -35,7 +37,7 @@ pub struct MioNet {
     free: Vec<u32>,
 }
 
-/// Poll tokens from here on are listeners; the highest is left to the shell's own sources.
+/// Poll tokens from here on belong to listeners. The highest is reserved for the shell.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 
 #[derive(Debug)]
@@ -44,37 +46,37 @@ struct Slot {
     token: Token,
 }
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
-    /// On an address and port.
+    /// A socket with an address and a port.
     Tcp(mio::net::TcpListener),
-    /// On a path. Its file goes when it is closed, unless that is somebody else's to remove.
+    /// A socket at a path, with the file to remove when it closes, unless somebody else owns that.
     Unix(mio::net::UnixListener, Option<SocketFile>),
 }
 
-/// The file of a unix socket that was bound here.
+/// The file of a Unix socket that this process bound.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode. Somebody else's socket at this path has others, because the kernel keeps
-    /// the inode for as long as the socket is open.
+    /// The device and inode. Another process's socket at this path has different ones, because the
+    /// kernel keeps the inode for as long as the socket is open.
     identity: (u64, u64),
 }
 
 impl SocketFile {
-    /// The file at this path, where a socket was bound just now.
+    /// Identifies the file at this path, where a socket was just bound.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// If it is gone already.
     pub fn at(path: PathBuf) -> io::Result<SocketFile> {
         Ok(SocketFile { identity: identity(&path)?, path })
     }
 
-    /// Removes it, unless another one has taken its place. The socket must still be open.
+    /// Removes the file unless another one has replaced it. The socket must still be open.
     fn remove(&self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // Somebody may have taken it away in this moment, which is as good.
+            // It may be gone by now, which is just as good.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -86,10 +88,10 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 impl Listener {
-    /// The address and port that it has; none for a unix socket.
+    /// The address and port of the socket. None for a Unix socket.
     ///
     /// # Errors
-    /// When the kernel is out of memory.
+    /// If the kernel is out of memory.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map(Some),
@@ -105,19 +107,19 @@ enum Socket {
 }
 
 impl MioNet {
-    /// No sockets yet, and room set aside for `sockets_max`. Events will come from the poll that
+    /// Creates an empty network with room for `sockets_max` sockets. Events come from the poll that
     /// `registry` belongs to.
     pub fn new(registry: Registry, sockets_max: usize) -> MioNet {
         let sockets = Vec::with_capacity(sockets_max);
         MioNet { registry, listeners: Vec::new(), sockets, free: Vec::new() }
     }
 
-    /// Takes a listening socket into service and says what it is called from now on.
+    /// Registers a listening socket and returns its id.
     ///
     /// # Errors
-    /// When the kernel is out of memory or watches.
+    /// If the kernel is out of memory or watches.
     pub fn add_listener(&mut self, mut listener: Listener) -> io::Result<ListenerId> {
-        // A closed descriptor reports no more: its place can be another one's.
+        // A closed descriptor reports nothing, so its slot can be reused.
         let free = self.listeners.iter().position(Option::is_none);
         let index = free.unwrap_or(self.listeners.len());
         let id = ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?);
@@ -133,7 +135,8 @@ impl MioNet {
         Ok(id)
     }
 
-    /// What an event is about; none for a source that is not ours or is closed.
+    /// The listener or socket that an event is about. None for a source that is not ours or is
+    /// closed.
     pub fn source_of(&self, event: &Event) -> Option<EventSource> {
         let mio::Token(token) = event.token();
         if let Some(index) = token.checked_sub(FIRST_LISTENER) {
@@ -151,7 +154,6 @@ impl MioNet {
             return SockId(index);
         }
         self.sockets.push(slot);
-        // The open-file limit is far below 2^32.
         SockId(u32::try_from(self.sockets.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -171,16 +173,16 @@ impl MioNet {
     }
 }
 
-/// Whom an event of the poll is for.
+/// The source of an event.
 #[derive(Clone, Copy, Debug)]
 pub enum EventSource {
-    /// Connections wait to be accepted.
+    /// Connections are waiting to be accepted.
     Listener(ListenerId),
     /// A registered socket may have become readable, writable or closed.
     Socket(Token, Ready),
 }
 
-/// What a poll's event says, in our bits.
+/// Converts a poll event to readiness bits.
 fn ready_bits(event: &Event) -> Ready {
     let mut ready = Ready::NONE;
     if event.is_readable() {
@@ -201,7 +203,7 @@ fn ready_bits(event: &Event) -> Ready {
     ready
 }
 
-/// Repeats what a signal interrupted: the caller's edges would not come again.
+/// Retries a call that a signal interrupted, since its edge would not come again.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -228,7 +230,7 @@ impl Net for MioNet {
     fn connect(&mut self, address: &Address) -> io::Result<SockId> {
         let address = match address {
             Address::Tcp(address) => *address,
-            // It stands at once, or not at all.
+            // Connecting to a Unix socket succeeds or fails at once.
             Address::Unix(path) => {
                 return Ok(self.keep(Socket::Unix(mio::net::UnixStream::connect(path)?)));
             }
@@ -286,14 +288,14 @@ impl Net for MioNet {
 
     fn keep_for_long(&mut self, sock: SockId) {
         if let Ok(Socket::Tcp(stream)) = self.socket(sock) {
-            // They fail only if the connection is already gone, which the next read says.
+            // These fail only if the connection is gone, which the next read reports.
             let _ = stream.set_nodelay(true);
             let _ = socket2::SockRef::from(&*stream).set_tcp_keepalive(&KEEPALIVE);
         }
     }
 
     fn shutdown_write(&mut self, sock: SockId) {
-        // It fails only if the connection is already gone, which the next read says.
+        // This fails only if the connection is gone, which the next read reports.
         let _ = match self.socket(sock) {
             Ok(Socket::Tcp(s)) => s.shutdown(Shutdown::Write),
             Ok(Socket::Unix(s)) => s.shutdown(Shutdown::Write),
@@ -307,7 +309,7 @@ impl Net for MioNet {
 
     fn abort(&mut self, sock: SockId) {
         if let Some(Socket::Tcp(stream)) = self.forget(sock) {
-            // Close with a linger time of zero: TCP sends a reset instead of a FIN.
+            // Closing with a linger time of zero makes TCP send a reset instead of a FIN.
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }

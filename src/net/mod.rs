@@ -1,25 +1,25 @@
-//! What the proxy needs from the network, and nothing else.
+//! The operations that the proxy needs from the network.
 //!
-//! [`Net`] is the seam of the whole program: below it are sockets and epoll ([`mio`]) or an
-//! in-memory world with a virtual clock (`testing::sim`); above it nobody knows which. It owns the
-//! sockets and hands out small ids, so that what is above stays plain data.
+//! [`Net`] divides the program: below it are sockets and epoll ([`mio`]) or an in-memory network
+//! with a virtual clock (`testing::sim`), and nothing above it can tell which. It owns the sockets
+//! and hands out small ids, so that everything above is plain data.
 //!
 //! The contract, which both implementations are tested against:
 //!
-//! * Sockets never block. A call that would have to wait says [`io::ErrorKind::WouldBlock`].
+//! * Sockets never block. A call that would have to wait returns [`io::ErrorKind::WouldBlock`].
 //! * A socket is registered once, for reading and writing, and never re-registered. Events are
-//!   edges: once a read (write) said `WouldBlock`, an event follows when it can succeed again.
-//!   Events may be spurious, repeated and reordered; a token may outlive what it stood for.
-//! * A read says whether it has drained the socket, and a write whether it has filled it
+//!   edges: once a read (write) returned `WouldBlock`, an event follows when it can succeed again.
+//!   Events may be spurious, repeated and reordered; a token may outlive its socket.
+//! * A read reports whether it drained the socket, and a write whether it filled it
 //!   ([`Received::drained`], [`Sent::full`]). Either promises what `WouldBlock` would have: an
-//!   event follows when the operation can succeed again. A network that does not know says no, and
-//!   the next call says `WouldBlock`. On epoll a short read or write is enough to know; where
-//!   something is decoded between the socket and the caller it is not.
-//! * There is one exception, which costs streams if forgotten: once [`Ready::HUP`] was seen, an end
+//!   event follows when the operation can succeed again. A network that cannot tell reports false,
+//!   and the next call returns `WouldBlock`. With epoll a short read or write tells, but not if
+//!   something is decoded between the socket and the caller.
+//! * There is one exception, and forgetting it loses streams: once [`Ready::HUP`] was seen, an end
 //!   of stream may stand behind the bytes of a read that drained the socket, and no further edge
-//!   announces it. [`crate::conn::Conn`] heeds that for everybody.
+//!   announces it. [`crate::conn::Conn`] takes care of that for all callers.
 //!
-//! Knowing that a read drained its socket spares one system call an event.
+//! Knowing that a read drained its socket saves one system call for each event.
 
 pub mod mio;
 
@@ -28,18 +28,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// A socket, as its [`Net`] knows it. Small, and reused after [`Net::close`].
+/// The id of a socket within its [`Net`]. Small, and reused after [`Net::close`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SockId(pub(crate) u32);
 
-/// A listening socket: its place in the order in which they were opened.
+/// The id of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListenerId(pub u16);
 
-/// Where to connect to.
+/// An address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A host and a port.
+    /// An IP address and a port.
     Tcp(SocketAddr),
     /// The path of a Unix domain socket.
     Unix(PathBuf),
@@ -63,27 +63,26 @@ impl fmt::Display for Address {
     }
 }
 
-/// What comes back with an event. Opaque to the network; [`crate::proxy`] gives it a meaning.
+/// The value that an event carries. Opaque to the network; [`crate::proxy`] assigns its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// What is known of a socket: bits that events set and operations clear.
+/// The readiness of a socket: bits that events set and operations clear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 
 impl Ready {
-    /// Nothing is known to be possible.
+    /// No operation is known to be possible.
     pub const NONE: Ready = Ready(0);
-    /// A read may succeed, or tell of an end or an error.
+    /// A read may succeed, or report an end or an error.
     pub const READ: Ready = Ready(1);
-    /// A write may succeed, or tell of an error.
+    /// A write may succeed, or report an error.
     pub const WRITE: Ready = Ready(2);
-    /// The peer has ended its side, or the connection broke. Final: nothing clears it. An event
-    /// that brings it brings [`Ready::READ`] too, so that whoever reads learns which of the two it
-    /// was.
+    /// The peer has ended its side, or the connection is broken. Never cleared. An event with this
+    /// bit also has [`Ready::READ`], so that a read finds out which of the two it was.
     pub const HUP: Ready = Ready(4);
 
-    /// True when all bits of `other` are set.
+    /// True exactly when all bits of `other` are set.
     pub const fn has(self, other: Ready) -> bool {
         self.0 & other.0 == other.0
     }
@@ -100,78 +99,80 @@ impl Ready {
     }
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// The number of bytes; 0 at the end of the stream.
+    /// The number of bytes read; 0 at the end of the stream.
     pub n: usize,
-    /// True when nothing is left to be read: an event follows when there is more.
+    /// True only if nothing is left to read: an event follows when there is more.
     pub drained: bool,
 }
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The number of bytes that were taken, the first ones.
+    /// The number of bytes written, from the start.
     pub n: usize,
-    /// True when nothing more would be taken: an event follows when there is room.
+    /// True only if nothing more can be written: an event follows when there is room.
     pub full: bool,
 }
 
-/// The network. See the module for the contract of events.
+/// A network. See the module for the contract of events.
 pub trait Net {
-    /// The next waiting connection, with its peer's address (none for a unix socket).
+    /// Accepts the next waiting connection. Returns its peer's address, too; None for a Unix
+    /// socket.
     ///
     /// # Errors
-    /// `WouldBlock` when none waits; out of descriptors and the like otherwise.
+    /// `WouldBlock` if none is waiting; otherwise a lack of descriptors or the like.
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)>;
 
-    /// Begins to connect. A [`Ready::WRITE`] event without [`Ready::HUP`] says that the connection
-    /// stands, and comes no earlier; of one with it [`Net::connected`] tells how it has ended.
+    /// Starts to connect. A [`Ready::WRITE`] event without [`Ready::HUP`] means that the connection
+    /// is established, and never comes earlier. After one with it, [`Net::connected`] gives the
+    /// result of the attempt.
     ///
     /// # Errors
     /// Those that are known at once.
     fn connect(&mut self, address: &Address) -> io::Result<SockId>;
 
-    /// Whether a connection begun with [`Net::connect`] stands.
+    /// Checks whether a connection started with [`Net::connect`] is established.
     ///
     /// # Errors
-    /// `WouldBlock` while it is still under way; otherwise why it failed.
+    /// `WouldBlock` while it is in progress; otherwise why it failed.
     fn connected(&mut self, sock: SockId) -> io::Result<()>;
 
-    /// From now on, events of this socket carry this token. Called once for each socket.
+    /// Registers a socket, so that its events carry `token`. Called once for each socket.
     ///
     /// # Errors
-    /// When the kernel is out of memory or watches.
+    /// If the kernel is out of memory or watches.
     fn register(&mut self, sock: SockId, token: Token) -> io::Result<()>;
 
-    /// Prepares a connection that was begun with [`Net::connect`] for a long life: what is small
-    /// leaves at once though something before it is under way, and a peer that has vanished without
-    /// a word is noticed. A connection that carries one small request needs neither.
+    /// Prepares a connection that was started with [`Net::connect`] for a long life: small writes
+    /// are sent at once even while earlier ones are unacknowledged, and a peer that vanished
+    /// silently is noticed. A connection for one small request needs neither.
     fn keep_for_long(&mut self, sock: SockId);
 
-    /// Reads once. No byte is the end of the stream; `buf` must not be empty.
+    /// Reads once. Zero bytes mean the end of the stream; `buf` must not be empty.
     ///
     /// # Errors
-    /// `WouldBlock`, or that the connection broke.
+    /// `WouldBlock`, or that the connection is broken.
     fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received>;
 
     /// Writes once. `bytes` must not be empty.
     ///
     /// # Errors
-    /// `WouldBlock`, or that the connection broke.
+    /// `WouldBlock`, or that the connection is broken.
     fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent>;
 
-    /// Ends our side of the connection; bytes written before still arrive. Failures show elsewhere.
+    /// Ends our side of the connection after the bytes already written. Failures show up elsewhere.
     fn shutdown_write(&mut self, sock: SockId);
 
-    /// Closes the connection and gives the id back.
+    /// Closes the connection and releases its id.
     fn close(&mut self, sock: SockId);
 
-    /// Closes the connection so that the peer cannot take it for an orderly end (a reset). Unix
-    /// sockets know no such thing: there it is a close.
+    /// Closes the connection so that the peer cannot mistake this for an orderly end: with a reset.
+    /// Unix sockets have no resets, so there it is a plain close.
     fn abort(&mut self, sock: SockId);
 
-    /// Stops listening. Connections that were not yet accepted are refused by the kernel.
+    /// Stops listening. The kernel refuses connections that were not yet accepted.
     fn close_listener(&mut self, listener: ListenerId);
 }

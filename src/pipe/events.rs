@@ -1,68 +1,67 @@
-//! What an intake knows of an event stream: where its events end.
+//! The event boundaries of a stream, as an intake tracks them.
 //!
-//! The bytes of an event stream pass at once, like any other response's, and are scanned on their
-//! way. So it is known at each moment whether what has passed ends between two events: there, and
-//! nowhere else, a comment can be put in or the stream be ended.
+//! The bytes of an event stream are passed on at once, like those of any other response, and
+//! scanned on the way. So it is always known whether what was passed on ends between two events:
+//! only there can a comment be inserted or the stream be ended.
 //!
-//! Where only whole events are to pass (a stream that may be resumed, bytes that are gathered
-//! anyway, a stream that is about to be ended) an unfinished one is held here until its end has
-//! come. That adds nothing to the latency of events, for a client can do nothing with half of one;
-//! it does hold memory, while an event is on its way. An event that is longer than
-//! [`Terms::event_max`], or than what the process has left for it ([`BufPool::may_hold`]), passes
-//! as it comes. Until its end the client is within it, so nothing is put in, and a break there is a
-//! visible cut; behind it all is as before.
+//! Where only whole events may pass (in a stream that may be resumed or is about to be ended, or if
+//! bytes are gathered anyway), an unfinished one is held here until it is complete. That adds no
+//! latency, because a client can do nothing with half an event, but it takes memory while an event
+//! is arriving. An event that is longer than [`Terms::event_max`], or than the process has memory
+//! for ([`BufPool::may_hold`]), is passed on as it comes. Until it ends the client is within an
+//! event, so nothing is inserted, and a break there is a visible cut.
 //!
-//! A byte order mark at the start is taken off: a comment that goes first would put it in the
-//! middle, where it is part of a field's name. Where nothing goes first ([`Terms::verbatim`]) it
-//! passes.
+//! A byte order mark at the start is removed: if a comment went first, the mark would end up in the
+//! middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is passed on.
 
 use crate::buf::{Buf, BufPool, narrow};
 use crate::sse::{BYTE_ORDER_MARK, Scanner, byte_order_mark};
 use std::time::Duration;
 
-/// What an event stream is to be like.
+/// The terms for treating an event stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// The length of an event that is still held, in bytes.
+    /// Maximum length of an event that is still held, in bytes.
     pub event_max: usize,
-    /// True exactly when ids are kept, to resume the stream by.
+    /// True exactly when ids are kept, in order to resume the stream.
     pub resumable: bool,
-    /// True exactly when an end of its source is no end to it: it is resumed then, too.
+    /// True exactly when the stream is resumed even if its source ends it.
     pub outlives_source: bool,
-    /// True exactly when only whole events are to pass.
+    /// True exactly when only whole events may pass.
     pub whole: bool,
-    /// True exactly when the client gets the bytes of the source and none of ours among them.
+    /// True exactly when the client gets the bytes of the source and none of ours.
     pub verbatim: bool,
 }
 
-/// What is known of the first bytes of a body.
+/// The handling of a byte order mark at the start of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// They may be a byte order mark, which is taken off. Next: `Known`.
+    /// The first bytes may be a byte order mark, which is removed. Next: `Known`.
     Strip,
-    /// They may be a byte order mark, which passes; so many of its bytes have come. Next: `Known`.
+    /// The first bytes may be a byte order mark, which is passed on; this many of its bytes have
+    /// arrived. Next: `Known`.
     Keep(u8),
-    /// Whether they are one.
+    /// It is known whether there is one.
     Known,
 }
 
-/// What is known of an event stream. See the module.
+/// The state of an event stream. See the module.
 #[derive(Debug)]
 pub struct Events {
     scanner: Scanner,
-    /// Taken from the source, and waiting for the end of its event or for room. Never an empty
-    /// buffer.
+    /// Bytes taken from the source that wait for the end of their event, or for room. Never an
+    /// empty buffer.
     held: Option<Box<Buf>>,
-    /// So many of its first bytes may pass.
+    /// The number of held bytes, from the first, that may pass.
     free: u32,
     event_max: u32,
-    /// True exactly when only whole events are to pass.
+    /// True exactly when only whole events may pass.
     whole: bool,
     resumable: bool,
     outlives_source: bool,
-    /// True exactly when what has passed ends between two events.
+    /// True exactly when the bytes passed on so far end between two events.
     between: bool,
-    /// True exactly when those that may pass end between two events.
+    /// True exactly when the bytes that may pass end between two events.
     free_between: bool,
     start: Start,
 }
@@ -70,7 +69,7 @@ pub struct Events {
 const _: () = assert!(size_of::<Events>() <= 48);
 
 impl Events {
-    /// A stream of which nothing has come yet.
+    /// Creates the state at the start of a stream.
     pub fn new(terms: Terms) -> Events {
         Events {
             scanner: if terms.resumable { Scanner::with_ids() } else { Scanner::new() },
@@ -86,45 +85,45 @@ impl Events {
         }
     }
 
-    /// True exactly when what has passed ends between two events.
+    /// True exactly when the bytes passed on so far end between two events.
     pub const fn between(&self) -> bool {
         self.between
     }
 
-    /// Events that came so far.
+    /// The number of events so far.
     pub const fn events(&self) -> u64 {
         self.scanner.events()
     }
 
-    /// A comment, as it harms nobody. The decoder of httpx-sse, which the Python clients of models'
-    /// APIs have adopted, takes an empty line for an event of its own once it has seen an id; those
-    /// who look for empty lines only, and know no comments, need one.
+    /// The heartbeat: a comment, which is harmless. The decoder of httpx-sse, used by the Python
+    /// clients of model APIs, would take an empty line for an event once it has seen an id. Clients
+    /// that look only for empty lines and know no comments need one.
     pub const fn comment(&self) -> &'static [u8] {
         if self.scanner.has_ids() { b":\n" } else { b":\n\n" }
     }
 
-    /// The id by which the rest of this stream can be asked for, if it can be: not while the client
-    /// has half an event.
+    /// The id from which the rest of this stream can be requested. None if it cannot, or while the
+    /// client has half an event.
     pub fn resume_from(&self) -> Option<&[u8]> {
         self.scanner.last_id().filter(|_| self.resumable && self.between)
     }
 
-    /// True exactly when an end of the source is to be taken for a break.
+    /// True exactly when the end of the source counts as a break.
     pub(super) fn outlives_source(&self) -> bool {
         self.outlives_source && self.resume_from().is_some()
     }
 
-    /// How long the upstream wants its clients to wait before they come back.
+    /// The reconnection time that the upstream asks for.
     pub fn retry(&self) -> Option<Duration> {
         self.scanner.retry()
     }
 
-    /// From here on only whole events pass: the stream is about to be ended.
+    /// Lets only whole events pass from now on: the stream is about to be ended.
     pub const fn want_whole(&mut self) {
         self.whole = true;
     }
 
-    /// Another body goes on where this one broke. The unfinished event is forgotten.
+    /// Continues with another body where this one broke. Forgets the unfinished event.
     pub fn restart(&mut self, buffers: &mut BufPool) {
         debug_assert_eq!(self.free, 0, "a source is read when nothing that came before may pass");
         self.scanner.restart();
@@ -132,7 +131,7 @@ impl Events {
         self.start = Start::Strip;
     }
 
-    /// Forgets what is held.
+    /// Discards the held bytes.
     pub(super) fn forget_held(&mut self, buffers: &mut BufPool) {
         self.free = 0;
         if let Some(held) = self.held.take() {
@@ -140,8 +139,8 @@ impl Events {
         }
     }
 
-    /// Looks at what came. So many of its first bytes pass now; the rest is held. Nothing that came
-    /// before may pass.
+    /// Scans new bytes. Returns how many of them, from the first, pass now; the rest is held.
+    /// Nothing held earlier may still be free to pass.
     pub(super) fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         if payload.is_empty() {
             return 0;
@@ -171,7 +170,7 @@ impl Events {
         passing
     }
 
-    /// Scans what came, behind a byte order mark that passes. The last boundary among it.
+    /// Scans new bytes, except a byte order mark that is passed on. Returns the last boundary.
     fn scan(&mut self, payload: &[u8]) -> Option<usize> {
         let Start::Keep(seen) = self.start else { return self.scanner.scan(payload) };
         let expected = &BYTE_ORDER_MARK[usize::from(seen)..];
@@ -179,16 +178,17 @@ impl Events {
         if more == expected.len() {
             self.start = Start::Known;
         } else if more < payload.len() {
-            // It was none: these bytes belong to the first line.
+            // This is not a byte order mark, so the bytes belong to the first line.
             self.start = Start::Known;
             self.scanner.scan(&BYTE_ORDER_MARK[..usize::from(seen) + more]);
         } else {
-            self.start = Start::Keep(seen + u8::try_from(more).unwrap_or(0));
+            let Ok(more) = u8::try_from(more) else { panic!("a byte order mark has three bytes") };
+            self.start = Start::Keep(seen + more);
         }
         self.scanner.scan(&payload[more..]).map(|boundary| more + boundary)
     }
 
-    /// The first bytes of a body, until it is known whether they are a byte order mark.
+    /// Holds the first bytes of a body until it is known whether they are a byte order mark.
     fn begin(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         buffers.hold(&mut self.held, payload);
         let mark = self.held.as_ref().and_then(|held| byte_order_mark(held.bytes()));
@@ -203,8 +203,9 @@ impl Events {
         0
     }
 
-    /// How many of `len` bytes that were scanned may pass, the last boundary among them given and
-    /// the bytes of their event that are held already; and whether they end between two events.
+    /// How many of `len` scanned bytes may pass, and whether they end between two events.
+    /// `boundary` is the last boundary among them, and `held` the number of bytes of their event
+    /// that are already held.
     fn passing(
         &self,
         boundary: Option<usize>,
@@ -212,7 +213,7 @@ impl Events {
         held: usize,
         buffers: &BufPool,
     ) -> (usize, bool) {
-        // An event that has begun to pass goes on passing.
+        // An event that has begun to pass continues to pass.
         if self.whole && (boundary.is_some() || self.between) {
             let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
             let stays = if held > 0 { held + len } else { unfinished };
@@ -225,24 +226,24 @@ impl Events {
         (len, self.start == Start::Known && self.scanner.between())
     }
 
-    /// The source has ended: what is held passes as it is, and that is the end.
+    /// Lets the held bytes pass as they are, because the source has ended.
     pub(super) fn admit_rest(&mut self) {
         if let Some(held) = &self.held {
             (self.free, self.free_between) = (narrow(held.len()), false);
         }
     }
 
-    /// True exactly when something that is held may pass.
+    /// True exactly when some held bytes may pass.
     pub(super) const fn has_free(&self) -> bool {
         self.free > 0
     }
 
-    /// True exactly when something is held.
+    /// True exactly when some bytes are held.
     pub const fn holds_any(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Puts what may pass into `out`, as far as there is room. How much that was.
+    /// Moves held bytes that may pass into `out`, as far as there is room. Returns how many.
     pub(super) fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         let Some(held) = &self.held else { return 0 };
         let n = out.len().min(self.free as usize);

@@ -1,11 +1,11 @@
 //! The half of a pipe that takes a body in.
 //!
-//! An intake reads a body off a connection, in the scratch, takes its framing away and hands on
-//! what has passed as a [`Portion`]. It knows where the body ends, where the events of a stream do
-//! ([`Events`]), and for how long its source has been silent. Who gets the portions is no affair of
-//! its own.
+//! An intake reads a body from a connection into the scratch buffer, removes its framing and
+//! returns what may pass as a [`Portion`]. It knows where the body ends, where the events of a
+//! stream end ([`Events`]), and how long its source has been silent. It does not know who gets the
+//! portions.
 //!
-//! One call reads once, and no more than whoever gets it could keep.
+//! Each call reads once, and no more than the recipient could keep.
 
 use super::events::{Events, Terms};
 use super::io::{Io, Portion, Rest};
@@ -20,24 +20,24 @@ use crate::time::Tick;
 use crate::work;
 use std::ops::Range;
 
-/// Why no more can be taken from a source.
+/// The reason why no more can be taken from a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceFault {
-    /// It ended or broke in the middle of its body.
+    /// The source ended or broke in the middle of its body.
     Cut,
-    /// Its framing is wrong.
+    /// The framing is wrong.
     Malformed(ChunkError),
-    /// Its body is longer than it may be. What made it so is not handed on.
+    /// The body is longer than allowed. The excess is not passed on.
     TooLong,
 }
 
-/// What a source had.
+/// The result of a read.
 enum Found {
-    /// Bytes of its body.
+    /// Bytes of the body.
     Piece(Piece),
-    /// Its end.
+    /// The end of the source.
     End,
-    /// Nothing now.
+    /// Nothing for now.
     Nothing,
 }
 
@@ -45,26 +45,27 @@ enum Found {
 #[derive(Debug)]
 pub struct Intake {
     reader: BodyReader,
-    /// The payload bytes that the body may have in all.
+    /// Maximum number of payload bytes in the body.
     body_max: u64,
     /// Payload bytes taken so far.
     taken: u64,
     /// Since when the source has been wanted and silent.
     silent_since: Tick,
-    /// Trailer fields that go no further, by their names.
+    /// The names of the trailer fields that are not passed on.
     dropped_trailers: Option<Box<Names>>,
-    /// What is known of the body if it is an event stream that can be read.
+    /// The state of the events, if the body is an event stream that can be read.
     events: Option<Events>,
 }
 
 impl Intake {
-    /// The body of a request, which its client frames as `from` and which may have `body_max` bytes
-    /// of payload.
+    /// Creates an intake for a request body that its client frames as `from` and that may have
+    /// `body_max` payload bytes.
     pub fn request(from: BodyLength, body_max: u64, now: Tick) -> Intake {
         Intake { body_max, ..Intake::of(BodyReader::request(from), now) }
     }
 
-    /// The body of a response. How it is framed is known when its head is: see [`Intake::begin`].
+    /// Creates an intake for a response body. Its framing is known once there is a head; see
+    /// [`Intake::begin`].
     pub fn response(now: Tick) -> Intake {
         Intake::of(BodyReader::response(BodyLength::UntilClose), now)
     }
@@ -80,30 +81,30 @@ impl Intake {
         }
     }
 
-    /// The body of a response, or one side of a tunnel, begins here; an event stream goes on where
-    /// the one before broke. It may be as long as it likes.
+    /// Begins the body of a response or one side of a tunnel, or continues an event stream where
+    /// its last body broke. Its length is not limited.
     pub fn begin(&mut self, from: BodyLength, now: Tick) {
         self.reader = BodyReader::response(from);
         self.body_max = u64::MAX;
         self.silent_since = now;
     }
 
-    /// Fields of the trailer section whose names are in this list go no further.
+    /// Sets the trailer fields that are not passed on.
     pub fn drop_trailers(&mut self, names: Option<Box<Names>>) {
         self.dropped_trailers = names;
     }
 
-    /// The body is an event stream that can be read; nothing of it has come.
+    /// Treats the body, of which nothing has arrived yet, as an event stream.
     pub fn watch_events(&mut self, terms: Terms) {
         self.events = Some(Events::new(terms));
     }
 
-    /// What is known of the events, if the body is an event stream that can be read.
+    /// The state of the events, if the body is an event stream that can be read.
     pub const fn events(&self) -> Option<&Events> {
         self.events.as_ref()
     }
 
-    /// Likewise.
+    /// Like [`Intake::events`], mutably.
     pub const fn events_mut(&mut self) -> Option<&mut Events> {
         self.events.as_mut()
     }
@@ -113,18 +114,19 @@ impl Intake {
         self.taken
     }
 
-    /// True exactly when the body was taken to its end: what follows on its connection is something
-    /// else. Anything less, and the rest of a body could be taken for a next message.
+    /// True exactly when the body was taken to its end, so that the next byte of its connection
+    /// belongs to something else. Otherwise the rest of the body could be taken for the next
+    /// message.
     pub fn is_complete(&self) -> bool {
         self.reader.ended()
     }
 
-    /// True exactly when some of an event stream is held.
+    /// True exactly when part of an event stream is held.
     pub fn holds_any(&self) -> bool {
         self.events.as_ref().is_some_and(Events::holds_any)
     }
 
-    /// True exactly when nothing can be taken before the source brings something.
+    /// True exactly when nothing can be taken before the source sends something.
     pub fn is_quiet(&self) -> bool {
         !self.reader.ended() && !self.events.as_ref().is_some_and(Events::has_free)
     }
@@ -134,20 +136,21 @@ impl Intake {
         self.silent_since
     }
 
-    /// Only from now on is the source waited for.
+    /// Restarts the time for which the source has been waited for.
     pub const fn restart_clock(&mut self, now: Tick) {
         self.silent_since = now;
     }
 
-    /// Nothing more will be taken: what is held of an event is dropped.
+    /// Stops taking. Drops what is held of an event.
     pub fn stop(&mut self, buffers: &mut BufPool) {
         if let Some(events) = &mut self.events {
             events.forget_held(buffers);
         }
     }
 
-    /// Takes what there is, with one read at most. So many bytes are `waiting` already where it
-    /// goes, fewer than [`Io::high_water`]. None when there is nothing now; an event will follow.
+    /// Takes what is available, with at most one read. `waiting` bytes are already pending at the
+    /// destination, fewer than [`Io::high_water`]. None if there is nothing now; an event will
+    /// follow.
     ///
     /// # Errors
     /// See [`SourceFault`].
@@ -162,7 +165,7 @@ impl Intake {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most], io.buffers);
             return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
         }
-        // It has ended before, and something was still held then.
+        // The body has ended before, while something was still held.
         if self.reader.ended() {
             return self.take_end().map(Some);
         }
@@ -184,9 +187,9 @@ impl Intake {
         Ok(Some(self.portion(start..start + passing, piece.ended)))
     }
 
-    /// How many bytes are taken next: never more than one buffer could keep beside those that are
-    /// waiting, and of what is read in bulk no more than this body has. What comes behind a body
-    /// and is its client's to choose is not read in bulk, for it has to be kept.
+    /// The number of bytes to take next: never more than one buffer could keep in addition to those
+    /// waiting, and in bulk no more than the body has. What follows a request body is its client's
+    /// choice, so it is not read in bulk: it would have to be kept.
     fn window<N: Net>(&self, waiting: usize, io: &Io<'_, N>) -> usize {
         if waiting > 0 {
             return io.high_water - waiting;
@@ -199,12 +202,12 @@ impl Intake {
         bulk.min(self.wanted()).max(io.high_water)
     }
 
-    /// How many bytes of the source are of this body at most.
+    /// Maximum number of bytes of the source that belong to this body.
     fn wanted(&self) -> usize {
         usize::try_from(self.reader.wants()).unwrap_or(usize::MAX)
     }
 
-    /// Reads once, at most so many bytes, into the scratch behind the headroom.
+    /// Reads once, at most `most` bytes, into the scratch after the headroom.
     fn read<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -224,14 +227,14 @@ impl Intake {
                 Read::Broken => return Err(SourceFault::Cut),
             }
         } else {
-            // No more is copied than this body can have.
+            // At most as many bytes are copied as this body can have.
             let n = ahead.len().min(most).min(self.wanted());
             work::note(n);
             window[..n].copy_from_slice(&ahead[..n]);
             (false, n)
         };
         let piece = self.reader.read(&mut window[..n]).map_err(SourceFault::Malformed)?;
-        // What is behind this body is saved before framing writes there.
+        // Bytes after this body are saved before framing overwrites them.
         if from_socket {
             source.keep(&window[piece.consumed..n], io.buffers);
         } else {
@@ -240,21 +243,21 @@ impl Intake {
         Ok(Found::Piece(piece))
     }
 
-    /// The source has ended its body.
+    /// Handles the end of the body at the source.
     fn take_end(&mut self) -> Result<Portion, SourceFault> {
         self.reader.eof().map_err(|_| SourceFault::Cut)?;
         if self.is_to_be_resumed() {
             return Err(SourceFault::Cut);
         }
         if let Some(events) = self.events.as_mut().filter(|events| events.holds_any()) {
-            // The end follows when all of it has passed.
+            // The end follows once everything has passed.
             events.admit_rest();
         }
         Ok(self.portion(HEADROOM..HEADROOM, true))
     }
 
-    /// What has passed, and stands in the scratch. The body may have `ended` behind it; that is
-    /// said when nothing of it is held, and not at all if it is to go on.
+    /// Creates the portion that is in the scratch. If the body has `ended`, the portion says so
+    /// once nothing is held, unless the stream is to be resumed.
     fn portion(&mut self, payload: Range<usize>, ended: bool) -> Portion {
         let ends = ended && !self.holds_any() && !self.is_to_be_resumed();
         let rest = match ends.then(|| self.reader.take_trailers()) {
@@ -269,7 +272,7 @@ impl Intake {
         Portion { payload, between: self.events.as_ref().map(Events::between), rest }
     }
 
-    /// True exactly when an end of the source is to be taken for a break.
+    /// True exactly when the end of the source counts as a break.
     fn is_to_be_resumed(&self) -> bool {
         self.events.as_ref().is_some_and(Events::outlives_source)
     }

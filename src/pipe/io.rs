@@ -1,42 +1,42 @@
-//! What the two halves of a pipe work with, and what they hand each other.
+//! The environment of a pipe's two halves, and what they pass to each other.
 
 use crate::buf::BufPool;
 use crate::time::Tick;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What a pipe works with for the length of a call.
+/// The environment of one call of a pipe.
 #[derive(Debug)]
 pub struct Io<'a, N> {
     /// The network.
     pub net: &'a mut N,
-    /// [`HEADROOM`](crate::http::chunk::HEADROOM), as many bytes as are read at once, and room for
-    /// what comes behind a payload.
+    /// A shared buffer: [`HEADROOM`](crate::http::chunk::HEADROOM), room for as many bytes as are
+    /// read at once, and room for what follows a payload.
     pub scratch: &'a mut [u8],
-    /// Where buffers for refused bytes come from.
+    /// The pool for buffers that hold refused bytes.
     pub buffers: &'a mut BufPool,
     /// The time of this turn.
     pub now: Tick,
-    /// A source is not read while this many bytes are pending.
+    /// The number of pending bytes at which a source is no longer read.
     pub high_water: usize,
-    /// How many bytes are read in bulk at most, while none are pending, if that is more. Less while
-    /// others hold much ([`BufPool::share`]).
+    /// Maximum number of bytes read in bulk while none are pending, if it is larger. Less is read
+    /// while others hold much ([`BufPool::share`]).
     pub window_max: usize,
-    /// How long bytes may be gathered; none: hand them on at once.
+    /// How long bytes may be gathered. None: they are passed on at once.
     pub flush_interval: Option<Duration>,
 }
 
-/// Whether a call has moved anything: bytes, or an end.
+/// Whether a call has moved bytes or reached an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// It has: there may be more to do.
+    /// Something moved, so there may be more to do.
     Yes,
-    /// It has not: nothing can be done before an event or a deadline.
+    /// Nothing moved, and nothing can be done before an event or a deadline.
     No,
 }
 
 impl Moved {
-    /// Whether either of two calls has moved anything.
+    /// Combines the results of two calls: whether either has moved anything.
     pub const fn or(self, other: Moved) -> Moved {
         match self {
             Moved::Yes => Moved::Yes,
@@ -45,24 +45,24 @@ impl Moved {
     }
 }
 
-/// A piece of a body without its framing, on its way through the scratch.
+/// A part of a body without its framing, in the scratch buffer.
 #[derive(Debug)]
 pub struct Portion {
-    /// Where in the scratch it stands; the headroom is in front of it. It may be empty.
+    /// The range of the payload in the scratch, which may be empty. The headroom is in front of it.
     pub payload: Range<usize>,
-    /// Whether it ends between two events; none where nobody can know.
+    /// Whether the payload ends between two events. None if that is unknown.
     pub between: Option<bool>,
-    /// What follows it.
+    /// What follows the payload.
     pub rest: Rest,
 }
 
 /// What follows a portion of a body.
 #[derive(Debug)]
 pub enum Rest {
-    /// More of the body, or nobody knows.
+    /// More of the body may follow.
     More,
-    /// Nothing: the body has ended.
+    /// Nothing follows: the body has ended.
     End,
-    /// The trailer section that ends the body: field lines, each with its CRLF.
+    /// The body has ended with this trailer section: field lines, each with its CRLF.
     Trailers(Vec<u8>),
 }

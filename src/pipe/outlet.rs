@@ -1,10 +1,11 @@
 //! The half of a pipe that gives a body out.
 //!
-//! An outlet frames the portions of a body for its sink and writes them, in the scratch in which
-//! they come. What the sink refuses, or what is to be gathered first, is copied into a pooled
-//! buffer that goes back when it is empty. It knows how much is pending and when that is due, for
-//! how long its sink has taken nothing, and whether the client of an event stream is between two
-//! events, where a comment may be put in. Where the portions come from is no affair of its own.
+//! An outlet frames the portions of a body for its sink and writes them from the scratch buffer
+//! that holds them. Bytes that the sink refuses, or that are to be gathered first, are copied into
+//! a pooled buffer, which is returned when it is empty. It knows how much is pending and when that
+//! is due, how long its sink has taken nothing, and whether the client of an event stream is
+//! between two events, where a comment may be inserted. It does not know where the portions come
+//! from.
 
 use super::io::{Io, Moved, Portion, Rest};
 use crate::buf::{Buf, BufPool};
@@ -16,16 +17,16 @@ use crate::net::{Net, Ready};
 use crate::time::{Tick, millis};
 use std::time::Duration;
 
-/// How far a direction has come.
+/// The progress of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// More may come. Next: `Draining` when the body ends.
     Open,
-    /// The body has ended; what is pending still has to go out. Next: `Finished`.
+    /// The body has ended, but bytes are still pending. Next: `Finished`.
     Draining,
-    /// Everything is out.
+    /// Everything was sent.
     Finished,
-    /// Nothing is given out any more: the sink does not want the rest.
+    /// Nothing more is sent, because the sink does not want the rest.
     Abandoned,
 }
 
@@ -36,12 +37,12 @@ impl Flow {
     }
 }
 
-/// Where in an event stream that ends which was given out.
+/// Where the bytes given out so far end in an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Nobody knows, or it is no event stream: nothing may be put in.
+    /// Unknown, or not an event stream: nothing may be inserted.
     Unknown,
-    /// Behind the head.
+    /// Directly after the head.
     Start,
     /// Between two events.
     Between,
@@ -49,7 +50,7 @@ enum Place {
     Within,
 }
 
-/// The sink is gone.
+/// The sink's connection is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkGone;
 
@@ -57,25 +58,27 @@ pub struct SinkGone;
 #[derive(Debug)]
 pub struct Outlet {
     writer: BodyWriter,
-    /// Framed for the sink and not yet taken by it. Never an empty buffer.
+    /// Bytes framed for the sink but not yet taken by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
-    /// When the sink last took anything; of pending bytes, not before the first of them came.
+    /// When the sink last took anything; for pending bytes, not earlier than the first of them
+    /// arrived.
     still_since: Tick,
-    /// Payload bytes framed for the sink so far; none of ours between events are among them.
+    /// Payload bytes framed for the sink so far, without those that we insert between events.
     given: u64,
-    /// Pending bytes are only being gathered, and must go out so many milliseconds after
-    /// `still_since`; at once if that is 0.
+    /// How long after `still_since` the pending bytes, which are only being gathered, must go out,
+    /// in milliseconds. 0: at once.
     gather_ms: u32,
     flow: Flow,
     place: Place,
 }
 
-// One event's work reads it all.
+// The work for one event reads all of it.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Outlet>() <= 48);
 
 impl Outlet {
-    /// A body that the head before it announces as `to`; nothing follows if it is `over` already.
+    /// Creates an outlet for a body that its head announces as `to`. If it is `over`, nothing
+    /// follows.
     pub fn new(to: BodyLength, over: bool, now: Tick) -> Outlet {
         let mut outlet = Outlet {
             writer: BodyWriter::new(to),
@@ -90,89 +93,90 @@ impl Outlet {
         outlet
     }
 
-    /// Another body begins, behind what is pending (its head). One that is `over` still has to be
-    /// ended if the sink cannot know by the head that it is.
+    /// Begins another body after whatever is pending (its head). If it is `over`, its end is still
+    /// written unless the head shows that it has none.
     pub fn begin(&mut self, to: BodyLength, over: bool) {
         let told = matches!(to, BodyLength::Empty | BodyLength::Length(_));
         self.writer = BodyWriter::new(to);
         self.flow = if over && told { Flow::Draining } else { Flow::Open };
     }
 
-    /// The body is an event stream of which nothing was given out; its portions say whether they
-    /// end between two events. If it is `verbatim` it begins with what the source brings.
+    /// Treats the body, of which nothing was given out yet, as an event stream. Its portions say
+    /// whether they end between two events. A `verbatim` one begins with what the source sends.
     pub const fn watch_events(&mut self, verbatim: bool) {
         self.place = if verbatim { Place::Between } else { Place::Start };
     }
 
-    /// How far it has come.
+    /// The progress of this direction.
     pub const fn flow(&self) -> Flow {
         self.flow
     }
 
-    /// Payload bytes that were handed on so far, gone out or pending.
+    /// Payload bytes given out so far, sent or pending.
     pub const fn given(&self) -> u64 {
         self.given
     }
 
-    /// True exactly when the sink was, or will be, told that the body is complete.
+    /// True exactly when the sink was told, or will be told, that the body is complete.
     pub const fn ends_properly(&self) -> bool {
         self.writer.ended()
     }
 
-    /// True exactly when the sink can tell a body that was cut from one that ended.
+    /// True exactly when the sink can tell a truncated body from a complete one.
     pub fn ends_visibly(&self) -> bool {
         self.writer.ends_visibly()
     }
 
-    /// The bytes that are framed for the sink and not yet taken by it.
+    /// The bytes framed for the sink but not yet taken by it.
     pub fn pending(&self) -> &[u8] {
         self.pending.as_ref().map_or(&[], |buf| buf.bytes())
     }
 
-    /// True exactly when it may be added to between two events, and be ended there.
+    /// True exactly when the stream is between two events, so that something may be inserted or the
+    /// stream be ended.
     pub const fn is_between_events(&self) -> bool {
         matches!((self.flow, self.place), (Flow::Open, Place::Start | Place::Between))
     }
 
-    /// True exactly when the client of an event stream has nothing but a head.
+    /// True exactly when the client of an event stream has received nothing but a head.
     pub const fn wants_first_word(&self) -> bool {
         matches!((self.flow, self.place), (Flow::Open, Place::Start))
     }
 
-    /// True exactly when there is nothing to write, and more may come.
+    /// True exactly when there is nothing to write and more may come.
     pub const fn is_quiet(&self) -> bool {
         matches!(self.flow, Flow::Open) && self.pending.is_none() && !self.wants_first_word()
     }
 
-    /// True exactly when another portion could be kept.
+    /// True exactly when another portion could be buffered.
     pub fn has_room(&self, high_water: usize) -> bool {
         self.flow == Flow::Open && self.pending().len() < high_water
     }
 
-    /// True exactly when the sink is behind: it owes more than what is only being gathered.
+    /// True exactly when the sink is behind: more is pending than what is only being gathered.
     pub const fn is_behind(&self) -> bool {
         self.pending.is_some() && self.gather_ms == 0
     }
 
-    /// Appends bytes that are the sink's as they stand (a head), due at once.
+    /// Appends bytes that the sink gets as they are, such as a head, due at once.
     ///
-    /// The caller has made sure that they fit into a buffer.
+    /// The caller makes sure that they fit into a buffer.
     pub fn queue(&mut self, bytes: &[u8], buffers: &mut BufPool, now: Tick) {
         self.append(bytes, buffers, now);
         self.gather_ms = 0;
     }
 
-    /// Appends payload that does not stand in the scratch, due at once.
+    /// Appends payload that is not in the scratch, due at once.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         self.given += payload.len() as u64;
         self.insert(payload, ended, io);
     }
 
-    /// Appends payload that is no part of what is relayed, due at once: a comment between two
-    /// events, or last words with which the body ends.
+    /// Inserts payload that is not relayed, due at once: a comment between two events, or last
+    /// words that end the body.
     ///
     /// # Panics
-    /// If that is not between two events.
+    /// If it is not between two events.
     pub fn put_in<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         assert!(self.is_between_events(), "something is put in within an event");
         self.place = Place::Between;
@@ -187,7 +191,7 @@ impl Outlet {
         self.gather_ms = 0;
     }
 
-    /// Frames a portion and hands it on: to the sink as far as it takes it, the rest to a buffer.
+    /// Frames a portion and writes it, as far as the sink takes it; the rest is buffered.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -232,7 +236,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// Writes what is pending and due, once.
+    /// Writes pending bytes that are due, once.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -248,7 +252,7 @@ impl Outlet {
             return Ok(Moved::No);
         }
         let n = write(sink, self.pending(), io.net)?;
-        // Whatever is left waits for the sink now.
+        // Whatever is left waits for the sink from now on.
         self.gather_ms = 0;
         if n == 0 {
             return Ok(Moved::No);
@@ -276,7 +280,8 @@ impl Outlet {
         buffers.append(&mut self.pending, bytes);
     }
 
-    /// `Finished` follows on `Draining` when the last byte is out. Whether it just did.
+    /// Moves from `Draining` to `Finished` once the last byte was sent. Returns whether it just
+    /// did.
     fn settle(&mut self) -> Moved {
         if self.flow == Flow::Draining && self.pending.is_none() {
             self.flow = Flow::Finished;
@@ -285,20 +290,19 @@ impl Outlet {
         Moved::No
     }
 
-    /// Takes no more and lets what is pending go out. A body that has not ended by now stays
-    /// unended.
+    /// Accepts no more and lets pending bytes go out. A body that has not ended stays unended.
     pub fn drain(&mut self) {
         self.flow = Flow::Draining;
         self.settle();
     }
 
-    /// Gives out nothing more.
+    /// Sends nothing more.
     pub fn abandon(&mut self, buffers: &mut BufPool) {
         self.flow = Flow::Abandoned;
         self.release(buffers);
     }
 
-    /// Gives a buffer back, whatever is in it.
+    /// Returns the buffer, whatever it contains.
     fn release(&mut self, buffers: &mut BufPool) {
         if let Some(buf) = self.pending.take() {
             buffers.give_back(buf);
@@ -312,17 +316,17 @@ impl Outlet {
         }
     }
 
-    /// True exactly when pending bytes may go out now.
+    /// True exactly when pending bytes may be sent now.
     fn is_due(&self, now: Tick, high_water: usize) -> bool {
         self.flush_at() <= now || self.flow != Flow::Open || self.pending().len() >= high_water
     }
 
-    /// True exactly when bytes wait for nothing but the sink.
+    /// True exactly when bytes are waiting only for the sink.
     pub fn wants_sink(&self, now: Tick, high_water: usize) -> bool {
         self.pending.is_some() && self.is_due(now, high_water)
     }
 
-    /// When gathered bytes are to go out; [`Tick::NEVER`] when they wait for something else.
+    /// When gathered bytes must go out. [`Tick::NEVER`] if they wait for anything else.
     pub fn flush_deadline(&self, now: Tick, high_water: usize) -> Tick {
         if self.pending.is_some() && !self.is_due(now, high_water) {
             self.flush_at()
@@ -331,13 +335,13 @@ impl Outlet {
         }
     }
 
-    /// When the sink will have taken nothing for `limit` though bytes wait for it.
+    /// When the sink will have taken nothing for `limit` although bytes are waiting for it.
     pub fn stuck_deadline(&self, now: Tick, high_water: usize, limit: Duration) -> Tick {
         if self.wants_sink(now, high_water) { self.still_since.after(limit) } else { Tick::NEVER }
     }
 
-    /// When the client of an event stream will have been sent nothing for `interval`; never while
-    /// there is no place for a comment.
+    /// When the client of an event stream will have been sent nothing for `interval`.
+    /// [`Tick::NEVER`] while a comment cannot be inserted.
     pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
         if self.is_between_events() && self.pending.is_none() {
             self.still_since.after(interval)
@@ -346,12 +350,13 @@ impl Outlet {
         }
     }
 
-    /// When the sink last took anything; of pending bytes, not before the first of them came.
+    /// When the sink last took anything; for pending bytes, not earlier than the first of them
+    /// arrived.
     pub const fn still_since(&self) -> Tick {
         self.still_since
     }
 
-    /// Only from now on is the sink waited for.
+    /// Restarts the time for which the sink has been waited for.
     pub const fn restart_clock(&mut self, now: Tick) {
         if self.gather_ms == 0 {
             self.still_since = now;
@@ -359,7 +364,7 @@ impl Outlet {
     }
 }
 
-/// Writes once; how many bytes the sink has taken.
+/// Writes once. Returns the number of bytes that the sink took.
 fn write<N: Net>(sink: &mut Conn, bytes: &[u8], net: &mut N) -> Result<usize, SinkGone> {
     match sink.write(net, bytes) {
         Written::Bytes(n) => Ok(n),

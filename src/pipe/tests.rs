@@ -1,4 +1,4 @@
-//! What neither half can decide alone: when the source is read.
+//! Tests of what neither half can decide alone: when the source is read.
 
 use super::trial::Trial;
 use super::*;
@@ -22,7 +22,7 @@ fn response() -> Pipe {
     pipe
 }
 
-/// A source that is not read cannot be late.
+/// A source that is not being read cannot be late.
 #[test]
 fn a_source_is_silent_only_while_it_is_wanted() {
     let limit = Duration::from_secs(10);
@@ -39,13 +39,13 @@ fn a_source_is_silent_only_while_it_is_wanted() {
     pump_all(&mut pipe, &mut trial);
     assert_eq!(trial.hear_from_sink(), b"abcd");
     assert_eq!(pipe.silence_deadline(4, limit), at(110));
-    // What passes without waiting makes the source no younger.
+    // Bytes that pass without waiting do not restart the source's clock.
     trial.now = at(105);
     pump_all(&mut pipe, &mut trial);
     assert_eq!(pipe.silence_deadline(4, limit), at(110));
 }
 
-/// More of the event would only be held as well, for a sink that is behind.
+/// More of the event would only be held as well while the sink is behind.
 #[test]
 fn an_event_is_read_on_when_the_sink_has_what_came_before_it() {
     let (mut trial, mut pipe) = (Trial::new(8, 100), response());

@@ -1,5 +1,5 @@
-//! Connections with their far ends on the simulated network, for the tests of each half by itself
-//! and of the two together.
+//! Connections with their far ends on the simulated network, for tests of each half alone and of
+//! both together.
 
 use super::io::Io;
 use crate::buf::BufPool;
@@ -10,7 +10,8 @@ use crate::testing::sim::{Faults, Heard, Peer, SimEvent, SimNet};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// What a half works with, as a test wants it: a connection. Two halves have one each.
+/// The connection and the environment for a test of one half. A test of both halves uses two
+/// connections.
 pub(super) struct Trial {
     net: SimNet,
     scratch: Vec<u8>,
@@ -26,8 +27,8 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// Connections whose sockets hold `capacity` bytes in each direction. A source is read by
-    /// `high_water` bytes.
+    /// Creates connections whose sockets hold `capacity` bytes in each direction, and an
+    /// environment in which a source is read by `high_water` bytes.
     pub(super) fn new(capacity: usize, high_water: usize) -> Trial {
         let mut net = SimNet::new(0, Faults { capacity, ..Faults::NONE });
         let (peer, conn) = connect(&mut net, Token(0));
@@ -47,13 +48,13 @@ impl Trial {
         }
     }
 
-    /// The connection, and what moves its bytes.
+    /// The connection and its environment.
     pub(super) fn parts(&mut self) -> (&mut Conn, Io<'_, SimNet>) {
         let (conn, _, io) = self.both();
         (conn, io)
     }
 
-    /// Both connections, and what moves bytes from one to the other.
+    /// Both connections and their environment.
     pub(super) fn both(&mut self) -> (&mut Conn, &mut Conn, Io<'_, SimNet>) {
         let io = Io {
             net: &mut self.net,
@@ -67,7 +68,7 @@ impl Trial {
         (&mut self.conn, &mut self.sink, io)
     }
 
-    /// Tells the connections what has happened.
+    /// Delivers events to the connections.
     fn turn(&mut self) {
         for event in self.net.events() {
             match event {
@@ -93,12 +94,12 @@ impl Trial {
         self.turn();
     }
 
-    /// What has arrived at the connection's far end.
+    /// Reads what has arrived at the connection's far end.
     pub(super) fn hear(&mut self) -> Vec<u8> {
         self.hear_from(self.peer)
     }
 
-    /// Likewise, at the other one's.
+    /// Reads what has arrived at the sink's far end.
     pub(super) fn hear_from_sink(&mut self) -> Vec<u8> {
         self.hear_from(self.sink_peer)
     }
@@ -112,7 +113,7 @@ impl Trial {
         }
     }
 
-    /// What stands in the scratch.
+    /// The scratch buffer.
     pub(super) fn scratch(&mut self) -> &mut [u8] {
         &mut self.scratch
     }

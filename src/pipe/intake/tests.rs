@@ -1,5 +1,4 @@
-//! An intake by itself: what it takes is put together here, where otherwise an outlet or a log
-//! would get it.
+//! Tests of an intake alone: the tests take its portions, instead of an outlet or a log.
 
 use super::super::trial::Trial;
 use super::*;
@@ -14,7 +13,7 @@ const PLAIN: Terms = Terms {
     verbatim: false,
 };
 
-/// All that can be taken now: the payload, whether it ends between two events, and what follows.
+/// Takes everything available: the payload, whether it ends between two events, and what follows.
 fn take_all(
     intake: &mut Intake,
     trial: &mut Trial,
@@ -41,7 +40,7 @@ fn response(from: BodyLength) -> Intake {
     intake
 }
 
-/// However the bytes arrive, and in however small portions they are taken.
+/// Only whole events pass, however the bytes arrive and however small the portions are.
 #[test]
 fn only_whole_events_pass_where_that_is_wanted() {
     let text = b"\xef\xbb\xbfdata: a\n\n:\n\nid: 1\ndata: b\r\n\r\ndata: c";
@@ -75,7 +74,7 @@ fn only_whole_events_pass_where_that_is_wanted() {
     }
 }
 
-/// How many of these bytes end between two events.
+/// The number of bytes up to the last boundary between two events.
 fn naive_boundary(text: &[u8]) -> usize {
     naive::read(text).boundaries.last().copied().unwrap_or(0)
 }
@@ -97,7 +96,7 @@ fn what_makes_a_body_too_long_is_not_handed_on() {
     assert_eq!((&passed[..], fault), (&b"four5"[..], SourceFault::TooLong));
 }
 
-/// Nothing of a next request is read in bulk: it would have to be kept.
+/// The next request is not read in bulk, because it would have to be kept.
 #[test]
 fn what_is_behind_a_body_stays_with_its_connection() {
     let wire = b"1\r\nx\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n";
@@ -138,7 +137,7 @@ fn an_end_is_one_only_where_the_body_has_ended() {
         (BodyLength::Length(5), None, "some", false),
         (BodyLength::Chunked, None, "4\r\nsome\r\n", false),
         (BodyLength::UntilClose, Some(PLAIN), "id: 1\ndata: a\n\n", true),
-        // Without an id nobody could ask for the rest.
+        // Without an id the rest could not be requested.
         (BodyLength::UntilClose, Some(resumed), "data: a\n\n", true),
         (BodyLength::UntilClose, Some(resumed), "id: 1\ndata: a\n\n", false),
         (BodyLength::UntilClose, Some(resumed), "id: 1\ndata: a\n\ndata: b", false),

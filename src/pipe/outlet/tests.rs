@@ -1,5 +1,5 @@
-//! An outlet by itself: its portions are put into the scratch here, where otherwise an intake or a
-//! log would bring them.
+//! Tests of an outlet alone: the tests put its portions into the scratch, instead of an intake or a
+//! log.
 
 use super::super::trial::Trial;
 use super::*;
@@ -44,7 +44,7 @@ fn all_goes_out_in_order_however_little_is_taken() {
     }
 }
 
-/// An event is one write, and no buffer.
+/// An event takes one write and no buffer.
 #[test]
 fn what_the_sink_takes_is_not_kept() {
     let mut trial = Trial::new(1000, 1000);
@@ -71,7 +71,7 @@ fn bytes_are_gathered_for_as_long_as_they_may_be() {
     trial.now = due;
     assert_eq!(outlet.flush_deadline(trial.now, 10), Tick::NEVER);
     assert_eq!((write(&mut outlet, &mut trial), trial.hear()), (Moved::Yes, b"abcd".to_vec()));
-    // Much does not wait, and neither does an end.
+    // Many bytes do not wait, and neither does an end.
     give(&mut outlet, b"0123456789", None, MORE, &mut trial);
     assert!(outlet.wants_sink(trial.now, 10) && !outlet.has_room(10));
     assert_eq!((write(&mut outlet, &mut trial), trial.hear().len()), (Moved::Yes, 10));
@@ -96,7 +96,7 @@ fn something_is_put_in_only_between_two_events() {
     let beats = trial.now.after(interval);
     give(&mut outlet, b"data: a\n\nda", Some(false), MORE, &mut trial);
     assert_eq!(between(&outlet), (false, Tick::NEVER, false));
-    // A portion that brings nothing says nothing.
+    // An empty portion does not change whether the client is between two events.
     give(&mut outlet, b"", Some(true), MORE, &mut trial);
     assert_eq!(between(&outlet), (false, Tick::NEVER, false));
     give(&mut outlet, b"ta: b\n\n", Some(true), MORE, &mut trial);
@@ -157,7 +157,7 @@ fn a_sink_that_is_gone_is_told() {
     assert_eq!(trial.buffers.lent(), 0);
 }
 
-/// A body that has ended before it begins needs no word only where the head has said so.
+/// An empty body needs an explicit end unless its head announces that it is empty.
 #[test]
 fn an_empty_body_is_ended_by_its_head_or_by_itself() {
     for (to, flow) in [
