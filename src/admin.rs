@@ -1,13 +1,13 @@
-//! The admin listener: what it can be asked, and what its answers are made of.
+//! The admin listener: its requests and its responses.
 //!
-//! It has no keys of its own: whoever can connect to it may use it, so it listens on the loopback
-//! or a Unix socket. Against pages that a browser on the same machine has open, there are two
-//! rules. It answers only to hosts that no other site can claim, so that a name that was made to
-//! point here (DNS rebinding) leads nowhere; and what changes something has to carry a field that
-//! no form and no foreign script can send unasked ([`FIELD`]).
+//! It checks no keys: anyone who can connect to it may use it, so it belongs on a loopback address
+//! or a Unix socket. Two rules protect it against pages open in a browser on the same machine. It
+//! serves only hosts that no other site can claim, so that a name pointed here (DNS rebinding) is
+//! refused. And a request that changes something must carry a field that no form and no
+//! cross-origin script can send without permission ([`FIELD`]).
 //!
-//! Nothing here knows a socket: [`judge`] reads a head, the rest writes text. What is asked for is
-//! done in [`crate::proxy`].
+//! Nothing here knows a socket: [`judge`] reads a head, the rest writes text. [`crate::proxy`]
+//! carries out the requests.
 
 pub mod answer;
 pub mod api_now;
@@ -22,50 +22,50 @@ use answer::Answer;
 use std::net::Ipv4Addr;
 use streams::Query;
 
-/// The field that a request has to carry if it changes something, and its value.
+/// The field that a request must carry if it changes something, and its value.
 pub const FIELD: (&str, &[u8]) = ("X-Millstream", b"1");
 
-/// What is asked for.
+/// A request to the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// `/`
+    /// `GET /`: the live page.
     Page,
-    /// `/events`
+    /// `GET /events`: the live page's event stream.
     Events,
-    /// `/metrics`
+    /// `GET /metrics`: the metrics.
     Metrics,
-    /// `/healthz`
+    /// `GET /healthz`: whether the process is alive.
     Health,
-    /// `/readyz`
+    /// `GET /readyz`: whether the process takes new requests.
     Ready,
-    /// `/streams`
+    /// `GET /streams`: a page of the open streams.
     Streams(Query),
-    /// `DELETE /streams/ID`
+    /// `DELETE /streams/ID`: end a stream.
     End(u64),
-    /// Something that only the shell can do.
+    /// A command that only the shell can carry out.
     Command(Command),
 }
 
 impl Ask {
-    /// True when it changes something.
+    /// True exactly when the request changes something.
     pub const fn changes(self) -> bool {
         matches!(self, Ask::End(_) | Ask::Command(_))
     }
 }
 
-/// What the shell is asked to do.
+/// A command for the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `POST /reload`: read the configuration again.
+    /// `POST /reload`: reload the configuration.
     Reload,
-    /// `POST /drain`: end, as on a first SIGTERM.
+    /// `POST /drain`: shut down, as on a first SIGTERM.
     Drain,
 }
 
-/// What a request asks for.
+/// Determines what a request asks for.
 ///
 /// # Errors
-/// The answer to a request that gets nothing else.
+/// The response to a request that is refused.
 pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
     if !is_welcome(head.authority) {
         return Err(Answer::text(
@@ -106,8 +106,8 @@ pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
 
 const READS: &str = "GET, HEAD";
 
-/// True for hosts that no other site can have: addresses, and localhost and what is below it (RFC
-/// 6761 section 6.3). HTTP/1.0 has none, and no browser speaks it.
+/// True exactly when no other site can claim this host: an address, localhost, or a name below it
+/// (RFC 6761 section 6.3). A request without a host is HTTP/1.0, which no browser sends.
 fn is_welcome(authority: Option<&str>) -> bool {
     let Some(text) = authority else { return true };
     let Some(Authority { host, .. }) = Authority::parse(text.as_bytes()) else { return false };

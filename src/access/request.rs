@@ -226,7 +226,7 @@ mod tests {
         check("GET\0/KEY HTTP/1.1\r\n", "GET ");
         check("GET http://u:KEY@a/ x\r\n", "GET ");
         check("GET/KEY / HTTP/1.1\r\n", "GET ");
-        // Tokens and targets that may be anything, and often are what should be somewhere else.
+        // Tokens and targets that may be anything, and often belong elsewhere.
         check("KEY\r\n", " ");
         check("KEY / x\r\n", " ");
         check("Bearer KEY\r\n", " ");
@@ -255,7 +255,7 @@ mod tests {
         check("/a?x=1&amp;k=KEY", "/a?x=1");
         check("/a?q=%7B%22access_token%22:%22KEY%22%7D&q={\"k\":\"KEY\"}", "/a");
         check("/a?+k=KEY&%20k%20=KEY&%00k=KEY&k%3DKEY&k:KEY", "/a");
-        // What is escaped more often than anybody would read.
+        // Text that is escaped more often than any server unescapes.
         check("/a?x=%2525252525254b", "/a");
         check("/a?x=%25252541&y=%25", "/a?x=%25252541&y=%25");
         // Other names.

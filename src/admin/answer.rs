@@ -1,71 +1,71 @@
-//! An answer of the admin listener: a status, a body, and the head that goes with them.
+//! A response of the admin listener: a status, a body, and the head that goes with them.
 
 use crate::http::fields::write_line;
 use crate::http::reply;
 use std::io::Write;
 use std::rc::Rc;
 
-/// What a body is.
+/// The media type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A sentence.
+    /// A sentence of plain text.
     Text,
-    /// The live page.
+    /// The live page in HTML.
     Html,
-    /// A list of streams.
+    /// A list of streams in JSON.
     Json,
-    /// Prometheus' text format.
+    /// The Prometheus text format.
     Metrics,
 }
 
-/// An answer.
+/// A response of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status; one that [`reply::STATUSES`] has.
+    /// The status, which must be in [`reply::STATUSES`].
     pub status: u16,
-    /// What the body is,
+    /// The media type of the body.
     pub kind: Kind,
-    /// and the body, which is never empty.
+    /// The body. Never empty.
     pub body: Rc<[u8]>,
-    /// What would be allowed, in answer to what is not.
+    /// The value of Allow, for a method that is not allowed. Empty: no such field.
     allow: &'static str,
-    /// What the page may do.
+    /// The value of Content-Security-Policy. Empty: no such field.
     policy: Rc<str>,
 }
 
-/// What an answer has beside itself.
+/// The circumstances of a response.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
-    /// When it is given, as HTTP writes it.
+    /// The value of Date.
     pub date: &'a str,
-    /// True exactly when the connection closes after it.
+    /// True exactly when the connection closes after the response.
     pub close: bool,
 }
 
 impl Answer {
-    /// A sentence.
+    /// Creates a response with a sentence.
     pub fn text(status: u16, sentence: &str) -> Answer {
         Answer::of(status, Kind::Text, format!("{sentence}\n").into_bytes().into())
     }
 
-    /// A body of some kind.
+    /// Creates a response with a body of this type.
     pub fn of(status: u16, kind: Kind, body: Rc<[u8]>) -> Answer {
         Answer { status, kind, body, allow: "", policy: "".into() }
     }
 
-    /// With the methods that are allowed.
+    /// Adds the methods that are allowed.
     #[must_use]
     pub fn allowing(self, allow: &'static str) -> Answer {
         Answer { allow, ..self }
     }
 
-    /// With what a page may do.
+    /// Adds a Content-Security-Policy.
     #[must_use]
     pub fn under(self, policy: Rc<str>) -> Answer {
         Answer { policy, ..self }
     }
 
-    /// Appends its head.
+    /// Appends the head of the response.
     pub fn write_head(&self, out: &mut Vec<u8>, around: Around<'_>) {
         let kind = match self.kind {
             Kind::Text => "text/plain; charset=utf-8",
@@ -74,7 +74,7 @@ impl Answer {
             Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
         };
         write_start(out, self.status, kind, around);
-        // A Vec takes whatever it is given.
+        // Writing to a Vec cannot fail.
         let _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         for (name, value) in [("Allow", self.allow), ("Content-Security-Policy", &*self.policy)] {
             if !value.is_empty() {
@@ -85,7 +85,7 @@ impl Answer {
     }
 }
 
-/// Appends the head of the live page's events.
+/// Appends the head of the live page's event stream.
 pub fn write_events_head(out: &mut Vec<u8>, chunked: bool, around: Around<'_>) {
     write_start(out, 200, "text/event-stream", around);
     if chunked {
@@ -101,7 +101,7 @@ fn write_start(out: &mut Vec<u8>, status: u16, kind: &str, around: Around<'_>) {
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
-        // No page of another origin may have it as an image, a script or a frame.
+        // No page of another origin may embed it as an image, a script or a frame.
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Date", around.date),
     ];

@@ -1,9 +1,9 @@
-//! What a tick of the live page says of an api: its streams, what was not served and why, and
-//! which of its targets are in trouble.
+//! The state of an api in a tick of the live page: its streams, the requests that were not served
+//! and why, and the targets in trouble.
 //!
-//! Numbers are totals, and the page works out how much they grow, but for those of the last minute:
-//! a page that was opened just now shall know what is wrong. What is zero, or nothing, is left out:
-//! ticks are kept.
+//! Numbers are totals, and the page computes their growth. Those of the last minute are the
+//! exception, so that a page just opened knows what is wrong. Zeros and empty values are omitted,
+//! because ticks are kept.
 
 use crate::admin::streams::StreamState;
 use crate::apis::ApiState;
@@ -13,23 +13,23 @@ use crate::telemetry::{ApiStats, Health, Unserved};
 use crate::time::{Now, Tick, millis};
 use std::time::Duration;
 
-/// Causes and targets that a tick names in all. The metrics have them all.
+/// Maximum number of causes and targets named in one tick. The metrics have them all.
 const DETAILS_MAX: usize = 400;
 
-/// A target that has failed within this time is named, though it may serve again by now.
+/// How long after a failure a target is named, even if it works again.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// How many causes and targets a tick may still name.
+/// The number of causes and targets that a tick may still name.
 #[derive(Debug)]
 pub struct Details(usize);
 
 impl Details {
-    /// As many as a tick names at most.
+    /// The allowance of a whole tick.
     pub const fn all() -> Details {
         Details(DETAILS_MAX)
     }
 
-    /// True exactly when another one is named.
+    /// Takes one from the allowance. Returns false if it is used up.
     const fn another(&mut self) -> bool {
         let left = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
@@ -37,19 +37,19 @@ impl Details {
     }
 }
 
-/// An api, now.
+/// The current state of an api.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiNow<'a> {
-    /// What is known of it.
+    /// The counters and settings of the api.
     pub state: &'a ApiState,
-    /// Where its requests go.
+    /// The upstream of the api.
     pub upstream: &'a Upstream,
-    /// How many of its streams are in each state now, by [`StreamState::ALL`].
+    /// The number of its streams in each state, in the order of [`StreamState::ALL`].
     pub streams: [usize; StreamState::ALL.len()],
 }
 
 impl ApiNow<'_> {
-    /// Writes it as a JSON object.
+    /// Writes the state as a JSON object.
     pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
         let ApiNow { state, upstream, streams } = self;
         let stats = &state.stats;
@@ -76,8 +76,8 @@ impl ApiNow<'_> {
     }
 }
 
-/// What went wrong lately in an api, or where there was no api, and the last request that was not
-/// served; as members of an object.
+/// Writes recent problems of an api, or of requests without one, and the last request that was not
+/// served, as members of an object.
 pub fn write_troubles(stats: &ApiStats, json: &mut Json<'_>, details: &mut Details, now: Now) {
     if let Some(Unserved { at, cause, status }) = stats.last_unserved() {
         json.name("last_unserved").begin('{');
@@ -103,7 +103,8 @@ pub fn write_troubles(stats: &ApiStats, json: &mut Json<'_>, details: &mut Detai
     json.end('}');
 }
 
-/// An object with a count for each word, as a member of another one; nothing if there is no word.
+/// Writes an object with a count for each word, as a member of another object. Omits it if it would
+/// be empty.
 fn write_counts(
     json: &mut Json<'_>,
     name: &str,
@@ -117,7 +118,7 @@ fn write_counts(
     }
 }
 
-/// The targets that fail, are passed over, or have failed lately.
+/// Writes the targets that are failing, skipped, or failed recently.
 fn write_troubled(endpoints: &[Endpoint], json: &mut Json<'_>, details: &mut Details, now: Now) {
     let failed_lately = |endpoint: &Endpoint| {
         endpoint.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
@@ -151,7 +152,7 @@ fn write_endpoint(endpoint: &Endpoint, json: &mut Json<'_>, now: Now) {
     json.end('}');
 }
 
-/// A moment of the past on the wall clock, as that is now.
+/// Converts a moment in the past to wall-clock time, using the current time.
 fn unix_ms(at: Tick, now: Now) -> u64 {
     now.unix_ms.saturating_sub(millis(now.tick.since(at)))
 }
@@ -244,7 +245,7 @@ mod tests {
         }
         let one = "\"unserved\":2,\"refused\":{\"key.max_streams\":1},\"cut\"";
         assert!(text(&api, [0; 6], 1, at(3)).contains(one));
-        // An answer of its own has no cause.
+        // A local reply that has no cause.
         api.0.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
         let text = text(&api, [0; 6], 9, at(3));
         assert!(text.contains("\"last_unserved\":{\"at\":1002000,\"status\":500}"), "{text}");

@@ -1,12 +1,12 @@
-//! `/events`: the live page's own event stream. One `hello`, then a `tick` each second with totals;
-//! the page works out rates.
+//! `/events`: the live page's event stream. One `hello`, then a `tick` with totals each second; the
+//! page computes rates.
 //!
-//! A tick is written once, for all who listen, and the last two minutes are kept for who comes
-//! next. Nobody's listening is no work at all: ticks are made while somebody listens, and for two
-//! minutes after, in which they may come back.
+//! A tick is written once for all listeners, and those of the last two minutes are kept for new
+//! ones. Without listeners there is no work: ticks are made only while somebody listens and for two
+//! minutes afterwards, in case they reconnect.
 //!
-//! A tick costs one walk over the sessions, which counts the streams that are held, resumed or
-//! stuck. It names 400 causes and targets at most, because 120 ticks are kept.
+//! A tick takes one walk over the sessions, which counts the streams that are held, resumed or
+//! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
 
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
 use crate::json::Json;
@@ -16,55 +16,56 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// From one tick to the next.
+/// The time from one tick to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Ticks that are kept.
+/// Maximum number of ticks kept.
 const KEPT: usize = 120;
 
-/// How long ticks are made for nobody.
+/// How long ticks are still made after the last listener left.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 
-/// Apis that a tick speaks of: the first ones of the configuration. The metrics have them all.
+/// Maximum number of apis in a tick: the first ones of the configuration. The metrics have them
+/// all.
 const APIS_MAX: usize = 100;
 
-/// What a tick says of the process.
+/// The process-wide part of a tick.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessNow {
-    /// True exactly when it is about to end.
+    /// True exactly when the process is draining.
     pub draining: bool,
-    /// Client connections.
+    /// The number of client connections.
     pub connections: usize,
 }
 
-/// The last ticks, and when there is to be another.
+/// The last ticks, and the time of the next.
 #[derive(Debug)]
 pub struct Ticks {
     kept: VecDeque<(Tick, Rc<[u8]>)>,
     last_id: u64,
-    /// [`Tick::NEVER`] while there is nobody.
+    /// When the next tick is due. [`Tick::NEVER`] while nobody listens.
     next: Tick,
-    /// When ticks are made no more, unless somebody listens.
+    /// When ticks stop unless somebody listens.
     until: Tick,
 }
 
 impl Ticks {
-    /// None yet.
+    /// Creates an empty history.
     pub const fn new() -> Ticks {
         Ticks { kept: VecDeque::new(), last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
     }
 
-    /// When the next one is due.
+    /// When the next tick is due.
     pub const fn next(&self) -> Tick {
         self.next
     }
 
-    /// The ticks that are kept.
+    /// The ticks kept.
     pub fn kept(&self) -> impl Iterator<Item = Rc<[u8]>> + '_ {
         self.kept.iter().map(|(_, event)| Rc::clone(event))
     }
 
-    /// Somebody listens, or does still.
+    /// Notes that somebody is listening, for the first time or still.
     pub fn is_heard(&mut self, now: Tick) {
         self.until = now.after(AFTERWARDS);
         if self.next == Tick::NEVER {
@@ -72,7 +73,7 @@ impl Ticks {
         }
     }
 
-    /// Makes a tick, which is due, of what there is now.
+    /// Makes the tick that is due from the current state.
     pub fn make(
         &mut self,
         process: ProcessNow,
@@ -90,7 +91,7 @@ impl Ticks {
             self.kept.pop_front();
         }
         self.kept.push_back((now.tick, Rc::clone(&event)));
-        // From when it was due, not from now: being a little late must not add up.
+        // Counted from when it was due, so that small delays do not add up.
         self.next = self.next.after(INTERVAL).max(now.tick);
         if self.until < now.tick {
             self.next = Tick::NEVER;
@@ -105,8 +106,7 @@ impl Default for Ticks {
     }
 }
 
-/// The event that comes first. `demo` is the address of an event stream of the demo's, if there is
-/// one.
+/// Formats the first event. `demo` is the URL of one of the demo's event streams, if there is one.
 pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8> {
     let mut out = String::from("event: hello\ndata: ");
     let mut json = Json::new(&mut out);
@@ -228,7 +228,7 @@ mod tests {
         }
         assert_eq!(seconds, 132);
         assert_eq!(ticks.kept().count(), KEPT);
-        // What is older than that is of no use to anybody.
+        // Ticks older than that are of no use.
         ticks.is_heard(at(1000).tick);
         ticks.make(PROCESS, &stats, &[], at(1000));
         assert_eq!(ticks.kept().count(), 1);

@@ -1,34 +1,34 @@
-//! `/metrics`: everything that is counted, as Prometheus reads it.
+//! `/metrics`: all counters in the Prometheus text format.
 
 use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
 use crate::telemetry::{ApiStats, Health, KeyStats, Outcome, Stats};
 use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
 
-/// What is known of the process.
+/// The process-wide values.
 #[derive(Clone, Debug, Default)]
 pub struct Process<'a> {
-    /// When it was started, in milliseconds since 1970.
+    /// When the process was started, in milliseconds since 1970.
     pub started_unix_ms: u64,
-    /// When this is written.
+    /// The time of the request.
     pub now: Now,
-    /// Client connections.
+    /// The number of client connections.
     pub connections: usize,
-    /// Buffers that hold bytes that somebody does not take yet,
+    /// The number of buffers that hold bytes for a slow peer.
     pub buffers: usize,
-    /// and their memory.
+    /// The memory of these buffers in bytes.
     pub buffer_bytes: usize,
-    /// True exactly when it is about to end.
+    /// True exactly when the process is draining.
     pub draining: bool,
-    /// Access lines that had no room.
+    /// The number of access log lines dropped for want of room.
     pub access_lines_dropped: u64,
-    /// Idle upstream connections of apis that have any.
+    /// The number of idle upstream connections by api, where it is not zero.
     pub idle: BTreeMap<&'a str, usize>,
-    /// Payload of requests that are not over, from and to clients, by the names of their keys.
+    /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
 
-/// A counter of each api.
+/// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
 const COUNTERS: [(&str, Of, &str); 11] = [
@@ -65,8 +65,8 @@ const COUNTERS: [(&str, Of, &str); 11] = [
     ),
 ];
 
-/// What lasts for as long as its ends like: families of those that have ended, by outcome, and of
-/// those that are open, each by its name and what it is.
+/// The metrics of long-lived exchanges: the family that counts ended ones by outcome and the family
+/// for open ones, each with its name and help text.
 struct Lasting {
     closed: [&'static str; 2],
     counters: fn(&ApiStats) -> &[Counter; Outcome::ALL.len()],
@@ -89,7 +89,8 @@ const LASTING: &[Lasting] = &[
     },
 ];
 
-/// A number of each key, with the payload of its requests that are not over, from and to clients.
+/// Selects a number of a key, given the payload bytes of its unfinished requests from and to
+/// clients.
 type OfKey = fn(&KeyStats, [u64; 2]) -> u64;
 
 const KEYS: [(&str, Kind, OfKey, &str); 5] = [
@@ -125,7 +126,7 @@ const KEYS: [(&str, Kind, OfKey, &str); 5] = [
     ),
 ];
 
-/// A histogram of each api.
+/// Selects a histogram of an api.
 type Took = fn(&ApiStats) -> &Histogram;
 
 const HISTOGRAMS: [(&str, Took, &str); 3] = [
@@ -146,7 +147,7 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
     ),
 ];
 
-/// The whole text.
+/// Writes all metrics.
 pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     let mut out = Exposition::default();
     of_process(&mut out, stats, process);
@@ -195,7 +196,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     out.into_text()
 }
 
-/// Those that are open, and those that have ended.
+/// Writes the number of open and ended exchanges.
 fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     let [name, help] = of.closed;
     out.family(name, Kind::Counter, help);
@@ -212,7 +213,7 @@ fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     }
 }
 
-/// What was asked with each key.
+/// Writes the metrics of each key.
 fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     for (name, kind, of, help) in KEYS {
         out.family(name, kind, help);
@@ -223,7 +224,7 @@ fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
-/// What each target of the present configuration does, and since when.
+/// Writes the metrics of each target in the current configuration.
 fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let unix = |at: Tick| {
         let age = millis(process.now.tick.since(at));
@@ -237,7 +238,8 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Failures of a target: to connect, to answer, or to complete a response.";
     out.family("millstream_upstream_failures_total", Kind::Counter, help);
     for (api, target, stats) in stats.endpoints() {
-        // What is first seen when it is 1 has not grown, for who asks how much it has.
+        // A counter that first appears with the value 1 has not increased as far as Prometheus can
+        // tell.
         for (failure, count) in stats.failures() {
             let labels = [("api", api), ("target", target), ("reason", failure.word())];
             out.sample(&labels, count);
@@ -294,8 +296,8 @@ mod tests {
     use crate::telemetry::{Cause, Failure};
     use std::time::Duration;
 
-    /// A strict reader of format 0.0.4: families one by one, each with HELP and TYPE in front of
-    /// its samples, no sample twice, histograms cumulative and whole. The samples, by their names
+    /// A strict parser of format 0.0.4: families in sequence, each with HELP and TYPE before its
+    /// samples, no sample twice, histograms cumulative and complete. Returns the samples by name
     /// and labels.
     fn parse(text: &str) -> Result<BTreeMap<String, f64>, String> {
         let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
@@ -456,7 +458,7 @@ mod tests {
         assert!(!text.contains("gone.test"), "no configuration has it any more");
     }
 
-    /// The manual explains each family, and no other; and each reason why a target has failed.
+    /// The manual explains each family and no other, and each reason why a target failed.
     #[test]
     fn the_manual_has_every_family() {
         let manual = include_str!("../../doc/millstream.1");

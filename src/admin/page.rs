@@ -1,12 +1,12 @@
-//! The live page, and the policy that lets it do what it does and nothing else.
+//! The live page, and the Content-Security-Policy that permits what it does and nothing else.
 
 use sha2::{Digest, Sha256};
 
-/// The page: one file with one style and one script, which fetches nothing but what is next to it.
+/// The page: one file with one style and one script, which fetches only its neighbours.
 pub const PAGE: &str = include_str!("page.html");
 
-/// Its Content-Security-Policy: the style and the script are named by what they are, so whatever
-/// else may get into the page does nothing.
+/// The Content-Security-Policy, which names the style and the script by their hashes, so that
+/// nothing injected into the page can run.
 pub fn policy() -> String {
     let [style, script] = ["style", "script"].map(|tag| {
         let text = between(PAGE, &format!("<{tag}>"), &format!("</{tag}>"));
@@ -24,7 +24,7 @@ fn between<'a>(text: &'a str, before: &str, behind: &str) -> &'a str {
     rest.split_once(behind).map_or("", |(inner, _)| inner)
 }
 
-/// RFC 4648 section 4.
+/// Encodes bytes in base64 (RFC 4648 section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
@@ -61,7 +61,7 @@ mod tests {
         }
     }
 
-    /// However a stream ends, it has a colour.
+    /// Each outcome of a stream has a colour.
     #[test]
     fn each_end_has_a_colour() {
         let table = between(PAGE, "const COLOURS = {", "}");
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(known, ends.map(Outcome::word).collect());
     }
 
-    /// What the policy names is there once, and nothing that it forbids is.
+    /// Whatever the policy names is there once, and nothing that it forbids is.
     #[test]
     fn the_page_keeps_to_its_policy() {
         for tag in ["<style", "</style>", "<script", "</script>"] {

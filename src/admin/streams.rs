@@ -1,45 +1,45 @@
-//! `/streams`: a page of the event streams and the tunnels that are open. It costs one walk over
-//! the sessions, and keeps no more of them than the page has.
+//! `/streams`: a page of the open event streams and tunnels. It takes one walk over the sessions, and
+//! stores no more of them than the page holds.
 
 use crate::access::split;
 use crate::digits::Digits;
 use crate::json::Json;
 use std::collections::BinaryHeap;
 
-/// Streams that an answer has unless it is asked for another number.
+/// The default number of streams in a response.
 const LIMIT: usize = 50;
 
-/// Streams that an answer has at most.
+/// Maximum number of streams in a response.
 const LIMIT_MAX: usize = 1000;
 
-/// Which streams come first.
+/// The order in which streams are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Those that are open longest.
+    /// Longest open first.
     Oldest,
-    /// Those that were opened last.
+    /// Most recently opened first.
     Newest,
-    /// Those with the most bytes that their clients do not take, then those that were sent nothing
+    /// Those with the most bytes pending for their clients first, then those that were sent nothing
     /// for the longest time.
     Slowest,
 }
 
-/// Which streams are wanted: `limit=50&order=oldest&after=ID`.
+/// A query for streams: `limit=50&order=oldest&after=ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// How many.
+    /// Maximum number of streams to return.
     pub limit: usize,
-    /// In which order.
+    /// The order of the streams.
     pub order: Order,
-    /// Behind which one.
+    /// The id of the stream after which the page starts.
     pub after: Option<u64>,
 }
 
 impl Query {
-    /// Reads what stands behind the question mark. Names that are not known are passed over.
+    /// Parses the query string. Unknown names are ignored.
     ///
     /// # Errors
-    /// What is wrong, in a sentence.
+    /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Query, &'static str> {
         let mut query = Query { limit: LIMIT, order: Order::Oldest, after: None };
         for part in text.split('&') {
@@ -63,7 +63,7 @@ impl Query {
     }
 }
 
-/// Reads an id as it is shown: hexadecimal digits, without zeros in front.
+/// Parses an id as it is shown: hexadecimal digits without leading zeros.
 pub fn id(text: &str) -> Option<u64> {
     let plain = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
     if text.starts_with('0') || !text.bytes().all(plain) {
@@ -72,16 +72,16 @@ pub fn id(text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-/// A stream's place in an order: what is smaller comes first.
+/// The rank of a stream in an order. Smaller ranks come first.
 pub type Place = [u64; 3];
 
 impl Order {
-    /// The place of a stream that is gone, where its id alone says that.
+    /// The rank of a stream that has ended, if its id alone determines it.
     pub fn place_of_gone(self, id: u64) -> Option<Place> {
         (self != Order::Slowest).then(|| self.place(id, 0, 0))
     }
 
-    /// The place of a stream with this id, so many bytes pending, and so long without a byte.
+    /// The rank of a stream with this id, this many bytes pending, and idle for this long.
     pub const fn place(self, id: u64, pending: u64, idle_ms: u64) -> Place {
         match self {
             Order::Oldest => [id, 0, 0],
@@ -91,24 +91,24 @@ impl Order {
     }
 }
 
-/// The first few of many, without keeping the many.
+/// Selects the first few of many items without storing them all.
 #[derive(Debug)]
 pub struct First<T: Ord> {
     limit: usize,
     after: Option<Place>,
     heap: BinaryHeap<(Place, T)>,
-    /// All that were offered, and those among them that would be on this page or a later one.
+    /// The number of items offered, and how many of them belong on this page or a later one.
     total: usize,
     behind: usize,
 }
 
 impl<T: Ord> First<T> {
-    /// The first `limit` of those behind a place.
+    /// Selects the first `limit` items after a rank.
     pub fn new(limit: usize, after: Option<Place>) -> First<T> {
         First { limit, after, heap: BinaryHeap::with_capacity(limit + 1), total: 0, behind: 0 }
     }
 
-    /// One of the many.
+    /// Offers one item.
     pub fn offer(&mut self, place: Place, what: T) {
         self.total += 1;
         if self.after.is_some_and(|after| place <= after) {
@@ -125,7 +125,7 @@ impl<T: Ord> First<T> {
         }
     }
 
-    /// The few in their order, how many there were in all, and whether there are more behind them.
+    /// Returns the selected items in order, the number of items offered, and whether more follow.
     pub fn finish(self) -> (Vec<T>, usize, bool) {
         let more = self.behind > self.heap.len();
         let few = self.heap.into_sorted_vec().into_iter().map(|(_, what)| what).collect();
@@ -133,16 +133,16 @@ impl<T: Ord> First<T> {
     }
 }
 
-/// How a stream is. The words are explained in millstream(1).
+/// The state of a stream. millstream(1) explains the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamState {
-    /// Events pass.
+    /// Events are passing.
     Flowing,
     /// No event has passed for a while, and nothing is wrong.
     Quiet,
-    /// It was opened while there was no upstream for it, and there is none yet.
+    /// It was opened while it had no upstream, and it still has none.
     Held,
-    /// It has lost its upstream, which is asked again.
+    /// It has lost its upstream, which is being asked for the rest.
     Resuming,
     /// Bytes wait for its client, which has taken none for a while.
     Stuck,
@@ -150,11 +150,12 @@ pub enum StreamState {
     Tunnel,
 }
 
-// Each has its place in the list, and none was left out: the last is where its number says.
+// Each variant is at its position in the list, and none is missing: the last one has the last
+// index.
 const _: () = assert!(StreamState::ALL.len() == StreamState::Tunnel as usize + 1);
 
 impl StreamState {
-    /// All of them.
+    /// All states.
     pub const ALL: [StreamState; 6] = [
         StreamState::Flowing,
         StreamState::Quiet,
@@ -164,7 +165,7 @@ impl StreamState {
         StreamState::Tunnel,
     ];
 
-    /// The word for it.
+    /// The word that names the state.
     pub const fn word(self) -> &'static str {
         match self {
             StreamState::Flowing => "flowing",
@@ -177,42 +178,42 @@ impl StreamState {
     }
 }
 
-/// What is said of a stream.
+/// One stream in the list.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
-    /// Its number.
+    /// The id of the stream.
     pub id: u64,
-    /// How it is.
+    /// The state of the stream.
     pub state: StreamState,
-    /// True exactly when it is a tunnel, and no event stream.
+    /// True exactly when it is a tunnel, not an event stream.
     pub is_tunnel: bool,
-    /// Its api's name.
+    /// The name of the api.
     pub api: &'a str,
-    /// Its client's address, or "unix".
+    /// The client's address, or "unix".
     pub client: &'a str,
-    /// The name of its key.
+    /// The name of the key.
     pub key: Option<&'a str>,
-    /// Its method and target, as [`crate::access::request_line`] writes them.
+    /// The method and the target, as formatted by [`crate::access::request_line`].
     pub request: &'a str,
-    /// How old it is.
+    /// The time since the request, in milliseconds.
     pub age_ms: u64,
-    /// Events so far; 0 where nobody can count them.
+    /// The number of events so far; 0 if they cannot be counted.
     pub events: u64,
-    /// Payload from its client so far.
+    /// Payload bytes from the client so far.
     pub bytes_in: u64,
-    /// Payload to its client so far.
+    /// Payload bytes to the client so far.
     pub bytes_out: u64,
-    /// How long no event has passed, or no byte of a tunnel.
+    /// How long no event has passed, or no byte of a tunnel, in milliseconds.
     pub idle_ms: u64,
-    /// Bytes that its client has not taken.
+    /// The number of bytes that the client has not taken.
     pub pending_bytes: usize,
-    /// What it waits for.
+    /// What the stream is waiting for.
     pub waits: &'a [&'a str],
-    /// What is done if none of that comes first.
+    /// What happens if none of that comes in time.
     pub until: Option<&'a str>,
 }
 
-/// A page, as JSON.
+/// A page of the list in JSON.
 #[derive(Debug)]
 pub struct Page {
     text: String,
@@ -220,7 +221,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page of so many streams in all.
+    /// Creates a page of a list with this many streams in all.
     pub fn new(total: usize) -> Page {
         let mut text = String::new();
         let mut json = Json::new(&mut text);
@@ -230,7 +231,7 @@ impl Page {
         Page { text, last: 0 }
     }
 
-    /// One more.
+    /// Adds a stream.
     pub fn add(&mut self, row: &Row<'_>) {
         let mut json = Json::new(&mut self.text);
         let (method, target) = split(row.request);
@@ -257,7 +258,7 @@ impl Page {
         self.last = row.id;
     }
 
-    /// The whole, with the id to go on behind if there is `more`.
+    /// Finishes the page. If there is `more`, it includes the id after which the next page starts.
     pub fn finish(mut self, more: bool) -> String {
         let last = Digits::hexadecimal(self.last);
         let mut json = Json::new(&mut self.text);
@@ -288,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Page by page, all of them come, each once and in order.
+    /// All pages together contain each stream once and in order.
     #[test]
     fn pages_are_the_whole_in_order() {
         let places: Vec<Place> =
