@@ -67,12 +67,12 @@ pub fn split(request: &str) -> (Option<&str>, Option<&str>) {
 
 /// Appends the fields of a line to a string. It runs for each request, so it avoids `std::fmt`,
 /// which costs several times as much.
-struct Fields<'a> {
+struct FieldWriter<'a> {
     form: Form,
     out: &'a mut String,
 }
 
-impl Fields<'_> {
+impl FieldWriter<'_> {
     fn name(&mut self, name: &str) {
         match self.form {
             Form::Text => {
@@ -116,7 +116,7 @@ impl Line<'_> {
         if form == Form::Json {
             Json::new(out).begin('{');
         }
-        let mut fields = Fields { form, out };
+        let mut fields = FieldWriter { form, out };
         fields.word("time", Some(&word));
         fields.word("event", Some(self.event));
         fields.word("id", Some(Digits::hexadecimal(self.id).as_str()));

@@ -43,7 +43,7 @@ pub enum Ask {
     /// `DELETE /streams/ID`: end a stream.
     End(u64),
     /// A command that only the shell can carry out.
-    Command(Command),
+    Command(ShellCommand),
 }
 
 impl Ask {
@@ -55,7 +55,7 @@ impl Ask {
 
 /// A command for the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum ShellCommand {
     /// `POST /reload`: reload the configuration.
     Reload,
     /// `POST /drain`: shut down, as on a first SIGTERM.
@@ -70,7 +70,7 @@ pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
     if !is_welcome(head.authority) {
         return Err(Answer::text(
             421,
-            "Only addresses, localhost and names below it are answered here.",
+            "Only IP addresses, localhost and names below it are accepted as hosts.",
         ));
     }
     let query = head.target.query.unwrap_or_default();
@@ -84,8 +84,8 @@ pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
             let query = Query::parse(query).map_err(|wrong| Answer::text(400, wrong))?;
             (Ask::Streams(query), READS)
         }
-        "/reload" => (Ask::Command(Command::Reload), "POST"),
-        "/drain" => (Ask::Command(Command::Drain), "POST"),
+        "/reload" => (Ask::Command(ShellCommand::Reload), "POST"),
+        "/drain" => (Ask::Command(ShellCommand::Drain), "POST"),
         path => {
             let id = path.strip_prefix("/streams/").and_then(streams::id);
             let id = id.ok_or_else(|| Answer::text(404, "Nothing is served here."))?;
@@ -98,7 +98,7 @@ pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
     }
     let (name, value) = FIELD;
     if ask.changes() && head.fields.only(name) != Some(value) {
-        let what = "What changes something must carry the field X-Millstream: 1.";
+        let what = "A request that changes something must carry the field X-Millstream: 1.";
         return Err(Answer::text(403, what));
     }
     Ok(ask)
@@ -148,7 +148,7 @@ mod tests {
         check("GET /drain", Err(405));
         let fields = "Host: [::1]\r\nX-Millstream: 1\r\n";
         assert_eq!(ask("DELETE /streams/1f", fields), Ok(Ask::End(0x1f)));
-        assert_eq!(ask("POST /reload", fields), Ok(Ask::Command(Command::Reload)));
+        assert_eq!(ask("POST /reload", fields), Ok(Ask::Command(ShellCommand::Reload)));
         let twice = "Host: [::1]\r\nX-Millstream: 1\r\nX-Millstream: 1\r\n";
         assert_eq!(ask("POST /reload", twice), Err(403));
         assert_eq!(ask("POST /drain", "Host: a\r\nX-Millstream: 1\r\n"), Err(421));

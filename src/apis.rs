@@ -8,7 +8,7 @@ use crate::cors::grants::Grants;
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pool::{Pool, Upstream};
-use crate::quota::{Counts, Network};
+use crate::quota::{Network, Quota};
 use crate::slab::{Key, Slab};
 use crate::telemetry::{ApiStats, Stats};
 use crate::time::Tick;
@@ -26,7 +26,7 @@ pub struct ApiState {
     /// What is counted of it.
     pub stats: Rc<ApiStats>,
     /// Event streams that are open, by their clients' addresses; where that is limited.
-    pub addresses: Counts<Network>,
+    pub addresses: Quota<Network>,
     /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
     pub grants: Grants,
     /// When streams that wait for the upstream ask it again, all together.
@@ -52,7 +52,7 @@ impl ApiState {
             name: name.to_owned(),
             upstream,
             stats: stats.api(name),
-            addresses: Counts::default(),
+            addresses: Quota::default(),
             grants: Grants::default(),
             waking: Waking::default(),
             streams: Rc::default(),

@@ -57,8 +57,8 @@ impl Denied {
     pub const fn what(self) -> &'static str {
         match self {
             Denied::NoKey => "no key",
-            Denied::Unknown => "a key that nobody knows",
-            Denied::NotHere => "a key for other apis",
+            Denied::Unknown => "unknown key",
+            Denied::NotHere => "key for other apis",
         }
     }
 }
@@ -111,8 +111,8 @@ fn position(hash: &Hash, keys: &[Arc<Key>]) -> Option<usize> {
 /// Maximum length of a key in bytes: it must fit into a request head.
 const KEY_MAX: usize = 1024;
 
-const NO_KEY: &str = "a key that not every field and cookie could carry; \
-    write ASCII letters, digits and signs, but no spaces, quotes, commas, semicolons, backslashes";
+const NO_KEY: &str = "a key that cannot be sent in every field and cookie; \
+    write ASCII letters, digits and punctuation, but no spaces, quotes, commas, semicolons, backslashes";
 
 /// Minimum length of a key: 16 hexadecimal digits carry at most 64 bits, and anything shorter can
 /// be guessed.
@@ -124,7 +124,7 @@ const KEY_MIN: usize = 16;
 /// If the key is too short, or some carrier could not transport it.
 pub fn entry(name: &str, key: &[u8]) -> Result<String, &'static str> {
     if key.is_empty() {
-        return Err("there is no key; write it as a line of standard input");
+        return Err("no key; write one line to standard input");
     }
     if key.len() < KEY_MIN {
         return Err("a key of fewer than 16 characters can be guessed; \

@@ -135,7 +135,7 @@ pub fn check_origin(text: &str) -> Result<(), &'static str> {
         return Err(NO_ORIGIN);
     }
     if rest.contains(['/', '?', '#', '@']) {
-        return Err("an origin has no path; write the scheme, the host and perhaps the port alone");
+        return Err("an origin has no path; write only the scheme, the host and an optional port");
     }
     let (host, port) = match rest.find(']') {
         Some(bracket) => rest.split_at(bracket + 1),

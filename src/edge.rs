@@ -8,7 +8,7 @@ pub mod row;
 
 use crate::auth::Hash;
 use crate::descriptors::{self, Budget};
-use crate::quota::Counts;
+use crate::quota::Quota;
 use crate::session::{Service, Session};
 use listeners::Listeners;
 use reclaim::Reclaimable;
@@ -21,7 +21,7 @@ pub struct Edge {
     /// Sessions that may be closed to make room for others.
     pub reclaimable: Reclaimable,
     /// Event streams that are open, by their keys; where that is limited.
-    pub key_streams: Counts<Hash>,
+    pub key_streams: Quota<Hash>,
     budget: Budget,
     /// Client connections, those that are refused included.
     clients: usize,
@@ -38,7 +38,7 @@ impl Edge {
         Edge {
             listeners: Listeners::new(services),
             reclaimable: Reclaimable::default(),
-            key_streams: Counts::default(),
+            key_streams: Quota::default(),
             budget,
             clients: 0,
             refused: 0,

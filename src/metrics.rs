@@ -103,7 +103,7 @@ impl Histogram {
 
 /// The type of a metric family, as the format names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricType {
     /// A value that only grows.
     Counter,
     /// A value that can go up and down.
@@ -121,12 +121,12 @@ pub struct Exposition {
 
 impl Exposition {
     /// Begins a family. Its samples follow. Each family needs its own name.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
+    pub fn family(&mut self, name: &'static str, kind: MetricType, help: &str) {
         self.name = name;
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -218,7 +218,7 @@ mod tests {
             histogram.observe(Duration::from_millis(ms));
         }
         let mut text = Exposition::default();
-        text.family("x_seconds", Kind::Histogram, "How long.");
+        text.family("x_seconds", MetricType::Histogram, "How long.");
         text.histogram(&[("api", "a")], &histogram);
         text.histogram(&[("api", "quiet")], &Histogram::new(&[1]));
         let want = "\
@@ -237,7 +237,7 @@ x_seconds_count{api=\"a\"} 6
     #[test]
     fn labels_are_escaped() {
         let mut text = Exposition::default();
-        text.family("x_total", Kind::Counter, "Things.");
+        text.family("x_total", MetricType::Counter, "Things.");
         text.sample(&[], 1);
         text.sample(&[("a", "q\"b\\n\nz"), ("b", "")], 2);
         let want = "# HELP x_total Things.\n# TYPE x_total counter\nx_total 1\n\

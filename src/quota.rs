@@ -1,4 +1,4 @@
-//! Quotas on open event streams, for each client address and each key. A permit counts for as long
+//! Quotas on open event streams, for each client address and each key. A share counts for as long
 //! as it is held.
 //!
 //! A table has entries only for holders with open streams, so it is never longer than the number of
@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// The number of open streams of each holder.
 #[derive(Debug)]
-pub struct Counts<K: Ord + Copy>(Rc<Table<K>>);
+pub struct Quota<K: Ord + Copy>(Rc<Table<K>>);
 
 struct Table<K>(Cell<BTreeMap<K, usize>>);
 
@@ -36,14 +36,14 @@ impl<K: Ord> fmt::Debug for Table<K> {
     }
 }
 
-impl<K: Ord + Copy> Default for Counts<K> {
-    fn default() -> Counts<K> {
-        Counts(Rc::new(Table(Cell::default())))
+impl<K: Ord + Copy> Default for Quota<K> {
+    fn default() -> Quota<K> {
+        Quota(Rc::new(Table(Cell::default())))
     }
 }
 
-impl<K: Ord + Copy> Counts<K> {
-    /// Acquires a permit for `holder` if it has fewer than `max`.
+impl<K: Ord + Copy> Quota<K> {
+    /// Acquires a share for `holder` if it has fewer than `max`.
     pub fn acquire(&self, holder: K, max: usize) -> Option<Share<K>> {
         let granted = self.0.with(|entries| {
             let open = entries.get(&holder).copied().unwrap_or(0);
@@ -55,13 +55,13 @@ impl<K: Ord + Copy> Counts<K> {
         granted.then(|| Share { table: Rc::clone(&self.0), holder })
     }
 
-    /// The number of permits held.
+    /// The number of shares held.
     pub fn held(&self) -> usize {
         self.0.with(|entries| entries.values().sum())
     }
 }
 
-/// One holder's permit for one stream, counted until it is dropped.
+/// A holder's share of a quota: one open stream, counted until it is dropped.
 #[derive(Debug)]
 pub struct Share<K: Ord + Copy> {
     table: Rc<Table<K>>,
@@ -77,17 +77,17 @@ impl<K: Ord + Copy> Drop for Share<K> {
     }
 }
 
-/// The permits that a stream needs: for its client's address and its key, where they have limits.
+/// The shares of one stream: in the quotas of its client's address and its key, where they have limits.
 #[derive(Debug, Default)]
 pub struct Shares {
-    /// The permit for the client's address.
+    /// The share in the quota of the client's address.
     pub address: Option<Share<Network>>,
-    /// The permit for the key.
+    /// The share in the quota of the key.
     pub key: Option<Share<Hash>>,
 }
 
 impl Shares {
-    /// The number of permits for addresses, and for keys.
+    /// The number of shares of addresses, and of keys.
     pub fn held(&self) -> [usize; 2] {
         [usize::from(self.address.is_some()), usize::from(self.key.is_some())]
     }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn shares_are_counted_while_they_are_held() {
-        let counts = Counts::default();
+        let counts = Quota::default();
         let a = counts.acquire('a', 2);
         let b = counts.acquire('a', 2);
         assert!(a.is_some() && b.is_some() && counts.acquire('a', 2).is_none());
@@ -134,9 +134,9 @@ mod tests {
         assert!(counts.acquire('a', 2).is_some(), "and given back at once");
         drop((b, c));
         assert_eq!(counts.held(), 0);
-        assert_eq!(format!("{counts:?}"), "Counts(0 entries)", "nobody is remembered");
+        assert_eq!(format!("{counts:?}"), "Quota(0 entries)", "nobody is remembered");
         assert!(counts.acquire('a', 0).is_none());
-        assert_eq!(format!("{counts:?}"), "Counts(0 entries)");
+        assert_eq!(format!("{counts:?}"), "Quota(0 entries)");
     }
 
     #[test]

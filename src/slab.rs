@@ -59,13 +59,13 @@ impl<T> Key<T> {
 
 /// A collection of values of one type. See the module.
 pub struct Slab<T> {
-    places: Vec<Place<T>>,
+    slots: Vec<Slot<T>>,
     /// The indices of vacant slots that may be reused, the next one last.
     vacant: Vec<u32>,
     len: usize,
 }
 
-struct Place<T> {
+struct Slot<T> {
     /// The generation of the value in the slot, or of the next value if it is vacant.
     generation: NonZeroU32,
     tenant: Option<T>,
@@ -74,14 +74,14 @@ struct Place<T> {
 impl<T> Slab<T> {
     /// Creates an empty slab. It allocates on the first insertion.
     pub const fn new() -> Slab<T> {
-        Slab { places: Vec::new(), vacant: Vec::new(), len: 0 }
+        Slab { slots: Vec::new(), vacant: Vec::new(), len: 0 }
     }
 
     /// Reserves room for this many values. It takes address space, not memory, on systems that
     /// provide memory on first use. Growing later would copy everything and leave the old block
     /// behind as a hole.
     pub fn reserve(&mut self, things: usize) {
-        self.places.reserve_exact(things);
+        self.slots.reserve_exact(things);
     }
 
     /// Inserts a value.
@@ -92,43 +92,43 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, value: T) -> Key<T> {
         self.len += 1;
         if let Some(index) = self.vacant.pop() {
-            let place = &mut self.places[index as usize];
-            place.tenant = Some(value);
-            return Key::new(index, place.generation);
+            let slot = &mut self.slots[index as usize];
+            slot.tenant = Some(value);
+            return Key::new(index, slot.generation);
         }
-        let Ok(index) = u32::try_from(self.places.len()) else {
-            panic!("a slab has at most 2^32 places");
+        let Ok(index) = u32::try_from(self.slots.len()) else {
+            panic!("a slab has at most 2^32 slots");
         };
         let generation = NonZeroU32::MIN;
-        self.places.push(Place { generation, tenant: Some(value) });
+        self.slots.push(Slot { generation, tenant: Some(value) });
         Key::new(index, generation)
     }
 
     /// The value that `key` names, if it is still here.
     #[inline]
     pub fn get(&self, key: Key<T>) -> Option<&T> {
-        let place = self.places.get(key.index as usize)?;
-        if place.generation == key.generation { place.tenant.as_ref() } else { None }
+        let slot = self.slots.get(key.index as usize)?;
+        if slot.generation == key.generation { slot.tenant.as_ref() } else { None }
     }
 
     /// The value that `key` names, if it is still here, mutably.
     #[inline]
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
-        let place = self.places.get_mut(key.index as usize)?;
-        if place.generation == key.generation { place.tenant.as_mut() } else { None }
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.tenant.as_mut() } else { None }
     }
 
     /// Removes and returns the value that `key` names, if it is still here. Afterwards `key` names
     /// nothing.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
-        let place = self.places.get_mut(key.index as usize)?;
-        if place.generation != key.generation {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
             return None;
         }
-        let value = place.tenant.take()?;
+        let value = slot.tenant.take()?;
         self.len -= 1;
-        if let Some(next) = place.generation.checked_add(1).filter(|g| g.get() <= LAST_GENERATION) {
-            place.generation = next;
+        if let Some(next) = slot.generation.checked_add(1).filter(|g| g.get() <= LAST_GENERATION) {
+            slot.generation = next;
             self.vacant.push(key.index);
         }
         Some(value)
@@ -146,22 +146,22 @@ impl<T> Slab<T> {
 
     /// The key of the value in slot `index`, if there is one.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
-        let place = self.places.get(index as usize)?;
-        place.tenant.as_ref().map(|_| Key::new(index, place.generation))
+        let slot = self.slots.get(index as usize)?;
+        slot.tenant.as_ref().map(|_| Key::new(index, slot.generation))
     }
 
     /// Iterates over all values with their keys, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        (0..).zip(&self.places).filter_map(|(index, place)| {
-            place.tenant.as_ref().map(|tenant| (Key::new(index, place.generation), tenant))
+        (0..).zip(&self.slots).filter_map(|(index, slot)| {
+            slot.tenant.as_ref().map(|tenant| (Key::new(index, slot.generation), tenant))
         })
     }
 
     /// Like [`Slab::iter`], mutably.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
-        (0..).zip(&mut self.places).filter_map(|(index, place)| {
-            let generation = place.generation;
-            place.tenant.as_mut().map(|tenant| (Key::new(index, generation), tenant))
+        (0..).zip(&mut self.slots).filter_map(|(index, slot)| {
+            let generation = slot.generation;
+            slot.tenant.as_mut().map(|tenant| (Key::new(index, generation), tenant))
         })
     }
 }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_let_again_last_in_first_out() {
+    fn slots_are_reused_last_in_first_out() {
         let mut slab = Slab::new();
         let keys: Vec<_> = (0..4).map(|n| slab.insert(n)).collect();
         slab.remove(keys[2]);
@@ -286,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_has_seen_all_generations_is_retired() {
+    fn a_slot_that_has_seen_all_generations_is_retired() {
         let mut slab = Slab::new();
         let first = slab.insert('a');
         slab.remove(first);
-        slab.places[0].generation = NonZeroU32::new(LAST_GENERATION).unwrap();
+        slab.slots[0].generation = NonZeroU32::new(LAST_GENERATION).unwrap();
         let last = slab.insert('b');
         assert_eq!((last.index(), last.to_bits() >> 63), (0, 0));
         assert_eq!(slab.remove(last), Some('b'));

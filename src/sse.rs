@@ -50,7 +50,7 @@ pub fn byte_order_mark(start: &[u8]) -> Option<usize> {
 
 /// The kind of a line, as determined by its field name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FieldKind {
     Comment,
     Data,
     Id,
@@ -59,29 +59,29 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl FieldKind {
     /// The name of the field, with its colon. No two begin with the same letter, so the first byte
     /// of a line determines the only possible name.
     const fn name(self) -> &'static [u8] {
         match self {
-            Kind::Data => b"data:",
-            Kind::Id => b"id:",
-            Kind::Retry => b"retry:",
-            Kind::Comment | Kind::Other => b"",
+            FieldKind::Data => b"data:",
+            FieldKind::Id => b"id:",
+            FieldKind::Retry => b"retry:",
+            FieldKind::Comment | FieldKind::Other => b"",
         }
     }
 }
 
 /// The scanner's position in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum LineState {
     Start,
     /// Like `Start`, but an LF that comes first belongs to the previous line.
     BehindCr,
     /// In the name: this many bytes match the name of this kind.
-    Name(Kind, u8),
+    Name(FieldKind, u8),
     /// After the name: the kind is known, and the rest of the line cannot change it.
-    Rest(Kind),
+    Rest(FieldKind),
 }
 
 /// Scans one body after another as their bytes arrive. See the module.
@@ -100,7 +100,7 @@ pub struct Scanner {
     events: u64,
     /// The values of `id` and `retry`, if they are kept.
     ids: Option<Box<Ids>>,
-    line: Line,
+    line: LineState,
     /// True exactly when there was a field line since the last blank line.
     field: bool,
     /// True exactly when there was a `data` field since the last blank line.
@@ -117,7 +117,7 @@ impl Scanner {
         Scanner {
             events: 0,
             ids: None,
-            line: Line::Start,
+            line: LineState::Start,
             field: false,
             data: false,
             identified: false,
@@ -137,9 +137,9 @@ impl Scanner {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let end = match rest[0] {
-                b'\n' if self.line == Line::BehindCr => {
+                b'\n' if self.line == LineState::BehindCr => {
                     at += 1;
-                    self.line = Line::Start;
+                    self.line = LineState::Start;
                     if !self.field {
                         boundary = Some(at);
                     }
@@ -155,7 +155,7 @@ impl Scanner {
             };
             at += end + 1;
             self.take_line(&rest[..end]);
-            self.line = if rest[end] == b'\r' { Line::BehindCr } else { Line::Start };
+            self.line = if rest[end] == b'\r' { LineState::BehindCr } else { LineState::Start };
             if !self.field {
                 boundary = Some(at);
             }
@@ -166,7 +166,7 @@ impl Scanner {
     /// True exactly when the bytes scanned so far end between two events. Also true at the very
     /// start.
     pub const fn between(&self) -> bool {
-        matches!(self.line, Line::Start | Line::BehindCr) && !self.field
+        matches!(self.line, LineState::Start | LineState::BehindCr) && !self.field
     }
 
     /// The number of events dispatched so far.
@@ -197,7 +197,7 @@ impl Scanner {
         if let Some(ids) = &mut self.ids {
             ids.forget();
         }
-        (self.line, self.field, self.data) = (Line::Start, false, false);
+        (self.line, self.field, self.data) = (LineState::Start, false, false);
     }
 
     /// Takes a line to its end, or the rest of one.
@@ -207,11 +207,11 @@ impl Scanner {
             if line.is_empty() {
                 return self.end_block();
             }
-            if line.starts_with(Kind::Data.name()) {
+            if line.starts_with(FieldKind::Data.name()) {
                 (self.field, self.data) = (true, true);
                 return;
             }
-            if self.ids.is_none() && line.starts_with(Kind::Id.name()) {
+            if self.ids.is_none() && line.starts_with(FieldKind::Id.name()) {
                 (self.field, self.identified) = (true, true);
                 return;
             }
@@ -221,26 +221,26 @@ impl Scanner {
     }
 
     fn at_line_start(&self) -> bool {
-        matches!(self.line, Line::Start | Line::BehindCr)
+        matches!(self.line, LineState::Start | LineState::BehindCr)
     }
 
     /// Takes bytes of a line, at least a part of it.
     fn take(&mut self, mut bytes: &[u8]) {
         while let [byte, behind @ ..] = bytes {
             self.line = match self.line {
-                Line::Start | Line::BehindCr => match byte {
-                    b':' => Line::Rest(Kind::Comment),
-                    b'd' => Line::Name(Kind::Data, 1),
-                    b'i' => Line::Name(Kind::Id, 1),
-                    b'r' if self.ids.is_some() => Line::Name(Kind::Retry, 1),
-                    _ => Line::Rest(Kind::Other),
+                LineState::Start | LineState::BehindCr => match byte {
+                    b':' => LineState::Rest(FieldKind::Comment),
+                    b'd' => LineState::Name(FieldKind::Data, 1),
+                    b'i' => LineState::Name(FieldKind::Id, 1),
+                    b'r' if self.ids.is_some() => LineState::Name(FieldKind::Retry, 1),
+                    _ => LineState::Rest(FieldKind::Other),
                 },
-                Line::Name(kind, len) => match kind.name()[usize::from(len)..] {
-                    [b':'] if *byte == b':' => Line::Rest(kind),
-                    [next, ..] if *byte == next => Line::Name(kind, len + 1),
-                    _ => Line::Rest(Kind::Other),
+                LineState::Name(kind, len) => match kind.name()[usize::from(len)..] {
+                    [b':'] if *byte == b':' => LineState::Rest(kind),
+                    [next, ..] if *byte == next => LineState::Name(kind, len + 1),
+                    _ => LineState::Rest(FieldKind::Other),
                 },
-                Line::Rest(kind) => {
+                LineState::Rest(kind) => {
                     if let Some(ids) = &mut self.ids {
                         ids.take(kind, bytes);
                     }
@@ -255,13 +255,13 @@ impl Scanner {
     fn end_line(&mut self) {
         let kind = match self.line {
             // A line that consists only of a name is that field with an empty value.
-            Line::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
-            Line::Rest(kind) => kind,
-            Line::Start | Line::BehindCr | Line::Name(..) => Kind::Other,
+            LineState::Name(kind, len) if kind.name().len() == usize::from(len) + 1 => kind,
+            LineState::Rest(kind) => kind,
+            LineState::Start | LineState::BehindCr | LineState::Name(..) => FieldKind::Other,
         };
-        self.field |= kind != Kind::Comment;
-        self.data |= kind == Kind::Data;
-        self.identified |= kind == Kind::Id;
+        self.field |= kind != FieldKind::Comment;
+        self.data |= kind == FieldKind::Data;
+        self.identified |= kind == FieldKind::Id;
         if let Some(ids) = &mut self.ids {
             ids.end_line(kind);
         }

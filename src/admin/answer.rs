@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// The media type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MediaType {
     /// A sentence of plain text.
     Text,
     /// The live page in HTML.
@@ -24,7 +24,7 @@ pub struct Answer {
     /// The status, which must be in [`reply::STATUSES`].
     pub status: u16,
     /// The media type of the body.
-    pub kind: Kind,
+    pub media_type: MediaType,
     /// The body. Never empty.
     pub body: Rc<[u8]>,
     /// The value of Allow, for a method that is not allowed. Empty: no such field.
@@ -45,12 +45,12 @@ pub struct Around<'a> {
 impl Answer {
     /// Creates a response with a sentence.
     pub fn text(status: u16, sentence: &str) -> Answer {
-        Answer::of(status, Kind::Text, format!("{sentence}\n").into_bytes().into())
+        Answer::of(status, MediaType::Text, format!("{sentence}\n").into_bytes().into())
     }
 
     /// Creates a response with a body of this type.
-    pub fn of(status: u16, kind: Kind, body: Rc<[u8]>) -> Answer {
-        Answer { status, kind, body, allow: "", policy: "".into() }
+    pub fn of(status: u16, media_type: MediaType, body: Rc<[u8]>) -> Answer {
+        Answer { status, media_type, body, allow: "", policy: "".into() }
     }
 
     /// Adds the methods that are allowed.
@@ -67,13 +67,13 @@ impl Answer {
 
     /// Appends the head of the response.
     pub fn write_head(&self, out: &mut Vec<u8>, around: Around<'_>) {
-        let kind = match self.kind {
-            Kind::Text => "text/plain; charset=utf-8",
-            Kind::Html => "text/html; charset=utf-8",
-            Kind::Json => "application/json",
-            Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+        let media_type = match self.media_type {
+            MediaType::Text => "text/plain; charset=utf-8",
+            MediaType::Html => "text/html; charset=utf-8",
+            MediaType::Json => "application/json",
+            MediaType::Metrics => "text/plain; version=0.0.4; charset=utf-8",
         };
-        write_start(out, self.status, kind, around);
+        write_start(out, self.status, media_type, around);
         // Writing to a Vec cannot fail.
         let _ = write!(out, "Content-Length: {}\r\n", self.body.len());
         for (name, value) in [("Allow", self.allow), ("Content-Security-Policy", &*self.policy)] {
@@ -94,10 +94,10 @@ pub fn write_events_head(out: &mut Vec<u8>, chunked: bool, around: Around<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_start(out: &mut Vec<u8>, status: u16, kind: &str, around: Around<'_>) {
+fn write_start(out: &mut Vec<u8>, status: u16, media_type: &str, around: Around<'_>) {
     let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reply::reason(status));
     let fields = [
-        ("Content-Type", kind),
+        ("Content-Type", media_type),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),

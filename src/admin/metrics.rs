@@ -1,6 +1,6 @@
 //! `/metrics`: all counters in the Prometheus text format.
 
-use crate::metrics::{Counter, Exposition, Histogram, Kind, seconds};
+use crate::metrics::{Counter, Exposition, Histogram, MetricType, seconds};
 use crate::telemetry::{ApiStats, Health, KeyStats, Outcome, Stats};
 use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ const COUNTERS: [(&str, Of, &str); 11] = [
     (
         "millstream_resumes_total",
         |s| &s.resumes,
-        "Event streams that lost their upstream and were to be resumed.",
+        "Event streams that lost their upstream and had to be resumed.",
     ),
     ("millstream_resumed_total", |s| &s.resumed, "Event streams that were resumed."),
     (
@@ -56,12 +56,12 @@ const COUNTERS: [(&str, Of, &str); 11] = [
     (
         "millstream_spared_total",
         |s| &s.spared,
-        "Requests for an event stream that were not served, and told when to come back.",
+        "Requests for an event stream that were not served but told when to reconnect.",
     ),
     (
         "millstream_unserved_total",
         |s| &s.unserved,
-        "Requests that were not served: answered with 500 or above, spared that, or held.",
+        "Requests that were not served: answered with 500 or above, told to reconnect, or held.",
     ),
 ];
 
@@ -93,34 +93,34 @@ const LASTING: &[Lasting] = &[
 /// clients.
 type OfKey = fn(&KeyStats, [u64; 2]) -> u64;
 
-const KEYS: [(&str, Kind, OfKey, &str); 5] = [
+const KEYS: [(&str, MetricType, OfKey, &str); 5] = [
     (
         "millstream_key_requests_total",
-        Kind::Counter,
+        MetricType::Counter,
         |s, _| s.requests.get(),
-        "Requests that are over, by the name of their key.",
+        "Finished requests, by the name of their key.",
     ),
     (
         "millstream_key_streams_opened_total",
-        Kind::Counter,
+        MetricType::Counter,
         |s, _| s.opened.get(),
         "Event streams that were opened with a key.",
     ),
     (
         "millstream_key_streams",
-        Kind::Gauge,
+        MetricType::Gauge,
         |s, _| s.open(),
         "Event streams that are open with a key.",
     ),
     (
         "millstream_key_received_bytes_total",
-        Kind::Counter,
+        MetricType::Counter,
         |s, [from, _]| s.bytes_in.get() + from,
         "Payload taken from clients with a key.",
     ),
     (
         "millstream_key_sent_bytes_total",
-        Kind::Counter,
+        MetricType::Counter,
         |s, [_, to]| s.bytes_out.get() + to,
         "Payload handed to clients with a key.",
     ),
@@ -133,17 +133,13 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
     (
         "millstream_first_event_seconds",
         |s| &s.first_event,
-        "From a request to the first event of its stream.",
+        "Time from a request to the first event of its stream.",
     ),
-    (
-        "millstream_stream_duration_seconds",
-        |s| &s.stream_duration,
-        "How long event streams lasted.",
-    ),
+    ("millstream_stream_duration_seconds", |s| &s.stream_duration, "Duration of event streams."),
     (
         "millstream_request_duration_seconds",
         |s| &s.request_duration,
-        "How long requests took, event streams and tunnels excepted.",
+        "Duration of requests, except event streams and tunnels.",
     ),
 ];
 
@@ -153,16 +149,16 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     of_process(&mut out, stats, process);
     out.family(
         "millstream_requests_total",
-        Kind::Counter,
-        "Requests that are over, by the status of the response; 0 if there was none.",
+        MetricType::Counter,
+        "Finished requests, by the status of the response; 0 if there was none.",
     );
     for (api, stats) in stats.all() {
         for (status, count) in stats.requests.all() {
             out.sample(&[("api", api), ("code", &status.to_string())], count);
         }
     }
-    let help = "Requests that were refused, or spared that, by the reason.";
-    out.family("millstream_refusals_total", Kind::Counter, help);
+    let help = "Requests that were refused, or told to reconnect instead, by reason.";
+    out.family("millstream_refusals_total", MetricType::Counter, help);
     for (api, stats) in stats.all() {
         for (cause, count) in stats.refusals() {
             out.sample(&[("api", api), ("reason", cause.word())], count);
@@ -171,8 +167,8 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     for of in LASTING {
         of_lasting(&mut out, stats, of);
     }
-    let help = "Upstream connections that are open or in the making.";
-    out.family("millstream_upstream_connections", Kind::Gauge, help);
+    let help = "Upstream connections that are open or being established.";
+    out.family("millstream_upstream_connections", MetricType::Gauge, help);
     for (api, stats) in stats.all().skip(1) {
         let idle = process.idle.get(api).copied().unwrap_or(0) as u64;
         let in_use = stats.upstreams().saturating_sub(idle);
@@ -181,13 +177,13 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     }
     of_targets(&mut out, stats, process);
     for (name, of, help) in COUNTERS {
-        out.family(name, Kind::Counter, help);
+        out.family(name, MetricType::Counter, help);
         for (api, stats) in stats.all().skip(1) {
             out.sample(&[("api", api)], of(stats).get());
         }
     }
     for (name, of, help) in HISTOGRAMS {
-        out.family(name, Kind::Histogram, help);
+        out.family(name, MetricType::Histogram, help);
         for (api, stats) in stats.all() {
             out.histogram(&[("api", api)], of(stats));
         }
@@ -199,7 +195,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
 /// Writes the number of open and ended exchanges.
 fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     let [name, help] = of.closed;
-    out.family(name, Kind::Counter, help);
+    out.family(name, MetricType::Counter, help);
     for (api, stats) in stats.all().skip(1) {
         for outcome in Outcome::ALL.into_iter().filter(|end| end.ends_what_was_open()) {
             let labels = [("api", api), ("reason", outcome.word())];
@@ -207,7 +203,7 @@ fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
         }
     }
     let [name, help] = of.open;
-    out.family(name, Kind::Gauge, help);
+    out.family(name, MetricType::Gauge, help);
     for (api, stats) in stats.all().skip(1) {
         out.sample(&[("api", api)], (of.now)(stats));
     }
@@ -230,13 +226,13 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
         let age = millis(process.now.tick.since(at));
         seconds(process.now.unix_ms.saturating_sub(age))
     };
-    let help = "Upstream connections that were tried, by target.";
-    out.family("millstream_upstream_connects_total", Kind::Counter, help);
+    let help = "Attempts to connect to an upstream, by target.";
+    out.family("millstream_upstream_connects_total", MetricType::Counter, help);
     for (api, target, stats) in stats.endpoints() {
         out.sample(&[("api", api), ("target", target)], stats.connects.get());
     }
     let help = "Failures of a target: to connect, to answer, or to complete a response.";
-    out.family("millstream_upstream_failures_total", Kind::Counter, help);
+    out.family("millstream_upstream_failures_total", MetricType::Counter, help);
     for (api, target, stats) in stats.endpoints() {
         // A counter that first appears with the value 1 has not increased as far as Prometheus can
         // tell.
@@ -245,21 +241,21 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
             out.sample(&labels, count);
         }
     }
-    let help = "Whether the last request that asked a target was not served by it.";
-    out.family("millstream_upstream_failing", Kind::Gauge, help);
+    let help = "Whether a target failed to serve the last request sent to it.";
+    out.family("millstream_upstream_failing", MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         let failing = matches!(stats.health(), Health::Failing(_));
         out.sample(&[("api", api), ("target", target)], u8::from(failing));
     }
-    let help = "Since when a target has served no request; only while it is failing.";
-    out.family("millstream_upstream_failing_since_timestamp_seconds", Kind::Gauge, help);
+    let help = "When a failing target began to serve no requests; only while it is failing.";
+    out.family("millstream_upstream_failing_since_timestamp_seconds", MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         if let Health::Failing(since) = stats.health() {
             out.sample(&[("api", api), ("target", target)], unix(since));
         }
     }
-    let help = "When a target last served a request, if it has.";
-    out.family("millstream_upstream_last_success_timestamp_seconds", Kind::Gauge, help);
+    let help = "When a target last served a request, if it has served one.";
+    out.family("millstream_upstream_last_success_timestamp_seconds", MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         if let Some(at) = stats.last_success() {
             out.sample(&[("api", api), ("target", target)], unix(at));
@@ -268,25 +264,29 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 }
 
 fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    out.family("millstream_build_info", Kind::Gauge, "What is running.");
+    out.family("millstream_build_info", MetricType::Gauge, "The running version.");
     out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    out.family("millstream_start_time_seconds", Kind::Gauge, "When it was started.");
+    out.family("millstream_start_time_seconds", MetricType::Gauge, "When the process was started.");
     out.sample(&[], seconds(process.started_unix_ms));
-    out.family("millstream_draining", Kind::Gauge, "Whether it is about to end.");
+    out.family("millstream_draining", MetricType::Gauge, "Whether the process is draining.");
     out.sample(&[], u8::from(process.draining));
-    let help = "Client connections, those of the admin listener excepted.";
-    out.family("millstream_client_connections", Kind::Gauge, help);
+    let help = "Client connections, except those of the admin listener.";
+    out.family("millstream_client_connections", MetricType::Gauge, help);
     out.sample(&[], process.connections);
-    let help = "Buffers that hold bytes which somebody does not take yet.";
-    out.family("millstream_buffers", Kind::Gauge, help);
+    let help = "Buffers that hold bytes for peers that are not reading them.";
+    out.family("millstream_buffers", MetricType::Gauge, help);
     out.sample(&[], process.buffers);
-    out.family("millstream_buffers_bytes", Kind::Gauge, "The memory of these buffers.");
+    out.family(
+        "millstream_buffers_bytes",
+        MetricType::Gauge,
+        "Memory of the buffers that hold bytes.",
+    );
     out.sample(&[], process.buffer_bytes);
-    let help = "How often accepting had to pause, for want of descriptors.";
-    out.family("millstream_accept_pauses_total", Kind::Counter, help);
+    let help = "How often accepting paused for lack of file descriptors.";
+    out.family("millstream_accept_pauses_total", MetricType::Counter, help);
     out.sample(&[], stats.accept_pauses.get());
-    let help = "Lines of the access log that had no room.";
-    out.family("millstream_access_lines_dropped_total", Kind::Counter, help);
+    let help = "Access log lines dropped for lack of room.";
+    out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
     out.sample(&[], process.access_lines_dropped);
 }
 

@@ -54,7 +54,7 @@ impl Query {
                 ("order", _) => return Err("The order is not oldest, newest or slowest."),
                 ("after", "") => query.after = None,
                 ("after", after) => {
-                    query.after = Some(id(after).ok_or("What it is to be after is no id.")?);
+                    query.after = Some(id(after).ok_or("The value of after is not an id.")?);
                 }
                 _ => {}
             }
@@ -73,16 +73,16 @@ pub fn id(text: &str) -> Option<u64> {
 }
 
 /// The rank of a stream in an order. Smaller ranks come first.
-pub type Place = [u64; 3];
+pub type Rank = [u64; 3];
 
 impl Order {
     /// The rank of a stream that has ended, if its id alone determines it.
-    pub fn place_of_gone(self, id: u64) -> Option<Place> {
-        (self != Order::Slowest).then(|| self.place(id, 0, 0))
+    pub fn rank_of_ended(self, id: u64) -> Option<Rank> {
+        (self != Order::Slowest).then(|| self.rank(id, 0, 0))
     }
 
     /// The rank of a stream with this id, this many bytes pending, and idle for this long.
-    pub const fn place(self, id: u64, pending: u64, idle_ms: u64) -> Place {
+    pub const fn rank(self, id: u64, pending: u64, idle_ms: u64) -> Rank {
         match self {
             Order::Oldest => [id, 0, 0],
             Order::Newest => [u64::MAX - id, 0, 0],
@@ -95,8 +95,8 @@ impl Order {
 #[derive(Debug)]
 pub struct First<T: Ord> {
     limit: usize,
-    after: Option<Place>,
-    heap: BinaryHeap<(Place, T)>,
+    after: Option<Rank>,
+    heap: BinaryHeap<(Rank, T)>,
     /// The number of items offered, and how many of them belong on this page or a later one.
     total: usize,
     behind: usize,
@@ -104,22 +104,22 @@ pub struct First<T: Ord> {
 
 impl<T: Ord> First<T> {
     /// Selects the first `limit` items after a rank.
-    pub fn new(limit: usize, after: Option<Place>) -> First<T> {
+    pub fn new(limit: usize, after: Option<Rank>) -> First<T> {
         First { limit, after, heap: BinaryHeap::with_capacity(limit + 1), total: 0, behind: 0 }
     }
 
     /// Offers one item.
-    pub fn offer(&mut self, place: Place, what: T) {
+    pub fn offer(&mut self, rank: Rank, what: T) {
         self.total += 1;
-        if self.after.is_some_and(|after| place <= after) {
+        if self.after.is_some_and(|after| rank <= after) {
             return;
         }
         self.behind += 1;
         let full = self.heap.len() >= self.limit;
-        if full && self.heap.peek().is_some_and(|(last, _)| *last < place) {
+        if full && self.heap.peek().is_some_and(|(last, _)| *last < rank) {
             return;
         }
-        self.heap.push((place, what));
+        self.heap.push((rank, what));
         if full {
             self.heap.pop();
         }
@@ -292,15 +292,15 @@ mod tests {
     /// All pages together contain each stream once and in order.
     #[test]
     fn pages_are_the_whole_in_order() {
-        let places: Vec<Place> =
-            (0..97_u64).map(|n| Order::Slowest.place(n + 1, n % 3, n * 31 % 17)).collect();
-        let mut sorted = places.clone();
+        let ranks: Vec<Rank> =
+            (0..97_u64).map(|n| Order::Slowest.rank(n + 1, n % 3, n * 31 % 17)).collect();
+        let mut sorted = ranks.clone();
         sorted.sort_unstable();
         for limit in [1, 2, 10, 96, 97, 98, 1000] {
             let (mut all, mut after) = (Vec::new(), None);
             loop {
                 let mut first = First::new(limit, after);
-                places.iter().for_each(|place| first.offer(*place, *place));
+                ranks.iter().for_each(|rank| first.offer(*rank, *rank));
                 let (few, total, more) = first.finish();
                 assert!(total == 97 && few.len() <= limit);
                 all.extend(few);

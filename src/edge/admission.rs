@@ -10,7 +10,7 @@
 use crate::apis::Apis;
 use crate::auth::Hash;
 use crate::exchange::{Exchange, LocalReply};
-use crate::quota::{Counts, Network, Shares};
+use crate::quota::{Network, Quota, Shares};
 use crate::telemetry::Cause;
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub fn acquire(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
     apis: &Apis,
-    keys: &Counts<Hash>,
+    keys: &Quota<Hash>,
 ) -> Result<(), LocalReply> {
     let state = exchange.api_state.and_then(|key| apis.get(key));
     let (Some(state), Some(api)) = (state, exchange.api()) else { return Ok(()) };
@@ -65,7 +65,7 @@ pub fn acquire_early(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
     apis: &Apis,
-    keys: &Counts<Hash>,
+    keys: &Quota<Hash>,
     draining: bool,
 ) -> Result<(), LocalReply> {
     if !exchange.facts.wants_events {

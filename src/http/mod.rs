@@ -26,7 +26,7 @@
 //! - [`head`]: finding the end of a head and parsing it, with its [`version`];
 //! - [`target`] and [`authority`]: the request target and Host;
 //! - [`fields`]: names, lists, and which fields are forwarded;
-//! - [`escape`]: percent-encoding;
+//! - [`escape`]: decoding of percent escapes;
 //! - [`query`] and [`cookie`]: single parameters and pairs, and [`credentials`]: the key in them;
 //! - [`framing`]: the length of a body, and whether the connection persists; [`keep_alive`]: how
 //!   long it may be idle;

@@ -154,7 +154,10 @@ impl MioNet {
             return SockId(index);
         }
         self.sockets.push(slot);
-        SockId(u32::try_from(self.sockets.len() - 1).unwrap_or(u32::MAX))
+        let Ok(id) = u32::try_from(self.sockets.len() - 1) else {
+            panic!("the open-file limit is far below 2^32");
+        };
+        SockId(id)
     }
 
     fn socket(&mut self, sock: SockId) -> io::Result<&mut Socket> {

@@ -105,7 +105,7 @@ impl Events {
     /// The id from which the rest of this stream can be requested. None if it cannot, or while the
     /// client has half an event.
     pub fn resume_from(&self) -> Option<&[u8]> {
-        self.scanner.last_id().filter(|_| self.resumable && self.between)
+        if self.resumable && self.between { self.scanner.last_id() } else { None }
     }
 
     /// True exactly when the end of the source counts as a break.

@@ -39,7 +39,7 @@ impl Flow {
 
 /// Where the bytes given out so far end in an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Unknown, or not an event stream: nothing may be inserted.
     Unknown,
     /// Directly after the head.
@@ -69,7 +69,7 @@ pub struct Outlet {
     /// in milliseconds. 0: at once.
     gather_ms: u32,
     flow: Flow,
-    place: Place,
+    position: Position,
 }
 
 // The work for one event reads all of it.
@@ -87,7 +87,7 @@ impl Outlet {
             given: 0,
             gather_ms: 0,
             flow: Flow::Open,
-            place: Place::Unknown,
+            position: Position::Unknown,
         };
         outlet.begin(to, over);
         outlet
@@ -104,7 +104,7 @@ impl Outlet {
     /// Treats the body, of which nothing was given out yet, as an event stream. Its portions say
     /// whether they end between two events. A `verbatim` one begins with what the source sends.
     pub const fn watch_events(&mut self, verbatim: bool) {
-        self.place = if verbatim { Place::Between } else { Place::Start };
+        self.position = if verbatim { Position::Between } else { Position::Start };
     }
 
     /// The progress of this direction.
@@ -135,12 +135,12 @@ impl Outlet {
     /// True exactly when the stream is between two events, so that something may be inserted or the
     /// stream be ended.
     pub const fn is_between_events(&self) -> bool {
-        matches!((self.flow, self.place), (Flow::Open, Place::Start | Place::Between))
+        matches!((self.flow, self.position), (Flow::Open, Position::Start | Position::Between))
     }
 
     /// True exactly when the client of an event stream has received nothing but a head.
     pub const fn wants_first_word(&self) -> bool {
-        matches!((self.flow, self.place), (Flow::Open, Place::Start))
+        matches!((self.flow, self.position), (Flow::Open, Position::Start))
     }
 
     /// True exactly when there is nothing to write and more may come.
@@ -179,7 +179,7 @@ impl Outlet {
     /// If it is not between two events.
     pub fn put_in<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         assert!(self.is_between_events(), "something is put in within an event");
-        self.place = Place::Between;
+        self.position = Position::Between;
         self.insert(payload, ended, io);
     }
 
@@ -202,8 +202,10 @@ impl Outlet {
         io: &mut Io<'_, N>,
     ) -> Result<(), SinkGone> {
         let Portion { payload, between, rest } = portion;
-        if let Some(between) = between.filter(|_| !payload.is_empty()) {
-            self.place = if between { Place::Between } else { Place::Within };
+        if let Some(between) = between
+            && !payload.is_empty()
+        {
+            self.position = if between { Position::Between } else { Position::Within };
         }
         self.given += payload.len() as u64;
         let framed = self.writer.frame(io.scratch, payload, matches!(rest, Rest::End));

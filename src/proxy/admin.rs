@@ -15,11 +15,11 @@ use super::head::head_limits;
 use super::next::Next;
 use super::shared::Shared;
 use super::waits::{self, Wait};
-use crate::admin::answer::{Answer, Around, Kind};
+use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Process};
 use crate::admin::streams::{First, Page, Query, Row};
-use crate::admin::{self, Ask, Command, page};
+use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
 use crate::cors::Grant;
 use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
@@ -46,7 +46,7 @@ pub(super) struct Admin {
     pub ticks: Ticks,
     /// Sessions that the ticks go to; some may have left.
     watchers: Vec<Key<Session>>,
-    commands: VecDeque<(Ticket, Command)>,
+    commands: VecDeque<(Ticket, ShellCommand)>,
 }
 
 /// Who waits for what comes of a command.
@@ -125,7 +125,7 @@ impl<N: Net> Proxy<N> {
             Ok(Ask::Events) => return self.begin_live(key, now),
             Ok(Ask::Metrics) => {
                 let text = metrics::text(&self.shared.telemetry.stats, &self.process_now(now));
-                Answer::of(200, Kind::Metrics, text.into_bytes().into())
+                Answer::of(200, MediaType::Metrics, text.into_bytes().into())
             }
             Ok(Ask::Health) => Answer::text(200, "The loop turns."),
             Ok(Ask::Ready) if self.is_draining() => Answer::text(503, "Draining."),
@@ -177,7 +177,7 @@ impl<N: Net> Proxy<N> {
             .admin
             .page
             .get_or_insert_with(|| (page::PAGE.as_bytes().into(), page::policy().into()));
-        Answer::of(200, Kind::Html, Rc::clone(body)).under(Rc::clone(policy))
+        Answer::of(200, MediaType::Html, Rc::clone(body)).under(Rc::clone(policy))
     }
 
     fn process_now(&self, now: Tick) -> Process<'_> {
@@ -224,12 +224,12 @@ impl<N: Net> Proxy<N> {
         let rank = |exchange: &Exchange| {
             let idle = millis(now.since(exchange.still_since()));
             let pending = exchange.response.pending() as u64;
-            order.place(exchange.record.id, pending, idle)
+            order.rank(exchange.record.id, pending, idle)
         };
         // Whoever has gone since was somewhere, in an order by number; in another, nobody knows.
         let after = after.and_then(|id| match self.stream(id) {
             Some((_, exchange)) => Some(rank(exchange)),
-            None => order.place_of_gone(id),
+            None => order.rank_of_ended(id),
         });
         let mut first = First::new(limit, after);
         for (key, exchange) in self.streams() {
@@ -240,7 +240,7 @@ impl<N: Net> Proxy<N> {
         for key in keys.into_iter().filter_map(Key::from_bits) {
             self.describe(key, now, &mut page);
         }
-        Answer::of(200, Kind::Json, page.finish(more).into_bytes().into())
+        Answer::of(200, MediaType::Json, page.finish(more).into_bytes().into())
     }
 
     fn describe(&self, key: Key<Session>, now: Tick, page: &mut Page) {
@@ -296,7 +296,7 @@ impl<N: Net> Proxy<N> {
 
     /// The next thing that the shell is asked to do. What comes of it is for
     /// [`Proxy::answer_command`] to say.
-    pub fn next_command(&mut self) -> Option<(Ticket, Command)> {
+    pub fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.admin.commands.pop_front()
     }
 

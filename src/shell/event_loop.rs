@@ -10,7 +10,7 @@ use super::resolver::NameQuery;
 use super::service::Inherited;
 use super::sys;
 use crate::access::Queue;
-use crate::admin::Command;
+use crate::admin::ShellCommand;
 use crate::config::Config;
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
@@ -173,7 +173,7 @@ impl EventLoop {
     }
 
     /// Takes the next command that came by the admin listener. Its ticket is for the answer.
-    pub(super) fn next_command(&mut self) -> Option<(Ticket, Command)> {
+    pub(super) fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.proxy.next_command()
     }
 

@@ -14,7 +14,7 @@ use super::logger;
 use super::output::Output;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
-use crate::admin::Command;
+use crate::admin::ShellCommand;
 use crate::config::Config;
 use crate::proxy::Ticket;
 use std::io;
@@ -157,7 +157,7 @@ impl Process {
         while let Some((ticket, command)) = self.event_loop.next_command() {
             any = true;
             match command {
-                Command::Drain => {
+                ShellCommand::Drain => {
                     // Only a second signal makes a drain more urgent.
                     if self.stops == 0 {
                         self.stops = 1;
@@ -167,11 +167,11 @@ impl Process {
                     let sentence = format!("Draining: open connections have {window:?} to finish.");
                     self.event_loop.answer_command(ticket, 202, &sentence);
                 }
-                Command::Reload if self.file.is_none() => {
+                ShellCommand::Reload if self.file.is_none() => {
                     let sentence = "There is no configuration file to reload.";
                     self.event_loop.answer_command(ticket, 409, sentence);
                 }
-                Command::Reload => {
+                ShellCommand::Reload => {
                     self.reload_tickets.push(ticket);
                     self.load_again();
                 }

@@ -1,6 +1,6 @@
 //! The last event id and the reconnection time, for resuming a stream where it broke.
 
-use super::{ID_MAX, Kind};
+use super::{FieldKind, ID_MAX};
 use crate::http::abnf::{is_text, trim};
 use memchr::memchr;
 use std::mem::swap;
@@ -46,15 +46,15 @@ impl Ids {
     }
 
     /// Takes bytes of a field's value, starting after the colon.
-    pub(super) fn take(&mut self, kind: Kind, mut bytes: &[u8]) {
-        if !matches!(kind, Kind::Id | Kind::Retry) {
+    pub(super) fn take(&mut self, kind: FieldKind, mut bytes: &[u8]) {
+        if !matches!(kind, FieldKind::Id | FieldKind::Retry) {
             return;
         }
         if !self.begun {
             self.begun = !bytes.is_empty();
             bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
         }
-        if kind == Kind::Id {
+        if kind == FieldKind::Id {
             self.wrong |= memchr(0, bytes).is_some();
             // One byte above the limit is enough to see that the id is too long.
             let room = ID_MAX + 1 - self.value.len();
@@ -69,20 +69,20 @@ impl Ids {
     }
 
     /// Ends a line of this kind.
-    pub(super) fn end_line(&mut self, kind: Kind) {
+    pub(super) fn end_line(&mut self, kind: FieldKind) {
         match kind {
-            Kind::Id if !self.wrong => {
+            FieldKind::Id if !self.wrong => {
                 if !can_be_sent(&self.value) {
                     self.value.clear();
                 }
                 swap(&mut self.value, &mut self.next);
                 self.pending = true;
             }
-            Kind::Retry if !self.wrong => {
+            FieldKind::Retry if !self.wrong => {
                 self.retry = self.number.map(Duration::from_millis).or(self.retry);
             }
-            Kind::Id | Kind::Retry => {}
-            Kind::Comment | Kind::Data | Kind::Other => return,
+            FieldKind::Id | FieldKind::Retry => {}
+            FieldKind::Comment | FieldKind::Data | FieldKind::Other => return,
         }
         self.end_value();
     }

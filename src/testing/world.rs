@@ -1,7 +1,7 @@
 //! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
 //! transcripts, seeded worlds, and the fuzzer.
 
-use crate::admin::Command;
+use crate::admin::ShellCommand;
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::Address;
@@ -100,10 +100,10 @@ impl World {
         while let Some((ticket, command)) = self.proxy.next_command() {
             let window = self.proxy.config().drain.window;
             let (status, said) = match command {
-                Command::Drain => (202, "Draining."),
-                Command::Reload => (501, "There is no file."),
+                ShellCommand::Drain => (202, "Draining."),
+                ShellCommand::Reload => (501, "There is no file."),
             };
-            if command == Command::Drain {
+            if command == ShellCommand::Drain {
                 self.proxy.drain(self.now, self.now.after(window));
             }
             self.proxy.answer_command(ticket, status, said, self.now);
