@@ -232,7 +232,7 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.value("document.querySelector('#end').click()")
     rest_of(client)
     browser.wait("document.querySelectorAll('#streams tbody tr').length === 2")
-    browser.wait(text % "#note" + f" === 'Stream {oldest} is told to end.'")
+    browser.wait(text % "#note" + f" === 'Stream {oldest} was told to end.'")
     browser.wait(text % "#legend" + ".includes('ended')")
 
     sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]

@@ -122,9 +122,9 @@ SITUATIONS = [
               "N requests? not served in the last minute[.]$",
               says="TARGET refuses connections since CLOCK"),
     Situation("502s", lambda: serve(bad_gateway), again=True,
-              verdict="prices: TARGET answers 502 since CLOCK; "
+              verdict="prices: TARGET responds with 502 since CLOCK; "
               "N requests? not served in the last minute[.]$",
-              says="TARGET answers 502 since CLOCK"),
+              says="TARGET responds with 502 since CLOCK"),
     Situation("held", nobody, state="held", settings="on_outage = 'hold'",
               verdict="prices: TARGET refuses connections since CLOCK; "
               "1 request not served in the last minute; 1 stream is held[.]$",
@@ -137,12 +137,13 @@ SITUATIONS = [
               verdict="prices: cut in the last minute: upstream_cut 1[.]$",
               says="TARGET is up, but failed at CLOCK [(]cut[)]"),
     Situation("stuck", lambda: serve(flood), state="stuck",
-              verdict="prices: 1 stream is stuck: bytes wait and the client takes none; "
+              verdict="prices: 1 stream is stuck: bytes are waiting but the client is "
+              "not reading; "
               "longest 127[.]0[.]0[.]1 with /prices, for N",
               says="1 of 1 up"),
     Situation("saturated", lambda: serve(events), state="flowing", again=True,
               settings="max_streams = 1",
               verdict="prices: N requests? refused in the last minute; "
-              "api[.]max_streams is reached[.]$",
+              "api[.]max_streams was reached[.]$",
               says="1 of 1 up"),
 ]

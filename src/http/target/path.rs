@@ -9,9 +9,9 @@ use crate::work;
 enum Segment {
     /// An ordinary name, perhaps empty.
     Name,
-    /// The current segment: `.`
+    /// The current segment, `.`.
     Here,
-    /// The parent segment: `..`
+    /// The parent segment, `..`.
     Up,
 }
 
