@@ -17,7 +17,7 @@ use std::net::IpAddr;
 /// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// logfmt: `name=value`, quoted where needed.
+    /// `name=value`, quoted where needed (logfmt).
     Text,
     /// One JSON object a line.
     Json,

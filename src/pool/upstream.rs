@@ -1,6 +1,9 @@
 //! A service that requests go to, and its endpoints.
 //!
-//! Of several endpoints the one with the fewest connections in use crate::config::{Api, Target};
+//! Of several endpoints the one with the fewest connections in use is chosen, and of those the
+//! least recently chosen one. An endpoint that could not be connected to is skipped for a while,
+//! unless all others are skipped as well.
+
 use super::addresses::{Addresses, PASS_OVER, Tried};
 use super::connection::Connection;
 use super::idle::Idle;

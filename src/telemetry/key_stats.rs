@@ -15,9 +15,9 @@ const KEYS_MAX: usize = 10_000;
 pub struct KeyStats {
     /// Requests that are over, event streams and tunnels included.
     pub requests: Counter,
-    /// Event streams that were opened,
+    /// Event streams that were opened.
     pub opened: Counter,
-    /// and those that have ended.
+    /// Event streams that have ended.
     pub closed: Counter,
     /// Payload that clients have sent in requests that are over.
     pub bytes_in: Counter,

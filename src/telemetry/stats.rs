@@ -44,9 +44,9 @@ pub struct Unserved {
 pub struct ApiStats {
     /// Requests that are over, event streams included, by the status that the client was sent.
     pub requests: Statuses,
-    /// Event streams that were opened,
+    /// Event streams that were opened.
     pub opened: Counter,
-    /// and those that have ended, by [`Outcome::index`].
+    /// Event streams that have ended, by [`Outcome::index`].
     pub closed: [Counter; Outcome::ALL.len()],
     /// Tunnels that were opened.
     pub tunnels_opened: Counter,
@@ -60,9 +60,9 @@ pub struct ApiStats {
     pub bytes_out: Counter,
     /// Comments that kept a quiet stream alive.
     pub heartbeats: Counter,
-    /// Streams that have lost their upstream and were to be resumed,
+    /// Streams that lost their upstream and had to be resumed.
     pub resumes: Counter,
-    /// and those that got on.
+    /// Streams that were resumed.
     pub resumed: Counter,
     /// Streams that were opened though there was no upstream for them.
     pub held: Counter,
@@ -74,15 +74,15 @@ pub struct ApiStats {
     pub stream_duration: Histogram,
     /// How long other requests took.
     pub request_duration: Histogram,
-    /// Upstream connections that were made, or tried,
+    /// Upstream connections that were attempted.
     pub connects: Counter,
-    /// and those that were closed.
+    /// Upstream connections that were closed.
     pub disconnects: Counter,
     /// Requests that were refused, by [`Cause`].
     refusals: [Counter; Cause::ALL.len()],
-    /// Requests that were not served,
+    /// Requests that were not served.
     pub unserved: Counter,
-    /// and the last of them.
+    /// The last request that was not served.
     last_unserved: Cell<Option<Unserved>>,
     /// What of all this went wrong in the last minute.
     lately: Lately,

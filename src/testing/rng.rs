@@ -25,7 +25,7 @@ impl Rng {
         self.0.u64(low..=high)
     }
 
-    /// Likewise, as a size in memory.
+    /// Like [`Rng::between`], as a size in memory.
     pub fn size(&mut self, low: usize, high: usize) -> usize {
         let number = self.between(low as u64, high as u64);
         usize::try_from(number).unwrap_or(high)

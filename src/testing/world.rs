@@ -47,7 +47,7 @@ impl World {
         Self::within(Budget::unlimited(1000), config, seed, faults, portions)
     }
 
-    /// Likewise, with limits on the connections.
+    /// Like [`World::new`], with limits on the connections.
     pub fn within(
         budget: Budget,
         config: Config,

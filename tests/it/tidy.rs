@@ -41,6 +41,42 @@ fn every_source_file_is_tidy() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A doc block consists of whole sentences about its own item. One that begins with a small letter
+/// continues another item's, and one without a full stop is continued there.
+#[test]
+fn docs_are_whole_sentences() {
+    let mut wrong = Vec::new();
+    for file in sources().into_iter().filter(|file| file.starts_with(root().join("src"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let mut number = 1;
+        for block in lines.chunk_by(|a, b| doc_mark(a) == doc_mark(b)) {
+            if doc_mark(block[0]).is_some() && !is_whole(block) {
+                wrong.push(format!("{}:{number}: {}", file.display(), block[0]));
+            }
+            number += block.len();
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn doc_mark(line: &str) -> Option<&str> {
+    ["///", "//!"].into_iter().find(|mark| line.starts_with(mark))
+}
+
+fn is_whole(block: &[&str]) -> bool {
+    let lines: Vec<&str> = block.iter().map(|line| line[3..].trim_end()).collect();
+    let first = lines[0].trim_start();
+    let capital = |c: char| c.is_uppercase() || c.is_ascii_digit() || "`[\"".contains(c);
+    let begins = first.starts_with(capital) && !first.starts_with("Likewise");
+    let last = lines[lines.len() - 1];
+    // The last line of a list's item may be indented.
+    let item = lines.iter().rev().find(|line| !line.starts_with("  ")).map_or("", |l| l.trim());
+    let is_list = ["- ", "* ", "|", "```"].iter().any(|mark| item.starts_with(mark));
+    let is_code = lines.len() == 1 && last.ends_with('`');
+    begins && (is_list || is_code || last.ends_with('.') || last.ends_with(".)"))
+}
+
 /// What takes a body in and what gives it out are joined elsewhere, so that either can be joined to
 /// something else.
 #[test]
