@@ -4,8 +4,8 @@
 //! A table has entries only for holders with open streams, so it is never longer than the number of
 //! streams.
 //!
-//! `Drop` gives a share back, through a `Cell` whose map is taken out and put back. So no share can be
-//! forgotten, and no borrow can be held at the wrong moment.
+//! `Drop` gives a share back, through a `Cell` whose map is taken out and put back. So no share can
+//! be forgotten, and no borrow can be held at the wrong moment.
 
 use crate::auth::Hash;
 use std::cell::Cell;
@@ -77,7 +77,8 @@ impl<K: Ord + Copy> Drop for Share<K> {
     }
 }
 
-/// The shares of one stream: in the quotas of its client's address and its key, where they have limits.
+/// The shares of one stream: in the quotas of its client's address and its key, where they have
+/// limits.
 #[derive(Debug, Default)]
 pub struct Shares {
     /// The share in the quota of the client's address.

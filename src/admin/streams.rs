@@ -1,5 +1,5 @@
-//! `/streams`: a page of the open event streams and tunnels. It takes one walk over the sessions, and
-//! stores no more of them than the page holds.
+//! `/streams`: a page of the open event streams and tunnels. It takes one walk over the sessions,
+//! and stores no more of them than the page holds.
 
 use crate::access::split;
 use crate::digits::Digits;

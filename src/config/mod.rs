@@ -312,8 +312,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns an
-    /// answer for each, in the same order. A target that is not resolved has no addresses, and
+    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns
+    /// an answer for each, in the same order. A target that is not resolved has no addresses, and
     /// [`Config::warnings`] reports it.
     pub fn resolve(&mut self, ask: impl FnOnce(Vec<(String, u16)>) -> Vec<Resolution>) {
         let names = self.unresolved_targets().map(|(_, t)| (t.host.clone(), t.port)).collect();

@@ -12,7 +12,8 @@
 //! event, so nothing is inserted, and a break there is a visible cut.
 //!
 //! A byte order mark at the start is removed: if a comment went first, the mark would end up in the
-//! middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is passed on.
+//! middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is passed
+//! on.
 
 use crate::buf::{Buf, BufPool, narrow};
 use crate::sse::{BYTE_ORDER_MARK, Scanner, byte_order_mark};
