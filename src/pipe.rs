@@ -68,9 +68,9 @@ impl From<SinkGone> for Fault {
 /// One direction of an exchange. See the module.
 #[derive(Debug)]
 pub struct Pipe {
-    /// What takes the body in.
+    /// The half that takes the body in.
     pub intake: Intake,
-    /// What gives it out.
+    /// The half that gives it out.
     pub outlet: Outlet,
 }
 

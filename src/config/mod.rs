@@ -261,7 +261,7 @@ pub enum Resume {
     Never,
     /// When the stream breaks.
     Broken,
-    /// When the stream broke, and also when the upstream ended it.
+    /// When the stream breaks, and also when the upstream ends it.
     Always,
 }
 
