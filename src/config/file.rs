@@ -279,9 +279,8 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
     }
 }
 
-const NO_NAME: &str = "not a name; write 1 to 64 ASCII letters, digits or punctuation marks, but \
-    no quote or \
-    backslash";
+const NO_NAME: &str =
+    "not a name; write 1 to 64 ASCII letters, digits or punctuation, but no quote or backslash";
 
 /// Checks a name that logs and metrics can put in quotes.
 pub(super) fn printable(name: &str) -> Result<String, &'static str> {
@@ -390,8 +389,7 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
         }
         let first = targets.first().unwrap_or(&target);
         if (&first.path, &first.query) != (&target.path, &target.query) {
-            let right = "all targets of an api have the same path and query; write those of the \
-                first one";
+            let right = "all targets of an api share one path and query; write those of the first";
             return Err(right.into());
         }
         targets.push(target);
@@ -405,9 +403,7 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
 
 fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
-        "not a log level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \
-        \"trace\""
-            .into()
+        "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
     })
 }
 

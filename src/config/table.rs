@@ -185,14 +185,7 @@ impl<'t> Table<'_, 't> {
         let array = match self.remove(key) {
             Some((DeValue::Array(array), _)) if !array.is_empty() => array,
             Some((_, at)) => {
-                self.note(
-                    at,
-                    key,
-                    format!(
-                        "not a list of tables; write [[{key}]], with two \
-                    brackets"
-                    ),
-                );
+                self.note(at, key, format!("not a list of tables; write [[{key}]], two brackets"));
                 return values;
             }
             None => return values,
@@ -201,7 +194,7 @@ impl<'t> Table<'_, 't> {
             let start = element.span().start;
             let path = format!("{}[{n}]", self.path_of(key));
             let DeValue::Table(entries) = element.into_inner() else {
-                self.note(start, key, format!("not a table; write [[{key}]], with two brackets"));
+                self.note(start, key, format!("not a table; write [[{key}]], two brackets"));
                 continue;
             };
             values.extend(self.document.read(entries, path, start, &mut read));
@@ -225,14 +218,7 @@ impl<'t> Table<'_, 't> {
             (DeValue::Table(entries), at) => Some((entries, at)),
             (DeValue::Array(_), at) => {
                 let header = self.header_of(key);
-                self.note(
-                    at,
-                    key,
-                    format!(
-                        "there is only one such table; write [{header}], with \
-                    one bracket"
-                    ),
-                );
+                self.note(at, key, format!("there is only one; write [{header}], one bracket"));
                 None
             }
             (_, at) => {

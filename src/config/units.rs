@@ -67,18 +67,9 @@ fn wrong_duration(unit: &str) -> &'static str {
 /// Describes what is wrong with a unit of size that people write.
 fn wrong_size(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
-        "k" | "kb" | "kib" => {
-            "1024 bytes are written as KiB, directly after the number, like \
-        \"64KiB\""
-        }
-        "m" | "mb" | "mib" => {
-            "1024 KiB are written as MiB, directly after the number, like \
-        \"1MiB\""
-        }
-        "g" | "gb" | "gib" => {
-            "1024 MiB are written as GiB, directly after the number, like \
-        \"1GiB\""
-        }
+        "k" | "kb" | "kib" => "1024 bytes are written KiB, right after the number, like \"64KiB\"",
+        "m" | "mb" | "mib" => "1024 KiB are written MiB, right after the number, like \"1MiB\"",
+        "g" | "gb" | "gib" => "1024 MiB are written GiB, right after the number, like \"1GiB\"",
         "b" | "bytes" => "bytes have no unit; write only the number",
         rest if rest.starts_with(['.', ',']) => {
             "not a whole number; write it in the next smaller unit"
@@ -151,10 +142,10 @@ mod tests {
         check("1,5s", "not a whole number; write \"1500ms\"");
         check("1m30s", "more than one unit");
         for text in ["64KB", "64kib", "64K", "64 KiB"] {
-            check(text, "1024 bytes are written as KiB");
+            check(text, "1024 bytes are written KiB");
         }
-        check("1MB", "1024 KiB are written as MiB");
-        check("1g", "1024 MiB are written as GiB");
+        check("1MB", "1024 KiB are written MiB");
+        check("1g", "1024 MiB are written GiB");
         check("10B", "bytes have no unit");
         check("1.5MiB", "not a whole number; write it in the next");
     }

@@ -278,7 +278,7 @@ mod tests {
         check("--hash-key a --hash-key b", "--hash-key can be given only once");
         check(
             "--hash-key a\\b",
-            "--hash-key: not a name; write 1 to 64 ASCII letters, digits or punctuation marks, \
+            "--hash-key: not a name; write 1 to 64 ASCII letters, digits or punctuation, \
             but no quote or backslash",
         );
         let secret = "0123456789abcdef0123456789ABCDEF";

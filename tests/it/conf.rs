@@ -364,9 +364,9 @@ fn what_has_to_be_there() {
     let nothing = "api: there is nothing to serve; write an [[api]], or a [demo]";
     check("", &format!("1:1: {nothing}"));
     check("[server]", &format!("1:1: {nothing}"));
-    check("api = []", "1:7: api: not a list of tables; write [[api]], with two brackets");
-    check("[api]\nname = 'a'", "1:1: api: not a list of tables; write [[api]], with two brackets");
-    check("api = [1]", "1:8: api: not a table; write [[api]], with two brackets");
+    check("api = []", "1:7: api: not a list of tables; write [[api]], two brackets");
+    check("[api]\nname = 'a'", "1:1: api: not a list of tables; write [[api]], two brackets");
+    check("api = [1]", "1:8: api: not a table; write [[api]], two brackets");
     let table = "server: not a table; write [server] and its keys below it";
     check(&format!("server = 1\n{API}"), &format!("1:10: {table}"));
     parse("[demo]");
