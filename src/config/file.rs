@@ -8,7 +8,7 @@ use super::error::{ConfigErrors, Wrong};
 use super::fields::{Written, changes};
 use super::table::{self, Format, Table};
 use super::uri;
-use super::value::{count, duration, flag, limit, list, memory, size, text};
+use super::value::{self, count, duration, flag, limit, list, memory, size, text};
 use super::{
     Admin, Api, ApiLocations, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server,
     Streams,
@@ -279,18 +279,6 @@ fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {
     }
 }
 
-const NO_NAME: &str =
-    "not a name; write 1 to 64 ASCII letters, digits or punctuation, but no quote or backslash";
-
-/// Checks a name that logs and metrics can put in quotes.
-pub(super) fn printable(name: &str) -> Result<String, &'static str> {
-    let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
-    if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        return Err(NO_NAME);
-    }
-    Ok(name.to_owned())
-}
-
 /// What must not occur twice in the file.
 #[derive(Default)]
 struct Seen {
@@ -301,7 +289,7 @@ struct Seen {
 
 impl Seen {
     fn name(&mut self, name: &str) -> Result<String, Wrong> {
-        let name = printable(name)?;
+        let name = value::printable(name)?;
         if !self.names.insert(name.clone()) {
             return Err("an api above has this name; write another one".into());
         }

@@ -1,10 +1,9 @@
 //! The key file that an api's `auth.keys_file` names: the owner of each key and the apis it opens.
 
 use super::error::{ConfigErrors, Wrong};
-use super::file::printable;
 use super::table::{self, Format, Table};
 use super::unknown;
-use super::value::{count, list, text};
+use super::value::{count, list, printable, text};
 use crate::auth::{self, Hash, Key, Keys};
 use std::collections::BTreeSet;
 use std::sync::Arc;

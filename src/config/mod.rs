@@ -278,7 +278,7 @@ const EVERYTHING: &str = "
 /// # Errors
 /// If logs and metrics could not quote it.
 pub fn key_name(name: &str) -> Result<String, &'static str> {
-    file::printable(name)
+    value::printable(name)
 }
 
 impl Config {

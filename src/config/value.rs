@@ -88,6 +88,18 @@ pub(super) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     Ok(units::duration(text)?)
 }
 
+const NO_NAME: &str =
+    "not a name; write 1 to 64 ASCII letters, digits or punctuation, but no quote or backslash";
+
+/// Checks a name that logs and metrics can put in quotes.
+pub(super) fn printable(name: &str) -> Result<String, &'static str> {
+    let fits = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+    if name.trim() != name || !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        return Err(NO_NAME);
+    }
+    Ok(name.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
