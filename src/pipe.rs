@@ -193,6 +193,9 @@ impl Pipe {
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
         let comment = self.intake.events().map_or(&b""[..], Events::comment);
         self.outlet.put_in(comment, false, io);
+        if let Some(events) = self.intake.events_mut() {
+            events.note_preceded();
+        }
     }
 
     /// Ends an event stream whose source has more to send, after some last words. A held unfinished

@@ -124,6 +124,13 @@ impl Events {
         self.whole = true;
     }
 
+    /// The client has something of ours in front of the body: a byte order mark is taken off.
+    pub(super) fn note_preceded(&mut self) {
+        if self.start == Start::Keep(0) {
+            self.start = Start::Strip;
+        }
+    }
+
     /// Continues with another body where this one broke. Forgets the unfinished event.
     pub fn restart(&mut self, buffers: &mut BufPool) {
         debug_assert_eq!(self.free, 0, "a source is read when nothing that came before may pass");
