@@ -139,12 +139,19 @@ impl<N: Net> Proxy<N> {
         self.make_tick(now);
         // Sessions that are woken from here on are for the next turn, so that each has its turn.
         for _ in 0..self.tasks.queue_len() {
-            if let Some(key) = self.tasks.next_queued() {
+            match self.tasks.next_queued() {
+                Some(key) if self.tasks[key].is_arriving() => self.tasks.defer(key),
+                Some(key) => self.advance(key, now),
+                None => {}
+            }
+        }
+        for _ in 0..self.shared.portions.arrivals_per_turn {
+            if let Some(key) = self.tasks.next_deferred() {
                 self.advance(key, now);
             }
         }
         let listeners = &self.shared.edge.listeners;
-        if self.tasks.queue_len() > 0 || listeners.can_accept(now.tick) {
+        if self.tasks.has_queued() || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());

@@ -78,6 +78,13 @@ impl Session {
         Session { conn, state, service, peer, refused: false }
     }
 
+    /// True exactly when a client's next request is not there yet, or has not been judged. The
+    /// operator's requests are as urgent as what is open.
+    pub fn is_arriving(&self) -> bool {
+        let waits = matches!(self.state, State::Idle { .. } | State::Head { .. });
+        waits && self.service != Service::Admin
+    }
+
     /// The exchange that is being served, if one is.
     pub fn exchange(&self) -> Option<&Exchange> {
         match &self.state {

@@ -19,7 +19,9 @@ pub struct Tasks<T> {
     /// Those that were woken and have not had their turn yet; keys of tasks that are gone among
     /// them.
     queue: VecDeque<Key<T>>,
-    /// True exactly when the task with this index stands in the queue.
+    /// Those that were put off while more urgent ones had their turn, in order.
+    deferred: VecDeque<Key<T>>,
+    /// True exactly when the task with this index stands in one of the queues.
     queued: Vec<bool>,
     /// One entry a task, by its index: a promise to wake it.
     timers: Wheel,
@@ -31,6 +33,7 @@ impl<T> Tasks<T> {
         Tasks {
             tasks: Slab::new(),
             queue: VecDeque::new(),
+            deferred: VecDeque::new(),
             queued: Vec::new(),
             timers: Wheel::new(now),
         }
@@ -77,9 +80,28 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// True exactly when a task that is there stands in the queue.
+    /// True exactly when a task that is there stands in one of the queues.
     pub fn is_queued(&self, key: Key<T>) -> bool {
         self.queued[key.index() as usize]
+    }
+
+    /// Puts off a task that was taken out of the queue: it stands behind the others that were.
+    pub fn defer(&mut self, key: Key<T>) {
+        self.queued[key.index() as usize] = true;
+        self.deferred.push_back(key);
+    }
+
+    /// Takes the first of those that were put off. None if there is none, or if it is gone.
+    pub fn next_deferred(&mut self) -> Option<Key<T>> {
+        let key = self.deferred.pop_front()?;
+        self.tasks.get(key)?;
+        self.queued[key.index() as usize] = false;
+        Some(key)
+    }
+
+    /// True exactly when a task stands in one of the queues, or has stood there and is gone.
+    pub fn has_queued(&self) -> bool {
+        !self.queue.is_empty() || !self.deferred.is_empty()
     }
 
     /// How long the queue is. Those who are woken from here on stand behind these.
@@ -113,7 +135,7 @@ impl<T> Tasks<T> {
 
     /// Wakes those whose timers are due, at most so many of them.
     pub fn expire(&mut self, now: Tick, max: usize) {
-        let Tasks { tasks, queue, queued, timers } = self;
+        let Tasks { tasks, queue, queued, timers, .. } = self;
         timers.expire(now, max, |index| {
             if let Some(key) = tasks.key_at(index)
                 && !std::mem::replace(&mut queued[index as usize], true)

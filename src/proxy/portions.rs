@@ -15,6 +15,9 @@ pub struct Portions {
     pub steps_per_turn: usize,
     /// Connections that one turn accepts.
     pub accepts_per_turn: usize,
+    /// Request heads that one turn waits for and judges. Whoever has a request already comes first,
+    /// so that a storm of arrivals does not keep the events of open streams waiting.
+    pub arrivals_per_turn: usize,
     /// Timers that one turn expires.
     pub timers_per_turn: usize,
     /// Bytes of a next request that are read on purpose while one is being served; those that came
@@ -29,7 +32,8 @@ impl Default for Portions {
             high_water: 8 * 1024 - HEADROOM - TAILROOM,
             window_max: 64 * 1024,
             steps_per_turn: 8,
-            accepts_per_turn: 64,
+            accepts_per_turn: 16,
+            arrivals_per_turn: 16,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
         }

@@ -141,6 +141,32 @@ fn a_crowd_at_one_listener_delays_nobody_else() {
     assert!(heard, "the demo's client waits for the crowd");
 }
 
+/// While hundreds of clients arrive with a request, an open stream has each event in the turn in
+/// which it comes, and no turn does more than a little for those who arrive.
+#[test]
+fn a_storm_of_arrivals_keeps_no_open_stream_waiting() {
+    let (mut world, client, origin) = busy_stream("");
+    for _ in 0..300 {
+        let arriving = world.net().client(ListenerId(0), None).unwrap();
+        world.net().send(arriving, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    world.net().hear(client, usize::MAX);
+    let portions = Portions::default();
+    let (mut sessions, mut connections, _) = world.proxy.in_use();
+    let mut turns = 0;
+    while connections < 301 {
+        world.net().send(origin, b"data: abc\n\n");
+        world.turn().unwrap();
+        assert!(matches!(world.net().hear(client, usize::MAX), Heard::Bytes(_)), "turn {turns}");
+        let now = world.proxy.in_use();
+        assert!(now.0 <= sessions + portions.accepts_per_turn, "turn {turns}");
+        assert!(now.1 <= connections + portions.arrivals_per_turn, "turn {turns}");
+        (sessions, connections) = (now.0, now.1);
+        turns += 1;
+        assert!(turns < 100, "{connections} of 301 are served");
+    }
+}
+
 /// Accepting rests for clients when there is no descriptor, and not for the operator.
 #[test]
 fn an_operator_comes_in_while_accepting_rests() {

@@ -377,6 +377,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         window_max: rng.pick(&[1, 50, 3000, 65536]),
         steps_per_turn: rng.size(1, 4),
         accepts_per_turn: rng.size(1, 3),
+        arrivals_per_turn: rng.size(1, 3),
         timers_per_turn: rng.size(1, 3),
         ahead_max: rng.pick(&[1, 20, 4096]),
     }
