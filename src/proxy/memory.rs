@@ -9,8 +9,9 @@ use crate::time::Tick;
 use std::time::Duration;
 
 /// No reply of ours is longer than this, in bytes; but for that to a preflight, in front of which
-/// there is nothing.
-pub(super) const REPLY_MAX: usize = 1024;
+/// there is nothing. Most of it is for what `[api.cors]` may have it say: a list of fields, and an
+/// origin.
+pub(super) const REPLY_MAX: usize = 2048;
 
 /// Spare buffers that are kept rather than freed, of each size up to the usual one, in bytes.
 const SPARE_BYTES: usize = 256 * 1024;
