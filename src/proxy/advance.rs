@@ -99,7 +99,7 @@ impl<N: Net> Proxy<N> {
                     Next::Do(Action::Open)
                 }
                 Next::FreeDescriptor(search, error) => {
-                    self.free_descriptor(search, &error, key, now)
+                    self.free_descriptor(search, error, key, now)
                 }
                 Next::TimeOutHead => {
                     request::time_out(&mut self.tasks[key], &mut self.shared, now.tick)
@@ -182,18 +182,21 @@ impl<N: Net> Proxy<N> {
     }
 
     /// There is no descriptor for a connection to an upstream: a client's connection that loses
-    /// least by it is closed for it.
+    /// least by it is closed for it. One and no more: where the whole system has none, the others
+    /// would be closed in vain.
     fn free_descriptor(
         &mut self,
         search: Search,
-        error: &io::Error,
+        mut error: io::Error,
         key: Key<Session>,
         now: Now,
     ) -> Next {
         if self.reclaim(now.tick) {
-            return self.with_exchange(key, now, |step| connect::go_on(step, search));
+            let next = self.with_exchange(key, now, |step| connect::go_on(step, search));
+            let Next::FreeDescriptor(_, again) = next else { return next };
+            error = again;
         }
-        let error = descriptors::explain(error);
+        let error = descriptors::explain(&error);
         let text = format!("no descriptor for an upstream connection: {error}");
         self.shared.log(log::Level::Warn, "descriptor", &text);
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
