@@ -57,6 +57,14 @@ pub fn acquire(
     Ok(())
 }
 
+/// The answer to an exchange is no event stream: it is not counted any more.
+pub fn release(exchange: &mut Exchange) {
+    exchange.stream = None;
+    if let Some(caller) = &mut exchange.caller {
+        caller.shares = Shares::default();
+    }
+}
+
 /// As [`acquire`], for a request that says itself that it wants an event stream.
 ///
 /// # Errors

@@ -230,7 +230,7 @@ fn forward_final(
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
     if !head.is_event_stream {
-        exchange.stream = None;
+        admission::release(exchange);
     }
     // A client that was not asked for its body may send it or not: the next request could not be
     // told from it.
