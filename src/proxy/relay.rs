@@ -105,7 +105,6 @@ pub(super) fn pump_request<N: Net>(
             if let Some(awaiting) = exchange.awaiting_mut() {
                 awaiting.since = io.now;
             }
-            pool[key].persistent = false;
             Ok(Moved::Yes)
         }
         Err(Fault::Source(SourceFault::Cut)) => Err(RequestFault::Gone),

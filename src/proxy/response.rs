@@ -56,10 +56,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Some(awaiting) = exchange.awaiting_mut() else { return Next::Blocked };
     let bytes = match find_head(conn, &mut awaiting.search, &limits, io) {
         Found::Complete(bytes) => bytes,
-        Found::More => {
-            awaiting.retry &= !conn.ahead().starts_with(BEGINNING);
-            return Next::Moved;
-        }
+        Found::More => return Next::Moved,
         Found::Blocked => return Next::Blocked,
         Found::Ended(false) => return Next::Do(Action::SendAgain),
         Found::Ended(true) => {
