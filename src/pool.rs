@@ -325,6 +325,27 @@ impl Pool {
         self.closed
     }
 
+    /// The first endpoint whose connections in use are not as many as it has counted, if there is
+    /// one: its target, how many it has counted, and how many there are.
+    #[cfg(feature = "sim")]
+    pub fn miscounted(&self) -> Option<(String, usize, usize)> {
+        self.upstreams.iter().find_map(|(key, upstream)| {
+            upstream.endpoints.iter().enumerate().find_map(|(index, endpoint)| {
+                let of_it =
+                    self.iter().filter(|c| c.upstream == Some(key) && c.endpoint() == index);
+                let in_use = of_it.filter(|connection| connection.owner.is_some()).count();
+                let wrong = in_use != endpoint.in_use;
+                wrong.then(|| (endpoint.target.to_string(), endpoint.in_use, in_use))
+            })
+        })
+    }
+
+    /// How many upstreams there are.
+    #[cfg(feature = "sim")]
+    pub fn upstreams(&self) -> usize {
+        self.upstreams.len()
+    }
+
     /// Connections that are idle, those that came back in this turn included.
     #[cfg(feature = "sim")]
     pub fn idle(&self) -> usize {

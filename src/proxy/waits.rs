@@ -237,6 +237,13 @@ mod oracle {
             if buffers != lent {
                 return Some(format!("{lent} buffers lent, {buffers} held"));
             }
+            let (upstreams, served) = (pool.upstreams(), apis.in_order().count());
+            if upstreams != served {
+                return Some(format!("{upstreams} upstreams, {served} apis"));
+            }
+            if let Some((target, counted, in_use)) = pool.miscounted() {
+                return Some(format!("{target} counts {counted} connections, {in_use} in use"));
+            }
             let (idle, all) = (pool.idle(), pool.len());
             (in_use + idle != all)
                 .then(|| format!("{all} connections, {in_use} in use, {idle} idle"))
