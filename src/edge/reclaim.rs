@@ -100,3 +100,25 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Conn;
+
+    #[test]
+    fn one_that_has_just_had_an_event_is_spared() {
+        let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
+        let keys = [(); 2].map(|()| {
+            let new = Session::new(Conn::unconnected(), Service::Apis, None, Tick::ZERO);
+            let key = sessions.insert(Session { state: State::idle(Tick::ZERO), ..new });
+            reclaimable.add(&mut sessions, key);
+            key
+        });
+        assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[0]));
+        sessions.wake(keys[0]);
+        assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[1]));
+        sessions.wake(keys[1]);
+        assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), None);
+    }
+}
