@@ -42,8 +42,19 @@ fn heard(world: &mut World, peer: Peer) -> String {
 /// As many clients as there may be ask for this path at the same time, are answered, and stay.
 /// `number` says by which origin.
 fn ask_all(world: &mut World, path: &str, number: u8, origins: &mut Vec<Peer>) -> Vec<Peer> {
+    ask(CLIENTS, world, path, number, origins)
+}
+
+/// Likewise, so many of them.
+fn ask(
+    count: usize,
+    world: &mut World,
+    path: &str,
+    number: u8,
+    origins: &mut Vec<Peer>,
+) -> Vec<Peer> {
     let clients: Vec<Peer> =
-        (0..CLIENTS).map(|_| world.net().client(ListenerId(0), None).unwrap()).collect();
+        (0..count).map(|_| world.net().client(ListenerId(0), None).unwrap()).collect();
     for client in &clients {
         world.net().send(*client, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     }
@@ -53,7 +64,7 @@ fn ask_all(world: &mut World, path: &str, number: u8, origins: &mut Vec<Peer>) -
     }
     let asked: Vec<Peer> =
         origins.iter().copied().filter(|origin| !heard(world, *origin).is_empty()).collect();
-    assert_eq!(asked.len(), CLIENTS, "{path}");
+    assert_eq!(asked.len(), count, "{path}");
     for origin in asked {
         world.net().send(origin, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
@@ -79,6 +90,28 @@ fn idle_connections_make_way() {
         // What may stay idle does.
         assert_eq!(world.net().open_sockets(), budget.connections);
     }
+}
+
+/// Nor do clients that ask nothing find their place taken.
+#[test]
+fn idle_connections_make_way_for_clients() {
+    let budget = Budget { clients: CLIENTS, connections: 2 * CLIENTS + 3, refusals: 1 };
+    let mut world = world(budget);
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    for client in ask_all(&mut world, "/a", 1, &mut of_a) {
+        world.net().leave(client);
+    }
+    world.settle().unwrap();
+    for client in ask(CLIENTS - 1, &mut world, "/b", 2, &mut of_b) {
+        world.net().leave(client);
+    }
+    world.settle().unwrap();
+    assert_eq!(world.net().open_sockets(), 2 * CLIENTS - 1);
+    for _ in 0..CLIENTS {
+        world.net().client(ListenerId(0), None).unwrap();
+        world.settle().unwrap();
+    }
+    assert_eq!(world.net().open_sockets(), budget.connections);
 }
 
 /// A newer configuration may leave less room.

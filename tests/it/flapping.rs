@@ -4,7 +4,7 @@
 use millstream::config::Config;
 use millstream::net::ListenerId;
 use millstream::proxy::Portions;
-use millstream::testing::sim::{Faults, Host, Peer};
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
 use millstream::time::Tick;
 use std::collections::BTreeMap;
@@ -148,4 +148,40 @@ fn a_first_wait_is_as_long_as_the_upstream_likes_it() {
     });
     assert!(asked[0].since(now) >= Duration::from_secs(2), "asked at {:?}", asked[0]);
     assert!(asked[asked.len() - 1].since(asked[0]) > Duration::from_secs(1), "woken");
+}
+
+/// The upstream says that it cannot serve before it has the whole of a request: the next time it
+/// gets that from the beginning, and once.
+#[test]
+fn what_is_left_of_a_request_is_not_sent() {
+    let text = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'\n\
+        on_outage = 'hold'\nheartbeat = '0s'\n";
+    let config = Config::parse("x.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
+    let faults = Faults { capacity: 100, ..Faults::NONE };
+    let world = World::new(config, 1, faults, Portions::default());
+    let address = "10.0.0.1:80".parse().unwrap();
+    let mut stage = Stage { world, address, served: Vec::new() };
+    let client = stage.world.net().client(ListenerId(0), None).unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
+    assert_eq!(stage.world.net().send(client, request), request.len());
+    stage.world.settle().unwrap();
+    stage.world.net().set_host(address, Host::Listening);
+    let (mut connections, mut heard) = (0, Vec::new());
+    stage.run(Duration::from_secs(20), |stage| {
+        while let Some(origin) = stage.world.net().origin(stage.address) {
+            connections += 1;
+            if connections == 1 {
+                stage.world.net().send(origin, b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+                continue;
+            }
+            while let Heard::Bytes(bytes) = stage.world.net().hear(origin, usize::MAX) {
+                heard.extend(bytes);
+                stage.world.settle().unwrap();
+            }
+        }
+    });
+    assert_eq!(connections, 2);
+    let heard = String::from_utf8(heard).unwrap();
+    assert!(heard.starts_with("GET / HTTP/1.1\r\n") && heard.ends_with("\r\n\r\n"), "{heard}");
+    assert_eq!(heard.matches("GET").count(), 1, "{heard}");
 }

@@ -22,6 +22,7 @@ mod held;
 mod journal;
 mod manual;
 mod reasons;
+mod reuse;
 mod room;
 mod sim;
 mod tidy;
