@@ -80,7 +80,7 @@ pub fn acquire_early(
         return Ok(());
     }
     if draining {
-        return Err(LocalReply::busy(Cause::Draining, "the proxy is about to end"));
+        return Err(LocalReply::busy(Cause::Draining, "the proxy is shutting down"));
     }
     acquire(exchange, peer, apis, keys)
 }

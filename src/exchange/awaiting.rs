@@ -39,7 +39,7 @@ impl Awaiting {
         self.interims += 1;
         self.since = now;
         if self.interims > INTERIMS_MAX {
-            return Err("the upstream sends one interim response after the other");
+            return Err("the upstream sent too many interim responses");
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ impl LocalReply {
 
     /// A browser asks what a page may do.
     pub const fn preflight() -> LocalReply {
-        LocalReply { close: false, ..LocalReply::new(204, Why::Preflight, "a preflight") }
+        LocalReply { close: false, ..LocalReply::new(204, Why::Preflight, "CORS preflight") }
     }
 
     /// As it is, on a connection that closes exactly when `close` says so.

@@ -295,7 +295,7 @@ impl Pool {
         // Which address was silent is another matter than what the others say.
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let kind = if timed_out { "connect_timeout" } else { "connect" };
-        log.log(level, name, kind, &format!("api {name}: {target}{at}: {error}"));
+        log.log(level, name, kind, &format!("api {name}: cannot connect to {target}{at}: {error}"));
     }
 
     fn connect_to<N: Net>(

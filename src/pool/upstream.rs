@@ -136,7 +136,7 @@ impl Endpoint {
         if others {
             self.passed_over_until = Tick::ZERO;
         }
-        let what = if had_none { "is resolved now" } else { "has other addresses" };
+        let what = if had_none { "has been resolved" } else { "has new addresses" };
         others.then_some(what)
     }
 }

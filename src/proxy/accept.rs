@@ -65,7 +65,7 @@ impl<N: Net> Proxy<N> {
         let Accepted { conn, peer, service } = accepted;
         let is_admin = service == Service::Admin;
         if is_admin && self.shared.edge.is_full_of_operators() && !self.make_room_for_operator() {
-            let text = "connection closed: too many of them to the admin listener";
+            let text = "connection closed: too many connections to the admin listener";
             self.shared.log(log::Level::Warn, "admin.listen", text);
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
@@ -73,7 +73,7 @@ impl<N: Net> Proxy<N> {
         let full = !is_admin && !self.shared.edge.has_room() && !self.reclaim(now.tick);
         if full && !self.shared.edge.may_refuse() {
             let max = self.shared.edge.clients_max();
-            let text = format!("connection closed: server.max_connections ({max})");
+            let text = format!("connection closed: server.max_connections ({max}) is reached");
             self.shared.log(log::Level::Warn, "server.max_connections", &text);
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
@@ -83,7 +83,7 @@ impl<N: Net> Proxy<N> {
         let key = self.tasks.insert(session);
         let conn = &self.tasks[key].conn;
         if let Err(error) = conn.register(&mut self.shared.net, session_token(key)) {
-            let text = format!("connection closed: {error}");
+            let text = format!("connection closed: cannot watch its socket: {error}");
             self.shared.log(log::Level::Error, "register", &text);
             self.close(key);
             return;

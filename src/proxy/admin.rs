@@ -140,7 +140,7 @@ impl<N: Net> Proxy<N> {
                 }
                 return Next::Moved;
             }
-            Ok(Ask::Command(_)) => Answer::text(503, "Too many commands wait already."),
+            Ok(Ask::Command(_)) => Answer::text(503, "Too many commands are waiting already."),
         };
         self.give(key, answer, now)
     }
@@ -153,7 +153,7 @@ impl<N: Net> Proxy<N> {
         exchange.record.logged |= answer.status >= 400 && answer.status != 503;
         exchange.cause = Cause::of_operator(answer.status);
         if let Some(cause) = exchange.cause.filter(|_| exchange.record.logged) {
-            let text = format!("{}: the operator is refused ({})", answer.status, cause.word());
+            let text = format!("{}: admin request refused ({})", answer.status, cause.word());
             telemetry.log.log(log::Level::Info, "", cause.word(), &text);
         }
         let (io, out) = memory.split(net, None, now);
@@ -285,7 +285,7 @@ impl<N: Net> Proxy<N> {
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
         let found = self.stream(id).map(|(key, exchange)| (key, exchange.record.is_tunnel()));
         let Some((key, tunnel)) = found else {
-            return Answer::text(404, "No stream that is open has this id.");
+            return Answer::text(404, "No open stream has this id.");
         };
         if let Some(exchange) = self.tasks[key].exchange_mut() {
             exchange.expire_stream_at(now, Outcome::Ended);

@@ -197,7 +197,7 @@ impl<N: Net> Proxy<N> {
             error = again;
         }
         let error = descriptors::explain(&error);
-        let text = format!("no descriptor for an upstream connection: {error}");
+        let text = format!("no descriptor left for an upstream connection: {error}");
         self.shared.log(log::Level::Warn, "descriptor", &text);
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
     }

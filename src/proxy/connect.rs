@@ -57,7 +57,7 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
         return go_on(step, attempt.search);
     }
     with_wanted(step, |pool, wanted, io, _| pool.pass_over(wanted, attempt.search, io.now));
-    let what = "the upstream did not connect in time";
+    let what = "connecting to the upstream timed out";
     Next::fail(LocalReply::refused(Cause::ConnectTimeout, 504, what))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
         let what = "the upstream closed before its response head was complete";
         return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
     }
-    log::debug!("reused upstream connection brought no answer; sending the request again");
+    log::debug!("a reused upstream connection brought no response; sending the request again");
     step.close_connection();
     step.exchange.upload.abandon(step.io.buffers);
     let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);

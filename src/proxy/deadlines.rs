@@ -225,11 +225,11 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         }
         Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => return Next::Close,
         Deadline::RequestHead => return Next::TimeOutHead,
-        Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stood still"),
+        Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stalled"),
         Deadline::RequestStuck => Action::GiveUpRequest,
         Deadline::Connect => Action::TimeOutConnect,
         Deadline::ResponseHead => {
-            refuse(Cause::ResponseTimeout, 504, "the upstream did not answer in time")
+            refuse(Cause::ResponseTimeout, 504, "the upstream did not respond in time")
         }
         Deadline::ResponseBody => Action::Cut(Outcome::UpstreamIdle),
         Deadline::TunnelIdle => Action::End(Outcome::UpstreamIdle),

@@ -26,7 +26,7 @@ pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply>
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     if head.method != "GET" && !head.is_head() {
-        let what = "the built-in source takes GET and HEAD";
+        let what = "the built-in source accepts only GET and HEAD";
         let refusal = LocalReply::refused(Cause::Method, 405, what);
         return Err(LocalReply { fields: &[("Allow", "GET, HEAD")], ..refusal });
     }

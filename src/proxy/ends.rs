@@ -156,7 +156,7 @@ fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     if let Some(why) = outcome.told() {
         let name = step.exchange.api_name();
         let tunnel = step.exchange.record.is_tunnel();
-        let what = if tunnel { "a tunnel is closed" } else { "a response is cut" };
+        let what = if tunnel { "tunnel closed" } else { "response cut" };
         let text = format!("{what}: {why}, api {name}");
         step.telemetry.log.log(log::Level::Warn, name, why, &text);
     }

@@ -93,8 +93,8 @@ pub(super) fn withhold<N: Net>(step: &mut Step<'_, N>) -> Next {
     remember(step);
     step.exchange.cause = Some(Cause::Withheld);
     let name = step.exchange.api_name();
-    let what = "the upstream no longer lets the origin of a waiting page read its stream";
-    let text = format!("a stream is ended: {what}, api {name}");
+    let what = "the upstream no longer lets the waiting page's origin read it";
+    let text = format!("stream ended: {what}, api {name}");
     step.telemetry.log.log(log::Level::Warn, name, what, &text);
     Next::Do(Action::EndStream(Outcome::UpstreamCut))
 }

@@ -55,7 +55,7 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
         return Next::Do(Action::Reply(reply));
     }
     if step.exchange.stage().is_without_upstream() {
-        log::debug!("the upstream was asked again in vain: {}", reply.what);
+        log::debug!("asking the upstream again failed: {}; trying later", reply.what);
         return Next::Do(Action::AskLater);
     }
     let on_outage = step.exchange.on_outage();
@@ -148,7 +148,7 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
         stats.resumes.one();
     }
     exchange.enter(Stage::Resuming, Source::Waiting(io.now));
-    log::debug!("an event stream has lost its upstream, and is resumed");
+    log::debug!("an event stream lost its upstream; resuming it");
     Next::Do(Action::AskLater)
 }
 
@@ -217,7 +217,7 @@ pub(super) fn join(
 ) -> Next {
     let fail = |cause, what| Next::fail(LocalReply::refused(cause, 502, what));
     match head.status {
-        101 => fail(Cause::UpstreamMalformed, "the upstream switches protocols"),
+        101 => fail(Cause::UpstreamMalformed, "the upstream switched protocols"),
         100..200 => match exchange.awaiting_mut().map(|awaiting| awaiting.count_interim(now)) {
             Some(Err(what)) => fail(Cause::UpstreamMalformed, what),
             Some(Ok(())) | None => Next::Moved,

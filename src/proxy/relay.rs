@@ -54,7 +54,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
         Err(RequestFault::Refused(reply)) => {
             let name = step.exchange.api_name();
             let word = reply.cause().map_or("-", Cause::word);
-            let text = format!("a response is cut: {} ({word}), api {name}", reply.what);
+            let text = format!("response cut: {} ({word}), api {name}", reply.what);
             step.telemetry.log.log(log::Level::Info, name, word, &text);
             Next::Do(Action::Cut(Outcome::BadRequestBody))
         }
@@ -65,7 +65,8 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
 fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
     if let Fault::Source(SourceFault::Malformed(error)) = fault {
         let name = step.exchange.api().map_or("", |api| api.name.as_str());
-        let text = format!("the upstream's body: {}", error.what());
+        let text =
+            format!("malformed response body from the upstream: {}, api {name}", error.what());
         step.telemetry.log.log(log::Level::Warn, name, error.what(), &text);
     }
     Next::Do(if step.exchange.can_resume() {
@@ -128,7 +129,7 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
         }
         Stage::Tunnel => Next::end(Outcome::UpstreamIdle),
         Stage::Unanswered | Stage::Reply | Stage::Held | Stage::Resuming | Stage::Delivering => {
-            let what = "the upstream takes nothing of the request";
+            let what = "the upstream stopped reading the request";
             Next::fail(LocalReply::refused(Cause::WriteTimeout, 504, what))
         }
     }

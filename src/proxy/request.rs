@@ -145,7 +145,7 @@ fn judge(
 /// Checks what any request must fulfil, whichever api it is for.
 fn check(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
     if head.max_forwards == Some(0) {
-        let what = "Max-Forwards is used up";
+        let what = "Max-Forwards is 0";
         return Err(staying(
             head,
             if head.is_trace() {
@@ -181,7 +181,7 @@ fn find_api(
     head.target.resolve_path(path).map_err(|error| refuse(Cause::Path, 400, error.what()))?;
     let id = router
         .find(head.authority, if head.target.asterisk { b"/" } else { path })
-        .ok_or_else(|| refuse(Cause::NoApi, 404, "no api matches, or it is not active"))?;
+        .ok_or_else(|| refuse(Cause::NoApi, 404, "no active api matches"))?;
     refuse_other_readings(head, path, id, &config.apis[usize::from(id)], router)
         .map_err(|what| refuse(Cause::Path, 400, what))?;
     Ok(id)
@@ -204,7 +204,7 @@ fn refuse_other_readings(
         route::upstream_path(listen_path, strip, base, None, path, None, &mut upstream);
         guarded = router.is_guarded_upstream(&upstream, id)?;
     }
-    if guarded { Err("a path that is a guarded api's if it is read otherwise") } else { Ok(()) }
+    if guarded { Err("the path can also be read as one of a guarded api") } else { Ok(()) }
 }
 
 /// The request target that goes upstream, for a path that was matched.
@@ -230,7 +230,7 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
 fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
     match &judged.outbound {
         Ok(outbound) if outbound.len() > room => {
-            let what = "the request head is too long when it is written anew";
+            let what = "the rewritten request head is too long";
             Err(LocalReply::refused(Cause::MaxHeadBytes, 431, what))
         }
         _ => Ok(judged),

@@ -108,7 +108,7 @@ fn pass(
     edge: &Edge,
 ) -> Result<(), LocalReply> {
     if is_outage(head.status) && exchange.on_outage() != OnOutage::Error {
-        let what = "the upstream says that it cannot serve";
+        let what = "the upstream answered that it is unavailable";
         return Err(LocalReply::refused(Cause::UpstreamUnavailable, head.status, what));
     }
     if head.is_event_stream {
@@ -157,11 +157,11 @@ fn forward_head(
     let offer = exchange.facts.upgrade;
     match head.status {
         101 if !offer.is_met_by(head.upgrade, &exchange.config.server.upgrade) => {
-            Err("the upstream switches to a protocol that nobody offered")
+            Err("the upstream switched to a protocol that was not offered")
         }
         // In which protocol the rest of the body would be, nobody knows (RFC 9110 section 7.8).
         101 if !exchange.upload.through() => {
-            Err("the upstream switches protocols before it has the request")
+            Err("the upstream switched protocols before the request was complete")
         }
         101 => {
             forward::write_response(out, head, &respond(exchange, BodyLength::Empty, true));

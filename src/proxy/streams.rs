@@ -87,9 +87,9 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
             exchange.end_with(outcome);
             exchange.keep_alive_if(false);
             Next::fail(if outcome == Outcome::Revoked {
-                LocalReply::ended(403, "its key is not known any more")
+                LocalReply::ended(403, "its key was revoked")
             } else {
-                LocalReply::ended(503, "its api is gone")
+                LocalReply::ended(503, "its api was removed")
             })
         }
         (Stage::Body, Source::Upstream(_)) => Next::Do(Action::Cut(outcome)),

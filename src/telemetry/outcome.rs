@@ -96,16 +96,16 @@ impl Outcome {
             | Outcome::Resuming
             | Outcome::Spared => None,
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
-            Outcome::UpstreamCut => Some("the upstream broke off or was malformed"),
+            Outcome::UpstreamCut => Some("the upstream broke off or sent a malformed body"),
             Outcome::UpstreamIdle => Some(
-                "nothing came for api.idle_timeout, api.stream_idle_timeout or \
+                "nothing arrived for api.idle_timeout, api.stream_idle_timeout or \
                  api.tunnel_idle_timeout",
             ),
-            Outcome::MaxAge => Some("api.max_stream_age, within an event that did not end"),
-            Outcome::Revoked => Some("its key is not known any more"),
-            Outcome::Removed => Some("its api is gone"),
+            Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
+            Outcome::Revoked => Some("its key was revoked"),
+            Outcome::Removed => Some("its api was removed"),
             Outcome::Drained => Some("drain.window is over"),
-            Outcome::Ended => Some("the operator has ended it"),
+            Outcome::Ended => Some("ended by the operator"),
         }
     }
 
