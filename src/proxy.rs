@@ -1,14 +1,14 @@
-//! The proxy: everything it owns, and the one way in which anything moves.
+//! The proxy: everything it owns, and the only way in which it makes progress.
 //!
-//! Events do nothing but set bits and wake ([`Proxy::on_socket`], [`Proxy::on_listener`]). A
-//! [`Proxy::turn`] lets timers wake, accepts a bounded number of connections, and then moves each
-//! session that was woken as far as it goes ([`advance`]). Whatever can make a session move
-//! (readable, writable, a timer, a drain) sets a fact and wakes it. There is no second way in, and
-//! so no second place in which to forget something.
+//! Events only set bits and wake sessions ([`Proxy::on_socket`], [`Proxy::on_listener`]). A
+//! [`Proxy::turn`] expires timers, accepts a bounded number of connections, and then moves each
+//! woken session as far as it goes ([`advance`]). Whatever can let a session move (readable,
+//! writable, a timer, a drain) sets a fact and wakes it. There is no second path, so there is no
+//! second place to forget something.
 //!
-//! Event loops fail in two ways, the *stall* and the *spin*. [`waits`] makes the first executable:
-//! a session that is not queued can name what it waits for, and it is not there yet. The second
-//! is kept out by one rule: a deadline that has passed and cannot act is not in the minimum.
+//! Event loops fail in two ways: they *stall* or they *spin*. [`waits`] makes the first checkable:
+//! a session that is not queued can name what it waits for, and that has not happened yet. One rule
+//! prevents the second: a deadline that has passed and cannot act yet is not in the minimum.
 
 mod accept;
 mod admin;
@@ -51,9 +51,10 @@ use crate::telemetry::Stats;
 use crate::time::{Now, Tick};
 use shared::Shared;
 
-/// What an idle stream holds: a session, its exchange and what only streams have on the heap, an
-/// upstream connection, and the links of its timer; and its method and target, for whoever is told
-/// of them. Sockets' slots are the network's; the kernel's part is larger than it all.
+/// The memory of an idle stream: a session, its exchange, what only streams have on the heap, an
+/// upstream connection and the links of its timer. The request line comes on top if somebody may
+/// ask for it. Slots of sockets belong to the network, and the kernel's part is larger than all of
+/// this.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use crate::exchange::{Exchange, Stream};
@@ -63,28 +64,28 @@ const _: () = {
     assert!(size_of::<Session>() + heap + size_of::<Connection>() + links <= 448);
 };
 
-/// Client connections, and as many upstream ones, that room is set aside for at the start. More of
-/// them grow it.
+/// The number of client connections, and of upstream connections, for which room is reserved at the
+/// start. Beyond that the tables grow.
 pub const RESERVED_MAX: usize = 1 << 16;
 
-/// Everything, over some network. See the module.
+/// The whole proxy, over a network `N`. See the module.
 #[derive(Debug)]
 pub struct Proxy<N: Net> {
     tasks: Tasks<Session>,
     shared: Shared<N>,
     admin: admin::Admin,
-    /// The wall clock at the beginning of this turn, in milliseconds since 1970.
+    /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
-    /// When the clock started, by the wall's clock.
+    /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970.
     started_unix_ms: u64,
-    /// Steps that changed something: a turn that adds none did nothing.
+    /// The number of steps that changed something. A turn that adds none did nothing.
     moves: u64,
 }
 
 impl<N: Net> Proxy<N> {
-    /// A proxy that serves `config` on listeners of `net`: those of `services`, in order, each
-    /// open already. `budget` says how many connections there may be. What it does at random,
-    /// `seed` decides.
+    /// Creates a proxy that serves `config` on the listeners of `net`. They are open already and
+    /// belong to `services`, in order. `budget` limits the connections. `seed` determines all
+    /// random choices.
     pub fn new(
         net: N,
         config: Config,
@@ -106,7 +107,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// An event of a registered socket: it is written down, and its session woken.
+    /// Records an event of a registered socket and wakes the session that it concerns.
     pub fn on_socket(&mut self, token: Token, ready: Ready) {
         if let Some(connection) = pool::connection_of(token) {
             let owner = self.shared.pool.on_event(connection, ready);
@@ -121,13 +122,13 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Connections wait at a listener.
+    /// Records that connections are waiting at a listener.
     pub fn on_listener(&mut self, listener: ListenerId) {
         self.shared.edge.listeners.on_ready(listener);
     }
 
-    /// Does what can be done now. The moment at which to be called again if no event comes before:
-    /// not after `now` when there is more to do.
+    /// Does what can be done now. Returns when to call it again if no event comes first: `now` or
+    /// earlier if there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
         self.unix_ms = now.unix_ms;
         if self.started_unix_ms == 0 {
@@ -137,7 +138,7 @@ impl<N: Net> Proxy<N> {
         self.shared.begin_turn(now);
         self.accept_some(now);
         self.make_tick(now);
-        // Sessions that are woken from here on are for the next turn, so that each has its turn.
+        // Sessions woken from here on run in the next turn, so that every session gets its turn.
         for _ in 0..self.tasks.queue_len() {
             match self.tasks.next_queued() {
                 Some(key) if self.tasks[key].is_arriving() => self.tasks.defer(key),
@@ -158,44 +159,44 @@ impl<N: Net> Proxy<N> {
         timers.min(listeners.resumes_at()).min(self.admin.ticks.next())
     }
 
-    /// True when it was told to end and has nothing left to do.
+    /// True when the proxy is draining and no client connection is left.
     pub fn is_drained(&self) -> bool {
         self.is_draining() && self.connections() == 0
     }
 
-    /// Nothing is listened for any more.
+    /// Closes all listeners.
     pub fn close_listeners(&mut self) {
         for listener in self.shared.edge.listeners.close_all(|_| true) {
             self.shared.net.close_listener(listener);
         }
     }
 
-    /// True when it was told to end.
+    /// True when the proxy was told to end.
     pub const fn is_draining(&self) -> bool {
         self.shared.drain.is_some()
     }
 
-    /// The network: its owner asks it whom an event is for, and a test plays on it.
+    /// The network. The event loop asks it which socket an event belongs to, and tests drive it.
     pub fn net(&mut self) -> &mut N {
         &mut self.shared.net
     }
 
-    /// The configuration that is served.
+    /// The present configuration.
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
 
-    /// Connections of clients that are open: all but the operator's.
+    /// The number of open client connections, without those to the admin listener.
     pub const fn connections(&self) -> usize {
         self.shared.edge.clients()
     }
 
-    /// Lines of the access log, which somebody has to take away after each turn.
+    /// The queue of access log lines. The caller empties it after each turn.
     pub const fn access(&mut self) -> &mut Queue {
         &mut self.shared.telemetry.access
     }
 
-    /// What is counted.
+    /// The counters.
     pub const fn stats(&self) -> &Stats {
         &self.shared.telemetry.stats
     }

@@ -1,7 +1,7 @@
-//! Taking connections in: a bounded number a turn, and never more than there is room for.
+//! Accepting connections: a bounded number per turn, and never more than there is room for.
 //!
-//! The operator's listener comes first in each turn and has a portion of its own, so no crowd of
-//! clients keeps the operator waiting.
+//! The admin listener comes first in each turn and has a portion of its own, so that a crowd of
+//! clients cannot keep the operator waiting.
 
 use super::{Proxy, ends, session_token};
 use crate::descriptors;
@@ -11,8 +11,8 @@ use crate::session::{Service, Session};
 use crate::time::Now;
 
 impl<N: Net> Proxy<N> {
-    /// Accepts what waits, as far as this turn's portion goes: first what the operator's listener
-    /// has, then that of the others.
+    /// Accepts waiting connections within this turn's portion: first those of the admin listener,
+    /// then those of the others.
     pub(super) fn accept_some(&mut self, now: Now) {
         if !self.shared.edge.listeners.can_accept(now.tick) {
             return;
@@ -28,7 +28,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Accepts whatever waits, as far as there is room and descriptors are left.
+    /// Accepts all waiting connections, as long as there are room and descriptors.
     pub(super) fn accept_all(&mut self, now: Now) {
         for index in self.shared.edge.listeners.ask_all() {
             while self.shared.edge.has_room()
@@ -39,7 +39,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Accepts a connection at one listener, or has it pause for a while.
+    /// Accepts a connection at a listener. If that fails, the listener pauses.
     fn accept_one(&mut self, index: usize, now: Now) {
         match self.shared.edge.listeners.accept(index, &mut self.shared.net) {
             Ok(accepted) => {
@@ -60,7 +60,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Makes a session of a new connection, if there is room.
+    /// Creates the session of a new connection, if there is room.
     fn admit(&mut self, accepted: Accepted, now: Now) {
         let Accepted { conn, peer, service } = accepted;
         let is_admin = service == Service::Admin;

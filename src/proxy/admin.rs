@@ -1,12 +1,11 @@
-//! The admin listener's requests: each is judged ([`crate::admin`]) and answered here.
+//! Requests to the admin listener: [`crate::admin`] checks each, and this module answers it.
 //!
-//! An answer is an exchange like any other, whose response is written by this process
-//! ([`Local`]): it waits for a slow client like one from an upstream, and is given up like one.
-//! What only the shell can do is put down as a command; the exchange waits until the shell has
-//! said what came of it.
+//! An answer is an exchange like any other, except that this process writes its response
+//! ([`Local`]). It waits for a slow client and is given up like one from an upstream. What only the
+//! shell can do is queued as a command; the exchange waits for the shell's result.
 //!
-//! Connections to the admin listener are not clients': they have places of their own, do not keep a
-//! drain from ending, and are answered during one.
+//! Connections to the admin listener do not count as clients' connections: they have a limit of
+//! their own, do not prolong a drain, and are served during one.
 
 mod ticks;
 
@@ -34,29 +33,29 @@ use crate::time::{Now, Tick, millis};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// Commands that wait for the shell.
+/// The most commands that may wait for the shell.
 const COMMANDS_MAX: usize = 16;
 
-/// What the admin listener needs beyond what there is anyway.
+/// The state of the admin listener.
 #[derive(Debug, Default)]
 pub(super) struct Admin {
-    /// The page and its policy, once somebody has asked for it.
+    /// The page and its content security policy, once they were requested.
     page: Option<(Rc<[u8]>, Rc<str>)>,
-    /// The live page's events.
+    /// The events of the live page.
     pub ticks: Ticks,
-    /// Sessions that the ticks go to; some may have left.
+    /// Sessions that receive the ticks. Some may be gone.
     watchers: Vec<Key<Session>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
 }
 
-/// Who waits for what comes of a command.
+/// The request that waits for the result of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
     session: Key<Session>,
     id: u64,
 }
 
-/// A request that was understood.
+/// A request whose head is valid.
 pub(super) struct Judged {
     ask: Result<Ask, Answer>,
     facts: RequestFacts,
@@ -64,14 +63,14 @@ pub(super) struct Judged {
     length: BodyLength,
 }
 
-/// Judges a head for the admin listener.
+/// Checks a request head for the admin listener.
 pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
     let length = head.length;
-    // What comes of a body is thrown away behind the answer, and the connection with it.
+    // A body is discarded after the answer, together with the connection.
     let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;
     Ok(Judged { ask: admin::judge(&head), facts, keeps_alive, length })
 }
@@ -84,7 +83,7 @@ pub(super) fn begin<N: Net>(
     now: Tick,
 ) -> Next {
     let Judged { ask, facts, keeps_alive, length } = judged;
-    // Whoever watches asks all the time.
+    // Monitoring asks all the time, so only changes are logged.
     let logged = ask.as_ref().map_or(true, |ask| ask.changes());
     let record = shared.telemetry.record(request_line, false, logged);
     let upload = Upload::untaken(length);
@@ -94,9 +93,9 @@ pub(super) fn begin<N: Net>(
 }
 
 impl<N: Net> Proxy<N> {
-    /// Closes a connection to the admin listener so that the one that comes now can find out why:
-    /// one that asks nothing, or has not asked to the end, or else the one that has watched for
-    /// longest. False when all of them are being answered.
+    /// Closes a connection to the admin listener to make room for a new one: an idle one, or one
+    /// with an incomplete request, or else the one that has watched the longest. False if all of
+    /// them are being answered.
     pub(super) fn make_room_for_operator(&mut self) -> bool {
         let operators = self.tasks.iter().filter(|(_, s)| s.service == Service::Admin);
         let spare = operators.filter_map(|(key, session)| match &session.state {
@@ -112,7 +111,7 @@ impl<N: Net> Proxy<N> {
         true
     }
 
-    /// Answers what the operator asks, whose exchange has begun.
+    /// Answers a request to the admin listener whose exchange has begun.
     pub(super) fn answer_operator(
         &mut self,
         key: Key<Session>,
@@ -145,7 +144,7 @@ impl<N: Net> Proxy<N> {
         self.give(key, answer, now)
     }
 
-    /// Answers a request that waits for it.
+    /// Sends the answer to a waiting request.
     fn give(&mut self, key: Key<Session>, answer: Answer, now: Tick) -> Next {
         let Shared { net, memory, telemetry, drain, date, .. } = &mut self.shared;
         let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
@@ -200,8 +199,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Payload of requests that are not over, from and to clients, by the names of their keys. It
-    /// is only added up for whoever asks: an event costs nothing for it.
+    /// The payload of unfinished requests, from and to clients, by the names of their keys. It is
+    /// added up only on request, so that events cost nothing for it.
     fn key_bytes(&self) -> BTreeMap<&str, [u64; 2]> {
         let mut bytes: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
         if self.shared.telemetry.stats.keys.is_empty() {
@@ -217,8 +216,8 @@ impl<N: Net> Proxy<N> {
         bytes
     }
 
-    /// A page of the event streams and tunnels of all apis. All sessions are looked at; only those
-    /// on the page are described.
+    /// A page of the event streams and tunnels of all apis. All sessions are visited, but only
+    /// those on the page are described.
     fn list_streams(&self, query: Query, now: Tick) -> Answer {
         let Query { limit, order, after } = query;
         let rank = |exchange: &Exchange| {
@@ -226,7 +225,8 @@ impl<N: Net> Proxy<N> {
             let pending = exchange.response.pending() as u64;
             order.rank(exchange.record.id, pending, idle)
         };
-        // Whoever has gone since was somewhere, in an order by number; in another, nobody knows.
+        // In an order by number, a stream that is gone still has a known place. In any other order
+        // it does not.
         let after = after.and_then(|id| match self.stream(id) {
             Some((_, exchange)) => Some(rank(exchange)),
             None => order.rank_of_ended(id),
@@ -280,8 +280,7 @@ impl<N: Net> Proxy<N> {
         self.streams().find(|(_, exchange)| exchange.record.id == id)
     }
 
-    /// Ends an event stream between two events, or behind the one that is on its way. A tunnel is
-    /// closed.
+    /// Ends an event stream between two events, after the current one. A tunnel is closed.
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
         let found = self.stream(id).map(|(key, exchange)| (key, exchange.record.is_tunnel()));
         let Some((key, tunnel)) = found else {
@@ -294,13 +293,13 @@ impl<N: Net> Proxy<N> {
         Answer::text(202, if tunnel { "It is closed." } else { "It ends between two events." })
     }
 
-    /// The next thing that the shell is asked to do. What comes of it is for
-    /// [`Proxy::answer_command`] to say.
+    /// The next command for the shell. It reports the result with [`Proxy::answer_command`].
     pub fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.admin.commands.pop_front()
     }
 
-    /// What came of a command, for whoever waits for it, if he still does. A turn has to follow.
+    /// Sends the result of a command to the request that waits for it, if that is still there. A
+    /// turn has to follow.
     pub fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str, now: Tick) {
         let Ticket { session: key, id } = ticket;
         let exchange = self.tasks.get(key).and_then(Session::exchange);

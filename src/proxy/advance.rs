@@ -1,12 +1,11 @@
-//! One session, moved as far as it goes now.
+//! Moving one session as far as it goes.
 //!
-//! [`Proxy::advance`] takes one step after the other until the session is blocked, gone, or has
-//! used up its portion of the turn, in which case it is queued again, behind the others. What a
-//! step, or a deadline, wants to have done is done here and nowhere else ([`Proxy::follow`]); what
-//! that wants to have done is next. Only when nothing moves is it asked whether a deadline has
-//! passed. So a peer that was slow is judged by what it did, never by how late this process came
-//! to look. Three ends do not wait until nothing moves, for a busy peer could put them off for
-//! ever: that of the drain window, that of an exchange that expires, and that of a lingering close.
+//! [`Proxy::advance`] takes step after step until the session is blocked or gone, or has used up
+//! its share of the turn and is queued again behind the others. A step or a deadline returns what
+//! is to be done next ([`Next`]), and only [`Proxy::follow`] does it. Deadlines are checked only
+//! when nothing moves, so a slow peer is judged by what it did and never by how late this process
+//! looked. Three ends do not wait for that, because a busy peer could put them off forever: the end
+//! of the drain window, the expiry of an exchange, and the end of a lingering close.
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -25,21 +24,21 @@ use crate::telemetry::{Cause, Outcome};
 use crate::time::Now;
 use std::io;
 
-/// What became of a session.
+/// The result of following a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Became {
     /// Something changed: there may be more to do.
     Moved,
     /// Nothing can be done before an event or a deadline.
     Blocked,
-    /// As `Blocked`, after something has changed.
+    /// Like `Blocked`, but something has changed.
     Settled,
-    /// It is no more.
+    /// The session was removed.
     Gone,
 }
 
 impl<N: Net> Proxy<N> {
-    /// Moves a session to where it can name what it waits for.
+    /// Moves a session until it can name what it waits for.
     pub(super) fn advance(&mut self, key: Key<Session>, now: Now) {
         for _ in 0..self.shared.portions.steps_per_turn {
             let next = self.step(key, now);
@@ -85,7 +84,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Does what there is to do until the session has moved or is blocked.
+    /// Carries out `next`, and what follows from it, until the session has moved or is blocked.
     pub(super) fn follow(&mut self, mut next: Next, key: Key<Session>, now: Now) -> Became {
         loop {
             coverage::note("Next", &[&next]);
@@ -147,7 +146,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Lets something be done for the exchange of a session, which is known to have one.
+    /// Runs `act` for the exchange of a session that has one.
     fn with_exchange(
         &mut self,
         key: Key<Session>,
@@ -181,9 +180,9 @@ impl<N: Net> Proxy<N> {
         })
     }
 
-    /// There is no descriptor for a connection to an upstream: a client's connection that loses
-    /// least by it is closed for it. One and no more: where the whole system has none, the others
-    /// would be closed in vain.
+    /// Frees a descriptor for an upstream connection by closing the client connection that loses
+    /// least, and goes on connecting. It closes one and no more: where the whole system has none
+    /// left, the others would be closed in vain.
     fn free_descriptor(
         &mut self,
         search: Search,
@@ -203,7 +202,7 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Lets an exchange move as its source has it, and counts what has passed.
+/// Moves an exchange as its source requires, and counts what has passed.
 fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
     if step.exchange.ends_with_client() && step.conn.hung_up() {
         return Next::end(Outcome::ClientGone);
@@ -216,7 +215,7 @@ fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
 }
 
 fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
-    // Whatever else there is to do, what is pending goes out first.
+    // Pending bytes go out before anything else.
     if !matches!(step.exchange.source(), Source::Upstream(_)) {
         match step.exchange.response.write_pending(step.conn, &mut step.io) {
             Err(_) => return Next::end(Outcome::ClientGone),
@@ -245,7 +244,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Does what a step or a deadline wants to have done for an exchange.
+/// Performs an action of a step or a deadline.
 fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
     coverage::note("Action", &[&action]);
     match action {

@@ -1,4 +1,4 @@
-//! A connection for a request, and the request on its way.
+//! Connecting to an upstream and sending the request.
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -12,7 +12,7 @@ use crate::telemetry::{Cause, LogLimit};
 use std::io;
 use std::time::Duration;
 
-/// A connection may have been made, or have failed.
+/// Checks whether the connection has been made or has failed.
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -> Next {
     match step.pool[connection].conn.connected(step.io.net) {
         None => step.watch_client(),
@@ -27,12 +27,12 @@ pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
-/// Goes on looking for a connection where an attempt has failed.
+/// Goes on looking for a connection after a failed attempt.
 pub(super) fn go_on<N: Net>(step: &mut Step<'_, N>, search: Search) -> Next {
     acquire(step, |pool, wanted, io, log| pool.acquire_next(wanted, search, io, log))
 }
 
-/// The connection of an attempt stands, or the next address is to be tried.
+/// Sends the request if the connection was made, and tries the next address otherwise.
 pub(super) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) -> Next {
     let Source::Connecting(attempt) = step.exchange.source() else { return Next::Moved };
     let attempt = **attempt;
@@ -48,7 +48,7 @@ pub(super) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) 
     }
 }
 
-/// The address that is being tried had its time.
+/// Gives up the address that is being tried, because its share of the time is over.
 pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Connecting(attempt) = step.exchange.source() else { return Next::Moved };
     let attempt = **attempt;
@@ -61,9 +61,9 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::fail(LocalReply::refused(Cause::ConnectTimeout, 504, what))
 }
 
-/// The upstream ended before a byte of an answer, or sent what belongs to another. On a reused
-/// connection that is nobody's fault, and the request is sent once more, on a new one, where that
-/// is safe (RFC 9110 section 9.2.2).
+/// Handles an upstream that closed before the first byte of a response, or sent bytes that belong
+/// to another exchange. On a reused connection this can happen without a fault on either side, so
+/// the request is sent once more on a new connection where that is safe (RFC 9110 section 9.2.2).
 pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     let endpoint = step.exchange.connection().map_or(0, |key| step.pool[key].endpoint());
     if !step.exchange.awaiting_mut().is_some_and(|awaiting| awaiting.retry) {
@@ -85,7 +85,7 @@ fn attempt_failed<N: Net>(step: &mut Step<'_, N>, attempt: Attempt, error: &io::
     step.exchange.take_connection();
 }
 
-/// Has the pool find a connection, and goes on with what it has found.
+/// Asks the pool for a connection and continues with the result.
 fn acquire<N: Net>(
     step: &mut Step<'_, N>,
     find: impl FnOnce(
@@ -111,7 +111,7 @@ fn acquire<N: Net>(
     }
 }
 
-/// Lets something be done with the pool for this exchange. None if no api serves it.
+/// Runs `act` on the pool for this exchange. None if no api serves it.
 fn with_wanted<N: Net, T>(
     step: &mut Step<'_, N>,
     act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
@@ -123,13 +123,13 @@ fn with_wanted<N: Net, T>(
         api: exchange.api()?,
         stats: exchange.record.stats.as_ref()?,
         room: edge.upstream_connections_max().saturating_sub(1),
-        // A stream that waits for its upstream asks again and again.
+        // A stream that waits for its upstream asks repeatedly.
         logs: !exchange.stage().is_without_upstream(),
     };
     Some(act(pool, wanted, io, &mut telemetry.log))
 }
 
-/// Sends the request on a connection that stands, and awaits the answer.
+/// Sends the request on an established connection and awaits the response.
 fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: bool) -> Next {
     let Step { exchange, io, out, pool, .. } = step;
     if let (Some(api), Some(outbound)) = (exchange.api(), &exchange.outbound) {
@@ -139,7 +139,7 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         outbound.write(out, host, again.and_then(Events::resume_from));
     }
     if !exchange.upload.source_done() {
-        // Its body must not wait until the head has been acknowledged.
+        // The body must not wait until the head has been acknowledged.
         pool[connection].conn.keep_for_long(io.net);
     }
     exchange.upload.send_head(out, io.buffers, io.now);

@@ -1,11 +1,11 @@
-//! When a session has to act though nothing arrives, and what it does then.
+//! The deadlines of a session, and what happens when one passes.
 //!
-//! [`next`] is one list with two readers: the wheel is armed with its minimum, and [`act`] says
-//! what the minimum stands for once it has passed. A deadline whose action cannot be taken yet is
-//! [`Tick::NEVER`]; that is what keeps a loop from spinning.
+//! [`next`] serves two readers: the wheel is armed with the earliest deadline, and [`act`] returns
+//! what that deadline does once it has passed. A deadline whose action cannot be taken yet is
+//! [`Tick::NEVER`]. This keeps the loop from spinning.
 //!
-//! `body_timeout` is over when the response head has come: two-way streams pause, so a request body
-//! that pauses within a response cuts nothing. Before that it is a 408.
+//! `body_timeout` applies until the response head has come; its result is a 408. After that, a
+//! paused request body cuts nothing, because two-way streams pause.
 
 use super::next::{Action, Next};
 use super::shared::Shared;
@@ -16,52 +16,52 @@ use crate::telemetry::{Cause, Outcome};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// What a deadline is for.
+/// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
-    /// `read_timeout`: a client connection on which no request has begun.
+    /// `read_timeout`: no request has begun on a new client connection.
     FirstByte,
-    /// `keepalive_timeout`: a client connection that is idle between two requests.
+    /// `keepalive_timeout`: a client connection is idle between two requests.
     Keepalive,
-    /// `read_timeout`: a request head that does not get complete.
+    /// `read_timeout`: a request head is incomplete.
     RequestHead,
-    /// `body_timeout`: a request body that stands still.
+    /// `body_timeout`: a request body has stalled.
     RequestBody,
-    /// `write_timeout`: an upstream that takes nothing of the request.
+    /// `write_timeout`: the upstream accepts no bytes of the request.
     RequestStuck,
-    /// `connect_timeout`: one address's share of it.
+    /// `connect_timeout`: the share of one address.
     Connect,
-    /// `response_timeout`.
+    /// `response_timeout`: the upstream has not sent its response head.
     ResponseHead,
-    /// `idle_timeout`: an upstream that is silent in mid-body.
+    /// `idle_timeout`: the upstream is silent in mid-body.
     ResponseBody,
-    /// `stream_idle_timeout`: an upstream that is silent in mid-stream.
+    /// `stream_idle_timeout`: the upstream is silent in mid-stream.
     StreamSilence,
-    /// `tunnel_idle_timeout`: nobody has sent anything in a tunnel.
+    /// `tunnel_idle_timeout`: neither side of a tunnel has sent anything.
     TunnelIdle,
-    /// `heartbeat`: a client that was sent nothing for a while.
+    /// `heartbeat`: nothing was sent to the client of a stream for a while.
     Heartbeat,
-    /// `max_stream_age`, a moment in the drain window, or the operator: an event stream or a tunnel
-    /// ends, and whatever else was asked of an api that is gone, or with a key that is.
+    /// The end of an event stream or a tunnel by `max_stream_age`, a drain or the operator; or of
+    /// any exchange whose api or key is gone.
     Expiry,
-    /// An upstream that was lost is asked again.
+    /// A lost upstream is asked again.
     AskAgain,
-    /// `resume_timeout`: it is not asked any more.
+    /// `resume_timeout`: a lost upstream is not asked any more.
     GiveUp,
-    /// `write_timeout`: a client that takes nothing of the response.
+    /// `write_timeout`: the client accepts no bytes of the response.
     ResponseStuck,
     /// `flush_interval`: gathered bytes go out.
     Flush,
-    /// The built-in source's next event.
+    /// The next event of the built-in source is due.
     Event,
     /// The end of a lingering close.
     Linger,
-    /// `drain.window`.
+    /// `drain.window`: the drain ends.
     Drain,
 }
 
 impl Deadline {
-    /// The word for it in `/streams`, which millstream(1) explains.
+    /// The name of the deadline in `/streams`. millstream(1) explains each.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Deadline::Keepalive => "keepalive",
@@ -86,8 +86,9 @@ impl Deadline {
         }
     }
 
-    /// When the wheel is to report it. The wheel is late by up to an eighth of the way, which is
-    /// nothing to a timeout; what is on time or not at all is looked at earlier, and then again.
+    /// When the wheel should report the deadline. The wheel is late by up to an eighth of the
+    /// delay, which does not matter for a timeout. A deadline that must be punctual is checked
+    /// earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
         let punctual = [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain];
         let punctual = punctual.contains(&self);
@@ -96,8 +97,8 @@ impl Deadline {
     }
 }
 
-/// The first moment at which a session has to act by itself, and on what account; [`Tick::NEVER`],
-/// on any account, where there is none.
+/// The earliest deadline of a session, and what it is for. The moment is [`Tick::NEVER`] if there
+/// is none.
 pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> (Tick, Deadline) {
     let server = &shared.config.server;
     let own = match &session.state {
@@ -145,7 +146,8 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     earliest.0
 }
 
-/// A request must not get stuck, and nothing of it may be gathered for too long.
+/// Adds the deadlines of a request that is being sent: it must not get stuck, and its bytes must
+/// not be gathered for too long.
 fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
     let Some(request) = exchange.upload.pipe() else { return };
@@ -154,12 +156,12 @@ fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, n
     earliest.or(request.outlet.flush_deadline(now, high_water), Deadline::Flush);
 }
 
-/// A request's body must not stand still before its answer, and the answer, which has been waited
-/// for `since` then, has its time.
+/// Adds the deadlines of a response head awaited since `since`: the request body must not stall,
+/// and the response must come in time.
 fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_water: usize) {
     let request = exchange.upload.pipe();
-    // A client that asked for 100 (Continue) holds its body back until somebody speaks. And once
-    // the response has begun, a body may take as long as the response.
+    // A client that asked for 100 (Continue) holds its body back until it gets an answer. Once the
+    // response has begun, the body may take as long as the response.
     if let Some(request) = request.filter(|_| !exchange.awaits_continue) {
         let limit = exchange.config.server.body_timeout;
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
@@ -168,13 +170,13 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_wat
     if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
         && idle
     {
-        // An upload may take its time: the answer is due when nothing else is.
+        // An upload may take its time. The response is due once nothing else is under way.
         let since = request.map_or(since, |request| request.active_at().max(since));
         earliest.or(since.after(limit), Deadline::ResponseHead);
     }
 }
 
-/// An upstream must not be silent for too long, whatever it has begun to send.
+/// Adds the deadline for an upstream that is silent after it has begun to respond.
 fn of_silence(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
     let Some(api) = exchange.api() else { return };
     let (limit, deadline) = match exchange.stage() {
@@ -196,7 +198,8 @@ fn of_silence(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
     }
 }
 
-/// An event stream's client is sent something now and then, and its upstream is not asked for ever.
+/// Adds the deadlines of an event stream: the next heartbeat, and the end of the attempts to resume
+/// it.
 fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
     if !exchange.stage().is_stream() {
         return;
@@ -211,12 +214,12 @@ fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
     }
 }
 
-/// The drain window is over.
+/// What happens to a session when the drain window ends.
 pub(super) fn drain(session: &Session) -> Next {
     if session.exchange().is_some() { Next::end(Outcome::Drained) } else { Next::Close }
 }
 
-/// What a deadline stands for, now that it has passed and nothing else moves.
+/// What happens when a deadline has passed and nothing else moves.
 pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
     let refuse = |cause, status, what| Action::Fail(LocalReply::refused(cause, status, what));
     Next::Do(match deadline {
@@ -243,7 +246,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
     })
 }
 
-/// The earliest of some deadlines; of two at the same moment, the one that was named first.
+/// The earliest of several deadlines. Of two at the same moment it is the one added first.
 struct Earliest((Tick, Deadline));
 
 impl Earliest {

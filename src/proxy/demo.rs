@@ -14,13 +14,13 @@ use crate::net::Net;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
-/// A request for the built-in source's events.
+/// A valid request for the events of the built-in source.
 pub(super) struct Judged {
     facts: RequestFacts,
     keeps_alive: bool,
 }
 
-/// Judges a head for the built-in source.
+/// Checks a request head for the built-in source.
 pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
     let mut store = FieldStore::new();
     let head =
@@ -38,7 +38,7 @@ pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply>
     Ok(Judged { facts, keeps_alive: head.persistent && facts.is_head })
 }
 
-/// The built-in source answers.
+/// Begins the exchange of a request to the built-in source.
 pub(super) fn begin<N: Net>(
     judged: Judged,
     request_line: Box<str>,

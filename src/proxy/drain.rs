@@ -1,5 +1,5 @@
-//! The end of the process, or of what a reload has taken away, without a stampede: each stream ends
-//! at a moment of its own within the time that is left.
+//! Draining: when the process ends or a reload removes something, each stream ends at a moment of
+//! its own within the window, so that its clients do not all reconnect at once.
 
 use super::Proxy;
 use super::shared::Shared;
@@ -11,11 +11,11 @@ use crate::time::{Now, Tick};
 use std::time::Duration;
 
 impl<N: Net> Proxy<N> {
-    /// Ends it in an orderly way: nothing more is accepted, idle connections close, what runs has
-    /// until `deadline`; whoever watches may watch. When it is told again, the earlier deadline
-    /// counts.
+    /// Begins or hastens the drain. Nothing more is accepted, idle connections close, and running
+    /// exchanges have until `deadline`. The admin listener stays open. If called again, the earlier
+    /// deadline counts.
     pub fn drain(&mut self, now: Tick, deadline: Tick) {
-        // Who has come before is served.
+        // Clients that connected before this are still served.
         self.accept_all(Now { tick: now, unix_ms: self.unix_ms });
         let Shared { net, edge, pool, memory, drain, .. } = &mut self.shared;
         *drain = Some(drain.unwrap_or(Tick::NEVER).min(deadline));
@@ -29,8 +29,8 @@ impl<N: Net> Proxy<N> {
         self.tasks.wake_all();
     }
 
-    /// Gives each open stream its moment in the drain window: they end one after the other, and not
-    /// together. Answers to POST go on for as long as there is.
+    /// Spreads the ends of the open streams over the drain window. Responses to other methods than
+    /// GET run until its end.
     fn spread_ends(&mut self, now: Tick, deadline: Tick) {
         let Proxy { tasks, shared: Shared { random, .. }, .. } = self;
         let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
@@ -49,7 +49,8 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// A moment within what is left of the drain window; the last tenth stays free for goodbyes.
+/// The moment at `share` (0 to 1) of the remaining window. The last tenth stays free, so that
+/// events can end and clients can read.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

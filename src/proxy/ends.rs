@@ -1,19 +1,19 @@
 //! How exchanges end.
 //!
-//! | what happened | here | the client |
+//! | what happened | function | what the client sees |
 //! |---|---|---|
-//! | the last byte is out | [`finish`] | may ask again, or sees our end |
-//! | no exchange with an upstream came of it | [`refused`] | gets a local reply |
-//! | it failed before an answer | [`reply()`] | gets a local reply |
-//! | it failed within the answer | [`cut`] | gets what there is, and sees the cut |
-//! | it is over at once | [`end`] | is closed |
+//! | the last byte is out | [`finish`] | may send another request, or sees the connection end |
+//! | the request was refused | [`refused`] | gets a local reply |
+//! | the upstream failed before its response | [`reply()`] | gets a local reply |
+//! | the upstream failed within its response | [`cut`] | gets what was received, and sees the cut |
+//! | the exchange must end at once | [`end`] | the connection closes or is reset |
 //!
-//! Every way out frees everything: the upstream connection goes back to its pool or is closed,
-//! buffers are given back, and the client's connection waits for its next request, lingers, or
+//! Every way out frees everything: the upstream connection is returned to its pool or closed,
+//! buffers are returned, and the client's connection waits for its next request, lingers, or
 //! closes.
 //!
-//! A request that is not let in is an exchange too. So it is logged with its api, and its reply
-//! says what CORS says; otherwise a page could not tell a 401 from a broken network.
+//! A refused request is an exchange too. So it is logged with its api, and its reply has the CORS
+//! fields; without those a page could not tell a 401 from a broken network.
 
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
@@ -29,8 +29,8 @@ use crate::session::{Service, Session};
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
 use crate::time::Tick;
 
-/// Replies to a request that gets no exchange with an upstream. `request` is what is told of it,
-/// as far as it was understood.
+/// Begins the exchange of a request that is refused before it goes to an upstream. `request` is its
+/// request line for the log, as far as it was understood.
 pub(super) fn refused<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
@@ -52,7 +52,8 @@ pub(super) fn refused<N: Net>(
     Next::Begin(exchange, Some(Action::Reply(refusal)))
 }
 
-/// A connection past the limit: it is replied to before it has asked.
+/// Begins the exchange of a connection beyond the limit. It is answered before it has sent a
+/// request.
 pub(super) fn refused_connection<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
@@ -62,14 +63,14 @@ pub(super) fn refused_connection<N: Net>(
     refused(shared, service, Box::default(), false, refusal, now)
 }
 
-/// Puts a local reply in place of the answer that the upstream did not give, behind what an interim
-/// response left unsent. The connection is closed after a client's error (except 401, 403 and 429)
-/// and whenever a part of the request is left unread.
+/// Sends a local reply instead of a response of the upstream, behind what an interim response left
+/// unsent. The connection is closed after a client's error (except 401, 403 and 429) and whenever a
+/// part of the request is left unread.
 pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && step.drain.is_none();
-    // A client of HTTP/1.0 would have to be told that it may ask again; it is not.
+    // An HTTP/1.0 client would have to be told that the connection stays open. It is not.
     exchange.keep_alive_if(stays && exchange.facts.version == Version::Http11);
     exchange.upload.abandon(io.buffers);
     log_reply(exchange, &mut telemetry.log, &local);
@@ -89,7 +90,7 @@ pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     Next::Moved
 }
 
-/// The last byte of a response is out: what becomes of the client's connection.
+/// Ends an exchange whose last byte is out, and decides what becomes of the client's connection.
 pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, .. } = step;
     step.telemetry.ended(&exchange.report(step.peer), io.now);
@@ -101,15 +102,15 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
     } else if exchange.facts.is_last && whole && !step.conn.has_input() {
-        // Nothing comes that would reset the connection, and our last bytes with it.
+        // No more input can come that would reset the connection and lose our last bytes.
         Next::Close
     } else {
         Next::Linger
     }
 }
 
-/// The response cannot be completed. What was taken of it still goes out, and then the client's
-/// connection ends in a way that shows that something is missing.
+/// Cuts a response that cannot be completed. What was taken of it still goes out, and then the
+/// client's connection ends so that the client can see that something is missing.
 pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     if let Some(failure) = Failure::of_cut(outcome) {
         step.count_failure(failure);
@@ -125,7 +126,7 @@ pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     Next::Moved
 }
 
-/// Ends an exchange and its client's connection, now.
+/// Ends an exchange and its client's connection at once.
 pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     log_cut(step, outcome);
     let Step { exchange, telemetry, .. } = step;
@@ -136,8 +137,8 @@ pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     if visible { Next::Close } else { Next::Abort }
 }
 
-/// Logs a local reply, each cause once a second for each api: what an upstream did wrong as a
-/// warning, all else as what clients do now and then.
+/// Logs a local reply, at most once a second per cause and api. An upstream's failure is a warning,
+/// anything else is information.
 pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalReply) {
     let LocalReply { status, what, .. } = reply;
     let name = exchange.api().map_or("", |api| api.name.as_str());
@@ -151,7 +152,7 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
     log.log(level, name, cause.word(), &text);
 }
 
-/// Logs that a response is cut, unless that is what clients do all the time.
+/// Logs that a response is cut, unless clients cause that as a matter of course.
 fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     if let Some(why) = outcome.told() {
         let name = step.exchange.api_name();
@@ -162,14 +163,14 @@ fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     }
 }
 
-/// Throws away what the client still sends, until it has seen our end.
+/// Discards what the client still sends, until it has seen our end of the connection.
 pub(super) fn linger<N: Net>(
     session: &mut Session,
     until: Tick,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    // Patience ends even with a client that goes on and on.
+    // A client that never stops sending does not prolong this.
     if until <= now {
         return Next::Close;
     }

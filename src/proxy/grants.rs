@@ -1,5 +1,5 @@
-//! What a page of another origin may read of a stream when a head of ours began it, and no
-//! `[api.cors]` says so ([`crate::cors::grants`]).
+//! CORS for streams whose head this process writes, for apis without `[api.cors]`: what the
+//! upstream grants to pages of other origins ([`crate::cors::grants`]).
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -11,8 +11,8 @@ use crate::http::head::{RequestHead, ResponseHead};
 use crate::net::Net;
 use crate::telemetry::{Cause, Outcome};
 
-/// The page that a request comes from, if a stream for it may have a head of ours, or be resumed,
-/// and the upstream says which pages may read it.
+/// The page that a request comes from. None unless its stream may get a head of ours or be resumed,
+/// and the upstream decides which pages may read it.
 pub(super) fn page_of(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Page>> {
     let streams = &api.streams;
     let outlives = streams.on_outage != OnOutage::Error || streams.resume != Resume::Never;
@@ -29,8 +29,8 @@ pub(super) fn page_of(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Page>
     Page::of(origin, credentials)
 }
 
-/// Notes what the upstream's event stream grants to the page that asked for it, as the client gets
-/// to see it.
+/// Notes what the upstream's event stream grants to the page that asked for it, as the client will
+/// see it.
 pub(super) fn read(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
     let Some(page) = exchange.page() else { return };
     let changes = exchange.api().map(|api| &api.response_headers);
@@ -42,19 +42,19 @@ pub(super) fn read(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
     }
 }
 
-/// The upstream's own head goes to the client, with what it grants.
+/// Notes that the client gets the upstream's own head, with its grant.
 pub(super) fn pass_on(exchange: &mut Exchange) {
     if let Some(page) = exchange.page_mut() {
         page.told = page.latest;
     }
 }
 
-/// True exactly when the upstream's answer may go out behind the head that the client has.
+/// True exactly when the upstream's response may follow the head that the client has.
 pub(super) fn may_read_latest(exchange: &Exchange) -> bool {
     exchange.page().is_none_or(Page::may_read_latest)
 }
 
-/// A head of ours is about to be written: it grants what the upstream last granted.
+/// Prepares a head of ours: it grants what the upstream granted last.
 pub(super) fn recall<N: Net>(step: &mut Step<'_, N>) {
     let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
     if let Some(page) = step.exchange.page_mut()
@@ -64,7 +64,7 @@ pub(super) fn recall<N: Net>(step: &mut Step<'_, N>) {
     }
 }
 
-/// The upstream has answered: what it grants is remembered if the answer is an event stream.
+/// Remembers what the upstream grants, if its response is an event stream.
 pub(super) fn note_answer<N: Net>(step: &mut Step<'_, N>) -> Next {
     if step.exchange.stage().is_stream() {
         remember(step);
@@ -79,7 +79,7 @@ fn remember<N: Net>(step: &mut Step<'_, N>) {
     {
         state.grants.note(page);
     }
-    // Only a stream that may be resumed is judged again.
+    // Only a resumable stream is checked again.
     if step.exchange.resume().is_none()
         && let Some(caller) = &mut step.exchange.caller
     {
@@ -87,8 +87,8 @@ fn remember<N: Net>(step: &mut Step<'_, N>) {
     }
 }
 
-/// The upstream has answered, and does not let the page read what the client was promised: the
-/// stream ends without a byte of the answer.
+/// Ends a stream whose upstream has answered but does not let the page read what the client was
+/// promised. No byte of the response is sent.
 pub(super) fn withhold<N: Net>(step: &mut Step<'_, N>) -> Next {
     remember(step);
     step.exchange.cause = Some(Cause::Withheld);

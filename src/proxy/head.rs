@@ -1,8 +1,7 @@
-//! From the first byte of a head to its last, be it a request's or a response's.
+//! Reading a head from its first byte to its last, of a request or a response.
 //!
-//! Of a head that is not complete, everything stays with its connection; of one that is, nothing
-//! but what came behind it. So a half of a head is an ordinary piece of input that nobody wants
-//! yet, and neither side needs a buffer of its own for it.
+//! An incomplete head stays with its connection; after a complete one only the bytes behind it do.
+//! So half a head is ordinary unread input, and neither side needs a buffer of its own for it.
 
 use crate::config::Config;
 use crate::conn::{Conn, Read};
@@ -11,7 +10,7 @@ use crate::net::{Net, Ready};
 use crate::pipe::Io;
 use crate::work;
 
-/// The limits on a head, of a request and of a response alike.
+/// The limits on a head. They are the same for requests and responses.
 pub(super) fn head_limits(config: &Config) -> HeadLimits {
     HeadLimits {
         head_bytes: config.server.max_head_bytes,
@@ -20,23 +19,23 @@ pub(super) fn head_limits(config: &Config) -> HeadLimits {
     }
 }
 
-/// What looking for the end of a head came to.
+/// The result of a search for the end of a head.
 pub(super) enum Found<'a> {
-    /// This is the head; what is behind it is kept.
+    /// The complete head. The bytes behind it were kept.
     Complete(&'a mut [u8]),
-    /// More of it came, and was kept.
+    /// More bytes came and were kept.
     More,
-    /// Nothing came.
+    /// There is nothing to read.
     Blocked,
-    /// The peer ended or broke the connection; true if some of a head was there.
+    /// The peer ended or broke the connection. True if a part of a head was there.
     Ended(bool),
-    /// This cannot become a head that is taken.
+    /// The bytes cannot become an acceptable head.
     Wrong(HeadError, &'a [u8]),
 }
 
-/// Looks for the end of a head in what was kept of a connection, and reads on if it is not there.
-/// However small the pieces are in which a head comes, or how many heads come in one, each byte is
-/// searched once, kept once and copied to the scratch once.
+/// Looks for the end of a head in the kept bytes of a connection, and reads on if it is not there.
+/// Each byte is searched once, kept once and copied to the scratch once, however small the pieces
+/// of a head are or however many heads arrive together.
 pub(super) fn find_head<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,
@@ -75,8 +74,8 @@ pub(super) fn find_head<'a, N: Net>(
     }
 }
 
-/// Looks for the end of a head that begins with the `n` bytes of the scratch, which were read just
-/// now: nearly always it is among them.
+/// Looks for the end of a head in the `n` bytes that were just read into the scratch. It is nearly
+/// always there.
 fn find_in_scratch<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,

@@ -1,11 +1,11 @@
-//! What this process writes itself, where otherwise an upstream would bring it.
+//! Responses that this process writes itself.
 
 use super::next::Next;
 use super::step::Step;
 use crate::exchange::{Source, Stage};
 use crate::net::Net;
 
-/// Writes what is due, and no faster than the client takes it.
+/// Writes what is due, no faster than the client reads it.
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, now, .. } = step;
     let (response, source) = exchange.response_and_source_mut();

@@ -1,4 +1,4 @@
-//! Where bytes stand: the buffers that are lent, and the scratch that every step works in.
+//! The memory for bytes: the buffers that are lent out, and the scratch that every step works in.
 
 use super::portions::Portions;
 use crate::buf::BufPool;
@@ -8,23 +8,22 @@ use crate::pipe::Io;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// No reply of ours is longer than this, in bytes; but for that to a preflight, in front of which
-/// there is nothing. Most of it is for what `[api.cors]` may have it say: a list of fields, and an
-/// origin.
+/// The longest local reply, in bytes. Most of it is for what `[api.cors]` may add: a list of fields
+/// and an origin. A reply to a preflight may be longer, because nothing is pending in front of it.
 pub(super) const REPLY_MAX: usize = 2048;
 
-/// Spare buffers that are kept rather than freed, of each size up to the usual one, in bytes.
+/// The most bytes of spare buffers to keep, for each size up to the usual one.
 const SPARE_BYTES: usize = 256 * 1024;
 
-/// See the module.
+/// The buffers and the scratch. See the module.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub buffers: BufPool,
-    /// Where every session reads and frames; nothing stays in it between two steps.
+    /// The scratch in which every session reads and frames. Nothing stays in it between two steps.
     scratch: Box<[u8]>,
-    /// Where every head is written before it is queued.
+    /// The head that is being written, before it is queued.
     head: Vec<u8>,
-    /// How many bytes of heads may wait in one buffer.
+    /// The most bytes of heads that may wait in one buffer.
     head_room: usize,
     high_water: usize,
     window_max: usize,
@@ -48,7 +47,8 @@ impl Memory {
         }
     }
 
-    /// Buffers only ever grow: exchanges of the configurations before need what they were promised.
+    /// Takes over a new configuration. Buffers never shrink, because exchanges of earlier
+    /// configurations need the size they began with.
     pub(super) fn update(&mut self, config: &Config, portions: &Portions) {
         self.head_room = self.head_room.max(head_room(config, portions));
         let largest = largest_buffer(self.head_room, portions);
@@ -59,12 +59,12 @@ impl Memory {
         self.buffers.limit(config.server.max_held_bytes);
     }
 
-    /// How many bytes a head may have that goes on.
+    /// The largest head that can be forwarded, in bytes.
     pub(super) const fn head_room(&self) -> usize {
         self.head_room
     }
 
-    /// What a pipe works with, and an empty head beside it.
+    /// The parts that a pipe works with, and an empty buffer for a head.
     pub(super) fn split<'a, N>(
         &'a mut self,
         net: &'a mut N,
@@ -85,17 +85,17 @@ impl Memory {
     }
 }
 
-/// The largest buffer holds heads, or a relayed portion with its framing and trailers, and behind
-/// them a reply of ours.
+/// The size of the largest buffer. It holds heads, or a relayed portion with its framing and
+/// trailers, and behind them a local reply.
 fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
     let relayed = portions.high_water.max(portions.window_max);
     head_room.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX + REPLY_MAX)
 }
 
-/// The room for a head after it was rewritten, behind what may be pending when it comes (interim
-/// responses), and for a reply of ours behind them. Rewriting adds the target's path and host,
-/// the client's address and host (which may be as long as the head), two bytes for each line, some
-/// fields, and those that are configured.
+/// The room for a rewritten head, for what may be pending in front of it (interim responses), and
+/// for a local reply behind it. Rewriting adds the target's path and host, the client's address and
+/// host (which may be as long as the head), two bytes per line, some fields, and the configured
+/// ones.
 fn head_room(config: &Config, portions: &Portions) -> usize {
     let target = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);

@@ -1,5 +1,5 @@
-//! What a step of a session comes to: the one vocabulary in which steps, deadlines and actions
-//! speak to the loop in [`super::advance`].
+//! The results of a step: the one vocabulary in which steps, deadlines and actions speak to the
+//! loop in [`super::advance`].
 
 use crate::admin::Ask;
 use crate::admin::answer::Answer;
@@ -9,96 +9,98 @@ use crate::pool::Search;
 use crate::telemetry::{Failure, Outcome};
 use std::io;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Something changed: there may be more to do.
+    /// Something changed. There may be more to do.
     Moved,
     /// Nothing can be done before an event or a deadline.
     Blocked,
-    /// Something changed, and it is plain that nothing more can be done before then.
+    /// Something changed, and nothing more can be done before an event or a deadline.
     Settled,
-    /// This is to be done for the exchange.
+    /// Perform this action for the exchange.
     Do(Action),
-    /// The upstream has answered: streams that wait for it may ask again soon.
+    /// The upstream has answered. Streams that wait for it may ask again soon.
     WakeWaiting,
-    /// There is no descriptor for a connection to an upstream: another one is closed, and
-    /// connecting goes on.
+    /// There is no descriptor for an upstream connection. Close another connection and go on
+    /// connecting.
     FreeDescriptor(Search, io::Error),
-    /// The request head has not come to its end in time.
+    /// The request head was not complete in time.
     TimeOutHead,
-    /// A request head has begun to arrive, and was searched so far.
+    /// A request head has begun to arrive and was searched this far.
     Head(HeadSearch),
-    /// An exchange begins, perhaps with something to be done for it.
+    /// An exchange begins, with a first action if there is one.
     Begin(Box<Exchange>, Option<Action>),
-    /// The operator's exchange begins, who asks this, or gets this answer.
+    /// An exchange of the admin listener begins, with the request or, if that was refused, the
+    /// answer.
     BeginAdmin(Box<Exchange>, Result<Ask, Answer>),
-    /// The exchange is over, and the client may ask again.
+    /// The exchange is over, and the client may send another request.
     Idle,
-    /// The exchange is over: our side of the client's connection ends, and we listen for a while.
+    /// The exchange is over. Shut down our side of the client's connection and read on for a while.
     Linger,
-    /// The client's connection is closed.
+    /// Close the client's connection.
     Close,
-    /// The client's connection is reset: what it was sent must not look complete.
+    /// Reset the client's connection, so that the response does not look complete.
     Abort,
 }
 
-/// What is to be done for an exchange. It concerns no other session.
+/// Something to do for an exchange. It concerns no other session.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// A connection is found for its request: the first time, or for the rest of an event stream.
+    /// Find a connection for the request: the first time, or for the rest of an event stream.
     Connect,
-    /// The address that is being connected to had its time.
+    /// Give up the address that is being connected to.
     TimeOutConnect,
-    /// Connecting has come to this.
+    /// Connecting has succeeded or failed.
     Connected(io::Result<()>),
-    /// A reused connection brought no answer: the request is sent again, if that is safe.
+    /// Send the request again, if that is safe, because a reused connection brought no response.
     SendAgain,
-    /// The upstream takes nothing of the request.
+    /// Give up sending the request, because the upstream stopped reading it.
     GiveUpRequest,
-    /// The upstream has answered.
+    /// Note that the upstream has answered.
     NoteAnswer,
-    /// What is open for as long as its ends like, is open from here on.
+    /// Note that an event stream or a tunnel is open.
     Open,
-    /// The upstream has said all: its connection is given back.
+    /// Return the upstream's connection, because the response was read to its end.
     Release,
-    /// A client that was sent nothing for a while is sent a comment.
+    /// Send a comment to a client that was sent nothing for a while.
     Heartbeat,
-    /// An event stream's upstream has been silent for too long.
+    /// Handle an event stream whose upstream was silent for too long.
     StreamSilent,
-    /// An event stream has lost its upstream, for this reason, and can be resumed.
+    /// Resume an event stream that lost its upstream for this reason.
     Resume(Failure),
-    /// An event stream without an upstream waits before the upstream is asked again.
+    /// Wait before the upstream of an event stream is asked again.
     AskLater,
-    /// The moment has come at which the exchange is to end.
+    /// End the exchange, because it has expired.
     Expire,
-    /// An event stream ends between two events.
+    /// End an event stream between two events.
     EndStream(Outcome),
-    /// The upstream's answer is not for the page that waits for it.
+    /// End a stream whose upstream does not let the waiting page read its response.
     Withhold,
-    /// No answer of an upstream can be had. This is the reply, unless the client is spared it.
+    /// Handle a failed upstream: send this reply, or what `on_outage` says instead.
     Fail(LocalReply),
-    /// This is the reply.
+    /// Send this reply.
     Reply(LocalReply),
-    /// There is no upstream for an event stream: its client is told when to come back.
+    /// Answer a request for an event stream that has no upstream with an empty stream that tells
+    /// the client when to reconnect.
     ReplyWithRetry(LocalReply),
-    /// There is no upstream for an event stream: it is opened, and waits for one.
+    /// Open an event stream that has no upstream yet, and wait for one.
     Hold(LocalReply),
-    /// The response cannot be completed: what was taken of it goes out, and then it is cut.
+    /// Send what was taken of a response that cannot be completed, and then cut it.
     Cut(Outcome),
-    /// It is over, and so is the client's connection.
+    /// End the exchange and the client's connection.
     End(Outcome),
-    /// The last byte of the response is out.
+    /// End the exchange, because the last byte of its response is out.
     Finish,
 }
 
 impl Next {
-    /// The exchange ends, and with it the client's connection.
+    /// Ends the exchange and the client's connection.
     pub(super) const fn end(outcome: Outcome) -> Next {
         Next::Do(Action::End(outcome))
     }
 
-    /// An upstream cannot be had, or has failed before its answer.
+    /// Fails the upstream of the exchange before it has responded.
     pub(super) const fn fail(reply: LocalReply) -> Next {
         Next::Do(Action::Fail(reply))
     }

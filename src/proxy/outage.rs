@@ -1,24 +1,23 @@
-//! When an upstream cannot serve an event stream, and the client is not to suffer for it.
+//! Keeping event streams open while their upstream cannot serve them.
 //!
-//! A browser's EventSource that is answered with an error gives up for ever, and one whose stream
-//! breaks comes back together with all others. `on_outage` prevents the first: the client gets an
-//! empty stream that says when to come back (*retry*), or a stream that stays silent until the
-//! upstream is there (*hold*). `resume` prevents the second: the upstream is asked for the rest,
-//! with the id of the last event that was complete. Held and broken streams wait and ask in the
-//! same way: again and again, after random times that grow, or soon after another one was
-//! answered.
+//! A browser's EventSource gives up for good when it is answered with an error, and when many
+//! streams break their clients all reconnect at once. `on_outage` prevents the first: the client
+//! gets an empty stream that says when to reconnect (*retry*), or a stream that stays silent until
+//! the upstream is back (*hold*). `resume` prevents the second: the upstream is asked for the rest,
+//! with the id of the last complete event. Held and broken streams wait and ask in the same way:
+//! repeatedly, after growing random times, or soon after another stream was answered.
 //!
-//! A wait is half to all of a time that doubles from 500 ms, or from the upstream's `retry`, to 5
-//! s. An upstream that takes a stream and drops it at once does not start the count anew. When one
+//! A wait is 50 to 100 % of a time that doubles from 500 ms, or from the upstream's `retry`, to 5
+//! s. An upstream that accepts a stream and drops it at once does not reset the count. When one
 //! stream is answered, the others that asked in vain ask soon ([`crate::apis`]); one walk over the
 //! sessions finds them.
 //!
-//! `resume_timeout` bounds it, because every limit has a name. `resume = "always"` also bridges an
-//! upstream that ends its streams on purpose, as many do every few minutes.
+//! `resume_timeout` limits all this, because every limit has a name. `resume = "always"` also
+//! bridges an upstream that ends its streams on purpose, as many do every few minutes.
 //!
-//! The empty stream of *retry* may be read by pages of any origin, for otherwise a browser turns it
-//! into an error; it is the same for everybody. With credentials it takes a grant of the
-//! upstream's, or any page could tell by the answer whether its user has a key.
+//! Pages of any origin may read the empty stream of *retry*: it is the same for everybody, and a
+//! browser would otherwise turn it into an error. With credentials it needs a grant of the
+//! upstream, or a page could learn from the response whether its user has a key.
 
 use super::ends::log_reply;
 use super::memory::REPLY_MAX;
@@ -40,8 +39,8 @@ use crate::telemetry::{Cause, Failure, Outcome, Unserved, is_outage};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// No answer of an upstream can be had. Its connection is closed, and what its client gets is
-/// decided: an error, or what `on_outage` says.
+/// Handles an upstream that failed before its response. Closes its connection and decides what the
+/// client gets: an error, or what `on_outage` says.
 pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
     let cause = reply.cause().filter(|_| reply.is_upstreams());
     if let Some(failure) = cause.and_then(Failure::of_response)
@@ -69,13 +68,13 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
     })
 }
 
-/// Replies with an empty stream that says when to come back.
+/// Replies with an empty stream that says when to reconnect.
 pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
     let body = step.retry_field();
     grants::recall(step);
     let Step { exchange, io, out, drain, date, .. } = step;
     exchange.cause = refused.cause();
-    // An api or a key that is gone has said so.
+    // If the api or the key is gone, the outcome is set already.
     if exchange.outcome().is_complete() {
         exchange.end_with(Outcome::Spared);
     }
@@ -88,7 +87,7 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     exchange.keep_alive_if(exchange.facts.version == Version::Http11 && drain.is_none());
     let mut fields = exchange.stream_cors_fields();
     if exchange.cors().is_none() && exchange.page().is_none_or(|page| page.told.is_none()) {
-        // It is the same for everybody, and the upstream would have said who may read it.
+        // The reply is the same for everybody, and there is no upstream to say who may read it.
         fields.insert(0, ("Access-Control-Allow-Origin", "*"));
     }
     let head = StreamHead {
@@ -129,7 +128,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     Next::Do(Action::AskLater)
 }
 
-/// An event stream has lost its upstream, and can be resumed.
+/// Prepares to resume an event stream that has lost its upstream.
 pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
     step.count_failure(failure);
     step.close_connection();
@@ -152,7 +151,7 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
     Next::Do(Action::AskLater)
 }
 
-/// Waits before the upstream is asked again.
+/// Schedules the next attempt to ask the upstream.
 pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
     exchange.upload.abandon(io.buffers);
@@ -171,9 +170,9 @@ pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// An upstream has answered: other streams that asked it in vain, and wait, ask again soon. How
-/// soon is random, so that not all ask together. A first wait is as long as the upstream likes
-/// it, and stays so.
+/// Lets other streams that asked this upstream in vain ask again soon, now that it has answered.
+/// The delay is random, so that they do not all ask at once. A stream that has not asked in vain
+/// keeps its first wait, because the upstream may have chosen that.
 pub(super) fn wake_waiting<N: Net>(
     tasks: &mut Tasks<Session>,
     shared: &mut Shared<N>,
@@ -207,7 +206,7 @@ pub(super) fn wake_waiting<N: Net>(
     }
 }
 
-/// The upstream answers for a stream whose client has long had its head: what becomes of that.
+/// Acts on the upstream's response for a stream whose client already has its head.
 pub(super) fn join(
     exchange: &mut Exchange,
     pool: &mut Pool,
@@ -244,7 +243,7 @@ pub(super) fn join(
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
         }
-        // What it is its client shall see for itself, when it comes back.
+        // The client sees this response for itself when it reconnects.
         _ => {
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::EndStream(Outcome::UpstreamCut))

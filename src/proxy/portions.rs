@@ -1,34 +1,34 @@
-//! How much is done at once, so that nobody waits long for anybody else.
+//! How much is done at once, so that no session waits long for another.
 
 use crate::http::chunk::{HEADROOM, TAILROOM};
 
-/// The sizes of the loop's portions. The defaults are for production; the simulator draws others,
-/// down to one, to meet every boundary.
+/// The limits on what one turn or step does. The defaults are for production; the simulator draws
+/// others, down to one, to reach every boundary.
 #[derive(Clone, Debug)]
 pub struct Portions {
-    /// A source is not read while this many bytes of it are pending.
+    /// The number of pending bytes from which on a source is not read.
     pub high_water: usize,
-    /// Bytes that are read at once while none are pending, if that is more. Less while others hold
-    /// much ([`crate::buf::BufPool::share`]).
+    /// The number of bytes to read at once while none are pending, if that is more than
+    /// `high_water`. It is less while other sessions hold many bytes
+    /// ([`crate::buf::BufPool::share`]).
     pub window_max: usize,
-    /// Steps that a session may take before the others have their turn.
+    /// The number of steps that a session may take before the others have their turn.
     pub steps_per_turn: usize,
-    /// Connections that one turn accepts.
+    /// The number of connections that one turn accepts.
     pub accepts_per_turn: usize,
-    /// Request heads that one turn waits for and judges. Whoever has a request already comes first,
-    /// so that a storm of arrivals does not keep the events of open streams waiting.
+    /// The number of request heads that one turn waits for and judges. Sessions that already have a
+    /// request come first, so that a storm of arrivals does not delay the events of open streams.
     pub arrivals_per_turn: usize,
-    /// Timers that one turn expires.
     pub timers_per_turn: usize,
-    /// Bytes of a next request that are read on purpose while one is being served; those that came
-    /// with its body are kept too.
+    /// The number of bytes of a next request to read while one is being served. Bytes that arrived
+    /// with the body are kept as well.
     pub ahead_max: usize,
 }
 
 impl Default for Portions {
     fn default() -> Portions {
         Portions {
-            // A buffer for it has 8 KiB with the framing.
+            // With framing, a buffer for it is 8 KiB.
             high_water: 8 * 1024 - HEADROOM - TAILROOM,
             window_max: 64 * 1024,
             steps_per_turn: 8,

@@ -1,7 +1,7 @@
-//! A response on its way: both directions at once, and what is left of the request.
+//! Relaying a response, together with what is left of the request.
 //!
-//! A further step is taken only where something may be left. Behind an event it is plain that
-//! nothing is ([`has_settled`]), and the stall check of debug builds holds that to the truth.
+//! A further step is taken only if something may be left to do. After an event nothing is left
+//! ([`has_settled`]), and the stall check of debug builds verifies that.
 
 use super::next::{Action, Next};
 use super::step::{Step, watches_client};
@@ -15,13 +15,13 @@ use crate::telemetry::{Cause, Failure, Outcome};
 /// Why a request cannot be completed.
 #[derive(Debug)]
 pub(super) enum RequestFault {
-    /// The client ended or broke the connection in the middle of it.
+    /// The client ended or broke the connection within the request.
     Gone,
-    /// Its body is malformed or too long.
+    /// The body is malformed or too long.
     Refused(LocalReply),
 }
 
-/// Moves the response towards the client, and what is left of the request.
+/// Moves the response towards the client, and the rest of the request towards the upstream.
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Step { exchange, conn, io, pool, .. } = step;
     let moved = match exchange.response.pump(&mut pool[key].conn, conn, io) {
@@ -61,7 +61,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     }
 }
 
-/// The upstream has broken off, or what it sends is malformed.
+/// Handles an upstream that broke off or sent a malformed body.
 fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
     if let Fault::Source(SourceFault::Malformed(error)) = fault {
         let name = step.exchange.api().map_or("", |api| api.name.as_str());
@@ -76,8 +76,8 @@ fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
     })
 }
 
-/// True when all that came of the response went out, and nothing else can move: as it nearly
-/// always is behind an event. Another step would find that out, too.
+/// True when everything received of the response was sent and nothing else can move, as is usual
+/// after an event. Another step would find that out, too.
 fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
     let Exchange { upload: request, response, .. } = &*step.exchange;
     !step.pool[key].conn.has_input()
@@ -87,17 +87,17 @@ fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
         && !watches_client(step.conn, step.exchange, step.ahead_max)
 }
 
-/// Moves what is left of the request. A sink that is gone is no end: an upstream may answer early
-/// and stop reading, and its answer is still to be read (RFC 9112 section 9.5).
+/// Moves the rest of the request. An upstream that stops reading is not the end: it may respond
+/// early, and its response is still to be read (RFC 9112 section 9.5).
 pub(super) fn pump_request<N: Net>(
     step: &mut Step<'_, N>,
     key: Key<Connection>,
 ) -> Result<Moved, RequestFault> {
     let Step { exchange, conn, io, pool, .. } = step;
-    // Nearly always, when an event comes.
+    // This is the usual case while events are relayed.
     let Upload::Moving(request) = &mut exchange.upload else { return Ok(Moved::No) };
     let pumped = request.pump(conn, &mut pool[key].conn, io);
-    // A client that sends its body does not wait to be asked for it.
+    // A client that sends its body is not waiting for 100 (Continue).
     exchange.awaits_continue &= request.intake.taken() == 0;
     match pumped {
         Ok(moved) => Ok(moved),
@@ -119,8 +119,8 @@ pub(super) fn pump_request<N: Net>(
     }
 }
 
-/// The upstream takes nothing of a request. One that has begun to answer has read enough and may go
-/// on answering; another has failed.
+/// Handles an upstream that stopped reading the request. If it has begun to respond, it has read
+/// enough and may continue. Otherwise it has failed.
 pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
     match step.exchange.stage() {
         Stage::Body | Stage::Stream => {
@@ -135,8 +135,9 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// The response has been read to its end: the upstream is done with, whatever the client still has
-/// to be sent. A request that is not through by now is not wanted (RFC 9112 section 9.5).
+/// Returns the upstream's connection after the response was read to its end, whatever the client
+/// still has to be sent. If the request is incomplete by then, the upstream does not want the rest,
+/// and its connection is closed (RFC 9112 section 9.5).
 pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
     let through = step.exchange.upload.through();
     if let Some(connection) = step.exchange.take_connection() {

@@ -1,23 +1,23 @@
-//! Another configuration, while everything goes on.
+//! Replacing the configuration of a running proxy.
 //!
-//! Everything that can fail has been done before ([`crate::shell`] reads, resolves and binds):
-//! here is only the swap. Each exchange ends under the configuration under which it began. What is
-//! known of an api (its connections, its open streams) stays with it under its name, as long as it
-//! leads to the same endpoints.
+//! Everything that can fail is done before ([`crate::shell`] reads, resolves and binds); this is
+//! only the swap. Each exchange ends under the configuration under which it began. The state of an
+//! api (its connections, its open streams) stays with its name, as long as it has the same
+//! endpoints.
 //!
-//! What runs on an api that is gone or leads elsewhere has the drain window to end, be it an event
-//! stream, a tunnel or an answer: each at a moment of its own, answers in the second half, so that
-//! those that would end anyway do. A key that is gone leaves no time to streams and tunnels, and to
-//! the rest of what it has let in a few seconds.
+//! Exchanges of an api that is gone or has other endpoints have the drain window to end, whether
+//! event streams, tunnels or ordinary responses. Each ends at a moment of its own; ordinary
+//! responses end in the second half, so that those that are nearly done can finish. If a key is
+//! gone, its streams and tunnels end at once, and its other exchanges within a few seconds.
 //!
-//! Nothing outlives its api or its key, be it a download, a long poll or an upload. A client that
-//! has no answer yet gets a 503, or a 403 if its key is gone; what is under way is cut visibly. The
-//! last tenth of the window is for an event to end and for clients to take what is pending. A
-//! revoked key is meant, so there is no window for its streams; the few seconds are what an
-//! ordinary request has.
+//! Nothing outlives its api or its key: not a download, a long poll or an upload. A client that has
+//! no response yet gets a 503, or a 403 if its key is gone; a response under way is cut visibly.
+//! The last tenth of the window is for an event to end and for clients to read what is pending. A
+//! key is revoked on purpose, so its streams get no window; the few seconds are what an ordinary
+//! request takes.
 //!
-//! A stream that begins is judged by the present configuration too, not only by the one under which
-//! it was asked for: its upstream may have taken its time, and its key be gone by now.
+//! A stream that begins is also checked against the present configuration, and not only against the
+//! one under which it was requested: its upstream may have taken long, and its key may be gone.
 
 use super::Proxy;
 use super::drain::within;
@@ -35,12 +35,11 @@ use crate::telemetry::Outcome;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// How long an answer may go on whose key is not known any more: as long as most take.
+/// How long a response may continue after its key was revoked. Most take less.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
 impl<N: Net> Proxy<N> {
-    /// Serves `config` from here on, with no more connections than `budget` says. Listeners are
-    /// opened and closed by the caller.
+    /// Serves `config` from now on, within `budget`. The caller opens and closes listeners.
     pub fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
         self.shared.reload(config, budget, now);
         let Proxy { tasks, shared: Shared { apis, config, random, .. }, .. } = self;
@@ -58,31 +57,31 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A listener was opened, for this service.
+    /// Adds a listener that was opened for this service.
     pub fn open_listener(&mut self, listener: ListenerId, service: Service) {
         self.shared.edge.listeners.open(listener, service);
     }
 
-    /// A listener is not wanted any more. Connections that it brought stay.
+    /// Closes a listener. Connections that it accepted stay.
     pub fn close_listener(&mut self, listener: ListenerId) {
         self.shared.edge.listeners.close(listener);
         self.shared.net.close_listener(listener);
     }
 
-    /// A name that is to be resolved again, and whose it is, once.
+    /// The next name to resolve again, with its endpoint and port. Each is returned once.
     pub fn next_stale_name(&mut self) -> Option<((Key<Upstream>, usize), String, u16)> {
         self.shared.pool.next_stale_name()
     }
 
-    /// A name was asked for. One that cannot be resolved keeps the addresses that it had.
+    /// Takes the result of resolving a name. If that failed, the endpoint keeps its addresses.
     pub fn name_answered(&mut self, key: Key<Upstream>, endpoint: usize, answer: &Resolution) {
         let Shared { pool, telemetry, .. } = &mut self.shared;
         pool.name_answered(key, endpoint, answer, &mut telemetry.log);
     }
 }
 
-/// Gives an exchange an end if the present configuration would not have it: `share` says where in
-/// the time that is left.
+/// Makes an exchange expire if the present configuration does not admit it. `share` (0 to 1) places
+/// the end within the time that is left.
 pub(super) fn judge_anew(
     exchange: &mut Exchange,
     config: &Config,
@@ -91,7 +90,7 @@ pub(super) fn judge_anew(
     now: Tick,
 ) {
     let Some(outcome) = reason_to_end(exchange, config, apis) else { return };
-    // A reload more changes nothing for whoever has its moment.
+    // A further reload does not move an end that is already set.
     if exchange.expires_with() == Some(Outcome::Removed) && outcome == Outcome::Removed {
         return;
     }
@@ -106,7 +105,7 @@ pub(super) fn judge_anew(
     exchange.expire_at(until, last, outcome);
 }
 
-/// Why the present configuration would not have an exchange, if it would not.
+/// Why the present configuration does not admit an exchange. None if it does.
 pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -> Option<Outcome> {
     let index = apis.index_of(exchange.api_state?);
     match index.map(|index| &config.apis[index]).filter(|api| api.active) {
@@ -115,7 +114,7 @@ pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -
     }
 }
 
-/// True when whoever asked for an exchange would be let in to this api, which is its own, by now.
+/// True when the key of an exchange still admits it to `api`, or `api` needs none.
 fn may_stay(exchange: &Exchange, api: &Api) -> bool {
     let keys = api.auth.as_ref().map(|auth| &auth.keys);
     keys.is_none_or(|keys| {

@@ -1,4 +1,4 @@
-//! From a request's first byte to its exchange.
+//! Requests, from the first byte to the beginning of an exchange.
 
 use super::ends::refused;
 use super::head::{Found, find_head, head_limits};
@@ -22,7 +22,7 @@ use crate::time::Tick;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Waits for a head, and begins its exchange when it is complete.
+/// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     let Session { conn, state, service, peer, .. } = session;
     let (service, peer) = (*service, *peer);
@@ -40,7 +40,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             return Next::Close;
         }
         Found::Blocked => return Next::Blocked,
-        // A client may leave between two requests, or think better of one.
+        // A client may leave between two requests, or abandon one.
         Found::Ended(_) => return Next::Close,
         Found::Wrong(error, bytes) => {
             let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
@@ -60,34 +60,34 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     begun.unwrap_or_else(|refusal| refused(shared, service, request, is_head, refusal, now))
 }
 
-/// True exactly when more than empty lines has come of a next head; those may precede it (RFC 9112
-/// section 2.2), and mean nothing by themselves.
+/// True exactly when bytes other than empty lines have come of a next head. Empty lines may precede
+/// it (RFC 9112 section 2.2) and mean nothing by themselves.
 fn has_begun(conn: &Conn) -> bool {
     conn.ahead().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
 
-/// True exactly when a head, however malformed, is one of HEAD: its answer has no body.
+/// True exactly when a head, however malformed, has the method HEAD: its response has no body.
 fn is_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
 
-/// A request that an api serves, or refuses.
+/// A request that an api serves or refuses.
 struct Judged {
-    /// Which one, in the order of the configuration.
+    /// The api's index in the configuration.
     api: RouteId,
     facts: RequestFacts,
     keeps_alive: bool,
     awaits_continue: bool,
     length: BodyLength,
-    /// Trailer fields that do not go on.
+    /// Trailer fields that are not forwarded.
     dropped_trailers: Option<Box<Names>>,
     caller: Caller,
-    /// What goes upstream, or why nothing does.
+    /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
 
-/// Judges a head for the apis. `request` is what is told of it; what goes upstream is written with
-/// the help of `out`, which is empty.
+/// Checks a request head for the apis. `request` is its request line for the log. `out` is an empty
+/// buffer for the head that goes upstream.
 fn judge(
     bytes: &[u8],
     request: &str,
@@ -120,8 +120,7 @@ fn judge(
             proto: "http",
             length: head.length,
             upgrade: offer != Offer::NOTHING,
-            // Behind a response without a body there may be one, so its connection is not used
-            // again.
+            // A body may follow a response that must have none, so the connection is not reused.
             close: api.keepalive_upstream == 0 || head.is_head(),
             changes: Some(&api.request_headers),
             key: pass.handover(api),
@@ -142,7 +141,7 @@ fn judge(
     })
 }
 
-/// Checks what any request must fulfil, whichever api it is for.
+/// Checks what applies to every request, whichever api serves it.
 fn check(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
     if head.max_forwards == Some(0) {
         let what = "Max-Forwards is 0";
@@ -162,15 +161,15 @@ fn check(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> 
     Ok(())
 }
 
-/// A refusal of a request whose client may ask again, unless it is a 400 or the rest of the request
+/// Marks a refusal so that the connection stays open, unless it is a 400 or the rest of the request
 /// would have to be read.
 fn staying(head: &RequestHead<'_, '_>, refusal: LocalReply) -> LocalReply {
     refusal.closing(refusal.status == 400 || !head.length.is_empty() || !head.persistent)
 }
 
-/// The api that serves a request; its path is appended to `path`, resolved. `OPTIONS *` asks for
-/// the server as a whole (RFC 9112 section 3.2.4), which only an api with all of its paths can
-/// speak for.
+/// Finds the api that serves a request, and appends its resolved path to `path`. `OPTIONS *` is
+/// about the server as a whole (RFC 9112 section 3.2.4), so only an api with all of its paths can
+/// serve it.
 fn find_api(
     head: &RequestHead<'_, '_>,
     config: &Config,
@@ -187,8 +186,8 @@ fn find_api(
     Ok(id)
 }
 
-/// Refuses a path that a server may read as one of another api that is guarded: the api that it
-/// leads to as it stands may ask for less.
+/// Refuses a path that a server may also read as one of another, guarded api. The api that it
+/// matches literally may ask for less.
 fn refuse_other_readings(
     head: &RequestHead<'_, '_>,
     path: &[u8],
@@ -207,7 +206,7 @@ fn refuse_other_readings(
     if guarded { Err("the path can also be read as one of a guarded api") } else { Ok(()) }
 }
 
-/// The request target that goes upstream, for a path that was matched.
+/// The request target that goes upstream for a matched path.
 fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     match path {
         b"*" => path.to_vec(),
@@ -215,18 +214,18 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     }
 }
 
-/// Trailer fields that do not go upstream: those that would not in front of the body.
+/// Trailer fields that are not forwarded: those that are not forwarded in the head either.
 fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>> {
     let nominated = Nominated::by(head.fields).names();
     if head.length != BodyLength::Chunked {
         return nominated;
     }
-    // A key behind a body is a key all the same, and nobody has judged it.
+    // A key in the trailers is still a key, and it was not checked.
     let key = api.auth.iter().map(|auth| auth.carriers.header.as_str());
     Names::and(nominated, key.chain(api.request_headers.names()))
 }
 
-/// A head that goes upstream may be longer than the one that came, but not by any length.
+/// Refuses a request whose rewritten head is longer than `room`.
 fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
     match &judged.outbound {
         Ok(outbound) if outbound.len() > room => {
@@ -237,7 +236,7 @@ fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
     }
 }
 
-/// Begins the exchange of a request that an api serves, or refuses.
+/// Begins the exchange of a request that an api serves or refuses.
 fn begin<N: Net>(
     judged: Judged,
     request: Box<str>,
@@ -246,7 +245,7 @@ fn begin<N: Net>(
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    // Nobody is left to do the work for.
+    // The client has left, so nobody needs the response.
     if conn.hung_up() {
         return Next::Close;
     }
@@ -279,7 +278,7 @@ fn begin<N: Net>(
     Next::Begin(exchange, Some(then))
 }
 
-/// A request head that did not get complete in time.
+/// Refuses a request whose head was not complete in time.
 pub(super) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     let what = "the request head was not complete in time";
     let request = shared.telemetry.request_line(session.conn.ahead());

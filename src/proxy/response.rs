@@ -1,11 +1,12 @@
-//! From the upstream's first byte to the response's being on its way.
+//! Responses, from the upstream's first byte until they are being relayed.
 //!
-//! The connection of a HEAD, a 204 or a 304 is not used again. Some servers send a body behind such
-//! a response, later than anybody waits for, and it would answer the next client. So each of them
-//! costs a connection: three times the processor time of a 304 over a kept one. This side closes
-//! it, so its port is taken for a minute, and with Linux's defaults there can be 470 a second to
-//! one address at most (except on the loopback, or with `net.ipv4.tcp_tw_reuse = 1`). A HEAD says
-//! `Connection: close` beforehand; there the server closes.
+//! The connection of a HEAD, a 204 or a 304 is not reused. Some servers send a body after such a
+//! response, so late that nobody waits for it, and the next client would get it as its response. So
+//! each of these costs a connection: a 304 takes three times the processor time that it takes over
+//! a kept one. This side closes the connection, so its port is taken for a minute, and with Linux's
+//! defaults at most 470 a second can go to one address (except on the loopback, or with
+//! `net.ipv4.tcp_tw_reuse = 1`). For a HEAD the request says `Connection: close`, so the server
+//! closes.
 
 use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
@@ -28,14 +29,14 @@ use crate::telemetry::{Cause, Outcome, is_outage};
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// Every response begins with it (RFC 9112 section 4).
+/// The first bytes of every response (RFC 9112 section 4).
 const BEGINNING: &[u8] = b"HTTP/";
 
-/// The request goes on its way, and the answer is awaited.
+/// Sends the request and awaits the response head.
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     match pump_request(step, key) {
         Ok(Moved::Yes) => Next::Moved,
-        // A client that takes nothing is not given more heads.
+        // A client that reads nothing gets no further heads.
         Ok(Moved::No) if step.exchange.response.pending() >= step.io.high_water => {
             step.watch_client()
         }
@@ -48,7 +49,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     }
 }
 
-/// Reads towards the end of the head, and acts on it when it is there.
+/// Reads the response head, and acts on it when it is complete.
 fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Step { exchange, io, out, pool, .. } = step;
     let limits = head_limits(&exchange.config);
@@ -63,7 +64,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
             let what = "the upstream closed before its response head was complete";
             return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
         }
-        // It belongs to the exchange before, however that went.
+        // These bytes belong to the previous exchange, however that ended.
         Found::Wrong(_, bytes) if awaiting.retry && !bytes.starts_with(BEGINNING) => {
             return Next::Do(Action::SendAgain);
         }
@@ -98,8 +99,8 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     }
 }
 
-/// Whether an answer goes on to the client: not one that `on_outage` keeps from it, nor an event
-/// stream for which there is no room.
+/// Decides whether a response goes to the client. It does not if `on_outage` replaces it, or if it
+/// is an event stream for which there is no room.
 fn pass(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
@@ -119,7 +120,7 @@ fn pass(
     Ok(())
 }
 
-/// The head of an answer is on its way to the client: the rest follows.
+/// Begins to relay the rest of a response whose head was queued for the client.
 fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, status: u16) -> Next {
     let Step { exchange, io, pool, .. } = step;
     exchange.enter(stage, Source::Upstream(key));
@@ -143,9 +144,9 @@ fn bad_head(error: HeadError) -> Next {
     Next::fail(LocalReply::refused(Cause::of_response_head(error), 502, error.what()))
 }
 
-/// Judges a response head by its place in the exchange, and writes what the client gets into `out`.
-/// What the client has with it; none of an interim response, which another head follows (RFC 9110
-/// section 15.2).
+/// Checks whether a response head is valid at this point, and writes the client's head into `out`.
+/// Returns the stage that the client enters with it. None for an interim response, which another
+/// head follows (RFC 9110 section 15.2).
 fn forward_head(
     exchange: &mut Exchange,
     connection: &mut Connection,
@@ -159,7 +160,7 @@ fn forward_head(
         101 if !offer.is_met_by(head.upgrade, &exchange.config.server.upgrade) => {
             Err("the upstream switched to a protocol that was not offered")
         }
-        // In which protocol the rest of the body would be, nobody knows (RFC 9110 section 7.8).
+        // It is unknown in which protocol the rest of the body would be (RFC 9110 section 7.8).
         101 if !exchange.upload.through() => {
             Err("the upstream switched protocols before the request was complete")
         }
@@ -170,7 +171,7 @@ fn forward_head(
         100..200 => forward_interim(exchange, head, out, now).map(|()| None),
         _ => {
             forward_final(exchange, connection, head, out, date, now);
-            // One that has ended already has no life of its own.
+            // A stream that has already ended is an ordinary response.
             let goes_on = exchange.response.outlet.flow() == Flow::Open;
             let stream = head.is_event_stream && goes_on;
             Ok(Some(if stream { Stage::Stream } else { Stage::Body }))
@@ -188,13 +189,13 @@ fn forward_interim(
         awaiting.count_interim(now)?;
     }
     if head.status == 100 {
-        // Only from now on is the client to send its body.
+        // The client sends its body from now on.
         exchange.awaits_continue = false;
         if let Some(request) = exchange.upload.pipe_mut() {
             request.restart_clocks(now);
         }
     }
-    // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+    // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
     if exchange.facts.version == Version::Http11 {
         forward::write_response(out, head, &respond(exchange, BodyLength::Empty, false));
     }
@@ -210,15 +211,15 @@ fn forward_final(
     now: Tick,
 ) {
     // Some servers send a body where there must be none (HEAD, 204, 304), and send it late. It
-    // would be the beginning of the next response. Others take the offer of another protocol for
-    // the end of the request, and a body behind it for the next one.
+    // would become the beginning of the next response. Others take the offer of another protocol
+    // for the end of the request, and a body behind it for the next one.
     connection.persistent = head.persistent
         && head.length != BodyLength::Empty
         && exchange.facts.upgrade == Offer::NOTHING;
     connection.heed_idle_limit(head.idle_limit);
     exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
-    // What is resumed is another body from there on, of a length that nobody has announced.
+    // When resumed, the rest comes from another body, whose length was not announced.
     let keeps_length = !(is_readable && exchange.wants_resuming());
     let to = match (head.length, exchange.facts.version) {
         (length @ (BodyLength::Empty | BodyLength::Length(_)), _) if keeps_length => length,
@@ -229,7 +230,7 @@ fn forward_final(
     if !head.is_event_stream {
         admission::release(exchange);
     }
-    // A client that was not asked for its body may send it or not: the next request could not be
+    // A client that was not asked for its body may send it or not, so the next request could not be
     // told from it.
     exchange.keep_alive_if(to != BodyLength::UntilClose && !exchange.awaits_continue);
     exchange.awaits_continue = false;

@@ -1,4 +1,4 @@
-//! The states of sessions: how one goes on to another, and how a session ends for good.
+//! Changing the state of a session, and removing sessions.
 
 use super::Proxy;
 use crate::net::Net;
@@ -7,7 +7,7 @@ use crate::slab::Key;
 use crate::time::Tick;
 
 impl<N: Net> Proxy<N> {
-    /// A session goes on to another state.
+    /// Changes the state of a session.
     pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
         let Proxy { tasks, shared, .. } = self;
         shared.edge.reclaimable.remove(tasks, key);
@@ -15,14 +15,14 @@ impl<N: Net> Proxy<N> {
         shared.edge.reclaimable.add(tasks, key);
     }
 
-    /// Closes a client's connection and frees all that it holds.
+    /// Removes a session and closes its connection.
     pub(super) fn close(&mut self, key: Key<Session>) {
         if let Some(session) = self.remove(key) {
             session.conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
         }
     }
 
-    /// Closes a session to make room for a new one. False when none was found.
+    /// Closes a session to make room for a new one. False if none can be closed.
     pub(super) fn reclaim(&mut self, now: Tick) -> bool {
         let Proxy { tasks, shared, .. } = self;
         let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };

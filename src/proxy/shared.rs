@@ -29,11 +29,11 @@ pub(super) struct Shared<N: Net> {
     pub config: Rc<Config>,
     pub router: Rc<Router>,
     pub portions: Portions,
-    /// When what still runs is cut, once the proxy was told to end.
+    /// When running exchanges are cut. None unless the proxy is draining.
     pub drain: Option<Tick>,
-    /// Where random times come from.
+    /// The source of random times.
     pub random: fastrand::Rng,
-    /// The wall clock at the beginning of this turn, as heads say it.
+    /// The value of the Date field in this turn.
     pub date: HttpDate,
 }
 
@@ -66,7 +66,7 @@ impl<N: Net> Shared<N> {
         shared
     }
 
-    /// Serves `config` from here on.
+    /// Serves `config` from now on.
     pub(super) fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
         let (mut io, _) = self.memory.split(&mut self.net, None, now);
         self.pool.take_in_released(&mut io);
@@ -85,20 +85,20 @@ impl<N: Net> Shared<N> {
         apis.update(config, pool, &mut telemetry.stats, &mut io);
     }
 
-    /// Closes idle upstream connections until there are no more connections than there may be.
+    /// Closes idle upstream connections until the number of connections is within the limit.
     pub(super) fn close_idle_connections(&mut self, now: Tick) {
         let max = self.edge.upstream_connections_max();
         let (mut io, _) = self.memory.split(&mut self.net, None, now);
         self.pool.close_idle_beyond(max, &mut io);
     }
 
-    /// Closes an upstream connection that is idle. False when there is none.
+    /// Closes an idle upstream connection. False if there is none.
     pub(super) fn close_some_idle_connection(&mut self, now: Tick) -> bool {
         let (mut io, _) = self.memory.split(&mut self.net, None, now);
         self.pool.close_some_idle(&mut io)
     }
 
-    /// A turn begins.
+    /// Prepares for a turn.
     pub(super) fn begin_turn(&mut self, now: Now) {
         self.date.set(now.unix_ms);
         self.telemetry.begin_turn(now);
@@ -114,7 +114,7 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Logs a problem that is of no api.
+    /// Logs a problem that does not belong to an api.
     pub(super) fn log(&mut self, level: log::Level, kind: &'static str, text: &str) {
         self.telemetry.log.log(level, "", kind, text);
     }

@@ -1,7 +1,7 @@
-//! A step of an exchange: what it works on.
+//! What a step of an exchange works on.
 //!
-//! A step sees one exchange, the client's connection that it runs on, and what all sessions share.
-//! It never sees another session: what concerns those is left to [`super::advance`].
+//! A step sees one exchange, its client's connection, and what all sessions share. It never sees
+//! another session; whatever concerns those is left to [`super::advance`].
 
 use super::next::Next;
 use crate::apis::Apis;
@@ -19,40 +19,41 @@ use crate::time::{Now, Tick, millis};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// An exchange and what it runs on, for the length of a step.
+/// An exchange and its surroundings, borrowed for a step.
 #[derive(Debug)]
 pub(super) struct Step<'a, N: Net> {
-    /// Whose exchange it is.
+    /// The session that the exchange belongs to.
     pub key: Key<Session>,
     /// The client's connection.
     pub conn: &'a mut Conn,
-    /// Its address; none on a Unix socket.
+    /// The client's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
     pub exchange: &'a mut Exchange,
     pub io: Io<'a, N>,
-    /// Where a head is written before it is queued: empty at the beginning of a step.
+    /// The buffer for a head. It is empty at the beginning of a step.
     pub out: &'a mut Vec<u8>,
     pub pool: &'a mut Pool,
     pub edge: &'a Edge,
     pub apis: &'a mut Apis,
     pub telemetry: &'a mut Telemetry,
-    /// The present configuration; an exchange may have one from before.
+    /// The present configuration. The exchange may have begun under an earlier one.
     pub config: &'a Rc<Config>,
-    /// When what still runs is cut, once the proxy was told to end.
+    /// When running exchanges are cut. None unless the proxy is draining.
     pub drain: Option<Tick>,
     pub random: &'a mut fastrand::Rng,
-    /// The present, as heads say it.
+    /// The value of the Date field in this turn.
     pub date: &'a str,
-    /// Bytes of a next request that are read while one is being served.
+    /// The number of bytes of a next request to read while one is being served.
     pub ahead_max: usize,
     /// The time of this turn.
     pub now: Now,
 }
 
 impl<N: Net> Step<'_, N> {
-    /// While a request waits for its answer, or for its answer's rest, its client may leave, or
-    /// send the next request. Reading on shows which; a little way only, for the next request is
-    /// not wanted yet. (On epoll a hang-up announces itself. This is for where it does not.)
+    /// Reads a little of what the client sends while its request waits for the response or the rest
+    /// of it, because the client may leave or send its next request. The amount is limited, because
+    /// the next request is not needed yet. (On epoll a hang-up is reported anyway. This is for
+    /// platforms where it is not.)
     pub(super) fn watch_client(&mut self) -> Next {
         if !watches_client(self.conn, self.exchange, self.ahead_max) {
             return Next::Blocked;
@@ -64,7 +65,7 @@ impl<N: Net> Step<'_, N> {
                 Next::Moved
             }
             Read::Blocked => Next::Blocked,
-            // For a local reply a client that has ended its side is still a client.
+            // A client that has ended its side can still read a local reply.
             Read::End if !self.exchange.ends_with_client() => {
                 self.conn.ready.clear(Ready::READ);
                 Next::Blocked
@@ -92,7 +93,7 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// The field that tells an event stream's client when to come back, as a block of its own.
+    /// A block with the `retry` field that tells an event stream's client when to reconnect.
     pub(super) fn retry_field(&mut self) -> String {
         let drain = &self.config.drain;
         let times = millis(drain.retry_min)..=millis(drain.retry_max);
@@ -100,7 +101,7 @@ impl<N: Net> Step<'_, N> {
     }
 }
 
-/// True when reading on from a client that is being served is to be tried.
+/// True when it is worth reading from a client that is being served.
 #[inline]
 pub(super) fn watches_client(conn: &Conn, exchange: &Exchange, ahead_max: usize) -> bool {
     exchange.stage() != Stage::Tunnel

@@ -1,17 +1,17 @@
-//! The life of an event stream: its beginning, its heartbeats, and its end between two events.
+//! The life of an event stream: its opening, its heartbeats, and its end between two events.
 //!
-//! Nobody but its two ends knows how long a stream is to last, so the proxy ends one only where it
-//! is told to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. When an exchange expires
+//! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
+//! to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. When an exchange expires
 //! ([`Exchange::expires_at`]), its stream ends at once if its client is between two events, and
-//! otherwise behind the event that is on its way; if that takes too long, or if its bytes cannot be
-//! read, it is cut, visibly.
+//! otherwise after the current event. If that takes too long, or if the stream's bytes cannot be
+//! read, it is cut visibly.
 //!
-//! A tunnel may expire, too, and so may any exchange whose api or key is not there any more
-//! ([`super::reload`]). Those have no place where they could end, and are cut.
+//! A tunnel may expire, too, and so may any exchange whose api or key is gone ([`super::reload`]).
+//! These have no boundary at which they could end, and are cut.
 //!
-//! In a drain each stream has a slot of its own in nine tenths of the window, and a random moment
-//! in it; the last tenth is for goodbyes. Tunnels go on until the window is over, for there is no
-//! place in them where an end does no harm.
+//! In a drain each stream has a slot of its own in nine tenths of the window, and ends at a random
+//! moment in it. The last tenth is for events to end and clients to read. Tunnels go on until the
+//! window is over, because they have no point at which an end does no harm.
 
 use super::drain::within;
 use super::next::{Action, Next};
@@ -22,11 +22,11 @@ use crate::telemetry::{Failure, Outcome};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long an unfinished event is waited for when its stream is to end.
+/// How long to wait for an unfinished event when its stream is to end.
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
-/// An event stream or a tunnel is open, if that is what the client has. What is done for it once is
-/// done unless it has been open before.
+/// Notes that an event stream or a tunnel is open, if the client has one. A stream that was open
+/// before, and was resumed, is not counted again.
 pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     let Step { exchange, pool, apis, telemetry, config, random, .. } = step;
     let now = step.io.now;
@@ -49,7 +49,7 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
             exchange.expire_stream_at(within(now, deadline, share), Outcome::Drained);
         }
     }
-    // Its upstream took its time, and there is another configuration by now.
+    // The configuration may have changed while the upstream took its time.
     if !Rc::ptr_eq(&exchange.config, config) {
         super::reload::judge_anew(exchange, config, apis, random.f64(), now);
     }
@@ -57,7 +57,7 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     telemetry.opened(&exchange.report(step.peer), now);
 }
 
-/// A client that was sent nothing for a while is sent a comment.
+/// Sends a comment to a client that was sent nothing for a while.
 pub(super) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
     step.exchange.response.comment(&mut step.io);
     if let Some(stats) = &step.exchange.record.stats {
@@ -66,14 +66,14 @@ pub(super) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// The moment has come at which an exchange is to end, or it had come, and the grace is over or the
-/// event is complete.
+/// Ends an exchange that has expired. It is called when it expires, and again when the grace is
+/// over or the event is complete.
 pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, config, io, .. } = step;
     let Some(outcome) = exchange.expires_with() else { return Next::Moved };
     let was_ending = exchange.is_in_grace();
     if !was_ending {
-        // A tenth of the window was left free for this.
+        // The last tenth of the window was left free for this.
         let window = config.drain.window;
         let grace = if outcome.spares_nothing() { window / 10 } else { EVENT_GRACE };
         exchange.begin_grace(io.now.after(grace.min(EVENT_GRACE)));
@@ -94,12 +94,13 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
         }
         (Stage::Body, Source::Upstream(_)) => Next::Do(Action::Cut(outcome)),
         (Stage::Tunnel, _) => Next::end(outcome),
-        // What there is of an answer is on its way, or is about to be.
+        // The response is being sent, or is about to be.
         _ => Next::Moved,
     }
 }
 
-/// Ends an event stream between two events: behind the one that is on its way, or else visibly.
+/// Ends an event stream between two events: after the current event, or visibly cut if that takes
+/// too long.
 fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) -> Next {
     if exchange.response.outlet.is_between_events() {
         return Next::Do(Action::EndStream(outcome));
@@ -110,14 +111,14 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
             events.want_whole();
             Next::Moved
         }
-        // The operator does not wait for a client that takes nothing, which has had its time.
+        // The operator does not wait for a client that reads nothing and has had its time.
         _ if outcome == Outcome::Ended && stuck => Next::end(outcome),
         _ if outcome.spares_nothing() && was_ending => Next::end(outcome),
         _ => Next::Do(Action::Cut(outcome)),
     }
 }
 
-/// The upstream of a stream has been silent for too long.
+/// Handles a stream whose upstream was silent for too long.
 pub(super) fn silent<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Do(if step.exchange.can_resume() {
         Action::Resume(Failure::Idle)
@@ -129,8 +130,8 @@ pub(super) fn silent<N: Net>(step: &mut Step<'_, N>) -> Next {
     })
 }
 
-/// Ends a stream in an orderly way. A client that will come back is told when, if many others will
-/// come back with it.
+/// Ends a stream in an orderly way. A client that will reconnect is told when, if many others will
+/// do so at the same time.
 pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     let together = matches!(outcome, Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut);

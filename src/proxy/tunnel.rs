@@ -1,12 +1,12 @@
-//! After 101 (Switching Protocols): bytes both ways, until both sides have ended.
+//! Tunnels: after 101 (Switching Protocols), bytes pass both ways until both sides have ended.
 //!
-//! Each direction ends by itself. A side that has said all has its end passed on, and is still
-//! written to; only a broken connection ends both.
+//! Each direction ends by itself. The end of one side is passed on, and that side is still written
+//! to; only a broken connection ends both.
 //!
-//! A switch to something that was not offered is a 502. So is one before all of the request is out,
-//! for nobody knows in which protocol the rest would be. An offer may come with a body (`docker
-//! exec` sends one). Where it is not taken up the connection is not used again: some servers take
-//! the offer for the end of the request.
+//! A switch to a protocol that was not offered is a 502. So is a switch before the whole request is
+//! out, because nobody knows in which protocol the rest would be. An offer may come with a body
+//! (`docker exec` sends one). If the upstream does not switch, its connection is not used again:
+//! some servers take the offer for the end of the request.
 
 use super::next::Next;
 use super::step::Step;
@@ -19,7 +19,7 @@ use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
-/// Joins the two connections; the 101 is in the response pipe and goes out in front.
+/// Joins the two connections. The 101 is in the response pipe and goes out first.
 pub(super) fn open(exchange: &mut Exchange, now: Tick) {
     exchange.keep_alive_if(false);
     exchange.outbound = None;
@@ -35,7 +35,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     let Step { exchange, conn, io, pool, .. } = step;
     let upstream = &mut pool[key].conn;
     let Exchange { upload: request, response, .. } = &mut **exchange;
-    // The upstream has stopped reading before it switched.
+    // The upstream stopped reading before it switched.
     let Some(request) = request.pipe_mut() else { return Next::end(Outcome::UpstreamCut) };
     let before = (request.outlet.flow(), response.outlet.flow());
     let towards_upstream = request.pump(conn, upstream, io);

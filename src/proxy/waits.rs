@@ -1,9 +1,9 @@
-//! Why a session is not moving.
+//! What a session waits for, and the check that it really does.
 //!
-//! The stall is *the* bug of event-loop proxies: a session that could move and that nobody looks
-//! at. So every session that is not queued must be able to name what it waits for, and the thing
-//! named must not be there yet. [`of`] names it; [`stall`] checks it. Debug builds
-//! check at the end of each advance, and the simulator checks all sessions after each turn.
+//! The stall is *the* bug of event-loop proxies: a session could move, and nobody looks at it. So
+//! every session that is not queued must be able to name what it waits for, and that must not have
+//! happened yet. [`of`] names it and [`stall`] checks it. Debug builds check after each advance,
+//! and the simulator checks all sessions after each turn.
 
 use super::deadlines::{self, Deadline};
 use super::shared::Shared;
@@ -18,31 +18,31 @@ use crate::time::Tick;
 /// Something that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// More of a request head, or an end, from the client.
+    /// More of a request head, or the end of the connection, from the client.
     ClientHead,
-    /// Bytes of a body, or an end, from the client.
+    /// Bytes of a body, or the end of the connection, from the client.
     ClientBytes,
     /// Room in the client's socket.
     ClientRoom,
-    /// The client's end of a connection that is closed as soon as it is there.
+    /// The client's end of a lingering connection.
     ClientEnd,
-    /// More of a response head, or an end, from the upstream.
+    /// More of a response head, or the end of the connection, from the upstream.
     UpstreamHead,
-    /// Bytes of a body, or an end, from the upstream.
+    /// Bytes of a body, or the end of the connection, from the upstream.
     UpstreamBytes,
     /// Room in the upstream's socket.
     UpstreamRoom,
-    /// The connection to the upstream.
+    /// The result of connecting to the upstream.
     UpstreamConnection,
-    /// Something to write, from elsewhere in this process.
+    /// Something to write that another part of this process provides.
     LocalData,
-    /// A moment.
+    /// A deadline.
     Until(Tick, Deadline),
 }
 
 impl Wait {
-    /// The word for it in `/streams`, which millstream(1) explains. A moment has that of its
-    /// deadline.
+    /// The name of the wait in `/streams`. millstream(1) explains each. A wait for a deadline has
+    /// the deadline's name.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Wait::ClientHead => "client_head",
@@ -59,7 +59,7 @@ impl Wait {
     }
 }
 
-/// What a session waits for. Never empty for a session that is not queued.
+/// Everything that a session waits for. Never empty for a session that is not queued.
 pub(super) fn of<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Vec<Wait> {
     let mut waits = Vec::new();
     match &session.state {
@@ -112,8 +112,8 @@ fn of_request(request: &Upload, high_water: usize, now: Tick, waits: &mut Vec<Wa
     }
 }
 
-/// What is wrong with a session that is not queued: it waits for nothing, or for what is already
-/// there. None when all is well.
+/// What is wrong with a session that is not queued: it waits for nothing, or for something that has
+/// happened. None if all is well.
 pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Option<String> {
     let waits = of(session, shared, now);
     if waits.is_empty() || !session.exchange().is_none_or(Exchange::is_settled) {
@@ -146,12 +146,12 @@ fn is_there(session: &Session, pool: &Pool, wait: Wait) -> bool {
         Wait::LocalData => exchange.is_none_or(
             |exchange| matches!(exchange.source(), Source::Local(local) if local.has_more()),
         ),
-        // The wheel may be a little late by design; whether it knows is checked elsewhere.
+        // The wheel may be a little late by design. The oracle checks whether it has the deadline.
         Wait::Until(..) => false,
     }
 }
 
-/// What the simulator asks after each turn.
+/// The checks of the simulator after each turn.
 #[cfg(feature = "sim")]
 mod oracle {
     use super::super::Proxy;
@@ -163,12 +163,13 @@ mod oracle {
     use std::rc::Rc;
 
     impl<N: Net> Proxy<N> {
-        /// Checks everything that must be true between two turns. What is wrong, if anything is.
+        /// Checks everything that must be true between two turns. Returns what is wrong, if
+        /// anything is.
         pub fn check(&self, now: Tick) -> Option<String> {
             let idle = self.tasks.iter().filter(|(key, _)| !self.tasks.is_queued(*key));
             for (key, session) in idle {
-                // Gathered bytes may have become due since it was looked at, which is the wheel's
-                // to tell; at the beginning of time only those are due that never had to wait.
+                // Gathered bytes may have become due since the session was last looked at, and the
+                // wheel reports that. At tick zero only bytes that never had to wait are due.
                 let stall = stall(session, &self.shared, Tick::ZERO);
                 if let Some(what) = stall.or_else(|| self.unarmed(key, session, now)) {
                     return Some(format!("session {key:?}: {what}"));
@@ -177,7 +178,7 @@ mod oracle {
             self.unbalanced()
         }
 
-        /// A deadline that the wheel does not know of, or knows too late.
+        /// A deadline that the wheel does not have, or has too late.
         fn unarmed(&self, key: Key<Session>, session: &Session, now: Tick) -> Option<String> {
             let (deadline, what) = deadlines::next(session, &self.shared, now);
             let armed = self.tasks.timer(key);
@@ -187,7 +188,8 @@ mod oracle {
                 .then(|| format!("{what:?} is due at {deadline:?}, the wheel says {armed:?}"))
         }
 
-        /// Buffers lent are buffers held; connections are in exchanges or in the pool.
+        /// Checks that every buffer, connection and share that was lent is held by a session or the
+        /// pool.
         fn unbalanced(&self) -> Option<String> {
             let (pool, apis) = (&self.shared.pool, &self.shared.apis);
             let (mut buffers, mut in_use) = (0, 0);
@@ -209,7 +211,7 @@ mod oracle {
                 buffers += usize::from(events.is_some_and(|events| events.holds_any()));
                 in_use += usize::from(exchange.connection().is_some());
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
-                // The counts of an api that is gone are held by those alone who have their shares.
+                // The counts of a removed api are no longer reachable.
                 let counted = exchange.api_state.is_some_and(|key| apis.get(key).is_some());
                 shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
@@ -249,7 +251,7 @@ mod oracle {
                 .then(|| format!("{all} connections, {in_use} in use, {idle} idle"))
         }
 
-        /// Exchanges of configurations before that the present one would not have.
+        /// The number of exchanges of earlier configurations that the present one does not admit.
         pub fn unwanted(&self) -> usize {
             let (config, apis) = (&self.shared.config, &self.shared.apis);
             let exchanges = self.tasks.iter().filter_map(|(_, session)| session.exchange());
@@ -260,25 +262,26 @@ mod oracle {
             unwanted.count()
         }
 
-        /// What the proxy believes of each of its sockets, for the network to compare.
+        /// The readiness that the proxy assumes for each of its sockets, to compare with the
+        /// network.
         pub fn beliefs(&self) -> Vec<(SockId, Ready)> {
             let down = self.tasks.iter().map(|(_, session)| session.conn.belief());
             let up = self.shared.pool.iter().map(|connection| connection.conn.belief());
             down.chain(up).collect()
         }
 
-        /// Steps that changed something so far: a turn that adds none did nothing.
+        /// The number of steps that changed something so far. A turn that adds none did nothing.
         pub const fn moves(&self) -> u64 {
             self.moves + self.shared.pool.closed()
         }
 
-        /// The bytes that count towards `max_held_bytes`, and those of all buffers that are lent.
+        /// The bytes that count towards `max_held_bytes`, and those of all lent buffers.
         pub const fn held(&self) -> (usize, usize) {
             let buffers = &self.shared.memory.buffers;
             (buffers.held_bytes(), buffers.lent_bytes())
         }
 
-        /// How many sessions, upstream connections and buffers are in use.
+        /// The numbers of sessions, upstream connections and buffers in use.
         pub fn in_use(&self) -> (usize, usize, usize) {
             let Shared { pool, memory, .. } = &self.shared;
             (self.tasks.len(), pool.len(), memory.buffers.lent())
@@ -293,7 +296,7 @@ mod tests {
 
     const MANUAL: &str = include_str!("../../doc/millstream.1");
 
-    /// The words are the operator's: each means one thing, and those that a stream can have are
+    /// Operators read these names: each has one meaning, and those that a stream can have are
     /// explained.
     #[test]
     fn the_manual_has_every_word() {

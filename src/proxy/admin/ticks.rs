@@ -1,4 +1,4 @@
-//! The live page's events, and what they say of streams: how each of them is.
+//! The events of the live page, and the states of streams that they report.
 
 use super::Proxy;
 use crate::admin::answer::{self, Around};
@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A client that has taken nothing for this long, of what waits for it, makes its stream stuck.
+/// How long a client with pending bytes may read nothing before its stream counts as stuck.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// A stream without an event for this long is quiet.
+/// How long a stream may have no event before it counts as quiet.
 const QUIET: Duration = Duration::from_secs(60);
 
 impl<N: Net> Proxy<N> {
-    /// The live page's events: what was, at once, and then a tick each second.
+    /// Begins the events of the live page: the kept ticks at once, and then a tick each second.
     pub(super) fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Next {
         let Shared { net, memory, config, date, .. } = &mut self.shared;
         let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
@@ -52,7 +52,7 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Makes a tick if one is due, for all who watch.
+    /// Makes a tick, if one is due, for all watchers.
     pub(in crate::proxy) fn make_tick(&mut self, now: Now) {
         if self.admin.ticks.next() > now.tick {
             return;
@@ -79,8 +79,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// How many streams of each api are in each state, in the order of the configuration. All
-    /// sessions are looked at.
+    /// The number of streams of each api in each state, in the order of the configuration. All
+    /// sessions are visited.
     fn stream_states(&self, now: Tick) -> Vec<[usize; StreamState::ALL.len()]> {
         let keys = self.shared.apis.in_order().map(|(key, _)| key);
         let index = keys.zip(0..).collect::<BTreeMap<_, usize>>();
@@ -93,8 +93,8 @@ impl<N: Net> Proxy<N> {
         counts
     }
 
-    /// How an event stream or a tunnel is. What is worse comes first: a stream that is held for a
-    /// client that takes nothing is stuck.
+    /// The state of an event stream or a tunnel. The worse state has priority: a held stream whose
+    /// client reads nothing is stuck.
     pub(super) fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
         let still = now.since(exchange.still_since());
         let waits_for_client =
