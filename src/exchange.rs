@@ -1,9 +1,9 @@
 //! One request and its response.
 //!
-//! An [`Exchange`] owns what the two directions need and nothing of the connections they run on:
-//! where it stands ([`stage`]), an upload, a response pipe, and what must be remembered of the
-//! request. What stands for a moment only is on the heap, for an event stream stands in one stage
-//! for days.
+//! An [`Exchange`] owns what its two directions need, but not the connections that they use: its
+//! stage and source ([`stage`]), an upload, a response pipe, and what must be remembered of the
+//! request. An event stream stays in one stage for days, so whatever is needed only briefly is on
+//! the heap.
 
 mod awaiting;
 mod caller;
@@ -45,60 +45,60 @@ use std::rc::Rc;
 pub struct Exchange {
     stage: Stage,
     source: Source,
-    /// From the client to the upstream.
+    /// The direction from the client to the upstream.
     pub upload: Upload,
-    /// From the upstream, or from this process, to the client.
+    /// The direction from the upstream, or from this process, to the client.
     pub response: Pipe,
-    /// What must be remembered of the request.
+    /// The facts about the request that outlive its head.
     pub facts: RequestFacts,
     /// True exactly when the client's connection may be used for a next request (RFC 9112 section
     /// 9.3).
     keeps_alive: bool,
     /// True exactly when the client may be holding its body back for a 100 (Continue).
     pub awaits_continue: bool,
-    /// How it ended, or will once the last bytes are out.
+    /// How the exchange ended, or will end once the last bytes are out.
     outcome: Outcome,
-    /// Why it was refused, if it was.
+    /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
-    /// Which of the configuration's apis serves it; none for a local reply.
+    /// The index in the configuration of the api that serves it. None if no api does.
     pub api: Option<u16>,
-    /// The configuration under which it began, and ends.
+    /// The configuration under which the exchange began and will end.
     pub config: Rc<Config>,
-    /// What is known of its api. It may be gone by now.
+    /// The state of its api, which may have been removed since.
     pub api_state: Option<Key<ApiState>>,
     /// The head that goes upstream, while it may have to be sent (again).
     pub outbound: Option<Box<OutboundHead>>,
-    /// When its head was complete.
+    /// When the request head was complete.
     pub began: Tick,
-    /// When it is to end though it could go on.
+    /// When the proxy will end the exchange.
     expiry: Option<Box<Expiry>>,
-    /// What only event streams have.
+    /// The parts that only event streams have.
     pub stream: Option<Box<Stream>>,
-    /// Who has asked for it, where more is known than the address of a connection.
+    /// Who sent the request, if more is known than the address of the connection.
     pub caller: Option<Box<Caller>>,
-    /// What is told of it.
+    /// What the access log and the admin listener report about it.
     pub record: Record,
 }
 
-/// How an exchange begins.
+/// The values with which an exchange begins.
 #[derive(Debug)]
 pub struct Begin<'a> {
-    /// What must be remembered of the request.
+    /// The facts about the request that outlive its head.
     pub facts: RequestFacts,
     /// True exactly when the client's connection may be used for a next request.
     pub keeps_alive: bool,
-    /// The body of the request.
+    /// The direction of the request body.
     pub upload: Upload,
     /// The present configuration.
     pub config: &'a Rc<Config>,
-    /// What is told of it.
+    /// What the access log and the admin listener report about it.
     pub record: Record,
-    /// When its head was complete.
+    /// When the request head was complete.
     pub now: Tick,
 }
 
 impl Exchange {
-    /// An exchange whose client has nothing yet.
+    /// Creates an exchange whose client has received nothing yet.
     pub fn new(begin: Begin<'_>) -> Box<Exchange> {
         let Begin { facts, keeps_alive, upload, config, record, now } = begin;
         Box::new(Exchange {
@@ -123,22 +123,22 @@ impl Exchange {
         })
     }
 
-    /// The response, and where the rest of it comes from, side by side.
+    /// The response and its source, borrowed side by side.
     pub const fn response_and_source_mut(&mut self) -> (&mut Pipe, &mut Source) {
         (&mut self.response, &mut self.source)
     }
 
-    /// The connection to an upstream that it holds, if it holds one.
+    /// The upstream connection that the exchange holds, if it holds one.
     pub const fn connection(&self) -> Option<Key<Connection>> {
         self.source().connection()
     }
 
-    /// What is known of the response head, while one is awaited.
+    /// The state of reading the response head, while one is awaited.
     pub const fn awaiting_mut(&mut self) -> Option<&mut Awaiting> {
         if let Source::Awaiting(awaiting) = self.source_mut() { Some(awaiting) } else { None }
     }
 
-    /// The live page's events that its client watches, if it does.
+    /// The queue of live events, if the client watches the live page.
     pub const fn live_mut(&mut self) -> Option<&mut Live> {
         match self.source_mut().local_mut() {
             Some(Local::Live(live)) => Some(live),
@@ -146,7 +146,7 @@ impl Exchange {
         }
     }
 
-    /// True exactly when its client watches the live page's events.
+    /// True exactly when the client watches the live page.
     pub const fn is_live(&self) -> bool {
         matches!(self.source().local(), Some(Local::Live(_)))
     }
@@ -156,12 +156,12 @@ impl Exchange {
         self.keeps_alive
     }
 
-    /// The client's connection is used for no other request unless `condition` holds.
+    /// Lets the client's connection be used for a next request only if `condition` holds as well.
     pub const fn keep_alive_if(&mut self, condition: bool) {
         self.keeps_alive &= condition;
     }
 
-    /// Its local reply is complete: head and body, behind whatever is pending.
+    /// Queues a complete local reply, head and body, behind what is pending.
     pub fn reply(&mut self, status: u16, reply: &[u8], buffers: &mut BufPool, now: Tick) {
         self.record.status = status;
         self.enter(Stage::Reply, Source::None);
@@ -169,57 +169,57 @@ impl Exchange {
         self.response.take_no_more(buffers);
     }
 
-    /// How it ended, or will once the last bytes are out.
+    /// How the exchange ended, or will end once the last bytes are out.
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// The api that serves it, if one does.
+    /// The api that serves the exchange, if one does.
     pub fn api(&self) -> Option<&Api> {
         self.config.apis.get(usize::from(self.api?))
     }
 
-    /// The name of its api, for logs; `-` if it has none.
+    /// The name of its api for logs; `-` if it has none.
     pub fn api_name(&self) -> &str {
         self.api().map_or("-", |api| api.name.as_str())
     }
 
-    /// What it takes to ask the upstream again, if that is to be done.
+    /// The state of resuming, if the upstream is to be asked again.
     pub fn resume(&self) -> Option<&Resumption> {
         self.stream.as_ref()?.resume.as_deref()
     }
 
-    /// As [`Exchange::resume`], to note what has happened.
+    /// Mutable [`Exchange::resume`].
     pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
         self.stream.as_mut()?.resume.as_deref_mut()
     }
 
-    /// True exactly when its event stream is to be resumed if it breaks.
+    /// True exactly when the event stream is to be resumed if it breaks.
     pub fn wants_resuming(&self) -> bool {
         let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
         self.facts.is_get && resume != Resume::Never
     }
 
-    /// What its client gets when there is no upstream for it, if not an error.
+    /// What the client gets when no upstream can serve it.
     pub fn on_outage(&self) -> OnOutage {
         let api = self.api().filter(|_| self.facts.wants_events);
         api.map_or(OnOutage::Error, |api| api.streams.on_outage)
     }
 
-    /// True when the request may have to be sent again though an answer to it has begun, or has
-    /// failed: for an event stream that is to be resumed or held.
+    /// True when the request may have to be sent again after its response has begun or failed, for
+    /// an event stream that is to be resumed or held.
     pub fn may_ask_again(&self) -> bool {
         self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
     }
 
-    /// True when the rest of its stream can be asked for without its client's noticing.
+    /// True when the rest of the stream can be requested without the client noticing.
     pub fn can_resume(&self) -> bool {
         let has_id = self.response.intake.events().is_some_and(|e| e.resume_from().is_some());
         has_id && self.resume().is_some() && !self.is_in_grace()
     }
 
-    /// The response is an event stream whose bytes can be understood: from here on it is known
-    /// where its client is.
+    /// Begins to scan the response for events, because it is an event stream whose bytes can be
+    /// read. From here on the client's position is known.
     pub fn watch_events(&mut self) {
         let streams = self.api().map(|api| &api.streams);
         let resumable = self.wants_resuming();
@@ -234,8 +234,8 @@ impl Exchange {
         self.response.watch_events(terms);
     }
 
-    /// An upstream has answered. What it takes to ask again is kept if the answer is an event
-    /// stream that is to be resumed.
+    /// Notes that an upstream has answered. The request is kept if the response is an event stream
+    /// that is to be resumed.
     pub fn note_served(&mut self, now: Tick) {
         let events = self.response.intake.events().map(Events::events);
         match events.filter(|_| self.wants_resuming()) {
@@ -252,8 +252,8 @@ impl Exchange {
         }
     }
 
-    /// Notes which fields do not pass behind the body of a response: those that would not in front
-    /// of it.
+    /// Notes which trailer fields of a response are not forwarded: those that are not forwarded in
+    /// the head either.
     pub fn drop_trailers(&mut self, head: &ResponseHead<'_, '_>) {
         let mut names = Nominated::by(head.fields).names();
         if head.length == BodyLength::Chunked
@@ -276,7 +276,7 @@ impl Exchange {
         self.upload.pipe().map_or(response, |request| request.active_at().max(response))
     }
 
-    /// How much has passed.
+    /// How much has passed so far.
     pub fn volume(&self) -> Volume {
         Volume {
             bytes_in: self.upload.taken(),
@@ -285,8 +285,9 @@ impl Exchange {
         }
     }
 
-    /// It ends, or will once the last bytes are out. Who waits in vain leaves or is given up, which
-    /// says nothing of what went wrong: that is told apart.
+    /// Sets the outcome of an exchange that ends, or will end once the last bytes are out. A client
+    /// that leaves while its stream has no upstream gets an outcome of its own, because its leaving
+    /// does not say what went wrong.
     pub fn end_with(&mut self, outcome: Outcome) {
         self.outcome = match (self.stage(), outcome) {
             (Stage::Held, Outcome::ClientGone | Outcome::UpstreamCut) => Outcome::Held,
@@ -296,7 +297,8 @@ impl Exchange {
         };
     }
 
-    /// What there is to tell of it. `peer` is the address that it came from.
+    /// The report for the access log and the counters. `peer` is the address that the connection
+    /// came from.
     pub fn report(&self, peer: Option<IpAddr>) -> Report<'_> {
         Report {
             record: &self.record,

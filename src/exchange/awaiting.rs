@@ -1,12 +1,11 @@
-//! What is known of a response head while it is awaited.
+//! The state of awaiting a response head.
 
 use crate::http::head::HeadSearch;
 use crate::pool::Connection;
 use crate::slab::Key;
 use crate::time::Tick;
 
-/// Interim responses that are passed on before one final one; an upstream that sends more is
-/// broken.
+/// The most interim responses before a final one. An upstream that sends more is broken.
 const INTERIMS_MAX: u8 = 32;
 
 /// A response head that is awaited.
@@ -14,27 +13,27 @@ const INTERIMS_MAX: u8 = 32;
 pub struct Awaiting {
     /// The connection that the request went out on.
     pub connection: Key<Connection>,
-    /// How far the answer was searched for the end of the head.
+    /// The search for the end of the head.
     pub search: HeadSearch,
-    /// Since when the head has been waited for: nothing else was under way.
+    /// Since when the head is all that is waited for.
     pub since: Tick,
-    /// True exactly when the request may be sent again: on a reused connection, until an answer
-    /// has begun.
+    /// True exactly when the request may be sent again: it went out on a reused connection, and no
+    /// response has begun.
     pub retry: bool,
-    /// Interim responses so far.
+    /// The number of interim responses so far.
     interims: u8,
 }
 
 impl Awaiting {
-    /// Nothing of a head is there yet. `retry` says whether the request may be sent again.
+    /// Begins to await a head. `retry` says whether the request may be sent again.
     pub fn new(connection: Key<Connection>, retry: bool, now: Tick) -> Awaiting {
         Awaiting { connection, search: HeadSearch::response(), since: now, retry, interims: 0 }
     }
 
-    /// Counts another interim response. The waiting begins anew.
+    /// Counts an interim response and restarts the wait.
     ///
     /// # Errors
-    /// There is an end to them.
+    /// There were more than 32.
     pub fn count_interim(&mut self, now: Tick) -> Result<(), &'static str> {
         self.interims += 1;
         self.since = now;

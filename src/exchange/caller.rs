@@ -1,4 +1,4 @@
-//! Who asks for an exchange, and what pages of other origins may read of it.
+//! Who sent the request of an exchange, and what pages of other origins may read of its response.
 
 use super::Exchange;
 use crate::auth;
@@ -8,35 +8,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Exchange {
-    /// The client's own address, behind a connection from `peer`; none on a Unix socket.
+    /// The client's own address, given that its connection came from `peer`. None on a Unix socket.
     pub fn client(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
         self.caller.as_ref().and_then(|caller| caller.client).or(peer)
     }
 
-    /// The key that let it in, if it needed one.
+    /// The key that admitted the request, if it needed one.
     pub fn key(&self) -> Option<&auth::Key> {
         self.caller.as_ref()?.key.as_deref()
     }
 
-    /// The name of the key that let it in: for logs.
+    /// The name, for logs, of the key that admitted the request.
     pub fn key_name(&self) -> Option<&Arc<str>> {
         self.key().map(|key| &key.name)
     }
 
-    /// What its api says about other origins, and what it grants this request; none if that is the
-    /// upstream's affair.
+    /// The CORS policy of its api, and what it grants this request. None if the upstream decides
+    /// that.
     pub fn cors(&self) -> Option<(&Policy, Grant)> {
         Some((self.api()?.cors.as_ref()?, self.facts.grant))
     }
 
-    /// What a local reply says about other origins, or one to a preflight; none if that is the
-    /// upstream's affair.
+    /// The CORS fields of a local reply, or of one to a preflight. None if the upstream decides
+    /// them.
     pub fn cors_fields(&self, preflight: bool) -> Option<Vec<Field<'_>>> {
         let (policy, grant) = self.cors()?;
         Some(if preflight { policy.preflight_fields(grant) } else { policy.fields(grant) })
     }
 
-    /// What the head of an event stream of ours says about other origins.
+    /// The CORS fields in the head of an event stream that this process writes.
     pub fn stream_cors_fields(&self) -> Vec<Field<'_>> {
         let granted = || self.page().map(Page::fields);
         self.cors_fields(false).or_else(granted).unwrap_or_default()
@@ -47,7 +47,7 @@ impl Exchange {
         self.caller.as_ref()?.page.as_deref()
     }
 
-    /// As [`Exchange::page`], to note what the upstream grants.
+    /// Mutable [`Exchange::page`].
     pub fn page_mut(&mut self) -> Option<&mut Page> {
         self.caller.as_mut()?.page.as_deref_mut()
     }

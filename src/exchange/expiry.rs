@@ -1,34 +1,33 @@
-//! When an exchange is to end though it could go on.
+//! The expiry of an exchange: when the proxy ends it.
 //!
-//! Nobody but its two ends knows how long a stream is to last, so the proxy ends one only where it
-//! is told to: at `max_stream_age`, in a drain, by the operator, when its api or its key is gone.
-//! When that moment has come, something may still be waited for: an event stream ends behind the
-//! event that is on its way, and a client is left the time to take what is pending. That is the
-//! *grace*; at its end, whatever is left is cut.
+//! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
+//! to: at `max_stream_age`, in a drain, by the operator, or when its api or its key is gone. After
+//! that moment there is a *grace*: an event stream ends after the current event, and a client has
+//! time to read what is pending. When the grace is over, whatever is left is cut.
 
 use super::Exchange;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
-/// The end of an exchange, as far as the proxy decides it. See the module.
+/// The end of an exchange that the proxy decides. See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Expiry {
-    /// It ends at this moment, with this outcome. Next: `At` an earlier moment, `Grace`.
+    /// It expires at this moment, with this outcome. Next: `At` an earlier moment, `Grace`.
     At(Tick, Outcome),
-    /// It is ending: what is still waited for is cut at this moment. Next: it has ended.
+    /// It is ending, and is cut at this moment if it has not ended before. Next: it has ended.
     Grace(Tick, Outcome),
 }
 
 impl Exchange {
-    /// With what outcome it is to end, if it is.
+    /// The outcome with which it will expire, if it will.
     pub fn expires_with(&self) -> Option<Outcome> {
         match self.expiry.as_deref()? {
             Expiry::At(_, outcome) | Expiry::Grace(_, outcome) => Some(*outcome),
         }
     }
 
-    /// When it is to end though it could go on. An answer that has an end of its own is left alone
-    /// by what ends streams, but for an api or a key that is not there any more.
+    /// When it expires. A response with an end of its own expires only if its api or its key is
+    /// gone.
     pub fn expires_at(&self) -> Tick {
         let spares_nothing = self.expires_with().is_some_and(Outcome::spares_nothing);
         match self.expiry.as_deref() {
@@ -41,12 +40,12 @@ impl Exchange {
         }
     }
 
-    /// True exactly when the moment has come, and something is still waited for.
+    /// True exactly when it has expired and still has its grace.
     pub fn is_in_grace(&self) -> bool {
         matches!(self.expiry.as_deref(), Some(Expiry::Grace(..)))
     }
 
-    /// Its event stream, or its tunnel, is to end at this moment, unless it ends earlier.
+    /// Makes an event stream or a tunnel expire at this moment, unless it expires earlier.
     pub fn expire_stream_at(&mut self, at: Tick, outcome: Outcome) {
         match self.expiry.as_deref_mut() {
             None => self.expiry = Some(Box::new(Expiry::At(at, outcome))),
@@ -58,8 +57,8 @@ impl Exchange {
         }
     }
 
-    /// Its api or its key is gone: it is to end at this moment whatever it is, and no later than it
-    /// would have. If it is ending already it has until the `last` moment.
+    /// Makes the exchange expire at this moment, of whatever kind it is, because its api or key is
+    /// gone. An earlier expiry stays. If it is already ending, it has until the `last` moment.
     pub fn expire_at(&mut self, at: Tick, last: Tick, outcome: Outcome) {
         let until = self.expires_at();
         self.expiry = Some(Box::new(match self.expiry.as_deref() {
@@ -70,7 +69,7 @@ impl Exchange {
         }));
     }
 
-    /// The moment has come, and something is waited for until the end of the grace.
+    /// Begins the grace, which ends at `until`.
     pub fn begin_grace(&mut self, until: Tick) {
         if let Some(expiry) = self.expiry.as_deref_mut()
             && let Expiry::At(_, outcome) = *expiry

@@ -1,4 +1,4 @@
-//! What this process writes itself, where otherwise an upstream would bring it.
+//! Responses that this process writes itself.
 
 use crate::demo;
 use crate::time::{Now, Tick};
@@ -6,35 +6,35 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// The source of a response that comes from here.
+/// The source of a response that this process writes.
 #[derive(Debug)]
 pub enum Local {
     /// The built-in event source.
     Demo(demo::Events),
-    /// A body that is known, from this byte on.
+    /// A body that is known in full, from this offset on.
     Bytes(Rc<[u8]>, usize),
     /// The live page's events.
     Live(Live),
-    /// Nothing yet: the shell has been asked for something, and answers.
+    /// Nothing yet: the shell's answer is awaited.
     Shell,
 }
 
-/// Events that somebody else writes, for one of those who read them.
+/// The queue of live events of one watcher.
 #[derive(Debug, Default)]
 pub struct Live {
-    /// Those that have not yet gone out, of which the first may have gone out in part.
+    /// The unsent events. The first may be sent in part.
     events: VecDeque<Rc<[u8]>>,
     sent: usize,
 }
 
-/// A reader who falls behind by more events than this misses some.
+/// The most events that a watcher may fall behind. Beyond that it misses some.
 pub(super) const BACKLOG_MAX: usize = 128;
 
 impl Live {
-    /// Puts an event behind the others.
+    /// Adds an event.
     pub fn push(&mut self, event: Rc<[u8]>) {
         if self.events.len() >= BACKLOG_MAX {
-            // The first is already on its way.
+            // The first may be sent in part.
             self.events.remove(1);
         }
         self.events.push_back(event);
@@ -42,7 +42,7 @@ impl Live {
 }
 
 impl Local {
-    /// When it has something to write though nothing happens.
+    /// When it has something to write by itself.
     pub const fn next(&self) -> Tick {
         match self {
             Local::Demo(events) => events.next(),
@@ -50,7 +50,7 @@ impl Local {
         }
     }
 
-    /// True when it has something to write that nobody has to bring about.
+    /// True when it has something to write now.
     pub fn has_more(&self) -> bool {
         match self {
             Local::Demo(_) | Local::Shell => false,
@@ -59,18 +59,18 @@ impl Local {
         }
     }
 
-    /// True when it waits for others to write.
+    /// True when another part of this process provides what it writes.
     pub const fn is_fed(&self) -> bool {
         matches!(self, Local::Live(_) | Local::Shell)
     }
 
-    /// True when it goes on for as long as its client stays, and no longer.
+    /// True when it lasts exactly as long as its client stays.
     pub const fn ends_with_client(&self) -> bool {
         matches!(self, Local::Demo(_) | Local::Live(_))
     }
 
-    /// What is to be written now, at most so many bytes of it, if anything is; and whether that is
-    /// the end.
+    /// Takes the next piece to write, of at most `most` bytes, and whether it is the last. None if
+    /// nothing is due.
     pub fn take(&mut self, most: usize, now: Now) -> Option<(Cow<'_, [u8]>, bool)> {
         match self {
             Local::Demo(events) => {

@@ -1,49 +1,49 @@
-//! Replies of our own, in place of an upstream's answer.
+//! Local replies: responses that this process sends instead of an upstream.
 //!
-//! `response_headers` does not touch them: it is about what an upstream says.
+//! `response_headers` does not apply to them. It changes what an upstream sends.
 
 use crate::http::head::HeadError;
 use crate::telemetry::Cause;
 
-/// Methods that pass; which of them is any use to a resource is its origin's to say.
+/// The methods that are forwarded. Which of them a resource supports is up to its origin.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// When to come back after a 429 or a 503 (RFC 9110 section 10.2.3), in seconds.
+/// The time after which to retry after a 429 or a 503 (RFC 9110 section 10.2.3), in seconds.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
-/// How a key is asked for (RFC 6750 section 3).
+/// The challenge of a 401 (RFC 6750 section 3).
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Bearer realm=\"millstream\"");
 
-/// A field of a reply: its name and its value.
+/// The name and the value of a field.
 type Field = (&'static str, &'static str);
 
-/// A reply of our own.
+/// A local reply.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalReply {
-    /// The status, which has a sentence in [`crate::http::reply`].
+    /// The status. [`crate::http::reply`] has the text for it.
     pub status: u16,
-    /// What it is for.
+    /// The reason for the reply.
     pub why: Why,
-    /// What was wrong, for the log.
+    /// A description for the log.
     pub what: &'static str,
     /// True exactly when the connection cannot be used for another request.
     pub close: bool,
-    /// Fields that it has beyond those that all have.
+    /// Fields in addition to those of every reply.
     pub fields: &'static [Field],
 }
 
-/// What a local reply is for.
+/// The reason for a local reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// The request is refused, or no upstream serves it.
     Refused(Cause),
-    /// There is no room, or no time left: nobody did anything wrong.
+    /// There is no room, or no time left. It is no fault of the client or an upstream.
     Busy(Cause),
-    /// Whoever waits for an answer is told to wait no more. How its exchange has ended says why.
+    /// The exchange was ended before it had a response. Its outcome says why.
     Ended,
-    /// A browser asks what a page may do, and is told.
+    /// The reply to a CORS preflight.
     Preflight,
-    /// There is nothing to be asked of an upstream.
+    /// The request needs no upstream.
     Answered,
 }
 
@@ -68,38 +68,38 @@ impl LocalReply {
         LocalReply::new(503, Why::Busy(cause), what)
     }
 
-    /// Refuses a request because its client has its part already.
+    /// Refuses a request because its client has used up its quota.
     pub const fn over_quota(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply { close: false, ..LocalReply::new(429, Why::Busy(cause), what) }
     }
 
-    /// Tells whoever waits for an answer to wait no more.
+    /// Ends an exchange that has no response yet.
     pub const fn ended(status: u16, what: &'static str) -> LocalReply {
         LocalReply::new(status, Why::Ended, what)
     }
 
-    /// A request body that is longer than it may be.
+    /// Refuses a request whose body is too long.
     pub const fn too_long_body() -> LocalReply {
         LocalReply::refused(Cause::MaxBodyBytes, 413, "the request body is too long")
     }
 
-    /// There is nothing to be asked of an upstream.
+    /// Answers a request that needs no upstream.
     pub const fn no_content(what: &'static str) -> LocalReply {
         LocalReply::new(204, Why::Answered, what)
     }
 
-    /// A browser asks what a page may do.
+    /// Answers a CORS preflight.
     pub const fn preflight() -> LocalReply {
         LocalReply { close: false, ..LocalReply::new(204, Why::Preflight, "CORS preflight") }
     }
 
-    /// As it is, on a connection that closes exactly when `close` says so.
+    /// The same reply. The connection closes exactly when `close` is true.
     #[must_use]
     pub const fn closing(self, close: bool) -> LocalReply {
         LocalReply { close, ..self }
     }
 
-    /// Why the request was refused, if it was.
+    /// The cause, if the request was refused.
     pub const fn cause(&self) -> Option<Cause> {
         match self.why {
             Why::Refused(cause) | Why::Busy(cause) => Some(cause),
@@ -107,18 +107,17 @@ impl LocalReply {
         }
     }
 
-    /// True exactly when it is this process that does not serve the request now, and no upstream is
-    /// to blame.
+    /// True exactly when this process cannot serve the request now, and no upstream is at fault.
     pub const fn is_busy(&self) -> bool {
         matches!(self.why, Why::Busy(_)) || matches!(self.why, Why::Ended) && self.status == 503
     }
 
-    /// Refuses a request whose head is wrong.
+    /// Refuses a request whose head is invalid.
     pub const fn of_head(error: HeadError) -> LocalReply {
         LocalReply::refused(Cause::of_head(error), error.status(), error.what())
     }
 
-    /// True exactly when an upstream is to blame.
+    /// True exactly when an upstream is at fault.
     pub fn is_upstreams(&self) -> bool {
         matches!(self.status, 502 | 504) || self.cause() == Some(Cause::UpstreamUnavailable)
     }

@@ -1,4 +1,4 @@
-//! What must be remembered of a request when its head is gone: what it is, and who asks.
+//! What is remembered of a request when its head is gone: the facts about it, and who sent it.
 
 use crate::auth;
 use crate::cors::Grant;
@@ -9,31 +9,32 @@ use crate::quota::Shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What a request is. None of it changes while it is served.
+/// The facts about a request. They do not change while it is served.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts {
     /// The client's HTTP version.
     pub version: Version,
     /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
     pub is_head: bool,
-    /// True exactly when the request may be sent twice: an idempotent method, and no body (RFC 9110
-    /// section 9.2.2).
+    /// True exactly when the request may be sent twice: it has an idempotent method and no body
+    /// (RFC 9110 section 9.2.2).
     pub retryable: bool,
-    /// Which other protocol the request offers the upstream, if that is let through.
+    /// The protocol that the request offers to switch to, if the offer is forwarded.
     pub upgrade: Offer,
-    /// True exactly when it is a GET without a body: the client of an event stream will come back
-    /// if it ends.
+    /// True exactly when it is a GET without a body. The client of such an event stream will
+    /// reconnect if it ends.
     pub is_get: bool,
-    /// True exactly when it is such a GET and accepts event streams.
+    /// True exactly when it is a GET without a body and accepts event streams.
     pub wants_events: bool,
-    /// True exactly when the client asks nothing more on this connection (RFC 9112 section 9.6).
+    /// True exactly when this is the client's last request on the connection (RFC 9112 section
+    /// 9.6).
     pub is_last: bool,
-    /// What the page that asked for it is granted.
+    /// What CORS grants to the page that sent it.
     pub grant: Grant,
 }
 
 impl RequestFacts {
-    /// Those of a request whose offer to `upgrade` is let through.
+    /// The facts about a request whose offer to `upgrade` is forwarded.
     pub fn of(head: &RequestHead<'_, '_>, upgrade: Offer, grant: Grant) -> RequestFacts {
         let is_get = head.method == "GET" && head.length.is_empty();
         RequestFacts {
@@ -48,7 +49,7 @@ impl RequestFacts {
         }
     }
 
-    /// Those of a request that was not understood.
+    /// The facts about a request that was not understood.
     pub const fn unknown(is_head: bool) -> RequestFacts {
         RequestFacts {
             version: Version::Http11,
@@ -63,22 +64,22 @@ impl RequestFacts {
     }
 }
 
-/// Who has asked for something, where more is known than the address of a connection.
+/// Who sent a request, if more is known than the address of the connection.
 #[derive(Debug, Default)]
 pub struct Caller {
-    /// The client's own address, if a trusted proxy has told it.
+    /// The client's own address, if a trusted proxy has reported it.
     pub client: Option<IpAddr>,
-    /// The key that let it in, if it needed one.
+    /// The key that admitted the request, if it needed one.
     pub key: Option<Arc<auth::Key>>,
-    /// Counts it among the streams of its address and its key, where these are limited.
+    /// Counts the exchange among the streams of its address and its key, where these are limited.
     pub shares: Shares,
-    /// The page of another origin that asked, while what it may read is the upstream's affair and
-    /// may have to be judged.
+    /// The page of another origin that sent the request, as long as the upstream decides what the
+    /// page may read and that may have to be checked.
     pub page: Option<Box<Page>>,
 }
 
 impl Caller {
-    /// True when anything is known.
+    /// True when anything is set.
     pub fn is_known(&self) -> bool {
         let known = self.client.is_some() || self.key.is_some() || self.page.is_some();
         known || self.shares.held() != [0, 0]

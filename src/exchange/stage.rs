@@ -1,11 +1,12 @@
 //! How far an exchange has come, and where the rest of its response comes from.
 //!
-//! The two are apart: a stage says what the client has, a source who is to bring more. All that
-//! may follow what stands in two tables, [`Stage::next`] and [`Stage::has`], and every change goes
-//! through [`Exchange::enter`], which asserts both. `doc/exchange.svg` is drawn from them.
+//! These are two values: a stage says what the client has received, a source says who provides the
+//! rest. The valid transitions and pairs are in two tables, [`Stage::next`] and [`Stage::has`].
+//! Every change goes through [`Exchange::enter`], which asserts both. `doc/exchange.svg` is drawn
+//! from them.
 //!
-//! Connecting and awaiting are sources, not stages: a stream that is held or resumed passes through
-//! them too, when its client has long had its head.
+//! Connecting and awaiting are sources and not stages, because a held or resuming stream passes
+//! through them too, long after its client has received a head.
 
 use super::Exchange;
 use super::awaiting::Awaiting;
@@ -15,29 +16,30 @@ use crate::pool::{Attempt, Connection};
 use crate::slab::Key;
 use crate::time::Tick;
 
-/// How far an exchange has come: what its client has of the response.
+/// How far an exchange has come: what its client has received of the response, or will once it is
+/// sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing, but perhaps interim responses.
+    /// Nothing except interim responses.
     Unanswered,
-    /// All of a local reply, sent or pending.
+    /// A complete local reply, sent or pending.
     Reply,
     /// The head of a response that has an end of its own.
     Body,
-    /// The head of an event stream, which goes on for as long as its ends like.
+    /// The head of an event stream, which has no end of its own.
     Stream,
-    /// The head of an event stream that this process has written: no upstream has answered yet.
+    /// The head of an event stream, written by this process because no upstream has answered yet.
     Held,
     /// The head of an event stream that has lost its upstream.
     Resuming,
-    /// A 101 (Switching Protocols): the two sides speak another protocol.
+    /// A 101 (Switching Protocols). The two sides speak another protocol.
     Tunnel,
-    /// All that the response will have, sent or pending.
+    /// The complete response, sent or pending.
     Delivering,
 }
 
 impl Stage {
-    /// All of them.
+    /// All stages.
     pub const ALL: [Stage; 8] = [
         Stage::Unanswered,
         Stage::Reply,
@@ -49,7 +51,7 @@ impl Stage {
         Stage::Delivering,
     ];
 
-    /// The stages that may follow. An exchange may be over after any of them.
+    /// The stages that may follow. An exchange may also be over after any stage.
     pub const fn next(self) -> &'static [Stage] {
         use Stage::{Body, Delivering, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
         match self {
@@ -75,48 +77,47 @@ impl Stage {
         }
     }
 
-    /// True exactly when the exchange is open for as long as its ends like.
+    /// True exactly when the exchange lasts as long as its ends keep it open.
     pub const fn is_endless(self) -> bool {
         self.is_stream() || matches!(self, Stage::Tunnel)
     }
 
-    /// True exactly when the client has an event stream, which may be added to, or be ended.
+    /// True exactly when the client has an event stream, which can be continued or ended.
     pub const fn is_stream(self) -> bool {
         matches!(self, Stage::Stream | Stage::Held | Stage::Resuming)
     }
 
-    /// True exactly when the client has an event stream, and no upstream is there for it.
+    /// True exactly when the client has an event stream for which there is no upstream.
     pub const fn is_without_upstream(self) -> bool {
         matches!(self, Stage::Held | Stage::Resuming)
     }
 
-    /// True when the client's leaving ends the exchange: there is nobody left to do the work for.
-    /// Not for a local reply, which costs nothing to finish, nor for a tunnel, in which each
-    /// direction ends by itself.
+    /// True when the exchange ends because its client leaves, as nobody needs the response. A local
+    /// reply costs nothing to finish, and in a tunnel each direction ends by itself.
     const fn ends_with_client(self) -> bool {
         !matches!(self, Stage::Reply | Stage::Tunnel)
     }
 }
 
-/// Where the rest of a response comes from. What is needed for a moment only is on the heap: an
-/// exchange may stand where it stands for days.
+/// Where the rest of a response comes from. An exchange may keep one source for days, so whatever
+/// is needed only briefly is on the heap.
 #[derive(Debug)]
 pub enum Source {
-    /// Nowhere: nothing has been decided yet, or nothing more will come.
+    /// None: nothing has been decided yet, or nothing more will come.
     None,
     /// This process.
     Local(Box<Local>),
-    /// An upstream, as soon as it is connected to.
+    /// An upstream that is being connected to.
     Connecting(Box<Attempt>),
-    /// An upstream, as soon as its response head is there.
+    /// An upstream whose response head is awaited.
     Awaiting(Box<Awaiting>),
-    /// An upstream.
+    /// An upstream that is sending its response.
     Upstream(Key<Connection>),
-    /// An upstream, which is asked again at this moment.
+    /// An upstream that is asked again at this moment.
     Waiting(Tick),
 }
 
-/// Which variant of [`Source`] it is.
+/// The kinds of [`Source`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// [`Source::None`].
@@ -134,7 +135,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// All of them.
+    /// All kinds of source.
     pub const ALL: [SourceKind; 6] = [
         SourceKind::None,
         SourceKind::Local,
@@ -146,7 +147,7 @@ impl SourceKind {
 }
 
 impl Source {
-    /// Which variant it is.
+    /// The kind of the source.
     pub const fn kind(&self) -> SourceKind {
         match self {
             Source::None => SourceKind::None,
@@ -158,7 +159,7 @@ impl Source {
         }
     }
 
-    /// The connection that it holds, if it holds one.
+    /// The connection that the source holds, if it holds one.
     pub const fn connection(&self) -> Option<Key<Connection>> {
         match self {
             Source::Connecting(attempt) => Some(attempt.connection),
@@ -168,19 +169,19 @@ impl Source {
         }
     }
 
-    /// What this process writes, if that is it.
+    /// The local source, if this is one.
     pub const fn local(&self) -> Option<&Local> {
         if let Source::Local(local) = self { Some(local) } else { None }
     }
 
-    /// As [`Source::local`], to write the next piece.
+    /// Mutable [`Source::local`].
     pub const fn local_mut(&mut self) -> Option<&mut Local> {
         if let Source::Local(local) = self { Some(local) } else { None }
     }
 }
 
 impl Exchange {
-    /// How far it has come.
+    /// How far the exchange has come.
     pub const fn stage(&self) -> Stage {
         self.stage
     }
@@ -190,15 +191,15 @@ impl Exchange {
         &self.source
     }
 
-    /// As [`Exchange::source`], to change what it knows.
+    /// Mutable [`Exchange::source`].
     pub const fn source_mut(&mut self) -> &mut Source {
         &mut self.source
     }
 
-    /// Goes on to another stage, or to another source in the same stage.
+    /// Changes the stage, or the source within the same stage.
     ///
     /// # Panics
-    /// If the tables of this module do not have it. Peers cannot bring that about.
+    /// If the tables of this module do not allow it. No peer can cause that.
     pub fn enter(&mut self, stage: Stage, source: Source) {
         coverage::note("Stage", &[&self.stage, &stage]);
         let follows = stage == self.stage || self.stage.next().contains(&stage);
@@ -207,8 +208,8 @@ impl Exchange {
         (self.stage, self.source) = (stage, source);
     }
 
-    /// Takes out the connection that it holds, if it holds one. It has no source until another one
-    /// is entered.
+    /// Takes out the connection that the exchange holds, if it holds one. The source is then `None`
+    /// until another one is entered.
     pub fn take_connection(&mut self) -> Option<Key<Connection>> {
         let connection = self.source.connection();
         if connection.is_some() {
@@ -217,21 +218,21 @@ impl Exchange {
         connection
     }
 
-    /// True exactly when it may stand where it does while nothing happens.
+    /// True exactly when the exchange may stay in this state while nothing happens.
     pub const fn is_settled(&self) -> bool {
         let has_none = matches!(self.source, Source::None);
         self.stage.has(self.source.kind()) && !(has_none && self.stage.is_without_upstream())
     }
 
-    /// Goes on with another source in the same stage.
+    /// Changes the source within the same stage.
     ///
     /// # Panics
-    /// As [`Exchange::enter`].
+    /// See [`Exchange::enter`].
     pub fn go_on_with(&mut self, source: Source) {
         self.enter(self.stage, source);
     }
 
-    /// True when the client's leaving ends it.
+    /// True when the exchange ends because its client leaves.
     pub const fn ends_with_client(&self) -> bool {
         match self.source.local() {
             Some(local) => local.ends_with_client(),

@@ -1,5 +1,5 @@
-//! A request on its way to the upstream: a pipe while any of it may still move, and next to nothing
-//! from then on. Most requests are over before their responses begin, and those may last for days.
+//! The upload of a request: a pipe while any of it may still move, and very little afterwards. Most
+//! requests are complete before their responses begin, and those may last for days.
 
 use crate::buf::BufPool;
 use crate::http::fields::Names;
@@ -10,26 +10,25 @@ use crate::time::Tick;
 /// The direction from the client to the upstream. See the module.
 #[derive(Debug)]
 pub enum Upload {
-    /// Some of it may still move. Next: `Over`.
+    /// A part of the request may still move. Next: `Over`.
     Moving(Box<Pipe>),
-    /// Nothing is read or written any more.
+    /// Nothing more is read or written.
     Over {
-        /// Payload that was taken from the client.
+        /// The payload bytes taken from the client.
         taken: u64,
-        /// True exactly when the client's body was taken to its end.
+        /// True exactly when the client's body was read to its end.
         complete: bool,
-        /// True exactly when all of it went out.
+        /// True exactly when the whole request was sent.
         through: bool,
     },
 }
 
-// On 32-bit hosts it is smaller.
+// It is smaller on 32-bit hosts.
 const _: () = assert!(size_of::<Upload>() <= 16);
 
 impl Upload {
-    /// A request whose body has this `length`, `body_max` bytes at most, and none of whose head has
-    /// been sent. Fields of its
-    /// trailer section that have these names are dropped.
+    /// Creates the upload of a request whose body has this `length`, at most `body_max` bytes. Its
+    /// head has not been sent. Trailer fields with the names in `dropped_trailers` are dropped.
     pub fn new(
         length: BodyLength,
         body_max: u64,
@@ -44,7 +43,7 @@ impl Upload {
         Upload::Moving(Box::new(pipe))
     }
 
-    /// Sends the head, in front of the body. A request without a body may be sent again.
+    /// Queues the head in front of the body. For a request without a body this may be done again.
     pub fn send_head(&mut self, head: &[u8], buffers: &mut BufPool, now: Tick) {
         if matches!(self, Upload::Over { .. }) {
             let pipe = Pipe::request(BodyLength::Empty, 0, now);
@@ -56,12 +55,12 @@ impl Upload {
         }
     }
 
-    /// A request with a body of `length` that no upstream gets: nothing of that is taken.
+    /// Creates the upload of a request that no upstream gets. A body of `length` is not read.
     pub const fn untaken(length: BodyLength) -> Upload {
         Upload::Over { taken: 0, complete: length.is_empty(), through: false }
     }
 
-    /// The pipe, unless it is over.
+    /// The pipe, unless the upload is over.
     pub fn pipe(&self) -> Option<&Pipe> {
         match self {
             Upload::Moving(pipe) => Some(pipe),
@@ -69,7 +68,7 @@ impl Upload {
         }
     }
 
-    /// As [`Upload::pipe`], to move it.
+    /// Mutable [`Upload::pipe`].
     pub fn pipe_mut(&mut self) -> Option<&mut Pipe> {
         match self {
             Upload::Moving(pipe) => Some(pipe),
@@ -77,7 +76,7 @@ impl Upload {
         }
     }
 
-    /// Payload taken from the client so far.
+    /// The payload bytes taken from the client so far.
     pub fn taken(&self) -> u64 {
         match self {
             Upload::Moving(pipe) => pipe.intake.taken(),
@@ -90,13 +89,13 @@ impl Upload {
         self.pipe().is_none_or(|pipe| pipe.outlet.flow().is_over())
     }
 
-    /// True when nothing more will be taken from the client, whether its body has ended or not.
+    /// True when nothing more will be read from the client, whether its body has ended or not.
     pub fn source_done(&self) -> bool {
         self.pipe().is_none_or(|pipe| pipe.outlet.flow() != Flow::Open)
     }
 
-    /// True exactly when the client's body was taken to its end: what follows on the connection is
-    /// the next request.
+    /// True exactly when the body was read to its end, so that the client's next request follows on
+    /// the connection.
     pub fn source_complete(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.intake.is_complete(),
@@ -104,7 +103,7 @@ impl Upload {
         }
     }
 
-    /// True when all of it went out.
+    /// True when the whole request was sent.
     pub fn through(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.outlet.flow() == Flow::Finished,
@@ -112,12 +111,12 @@ impl Upload {
         }
     }
 
-    /// Bytes that the upstream has not taken yet.
+    /// The bytes that the upstream has not accepted yet.
     pub fn pending(&self) -> usize {
         self.pipe().map_or(0, Pipe::pending)
     }
 
-    /// Gives up the pipe if it has nothing more to do.
+    /// Frees the pipe if it has nothing more to do.
     pub fn settle(&mut self) {
         if let Upload::Moving(pipe) = self
             && pipe.outlet.flow().is_over()
@@ -130,7 +129,7 @@ impl Upload {
         }
     }
 
-    /// Nothing more is read or written.
+    /// Stops reading and writing.
     pub fn abandon(&mut self, buffers: &mut BufPool) {
         if let Upload::Moving(pipe) = self {
             pipe.abandon(buffers);
