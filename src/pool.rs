@@ -1,23 +1,24 @@
-//! The connections to upstreams: made, lent to whoever asks, kept while they are idle, closed.
+//! The pool of upstream connections: it makes them, lends them, keeps them while they are idle, and
+//! closes them.
 //!
-//! Whoever wants to send a request asks for a connection ([`Pool::acquire`]) and is lent an idle
-//! one, or one that is being made; when the response has been read it is given back
-//! ([`Pool::release`]) or closed ([`Pool::close`]). The pool does not know who that is: an
-//! [`Owner`] is a number to it.
+//! To send a request, the caller asks for a connection ([`Pool::acquire`]) and is lent an idle one
+//! or one that is being made. After the response has been read, the caller returns it
+//! ([`Pool::release`]) or closes it ([`Pool::close`]). The pool does not know its callers: an
+//! [`Owner`] is just a number.
 //!
-//! An idle connection is used again only if it is silent. Whatever it has to say, an end or a
-//! response that nobody asked for, makes it unfit; and one that has come back waits a turn, for
-//! such a response often follows the one that was asked for.
+//! An idle connection is reused only if it is silent. Any input, whether its end or a response that
+//! nobody asked for, makes it unfit. Such a response often follows a real one, so a returned
+//! connection waits one turn.
 //!
 //! An idle connection is kept for `keepalive_timeout`, as a client's is; there is no separate key.
-//! If its upstream says `Keep-Alive: timeout=N`, it is kept for N seconds less a second or a
-//! quarter of them, because a request that must not be repeated is lost if it meets the upstream's
-//! end.
+//! If its upstream says `Keep-Alive: timeout=N`, it is kept for N seconds minus the smaller of one
+//! second and a quarter of N, because a request that must not be repeated is lost if the upstream
+//! is closing.
 //!
-//! The socket is asked once more before each reuse, for a poll is as old as its turn: one `recv`,
-//! 0.2 of the 17 microseconds of a short GET. What comes later still and does not begin with
-//! `HTTP/` is no answer, and a request that may be repeated is sent again on a new connection. What
-//! does begin with it, no HTTP/1.1 proxy can tell from an answer.
+//! The socket is checked once more before each reuse, because the last poll is as old as the turn.
+//! This costs one `recv`, 0.2 of the 17 microseconds of a short GET. If bytes arrive even later and
+//! do not begin with `HTTP/`, they are no response, and a repeatable request is sent again on a new
+//! connection. If they do begin with it, no HTTP/1.1 proxy can tell them from a response.
 
 mod addresses;
 mod connect;
@@ -40,25 +41,25 @@ use crate::wheel::Wheel;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-/// Tokens of connections have the highest bit set, which a key leaves free to its user.
+/// The highest bit, which a key leaves free, marks the tokens of upstream connections.
 const TOKEN_BIT: u64 = 1 << 63;
 
-/// The token with which the network tells of a connection's events.
+/// The token of a connection's events.
 fn token_of(key: Key<Connection>) -> Token {
     Token(key.to_bits() | TOKEN_BIT)
 }
 
-/// The connection that a token is of, if it is of one.
+/// The upstream connection that a token belongs to, if it belongs to one.
 pub fn connection_of(token: Token) -> Option<Key<Connection>> {
     Some(token.0 & !TOKEN_BIT).filter(|_| token.0 & TOKEN_BIT != 0).and_then(Key::from_bits)
 }
 
-/// See the module.
+/// The pool. See the module.
 #[derive(Debug)]
 pub struct Pool {
     upstreams: Slab<Upstream>,
     connections: Slab<Connection>,
-    /// One entry an idle connection, by its index.
+    /// One timer per idle connection, by its index.
     idle_timers: Wheel,
     /// Idle connections that had an event.
     readable: Vec<Key<Connection>>,
@@ -66,12 +67,12 @@ pub struct Pool {
     released: Vec<Key<Connection>>,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
-    /// Idle connections that were closed so far.
+    /// The number of idle connections closed so far.
     closed: u64,
 }
 
 impl Pool {
-    /// A pool without upstreams, and room set aside for so many connections.
+    /// Creates a pool without upstreams, with room for `connections`.
     pub fn new(connections: usize, now: Tick) -> Pool {
         let mut slab = Slab::new();
         slab.reserve(connections);
@@ -86,7 +87,7 @@ impl Pool {
         }
     }
 
-    /// The upstream of an api: the one that is known, brought up to date, or a new one.
+    /// The upstream of an api: the known one, brought up to date, or a new one.
     pub fn upstream_of(&mut self, api: &Api, stats: &mut Stats, now: Tick) -> Key<Upstream> {
         let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(api));
         match known.map(|(key, _)| key) {
@@ -118,23 +119,23 @@ impl Pool {
         self.connections.iter().map(|(_, connection)| connection)
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.connections.len()
     }
 
-    /// True exactly when there is none.
+    /// True exactly when there are no connections.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
 
-    /// The endpoint that a connection leads to, while its upstream is there.
+    /// The endpoint of a connection, unless its upstream is gone.
     pub fn endpoint_of(&self, key: Key<Connection>) -> Option<&Endpoint> {
         let connection = self.connections.get(key)?;
         self.upstreams.get(connection.upstream?)?.endpoints.get(connection.endpoint())
     }
 
-    /// The endpoint that a connection leads to has answered, perhaps only that it cannot serve.
+    /// Notes that a connection's endpoint has answered, perhaps only to say that it is unavailable.
     pub fn note_answer(&self, key: Key<Connection>, status: u16, now: Tick) {
         let Some(endpoint) = self.endpoint_of(key) else { return };
         if is_outage(status) {
@@ -150,7 +151,7 @@ impl Pool {
         self.upstreams.get_mut(connection.upstream?)?.endpoints.get_mut(connection.endpoint())
     }
 
-    /// A connection is nobody's any more.
+    /// Takes a connection from its owner.
     fn vacate(&mut self, key: Key<Connection>) {
         let owner = self.connections.get_mut(key).and_then(|connection| connection.owner.take());
         if let Some(endpoint) = self.endpoint_mut(key).filter(|_| owner.is_some()) {
@@ -158,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// Notes an event of a connection. Whom to tell of it, if somebody owns it.
+    /// Notes an event of a connection, and returns the owner to inform, if it has one.
     pub fn on_event(&mut self, key: Key<Connection>, ready: Ready) -> Option<Owner> {
         let connection = self.connections.get_mut(key)?;
         connection.conn.ready.set(ready);
@@ -168,8 +169,8 @@ impl Pool {
         connection.owner
     }
 
-    /// Looks after the idle connections: closes those whose time is over, at most so many, and
-    /// those that had something to say, and takes in those that came back in the turn before.
+    /// Looks after the idle connections: closes up to `timers_max` whose time is over and all that
+    /// had input, and pools those returned in the previous turn.
     pub fn begin_turn<N: Net>(&mut self, timers_max: usize, io: &mut Io<'_, N>) {
         let Pool { idle_timers, connections, .. } = self;
         let mut expired = Vec::new();
@@ -186,8 +187,8 @@ impl Pool {
         self.take_in_released(io);
     }
 
-    /// What came back in the last turn is ready for use. Not before: a response that nobody asked
-    /// for often follows the one that somebody did, and the poll between has told of it.
+    /// Makes the connections returned in the previous turn available. They waited for a poll,
+    /// because a response that nobody asked for often follows a real one.
     pub fn take_in_released<N: Net>(&mut self, io: &mut Io<'_, N>) {
         while let Some(key) = self.released.pop() {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -201,20 +202,20 @@ impl Pool {
         }
     }
 
-    /// When the first idle connection is to be closed.
+    /// When the next idle connection is due to be closed.
     pub const fn next_timer(&self) -> Tick {
         self.idle_timers.next()
     }
 
-    /// True when a connection has neither ended nor said anything, as far as the kernel knows: the
-    /// socket itself is asked, for its end may not have been announced yet.
+    /// True when a connection has no input and has not ended. The socket itself is asked, because
+    /// its end may not have been reported yet.
     fn is_silent<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) -> bool {
         let conn = &mut self.connections[key].conn;
         conn.read(io.net, &mut io.scratch[..1]) == Read::Blocked
     }
 
-    /// Takes back a connection whose response has been read to its end: it is kept for `idle_max`
-    /// if it is fit for another exchange and `keep` says so, and otherwise closed.
+    /// Takes back a connection whose response has been read to its end. It is kept for `idle_max`
+    /// if `keep` says so and it is fit for another exchange, and closed otherwise.
     pub fn release<N: Net>(
         &mut self,
         key: Key<Connection>,
@@ -228,7 +229,7 @@ impl Pool {
             let idle = upstream.endpoints[connection.endpoint()].idle.len();
             idle + self.released.len() < upstream.idle_max
         });
-        // Bytes behind a response are a response that nobody asked for (RFC 9112 section 9.2).
+        // Bytes after a response are a response that nobody asked for (RFC 9112 section 9.2).
         let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();
         let drained = !connection.conn.ready.has(Ready::READ);
         let fit = keep && connection.persistent && clean && room;
@@ -241,7 +242,7 @@ impl Pool {
         self.idle_timers.at_most(key.index(), until);
     }
 
-    /// Closes a connection that somebody owns, if it is still there.
+    /// Closes a connection that has an owner, if it still exists.
     pub fn close<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) {
         self.vacate(key);
         if let Some(connection) = self.connections.remove(key) {
@@ -264,7 +265,7 @@ impl Pool {
         self.closed += 1;
     }
 
-    /// Closes the connection that has been idle for longest, or nearly. False when none is.
+    /// Closes the connection that has been idle for about the longest. False if none is idle.
     pub fn close_some_idle<N: Net>(&mut self, io: &mut Io<'_, N>) -> bool {
         let oldest = self.idle_timers.first_owner();
         let oldest = oldest.and_then(|index| self.connections.key_at(index));
@@ -274,12 +275,12 @@ impl Pool {
         oldest.is_some()
     }
 
-    /// Closes idle connections until there are no more than `max` connections, or none is idle.
+    /// Closes idle connections until at most `max` connections are left, or none is idle.
     pub fn close_idle_beyond<N: Net>(&mut self, max: usize, io: &mut Io<'_, N>) {
         while self.connections.len() > max && self.close_some_idle(io) {}
     }
 
-    /// A name that is to be resolved again, and whose it is, once.
+    /// The next name to resolve again, with its endpoint and port. Each is returned once.
     pub fn next_stale_name(&mut self) -> Option<((Key<Upstream>, usize), String, u16)> {
         while let Some((key, index)) = self.stale_names.pop() {
             if let Some(upstream) = self.upstreams.get(key) {
@@ -290,8 +291,8 @@ impl Pool {
         None
     }
 
-    /// Takes the answer to [`Pool::next_stale_name`]. An endpoint whose name cannot be resolved
-    /// keeps the addresses that it had.
+    /// Takes the answer to [`Pool::next_stale_name`]. If the name could not be resolved, the
+    /// endpoint keeps its addresses.
     pub fn name_answered(
         &mut self,
         key: Key<Upstream>,
@@ -320,13 +321,13 @@ impl Pool {
         }
     }
 
-    /// Idle connections that were closed so far: a turn in which that grows did something.
+    /// The number of idle connections closed so far. A turn in which it grows did something.
     pub const fn closed(&self) -> u64 {
         self.closed
     }
 
-    /// The first endpoint whose connections in use are not as many as it has counted, if there is
-    /// one: its target, how many it has counted, and how many there are.
+    /// The first endpoint that has miscounted its connections in use, if any: its target, the number
+    /// it counted, and the number there are.
     #[cfg(feature = "sim")]
     pub fn miscounted(&self) -> Option<(String, usize, usize)> {
         self.upstreams.iter().find_map(|(key, upstream)| {
@@ -340,13 +341,13 @@ impl Pool {
         })
     }
 
-    /// How many upstreams there are.
+    /// The number of upstreams.
     #[cfg(feature = "sim")]
     pub fn upstreams(&self) -> usize {
         self.upstreams.len()
     }
 
-    /// Connections that are idle, those that came back in this turn included.
+    /// The number of idle connections, including those returned in this turn.
     #[cfg(feature = "sim")]
     pub fn idle(&self) -> usize {
         let pooled: usize = self.upstreams.iter().map(|(_, upstream)| upstream.idle()).sum();

@@ -1,16 +1,15 @@
-//! The addresses of a target: which one a connection is tried to next, and when the target's name
-//! is to be resolved anew.
+//! The addresses of a target: which one to try next, and when to resolve the target's name again.
 //!
-//! Connections are spread over the addresses of the family that answered last, in turn. One that
-//! could not be connected to is passed over for a while. The other family is only tried when all of
-//! the first have failed: `localhost` has an address of each, and a service that listens on one of
-//! them must not cost each request a failure.
+//! Connections go in turn to the addresses of the family that answered last. An address that failed
+//! is passed over for a while. The other family is tried only when all of the first have failed:
+//! `localhost` has an address of each, and a service that listens on only one must not cost each
+//! request a failure.
 //!
 //! A name is resolved on demand. When a connection is wanted and the addresses are older than 30 s,
-//! the name is asked for in the background, for those who come later; after 5 s where there are no
-//! addresses, or none that can be connected to. An idle process asks nobody. A name without an
-//! address is an outage of its endpoint and of nothing else: it stops neither the start nor a
-//! reload, which wait five seconds for all names together.
+//! the name is resolved in the background, for later requests; if there are no addresses, or none
+//! that can be connected to, this happens after 5 s. An idle process resolves nothing. A name
+//! without an address is an outage of its endpoint only: it stops neither the start nor a reload,
+//! which wait at most five seconds for all names together.
 
 use crate::config::Target;
 use crate::net::Address;
@@ -19,44 +18,44 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long an endpoint, or an address, is passed over that could not be connected to.
+/// How long to pass over an endpoint or an address after a failure to connect.
 pub(super) const PASS_OVER: Duration = Duration::from_secs(10);
 
-/// How old the addresses of a name may be, before they are asked for anew.
+/// How old the addresses of a name may be before it is resolved again.
 const RESOLVED_FOR: Duration = Duration::from_secs(30);
 
-/// How often a name is asked for that has no addresses, or none that can be connected to.
+/// How often to resolve a name that has no addresses, or none that can be connected to.
 const ASKED_AGAIN: Duration = Duration::from_secs(5);
 
-/// Which addresses an attempt to connect has tried.
+/// The addresses that a search has tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried {
-    /// The list that they are of.
+    /// The version of the list that the indices refer to.
     version: u32,
-    /// A bit for each of them.
+    /// One bit per address.
     bits: u64,
-    /// The one that was tried last, by its index.
+    /// The index of the address tried last.
     last: u8,
 }
 
-/// See the module.
+/// The addresses of a target. See the module.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    /// Where to connect to. As many as [`Tried`] has bits, at most.
+    /// The addresses, at most as many as [`Tried`] has bits.
     list: Rc<[Address]>,
-    /// Grows with each other list.
+    /// The version of the list. It grows with each change.
     version: u32,
-    /// Until when each of them is passed over.
+    /// Until when each address is passed over.
     rests_until: Vec<Tick>,
-    /// The one that is first in turn.
+    /// The index of the address whose turn it is.
     next: usize,
-    /// The family of the one that answered last.
+    /// The family of the address that answered last.
     family: Option<Family>,
-    /// True exactly when they are those of a name.
+    /// True exactly when the target has a name to resolve.
     named: bool,
-    /// When the name was resolved, or last asked for.
+    /// When the name was resolved or last asked for.
     asked_at: Tick,
-    /// True exactly when the name was asked for and there is no answer yet.
+    /// True exactly when the name is being resolved.
     asking: bool,
 }
 
@@ -78,7 +77,7 @@ impl Family {
 }
 
 impl Addresses {
-    /// Those that a target has from the start.
+    /// The addresses with which a target was configured.
     pub(super) fn of(target: &Target, now: Tick) -> Addresses {
         let mut addresses = Addresses {
             list: Rc::new([]),
@@ -94,7 +93,7 @@ impl Addresses {
         addresses
     }
 
-    /// The address that an attempt is to try next. None when it has tried all of them.
+    /// The address to try next. None if all were tried.
     pub(super) fn next(&mut self, tried: &mut Tried, now: Tick) -> Option<Address> {
         if tried.version != self.version {
             *tried = Tried { version: self.version, ..Tried::default() };
@@ -115,21 +114,20 @@ impl Addresses {
         Some(self.list[index].clone())
     }
 
-    /// How many addresses an attempt has not tried.
+    /// The number of addresses that were not tried.
     pub(super) fn left(&self, tried: Tried) -> usize {
         let bits = if tried.version == self.version { tried.bits } else { 0 };
         self.list.len() - bits.count_ones() as usize
     }
 
-    /// The address that an attempt has tried last could not be connected to. Which one it was, if
-    /// there are others.
+    /// Notes that the address tried last could not be connected to. Returns it if there are others.
     pub(super) fn failed(&mut self, tried: Tried, now: Tick) -> Option<&Address> {
         let index = self.last_of(tried)?;
         self.rests_until[index] = now.after(PASS_OVER);
         Some(&self.list[index]).filter(|_| self.list.len() > 1)
     }
 
-    /// A connection to the address that an attempt has tried last stands.
+    /// Notes that a connection to the address tried last was made.
     pub(super) fn answered(&mut self, tried: Tried) {
         if let Some(index) = self.last_of(tried) {
             self.rests_until[index] = Tick::ZERO;
@@ -142,7 +140,7 @@ impl Addresses {
         known.then_some(usize::from(tried.last)).filter(|index| *index < self.list.len())
     }
 
-    /// True when the name is to be resolved anew, and not again until that has been answered.
+    /// True when the name should be resolved again. It is then not due until that is answered.
     pub(super) fn is_due(&mut self, now: Tick) -> bool {
         let useless = self.rests_until.iter().all(|until| *until > now);
         let patience = if useless { ASKED_AGAIN } else { RESOLVED_FOR };
@@ -153,18 +151,19 @@ impl Addresses {
         due
     }
 
-    /// The name was asked for, in vain: what is known stays.
+    /// Notes that the name could not be resolved. The addresses stay.
     pub(super) fn not_resolved(&mut self) {
         self.asking = false;
     }
 
-    /// The name was asked for and has these addresses. True when they are others than before.
+    /// Takes the result of resolving the name. True when the addresses have changed.
     pub(super) fn resolved(&mut self, addresses: &[Address]) -> bool {
         self.asking = false;
         self.replace(addresses)
     }
 
-    /// A newer configuration has these addresses, or none if they are not known.
+    /// Takes over the addresses of a newer configuration. Empty if they are not known, and then the
+    /// present ones stay.
     pub(super) fn update(&mut self, addresses: &[Address], now: Tick) {
         self.asked_at = now;
         if !addresses.is_empty() {
@@ -172,8 +171,8 @@ impl Addresses {
         }
     }
 
-    /// Name servers give the same addresses in another order each time, which means nothing. What
-    /// is known of an address outlives a list that still has it.
+    /// Replaces the list. Name servers return the same addresses in changing order, which means
+    /// nothing. What is known of an address is kept if it is also in the new list.
     fn replace(&mut self, addresses: &[Address]) -> bool {
         let all_known = addresses.iter().all(|address| self.list.contains(address));
         if all_known && addresses.len() == self.list.len() {
@@ -191,7 +190,7 @@ impl Addresses {
         true
     }
 
-    /// True exactly when there is none.
+    /// True exactly when there are no addresses.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -220,7 +219,7 @@ mod tests {
         Tick::from_millis(seconds * 1000)
     }
 
-    /// Attempts in which those that are `up` answer: all that they try.
+    /// Connects while the addresses in `up` answer. Returns all addresses that were tried.
     fn attempt(addresses: &mut Addresses, up: &[&str], now: Tick) -> Vec<String> {
         let (mut tried, mut out) = (Tried::default(), Vec::new());
         while let Some(address) = addresses.next(&mut tried, now) {
@@ -257,12 +256,12 @@ mod tests {
         let first = attempt(&mut addresses, &v4, at(0));
         assert_eq!(first[..2], V6);
         assert_eq!((first.len(), first.last().unwrap().starts_with("10.")), (3, true));
-        // From here on that is the family, for good.
+        // From here on this family is used.
         for second in [1, 100, 1000, 1001] {
             let tried = attempt(&mut addresses, &v4, at(second));
             assert!(tried.len() == 1 && v4.contains(&tried[0].as_str()), "{tried:?}");
         }
-        // One that fails is passed over; the others of its family take its part.
+        // An address that fails is passed over; the others of its family take its part.
         for _ in 0..4 {
             let tried = attempt(&mut addresses, &v4[1..], at(2000));
             assert_eq!(tried.last().unwrap(), v4[1]);
@@ -298,7 +297,7 @@ mod tests {
         assert_eq!(addresses.left(tried), 2);
         assert!(addresses.resolved(&list(&[V6[0], V4[0]])));
         assert_eq!(addresses.left(tried), 2);
-        // What was tried last was of the list before.
+        // The address tried last was in the previous list.
         addresses.answered(tried);
         assert_eq!(addresses.rests_until, [Tick::ZERO, at(10)]);
         assert_eq!(attempt(&mut addresses, &V6, at(1)), [V6[0]]);

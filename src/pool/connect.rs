@@ -1,7 +1,7 @@
-//! Finding a connection for a request: an idle one, or a new one, to one endpoint after the other,
-//! at one address after the other.
+//! Finding a connection for a request: an idle one or a new one, trying the endpoints in turn and,
+//! for each, its addresses in turn.
 //!
-//! Each address, and each other endpoint, has an equal share of what is left of `connect_timeout`,
+//! Each address and each other endpoint gets an equal share of what is left of `connect_timeout`,
 //! so that one dead address does not use it all up.
 
 use super::addresses::{Addresses, Tried};
@@ -19,53 +19,53 @@ use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
 
-/// What a connection is wanted for.
+/// The conditions for a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Who will own it.
+    /// The future owner.
     pub owner: Owner,
-    /// Where it is to lead. None if that is gone by now: the addresses are those of `api` then.
+    /// The upstream to connect to. None if it is gone; the addresses are then those of `api`.
     pub upstream: Option<Key<Upstream>>,
-    /// The api that it is for, as the request's configuration has it.
+    /// The api that the connection is for, in the configuration of the request.
     pub api: &'a Api,
-    /// Where it is counted.
+    /// The counters of the api.
     pub stats: &'a Rc<ApiStats>,
-    /// How many connections the pool may have besides. Idle ones are closed for that.
+    /// How many other connections the pool may have. Idle ones are closed to stay within this.
     pub room: usize,
-    /// True exactly when what goes wrong is worth a line in the log.
+    /// True exactly when a failure is worth a warning in the log.
     pub logs: bool,
 }
 
-/// How far connecting has come.
+/// The progress of a search for a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
-    /// Which of the endpoint's addresses were tried.
+    /// The addresses of the present endpoint that were tried.
     pub tried: Tried,
-    /// When the whole is given up.
+    /// When the whole search is given up.
     pub gives_up: Tick,
-    /// Which endpoints could not be connected to, as bits.
+    /// The endpoints that could not be connected to, as bits.
     pub failed: u64,
-    /// The endpoint that is being asked.
+    /// The index of the present endpoint.
     pub endpoint: u16,
 }
 
-/// A connection in the making.
+/// A connection that is being made.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// The connection.
     pub connection: Key<Connection>,
     /// When this address is given up.
     pub deadline: Tick,
-    /// How far the whole has come.
+    /// The progress of the search that it belongs to.
     pub search: Search,
 }
 
-/// A connection that was lent.
+/// A connection that the pool has lent.
 #[derive(Clone, Copy, Debug)]
 pub enum Acquired {
-    /// It was used before and stands. It may die under the request all the same.
+    /// An established connection that was used before. It may still close under the request.
     Reused(Key<Connection>),
-    /// It is being made.
+    /// A connection that is being made.
     Connecting(Attempt),
 }
 
@@ -74,18 +74,18 @@ pub enum Acquired {
 pub enum NoConnection {
     /// No endpoint can be connected to.
     Unreachable,
-    /// This process has no descriptor left. With one more it can go on from here
+    /// This process has no descriptor left. Once one is free, the search can continue
     /// ([`Pool::acquire_next`]).
     OutOfDescriptors(Search, io::Error),
 }
 
 impl Search {
-    /// Nothing was tried yet, and there is time until `gives_up`.
+    /// A search that has tried nothing and ends at `gives_up`.
     pub fn new(gives_up: Tick) -> Search {
         Search { tried: Tried::default(), gives_up, failed: 0, endpoint: 0 }
     }
 
-    /// As it is, but with this endpoint as the first that is asked.
+    /// The same search, beginning with this endpoint.
     #[must_use]
     pub fn to(self, endpoint: usize) -> Search {
         Search { endpoint: narrow(endpoint), ..self }
@@ -93,11 +93,11 @@ impl Search {
 }
 
 impl Pool {
-    /// Lends a connection to one of the upstream's endpoints, but for those that have failed
-    /// already: an idle one if there is one, or else one that is being made.
+    /// Lends a connection to one of the upstream's endpoints that have not failed: an idle one if
+    /// there is one, and otherwise a new one.
     ///
     /// # Errors
-    /// No attempt is under way, and none is left.
+    /// No connection could be made or begun.
     pub fn acquire<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -119,11 +119,11 @@ impl Pool {
         Err(NoConnection::Unreachable)
     }
 
-    /// Goes on where an attempt has failed: at the endpoint's other addresses, then at the other
-    /// endpoints.
+    /// Continues a search after a failed attempt: with the endpoint's other addresses, then with
+    /// the other endpoints.
     ///
     /// # Errors
-    /// As those of [`Pool::acquire`].
+    /// See [`Pool::acquire`].
     pub fn acquire_next<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -138,10 +138,10 @@ impl Pool {
         self.acquire(wanted, search, io, log)
     }
 
-    /// Lends a new connection to the endpoint of one that was reused and had died.
+    /// Lends a new connection to the endpoint whose reused connection had closed.
     ///
     /// # Errors
-    /// As those of [`Pool::acquire`].
+    /// See [`Pool::acquire`].
     pub fn acquire_new<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -157,11 +157,11 @@ impl Pool {
         self.upstreams.get_mut(wanted.upstream?)
     }
 
-    /// Decides which endpoint is asked next. False when all have failed.
+    /// Chooses the next endpoint. False if all have failed.
     fn choose(&mut self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> bool {
         let chosen = match self.upstream_mut(wanted) {
             Some(upstream) => upstream.choose(search.failed, now),
-            // The api is gone by now: the request was meant for what it was.
+            // The api is gone, but the request was meant for its endpoint.
             None => (search.failed == 0).then_some(usize::from(search.endpoint)),
         };
         if let Some(index) = chosen {
@@ -170,8 +170,8 @@ impl Pool {
         chosen.is_some()
     }
 
-    /// The endpoint that was chosen could not be connected to: it is passed over, for this request
-    /// and, for a while, for others. Its bit in [`Search::failed`].
+    /// Passes over the chosen endpoint, because it could not be connected to: for this request, and
+    /// for a while for others. Returns its bit in [`Search::failed`].
     pub fn pass_over(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
         if let Some(upstream) = self.upstream_mut(wanted) {
             upstream.endpoints[usize::from(search.endpoint)].pass_over(now);
@@ -179,9 +179,8 @@ impl Pool {
         1 << search.endpoint
     }
 
-    /// Lends an idle connection to the endpoint that was chosen, if there is a silent one. One
-    /// whose time is over is closed: the wheel tells of that a little late, and its upstream may be
-    /// about to close it.
+    /// Lends an idle connection to the chosen endpoint, if one is silent. A connection whose time
+    /// is over is closed: the wheel is a little late, and the upstream may be about to close it.
     fn reuse<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -196,7 +195,8 @@ impl Pool {
             let until = self.idle_timers.armed(key.index());
             self.idle_timers.disarm(key.index());
             self.connections[key].pooled = false;
-            // The poll is as old as this turn. What has come since is no answer to this request.
+            // The last poll is as old as this turn. Input since then is no response to this
+            // request.
             if until > io.now && self.is_silent(key, io) {
                 self.occupy(key, wanted.owner);
                 return Some(key);
@@ -205,8 +205,8 @@ impl Pool {
         }
     }
 
-    /// A name that was resolved a while ago, or not at all, is resolved again, for those who come
-    /// later.
+    /// Asks for the endpoint's name to be resolved again, for later requests, if its addresses are
+    /// old or missing.
     fn ask_for_name(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) {
         let index = usize::from(search.endpoint);
         let Pool { upstreams, stale_names, .. } = self;
@@ -221,8 +221,8 @@ impl Pool {
         }
     }
 
-    /// Connects to the endpoint's addresses in turn, until one attempt is under way. None when none
-    /// is left.
+    /// Tries the endpoint's addresses in turn until an attempt is under way. None if no address is
+    /// left.
     fn connect<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -236,8 +236,8 @@ impl Pool {
         while let Some((address, left)) = self.next_address(wanted, search, io.now) {
             match self.connect_to(&address, wanted, *search, io) {
                 Ok(connection) => {
-                    // Each address and each other endpoint that is left has an equal share of the
-                    // time that is left.
+                    // Each remaining address and each remaining endpoint has an equal share of the
+                    // remaining time.
                     let shares = u32::try_from(1 + left + others).unwrap_or(1);
                     let deadline = io.now.after(search.gives_up.since(io.now) / shares);
                     return Ok(Some(Attempt { connection, deadline, search: *search }));
@@ -252,8 +252,8 @@ impl Pool {
         Ok(None)
     }
 
-    /// The endpoint's next address, and how many are left behind it: as its name was last resolved,
-    /// if the upstream is still there, or as its configuration has it.
+    /// The endpoint's next address and the number of addresses left after it. They come from the
+    /// last resolution of its name, or from the request's configuration if the upstream is gone.
     fn next_address(
         &mut self,
         wanted: Wanted<'_>,
@@ -273,7 +273,7 @@ impl Pool {
         Some((address, addresses.left(search.tried)))
     }
 
-    /// The address that was tried last could not be connected to.
+    /// Notes and logs that the address tried last could not be connected to.
     fn failed(
         &mut self,
         wanted: Wanted<'_>,
@@ -292,7 +292,7 @@ impl Pool {
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
         let (name, target) = (&wanted.api.name, &wanted.api.targets[index]);
         let level = if wanted.logs { log::Level::Warn } else { log::Level::Debug };
-        // Which address was silent is another matter than what the others say.
+        // Timeouts and other errors are limited separately in the log.
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let kind = if timed_out { "connect_timeout" } else { "connect" };
         log.log(level, name, kind, &format!("api {name}: cannot connect to {target}{at}: {error}"));
@@ -310,7 +310,7 @@ impl Pool {
         }
         self.close_idle_beyond(wanted.room, io);
         let conn = match Conn::connect(io.net, address) {
-            // The system may have fewer descriptors than this process is allowed.
+            // The system may run out of descriptors before this process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {
                 Conn::connect(io.net, address)?
             }
@@ -343,15 +343,15 @@ impl Pool {
         }
     }
 
-    /// The connection of an attempt stands.
+    /// Notes that the connection of an attempt was made.
     pub fn connected(&mut self, attempt: Attempt) {
         if let Some(endpoint) = self.endpoint_mut(attempt.connection) {
             endpoint.connected(attempt.search.tried);
         }
     }
 
-    /// The connection of an attempt cannot be made, or was not made in time: it is closed. With
-    /// this search it can go on ([`Pool::acquire_next`]).
+    /// Closes the connection of an attempt that failed or timed out. The search can continue with
+    /// [`Pool::acquire_next`].
     pub fn attempt_failed<N: Net>(
         &mut self,
         wanted: Wanted<'_>,

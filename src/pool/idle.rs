@@ -1,45 +1,44 @@
-//! The idle connections to a target, of which the one that was used last is used first.
+//! The idle connections to a target. The most recently used is reused first.
 //!
-//! An upstream that restarts ends all of them at once. To look for each of them here would cost the
-//! square of their number, so the key of a connection that was closed stays until it is met: it
-//! names nothing in the slab any more. When such keys are more than half of all, they are taken out
-//! together.
+//! An upstream that restarts ends all of them at once. Searching for each would take quadratic
+//! time, so the key of a closed connection stays until it is popped; it names nothing in the slab
+//! any more. When more than half of the keys are such, they are removed together.
 //!
 //! Tested against a plain list.
 
 use crate::slab::{Key, Slab};
 use crate::work;
 
-/// Keys of closed connections that are not worth a search.
+/// The number of closed keys to tolerate before they are removed.
 const CLOSED_SPARE: usize = 8;
 
-/// Idle connections to one target, which live in a slab. See the module.
+/// The keys of the idle connections to one target. The connections live in a slab. See the module.
 #[derive(Debug)]
 pub(super) struct Idle<T> {
-    /// The most recently used last. Some of them may be closed.
+    /// All keys, the most recently used last. Some may be closed.
     keys: Vec<Key<T>>,
-    /// How many of them are open.
+    /// The number of keys whose connections are open.
     open: usize,
 }
 
 impl<T> Idle<T> {
-    /// None are idle yet.
+    /// Creates an empty set.
     pub(super) const fn new() -> Idle<T> {
         Idle { keys: Vec::new(), open: 0 }
     }
 
-    /// How many connections are idle.
+    /// The number of idle connections.
     pub(super) const fn len(&self) -> usize {
         self.open
     }
 
-    /// A connection has become idle.
+    /// Adds a connection that has become idle.
     pub(super) fn push(&mut self, key: Key<T>) {
         self.keys.push(key);
         self.open += 1;
     }
 
-    /// Takes out the one that was used last.
+    /// Takes out the most recently used one.
     pub(super) fn pop(&mut self, upstreams: &Slab<T>) -> Option<Key<T>> {
         while let Some(key) = self.keys.pop() {
             work::note(1);
@@ -51,7 +50,7 @@ impl<T> Idle<T> {
         None
     }
 
-    /// One of them was closed, and is not in the slab any more.
+    /// Notes that one of them was closed and removed from the slab.
     pub(super) fn forget_closed(&mut self, upstreams: &Slab<T>) {
         self.open -= 1;
         if self.keys.len() > 2 * self.open + CLOSED_SPARE {
@@ -60,7 +59,7 @@ impl<T> Idle<T> {
         }
     }
 
-    /// All of them, to be closed.
+    /// All keys, so that the connections can be closed.
     pub(super) fn into_keys(self) -> impl Iterator<Item = Key<T>> {
         self.keys.into_iter()
     }

@@ -1,8 +1,12 @@
 //! A service that requests go to, and its endpoints.
 //!
-//! Of several endpoints the one with the fewest connections in use is chosen, and of those the
-//! least recently chosen one. An endpoint that could not be connected to is skipped for a while,
-//! unless all others are skipped as well.
+//! Of several endpoints the one with the fewest connections in use is asked, and of those the one
+//! that was asked least recently. An endpoint that could not be connected to is passed over for a
+//! while: it is asked only when all others are passed over as well.
+//!
+//! Endpoints differ in host and port only. So a request's path is the same for all of them, and
+//! only its Host depends on which one is asked. Connections in use are compared, because each open
+//! stream is one.
 
 use super::addresses::{Addresses, PASS_OVER, Tried};
 use super::connection::Connection;
@@ -18,14 +22,14 @@ use std::rc::Rc;
 pub struct Upstream {
     /// The name of its api.
     pub name: String,
-    /// Its endpoints, in the configuration's order. Never none.
+    /// Its endpoints, in the order of the configuration. Never empty.
     pub endpoints: Vec<Endpoint>,
-    /// Idle connections that are kept, to each of them.
+    /// The number of idle connections to keep, per endpoint.
     pub(super) idle_max: usize,
 }
 
 impl Upstream {
-    /// The upstream of an api, to which nobody has connected yet.
+    /// Creates the upstream of an api, without connections.
     pub fn of(api: &Api, stats: &mut Stats, now: Tick) -> Upstream {
         let mut endpoint =
             |target| Endpoint::new(target, stats.endpoint(&api.name, format!("{target}")), now);
@@ -36,8 +40,7 @@ impl Upstream {
         }
     }
 
-    /// True when an api, of another configuration perhaps, has this name and leads to the same
-    /// endpoints.
+    /// True when `api`, perhaps of another configuration, has this name and the same endpoints.
     pub fn is_of(&self, api: &Api) -> bool {
         self.name == api.name
             && self.endpoints.len() == api.targets.len()
@@ -48,7 +51,7 @@ impl Upstream {
                 .all(|(endpoint, target)| endpoint.target.is_same_place(target))
     }
 
-    /// Takes over what a newer configuration says of the same api.
+    /// Takes over a newer configuration of the same api.
     pub(super) fn update(&mut self, api: &Api, now: Tick) {
         self.idle_max = api.keepalive_upstream;
         for (endpoint, target) in self.endpoints.iter_mut().zip(&api.targets) {
@@ -56,12 +59,12 @@ impl Upstream {
         }
     }
 
-    /// Idle connections, to all of its endpoints.
+    /// The number of idle connections to all of its endpoints.
     pub fn idle(&self) -> usize {
         self.endpoints.iter().map(|endpoint| endpoint.idle.len()).sum()
     }
 
-    /// The endpoint to be asked next, by its index, but for those whose bits are set in `failed`.
+    /// The index of the endpoint to ask next, among those whose bits are not set in `failed`.
     pub(super) fn choose(&mut self, failed: u64, now: Tick) -> Option<usize> {
         let latest = self.endpoints.iter().map(|endpoint| endpoint.chosen).max().unwrap_or(0);
         let left = (0..).zip(&mut self.endpoints).filter(|(index, _)| failed >> index & 1 == 0);
@@ -73,27 +76,27 @@ impl Upstream {
     }
 }
 
-/// One of an upstream's endpoints: where it is, whether it serves, and who is connected to it.
+/// One of an upstream's endpoints: its target, its health and its connections.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Where it is, as it was configured.
+    /// The target as configured.
     pub target: Target,
-    /// What is counted of it.
+    /// Its counters.
     pub stats: Rc<EndpointStats>,
-    /// Where to connect to, as the name was last resolved.
+    /// Its addresses, as last resolved.
     pub(super) addresses: Addresses,
     /// Idle connections to it.
     pub(super) idle: Idle<Connection>,
-    /// Until when the upstream's other endpoints are asked first.
+    /// Until when the upstream's other endpoints are preferred.
     passed_over_until: Tick,
     /// When it was last chosen, as a number that grows with each choice.
     pub(super) chosen: u64,
-    /// Connections that somebody owns.
+    /// The number of connections that have an owner.
     pub(super) in_use: usize,
 }
 
 impl Endpoint {
-    /// An endpoint to which nobody has connected yet.
+    /// Creates an endpoint without connections.
     pub(super) fn new(target: &Target, stats: Rc<EndpointStats>, now: Tick) -> Endpoint {
         Endpoint {
             addresses: Addresses::of(target, now),
@@ -106,30 +109,30 @@ impl Endpoint {
         }
     }
 
-    /// Nobody could connect to it: it is passed over for a while.
+    /// Passes over the endpoint for a while, because it could not be connected to.
     pub fn pass_over(&mut self, now: Tick) {
         self.passed_over_until = now.after(PASS_OVER);
         self.stats.mark_failing(now);
     }
 
-    /// Until when the upstream's other endpoints are asked first.
+    /// Until when the upstream's other endpoints are preferred.
     pub const fn passed_over_until(&self) -> Tick {
         self.passed_over_until
     }
 
-    /// True exactly when the upstream's other endpoints are asked first.
+    /// True exactly when the upstream's other endpoints are preferred.
     pub fn is_passed_over(&self, now: Tick) -> bool {
         self.passed_over_until > now
     }
 
-    /// A connection to the address that was tried last stands.
+    /// Notes that a connection to the address tried last was made.
     pub(super) fn connected(&mut self, tried: Tried) {
         self.addresses.answered(tried);
         self.passed_over_until = Tick::ZERO;
     }
 
-    /// Its name has these addresses now. What to log of that, if they are others than before, and
-    /// so worth a try.
+    /// Takes the addresses to which its name resolves. If they have changed, returns what to log,
+    /// and the endpoint is not passed over any more.
     pub(super) fn resolved(&mut self, addresses: &[Address]) -> Option<&'static str> {
         let had_none = self.addresses.is_empty();
         let others = self.addresses.resolved(addresses);
