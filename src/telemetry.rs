@@ -1,8 +1,7 @@
-//! What operators are told: counters, lines of the access log, and lines of the log, no more of
-//! those than help.
+//! Telemetry: counters, the access log, and a rate limit for the log.
 //!
-//! To count is to add the difference that a step has made. Nothing here waits: lines are put into a
-//! queue in memory, and somebody else writes them.
+//! Counters add the difference that a step has made. Nothing here blocks: lines go into a queue in
+//! memory, and another thread writes them.
 
 mod cause;
 mod endpoint_stats;
@@ -28,27 +27,27 @@ use record::FirstEvent;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// See the module.
+/// The counters and logs of the process. See the module.
 #[derive(Debug)]
 pub struct Telemetry {
-    /// What is counted.
+    /// The counters.
     pub stats: Stats,
-    /// Lines of the access log that wait to be written.
+    /// The lines of the access log that wait to be written.
     pub access: Queue,
-    /// What was logged lately.
+    /// The rate limit of the log.
     pub log: LogLimit,
-    /// True exactly when the access log or the admin listener tells of requests.
+    /// True exactly when the access log or the admin listener reports requests.
     tells: bool,
-    /// Query parameters that are not told of.
+    /// The query parameters that may hold a key, and are left out of every report.
     secret_parameters: Vec<String>,
-    /// The number of the last request.
+    /// The id of the last request.
     last_id: u64,
-    /// The wall clock at the beginning of this turn, in milliseconds since 1970.
+    /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
 }
 
 impl Telemetry {
-    /// Nothing has happened yet. What is told is for `config` to say.
+    /// Creates empty telemetry. `config` says what is reported.
     pub fn new(config: &Config) -> Telemetry {
         let mut telemetry = Telemetry {
             stats: Stats::new(),
@@ -63,7 +62,7 @@ impl Telemetry {
         telemetry
     }
 
-    /// Takes over what another configuration says.
+    /// Takes over another configuration.
     pub fn update(&mut self, config: &Config) {
         self.tells = config.log.access.is_some() || config.admin.is_some();
         self.secret_parameters = config.secret_parameters();
@@ -72,15 +71,15 @@ impl Telemetry {
         self.stats.keys.make_room(names);
     }
 
-    /// A turn begins.
+    /// Prepares for a turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.unix_ms = now.unix_ms;
         self.log.begin_turn(now.unix_ms);
     }
 
-    /// What is told of the request that begins with `head`, right or wrong, complete or not: its
-    /// method and target without what may be a key, whichever api that is for. There may be none of
-    /// its path. Empty if nobody is told.
+    /// The request line to report for the request that begins with `head`, valid or not, complete
+    /// or not: its method and target without anything that may be a key of any api. The path may be
+    /// missing. Empty if nothing reports requests.
     pub fn request_line(&self, head: &[u8]) -> Box<str> {
         if self.tells || log::log_enabled!(log::Level::Debug) {
             access::request_line(head, &self.secret_parameters)
@@ -89,8 +88,9 @@ impl Telemetry {
         }
     }
 
-    /// The record of a new exchange, of which [`Telemetry::request_line`] is told. It is `counted`
-    /// among those of no api until it has one, and `logged` in the access log.
+    /// Creates the record of a new exchange with this [`Telemetry::request_line`]. If `counted`, it
+    /// counts among the requests of no api until it has one. If `logged`, it gets a line in the
+    /// access log.
     pub fn record(&mut self, request_line: Box<str>, counted: bool, logged: bool) -> Record {
         self.last_id += 1;
         Record {
@@ -104,7 +104,7 @@ impl Telemetry {
         }
     }
 
-    /// An event stream is open, or a tunnel.
+    /// Records that an event stream or a tunnel was opened.
     pub fn opened(&mut self, report: &Report<'_>, now: Tick) {
         let Some(stats) = &report.record.stats else { return };
         let tunnel = report.record.is_tunnel();
@@ -119,7 +119,7 @@ impl Telemetry {
         self.log_access(report, "open", None, now);
     }
 
-    /// An exchange is over.
+    /// Records that an exchange has ended.
     pub fn ended(&mut self, report: &Report<'_>, now: Tick) {
         let Record { stats, open, status, logged, .. } = report.record;
         let (open, tunnel) = (*open, report.record.is_tunnel());

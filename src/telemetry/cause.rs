@@ -1,99 +1,100 @@
-//! Why a request was refused: one table of words, for the access log and the log.
+//! Why a request was refused: one table of words for the access log and the log.
 //!
-//! A word is stable: operators search for it, and count by it. Each is explained in millstream(1)
-//! and reached by a transcript, which `tests/it/reasons.rs` sees to. A limit is called by its
-//! configuration key, so that who is told of it knows what to change. How an exchange ended that
-//! was not refused is an [`Outcome`](super::outcome::Outcome).
+//! The words are stable, because operators search and count by them. Each is explained in
+//! millstream(1) and reached by a transcript; `tests/it/reasons.rs` checks both. A limit is named
+//! after its configuration key, so that the reader knows what to change. An exchange that was not
+//! refused has an [`Outcome`](super::outcome::Outcome) only.
 
 use crate::http::head::HeadError;
 
 /// Why a request was refused. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The first bytes are of another protocol: TLS, perhaps.
+    /// The first bytes belong to another protocol, perhaps TLS.
     NotHttp,
-    /// The head does not follow the grammar.
+    /// The head violates the grammar.
     MalformedHead,
     /// An HTTP version other than 1.0 and 1.1.
     HttpVersion,
-    /// A method that is not offered.
+    /// The method is not supported.
     Method,
-    /// The target has no form that fits, or a character that has no place there.
+    /// The target has no valid form, or contains an invalid character.
     Target,
-    /// Host is missing, repeated, malformed, or at odds with the target; or, for the admin
-    /// listener, one that another site could have.
+    /// Host is missing, repeated, malformed, or differs from the target; or, for the admin
+    /// listener, it is a name that another site could have.
     Host,
     /// The path can be read in more than one way, or leads above its root.
     Path,
-    /// The length of the body cannot be known for certain, or its coding is not known.
+    /// The length of the body is ambiguous, or its coding is unknown.
     Framing,
-    /// `Connection` has more options than any.
+    /// `Connection` has more options than any real message.
     TooManyOptions,
-    /// The body does not follow its coding.
+    /// The body violates its coding.
     RequestBody,
-    /// No api has the path, or it is not active.
+    /// No active api has the path.
     NoApi,
     /// The request needs a key and has none.
     NoKey,
-    /// Its key is known to nobody.
+    /// The key is unknown.
     UnknownKey,
-    /// Its key is for other apis.
+    /// The key is for other apis.
     KeyOfOtherApi,
-    /// It has two keys, or the field of the key twice.
+    /// The request has two keys, or the field of the key twice.
     AmbiguousKey,
-    /// `server.max_connections`
+    /// `server.max_connections` is reached.
     MaxConnections,
-    /// `server.read_timeout`
+    /// `server.read_timeout` has passed.
     ReadTimeout,
-    /// `server.body_timeout`
+    /// `server.body_timeout` has passed.
     BodyTimeout,
-    /// `server.write_timeout`: an upstream that takes nothing of the request.
+    /// `server.write_timeout`: the upstream stopped reading the request.
     WriteTimeout,
-    /// `server.max_head_bytes`, of a request or a response.
+    /// `server.max_head_bytes` is exceeded, by a request or a response.
     MaxHeadBytes,
-    /// `server.max_head_fields`, of a request or a response.
+    /// `server.max_head_fields` is exceeded, by a request or a response.
     MaxHeadFields,
-    /// `server.max_target_bytes`
+    /// `server.max_target_bytes` is exceeded.
     MaxTargetBytes,
-    /// `server.max_body_bytes`
+    /// `server.max_body_bytes` is exceeded.
     MaxBodyBytes,
-    /// `api.connect_timeout`
+    /// `api.connect_timeout` has passed.
     ConnectTimeout,
-    /// `api.response_timeout`
+    /// `api.response_timeout` has passed.
     ResponseTimeout,
-    /// `api.max_streams`
+    /// `api.max_streams` is reached.
     MaxStreams,
-    /// `api.max_streams_per_ip`
+    /// `api.max_streams_per_ip` is reached.
     MaxStreamsPerIp,
-    /// `key.max_streams`
+    /// `key.max_streams` is reached.
     KeyMaxStreams,
-    /// No new streams are begun, for the process is about to end.
+    /// No new streams begin, because the process is shutting down.
     Draining,
     /// There is no descriptor for an upstream connection.
     OutOfDescriptors,
-    /// No target can be connected to.
+    /// No endpoint can be connected to.
     UpstreamUnreachable,
     /// The upstream closed the connection before its response head was complete.
     UpstreamClosed,
-    /// The upstream's response head is no HTTP, or none that answers the request.
+    /// The upstream's response head is malformed, or does not answer the request.
     UpstreamMalformed,
-    /// The upstream says itself that it cannot serve, and its client is spared that.
+    /// The upstream answered that it is unavailable, and the client is spared that.
     UpstreamUnavailable,
-    /// The upstream's answer for a stream that waited is not for the page that waited.
+    /// The upstream's response to a held or resumed stream must not be read by the page that waits
+    /// for it.
     Withheld,
-    /// The admin listener, or the built-in source, has nothing there.
+    /// The admin listener or the built-in source has no such resource.
     NotFound,
-    /// What changes something did not carry the field that it takes.
+    /// A request that changes something lacks the field that confirms it.
     Unconfirmed,
-    /// What the operator asked for could not be done; the answer says why.
+    /// The operator's request could not be carried out. The answer says why.
     NotDone,
 }
 
-// Each has its place in the list, and none was left out: the last is where its number says.
+// The last variant has the last index, so the list below is complete.
 const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Cause; 38] = [
         Cause::NotHttp,
         Cause::MalformedHead,
@@ -135,7 +136,7 @@ impl Cause {
         Cause::NotDone,
     ];
 
-    /// The word for it.
+    /// The word in logs and metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Cause::NotHttp => "not_http",
@@ -179,7 +180,7 @@ impl Cause {
         }
     }
 
-    /// Why a head is refused: a request's, by whose rules responses are read as well.
+    /// The cause for an invalid request head. Responses are read by the same rules.
     pub const fn of_head(error: HeadError) -> Cause {
         match error {
             HeadError::NotHttp => Cause::NotHttp,
@@ -210,14 +211,15 @@ impl Cause {
         }
     }
 
-    /// Why an upstream's head is refused: it is malformed, or beyond a limit, which is named.
+    /// The cause for an invalid response head: a limit, which is named, or malformed.
     pub const fn of_response_head(error: HeadError) -> Cause {
         let cause = Cause::of_head(error);
         let is_limit = matches!(cause, Cause::MaxHeadBytes | Cause::MaxHeadFields);
         if is_limit { cause } else { Cause::UpstreamMalformed }
     }
 
-    /// Why the operator is refused, by the status that says so; nothing if that is no refusal.
+    /// The cause for a refusal on the admin listener, by its status. None if the status is no
+    /// refusal.
     pub const fn of_operator(status: u16) -> Option<Cause> {
         match status {
             ..400 => None,

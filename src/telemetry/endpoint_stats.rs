@@ -1,7 +1,7 @@
-//! What is counted of one endpoint of an upstream, and whether it serves.
+//! The counters and the health of an upstream's endpoint.
 //!
-//! A connection that fails at one address of several is counted. The endpoint is failing when a
-//! request could not be served by it, and until a request is.
+//! A failure to connect to one of several addresses is only counted. The endpoint is failing from
+//! the moment it could not serve a request until it answers one.
 
 use super::cause::Cause;
 use super::outcome::Outcome;
@@ -10,38 +10,38 @@ use crate::time::Tick;
 use std::cell::Cell;
 use std::io;
 
-/// Why an endpoint did not serve a request, or did not serve all of it.
+/// Why an endpoint did not serve a request completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// An address refused the connection.
     Refused,
-    /// An address did not answer in its share of `connect_timeout`.
+    /// An address did not answer within its share of `connect_timeout`.
     ConnectTimeout,
-    /// Its name has no addresses.
+    /// The name has no addresses.
     Unresolved,
-    /// An address cannot be connected to for another reason: no route, or no such socket.
+    /// An address cannot be connected to for another reason, such as no route or no such socket.
     Unreachable,
-    /// It closed the connection before its response head was complete.
+    /// The endpoint closed the connection before its response head was complete.
     Closed,
-    /// Its response head is malformed, too large, or does not fit the request.
+    /// The response head is malformed, too large, or does not fit the request.
     Malformed,
-    /// Its response head did not come within `response_timeout`.
+    /// The response head did not arrive within `response_timeout`.
     ResponseTimeout,
-    /// It took nothing of the request for `write_timeout`.
+    /// The endpoint accepted no bytes of the request for `write_timeout`.
     WriteTimeout,
-    /// It answered that it cannot serve.
+    /// The endpoint answered that it is unavailable.
     Unavailable,
-    /// It broke off within the body, or the body is malformed.
+    /// The endpoint broke off within the body, or the body is malformed.
     Cut,
-    /// It was silent within the body for `idle_timeout` or `stream_idle_timeout`.
+    /// The endpoint was silent within the body for `idle_timeout` or `stream_idle_timeout`.
     Idle,
 }
 
-// Each has its place in the list, and none was left out: the last is where its number says.
+// The last variant has the last index, so the list below is complete.
 const _: () = assert!(Failure::ALL.len() == Failure::Idle as usize + 1);
 
 impl Failure {
-    /// All of them, in the order in which they are counted.
+    /// All failures, in the order in which they are counted.
     pub const ALL: [Failure; 11] = [
         Failure::Refused,
         Failure::ConnectTimeout,
@@ -56,7 +56,7 @@ impl Failure {
         Failure::Idle,
     ];
 
-    /// The word for it, which millstream(1) explains.
+    /// The word in metrics and on the live page. millstream(1) explains each.
     pub const fn word(self) -> &'static str {
         match self {
             Failure::Refused => "refused",
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// Why an address could not be connected to.
+    /// The failure for an error of connecting.
     pub fn of_connect(error: &io::Error) -> Failure {
         let kinds = [
             (io::ErrorKind::ConnectionRefused, Failure::Refused),
@@ -83,15 +83,15 @@ impl Failure {
         known.map_or(Failure::Unreachable, |(_, failure)| *failure)
     }
 
-    /// Why an endpoint did not serve all of a response that was cut, if it is to blame.
+    /// The failure for a response that was cut, if the endpoint is at fault.
     pub fn of_cut(outcome: Outcome) -> Option<Failure> {
         let outcomes =
             [(Outcome::UpstreamCut, Failure::Cut), (Outcome::UpstreamIdle, Failure::Idle)];
         outcomes.iter().find(|(known, _)| *known == outcome).map(|(_, failure)| *failure)
     }
 
-    /// Why an endpoint that has the request, or a part of it, did not answer it. None for a cause
-    /// that is not its own, or that was counted while connecting.
+    /// The failure for an endpoint that got at least a part of the request and did not answer it.
+    /// None for a cause that is not the endpoint's fault, or that was counted while connecting.
     pub fn of_response(cause: Cause) -> Option<Failure> {
         let causes = [
             (Cause::UpstreamClosed, Failure::Closed),
@@ -106,27 +106,28 @@ impl Failure {
     }
 }
 
-/// Statuses by which an upstream, or we in its place, says that it cannot serve now.
+/// True for the statuses with which an upstream, or this process in its place, says that it is
+/// unavailable.
 pub const fn is_outage(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-/// Whether an endpoint serves, as far as the last request shows.
+/// The health of an endpoint, as the last request shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing was asked of it yet.
+    /// The endpoint was not asked yet.
     #[default]
     Untried,
-    /// It has answered each request since this moment.
+    /// The endpoint has answered every request since this moment.
     Up(Tick),
-    /// It has answered no request since this moment.
+    /// The endpoint has answered no request since this moment.
     Failing(Tick),
 }
 
-/// What is counted of one endpoint. See the module.
+/// The counters and the health of one endpoint. See the module.
 #[derive(Debug, Default)]
 pub struct EndpointStats {
-    /// Connections that were tried, to any of its addresses.
+    /// Attempted connections, to any of its addresses.
     pub connects: Counter,
     failures: [Counter; Failure::ALL.len()],
     health: Cell<Health>,
@@ -135,20 +136,21 @@ pub struct EndpointStats {
 }
 
 impl EndpointStats {
-    /// It has failed, which may not be the whole truth about it: it may have other addresses.
+    /// Counts a failure. It does not change the health, because the endpoint may have other
+    /// addresses.
     pub fn count_failure(&self, failure: Failure, now: Tick) {
         self.failures[failure as usize].one();
         self.last_failure.set(Some((failure, now)));
     }
 
-    /// A request could not be served by it.
+    /// Notes that the endpoint could not serve a request.
     pub fn mark_failing(&self, now: Tick) {
         if !matches!(self.health.get(), Health::Failing(_)) {
             self.health.set(Health::Failing(now));
         }
     }
 
-    /// A request was answered by it.
+    /// Notes that the endpoint answered a request.
     pub fn mark_answered(&self, now: Tick) {
         self.last_success.set(Some(now));
         if !matches!(self.health.get(), Health::Up(_)) {
@@ -156,22 +158,22 @@ impl EndpointStats {
         }
     }
 
-    /// Whether it serves, and since when.
+    /// The health, and since when.
     pub const fn health(&self) -> Health {
         self.health.get()
     }
 
-    /// Why it failed last, and when, if it ever did.
+    /// The last failure and its time, if there was one.
     pub const fn last_failure(&self) -> Option<(Failure, Tick)> {
         self.last_failure.get()
     }
 
-    /// When it last answered a request, if it ever did.
+    /// When the endpoint last answered a request, if it ever did.
     pub const fn last_success(&self) -> Option<Tick> {
         self.last_success.get()
     }
 
-    /// How often it has failed, by reason; also by those that there were not.
+    /// The number of failures of each kind, including zeros.
     pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> + '_ {
         Failure::ALL.into_iter().zip(self.failures.iter().map(Counter::get))
     }

@@ -1,50 +1,50 @@
-//! What is counted by the names of keys.
+//! The counters by key name.
 //!
-//! A key that is gone from the file keeps its numbers while there is room. What finds no room is
+//! A removed key keeps its counters while there is room. If there is no room for a new key, it is
 //! counted under the empty name, which no key has.
 
 use crate::metrics::Counter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Keys whose numbers are kept apart.
+/// The most keys with counters of their own.
 const KEYS_MAX: usize = 10_000;
 
-/// What is counted of one key.
+/// The counters of one key.
 #[derive(Debug, Default)]
 pub struct KeyStats {
-    /// Requests that are over, event streams and tunnels included.
+    /// Finished requests, including event streams and tunnels.
     pub requests: Counter,
-    /// Event streams that were opened.
+    /// Opened event streams.
     pub opened: Counter,
-    /// Event streams that have ended.
+    /// Ended event streams.
     pub closed: Counter,
-    /// Payload that clients have sent in requests that are over.
+    /// Payload bytes received from clients, in finished requests.
     pub bytes_in: Counter,
-    /// Payload that clients were handed in requests that are over.
+    /// Payload bytes passed on to clients, in finished requests.
     pub bytes_out: Counter,
 }
 
 impl KeyStats {
-    /// Event streams that are open.
+    /// The number of open event streams.
     pub const fn open(&self) -> u64 {
         self.opened.get().saturating_sub(self.closed.get())
     }
 }
 
-/// The numbers of all keys that were used. See the module.
+/// The counters of all keys that were used. See the module.
 #[derive(Debug, Default)]
 pub struct AllKeys(BTreeMap<Arc<str>, KeyStats>);
 
 impl AllKeys {
-    /// Those of the key of this name.
+    /// The counters of the key with this name.
     pub fn of(&mut self, name: &Arc<str>) -> &KeyStats {
         let has_room = self.0.len() < KEYS_MAX || self.0.contains_key(name);
         let name = if has_room { Arc::clone(name) } else { "".into() };
         self.0.entry(name).or_default()
     }
 
-    /// Makes room, if there is none, by forgetting keys that are not known any more.
+    /// If there is no room, makes some by removing keys that are not `known` any more.
     pub fn make_room(&mut self, known: impl Iterator<Item = Arc<str>>) {
         if self.0.len() < KEYS_MAX {
             return;
@@ -53,7 +53,7 @@ impl AllKeys {
         self.0.retain(|name, stats| name.is_empty() || known.contains(name) || stats.open() > 0);
     }
 
-    /// All of them, by name.
+    /// All counters, by name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &KeyStats)> {
         self.0.iter().map(|(name, stats)| (&**name, stats))
     }
@@ -78,7 +78,7 @@ mod tests {
         keys.of(&name(1)).opened.one();
         assert_eq!(keys.0.len(), KEYS_MAX + 1);
         assert_eq!(keys.of(&"".into()).requests.get(), 5);
-        // Of those that are gone, one has a stream that is open.
+        // One of the removed keys has an open stream.
         let known = [name(7), name(KEYS_MAX + 1)];
         keys.make_room(known.iter().cloned());
         let left: Vec<&str> = keys.all().map(|(name, _)| name).collect();

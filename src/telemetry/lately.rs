@@ -1,8 +1,8 @@
-//! What went wrong in the last minute, for who looks only now.
+//! What went wrong in the last minute, for an operator who looks only now.
 //!
-//! It is counted in slots of some seconds. One begins with the first trouble in it, and those that
-//! are old make room: so an api without trouble keeps nothing, and none keeps more than a count of
-//! each trouble in each slot.
+//! Problems are counted in slots of a few seconds. A slot begins with the first problem in it, and
+//! old slots are removed. So an api without problems stores nothing, and no api stores more than
+//! one count per kind of problem and slot.
 
 use super::cause::Cause;
 use super::outcome::Outcome;
@@ -12,24 +12,25 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// How long a slot is.
+/// The length of a slot.
 const SLOT: Duration = Duration::from_secs(5);
 
-/// Slots that make a minute. The last one is not over, so it is up to a slot less.
+/// The number of slots in a minute. The last one is unfinished, so the minute is up to a slot
+/// shorter.
 const SLOTS: u64 = 12;
 
-/// What goes wrong.
+/// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// A request was not served.
     Unserved,
     /// A request was refused.
     Refused(Cause),
-    /// An event stream or a tunnel has ended as it should not have.
+    /// An event stream or a tunnel ended as it should not.
     Cut(Outcome),
 }
 
-/// See the module. The slots are taken out for as long as they are looked at.
+/// The slots of the last minute. They are taken out of the cell while in use. See the module.
 #[derive(Default)]
 pub(super) struct Lately(Cell<VecDeque<Slot>>);
 
@@ -41,9 +42,9 @@ impl fmt::Debug for Lately {
 
 #[derive(Debug)]
 struct Slot {
-    /// How many slots of time there were before.
+    /// The index of the slot in time.
     number: u64,
-    /// Requests before the trouble with which it begins.
+    /// The number of requests before the slot's first problem.
     requests: u64,
     counts: Counts,
 }
@@ -61,8 +62,8 @@ impl Counts {
 }
 
 impl Lately {
-    /// Counts a trouble, which may be that of a request, or of several. `requests` tells how many
-    /// requests there were so far, this one included.
+    /// Counts a problem of one request or of several. `requests` returns the number of requests so
+    /// far, including this one.
     pub(super) fn count(&self, trouble: Trouble, requests: impl FnOnce() -> u64, now: Tick) {
         let mut slots = self.0.take();
         let number = slot_of(now);
@@ -77,7 +78,7 @@ impl Lately {
         self.0.set(slots);
     }
 
-    /// What there was in the minute before `now`, at which there were so many `requests`.
+    /// What went wrong in the minute before `now`, given the number of `requests` so far.
     pub(super) fn minute(&self, requests: u64, now: Tick) -> Minute {
         let slots = self.0.take();
         let mut minute = Minute::default();
@@ -105,7 +106,7 @@ fn slot_of(now: Tick) -> u64 {
 /// What went wrong within a minute.
 #[derive(Debug, Default)]
 pub struct Minute {
-    /// Requests since the first trouble; 0 if there was none.
+    /// The number of requests since the first problem. 0 if there was none.
     pub requests: u64,
     counts: Counts,
 }
@@ -116,18 +117,18 @@ impl Minute {
         self.counts.0.is_empty()
     }
 
-    /// Requests that were not served.
+    /// The number of requests that were not served.
     pub fn unserved(&self) -> u64 {
         self.of(Trouble::Unserved)
     }
 
-    /// Requests that were refused, by the causes that there were.
+    /// The numbers of refused requests, by the causes that occurred.
     pub fn refused(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         let all = Cause::ALL.into_iter().map(|cause| (cause, self.of(Trouble::Refused(cause))));
         all.filter(|(_, count)| *count > 0)
     }
 
-    /// Streams and tunnels that were cut, by how they have ended.
+    /// The numbers of streams and tunnels that were cut, by outcome.
     pub fn cut(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
         let all = Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(Trouble::Cut(outcome))));
         all.filter(|(_, count)| *count > 0)
@@ -146,7 +147,7 @@ mod tests {
     const TROUBLES: [Trouble; 3] =
         [Trouble::Unserved, Trouble::Refused(Cause::NoKey), Trouble::Cut(Outcome::UpstreamCut)];
 
-    /// Against a list of all that ever happened.
+    /// Compares the counts with a list of everything that happened.
     #[test]
     fn a_minute_is_a_minute() {
         for seed in 0..50 {

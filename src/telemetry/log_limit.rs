@@ -1,33 +1,33 @@
-//! The rate limit of the log: of each kind of problem of each api one line a second, and how many
-//! there were besides.
+//! The rate limit of the log: one line a second for each kind of problem of each api. The next line
+//! says how many were left out.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// What was logged lately. It has an entry for each kind of problem that an api ever had.
+/// The lines logged recently. There is an entry for each kind of problem that each api ever had.
 #[derive(Debug, Default)]
 pub struct LogLimit {
     logged: BTreeMap<Rc<str>, BTreeMap<&'static str, Logged>>,
-    /// The second that this turn is in.
+    /// The present second, since 1970.
     second: u64,
 }
 
 #[derive(Debug, Default)]
 struct Logged {
     second: u64,
-    /// Lines that were left out since.
+    /// The number of lines left out since.
     left_out: u64,
 }
 
 impl LogLimit {
-    /// A turn begins.
+    /// Prepares for a turn.
     pub const fn begin_turn(&mut self, unix_ms: u64) {
         self.second = unix_ms / 1000;
     }
 
     /// Logs a problem of an api, unless one of this kind was logged within the same second.
     pub fn log(&mut self, level: log::Level, api: &str, kind: &'static str, text: &str) {
-        // Whoever wants to see each of them can.
+        // The debug level shows every line.
         if level >= log::Level::Debug {
             log::log!(level, "{text}");
             return;

@@ -1,47 +1,46 @@
-//! How exchanges end: one table of words, for the access log, the counters and the live page.
+//! How exchanges end: one table of words for the access log, the counters and the live page.
 
-/// How an exchange ended. The log and the counters use these words.
+/// How an exchange ended. The logs and the counters use these words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Both directions reached their end, or our own answer was delivered.
+    /// Both directions reached their end, or our own response was delivered.
     Complete,
     /// The client closed or broke the connection.
     ClientGone,
-    /// The client took no byte for `write_timeout`.
+    /// The client accepted no bytes for `write_timeout`.
     SlowClient,
-    /// The client's request body stood still for `body_timeout`, or was malformed.
+    /// The client's request body stalled for `body_timeout`, or was malformed.
     BadRequestBody,
-    /// The upstream closed or broke the connection in mid-body, or its framing was wrong.
+    /// The upstream closed or broke the connection in mid-body, or its framing was malformed.
     UpstreamCut,
-    /// The upstream was silent in mid-body for `idle_timeout`, or `stream_idle_timeout`; or both
+    /// The upstream was silent in mid-body for `idle_timeout` or `stream_idle_timeout`, or both
     /// ends of a tunnel were for `tunnel_idle_timeout`.
     UpstreamIdle,
-    /// The stream was `max_stream_age` old.
+    /// The stream reached `max_stream_age`.
     MaxAge,
-    /// The key that let it in is not known any more, or not for its api.
+    /// The key that admitted it was removed, or does not admit it to this api any more.
     Revoked,
-    /// Its api is not in the configuration any more, or leads elsewhere.
+    /// Its api was removed from the configuration or has other endpoints.
     Removed,
-    /// The drain window ended first.
+    /// The process was drained before it ended.
     Drained,
-    /// The operator has ended it.
+    /// The operator ended it.
     Ended,
-    /// It was an event stream that was opened though there was no upstream, and its client left, or
-    /// was given up, before there was one.
+    /// An event stream that was opened without an upstream. Its client left, or it was given up,
+    /// before there was one.
     Held,
-    /// It was an event stream that had lost its upstream, and its client left before it was
-    /// resumed.
+    /// An event stream that had lost its upstream. Its client left before it was resumed.
     Resuming,
-    /// It asked for an event stream, there was no upstream, and it was answered by an empty one. No
-    /// stream was opened, so none ends this way.
+    /// A request for an event stream that had no upstream, and was answered with an empty stream.
+    /// It opened no stream, so no stream ends this way.
     Spared,
 }
 
-// Each has its place in the list, and none was left out: the last is where its number says.
+// The last variant has the last index, so the list below is complete.
 const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
-    /// All of them, in the order in which they are counted.
+    /// All outcomes, in the order in which they are counted.
     pub const ALL: [Outcome; 14] = [
         Outcome::Complete,
         Outcome::ClientGone,
@@ -59,34 +58,33 @@ impl Outcome {
         Outcome::Spared,
     ];
 
-    /// Its place in [`Outcome::ALL`].
+    /// The index in [`Outcome::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// True exactly when the client got all that it was to get: of an upstream's, or of ours.
+    /// True exactly when the client got the whole response, whether the upstream's or ours.
     pub const fn is_complete(self) -> bool {
         matches!(self, Outcome::Complete | Outcome::Spared)
     }
 
-    /// True exactly when an event stream or a tunnel that was opened may end so.
+    /// True exactly when an open event stream or tunnel may end this way.
     pub const fn ends_what_was_open(self) -> bool {
         !matches!(self, Outcome::Spared)
     }
 
-    /// True exactly when it ends everything of an api or of a key: tunnels and answers as well as
-    /// event streams.
+    /// True exactly when it ends every exchange of an api or a key: tunnels and ordinary responses
+    /// as well as event streams.
     pub const fn spares_nothing(self) -> bool {
         matches!(self, Outcome::Removed | Outcome::Revoked)
     }
 
-    /// True exactly when an event stream or a tunnel should not end so.
+    /// True exactly when an event stream or a tunnel should not end this way.
     pub const fn is_trouble(self) -> bool {
         matches!(self, Outcome::UpstreamCut | Outcome::SlowClient)
     }
 
-    /// What the operator is told when a response is cut for it; nothing of what clients do all the
-    /// time.
+    /// The reason to log when a response is cut. None for what clients do as a matter of course.
     pub const fn told(self) -> Option<&'static str> {
         match self {
             Outcome::Complete
@@ -109,7 +107,7 @@ impl Outcome {
         }
     }
 
-    /// The word for it.
+    /// The word in logs and metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Outcome::Complete => "complete",

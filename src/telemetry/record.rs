@@ -1,4 +1,4 @@
-//! What is told of an exchange: what is kept for it while it runs, and what its owner reports.
+//! What is reported about an exchange: the record kept while it runs, and the report of its owner.
 
 use super::cause::Cause;
 use super::outcome::Outcome;
@@ -11,18 +11,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is kept of an exchange, for the access log and for whoever watches.
+/// The record of an exchange, for the access log and the admin listener.
 #[derive(Debug)]
 pub struct Record {
-    /// The number of the request; no other of this process has it.
+    /// The id of the request, unique in this process.
     pub id: u64,
-    /// Method and target, as [`crate::access::request_line`] writes them; empty if nobody is told.
+    /// The method and target, as [`crate::access::request_line`] writes them. Empty if nothing
+    /// reports requests.
     pub request_line: Box<str>,
-    /// How long it took until its first event was passed on.
+    /// The time until the first event was passed on.
     pub first_event: FirstEvent,
-    /// The status that the client was sent; 0 before.
+    /// The status that the client was sent. 0 before that.
     pub status: u16,
-    /// Where it is counted, if it is.
+    /// The counters of its api, if it is counted.
     pub stats: Option<Rc<ApiStats>>,
     /// True exactly when the access log has a line for it.
     pub logged: bool,
@@ -52,20 +53,20 @@ impl Record {
     }
 }
 
-/// A time until a first event, of 49 days at most, if there was one.
+/// The time until a first event, if there was one. At most 49 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstEvent(u32);
 
 impl FirstEvent {
-    /// There was none yet.
+    /// There was no event yet.
     pub const NONE: FirstEvent = FirstEvent(u32::MAX);
 
-    /// It came after so long.
+    /// The event came after this time.
     pub fn after(time: Duration) -> FirstEvent {
         FirstEvent(u32::try_from(millis(time)).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
     }
 
-    /// Milliseconds, if there was one.
+    /// The time in milliseconds, if there was an event.
     pub fn ms(self) -> Option<u64> {
         (self != FirstEvent::NONE).then_some(self.0.into())
     }
@@ -74,43 +75,43 @@ impl FirstEvent {
 /// How much of an exchange has passed.
 #[derive(Clone, Copy, Debug)]
 pub struct Volume {
-    /// Payload taken from the client.
+    /// Payload bytes taken from the client.
     pub bytes_in: u64,
-    /// Payload handed to the client.
+    /// Payload bytes passed on to the client, written or pending.
     pub bytes_out: u64,
     /// Events that were passed on.
     pub events: u64,
 }
 
-/// What its owner reports of an exchange.
+/// The report on an exchange by its owner.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// What was kept of it.
+    /// The record of the exchange.
     pub record: &'a Record,
-    /// How lines of the access log are written, if there is one.
+    /// The format of the access log, if there is one.
     pub form: Option<Form>,
     /// The api that serves it.
     pub api: Option<&'a str>,
-    /// Who asked; none on a Unix socket.
+    /// The client's address. None on a Unix socket.
     pub client: Option<IpAddr>,
-    /// The name of the key that let it in.
+    /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
-    /// When its head was complete.
+    /// When the request head was complete.
     pub began: Tick,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why it was refused, if it was.
+    /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
     /// How much has passed.
     pub volume: Volume,
     /// True exactly when its events can be counted.
     pub counts_events: bool,
-    /// Payload written to the client.
+    /// Payload bytes written to the client, without those still pending.
     pub delivered: u64,
 }
 
 impl Report<'_> {
-    /// Its line in the access log, for `event`.
+    /// The line in the access log for `event`.
     pub(super) fn line<'l>(
         &'l self,
         event: &'static str,
@@ -137,8 +138,8 @@ impl Report<'_> {
         }
     }
 
-    /// The word for how it ended; of one that was refused, for why. Who was spared the refusal has
-    /// both, with a comma between.
+    /// The word for how the exchange ended or, if it was refused, why. An exchange saved from an
+    /// error by `on_outage` has both, separated by a comma.
     pub(super) fn reason(&self) -> Cow<'static, str> {
         match (self.outcome, self.cause) {
             (Outcome::Spared, Some(cause)) => {

@@ -1,8 +1,7 @@
-//! What is counted: for each api, and for the process.
+//! The counters of each api and of the process.
 //!
-//! An api's numbers belong to its name and outlive every configuration that has it: whoever needs
-//! them holds them by `Rc`. Nothing is counted by client, other than
-//! by its key.
+//! An api's counters belong to its name and outlive every configuration that has it; their users
+//! hold them by `Rc`. Nothing is counted per client, except by its key.
 
 use super::cause::Cause;
 use super::endpoint_stats::EndpointStats;
@@ -15,76 +14,76 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-/// Upper bounds in milliseconds: the first event of a stream may be long in coming.
+/// Bucket bounds of the time to the first event, in milliseconds. It may be long.
 const FIRST_EVENT: &[u64] =
     &[1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000];
 
-/// A stream may last a second or a day.
+/// Bucket bounds of the duration of a stream, in milliseconds: from a second to a day.
 const STREAM: &[u64] =
     &[1000, 5000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 14_400_000, 43_200_000, 86_400_000];
 
-/// Everything else is over soon.
+/// Bucket bounds of the duration of any other request, in milliseconds.
 const REQUEST: &[u64] =
     &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
 
-/// A request that was not served: answered with a status of 500 or above, or spared that by
+/// A request that was not served: answered with a status of 500 or above, or saved from one by
 /// `on_outage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unserved {
-    /// When that turned out.
+    /// When the request failed.
     pub at: Tick,
-    /// Why. None if the status is the upstream's own answer.
+    /// The cause. None if the status is the upstream's own.
     pub cause: Option<Cause>,
-    /// The status that its client was sent.
+    /// The status that the client was sent.
     pub status: u16,
 }
 
-/// What is counted of one api.
+/// The counters of one api.
 #[derive(Debug)]
 pub struct ApiStats {
-    /// Requests that are over, event streams included, by the status that the client was sent.
+    /// Finished requests, including event streams, by the status that the client was sent.
     pub requests: Statuses,
-    /// Event streams that were opened.
+    /// Opened event streams.
     pub opened: Counter,
-    /// Event streams that have ended, by [`Outcome::index`].
+    /// Ended event streams, by [`Outcome::index`].
     pub closed: [Counter; Outcome::ALL.len()],
-    /// Tunnels that were opened.
+    /// Opened tunnels.
     pub tunnels_opened: Counter,
-    /// Tunnels that have ended, by [`Outcome::index`].
+    /// Ended tunnels, by [`Outcome::index`].
     pub tunnels_closed: [Counter; Outcome::ALL.len()],
-    /// Events that were relayed.
+    /// Relayed events.
     pub events: Counter,
-    /// Payload that clients have sent.
+    /// Payload bytes received from clients.
     pub bytes_in: Counter,
-    /// Payload that was handed to clients.
+    /// Payload bytes passed on to clients, written or pending.
     pub bytes_out: Counter,
-    /// Comments that kept a quiet stream alive.
+    /// Comments sent to keep quiet streams alive.
     pub heartbeats: Counter,
     /// Streams that lost their upstream and had to be resumed.
     pub resumes: Counter,
     /// Streams that were resumed.
     pub resumed: Counter,
-    /// Streams that were opened though there was no upstream for them.
+    /// Streams that were opened without an upstream.
     pub held: Counter,
-    /// Requests that were answered by an empty stream, which says when to come back.
+    /// Requests that were answered with an empty stream that says when to reconnect.
     pub spared: Counter,
-    /// From a request to the first event of its stream.
+    /// The time from a request to the first event of its stream.
     pub first_event: Histogram,
-    /// How long event streams lasted.
+    /// The duration of event streams.
     pub stream_duration: Histogram,
-    /// How long other requests took.
+    /// The duration of other requests.
     pub request_duration: Histogram,
     /// Upstream connections that were attempted.
     pub connects: Counter,
     /// Upstream connections that were closed.
     pub disconnects: Counter,
-    /// Requests that were refused, by [`Cause`].
+    /// Refused requests, by [`Cause`].
     refusals: [Counter; Cause::ALL.len()],
     /// Requests that were not served.
     pub unserved: Counter,
     /// The last request that was not served.
     last_unserved: Cell<Option<Unserved>>,
-    /// What of all this went wrong in the last minute.
+    /// What went wrong in the last minute.
     lately: Lately,
 }
 
@@ -116,26 +115,26 @@ impl ApiStats {
         }
     }
 
-    /// A request was refused.
+    /// Counts a refused request.
     pub fn count_refusal(&self, cause: Cause, now: Tick) {
         self.refusals[cause as usize].one();
         self.lately.count(Trouble::Refused(cause), || self.begun(), now);
     }
 
-    /// How many requests were refused, by the causes that there were.
+    /// The numbers of refused requests, by the causes that occurred.
     pub fn refusals(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         let all = Cause::ALL.into_iter().zip(self.refusals.iter().map(Counter::get));
         all.filter(|(_, count)| *count > 0)
     }
 
-    /// A request was not served.
+    /// Counts a request that was not served.
     pub fn count_unserved(&self, last: Unserved) {
         self.unserved.one();
         self.last_unserved.set(Some(last));
         self.lately.count(Trouble::Unserved, || self.begun(), last.at);
     }
 
-    /// An event stream or a tunnel has ended so. Where that should not be it is of interest for a
+    /// Notes how an event stream or a tunnel ended. If that is a problem, it is reported for a
     /// minute.
     pub fn note_end(&self, outcome: Outcome, now: Tick) {
         if outcome.is_trouble() {
@@ -153,46 +152,46 @@ impl ApiStats {
         self.last_unserved.get()
     }
 
-    /// Event streams that are open.
+    /// The number of open event streams.
     pub fn open(&self) -> u64 {
         let closed = self.closed.iter().map(Counter::get).sum();
         self.opened.get().saturating_sub(closed)
     }
 
-    /// Tunnels that are open.
+    /// The number of open tunnels.
     pub fn open_tunnels(&self) -> u64 {
         let closed = self.tunnels_closed.iter().map(Counter::get).sum();
         self.tunnels_opened.get().saturating_sub(closed)
     }
 
-    /// Requests that have begun an event stream or a tunnel, or are over.
+    /// The number of requests that are finished, or have opened an event stream or a tunnel.
     pub fn begun(&self) -> u64 {
         self.requests.total() + self.open() + self.open_tunnels()
     }
 
-    /// Upstream connections that are open or in the making.
+    /// The number of upstream connections that are open or being made.
     pub fn upstreams(&self) -> u64 {
         self.connects.get().saturating_sub(self.disconnects.get())
     }
 }
 
-/// What is counted of all apis, and of the process.
+/// The counters of all apis and of the process.
 #[derive(Debug)]
 pub struct Stats {
     apis: BTreeMap<Rc<str>, Rc<ApiStats>>,
-    /// Targets, by the names of their apis and by how they are displayed. Those that no
-    /// configuration in use has are gone.
+    /// The counters of endpoints, by api and displayed target. They are removed when no
+    /// configuration in use has the endpoint.
     endpoints: BTreeMap<(String, String), Weak<EndpointStats>>,
-    /// What is counted by the names of keys.
+    /// The counters by key name.
     pub keys: AllKeys,
-    /// Requests that no api has served.
+    /// The requests that no api has served.
     pub no_api: Rc<ApiStats>,
     /// How often accepting had to pause.
     pub accept_pauses: Counter,
 }
 
 impl Stats {
-    /// Nothing was counted.
+    /// Creates empty counters.
     pub fn new() -> Stats {
         let no_api = Rc::new(ApiStats::new());
         Stats {
@@ -204,7 +203,7 @@ impl Stats {
         }
     }
 
-    /// The numbers of the api of this name: those that there are, or new ones.
+    /// The counters of the api with this name. They are created if missing.
     pub fn api(&mut self, name: &str) -> Rc<ApiStats> {
         if let Some(stats) = self.apis.get(name) {
             return Rc::clone(stats);
@@ -214,8 +213,8 @@ impl Stats {
         stats
     }
 
-    /// The numbers of an api's endpoint that is displayed so: those that there are, or new ones.
-    /// They last for as long as somebody holds them.
+    /// The counters of an api's endpoint, by its displayed target. They are created if missing, and
+    /// exist as long as somebody holds them.
     pub fn endpoint(&mut self, api: &str, displayed: String) -> Rc<EndpointStats> {
         let name = (api.to_owned(), displayed);
         if let Some(stats) = self.endpoints.get(&name).and_then(Weak::upgrade) {
@@ -226,20 +225,19 @@ impl Stats {
         stats
     }
 
-    /// Forgets the endpoints that nobody holds any more.
+    /// Removes the counters of endpoints that nobody holds any more.
     pub fn forget_endpoints(&mut self) {
         self.endpoints.retain(|_, stats| stats.strong_count() > 0);
     }
 
-    /// Those of all endpoints that a configuration in use has: by the names of their apis, and by
-    /// how they are displayed.
+    /// The counters of all endpoints of configurations in use, with their api and displayed target.
     pub fn endpoints(&self) -> impl Iterator<Item = (&str, &str, Rc<EndpointStats>)> {
         let endpoints = self.endpoints.iter();
         endpoints.filter_map(|((api, name), stats)| Some((&**api, &**name, stats.upgrade()?)))
     }
 
-    /// Those of all apis there ever were, by name; what no api has served is under the empty name,
-    /// which no api has.
+    /// The counters of all apis that ever existed, by name. Requests that no api has served are
+    /// under the empty name, which no api has.
     pub fn all(&self) -> impl Iterator<Item = (&str, &ApiStats)> {
         let apis = self.apis.iter().map(|(name, stats)| (&**name, &**stats));
         [("", &*self.no_api)].into_iter().chain(apis)
