@@ -1,5 +1,5 @@
-//! What is known of each api beyond its configuration, and outlives that: where its requests go,
-//! how many event streams it has, what pages may read, and what is counted.
+//! The state of each api that outlives a configuration: where its requests go, its open event
+//! streams, what pages may read, and its counters.
 
 mod waking;
 
@@ -16,26 +16,26 @@ use std::cell::Cell;
 use std::rc::Rc;
 use waking::Waking;
 
-/// What is known of an api. See the module.
+/// The state of an api. See the module.
 #[derive(Debug)]
 pub struct ApiState {
-    /// Its name.
+    /// The name of the api.
     pub name: String,
-    /// Where its requests go.
+    /// The upstream of its requests.
     pub upstream: Key<Upstream>,
-    /// What is counted of it.
+    /// Its counters.
     pub stats: Rc<ApiStats>,
-    /// Event streams that are open, by their clients' addresses; where that is limited.
+    /// The open event streams by client address, where that is limited.
     pub addresses: Quota<Network>,
     /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
     pub grants: Grants,
-    /// When streams that wait for the upstream ask it again, all together.
+    /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
-    /// Event streams that are open.
+    /// The number of open event streams.
     streams: Rc<Cell<usize>>,
 }
 
-/// Counts an event stream of an api as open for as long as it is held.
+/// Counts an event stream of an api as open for as long as the permit exists.
 #[derive(Debug)]
 pub struct Permit(Rc<Cell<usize>>);
 
@@ -46,7 +46,7 @@ impl Drop for Permit {
 }
 
 impl ApiState {
-    /// An api of which only its name is known, and where its requests go.
+    /// Creates the state of an api, with nothing but its name and its upstream.
     pub fn new(name: &str, upstream: Key<Upstream>, stats: &mut Stats) -> ApiState {
         ApiState {
             name: name.to_owned(),
@@ -67,13 +67,13 @@ impl ApiState {
         })
     }
 
-    /// Event streams that are open.
+    /// The number of open event streams.
     pub fn streams(&self) -> usize {
         self.streams.get()
     }
 }
 
-/// The state of each api, by key and in the order of the configuration.
+/// The states of all apis, by key and in the order of the configuration.
 #[derive(Debug, Default)]
 pub struct Apis {
     states: Slab<ApiState>,
@@ -81,9 +81,9 @@ pub struct Apis {
 }
 
 impl Apis {
-    /// Takes over the apis of a configuration. What is known of one stays with it under its name,
-    /// as long as it leads to the same endpoints; what the configuration does not have is
-    /// forgotten, with the idle connections to it.
+    /// Takes over the apis of a configuration. The state of an api stays with its name as long as
+    /// it has the same endpoints. The state of any other api is removed, and its idle connections
+    /// are closed.
     pub fn update<N: Net>(
         &mut self,
         config: &Config,
@@ -123,27 +123,27 @@ impl Apis {
         }
     }
 
-    /// The api with this index in the configuration.
+    /// The key of the api with this index in the configuration.
     pub fn key_at(&self, index: u16) -> Key<ApiState> {
         self.in_order[usize::from(index)]
     }
 
-    /// The index that an api has in the present configuration, if that has it.
+    /// The index of an api in the present configuration, if it is in it.
     pub fn index_of(&self, key: Key<ApiState>) -> Option<usize> {
         self.in_order.iter().position(|known| *known == key)
     }
 
-    /// An api, if it is still there.
+    /// The state of an api, if it still exists.
     pub fn get(&self, key: Key<ApiState>) -> Option<&ApiState> {
         self.states.get(key)
     }
 
-    /// As [`Apis::get`], to change it.
+    /// Mutable [`Apis::get`].
     pub fn get_mut(&mut self, key: Key<ApiState>) -> Option<&mut ApiState> {
         self.states.get_mut(key)
     }
 
-    /// Those of the present configuration, in its order.
+    /// The apis of the present configuration, in its order.
     pub fn in_order(&self) -> impl Iterator<Item = (Key<ApiState>, &ApiState)> {
         self.in_order.iter().map(|key| (*key, &self.states[*key]))
     }

@@ -1,8 +1,8 @@
 //! The built-in event source, for trying things out before there is an event server.
 //!
 //! `GET /events/` is answered with a stream of `data: Message: N - the time is ...`: one event at
-//! once, and then one every interval until the client leaves. It runs in the event loop, and fills
-//! a response pipe in place of an upstream.
+//! once, and then one every interval until the client leaves. It runs in the event loop and fills a
+//! response pipe, as an upstream would.
 
 use crate::time::{Now, Tick, date};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Events {
         let event =
             format!("data: Message: {} - the time is {}\n\n", self.sent, date::utc(now.unix_ms));
         self.sent += 1;
-        // Counted from when it was due, so that small delays do not add up.
+        // The interval counts from when the event was due, so that small delays do not add up.
         self.next = self.next.after(self.interval).max(now.tick);
         Some(event)
     }

@@ -1,4 +1,4 @@
-//! Where clients come in: listeners, how many connections there may be, and who is let in.
+//! The edge, where clients come in: listeners, connection limits, and admission.
 
 pub mod admission;
 pub mod authz;
@@ -13,27 +13,27 @@ use crate::session::{Service, Session};
 use listeners::Listeners;
 use reclaim::Reclaimable;
 
-/// See the module.
+/// The listeners, limits and counts of clients. See the module.
 #[derive(Debug)]
 pub struct Edge {
     /// The listening sockets.
     pub listeners: Listeners,
     /// Sessions that may be closed to make room for others.
     pub reclaimable: Reclaimable,
-    /// Event streams that are open, by their keys; where that is limited.
+    /// The open event streams by key, where that is limited.
     pub key_streams: Quota<Hash>,
     budget: Budget,
-    /// Client connections, those that are refused included.
+    /// The number of client connections, including refused ones.
     clients: usize,
-    /// Client connections that are being refused for want of room.
+    /// The number of client connections that are being refused for lack of room.
     refused: usize,
-    /// Connections to the admin listener.
+    /// The number of connections to the admin listener.
     operators: usize,
 }
 
 impl Edge {
-    /// Listeners for these services, in order, each open already, and no connection yet. `budget`
-    /// says how many there may be.
+    /// Creates an edge with open listeners for these services, in order, and no connections.
+    /// `budget` limits the connections.
     pub fn new(services: &[Service], budget: Budget) -> Edge {
         Edge {
             listeners: Listeners::new(services),
@@ -46,28 +46,28 @@ impl Edge {
         }
     }
 
-    /// From here on there may be so many connections.
+    /// Changes the limits on connections.
     pub const fn update(&mut self, budget: Budget) {
         self.budget = budget;
     }
 
-    /// Client connections, but for those to the admin listener.
+    /// The number of client connections, without those to the admin listener.
     pub const fn clients(&self) -> usize {
         self.clients
     }
 
-    /// How many connections to upstreams there may be. Each client has a descriptor for one of its
-    /// own; idle ones only have those that are not in use.
+    /// The most connections to upstreams. Each client has a descriptor reserved for one of its own;
+    /// idle connections use only those that are left.
     pub const fn upstream_connections_max(&self) -> usize {
         self.budget.connections.saturating_sub(self.clients - self.refused)
     }
 
-    /// Client connections that there may be.
+    /// The most client connections.
     pub const fn clients_max(&self) -> usize {
         self.budget.clients
     }
 
-    /// True exactly when there may be another client connection.
+    /// True exactly when there is room for another client connection.
     pub const fn has_room(&self) -> bool {
         self.clients - self.refused < self.budget.clients
     }
@@ -77,12 +77,12 @@ impl Edge {
         self.refused < self.budget.refusals
     }
 
-    /// True exactly when the admin listener has as many connections as it may have.
+    /// True exactly when the admin listener has reached its limit of connections.
     pub const fn is_full_of_operators(&self) -> bool {
         self.operators >= descriptors::OPERATOR
     }
 
-    /// A session has begun.
+    /// Counts a session that begins.
     pub fn note_begun(&mut self, session: &Session) {
         if session.service == Service::Admin {
             self.operators += 1;
@@ -92,7 +92,7 @@ impl Edge {
         self.refused += usize::from(session.refused);
     }
 
-    /// A session is over.
+    /// Counts a session that has ended.
     pub fn note_over(&mut self, session: &Session) {
         if session.service == Service::Admin {
             self.operators -= 1;

@@ -1,4 +1,4 @@
-//! A client's connection, and what it is doing.
+//! A session: a client's connection and its state.
 
 use crate::conn::Conn;
 use crate::exchange::Exchange;
@@ -6,73 +6,73 @@ use crate::http::head::HeadSearch;
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// No session has this index.
+/// An index that no session has.
 pub const NOBODY: u32 = u32::MAX;
 
-/// The neighbours of a session among those that may be closed to make room, by their indices
+/// The neighbours, by index, of a session among those that may be closed to make room
 /// ([`crate::edge::row`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Links {
-    /// The one before it.
+    /// The previous session.
     pub previous: u32,
-    /// The one behind it.
+    /// The next session.
     pub next: u32,
 }
 
 impl Links {
-    /// It stands in no row.
+    /// The links of a session that is in no row.
     pub const NONE: Links = Links { previous: NOBODY, next: NOBODY };
 }
 
-/// A client's connection. See the module.
+/// A client's connection and its state. See the module.
 #[derive(Debug)]
 pub struct Session {
     /// The connection itself.
     pub conn: Conn,
-    /// What it is doing.
+    /// The state of the session.
     pub state: State,
-    /// Who serves it: which listener it came in by.
+    /// The service of the listener that accepted it.
     pub service: Service,
-    /// The client's address; none on a unix socket.
+    /// The client's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
     /// True exactly when it was accepted only to be told that there is no room.
     pub refused: bool,
 }
 
-/// What a session is doing.
+/// The state of a session.
 #[derive(Debug)]
 pub enum State {
-    /// Nothing: the next request has not begun. Next: `Head`, or closed.
+    /// No request has begun. Next: `Head`, or closed.
     Idle {
-        /// Since when.
+        /// When this state began.
         since: Tick,
-        /// True exactly when it has never asked anything: it is about to.
+        /// True exactly when no request was ever received.
         fresh: bool,
-        /// Its neighbours among those that may be closed to make room.
+        /// The neighbours among the sessions that may be closed to make room.
         links: Links,
     },
     /// A request head is arriving. Next: `Active`.
     Head {
-        /// How far it was searched for its end.
+        /// The search for the end of the head.
         search: HeadSearch,
-        /// Since its first byte.
+        /// When its first byte arrived.
         since: Tick,
     },
     /// A request is being served. Next: `Idle`, `Lingering`, or closed.
     Active(Box<Exchange>),
-    /// Our last byte is out and our side is ended. What the client still sends is read and thrown
-    /// away: closing with unread input would reset the connection, and the answer with it (RFC 9112
-    /// section 9.6). Next: closed.
+    /// Our last byte is out and our side is shut down. What the client still sends is read and
+    /// discarded: closing with unread input would reset the connection and lose the response (RFC
+    /// 9112 section 9.6). Next: closed.
     Lingering {
-        /// When patience ends.
+        /// When the connection is closed in any case.
         until: Tick,
-        /// As in `Idle`.
+        /// The same links as in `Idle`.
         links: Links,
     },
 }
 
 impl Session {
-    /// A connection that was accepted just now.
+    /// Creates the session of a connection that was just accepted.
     pub const fn new(conn: Conn, service: Service, peer: Option<IpAddr>, now: Tick) -> Session {
         let state = State::Idle { since: now, fresh: true, links: Links::NONE };
         Session { conn, state, service, peer, refused: false }
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    /// As [`Session::exchange`], to move it.
+    /// Mutable [`Session::exchange`].
     pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
         match &mut self.state {
             State::Active(exchange) => Some(exchange),
@@ -108,7 +108,7 @@ impl State {
         State::Idle { since: now, fresh: false, links: Links::NONE }
     }
 
-    /// The links of a state that may be closed to make room.
+    /// The links, in a state that may be closed to make room.
     pub const fn links_mut(&mut self) -> Option<&mut Links> {
         match self {
             State::Idle { links, .. } | State::Lingering { links, .. } => Some(links),
@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    /// As [`State::links_mut`], to look at them.
+    /// Immutable [`State::links_mut`].
     #[cfg(feature = "sim")]
     pub const fn links(&self) -> Option<Links> {
         match self {
@@ -126,13 +126,13 @@ impl State {
     }
 }
 
-/// Who serves a connection.
+/// The service that a listener belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// The proxy's apis.
     Apis,
     /// The built-in event source.
     Demo,
-    /// The operator.
+    /// The admin listener.
     Admin,
 }

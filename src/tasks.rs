@@ -1,8 +1,8 @@
-//! What the loop runs: tasks, the queue of those that may be able to move, and a timer for each.
+//! Tasks, a queue of those that may be able to make progress, and a timer for each.
 //!
-//! Whatever can make a task move (an event, a timer, another task) wakes it, and nothing else does
-//! anything: a task that was woken stands in the queue once, and has its turn. What a task is, and
-//! what its turn does, is its owner's affair.
+//! Whatever lets a task make progress (an event, a timer, another task) wakes it, and does nothing
+//! else. A woken task is in the queue once and gets its turn. What a task is, and what happens in
+//! its turn, is up to the owner.
 //!
 //! Tested against a plain list.
 
@@ -16,19 +16,19 @@ use std::ops::{Index, IndexMut};
 #[derive(Debug)]
 pub struct Tasks<T> {
     tasks: Slab<T>,
-    /// Those that were woken and have not had their turn yet; keys of tasks that are gone among
+    /// Tasks that were woken and have not had their turn yet. Keys of removed tasks may be among
     /// them.
     queue: VecDeque<Key<T>>,
-    /// Those that were put off while more urgent ones had their turn, in order.
+    /// Tasks that were put off while more urgent ones had their turn, in order.
     deferred: VecDeque<Key<T>>,
-    /// True exactly when the task with this index stands in one of the queues.
+    /// True exactly when the task with this index is in one of the queues.
     queued: Vec<bool>,
-    /// One entry a task, by its index: a promise to wake it.
+    /// One timer per task, by its index.
     timers: Wheel,
 }
 
 impl<T> Tasks<T> {
-    /// No task yet.
+    /// Creates an empty set of tasks.
     pub fn new(now: Tick) -> Tasks<T> {
         Tasks {
             tasks: Slab::new(),
@@ -39,14 +39,14 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Sets room aside for so many tasks. More of them grow it.
+    /// Reserves room for so many tasks. More of them grow it.
     pub fn reserve(&mut self, tasks: usize) {
         self.tasks.reserve(tasks);
         self.queued.reserve(tasks);
         self.timers.reserve(tasks);
     }
 
-    /// A new task, which is not in the queue.
+    /// Adds a task. It is not in the queue.
     pub fn insert(&mut self, task: T) -> Key<T> {
         let key = self.tasks.insert(task);
         let index = key.index() as usize;
@@ -57,14 +57,14 @@ impl<T> Tasks<T> {
         key
     }
 
-    /// Takes a task out, with its timer.
+    /// Removes a task and its timer.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
         let task = self.tasks.remove(key)?;
         self.timers.disarm(key.index());
         Some(task)
     }
 
-    /// Puts a task that is there into the queue, once.
+    /// Puts an existing task into the queue, unless it is already there.
     pub fn wake(&mut self, key: Key<T>) {
         if self.tasks.get(key).is_some() && !self.is_queued(key) {
             self.queued[key.index() as usize] = true;
@@ -72,7 +72,7 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Wakes all of them.
+    /// Wakes all tasks.
     pub fn wake_all(&mut self) {
         let keys: Vec<Key<T>> = self.tasks.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -80,18 +80,18 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// True exactly when a task that is there stands in one of the queues.
+    /// True exactly when an existing task is in one of the queues.
     pub fn is_queued(&self, key: Key<T>) -> bool {
         self.queued[key.index() as usize]
     }
 
-    /// Puts off a task that was taken out of the queue: it stands behind the others that were.
+    /// Puts off a task that was taken out of the queue. It comes after those already put off.
     pub fn defer(&mut self, key: Key<T>) {
         self.queued[key.index() as usize] = true;
         self.deferred.push_back(key);
     }
 
-    /// Takes the first of those that were put off. None if there is none, or if it is gone.
+    /// Takes the first task that was put off, or `None` if there is none or if it was removed.
     pub fn next_deferred(&mut self) -> Option<Key<T>> {
         let key = self.deferred.pop_front()?;
         self.tasks.get(key)?;
@@ -99,17 +99,17 @@ impl<T> Tasks<T> {
         Some(key)
     }
 
-    /// True exactly when a task stands in one of the queues, or has stood there and is gone.
+    /// True if a queue is not empty. Keys of removed tasks count.
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty() || !self.deferred.is_empty()
     }
 
-    /// How long the queue is. Those who are woken from here on stand behind these.
+    /// The length of the queue. Tasks woken from here on come after these.
     pub fn queue_len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Takes the task whose turn it is out of the queue. None for one that is gone.
+    /// Takes the next task out of the queue. None if that task was removed.
     pub fn next_queued(&mut self) -> Option<Key<T>> {
         let key = self.queue.pop_front()?;
         self.tasks.get(key)?;
@@ -117,13 +117,13 @@ impl<T> Tasks<T> {
         Some(key)
     }
 
-    /// Promises to wake a task at this moment, or a little later, unless that was promised for an
-    /// earlier one.
+    /// Arranges to wake a task at this moment or a little later, unless an earlier one is already
+    /// set.
     pub fn wake_at(&mut self, key: Key<T>, at: Tick) {
         self.timers.at_most(key.index(), at);
     }
 
-    /// When a task will be woken.
+    /// When the timer of a task is due.
     pub fn timer(&self, key: Key<T>) -> Tick {
         self.timers.armed(key.index())
     }
@@ -133,7 +133,7 @@ impl<T> Tasks<T> {
         self.timers.next()
     }
 
-    /// Wakes those whose timers are due, at most so many of them.
+    /// Wakes tasks whose timers are due, at most `max` of them.
     pub fn expire(&mut self, now: Tick, max: usize) {
         let Tasks { tasks, queue, queued, timers, .. } = self;
         timers.expire(now, max, |index| {
@@ -145,37 +145,37 @@ impl<T> Tasks<T> {
         });
     }
 
-    /// The task with this key, if it is there.
+    /// The task with this key, if it exists.
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         self.tasks.get(key)
     }
 
-    /// As [`Tasks::get`], to change it.
+    /// Mutable [`Tasks::get`].
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         self.tasks.get_mut(key)
     }
 
-    /// The key of the task with this index, if there is one.
+    /// The key of the task with this index, if it exists.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
         self.tasks.key_at(index)
     }
 
-    /// How many there are.
+    /// The number of tasks.
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// True exactly when there is none.
+    /// True exactly when there are no tasks.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// All of them.
+    /// All tasks.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         self.tasks.iter()
     }
 
-    /// As [`Tasks::iter`], to change them.
+    /// Mutable [`Tasks::iter`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
         self.tasks.iter_mut()
     }

@@ -1,11 +1,10 @@
-//! Whether another event stream may be opened: an api, a client's address and a key have so many at
-//! most.
+//! Limits on open event streams: per api, per client address and per key.
 //!
-//! Who says in `Accept` that it wants a stream has its shares before the upstream is asked; who
-//! gets one without having said so, when that turns out.
+//! A request whose `Accept` asks for an event stream is counted before the upstream is asked. Any
+//! other request is counted when its response turns out to be one.
 //!
-//! curl does not say so, and neither would a client that is to be limited. The answer is then a 429
-//! or a 503 although the upstream was asked.
+//! curl does not ask in `Accept`, and neither would a client that wants to evade the limit. Its
+//! response is then a 429 or a 503 although the upstream was asked.
 
 use crate::apis::Apis;
 use crate::auth::Hash;
@@ -18,7 +17,7 @@ use std::net::IpAddr;
 /// it is counted already or no api serves it.
 ///
 /// # Errors
-/// One of them has as many as it may have.
+/// One of the limits is reached.
 pub fn acquire(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
@@ -57,7 +56,7 @@ pub fn acquire(
     Ok(())
 }
 
-/// The answer to an exchange is no event stream: it is not counted any more.
+/// Gives back what an exchange holds as an event stream, because its answer is none.
 pub fn release(exchange: &mut Exchange) {
     exchange.stream = None;
     if let Some(caller) = &mut exchange.caller {
@@ -65,10 +64,11 @@ pub fn release(exchange: &mut Exchange) {
     }
 }
 
-/// As [`acquire`], for a request that says itself that it wants an event stream.
+/// Like [`acquire`], for a request whose `Accept` asks for an event stream. Does nothing for any
+/// other.
 ///
 /// # Errors
-/// As those of [`acquire`]; and no stream is begun while the proxy is `draining`.
+/// Those of [`acquire`]; and always while the proxy is `draining`.
 pub fn acquire_early(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,

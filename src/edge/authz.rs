@@ -1,4 +1,4 @@
-//! Who comes in: what is decided about a request by who sends it, before anything is done for it.
+//! Authorisation: what is decided about a request by who sends it, before anything is done for it.
 
 use crate::auth::{self, Denied, Key};
 use crate::config::Api;
@@ -11,19 +11,19 @@ use crate::telemetry::Cause;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A request that may go on.
+/// The authorisation of a request.
 #[derive(Debug)]
 pub struct Pass<'b> {
-    /// Whose key it has, if it needs one.
+    /// The key, if one is needed.
     pub key: Option<Arc<Key>>,
-    /// Its query, without the key.
+    /// The query without the key.
     pub query: Option<Cow<'b, str>>,
-    /// The key itself.
+    /// The secret that was sent.
     secret: Option<Cow<'b, [u8]>>,
 }
 
 impl Pass<'_> {
-    /// What becomes of the key on the way upstream.
+    /// What to do with the key on the way upstream.
     pub fn handover<'p>(&'p self, api: &'p Api) -> Option<Handover<'p>> {
         let auth = api.auth.as_ref()?;
         let bearer = self.secret.as_deref().filter(|_| auth.forward);
@@ -31,20 +31,20 @@ impl Pass<'_> {
     }
 }
 
-/// What the page that a request comes from is granted.
+/// What CORS grants to the page that a request comes from.
 pub fn grant(api: &Api, head: &RequestHead<'_, '_>) -> Grant {
     let policy = api.cors.as_ref();
     policy.map_or(Grant::Nothing, |policy| policy.grant(head.fields.only("Origin")))
 }
 
-/// True exactly when a browser asks what a page may do. It sends no key along, so it needs none.
+/// True exactly when a request is a CORS preflight. It carries no key, so it needs none.
 fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
     let has = |name| head.fields.get(name).is_some();
     head.is_options() && has("Origin") && has("Access-Control-Request-Method")
 }
 
-/// Lets a request in, or says why not, or what a browser asks. Its connection can be used on: it
-/// did nothing wrong.
+/// Authorises a request. Otherwise returns the refusal, or the reply to a preflight. The connection
+/// stays open, because the client did nothing wrong.
 pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
     let query = head.target.query;
     if api.cors.is_some() && is_preflight(head) {
@@ -61,7 +61,7 @@ pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, 
     Ok(Pass { key: Some(Arc::clone(key)), query, secret })
 }
 
-/// Of a key that nobody can have, all that is to be said is that nobody knows it.
+/// The refusal of a key that cannot be valid. It is not distinguished from an unknown one.
 fn of_unclear(unclear: Unclear) -> LocalReply {
     let cause = match unclear {
         Unclear::Repeated | Unclear::Different => Cause::AmbiguousKey,

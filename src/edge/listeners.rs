@@ -1,8 +1,8 @@
 //! The listening sockets.
 //!
-//! A listener's readiness is remembered like any other, so that pausing costs nothing: when the
-//! process is out of descriptors, accepting pauses for a moment and is then tried again. It neither
-//! spins nor ends. Each listener pauses by itself, so no crowd of clients keeps the operator
+//! A listener's readiness is remembered like any other, so pausing costs nothing: when the process
+//! is out of descriptors, accepting pauses for a moment and is then retried. It neither spins nor
+//! ends. Each listener pauses separately, so that a crowd of clients cannot keep the operator
 //! waiting.
 
 use crate::conn::Conn;
@@ -14,14 +14,14 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long accepting pauses when there is no descriptor left.
+/// How long accepting pauses when no descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listening sockets.
 #[derive(Debug)]
 pub struct Listeners {
     all: Vec<Listener>,
-    /// The listener that is asked first in the next turn, among those for clients.
+    /// The client listener that is asked first in the next turn.
     first: usize,
 }
 
@@ -30,7 +30,7 @@ struct Listener {
     service: Service,
     ready: bool,
     open: bool,
-    /// When it is tried again, if the last attempt to accept has failed.
+    /// When accepting is retried, if the last attempt failed.
     paused_until: Option<Tick>,
 }
 
@@ -39,20 +39,20 @@ impl Listener {
         Listener { service, ready: open, open, paused_until: None }
     }
 
-    /// True exactly when something may be accepted now.
+    /// True exactly when a connection may be waiting and accepting is not paused.
     fn can_accept(&self, now: Tick) -> bool {
         self.ready && self.paused_until.is_none_or(|until| until <= now)
     }
 }
 
 impl Listeners {
-    /// Listeners for these services, in order, each open already.
+    /// Creates open listeners for these services, in order.
     pub fn new(services: &[Service]) -> Listeners {
         let all = services.iter().map(|&service| Listener::new(service, true));
         Listeners { all: all.collect(), first: 0 }
     }
 
-    /// A listener was opened, for this service.
+    /// Adds a listener that was opened for this service.
     pub fn open(&mut self, listener: ListenerId, service: Service) {
         let index = listener.0 as usize;
         let closed = || Listener::new(service, false);
@@ -62,32 +62,32 @@ impl Listeners {
         self.all[index] = Listener::new(service, true);
     }
 
-    /// A listener was closed.
+    /// Notes that a listener was closed.
     pub fn close(&mut self, listener: ListenerId) {
         if let Some(listener) = self.all.get_mut(listener.0 as usize) {
             (listener.open, listener.ready) = (false, false);
         }
     }
 
-    /// Connections wait at a listener.
+    /// Notes that connections are waiting at a listener.
     pub fn on_ready(&mut self, listener: ListenerId) {
         if let Some(listener) = self.all.get_mut(listener.0 as usize) {
             listener.ready = listener.open;
         }
     }
 
-    /// True when another turn would accept more.
+    /// True when another turn could accept more.
     pub fn can_accept(&self, now: Tick) -> bool {
         self.all.iter().any(|listener| listener.can_accept(now))
     }
 
-    /// When accepting is tried again after a pause.
+    /// When accepting is retried after a pause.
     pub fn resumes_at(&self) -> Tick {
         let paused = self.all.iter().filter(|listener| listener.ready);
         paused.filter_map(|listener| listener.paused_until).min().unwrap_or(Tick::NEVER)
     }
 
-    /// Notes that those of some services are closed, and returns them.
+    /// Marks the listeners of some services as closed, and returns them.
     pub fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
         let mut closed = Vec::new();
         for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.service)) {
@@ -99,8 +99,8 @@ impl Listeners {
         closed
     }
 
-    /// The order in which they are asked in this turn, by index: first the operator's, then the
-    /// others, of which another one is first in each turn.
+    /// The indices of the listeners in the order for this turn: first those for the admin service,
+    /// then the others. Another one of these comes first in each turn.
     pub fn begin_turn(&mut self) -> [Vec<usize>; 2] {
         let (count, first) = (self.all.len(), self.first);
         self.first = (first + 1) % count;
@@ -110,7 +110,7 @@ impl Listeners {
         [operators, others]
     }
 
-    /// All of them that are open are asked, whatever is known of them.
+    /// Marks all open listeners as ready, and returns the indices of all listeners.
     pub fn ask_all(&mut self) -> impl Iterator<Item = usize> + use<> {
         for listener in &mut self.all {
             listener.ready = listener.open;
@@ -118,15 +118,15 @@ impl Listeners {
         0..self.all.len()
     }
 
-    /// True exactly when one of them may have a connection that can be accepted now.
+    /// True exactly when a listener may have a connection that can be accepted now.
     pub fn is_ready(&self, index: usize, now: Tick) -> bool {
         self.all[index].can_accept(now)
     }
 
-    /// Accepts a connection at one of them. None if none waits.
+    /// Accepts a connection at a listener. None if none is waiting.
     ///
     /// # Errors
-    /// Out of descriptors, and the like.
+    /// Those of `accept`, such as no descriptor left.
     pub fn accept<N: Net>(&mut self, index: usize, net: &mut N) -> io::Result<Option<Accepted>> {
         let Ok(id) = u16::try_from(index) else { panic!("a listener's id has 16 bits") };
         let listener = &mut self.all[index];
@@ -136,20 +136,20 @@ impl Listeners {
                 listener.ready = false;
                 Ok(None)
             }
-            // The client left before it was accepted: that is its own affair.
+            // The client left before it was accepted. That is no problem of ours.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    /// Accepting at one of them has succeeded.
+    /// Ends the pause of a listener, because accepting has succeeded.
     pub fn resume(&mut self, index: usize) {
         if self.all[index].paused_until.take().is_some() {
             log::warn!("accept resumed");
         }
     }
 
-    /// Accepting at one of them has failed: it pauses.
+    /// Pauses a listener, because accepting has failed.
     pub fn pause(&mut self, index: usize, error: &io::Error, now: Tick) {
         if self.all[index].paused_until.replace(now.after(PAUSE)).is_none() {
             log::warn!("accept failed, pausing {PAUSE:?}: {}", descriptors::explain(error));
@@ -162,8 +162,8 @@ impl Listeners {
 pub struct Accepted {
     /// The connection.
     pub conn: Conn,
-    /// Its peer's address; none on a Unix socket.
+    /// The peer's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
-    /// Who serves it.
+    /// The service that it is for.
     pub service: Service,
 }

@@ -1,10 +1,11 @@
-//! Who is closed when there is no room for a new client: those who lose least by it.
+//! Choosing which session to close when there is no room for a new client: the one that loses
+//! least.
 //!
-//! First whoever has had the last answer and is only listened to until its end comes, then whoever
-//! is idle between two requests, then whoever has never said a word; of each kind the one that has
-//! been so for longest. The first and the last kind are left alone for a second: the answer may
-//! still be on its way, and so may the request. So connections that say nothing can fill all places
-//! for a second at most.
+//! First come sessions that have sent their last response and only wait for the client's end, then
+//! those idle between two requests, then those that have never sent a byte; of each kind, the one
+//! that has been so for longest. The first and the last kind are left alone for a second, because
+//! the response or the request may still be on its way. So silent connections can fill all places
+//! for at most a second.
 
 use super::row::Row;
 use crate::session::{Service, Session, State};
@@ -13,15 +14,14 @@ use crate::tasks::Tasks;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// How long a connection is listened to after our last byte: closing it with unread input would
-/// reset it, and the byte would be lost.
+/// How long to read on after our last byte. Closing with unread input would reset the connection
+/// and lose the byte.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a connection is left alone that has just been accepted, or has just been answered for
-/// the last time.
+/// How long a connection is left alone after it was accepted or after its last response.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Sessions that are looked at, of each kind, to find one that has not just had an event.
+/// The number of sessions of each kind to examine for one that has not just had an event.
 const LOOKS: usize = 64;
 
 /// The sessions that may be closed to make room for others.
@@ -33,8 +33,8 @@ pub struct Reclaimable {
 }
 
 impl Reclaimable {
-    /// The row for sessions of this kind. None for those that take no place from others, and those
-    /// that are being served.
+    /// The row for a session of this kind. None for one that is being served, or that takes no
+    /// place from others.
     fn row_of(&mut self, session: &Session) -> Option<&mut Row> {
         if session.service == Service::Admin || session.refused {
             return None;
@@ -47,21 +47,21 @@ impl Reclaimable {
         }
     }
 
-    /// A session has come into a state in which it may be closed for another one.
+    /// Adds a session that has entered a state in which it may be closed.
     pub fn add(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
         if let Some(row) = self.row_of(&sessions[key]) {
             row.push(sessions, key);
         }
     }
 
-    /// A session is about to leave such a state, if it is in one.
+    /// Removes a session that is about to leave such a state.
     pub fn remove(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
         if let Some(row) = self.row_of(&sessions[key]) {
             row.remove(sessions, key);
         }
     }
 
-    /// How many there are.
+    /// The number of sessions in all rows.
     #[cfg(feature = "sim")]
     pub fn count(&self, sessions: &Tasks<Session>) -> usize {
         [&self.lingering, &self.idle, &self.silent]
@@ -75,7 +75,7 @@ impl Reclaimable {
         for row in [&mut self.lingering, &mut self.idle, &mut self.silent] {
             for _ in 0..LOOKS {
                 let Some(key) = row.first(sessions) else { break };
-                // Whoever stands in the run queue may just have sent a request.
+                // A session in the run queue may just have received a request.
                 if !sessions.is_queued(key) {
                     if sessions[key].state.may_be_closed(now) {
                         return Some(key);
@@ -91,7 +91,7 @@ impl Reclaimable {
 }
 
 impl State {
-    /// True exactly when it may be ended for want of room.
+    /// True exactly when a session in this state may be closed for lack of room.
     fn may_be_closed(&self, now: Tick) -> bool {
         match self {
             State::Lingering { until, .. } => until.since(now) + GRACE <= LINGER,

@@ -1,14 +1,13 @@
-//! Sessions in a row, in the order in which they were put in.
+//! A list of sessions in the order in which they were added.
 //!
-//! The row is a ring of links that stand in the sessions themselves, in states that have room for
-//! them: so it costs no memory, a session leaves it at once from wherever it stands, and nothing
-//! stale is ever found in it.
+//! It is a ring of links inside the sessions themselves, in the states that have room for them. So
+//! it needs no memory, a session leaves it in constant time, and it never contains stale entries.
 
 use crate::session::{Links, NOBODY, Session};
 use crate::slab::Key;
 use crate::tasks::Tasks;
 
-/// See the module. A session stands in one row at most, and leaves it before its state changes.
+/// The list. A session is in at most one, and leaves it before its state changes. See the module.
 #[derive(Debug)]
 pub struct Row {
     first: u32,
@@ -21,12 +20,12 @@ impl Default for Row {
 }
 
 impl Row {
-    /// The session that was put in before all others.
+    /// The session that was added first.
     pub fn first(&self, sessions: &Tasks<Session>) -> Option<Key<Session>> {
         sessions.key_at(self.first)
     }
 
-    /// All of them, in order.
+    /// All sessions, in order.
     #[cfg(feature = "sim")]
     pub fn iter(&self, sessions: &Tasks<Session>) -> impl Iterator<Item = Key<Session>> {
         let mut next = self.first;
@@ -38,7 +37,7 @@ impl Row {
         })
     }
 
-    /// Puts a session at the end of the row.
+    /// Adds a session at the end.
     pub fn push(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
         let index = key.index();
         if self.first == NOBODY {
@@ -52,7 +51,7 @@ impl Row {
         *links(sessions, index) = Links { previous, next };
     }
 
-    /// Takes a session out. Nothing happens if it stands in no row.
+    /// Removes a session. Does nothing if it is in no row.
     pub fn remove(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
         let index = key.index();
         let place = std::mem::replace(links(sessions, index), Links::NONE);
@@ -93,7 +92,7 @@ mod tests {
         Session { conn, state, service: Service::Apis, peer: None, refused: false }
     }
 
-    /// Against a list.
+    /// Compares the row with a plain list.
     #[test]
     fn it_is_in_order_whoever_leaves() {
         for seed in 0..50 {
