@@ -61,10 +61,11 @@ impl ApiState {
 
     /// Counts another event stream as open, if fewer than `max` are.
     pub fn permit(&self, max: usize) -> Option<Permit> {
-        (self.streams() < max).then(|| {
-            self.streams.set(self.streams.get() + 1);
-            Permit(Rc::clone(&self.streams))
-        })
+        if self.streams() >= max {
+            return None;
+        }
+        self.streams.set(self.streams() + 1);
+        Some(Permit(Rc::clone(&self.streams)))
     }
 
     /// The number of open event streams.

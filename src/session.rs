@@ -87,18 +87,12 @@ impl Session {
 
     /// The exchange that is being served, if one is.
     pub fn exchange(&self) -> Option<&Exchange> {
-        match &self.state {
-            State::Active(exchange) => Some(exchange),
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
-        }
+        if let State::Active(exchange) = &self.state { Some(exchange) } else { None }
     }
 
     /// Mutable [`Session::exchange`].
     pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
-        match &mut self.state {
-            State::Active(exchange) => Some(exchange),
-            State::Idle { .. } | State::Head { .. } | State::Lingering { .. } => None,
-        }
+        if let State::Active(exchange) = &mut self.state { Some(exchange) } else { None }
     }
 }
 

@@ -49,8 +49,8 @@ impl Waking {
     /// which to spread them.
     pub fn wake(&mut self, waiting: usize, now: Tick) -> Duration {
         let count = u32::try_from(waiting).unwrap_or(u32::MAX);
-        let time = EACH.saturating_mul(count).max(SHORTEST);
-        let time = time.saturating_mul(1 << self.wakes.min(16)).min(LONGEST);
+        let shortest = EACH.saturating_mul(count).max(SHORTEST);
+        let time = shortest.saturating_mul(1 << self.wakes.min(16)).min(LONGEST);
         self.awaited = false;
         self.woken_until = now.after(time);
         self.wakes += 1;

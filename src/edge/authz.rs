@@ -26,7 +26,7 @@ impl Pass<'_> {
     /// What to do with the key on the way upstream.
     pub fn handover<'p>(&'p self, api: &'p Api) -> Option<Handover<'p>> {
         let auth = api.auth.as_ref()?;
-        let bearer = self.secret.as_deref().filter(|_| auth.forward);
+        let bearer = if auth.forward { self.secret.as_deref() } else { None };
         Some(Handover { carriers: &auth.carriers, bearer })
     }
 }
@@ -53,12 +53,10 @@ pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, 
     let Some(auth) = &api.auth else {
         return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });
     };
-    let secret = auth.carriers.find(head.fields, query);
-    let secret = secret.map_err(of_unclear)?;
-    let key = auth::admit(&auth.keys, secret.as_deref(), &api.name);
-    let key = key.map_err(of_denied)?;
-    let query = query.and_then(|query| auth.carriers.query_without(query));
-    Ok(Pass { key: Some(Arc::clone(key)), query, secret })
+    let secret = auth.carriers.find(head.fields, query).map_err(of_unclear)?;
+    let key = auth::admit(&auth.keys, secret.as_deref(), &api.name).map_err(of_denied)?;
+    let keyless = query.and_then(|query| auth.carriers.query_without(query));
+    Ok(Pass { key: Some(Arc::clone(key)), query: keyless, secret })
 }
 
 /// The refusal of a key that cannot be valid. It is not distinguished from an unknown one.
