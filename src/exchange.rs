@@ -140,10 +140,7 @@ impl Exchange {
 
     /// The queue of live events, if the client watches the live page.
     pub const fn live_mut(&mut self) -> Option<&mut Live> {
-        match self.source_mut().local_mut() {
-            Some(Local::Live(live)) => Some(live),
-            Some(Local::Demo(_) | Local::Bytes(..) | Local::Shell) | None => None,
-        }
+        if let Some(Local::Live(live)) = self.source_mut().local_mut() { Some(live) } else { None }
     }
 
     /// True exactly when the client watches the live page.
@@ -202,8 +199,10 @@ impl Exchange {
 
     /// What the client gets when no upstream can serve it.
     pub fn on_outage(&self) -> OnOutage {
-        let api = self.api().filter(|_| self.facts.wants_events);
-        api.map_or(OnOutage::Error, |api| api.streams.on_outage)
+        match self.api() {
+            Some(api) if self.facts.wants_events => api.streams.on_outage,
+            Some(_) | None => OnOutage::Error,
+        }
     }
 
     /// True when the request may have to be sent again after its response has begun or failed, for
@@ -238,12 +237,12 @@ impl Exchange {
     /// that is to be resumed.
     pub fn note_served(&mut self, now: Tick) {
         let events = self.response.intake.events().map(Events::events);
-        match events.filter(|_| self.wants_resuming()) {
-            Some(events) => {
+        match events {
+            Some(events) if self.wants_resuming() => {
                 let stream = self.stream.get_or_insert_default();
                 stream.resume.get_or_insert_default().note_served(events, now);
             }
-            None => {
+            Some(_) | None => {
                 self.outbound = None;
                 if let Some(stream) = &mut self.stream {
                     stream.resume = None;

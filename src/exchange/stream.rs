@@ -40,11 +40,6 @@ pub struct Resumption {
 }
 
 impl Resumption {
-    /// The state before any attempt.
-    pub const fn new() -> Resumption {
-        Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
-    }
-
     /// When the attempts end.
     pub const fn gives_up(&self) -> Tick {
         self.gives_up
@@ -70,11 +65,11 @@ impl Resumption {
     /// `patience`. True when the stream made progress in between; an upstream that accepts a stream
     /// and drops it at once does not count.
     pub fn note_lost(&mut self, events: u64, patience: Duration, now: Tick) -> bool {
-        let got_on = events > self.events || now.since(self.served) > LONGEST_WAIT;
-        if got_on || !self.is_of_broken_stream() {
+        let progressed = events > self.events || now.since(self.served) > LONGEST_WAIT;
+        if progressed || !self.is_of_broken_stream() {
             (self.gives_up, self.attempts) = (now.after(patience), 0);
         }
-        got_on
+        progressed
     }
 
     /// The wait before the next attempt. It doubles with each attempt, beginning with the `retry`
@@ -89,7 +84,8 @@ impl Resumption {
 }
 
 impl Default for Resumption {
+    /// The state before any attempt.
     fn default() -> Resumption {
-        Resumption::new()
+        Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
     }
 }

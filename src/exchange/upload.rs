@@ -62,18 +62,12 @@ impl Upload {
 
     /// The pipe, unless the upload is over.
     pub fn pipe(&self) -> Option<&Pipe> {
-        match self {
-            Upload::Moving(pipe) => Some(pipe),
-            Upload::Over { .. } => None,
-        }
+        if let Upload::Moving(pipe) = self { Some(pipe) } else { None }
     }
 
     /// Mutable [`Upload::pipe`].
     pub fn pipe_mut(&mut self) -> Option<&mut Pipe> {
-        match self {
-            Upload::Moving(pipe) => Some(pipe),
-            Upload::Over { .. } => None,
-        }
+        if let Upload::Moving(pipe) = self { Some(pipe) } else { None }
     }
 
     /// The payload bytes taken from the client so far.
