@@ -51,7 +51,7 @@ fn token_of(key: Key<Connection>) -> Token {
 
 /// The upstream connection that a token belongs to, if it belongs to one.
 pub fn connection_of(token: Token) -> Option<Key<Connection>> {
-    Some(token.0 & !TOKEN_BIT).filter(|_| token.0 & TOKEN_BIT != 0).and_then(Key::from_bits)
+    if token.0 & TOKEN_BIT != 0 { Key::from_bits(token.0 & !TOKEN_BIT) } else { None }
 }
 
 /// The pool. See the module.
@@ -153,8 +153,9 @@ impl Pool {
 
     /// Takes a connection from its owner.
     fn vacate(&mut self, key: Key<Connection>) {
-        let owner = self.connections.get_mut(key).and_then(|connection| connection.owner.take());
-        if let Some(endpoint) = self.endpoint_mut(key).filter(|_| owner.is_some()) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let owned = connection.owner.take().is_some();
+        if owned && let Some(endpoint) = self.endpoint_mut(key) {
             endpoint.in_use -= 1;
         }
     }
@@ -267,12 +268,12 @@ impl Pool {
 
     /// Closes the connection that has been idle for about the longest. False if none is idle.
     pub fn close_some_idle<N: Net>(&mut self, io: &mut Io<'_, N>) -> bool {
-        let oldest = self.idle_timers.first_owner();
-        let oldest = oldest.and_then(|index| self.connections.key_at(index));
-        if let Some(key) = oldest {
-            self.close_idle(key, io);
-        }
-        oldest.is_some()
+        let first = self.idle_timers.first_owner();
+        let Some(key) = first.and_then(|index| self.connections.key_at(index)) else {
+            return false;
+        };
+        self.close_idle(key, io);
+        true
     }
 
     /// Closes idle connections until at most `max` connections are left, or none is idle.

@@ -37,7 +37,7 @@ pub struct Telemetry {
     /// The rate limit of the log.
     pub log: LogLimit,
     /// True exactly when the access log or the admin listener reports requests.
-    tells: bool,
+    reports: bool,
     /// The query parameters that may hold a key, and are left out of every report.
     secret_parameters: Vec<String>,
     /// The id of the last request.
@@ -53,7 +53,7 @@ impl Telemetry {
             stats: Stats::new(),
             access: Queue::default(),
             log: LogLimit::default(),
-            tells: false,
+            reports: false,
             secret_parameters: Vec::new(),
             last_id: 0,
             unix_ms: 0,
@@ -64,7 +64,7 @@ impl Telemetry {
 
     /// Takes over another configuration.
     pub fn update(&mut self, config: &Config) {
-        self.tells = config.log.access.is_some() || config.admin.is_some();
+        self.reports = config.log.access.is_some() || config.admin.is_some();
         self.secret_parameters = config.secret_parameters();
         let auths = config.apis.iter().filter_map(|api| api.auth.as_ref());
         let names = auths.flat_map(|auth| &*auth.keys).map(|key| Arc::clone(&key.name));
@@ -81,7 +81,7 @@ impl Telemetry {
     /// or not: its method and target without anything that may be a key of any api. The path may be
     /// missing. Empty if nothing reports requests.
     pub fn request_line(&self, head: &[u8]) -> Box<str> {
-        if self.tells || log::log_enabled!(log::Level::Debug) {
+        if self.reports || log::log_enabled!(log::Level::Debug) {
             access::request_line(head, &self.secret_parameters)
         } else {
             Box::default()
@@ -113,7 +113,7 @@ impl Telemetry {
         } else {
             stats.opened.one()
         }
-        if let Some(name) = report.key.filter(|_| !tunnel) {
+        if !tunnel && let Some(name) = report.key {
             self.stats.keys.of(name).opened.one();
         }
         self.log_access(report, "open", None, now);

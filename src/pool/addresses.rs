@@ -22,10 +22,10 @@ use std::time::Duration;
 pub(super) const PASS_OVER: Duration = Duration::from_secs(10);
 
 /// How old the addresses of a name may be before it is resolved again.
-const RESOLVED_FOR: Duration = Duration::from_secs(30);
+const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// How often to resolve a name that has no addresses, or none that can be connected to.
-const ASKED_AGAIN: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The addresses that a search has tried.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) struct Addresses {
     /// The version of the list. It grows with each change.
     version: u32,
     /// Until when each address is passed over.
-    rests_until: Vec<Tick>,
+    passed_over_until: Vec<Tick>,
     /// The index of the address whose turn it is.
     next: usize,
     /// The family of the address that answered last.
@@ -56,7 +56,7 @@ pub(super) struct Addresses {
     /// When the name was resolved or last asked for.
     asked_at: Tick,
     /// True exactly when the name is being resolved.
-    asking: bool,
+    resolving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +82,12 @@ impl Addresses {
         let mut addresses = Addresses {
             list: Rc::new([]),
             version: 0,
-            rests_until: Vec::new(),
+            passed_over_until: Vec::new(),
             next: 0,
             family: None,
             named: target.has_name(),
             asked_at: now,
-            asking: false,
+            resolving: false,
         };
         addresses.replace(&target.addresses);
         addresses
@@ -100,12 +100,12 @@ impl Addresses {
         }
         let family = self.family.or_else(|| self.list.first().map(Family::of));
         let is_foreign = |index: usize| Some(Family::of(&self.list[index])) != family;
-        let rests = |index: usize| self.rests_until[index] > now;
+        let passed_over = |index: usize| self.passed_over_until[index] > now;
         let indices = 0..self.list.len();
-        let family_failed = indices.clone().all(|index| is_foreign(index) || rests(index));
+        let family_failed = indices.clone().all(|index| is_foreign(index) || passed_over(index));
         let rank = |index: &usize| {
             let turn = (index + self.list.len() - self.next) % self.list.len();
-            (family_failed && rests(*index), is_foreign(*index), rests(*index), turn)
+            (family_failed && passed_over(*index), is_foreign(*index), passed_over(*index), turn)
         };
         let index = indices.filter(|index| tried.bits >> index & 1 == 0).min_by_key(rank)?;
         self.next = (index + 1) % self.list.len();
@@ -123,42 +123,43 @@ impl Addresses {
     /// Notes that the address tried last could not be connected to. Returns it if there are others.
     pub(super) fn failed(&mut self, tried: Tried, now: Tick) -> Option<&Address> {
         let index = self.last_of(tried)?;
-        self.rests_until[index] = now.after(PASS_OVER);
-        Some(&self.list[index]).filter(|_| self.list.len() > 1)
+        self.passed_over_until[index] = now.after(PASS_OVER);
+        if self.list.len() > 1 { Some(&self.list[index]) } else { None }
     }
 
     /// Notes that a connection to the address tried last was made.
     pub(super) fn answered(&mut self, tried: Tried) {
         if let Some(index) = self.last_of(tried) {
-            self.rests_until[index] = Tick::ZERO;
+            self.passed_over_until[index] = Tick::ZERO;
             self.family = Some(Family::of(&self.list[index]));
         }
     }
 
     fn last_of(&self, tried: Tried) -> Option<usize> {
+        let index = usize::from(tried.last);
         let known = tried.version == self.version && tried.bits != 0;
-        known.then_some(usize::from(tried.last)).filter(|index| *index < self.list.len())
+        if known && index < self.list.len() { Some(index) } else { None }
     }
 
     /// True when the name should be resolved again. It is then not due until that is answered.
     pub(super) fn is_due(&mut self, now: Tick) -> bool {
-        let useless = self.rests_until.iter().all(|until| *until > now);
-        let patience = if useless { ASKED_AGAIN } else { RESOLVED_FOR };
-        let due = self.named && !self.asking && now.since(self.asked_at) >= patience;
+        let all_failed = self.passed_over_until.iter().all(|until| *until > now);
+        let interval = if all_failed { RETRY_AFTER } else { MAX_AGE };
+        let due = self.named && !self.resolving && now.since(self.asked_at) >= interval;
         if due {
-            (self.asking, self.asked_at) = (true, now);
+            (self.resolving, self.asked_at) = (true, now);
         }
         due
     }
 
     /// Notes that the name could not be resolved. The addresses stay.
     pub(super) fn not_resolved(&mut self) {
-        self.asking = false;
+        self.resolving = false;
     }
 
     /// Takes the result of resolving the name. True when the addresses have changed.
     pub(super) fn resolved(&mut self, addresses: &[Address]) -> bool {
-        self.asking = false;
+        self.resolving = false;
         self.replace(addresses)
     }
 
@@ -179,11 +180,11 @@ impl Addresses {
             return false;
         }
         let addresses = &addresses[..addresses.len().min(u64::BITS as usize)];
-        let rest = |address: &Address| {
+        let until = |address: &Address| {
             let known = self.list.iter().position(|known| known == address);
-            known.map_or(Tick::ZERO, |index| self.rests_until[index])
+            known.map_or(Tick::ZERO, |index| self.passed_over_until[index])
         };
-        self.rests_until = addresses.iter().map(rest).collect();
+        self.passed_over_until = addresses.iter().map(until).collect();
         self.list = addresses.into();
         self.version += 1;
         self.next = 0;
@@ -272,7 +273,7 @@ mod tests {
         assert!(v4.iter().all(|a| tried.contains(&(*a).to_owned())), "{tried:?}");
         // When all of them have just failed, the other family is first.
         assert_eq!(attempt(&mut addresses, &[], at(3000)).len(), 4);
-        addresses.rests_until[0] = Tick::ZERO;
+        addresses.passed_over_until[0] = Tick::ZERO;
         assert_eq!(attempt(&mut addresses, &V6, at(3001)), ["[::1]:80"]);
     }
 
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(addresses.left(tried), 2);
         // The address tried last was in the previous list.
         addresses.answered(tried);
-        assert_eq!(addresses.rests_until, [Tick::ZERO, at(10)]);
+        assert_eq!(addresses.passed_over_until, [Tick::ZERO, at(10)]);
         assert_eq!(attempt(&mut addresses, &V6, at(1)), [V6[0]]);
     }
 

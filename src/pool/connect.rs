@@ -162,7 +162,8 @@ impl Pool {
         let chosen = match self.upstream_mut(wanted) {
             Some(upstream) => upstream.choose(search.failed, now),
             // The api is gone, but the request was meant for its endpoint.
-            None => (search.failed == 0).then_some(usize::from(search.endpoint)),
+            None if search.failed == 0 => Some(usize::from(search.endpoint)),
+            None => None,
         };
         if let Some(index) = chosen {
             search.endpoint = narrow(index);

@@ -65,12 +65,6 @@ impl<T> Idle<T> {
     }
 }
 
-impl<T> Default for Idle<T> {
-    fn default() -> Idle<T> {
-        Idle::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,11 +135,10 @@ impl Endpoint {
     /// and the endpoint is not passed over any more.
     pub(super) fn resolved(&mut self, addresses: &[Address]) -> Option<&'static str> {
         let had_none = self.addresses.is_empty();
-        let others = self.addresses.resolved(addresses);
-        if others {
-            self.passed_over_until = Tick::ZERO;
+        if !self.addresses.resolved(addresses) {
+            return None;
         }
-        let what = if had_none { "has been resolved" } else { "has new addresses" };
-        others.then_some(what)
+        self.passed_over_until = Tick::ZERO;
+        Some(if had_none { "has been resolved" } else { "has new addresses" })
     }
 }
