@@ -151,7 +151,9 @@ impl<N: Net> Proxy<N> {
         exchange.keep_alive_if(drain.is_none());
         exchange.record.logged |= answer.status >= 400 && answer.status != 503;
         exchange.cause = Cause::of_operator(answer.status);
-        if let Some(cause) = exchange.cause.filter(|_| exchange.record.logged) {
+        if exchange.record.logged
+            && let Some(cause) = exchange.cause
+        {
             let text = format!("{}: admin request refused ({})", answer.status, cause.word());
             telemetry.log.log(log::Level::Info, "", cause.word(), &text);
         }

@@ -13,12 +13,11 @@ use super::{Proxy, connect, deadlines, ends, grants, local, outage, relay, reque
 use super::{streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
-use crate::edge::reclaim::LINGER;
 use crate::exchange::{LocalReply, Source, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Moved;
 use crate::pool::Search;
-use crate::session::{Links, Session, State};
+use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome};
 use crate::time::Now;
@@ -53,8 +52,8 @@ impl<N: Net> Proxy<N> {
                     self.tasks.wake_at(key, deadline.look_at(at, now.tick));
                     return;
                 }
-                let next = deadlines::act(deadline, session);
-                became = self.follow(next, key, now);
+                let due = deadlines::act(deadline, session);
+                became = self.follow(due, key, now);
             }
             self.moves += 1;
             if became == Became::Gone {
@@ -120,17 +119,12 @@ impl<N: Net> Proxy<N> {
                     return Became::Moved;
                 }
                 Next::Linger => {
-                    let conn = &mut self.tasks[key].conn;
-                    let drained = !conn.ready.has(Ready::READ);
-                    if drained && conn.hung_up() {
-                        Next::Close
-                    } else {
-                        conn.shutdown_write(&mut self.shared.net);
-                        conn.forget_ahead(&mut self.shared.memory.buffers);
-                        let until = now.tick.after(LINGER);
-                        self.enter(key, State::Lingering { until, links: Links::NONE });
+                    let conn = &self.tasks[key].conn;
+                    if conn.ready.has(Ready::READ) || !conn.hung_up() {
+                        self.linger(key, now.tick);
                         return Became::Moved;
                     }
+                    Next::Close
                 }
                 Next::Close => {
                     self.close(key);

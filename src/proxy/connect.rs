@@ -134,9 +134,9 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
     let Step { exchange, io, out, pool, .. } = step;
     if let (Some(api), Some(outbound)) = (exchange.api(), &exchange.outbound) {
         let host = &api.targets[pool[connection].endpoint()].authority;
-        let again =
-            exchange.response.intake.events().filter(|_| exchange.stage().is_without_upstream());
-        outbound.write(out, host, again.and_then(Events::resume_from));
+        let resumes = exchange.stage().is_without_upstream();
+        let events = if resumes { exchange.response.intake.events() } else { None };
+        outbound.write(out, host, events.and_then(Events::resume_from));
     }
     if !exchange.upload.source_done() {
         // The body must not wait until the head has been acknowledged.

@@ -91,9 +91,8 @@ impl Deadline {
     /// earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
         let punctual = [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain];
-        let punctual = punctual.contains(&self);
-        let far = at.since(now) >= Duration::from_millis(64);
-        if punctual && far { now.after(at.since(now) / 8 * 7) } else { at }
+        let early = punctual.contains(&self) && at.since(now) >= Duration::from_millis(64);
+        if early { now.after(at.since(now) / 8 * 7) } else { at }
     }
 }
 
@@ -162,7 +161,9 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_wat
     let request = exchange.upload.pipe();
     // A client that asked for 100 (Continue) holds its body back until it gets an answer. Once the
     // response has begun, the body may take as long as the response.
-    if let Some(request) = request.filter(|_| !exchange.awaits_continue) {
+    if !exchange.awaits_continue
+        && let Some(request) = request
+    {
         let limit = exchange.config.server.body_timeout;
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
@@ -179,21 +180,18 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_wat
 /// Adds the deadline for an upstream that is silent after it has begun to respond.
 fn of_silence(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
     let Some(api) = exchange.api() else { return };
-    let (limit, deadline) = match exchange.stage() {
-        Stage::Tunnel => (api.tunnel_idle_timeout, Deadline::TunnelIdle),
-        stage if stage.is_stream() => (api.streams.idle_timeout, Deadline::StreamSilence),
-        Stage::Unanswered
-        | Stage::Reply
-        | Stage::Body
-        | Stage::Stream
-        | Stage::Held
-        | Stage::Resuming
-        | Stage::Delivering => (api.idle_timeout, Deadline::ResponseBody),
-    };
-    let Some(limit) = limit else { return };
-    if deadline == Deadline::TunnelIdle {
-        earliest.or(exchange.active_at().after(limit), deadline);
+    if exchange.stage() == Stage::Tunnel {
+        if let Some(limit) = api.tunnel_idle_timeout {
+            earliest.or(exchange.active_at().after(limit), Deadline::TunnelIdle);
+        }
+        return;
+    }
+    let (limit, deadline) = if exchange.stage().is_stream() {
+        (api.streams.idle_timeout, Deadline::StreamSilence)
     } else {
+        (api.idle_timeout, Deadline::ResponseBody)
+    };
+    if let Some(limit) = limit {
         earliest.or(exchange.response.silence_deadline(high_water, limit), deadline);
     }
 }

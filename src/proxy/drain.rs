@@ -34,8 +34,8 @@ impl<N: Net> Proxy<N> {
     fn spread_ends(&mut self, now: Tick, deadline: Tick) {
         let Proxy { tasks, shared: Shared { random, .. }, .. } = self;
         let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
-        let streams = exchanges.filter(|exchange| exchange.stage().is_stream());
-        let mut streams: Vec<&mut Exchange> = streams.collect();
+        let mut streams: Vec<&mut Exchange> =
+            exchanges.filter(|exchange| exchange.stage().is_stream()).collect();
         let count = streams.iter().filter(|exchange| exchange.facts.is_get).count();
         let mut rank = 0.0;
         for exchange in &mut streams {

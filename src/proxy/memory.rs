@@ -97,14 +97,14 @@ fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
 /// host (which may be as long as the head), two bytes per line, some fields, and the configured
 /// ones.
 fn head_room(config: &Config, portions: &Portions) -> usize {
-    let target = |api: &Api| {
+    let target_of = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
         let length = |t: &config::Target| t.path.len() + query(t) + t.authority.len();
         api.targets.iter().map(length).max().unwrap_or(0)
     };
-    let targets = config.apis.iter().map(target).max().unwrap_or(0);
-    let changes = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
-    let changes = config.apis.iter().map(changes).max().unwrap_or(0);
+    let targets = config.apis.iter().map(target_of).max().unwrap_or(0);
+    let changes_of = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
+    let changes = config.apis.iter().map(changes_of).max().unwrap_or(0);
     let before = portions.high_water.max(config.server.max_head_bytes);
     let head = config.server.max_head_bytes + targets + changes + 2048;
     before + head.max(HEADROOM + TAILROOM + TRAILERS_MAX) + REPLY_MAX

@@ -42,8 +42,8 @@ use std::time::Duration;
 /// Handles an upstream that failed before its response. Closes its connection and decides what the
 /// client gets: an error, or what `on_outage` says.
 pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
-    let cause = reply.cause().filter(|_| reply.is_upstreams());
-    if let Some(failure) = cause.and_then(Failure::of_response)
+    if reply.is_upstreams()
+        && let Some(failure) = reply.cause().and_then(Failure::of_response)
         && let Some(endpoint) = step.endpoint()
     {
         endpoint.stats.count_failure(failure, step.io.now);
@@ -80,8 +80,7 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     }
     if let Some(stats) = &exchange.record.stats {
         stats.spared.one();
-        let cause = refused.cause();
-        stats.count_unserved(Unserved { at: io.now, cause, status: 200 });
+        stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
     exchange.upload.abandon(io.buffers);
     exchange.keep_alive_if(exchange.facts.version == Version::Http11 && drain.is_none());
@@ -120,8 +119,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     exchange.enter(Stage::Held, Source::Waiting(io.now));
     if let Some(stats) = &exchange.record.stats {
         stats.held.one();
-        let cause = refused.cause();
-        stats.count_unserved(Unserved { at: io.now, cause, status: 200 });
+        stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
     exchange.stream.get_or_insert_default().resume = Some(Box::default());
     streams::open(step);
@@ -139,8 +137,8 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
         events.restart(io.buffers);
         count = events.events();
     }
-    let got_on = exchange.resume_mut().is_some_and(|r| r.note_lost(count, patience, io.now));
-    if got_on && let Some(state) = exchange.api_state.and_then(|key| apis.get_mut(key)) {
+    let progressed = exchange.resume_mut().is_some_and(|r| r.note_lost(count, patience, io.now));
+    if progressed && let Some(state) = exchange.api_state.and_then(|key| apis.get_mut(key)) {
         state.waking.note_progress();
     }
     if let Some(stats) = &exchange.record.stats {
@@ -182,10 +180,10 @@ pub(super) fn wake_waiting<N: Net>(
     let Shared { apis, random, .. } = shared;
     let Some(exchange) = tasks[key].exchange() else { return };
     let (answered, status) = (exchange.api_state, exchange.record.status);
-    let state = answered.and_then(|key| apis.get_mut(key));
-    let Some(state) = state.filter(|s| status < 500 && s.waking.is_due(now)) else {
+    let Some(state) = answered.and_then(|key| apis.get_mut(key)) else { return };
+    if status >= 500 || !state.waking.is_due(now) {
         return;
-    };
+    }
     let waits = |session: &Session| {
         session.exchange().is_some_and(|exchange| {
             exchange.api_state == answered
@@ -193,8 +191,8 @@ pub(super) fn wake_waiting<N: Net>(
                 && exchange.resume().is_some_and(|resume| resume.has_asked_in_vain())
         })
     };
-    let waiting = tasks.iter().filter(|(_, session)| waits(session));
-    let waiting: Vec<Key<Session>> = waiting.map(|(key, _)| key).collect();
+    let found = tasks.iter().filter(|(_, session)| waits(session));
+    let waiting: Vec<Key<Session>> = found.map(|(key, _)| key).collect();
     let time = state.waking.wake(waiting.len(), now);
     for key in waiting {
         let soon = now.after(time.mul_f64(0.1 + 0.9 * random.f64()));

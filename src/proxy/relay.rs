@@ -38,13 +38,8 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     let pumped = pump_request(step, key);
     step.exchange.upload.settle();
     match pumped {
-        Ok(more) if moved.or(more) == Moved::Yes => {
-            if has_settled(step, key) {
-                Next::Settled
-            } else {
-                Next::Moved
-            }
-        }
+        Ok(more) if moved.or(more) == Moved::Yes && has_settled(step, key) => Next::Settled,
+        Ok(more) if moved.or(more) == Moved::Yes => Next::Moved,
         Ok(_) if step.exchange.response.outlet.wants_first_word() => {
             step.exchange.response.comment(&mut step.io);
             Next::Moved

@@ -110,7 +110,8 @@ pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -
     let index = apis.index_of(exchange.api_state?);
     match index.map(|index| &config.apis[index]).filter(|api| api.active) {
         None => Some(Outcome::Removed),
-        Some(api) => (!may_stay(exchange, api)).then_some(Outcome::Revoked),
+        Some(api) if may_stay(exchange, api) => None,
+        Some(_) => Some(Outcome::Revoked),
     }
 }
 

@@ -99,7 +99,7 @@ fn judge(
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
-    log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), shown(peer));
+    log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(peer));
     check(&head, config)?;
     let mut path = Vec::new();
     let id = find_api(&head, config, router, &mut path)?;
@@ -107,25 +107,11 @@ fn judge(
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let facts = RequestFacts::of(&head, offer, authz::grant(api, &head));
     let forwarded = head.fields.elements("X-Forwarded-For");
-    let client = config.server.trusted_proxies.client(peer, forwarded);
-    let client = client.filter(|_| client != peer);
+    let address = config.server.trusted_proxies.client(peer, forwarded);
+    let client = if address == peer { None } else { address };
     let mut caller = Caller { client, page: grants::page_of(api, &head), ..Caller::default() };
     let outbound = authz::authorize(api, &head).map(|pass| {
-        let preserved = head.authority.filter(|_| api.preserve_host_header);
-        let to = Forward {
-            path_and_query: &upstream_target(api, &path, pass.query.as_deref()),
-            host: preserved,
-            client: peer,
-            peer_trusted: config.server.trusted_proxies.contains(peer),
-            proto: "http",
-            length: head.length,
-            upgrade: offer != Offer::NOTHING,
-            // A body may follow a response that must have none, so the connection is not reused.
-            close: api.keepalive_upstream == 0 || head.is_head(),
-            changes: Some(&api.request_headers),
-            key: pass.handover(api),
-        };
-        let outbound = forward::outbound(out, &head, &to);
+        let outbound = outbound_head(&head, &path, &pass, api, config, peer, out);
         caller.key = pass.key;
         outbound
     });
@@ -141,18 +127,42 @@ fn judge(
     })
 }
 
+/// The head that goes upstream for an authorised request.
+fn outbound_head(
+    head: &RequestHead<'_, '_>,
+    path: &[u8],
+    pass: &authz::Pass<'_>,
+    api: &Api,
+    config: &Config,
+    peer: Option<IpAddr>,
+    out: &mut Vec<u8>,
+) -> OutboundHead {
+    let to = Forward {
+        path_and_query: &upstream_target(api, path, pass.query.as_deref()),
+        host: if api.preserve_host_header { head.authority } else { None },
+        client: peer,
+        peer_trusted: config.server.trusted_proxies.contains(peer),
+        proto: "http",
+        length: head.length,
+        upgrade: Offer::of(head.upgrade, &config.server.upgrade) != Offer::NOTHING,
+        // A body may follow a response that must have none, so the connection is not reused.
+        close: api.keepalive_upstream == 0 || head.is_head(),
+        changes: Some(&api.request_headers),
+        key: pass.handover(api),
+    };
+    forward::outbound(out, head, &to)
+}
+
 /// Checks what applies to every request, whichever api serves it.
 fn check(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
     if head.max_forwards == Some(0) {
         let what = "Max-Forwards is 0";
-        return Err(staying(
-            head,
-            if head.is_trace() {
-                LocalReply::refused(Cause::Method, 405, what)
-            } else {
-                LocalReply::no_content(what)
-            },
-        ));
+        let reply = if head.is_trace() {
+            LocalReply::refused(Cause::Method, 405, what)
+        } else {
+            LocalReply::no_content(what)
+        };
+        return Err(staying(head, reply));
     }
     let max = config.server.max_body_bytes.unwrap_or(u64::MAX);
     if matches!(head.length, BodyLength::Length(n) if n > max) {
@@ -287,6 +297,6 @@ pub(super) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, no
     refused(shared, session.service, request, false, refusal, now)
 }
 
-fn shown(peer: Option<IpAddr>) -> String {
+fn peer_text(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
 }

@@ -15,14 +15,15 @@ use super::step::Step;
 use super::{grants, outage, tunnel};
 use crate::apis::Apis;
 use crate::config::OnOutage;
+use crate::conn::Conn;
 use crate::edge::{Edge, admission};
-use crate::exchange::{Exchange, LocalReply, Source, Stage};
+use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::net::Net;
-use crate::pipe::{Flow, Moved};
+use crate::pipe::{Flow, Io, Moved};
 use crate::pool::Connection;
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome, is_outage};
@@ -55,20 +56,9 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let limits = head_limits(&exchange.config);
     let conn = &mut pool[key].conn;
     let Some(awaiting) = exchange.awaiting_mut() else { return Next::Blocked };
-    let bytes = match find_head(conn, &mut awaiting.search, &limits, io) {
-        Found::Complete(bytes) => bytes,
-        Found::More => return Next::Moved,
-        Found::Blocked => return Next::Blocked,
-        Found::Ended(false) => return Next::Do(Action::SendAgain),
-        Found::Ended(true) => {
-            let what = "the upstream closed before its response head was complete";
-            return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
-        }
-        // These bytes belong to the previous exchange, however that ended.
-        Found::Wrong(_, bytes) if awaiting.retry && !bytes.starts_with(BEGINNING) => {
-            return Next::Do(Action::SendAgain);
-        }
-        Found::Wrong(error, _) => return bad_head(error),
+    let bytes = match await_head(conn, awaiting, &limits, io) {
+        Ok(bytes) => bytes,
+        Err(next) => return next,
     };
     let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
     awaiting.retry = false;
@@ -89,14 +79,36 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
             .map_err(|what| LocalReply::refused(Cause::UpstreamMalformed, 502, what))
     });
     let status = head.status;
-    match stage {
+    let stage = match stage {
+        Ok(stage) => stage,
         Err(reply) => return Next::fail(reply),
-        Ok(_) => exchange.response.queue(out, io.buffers, io.now),
-    }
-    match stage {
-        Ok(Some(stage)) => begin(step, key, stage, status),
-        Ok(None) | Err(_) => Next::Moved,
-    }
+    };
+    exchange.response.queue(out, io.buffers, io.now);
+    stage.map_or(Next::Moved, |stage| begin(step, key, stage, status))
+}
+
+/// Reads on until the response head is complete. Until then, returns what is to be done.
+fn await_head<'a, N: Net>(
+    conn: &mut Conn,
+    awaiting: &mut Awaiting,
+    limits: &head::HeadLimits,
+    io: &'a mut Io<'_, N>,
+) -> Result<&'a mut [u8], Next> {
+    Err(match find_head(conn, &mut awaiting.search, limits, io) {
+        Found::Complete(bytes) => return Ok(bytes),
+        Found::More => Next::Moved,
+        Found::Blocked => Next::Blocked,
+        Found::Ended(false) => Next::Do(Action::SendAgain),
+        Found::Ended(true) => {
+            let what = "the upstream closed before its response head was complete";
+            Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what))
+        }
+        // These bytes belong to the previous exchange, however that ended.
+        Found::Wrong(_, bytes) if awaiting.retry && !bytes.starts_with(BEGINNING) => {
+            Next::Do(Action::SendAgain)
+        }
+        Found::Wrong(error, _) => bad_head(error),
+    })
 }
 
 /// Decides whether a response goes to the client. It does not if `on_outage` replaces it, or if it

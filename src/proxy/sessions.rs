@@ -1,8 +1,9 @@
 //! Changing the state of a session, and removing sessions.
 
 use super::Proxy;
+use crate::edge::reclaim::LINGER;
 use crate::net::Net;
-use crate::session::{Session, State};
+use crate::session::{Links, Session, State};
 use crate::slab::Key;
 use crate::time::Tick;
 
@@ -20,6 +21,14 @@ impl<N: Net> Proxy<N> {
         if let Some(session) = self.remove(key) {
             session.conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
         }
+    }
+
+    /// Shuts down our side of a connection and begins to read on until the client's end.
+    pub(super) fn linger(&mut self, key: Key<Session>, now: Tick) {
+        let conn = &mut self.tasks[key].conn;
+        conn.shutdown_write(&mut self.shared.net);
+        conn.forget_ahead(&mut self.shared.memory.buffers);
+        self.enter(key, State::Lingering { until: now.after(LINGER), links: Links::NONE });
     }
 
     /// Closes a session to make room for a new one. False if none can be closed.

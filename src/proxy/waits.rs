@@ -119,19 +119,18 @@ pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) ->
     if waits.is_empty() || !session.exchange().is_none_or(Exchange::is_settled) {
         return Some("it waits for nothing".to_owned());
     }
-    let there = waits.iter().find(|wait| is_there(session, &shared.pool, **wait));
-    if let Some(wait) = there {
-        return Some(format!("it waits for {wait:?}, which is there"));
+    if let Some(wait) = waits.iter().find(|wait| has_happened(session, &shared.pool, **wait)) {
+        return Some(format!("it waits for {wait:?}, which has happened"));
     }
     let ahead_max = shared.portions.ahead_max;
     let watches = |exchange| watches_client(&session.conn, exchange, ahead_max);
-    session
-        .exchange()
-        .is_some_and(watches)
-        .then(|| "the client has sent something that nobody looks at".to_owned())
+    if session.exchange().is_some_and(watches) {
+        return Some("the client has sent something that nobody reads".to_owned());
+    }
+    None
 }
 
-fn is_there(session: &Session, pool: &Pool, wait: Wait) -> bool {
+fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
     let exchange = session.exchange();
     let upstream = exchange.and_then(Exchange::connection).map(|key| &pool[key].conn);
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
@@ -156,7 +155,7 @@ fn is_there(session: &Session, pool: &Pool, wait: Wait) -> bool {
 mod oracle {
     use super::super::Proxy;
     use super::super::reload;
-    use super::{Net, Ready, Session, Shared, State, Tick, deadlines, stall};
+    use super::{Exchange, Net, Ready, Session, Shared, State, Tick, deadlines, stall};
     use crate::net::SockId;
     use crate::session::Service;
     use crate::slab::Key;
@@ -171,7 +170,7 @@ mod oracle {
                 // Gathered bytes may have become due since the session was last looked at, and the
                 // wheel reports that. At tick zero only bytes that never had to wait are due.
                 let stall = stall(session, &self.shared, Tick::ZERO);
-                if let Some(what) = stall.or_else(|| self.unarmed(key, session, now)) {
+                if let Some(what) = stall.or_else(|| self.missing_timer(key, session, now)) {
                     return Some(format!("session {key:?}: {what}"));
                 }
             }
@@ -179,7 +178,7 @@ mod oracle {
         }
 
         /// A deadline that the wheel does not have, or has too late.
-        fn unarmed(&self, key: Key<Session>, session: &Session, now: Tick) -> Option<String> {
+        fn missing_timer(&self, key: Key<Session>, session: &Session, now: Tick) -> Option<String> {
             let (deadline, what) = deadlines::next(session, &self.shared, now);
             let armed = self.tasks.timer(key);
             let slack = deadline.as_millis() / 8 + 1;
@@ -216,15 +215,8 @@ mod oracle {
                 shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             buffers += pool.iter().filter(|c| !c.conn.ahead().is_empty()).count();
-            for (key, state) in apis.in_order() {
-                let permit = |e: &&crate::exchange::Exchange| {
-                    e.stream.as_ref().is_some_and(|stream| stream.permit.is_some())
-                };
-                let held = exchanges.iter().copied().filter(|e| e.api_state == Some(key));
-                let (held, counted) = (held.filter(permit).count(), state.streams());
-                if held != counted {
-                    return Some(format!("{counted} streams counted, {held} open"));
-                }
+            if let Some(what) = self.miscounted(&exchanges) {
+                return Some(what);
             }
             let by_address = apis.in_order().map(|(_, state)| state.addresses.held()).sum();
             let counted = [by_address, self.shared.edge.key_streams.held()];
@@ -249,6 +241,21 @@ mod oracle {
             let (idle, all) = (pool.idle(), pool.len());
             (in_use + idle != all)
                 .then(|| format!("{all} connections, {in_use} in use, {idle} idle"))
+        }
+
+        /// An api whose count of open streams is not the number of its permits.
+        fn miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
+            let has_permit = |exchange: &Exchange| {
+                exchange.stream.as_ref().is_some_and(|stream| stream.permit.is_some())
+            };
+            for (key, state) in self.shared.apis.in_order() {
+                let own = exchanges.iter().filter(|exchange| exchange.api_state == Some(key));
+                let (held, counted) = (own.filter(|e| has_permit(e)).count(), state.streams());
+                if held != counted {
+                    return Some(format!("{counted} streams counted, {held} open"));
+                }
+            }
+            None
         }
 
         /// The number of exchanges of earlier configurations that the present one does not admit.

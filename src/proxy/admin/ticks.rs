@@ -60,10 +60,10 @@ impl<N: Net> Proxy<N> {
         let process = ProcessNow { draining: self.is_draining(), connections: self.connections() };
         let states = self.stream_states(now.tick);
         let Shared { pool, apis, telemetry, .. } = &self.shared;
-        let apis = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
+        let present = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
             Some(ApiNow { state, upstream: pool.upstream(state.upstream)?, streams })
         });
-        let apis: Vec<ApiNow<'_>> = apis.collect();
+        let apis: Vec<ApiNow<'_>> = present.collect();
         let event = self.admin.ticks.make(process, &telemetry.stats, &apis, now);
         self.moves += 1;
         for key in std::mem::take(&mut self.admin.watchers) {
@@ -104,12 +104,9 @@ impl<N: Net> Proxy<N> {
             Stage::Tunnel => StreamState::Tunnel,
             Stage::Held => StreamState::Held,
             Stage::Resuming => StreamState::Resuming,
+            _ if still >= QUIET => StreamState::Quiet,
             Stage::Unanswered | Stage::Reply | Stage::Body | Stage::Stream | Stage::Delivering => {
-                if still >= QUIET {
-                    StreamState::Quiet
-                } else {
-                    StreamState::Flowing
-                }
+                StreamState::Flowing
             }
         }
     }
