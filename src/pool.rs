@@ -327,8 +327,8 @@ impl Pool {
         self.closed
     }
 
-    /// The first endpoint that has miscounted its connections in use, if any: its target, the number
-    /// it counted, and the number there are.
+    /// The first endpoint that has miscounted its connections in use, if any: its target, the
+    /// number it counted, and the number there are.
     #[cfg(feature = "sim")]
     pub fn miscounted(&self) -> Option<(String, usize, usize)> {
         self.upstreams.iter().find_map(|(key, upstream)| {

@@ -19,6 +19,7 @@ pub struct Portions {
     /// The number of request heads that one turn waits for and judges. Sessions that already have a
     /// request come first, so that a storm of arrivals does not delay the events of open streams.
     pub arrivals_per_turn: usize,
+    /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
     /// The number of bytes of a next request to read while one is being served. Bytes that arrived
     /// with the body are kept as well.
