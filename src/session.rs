@@ -78,8 +78,8 @@ impl Session {
         Session { conn, state, service, peer, refused: false }
     }
 
-    /// True exactly when a client's next request is not there yet, or has not been judged. The
-    /// operator's requests are as urgent as what is open.
+    /// True exactly when a client's next request is incomplete or unchecked. Requests to the admin
+    /// listener are as urgent as open streams.
     pub fn is_arriving(&self) -> bool {
         let waits = matches!(self.state, State::Idle { .. } | State::Head { .. });
         waits && self.service != Service::Admin
