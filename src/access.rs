@@ -8,10 +8,9 @@ mod request;
 
 pub use request::request_line;
 
-use crate::digits::Digits;
+use crate::digits::{AddressText, Digits};
 use crate::json::{self, Json};
 use crate::time::date;
-use std::fmt::Write;
 use std::net::IpAddr;
 
 /// The format of the lines.
@@ -25,6 +24,9 @@ pub enum Form {
 
 /// The size of the queue in bytes. Lines that do not fit are dropped and counted.
 const QUEUE_MAX: usize = 256 * 1024;
+
+/// The room in bytes that is made for a line: enough for nearly all.
+const LINE_USUAL: usize = 256;
 
 /// The fields of a line.
 #[derive(Clone, Copy, Debug)]
@@ -73,61 +75,74 @@ struct FieldWriter<'a> {
 }
 
 impl FieldWriter<'_> {
-    fn name(&mut self, name: &str) {
+    /// Writes a word that needs neither quotes nor escapes.
+    fn plain(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        self.field(name, |form, out| match form {
+            Form::Text => write(out),
+            Form::Json => {
+                out.push('"');
+                write(out);
+                out.push('"');
+            }
+        });
+    }
+
+    /// Writes any word.
+    fn word(&mut self, name: &str, word: Option<&str>) {
+        self.field(name, |form, out| match (word, form) {
+            (Some(word), Form::Text) if is_plain(word) => out.push_str(word),
+            (Some(word), Form::Text | Form::Json) => json::quote(word, out),
+            (None, form) => write_none(form, out),
+        });
+    }
+
+    fn number(&mut self, name: &str, number: Option<u64>) {
+        self.field(name, |form, out| match number {
+            Some(number) => out.push_str(Digits::decimal(number).as_str()),
+            None => write_none(form, out),
+        });
+    }
+
+    fn field(&mut self, name: &str, write: impl FnOnce(Form, &mut String)) {
         match self.form {
             Form::Text => {
-                let space = if self.out.is_empty() || self.out.ends_with('\n') { "" } else { " " };
-                for part in [space, name, "="] {
-                    self.out.push_str(part);
-                }
+                self.out.push_str(name);
+                self.out.push('=');
             }
             Form::Json => {
                 Json::new(self.out).name(name);
             }
         }
-    }
-
-    fn word(&mut self, name: &str, word: Option<&str>) {
-        self.name(name);
-        match (word, self.form) {
-            (word, Form::Json) => Json::new(self.out).string_or_null(word),
-            (Some(word), Form::Text) if is_plain(word) => self.out.push_str(word),
-            (Some(word), Form::Text) => json::quote(word, self.out),
-            (None, Form::Text) => self.out.push('-'),
+        write(self.form, self.out);
+        if self.form == Form::Text {
+            self.out.push(' ');
         }
     }
+}
 
-    fn number(&mut self, name: &str, number: Option<u64>) {
-        match number {
-            None => self.word(name, None),
-            Some(number) => {
-                self.name(name);
-                self.out.push_str(Digits::decimal(number).as_str());
-            }
-        }
-    }
+fn write_none(form: Form, out: &mut String) {
+    out.push_str(match form {
+        Form::Text => "-",
+        Form::Json => "null",
+    });
 }
 
 impl Line<'_> {
     /// Appends the line to `out`, with a line feed.
     pub fn write(&self, form: Form, out: &mut String) {
-        let mut word = String::with_capacity(48);
-        date::write_rfc3339(self.unix_ms, &mut word);
+        out.reserve(LINE_USUAL);
         if form == Form::Json {
             Json::new(out).begin('{');
         }
         let mut fields = FieldWriter { form, out };
-        fields.word("time", Some(&word));
-        fields.word("event", Some(self.event));
-        fields.word("id", Some(Digits::hexadecimal(self.id).as_str()));
+        fields.plain("time", |out| date::write_rfc3339(self.unix_ms, out));
+        fields.plain("event", |out| out.push_str(self.event));
+        fields.plain("id", |out| out.push_str(Digits::hexadecimal(self.id).as_str()));
         fields.word("api", self.api);
-        word.clear();
-        // Writing to a `String` cannot fail.
-        let _ = match self.client {
-            Some(client) => write!(word, "{client}"),
-            None => write!(word, "unix"),
-        };
-        fields.word("client", Some(&word));
+        fields.plain("client", |out| match self.client {
+            Some(client) => out.push_str(AddressText::of(client).as_str()),
+            None => out.push_str("unix"),
+        });
         fields.word("key", self.key);
         let (method, target) = split(self.request);
         fields.word("method", method);
@@ -139,7 +154,11 @@ impl Line<'_> {
         fields.number("bytes_out", Some(self.bytes_out));
         fields.number("first_event_ms", self.first_event_ms);
         fields.number("duration_ms", Some(self.duration_ms));
-        out.push_str(if form == Form::Json { "}\n" } else { "\n" });
+        match form {
+            Form::Text => out.truncate(out.len() - 1),
+            Form::Json => out.push('}'),
+        }
+        out.push('\n');
     }
 }
 

@@ -126,7 +126,7 @@ mod tests {
     fn ask(line: &str, fields: &str) -> Result<Ask, u16> {
         let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
         let mut store = FieldStore::new();
-        let head = RequestHead::parse(head.as_bytes(), &mut store, &LIMITS).unwrap();
+        let head = RequestHead::of_wire(head.as_bytes(), &mut store, &LIMITS).unwrap();
         judge(&head).map_err(|answer| answer.status)
     }
 

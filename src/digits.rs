@@ -1,7 +1,10 @@
-//! Formats numbers for text that is written for each message: the standard formatting machinery is
-//! several times slower.
+//! Formats numbers and addresses for text that is written for each message: the standard formatting
+//! machinery is several times slower.
 //!
 //! Tested against that machinery.
+
+use std::io::Write;
+use std::net::IpAddr;
 
 /// Maximum number of digits: those of a 64-bit number in base 10.
 const DIGITS_MAX: usize = 20;
@@ -64,9 +67,73 @@ impl Digits {
     }
 }
 
+/// The text of an IP address.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressText {
+    text: [u8; ADDRESS_MAX],
+    len: usize,
+}
+
+/// The length of the longest address, an IPv4 address mapped to IPv6.
+const ADDRESS_MAX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+impl AddressText {
+    /// Formats an address.
+    pub fn of(address: IpAddr) -> AddressText {
+        let (mut text, mut len) = ([0; ADDRESS_MAX], 0);
+        match address {
+            IpAddr::V4(address) => {
+                for octet in address.octets() {
+                    for place in [100, 10, 1].into_iter().filter(|&p| octet >= p || p == 1) {
+                        text[len] = b'0' + octet / place % 10;
+                        len += 1;
+                    }
+                    text[len] = b'.';
+                    len += 1;
+                }
+                len -= 1;
+            }
+            IpAddr::V6(address) => {
+                let mut room = text.as_mut_slice();
+                // There is room for every address.
+                let _ = write!(room, "{address}");
+                len = ADDRESS_MAX - room.len();
+            }
+        }
+        AddressText { text, len }
+    }
+
+    /// The address as ASCII bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses() {
+        for text in [
+            "0.0.0.0",
+            "192.0.2.7",
+            "10.20.100.209",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "2001:db8::7",
+            "::ffff:255.255.255.255",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ] {
+            assert_eq!(AddressText::of(text.parse().unwrap()).as_str(), text);
+        }
+    }
 
     #[test]
     fn hexadecimal_digits() {

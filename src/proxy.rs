@@ -146,7 +146,7 @@ impl<N: Net> Proxy<N> {
                 None => {}
             }
         }
-        for _ in 0..self.shared.portions.arrivals_per_turn {
+        for _ in 0..self.tasks.deferred_len().min(self.shared.portions.arrivals_per_turn) {
             if let Some(key) = self.tasks.next_deferred() {
                 self.advance(key, now);
             }

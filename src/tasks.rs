@@ -99,6 +99,11 @@ impl<T> Tasks<T> {
         Some(key)
     }
 
+    /// The number of tasks that were put off. Removed ones count.
+    pub fn deferred_len(&self) -> usize {
+        self.deferred.len()
+    }
+
     /// True if a queue is not empty. Keys of removed tasks count.
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty() || !self.deferred.is_empty()

@@ -46,15 +46,21 @@ pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
     let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let line = &head[..end.unwrap_or(head.len())];
     let mut words = line.split(|&byte| byte == b' ');
-    let shown = match [words.next(), words.next(), words.next(), words.next()] {
+    let mut shown = String::with_capacity(line.len().min(METHOD_MAX + 1 + TARGET_MAX) + CUT.len());
+    match [words.next(), words.next(), words.next(), words.next()] {
         [Some(method), Some(target), Some(version), None]
             if end.is_some() && is_method(method) && version.starts_with(b"HTTP/") =>
         {
-            Some((String::from_utf8_lossy(method), without_secrets(target, secrets)))
+            shown.push_str(&String::from_utf8_lossy(method));
+            shown.push(' ');
+            push_target(target, secrets, &mut shown);
         }
-        _ => malformed(line, end.is_some()).map(|(method, path)| (method.into(), path)),
-    };
-    shown.map_or_else(|| " ".into(), |(method, target)| format!("{method} {target}").into())
+        _ => match malformed(line, end.is_some()) {
+            Some((method, path)) => shown.extend([method, " ", &path]),
+            None => shown.push(' '),
+        },
+    }
+    shown.into_boxed_str()
 }
 
 fn is_method(word: &[u8]) -> bool {
@@ -79,22 +85,21 @@ fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
     Some((method, format!("{}{cut}", String::from_utf8_lossy(&path[..length]))))
 }
 
-/// Returns a target as it is logged.
-fn without_secrets(target: &[u8], secrets: &[String]) -> String {
+/// Appends a target as it is logged.
+fn push_target(target: &[u8], secrets: &[String], shown: &mut String) {
     let (scheme, rest) = without_userinfo(target);
     let rest = rest.split(|&byte| byte == b'#').next().unwrap_or_default();
     let kept = &rest[..rest.len().min(TARGET_MAX)];
     let (scheme, kept) = (String::from_utf8_lossy(scheme), String::from_utf8_lossy(kept));
     let (path, query) = kept.split_once('?').map_or((&*kept, None), |(p, q)| (p, Some(q)));
-    let mut shown = scheme.into_owned();
-    let whole = push_path(path, secrets, &mut shown);
+    shown.push_str(&scheme);
+    let whole = push_path(path, secrets, shown);
     if let Some(query) = query {
-        push_query(query, secrets, &mut shown);
+        push_query(query, secrets, shown);
     }
     if rest.len() > TARGET_MAX && (query.is_some() || whole) {
         shown.push_str(CUT);
     }
-    shown
 }
 
 /// Splits a target into what comes before and after the userinfo (RFC 3986 section 3.2.1), wherever
@@ -121,6 +126,10 @@ fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
 
 /// Appends a path without secret parameters. False if its end was cut.
 fn push_path(path: &str, secrets: &[String], shown: &mut String) -> bool {
+    if secrets.is_empty() {
+        shown.push_str(path);
+        return true;
+    }
     for (index, segment) in path.split('/').enumerate() {
         shown.push_str(if index > 0 { "/" } else { "" });
         if has_secret(segment, secrets, true) {
@@ -136,6 +145,10 @@ fn push_path(path: &str, secrets: &[String], shown: &mut String) -> bool {
 
 /// Appends a query without secret parameters.
 fn push_query(query: &str, secrets: &[String], shown: &mut String) {
+    if secrets.is_empty() {
+        shown.push('?');
+        return shown.push_str(query);
+    }
     let mut separator = '?';
     for part in query.split('&').filter(|part| !has_secret(part, secrets, false)) {
         shown.push(separator);
@@ -147,9 +160,6 @@ fn push_query(query: &str, secrets: &[String], shown: &mut String) {
 /// True exactly when a part of a target contains one of these names, followed by a `=` somewhere if
 /// `with_value` is set, or is encoded too often to tell.
 fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
-    if secrets.is_empty() {
-        return false;
-    }
     let mut text = Cow::Borrowed(part.as_bytes());
     for _ in 0..=ESCAPED_MAX {
         let means = |secret: &String| {

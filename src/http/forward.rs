@@ -26,8 +26,7 @@ use super::fields::{
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead};
 use super::version::Version;
-use crate::digits::Digits;
-use std::io::Write;
+use crate::digits::{AddressText, Digits};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -296,7 +295,7 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
     }
     if let Some(address) = to.client {
         out.extend_from_slice(separator);
-        write_address(out, address.to_canonical());
+        out.extend_from_slice(AddressText::of(address.to_canonical()).as_bytes());
     }
     if out.len() > start {
         out.extend_from_slice(b"\r\n");
@@ -420,23 +419,6 @@ pub(super) fn write_connection<const N: usize>(out: &mut Vec<u8>, options: [(boo
 
 fn write_number_line(out: &mut Vec<u8>, name: &str, number: u64) {
     write_line(out, name, Digits::decimal(number).as_bytes());
-}
-
-fn write_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            let [first, rest @ ..] = address.octets().map(|octet| Digits::decimal(octet.into()));
-            out.extend_from_slice(first.as_bytes());
-            for octet in &rest {
-                out.push(b'.');
-                out.extend_from_slice(octet.as_bytes());
-            }
-        }
-        IpAddr::V6(address) => {
-            // Writing to a Vec cannot fail.
-            let _ = write!(out, "{address}");
-        }
-    }
 }
 
 #[cfg(test)]

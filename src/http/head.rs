@@ -30,7 +30,7 @@ pub use response::ResponseHead;
 pub use search::HeadSearch;
 pub use start::METHOD_MAX;
 
-use httparse::Status;
+use memchr::memchr;
 
 /// The limits on a head.
 #[derive(Clone, Copy, Debug)]
@@ -43,16 +43,24 @@ pub struct HeadLimits {
     pub target_bytes: usize,
 }
 
+/// The start line of a head that a [`HeadSearch`] found, without its end, and what follows it: the
+/// field lines and the empty line. Empty lines may precede a request.
+fn split_start(mut head: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
+    while let Some(rest) = head.strip_prefix(b"\r\n") {
+        head = rest;
+    }
+    let end = memchr(b'\n', head).ok_or(HeadError::NotOneHead)?;
+    let line = &head[..end];
+    Ok((line.strip_suffix(b"\r").unwrap_or(line), &head[end + 1..]))
+}
+
 /// Parses field lines up to and including the empty line.
 fn fields<'h, 'b>(
     bytes: &'b [u8],
     store: &'h mut FieldStore<'b>,
     limits: &HeadLimits,
 ) -> Result<Fields<'h, 'b>, HeadError> {
-    let fields = match httparse::parse_headers(bytes, store.room_for(bytes, limits.head_fields))? {
-        Status::Complete((end, headers)) if end == bytes.len() => Fields::of(headers),
-        Status::Complete(_) | Status::Partial => return Err(HeadError::NotOneHead),
-    };
+    let fields = store.parse(bytes, limits.head_fields)?;
     if has_too_many_options(fields) { Err(HeadError::TooManyOptions) } else { Ok(fields) }
 }
 

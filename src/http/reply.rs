@@ -165,7 +165,7 @@ mod tests {
                 let end = HeadSearch::response().find(&out, &LIMITS).unwrap().unwrap();
                 let mut store = FieldStore::new();
                 let head =
-                    ResponseHead::parse(&out[..end], &mut store, &LIMITS, head_only).unwrap();
+                    ResponseHead::of_wire(&out[..end], &mut store, &LIMITS, head_only).unwrap();
                 assert_eq!((head.status, head.reason), (status, reason.as_bytes()));
                 assert_eq!(head.persistent, !close);
                 let has_body = matches!(head.length, BodyLength::Length(_));

@@ -1,57 +1,65 @@
-//! Formats wall-clock times for people, programs and HTTP.
+//! Formats wall-clock times for people, programs and HTTP. A time is formatted for each line of the
+//! access log, so this avoids the standard formatting machinery.
 
 /// Formats a time for people: `2026-11-24 17:52:50.855 UTC`.
 pub fn utc(unix_ms: u64) -> String {
-    let mut out = String::with_capacity(32);
-    write(unix_ms, [" ", " UTC"], &mut out);
-    out
+    let mut text = *b"0000-00-00 00:00:00.000 UTC";
+    put_time(unix_ms, &mut text);
+    as_str(&text).to_owned()
 }
 
 /// Appends a time for programs (RFC 3339): `2026-11-24T17:52:50.855Z`.
 pub fn write_rfc3339(unix_ms: u64, out: &mut String) {
-    write(unix_ms, ["T", "Z"], out);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    put_time(unix_ms, &mut text);
+    out.push_str(as_str(&text));
 }
 
-fn write(unix_ms: u64, [between, behind]: [&str; 2], out: &mut String) {
+/// Replaces the zeros of `0000-00-00 00:00:00.000`, whatever separates and follows them.
+fn put_time(unix_ms: u64, text: &mut [u8]) {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil_date(days);
-    for (number, before, place) in [
-        (year, "", 1000),
-        (month, "-", 10),
-        (day, "-", 10),
-        (ms / 3_600_000, between, 10),
-        (ms / 60_000 % 60, ":", 10),
-        (ms / 1000 % 60, ":", 10),
-        (ms % 1000, ".", 100),
-    ] {
-        write_number(number, before, place, out);
-    }
-    out.push_str(behind);
+    put(year, &mut text[..4]);
+    put(month, &mut text[5..7]);
+    put(day, &mut text[8..10]);
+    put(ms / 3_600_000, &mut text[11..13]);
+    put(ms / 60_000 % 60, &mut text[14..16]);
+    put(ms / 1000 % 60, &mut text[17..19]);
+    put(ms % 1000, &mut text[20..23]);
 }
 
 /// Formats a time for HTTP (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn imf_fixdate(unix_ms: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const DAYS: &[u8] = b"ThuFriSatSunMonTueWed";
+    const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let name = |names: &'static [u8], index: u64| {
+        let mut names = names.chunks_exact(3);
+        usize::try_from(index).ok().and_then(|index| names.nth(index)).unwrap_or(b"   ")
+    };
     let (days, seconds) = (unix_ms / 86_400_000, unix_ms / 1000 % 86_400);
     let (year, month, day) = civil_date(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut text = *b"Xxx, 00 Xxx 0000 00:00:00 GMT";
     // 1970-01-01 was a Thursday.
-    let [weekday, month] = [(DAYS.as_slice(), days % 7), (MONTHS.as_slice(), month - 1)]
-        .map(|(names, index)| usize::try_from(index).map_or("", |index| names[index]));
-    let mut out = String::with_capacity(32);
-    out.push_str(weekday);
-    write_number(day, ", ", 10, &mut out);
-    out.push(' ');
-    out.push_str(month);
-    for (number, before, place) in
-        [(year, " ", 1000), (hour, " ", 10), (minute, ":", 10), (second, ":", 10)]
-    {
-        write_number(number, before, place, &mut out);
+    text[..3].copy_from_slice(name(DAYS, days % 7));
+    put(day, &mut text[5..7]);
+    text[8..11].copy_from_slice(name(MONTHS, month - 1));
+    put(year, &mut text[12..16]);
+    put(seconds / 3600, &mut text[17..19]);
+    put(seconds / 60 % 60, &mut text[20..22]);
+    put(seconds % 60, &mut text[23..25]);
+    as_str(&text).to_owned()
+}
+
+/// Fills a place with the last digits of a number. So a year is wrong after 9999.
+fn put(mut number: u64, place: &mut [u8]) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
-    out.push_str(" GMT");
-    out
+}
+
+fn as_str(text: &[u8]) -> &str {
+    str::from_utf8(text).unwrap_or_default()
 }
 
 /// The current time as formatted by [`imf_fixdate`], reformatted at most once a second.
@@ -74,18 +82,6 @@ impl HttpDate {
     /// The time that was set last. Empty before.
     pub fn text(&self) -> &str {
         &self.text
-    }
-}
-
-/// Appends the digits of `number`, starting at the digit with the value `place`; they are wrong
-/// after the year 9999. It runs for each line of the access log, so it avoids the formatting
-/// machinery.
-fn write_number(number: u64, before: &str, mut place: u64, out: &mut String) {
-    out.push_str(before);
-    while place > 0 {
-        let digit = (number / place % 10) as u8;
-        out.push(char::from(b'0' + digit));
-        place /= 10;
     }
 }
 

@@ -25,7 +25,7 @@ const TO: Forward<'_> = Forward {
 fn check_request(sent: &str, to: &Forward<'_>, want: &str) {
     let wire = format!("{sent}\n").replace('\n', "\r\n");
     let mut store = FieldStore::new();
-    let head = RequestHead::parse(wire.as_bytes(), &mut store, &LIMITS).unwrap();
+    let head = RequestHead::of_wire(wire.as_bytes(), &mut store, &LIMITS).unwrap();
     let mut out = Vec::new();
     let to = Forward { length: head.length, ..*to };
     outbound(&mut Vec::new(), &head, &to).write(&mut out, "up.example:81", None);
@@ -128,7 +128,8 @@ const OPEN: Respond<'_> = Respond {
 fn check_response(sent: &str, request_was_head: bool, to: Respond<'_>, want: &str) {
     let wire = format!("{sent}\n").replace('\n', "\r\n");
     let mut store = FieldStore::new();
-    let head = ResponseHead::parse(wire.as_bytes(), &mut store, &LIMITS, request_was_head).unwrap();
+    let head =
+        ResponseHead::of_wire(wire.as_bytes(), &mut store, &LIMITS, request_was_head).unwrap();
     let mut out = Vec::new();
     write_response(&mut out, &head, &to);
     let got = String::from_utf8(out).unwrap().replace("\r\n", "\n");
@@ -240,7 +241,7 @@ fn a_request_means_the_same_on_both_sides() {
         let line = line[dice.usize(..line.len())];
         let wire = thrown(&mut dice, line);
         let mut store = FieldStore::new();
-        let Ok(head) = RequestHead::parse(&wire, &mut store, &LIMITS) else {
+        let Ok(head) = RequestHead::of_wire(&wire, &mut store, &LIMITS) else {
             continue;
         };
         accepted += 1;
@@ -260,7 +261,7 @@ fn a_request_means_the_same_on_both_sides() {
         outbound(&mut Vec::new(), &head, &to).write(&mut out, "", None);
         assert_eq!(HeadSearch::request().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");
         let mut store = FieldStore::new();
-        let again = RequestHead::parse(&out, &mut store, &LIMITS).unwrap();
+        let again = RequestHead::of_wire(&out, &mut store, &LIMITS).unwrap();
         assert_eq!((again.method, again.authority), (head.method, Some(host)), "{seed}");
         assert_eq!((again.target.path, again.length), (head.target.path, head.length), "{seed}");
         assert_eq!(again.upgrade, head.upgrade.filter(|_| upgrade), "{seed}");
@@ -290,7 +291,7 @@ fn a_response_means_the_same_on_both_sides() {
         let wire = thrown(&mut dice, line);
         let is_head = dice.u64(..4) == 0;
         let mut store = FieldStore::new();
-        let Ok(head) = ResponseHead::parse(&wire, &mut store, &LIMITS, is_head) else {
+        let Ok(head) = ResponseHead::of_wire(&wire, &mut store, &LIMITS, is_head) else {
             continue;
         };
         accepted += 1;
@@ -303,7 +304,7 @@ fn a_response_means_the_same_on_both_sides() {
         write_response(&mut out, &head, &Respond { length, persistent, ..OPEN });
         assert_eq!(HeadSearch::response().find(&out, &LIMITS), Ok(Some(out.len())), "{seed}");
         let mut store = FieldStore::new();
-        let again = ResponseHead::parse(&out, &mut store, &LIMITS, is_head).unwrap();
+        let again = ResponseHead::of_wire(&out, &mut store, &LIMITS, is_head).unwrap();
         assert_eq!((again.status, again.reason), (head.status, head.reason), "{seed}");
         assert_eq!(
             (again.length, again.described_length),

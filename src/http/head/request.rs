@@ -6,7 +6,7 @@ use super::super::framing::{self, BodyLength};
 use super::super::target::RequestTarget;
 use super::super::upgrade;
 use super::start::{self, RequestLine};
-use super::{HeadError, HeadLimits, HeadSearch, Version};
+use super::{HeadError, HeadLimits, Version};
 
 /// A parsed request head. Its parts borrow the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ pub struct RequestHead<'h, 'b> {
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
-    /// Parses a head. `bytes` must be exactly the head that [`HeadSearch::find`] found.
+    /// Parses a head. `bytes` must be exactly the head that a [`HeadSearch`](super::HeadSearch)
+    /// found.
     ///
     /// # Errors
     ///
@@ -50,9 +51,9 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         store: &'h mut FieldStore<'b>,
         limits: &HeadLimits,
     ) -> Result<RequestHead<'h, 'b>, HeadError> {
-        let parts = HeadSearch::request().split(bytes, limits)?;
-        let RequestLine { method, target, version } = start::request(parts.start, limits)?;
-        let fields = super::fields(parts.fields, store, limits)?;
+        let (line, rest) = super::split_start(bytes)?;
+        let RequestLine { method, target, version } = start::request(line, limits)?;
+        let fields = super::fields(rest, store, limits)?;
         refuse_lookalikes(fields)?;
         let authority = authority(&target, fields, version)?;
         let length = framing::request(fields, version)?;
@@ -73,6 +74,24 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             accepts_event_stream: fields.elements("Accept").any(accepts_event_stream),
             max_forwards: max_forwards(method, fields)?,
         })
+    }
+
+    /// Parses bytes that may be anything: searches them, and then parses them if they are exactly a
+    /// head.
+    ///
+    /// # Errors
+    ///
+    /// See [`HeadSearch`](super::HeadSearch) and [`RequestHead::parse`].
+    #[cfg(any(test, feature = "sim"))]
+    pub fn of_wire(
+        bytes: &'b [u8],
+        store: &'h mut FieldStore<'b>,
+        limits: &HeadLimits,
+    ) -> Result<RequestHead<'h, 'b>, HeadError> {
+        match super::HeadSearch::request().find(bytes, limits)? {
+            Some(end) if end == bytes.len() => RequestHead::parse(bytes, store, limits),
+            Some(_) | None => Err(HeadError::NotOneHead),
+        }
     }
 
     /// True exactly when the method is HEAD, so that the response has no body, whatever its fields

@@ -5,7 +5,7 @@ use super::super::framing::{self, BodyLength};
 use super::super::keep_alive;
 use super::super::upgrade;
 use super::start::{self, StatusLine};
-use super::{HeadError, HeadLimits, HeadSearch, Version};
+use super::{HeadError, HeadLimits, Version};
 use std::time::Duration;
 
 /// A parsed response head. Its parts borrow the bytes it was parsed from.
@@ -40,9 +40,9 @@ pub struct ResponseHead<'h, 'b> {
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
-    /// Parses a head. `bytes` must be exactly the head that [`HeadSearch::find`] found, with its
-    /// folded lines joined ([`unfold`](super::unfold)). `request_was_head` says whether the
-    /// request's method was HEAD.
+    /// Parses a head. `bytes` must be exactly the head that a [`HeadSearch`](super::HeadSearch)
+    /// found, with its folded lines joined ([`unfold`](super::unfold)). `request_was_head` says
+    /// whether the request's method was HEAD.
     ///
     /// # Errors
     ///
@@ -53,9 +53,9 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         limits: &HeadLimits,
         request_was_head: bool,
     ) -> Result<ResponseHead<'h, 'b>, HeadError> {
-        let parts = HeadSearch::response().split(bytes, limits)?;
-        let StatusLine { version, status, reason } = start::status(parts.start)?;
-        let fields = super::fields(parts.fields, store, limits)?;
+        let (line, rest) = super::split_start(bytes)?;
+        let StatusLine { version, status, reason } = start::status(line)?;
+        let fields = super::fields(rest, store, limits)?;
         let length = framing::response(status, request_was_head, fields)?;
         let describes = status == 304 || request_was_head && status >= 200 && status != 204;
         let described_length = if describes { framing::described_length(fields)? } else { None };
@@ -78,6 +78,29 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
                 .any(|c| !c.eq_ignore_ascii_case(b"identity")),
             upgrade: if status == 101 { upgrade::protocols(fields) } else { None },
         })
+    }
+
+    /// Parses bytes that may be anything: searches them, and then parses them if they are exactly a
+    /// head without folded lines.
+    ///
+    /// # Errors
+    ///
+    /// See [`HeadSearch`](super::HeadSearch) and [`ResponseHead::parse`].
+    #[cfg(any(test, feature = "sim"))]
+    pub fn of_wire(
+        bytes: &'b [u8],
+        store: &'h mut FieldStore<'b>,
+        limits: &HeadLimits,
+        request_was_head: bool,
+    ) -> Result<ResponseHead<'h, 'b>, HeadError> {
+        let mut search = super::HeadSearch::response();
+        match search.find(bytes, limits)? {
+            Some(_) if search.is_folded() => Err(HeadError::Fold),
+            Some(end) if end == bytes.len() => {
+                ResponseHead::parse(bytes, store, limits, request_was_head)
+            }
+            Some(_) | None => Err(HeadError::NotOneHead),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::start::{self, Start};
 use super::{HeadError, HeadLimits};
 use crate::buf::narrow;
 use crate::work;
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 /// Maximum number of empty lines before a request (RFC 9112 section 2.2 asks to accept at least
 /// one).
@@ -52,14 +52,6 @@ impl Side {
     }
 }
 
-/// The two parts of a complete head.
-pub(super) struct Parts<'b> {
-    /// The request line or status line, without its end.
-    pub start: &'b [u8],
-    /// The field lines and the empty line.
-    pub fields: &'b [u8],
-}
-
 impl HeadSearch {
     /// Creates a search for the end of a request head.
     pub const fn request() -> HeadSearch {
@@ -89,16 +81,6 @@ impl HeadSearch {
     ///
     /// If this is not a head, or one beyond the limits.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
-        self.find_if(start::check, bytes, limits)
-    }
-
-    /// Like [`HeadSearch::find`], but `judge` checks the start line.
-    fn find_if(
-        &mut self,
-        judge: impl Fn(Start, &[u8], &HeadLimits) -> Result<(), HeadError>,
-        bytes: &[u8],
-        limits: &HeadLimits,
-    ) -> Result<Option<usize>, HeadError> {
         let bytes = &bytes[..bytes.len().min(limits.head_bytes)];
         // A reload may have lowered the limits.
         if self.searched as usize > bytes.len() {
@@ -121,7 +103,7 @@ impl HeadSearch {
             self.line = narrow(next);
             self.searched = self.line;
             if self.lines == 0 && !self.is_leading(line) {
-                judge(self.side.start(), line, limits)?;
+                start::check(self.side.start(), line, limits)?;
             }
             if self.take(line, limits)? {
                 return Ok(Some(next));
@@ -182,27 +164,6 @@ impl HeadSearch {
     /// True exactly when this is an empty line before a request.
     const fn is_leading(&self, line: &[u8]) -> bool {
         self.lines == 0 && line.is_empty() && matches!(self.side, Side::Request { .. })
-    }
-
-    /// Splits `bytes`, which must be exactly a head. The start line is not checked here.
-    pub(super) fn split<'b>(
-        mut self,
-        bytes: &'b [u8],
-        limits: &HeadLimits,
-    ) -> Result<Parts<'b>, HeadError> {
-        if self.find_if(|_, _, _| Ok(()), bytes, limits)? != Some(bytes.len()) {
-            return Err(HeadError::NotOneHead);
-        }
-        let leading = match self.side {
-            Side::Request { leading } => leading,
-            Side::Response { folded: false } => 0,
-            Side::Response { folded: true } => return Err(HeadError::Fold),
-        };
-        let bytes = &bytes[2 * usize::from(leading)..];
-        let end = memchr(b'\n', bytes).ok_or(HeadError::NotOneHead)?;
-        let line = &bytes[..end];
-        let start = line.strip_suffix(b"\r").unwrap_or(line);
-        Ok(Parts { start, fields: &bytes[end + 1..] })
     }
 }
 

@@ -33,7 +33,7 @@ pub fn agreement(bytes: &[u8]) {
 
 fn request(bytes: &[u8], dice: &mut Rng) {
     let mut store = FieldStore::new();
-    let Ok(head) = RequestHead::parse(bytes, &mut store, &LIMITS) else {
+    let Ok(head) = RequestHead::of_wire(bytes, &mut store, &LIMITS) else {
         return;
     };
     let mut target = Vec::new();
@@ -83,7 +83,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
 fn check_key(out: &[u8], carriers: &Carriers, bearer: Option<&[u8]>) {
     let mut store = FieldStore::new();
     let limits = HeadLimits { head_bytes: 1 << 16, head_fields: 256, target_bytes: 1 << 16 };
-    let head = RequestHead::parse(out, &mut store, &limits).expect("a head that we wrote");
+    let head = RequestHead::of_wire(out, &mut store, &limits).expect("a head that we wrote");
     let found = carriers.find(head.fields, head.target.query);
     assert_eq!(found.map(|key| key.map(Cow::into_owned)), Ok(bearer.map(<[u8]>::to_vec)));
 }
@@ -114,7 +114,7 @@ fn policy() -> Policy {
 
 fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     let mut store = FieldStore::new();
-    let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
+    let Ok(head) = ResponseHead::of_wire(bytes, &mut store, &LIMITS, request_was_head) else {
         return;
     };
     let changes = changes();

@@ -77,7 +77,7 @@ fn unfolded(head: &[u8]) -> Vec<u8> {
 
 fn judge_request(bytes: &[u8]) {
     let mut store = FieldStore::new();
-    let Ok(head) = RequestHead::parse(bytes, &mut store, &LIMITS) else {
+    let Ok(head) = RequestHead::of_wire(bytes, &mut store, &LIMITS) else {
         return;
     };
     let tchars = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -86,13 +86,13 @@ fn judge_request(bytes: &[u8]) {
     assert!(head.length != BodyLength::UntilClose);
     judge_fields(bytes, head.fields);
     let mut store = FieldStore::new();
-    assert!(RequestHead::parse(&bytes[..bytes.len() - 1], &mut store, &LIMITS).is_err());
+    assert!(RequestHead::of_wire(&bytes[..bytes.len() - 1], &mut store, &LIMITS).is_err());
 }
 
 fn judge_response(bytes: &[u8]) {
     for request_was_head in [false, true] {
         let mut store = FieldStore::new();
-        let Ok(head) = ResponseHead::parse(bytes, &mut store, &LIMITS, request_was_head) else {
+        let Ok(head) = ResponseHead::of_wire(bytes, &mut store, &LIMITS, request_was_head) else {
             continue;
         };
         assert!((100..1000).contains(&head.status));
@@ -147,7 +147,7 @@ fn wire(start: &str, lines: &[&[u8]]) -> Vec<u8> {
 
 fn check_request(wire: &[u8], want: Option<BodyLength>) {
     let mut store = FieldStore::new();
-    match RequestHead::parse(wire, &mut store, &LIMITS) {
+    match RequestHead::of_wire(wire, &mut store, &LIMITS) {
         Ok(head) => assert_eq!(Some(head.length), want),
         Err(HeadError::Framing(error)) => assert!(want.is_none(), "{error:?}, not {want:?}"),
         // Something else is wrong with it.
@@ -157,7 +157,7 @@ fn check_request(wire: &[u8], want: Option<BodyLength>) {
 
 fn check_response(wire: &[u8], request_was_head: bool, want: Option<BodyLength>) {
     let mut store = FieldStore::new();
-    match ResponseHead::parse(wire, &mut store, &LIMITS, request_was_head) {
+    match ResponseHead::of_wire(wire, &mut store, &LIMITS, request_was_head) {
         Ok(head) => {
             assert_eq!(Some(head.length), want);
             let coded = head.fields.get("Transfer-Encoding").is_some();
