@@ -1,7 +1,7 @@
 //! Which transitions, deadlines and actions have occurred, so that a test can say which of them no
 //! transcript shows.
 //!
-//! A test [`start`]s a recording, and [`take`]s what its thread has [`note`]d since. Without the
+//! A test starts a recording, and takes what its thread has noted since ([`note`]). Without the
 //! feature `sim` nothing is recorded, and no code is made of it.
 
 use std::fmt::Debug;

@@ -62,6 +62,7 @@ impl Budget {
     }
 
     /// At most `clients` clients, and no limit on descriptors: for a network without them.
+    #[cfg(feature = "sim")]
     pub const fn unlimited(clients: usize) -> Budget {
         Budget { clients, connections: usize::MAX, refusals: REFUSALS_MAX }
     }

@@ -19,7 +19,9 @@ pub use awaiting::Awaiting;
 pub use local::{Live, Local};
 pub use local_reply::{LocalReply, Why};
 pub use request::{Caller, RequestFacts};
-pub use stage::{Source, SourceKind, Stage};
+#[cfg(feature = "sim")]
+pub use stage::SourceKind;
+pub use stage::{Source, Stage};
 pub use stream::{Resumption, Stream};
 pub use upload::Upload;
 

@@ -26,40 +26,63 @@
 //! 10. [`shell`]: the process and its event loop, with signals, the configuration file, both logs
 //!     and the command line. It reads the clock that all others are told.
 //!
-//! With the feature `sim` there is `testing`, which is no part of the product: the simulated
-//! network, the proxy on it as the tests see it, and the entry points of the fuzz targets.
+//! All of them are private, so the compiler reports what nobody uses. What the program takes from
+//! here is what stands below. With the feature `sim` there is `testing`, too, which is no part of
+//! the product: the simulated network, the proxy on it as the tests see it, the entry points of
+//! the fuzz targets, and the names that tests need. The feature `bench` has what is measured by
+//! itself.
 
-pub mod access;
-pub mod admin;
-pub mod apis;
-pub mod auth;
-pub mod buf;
-pub mod config;
-pub mod conn;
-pub mod cors;
-pub mod coverage;
-pub mod demo;
-pub mod descriptors;
-pub mod digits;
-pub mod edge;
-pub mod exchange;
-pub mod http;
-pub mod json;
-pub mod metrics;
-pub mod net;
-pub mod pipe;
-pub mod pool;
-pub mod proxy;
-pub mod quota;
-pub mod route;
-pub mod session;
-pub mod shell;
-pub mod slab;
-pub mod sse;
-pub mod tasks;
-pub mod telemetry;
-#[cfg(any(test, feature = "sim"))]
+mod access;
+mod admin;
+mod apis;
+mod auth;
+mod buf;
+mod config;
+mod conn;
+mod cors;
+mod coverage;
+mod demo;
+mod descriptors;
+mod digits;
+mod edge;
+mod exchange;
+mod http;
+mod json;
+mod metrics;
+mod net;
+mod pipe;
+mod pool;
+mod proxy;
+mod quota;
+mod route;
+mod session;
+mod shell;
+mod slab;
+mod sse;
+mod tasks;
+mod telemetry;
+#[cfg(feature = "sim")]
 pub mod testing;
-pub mod time;
-pub mod wheel;
-pub mod work;
+mod time;
+mod wheel;
+mod work;
+
+pub use auth::entry as key_entry;
+pub use config::Config;
+pub use shell::process::Process;
+pub use shell::sys::{raise_descriptor_limit, survive_file_size_limit};
+pub use shell::{arguments, logger, resolver};
+
+/// The parts that know no sockets, as benches/micro measures them, each by itself.
+#[cfg(any(feature = "bench", feature = "sim"))]
+pub mod leaves {
+    pub use crate::http::body::{BodyReader, BodyWriter};
+    pub use crate::http::chunk::{ChunkDecoder, HEADROOM, TAILROOM};
+    pub use crate::http::fields::FIELDS_MAX;
+    pub use crate::http::framing::BodyLength;
+    pub use crate::http::{forward, head};
+    pub use crate::route::{RouteSpec, Router};
+    pub use crate::sse::Scanner;
+    pub use crate::time::Tick;
+    pub use crate::wheel::Wheel;
+}

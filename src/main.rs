@@ -1,10 +1,8 @@
 //! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
-use millstream::auth;
-use millstream::config::Config;
-use millstream::shell::arguments::{self, Command};
-use millstream::shell::process::Process;
-use millstream::shell::{logger, resolver, sys};
+use millstream::arguments::{self, Command};
+use millstream::{Config, Process, key_entry, logger, resolver};
+use millstream::{raise_descriptor_limit, survive_file_size_limit};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +11,7 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Exit status: the command line or the configuration is wrong.
 const WRONG: u8 = 2;
-/// The most bytes of a key that are read, more than [`auth::entry`] accepts.
+/// The most bytes of a key that are read, more than [`key_entry`] accepts.
 const KEY_MAX: u64 = 4096;
 
 fn main() -> ExitCode {
@@ -47,7 +45,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
         Err(wrong) => return fail(WRONG, &wrong),
     };
     logger::start(config.log.level);
-    sys::survive_file_size_limit();
+    survive_file_size_limit();
     let served = Process::open(config, file).and_then(|process| {
         print(&process.summary());
         process.run().map_err(|error| error.to_string())
@@ -61,7 +59,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
 
 /// What `--check` prints for a valid configuration.
 fn checked(config: &Config) -> String {
-    let mut warnings = config.warnings(sys::raise_descriptor_limit().ok());
+    let mut warnings = config.warnings(raise_descriptor_limit().ok());
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     lines.fold(config.summary(), |text, line| text + &line)
@@ -80,7 +78,7 @@ fn hash_key(name: Option<&str>) -> ExitCode {
     }
     let key = line.strip_suffix(b"\n").unwrap_or(&line);
     let key = key.strip_suffix(b"\r").unwrap_or(key);
-    match auth::entry(name.unwrap_or("name of the owner"), key) {
+    match key_entry(name.unwrap_or("name of the owner"), key) {
         Ok(entry) => print(&entry),
         Err(wrong) => fail(WRONG, wrong),
     }

@@ -115,18 +115,15 @@ impl Pool {
     }
 
     /// All connections.
+    #[cfg(feature = "sim")]
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().map(|(_, connection)| connection)
     }
 
     /// The number of connections.
+    #[cfg(feature = "sim")]
     pub fn len(&self) -> usize {
         self.connections.len()
-    }
-
-    /// True exactly when there are no connections.
-    pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
     }
 
     /// The endpoint of a connection, unless its upstream is gone.
@@ -323,6 +320,7 @@ impl Pool {
     }
 
     /// The number of idle connections closed so far. A turn in which it grows did something.
+    #[cfg(feature = "sim")]
     pub const fn closed(&self) -> u64 {
         self.closed
     }

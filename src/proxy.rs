@@ -47,7 +47,6 @@ use crate::pool::{self, Owner};
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::tasks::Tasks;
-use crate::telemetry::Stats;
 use crate::time::{Now, Tick};
 use shared::Shared;
 
@@ -194,11 +193,6 @@ impl<N: Net> Proxy<N> {
     /// The queue of access log lines. The caller empties it after each turn.
     pub const fn access(&mut self) -> &mut Queue {
         &mut self.shared.telemetry.access
-    }
-
-    /// The counters.
-    pub const fn stats(&self) -> &Stats {
-        &self.shared.telemetry.stats
     }
 }
 

@@ -56,6 +56,7 @@ impl<K: Ord + Copy> Quota<K> {
     }
 
     /// The number of shares held.
+    #[cfg(feature = "sim")]
     pub fn held(&self) -> usize {
         self.0.with(|entries| entries.values().sum())
     }

@@ -139,11 +139,6 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// True exactly when there are no values.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The key of the value in slot `index`, if there is one.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
         let slot = self.slots.get(index as usize)?;
@@ -268,7 +263,7 @@ mod tests {
         let mut live: Vec<_> = all.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
         live.sort();
         assert!(slab.iter().map(|(key, &value)| (key, value)).eq(live.iter().copied()));
-        assert_eq!((slab.len(), slab.is_empty()), (live.len(), live.is_empty()));
+        assert_eq!(slab.len(), live.len());
         assert!(live.iter().all(|&(key, _)| slab.key_at(key.index()) == Some(key)));
     }
 

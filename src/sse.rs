@@ -87,7 +87,7 @@ enum LineState {
 /// Scans one body after another as their bytes arrive. See the module.
 ///
 /// ```
-/// use millstream::sse::Scanner;
+/// use millstream::leaves::Scanner;
 ///
 /// let mut scanner = Scanner::new();
 /// assert_eq!(scanner.scan(b"data: 1\n\ndata: 2"), Some(9), "just past the first event");

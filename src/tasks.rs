@@ -129,6 +129,7 @@ impl<T> Tasks<T> {
     }
 
     /// When the timer of a task is due.
+    #[cfg(feature = "sim")]
     pub fn timer(&self, key: Key<T>) -> Tick {
         self.timers.armed(key.index())
     }
@@ -166,13 +167,9 @@ impl<T> Tasks<T> {
     }
 
     /// The number of tasks.
+    #[cfg(feature = "sim")]
     pub fn len(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// True exactly when there are no tasks.
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
     }
 
     /// All tasks.

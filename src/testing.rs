@@ -3,14 +3,32 @@
 //! [`sim`] is a network in memory, and [`world`] the whole proxy on it, with time in the hands of
 //! whoever drives it. [`fuzz`] has the entry points of the fuzz targets. [`rng`] is what all of
 //! them draw from. A naive oracle stands beside the code that it checks, not here.
+//!
+//! The modules of the crate are private, so whatever else a test names is exported here.
 
-#[cfg(feature = "sim")]
 pub mod fuzz;
 #[cfg(test)]
 pub(crate) mod pieces;
-#[cfg(feature = "sim")]
 pub mod rng;
-#[cfg(feature = "sim")]
 pub mod sim;
-#[cfg(feature = "sim")]
 pub mod world;
+
+pub use crate::access::Form;
+pub use crate::config::{
+    Api, Demo, Drain, KeysText, ListenAddr, OnOutage, Readers, Resume, Server, Streams,
+    TrustedProxies,
+};
+pub use crate::conn::{Conn, Read, Written};
+pub use crate::coverage::{start as record_coverage, take as recorded_coverage};
+pub use crate::descriptors::Budget;
+pub use crate::exchange::{SourceKind, Stage};
+pub use crate::http::changes::Changes;
+pub use crate::net::mio::{EventSource, MioNet};
+pub use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+pub use crate::proxy::Portions;
+pub use crate::shell::service::Inherited;
+pub use crate::shell::sys::listen;
+pub use crate::sse::naive;
+pub use crate::telemetry::{Cause, Failure, Outcome};
+pub use crate::time::Tick;
+pub use crate::work::take as work_done;

@@ -63,8 +63,7 @@ const _: () = assert!(size_of::<Link>() + size_of::<Tick>() == 16);
 /// A wheel with at most one promise per owner. See the module.
 ///
 /// ```
-/// use millstream::time::Tick;
-/// use millstream::wheel::Wheel;
+/// use millstream::leaves::{Tick, Wheel};
 ///
 /// let mut wheel = Wheel::new(Tick::ZERO);
 /// wheel.at_most(7, Tick::from_millis(20));

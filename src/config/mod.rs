@@ -36,7 +36,9 @@ mod warnings;
 pub use access::Auth;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
-pub use load::{KeysText, Readers};
+#[cfg(feature = "sim")]
+pub use load::KeysText;
+pub use load::Readers;
 pub use target::Target;
 pub use trusted::TrustedProxies;
 

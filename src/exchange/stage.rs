@@ -40,6 +40,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages.
+    #[cfg(feature = "sim")]
     pub const ALL: [Stage; 8] = [
         Stage::Unanswered,
         Stage::Reply,
@@ -136,6 +137,7 @@ pub enum SourceKind {
 
 impl SourceKind {
     /// All kinds of source.
+    #[cfg(feature = "sim")]
     pub const ALL: [SourceKind; 6] = [
         SourceKind::None,
         SourceKind::Local,

@@ -106,6 +106,7 @@ impl Upload {
     }
 
     /// The bytes that the upstream has not accepted yet.
+    #[cfg(feature = "sim")]
     pub fn pending(&self) -> usize {
         self.pipe().map_or(0, Pipe::pending)
     }

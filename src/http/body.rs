@@ -14,7 +14,7 @@ use super::chunk::{self, ChunkDecoder, LAST_CHUNK};
 use super::framing::BodyLength;
 use std::ops::Range;
 
-pub use super::chunk::{ChunkError, HEADROOM, Piece, TAILROOM};
+pub use super::chunk::{ChunkError, Piece};
 
 /// The connection closed before the body was complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +142,8 @@ impl BodyWriter {
     }
 
     /// Frames `payload`, a range of `buf`, and also the end of the body if it has `ended`. Returns
-    /// the range of `buf` to send, which may be empty. It starts at most [`HEADROOM`] bytes before
-    /// the payload and ends at most [`TAILROOM`] bytes after it.
+    /// the range of `buf` to send, which may be empty. It starts at most [`chunk::HEADROOM`]
+    /// bytes before the payload and ends at most [`chunk::TAILROOM`] bytes after it.
     ///
     /// # Panics
     ///
@@ -227,6 +227,7 @@ fn frame_chunked(buf: &mut [u8], payload: Range<usize>, ended: bool) -> Range<us
 
 #[cfg(test)]
 mod tests {
+    use super::super::chunk::{HEADROOM, TAILROOM};
     use super::*;
     use crate::testing::pieces::{in_one_piece, in_pieces};
 

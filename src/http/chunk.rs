@@ -152,14 +152,13 @@ impl ChunkError {
 /// Decodes one chunked body as its bytes arrive.
 ///
 /// ```
-/// use millstream::http::chunk::ChunkDecoder;
+/// use millstream::leaves::ChunkDecoder;
 ///
 /// let mut bytes = *b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nGET";
-/// let piece = ChunkDecoder::request().decode(&mut bytes)?;
+/// let piece = ChunkDecoder::request().decode(&mut bytes).expect("a well-formed body");
 /// assert_eq!(&bytes[piece.range()], b"hello world");
 /// assert!(piece.ended);
 /// assert_eq!(&bytes[piece.consumed..], b"GET", "the next message");
-/// # Ok::<(), millstream::http::chunk::ChunkError>(())
 /// ```
 #[derive(Debug)]
 pub struct ChunkDecoder {

@@ -6,9 +6,8 @@
 //! the addresses of X-Forwarded-For are joined, because many servers read just one line.
 //!
 //! An upstream trusts X-Forwarded-For, -Proto and -Host, so a client must not be able to set them.
-//! Their values are kept and extended only if a trusted peer sent them. The other fields of
-//! [`RESERVED`](super::fields::RESERVED) are not written here; a trusted peer's are passed on, all
-//! others dropped.
+//! Their values are kept and extended only if a trusted peer sent them. The other reserved fields
+//! ([`is_about_client`]) are not written here; a trusted peer's are passed on, all others dropped.
 //!
 //! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and leaves
 //! responses open. It carries the version that was received (`1.0 millstream` for a client of
@@ -108,14 +107,9 @@ pub struct OutboundHead {
 }
 
 impl OutboundHead {
-    /// The length in bytes, without the host and the last event's id.
-    pub const fn len(&self) -> usize {
+    /// The size in bytes, without the host and the last event's id.
+    pub const fn size(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Always false: a head has a request line.
-    pub const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// Appends the head for the endpoint with this `host`. `last_event_id` replaces the client's

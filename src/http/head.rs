@@ -21,7 +21,7 @@ mod start;
 mod tests;
 
 use super::fields::split;
-pub use super::fields::{CONNECTION_OPTIONS_MAX, FIELDS_MAX, FieldStore, Fields};
+pub use super::fields::{CONNECTION_OPTIONS_MAX, FieldStore, Fields};
 pub use super::version::Version;
 pub use error::HeadError;
 pub use fold::unfold;
@@ -37,7 +37,7 @@ use memchr::memchr;
 pub struct HeadLimits {
     /// Maximum size of a head in bytes, with its empty line. Below 4 GiB.
     pub head_bytes: usize,
-    /// Maximum number of field lines; never more than [`FIELDS_MAX`].
+    /// Maximum number of field lines; never more than [`FIELDS_MAX`](super::fields::FIELDS_MAX).
     pub head_fields: usize,
     /// Maximum length of a request target in bytes.
     pub target_bytes: usize,

@@ -238,7 +238,7 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
 /// Refuses a request whose rewritten head is longer than `room`.
 fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
     match &judged.outbound {
-        Ok(outbound) if outbound.len() > room => {
+        Ok(outbound) if outbound.size() > room => {
             let what = "the rewritten request head is too long";
             Err(LocalReply::refused(Cause::MaxHeadBytes, 431, what))
         }

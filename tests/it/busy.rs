@@ -1,11 +1,10 @@
 //! Deadlines that are promises of ours, not judgements on a peer, hold for the busiest session
 //! too: one that has something to move whenever it is looked at, and so never comes to rest.
 
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::{PLAIN, World};
+use millstream::testing::{ListenerId, Portions};
 use std::time::Duration;
 
 /// A world in which a session's portion is so small that it is never blocked, and a client.

@@ -5,12 +5,11 @@
 //! shown by the golden transcripts.
 
 use crate::sim::message::{Body, Head};
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
+use millstream::testing::{ListenerId, Portions};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;

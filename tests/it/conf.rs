@@ -4,12 +4,11 @@
 mod access;
 mod shared;
 
-use millstream::access::Form;
-use millstream::config::TrustedProxies;
-use millstream::config::{Api, Config, Demo, Drain, ListenAddr, OnOutage, Resume, Server, Streams};
-use millstream::http::changes::Changes;
-use millstream::net::Address;
-use millstream::shell::resolver;
+use millstream::testing::{
+    Address, Api, Changes, Demo, Drain, Form, ListenAddr, OnOutage, Resume, Server, Streams,
+    TrustedProxies,
+};
+use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

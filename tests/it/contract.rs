@@ -11,9 +11,8 @@ mod simulated;
 mod world;
 
 use loopback::Loopback;
-use millstream::conn::{Read, Written};
-use millstream::net::{ListenerId, Net, Ready, Received, Sent, Token};
 use millstream::testing::sim::Heard;
+use millstream::testing::{ListenerId, Net, Read, Ready, Received, Sent, Token, Written};
 use simulated::Simulated;
 use std::io::ErrorKind;
 use std::net::SocketAddr;

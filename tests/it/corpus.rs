@@ -1,5 +1,5 @@
 //! What the fuzzer found worth keeping, replayed; and mutations of it, so that the properties in
-//! `millstream::fuzz` are tried on new inputs without a nightly compiler.
+//! `millstream::testing::fuzz` are tried on new inputs without a nightly compiler.
 //!
 //! `FUZZ_MUTATIONS=100000 cargo test --test it corpus` tries more of them than usual, and
 //! `FUZZ_INPUT=file` replays one file through the target whose test is run.

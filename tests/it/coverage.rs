@@ -2,8 +2,7 @@
 //! which a step of a session may end.
 
 use crate::golden;
-use millstream::coverage;
-use millstream::exchange::Stage;
+use millstream::testing::{Stage, record_coverage, recorded_coverage};
 use std::fs;
 
 const NEXT: &str = include_str!("../../src/proxy/next.rs");
@@ -14,12 +13,12 @@ const DONE_BEFORE: [&str; 5] = ["Expiry", "Flush", "Event", "Linger", "Drain"];
 
 #[test]
 fn the_transcripts_exercise_everything() {
-    coverage::start();
+    record_coverage();
     for file in golden::files() {
         let text = fs::read_to_string(&file).unwrap();
         golden::play(&text).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
     }
-    let seen = coverage::take();
+    let seen = recorded_coverage();
     let edges = Stage::ALL
         .into_iter()
         .flat_map(|from| from.next().iter().map(move |to| format!("Stage {from:?} {to:?}")));

@@ -1,11 +1,9 @@
 //! Whoever was let in finds a descriptor for an upstream, whatever is kept idle.
 
-use millstream::config::Config;
-use millstream::descriptors::Budget;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
+use millstream::testing::{Budget, ListenerId, Portions};
 use std::net::SocketAddr;
 
 const CLIENTS: usize = 5;

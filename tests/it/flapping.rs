@@ -1,12 +1,10 @@
 //! Streams that have lost their upstream: how soon all are served once it is back, and how often it
 //! is asked meanwhile.
 
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
-use millstream::time::Tick;
+use millstream::testing::{ListenerId, Portions, Tick};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -43,13 +43,10 @@ mod text;
 
 use crate::journal;
 use crate::tidy::files_below;
-use millstream::config::{Config, KeysText, Readers};
-use millstream::descriptors::Budget;
-use millstream::net::{Address, ListenerId};
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimNet};
 use millstream::testing::world::{PLAIN, World};
-use millstream::time::Tick;
+use millstream::testing::{Address, Budget, KeysText, ListenerId, Portions, Readers, Tick};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;

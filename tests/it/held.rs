@@ -1,10 +1,9 @@
 //! What is held for clients that take nothing, in bytes: with whole events wanted, too.
 
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
+use millstream::testing::{ListenerId, Portions};
 use std::net::SocketAddr;
 
 const READERS: usize = 150;

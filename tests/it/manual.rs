@@ -71,7 +71,7 @@ fn the_page_has_every_key_and_its_default() {
 
 #[test]
 fn every_option_is_in_the_page_and_completed() {
-    let words = millstream::shell::arguments::HELP.split([' ', '\n', ',', '[']);
+    let words = millstream::arguments::HELP.split([' ', '\n', ',', '[']);
     let options: Vec<_> = words.filter_map(|word| word.strip_prefix("--")).collect();
     assert!(options.len() > 4, "{options:?}");
     for option in options {

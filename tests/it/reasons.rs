@@ -2,7 +2,7 @@
 //! each of them, and some transcript shows each of them.
 
 use crate::golden;
-use millstream::telemetry::{Cause, Failure, Outcome};
+use millstream::testing::{Cause, Failure, Outcome};
 use std::collections::BTreeSet;
 use std::fs;
 

@@ -1,10 +1,9 @@
 //! Idle connections to an upstream, where more than one thing happens in the same moment.
 
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
+use millstream::testing::{ListenerId, Portions};
 
 const ORIGIN: &str = "10.0.0.1:80";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";

@@ -1,10 +1,9 @@
 //! Whatever the configuration adds to heads, there is room for it where they are written.
 
-use millstream::config::Config;
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
+use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
+use millstream::testing::{ListenerId, Portions};
 use std::net::SocketAddr;
 
 const ORIGIN: &str = "10.0.0.1:80";

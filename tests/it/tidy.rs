@@ -77,6 +77,27 @@ fn is_whole(block: &[&str]) -> bool {
     begins && (is_list || is_code || last.ends_with('.') || last.ends_with(".)"))
 }
 
+/// The compiler asks for a doc only where another crate can see an item, and the modules are
+/// private. A field may be clear from its name and type.
+#[test]
+fn what_is_public_has_a_doc() {
+    let mut wrong = Vec::new();
+    for file in sources().into_iter().filter(|file| file.starts_with(root().join("src"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        for (index, line) in lines.iter().enumerate() {
+            let word = line.strip_prefix("pub ").and_then(|item| item.split(' ').next());
+            let kinds = ["const", "enum", "fn", "static", "struct", "trait", "type"];
+            let mut above = lines[..index].iter().rev().filter(|line| !line.starts_with("#["));
+            let has_doc = above.next().is_some_and(|line| line.starts_with("///"));
+            if word.is_some_and(|word| kinds.contains(&word)) && !has_doc {
+                wrong.push(format!("{}:{}: {line}", file.display(), index + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What takes a body in and what gives it out are joined elsewhere, so that either can be joined to
 /// something else.
 #[test]

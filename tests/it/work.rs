@@ -2,15 +2,12 @@
 //!
 //! Each input is played at two lengths, one twice the other, and the bytes that the proxy looked at
 //! or copied for it are compared: a product of two lengths that the peer chooses costs four times
-//! as much. Work is counted (`millstream::work`), and time is not.
+//! as much. Work is counted (`millstream::testing::work_done`), and time is not.
 
-use millstream::config::{Config, KeysText, Readers};
-use millstream::net::ListenerId;
-use millstream::proxy::Portions;
-use millstream::shell::resolver;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
-use millstream::work;
+use millstream::testing::{KeysText, ListenerId, Portions, Readers, work_done};
+use millstream::{Config, resolver};
 
 const ORIGIN: &str = "10.0.0.1:80";
 
@@ -97,7 +94,7 @@ fn arrived(world: &mut World) -> Option<Peer> {
 fn cost(talk: &Talk) -> u64 {
     let mut world = world();
     let client = world.net().client(ListenerId(0), "192.0.2.7".parse().ok()).unwrap();
-    work::take();
+    work_done();
     say(&mut world, client, &talk.request, talk.piece);
     let mut origins = Vec::new();
     loop {
@@ -108,7 +105,7 @@ fn cost(talk: &Talk) -> u64 {
         let Some(asked) = asked else { break };
         say(&mut world, asked, &talk.response, talk.piece);
     }
-    work::take()
+    work_done()
 }
 
 fn say(world: &mut World, peer: Peer, bytes: &[u8], piece: usize) {
@@ -315,7 +312,7 @@ fn cost_of_ends(connections: usize, together: bool) -> u64 {
         assert_eq!(heads(&mut world, origin), 1);
         say(&mut world, origin, OK.as_bytes(), usize::MAX);
     }
-    work::take();
+    work_done();
     for &origin in &origins {
         world.net().finish(origin);
         if !together {
@@ -324,7 +321,7 @@ fn cost_of_ends(connections: usize, together: bool) -> u64 {
     }
     world.settle().unwrap();
     assert!(origins.iter().all(|&origin| world.net().closed(origin)));
-    work::take()
+    work_done()
 }
 
 #[test]

@@ -6,9 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use millstream::http::body::{BodyReader, BodyWriter};
-use millstream::http::chunk::{ChunkDecoder, HEADROOM, TAILROOM};
-use millstream::http::framing::BodyLength;
+use millstream::leaves::{BodyLength, BodyReader, BodyWriter, ChunkDecoder, HEADROOM, TAILROOM};
 
 use crate::events::{chunked, event};
 

@@ -4,11 +4,11 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, Throughput};
-use millstream::http::forward::{self, Forward, Respond};
-use millstream::http::framing::BodyLength;
-use millstream::http::head::{
-    FIELDS_MAX, FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version,
+use millstream::leaves::forward::{self, Forward, Respond};
+use millstream::leaves::head::{
+    FieldStore, HeadError, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version,
 };
+use millstream::leaves::{BodyLength, FIELDS_MAX};
 
 /// As a program sends it.
 const SMALL_REQUEST: &[u8] = b"GET /events HTTP/1.1\r\n\

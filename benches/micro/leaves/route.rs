@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use millstream::route::{RouteSpec, Router};
+use millstream::leaves::{RouteSpec, Router};
 
 /// The api of a request that is the last to be looked at, among one and among a hundred.
 pub fn find(criterion: &mut Criterion) {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use millstream::sse::Scanner;
+use millstream::leaves::Scanner;
 
 use crate::events::{event, event_with_id};
 

@@ -3,8 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use millstream::time::Tick;
-use millstream::wheel::Wheel;
+use millstream::leaves::{Tick, Wheel};
 
 const OWNERS: u32 = 10_000;
 

@@ -5,14 +5,12 @@ use super::super::framing::{self, BodyLength};
 use super::super::keep_alive;
 use super::super::upgrade;
 use super::start::{self, StatusLine};
-use super::{HeadError, HeadLimits, Version};
+use super::{HeadError, HeadLimits};
 use std::time::Duration;
 
 /// A parsed response head. Its parts borrow the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'h, 'b> {
-    /// The upstream's version.
-    pub version: Version,
     /// The status: three digits, at least 100.
     pub status: u16,
     /// The reason phrase, which may be empty and need not be UTF-8.
@@ -62,7 +60,6 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         let delimited = length != BodyLength::UntilClose && !framing::is_faulty(fields, version);
         let idle_limit = keep_alive::idle_limit(fields);
         Ok(ResponseHead {
-            version,
             status,
             reason,
             fields,

@@ -1,7 +1,7 @@
 //! Files of keys, and what `--check` warns of.
 
 use super::{API, parse};
-use millstream::config::{KeysText, Readers};
+use millstream::testing::{KeysText, Readers};
 
 const WRONG_KEYS: &str = include_str!("wrong-keys.txt");
 

@@ -2,7 +2,7 @@
 //! one reaches.
 
 use super::parse;
-use millstream::shell::resolver;
+use millstream::resolver;
 
 /// An api that strips.
 const STRIP: &str = "listen_path = '/pub'\nstrip_listen_path = true";

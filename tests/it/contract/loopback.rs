@@ -2,12 +2,8 @@
 //! system chooses.
 
 use super::{Far, Told, Wires};
-use millstream::config::ListenAddr;
-use millstream::net::Net;
-use millstream::net::mio::{EventSource, MioNet};
-use millstream::shell::service::Inherited;
-use millstream::shell::sys;
 use millstream::testing::sim::Heard;
+use millstream::testing::{EventSource, Inherited, ListenAddr, MioNet, Net, listen};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -33,8 +29,7 @@ impl Loopback {
         let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener =
-            sys::listen(&ListenAddr::Tcp(any_port), false, PATIENCE, &mut Inherited::default())
-                .unwrap();
+            listen(&ListenAddr::Tcp(any_port), false, PATIENCE, &mut Inherited::default()).unwrap();
         let address = listener.address().unwrap().unwrap();
         net.add_listener(listener).unwrap();
         let origin = TcpListener::bind(any_port).unwrap();
@@ -131,7 +126,7 @@ fn a_unix_socket_is_a_socket() {
     let poll = mio::Poll::new().unwrap();
     let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
     let listener =
-        sys::listen(&ListenAddr::Unix(path.clone()), false, PATIENCE, &mut Inherited::default())
+        listen(&ListenAddr::Unix(path.clone()), false, PATIENCE, &mut Inherited::default())
             .unwrap();
     assert_eq!(listener.address().unwrap(), None);
     let listener = net.add_listener(listener).unwrap();

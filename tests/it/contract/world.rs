@@ -1,9 +1,8 @@
 //! A network under test and the connections on this side of it, moved by events alone.
 
 use super::{Far, LISTENER, Told, Wires};
-use millstream::conn::{Conn, Read, Written};
-use millstream::net::{Net, Ready, SockId, Token};
 use millstream::testing::sim::Heard;
+use millstream::testing::{Conn, Net, Read, Ready, SockId, Token, Written};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 

@@ -23,7 +23,7 @@ fn what_it_says_of_itself() {
     for argument in ["--version", "-v", "-V"] {
         assert_eq!(Program::run(&[argument]), said(version));
     }
-    assert_eq!(Program::run(&["--help"]), said(millstream::shell::arguments::HELP));
+    assert_eq!(Program::run(&["--help"]), said(millstream::arguments::HELP));
 }
 
 #[test]

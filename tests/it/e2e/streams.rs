@@ -221,7 +221,7 @@ fn a_target_on_a_unix_socket() {
 #[test]
 fn five_hundred_streams_get_their_own_events_in_order() {
     const STREAMS: usize = 500;
-    millstream::shell::sys::raise_descriptor_limit().unwrap();
+    millstream::raise_descriptor_limit().unwrap();
     let (program, origin) = in_front_of_an_origin();
     let mut clients: Vec<Line> = (0..STREAMS).map(|_| program.connect()).collect();
     for (n, client) in clients.iter_mut().enumerate() {

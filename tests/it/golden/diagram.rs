@@ -5,7 +5,7 @@
 //! tables say: a stage or an arrow that has no place here, or a place that has none, is a failure.
 
 use super::text::difference;
-use millstream::exchange::{SourceKind, Stage};
+use millstream::testing::{SourceKind, Stage};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! How a transcript writes bytes and times, and how two of them differ.
 
-use millstream::time::Tick;
+use millstream::testing::Tick;
 use std::fmt::Write as _;
 
 /// A longer run of one byte is counted.

@@ -5,11 +5,9 @@ use super::Terms;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
 use crate::journal;
-use millstream::net::ListenerId;
-use millstream::sse::naive;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::time::Tick;
+use millstream::testing::{ListenerId, Tick, naive};
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -4,10 +4,9 @@
 
 use super::message::Head;
 use crate::journal;
-use millstream::net::ListenerId;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::time::Tick;
+use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! what a client got of it is what it should have got.
 
 use super::Terms;
-use millstream::sse::naive;
+use millstream::testing::naive;
 use millstream::testing::rng::Rng;
 
 /// A byte order mark. The proxy may take it away.

@@ -1,8 +1,8 @@
 //! A world that loses its api, or the key that lets its clients in, while they are using it.
 
-use millstream::config::{Config, KeysText, Readers};
+use millstream::Config;
 use millstream::testing::rng::Rng;
-use millstream::time::Tick;
+use millstream::testing::{KeysText, Readers, Tick};
 use std::time::Duration;
 
 /// How late the proxy may come to a moment.

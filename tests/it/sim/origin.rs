@@ -7,9 +7,9 @@ use super::hostile;
 use super::message::{Body, Head, chunked};
 use super::plan::{FLOOD_BYTES, FLOODS, Framing, Mischief, Plan};
 use crate::journal;
+use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::time::Tick;
 use std::time::Duration;
 
 /// One connection.
