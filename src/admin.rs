@@ -6,8 +6,8 @@
 //! refused. And a request that changes something must carry a field that no form and no
 //! cross-origin script can send without permission ([`FIELD`]).
 //!
-//! Nothing here knows a socket: [`judge`] reads a head, the rest writes text. [`crate::proxy`]
-//! carries out the requests.
+//! Nothing here knows a socket: [`check_request`] reads a head, the rest writes text.
+//! [`crate::proxy`] carries out the requests.
 
 pub mod answer;
 pub mod api_now;
@@ -66,7 +66,7 @@ pub enum ShellCommand {
 ///
 /// # Errors
 /// The response to a request that is refused.
-pub fn judge(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
+pub fn check_request(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
     if !is_welcome(head.authority) {
         return Err(Answer::text(
             421,
@@ -127,7 +127,7 @@ mod tests {
         let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
         let mut store = FieldStore::new();
         let head = RequestHead::of_wire(head.as_bytes(), &mut store, &LIMITS).unwrap();
-        judge(&head).map_err(|answer| answer.status)
+        check_request(&head).map_err(|answer| answer.status)
     }
 
     #[test]

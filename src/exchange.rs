@@ -267,8 +267,8 @@ impl Exchange {
 
     /// Since when nothing has passed: no event of a stream, and no byte of a tunnel in either
     /// direction.
-    pub fn still_since(&self) -> Tick {
-        if self.record.is_tunnel() { self.active_at() } else { self.response.still_since() }
+    pub fn quiet_since(&self) -> Tick {
+        if self.record.is_tunnel() { self.active_at() } else { self.response.quiet_since() }
     }
 
     /// When a byte last passed, in either direction.

@@ -266,7 +266,7 @@ impl Pipe {
 
     /// Since when nothing has moved: the sink has taken none of the pending bytes, or else the
     /// source has sent nothing.
-    pub fn still_since(&self) -> Tick {
+    pub fn quiet_since(&self) -> Tick {
         if self.pending() > 0 { self.outlet.still_since() } else { self.intake.silent_since() }
     }
 

@@ -61,7 +61,7 @@ impl ApiNow<'_> {
         json.name("bytes_out").number(stats.bytes_out.get());
         json.name("opened").number(stats.opened.get());
         json.name("requests").number(stats.begun());
-        json.name("upstreams").number(stats.upstreams());
+        json.name("upstreams").number(stats.upstream_connections());
         json.name("idle_upstreams").number(upstream.idle() as u64);
         json.name("targets").number(upstream.endpoints.len() as u64);
         for stream in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {

@@ -171,7 +171,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     out.family("millstream_upstream_connections", MetricType::Gauge, help);
     for (api, stats) in stats.all().skip(1) {
         let idle = process.idle.get(api).copied().unwrap_or(0) as u64;
-        let in_use = stats.upstreams().saturating_sub(idle);
+        let in_use = stats.upstream_connections().saturating_sub(idle);
         out.sample(&[("api", api), ("state", "in_use")], in_use);
         out.sample(&[("api", api), ("state", "idle")], idle);
     }

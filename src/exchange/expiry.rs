@@ -29,10 +29,10 @@ impl Exchange {
     /// When it expires. A response with an end of its own expires only if its api or its key is
     /// gone.
     pub fn expires_at(&self) -> Tick {
-        let spares_nothing = self.expires_with().is_some_and(Outcome::spares_nothing);
+        let ends_everything = self.expires_with().is_some_and(Outcome::ends_everything);
         match self.expiry.as_deref() {
             Some(Expiry::At(at, _) | Expiry::Grace(at, _))
-                if spares_nothing || self.stage().is_endless() =>
+                if ends_everything || self.stage().is_endless() =>
             {
                 *at
             }
@@ -51,7 +51,7 @@ impl Exchange {
             None => self.expiry = Some(Box::new(Expiry::At(at, outcome))),
             Some(Expiry::At(until, known)) if at < *until => {
                 *until = at;
-                *known = if known.spares_nothing() { *known } else { outcome };
+                *known = if known.ends_everything() { *known } else { outcome };
             }
             Some(Expiry::At(..) | Expiry::Grace(..)) => {}
         }

@@ -118,7 +118,7 @@ impl LocalReply {
     }
 
     /// True exactly when an upstream is at fault.
-    pub fn is_upstreams(&self) -> bool {
+    pub fn is_upstream_fault(&self) -> bool {
         matches!(self.status, 502 | 504) || self.cause() == Some(Cause::UpstreamUnavailable)
     }
 }

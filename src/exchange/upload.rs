@@ -19,7 +19,7 @@ pub enum Upload {
         /// True exactly when the client's body was read to its end.
         complete: bool,
         /// True exactly when the whole request was sent.
-        through: bool,
+        sent: bool,
     },
 }
 
@@ -36,7 +36,7 @@ impl Upload {
         now: Tick,
     ) -> Upload {
         if length.is_empty() {
-            return Upload::untaken(length);
+            return Upload::unread(length);
         }
         let mut pipe = Pipe::request(length, body_max, now);
         pipe.drop_trailers(dropped_trailers);
@@ -56,8 +56,8 @@ impl Upload {
     }
 
     /// Creates the upload of a request that no upstream gets. A body of `length` is not read.
-    pub const fn untaken(length: BodyLength) -> Upload {
-        Upload::Over { taken: 0, complete: length.is_empty(), through: false }
+    pub const fn unread(length: BodyLength) -> Upload {
+        Upload::Over { taken: 0, complete: length.is_empty(), sent: false }
     }
 
     /// The pipe, unless the upload is over.
@@ -98,10 +98,10 @@ impl Upload {
     }
 
     /// True when the whole request was sent.
-    pub fn through(&self) -> bool {
+    pub fn sent(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.outlet.flow() == Flow::Finished,
-            Upload::Over { through, .. } => *through,
+            Upload::Over { sent, .. } => *sent,
         }
     }
 
@@ -119,7 +119,7 @@ impl Upload {
             *self = Upload::Over {
                 taken: pipe.intake.taken(),
                 complete: pipe.intake.is_complete(),
-                through: pipe.outlet.flow() == Flow::Finished,
+                sent: pipe.outlet.flow() == Flow::Finished,
             };
         }
     }

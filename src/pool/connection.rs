@@ -60,7 +60,7 @@ impl Connection {
     }
 
     /// Notes how long the upstream keeps an idle connection, if it has said so.
-    pub fn heed_idle_limit(&mut self, limit: Option<Duration>) {
+    pub fn note_idle_limit(&mut self, limit: Option<Duration>) {
         if let Some(limit) = limit {
             self.idle_max_ms = u32::try_from(millis(limit)).unwrap_or(u32::MAX);
         }

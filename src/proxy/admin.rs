@@ -56,7 +56,7 @@ pub struct Ticket {
 }
 
 /// A request whose head is valid.
-pub(super) struct Judged {
+pub(super) struct Checked {
     ask: Result<Ask, Answer>,
     facts: RequestFacts,
     keeps_alive: bool,
@@ -64,7 +64,7 @@ pub(super) struct Judged {
 }
 
 /// Checks a request head for the admin listener.
-pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
+pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
@@ -72,21 +72,21 @@ pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply>
     let length = head.length;
     // A body is discarded after the answer, together with the connection.
     let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;
-    Ok(Judged { ask: admin::judge(&head), facts, keeps_alive, length })
+    Ok(Checked { ask: admin::check_request(&head), facts, keeps_alive, length })
 }
 
 /// Begins the exchange of a request to the admin listener.
 pub(super) fn begin<N: Net>(
-    judged: Judged,
+    checked: Checked,
     request_line: Box<str>,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    let Judged { ask, facts, keeps_alive, length } = judged;
+    let Checked { ask, facts, keeps_alive, length } = checked;
     // Monitoring asks all the time, so only changes are logged.
     let logged = ask.as_ref().map_or(true, |ask| ask.changes());
     let record = shared.telemetry.record(request_line, false, logged);
-    let upload = Upload::untaken(length);
+    let upload = Upload::unread(length);
     let config = &shared.config;
     let exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
     Next::BeginAdmin(exchange, ask)
@@ -223,7 +223,7 @@ impl<N: Net> Proxy<N> {
     fn list_streams(&self, query: Query, now: Tick) -> Answer {
         let Query { limit, order, after } = query;
         let rank = |exchange: &Exchange| {
-            let idle = millis(now.since(exchange.still_since()));
+            let idle = millis(now.since(exchange.quiet_since()));
             let pending = exchange.response.pending() as u64;
             order.rank(exchange.record.id, pending, idle)
         };
@@ -264,7 +264,7 @@ impl<N: Net> Proxy<N> {
             events: exchange.response.intake.events().map_or(0, |events| events.events()),
             bytes_in: exchange.upload.taken(),
             bytes_out: exchange.response.delivered(),
-            idle_ms: millis(now.since(exchange.still_since())),
+            idle_ms: millis(now.since(exchange.quiet_since())),
             pending_bytes: exchange.response.pending(),
             waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
             until: moments.first().map(|moment| moment.name()),

@@ -15,13 +15,13 @@ use crate::telemetry::Cause;
 use crate::time::Tick;
 
 /// A valid request for the events of the built-in source.
-pub(super) struct Judged {
+pub(super) struct Checked {
     facts: RequestFacts,
     keeps_alive: bool,
 }
 
 /// Checks a request head for the built-in source.
-pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply> {
+pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
@@ -35,22 +35,22 @@ pub(super) fn judge(bytes: &[u8], config: &Config) -> Result<Judged, LocalReply>
         return Err(LocalReply::refused(Cause::NotFound, 404, what));
     }
     let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
-    Ok(Judged { facts, keeps_alive: head.persistent && facts.is_head })
+    Ok(Checked { facts, keeps_alive: head.persistent && facts.is_head })
 }
 
 /// Begins the exchange of a request to the built-in source.
 pub(super) fn begin<N: Net>(
-    judged: Judged,
+    checked: Checked,
     request_line: Box<str>,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    let Judged { facts, keeps_alive } = judged;
+    let Checked { facts, keeps_alive } = checked;
     let Shared { net, memory, telemetry, config, .. } = shared;
     let Some(demo) = &config.demo else { return Next::Close };
     let (io, out) = memory.split(net, None, now);
     demo::write_head(out, facts.version == Version::Http11 && !facts.is_head);
-    let upload = Upload::untaken(BodyLength::Empty);
+    let upload = Upload::unread(BodyLength::Empty);
     let record = telemetry.record(request_line, false, false);
     let mut exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
     if facts.is_head {

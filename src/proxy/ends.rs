@@ -44,7 +44,7 @@ pub(super) fn refused<N: Net>(
     let exchange = Exchange::new(Begin {
         facts: RequestFacts::unknown(is_head),
         keeps_alive: !refusal.close && shared.drain.is_none(),
-        upload: Upload::untaken(BodyLength::Empty),
+        upload: Upload::unread(BodyLength::Empty),
         config: &shared.config,
         record,
         now,
@@ -148,18 +148,18 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
         return;
     };
     let text = format!("{status}: {what} ({}){api}", cause.word());
-    let level = if reply.is_upstreams() { log::Level::Warn } else { log::Level::Info };
+    let level = if reply.is_upstream_fault() { log::Level::Warn } else { log::Level::Info };
     log.log(level, name, cause.word(), &text);
 }
 
 /// Logs that a response is cut, unless clients cause that as a matter of course.
 fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
-    if let Some(why) = outcome.told() {
+    if let Some(reason) = outcome.cut_reason() {
         let name = step.exchange.api_name();
         let tunnel = step.exchange.record.is_tunnel();
         let what = if tunnel { "tunnel closed" } else { "response cut" };
-        let text = format!("{what}: {why}, api {name}");
-        step.telemetry.log.log(log::Level::Warn, name, why, &text);
+        let text = format!("{what}: {reason}, api {name}");
+        step.telemetry.log.log(log::Level::Warn, name, reason, &text);
     }
 }
 

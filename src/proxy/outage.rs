@@ -42,7 +42,7 @@ use std::time::Duration;
 /// Handles an upstream that failed before its response. Closes its connection and decides what the
 /// client gets: an error, or what `on_outage` says.
 pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
-    if reply.is_upstreams()
+    if reply.is_upstream_fault()
         && let Some(failure) = reply.cause().and_then(Failure::of_response)
         && let Some(endpoint) = step.endpoint()
     {
@@ -225,7 +225,7 @@ pub(super) fn join(
                 return Next::Do(Action::Withhold);
             }
             pool[key].persistent = head.persistent;
-            pool[key].heed_idle_limit(head.idle_limit);
+            pool[key].note_idle_limit(head.idle_limit);
             exchange.drop_trailers(head);
             exchange.response.change_source(head.length, now);
             if let Some(stats) = &exchange.record.stats

@@ -134,9 +134,9 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// still has to be sent. If the request is incomplete by then, the upstream does not want the rest,
 /// and its connection is closed (RFC 9112 section 9.5).
 pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
-    let through = step.exchange.upload.through();
+    let sent = step.exchange.upload.sent();
     if let Some(connection) = step.exchange.take_connection() {
-        if through {
+        if sent {
             let idle_max = step.config.server.keepalive_timeout;
             step.pool.release(connection, step.drain.is_none(), idle_max, &mut step.io);
         } else {

@@ -49,13 +49,13 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     };
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
     let begun = match service {
-        Service::Apis => judge(bytes, &request, &shared.config, &shared.router, peer, out)
-            .and_then(|judged| fits(judged, shared.memory.head_room()))
-            .map(|judged| begin(judged, request.clone(), conn, peer, shared, now)),
-        Service::Demo => demo::judge(bytes, &shared.config)
-            .map(|judged| demo::begin(judged, request.clone(), shared, now)),
-        Service::Admin => admin::judge(bytes, &shared.config)
-            .map(|judged| admin::begin(judged, request.clone(), shared, now)),
+        Service::Apis => check_request(bytes, &request, &shared.config, &shared.router, peer, out)
+            .and_then(|checked| fits(checked, shared.memory.head_room()))
+            .map(|checked| begin(checked, request.clone(), conn, peer, shared, now)),
+        Service::Demo => demo::check_request(bytes, &shared.config)
+            .map(|checked| demo::begin(checked, request.clone(), shared, now)),
+        Service::Admin => admin::check_request(bytes, &shared.config)
+            .map(|checked| admin::begin(checked, request.clone(), shared, now)),
     };
     begun.unwrap_or_else(|refusal| refused(shared, service, request, is_head, refusal, now))
 }
@@ -72,7 +72,7 @@ fn is_head(bytes: &[u8]) -> bool {
 }
 
 /// A request that an api serves or refuses.
-struct Judged {
+struct Checked {
     /// The api's index in the configuration.
     api: RouteId,
     facts: RequestFacts,
@@ -88,19 +88,19 @@ struct Judged {
 
 /// Checks a request head for the apis. `request` is its request line for the log. `out` is an empty
 /// buffer for the head that goes upstream.
-fn judge(
+fn check_request(
     bytes: &[u8],
     request: &str,
     config: &Config,
     router: &Router,
     peer: Option<IpAddr>,
     out: &mut Vec<u8>,
-) -> Result<Judged, LocalReply> {
+) -> Result<Checked, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(peer));
-    check(&head, config)?;
+    check_limits(&head, config)?;
     let mut path = Vec::new();
     let id = find_api(&head, config, router, &mut path)?;
     let api = &config.apis[usize::from(id)];
@@ -115,7 +115,7 @@ fn judge(
         caller.key = pass.key;
         outbound
     });
-    Ok(Judged {
+    Ok(Checked {
         api: id,
         facts,
         keeps_alive: head.persistent,
@@ -154,7 +154,7 @@ fn outbound_head(
 }
 
 /// Checks what applies to every request, whichever api serves it.
-fn check(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
+fn check_limits(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
     if head.max_forwards == Some(0) {
         let what = "Max-Forwards is 0";
         let reply = if head.is_trace() {
@@ -236,19 +236,19 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
 }
 
 /// Refuses a request whose rewritten head is longer than `room`.
-fn fits(judged: Judged, room: usize) -> Result<Judged, LocalReply> {
-    match &judged.outbound {
+fn fits(checked: Checked, room: usize) -> Result<Checked, LocalReply> {
+    match &checked.outbound {
         Ok(outbound) if outbound.size() > room => {
             let what = "the rewritten request head is too long";
             Err(LocalReply::refused(Cause::MaxHeadBytes, 431, what))
         }
-        _ => Ok(judged),
+        _ => Ok(checked),
     }
 }
 
 /// Begins the exchange of a request that an api serves or refuses.
 fn begin<N: Net>(
-    judged: Judged,
+    checked: Checked,
     request: Box<str>,
     conn: &Conn,
     peer: Option<IpAddr>,
@@ -259,7 +259,7 @@ fn begin<N: Net>(
     if conn.hung_up() {
         return Next::Close;
     }
-    let Judged { api, facts, keeps_alive, length, dropped_trailers, caller, .. } = judged;
+    let Checked { api, facts, keeps_alive, length, dropped_trailers, caller, .. } = checked;
     let state_key = shared.apis.key_at(api);
     let mut record = shared.telemetry.record(request, true, true);
     record.stats = shared.apis.get(state_key).map(|state| Rc::clone(&state.stats));
@@ -272,11 +272,11 @@ fn begin<N: Net>(
         record,
         now,
     });
-    exchange.awaits_continue = judged.awaits_continue;
+    exchange.awaits_continue = checked.awaits_continue;
     exchange.api = Some(api);
     exchange.api_state = Some(state_key);
     exchange.caller = caller.is_known().then(|| Box::new(caller));
-    let then = match judged.outbound {
+    let then = match checked.outbound {
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
             exchange.outbound = Some(Box::new(outbound));

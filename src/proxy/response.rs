@@ -173,7 +173,7 @@ fn forward_head(
             Err("the upstream switched to a protocol that was not offered")
         }
         // It is unknown in which protocol the rest of the body would be (RFC 9110 section 7.8).
-        101 if !exchange.upload.through() => {
+        101 if !exchange.upload.sent() => {
             Err("the upstream switched protocols before the request was complete")
         }
         101 => {
@@ -228,7 +228,7 @@ fn forward_final(
     connection.persistent = head.persistent
         && head.length != BodyLength::Empty
         && exchange.facts.upgrade == Offer::NOTHING;
-    connection.heed_idle_limit(head.idle_limit);
+    connection.note_idle_limit(head.idle_limit);
     exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
     // When resumed, the rest comes from another body, whose length was not announced.

@@ -75,7 +75,7 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     if !was_ending {
         // The last tenth of the window was left free for this.
         let window = config.drain.window;
-        let grace = if outcome.spares_nothing() { window / 10 } else { EVENT_GRACE };
+        let grace = if outcome.ends_everything() { window / 10 } else { EVENT_GRACE };
         exchange.begin_grace(io.now.after(grace.min(EVENT_GRACE)));
     }
     match (exchange.stage(), exchange.source()) {
@@ -113,7 +113,7 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
         }
         // The operator does not wait for a client that reads nothing and has had its time.
         _ if outcome == Outcome::Ended && stuck => Next::end(outcome),
-        _ if outcome.spares_nothing() && was_ending => Next::end(outcome),
+        _ if outcome.ends_everything() && was_ending => Next::end(outcome),
         _ => Next::Do(Action::Cut(outcome)),
     }
 }

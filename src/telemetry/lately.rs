@@ -21,7 +21,7 @@ const SLOTS: u64 = 12;
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Problem {
     /// A request was not served.
     Unserved,
     /// A request was refused.
@@ -50,13 +50,13 @@ struct Slot {
 }
 
 #[derive(Debug, Default)]
-struct Counts(Vec<(Trouble, u64)>);
+struct Counts(Vec<(Problem, u64)>);
 
 impl Counts {
-    fn add(&mut self, trouble: Trouble, count: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == trouble) {
+    fn add(&mut self, problem: Problem, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == problem) {
             Some((_, known)) => *known += count,
-            None => self.0.push((trouble, count)),
+            None => self.0.push((problem, count)),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Counts {
 impl Lately {
     /// Counts a problem of one request or of several. `requests` returns the number of requests so
     /// far, including this one.
-    pub(super) fn count(&self, trouble: Trouble, requests: impl FnOnce() -> u64, now: Tick) {
+    pub(super) fn count(&self, problem: Problem, requests: impl FnOnce() -> u64, now: Tick) {
         let mut slots = self.0.take();
         let number = slot_of(now);
         if slots.back().is_none_or(|slot| slot.number != number) {
@@ -73,7 +73,7 @@ impl Lately {
             slots.push_back(Slot { number, requests, counts: Counts::default() });
         }
         if let Some(slot) = slots.back_mut() {
-            slot.counts.add(trouble, 1);
+            slot.counts.add(problem, 1);
         }
         self.0.set(slots);
     }
@@ -84,8 +84,8 @@ impl Lately {
         let mut minute = Minute::default();
         for slot in slots.iter().filter(|slot| slot.is_recent(slot_of(now))) {
             minute.requests = minute.requests.max(requests.saturating_sub(slot.requests));
-            for (trouble, count) in &slot.counts.0 {
-                minute.counts.add(*trouble, *count);
+            for (problem, count) in &slot.counts.0 {
+                minute.counts.add(*problem, *count);
             }
         }
         self.0.set(slots);
@@ -119,23 +119,23 @@ impl Minute {
 
     /// The number of requests that were not served.
     pub fn unserved(&self) -> u64 {
-        self.of(Trouble::Unserved)
+        self.of(Problem::Unserved)
     }
 
     /// The numbers of refused requests, by the causes that occurred.
     pub fn refused(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
-        let all = Cause::ALL.into_iter().map(|cause| (cause, self.of(Trouble::Refused(cause))));
+        let all = Cause::ALL.into_iter().map(|cause| (cause, self.of(Problem::Refused(cause))));
         all.filter(|(_, count)| *count > 0)
     }
 
     /// The numbers of streams and tunnels that were cut, by outcome.
     pub fn cut(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
-        let all = Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(Trouble::Cut(outcome))));
+        let all = Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(Problem::Cut(outcome))));
         all.filter(|(_, count)| *count > 0)
     }
 
-    fn of(&self, trouble: Trouble) -> u64 {
-        self.counts.0.iter().find(|(known, _)| *known == trouble).map_or(0, |(_, count)| *count)
+    fn of(&self, problem: Problem) -> u64 {
+        self.counts.0.iter().find(|(known, _)| *known == problem).map_or(0, |(_, count)| *count)
     }
 }
 
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use fastrand::Rng;
 
-    const TROUBLES: [Trouble; 3] =
-        [Trouble::Unserved, Trouble::Refused(Cause::NoKey), Trouble::Cut(Outcome::UpstreamCut)];
+    const PROBLEMS: [Problem; 3] =
+        [Problem::Unserved, Problem::Refused(Cause::NoKey), Problem::Cut(Outcome::UpstreamCut)];
 
     /// Compares the counts with a list of everything that happened.
     #[test]
@@ -159,21 +159,21 @@ mod tests {
                 let now = Tick::from_millis(ms);
                 requests += 1 + dice.u64(..3);
                 if dice.u64(..2) == 0 {
-                    let trouble = TROUBLES[dice.usize(..3)];
-                    lately.count(trouble, || requests, now);
-                    happened.push((ms, trouble));
+                    let problem = PROBLEMS[dice.usize(..3)];
+                    lately.count(problem, || requests, now);
+                    happened.push((ms, problem));
                 }
                 let minute = lately.minute(requests, now);
                 let since = (ms / 5000 + 1).saturating_sub(12) * 5000;
-                let count = |trouble| {
+                let count = |problem| {
                     let recent = happened.iter().filter(|(at, _)| *at >= since);
-                    recent.filter(|(_, known)| *known == trouble).count() as u64
+                    recent.filter(|(_, known)| *known == problem).count() as u64
                 };
-                assert_eq!(minute.unserved(), count(TROUBLES[0]), "seed {seed}");
+                assert_eq!(minute.unserved(), count(PROBLEMS[0]), "seed {seed}");
                 let refused = minute.refused().map(|(_, count)| count).sum::<u64>();
-                assert_eq!(refused, count(TROUBLES[1]), "seed {seed}");
+                assert_eq!(refused, count(PROBLEMS[1]), "seed {seed}");
                 let cut = minute.cut().map(|(_, count)| count).sum::<u64>();
-                assert_eq!(cut, count(TROUBLES[2]), "seed {seed}");
+                assert_eq!(cut, count(PROBLEMS[2]), "seed {seed}");
                 assert_eq!(minute.is_empty(), minute.requests == 0, "seed {seed}");
                 let slots = lately.0.take();
                 assert!(slots.len() as u64 <= SLOTS);
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn requests_are_counted_from_the_first_trouble_on() {
         let (lately, at) = (Lately::default(), |seconds: u64| Tick::from_millis(seconds * 1000));
-        lately.count(Trouble::Unserved, || 100, at(1));
-        lately.count(Trouble::Unserved, || 103, at(2));
-        lately.count(Trouble::Unserved, || 110, at(7));
+        lately.count(Problem::Unserved, || 100, at(1));
+        lately.count(Problem::Unserved, || 103, at(2));
+        lately.count(Problem::Unserved, || 110, at(7));
         assert_eq!(lately.minute(110, at(8)).requests, 11);
         assert_eq!(lately.minute(120, at(61)).requests, 11);
         assert_eq!(lately.minute(120, at(65)).requests, 0);

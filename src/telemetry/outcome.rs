@@ -75,17 +75,17 @@ impl Outcome {
 
     /// True exactly when it ends every exchange of an api or a key: tunnels and ordinary responses
     /// as well as event streams.
-    pub const fn spares_nothing(self) -> bool {
+    pub const fn ends_everything(self) -> bool {
         matches!(self, Outcome::Removed | Outcome::Revoked)
     }
 
     /// True exactly when an event stream or a tunnel should not end this way.
-    pub const fn is_trouble(self) -> bool {
+    pub const fn is_failure(self) -> bool {
         matches!(self, Outcome::UpstreamCut | Outcome::SlowClient)
     }
 
     /// The reason to log when a response is cut. None for what clients do as a matter of course.
-    pub const fn told(self) -> Option<&'static str> {
+    pub const fn cut_reason(self) -> Option<&'static str> {
         match self {
             Outcome::Complete
             | Outcome::ClientGone

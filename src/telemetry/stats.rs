@@ -6,7 +6,7 @@
 use super::cause::Cause;
 use super::endpoint_stats::EndpointStats;
 use super::key_stats::AllKeys;
-use super::lately::{Lately, Minute, Trouble};
+use super::lately::{Lately, Minute, Problem};
 use super::outcome::Outcome;
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::time::Tick;
@@ -118,7 +118,7 @@ impl ApiStats {
     /// Counts a refused request.
     pub fn count_refusal(&self, cause: Cause, now: Tick) {
         self.refusals[cause as usize].one();
-        self.lately.count(Trouble::Refused(cause), || self.begun(), now);
+        self.lately.count(Problem::Refused(cause), || self.begun(), now);
     }
 
     /// The numbers of refused requests, by the causes that occurred.
@@ -131,14 +131,14 @@ impl ApiStats {
     pub fn count_unserved(&self, last: Unserved) {
         self.unserved.one();
         self.last_unserved.set(Some(last));
-        self.lately.count(Trouble::Unserved, || self.begun(), last.at);
+        self.lately.count(Problem::Unserved, || self.begun(), last.at);
     }
 
     /// Notes how an event stream or a tunnel ended. If that is a problem, it is reported for a
     /// minute.
     pub fn note_end(&self, outcome: Outcome, now: Tick) {
-        if outcome.is_trouble() {
-            self.lately.count(Trouble::Cut(outcome), || self.begun(), now);
+        if outcome.is_failure() {
+            self.lately.count(Problem::Cut(outcome), || self.begun(), now);
         }
     }
 
@@ -170,7 +170,7 @@ impl ApiStats {
     }
 
     /// The number of upstream connections that are open or being made.
-    pub fn upstreams(&self) -> u64 {
+    pub fn upstream_connections(&self) -> u64 {
         self.connects.get().saturating_sub(self.disconnects.get())
     }
 }

@@ -96,15 +96,15 @@ impl<N: Net> Proxy<N> {
     /// The state of an event stream or a tunnel. The worse state has priority: a held stream whose
     /// client reads nothing is stuck.
     pub(super) fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
-        let still = now.since(exchange.still_since());
+        let quiet = now.since(exchange.quiet_since());
         let waits_for_client =
             exchange.response.outlet.wants_sink(now, self.shared.portions.high_water);
         match exchange.stage() {
-            _ if waits_for_client && still >= STUCK => StreamState::Stuck,
+            _ if waits_for_client && quiet >= STUCK => StreamState::Stuck,
             Stage::Tunnel => StreamState::Tunnel,
             Stage::Held => StreamState::Held,
             Stage::Resuming => StreamState::Resuming,
-            _ if still >= QUIET => StreamState::Quiet,
+            _ if quiet >= QUIET => StreamState::Quiet,
             Stage::Unanswered | Stage::Reply | Stage::Body | Stage::Stream | Stage::Delivering => {
                 StreamState::Flowing
             }
