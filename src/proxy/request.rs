@@ -48,16 +48,24 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         }
     };
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
-    let begun = match service {
-        Service::Apis => check_request(bytes, &request, &shared.config, &shared.router, peer, out)
-            .and_then(|checked| fits(checked, shared.memory.head_room()))
-            .map(|checked| begin(checked, request.clone(), conn, peer, shared, now)),
-        Service::Demo => demo::check_request(bytes, &shared.config)
-            .map(|checked| demo::begin(checked, request.clone(), shared, now)),
-        Service::Admin => admin::check_request(bytes, &shared.config)
-            .map(|checked| admin::begin(checked, request.clone(), shared, now)),
+    let refusal = match service {
+        Service::Apis => {
+            let checked = check_request(bytes, &request, &shared.config, &shared.router, peer, out);
+            match checked.and_then(|checked| fits(checked, shared.memory.head_room())) {
+                Ok(checked) => return begin(checked, request, conn, peer, shared, now),
+                Err(refusal) => refusal,
+            }
+        }
+        Service::Demo => match demo::check_request(bytes, &shared.config) {
+            Ok(checked) => return demo::begin(checked, request, shared, now),
+            Err(refusal) => refusal,
+        },
+        Service::Admin => match admin::check_request(bytes, &shared.config) {
+            Ok(checked) => return admin::begin(checked, request, shared, now),
+            Err(refusal) => refusal,
+        },
     };
-    begun.unwrap_or_else(|refusal| refused(shared, service, request, is_head, refusal, now))
+    refused(shared, service, request, is_head, refusal, now)
 }
 
 /// True exactly when bytes other than empty lines have come of a next head. Empty lines may precede
@@ -111,7 +119,10 @@ fn check_request(
     let client = if address == peer { None } else { address };
     let mut caller = Caller { client, page: grants::page_of(api, &head), ..Caller::default() };
     let outbound = authz::authorize(api, &head).map(|pass| {
-        let outbound = outbound_head(&head, &path, &pass, api, config, peer, out);
+        let target = upstream_target(api, &path, pass.query.as_deref());
+        let upgrade = offer != Offer::NOTHING;
+        let to = forwarding(&head, &target, &pass, api, config, peer, upgrade);
+        let outbound = forward::outbound(out, &head, &to);
         caller.key = pass.key;
         outbound
     });
@@ -127,30 +138,29 @@ fn check_request(
     })
 }
 
-/// The head that goes upstream for an authorised request.
-fn outbound_head(
-    head: &RequestHead<'_, '_>,
-    path: &[u8],
-    pass: &authz::Pass<'_>,
-    api: &Api,
+/// How an authorised request is forwarded to `target`. `upgrade` says whether its offer is, too.
+fn forwarding<'a>(
+    head: &RequestHead<'_, 'a>,
+    target: &'a [u8],
+    pass: &'a authz::Pass<'_>,
+    api: &'a Api,
     config: &Config,
     peer: Option<IpAddr>,
-    out: &mut Vec<u8>,
-) -> OutboundHead {
-    let to = Forward {
-        path_and_query: &upstream_target(api, path, pass.query.as_deref()),
+    upgrade: bool,
+) -> Forward<'a> {
+    Forward {
+        path_and_query: target,
         host: if api.preserve_host_header { head.authority } else { None },
         client: peer,
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
         length: head.length,
-        upgrade: Offer::of(head.upgrade, &config.server.upgrade) != Offer::NOTHING,
+        upgrade,
         // A body may follow a response that must have none, so the connection is not reused.
         close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),
         key: pass.handover(api),
-    };
-    forward::outbound(out, head, &to)
+    }
 }
 
 /// Checks what applies to every request, whichever api serves it.
