@@ -60,6 +60,8 @@ pub struct Exchange {
     pub awaits_continue: bool,
     /// How the exchange ended, or will end once the last bytes are out.
     outcome: Outcome,
+    /// How it ended if the client leaves before the last bytes are out.
+    if_left: Outcome,
     /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
     /// The index in the configuration of the api that serves it. None if no api does.
@@ -112,6 +114,7 @@ impl Exchange {
             keeps_alive,
             awaits_continue: false,
             outcome: Outcome::Complete,
+            if_left: Outcome::ClientGone,
             cause: None,
             api: None,
             config: Rc::clone(config),
@@ -288,12 +291,18 @@ impl Exchange {
 
     /// Sets the outcome of an exchange that ends, or will end once the last bytes are out. A client
     /// that leaves while its stream has no upstream gets an outcome of its own, because its leaving
-    /// does not say what went wrong.
+    /// does not say what went wrong. That remains so when the stream is ended and bytes of it are
+    /// pending.
     pub fn end_with(&mut self, outcome: Outcome) {
-        self.outcome = match (self.stage(), outcome) {
-            (Stage::Held, Outcome::ClientGone | Outcome::UpstreamCut) => Outcome::Held,
-            (Stage::Resuming, Outcome::ClientGone) => Outcome::Resuming,
-            (_, Outcome::ClientGone) if self.outcome == Outcome::Held => Outcome::Held,
+        let stage = self.stage();
+        if stage == Stage::Held {
+            self.if_left = Outcome::Held;
+        } else if stage == Stage::Resuming {
+            self.if_left = Outcome::Resuming;
+        }
+        self.outcome = match (stage, outcome) {
+            (_, Outcome::ClientGone) => self.if_left,
+            (Stage::Held, Outcome::UpstreamCut) => Outcome::Held,
             _ => outcome,
         };
     }
