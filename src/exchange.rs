@@ -27,7 +27,7 @@ pub use upload::Upload;
 
 use crate::apis::ApiState;
 use crate::buf::BufPool;
-use crate::config::{Api, Config, OnOutage, Resume};
+use crate::config::{Api, Config, OnOutage, Resume, StreamKind};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::OutboundHead;
 use crate::http::framing::BodyLength;
@@ -202,10 +202,12 @@ impl Exchange {
         self.facts.is_get && resume != Resume::Never
     }
 
-    /// What the client gets when no upstream can serve it.
+    /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
+    /// stream, which its client would take for all of it.
     pub fn on_outage(&self) -> OnOutage {
+        let subscribes = self.facts.wants_events() && self.facts.kind == StreamKind::Subscription;
         match self.api() {
-            Some(api) if self.facts.wants_events => api.streams.on_outage,
+            Some(api) if subscribes => api.streams.on_outage,
             Some(_) | None => OnOutage::Error,
         }
     }

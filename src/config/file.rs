@@ -11,7 +11,7 @@ use super::uri;
 use super::value::{self, count, duration, flag, limit, list, memory, size, text};
 use super::{
     Admin, Api, ApiLocations, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server,
-    Streams,
+    StreamKind, Streams,
 };
 use super::{Target, TrustedProxies, listen, unknown};
 use crate::access::Form;
@@ -248,6 +248,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
 /// Reads an api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
     Streams {
+        kind: t.take("kind", kind).flatten(),
+        always: t.take("streams", always).unwrap_or(false),
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
         heartbeat: t.take("heartbeat", limit).unwrap_or(Some(seconds(15))),
         max_age: t.take("max_stream_age", limit).flatten(),
@@ -258,6 +260,24 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
         max_per_ip: t.take("max_streams_per_ip", count(0..=10_000_000)).filter(|n| *n != 0),
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> Result<Option<StreamKind>, Wrong> {
+    match value.as_str() {
+        Some("auto") => Ok(None),
+        Some("subscription") => Ok(Some(StreamKind::Subscription)),
+        Some("answer") => Ok(Some(StreamKind::Answer)),
+        _ => Err("not a kind of stream; write \"auto\", \"subscription\" or \"answer\"".into()),
+    }
+}
+
+/// Reads which requests may be answered with an event stream. True: all of them.
+fn always(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    match value.as_str() {
+        Some("auto") => Ok(false),
+        Some("always") => Ok(true),
+        _ => Err("not a choice of requests; write \"auto\" or \"always\"".into()),
     }
 }
 

@@ -202,6 +202,12 @@ pub struct Api {
 /// The settings for an api's event streams: responses whose media type is `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
+    /// What the event streams are. None: a GET without a body is answered with a subscription, and
+    /// any other request with an answer.
+    pub kind: Option<StreamKind>,
+    /// Whether every request may be answered with an event stream. Otherwise only one that asks for
+    /// it may.
+    pub always: bool,
     /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
     /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats.
@@ -242,6 +248,17 @@ impl Api {
         route::upstream_path(&self.listen_path, strip, base, base_query, path, query, &mut target);
         target
     }
+}
+
+/// `kind`: what an event stream is to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Its client comes back by itself, so it may be ended between any two events: prices,
+    /// notifications.
+    Subscription,
+    /// It happens once, so whoever ends it early must show that it is incomplete: the tokens of a
+    /// model, the progress of a tool.
+    Answer,
 }
 
 /// `on_outage`: the response to a GET that accepts `text/event-stream` while the upstream cannot

@@ -76,7 +76,7 @@ pub fn acquire_early(
     keys: &Quota<Hash>,
     draining: bool,
 ) -> Result<(), LocalReply> {
-    if !exchange.facts.wants_events {
+    if !exchange.facts.wants_events() {
         return Ok(());
     }
     if draining {

@@ -1,6 +1,7 @@
 //! What is remembered of a request when its head is gone: the facts about it, and who sent it.
 
 use crate::auth;
+use crate::config::{StreamKind, Streams};
 use crate::cors::Grant;
 use crate::cors::grants::Page;
 use crate::http::head::{RequestHead, Version};
@@ -21,11 +22,13 @@ pub struct RequestFacts {
     pub retryable: bool,
     /// The protocol that the request offers to switch to, if the offer is forwarded.
     pub upgrade: Offer,
-    /// True exactly when it is a GET without a body. The client of such an event stream will
-    /// reconnect if it ends.
+    /// True exactly when it is a GET without a body, which can be repeated.
     pub is_get: bool,
-    /// True exactly when it is a GET without a body and accepts event streams.
-    pub wants_events: bool,
+    /// What an event stream in response to it is.
+    pub kind: StreamKind,
+    /// True exactly when its head says that the response may be an event stream, or its api says
+    /// that every response may.
+    pub may_stream: bool,
     /// True exactly when this is the client's last request on the connection (RFC 9112 section
     /// 9.6).
     pub is_last: bool,
@@ -34,18 +37,38 @@ pub struct RequestFacts {
 }
 
 impl RequestFacts {
-    /// The facts about a request whose offer to `upgrade` is forwarded.
-    pub fn of(head: &RequestHead<'_, '_>, upgrade: Offer, grant: Grant) -> RequestFacts {
+    /// The facts about a request for an api with these settings. Its offer to `upgrade` is
+    /// forwarded.
+    pub fn of(
+        head: &RequestHead<'_, '_>,
+        upgrade: Offer,
+        grant: Grant,
+        streams: &Streams,
+    ) -> RequestFacts {
+        let facts = RequestFacts::of_local(head);
+        let asks = head.accepts_event_stream || streams.always && !head.is_head();
+        RequestFacts {
+            upgrade,
+            kind: streams.kind.unwrap_or(facts.kind),
+            may_stream: asks && upgrade == Offer::NOTHING,
+            grant,
+            ..facts
+        }
+    }
+
+    /// The facts about a request that this process answers.
+    pub fn of_local(head: &RequestHead<'_, '_>) -> RequestFacts {
         let is_get = head.method == "GET" && head.length.is_empty();
         RequestFacts {
             version: head.version,
             is_head: head.is_head(),
             retryable: head.is_idempotent() && head.length.is_empty(),
-            upgrade,
+            upgrade: Offer::NOTHING,
             is_get,
-            wants_events: is_get && head.accepts_event_stream && upgrade == Offer::NOTHING,
+            kind: if is_get { StreamKind::Subscription } else { StreamKind::Answer },
+            may_stream: false,
             is_last: !head.persistent,
-            grant,
+            grant: Grant::Nothing,
         }
     }
 
@@ -57,10 +80,16 @@ impl RequestFacts {
             retryable: false,
             upgrade: Offer::NOTHING,
             is_get: false,
-            wants_events: false,
+            kind: StreamKind::Answer,
+            may_stream: false,
             is_last: false,
             grant: Grant::Nothing,
         }
+    }
+
+    /// True exactly when it is a GET without a body that may be answered with an event stream.
+    pub const fn wants_events(&self) -> bool {
+        self.is_get && self.may_stream
     }
 }
 

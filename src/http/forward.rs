@@ -50,6 +50,9 @@ pub struct Forward<'a> {
     pub length: BodyLength,
     /// True exactly when the protocols in [`RequestHead::upgrade`] are offered to the upstream.
     pub upgrade: bool,
+    /// True exactly when the response must not be coded, because the boundaries of coded events
+    /// could not be found.
+    pub uncoded: bool,
     /// True exactly when the connection is not to be reused.
     pub close: bool,
     /// The operator's changes to the fields.
@@ -247,8 +250,7 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
         || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
         || is("Max-Forwards") && head.max_forwards.is_some()
-        // The boundaries of coded events could not be found.
-        || is("Accept-Encoding") && head.accepts_event_stream
+        || is("Accept-Encoding") && to.uncoded
         // An expectation in HTTP/1.0 is ignored (RFC 9110 section 10.1.1).
         || is("Expect") && head.version == Version::Http10
         || is("Trailer") && to.length != BodyLength::Chunked;

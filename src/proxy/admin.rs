@@ -20,11 +20,9 @@ use crate::admin::metrics::{self, Process};
 use crate::admin::streams::{First, Page, Query, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
-use crate::cors::Grant;
 use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
-use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::session::{Service, Session, State};
 use crate::slab::Key;
@@ -68,7 +66,7 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
-    let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
+    let facts = RequestFacts::of_local(&head);
     let length = head.length;
     // A body is discarded after the answer, together with the connection.
     let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;

@@ -4,12 +4,10 @@ use super::head::head_limits;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use crate::config::Config;
-use crate::cors::Grant;
 use crate::demo::{self, Events};
 use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
-use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::telemetry::Cause;
 use crate::time::Tick;
@@ -34,7 +32,7 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
         let what = "the built-in source is at /events/";
         return Err(LocalReply::refused(Cause::NotFound, 404, what));
     }
-    let facts = RequestFacts::of(&head, Offer::NOTHING, Grant::Nothing);
+    let facts = RequestFacts::of_local(&head);
     Ok(Checked { facts, keeps_alive: head.persistent && facts.is_head })
 }
 

@@ -3,6 +3,7 @@
 
 use super::Proxy;
 use super::shared::Shared;
+use crate::config::StreamKind;
 use crate::exchange::Exchange;
 use crate::net::Net;
 use crate::session::Service;
@@ -36,11 +37,12 @@ impl<N: Net> Proxy<N> {
         let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
         let mut streams: Vec<&mut Exchange> =
             exchanges.filter(|exchange| exchange.stage().is_stream()).collect();
-        let count = streams.iter().filter(|exchange| exchange.facts.is_get).count();
+        let comes_back = |exchange: &Exchange| exchange.facts.kind == StreamKind::Subscription;
+        let count = streams.iter().filter(|exchange| comes_back(exchange)).count();
         let mut rank = 0.0;
         for exchange in &mut streams {
             let mut share = 1.0;
-            if exchange.facts.is_get {
+            if comes_back(exchange) {
                 share = (rank + random.f64()) / f64::from(u32::try_from(count).unwrap_or(1));
                 rank += 1.0;
             }

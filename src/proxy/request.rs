@@ -113,15 +113,14 @@ fn check_request(
     let id = find_api(&head, config, router, &mut path)?;
     let api = &config.apis[usize::from(id)];
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
-    let facts = RequestFacts::of(&head, offer, authz::grant(api, &head));
+    let facts = RequestFacts::of(&head, offer, authz::grant(api, &head), &api.streams);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let address = config.server.trusted_proxies.client(peer, forwarded);
     let client = if address == peer { None } else { address };
     let mut caller = Caller { client, page: grants::page_of(api, &head), ..Caller::default() };
     let outbound = authz::authorize(api, &head).map(|pass| {
         let target = upstream_target(api, &path, pass.query.as_deref());
-        let upgrade = offer != Offer::NOTHING;
-        let to = forwarding(&head, &target, &pass, api, config, peer, upgrade);
+        let to = forwarding(&head, &target, &pass, api, config, peer, facts);
         let outbound = forward::outbound(out, &head, &to);
         caller.key = pass.key;
         outbound
@@ -138,7 +137,7 @@ fn check_request(
     })
 }
 
-/// How an authorised request is forwarded to `target`. `upgrade` says whether its offer is, too.
+/// How an authorised request is forwarded to `target`.
 fn forwarding<'a>(
     head: &RequestHead<'_, 'a>,
     target: &'a [u8],
@@ -146,7 +145,7 @@ fn forwarding<'a>(
     api: &'a Api,
     config: &Config,
     peer: Option<IpAddr>,
-    upgrade: bool,
+    facts: RequestFacts,
 ) -> Forward<'a> {
     Forward {
         path_and_query: target,
@@ -155,7 +154,8 @@ fn forwarding<'a>(
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
         length: head.length,
-        upgrade,
+        upgrade: facts.upgrade != Offer::NOTHING,
+        uncoded: facts.may_stream,
         // A body may follow a response that must have none, so the connection is not reused.
         close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),

@@ -16,6 +16,7 @@
 use super::drain::within;
 use super::next::{Action, Next};
 use super::step::Step;
+use crate::config::StreamKind;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::telemetry::{Failure, Outcome};
@@ -135,7 +136,7 @@ pub(super) fn silent<N: Net>(step: &mut Step<'_, N>) -> Next {
 pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     let together = matches!(outcome, Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut);
-    let comes_back = together && step.exchange.facts.is_get;
+    let comes_back = together && step.exchange.facts.kind == StreamKind::Subscription;
     let farewell = if comes_back { step.retry_field() } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);

@@ -90,6 +90,8 @@ fn defaults() {
         tunnel_idle_timeout: None,
         keepalive_upstream: 1024,
         streams: Streams {
+            kind: None,
+            always: false,
             idle_timeout: None,
             heartbeat: Some(seconds(15)),
             max_age: None,

@@ -123,6 +123,7 @@ pub fn write(criterion: &mut Criterion) {
         peer_trusted: false,
         proto: "http",
         length: BodyLength::Empty,
+        uncoded: false,
         upgrade: false,
         close: false,
         changes: None,

@@ -14,6 +14,7 @@ const TO: Forward<'_> = Forward {
     peer_trusted: false,
     proto: "http",
     length: BodyLength::Empty,
+    uncoded: false,
     upgrade: false,
     close: false,
     changes: None,
@@ -67,7 +68,9 @@ fn requests() {
     );
     check("Trailer: X\nMax-Forwards: 7\n", "Max-Forwards: 7\n", "");
     check("Accept: a/b\nAccept-Encoding: gzip\n", "Accept: a/b\nAccept-Encoding: gzip\n", "");
-    check("Accept: text/event-stream\nAccept-Encoding: gzip\n", "Accept: text/event-stream\n", "");
+    let uncoded = Forward { uncoded: true, ..TO };
+    let sent = format!("{GET}Accept-Encoding: gzip\nX: y\n");
+    check_request(&sent, &uncoded, &format!("X: y\n{CLIENT}Via: 1.1 millstream\n"));
     check("Via: 1.0 x\nExpect: 100-continue\n", "Via: 1.0 x\nExpect: 100-continue\n", "");
     check("Last-Event-ID: 5\nConnection: last-event-id\n", "Last-Event-ID: 5\n", "");
 }

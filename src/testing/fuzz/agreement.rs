@@ -63,6 +63,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         peer_trusted: dice.chance(50),
         proto: "http",
         length: head.length,
+        uncoded: head.accepts_event_stream,
         upgrade: dice.chance(50),
         close: dice.chance(50),
         changes: dice.chance(30).then_some(&changes),
