@@ -176,7 +176,7 @@ fn a_drained_socket_has_nothing_left<W: Wires>(world: &mut World<W>) {
     }
 }
 
-/// Likewise with a write: it was cut short, and an event follows when there is room.
+/// What is said with a write is so: it was cut short, and an event follows when there is room.
 fn a_full_socket_is_announced<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     let sock = world.sock(conn);

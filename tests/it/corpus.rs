@@ -35,7 +35,7 @@ macro_rules! targets {
     };
 }
 
-// As many as a quarter of a second has room for.
+// So many take a quarter of a second.
 targets! {
     head: 2000, framing: 2000, chunk: 2000, body: 2000, sse: 2000, route: 2000,
     path_readings: 1000, config: 2000, wheel: 2000, agreement: 2000, proxy: 1000

@@ -37,13 +37,13 @@ fn heard(world: &mut World, peer: Peer) -> String {
     }
 }
 
-/// As many clients as there may be ask for this path at the same time, are answered, and stay.
+/// All clients that there may be ask for this path at the same time, are answered, and stay.
 /// `number` says by which origin.
 fn ask_all(world: &mut World, path: &str, number: u8, origins: &mut Vec<Peer>) -> Vec<Peer> {
     ask(CLIENTS, world, path, number, origins)
 }
 
-/// Likewise, so many of them.
+/// So many clients ask for this path at the same time, are answered, and stay.
 fn ask(
     count: usize,
     world: &mut World,

@@ -30,8 +30,8 @@
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
-//! A further client is `client2` and so on, and connects when it is first named; `admin`, `admin2`
-//! and so on likewise, at the admin listener, and `demo` at that of the built-in event source. The
+//! A further client is `client2` and so on, and connects when it is first named. `admin`, `admin2`
+//! and so on are clients of the admin listener, and `demo` is one of the built-in event source. The
 //! connections that the proxy makes are `origin`, `origin2` and so on, in their order. In what is
 //! said and heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500
 //! times b.

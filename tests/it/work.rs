@@ -166,7 +166,7 @@ fn options_and_fields(size: usize, option: &str) -> String {
     format!("Connection: x, {}\r\n{fields}", lines(size / 2, option))
 }
 
-/// As many options as there may be, and fields whose names nearly are theirs.
+/// The most options that there may be, and fields whose names nearly are theirs.
 fn long_options(size: usize) -> String {
     let options = names(size / 2, 32);
     let fields: String = options.iter().map(|name| format!("{name}x: \r\n")).collect();
@@ -193,7 +193,7 @@ fn trailers(size: usize, start: &str) -> String {
     )
 }
 
-/// Likewise, where both are many and short.
+/// A chunked body with many short trailer fields, and a head that names many short options.
 fn many_trailers(size: usize, start: &str) -> String {
     let trailers = lines(size / 4, "T#: x\r\n");
     format!(

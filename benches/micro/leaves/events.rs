@@ -6,7 +6,7 @@ pub fn event(size: usize) -> Vec<u8> {
     format!("data: {data}\n\n").into_bytes()
 }
 
-/// Likewise, with an id of ten digits.
+/// An event of exactly so many bytes, with an id of ten digits.
 pub fn event_with_id(number: usize, size: usize) -> Vec<u8> {
     let id = format!("id: {number:010}\n");
     [id.as_bytes(), &event(size - id.len())].concat()

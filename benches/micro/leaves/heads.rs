@@ -10,12 +10,12 @@ use millstream::leaves::head::{
 };
 use millstream::leaves::{BodyLength, FIELDS_MAX};
 
-/// As a program sends it.
+/// The request of a program.
 const SMALL_REQUEST: &[u8] = b"GET /events HTTP/1.1\r\n\
     Host: api.example.com\r\n\
     Accept: text/event-stream\r\n\r\n";
 
-/// As a browser's EventSource sends it.
+/// The request of a browser's EventSource.
 const BROWSER_REQUEST: &[u8] = b"GET /api/v1/notifications/stream?channel=42 HTTP/1.1\r\n\
     Host: www.example.com\r\n\
     Connection: keep-alive\r\n\
@@ -36,12 +36,12 @@ const BROWSER_REQUEST: &[u8] = b"GET /api/v1/notifications/stream?channel=42 HTT
     Cookie: session=4f1c2b7a9d3e4c5f8a6b7c8d9e0f1a2b; theme=dark; consent=yes; _ga=GA1.2.1234\r\n\
     Last-Event-ID: 0000012345\r\n\r\n";
 
-/// As little as there must be; it has no Date, so one is written.
+/// The least that there must be. It has no Date, so one is written.
 const SMALL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Content-Type: text/event-stream\r\n\
     Transfer-Encoding: chunked\r\n\r\n";
 
-/// As a framework sends it that is careful.
+/// The response of a framework that is careful.
 const FRAMEWORK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Date: Tue, 24 Nov 2026 22:08:14 GMT\r\n\
     Server: gunicorn\r\n\

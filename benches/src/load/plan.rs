@@ -1,26 +1,28 @@
 //! What a load is to do, as its command line says it.
 //!
-//!     load --to ADDR --path PATH  through which peer, to which of the origin's paths
-//!          --streams N            so many connections, each with a request of its own
-//!          --post                 POST instead of GET
-//!          --rest SECONDS         after opening do nothing, and see what that costs the peer
-//!          --wakes N              so often ask the origin to wake all streams
-//!          --burst N              for so many events on each
-//!          --control ADDR         the origin's own address
-//!          --seconds N            count and measure for so long
-//!          --again WORD           when a response ends, send the request again: keep, on the
-//!                                 same connection; fresh, on a new one. leave: the client leaves
-//!                                 behind the first event, and comes back
-//!          --events N             so many events in each response
-//!          --raw                  bodies are the origin's short one, and hold no events
-//!          --calls                count the peer's system calls, too
-//!          --slow N               beside the streams so many that read 1 KB a second
-//!          --drain                have the peer drain, and see how the streams end
-//!          --reloads N            have the peer read its configuration again, so often
-//!          --shorts N             beside the streams so many connections with short requests
-//!          --tell WORDS           how the peer is told to: a signal's name, or a command
-//!          --watch PID            the peer's process, whose use of the host is to be told
-//!          --core N               run on this core
+//! ```text
+//! load --to ADDR --path PATH  through which peer, to which of the origin's paths
+//!      --streams N            so many connections, each with a request of its own
+//!      --post                 POST instead of GET
+//!      --rest SECONDS         after opening do nothing, and see what that costs the peer
+//!      --wakes N              so often ask the origin to wake all streams
+//!      --burst N              for so many events on each
+//!      --control ADDR         the origin's own address
+//!      --seconds N            count and measure for so long
+//!      --again WORD           when a response ends, send the request again: keep, on the
+//!                             same connection; fresh, on a new one. leave: the client leaves
+//!                             behind the first event, and comes back
+//!      --events N             so many events in each response
+//!      --raw                  bodies are the origin's short one, and hold no events
+//!      --calls                count the peer's system calls, too
+//!      --slow N               beside the streams so many that read 1 KB a second
+//!      --drain                have the peer drain, and see how the streams end
+//!      --reloads N            have the peer read its configuration again, so often
+//!      --shorts N             beside the streams so many connections with short requests
+//!      --tell WORDS           how the peer is told to: a signal's name, or a command
+//!      --watch PID            the peer's process, whose use of the host is to be told
+//!      --core N               run on this core
+//! ```
 
 use std::net::SocketAddr;
 

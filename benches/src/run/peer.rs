@@ -19,11 +19,11 @@ pub enum Peer {
     Floor,
     /// The proxy that all this is about.
     Millstream,
-    /// nginx.
+    /// The server nginx.
     Nginx,
     /// HAProxy, a master and its worker, as Debian runs it.
     Haproxy,
-    /// lighttpd with mod_proxy.
+    /// The server lighttpd with its mod_proxy.
     Lighttpd,
     /// Caddy.
     Caddy,
@@ -157,7 +157,7 @@ impl Peer {
         }
     }
 
-    /// What runs the peer in the foreground, likewise to be filled.
+    /// What runs the peer in the foreground, to be filled in the same way.
     fn words(self) -> &'static str {
         match self {
             Self::Direct => "",

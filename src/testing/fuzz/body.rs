@@ -172,7 +172,7 @@ struct Relayed {
     ended: bool,
 }
 
-/// As a pipe does it: reads into a buffer behind some headroom, and writes from that buffer.
+/// Reads into a buffer behind some headroom, and writes from that buffer, as a pipe does.
 fn relay(
     from: BodyLength,
     to: BodyLength,

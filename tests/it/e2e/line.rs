@@ -56,7 +56,7 @@ impl<S: Read + Write + AsFd> Line<S> {
         Line { stream, wire: Vec::new(), body: Body::Ended, decoded: Vec::new() }
     }
 
-    /// Likewise, where the connection may be gone.
+    /// Sends bytes over a connection that may be gone.
     pub(super) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
@@ -74,7 +74,7 @@ impl<S: Read + Write + AsFd> Line<S> {
             match self.stream.write(&bytes[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                // As in `more`.
+                // A signal came, which `more` ignores, too.
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("{e}, after {sent} bytes"),
             }
@@ -203,7 +203,7 @@ impl Origin {
         self.try_accept().unwrap()
     }
 
-    /// Likewise; an error when none comes.
+    /// The next connection, or an error when none comes.
     pub(super) fn try_accept(&self) -> io::Result<Line> {
         self.0.accept().map(|(stream, _)| Line::over(stream))
     }

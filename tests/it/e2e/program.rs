@@ -35,12 +35,12 @@ impl Program {
         Program::serving(Command::new(BINARY).args(arguments))
     }
 
-    /// Likewise, with a configuration of this text.
+    /// Starts it with a configuration of this text, and waits until it serves.
     pub(super) fn with(config: &str) -> Program {
         Program::start(&[Scratch::file(config).as_str()])
     }
 
-    /// Likewise, with no more than so many descriptors.
+    /// Starts it with no more than so many descriptors, and waits until it serves.
     pub(super) fn with_descriptors(descriptors: usize, config: &Scratch) -> Program {
         let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$1\"");
         Program::serving(Command::new("sh").args(["-c", &script, BINARY, config.as_str()]))
@@ -51,7 +51,7 @@ impl Program {
         Program::spawn(Command::new(BINARY).args(arguments)).unwrap().ended()
     }
 
-    /// Likewise, with what `printf` makes of this text as its standard input.
+    /// Runs it until it ends by itself. Its standard input is what `printf` makes of this text.
     pub(super) fn told(text: &str, argument: &str) -> Ended {
         let script = format!("printf '{text}' | \"$0\" {argument}");
         Program::spawn(Command::new("sh").args(["-c", &script, BINARY])).unwrap().ended()
@@ -62,7 +62,7 @@ impl Program {
         Program::serving_with(command, Stdio::null())
     }
 
-    /// Likewise, with something as its standard input.
+    /// Starts a command that is it, with this standard input, and waits until it serves.
     pub(super) fn serving_with(command: &mut Command, stdin: Stdio) -> Program {
         let mut program = Program::spawn_with(command, stdin).unwrap();
         program.address = program.says("listening on ").parse().ok();

@@ -32,9 +32,9 @@ pub(crate) struct Client {
     deaf: bool,
     /// True exactly when it sends a request before it has the answer to the one before.
     pipelines: bool,
-    /// It sends and reads at most this many bytes at a time,
+    /// It sends and reads at most this many bytes at a time.
     piece: usize,
-    /// and rests this many milliseconds in between.
+    /// It rests this many milliseconds in between.
     gap: u64,
     next_send: Tick,
     next_hear: Tick,
@@ -43,9 +43,9 @@ pub(crate) struct Client {
     asked: usize,
     /// What it heard and has not yet understood.
     wire: Vec<u8>,
-    /// The response whose head is there and whose body is not,
+    /// The response whose head is there and whose body is not.
     reading: Option<(Head, Body)>,
-    /// and what has come of that.
+    /// What has come of that body.
     body: Vec<u8>,
     answers: Vec<Answer>,
     end: End,

@@ -17,9 +17,9 @@ use std::time::Duration;
 pub(crate) struct Origin {
     peer: Peer,
     rng: Rng,
-    /// It sends and reads at most this many bytes at a time,
+    /// It sends and reads at most this many bytes at a time.
     piece: usize,
-    /// and rests this many milliseconds in between.
+    /// It rests this many milliseconds in between.
     gap: u64,
     next_send: Tick,
     /// What it heard and has not yet understood.
@@ -28,9 +28,9 @@ pub(crate) struct Origin {
     pub(crate) seen: Vec<usize>,
     /// The id that it comes back with.
     last_id: Option<String>,
-    /// The exchange whose request is being read,
+    /// The exchange whose request is being read.
     request: Option<(usize, Body)>,
-    /// and what has come of its body.
+    /// What has come of the body of that request.
     body: Vec<u8>,
     unsent: Vec<u8>,
     /// What happens when everything is sent.

@@ -13,6 +13,8 @@ impl<'a> Sent<'a> {
         assert!(former.is_none(), "two clients with one address");
     }
 
+    /// Compares the lines of the access log with what was sent.
+    ///
     /// # Errors
     /// The first line that tells what its client did not send.
     pub(crate) fn judge(&self, access: &str) -> Result<(), String> {

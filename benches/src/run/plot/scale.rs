@@ -146,7 +146,7 @@ impl Scale {
     }
 }
 
-/// 1, 2, 5, 10, 20, 50, …
+/// The next of 1, 2, 5, 10, 20, 50 and so on.
 fn after(round: Round) -> Round {
     let (times, power) = match round.times {
         1 => (2, round.power),
