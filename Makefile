@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)   WPT=dir (browser)"
-	@echo "  SCENARIO=... PEERS=... ROUNDS=n OUT=dir (bench)   LEAF=... KEEP=name AGAINST=name (microbench)"
+	@echo "  SCENARIO=... PEERS=... ROUNDS=n MOST=n OUT=dir (bench)   LEAF=... KEEP=name AGAINST=name (microbench)"
 	@echo "  PREFIX=dir DESTDIR=dir BINARY=file (install)"
 
 build: ## build target/release/millstream
@@ -81,7 +81,7 @@ browser: build ## try event streams and the live page in Chromium (WPT: a checko
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
 	cd benches && target/release/bench run $(if $(SCENARIO),--scenario $(SCENARIO)) \
-	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MOST),--most $(MOST)) \
 	    $(if $(OUT),--out $(abspath $(OUT)))
 
 microbench: ## measure the parts in nanoseconds, LEAF or all; benches/README.md

@@ -33,6 +33,8 @@ usage: bench COMMAND [OPTION...]
            --scenario LIST          default all; src/run/scenario.rs
            --peers LIST             default all; src/run/peer.rs
            --rounds N               default 3
+           --most N                 rounds at most, if fewer do not tell proxies apart; default
+                                    three times as many
            --millstream PATH        default ../target/release/millstream
            --seconds N, --streams N, --rest N
                                     instead of what the scenarios say

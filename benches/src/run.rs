@@ -33,6 +33,8 @@ pub type Figures = BTreeMap<String, f64>;
 
 /// How often everything is measured, if nobody says otherwise.
 const ROUNDS: usize = 3;
+/// How many times as often what is not told apart is measured, if nobody says otherwise.
+const MORE: usize = 3;
 
 /// The product.
 const MILLSTREAM: &str = "../target/release/millstream";
@@ -42,6 +44,8 @@ pub struct Settings {
     scenarios: Vec<&'static Scenario>,
     peers: Vec<Peer>,
     rounds: usize,
+    /// Rounds at most, if proxies are not told apart in fewer.
+    most: usize,
     millstream: PathBuf,
     /// Words for every load, behind those of its scenario.
     overrides: Vec<String>,
@@ -63,8 +67,9 @@ pub fn main(args: Args) -> Outcome<()> {
     let mut setup = report::setup(&mut settings.peers, &settings.millstream);
     settings.partial |= settings.peers.len() < wanted;
     setup += &format!(
-        "Peer on core {}, origin and load on core {}. Rounds: {}, as median (min–max).\n",
-        settings.peer_core, settings.load_core, settings.rounds
+        "Peer on core {}, origin and load on core {}. Rounds: {}, and up to {} of those that are \
+         not told apart, as median (min–max).\n",
+        settings.peer_core, settings.load_core, settings.rounds, settings.most
     );
     print!("{setup}");
     let mut tables = Vec::new();
@@ -92,15 +97,13 @@ pub fn main(args: Args) -> Outcome<()> {
 
 fn compare(settings: &Settings, scenario: &'static Scenario, folder: &Path) -> Outcome<Table> {
     let mut table = Table::new(scenario, &settings.peers, &settings.overrides);
-    for round in 0..settings.rounds {
-        for &peer in &settings.peers {
-            eprintln!(
-                "{} {}/{} {}",
-                scenario.name,
-                round + 1,
-                settings.rounds,
-                peer.name()
-            );
+    for round in 0..settings.most {
+        let peers = match round < settings.rounds {
+            true => settings.peers.clone(),
+            false => table.unclear(),
+        };
+        for peer in peers {
+            eprintln!("{} round {} {}", scenario.name, round + 1, peer.name());
             match measure(settings, scenario, peer, folder).transpose() {
                 Some(outcome) => table.add(peer, round, outcome),
                 None => eprintln!("    left out: it cannot do that"),
@@ -179,6 +182,7 @@ impl Settings {
             scenarios: Vec::new(),
             peers: Vec::new(),
             rounds: ROUNDS,
+            most: 0,
             millstream: MILLSTREAM.into(),
             overrides: Vec::new(),
             peer_core: 0,
@@ -186,12 +190,13 @@ impl Settings {
             out: None,
             partial: false,
         };
-        let (mut peers, mut scenarios) = (Peer::names(), scenario::names());
+        let (mut peers, mut scenarios, mut most) = (Peer::names(), scenario::names(), None);
         args.each(|name, option| {
             match name {
                 "scenario" | "scenarios" => scenarios = option.text()?,
                 "peers" => peers = option.text()?,
                 "rounds" => settings.rounds = option.number()?,
+                "most" => most = Some(option.number()?),
                 "millstream" => settings.millstream = option.text()?.into(),
                 "seconds" | "streams" | "rest" => {
                     settings
@@ -205,6 +210,7 @@ impl Settings {
             }
             Ok(())
         })?;
+        settings.most = most.unwrap_or(settings.rounds * MORE).max(settings.rounds);
         let lacks =
             |all: &str, some: &str| all.split(',').any(|one| !some.split(',').any(|s| s == one));
         settings.partial = lacks(&Peer::names(), &peers)

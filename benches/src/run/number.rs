@@ -1,6 +1,6 @@
 //! Numbers as people read them: the middle of a few, in three digits.
 
-/// A median with the smallest and the largest value.
+/// A median with the smallest and the largest value, and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The smallest value.
@@ -9,6 +9,9 @@ pub struct Spread {
     pub median: f64,
     /// The largest value.
     pub most: f64,
+    /// The interval in which the median of all rounds there could be is, with a confidence of 90 %
+    /// or more. Below 5 values, which are too few for that, it is from the smallest to the largest.
+    interval: (f64, f64),
 }
 
 impl Spread {
@@ -16,18 +19,37 @@ impl Spread {
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
+        let outside = outside(values.len());
         let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
         Some(Self {
             least,
             median,
             most,
+            interval: (values[outside], values[values.len() - 1 - outside]),
         })
     }
 
-    /// True exactly when the two have a value in common, and so were not told apart.
+    /// True exactly when the intervals of the two medians overlap, and so the two were not told
+    /// apart.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.least <= other.most && other.least <= self.most
+        self.interval.0 <= other.interval.1 && other.interval.0 <= self.interval.1
     }
+}
+
+/// How many of the smallest values, and as many of the largest, lie outside the median's interval:
+/// as many as leave a chance of 10 % at most that the median is there, too. Each value is above the
+/// median or below it like a coin that is tossed.
+fn outside(count: usize) -> usize {
+    let mut ways = 1.0;
+    let mut tail = 0.0;
+    for beyond in 0..count {
+        tail += ways / 2f64.powi(count as i32);
+        if 2.0 * tail > 0.1 {
+            return beyond.saturating_sub(1);
+        }
+        ways *= (count - beyond) as f64 / (beyond + 1) as f64;
+    }
+    0
 }
 
 impl std::fmt::Display for Spread {
@@ -80,6 +102,19 @@ mod tests {
         assert!(spread(1.0, 2.0).overlaps(&spread(2.0, 3.0)));
         assert!(!spread(1.0, 2.0).overlaps(&spread(2.1, 3.0)));
         assert!(!spread(2.1, 3.0).overlaps(&spread(1.0, 2.0)));
+    }
+
+    #[test]
+    fn more_rounds_leave_outliers_outside() {
+        for (count, beyond) in [(1, 0), (3, 0), (7, 0), (8, 1), (9, 1), (11, 2), (15, 3)] {
+            assert_eq!(outside(count), beyond, "{count}");
+        }
+        let spread = |rounds, of: f64| {
+            let values = (0..rounds).map(|round| of + f64::from(round % 2) / 10.0);
+            Spread::of(values.chain([1.0, 5.0]).collect()).unwrap()
+        };
+        assert!(spread(5, 2.0).overlaps(&spread(5, 3.0)));
+        assert!(!spread(6, 2.0).overlaps(&spread(6, 3.0)));
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Peer {
         }
     }
 
+    /// True exactly when this is a proxy, and no measure for those.
+    pub fn is_proxy(self) -> bool {
+        !matches!(self, Self::Direct | Self::Floor)
+    }
+
     /// The version that is installed here; if there is none, how to get it.
     pub fn version(self, millstream: &Path) -> Outcome<String> {
         let (program, flag, remedy) = match self {

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::Command;
 
 use super::caption::Caption;
-use super::column::Column;
 use super::markdown;
 use super::number::{Spread, digits};
 use super::peer::Peer;
@@ -54,17 +53,8 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
 fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     let figure = table.scenario.drawn.first()?;
     let caption = Caption::of(figure)?;
-    let compared = |column: &Column| column.figure == *figure && column.ratio;
-    let has_floor =
-        table.spread(Peer::Floor, figure).is_some() && table.scenario.columns.iter().any(compared);
-    let spread = |peer: Peer| match has_floor {
-        true => table.ratio(peer, figure),
-        false => table.spread(peer, figure),
-    };
-    let proxies = peers
-        .iter()
-        .filter(|peer| !matches!(peer, Peer::Direct | Peer::Floor));
-    let spreads: Vec<_> = proxies.filter_map(|peer| spread(*peer)).collect();
+    let proxies = peers.iter().filter(|peer| peer.is_proxy());
+    let spreads: Vec<_> = proxies.filter_map(|peer| table.compared(*peer)).collect();
     let alone = spreads.len() < 2;
     let spreads = spreads.into_iter();
     let order = |a: &Spread, b: &Spread| a.median.total_cmp(&b.median);
@@ -73,7 +63,7 @@ fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
         _ => spreads.min_by(order),
     };
     let mut cells = vec![table.scenario.name.to_owned()];
-    let unit = if has_floor {
+    let unit = if table.is_by_ratio() {
         caption.what.to_owned()
     } else {
         caption.to_string()
@@ -83,10 +73,9 @@ fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
         _ => unit,
     });
     for peer in peers {
-        let is_proxy = !matches!(peer, Peer::Direct | Peer::Floor);
         let is_best =
-            |own: &Spread| is_proxy && !alone && best.is_some_and(|best| best.overlaps(own));
-        cells.push(match spread(*peer) {
+            |own: &Spread| peer.is_proxy() && !alone && best.is_some_and(|best| best.overlaps(own));
+        cells.push(match table.compared(*peer) {
             Some(own) if is_best(&own) => format!("**{}**", digits(own.median)),
             Some(own) => digits(own.median),
             None => nothing(table, *peer).into(),
@@ -127,6 +116,7 @@ pub fn section(table: &Table, picture: &str) -> String {
         scenario.load,
         markdown::table(&heading, &rows, 1)
     );
+    text += &unclear(table);
     let left_out = table.left_out();
     if !left_out.is_empty() {
         let names: Vec<_> = left_out.into_iter().map(Peer::name).collect();
@@ -141,6 +131,25 @@ pub fn section(table: &Table, picture: &str) -> String {
         let _infallible = write!(text, "\nFAILED: {peer}, round {round}: {why}\n");
     }
     text
+}
+
+/// Which proxies were not told apart, and in how many rounds; nothing if all were.
+fn unclear(table: &Table) -> String {
+    let pairs = table.alike().into_iter().map(|(a, b)| {
+        let rounds = table.rounds(a).min(table.rounds(b));
+        format!("{} and {} ({rounds} rounds)", a.name(), b.name())
+    });
+    let pairs: Vec<_> = pairs.collect();
+    let figure = table.scenario.drawn.first();
+    let caption = figure.and_then(|figure| Caption::of(figure));
+    match caption.filter(|_| !pairs.is_empty()) {
+        Some(caption) => {
+            let by = if table.is_by_ratio() { " × floor" } else { "" };
+            let what = caption.what;
+            format!("\nNot told apart by {what}{by}: {}\n", pairs.join(", "))
+        }
+        None => String::new(),
+    }
 }
 
 fn row(table: &Table, peer: Peer) -> Vec<String> {
@@ -257,6 +266,7 @@ mod tests {
             "| millstream | 16.0 (2.00–30.0) | 2.50 (2.00–3.00) |  ",
             "| haproxy    |           failed |           failed |  ",
             "\nFAILED: haproxy, round 2: no\n",
+            "\nNot told apart by CPU per event × floor: millstream and nginx (2 rounds)\n",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
         }

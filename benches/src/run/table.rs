@@ -96,6 +96,51 @@ impl Table {
         Spread::of(self.values(peer, figure))
     }
 
+    /// What a peer's median is compared by: the first of the figures that are drawn, and its ratio
+    /// to the floor where the tables have one.
+    pub fn compared(&self, peer: Peer) -> Option<Spread> {
+        let figure = *self.scenario.drawn.first()?;
+        match self.is_by_ratio() {
+            true => self.ratio(peer, figure),
+            false => self.spread(peer, figure),
+        }
+    }
+
+    /// True exactly when peers are compared by their ratio to the floor.
+    pub fn is_by_ratio(&self) -> bool {
+        let Some(figure) = self.scenario.drawn.first() else {
+            return false;
+        };
+        let mut columns = self.scenario.columns.iter();
+        let has_ratio = columns.any(|column| column.figure == *figure && column.ratio);
+        has_ratio && self.spread(Peer::Floor, figure).is_some()
+    }
+
+    /// The proxies that were not told apart, pair by pair.
+    pub fn alike(&self) -> Vec<(Peer, Peer)> {
+        let proxies = self.peers.iter().copied().filter(|peer| peer.is_proxy());
+        let found = proxies.filter_map(|peer| Some((peer, self.compared(peer)?)));
+        let found: Vec<_> = found.collect();
+        let mut pairs = Vec::new();
+        for (index, (peer, spread)) in found.iter().enumerate() {
+            let others = found[index + 1..].iter();
+            let alike = others.filter(|(_, other)| spread.overlaps(other));
+            pairs.extend(alike.map(|(other, _)| (*peer, *other)));
+        }
+        pairs
+    }
+
+    /// The peers that more rounds may tell apart, and the floor that they are compared with.
+    pub fn unclear(&self) -> Vec<Peer> {
+        let alike = self.alike();
+        let is_unclear = |peer: &Peer| alike.iter().any(|(a, b)| a == peer || b == peer);
+        let is_needed = |peer: &Peer| *peer == Peer::Floor && !alike.is_empty();
+        let peers = self.peers.iter().copied();
+        peers
+            .filter(|peer| is_unclear(peer) || is_needed(peer))
+            .collect()
+    }
+
     /// A peer's figure over the floor's of the same round, over the rounds that have both.
     pub fn ratio(&self, peer: Peer, figure: &str) -> Option<Spread> {
         let floor = self.found.get(&Peer::Floor)?;
@@ -111,6 +156,34 @@ impl Table {
 mod tests {
     use super::*;
     use crate::run::scenario;
+
+    #[test]
+    fn what_overlaps_is_unclear() {
+        let peers = [
+            Peer::Floor,
+            Peer::Millstream,
+            Peer::Nginx,
+            Peer::Haproxy,
+            Peer::Go,
+        ];
+        let mut table = Table::new(scenario::named("short").unwrap(), &peers, &[]);
+        let figures = |value| Ok(Figures::from([("cpu_response_us".to_owned(), value)]));
+        for (round, values) in [[1.0, 1.2, 1.3, 2.0], [2.0, 2.6, 2.4, 4.4]]
+            .into_iter()
+            .enumerate()
+        {
+            for (peer, value) in peers.into_iter().zip(values) {
+                table.add(peer, round, figures(value));
+            }
+        }
+        assert!(table.alike() == [(Peer::Millstream, Peer::Nginx)]);
+        assert!(table.unclear() == peers[..3]);
+        table.add(Peer::Nginx, 2, Err("no".into()));
+        let mut clear = Table::new(table.scenario, &peers, &[]);
+        clear.add(Peer::Floor, 0, figures(1.0));
+        clear.add(Peer::Nginx, 0, figures(1.5));
+        assert!(clear.unclear().is_empty());
+    }
 
     #[test]
     fn ratios_are_taken_inside_their_rounds() {
