@@ -42,7 +42,8 @@ usage: bench COMMAND [OPTION...]
                                     default 0 and 1
            --out FOLDER             for RESULTS.md and plots/; default . if all of the above
                                     is measured as it is by default, else target/partial
-  origin   --listen ADDR            serve events; the paths are told in src/origin/request.rs
+  origin   --listen ADDR [--nice N]
+                                    serve events; the paths are told in src/origin/request.rs
   floor    --listen ADDR --to ADDR  relay, and parse nothing
   load     --to ADDR --path PATH    open streams or send requests, check, measure; more options
                                     are told in src/load/plan.rs

@@ -2,10 +2,11 @@
 //! it took.
 //!
 //! Its life has four parts: open all streams; rest; do what the plan says (`measure.rs`,
-//! `trial.rs`); tell. What it tells is one line of `name=value` on standard output. The first wrong
-//! byte ends it with an error: a peer that loses, reorders, mixes or breaks events has no speed.
-//! Only where it is the question how streams end, an end is no error.
+//! `arrivals.rs`, `trial.rs`); tell. What it tells is one line of `name=value` on standard output.
+//! The first wrong byte ends it with an error: a peer that loses, reorders, mixes or breaks events
+//! has no speed. Only where it is the question how streams end, an end is no error.
 
+mod arrivals;
 mod calls;
 mod check;
 mod control;
@@ -34,6 +35,8 @@ const PATIENCE: u64 = 30 * SECOND;
 const SETTLING: u64 = 300 * MILLISECOND;
 /// What a slow reader reads in its turn.
 const SIP: usize = 1024;
+/// Connections besides the main streams that are served between two polls, at most.
+const OTHERS: usize = 32;
 
 struct Load {
     plan: Plan,
@@ -131,18 +134,21 @@ impl Load {
         Ok(())
     }
 
+    /// Waits once, and serves what is ready. The main streams come first and the others in parts:
+    /// the delays of the ones must not be those of the load with the others.
     fn turn(&mut self, mut deadline: u64) -> Outcome<()> {
         if let Some(turns) = &self.turns {
             deadline = deadline.min(turns.next());
         }
         let mut events = std::mem::take(&mut self.events);
         self.poller.wait(&mut events, Some(deadline))?;
-        for (number, ready) in events.iter() {
-            if self.streams[number].state == State::Idle && ready.contains(Ready::OUT) {
-                self.ask_first(number)?;
-            } else {
-                self.read(number, self.scratch.len())?;
-            }
+        let main = self.plan.streams;
+        for (number, ready) in events.iter().filter(|(number, _)| *number < main) {
+            self.serve(number, ready)?;
+        }
+        let others = events.iter().filter(|(number, _)| *number >= main);
+        for (number, ready) in others.take(OTHERS) {
+            self.serve(number, ready)?;
         }
         self.events = events;
         let now = sys::now();
@@ -150,6 +156,13 @@ impl Load {
             self.act(number)?;
         }
         Ok(())
+    }
+
+    fn serve(&mut self, number: usize, ready: Ready) -> Outcome<()> {
+        match self.streams[number].state {
+            State::Idle if ready.contains(Ready::OUT) => self.ask_first(number),
+            _ => self.read(number, self.scratch.len()),
+        }
     }
 
     /// Sends the request of a connection that stands now.
@@ -176,7 +189,7 @@ impl Load {
         let was_open = stream.open;
         let (raw, tally) = match stream.role {
             Role::Main => (self.plan.raw, &mut self.tally),
-            Role::Slow => (false, &mut self.aside),
+            Role::Slow | Role::Visitor | Role::Newcomer => (false, &mut self.aside),
             Role::Short => (true, &mut self.aside),
         };
         let heard = match stream.read(&mut self.scratch[..most], raw, tally) {
@@ -184,6 +197,7 @@ impl Load {
             heard => heard?,
         };
         let left = self.plan.again == Again::Leave && stream.check.next > 0;
+        let visited = stream.role == Role::Visitor && stream.check.next > 0;
         if stream.open && !was_open {
             self.opened(number)?;
         }
@@ -191,6 +205,11 @@ impl Load {
             Heard::More if left => {
                 self.tally.responses += 1;
                 self.replace(number)
+            }
+            Heard::More if visited => {
+                self.aside.responses += 1;
+                self.streams[number].leave()?;
+                self.forget(number)
             }
             Heard::More => Ok(()),
             heard => self.ended(number, heard),
@@ -264,8 +283,8 @@ impl Load {
         match (role, state) {
             (Role::Slow, _) => self.read(number, SIP),
             (Role::Short, State::Idle) => self.ask(number),
-            (Role::Short, State::Gone) => self.replace(number),
-            (Role::Short, State::Asked) | (Role::Main, _) => Ok(()),
+            (Role::Short | Role::Visitor, State::Gone) => self.replace(number),
+            (Role::Short | Role::Visitor, _) | (Role::Main | Role::Newcomer, _) => Ok(()),
         }
     }
 

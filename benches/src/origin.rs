@@ -40,18 +40,20 @@ struct Origin {
     scratch: Vec<u8>,
 }
 
-/// `origin --listen ADDR`: serves until it is ended.
+/// `origin --listen ADDR --nice N`: serves until it is ended.
 pub fn main(args: Args) -> Outcome<()> {
-    let mut listen = None;
+    let (mut listen, mut nice) = (None, 0);
     args.each(|name, option| {
         match name {
             "listen" => listen = Some(option.parsed()?),
+            "nice" => nice = option.number()?,
             _ => return option.unknown(),
         }
         Ok(())
     })?;
     let listener = sys::listen(listen.ok_or("origin: no --listen")?)?;
     sys::sharpen_timers()?;
+    sys::give_way(nice)?;
     let poller = Poller::new()?;
     poller
         .add(&listener, LISTENER, Ready::IN)

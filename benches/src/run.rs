@@ -134,7 +134,8 @@ fn measure(
     };
     let itself = std::env::current_exe().map_err(|error| error.to_string())?;
     let (origin, front) = (place.origin.to_string(), place.front.to_string());
-    let command = words(&itself, &["origin", "--listen", &origin]);
+    let nice = scenario.origin_nice.to_string();
+    let command = words(&itself, &["origin", "--listen", &origin, "--nice", &nice]);
     let _origin = Process::start("origin", &command, settings.load_core, folder)?;
     process::wait_for(place.origin)?;
     let command = peer.command(&place)?;

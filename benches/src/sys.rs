@@ -67,6 +67,14 @@ pub fn sharpen_timers() -> Outcome<()> {
         .map_err(|error| format!("cannot set the timer slack: {error}"))
 }
 
+/// Has this process give way to others on its core, by so many steps of `nice`.
+pub fn give_way(steps: i32) -> Outcome<()> {
+    let changed = rustix::process::nice(steps);
+    changed
+        .map(drop)
+        .map_err(|error| format!("cannot change the priority: {error}"))
+}
+
 /// Has this process end when the process that started it ends, also across an `exec`.
 pub fn end_with_parent() -> Outcome<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))

@@ -29,7 +29,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
 
 #[test]
 fn the_floor_passes_everything_on() {
-    let scenarios = "tokens,burst,short,fresh,bulk,churn";
+    let scenarios = "tokens,burst,short,crowd,pool,fresh,bulk,churn";
     let text = run(
         "floor",
         &[
@@ -43,10 +43,10 @@ fn the_floor_passes_everything_on() {
     )
     .unwrap();
     let rows = rows(&text);
-    assert_eq!(rows.len(), 6, "{text}");
+    assert_eq!(rows.len(), 8, "{text}");
     let empty = |row: &Vec<&str>| row.contains(&"–");
     assert!(!rows.iter().any(empty), "{text}");
-    let left_open = rows[5].last().unwrap();
+    let left_open = rows[7].last().unwrap();
     assert_eq!(*left_open, "0", "{text}");
 }
 
@@ -55,6 +55,16 @@ fn streams_beside_slow_readers_go_on() {
     let arguments = ["--peers", "floor", "--streams", "5", "--scenario", "slow"];
     let text = run("slow", &arguments).unwrap();
     assert_eq!(rows(&text).len(), 1, "{text}");
+}
+
+#[test]
+fn streams_go_on_while_clients_come() {
+    let arguments = ["--peers", "floor", "--streams", "5", "--scenario"];
+    let text = run("arrivals", &[&arguments[..], &["visits,storm"]].concat()).unwrap();
+    let rows = rows(&text);
+    assert_eq!(rows.len(), 2, "{text}");
+    let empty = |row: &Vec<&str>| row.contains(&"–");
+    assert!(!rows.iter().any(empty), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // What Go's standard library offers a program that wants to be a reverse proxy for event streams:
 // httputil.ReverseProxy, which sends at once what it reads, and a drain when SIGTERM comes.
 //
-//	main FRONT ORIGIN WINDOW     two ports of 127.0.0.1, and seconds
+//	main FRONT ORIGIN WINDOW POOL     two ports of 127.0.0.1, seconds, and connections
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -36,9 +37,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	pool, err := strconv.Atoi(os.Args[4])
+	if err != nil {
+		log.Fatal(err)
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 0
-	transport.MaxIdleConnsPerHost = 256
+	transport.MaxIdleConnsPerHost = pool
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
 	proxy.Transport = transport
 	proxy.FlushInterval = -1

@@ -13,13 +13,14 @@ use crate::sys::{self, MILLISECOND, Outcome, SECOND};
 const LEAVING: u64 = 300 * MILLISECOND;
 
 /// What the peer had used when a measurement began.
-struct Meter {
+pub struct Meter {
     begun: u64,
     used: Option<(Watch, u64, (u64, u64))>,
 }
 
 impl Meter {
-    fn start(watch: Option<Watch>) -> Outcome<Self> {
+    /// Begins.
+    pub fn start(watch: Option<Watch>) -> Outcome<Self> {
         let used = match watch {
             Some(watch) => Some((watch, watch.processor_time()?, watch.ticks()?)),
             None => None,
@@ -29,7 +30,7 @@ impl Meter {
     }
 
     /// Tells what the peer used since, in all and for each of what was counted.
-    fn tell(self, tally: &Tally, report: &mut Report) -> Outcome<()> {
+    pub fn tell(self, tally: &Tally, report: &mut Report) -> Outcome<()> {
         let seconds = (sys::now() - self.begun) as f64 / SECOND as f64;
         if let Some((watch, used, ticks)) = self.used {
             let used = watch.processor_time()?.saturating_sub(used) as f64;
@@ -55,6 +56,10 @@ impl Load {
             self.reload(report)
         } else if self.plan.slow > 0 {
             self.slow(report)
+        } else if self.plan.visits > 0 {
+            self.visits(report)
+        } else if self.plan.storm > 0 {
+            self.storm(report)
         } else if self.plan.wakes > 0 {
             self.wake_all(report)
         } else if self.plan.window > 0 {
@@ -80,6 +85,14 @@ impl Load {
             report.add_share("cpu_comment_us", used, self.tally.comments);
         }
         report.add("comments_s", self.tally.comments as f64 / seconds);
+        Ok(())
+    }
+
+    /// Sees how long events take while the main streams are alone.
+    pub fn alone(&mut self, report: &mut Report) -> Outcome<()> {
+        self.tally = Tally::new();
+        self.pump(self.plan.window)?;
+        report.add_quantiles("alone", &self.tally.delays);
         Ok(())
     }
 

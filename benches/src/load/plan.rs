@@ -16,6 +16,9 @@
 //!      --raw                  bodies are the origin's short one, and hold no events
 //!      --calls                count the peer's system calls, too
 //!      --slow N               beside the streams so many that read 1 KB a second
+//!      --visits N             beside the streams so many clients a second that open a
+//!                             stream and leave behind its first event
+//!      --storm N              beside the streams so many clients that open one, at once
 //!      --drain                have the peer drain, and see how the streams end
 //!      --reloads N            have the peer read its configuration again, so often
 //!      --shorts N             beside the streams so many connections with short requests
@@ -62,6 +65,10 @@ pub struct Plan {
     pub calls: bool,
     /// The number of slow readers.
     pub slow: usize,
+    /// Clients a second that open a stream and leave behind its first event.
+    pub visits: usize,
+    /// Clients that open a stream, all at once.
+    pub storm: usize,
     /// The peer is told to drain.
     pub drain: bool,
     /// How often the peer is told to read its configuration again.
@@ -109,6 +116,8 @@ impl Plan {
             raw: false,
             calls: false,
             slow: 0,
+            visits: 0,
+            storm: 0,
             drain: false,
             reloads: 0,
             shorts: 0,
@@ -131,6 +140,8 @@ impl Plan {
                 "raw" => plan.raw = true,
                 "calls" => plan.calls = true,
                 "slow" => plan.slow = option.number()?,
+                "visits" => plan.visits = option.number()?,
+                "storm" => plan.storm = option.number()?,
                 "drain" => plan.drain = true,
                 "reloads" => plan.reloads = option.number()?,
                 "shorts" => plan.shorts = option.number()?,
@@ -159,6 +170,7 @@ impl Plan {
         let path = match role {
             Role::Main => self.path.as_str(),
             Role::Slow => "/saturate?size=16000&room=65536",
+            Role::Visitor | Role::Newcomer => "/tokens?n=1000000&gap_ms=60000",
             Role::Short => "/short",
         };
         let mark = if path.contains('?') { '&' } else { '?' };

@@ -1,7 +1,7 @@
 //! One connection of the load: its request and its response.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::check::Check;
 use super::tally::Tally;
@@ -35,6 +35,10 @@ pub enum Role {
     Main,
     /// It reads little, and by the clock.
     Slow,
+    /// It opens a stream by the clock, and leaves behind its first event.
+    Visitor,
+    /// It opens a stream together with many others.
+    Newcomer,
     /// It sends short requests by the clock; some may fail.
     Short,
 }
@@ -134,6 +138,13 @@ impl Stream {
             }
         }
         Ok(heard)
+    }
+
+    /// Ends the connection, whatever the peer still has for it.
+    pub fn leave(&mut self) -> Outcome<()> {
+        self.state = State::Gone;
+        let ended = self.socket.shutdown(Shutdown::Both);
+        ended.map_err(|error| self.broken(&error.to_string()))
     }
 
     /// True exactly when this is a short request whose response is still due.

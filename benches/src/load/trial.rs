@@ -22,9 +22,7 @@ impl Load {
     /// Paced streams by themselves, and then beside streams that the peer has much for, and whose
     /// clients read little.
     pub fn slow(&mut self, report: &mut Report) -> Outcome<()> {
-        self.tally = Tally::new();
-        self.pump(self.plan.window)?;
-        report.add_quantiles("alone", &self.tally.delays);
+        self.alone(report)?;
         let before = self.plan.watch.map(Watch::memory).transpose()?;
         let first = self.streams.len();
         self.open(self.plan.slow, Role::Slow)?;

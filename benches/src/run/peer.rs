@@ -60,7 +60,8 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Puts what is known here into the places of names in capitals. FRONT and ORIGIN are ports,
-    /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, the others are paths.
+    /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, POOL is a number of
+    /// connections, the others are paths.
     fn fill(&self, text: &str) -> String {
         let admin = match self.scenario.need {
             Need::Reload => self.admin.to_string(),
@@ -71,6 +72,7 @@ impl Place<'_> {
             .replace("ADMIN", &admin)
             .replace("WINDOW", &self.scenario.window.to_string())
             .replace("HEARTBEAT", &self.scenario.heartbeat.to_string())
+            .replace("POOL", &self.scenario.pool.to_string())
             .replace("FOLDER", &self.folder.display().to_string())
             .replace("MILLSTREAM", &self.millstream.display().to_string())
     }
@@ -175,7 +177,7 @@ impl Peer {
                 "env GOMAXPROCS=1 XDG_DATA_HOME=FOLDER XDG_CONFIG_HOME=FOLDER \
                  caddy run --adapter caddyfile --config FOLDER/Caddyfile"
             }
-            Self::Go => "env GOMAXPROCS=1 FOLDER/go-peer FRONT ORIGIN WINDOW",
+            Self::Go => "env GOMAXPROCS=1 FOLDER/go-peer FRONT ORIGIN WINDOW POOL",
         }
     }
 

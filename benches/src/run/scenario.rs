@@ -25,6 +25,11 @@ pub struct Scenario {
     /// Seconds that a peer gives its streams when it is told to drain, or when a reload leaves them
     /// with the old configuration.
     pub window: u32,
+    /// Idle connections to the origin that a peer may keep, if it has a bound.
+    pub pool: u32,
+    /// The origin's nice value. One that gives way to the load, with which it shares a core, does
+    /// not keep it from reading what is there.
+    pub origin_nice: u32,
 }
 
 /// What a peer is told to do in the course of a scenario, or must do by itself.
@@ -40,8 +45,8 @@ pub enum Need {
     Reload,
 }
 
-/// What holds where a scenario says nothing else: millstream's own heartbeat, and ten seconds to
-/// drain.
+/// What holds where a scenario says nothing else: millstream's own heartbeat, ten seconds to drain,
+/// and room in the pool for the connections of all clients that come back.
 const PLAIN: Scenario = Scenario {
     name: "",
     about: "",
@@ -51,12 +56,14 @@ const PLAIN: Scenario = Scenario {
     need: Need::Nothing,
     heartbeat: 15,
     window: 10,
+    pool: 256,
+    origin_nice: 0,
 };
 
 /// All scenarios, in the order in which they are measured.
 pub const ALL: &[Scenario] = &[
-    IDLE, HEARTBEATS, PACED, SATURATE, SATBATCH, TOKENS, BURST, SHORT, FRESH, BULK, CHURN, SLOW,
-    DRAIN, RELOAD,
+    IDLE, HEARTBEATS, PACED, SATURATE, SATBATCH, TOKENS, BURST, SHORT, CROWD, POOL, FRESH, BULK,
+    CHURN, VISITS, STORM, SLOW, DRAIN, RELOAD,
 ];
 
 const IDLE: Scenario = Scenario {
@@ -169,6 +176,20 @@ const SHORT: Scenario = Scenario {
     ..PLAIN
 };
 
+const CROWD: Scenario = Scenario {
+    name: "crowd",
+    about: "100 connections that send one small request after the other",
+    load: "--path /short --streams 100 --seconds 5 --again keep --raw",
+    ..SHORT
+};
+
+const POOL: Scenario = Scenario {
+    name: "pool",
+    about: "the same, but peers keep 32 idle connections to the origin at most (lighttpd: none)",
+    pool: 32,
+    ..CROWD
+};
+
 const FRESH: Scenario = Scenario {
     name: "fresh",
     about: "32 clients that connect, send one small request, leave, and come back",
@@ -206,6 +227,42 @@ const CHURN: Scenario = Scenario {
         column("left_open", "left open", 1.0),
     ],
     drawn: &["cpu_response_us"],
+    ..PLAIN
+};
+
+const VISITS: Scenario = Scenario {
+    name: "visits",
+    about: "100 streams with 20 events a second, alone and beside 2,000 clients a second that open \
+            an endless stream and leave behind its first event",
+    load: "--path /paced?rate=20&size=100 --streams 100 --visits 2000 --seconds 4",
+    columns: &[
+        with_ratio("busy_percent", "beside: peer busy %", 1.0),
+        column("visits_s", "streams/s", 1.0),
+        column("visit_p99_us", "their first event p99 µs", 1.0),
+        column("alone_p50_us", "alone: delay p50 µs", 1.0),
+        column("alone_p99_us", "p99 µs", 1.0),
+        column("beside_p50_us", "beside: delay p50 µs", 1.0),
+        with_ratio("beside_p99_us", "p99 µs", 1.0),
+    ],
+    drawn: &["busy_percent", "beside_p99_us"],
+    ..PLAIN
+};
+
+const STORM: Scenario = Scenario {
+    name: "storm",
+    about: "100 streams with 100 events a second, alone and while 2,000 clients connect at once \
+            and open a stream each, 10 times; a storm ends when all clients have their first event",
+    load: "--path /paced?rate=100&size=100 --streams 100 --storm 2000 --seconds 2",
+    columns: &[
+        column("alone_p50_us", "alone: delay p50 µs", 1.0),
+        column("alone_p99_us", "p99 µs", 1.0),
+        column("storm_p50_us", "in the storm: delay p50 µs", 1.0),
+        column("storm_p99_us", "p99 µs", 1.0),
+        column("storm_max_us", "max µs", 1.0),
+        with_ratio("storm_ms", "storm ms", 1.0),
+    ],
+    drawn: &["storm_p99_us", "storm_ms"],
+    origin_nice: 19,
     ..PLAIN
 };
 
