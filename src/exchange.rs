@@ -22,7 +22,7 @@ pub use request::{Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
 pub use stage::{Source, Stage};
-pub use stream::{Resumption, Stream};
+pub use stream::{EventClock, Extras, Resumption, Stream};
 pub use upload::Upload;
 
 use crate::apis::ApiState;
@@ -186,14 +186,56 @@ impl Exchange {
         self.api().map_or("-", |api| api.name.as_str())
     }
 
+    fn extras(&self) -> Option<&Extras> {
+        self.stream.as_ref()?.extras.as_deref()
+    }
+
+    /// The parts that only few event streams have, made if there are none.
+    pub fn extras_mut(&mut self) -> &mut Extras {
+        self.stream.get_or_insert_default().extras.get_or_insert_default()
+    }
+
+    /// True exactly when the response may be an event stream, as far as is known of the request.
+    pub fn may_stream(&self) -> bool {
+        self.facts.may_stream || self.upload.asks_for_stream()
+    }
+
+    /// True exactly when there is a limit for when an event comes.
+    pub fn times_events(&self) -> bool {
+        self.api().is_some_and(|api| api.streams.time_events())
+    }
+
+    /// Begins to wait for the events of an upstream that answers now with a stream.
+    pub fn start_event_clock(&mut self, now: Tick) {
+        if !self.times_events() {
+            return;
+        }
+        let asked = self.awaiting_mut().map_or(now, |awaiting| awaiting.sent);
+        let ticked = self.event_clock().is_some_and(|clock| clock.ticked);
+        self.extras_mut().clock = Some(EventClock { asked, since: now, ticked });
+    }
+
+    /// Waits for an event anew. It was the first one if an event has `come`.
+    pub fn restart_event_clock(&mut self, come: bool, now: Tick) {
+        if let Some(clock) = self.stream.as_mut().and_then(|s| s.extras.as_mut()?.clock.as_mut()) {
+            clock.since = now;
+            clock.ticked |= come;
+        }
+    }
+
+    /// When the events of the stream came, if there is a limit for it.
+    pub fn event_clock(&self) -> Option<EventClock> {
+        self.extras()?.clock
+    }
+
     /// The state of resuming, if the upstream is to be asked again.
     pub fn resume(&self) -> Option<&Resumption> {
-        self.stream.as_ref()?.resume.as_deref()
+        self.extras()?.resume.as_ref()
     }
 
     /// Mutable [`Exchange::resume`].
     pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
-        self.stream.as_mut()?.resume.as_deref_mut()
+        self.stream.as_mut()?.extras.as_mut()?.resume.as_mut()
     }
 
     /// True exactly when the event stream is to be resumed if it breaks.
@@ -246,13 +288,12 @@ impl Exchange {
         let events = self.response.intake.events().map(Events::events);
         match events {
             Some(events) if self.wants_resuming() => {
-                let stream = self.stream.get_or_insert_default();
-                stream.resume.get_or_insert_default().note_served(events, now);
+                self.extras_mut().resume.get_or_insert_default().note_served(events, now);
             }
             Some(_) | None => {
                 self.outbound = None;
-                if let Some(stream) = &mut self.stream {
-                    stream.resume = None;
+                if let Some(extras) = self.stream.as_mut().and_then(|s| s.extras.as_mut()) {
+                    extras.resume = None;
                 }
             }
         }

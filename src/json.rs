@@ -5,6 +5,10 @@
 //! objects, and end what it begins.
 //!
 //! Tested against tables.
+//!
+//! What is read of JSON is in [`stream_member`].
+
+pub mod stream_member;
 
 use crate::digits::Digits;
 use std::fmt::Write;

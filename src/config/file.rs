@@ -250,6 +250,9 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
     Streams {
         kind: t.take("kind", kind).flatten(),
         always: t.take("streams", always).unwrap_or(false),
+        response_timeout: t.take("stream_response_timeout", limit).flatten(),
+        first_event_timeout: t.take("first_event_timeout", limit).flatten(),
+        stall_timeout: t.take("stall_timeout", limit).flatten(),
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
         heartbeat: t.take("heartbeat", limit).unwrap_or(Some(seconds(15))),
         max_age: t.take("max_stream_age", limit).flatten(),

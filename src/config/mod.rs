@@ -208,6 +208,13 @@ pub struct Streams {
     /// Whether every request may be answered with an event stream. Otherwise only one that asks for
     /// it may.
     pub always: bool,
+    /// How long the head of a response may take to complete that may be an event stream, to a GET.
+    /// None: no limit.
+    pub response_timeout: Option<Duration>,
+    /// How long the first event of a response may take that may be an event stream. None: no limit.
+    pub first_event_timeout: Option<Duration>,
+    /// How long an upstream may send no complete event within a stream. None: no limit.
+    pub stall_timeout: Option<Duration>,
     /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
     /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats.
@@ -229,6 +236,19 @@ pub struct Streams {
     /// Maximum number of open streams of one client address; an IPv6 /64 counts as one. None: no
     /// limit.
     pub max_per_ip: Option<usize>,
+}
+
+impl Streams {
+    /// True exactly when something depends on when an event comes.
+    pub const fn time_events(&self) -> bool {
+        self.first_event_timeout.is_some() || self.stall_timeout.is_some()
+    }
+
+    /// True exactly when something depends on whether a request asks for an event stream in its
+    /// body.
+    pub const fn heed_bodies(&self) -> bool {
+        self.first_event_timeout.is_some()
+    }
 }
 
 impl Api {

@@ -15,6 +15,8 @@ pub struct Awaiting {
     pub connection: Key<Connection>,
     /// The search for the end of the head.
     pub search: HeadSearch,
+    /// When the request went out.
+    pub sent: Tick,
     /// Since when the head is all that is waited for.
     pub since: Tick,
     /// True exactly when the request may be sent again: it went out on a reused connection, and no
@@ -27,7 +29,8 @@ pub struct Awaiting {
 impl Awaiting {
     /// Begins to await a head. `retry` says whether the request may be sent again.
     pub fn new(connection: Key<Connection>, retry: bool, now: Tick) -> Awaiting {
-        Awaiting { connection, search: HeadSearch::response(), since: now, retry, interims: 0 }
+        let search = HeadSearch::response();
+        Awaiting { connection, search, sent: now, since: now, retry, interims: 0 }
     }
 
     /// Counts an interim response and restarts the wait.

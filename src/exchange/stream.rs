@@ -1,4 +1,5 @@
-//! The parts that only event streams have: a permit, and the state of resuming.
+//! The parts that only event streams have: a permit, the state of resuming, and a clock for their
+//! events.
 
 use crate::apis::Permit;
 use crate::time::Tick;
@@ -20,8 +21,28 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub struct Stream {
     /// Counts an open stream among those of its api.
     pub permit: Option<Permit>,
+    /// The parts that only few of them have.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// The parts that only few event streams have.
+#[derive(Debug, Default)]
+pub struct Extras {
     /// The state of resuming, if the upstream is to be asked again.
-    pub resume: Option<Box<Resumption>>,
+    pub resume: Option<Resumption>,
+    /// When its events came, if there is a limit for it.
+    pub clock: Option<EventClock>,
+}
+
+/// When the events of a stream came. A comment is none.
+#[derive(Clone, Copy, Debug)]
+pub struct EventClock {
+    /// When the upstream was asked.
+    pub asked: Tick,
+    /// Since when an event is waited for: since the last one, or since there was room for one.
+    pub since: Tick,
+    /// True exactly when there was one.
+    pub ticked: bool,
 }
 
 /// The state of asking an upstream again for an event stream.

@@ -20,6 +20,8 @@ pub enum Upload {
         complete: bool,
         /// True exactly when the whole request was sent.
         sent: bool,
+        /// True exactly when the body asked for an event stream.
+        asked_for_stream: bool,
     },
 }
 
@@ -57,7 +59,8 @@ impl Upload {
 
     /// Creates the upload of a request that no upstream gets. A body of `length` is not read.
     pub const fn unread(length: BodyLength) -> Upload {
-        Upload::Over { taken: 0, complete: length.is_empty(), sent: false }
+        let complete = length.is_empty();
+        Upload::Over { taken: 0, complete, sent: false, asked_for_stream: false }
     }
 
     /// The pipe, unless the upload is over.
@@ -105,6 +108,21 @@ impl Upload {
         }
     }
 
+    /// Looks for the member by which a body in JSON asks for an event stream.
+    pub fn watch_stream_member(&mut self) {
+        if let Upload::Moving(pipe) = self {
+            pipe.intake.watch_stream_member();
+        }
+    }
+
+    /// True exactly when what has passed of the body asks for an event stream.
+    pub fn asks_for_stream(&self) -> bool {
+        match self {
+            Upload::Moving(pipe) => pipe.intake.has_stream_member(),
+            Upload::Over { asked_for_stream, .. } => *asked_for_stream,
+        }
+    }
+
     /// The bytes that the upstream has not accepted yet.
     #[cfg(feature = "sim")]
     pub fn pending(&self) -> usize {
@@ -120,6 +138,7 @@ impl Upload {
                 taken: pipe.intake.taken(),
                 complete: pipe.intake.is_complete(),
                 sent: pipe.outlet.flow() == Flow::Finished,
+                asked_for_stream: pipe.intake.has_stream_member(),
             };
         }
     }

@@ -126,6 +126,13 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.all(name).flat_map(elements)
     }
 
+    /// True exactly when there is one Content-Type and it says this media type, with any parameters
+    /// (RFC 9110 section 8.3).
+    pub fn has_media_type(self, media_type: &str) -> bool {
+        let said = self.only("Content-Type").and_then(|value| split(value, b';').next());
+        said.is_some_and(|said| said.eq_ignore_ascii_case(media_type.as_bytes()))
+    }
+
     /// True exactly when a field with this name lists `element`, compared case-insensitively.
     pub fn lists(self, name: &str, element: &str) -> bool {
         self.elements(name).any(|listed| listed.eq_ignore_ascii_case(element.as_bytes()))

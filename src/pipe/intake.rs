@@ -15,6 +15,7 @@ use crate::http::body::BodyReader;
 use crate::http::chunk::{ChunkError, HEADROOM, Piece};
 use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
+use crate::json::stream_member::StreamMember;
 use crate::net::Net;
 use crate::time::Tick;
 use crate::work;
@@ -53,8 +54,28 @@ pub struct Intake {
     silent_since: Tick,
     /// The names of the trailer fields that are not passed on.
     dropped_trailers: Option<Box<Names>>,
-    /// The state of the events, if the body is an event stream that can be read.
-    events: Option<Events>,
+    watch: Watch,
+}
+
+/// What is looked for in a body while it passes.
+#[derive(Debug)]
+enum Watch {
+    /// Nothing.
+    Nothing,
+    /// The boundaries of events: it is an event stream that can be read.
+    Events(Events),
+    /// The member by which a request in JSON asks for an event stream.
+    StreamMember(StreamMember),
+}
+
+impl Watch {
+    const fn events(&self) -> Option<&Events> {
+        if let Watch::Events(events) = self { Some(events) } else { None }
+    }
+
+    const fn events_mut(&mut self) -> Option<&mut Events> {
+        if let Watch::Events(events) = self { Some(events) } else { None }
+    }
 }
 
 impl Intake {
@@ -77,7 +98,7 @@ impl Intake {
             taken: 0,
             silent_since: now,
             dropped_trailers: None,
-            events: None,
+            watch: Watch::Nothing,
         }
     }
 
@@ -96,17 +117,28 @@ impl Intake {
 
     /// Treats the body, of which nothing has arrived yet, as an event stream.
     pub fn watch_events(&mut self, terms: Terms) {
-        self.events = Some(Events::new(terms));
+        self.watch = Watch::Events(Events::new(terms));
+    }
+
+    /// Looks for the member by which a request in JSON asks for an event stream. Nothing of the
+    /// body has arrived yet.
+    pub fn watch_stream_member(&mut self) {
+        self.watch = Watch::StreamMember(StreamMember::new());
+    }
+
+    /// True exactly when that member has passed.
+    pub fn has_stream_member(&self) -> bool {
+        matches!(self.watch, Watch::StreamMember(search) if search.is_found())
     }
 
     /// The state of the events, if the body is an event stream that can be read.
     pub const fn events(&self) -> Option<&Events> {
-        self.events.as_ref()
+        self.watch.events()
     }
 
     /// Like [`Intake::events`], mutably.
     pub const fn events_mut(&mut self) -> Option<&mut Events> {
-        self.events.as_mut()
+        self.watch.events_mut()
     }
 
     /// Payload bytes taken from the source so far.
@@ -123,12 +155,12 @@ impl Intake {
 
     /// True exactly when part of an event stream is held.
     pub fn holds_any(&self) -> bool {
-        self.events.as_ref().is_some_and(Events::holds_any)
+        self.watch.events().is_some_and(Events::holds_any)
     }
 
     /// True exactly when nothing can be taken before the source sends something.
     pub fn is_quiet(&self) -> bool {
-        !self.reader.ended() && !self.events.as_ref().is_some_and(Events::has_free)
+        !self.reader.ended() && !self.watch.events().is_some_and(Events::has_free)
     }
 
     /// Since when the source has been wanted and silent.
@@ -143,7 +175,7 @@ impl Intake {
 
     /// Stops taking. Drops what is held of an event.
     pub fn stop(&mut self, buffers: &mut BufPool) {
-        if let Some(events) = &mut self.events {
+        if let Some(events) = self.watch.events_mut() {
             events.forget_held(buffers);
         }
     }
@@ -161,7 +193,7 @@ impl Intake {
         io: &mut Io<'_, N>,
     ) -> Result<Option<Portion>, SourceFault> {
         let most = self.window(waiting, io);
-        if let Some(events) = self.events.as_mut().filter(|events| events.has_free()) {
+        if let Some(events) = self.watch.events_mut().filter(|events| events.has_free()) {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most], io.buffers);
             return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
         }
@@ -179,9 +211,14 @@ impl Intake {
             return Err(SourceFault::TooLong);
         }
         self.silent_since = io.now;
-        let passing = match &mut self.events {
-            Some(events) => events.admit(&io.scratch[HEADROOM..][piece.range()], io.buffers),
-            None => piece.payload,
+        let bytes = &io.scratch[HEADROOM..][piece.range()];
+        let passing = match &mut self.watch {
+            Watch::Events(events) => events.admit(bytes, io.buffers),
+            Watch::StreamMember(search) => {
+                search.scan(bytes);
+                piece.payload
+            }
+            Watch::Nothing => piece.payload,
         };
         let start = HEADROOM + piece.start;
         Ok(Some(self.portion(start..start + passing, piece.ended)))
@@ -249,7 +286,7 @@ impl Intake {
         if self.is_to_be_resumed() {
             return Err(SourceFault::Cut);
         }
-        if let Some(events) = self.events.as_mut().filter(|events| events.holds_any()) {
+        if let Some(events) = self.watch.events_mut().filter(|events| events.holds_any()) {
             // The end follows once everything has passed.
             events.admit_rest();
         }
@@ -269,12 +306,12 @@ impl Intake {
                 Rest::Trailers(kept)
             }
         };
-        Portion { payload, between: self.events.as_ref().map(Events::between), rest }
+        Portion { payload, between: self.watch.events().map(Events::between), rest }
     }
 
     /// True exactly when the end of the source counts as a break.
     fn is_to_be_resumed(&self) -> bool {
-        self.events.as_ref().is_some_and(Events::outlives_source)
+        self.watch.events().is_some_and(Events::outlives_source)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::pipe::Moved;
 use crate::pool::Search;
 use crate::session::{Session, State};
 use crate::slab::Key;
-use crate::telemetry::{Cause, Outcome};
+use crate::telemetry::{Cause, Outcome, Volume};
 use crate::time::Now;
 use std::io;
 
@@ -202,10 +202,28 @@ fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
         return Next::end(Outcome::ClientGone);
     }
     let before = step.exchange.volume();
+    let waited = step.exchange.response.wants_source(step.io.high_water);
     let next = move_source(step);
     let (after, began) = (step.exchange.volume(), step.exchange.began);
     step.exchange.record.count(before, after, began, step.io.now);
+    if step.exchange.times_events() {
+        note_events(step, before, after, waited);
+    }
     next
+}
+
+/// Keeps the time for an event. Where events cannot be told apart, bytes stand for them. While the
+/// upstream is not read, because the client is slow, it is not waited for.
+fn note_events<N: Net>(step: &mut Step<'_, N>, before: Volume, after: Volume, waited: bool) {
+    let Step { exchange, io, .. } = step;
+    let come = if exchange.response.intake.events().is_some() {
+        after.events > before.events
+    } else {
+        after.bytes_out > before.bytes_out
+    };
+    if come || !waited {
+        exchange.restart_event_clock(come, io.now);
+    }
 }
 
 fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
@@ -254,7 +272,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         }
         Action::Release => relay::release(step),
         Action::Heartbeat => streams::send_heartbeat(step),
-        Action::StreamSilent => streams::silent(step),
+        Action::StreamSilent(outcome) => streams::silent(step, outcome),
         Action::Resume(failure) => outage::resume(step, failure),
         Action::AskLater => outage::schedule(step),
         Action::Expire => streams::expire(step),

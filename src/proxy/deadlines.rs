@@ -9,7 +9,8 @@
 
 use super::next::{Action, Next};
 use super::shared::Shared;
-use crate::exchange::{Exchange, LocalReply, Source, Stage};
+use crate::config::Api;
+use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::session::{Session, State};
 use crate::telemetry::{Cause, Outcome};
@@ -33,6 +34,10 @@ pub(super) enum Deadline {
     Connect,
     /// `response_timeout`: the upstream has not sent its response head.
     ResponseHead,
+    /// `first_event_timeout`: the upstream has sent no event.
+    FirstEvent,
+    /// `stall_timeout`: the upstream has sent no further event.
+    Stall,
     /// `idle_timeout`: the upstream is silent in mid-body.
     ResponseBody,
     /// `stream_idle_timeout`: the upstream is silent in mid-stream.
@@ -71,6 +76,8 @@ impl Deadline {
             Deadline::RequestStuck => "request_stuck",
             Deadline::Connect => "connect",
             Deadline::ResponseHead => "response_head",
+            Deadline::FirstEvent => "first_event",
+            Deadline::Stall => "stall",
             Deadline::ResponseBody => "response_body",
             Deadline::StreamSilence => "stream_silence",
             Deadline::TunnelIdle => "tunnel_idle",
@@ -128,11 +135,12 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
         Source::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
         Source::Awaiting(awaiting) => {
             of_request(&mut earliest, exchange, high_water, now);
-            of_answer(&mut earliest, exchange, awaiting.since, high_water);
+            of_answer(&mut earliest, exchange, awaiting, high_water);
         }
         Source::Upstream(_) => {
             of_request(&mut earliest, exchange, high_water, now);
             of_silence(&mut earliest, exchange, high_water);
+            of_events(&mut earliest, exchange, high_water);
         }
     }
     if let Source::Local(local) = exchange.source()
@@ -155,9 +163,9 @@ fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, n
     earliest.or(request.outlet.flush_deadline(now, high_water), Deadline::Flush);
 }
 
-/// Adds the deadlines of a response head awaited since `since`: the request body must not stall,
-/// and the response must come in time.
-fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_water: usize) {
+/// Adds the deadlines of an awaited response head: the request body must not stall, and the
+/// response must come in time.
+fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, high_water: usize) {
     let request = exchange.upload.pipe();
     // A client that asked for 100 (Continue) holds its body back until it gets an answer. Once the
     // response has begun, the body may take as long as the response.
@@ -167,13 +175,41 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, since: Tick, high_wat
         let limit = exchange.config.server.body_timeout;
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
-    let idle = exchange.upload.done() || exchange.awaits_continue;
-    if let Some(limit) = exchange.api().and_then(|api| api.response_timeout)
-        && idle
+    // An upload may take its time. The response is due once nothing else is under way.
+    if !exchange.upload.done() && !exchange.awaits_continue {
+        return;
+    }
+    let since = |since: Tick| request.map_or(since, |request| request.active_at().max(since));
+    let Some(api) = exchange.api() else { return };
+    if let Some(limit) = response_timeout(exchange, api) {
+        earliest.or(since(awaiting.since).after(limit), Deadline::ResponseHead);
+    }
+    if let Some(limit) = api.streams.first_event_timeout
+        && exchange.may_stream()
     {
-        // An upload may take its time. The response is due once nothing else is under way.
-        let since = request.map_or(since, |request| request.active_at().max(since));
-        earliest.or(since.after(limit), Deadline::ResponseHead);
+        earliest.or(since(awaiting.sent).after(limit), Deadline::FirstEvent);
+    }
+}
+
+/// How long the response head may take. Many servers send it with the first event only, so one that
+/// a subscription waits for has a limit of its own.
+fn response_timeout(exchange: &Exchange, api: &Api) -> Option<Duration> {
+    if exchange.facts.wants_events() { api.streams.response_timeout } else { api.response_timeout }
+}
+
+/// Adds the deadline for the next event of a stream. An upstream that is not read is not late.
+fn of_events(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
+    let (Some(clock), Some(api)) = (exchange.event_clock(), exchange.api()) else { return };
+    if exchange.stage() != Stage::Stream || !exchange.response.wants_source(high_water) {
+        return;
+    }
+    if let Some(limit) = api.streams.stall_timeout {
+        earliest.or(clock.since.after(limit), Deadline::Stall);
+    }
+    if let Some(limit) = api.streams.first_event_timeout
+        && !clock.ticked
+    {
+        earliest.or(clock.asked.after(limit), Deadline::FirstEvent);
     }
 }
 
@@ -230,11 +266,18 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::RequestStuck => Action::GiveUpRequest,
         Deadline::Connect => Action::TimeOutConnect,
         Deadline::ResponseHead => {
-            refuse(Cause::ResponseTimeout, 504, "the upstream did not respond in time")
+            let subscribes = session.exchange().is_some_and(|e| e.facts.wants_events());
+            let cause =
+                if subscribes { Cause::StreamResponseTimeout } else { Cause::ResponseTimeout };
+            refuse(cause, 504, "the upstream did not respond in time")
         }
+        Deadline::FirstEvent if !has_stream(session) => {
+            refuse(Cause::FirstEventTimeout, 504, "the upstream sent no event in time")
+        }
+        Deadline::FirstEvent | Deadline::Stall => Action::StreamSilent(Outcome::UpstreamStalled),
         Deadline::ResponseBody => Action::Cut(Outcome::UpstreamIdle),
         Deadline::TunnelIdle => Action::End(Outcome::UpstreamIdle),
-        Deadline::StreamSilence => Action::StreamSilent,
+        Deadline::StreamSilence => Action::StreamSilent(Outcome::UpstreamIdle),
         Deadline::Heartbeat => Action::Heartbeat,
         Deadline::Expiry => Action::Expire,
         Deadline::AskAgain => Action::Connect,
@@ -242,6 +285,11 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),
         Deadline::Drain => return drain(session),
     })
+}
+
+/// True exactly when an upstream has answered the session's request with an event stream.
+fn has_stream(session: &Session) -> bool {
+    session.exchange().is_some_and(|exchange| exchange.stage() == Stage::Stream)
 }
 
 /// The earliest of several deadlines. Of two at the same moment it is the one added first.

@@ -65,8 +65,8 @@ pub(super) enum Action {
     Release,
     /// Send a comment to a client that was sent nothing for a while.
     Heartbeat,
-    /// Handle an event stream whose upstream was silent for too long.
-    StreamSilent,
+    /// Handle an event stream whose upstream was silent, or sent no event, for too long.
+    StreamSilent(Outcome),
     /// Resume an event stream that lost its upstream for this reason.
     Resume(Failure),
     /// Wait before the upstream of an event stream is asked again.

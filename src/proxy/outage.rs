@@ -26,7 +26,7 @@ use super::shared::Shared;
 use super::step::Step;
 use super::{grants, streams};
 use crate::config::OnOutage;
-use crate::exchange::{Exchange, LocalReply, Source, Stage};
+use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
 use crate::http::reply::{self, StreamHead};
@@ -121,7 +121,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
         stats.held.one();
         stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
-    exchange.stream.get_or_insert_default().resume = Some(Box::default());
+    exchange.extras_mut().resume = Some(Resumption::default());
     streams::open(step);
     Next::Do(Action::AskLater)
 }
@@ -233,6 +233,7 @@ pub(super) fn join(
             {
                 stats.resumed.one();
             }
+            exchange.start_event_clock(now);
             exchange.enter(Stage::Stream, Source::Upstream(key));
             exchange.note_served(now);
             pool.note_answer(key, exchange.record.status, now);

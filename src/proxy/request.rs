@@ -87,6 +87,8 @@ struct Checked {
     keeps_alive: bool,
     awaits_continue: bool,
     length: BodyLength,
+    /// True exactly when the body may ask for an event stream.
+    may_ask_in_body: bool,
     /// Trailer fields that are not forwarded.
     dropped_trailers: Option<Box<Names>>,
     caller: Caller,
@@ -131,6 +133,9 @@ fn check_request(
         keeps_alive: head.persistent,
         awaits_continue: head.expects_continue && !head.length.is_empty(),
         length: head.length,
+        may_ask_in_body: api.streams.heed_bodies()
+            && !facts.may_stream
+            && head.fields.has_media_type("application/json"),
         dropped_trailers: dropped_trailers(api, &head),
         caller,
         outbound,
@@ -274,14 +279,12 @@ fn begin<N: Net>(
     let mut record = shared.telemetry.record(request, true, true);
     record.stats = shared.apis.get(state_key).map(|state| Rc::clone(&state.stats));
     let body_max = shared.config.server.max_body_bytes.unwrap_or(u64::MAX);
-    let mut exchange = Exchange::new(Begin {
-        facts,
-        keeps_alive,
-        upload: Upload::new(length, body_max, dropped_trailers, now),
-        config: &shared.config,
-        record,
-        now,
-    });
+    let mut upload = Upload::new(length, body_max, dropped_trailers, now);
+    if checked.may_ask_in_body {
+        upload.watch_stream_member();
+    }
+    let mut exchange =
+        Exchange::new(Begin { facts, keeps_alive, upload, config: &shared.config, record, now });
     exchange.awaits_continue = checked.awaits_continue;
     exchange.api = Some(api);
     exchange.api_state = Some(state_key);

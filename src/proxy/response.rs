@@ -239,7 +239,9 @@ fn forward_final(
     };
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
-    if !head.is_event_stream {
+    if head.is_event_stream {
+        exchange.start_event_clock(now);
+    } else {
         admission::release(exchange);
     }
     // A client that was not asked for its body may send it or not, so the next request could not be

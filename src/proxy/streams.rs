@@ -119,15 +119,15 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
     }
 }
 
-/// Handles a stream whose upstream was silent for too long.
-pub(super) fn silent<N: Net>(step: &mut Step<'_, N>) -> Next {
+/// Handles a stream whose upstream was silent, or sent no event, for too long.
+pub(super) fn silent<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     Next::Do(if step.exchange.can_resume() {
         Action::Resume(Failure::Idle)
     } else if step.exchange.response.outlet.is_between_events() {
         step.count_failure(Failure::Idle);
-        Action::EndStream(Outcome::UpstreamIdle)
+        Action::EndStream(outcome)
     } else {
-        Action::Cut(Outcome::UpstreamIdle)
+        Action::Cut(outcome)
     })
 }
 

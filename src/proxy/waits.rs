@@ -320,6 +320,8 @@ mod tests {
             Deadline::RequestStuck,
             Deadline::Connect,
             Deadline::ResponseHead,
+            Deadline::FirstEvent,
+            Deadline::Stall,
             Deadline::StreamSilence,
             Deadline::TunnelIdle,
             Deadline::Heartbeat,

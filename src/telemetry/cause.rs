@@ -61,6 +61,10 @@ pub enum Cause {
     ConnectTimeout,
     /// `api.response_timeout` has passed.
     ResponseTimeout,
+    /// `api.stream_response_timeout` has passed.
+    StreamResponseTimeout,
+    /// `api.first_event_timeout` has passed.
+    FirstEventTimeout,
     /// `api.max_streams` is reached.
     MaxStreams,
     /// `api.max_streams_per_ip` is reached.
@@ -95,7 +99,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 38] = [
+    pub const ALL: [Cause; 40] = [
         Cause::NotHttp,
         Cause::MalformedHead,
         Cause::HttpVersion,
@@ -121,6 +125,8 @@ impl Cause {
         Cause::MaxBodyBytes,
         Cause::ConnectTimeout,
         Cause::ResponseTimeout,
+        Cause::StreamResponseTimeout,
+        Cause::FirstEventTimeout,
         Cause::MaxStreams,
         Cause::MaxStreamsPerIp,
         Cause::KeyMaxStreams,
@@ -164,6 +170,8 @@ impl Cause {
             Cause::MaxBodyBytes => "server.max_body_bytes",
             Cause::ConnectTimeout => "api.connect_timeout",
             Cause::ResponseTimeout => "api.response_timeout",
+            Cause::StreamResponseTimeout => "api.stream_response_timeout",
+            Cause::FirstEventTimeout => "api.first_event_timeout",
             Cause::MaxStreams => "api.max_streams",
             Cause::MaxStreamsPerIp => "api.max_streams_per_ip",
             Cause::KeyMaxStreams => "key.max_streams",

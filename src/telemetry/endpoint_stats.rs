@@ -85,8 +85,11 @@ impl Failure {
 
     /// The failure for a response that was cut, if the endpoint is at fault.
     pub fn of_cut(outcome: Outcome) -> Option<Failure> {
-        let outcomes =
-            [(Outcome::UpstreamCut, Failure::Cut), (Outcome::UpstreamIdle, Failure::Idle)];
+        let outcomes = [
+            (Outcome::UpstreamCut, Failure::Cut),
+            (Outcome::UpstreamIdle, Failure::Idle),
+            (Outcome::UpstreamStalled, Failure::Idle),
+        ];
         outcomes.iter().find(|(known, _)| *known == outcome).map(|(_, failure)| *failure)
     }
 
@@ -99,6 +102,8 @@ impl Failure {
             (Cause::MaxHeadBytes, Failure::Malformed),
             (Cause::MaxHeadFields, Failure::Malformed),
             (Cause::ResponseTimeout, Failure::ResponseTimeout),
+            (Cause::StreamResponseTimeout, Failure::ResponseTimeout),
+            (Cause::FirstEventTimeout, Failure::ResponseTimeout),
             (Cause::WriteTimeout, Failure::WriteTimeout),
             (Cause::UpstreamUnavailable, Failure::Unavailable),
         ];

@@ -16,6 +16,8 @@ pub enum Outcome {
     /// The upstream was silent in mid-body for `idle_timeout` or `stream_idle_timeout`, or both
     /// ends of a tunnel were for `tunnel_idle_timeout`.
     UpstreamIdle,
+    /// The upstream sent no event of a stream for `first_event_timeout` or `stall_timeout`.
+    UpstreamStalled,
     /// The stream reached `max_stream_age`.
     MaxAge,
     /// The key that admitted it was removed, or does not admit it to this api any more.
@@ -41,13 +43,14 @@ const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
     /// All outcomes, in the order in which they are counted.
-    pub const ALL: [Outcome; 14] = [
+    pub const ALL: [Outcome; 15] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
         Outcome::BadRequestBody,
         Outcome::UpstreamCut,
         Outcome::UpstreamIdle,
+        Outcome::UpstreamStalled,
         Outcome::MaxAge,
         Outcome::Revoked,
         Outcome::Removed,
@@ -99,6 +102,9 @@ impl Outcome {
                 "nothing arrived for api.idle_timeout, api.stream_idle_timeout or \
                  api.tunnel_idle_timeout",
             ),
+            Outcome::UpstreamStalled => {
+                Some("no event came for api.first_event_timeout or api.stall_timeout")
+            }
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
             Outcome::Revoked => Some("its key was revoked"),
             Outcome::Removed => Some("its api was removed"),
@@ -116,6 +122,7 @@ impl Outcome {
             Outcome::BadRequestBody => "bad_request_body",
             Outcome::UpstreamCut => "upstream_cut",
             Outcome::UpstreamIdle => "idle",
+            Outcome::UpstreamStalled => "stalled",
             Outcome::MaxAge => "max_age",
             Outcome::Revoked => "revoked",
             Outcome::Removed => "removed",

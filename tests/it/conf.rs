@@ -92,6 +92,9 @@ fn defaults() {
         streams: Streams {
             kind: None,
             always: false,
+            response_timeout: None,
+            first_event_timeout: None,
+            stall_timeout: None,
             idle_timeout: None,
             heartbeat: Some(seconds(15)),
             max_age: None,

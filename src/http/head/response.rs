@@ -1,6 +1,6 @@
 //! Parsing of response heads.
 
-use super::super::fields::{FieldStore, Fields, split};
+use super::super::fields::{FieldStore, Fields};
 use super::super::framing::{self, BodyLength};
 use super::super::keep_alive;
 use super::super::upgrade;
@@ -69,7 +69,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
                 && framing::persistent(fields, version)
                 && idle_limit != Some(Duration::ZERO),
             idle_limit,
-            is_event_stream: status == 200 && is_event_stream(fields),
+            is_event_stream: status == 200 && fields.has_media_type("text/event-stream"),
             is_coded: fields
                 .elements("Content-Encoding")
                 .any(|c| !c.eq_ignore_ascii_case(b"identity")),
@@ -99,9 +99,4 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             Some(_) | None => Err(HeadError::NotOneHead),
         }
     }
-}
-
-fn is_event_stream(fields: Fields<'_, '_>) -> bool {
-    let media = fields.only("Content-Type").and_then(|value| split(value, b';').next());
-    media.is_some_and(|media| media.eq_ignore_ascii_case(b"text/event-stream"))
 }

@@ -388,6 +388,7 @@ fn draw_config(rng: &mut Rng) -> String {
     let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
     let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
     let silence = rng.pick(&["0s", "0s", "20s"]);
+    let [first_event, stall] = [0, 0].map(|_| rng.pick(&["0s", "0s", "20s"]));
     let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
     let event_max = rng.pick(&[1024, 1024, 1_000_000]);
     let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
@@ -409,6 +410,9 @@ fn draw_config(rng: &mut Rng) -> String {
         keepalive_upstream = {pool}
         connect_timeout = "{}s"
         response_timeout = "{}s"
+        stream_response_timeout = "{}s"
+        first_event_timeout = "{first_event}"
+        stall_timeout = "{stall}"
         idle_timeout = "{}s"
         heartbeat = "{heartbeat}"
         stream_idle_timeout = "{silence}"
@@ -424,6 +428,7 @@ fn draw_config(rng: &mut Rng) -> String {
         rng.between(10, 30),
         if rng.chance(50) { 4000 } else { rng.between(1, 80) },
         rng.between(5, 10),
+        rng.between(10, 60),
         rng.between(10, 60),
         rng.between(10, 60),
     )
