@@ -6,9 +6,10 @@
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
 //! the key file, and `fields` for changes to fields; `table` reads a TOML table for it, with
-//! `value` and `units` for single values; `uri`, `listen` and `target` parse addresses; `shared`
-//! finds apis that lead to the same paths of the same servers; `error` holds errors and their
-//! locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys.
+//! `value`, `units` and `event` for single values; `uri`, `listen` and `target` parse addresses;
+//! `shared` finds apis that lead to the same paths of the same servers; `error` holds errors and
+//! their locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's
+//! keys.
 //! All of it is pure except [`Config::load`], which reads files.
 //!
 //! tests/it/conf.rs tests the whole from outside, and compares conf/millstream.toml with the
@@ -16,6 +17,8 @@
 
 mod access;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the keys that use it follow"))]
+mod event;
 mod fields;
 mod file;
 mod json;
