@@ -59,6 +59,8 @@ pub struct Line<'a> {
     pub first_event_ms: Option<u64>,
     /// The time since the request, in milliseconds.
     pub duration_ms: u64,
+    /// What was opened: `subscription`, `answer` or `tunnel`. None for any other request.
+    pub kind: Option<&'a str>,
 }
 
 /// Splits [`Line::request`] into its method and target. An empty one is none.
@@ -154,6 +156,7 @@ impl Line<'_> {
         fields.number("bytes_out", Some(self.bytes_out));
         fields.number("first_event_ms", self.first_event_ms);
         fields.number("duration_ms", Some(self.duration_ms));
+        fields.word("kind", self.kind);
         match form {
             Form::Text => out.truncate(out.len() - 1),
             Form::Json => out.push('}'),
@@ -229,6 +232,7 @@ mod tests {
         bytes_out: 12,
         first_event_ms: None,
         duration_ms: 7,
+        kind: Some("answer"),
     };
 
     fn written(line: &Line<'_>, form: Form) -> String {
@@ -241,12 +245,13 @@ mod tests {
     fn both_formats_have_the_same_fields() {
         let text = "time=2026-11-18T11:06:40.042Z event=end id=2f api=\"two words\" client=unix \
             key=- method=GET target=\"/a?b=\\\"c\" status=200 reason=client_gone events=3 \
-            bytes_in=0 bytes_out=12 first_event_ms=- duration_ms=7\n";
+            bytes_in=0 bytes_out=12 first_event_ms=- duration_ms=7 kind=answer\n";
         assert_eq!(written(&LINE, Form::Text), text);
         let json = "{\"time\":\"2026-11-18T11:06:40.042Z\",\"event\":\"end\",\"id\":\"2f\",\
             \"api\":\"two words\",\"client\":\"unix\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/a?b=\\\"c\",\"status\":200,\"reason\":\"client_gone\",\"events\":3,\
-            \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"duration_ms\":7}\n";
+            \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"duration_ms\":7,\
+            \"kind\":\"answer\"}\n";
         assert_eq!(written(&LINE, Form::Json), json);
     }
 

@@ -244,10 +244,16 @@ impl Exchange {
         self.facts.is_get && resume != Resume::Never
     }
 
+    /// True exactly when its event stream, if it is one, is an answer: a part of it must not look
+    /// like the whole.
+    pub const fn is_answer(&self) -> bool {
+        matches!(self.facts.kind, StreamKind::Answer)
+    }
+
     /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
     /// stream, which its client would take for all of it.
     pub fn on_outage(&self) -> OnOutage {
-        let subscribes = self.facts.wants_events() && self.facts.kind == StreamKind::Subscription;
+        let subscribes = self.facts.wants_events() && !self.is_answer();
         match self.api() {
             Some(api) if subscribes => api.streams.on_outage,
             Some(_) | None => OnOutage::Error,
@@ -359,6 +365,7 @@ impl Exchange {
             api: self.api().map(|api| api.name.as_str()),
             client: self.client(peer),
             key: self.key_name(),
+            kind: self.facts.kind,
             began: self.began,
             outcome: self.outcome,
             cause: self.cause,

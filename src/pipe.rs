@@ -198,6 +198,14 @@ impl Pipe {
         }
     }
 
+    /// Inserts an event into an event stream.
+    ///
+    /// # Panics
+    /// If it is not between two events.
+    pub fn put_in<N: Net>(&mut self, event: &[u8], io: &mut Io<'_, N>) {
+        self.outlet.put_in(event, false, io);
+    }
+
     /// Ends an event stream whose source has more to send, after some last words. A held unfinished
     /// event is dropped.
     ///

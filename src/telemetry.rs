@@ -18,7 +18,7 @@ pub use key_stats::KeyStats;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;
 pub use record::{Record, Report, Volume};
-pub use stats::{ApiStats, Stats, Unserved};
+pub use stats::{ApiStats, LastingStats, Stats, Unserved};
 
 use crate::access::{self, Queue};
 use crate::config::Config;
@@ -109,9 +109,9 @@ impl Telemetry {
         let Some(stats) = &report.record.stats else { return };
         let tunnel = report.record.is_tunnel();
         if tunnel {
-            stats.tunnels_opened.one()
+            stats.tunnels.opened.one()
         } else {
-            stats.opened.one()
+            stats.streams(report.kind).opened.one()
         }
         if !tunnel && let Some(name) = report.key {
             self.stats.keys.of(name).opened.one();
@@ -127,9 +127,9 @@ impl Telemetry {
             let took = now.since(report.began);
             stats.requests.one(*status);
             match (open, tunnel) {
-                (true, true) => stats.tunnels_closed[report.outcome.index()].one(),
+                (true, true) => stats.tunnels.closed[report.outcome.index()].one(),
                 (true, false) => {
-                    stats.closed[report.outcome.index()].one();
+                    stats.streams(report.kind).closed[report.outcome.index()].one();
                     stats.stream_duration.observe(took);
                 }
                 (false, _) => stats.request_duration.observe(took),

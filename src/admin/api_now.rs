@@ -59,7 +59,7 @@ impl ApiNow<'_> {
         json.name("tunnels").number(stats.open_tunnels());
         json.name("events").number(stats.events.get());
         json.name("bytes_out").number(stats.bytes_out.get());
-        json.name("opened").number(stats.opened.get());
+        json.name("opened").number(stats.opened());
         json.name("requests").number(stats.begun());
         json.name("upstreams").number(stats.upstream_connections());
         json.name("idle_upstreams").number(upstream.idle() as u64);

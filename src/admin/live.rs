@@ -150,9 +150,8 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: N
     json.end(']');
     json.name("closed").begin('{');
     for outcome in Outcome::ALL {
-        let closed = |stats: &ApiStats| {
-            stats.closed[outcome.index()].get() + stats.tunnels_closed[outcome.index()].get()
-        };
+        let closed =
+            |stats: &ApiStats| stats.closed(outcome) + stats.tunnels.closed[outcome.index()].get();
         let count: u64 = all().map(closed).sum();
         if count > 0 {
             json.name(outcome.word()).number(count);
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
     use crate::admin::streams::StreamState;
     use crate::apis::ApiState;
-    use crate::config::Config;
+    use crate::config::{Config, StreamKind};
     use crate::pool::Upstream;
     use crate::slab::Slab;
     use crate::telemetry::Cause;
@@ -189,10 +188,10 @@ mod tests {
         let key = upstreams.insert(Upstream::of(&config.apis[0], &mut stats, Tick::ZERO));
         let state = ApiState::new("a b", key, &mut stats);
         let api = &state.stats;
-        api.opened.add(3);
-        api.tunnels_opened.add(5);
-        api.tunnels_closed[Outcome::ClientGone.index()].one();
-        api.closed[Outcome::ClientGone.index()].one();
+        api.streams(StreamKind::Answer).opened.add(3);
+        api.tunnels.opened.add(5);
+        api.tunnels.closed[Outcome::ClientGone.index()].one();
+        api.streams(StreamKind::Answer).closed[Outcome::ClientGone.index()].one();
         api.events.add(7);
         stats.no_api.requests.one(404);
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);

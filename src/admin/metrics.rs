@@ -1,7 +1,8 @@
 //! `/metrics`: all counters in the Prometheus text format.
 
+use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType, seconds};
-use crate::telemetry::{ApiStats, Health, KeyStats, Outcome, Stats};
+use crate::telemetry::{ApiStats, Health, KeyStats, LastingStats, Outcome, Stats};
 use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
 
@@ -31,9 +32,7 @@ pub struct Process<'a> {
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 11] = [
-    ("millstream_streams_opened_total", |s| &s.opened, "Event streams that were opened."),
-    ("millstream_tunnels_opened_total", |s| &s.tunnels_opened, "Tunnels that were opened."),
+const COUNTERS: [(&str, Of, &str); 9] = [
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -65,27 +64,33 @@ const COUNTERS: [(&str, Of, &str); 11] = [
     ),
 ];
 
-/// The metrics of long-lived exchanges: the family that counts ended ones by outcome and the family
-/// for open ones, each with its name and help text.
+/// Some of the exchanges of an api that last, with the label that tells them from the others.
+type Part = (Option<(&'static str, &'static str)>, fn(&ApiStats) -> &LastingStats);
+
+/// The metrics of exchanges that last: the families for those that were opened, have ended (by
+/// outcome), and are open, each with its name and help text.
 struct Lasting {
+    opened: [&'static str; 2],
     closed: [&'static str; 2],
-    counters: fn(&ApiStats) -> &[Counter; Outcome::ALL.len()],
     open: [&'static str; 2],
-    now: fn(&ApiStats) -> u64,
+    parts: &'static [Part],
 }
 
-const LASTING: &[Lasting] = &[
+const LASTING: [Lasting; 2] = [
     Lasting {
-        closed: ["millstream_streams_closed_total", "Event streams that have ended."],
-        counters: |s| &s.closed,
-        open: ["millstream_streams", "Event streams that are open."],
-        now: ApiStats::open,
+        opened: ["millstream_streams_opened_total", "Event streams that were opened, by kind."],
+        closed: ["millstream_streams_closed_total", "Event streams that have ended, by kind."],
+        open: ["millstream_streams", "Event streams that are open, by kind."],
+        parts: &[
+            (Some(("kind", "subscription")), |s| s.streams(StreamKind::Subscription)),
+            (Some(("kind", "answer")), |s| s.streams(StreamKind::Answer)),
+        ],
     },
     Lasting {
+        opened: ["millstream_tunnels_opened_total", "Tunnels that were opened."],
         closed: ["millstream_tunnels_closed_total", "Tunnels that have ended."],
-        counters: |s| &s.tunnels_closed,
         open: ["millstream_tunnels", "Tunnels that are open."],
-        now: ApiStats::open_tunnels,
+        parts: &[(None, |s| &s.tunnels)],
     },
 ];
 
@@ -165,7 +170,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
         }
     }
     for of in LASTING {
-        of_lasting(&mut out, stats, of);
+        of_lasting(&mut out, stats, &of);
     }
     let help = "Upstream connections that are open or being established.";
     out.family("millstream_upstream_connections", MetricType::Gauge, help);
@@ -192,20 +197,32 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     out.into_text()
 }
 
-/// Writes the number of open and ended exchanges.
+/// Writes the numbers of exchanges that were opened, have ended, and are open.
 fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
+    let each = || {
+        let apis = stats.all().skip(1);
+        apis.flat_map(|(api, stats)| of.parts.iter().map(move |(part, of)| (api, part, of(stats))))
+    };
+    let [name, help] = of.opened;
+    out.family(name, MetricType::Counter, help);
+    for (api, part, stats) in each() {
+        let labels: Vec<_> = [("api", api)].into_iter().chain(*part).collect();
+        out.sample(&labels, stats.opened.get());
+    }
     let [name, help] = of.closed;
     out.family(name, MetricType::Counter, help);
-    for (api, stats) in stats.all().skip(1) {
+    for (api, part, stats) in each() {
         for outcome in Outcome::ALL.into_iter().filter(|end| end.ends_what_was_open()) {
-            let labels = [("api", api), ("reason", outcome.word())];
-            out.sample(&labels, (of.counters)(stats)[outcome.index()].get());
+            let reason = ("reason", outcome.word());
+            let labels: Vec<_> = [("api", api)].into_iter().chain(*part).chain([reason]).collect();
+            out.sample(&labels, stats.closed[outcome.index()].get());
         }
     }
     let [name, help] = of.open;
     out.family(name, MetricType::Gauge, help);
-    for (api, stats) in stats.all().skip(1) {
-        out.sample(&[("api", api)], (of.now)(stats));
+    for (api, part, stats) in each() {
+        let labels: Vec<_> = [("api", api)].into_iter().chain(*part).collect();
+        out.sample(&labels, stats.open());
     }
 }
 
@@ -374,10 +391,11 @@ mod tests {
         let mut stats = Stats::new();
         for name in ["clock", "a b", "x{y}=,z"] {
             let api = stats.api(name);
-            api.opened.add(2);
-            api.closed[Outcome::Drained.index()].one();
-            api.tunnels_opened.add(3);
-            api.tunnels_closed[Outcome::Revoked.index()].one();
+            let answers = api.streams(StreamKind::Answer);
+            answers.opened.add(2);
+            answers.closed[Outcome::Drained.index()].one();
+            api.tunnels.opened.add(3);
+            api.tunnels.closed[Outcome::Revoked.index()].one();
             api.requests.one(200);
             api.requests.one(502);
             api.connects.add(3);
@@ -399,10 +417,18 @@ mod tests {
             ("millstream_start_time_seconds", 1_795_000_000.042),
             ("millstream_requests_total{api=\"\",code=\"404\"}", 1.0),
             ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
-            ("millstream_streams{api=\"clock\"}", 1.0),
+            ("millstream_streams{api=\"clock\",kind=\"answer\"}", 1.0),
             ("millstream_refusals_total{api=\"clock\",reason=\"upstream_unreachable\"}", 1.0),
-            ("millstream_streams_closed_total{api=\"x{y}=,z\",reason=\"drained\"}", 1.0),
-            ("millstream_streams_closed_total{api=\"clock\",reason=\"idle\"}", 0.0),
+            (
+                "millstream_streams_closed_total\
+                {api=\"x{y}=,z\",kind=\"answer\",reason=\"drained\"}",
+                1.0,
+            ),
+            (
+                "millstream_streams_closed_total\
+                {api=\"clock\",kind=\"subscription\",reason=\"idle\"}",
+                0.0,
+            ),
             ("millstream_tunnels{api=\"clock\"}", 2.0),
             ("millstream_tunnels_opened_total{api=\"a b\"}", 3.0),
             ("millstream_tunnels_closed_total{api=\"a b\",reason=\"revoked\"}", 1.0),

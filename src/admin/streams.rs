@@ -185,8 +185,8 @@ pub struct Row<'a> {
     pub id: u64,
     /// The state of the stream.
     pub state: StreamState,
-    /// True exactly when it is a tunnel, not an event stream.
-    pub is_tunnel: bool,
+    /// What it is: a kind of event stream, or a tunnel.
+    pub kind: &'a str,
     /// The name of the api.
     pub api: &'a str,
     /// The client's address, or "unix".
@@ -242,7 +242,7 @@ impl Page {
         json.name("key").string_or_null(row.key);
         json.name("method").string_or_null(method);
         json.name("target").string(target.unwrap_or_default());
-        json.name("kind").string(if row.is_tunnel { "tunnel" } else { "events" });
+        json.name("kind").string(row.kind);
         json.name("state").string(row.state.word());
         json.name("age_ms").number(row.age_ms);
         json.name("events").number(row.events);
@@ -318,7 +318,7 @@ mod tests {
         let row = Row {
             id: 31,
             state: StreamState::Held,
-            is_tunnel: false,
+            kind: "answer",
             api: "a",
             client: "::1",
             key: None,
@@ -335,10 +335,10 @@ mod tests {
         let mut page = Page::new(2);
         page.add(&row);
         let state = StreamState::Tunnel;
-        let tunnel = Row { id: 32, state, is_tunnel: true, key: Some("k"), ..row };
+        let tunnel = Row { id: 32, state, kind: "tunnel", key: Some("k"), ..row };
         page.add(&Row { waits: &[], until: None, ..tunnel });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
-            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"events\",\
+            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
             \"state\":\"held\",\"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\
             \"idle_ms\":4,\"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
             \"until\":\"heartbeat\"},\

@@ -5,6 +5,7 @@
 
 use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
+use super::event::one_event;
 use super::fields::{Written, changes};
 use super::table::{self, Format, Table};
 use super::uri;
@@ -255,6 +256,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         stall_timeout: t.take("stall_timeout", limit).flatten(),
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
         heartbeat: t.take("heartbeat", limit).unwrap_or(Some(seconds(15))),
+        end_event: t.take("end_event", event).flatten(),
         max_age: t.take("max_stream_age", limit).flatten(),
         event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
         anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
@@ -281,6 +283,14 @@ fn always(value: &DeValue<'_>) -> Result<bool, Wrong> {
         Some("auto") => Ok(false),
         Some("always") => Ok(true),
         _ => Err("not a choice of requests; write \"auto\" or \"always\"".into()),
+    }
+}
+
+/// Reads an event that goes into event streams. An empty string means that there is none.
+fn event(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+    match text(value)? {
+        "" => Ok(None),
+        event => one_event(event).map(Some),
     }
 }
 

@@ -17,7 +17,6 @@
 
 mod access;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "the keys that use it follow"))]
 mod event;
 mod fields;
 mod file;
@@ -222,7 +221,9 @@ pub struct Streams {
     pub idle_timeout: Option<Duration>,
     /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats.
     pub heartbeat: Option<Duration>,
-    /// The maximum age of a stream, which ends at 80 to 100 % of it. None: no limit.
+    /// The event that an answer gets before it is cut, with its blank line. None: no event.
+    pub end_event: Option<String>,
+    /// The maximum age of a subscription, which ends at 80 to 100 % of it. None: no limit.
     pub max_age: Option<Duration>,
     /// Maximum length of an event that is still held in bytes: 1 KiB to 1 GiB.
     pub event_max: usize,
@@ -282,6 +283,16 @@ pub enum StreamKind {
     /// It happens once, so whoever ends it early must show that it is incomplete: the tokens of a
     /// model, the progress of a tool.
     Answer,
+}
+
+impl StreamKind {
+    /// The word in logs and metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            StreamKind::Subscription => "subscription",
+            StreamKind::Answer => "answer",
+        }
+    }
 }
 
 /// `on_outage`: the response to a GET that accepts `text/event-stream` while the upstream cannot

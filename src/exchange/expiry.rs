@@ -3,7 +3,8 @@
 //! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
 //! to: at `max_stream_age`, in a drain, by the operator, or when its api or its key is gone. After
 //! that moment there is a *grace*: an event stream ends after the current event, and a client has
-//! time to read what is pending. When the grace is over, whatever is left is cut.
+//! time to read what is pending. When the grace is over, whatever is left is cut. An answer is cut
+//! in any case, but between two events if that is possible in time.
 
 use super::Exchange;
 use crate::telemetry::Outcome;

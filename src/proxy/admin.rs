@@ -253,7 +253,7 @@ impl<N: Net> Proxy<N> {
         page.add(&Row {
             id: exchange.record.id,
             state: self.stream_state(exchange, now),
-            is_tunnel: exchange.record.is_tunnel(),
+            kind: exchange.report(session.peer).kind(),
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),
@@ -280,17 +280,23 @@ impl<N: Net> Proxy<N> {
         self.streams().find(|(_, exchange)| exchange.record.id == id)
     }
 
-    /// Ends an event stream between two events, after the current one. A tunnel is closed.
+    /// Ends an event stream between two events, after the current one: an answer is cut there. A
+    /// tunnel is closed.
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
-        let found = self.stream(id).map(|(key, exchange)| (key, exchange.record.is_tunnel()));
-        let Some((key, tunnel)) = found else {
+        let sentence = |exchange: &Exchange| match exchange {
+            tunnel if tunnel.record.is_tunnel() => "It is closed.",
+            answer if answer.is_answer() => "It is cut between two events.",
+            _ => "It ends between two events.",
+        };
+        let found = self.stream(id).map(|(key, exchange)| (key, sentence(exchange)));
+        let Some((key, sentence)) = found else {
             return Answer::text(404, "No open stream has this id.");
         };
         if let Some(exchange) = self.tasks[key].exchange_mut() {
             exchange.expire_stream_at(now, Outcome::Ended);
         }
         self.tasks.wake(key);
-        Answer::text(202, if tunnel { "It is closed." } else { "It ends between two events." })
+        Answer::text(202, sentence)
     }
 
     /// The next command for the shell. It reports the result with [`Proxy::answer_command`].

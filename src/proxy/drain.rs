@@ -3,7 +3,6 @@
 
 use super::Proxy;
 use super::shared::Shared;
-use crate::config::StreamKind;
 use crate::exchange::Exchange;
 use crate::net::Net;
 use crate::session::Service;
@@ -37,12 +36,11 @@ impl<N: Net> Proxy<N> {
         let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
         let mut streams: Vec<&mut Exchange> =
             exchanges.filter(|exchange| exchange.stage().is_stream()).collect();
-        let comes_back = |exchange: &Exchange| exchange.facts.kind == StreamKind::Subscription;
-        let count = streams.iter().filter(|exchange| comes_back(exchange)).count();
+        let count = streams.iter().filter(|exchange| !exchange.is_answer()).count();
         let mut rank = 0.0;
         for exchange in &mut streams {
             let mut share = 1.0;
-            if comes_back(exchange) {
+            if !exchange.is_answer() {
                 share = (rank + random.f64()) / f64::from(u32::try_from(count).unwrap_or(1));
                 rank += 1.0;
             }

@@ -115,6 +115,11 @@ pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     if let Some(failure) = Failure::of_cut(outcome) {
         step.count_failure(failure);
     }
+    break_off(step, outcome)
+}
+
+/// Like [`cut`], where the upstream's failure was counted, or it has not failed.
+pub(super) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     log_cut(step, outcome);
     let Step { exchange, io, .. } = step;

@@ -6,9 +6,9 @@
 //! endpoints.
 //!
 //! Exchanges of an api that is gone or has other endpoints have the drain window to end, whether
-//! event streams, tunnels or ordinary responses. Each ends at a moment of its own; ordinary
-//! responses end in the second half, so that those that are nearly done can finish. If a key is
-//! gone, its streams and tunnels end at once, and its other exchanges within a few seconds.
+//! event streams, tunnels or ordinary responses. Each ends at a moment of its own; answers and
+//! ordinary responses end in the second half, so that those that are nearly done can finish. If a
+//! key is gone, its streams and tunnels end at once, and its other exchanges within a few seconds.
 //!
 //! Nothing outlives its api or its key: not a download, a long poll or an upload. A client that has
 //! no response yet gets a 503, or a 403 if its key is gone; a response under way is cut visibly.
@@ -97,10 +97,11 @@ pub(super) fn judge_anew(
     let revoked = outcome == Outcome::Revoked;
     let window = config.drain.window;
     let last = now.after(if revoked { window.min(REVOKED_WITHIN) } else { window });
+    let is_answer = exchange.stage().is_stream() && exchange.is_answer();
     let until = match (revoked, exchange.stage().is_endless()) {
         (true, true) => now,
-        (false, true) => within(now, last, share),
-        (_, false) => within(now, last, (1.0 + share) / 2.0),
+        (false, true) if !is_answer => within(now, last, share),
+        (..) => within(now, last, f64::midpoint(1.0, share)),
     };
     exchange.expire_at(until, last, outcome);
 }

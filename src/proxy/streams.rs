@@ -6,6 +6,11 @@
 //! otherwise after the current event. If that takes too long, or if the stream's bytes cannot be
 //! read, it is cut visibly.
 //!
+//! A subscription ends properly: its client comes back. An answer happens once, and its client must
+//! not take a part of it for the whole. So it is cut visibly there, behind `end_event`, if there is
+//! one: a chunked body gets no last chunk, and the connection is closed in an orderly way, so that
+//! the client gets everything that was sent.
+//!
 //! A tunnel may expire, too, and so may any exchange whose api or key is gone ([`super::reload`]).
 //! These have no boundary at which they could end, and are cut.
 //!
@@ -14,9 +19,9 @@
 //! window is over, because they have no point at which an end does no harm.
 
 use super::drain::within;
+use super::ends;
 use super::next::{Action, Next};
 use super::step::Step;
-use crate::config::StreamKind;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::telemetry::{Failure, Outcome};
@@ -41,7 +46,8 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
         return;
     }
     if exchange.stage().is_stream() {
-        if let Some(age) = exchange.api().and_then(|api| api.streams.max_age) {
+        let age = exchange.api().and_then(|api| api.streams.max_age);
+        if let Some(age) = age.filter(|_| !exchange.is_answer()) {
             let percent = random.u32(80..=100);
             exchange.expire_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
         }
@@ -131,17 +137,34 @@ pub(super) fn silent<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     })
 }
 
-/// Ends a stream in an orderly way. A client that will reconnect is told when, if many others will
-/// do so at the same time.
+/// Ends a stream between two events: a subscription properly, an answer with a visible cut.
 pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    if step.exchange.is_answer() { end_answer(step, outcome) } else { end_properly(step, outcome) }
+}
+
+/// Ends a subscription. Its client will reconnect, and is told when if many others will do so at
+/// the same time.
+fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     let together = matches!(outcome, Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut);
-    let comes_back = together && step.exchange.facts.kind == StreamKind::Subscription;
-    let farewell = if comes_back { step.retry_field() } else { String::new() };
+    let farewell = if together { step.retry_field() } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);
     exchange.upload.abandon(io.buffers);
     exchange.end_with(outcome);
     exchange.enter(Stage::Delivering, Source::None);
     Next::Moved
+}
+
+/// Ends an answer: it is cut behind `end_event`, if there is one. Where only a reset shows that it
+/// is cut, that event is left out, because it might be lost, or not.
+fn end_answer<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    let Step { exchange, io, .. } = step;
+    let event = exchange.api().and_then(|api| api.streams.end_event.clone());
+    if let Some(event) = event
+        && exchange.response.outlet.ends_visibly()
+    {
+        exchange.response.put_in(event.as_bytes(), io);
+    }
+    ends::break_off(step, outcome)
 }

@@ -108,7 +108,7 @@ impl Outcome {
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
             Outcome::Revoked => Some("its key was revoked"),
             Outcome::Removed => Some("its api was removed"),
-            Outcome::Drained => Some("drain.window is over"),
+            Outcome::Drained => Some("drain.answers or drain.window is over"),
             Outcome::Ended => Some("ended by the operator"),
         }
     }

@@ -4,6 +4,7 @@ use super::cause::Cause;
 use super::outcome::Outcome;
 use super::stats::ApiStats;
 use crate::access::{Form, Line};
+use crate::config::StreamKind;
 use crate::time::{Tick, millis};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -96,6 +97,8 @@ pub struct Report<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
+    /// What its event stream is, if it is one.
+    pub kind: StreamKind,
     /// When the request head was complete.
     pub began: Tick,
     /// How it ended.
@@ -135,7 +138,13 @@ impl Report<'_> {
             bytes_out: self.delivered,
             first_event_ms: first_event.ms(),
             duration_ms: millis(now.since(self.began)),
+            kind: self.record.open.then(|| self.kind()),
         }
+    }
+
+    /// The word for what was opened: a kind of event stream, or a tunnel.
+    pub const fn kind(&self) -> &'static str {
+        if self.record.is_tunnel() { "tunnel" } else { self.kind.word() }
     }
 
     /// The word for how the exchange ended or, if it was refused, why. An exchange saved from an

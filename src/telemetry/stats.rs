@@ -8,6 +8,7 @@ use super::endpoint_stats::EndpointStats;
 use super::key_stats::AllKeys;
 use super::lately::{Lately, Minute, Problem};
 use super::outcome::Outcome;
+use crate::config::StreamKind;
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::time::Tick;
 use std::cell::Cell;
@@ -38,19 +39,33 @@ pub struct Unserved {
     pub status: u16,
 }
 
+/// The counters of an api's exchanges that last: of one kind of its event streams, or of its
+/// tunnels.
+#[derive(Debug, Default)]
+pub struct LastingStats {
+    /// Those that were opened.
+    pub opened: Counter,
+    /// Those that have ended, by [`Outcome::index`].
+    pub closed: [Counter; Outcome::ALL.len()],
+}
+
+impl LastingStats {
+    /// The number of those that are open.
+    pub fn open(&self) -> u64 {
+        let closed = self.closed.iter().map(Counter::get).sum();
+        self.opened.get().saturating_sub(closed)
+    }
+}
+
 /// The counters of one api.
 #[derive(Debug)]
 pub struct ApiStats {
     /// Finished requests, including event streams, by the status that the client was sent.
     pub requests: Statuses,
-    /// Opened event streams.
-    pub opened: Counter,
-    /// Ended event streams, by [`Outcome::index`].
-    pub closed: [Counter; Outcome::ALL.len()],
-    /// Opened tunnels.
-    pub tunnels_opened: Counter,
-    /// Ended tunnels, by [`Outcome::index`].
-    pub tunnels_closed: [Counter; Outcome::ALL.len()],
+    /// The event streams of each kind.
+    streams: [LastingStats; 2],
+    /// The tunnels.
+    pub tunnels: LastingStats,
     /// Relayed events.
     pub events: Counter,
     /// Payload bytes received from clients.
@@ -91,10 +106,8 @@ impl ApiStats {
     fn new() -> ApiStats {
         ApiStats {
             requests: Statuses::default(),
-            opened: Counter::default(),
-            closed: Default::default(),
-            tunnels_opened: Counter::default(),
-            tunnels_closed: Default::default(),
+            streams: Default::default(),
+            tunnels: LastingStats::default(),
             events: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
@@ -152,16 +165,32 @@ impl ApiStats {
         self.last_unserved.get()
     }
 
+    /// The event streams of one kind.
+    pub const fn streams(&self, kind: StreamKind) -> &LastingStats {
+        match kind {
+            StreamKind::Subscription => &self.streams[0],
+            StreamKind::Answer => &self.streams[1],
+        }
+    }
+
+    /// The number of event streams that were opened.
+    pub fn opened(&self) -> u64 {
+        self.streams.iter().map(|streams| streams.opened.get()).sum()
+    }
+
+    /// The number of event streams that have ended in this way.
+    pub fn closed(&self, outcome: Outcome) -> u64 {
+        self.streams.iter().map(|streams| streams.closed[outcome.index()].get()).sum()
+    }
+
     /// The number of open event streams.
     pub fn open(&self) -> u64 {
-        let closed = self.closed.iter().map(Counter::get).sum();
-        self.opened.get().saturating_sub(closed)
+        self.streams.iter().map(LastingStats::open).sum()
     }
 
     /// The number of open tunnels.
     pub fn open_tunnels(&self) -> u64 {
-        let closed = self.tunnels_closed.iter().map(Counter::get).sum();
-        self.tunnels_opened.get().saturating_sub(closed)
+        self.tunnels.open()
     }
 
     /// The number of requests that are finished, or have opened an event stream or a tunnel.

@@ -211,7 +211,7 @@ def judge(browser, url, client, tunnel, screenshot):
     # A tunnel has no events, but bytes each way; it is closed.
     row = f"{rows}.find((r) => r.cells[0].textContent === 'tunnel')"
     cells = browser.value(f"[...({row}).cells].map((c) => c.textContent)")
-    assert cells[4] == "/echo" and cells[6:9] == ["-", "3 B", "3 B"], cells
+    assert cells[5] == "/echo" and cells[7:10] == ["-", "3 B", "3 B"], cells
     browser.value(f"({row}).querySelector('button').click()")
     browser.wait(text % "#how" + ".includes('closed at once')")
     browser.value("document.querySelector('#end').click()")
@@ -225,7 +225,7 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.value("document.querySelector('#order').value = 'oldest';"
                   "document.querySelector('#order').dispatchEvent(new Event('change'))")
     oldest = browser.value("fetch('streams?limit=1').then((a) => a.json())")["streams"][0]["id"]
-    row = f"{rows}.find((r) => r.cells[1].textContent === '{oldest}')"
+    row = f"{rows}.find((r) => r.cells[2].textContent === '{oldest}')"
     browser.wait(f"!!({row})")
     browser.value(f"({row}).querySelector('button').click()")
     browser.wait("document.querySelector('#sure').open")

@@ -53,7 +53,7 @@ fn an_operator_looks_around() {
     let (head, metrics) = ask(&mut operator, "GET /metrics", "");
     assert_eq!(head.get("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for sample in [
-        "millstream_streams{api=\"events\"} 1\n",
+        "millstream_streams{api=\"events\",kind=\"subscription\"} 1\n",
         "millstream_events_total{api=\"events\"} 1\n",
         "millstream_client_connections 1\n",
         "millstream_upstream_connections{api=\"events\",state=\"in_use\"} 1\n",
@@ -118,7 +118,8 @@ fn an_operator_is_not_locked_out() {
     client.send(GET);
     assert_eq!(client.response().first_line, "HTTP/1.1 503 Service Unavailable");
     let (_, metrics) = ask(&mut Line::to(admin), "GET /metrics", "");
-    assert!(metrics.contains("millstream_streams{api=\"events\"} 2\n"), "{metrics}");
+    let open = "millstream_streams{api=\"events\",kind=\"subscription\"} 2\n";
+    assert!(metrics.contains(open), "{metrics}");
 }
 
 /// Neither idle connections nor halves of a request nor watchers take all places for good.
