@@ -104,7 +104,7 @@ impl Pipe {
     /// Treats the body, which begins now, as an event stream.
     pub fn watch_events(&mut self, terms: Terms) {
         self.intake.watch_events(terms);
-        self.outlet.watch_events(terms.verbatim);
+        self.outlet.watch_events();
     }
 
     /// Sets the trailer fields that are not passed on.

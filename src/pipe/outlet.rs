@@ -17,6 +17,11 @@ use crate::net::{Net, Ready};
 use crate::time::{Tick, millis};
 use std::time::Duration;
 
+/// How long the head of an event stream may be all that its client was sent. Intermediaries may
+/// withhold a head until some of its body follows. But most streams begin with an event, and a
+/// client that does not expect a comment in front of it should not get one.
+const ALONE_MAX: Duration = Duration::from_millis(100);
+
 /// The progress of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -102,9 +107,9 @@ impl Outlet {
     }
 
     /// Treats the body, of which nothing was given out yet, as an event stream. Its portions say
-    /// whether they end between two events. A `verbatim` one begins with what the source sends.
-    pub const fn watch_events(&mut self, verbatim: bool) {
-        self.position = if verbatim { Position::Between } else { Position::Start };
+    /// whether they end between two events.
+    pub const fn watch_events(&mut self) {
+        self.position = Position::Start;
     }
 
     /// The progress of this direction.
@@ -138,14 +143,9 @@ impl Outlet {
         matches!((self.flow, self.position), (Flow::Open, Position::Start | Position::Between))
     }
 
-    /// True exactly when the client of an event stream has received nothing but a head.
-    pub const fn wants_first_word(&self) -> bool {
-        matches!((self.flow, self.position), (Flow::Open, Position::Start))
-    }
-
     /// True exactly when there is nothing to write and more may come.
     pub const fn is_quiet(&self) -> bool {
-        matches!(self.flow, Flow::Open) && self.pending.is_none() && !self.wants_first_word()
+        matches!(self.flow, Flow::Open) && self.pending.is_none()
     }
 
     /// True exactly when another portion could be buffered.
@@ -342,14 +342,14 @@ impl Outlet {
         if self.wants_sink(now, high_water) { self.still_since.after(limit) } else { Tick::NEVER }
     }
 
-    /// When the client of an event stream will have been sent nothing for `interval`.
-    /// [`Tick::NEVER`] while a comment cannot be inserted.
+    /// When the client of an event stream will have been sent nothing for `interval`, or nothing
+    /// but a head for [`ALONE_MAX`]. [`Tick::NEVER`] while a heartbeat cannot be inserted.
     pub fn heartbeat_deadline(&self, interval: Duration) -> Tick {
-        if self.is_between_events() && self.pending.is_none() {
-            self.still_since.after(interval)
-        } else {
-            Tick::NEVER
+        if !self.is_between_events() || self.pending.is_some() {
+            return Tick::NEVER;
         }
+        let alone = self.position == Position::Start;
+        self.still_since.after(if alone { interval.min(ALONE_MAX) } else { interval })
     }
 
     /// When the sink last took anything; for pending bytes, not earlier than the first of them

@@ -40,10 +40,6 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     match pumped {
         Ok(more) if moved.or(more) == Moved::Yes && has_settled(step, key) => Next::Settled,
         Ok(more) if moved.or(more) == Moved::Yes => Next::Moved,
-        Ok(_) if step.exchange.response.outlet.wants_first_word() => {
-            step.exchange.response.comment(&mut step.io);
-            Next::Moved
-        }
         Ok(_) => step.watch_client(),
         Err(RequestFault::Gone) => Next::end(Outcome::ClientGone),
         Err(RequestFault::Refused(reply)) => {

@@ -142,13 +142,6 @@ fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, sta
         tunnel::open(exchange, io.now);
         return Next::Do(Action::Open);
     }
-    // Intermediaries downstream may withhold the head until some of the body follows.
-    if stage == Stage::Stream
-        && pool[key].conn.ahead().is_empty()
-        && exchange.response.outlet.wants_first_word()
-    {
-        exchange.response.comment(io);
-    }
     Next::Do(Action::NoteAnswer)
 }
 

@@ -87,29 +87,32 @@ fn something_is_put_in_only_between_two_events() {
     let mut trial = Trial::new(1000, 1000);
     let mut outlet = outlet(BodyLength::UntilClose);
     assert!(!outlet.is_between_events(), "that it is an event stream was not said");
-    outlet.watch_events(false);
-    assert!(outlet.is_between_events() && outlet.wants_first_word());
-    let between = |outlet: &Outlet| {
-        (outlet.is_between_events(), outlet.heartbeat_deadline(interval), outlet.wants_first_word())
-    };
+    outlet.watch_events();
+    assert!(outlet.is_between_events());
+    let alone = Tick::ZERO.after(ALONE_MAX);
+    assert_eq!(outlet.heartbeat_deadline(interval), alone, "it has nothing but a head");
+    let often = Duration::from_millis(7);
+    assert_eq!(outlet.heartbeat_deadline(often), Tick::ZERO.after(often));
+    let between =
+        |outlet: &Outlet| (outlet.is_between_events(), outlet.heartbeat_deadline(interval));
     trial.now = Tick::ZERO.after(Duration::from_secs(1));
     let beats = trial.now.after(interval);
     give(&mut outlet, b"data: a\n\nda", Some(false), MORE, &mut trial);
-    assert_eq!(between(&outlet), (false, Tick::NEVER, false));
+    assert_eq!(between(&outlet), (false, Tick::NEVER));
     // An empty portion does not change whether the client is between two events.
     give(&mut outlet, b"", Some(true), MORE, &mut trial);
-    assert_eq!(between(&outlet), (false, Tick::NEVER, false));
+    assert_eq!(between(&outlet), (false, Tick::NEVER));
     give(&mut outlet, b"ta: b\n\n", Some(true), MORE, &mut trial);
-    assert_eq!(between(&outlet), (true, beats, false));
+    assert_eq!(between(&outlet), (true, beats));
     let (_, mut io) = trial.parts();
     outlet.put_in(b":\n", false, &mut io);
-    assert_eq!(between(&outlet), (true, Tick::NEVER, false), "it waits for the sink");
+    assert_eq!(between(&outlet), (true, Tick::NEVER), "it waits for the sink");
     trial.now = Tick::ZERO.after(Duration::from_secs(2));
     assert_eq!(write(&mut outlet, &mut trial), Moved::Yes);
-    assert_eq!(between(&outlet), (true, trial.now.after(interval), false));
+    assert_eq!(between(&outlet), (true, trial.now.after(interval)));
     assert_eq!(outlet.given(), 18, "what was put in is not among what was given");
     outlet.drain();
-    assert_eq!(between(&outlet), (false, Tick::NEVER, false));
+    assert_eq!(between(&outlet), (false, Tick::NEVER));
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn something_is_put_in_only_between_two_events() {
 fn to_put_in_within_an_event_is_our_own_mistake() {
     let mut trial = Trial::new(1000, 1000);
     let mut outlet = outlet(BodyLength::UntilClose);
-    outlet.watch_events(false);
+    outlet.watch_events();
     give(&mut outlet, b"data", Some(false), MORE, &mut trial);
     let (_, mut io) = trial.parts();
     outlet.put_in(b":\n", false, &mut io);

@@ -140,6 +140,16 @@ impl<S: Read + Write + AsFd> Line<S> {
         assert_eq!(self.read(text.len()), text);
     }
 
+    /// Waits for a comment of the proxy's, which must be next.
+    pub(super) fn comment(&mut self) {
+        while self.decoded.len() < COMMENT.len() {
+            self.more().unwrap();
+            self.body.read(&mut self.wire, &mut self.decoded).unwrap();
+        }
+        assert!(self.decoded.starts_with(COMMENT), "{}", self.decoded.escape_ascii());
+        self.decoded.drain(..COMMENT.len());
+    }
+
     /// The rest of the body, which must be complete.
     pub(super) fn rest(&mut self) -> String {
         self.decode();

@@ -46,6 +46,17 @@ fn the_head_comes_before_the_first_event() {
     assert_eq!(client.rest(), "");
 }
 
+/// Without an event behind it, something on the way might hold it back.
+#[test]
+fn a_head_that_is_alone_gets_a_comment() {
+    let (program, origin) = in_front_of_an_origin();
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    client.comment();
+    let (wire, event) = event("late");
+    upstream.send(wire);
+    client.expect(&event);
+}
+
 /// Two requests, and one connection on either side.
 #[test]
 fn connections_are_kept() {
