@@ -193,9 +193,6 @@ impl Pipe {
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
         let comment = self.intake.events().map_or(&b""[..], Events::comment);
         self.outlet.put_in(comment, false, io);
-        if let Some(events) = self.intake.events_mut() {
-            events.note_preceded();
-        }
     }
 
     /// Inserts an event into an event stream.

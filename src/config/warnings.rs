@@ -1,7 +1,7 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
 use super::shared::{Breach, Served};
-use super::{Api, Config, ListenAddr, Readers, Resume};
+use super::{Api, Config, ListenAddr, OnOutage, Readers, Resume};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -23,6 +23,13 @@ impl Config {
             let mut told = |what: String| out.push(format!("api {}: {what}", api.name));
             if let Some(what) = heartbeat(api) {
                 told(what);
+            }
+            if api.streams.on_outage == OnOutage::Hold && api.streams.heartbeat.is_none() {
+                told(
+                    "on_outage: a held stream is silent, because heartbeat is off; write \
+                    heartbeat = \"15s\", or on_outage = \"retry\""
+                        .to_owned(),
+                );
             }
             if api.listen_path.contains('*') {
                 told(

@@ -2,7 +2,7 @@
 //!
 //! The bytes of an event stream are passed on at once, like those of any other response, and
 //! scanned on the way. So it is always known whether what was passed on ends between two events:
-//! only there can a comment be inserted or the stream be ended.
+//! only there can a heartbeat be inserted or the stream be ended.
 //!
 //! Where only whole events may pass (in a stream that may be resumed or is about to be ended, or if
 //! bytes are gathered anyway), an unfinished one is held here until it is complete. That adds no
@@ -11,9 +11,9 @@
 //! for ([`BufPool::may_hold`]), is passed on as it comes. Until it ends the client is within an
 //! event, so nothing is inserted, and a break there is a visible cut.
 //!
-//! A byte order mark at the start is removed: if a comment went first, the mark would end up in the
-//! middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is passed
-//! on.
+//! A byte order mark at the start is removed: if a heartbeat went first, the mark would end up in
+//! the middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is
+//! passed on.
 
 use crate::buf::{Buf, BufPool, narrow};
 use crate::sse::{BYTE_ORDER_MARK, Scanner, byte_order_mark};
@@ -96,8 +96,8 @@ impl Events {
         self.scanner.events()
     }
 
-    /// The heartbeat: a comment, which is harmless. The decoder of httpx-sse, used by the Python
-    /// clients of model APIs, would take an empty line for an event once it has seen an id. Clients
+    /// The comment that is a heartbeat. The decoder of httpx-sse, used by the Python clients of
+    /// model APIs, would take an empty line for an event once it has seen an id. Clients
     /// that look only for empty lines and know no comments need one.
     pub const fn comment(&self) -> &'static [u8] {
         if self.scanner.has_ids() { b":\n" } else { b":\n\n" }
@@ -122,13 +122,6 @@ impl Events {
     /// Lets only whole events pass from now on: the stream is about to be ended.
     pub const fn want_whole(&mut self) {
         self.whole = true;
-    }
-
-    /// The client has something of ours in front of the body: a byte order mark is taken off.
-    pub(super) fn note_preceded(&mut self) {
-        if self.start == Start::Keep(0) {
-            self.start = Start::Strip;
-        }
     }
 
     /// Continues with another body where this one broke. Forgets the unfinished event.

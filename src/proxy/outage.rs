@@ -114,7 +114,7 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     exchange.response.begin(BodyLength::UntilClose, length, io.now);
     exchange.watch_events();
     exchange.response.queue(out, io.buffers, io.now);
-    exchange.response.comment(io);
+    streams::put_in_heartbeat(exchange, io);
     exchange.record.status = 200;
     exchange.enter(Stage::Held, Source::Waiting(io.now));
     if let Some(stats) = &exchange.record.stats {

@@ -24,6 +24,7 @@ use super::next::{Action, Next};
 use super::step::Step;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
+use crate::pipe::Io;
 use crate::telemetry::{Failure, Outcome};
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,9 +65,19 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     telemetry.opened(&exchange.report(step.peer), now);
 }
 
-/// Sends a comment to a client that was sent nothing for a while.
+/// Inserts a heartbeat, a comment, if the api's streams have any.
+///
+/// # Panics
+/// If it is not between two events.
+pub(super) fn put_in_heartbeat<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
+    if exchange.api().is_some_and(|api| api.streams.heartbeat.is_some()) {
+        exchange.response.comment(io);
+    }
+}
+
+/// Sends a heartbeat to a client that was sent nothing for a while.
 pub(super) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
-    step.exchange.response.comment(&mut step.io);
+    put_in_heartbeat(step.exchange, &mut step.io);
     if let Some(stats) = &step.exchange.record.stats {
         stats.heartbeats.one();
     }

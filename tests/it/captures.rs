@@ -251,6 +251,15 @@ fn as_they_come() {
     replay(Stage::new("", "heartbeat = '0s'", Faults::NONE), &all(), 1, bytes);
 }
 
+/// Without heartbeats no silence brings any byte of ours, however long it is.
+#[test]
+fn as_they_come_late() {
+    let waits = "response_timeout = '0s'\nidle_timeout = '0s'\nheartbeat = '0s'";
+    let mut stage = Stage::new("", waits, Faults::NONE);
+    stage.pause = Duration::from_secs(40);
+    replay(stage, &all(), 9, bytes);
+}
+
 /// An event that breaks does not pass.
 #[test]
 fn by_whole_events() {

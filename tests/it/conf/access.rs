@@ -37,6 +37,11 @@ fn what_may_not_be_meant() {
     check("", "heartbeat = '60s'", &[&format!("api a: heartbeat: {silent}")]);
     check("", "heartbeat = '59s'", &[]);
     check("", "heartbeat = '0s'\nactive = false", &[]);
+    let off = format!("api a: heartbeat is off: {silent}");
+    let held = "api a: on_outage: a held stream is silent, because heartbeat is off; write \
+        heartbeat = \"15s\", or on_outage = \"retry\"";
+    check("", "heartbeat = '0s'\non_outage = 'hold'", &[&off, held]);
+    check("", "heartbeat = '0s'\non_outage = 'retry'", &[&off]);
     let room = "there is room for 500, not for 501; raise the limit on open files (ulimit -n, or \
         LimitNOFILE= of systemd)";
     check("max_connections = 501", "", &[&format!("server.max_connections: {room}")]);
