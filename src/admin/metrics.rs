@@ -39,7 +39,7 @@ const COUNTERS: [(&str, Of, &str); 9] = [
     (
         "millstream_heartbeats_total",
         |s| &s.heartbeats,
-        "Comments that were sent to keep quiet event streams alive.",
+        "Heartbeats that were sent to keep quiet event streams alive.",
     ),
     (
         "millstream_resumes_total",

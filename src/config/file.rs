@@ -248,6 +248,13 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
 
 /// Reads an api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
+    let heartbeat = t.take("heartbeat", limit).unwrap_or(Some(seconds(15)));
+    let heartbeat_event = |value: &DeValue<'_>| match event(value)? {
+        Some(_) if heartbeat.is_none() => {
+            Err("heartbeat is \"0s\", so it is never sent; leave it out, or change that".into())
+        }
+        event => Ok(event),
+    };
     Streams {
         kind: t.take("kind", kind).flatten(),
         always: t.take("streams", always).unwrap_or(false),
@@ -255,7 +262,8 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         first_event_timeout: t.take("first_event_timeout", limit).flatten(),
         stall_timeout: t.take("stall_timeout", limit).flatten(),
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
-        heartbeat: t.take("heartbeat", limit).unwrap_or(Some(seconds(15))),
+        heartbeat,
+        heartbeat_event: t.take("heartbeat_event", heartbeat_event).flatten(),
         end_event: t.take("end_event", event).flatten(),
         max_age: t.take("max_stream_age", limit).flatten(),
         event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),

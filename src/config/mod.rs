@@ -219,8 +219,12 @@ pub struct Streams {
     pub stall_timeout: Option<Duration>,
     /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats.
+    /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats, and
+    /// no byte but the upstream's while its stream lasts.
     pub heartbeat: Option<Duration>,
+    /// The event that is a heartbeat, with its blank line. None: a comment is. Always None if there
+    /// are no heartbeats.
+    pub heartbeat_event: Option<String>,
     /// The event that an answer gets before it is cut, with its blank line. None: no event.
     pub end_event: Option<String>,
     /// The maximum age of a subscription, which ends at 80 to 100 % of it. None: no limit.

@@ -147,6 +147,7 @@ pub(super) const OTHERS: &Hints = &[
         &["ping", "ping_interval", "keepalive_interval", "heartbeat_interval", "keep_alive"],
         Key("api.heartbeat"),
     ),
+    (&["ping_event", "nchan_eventsource_ping_event"], Key("api.heartbeat_event")),
     (&["rate_limit", "limit_req", "limit_conn", "quota"], RATES),
     (
         &["health_check", "healthcheck", "health_checks"],

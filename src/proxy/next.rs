@@ -63,7 +63,7 @@ pub(super) enum Action {
     Open,
     /// Return the upstream's connection, because the response was read to its end.
     Release,
-    /// Send a comment to a client that was sent nothing for a while.
+    /// Send a heartbeat to a client that was sent nothing for a while.
     Heartbeat,
     /// Handle an event stream whose upstream was silent, or sent no event, for too long.
     StreamSilent(Outcome),

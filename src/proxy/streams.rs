@@ -65,13 +65,18 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     telemetry.opened(&exchange.report(step.peer), now);
 }
 
-/// Inserts a heartbeat, a comment, if the api's streams have any.
+/// Inserts a heartbeat, `heartbeat_event` or a comment, if the api's streams have any.
 ///
 /// # Panics
 /// If it is not between two events.
 pub(super) fn put_in_heartbeat<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
-    if exchange.api().is_some_and(|api| api.streams.heartbeat.is_some()) {
-        exchange.response.comment(io);
+    let Exchange { config, api, response, .. } = exchange;
+    let api = api.and_then(|index| config.apis.get(usize::from(index)));
+    let Some(streams) = api.map(|api| &api.streams) else { return };
+    match &streams.heartbeat_event {
+        Some(event) => response.put_in(event.as_bytes(), io),
+        None if streams.heartbeat.is_some() => response.comment(io),
+        None => {}
     }
 }
 

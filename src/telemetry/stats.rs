@@ -72,7 +72,7 @@ pub struct ApiStats {
     pub bytes_in: Counter,
     /// Payload bytes passed on to clients, written or pending.
     pub bytes_out: Counter,
-    /// Comments sent to keep quiet streams alive.
+    /// Heartbeats sent to keep quiet streams alive.
     pub heartbeats: Counter,
     /// Streams that lost their upstream and had to be resumed.
     pub resumes: Counter,

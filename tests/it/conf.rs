@@ -97,6 +97,7 @@ fn defaults() {
             stall_timeout: None,
             idle_timeout: None,
             heartbeat: Some(seconds(15)),
+            heartbeat_event: None,
             end_event: None,
             max_age: None,
             event_max: 1 << 20,

@@ -150,6 +150,16 @@ impl<S: Read + Write + AsFd> Line<S> {
         self.decoded.drain(..COMMENT.len());
     }
 
+    /// The whole body of which nothing was read, with whatever the proxy has added to it.
+    pub(super) fn as_it_is(&mut self) -> String {
+        self.body.read(&mut self.wire, &mut self.decoded).unwrap();
+        while !matches!(self.body, Body::Ended) {
+            self.more().unwrap();
+            self.body.read(&mut self.wire, &mut self.decoded).unwrap();
+        }
+        String::from_utf8(std::mem::take(&mut self.decoded)).unwrap()
+    }
+
     /// The rest of the body, which must be complete.
     pub(super) fn rest(&mut self) -> String {
         self.decode();

@@ -57,6 +57,39 @@ fn a_head_that_is_alone_gets_a_comment() {
     client.expect(&event);
 }
 
+/// Three streams whose heads are alone. While the first waits for its heartbeats, which are events,
+/// the last would have got some, if it had any.
+#[test]
+fn heartbeats_are_events_and_where_there_are_none_no_byte_is_added() {
+    let origin = Origin::listen();
+    let api = |path, more| {
+        let url = format!("http://{}/", origin.address());
+        format!("[[api]]\nname = '{path}'\nlisten_path = '{path}'\ntarget_url = '{url}'\n{more}\n")
+    };
+    let program = Program::with(&format!(
+        "[server]\nlisten = ['127.0.0.1:0']\n{}{}",
+        api("/ping", "heartbeat = '300ms'\nheartbeat_event = \"event: ping\\ndata: {}\""),
+        api("/off", "heartbeat = '0s'"),
+    ));
+    let open = |path| {
+        let mut client = program.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+        let mut upstream = origin.accept();
+        upstream.request();
+        upstream.send(STREAM);
+        client.response();
+        (client, upstream)
+    };
+    let (mut silent, mut of_silent) = open("/off");
+    let (mut pinged, mut of_pinged) = open("/ping");
+    pinged.expect(&"event: ping\ndata: {}\n\n".repeat(2));
+    let (wire, event) = event("late");
+    of_silent.send(format!("{wire}0\r\n\r\n"));
+    assert_eq!(silent.as_it_is(), event);
+    of_pinged.send(format!("{wire}0\r\n\r\n"));
+    assert!(pinged.rest().ends_with(&event));
+}
+
 /// Two requests, and one connection on either side.
 #[test]
 fn connections_are_kept() {

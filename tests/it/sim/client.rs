@@ -2,6 +2,7 @@
 //! may leave when it likes.
 
 use super::Terms;
+use super::events::without_ours;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
 use crate::journal;
@@ -293,7 +294,11 @@ impl Client {
 
 fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String> {
     let spared = terms.spares && plan.event_stream && answer.status == 200;
-    let spared = spared && naive::events(&answer.body).is_empty();
+    let body = match plan.event_stream {
+        true => &without_ours(&answer.body, answer.complete, terms),
+        false => &answer.body,
+    };
+    let spared = spared && naive::events(body).is_empty();
     let own = matches!(answer.status, 400 | 408 | 429 | 502 | 503 | 504) || spared;
     let turned_away = terms.loses && matches!(answer.status, 403 | 404);
     let own = own || turned_away && !plan.body.starts_with(&answer.body);
@@ -316,10 +321,10 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     // Until-close bodies end where their sender closes; that is all anybody can know.
     let unknowable = plan.framing == Framing::UntilClose && cut;
     if let Some(events) = &plan.events {
-        events.judge(&answer.body, answer.complete, unknowable, terms)?;
+        events.judge(body, answer.complete, unknowable, terms)?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
-        let had_id = !naive::events(&answer.body).is_empty();
-        let within = events.may_be_within(&answer.body, terms.event_max);
+        let had_id = !naive::events(body).is_empty();
+        let within = events.may_be_within(body, terms.event_max);
         if resumed && had_id && !answer.complete && !within {
             return Err("a stream that could have been resumed".to_owned());
         }

@@ -73,8 +73,9 @@ impl Stream {
         within && lengths.any(|length| length > event_max)
     }
 
-    /// Whether `got` is what a client should see of this stream; `complete` if it was ended
-    /// properly, and `unknowable` if its end could not be told from a break.
+    /// Whether `got`, without events of ours, is what a client should see of this stream;
+    /// `complete` if it was ended properly, and `unknowable` if its end could not be told from a
+    /// break.
     pub(crate) fn judge(
         &self,
         got: &[u8],
@@ -90,8 +91,7 @@ impl Stream {
         if complete && !all && !(terms.ends || unknowable || !terms.kind) {
             return Err("a stream that was ended early".to_owned());
         }
-        let added = without_comments(got, complete);
-        let (added, told) = without_last_words(&added, complete);
+        let (added, told) = without_last_words(got, complete);
         if told && complete && !(terms.ends || terms.resumes || terms.spares) {
             return Err("told to come back, and nobody knows why".to_owned());
         }
@@ -138,15 +138,28 @@ fn without_comment_lines(body: &[u8]) -> Vec<u8> {
     lines.filter(|line| !line.starts_with(b":")).collect::<Vec<_>>().concat()
 }
 
-/// A body without the comments that were put in between events: those have an empty line behind
-/// them until there is an id. The last one may have been cut in a body that is not complete.
-fn without_comments(got: &[u8], complete: bool) -> Vec<u8> {
+/// A body without the heartbeats that were put in between events, and without the event in front of
+/// the cut of an answer. The last of them may have been cut in a body that is not complete.
+pub(crate) fn without_ours(got: &[u8], complete: bool, terms: Terms) -> Vec<u8> {
+    let mut kept = without_heartbeats(got, complete, terms.heartbeat.as_bytes());
+    let boundaries = naive::read(&kept).boundaries;
+    let is_end = |at: usize| terms.end.as_bytes().starts_with(&kept[at..]);
+    if !complete && let Some(at) = [0].into_iter().chain(boundaries).find(|at| is_end(*at)) {
+        kept.truncate(at);
+    }
+    kept
+}
+
+/// A body without heartbeats. Where these are no `event`, they are comments, which have an empty
+/// line behind them until there is an id.
+fn without_heartbeats(got: &[u8], complete: bool, event: &[u8]) -> Vec<u8> {
     let (mut kept, mut rest) = (Vec::new(), got);
     while let Some((&byte, behind)) = rest.split_first() {
         let has_id = kept.windows(3).any(|w| w == b"id:");
         let long = !has_id && rest.starts_with(b":\n\n");
         let comment: &[u8] = if long { b":\n\n" } else { b":\n" };
-        let heard = if complete { comment } else { &comment[..comment.len().min(rest.len())] };
+        let ours = if event.is_empty() { comment } else { event };
+        let heard = if complete { ours } else { &ours[..ours.len().min(rest.len())] };
         let reading = || naive::read(&kept);
         if rest.starts_with(heard)
             && (kept.is_empty() || reading().boundaries.last() == Some(&kept.len()))
@@ -186,7 +199,7 @@ const LAST_WORDS_MAX: usize = RETRY.len() + 20 + 2;
 #[test]
 fn what_is_ours_is_told_from_what_is_the_origins() {
     let check = |got: &str, complete, kept: &str, told| {
-        let body = without_comments(got.as_bytes(), complete);
+        let body = without_heartbeats(got.as_bytes(), complete, b"");
         let (body, said) = without_last_words(&body, complete);
         assert_eq!((body.escape_ascii().to_string().as_str(), said), (kept, told), "{got:?}");
     };
@@ -202,4 +215,13 @@ fn what_is_ours_is_told_from_what_is_the_origins() {
     }
     check("id: 1\ndata: a\n\n:\n", true, "id: 1\\ndata: a\\n\\n", false);
     check("data: a:", false, "data: a:", false);
+    let check = |got: &str, complete, kept: &str| {
+        let body = without_heartbeats(got.as_bytes(), complete, b"data: ping\n\n");
+        assert_eq!(body.escape_ascii().to_string(), kept, "{got:?}");
+    };
+    check("data: ping\n\ndata: a\n\ndata: ping\n\n", true, "data: a\\n\\n");
+    check("data: a\n\ndata: p", false, "data: a\\n\\n");
+    check("data: a\n\ndata: p", true, "data: a\\n\\ndata: p");
+    check("data: a\ndata: ping\n\n", true, "data: a\\ndata: ping\\n\\n");
+    check(":\n", true, ":\\n");
 }

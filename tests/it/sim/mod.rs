@@ -92,7 +92,15 @@ pub(crate) struct Terms {
     pub(crate) loses: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
+    /// Its heartbeats; empty if they are comments.
+    pub(crate) heartbeat: &'static str,
+    /// The event in front of the end of an answer that the proxy ends; empty if there is none.
+    pub(crate) end: &'static str,
 }
+
+/// The events of ours that may come.
+const HEARTBEAT: &str = "event: ping\ndata: {}\n\n";
+const END: &str = "event: end\ndata: early\n\n";
 
 impl Terms {
     fn of(config: &Config, kind: bool) -> Terms {
@@ -108,6 +116,8 @@ impl Terms {
             spares: streams.on_outage != OnOutage::Error,
             scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
             loses: false,
+            heartbeat: streams.heartbeat_event.as_ref().map_or("", |_| HEARTBEAT),
+            end: streams.end_event.as_ref().map_or("", |_| END),
         }
     }
 }
@@ -145,6 +155,7 @@ impl Play {
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
         let mut text = draw_config(&mut rng);
+        draw_events(&mut Rng::new(seed ^ 0x6265_6174), &mut text);
         let loss = Loss::draw(&mut fate, &mut text);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -432,6 +443,16 @@ fn draw_config(rng: &mut Rng) -> String {
         rng.between(10, 60),
         rng.between(10, 60),
     )
+}
+
+/// Adds which events of ours there may be. Where there are no heartbeats, none is one.
+fn draw_events(rng: &mut Rng, text: &mut String) {
+    if rng.chance(40) && !text.contains("heartbeat = \"0s\"") {
+        *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
+    }
+    if rng.chance(40) {
+        *text += &format!("end_event = {END:?}\n");
+    }
 }
 
 fn parse(text: &str) -> Config {
