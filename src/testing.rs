@@ -15,8 +15,8 @@ pub mod world;
 
 pub use crate::access::Form;
 pub use crate::config::{
-    Api, Demo, Drain, KeysText, ListenAddr, OnOutage, Readers, Resume, Server, Streams,
-    TrustedProxies,
+    Api, Compression, Demo, Drain, KeysText, ListenAddr, OnOutage, Readers, Resume, Server,
+    Streams, TrustedProxies,
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};

@@ -11,8 +11,8 @@ use super::table::{self, Format, Table};
 use super::uri;
 use super::value::{self, count, duration, flag, limit, list, memory, size, text};
 use super::{
-    Admin, Api, ApiLocations, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume, Server,
-    StreamKind, Streams,
+    Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume,
+    Server, StreamKind, Streams,
 };
 use super::{Target, TrustedProxies, listen, unknown};
 use crate::access::Form;
@@ -249,11 +249,28 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
 /// Reads an api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
     let heartbeat = t.take("heartbeat", limit).unwrap_or(Some(seconds(15)));
+    let on_outage = t.take("on_outage", on_outage).unwrap_or(OnOutage::Error);
+    let resume = t.take("resume", resume).unwrap_or(Resume::Never);
     let heartbeat_event = |value: &DeValue<'_>| match event(value)? {
         Some(_) if heartbeat.is_none() => {
             Err("heartbeat is \"0s\", so it is never sent; leave it out, or change that".into())
         }
         event => Ok(event),
+    };
+    let compression = |value: &DeValue<'_>| {
+        let needed = match (resume, on_outage) {
+            (Resume::Broken | Resume::Always, _) => "resume",
+            (Resume::Never, OnOutage::Hold) => "on_outage = \"hold\"",
+            (Resume::Never, OnOutage::Error | OnOutage::Retry) => return compression(value),
+        };
+        match compression(value)? {
+            Compression::Pass => {
+                let right =
+                    "needs streams that are not compressed; write \"strip\", or leave that out";
+                Err(format!("{needed} {right}").into())
+            }
+            Compression::Strip => Ok(Compression::Strip),
+        }
     };
     Streams {
         kind: t.take("kind", kind).flatten(),
@@ -265,11 +282,12 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         heartbeat,
         heartbeat_event: t.take("heartbeat_event", heartbeat_event).flatten(),
         end_event: t.take("end_event", event).flatten(),
+        compression: t.take("compression", compression).unwrap_or(Compression::Strip),
         max_age: t.take("max_stream_age", limit).flatten(),
         event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
         anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
-        on_outage: t.take("on_outage", on_outage).unwrap_or(OnOutage::Error),
-        resume: t.take("resume", resume).unwrap_or(Resume::Never),
+        on_outage,
+        resume,
         resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
         max_per_ip: t.take("max_streams_per_ip", count(0..=10_000_000)).filter(|n| *n != 0),
@@ -299,6 +317,14 @@ fn event(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     match text(value)? {
         "" => Ok(None),
         event => one_event(event).map(Some),
+    }
+}
+
+fn compression(value: &DeValue<'_>) -> Result<Compression, Wrong> {
+    match value.as_str() {
+        Some("strip") => Ok(Compression::Strip),
+        Some("pass") => Ok(Compression::Pass),
+        _ => Err("not a way to treat compression; write \"strip\" or \"pass\"".into()),
     }
 }
 

@@ -227,6 +227,8 @@ pub struct Streams {
     pub heartbeat_event: Option<String>,
     /// The event that an answer gets before it is cut, with its blank line. None: no event.
     pub end_event: Option<String>,
+    /// Whether the upstream may compress them.
+    pub compression: Compression,
     /// The maximum age of a subscription, which ends at 80 to 100 % of it. None: no limit.
     pub max_age: Option<Duration>,
     /// Maximum length of an event that is still held in bytes: 1 KiB to 1 GiB.
@@ -297,6 +299,17 @@ impl StreamKind {
             StreamKind::Answer => "answer",
         }
     }
+}
+
+/// `compression`: what becomes of the Accept-Encoding of a request that may be answered with an
+/// event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// It is removed, so that the events of the stream can be told apart.
+    Strip,
+    /// It is passed on. A stream that is compressed then passes as it is. None is ever resumed or
+    /// held, because that takes one that is not.
+    Pass,
 }
 
 /// `on_outage`: the response to a GET that accepts `text/event-stream` while the upstream cannot

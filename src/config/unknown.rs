@@ -139,7 +139,13 @@ pub(super) const OTHERS: &Hints = &[
         Say("nothing is buffered; leave it out"),
     ),
     (&["proxy_cache", "cache"], NO_CACHE),
-    (&["gzip", "compression", "compress"], Say("nothing is compressed here; leave it out")),
+    (
+        &["gzip", "brotli", "compress", "encode"],
+        Say(
+            "nothing is compressed here; leave it out. What a server compresses passes, also event \
+            streams with compression = \"pass\" in [[api]]",
+        ),
+    ),
     (&["websocket", "websockets"], Key("server.enable_websockets")),
     (&["set_real_ip_from", "trusted_ips", "real_ip_from"], Key("server.trusted_proxies")),
     (&["keepalive"], Key("api.keepalive_upstream")),

@@ -1,7 +1,7 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
 use super::shared::{Breach, Served};
-use super::{Api, Config, ListenAddr, OnOutage, Readers, Resume};
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -76,8 +76,8 @@ impl Config {
         out
     }
 
-    /// Remarks about decisions that others have made and that are worth a look, for `--check` only.
-    /// One line each.
+    /// Remarks about what may well be meant and is still worth a look, for `--check` only. One line
+    /// each.
     pub fn remarks(&self) -> Vec<String> {
         let mut files: Vec<&str> = Vec::new();
         for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
@@ -91,7 +91,40 @@ impl Config {
                 this process, mount it with mode 0440"
             )
         };
-        files.into_iter().map(remark).collect()
+        let of_files = files.into_iter().map(remark);
+        let active = self.apis.iter().filter(|api| api.active);
+        active.filter_map(|api| self.compressed(api)).chain(of_files).collect()
+    }
+
+    /// Says which keys of an api do nothing for a compressed stream, or something else.
+    fn compressed(&self, api: &Api) -> Option<String> {
+        let streams = &api.streams;
+        if streams.compression == Compression::Strip {
+            return None;
+        }
+        let mut text = format!(
+            "api {}: compression: a compressed stream that is ended early is cut, because its \
+            events cannot be told apart",
+            api.name
+        );
+        let nothing = [
+            (streams.heartbeat.is_some(), "heartbeat"),
+            (streams.heartbeat_event.is_some(), "heartbeat_event"),
+            (streams.end_event.is_some(), "end_event"),
+        ];
+        let bytes = [
+            (streams.first_event_timeout.is_some(), "first_event_timeout"),
+            (streams.stall_timeout.is_some(), "stall_timeout"),
+            (self.server.flush_interval.is_some(), "server.flush_interval"),
+        ];
+        for (does, keys) in [("do nothing for it", nothing), ("take its bytes for events", bytes)] {
+            let keys: Vec<&str> =
+                keys.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| *key).collect();
+            if !keys.is_empty() {
+                text += &format!("; these keys {does}: {}", keys.join(", "));
+            }
+        }
+        Some(text)
     }
 
     /// True exactly when unfinished events of this api's streams are held.

@@ -5,7 +5,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::shared::Shared;
 use super::{admin, demo, grants};
-use crate::config::{Api, Config};
+use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::{admission, authz};
 use crate::exchange::{Begin, Caller, Exchange, LocalReply, RequestFacts, Upload};
@@ -160,7 +160,7 @@ fn forwarding<'a>(
         proto: "http",
         length: head.length,
         upgrade: facts.upgrade != Offer::NOTHING,
-        uncoded: facts.may_stream,
+        uncoded: facts.may_stream && api.streams.compression == Compression::Strip,
         // A body may follow a response that must have none, so the connection is not reused.
         close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),

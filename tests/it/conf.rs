@@ -5,8 +5,8 @@ mod access;
 mod shared;
 
 use millstream::testing::{
-    Address, Api, Changes, Demo, Drain, Form, ListenAddr, OnOutage, Resume, Server, Streams,
-    TrustedProxies,
+    Address, Api, Changes, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume, Server,
+    Streams, TrustedProxies,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -99,6 +99,7 @@ fn defaults() {
             heartbeat: Some(seconds(15)),
             heartbeat_event: None,
             end_event: None,
+            compression: Compression::Strip,
             max_age: None,
             event_max: 1 << 20,
             anti_buffering: true,

@@ -80,6 +80,31 @@ fn what_may_not_be_meant() {
     assert_eq!(warnings(&star, None), [want]);
 }
 
+/// Which keys a compressed stream is deaf to.
+#[test]
+fn what_compression_costs() {
+    let check = |server: &str, api: &str, want: &[&str]| {
+        let remarks = parse(&format!("[server]\n{server}\n{API}{api}\n")).remarks();
+        let cut = "api a: compression: a compressed stream that is ended early is cut, because its \
+            events cannot be told apart";
+        let want: Vec<String> = want.iter().map(|more| format!("{cut}{more}")).collect();
+        assert_eq!(remarks, want, "{server} {api}");
+    };
+    check("", "compression = 'strip'", &[]);
+    let pass = |more: &str| format!("compression = 'pass'\n{more}");
+    check("", &pass("active = false"), &[]);
+    check("", &pass("heartbeat = '0s'"), &[""]);
+    check("", &pass(""), &["; these keys do nothing for it: heartbeat"]);
+    let bytes = "; these keys do nothing for it: heartbeat; \
+        these keys take its bytes for events: server.flush_interval";
+    check("flush_interval = '1s'", &pass(""), &[bytes]);
+    let all = "; these keys do nothing for it: heartbeat, heartbeat_event, end_event; \
+        these keys take its bytes for events: first_event_timeout, stall_timeout";
+    let api = "heartbeat_event = 'data: ping'\nend_event = 'data: end'\n\
+        first_event_timeout = '1s'\nstall_timeout = '1s'\non_outage = 'retry'";
+    check("", &pass(api), &[all]);
+}
+
 #[test]
 fn keys_that_may_not_be_meant() {
     let check = |server: &str, api: &str, readers, keys: &str, want: &[&str]| {

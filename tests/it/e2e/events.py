@@ -1,10 +1,12 @@
 """An event server as people write them: three events to each GET, an echo to each POST.
 
-It speaks the version of HTTP that its argument says, and says where.
+It speaks the version of HTTP that its argument says, and says where. The events are compressed, each
+as soon as it is there, for those who accept that.
 """
 
 import http.server
 import sys
+import zlib
 
 
 class Events(http.server.BaseHTTPRequestHandler):
@@ -16,9 +18,17 @@ class Events(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         if self.chunked:
             self.send_header("Transfer-Encoding", "chunked")
+        coder = None
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Vary", "Accept-Encoding")
+            coder = zlib.compressobj(wbits=31)
         self.end_headers()
         for n in range(3):
-            self.write(b"id: %d\ndata: hello\n\n" % n)
+            event = b"id: %d\ndata: hello\n\n" % n
+            self.write(coder.compress(event) + coder.flush(zlib.Z_SYNC_FLUSH) if coder else event)
+        if coder:
+            self.write(coder.flush())
         if self.chunked:
             self.wfile.write(b"0\r\n\r\n")
 

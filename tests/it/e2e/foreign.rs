@@ -46,6 +46,31 @@ fn a_server_in_python() {
     }
 }
 
+/// What curl unpacks is what the server has packed, or it packs nothing.
+#[test]
+fn a_stream_that_is_compressed() {
+    let test = "e2e::foreign::a_stream_that_is_compressed";
+    let mut python = Command::new("python3");
+    python.args(["-c", SERVER, "HTTP/1.1"]);
+    let Some(mut server) = start(&mut python, test) else { return };
+    let url = server.says("serving ");
+    for (compression, codings) in [("pass", 1), ("strip", 0)] {
+        let program = Program::with(&format!(
+            "[server]\nlisten = ['127.0.0.1:0']\n[[api]]\nname = 'a'\nlisten_path = '/'\n\
+            target_url = '{url}'\nstreams = 'always'\ncompression = '{compression}'\n"
+        ));
+        let url = format!("http://{}/events/", program.address());
+        let patience = PATIENCE.as_secs().to_string();
+        let mut curl = Command::new("curl");
+        curl.args(["-sSNi", "--compressed", "--max-time", &patience, "--noproxy", "*", &url]);
+        let Some(client) = start(&mut curl, test) else { return };
+        let ended = client.ended();
+        assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
+        assert_eq!(ended.stdout.matches("Content-Encoding: gzip").count(), codings);
+        assert!(ended.stdout.ends_with(EVENTS), "{}", ended.stdout);
+    }
+}
+
 /// It sees each event as it comes, and the end of the stream.
 #[test]
 fn curl_as_a_client() {

@@ -72,6 +72,7 @@ enum End {
 #[derive(Debug)]
 struct Answer {
     status: u16,
+    coded: bool,
     body: Vec<u8>,
     complete: bool,
 }
@@ -231,7 +232,8 @@ impl Client {
                 return Ok(());
             }
             let (status, body) = (status(head)?, std::mem::take(&mut self.body));
-            self.answers.push(Answer { status, body, complete: true });
+            let coded = is_coded(head);
+            self.answers.push(Answer { status, coded, body, complete: true });
             self.reading = None;
         }
     }
@@ -240,7 +242,8 @@ impl Client {
     fn keep_rest(&mut self) {
         if let Some((head, _)) = self.reading.take() {
             let (status, body) = (status(&head).unwrap_or(0), std::mem::take(&mut self.body));
-            self.answers.push(Answer { status, body, complete: false });
+            let coded = is_coded(&head);
+            self.answers.push(Answer { status, coded, body, complete: false });
         }
     }
 
@@ -293,8 +296,11 @@ impl Client {
 }
 
 fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String> {
-    let spared = terms.spares && plan.event_stream && answer.status == 200;
-    let body = match plan.event_stream {
+    if answer.coded && !(plan.coded && terms.passes) {
+        return Err("a coded answer that nobody has asked for".to_owned());
+    }
+    let spared = terms.spares && plan.event_stream && answer.status == 200 && !answer.coded;
+    let body = match plan.event_stream && !answer.coded {
         true => &without_ours(&answer.body, answer.complete, terms),
         false => &answer.body,
     };
@@ -320,7 +326,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
     // Until-close bodies end where their sender closes; that is all anybody can know.
     let unknowable = plan.framing == Framing::UntilClose && cut;
-    if let Some(events) = &plan.events {
+    // Nothing of ours goes into what cannot be read.
+    if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
         events.judge(body, answer.complete, unknowable, terms)?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
         let had_id = !naive::events(body).is_empty();
@@ -340,6 +347,10 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     Ok(())
 }
 
+fn is_coded(head: &Head) -> bool {
+    head.get("content-encoding").is_some()
+}
+
 fn status(head: &Head) -> Result<u16, String> {
     let status = head.first_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
     let status = status.and_then(|digits| digits.parse().ok());
@@ -355,6 +366,9 @@ fn request(plan: &Plan, key: &str, most: usize) -> Vec<u8> {
     }
     if plan.event_stream {
         wire.push_str("Accept: text/event-stream\r\n");
+    }
+    if plan.coded {
+        wire.push_str("Accept-Encoding: gzip\r\n");
     }
     if plan.expect {
         wire.push_str("Expect: 100-continue\r\n");

@@ -29,7 +29,7 @@ use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Host};
 use millstream::testing::world::World;
-use millstream::testing::{Address, Budget, OnOutage, Portions, Resume, Tick};
+use millstream::testing::{Address, Budget, Compression, OnOutage, Portions, Resume, Tick};
 use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Plan};
@@ -92,6 +92,8 @@ pub(crate) struct Terms {
     pub(crate) loses: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
+    /// True exactly when the origin may be asked for a coded event stream.
+    pub(crate) passes: bool,
     /// Its heartbeats; empty if they are comments.
     pub(crate) heartbeat: &'static str,
     /// The event in front of the end of an answer that the proxy ends; empty if there is none.
@@ -116,6 +118,7 @@ impl Terms {
             spares: streams.on_outage != OnOutage::Error,
             scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
             loses: false,
+            passes: streams.compression == Compression::Pass,
             heartbeat: streams.heartbeat_event.as_ref().map_or("", |_| HEARTBEAT),
             end: streams.end_event.as_ref().map_or("", |_| END),
         }
@@ -445,13 +448,18 @@ fn draw_config(rng: &mut Rng) -> String {
     )
 }
 
-/// Adds which events of ours there may be. Where there are no heartbeats, none is one.
+/// Adds which events of ours there may be, and whether streams may be coded. Where there are no
+/// heartbeats, none is an event; and where streams may be resumed or held, none is coded.
 fn draw_events(rng: &mut Rng, text: &mut String) {
     if rng.chance(40) && !text.contains("heartbeat = \"0s\"") {
         *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
     }
     if rng.chance(40) {
         *text += &format!("end_event = {END:?}\n");
+    }
+    let readable = ["resume = true", "resume = \"always\"", "on_outage = \"hold\""];
+    if rng.chance(40) && !readable.iter().any(|line| text.contains(line)) {
+        *text += "compression = \"pass\"\n";
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Origin {
     pub(crate) seen: Vec<usize>,
     /// The id that it comes back with.
     last_id: Option<String>,
+    /// True exactly when a coded answer is accepted.
+    accepts_coded: bool,
     /// The exchange whose request is being read.
     request: Option<(usize, Body)>,
     /// What has come of the body of that request.
@@ -62,6 +64,7 @@ impl Origin {
             wire: Vec::new(),
             seen: Vec::new(),
             last_id: None,
+            accepts_coded: false,
             request: None,
             body: Vec::new(),
             unsent: Vec::new(),
@@ -155,6 +158,7 @@ impl Origin {
             self.seen.push(id);
             let plan = &plans[id];
             self.last_id = head.get("last-event-id").map(str::to_owned);
+            self.accepts_coded = head.get("accept-encoding").is_some();
             if plan.expect || plan.early {
                 self.answer(plan)?;
             }
@@ -218,13 +222,15 @@ impl Origin {
                 self.then = Then::Sleep;
             }
             Mischief::None => {
-                self.unsent.extend(response(plan, body, self.rng.size(1, 700)).0);
+                self.unsent
+                    .extend(response(plan, body, self.accepts_coded, self.rng.size(1, 700)).0);
                 if plan.framing == Framing::UntilClose && !plan.bodiless() {
                     self.then = Then::Close;
                 }
             }
             Mischief::CutAt(at) | Mischief::ResetAt(at) => {
-                let (mut wire, head) = response(plan, body, self.rng.size(1, 700));
+                let (mut wire, head) =
+                    response(plan, body, self.accepts_coded, self.rng.size(1, 700));
                 wire.truncate(head + at);
                 self.unsent.extend(wire);
                 let close = matches!(mischief, Mischief::CutAt(_));
@@ -267,7 +273,7 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
 }
 
 /// The response on the wire, and the length of its head (with the interim ones before it).
-fn response(plan: &Plan, body: &[u8], most: usize) -> (Vec<u8>, usize) {
+fn response(plan: &Plan, body: &[u8], coded: bool, most: usize) -> (Vec<u8>, usize) {
     let mut wire = String::new();
     for interim in 0..plan.interims {
         let status = if interim == 0 && plan.expect { "100 Continue" } else { "103 Early Hints" };
@@ -276,6 +282,9 @@ fn response(plan: &Plan, body: &[u8], most: usize) -> (Vec<u8>, usize) {
     wire.push_str(&format!("HTTP/1.1 {} Whatever\r\n", plan.status));
     if plan.event_stream {
         wire.push_str("Content-Type: text/event-stream\r\n");
+    }
+    if coded {
+        wire.push_str("Content-Encoding: gzip\r\n");
     }
     let mut body = body.to_vec();
     match plan.framing {

@@ -63,6 +63,9 @@ pub(crate) struct Plan {
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
     pub(crate) event_stream: bool,
+    /// The client accepts a coded event stream, and the origin sends one if it is told so. What is
+    /// coded is nobody's to read, so that it need not differ.
+    pub(crate) coded: bool,
     /// The body, if it is made of events.
     pub(crate) events: Option<Stream>,
     /// Trailer fields of chunked bodies, in both directions.
@@ -108,6 +111,7 @@ impl Plan {
             framing,
             body,
             event_stream,
+            coded: events.is_some() && id.is_multiple_of(3),
             events,
             trailers: if rng.chance(20) { rng.size(1, 40) } else { 0 },
             interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
