@@ -1,7 +1,10 @@
 //! The manual pages and the completions say what the program takes: every key, with its default,
 //! and every option.
 
+use crate::tidy::files_below;
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 const EVERY_KEY: &str = include_str!("../../conf/millstream.toml");
 const COMMAND: &str = include_str!("../../doc/millstream.1");
@@ -82,4 +85,40 @@ fn every_option_is_in_the_page_and_completed() {
         assert!(zsh.contains(&format!("--{option}")), "--{option} in zsh");
         assert!(fish.contains(&format!("-l {option}")), "--{option} in fish");
     }
+}
+
+/// What the section WHERE KEYS MEET says of each two keys.
+fn pairs_of_page() -> BTreeMap<String, String> {
+    let (_, section) = KEYS.split_once("\n.Sh WHERE KEYS MEET\n").unwrap();
+    let (_, list) = section.split_once("\n.It Va ").unwrap();
+    let (list, _) = list.split_once("\n.El\n").unwrap();
+    let items = list.split("\n.It Va ").map(|item| {
+        let (keys, text) = item.split_once('\n').unwrap();
+        (keys.replace(" , ", ", "), text.replace('\n', " ").replace("\\(dq", "\""))
+    });
+    items.collect()
+}
+
+/// The transcripts in tests/golden/meet say the same, each where it happens, with both keys in
+/// their configuration.
+#[test]
+fn where_keys_meet_a_transcript_shows_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/meet");
+    let mut shown = BTreeMap::new();
+    for file in files_below(&folder) {
+        let transcript = fs::read_to_string(&file).unwrap();
+        let (_, rest) = transcript.split_once("\n---\n").unwrap();
+        let (config, conversation) = rest.split_once("\n---\n").unwrap();
+        for line in conversation.lines().filter_map(|line| line.strip_prefix("# ")) {
+            let (keys, text) = line.split_once(": ").unwrap();
+            for key in keys.split(", ") {
+                let name = key.rsplit('.').next().unwrap();
+                assert!(config.contains(&format!("\n{name} = ")), "{file:?} does not set {key}");
+            }
+            let former = shown.insert(keys.to_owned(), text.to_owned());
+            assert_eq!(former, None, "{keys} is shown twice");
+        }
+    }
+    assert!(shown.len() > 30, "{}", shown.len());
+    assert_eq!(pairs_of_page(), shown);
 }
