@@ -57,6 +57,9 @@ pub struct Line<'a> {
     pub bytes_out: u64,
     /// The time from the request to its first event, in milliseconds.
     pub first_event_ms: Option<u64>,
+    /// The time that the request waited for an upstream connection, in milliseconds. None if it did
+    /// not have to.
+    pub queued_ms: Option<u64>,
     /// The time since the request, in milliseconds.
     pub duration_ms: u64,
     /// What was opened: `subscription`, `answer` or `tunnel`. None for any other request.
@@ -155,6 +158,7 @@ impl Line<'_> {
         fields.number("bytes_in", Some(self.bytes_in));
         fields.number("bytes_out", Some(self.bytes_out));
         fields.number("first_event_ms", self.first_event_ms);
+        fields.number("queued_ms", self.queued_ms);
         fields.number("duration_ms", Some(self.duration_ms));
         fields.word("kind", self.kind);
         match form {
@@ -231,6 +235,7 @@ mod tests {
         bytes_in: 0,
         bytes_out: 12,
         first_event_ms: None,
+        queued_ms: Some(4),
         duration_ms: 7,
         kind: Some("answer"),
     };
@@ -245,13 +250,13 @@ mod tests {
     fn both_formats_have_the_same_fields() {
         let text = "time=2026-11-18T11:06:40.042Z event=end id=2f api=\"two words\" client=unix \
             key=- method=GET target=\"/a?b=\\\"c\" status=200 reason=client_gone events=3 \
-            bytes_in=0 bytes_out=12 first_event_ms=- duration_ms=7 kind=answer\n";
+            bytes_in=0 bytes_out=12 first_event_ms=- queued_ms=4 duration_ms=7 kind=answer\n";
         assert_eq!(written(&LINE, Form::Text), text);
         let json = "{\"time\":\"2026-11-18T11:06:40.042Z\",\"event\":\"end\",\"id\":\"2f\",\
             \"api\":\"two words\",\"client\":\"unix\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/a?b=\\\"c\",\"status\":200,\"reason\":\"client_gone\",\"events\":3,\
-            \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"duration_ms\":7,\
-            \"kind\":\"answer\"}\n";
+            \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"queued_ms\":4,\
+            \"duration_ms\":7,\"kind\":\"answer\"}\n";
         assert_eq!(written(&LINE, Form::Json), json);
     }
 

@@ -11,7 +11,6 @@ use crate::pool::{Pool, Upstream};
 use crate::quota::{Network, Quota};
 use crate::slab::{Key, Slab};
 use crate::telemetry::{ApiStats, Stats};
-use crate::time::Tick;
 use std::cell::Cell;
 use std::rc::Rc;
 use waking::Waking;
@@ -92,8 +91,7 @@ impl Apis {
         stats: &mut Stats,
         io: &mut Io<'_, N>,
     ) {
-        let in_order =
-            config.apis.iter().map(|api| self.state_of(api, pool, stats, io.now)).collect();
+        let in_order = config.apis.iter().map(|api| self.state_of(api, pool, stats, io)).collect();
         self.in_order = in_order;
         let gone: Vec<Key<ApiState>> = self
             .states
@@ -109,14 +107,14 @@ impl Apis {
         stats.forget_endpoints();
     }
 
-    fn state_of(
+    fn state_of<N: Net>(
         &mut self,
         api: &Api,
         pool: &mut Pool,
         stats: &mut Stats,
-        now: Tick,
+        io: &mut Io<'_, N>,
     ) -> Key<ApiState> {
-        let upstream = pool.upstream_of(api, stats, now);
+        let upstream = pool.upstream_of(api, stats, io);
         let known = self.states.iter().find(|(_, state)| state.upstream == upstream);
         match known {
             Some((key, _)) => key,

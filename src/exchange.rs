@@ -10,6 +10,7 @@ mod caller;
 mod expiry;
 mod local;
 mod local_reply;
+mod queued;
 mod request;
 mod stage;
 mod stream;
@@ -369,6 +370,7 @@ impl Exchange {
             began: self.began,
             outcome: self.outcome,
             cause: self.cause,
+            queued: self.queued(),
             counts_events: self.response.intake.events().is_some(),
             volume: self.volume(),
             delivered: self.response.delivered(),

@@ -15,6 +15,10 @@
 //! second and a quarter of N, because a request that must not be repeated is lost if the upstream
 //! is closing.
 //!
+//! An endpoint may have a limited number of connections (`max_upstream`). Whoever finds all of them
+//! in use waits in a [`queue`], and is called when it is its turn. A connection that was returned
+//! is lent to the next only in the turn after, like any other.
+//!
 //! The socket is checked once more before each reuse, because the last poll is as old as the turn.
 //! This costs one `recv`, 0.2 of the 17 microseconds of a short GET. If bytes arrive even later and
 //! do not begin with `HTTP/`, they are no response, and a repeatable request is sent again on a new
@@ -24,10 +28,14 @@ mod addresses;
 mod connect;
 mod connection;
 mod idle;
+mod queue;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use connect::{Acquired, Attempt, NoConnection, Search, Wanted};
 pub use connection::{Connection, Owner};
+pub use queue::Place;
 pub use upstream::{Endpoint, Upstream};
 
 use crate::config::Api;
@@ -38,6 +46,7 @@ use crate::slab::{Key, Slab};
 use crate::telemetry::{Failure, LogLimit, Stats, is_outage};
 use crate::time::Tick;
 use crate::wheel::Wheel;
+use queue::Waiter;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
@@ -67,6 +76,12 @@ pub struct Pool {
     released: Vec<Key<Connection>>,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
+    /// Upstreams at which somebody waits, where something has changed.
+    changed: Vec<Key<Upstream>>,
+    /// Those who waited for a connection to an upstream that is gone.
+    stranded: Vec<Owner>,
+    /// The number of those who wait for a connection.
+    waiting: usize,
     /// The number of idle connections closed so far.
     closed: u64,
 }
@@ -83,19 +98,45 @@ impl Pool {
             readable: Vec::new(),
             released: Vec::new(),
             stale_names: Vec::new(),
+            changed: Vec::new(),
+            stranded: Vec::new(),
+            waiting: 0,
             closed: 0,
         }
     }
 
     /// The upstream of an api: the known one, brought up to date, or a new one.
-    pub fn upstream_of(&mut self, api: &Api, stats: &mut Stats, now: Tick) -> Key<Upstream> {
+    pub fn upstream_of<N: Net>(
+        &mut self,
+        api: &Api,
+        stats: &mut Stats,
+        io: &mut Io<'_, N>,
+    ) -> Key<Upstream> {
         let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(api));
-        match known.map(|(key, _)| key) {
-            Some(key) => {
-                self.upstreams[key].update(api, now);
-                key
+        let Some(key) = known.map(|(key, _)| key) else {
+            return self.upstreams.insert(Upstream::of(api, stats, io.now));
+        };
+        let upstream = &mut self.upstreams[key];
+        upstream.update(api, io.now);
+        self.note_change(key);
+        self.close_idle_beyond_max(key, io);
+        key
+    }
+
+    /// Closes idle connections of endpoints that have more connections than they may have now.
+    fn close_idle_beyond_max<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
+        for index in 0..self.upstreams[key].endpoints.len() {
+            loop {
+                let Pool { upstreams, connections, .. } = self;
+                let upstream = &mut upstreams[key];
+                let endpoint = &mut upstream.endpoints[index];
+                if endpoint.open <= upstream.max {
+                    break;
+                }
+                let Some(connection) = endpoint.idle.pop(connections) else { break };
+                connections[connection].pooled = false;
+                self.close_idle(connection, io);
             }
-            None => self.upstreams.insert(Upstream::of(api, stats, now)),
         }
     }
 
@@ -104,13 +145,59 @@ impl Pool {
         self.upstreams.get(key)
     }
 
-    /// Forgets an upstream, and closes the idle connections to it.
+    /// Forgets an upstream, and closes the idle connections to it. Those who wait for one are
+    /// called.
     pub fn remove_upstream<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         let Some(upstream) = self.upstreams.remove(key) else { return };
+        self.waiting -= upstream.waiting();
+        self.stranded.extend(upstream.queue.iter().map(|waiter| waiter.owner));
         for endpoint in upstream.endpoints {
             for connection in endpoint.idle.into_keys() {
                 self.close_idle(connection, io);
             }
+        }
+    }
+
+    /// Calls those who wait for a connection and can have one now, in order, and those whose
+    /// upstream is gone.
+    pub fn call_waiting(&mut self, mut call: impl FnMut(Owner)) {
+        self.stranded.drain(..).for_each(&mut call);
+        while let Some(key) = self.changed.pop() {
+            if let Some(upstream) = self.upstreams.get_mut(key) {
+                upstream.has_changed = false;
+                upstream.call_waiting(&mut call);
+            }
+        }
+    }
+
+    /// Whether it is the turn of whoever waits at a place. None if the upstream is gone.
+    pub fn is_turn_of(&self, place: Place) -> Option<bool> {
+        Some(self.upstreams.get(place.upstream)?.is_turn_of(place.number))
+    }
+
+    /// Leaves a place in a queue, if somebody waits there.
+    pub fn leave_queue(&mut self, place: Place) {
+        self.take_from_queue(place);
+    }
+
+    fn take_from_queue(&mut self, place: Place) -> Option<Waiter> {
+        let waiter = self.upstreams.get_mut(place.upstream)?.leave(place.number)?;
+        self.waiting -= 1;
+        self.note_change(place.upstream);
+        Some(waiter)
+    }
+
+    /// True exactly when a connection was returned that somebody may wait for. It is lent in the
+    /// next turn.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting > 0 && !self.released.is_empty()
+    }
+
+    /// Notes that there may be room for somebody who waits.
+    fn note_change(&mut self, key: Key<Upstream>) {
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
+        if upstream.waiting() > 0 && !std::mem::replace(&mut upstream.has_changed, true) {
+            self.changed.push(key);
         }
     }
 
@@ -194,6 +281,9 @@ impl Pool {
                 Some(upstream) => {
                     connection.pooled = true;
                     upstream.endpoints[connection.endpoint()].idle.push(key);
+                    if let Some(upstream) = connection.upstream {
+                        self.note_change(upstream);
+                    }
                 }
                 None => self.close_idle(key, io),
             }
@@ -224,8 +314,10 @@ impl Pool {
         let connection = &self.connections[key];
         let upstream = connection.upstream.and_then(|key| self.upstreams.get(key));
         let room = upstream.is_some_and(|upstream| {
-            let idle = upstream.endpoints[connection.endpoint()].idle.len();
-            idle + self.released.len() < upstream.idle_max
+            let endpoint = &upstream.endpoints[connection.endpoint()];
+            let idle = endpoint.idle.len() + self.released.len();
+            // A reload may have lowered the limit.
+            idle < upstream.idle_max && endpoint.open <= upstream.max
         });
         // Bytes after a response are a response that nobody asked for (RFC 9112 section 9.2).
         let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();
@@ -242,10 +334,17 @@ impl Pool {
 
     /// Closes a connection that has an owner, if it still exists.
     pub fn close<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) {
-        self.vacate(key);
-        if let Some(connection) = self.connections.remove(key) {
-            connection.stats.disconnects.one();
-            connection.conn.close(io.net, io.buffers);
+        let Some(connection) = self.connections.remove(key) else { return };
+        let index = connection.endpoint();
+        let Connection { conn, upstream, owner, stats, .. } = connection;
+        stats.disconnects.one();
+        conn.close(io.net, io.buffers);
+        if let Some(key) = upstream
+            && let Some(upstream) = self.upstreams.get_mut(key)
+        {
+            upstream.endpoints[index].in_use -= usize::from(owner.is_some());
+            upstream.endpoints[index].open -= 1;
+            self.note_change(key);
         }
     }
 
@@ -325,19 +424,25 @@ impl Pool {
         self.closed
     }
 
-    /// The first endpoint that has miscounted its connections in use, if any: its target, the
-    /// number it counted, and the number there are.
+    /// The first endpoint that has miscounted its connections, if any: its target, the numbers of
+    /// those in use and of all that it counted, and the numbers there are.
     #[cfg(feature = "sim")]
-    pub fn miscounted(&self) -> Option<(String, usize, usize)> {
+    pub fn miscounted(&self) -> Option<(String, [usize; 2], [usize; 2])> {
         self.upstreams.iter().find_map(|(key, upstream)| {
             upstream.endpoints.iter().enumerate().find_map(|(index, endpoint)| {
                 let of_it =
-                    self.iter().filter(|c| c.upstream == Some(key) && c.endpoint() == index);
-                let in_use = of_it.filter(|connection| connection.owner.is_some()).count();
-                let wrong = in_use != endpoint.in_use;
-                wrong.then(|| (endpoint.target.to_string(), endpoint.in_use, in_use))
+                    || self.iter().filter(|c| c.upstream == Some(key) && c.endpoint() == index);
+                let in_use = of_it().filter(|connection| connection.owner.is_some()).count();
+                let (counted, are) = ([endpoint.in_use, endpoint.open], [in_use, of_it().count()]);
+                (counted != are).then(|| (endpoint.target.to_string(), counted, are))
             })
         })
+    }
+
+    /// The number of those who wait for a connection.
+    #[cfg(feature = "sim")]
+    pub const fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// The number of upstreams.

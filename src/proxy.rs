@@ -135,6 +135,7 @@ impl<N: Net> Proxy<N> {
         }
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
+        self.call_waiting();
         self.accept_some(now);
         self.make_tick(now);
         // Sessions woken from here on run in the next turn, so that every session gets its turn.
@@ -150,12 +151,24 @@ impl<N: Net> Proxy<N> {
                 self.advance(key, now);
             }
         }
+        self.call_waiting();
         let listeners = &self.shared.edge.listeners;
-        if self.tasks.has_queued() || listeners.can_accept(now.tick) {
+        let waited_for = self.shared.pool.is_waited_for();
+        if waited_for || self.tasks.has_queued() || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
         timers.min(listeners.resumes_at()).min(self.admin.ticks.next())
+    }
+
+    /// Wakes those who wait for an upstream connection and can have one now.
+    fn call_waiting(&mut self) {
+        let Proxy { tasks, shared, .. } = self;
+        shared.pool.call_waiting(|owner| {
+            if let Some(key) = owner.key() {
+                tasks.wake(key);
+            }
+        });
     }
 
     /// True when the proxy is draining and no client connection is left.

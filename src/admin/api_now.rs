@@ -63,6 +63,9 @@ impl ApiNow<'_> {
         json.name("requests").number(stats.begun());
         json.name("upstreams").number(stats.upstream_connections());
         json.name("idle_upstreams").number(upstream.idle() as u64);
+        if upstream.waiting() > 0 {
+            json.name("queued").number(upstream.waiting() as u64);
+        }
         json.name("targets").number(upstream.endpoints.len() as u64);
         for stream in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
             let count = streams[stream as usize];

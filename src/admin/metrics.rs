@@ -2,6 +2,7 @@
 
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType, seconds};
+use crate::pool::Upstream;
 use crate::telemetry::{ApiStats, Health, KeyStats, LastingStats, Outcome, Stats};
 use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ pub struct Process<'a> {
     pub draining: bool,
     /// The number of access log lines dropped for want of room.
     pub access_lines_dropped: u64,
-    /// The number of idle upstream connections by api, where it is not zero.
-    pub idle: BTreeMap<&'a str, usize>,
+    /// The upstreams, by api.
+    pub upstreams: BTreeMap<&'a str, &'a Upstream>,
     /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
@@ -32,7 +33,7 @@ pub struct Process<'a> {
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 9] = [
+const COUNTERS: [(&str, Of, &str); 10] = [
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -51,6 +52,11 @@ const COUNTERS: [(&str, Of, &str); 9] = [
         "millstream_held_total",
         |s| &s.held,
         "Event streams that were opened while there was no upstream for them.",
+    ),
+    (
+        "millstream_queued_total",
+        |s| &s.queued,
+        "How often a request or an event stream had to wait for an upstream connection.",
     ),
     (
         "millstream_spared_total",
@@ -172,14 +178,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     for of in LASTING {
         of_lasting(&mut out, stats, &of);
     }
-    let help = "Upstream connections that are open or being established.";
-    out.family("millstream_upstream_connections", MetricType::Gauge, help);
-    for (api, stats) in stats.all().skip(1) {
-        let idle = process.idle.get(api).copied().unwrap_or(0) as u64;
-        let in_use = stats.upstream_connections().saturating_sub(idle);
-        out.sample(&[("api", api), ("state", "in_use")], in_use);
-        out.sample(&[("api", api), ("state", "idle")], idle);
-    }
+    of_connections(&mut out, stats, process);
     of_targets(&mut out, stats, process);
     for (name, of, help) in COUNTERS {
         out.family(name, MetricType::Counter, help);
@@ -223,6 +222,34 @@ fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     for (api, part, stats) in each() {
         let labels: Vec<_> = [("api", api)].into_iter().chain(*part).collect();
         out.sample(&labels, stats.open());
+    }
+}
+
+/// Writes the numbers of connections to each target, and of those who wait for one.
+fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let help = "Upstream connections that are open or being established, by target.";
+    out.family("millstream_upstream_connections", MetricType::Gauge, help);
+    for (api, stats) in stats.all().skip(1) {
+        let mut others = stats.upstream_connections();
+        let endpoints = process.upstreams.get(api).map_or(&[][..], |u| u.endpoints.as_slice());
+        for endpoint in endpoints {
+            let (in_use, open) = (endpoint.in_use() as u64, endpoint.open() as u64);
+            let target = endpoint.target.to_string();
+            for (state, count) in [("in_use", in_use), ("idle", open - in_use)] {
+                out.sample(&[("api", api), ("target", &target), ("state", state)], count);
+            }
+            others = others.saturating_sub(open);
+        }
+        // A reload has removed their targets.
+        if others > 0 {
+            out.sample(&[("api", api), ("target", ""), ("state", "in_use")], others);
+        }
+    }
+    let help = "Requests and event streams that wait for an upstream connection.";
+    out.family("millstream_queued", MetricType::Gauge, help);
+    for (api, _) in stats.all().skip(1) {
+        let waiting = process.upstreams.get(api).map_or(0, |upstream| upstream.waiting());
+        out.sample(&[("api", api)], waiting);
     }
 }
 
@@ -406,11 +433,7 @@ mod tests {
             }
         }
         stats.no_api.requests.one(404);
-        let process = Process {
-            started_unix_ms: 1_795_000_000_042,
-            idle: BTreeMap::from([("clock", 1)]),
-            ..Process::default()
-        };
+        let process = Process { started_unix_ms: 1_795_000_000_042, ..Process::default() };
         let text = text(&stats, &process);
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
@@ -432,8 +455,12 @@ mod tests {
             ("millstream_tunnels{api=\"clock\"}", 2.0),
             ("millstream_tunnels_opened_total{api=\"a b\"}", 3.0),
             ("millstream_tunnels_closed_total{api=\"a b\",reason=\"revoked\"}", 1.0),
-            ("millstream_upstream_connections{api=\"clock\",state=\"in_use\"}", 2.0),
-            ("millstream_upstream_connections{api=\"clock\",state=\"idle\"}", 1.0),
+            (
+                "millstream_upstream_connections\
+                {api=\"clock\",target=\"\",state=\"in_use\"}",
+                3.0,
+            ),
+            ("millstream_queued{api=\"clock\"}", 0.0),
             ("millstream_stream_duration_seconds_bucket{api=\"a b\",le=\"86400\"}", 3.0),
             ("millstream_stream_duration_seconds_bucket{api=\"a b\",le=\"+Inf\"}", 4.0),
             ("millstream_stream_duration_seconds_count{api=\"a b\"}", 4.0),

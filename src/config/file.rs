@@ -211,6 +211,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
     let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);
+    let max_upstream = t.take("max_upstream", count(0..=65_535)).filter(|n| *n != 0);
+    let queue_timeout = t.take("queue_timeout", duration).unwrap_or(seconds(5));
     let streams = streams(t);
     let mut keys_location = t.location_of("auth");
     let auth = t.table_if_any("auth", |t| {
@@ -237,6 +239,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         idle_timeout,
         tunnel_idle_timeout,
         keepalive_upstream,
+        max_upstream,
+        queue_timeout,
         streams,
         auth,
         request_headers: request_headers.unwrap_or_default(),

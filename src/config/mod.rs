@@ -189,6 +189,11 @@ pub struct Api {
     pub tunnel_idle_timeout: Option<Duration>,
     /// Maximum number of idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
+    /// Maximum number of connections to each target, idle ones included: up to 65,535. None: no
+    /// limit.
+    pub max_upstream: Option<usize>,
+    /// How long a request may wait for a connection while all targets have that many.
+    pub queue_timeout: Duration,
     /// The settings for its event streams.
     pub streams: Streams,
     /// How keys are checked. None: no key is needed.

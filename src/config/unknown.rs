@@ -118,7 +118,7 @@ pub(super) const OTHERS: &Hints = &[
     ),
     (&["client_max_body_size", "max_body_size"], Key("server.max_body_bytes")),
     (&["max_header_bytes", "max_header_size"], Key("server.max_head_bytes")),
-    (&["worker_connections", "maxconn", "max_conns"], Key("server.max_connections")),
+    (&["worker_connections", "maxconn"], Key("server.max_connections")),
     (
         &["worker_processes", "workers", "threads", "nbthread"],
         Say("a process is one thread; start several, with reuse_port = true in [server]"),
@@ -148,6 +148,8 @@ pub(super) const OTHERS: &Hints = &[
     ),
     (&["websocket", "websockets"], Key("server.enable_websockets")),
     (&["set_real_ip_from", "trusted_ips", "real_ip_from"], Key("server.trusted_proxies")),
+    (&["max_conns", "max_upstream_connections"], Key("api.max_upstream")),
+    (&["timeout_queue"], Key("api.queue_timeout")),
     (&["keepalive"], Key("api.keepalive_upstream")),
     (
         &["ping", "ping_interval", "keepalive_interval", "heartbeat_interval", "keep_alive"],

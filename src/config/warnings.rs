@@ -50,6 +50,16 @@ impl Config {
                         .to_owned(),
                 );
             }
+            if let Some(max) = api.streams.max
+                && let Some(each) = api.max_upstream
+                && max > each * api.targets.len()
+            {
+                told(format!(
+                    "max_streams: there can be only {} upstream connections (max_upstream); \
+                    further streams wait in vain for one, for queue_timeout",
+                    each * api.targets.len()
+                ));
+            }
             if let Some(what) = unsendable_key(api) {
                 told(what);
             }

@@ -58,7 +58,11 @@ pub fn acquire(
 
 /// Gives back what an exchange holds as an event stream, because its answer is none.
 pub fn release(exchange: &mut Exchange) {
-    exchange.stream = None;
+    match &mut exchange.stream {
+        // How long it waited for a connection is still to be told.
+        Some(stream) if stream.extras.is_some() => stream.permit = None,
+        stream => *stream = None,
+    }
     if let Some(caller) = &mut exchange.caller {
         caller.shares = Shares::default();
     }
@@ -80,7 +84,7 @@ pub fn acquire_early(
         return Ok(());
     }
     if draining {
-        return Err(LocalReply::busy(Cause::Draining, "the proxy is shutting down"));
+        return Err(LocalReply::draining());
     }
     acquire(exchange, peer, apis, keys)
 }

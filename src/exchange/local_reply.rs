@@ -68,6 +68,11 @@ impl LocalReply {
         LocalReply::new(503, Why::Busy(cause), what)
     }
 
+    /// Refuses a request for an event stream because the process is shutting down.
+    pub const fn draining() -> LocalReply {
+        LocalReply::busy(Cause::Draining, "the proxy is shutting down")
+    }
+
     /// Refuses a request because its client has used up its quota.
     pub const fn over_quota(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply { close: false, ..LocalReply::new(429, Why::Busy(cause), what) }

@@ -11,6 +11,7 @@
 use super::Exchange;
 use super::awaiting::Awaiting;
 use super::local::Local;
+use super::queued::Queued;
 use crate::coverage;
 use crate::pool::{Attempt, Connection};
 use crate::slab::Key;
@@ -70,7 +71,7 @@ impl Stage {
         match kind {
             SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             SourceKind::Local => matches!(self, Unanswered | Body | Stream),
-            SourceKind::Connecting | SourceKind::Awaiting => {
+            SourceKind::Queued | SourceKind::Connecting | SourceKind::Awaiting => {
                 matches!(self, Unanswered | Held | Resuming)
             }
             SourceKind::Waiting => matches!(self, Held | Resuming),
@@ -108,6 +109,8 @@ pub enum Source {
     None,
     /// This process.
     Local(Box<Local>),
+    /// An upstream that a connection is waited for.
+    Queued(Box<Queued>),
     /// An upstream that is being connected to.
     Connecting(Box<Attempt>),
     /// An upstream whose response head is awaited.
@@ -125,6 +128,8 @@ pub enum SourceKind {
     None,
     /// [`Source::Local`].
     Local,
+    /// [`Source::Queued`].
+    Queued,
     /// [`Source::Connecting`].
     Connecting,
     /// [`Source::Awaiting`].
@@ -138,9 +143,10 @@ pub enum SourceKind {
 impl SourceKind {
     /// All kinds of source.
     #[cfg(feature = "sim")]
-    pub const ALL: [SourceKind; 6] = [
+    pub const ALL: [SourceKind; 7] = [
         SourceKind::None,
         SourceKind::Local,
+        SourceKind::Queued,
         SourceKind::Connecting,
         SourceKind::Awaiting,
         SourceKind::Upstream,
@@ -154,6 +160,7 @@ impl Source {
         match self {
             Source::None => SourceKind::None,
             Source::Local(_) => SourceKind::Local,
+            Source::Queued(_) => SourceKind::Queued,
             Source::Connecting(_) => SourceKind::Connecting,
             Source::Awaiting(_) => SourceKind::Awaiting,
             Source::Upstream(_) => SourceKind::Upstream,
@@ -167,7 +174,7 @@ impl Source {
             Source::Connecting(attempt) => Some(attempt.connection),
             Source::Awaiting(awaiting) => Some(awaiting.connection),
             Source::Upstream(connection) => Some(*connection),
-            Source::None | Source::Local(_) | Source::Waiting(_) => None,
+            Source::None | Source::Local(_) | Source::Queued(_) | Source::Waiting(_) => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The parts that only event streams have: a permit, the state of resuming, and a clock for their
-//! events.
+//! The parts that only few exchanges have, most of them event streams: a permit, the state of
+//! resuming, a clock for their events, and how long they waited for a connection.
 
 use crate::apis::Permit;
 use crate::time::Tick;
@@ -16,7 +16,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// The upper bound of every wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The parts that only event streams, and requests for one, have. See the module.
+/// The parts that only event streams, requests for one, and a few others have. See the module.
 #[derive(Debug, Default)]
 pub struct Stream {
     /// Counts an open stream among those of its api.
@@ -25,13 +25,15 @@ pub struct Stream {
     pub extras: Option<Box<Extras>>,
 }
 
-/// The parts that only few event streams have.
+/// The parts that even among these only few have.
 #[derive(Debug, Default)]
 pub struct Extras {
     /// The state of resuming, if the upstream is to be asked again.
     pub resume: Option<Resumption>,
     /// When its events came, if there is a limit for it.
     pub clock: Option<EventClock>,
+    /// How long it waited for an upstream connection, if it had to.
+    pub queued: Option<Duration>,
 }
 
 /// When the events of a stream came. A comment is none.

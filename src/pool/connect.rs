@@ -6,7 +6,8 @@
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, Owner};
-use super::upstream::Upstream;
+use super::queue::Place;
+use super::upstream::{Choice, Upstream};
 use super::{Pool, token_of};
 use crate::config::Api;
 use crate::conn::Conn;
@@ -47,6 +48,8 @@ pub struct Search {
     pub failed: u64,
     /// The index of the present endpoint.
     pub endpoint: u16,
+    /// The place that it has, or had, in the upstream's queue.
+    pub place: Option<Place>,
 }
 
 /// A connection that is being made.
@@ -60,13 +63,17 @@ pub struct Attempt {
     pub search: Search,
 }
 
-/// A connection that the pool has lent.
+/// A connection that the pool has lent, or will lend.
 #[derive(Clone, Copy, Debug)]
 pub enum Acquired {
     /// An established connection that was used before. It may still close under the request.
     Reused(Key<Connection>),
     /// A connection that is being made.
     Connecting(Attempt),
+    /// None yet, because no endpoint may have more. The owner has this place in the queue, is
+    /// called when it is its turn ([`Pool::call_waiting`]), and goes on with a search that has the
+    /// place, or leaves ([`Pool::leave_queue`]).
+    Queued(Place),
 }
 
 /// Why there is no connection.
@@ -74,6 +81,9 @@ pub enum Acquired {
 pub enum NoConnection {
     /// No endpoint can be connected to.
     Unreachable,
+    /// The api is gone, and with it the count of the connections that are left to its endpoints,
+    /// which may have only so many.
+    Removed,
     /// This process has no descriptor left. Once one is free, the search can continue
     /// ([`Pool::acquire_next`]).
     OutOfDescriptors(Search, io::Error),
@@ -82,7 +92,13 @@ pub enum NoConnection {
 impl Search {
     /// A search that has tried nothing and ends at `gives_up`.
     pub fn new(gives_up: Tick) -> Search {
-        Search { tried: Tried::default(), gives_up, failed: 0, endpoint: 0 }
+        Search { tried: Tried::default(), gives_up, failed: 0, endpoint: 0, place: None }
+    }
+
+    /// The same search, of whoever has this place in the queue.
+    #[must_use]
+    pub fn at(self, place: Option<Place>) -> Search {
+        Search { place, ..self }
     }
 
     /// The same search, beginning with this endpoint.
@@ -94,7 +110,8 @@ impl Search {
 
 impl Pool {
     /// Lends a connection to one of the upstream's endpoints that have not failed: an idle one if
-    /// there is one, and otherwise a new one.
+    /// there is one, and otherwise a new one. If these have no room, or others wait for it, the
+    /// owner gets a place in the queue; one that had a place before gets that one.
     ///
     /// # Errors
     /// No connection could be made or begun.
@@ -105,9 +122,20 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
-        while self.choose(wanted, &mut search, io.now) {
+        if let Some(waiter) = search.place.and_then(|place| self.take_from_queue(place)) {
+            search.failed |= waiter.failed;
+        }
+        loop {
+            match self.choose(wanted, search, io.now)? {
+                Choice::Endpoint(index) => search.endpoint = narrow(index),
+                Choice::Full => return self.join_queue(wanted, search).map(Acquired::Queued),
+                Choice::Failed => return Err(NoConnection::Unreachable),
+            }
             if let Some(connection) = self.reuse(wanted, search, io) {
                 return Ok(Acquired::Reused(connection));
+            }
+            if !self.may_connect(wanted, search) {
+                continue;
             }
             self.ask_for_name(wanted, search, io.now);
             search.tried = Tried::default();
@@ -116,7 +144,6 @@ impl Pool {
             }
             search.failed |= self.pass_over(wanted, search, io.now);
         }
-        Err(NoConnection::Unreachable)
     }
 
     /// Continues a search after a failed attempt: with the endpoint's other addresses, then with
@@ -131,10 +158,13 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
-        if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
-            return Ok(Acquired::Connecting(attempt));
+        // A reload may have lowered the limit.
+        if self.may_connect(wanted, search) {
+            if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
+                return Ok(Acquired::Connecting(attempt));
+            }
+            search.failed |= self.pass_over(wanted, search, io.now);
         }
-        search.failed |= self.pass_over(wanted, search, io.now);
         self.acquire(wanted, search, io, log)
     }
 
@@ -157,18 +187,41 @@ impl Pool {
         self.upstreams.get_mut(wanted.upstream?)
     }
 
-    /// Chooses the next endpoint. False if all have failed.
-    fn choose(&mut self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> bool {
-        let chosen = match self.upstream_mut(wanted) {
-            Some(upstream) => upstream.choose(search.failed, now),
+    /// Chooses the next endpoint.
+    fn choose(
+        &mut self,
+        wanted: Wanted<'_>,
+        search: Search,
+        now: Tick,
+    ) -> Result<Choice, NoConnection> {
+        let place = search.place.map(|place| place.number);
+        match self.upstream_mut(wanted) {
+            Some(upstream) => Ok(upstream.choose(search.failed, place, now)),
+            None if wanted.api.max_upstream.is_some() => Err(NoConnection::Removed),
             // The api is gone, but the request was meant for its endpoint.
-            None if search.failed == 0 => Some(usize::from(search.endpoint)),
-            None => None,
-        };
-        if let Some(index) = chosen {
-            search.endpoint = narrow(index);
+            None if search.failed == 0 => Ok(Choice::Endpoint(usize::from(search.endpoint))),
+            None => Ok(Choice::Failed),
         }
-        chosen.is_some()
+    }
+
+    /// True exactly when the chosen endpoint may have another connection.
+    fn may_connect(&self, wanted: Wanted<'_>, search: Search) -> bool {
+        match wanted.upstream.and_then(|key| self.upstreams.get(key)) {
+            Some(upstream) => upstream.endpoints[usize::from(search.endpoint)].open < upstream.max,
+            None => wanted.api.max_upstream.is_none(),
+        }
+    }
+
+    /// Gives the owner a place in the queue: the one it had before, if it had one.
+    fn join_queue(&mut self, wanted: Wanted<'_>, search: Search) -> Result<Place, NoConnection> {
+        let Some(key) = wanted.upstream else { return Err(NoConnection::Removed) };
+        let before = search.place.filter(|place| place.upstream == key);
+        let before = before.map(|place| place.number);
+        let number = self.upstreams[key].join(wanted.owner, search.failed, before);
+        self.waiting += 1;
+        // It may have left that place to others.
+        self.note_change(key);
+        Ok(Place { upstream: key, number })
     }
 
     /// Passes over the chosen endpoint, because it could not be connected to: for this request, and
@@ -329,6 +382,9 @@ impl Pool {
         };
         connection.stats.connects.one();
         let key = self.connections.insert(connection);
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.open += 1;
+        }
         if let Err(error) = self.connections[key].conn.register(io.net, token_of(key)) {
             self.close(key, io);
             return Err(error);
@@ -346,8 +402,11 @@ impl Pool {
 
     /// Notes that the connection of an attempt was made.
     pub fn connected(&mut self, attempt: Attempt) {
-        if let Some(endpoint) = self.endpoint_mut(attempt.connection) {
-            endpoint.connected(attempt.search.tried);
+        let Some(key) = self.connections[attempt.connection].upstream else { return };
+        let Search { endpoint, tried, .. } = attempt.search;
+        let upstream = self.upstreams.get_mut(key);
+        if upstream.is_some_and(|upstream| upstream.connected(endpoint, tried)) {
+            self.note_change(key);
         }
     }
 

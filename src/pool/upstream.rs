@@ -9,8 +9,9 @@
 //! stream is one.
 
 use super::addresses::{Addresses, PASS_OVER, Tried};
-use super::connection::Connection;
+use super::connection::{Connection, Owner};
 use super::idle::Idle;
+use super::queue::{Queue, Waiter};
 use crate::config::{Api, Target};
 use crate::net::Address;
 use crate::telemetry::{EndpointStats, Stats};
@@ -26,6 +27,23 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// The number of idle connections to keep, per endpoint.
     pub(super) idle_max: usize,
+    /// The number of connections that an endpoint may have. [`usize::MAX`] if it has no limit.
+    pub(super) max: usize,
+    /// Who waits for a connection.
+    pub(super) queue: Queue,
+    /// True exactly when those who wait are to be looked at.
+    pub(super) has_changed: bool,
+}
+
+/// The endpoint to ask next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The one with this index.
+    Endpoint(usize),
+    /// None for now: those that have not failed have no room.
+    Full,
+    /// None: all have failed.
+    Failed,
 }
 
 impl Upstream {
@@ -37,6 +55,9 @@ impl Upstream {
             name: api.name.clone(),
             endpoints: api.targets.iter().map(&mut endpoint).collect(),
             idle_max: api.keepalive_upstream,
+            max: api.max_upstream.unwrap_or(usize::MAX),
+            queue: Queue::default(),
+            has_changed: false,
         }
     }
 
@@ -54,6 +75,7 @@ impl Upstream {
     /// Takes over a newer configuration of the same api.
     pub(super) fn update(&mut self, api: &Api, now: Tick) {
         self.idle_max = api.keepalive_upstream;
+        self.max = api.max_upstream.unwrap_or(usize::MAX);
         for (endpoint, target) in self.endpoints.iter_mut().zip(&api.targets) {
             endpoint.addresses.update(&target.addresses, now);
         }
@@ -64,15 +86,106 @@ impl Upstream {
         self.endpoints.iter().map(|endpoint| endpoint.idle.len()).sum()
     }
 
-    /// The index of the endpoint to ask next, among those whose bits are not set in `failed`.
-    pub(super) fn choose(&mut self, failed: u64, now: Tick) -> Option<usize> {
+    /// The number of those who wait for a connection.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Chooses an endpoint whose bit is not set in `failed`, for whoever has this place in the
+    /// queue. Without a place one comes last.
+    pub(super) fn choose(&mut self, failed: u64, place: Option<u64>, now: Tick) -> Choice {
+        let taken = failed | self.claimed(place);
+        let (max, count) = (self.max, self.endpoints.len());
         let latest = self.endpoints.iter().map(|endpoint| endpoint.chosen).max().unwrap_or(0);
-        let left = (0..).zip(&mut self.endpoints).filter(|(index, _)| failed >> index & 1 == 0);
-        let (index, endpoint) = left.min_by_key(|(_, endpoint)| {
+        let left = (0..).zip(&mut self.endpoints);
+        let left = left.filter(|(index, e)| taken >> index & 1 == 0 && e.has_room(max));
+        let chosen = left.min_by_key(|(_, endpoint)| {
             (endpoint.passed_over_until().max(now), endpoint.in_use, endpoint.chosen)
-        })?;
-        endpoint.chosen = latest + 1;
-        Some(index)
+        });
+        match chosen {
+            Some((index, endpoint)) => {
+                endpoint.chosen = latest + 1;
+                Choice::Endpoint(index)
+            }
+            None if failed.count_ones() as usize >= count => Choice::Failed,
+            None => Choice::Full,
+        }
+    }
+
+    /// The endpoints, as bits, that somebody waits for who is in front of this place.
+    fn claimed(&self, place: Option<u64>) -> u64 {
+        let Some(place) = place else {
+            let endpoints = (0..).zip(&self.endpoints).filter(|(_, e)| e.waited_for > 0);
+            return endpoints.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index);
+        };
+        let mut claimed = 0;
+        for waiter in self.queue.before(place) {
+            claimed |= !waiter.failed;
+            if claimed == u64::MAX {
+                break;
+            }
+        }
+        claimed
+    }
+
+    /// True exactly when there is room for whoever waits at this place.
+    pub(super) fn is_turn_of(&self, place: u64) -> bool {
+        let Some(waiter) = self.queue.get(place) else { return false };
+        let taken = waiter.failed | self.claimed(Some(place));
+        let mut left = (0..).zip(&self.endpoints).filter(|(index, _)| taken >> index & 1 == 0);
+        left.any(|(_, endpoint): (u32, _)| endpoint.has_room(self.max))
+    }
+
+    /// Adds `owner` to the queue, where it had a place `before` at that one, and returns the place.
+    pub(super) fn join(&mut self, owner: Owner, failed: u64, before: Option<u64>) -> u64 {
+        self.count_waiter(failed, |count| count + 1);
+        self.queue.join(owner, failed, before)
+    }
+
+    /// Removes whoever waits at this place, if anybody does.
+    pub(super) fn leave(&mut self, place: u64) -> Option<Waiter> {
+        let waiter = self.queue.leave(place)?;
+        self.count_waiter(waiter.failed, |count| count - 1);
+        Some(waiter)
+    }
+
+    /// Notes that a connection to an endpoint was made. True if that may help somebody who waits
+    /// and could not connect to it before.
+    pub(super) fn connected(&mut self, index: u16, tried: Tried) -> bool {
+        let endpoint = &mut self.endpoints[usize::from(index)];
+        endpoint.connected(tried);
+        let is_news = endpoint.waited_for < self.queue.len();
+        if is_news {
+            endpoint.waited_for = self.queue.len();
+            self.queue.forgive(index.into());
+        }
+        is_news
+    }
+
+    fn count_waiter(&mut self, failed: u64, change: impl Fn(usize) -> usize) {
+        let endpoints =
+            (0..).zip(&mut self.endpoints).filter(|(index, _)| failed >> index & 1 == 0);
+        endpoints.for_each(|(_, e): (u32, _)| e.waited_for = change(e.waited_for));
+    }
+
+    /// Calls those for whom there is room, in order, each once.
+    pub(super) fn call_waiting(&self, call: &mut impl FnMut(Owner)) {
+        let room = |endpoint: &Endpoint| match endpoint.waited_for {
+            0 => 0,
+            _ => endpoint.idle.len() + self.max.saturating_sub(endpoint.open),
+        };
+        let mut rooms: Vec<usize> = self.endpoints.iter().map(room).collect();
+        for waiter in self.queue.iter() {
+            if rooms.iter().all(|room| *room == 0) {
+                return;
+            }
+            let mut rooms = (0..).zip(&mut rooms);
+            let fits = rooms.find(|(index, room)| waiter.failed >> index & 1 == 0 && **room > 0);
+            if let Some((_, room)) = fits {
+                *room -= 1;
+                call(waiter.owner);
+            }
+        }
     }
 }
 
@@ -93,6 +206,10 @@ pub struct Endpoint {
     pub(super) chosen: u64,
     /// The number of connections that have an owner.
     pub(super) in_use: usize,
+    /// The number of all connections.
+    pub(super) open: usize,
+    /// The number of those in the queue who would take a connection to it.
+    waited_for: usize,
 }
 
 impl Endpoint {
@@ -106,7 +223,24 @@ impl Endpoint {
             passed_over_until: Tick::ZERO,
             chosen: 0,
             in_use: 0,
+            open: 0,
+            waited_for: 0,
         }
+    }
+
+    /// The number of connections that are in use, or being made.
+    pub const fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// The number of connections, idle ones included.
+    pub const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// True exactly when it has an idle connection, or fewer than `max`.
+    const fn has_room(&self, max: usize) -> bool {
+        self.open < max || self.idle.len() > 0
     }
 
     /// Passes over the endpoint for a while, because it could not be connected to.
@@ -126,7 +260,7 @@ impl Endpoint {
     }
 
     /// Notes that a connection to the address tried last was made.
-    pub(super) fn connected(&mut self, tried: Tried) {
+    fn connected(&mut self, tried: Tried) {
         self.addresses.answered(tried);
         self.passed_over_until = Tick::ZERO;
     }

@@ -181,10 +181,11 @@ impl<N: Net> Proxy<N> {
 
     fn process_now(&self, now: Tick) -> Process<'_> {
         let Shared { pool, apis, memory, telemetry, .. } = &self.shared;
-        let mut idle = BTreeMap::new();
+        let mut upstreams = BTreeMap::new();
         for (_, state) in apis.in_order() {
-            let count = pool.upstream(state.upstream).map_or(0, |upstream| upstream.idle());
-            idle.insert(state.name.as_str(), count);
+            if let Some(upstream) = pool.upstream(state.upstream) {
+                upstreams.insert(state.name.as_str(), upstream);
+            }
         }
         Process {
             started_unix_ms: self.started_unix_ms,
@@ -194,7 +195,7 @@ impl<N: Net> Proxy<N> {
             buffer_bytes: memory.buffers.lent_bytes(),
             draining: self.is_draining(),
             access_lines_dropped: telemetry.access.dropped_ever(),
-            idle,
+            upstreams,
             key_bytes: self.key_bytes(),
         }
     }

@@ -241,6 +241,10 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
     match *step.exchange.source() {
         Source::None | Source::Waiting(_) => step.watch_client(),
         Source::Local(_) => local::run(step),
+        Source::Queued(ref queued) => {
+            let place = queued.place;
+            connect::wait(step, place)
+        }
         Source::Connecting(ref attempt) => {
             let connection = attempt.connection;
             connect::run(step, connection)

@@ -1,14 +1,22 @@
 //! Connecting to an upstream and sending the request.
+//!
+//! Where an upstream may have only so many connections, a request may have to wait until one
+//! becomes free. A request for an event stream does not wait in a drain, where none begins. One
+//! whose api is gone does not wait either, because nobody counts that upstream's connections any
+//! more.
 
 use super::next::{Action, Next};
 use super::step::Step;
-use crate::exchange::{Awaiting, LocalReply, Source};
+use super::streams;
+use crate::exchange::{Awaiting, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pipe::events::Events;
-use crate::pool::{Acquired, Attempt, Connection, NoConnection, Owner, Pool, Search, Wanted};
+use crate::pool::{
+    Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Search, Wanted,
+};
 use crate::slab::Key;
-use crate::telemetry::{Cause, LogLimit};
+use crate::telemetry::{Cause, LogLimit, Outcome};
 use std::io;
 use std::time::Duration;
 
@@ -20,10 +28,25 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
     }
 }
 
-/// Looks for a connection to one of the upstream's endpoints.
+/// Waits until it is the turn of the exchange to get a connection.
+pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
+    let is_new = step.exchange.stage() == Stage::Unanswered;
+    match step.pool.is_turn_of(place) {
+        None => turn_away(step),
+        Some(_) if is_new && step.drain.is_some() && step.exchange.facts.wants_events() => {
+            Next::fail(LocalReply::draining())
+        }
+        Some(true) => Next::Do(Action::Connect),
+        Some(false) => step.watch_client(),
+    }
+}
+
+/// Looks for a connection to one of the upstream's endpoints, for the first time or because it is
+/// the turn of the exchange.
 pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
     let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    let search = Search::new(step.io.now.after(timeout));
+    let place = step.exchange.leave_queue(step.io.now);
+    let search = Search::new(step.io.now.after(timeout)).at(place);
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
@@ -101,6 +124,14 @@ fn acquire<N: Net>(
             step.exchange.go_on_with(Source::Connecting(Box::new(attempt)));
             Next::Moved
         }
+        Some(Ok(Acquired::Queued(place))) => {
+            step.exchange.enter_queue(place, step.io.now);
+            if let Some(stats) = &step.exchange.record.stats {
+                stats.queued.one();
+            }
+            Next::Moved
+        }
+        Some(Err(NoConnection::Removed)) => turn_away(step),
         Some(Err(NoConnection::OutOfDescriptors(search, error))) => {
             Next::FreeDescriptor(search, error)
         }
@@ -109,6 +140,14 @@ fn acquire<N: Net>(
             Next::fail(LocalReply::refused(Cause::UpstreamUnreachable, 502, what))
         }
     }
+}
+
+/// Refuses a request whose api is gone. A stream that was open is ended when it expires.
+fn turn_away<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if step.exchange.stage() == Stage::Unanswered {
+        return streams::turn_away(step.exchange, Outcome::Removed);
+    }
+    Next::fail(LocalReply::ended(503, "its api was removed"))
 }
 
 /// Runs `act` on the pool for this exchange. None if no api serves it.

@@ -30,6 +30,8 @@ pub(super) enum Deadline {
     RequestBody,
     /// `write_timeout`: the upstream accepts no bytes of the request.
     RequestStuck,
+    /// `queue_timeout`: no connection to the upstream has become free.
+    Queue,
     /// `connect_timeout`: the share of one address.
     Connect,
     /// `response_timeout`: the upstream has not sent its response head.
@@ -74,6 +76,7 @@ impl Deadline {
             Deadline::RequestHead => "request_head",
             Deadline::RequestBody => "request_body",
             Deadline::RequestStuck => "request_stuck",
+            Deadline::Queue => "queue",
             Deadline::Connect => "connect",
             Deadline::ResponseHead => "response_head",
             Deadline::FirstEvent => "first_event",
@@ -132,6 +135,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     match exchange.source() {
         Source::None | Source::Local(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
+        Source::Queued(queued) => earliest.or(queued.gives_up, Deadline::Queue),
         Source::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
         Source::Awaiting(awaiting) => {
             of_request(&mut earliest, exchange, high_water, now);
@@ -264,6 +268,10 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::RequestHead => return Next::TimeOutHead,
         Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stalled"),
         Deadline::RequestStuck => Action::GiveUpRequest,
+        Deadline::Queue => Action::Fail(LocalReply::busy(
+            Cause::QueueTimeout,
+            "no connection to the upstream became free in time",
+        )),
         Deadline::Connect => Action::TimeOutConnect,
         Deadline::ResponseHead => {
             let subscribes = session.exchange().is_some_and(|e| e.facts.wants_events());

@@ -133,6 +133,7 @@ pub(super) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Nex
 
 /// Ends an exchange and its client's connection at once.
 pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    step.leave_queue();
     log_cut(step, outcome);
     let Step { exchange, telemetry, .. } = step;
     exchange.end_with(outcome);

@@ -7,7 +7,7 @@ use crate::apis::Apis;
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::edge::Edge;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Source};
 use crate::net::Net;
 use crate::pool::Pool;
 use crate::route::Router;
@@ -106,8 +106,11 @@ impl<N: Net> Shared<N> {
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }
 
-    /// Closes the upstream connection that an exchange holds, if it holds one.
+    /// Closes the upstream connection that an exchange holds or waits for, if it does.
     pub(super) fn close_connection(&mut self, exchange: &mut Exchange) {
+        if let Source::Queued(queued) = exchange.source() {
+            self.pool.leave_queue(queued.place);
+        }
         if let Some(connection) = exchange.take_connection() {
             let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
             self.pool.close(connection, &mut io);

@@ -11,7 +11,7 @@ use crate::edge::Edge;
 use crate::exchange::{Exchange, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Io;
-use crate::pool::{Endpoint, Pool};
+use crate::pool::{Endpoint, Place, Pool};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::telemetry::{Failure, Outcome, Telemetry};
@@ -74,8 +74,17 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// Closes the upstream connection that the exchange holds, if it holds one.
+    /// Gives up its place in the upstream's queue, if the exchange waits there for a connection.
+    /// Returns the place.
+    pub(super) fn leave_queue(&mut self) -> Option<Place> {
+        let place = self.exchange.leave_queue(self.io.now)?;
+        self.pool.leave_queue(place);
+        Some(place)
+    }
+
+    /// Closes the upstream connection that the exchange holds or waits for, if it does.
     pub(super) fn close_connection(&mut self) {
+        self.leave_queue();
         if let Some(connection) = self.exchange.take_connection() {
             self.pool.close(connection, &mut self.io);
         }

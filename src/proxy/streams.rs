@@ -106,20 +106,25 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
             expire_stream(exchange, outcome, was_ending)
         }
         _ if was_ending => Next::end(outcome),
-        (Stage::Unanswered, Source::Connecting(_) | Source::Awaiting(_)) => {
-            exchange.end_with(outcome);
-            exchange.keep_alive_if(false);
-            Next::fail(if outcome == Outcome::Revoked {
-                LocalReply::ended(403, "its key was revoked")
-            } else {
-                LocalReply::ended(503, "its api was removed")
-            })
+        (Stage::Unanswered, Source::Queued(_) | Source::Connecting(_) | Source::Awaiting(_)) => {
+            turn_away(exchange, outcome)
         }
         (Stage::Body, Source::Upstream(_)) => Next::Do(Action::Cut(outcome)),
         (Stage::Tunnel, _) => Next::end(outcome),
         // The response is being sent, or is about to be.
         _ => Next::Moved,
     }
+}
+
+/// Refuses a request whose api or key is gone.
+pub(super) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
+    exchange.end_with(outcome);
+    exchange.keep_alive_if(false);
+    Next::fail(if outcome == Outcome::Revoked {
+        LocalReply::ended(403, "its key was revoked")
+    } else {
+        LocalReply::ended(503, "its api was removed")
+    })
 }
 
 /// Ends an event stream between two events: after the current event, or visibly cut if that takes

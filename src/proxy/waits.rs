@@ -32,6 +32,8 @@ pub(super) enum Wait {
     UpstreamBytes,
     /// Room in the upstream's socket.
     UpstreamRoom,
+    /// The turn to get a connection to the upstream.
+    UpstreamQueue,
     /// The result of connecting to the upstream.
     UpstreamConnection,
     /// Something to write that another part of this process provides.
@@ -52,6 +54,7 @@ impl Wait {
             Wait::UpstreamHead => "upstream_head",
             Wait::UpstreamBytes => "upstream_bytes",
             Wait::UpstreamRoom => "upstream_room",
+            Wait::UpstreamQueue => "upstream_queue",
             Wait::UpstreamConnection => "upstream_connection",
             Wait::LocalData => "local_data",
             Wait::Until(_, deadline) => deadline.name(),
@@ -86,6 +89,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
             waits.push(Wait::LocalData);
         }
         Source::None | Source::Local(_) | Source::Waiting(_) => {}
+        Source::Queued(_) => waits.push(Wait::UpstreamQueue),
         Source::Connecting(_) => waits.push(Wait::UpstreamConnection),
         Source::Awaiting(_) => {
             of_request(&exchange.upload, high_water, now, waits);
@@ -141,6 +145,10 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
         Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
         Wait::UpstreamRoom => upstream.is_none_or(writable),
+        Wait::UpstreamQueue => exchange.is_none_or(|exchange| {
+            let Source::Queued(queued) = exchange.source() else { return true };
+            pool.is_turn_of(queued.place) != Some(false)
+        }),
         Wait::UpstreamConnection => upstream.is_none_or(|c| writable(c) || c.hung_up()),
         Wait::LocalData => exchange.is_none_or(
             |exchange| matches!(exchange.source(), Source::Local(local) if local.has_more()),
@@ -155,7 +163,7 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
 mod oracle {
     use super::super::Proxy;
     use super::super::reload;
-    use super::{Exchange, Net, Ready, Session, Shared, State, Tick, deadlines, stall};
+    use super::{Exchange, Net, Ready, Session, Shared, Source, State, Tick, deadlines, stall};
     use crate::net::SockId;
     use crate::session::Service;
     use crate::slab::Key;
@@ -235,8 +243,13 @@ mod oracle {
             if upstreams != served {
                 return Some(format!("{upstreams} upstreams, {served} apis"));
             }
-            if let Some((target, counted, in_use)) = pool.miscounted() {
-                return Some(format!("{target} counts {counted} connections, {in_use} in use"));
+            if let Some((target, counted, are)) = pool.miscounted() {
+                return Some(format!("{target} counts {counted:?} connections of {are:?}"));
+            }
+            let waits = |e: &&&Exchange| matches!(e.source(), Source::Queued(_));
+            let (queued, counted) = (exchanges.iter().filter(waits).count(), pool.waiting());
+            if queued != counted {
+                return Some(format!("{counted} in queues, {queued} wait for a connection"));
             }
             let (idle, all) = (pool.idle(), pool.len());
             (in_use + idle != all)
@@ -313,11 +326,13 @@ mod tests {
             Wait::UpstreamHead,
             Wait::UpstreamBytes,
             Wait::UpstreamRoom,
+            Wait::UpstreamQueue,
             Wait::UpstreamConnection,
         ];
         let deadlines = [
             Deadline::RequestBody,
             Deadline::RequestStuck,
+            Deadline::Queue,
             Deadline::Connect,
             Deadline::ResponseHead,
             Deadline::FirstEvent,

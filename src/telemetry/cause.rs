@@ -57,6 +57,8 @@ pub enum Cause {
     MaxTargetBytes,
     /// `server.max_body_bytes` is exceeded.
     MaxBodyBytes,
+    /// `api.queue_timeout` has passed.
+    QueueTimeout,
     /// `api.connect_timeout` has passed.
     ConnectTimeout,
     /// `api.response_timeout` has passed.
@@ -99,7 +101,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 40] = [
+    pub const ALL: [Cause; 41] = [
         Cause::NotHttp,
         Cause::MalformedHead,
         Cause::HttpVersion,
@@ -123,6 +125,7 @@ impl Cause {
         Cause::MaxHeadFields,
         Cause::MaxTargetBytes,
         Cause::MaxBodyBytes,
+        Cause::QueueTimeout,
         Cause::ConnectTimeout,
         Cause::ResponseTimeout,
         Cause::StreamResponseTimeout,
@@ -168,6 +171,7 @@ impl Cause {
             Cause::MaxHeadFields => "server.max_head_fields",
             Cause::MaxTargetBytes => "server.max_target_bytes",
             Cause::MaxBodyBytes => "server.max_body_bytes",
+            Cause::QueueTimeout => "api.queue_timeout",
             Cause::ConnectTimeout => "api.connect_timeout",
             Cause::ResponseTimeout => "api.response_timeout",
             Cause::StreamResponseTimeout => "api.stream_response_timeout",

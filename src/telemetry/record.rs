@@ -105,6 +105,8 @@ pub struct Report<'a> {
     pub outcome: Outcome,
     /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
+    /// How long it waited for an upstream connection, if it had to.
+    pub queued: Option<Duration>,
     /// How much has passed.
     pub volume: Volume,
     /// True exactly when its events can be counted.
@@ -137,6 +139,7 @@ impl Report<'_> {
             bytes_in: self.volume.bytes_in,
             bytes_out: self.delivered,
             first_event_ms: first_event.ms(),
+            queued_ms: self.queued.map(millis),
             duration_ms: millis(now.since(self.began)),
             kind: self.record.open.then(|| self.kind()),
         }

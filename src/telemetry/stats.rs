@@ -80,6 +80,8 @@ pub struct ApiStats {
     pub resumed: Counter,
     /// Streams that were opened without an upstream.
     pub held: Counter,
+    /// How often a request or a stream had to wait for an upstream connection.
+    pub queued: Counter,
     /// Requests that were answered with an empty stream that says when to reconnect.
     pub spared: Counter,
     /// The time from a request to the first event of its stream.
@@ -115,6 +117,7 @@ impl ApiStats {
             resumes: Counter::default(),
             resumed: Counter::default(),
             held: Counter::default(),
+            queued: Counter::default(),
             spared: Counter::default(),
             first_event: Histogram::new(FIRST_EVENT),
             stream_duration: Histogram::new(STREAM),

@@ -262,6 +262,12 @@ impl SimNet {
         !self.links[peer.0].socket_open
     }
 
+    /// Sockets of the proxy that are connected to one of these addresses, or being connected.
+    pub fn open_to(&self, addresses: &[SocketAddr]) -> usize {
+        let is_one = |link: &&Link| link.address.is_some_and(|to| addresses.contains(&to));
+        self.links.iter().filter(is_one).filter(|link| link.socket_open).count()
+    }
+
     /// Sockets that the proxy holds.
     pub fn open_sockets(&self) -> usize {
         self.by_sock.iter().filter(|slot| slot.is_some()).count()

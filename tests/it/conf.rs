@@ -89,6 +89,8 @@ fn defaults() {
         idle_timeout: Some(seconds(60)),
         tunnel_idle_timeout: None,
         keepalive_upstream: 1024,
+        max_upstream: None,
+        queue_timeout: seconds(5),
         streams: Streams {
             kind: None,
             always: false,

@@ -21,6 +21,7 @@ mod golden;
 mod held;
 mod journal;
 mod manual;
+mod queue;
 mod reasons;
 mod reuse;
 mod room;

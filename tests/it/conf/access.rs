@@ -66,6 +66,10 @@ fn what_may_not_be_meant() {
     check("listen = ['0.0.0.0:80']", "max_streams_per_ip = 1", &[]);
     check("trusted_proxies = ['127.0.0.1']", "max_streams_per_ip = 1", &[]);
 
+    let few = "api a: max_streams: there can be only 2 upstream connections (max_upstream); \
+        further streams wait in vain for one, for queue_timeout";
+    check("", "max_upstream = 2\nmax_streams = 3", &[few]);
+    check("", "max_upstream = 2\nmax_streams = 2", &[]);
     let long = "api a: max_event_bytes is more than an eighth of server.max_held_bytes, the most \
         that one event may hold; raise that, or lower this";
     let held = "max_held_bytes = '1MiB'";

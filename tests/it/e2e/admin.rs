@@ -56,7 +56,7 @@ fn an_operator_looks_around() {
         "millstream_streams{api=\"events\",kind=\"subscription\"} 1\n",
         "millstream_events_total{api=\"events\"} 1\n",
         "millstream_client_connections 1\n",
-        "millstream_upstream_connections{api=\"events\",state=\"in_use\"} 1\n",
+        "millstream_queued{api=\"events\"} 0\n",
     ] {
         assert!(metrics.contains(sample), "{sample}{metrics}");
     }

@@ -106,6 +106,42 @@ fn connections_are_kept() {
     }
 }
 
+/// An upstream that may have one connection: it has no other as long as a stream is open, and the
+/// one that waited longest gets the next.
+#[test]
+fn who_finds_no_connection_waits_for_one() {
+    let origin = Origin::listen();
+    let mut program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [[api]]
+        name = 'small'
+        listen_path = '/'
+        target_url = 'http://{}'
+        max_upstream = 1
+        queue_timeout = '1h'
+        ",
+        origin.address()
+    ));
+    let (client, mut upstream) = begin_stream(&program, &origin);
+    let mut waiting: Vec<Line> = (0..3).map(|_| program.connect()).collect();
+    for (n, line) in waiting.iter_mut().enumerate() {
+        line.send(format!("GET /{n} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+        program.logs(&format!("GET /{n} for a.example"));
+    }
+    drop(client);
+    upstream.end();
+    drop(upstream);
+    let mut upstream = origin.accept();
+    for (n, line) in waiting.iter_mut().enumerate() {
+        assert_eq!(upstream.request().first_line, format!("GET /{n} HTTP/1.1"));
+        upstream.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"));
+        line.response();
+        assert_eq!(line.rest(), n.to_string());
+    }
+}
+
 /// A body streams upstream, and its echo back, before it is complete.
 #[test]
 fn a_posted_body_is_echoed() {

@@ -46,9 +46,10 @@ const ARROWS: [(Stage, Stage, &[Point]); 13] = [
 ];
 
 /// What the kinds of sources mean.
-const KINDS: [(SourceKind, &str); 6] = [
+const KINDS: [(SourceKind, &str); 7] = [
     (SourceKind::None, "nowhere yet, or nowhere any more"),
     (SourceKind::Local, "this process"),
+    (SourceKind::Queued, "an upstream, once a connection is free"),
     (SourceKind::Connecting, "an upstream, once it is connected to"),
     (SourceKind::Awaiting, "an upstream, once its head is there"),
     (SourceKind::Upstream, "an upstream"),
@@ -56,7 +57,7 @@ const KINDS: [(SourceKind, &str); 6] = [
 ];
 
 const WIDTH: i32 = 980;
-const HEIGHT: i32 = 612;
+const HEIGHT: i32 = 633;
 
 /// From the left, and from above.
 type Point = (i32, i32);

@@ -18,6 +18,7 @@ pub(crate) mod message;
 mod operator;
 mod origin;
 mod plan;
+mod room;
 mod told;
 
 use crate::journal;
@@ -33,6 +34,7 @@ use millstream::testing::{Address, Budget, Compression, OnOutage, Portions, Resu
 use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Plan};
+use room::Room;
 use std::time::Duration;
 use told::Sent;
 
@@ -116,7 +118,7 @@ impl Terms {
             resumes: streams.resume != Resume::Never,
             event_max: streams.event_max,
             spares: streams.on_outage != OnOutage::Error,
-            scarce: streams.max.is_some() || streams.max_per_ip.is_some(),
+            scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
             loses: false,
             passes: streams.compression == Compression::Pass,
             heartbeat: streams.heartbeat_event.as_ref().map_or("", |_| HEARTBEAT),
@@ -145,6 +147,8 @@ struct Play {
     reload: Option<(Tick, Config)>,
     /// The api, or its key, is taken away.
     loss: Option<Loss>,
+    /// How many connections there may be to the upstream.
+    room: Room,
     /// When nothing is there any more that was lost.
     rid_at: Tick,
     terms: Terms,
@@ -159,6 +163,9 @@ impl Play {
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
         let mut text = draw_config(&mut rng);
         draw_events(&mut Rng::new(seed ^ 0x6265_6174), &mut text);
+        let mut scarce = Rng::new(seed ^ 0x7175_6575);
+        let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
+        text.push_str(&limits);
         let loss = Loss::draw(&mut fate, &mut text);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -172,12 +179,8 @@ impl Play {
         (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
         let mut hostile: Vec<_> =
             (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
-        let reload = rng.chance(20).then(|| {
-            let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
-            let other =
-                text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
-            (Tick::from_millis(rng.below(3000)), parse(&other))
-        });
+        let other = text.replace(&limits, &other_limits);
+        let reload = rng.chance(20).then(|| draw_reload(&mut rng, &other));
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
         let operators: Vec<_> =
@@ -205,6 +208,7 @@ impl Play {
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
         let origins = Vec::new();
+        let room = Room::of(world.proxy.config());
         let rid_at = Tick::NEVER;
         Play {
             world,
@@ -219,6 +223,7 @@ impl Play {
             drain_at,
             reload,
             loss,
+            room,
             rid_at,
             terms,
         }
@@ -236,17 +241,21 @@ impl Play {
             }
             if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
                 let now = self.world.now;
+                self.terms.scarce |= Terms::of(&config, false).scarce;
                 self.world.proxy.reload(config, self.budget, now);
+                self.room.change(self.world.proxy.config());
             }
             if let Some(loss) = self.loss.take_if(|loss| loss.at <= self.world.now) {
                 let now = self.world.now;
                 // Nobody brings it back.
                 (self.reload, self.rid_at) = (None, loss.rid_at(now));
                 self.world.proxy.reload(loss.config, self.budget, now);
+                self.room.forget();
             }
             let moves = self.world.proxy.moves();
             let moved = self.act()?;
             self.world.turn()?;
+            self.room.judge(self.world.net())?;
             let moved = moved || self.world.proxy.moves() != moves;
             if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
                 continue;
@@ -345,6 +354,12 @@ impl Play {
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
         }
     }
+}
+
+fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
+    let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
+    let text = text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
+    (Tick::from_millis(rng.below(3000)), parse(&text))
 }
 
 fn draw_budget(dice: &mut Rng) -> Budget {

@@ -1,0 +1,46 @@
+//! The wait for a connection to an upstream whose endpoints have as many as they may have.
+
+use super::{Exchange, Source};
+use crate::pool::Place;
+use crate::time::Tick;
+use std::time::Duration;
+
+/// A wait for a connection. See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Queued {
+    /// The place in the upstream's queue.
+    pub place: Place,
+    /// When this wait began.
+    pub since: Tick,
+    /// When it is given up. [`Tick::NEVER`] for a stream whose client has its head: it waits for
+    /// the connection like it waits for the upstream.
+    pub gives_up: Tick,
+}
+
+impl Exchange {
+    /// Waits for a connection at this place. All waits of a request together take `queue_timeout`
+    /// at most.
+    pub fn enter_queue(&mut self, place: Place, now: Tick) {
+        let limit = self.api().map_or(Duration::ZERO, |api| api.queue_timeout);
+        let left = limit.saturating_sub(self.queued().unwrap_or_default());
+        let waits = self.stage().is_without_upstream();
+        let gives_up = if waits { Tick::NEVER } else { now.after(left) };
+        self.go_on_with(Source::Queued(Box::new(Queued { place, since: now, gives_up })));
+    }
+
+    /// Ends the wait for a connection, if there is one, and adds it up. The source is then `None`
+    /// until another one is entered. Returns the place, which is to be left.
+    pub fn leave_queue(&mut self, now: Tick) -> Option<Place> {
+        let Source::Queued(queued) = self.source() else { return None };
+        let Queued { place, since, .. } = **queued;
+        *self.source_mut() = Source::None;
+        *self.extras_mut().queued.get_or_insert_default() += now.since(since);
+        Some(place)
+    }
+
+    /// How long the exchange has waited for a connection, if it ever had to. A wait that goes on
+    /// does not count yet.
+    pub fn queued(&self) -> Option<Duration> {
+        self.extras()?.queued
+    }
+}

@@ -1,0 +1,161 @@
+//! Who waits for a connection to an upstream whose endpoints all have as many as they may have.
+//!
+//! The order is that of arrival. A waiter that could not connect to some of the endpoints waits for
+//! the others only, so the first in the queue is not always the next. It keeps its place if it is
+//! called, cannot connect, and has to wait again.
+//!
+//! Many may leave at once, and searching for each would take quadratic time. So whoever leaves is
+//! only marked; the marks go when they are at the front, or when they are more than half of all.
+//!
+//! Tested against a plain list.
+
+use super::connection::Owner;
+use super::upstream::Upstream;
+use crate::slab::Key;
+use crate::work;
+use std::collections::VecDeque;
+
+/// The number of marks to tolerate before they are removed.
+const LEFT_SPARE: usize = 8;
+
+/// A place in the queue of an upstream. An earlier one has a smaller number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The upstream. It may be gone.
+    pub(super) upstream: Key<Upstream>,
+    pub(super) number: u64,
+}
+
+/// Somebody who waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    /// Who it is.
+    pub(super) owner: Owner,
+    /// The endpoints that it could not connect to, as bits.
+    pub(super) failed: u64,
+    number: u64,
+    /// True exactly when it does not wait any more.
+    left: bool,
+}
+
+/// The queue of one upstream. See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// All waiters by their numbers. Some may have left.
+    waiters: VecDeque<Waiter>,
+    /// How many of them have left.
+    left: usize,
+    /// The number of the next place.
+    next: u64,
+}
+
+impl Queue {
+    /// The number of those who wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len() - self.left
+    }
+
+    /// Adds a waiter: at the end, or at the place that it had before. Returns the place's number.
+    pub(super) fn join(&mut self, owner: Owner, failed: u64, before: Option<u64>) -> u64 {
+        let number = before.unwrap_or(self.next);
+        self.next = self.next.max(number + 1);
+        let index = self.waiters.partition_point(|waiter| waiter.number < number);
+        let waiter = Waiter { owner, failed, number, left: false };
+        match self.waiters.get_mut(index).filter(|waiter| waiter.number == number) {
+            Some(own) => {
+                self.left -= usize::from(own.left);
+                *own = waiter;
+            }
+            None => self.waiters.insert(index, waiter),
+        }
+        number
+    }
+
+    /// Removes a waiter, if it is there. Returns it.
+    pub(super) fn leave(&mut self, number: u64) -> Option<Waiter> {
+        let index = self.index_of(number)?;
+        let waiter = self.waiters[index];
+        self.waiters[index].left = true;
+        self.left += 1;
+        while self.waiters.front().is_some_and(|waiter| waiter.left) {
+            self.waiters.pop_front();
+            self.left -= 1;
+        }
+        if self.left > self.len() + LEFT_SPARE {
+            work::note(self.waiters.len());
+            self.waiters.retain(|waiter| !waiter.left);
+            self.left = 0;
+        }
+        Some(waiter)
+    }
+
+    /// The waiter at this place, if it is there.
+    pub(super) fn get(&self, number: u64) -> Option<&Waiter> {
+        self.index_of(number).map(|index| &self.waiters[index])
+    }
+
+    /// Lets those who could not connect to an endpoint wait for it again, because it is back.
+    pub(super) fn forgive(&mut self, endpoint: u32) {
+        work::note(self.waiters.len());
+        self.waiters.iter_mut().for_each(|waiter| waiter.failed &= !(1 << endpoint));
+    }
+
+    /// All who wait, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.waiters.iter().inspect(|_| work::note(1)).filter(|waiter| !waiter.left)
+    }
+
+    /// All who wait in front of this place, in order.
+    pub(super) fn before(&self, number: u64) -> impl Iterator<Item = &Waiter> {
+        self.iter().take_while(move |waiter| waiter.number < number)
+    }
+
+    fn index_of(&self, number: u64) -> Option<usize> {
+        let index = self.waiters.binary_search_by_key(&number, |waiter| waiter.number).ok()?;
+        (!self.waiters[index].left).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slab::Slab;
+    use fastrand::Rng;
+
+    #[test]
+    fn as_a_plain_list_has_them() {
+        let (mut dice, mut slab) = (Rng::with_seed(5), Slab::new());
+        let (mut queue, mut list) = (Queue::default(), Vec::<(u64, Owner)>::new());
+        let mut called = Vec::new();
+        for round in 0..20_000 {
+            let joins = if round / 500 % 2 == 0 { 4 } else { 2 };
+            match dice.u64(..8) {
+                n if n < joins => {
+                    let owner = Owner::of(slab.insert(()));
+                    list.push((queue.join(owner, n, None), owner));
+                }
+                6 if !called.is_empty() => {
+                    let (number, owner) = called.swap_remove(dice.usize(..called.len()));
+                    assert_eq!(queue.join(owner, 1, Some(number)), number);
+                    let index = list.partition_point(|(other, _)| *other < number);
+                    list.insert(index, (number, owner));
+                }
+                _ if list.is_empty() => assert!(queue.leave(round).is_none()),
+                n => {
+                    let index = if n == 7 { 0 } else { dice.usize(..list.len()) };
+                    let (number, owner) = list.remove(index);
+                    assert_eq!(queue.leave(number).map(|waiter| waiter.owner), Some(owner));
+                    assert!(queue.leave(number).is_none() && queue.get(number).is_none());
+                    called.push((number, owner));
+                    assert!(queue.left <= queue.len() + LEFT_SPARE);
+                }
+            }
+            assert_eq!(queue.len(), list.len());
+            assert!(queue.iter().map(|w| (w.number, w.owner)).eq(list.iter().copied()));
+            if let Some((number, owner)) = list.last() {
+                assert_eq!(queue.get(*number).map(|waiter| waiter.owner), Some(*owner));
+                assert_eq!(queue.before(*number).count(), list.len() - 1);
+            }
+        }
+    }
+}
