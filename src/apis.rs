@@ -1,6 +1,7 @@
 //! The state of each api that outlives a configuration: where its requests go, its open event
 //! streams, what pages may read, and its counters.
 
+mod unstreamed;
 mod waking;
 
 use crate::config::{Api, Config};
@@ -13,6 +14,7 @@ use crate::slab::{Key, Slab};
 use crate::telemetry::{ApiStats, Stats};
 use std::cell::Cell;
 use std::rc::Rc;
+use unstreamed::Unstreamed;
 use waking::Waking;
 
 /// The state of an api. See the module.
@@ -28,6 +30,8 @@ pub struct ApiState {
     pub addresses: Quota<Network>,
     /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
     pub grants: Grants,
+    /// The requests that are not to be answered early again.
+    pub unstreamed: Unstreamed,
     /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
     /// The number of open event streams.
@@ -53,6 +57,7 @@ impl ApiState {
             stats: stats.api(name),
             addresses: Quota::default(),
             grants: Grants::default(),
+            unstreamed: Unstreamed::default(),
             waking: Waking::default(),
             streams: Rc::default(),
         }

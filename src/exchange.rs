@@ -7,6 +7,7 @@
 
 mod awaiting;
 mod caller;
+mod early;
 mod expiry;
 mod local;
 mod local_reply;
@@ -59,6 +60,9 @@ pub struct Exchange {
     keeps_alive: bool,
     /// True exactly when the client may be holding its body back for a 100 (Continue).
     pub awaits_continue: bool,
+    /// True exactly when the client may get the head of an event stream before the upstream has
+    /// answered.
+    may_answer_early: bool,
     /// How the exchange ended, or will end once the last bytes are out.
     outcome: Outcome,
     /// How it ended if the client leaves before the last bytes are out.
@@ -114,6 +118,7 @@ impl Exchange {
             facts,
             keeps_alive,
             awaits_continue: false,
+            may_answer_early: false,
             outcome: Outcome::Complete,
             if_left: Outcome::ClientGone,
             cause: None,
@@ -263,8 +268,16 @@ impl Exchange {
 
     /// True when the request may have to be sent again after its response has begun or failed, for
     /// an event stream that is to be resumed or held.
-    pub fn may_ask_again(&self) -> bool {
+    fn may_ask_again(&self) -> bool {
         self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
+    }
+
+    /// Forgets the head that was sent upstream, unless it may be needed again: to send it, or to
+    /// remember what came of an early answer.
+    pub fn forget_outbound(&mut self) {
+        if !self.may_ask_again() && !self.may_answer_early {
+            self.outbound = None;
+        }
     }
 
     /// True when the rest of the stream can be requested without the client noticing.
@@ -371,6 +384,7 @@ impl Exchange {
             outcome: self.outcome,
             cause: self.cause,
             queued: self.queued(),
+            upstream_status: self.extras().and_then(|extras| extras.upstream_status),
             counts_events: self.response.intake.events().is_some(),
             volume: self.volume(),
             delivered: self.response.delivered(),

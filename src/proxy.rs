@@ -17,6 +17,7 @@ mod connect;
 mod deadlines;
 mod demo;
 mod drain;
+mod early;
 mod ends;
 mod grants;
 mod head;

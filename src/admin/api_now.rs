@@ -16,6 +16,10 @@ use std::time::Duration;
 /// Maximum number of causes and targets named in one tick. The metrics have them all.
 const DETAILS_MAX: usize = 400;
 
+/// The states of streams that are worth a number.
+const TOLD: [StreamState; 4] =
+    [StreamState::Early, StreamState::Held, StreamState::Resuming, StreamState::Stuck];
+
 /// How long after a failure a target is named, even if it works again.
 const RECENT: Duration = Duration::from_secs(60);
 
@@ -67,7 +71,7 @@ impl ApiNow<'_> {
             json.name("queued").number(upstream.waiting() as u64);
         }
         json.name("targets").number(upstream.endpoints.len() as u64);
-        for stream in [StreamState::Held, StreamState::Resuming, StreamState::Stuck] {
+        for stream in TOLD {
             let count = streams[stream as usize];
             if count > 0 {
                 json.name(stream.word()).number(count as u64);
@@ -184,7 +188,7 @@ mod tests {
         (ApiState::new("a b", nowhere, &mut stats), upstream)
     }
 
-    fn text((state, upstream): &Api, streams: [usize; 6], details: usize, now: Now) -> String {
+    fn text((state, upstream): &Api, streams: [usize; 7], details: usize, now: Now) -> String {
         let mut out = String::new();
         ApiNow { state, upstream, streams }.write(
             &mut Json::new(&mut out),
@@ -201,13 +205,13 @@ mod tests {
     #[test]
     fn what_is_nothing_is_left_out() {
         let mut api = api();
-        assert_eq!(text(&api, [9, 9, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
+        assert_eq!(text(&api, [9, 9, 0, 0, 0, 0, 9], 9, at(1)), format!("{QUIET}}}"));
         api.1.endpoints[0].stats.mark_answered(at(1).tick);
-        assert_eq!(text(&api, [0; 6], 9, at(1)), format!("{QUIET}}}"));
-        let want = format!("{QUIET},\"held\":1,\"resuming\":2,\"stuck\":3}}");
-        assert_eq!(text(&api, [0, 0, 1, 2, 3, 0], 9, at(1)), want);
+        assert_eq!(text(&api, [0; 7], 9, at(1)), format!("{QUIET}}}"));
+        let want = format!("{QUIET},\"early\":4,\"held\":1,\"resuming\":2,\"stuck\":3}}");
+        assert_eq!(text(&api, [0, 0, 4, 1, 2, 3, 0], 9, at(1)), want);
         api.1.endpoints[1].pass_over(at(1).tick);
-        assert!(text(&api, [0; 6], 9, at(1)).len() > QUIET.len() + 1);
+        assert!(text(&api, [0; 7], 9, at(1)).len() > QUIET.len() + 1);
     }
 
     #[test]
@@ -226,8 +230,8 @@ mod tests {
         let minute = ",\"minute\":{\"requests\":0,\"unserved\":2,\
             \"refused\":{\"key.max_streams\":1,\"upstream_unreachable\":2},\
             \"cut\":{\"slow_client\":1}}";
-        assert_eq!(text(&api, [0; 6], 9, at(3)), format!("{QUIET}{last}{minute}}}"));
-        assert_eq!(text(&api, [0; 6], 9, at(60)), format!("{QUIET}{last}}}"));
+        assert_eq!(text(&api, [0; 7], 9, at(3)), format!("{QUIET}{last}{minute}}}"));
+        assert_eq!(text(&api, [0; 7], 9, at(60)), format!("{QUIET}{last}}}"));
 
         api.1.endpoints[0].stats.count_failure(Failure::Refused, at(2).tick);
         api.1.endpoints[0].pass_over(at(2).tick);
@@ -244,13 +248,13 @@ mod tests {
         ] {
             let minute = if seconds < 60 { minute } else { "" };
             let want = format!("{QUIET}{last}{minute},\"troubled\":[{want}]}}");
-            assert_eq!(text(&api, [0; 6], details, at(seconds)), want);
+            assert_eq!(text(&api, [0; 7], details, at(seconds)), want);
         }
         let one = "\"unserved\":2,\"refused\":{\"key.max_streams\":1},\"cut\"";
-        assert!(text(&api, [0; 6], 1, at(3)).contains(one));
+        assert!(text(&api, [0; 7], 1, at(3)).contains(one));
         // A local reply that has no cause.
         api.0.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
-        let text = text(&api, [0; 6], 9, at(3));
+        let text = text(&api, [0; 7], 9, at(3));
         assert!(text.contains("\"last_unserved\":{\"at\":1002000,\"status\":500}"), "{text}");
         assert!(text.contains("\"unserved\":3,"), "{text}");
     }

@@ -33,7 +33,7 @@ pub struct Process<'a> {
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 10] = [
+const COUNTERS: [(&str, Of, &str); 11] = [
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -59,6 +59,11 @@ const COUNTERS: [(&str, Of, &str); 10] = [
         "How often a request or an event stream had to wait for an upstream connection.",
     ),
     (
+        "millstream_early_answers_total",
+        |s| &s.early_answers,
+        "Event streams that were opened before the upstream had answered.",
+    ),
+    (
         "millstream_spared_total",
         |s| &s.spared,
         "Requests for an event stream that were not served but told when to reconnect.",
@@ -66,7 +71,8 @@ const COUNTERS: [(&str, Of, &str); 10] = [
     (
         "millstream_unserved_total",
         |s| &s.unserved,
-        "Requests that were not served: answered with 500 or above, told to reconnect, or held.",
+        "Requests that were not served: answered with 500 or above, told to reconnect, held, or \
+        answered early and then failed.",
     ),
 ];
 

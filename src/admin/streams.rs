@@ -140,6 +140,8 @@ pub enum StreamState {
     Flowing,
     /// No event has passed for a while, and nothing is wrong.
     Quiet,
+    /// It was opened before the upstream had answered, which it still has not.
+    Early,
     /// It was opened while it had no upstream, and it still has none.
     Held,
     /// It has lost its upstream, which is being asked for the rest.
@@ -156,9 +158,10 @@ const _: () = assert!(StreamState::ALL.len() == StreamState::Tunnel as usize + 1
 
 impl StreamState {
     /// All states.
-    pub const ALL: [StreamState; 6] = [
+    pub const ALL: [StreamState; 7] = [
         StreamState::Flowing,
         StreamState::Quiet,
+        StreamState::Early,
         StreamState::Held,
         StreamState::Resuming,
         StreamState::Stuck,
@@ -170,6 +173,7 @@ impl StreamState {
         match self {
             StreamState::Flowing => "flowing",
             StreamState::Quiet => "quiet",
+            StreamState::Early => "early",
             StreamState::Held => "held",
             StreamState::Resuming => "resuming",
             StreamState::Stuck => "stuck",

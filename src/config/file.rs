@@ -255,6 +255,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
     let heartbeat = t.take("heartbeat", limit).unwrap_or(Some(seconds(15)));
     let on_outage = t.take("on_outage", on_outage).unwrap_or(OnOutage::Error);
     let resume = t.take("resume", resume).unwrap_or(Resume::Never);
+    let early_answer = t.take("early_answer", limit).flatten();
     let heartbeat_event = |value: &DeValue<'_>| match event(value)? {
         Some(_) if heartbeat.is_none() => {
             Err("heartbeat is \"0s\", so it is never sent; leave it out, or change that".into())
@@ -262,10 +263,11 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         event => Ok(event),
     };
     let compression = |value: &DeValue<'_>| {
-        let needed = match (resume, on_outage) {
-            (Resume::Broken | Resume::Always, _) => "resume",
-            (Resume::Never, OnOutage::Hold) => "on_outage = \"hold\"",
-            (Resume::Never, OnOutage::Error | OnOutage::Retry) => return compression(value),
+        let needed = match (resume, on_outage, early_answer) {
+            (Resume::Broken | Resume::Always, ..) => "resume",
+            (Resume::Never, OnOutage::Hold, _) => "on_outage = \"hold\"",
+            (Resume::Never, _, Some(_)) => "early_answer",
+            (Resume::Never, OnOutage::Error | OnOutage::Retry, None) => return compression(value),
         };
         match compression(value)? {
             Compression::Pass => {
@@ -281,6 +283,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         always: t.take("streams", always).unwrap_or(false),
         response_timeout: t.take("stream_response_timeout", limit).flatten(),
         first_event_timeout: t.take("first_event_timeout", limit).flatten(),
+        early_answer,
         stall_timeout: t.take("stall_timeout", limit).flatten(),
         idle_timeout: t.take("stream_idle_timeout", limit).flatten(),
         heartbeat,

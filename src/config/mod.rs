@@ -220,6 +220,9 @@ pub struct Streams {
     pub response_timeout: Option<Duration>,
     /// How long the first event of a response may take that may be an event stream. None: no limit.
     pub first_event_timeout: Option<Duration>,
+    /// How long a client waits for the upstream's head before it gets one of ours. None: as long as
+    /// the upstream takes.
+    pub early_answer: Option<Duration>,
     /// How long an upstream may send no complete event within a stream. None: no limit.
     pub stall_timeout: Option<Duration>,
     /// How long an upstream may be silent within a stream. None: no limit.
@@ -262,7 +265,7 @@ impl Streams {
     /// True exactly when something depends on whether a request asks for an event stream in its
     /// body.
     pub const fn heed_bodies(&self) -> bool {
-        self.first_event_timeout.is_some()
+        self.first_event_timeout.is_some() || self.early_answer.is_some()
     }
 }
 
@@ -312,8 +315,8 @@ impl StreamKind {
 pub enum Compression {
     /// It is removed, so that the events of the stream can be told apart.
     Strip,
-    /// It is passed on. A stream that is compressed then passes as it is. None is ever resumed or
-    /// held, because that takes one that is not.
+    /// It is passed on. A stream that is compressed then passes as it is. None is ever resumed,
+    /// held or answered early, because that takes one that is not.
     Pass,
 }
 

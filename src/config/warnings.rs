@@ -21,16 +21,7 @@ impl Config {
         }
         for api in self.apis.iter().filter(|api| api.active) {
             let mut told = |what: String| out.push(format!("api {}: {what}", api.name));
-            if let Some(what) = heartbeat(api) {
-                told(what);
-            }
-            if api.streams.on_outage == OnOutage::Hold && api.streams.heartbeat.is_none() {
-                told(
-                    "on_outage: a held stream is silent, because heartbeat is off; write \
-                    heartbeat = \"15s\", or on_outage = \"retry\""
-                        .to_owned(),
-                );
-            }
+            silences(api).into_iter().for_each(&mut told);
             if api.listen_path.contains('*') {
                 told(
                     "listen_path: \"*\" is literal here; leave it out, because a listen path \
@@ -237,14 +228,31 @@ fn is_local(listener: &ListenAddr) -> bool {
     }
 }
 
-/// Warns if a stream may be silent for longer than middleboxes accept.
-fn heartbeat(api: &Api) -> Option<String> {
+/// Warns if a stream may be silent for longer than middleboxes accept, or than is of use.
+fn silences(api: &Api) -> Vec<String> {
     const WHY: &str = "middleboxes close connections that are silent for a minute";
-    match api.streams.heartbeat {
-        None => Some(format!("heartbeat is off: {WHY}; write \"15s\"")),
-        Some(every) if every >= SILENCE_MAX => Some(format!("heartbeat: {WHY}; write \"15s\"")),
-        Some(_) => None,
+    let streams = &api.streams;
+    match streams.heartbeat {
+        Some(every) if every < SILENCE_MAX => return Vec::new(),
+        Some(_) => return vec![format!("heartbeat: {WHY}; write \"15s\"")],
+        None => {}
     }
+    let mut out = vec![format!("heartbeat is off: {WHY}; write \"15s\"")];
+    if streams.on_outage == OnOutage::Hold {
+        out.push(
+            "on_outage: a held stream is silent, because heartbeat is off; write \
+            heartbeat = \"15s\", or on_outage = \"retry\""
+                .to_owned(),
+        );
+    }
+    if streams.early_answer.is_some() {
+        out.push(
+            "early_answer: a stream that is opened early is silent until the upstream answers, \
+            because heartbeat is off; write heartbeat = \"15s\""
+                .to_owned(),
+        );
+    }
+    out
 }
 
 /// Warns if the origin of every sandboxed frame may use a user's cookies.

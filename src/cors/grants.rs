@@ -54,6 +54,9 @@ pub enum UpstreamGrant {
 pub struct Page {
     origin: Box<str>,
     credentials: Credentials,
+    /// True exactly when it seems to be a page of the requested origin itself, which may read the
+    /// stream without a grant.
+    pub is_own: bool,
     /// The grant in the head that the client received, ours or the upstream's. None: its browser
     /// shows the page nothing of the stream.
     pub told: Option<UpstreamGrant>,
@@ -66,7 +69,13 @@ impl Page {
     pub fn of(origin: &[u8], credentials: Credentials) -> Option<Box<Page>> {
         let origin = str::from_utf8(origin).ok().filter(|text| text.len() <= ORIGIN_MAX)?;
         check_origin(origin).ok()?;
-        Some(Box::new(Page { origin: origin.into(), credentials, told: None, latest: None }))
+        let origin = origin.into();
+        Some(Box::new(Page { origin, credentials, is_own: false, told: None, latest: None }))
+    }
+
+    /// True exactly when the page comes from this host and port, over whatever scheme.
+    pub fn is_at(&self, authority: &str) -> bool {
+        self.origin.split_once("://").is_some_and(|(_, at)| at.eq_ignore_ascii_case(authority))
     }
 
     /// What a response grants this page, given its values of Access-Control-Allow-Origin and
@@ -163,6 +172,19 @@ mod tests {
             assert!(Page::of(origin.as_bytes(), Credentials::None).is_none(), "{origin}");
         }
         assert!(Page::of(b"https://\xff.example", Credentials::None).is_none());
+    }
+
+    #[test]
+    fn a_page_of_the_requested_origin() {
+        let check = |origin: &str, want| {
+            let at = page(origin, Credentials::None).is_at("App.example:8080");
+            assert_eq!(at, want, "{origin}");
+        };
+        check("https://app.example:8080", true);
+        check("http://app.example:8080", true);
+        check("https://app.example", false);
+        check("https://a.app.example:8080", false);
+        check("null", false);
     }
 
     #[test]

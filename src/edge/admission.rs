@@ -1,7 +1,7 @@
 //! Limits on open event streams: per api, per client address and per key.
 //!
 //! A request whose `Accept` asks for an event stream is counted before the upstream is asked. Any
-//! other request is counted when its response turns out to be one.
+//! other request is counted when its response turns out to be one, or is begun as one.
 //!
 //! curl does not ask in `Accept`, and neither would a client that wants to evade the limit. Its
 //! response is then a 429 or a 503 although the upstream was asked.

@@ -29,7 +29,9 @@ pub enum Stage {
     Body,
     /// The head of an event stream, which has no end of its own.
     Stream,
-    /// The head of an event stream, written by this process because no upstream has answered yet.
+    /// The head of an event stream, written by this process because the upstream takes its time.
+    Early,
+    /// The head of an event stream, written by this process because no upstream serves it.
     Held,
     /// The head of an event stream that has lost its upstream.
     Resuming,
@@ -42,11 +44,12 @@ pub enum Stage {
 impl Stage {
     /// All stages.
     #[cfg(feature = "sim")]
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 9] = [
         Stage::Unanswered,
         Stage::Reply,
         Stage::Body,
         Stage::Stream,
+        Stage::Early,
         Stage::Held,
         Stage::Resuming,
         Stage::Tunnel,
@@ -55,11 +58,12 @@ impl Stage {
 
     /// The stages that may follow. An exchange may also be over after any stage.
     pub const fn next(self) -> &'static [Stage] {
-        use Stage::{Body, Delivering, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
+        use Stage::{Body, Delivering, Early, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
         match self {
-            Unanswered => &[Reply, Body, Stream, Held, Tunnel],
+            Unanswered => &[Reply, Body, Stream, Early, Held, Tunnel],
             Body => &[Delivering, Reply],
             Stream => &[Resuming, Delivering],
+            Early => &[Stream, Held, Delivering],
             Held | Resuming => &[Stream, Delivering],
             Reply | Tunnel | Delivering => &[],
         }
@@ -67,12 +71,12 @@ impl Stage {
 
     /// True exactly when the stage may have a source of this kind.
     pub const fn has(self, kind: SourceKind) -> bool {
-        use Stage::{Body, Delivering, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
+        use Stage::{Body, Delivering, Early, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
         match kind {
             SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             SourceKind::Local => matches!(self, Unanswered | Body | Stream),
             SourceKind::Queued | SourceKind::Connecting | SourceKind::Awaiting => {
-                matches!(self, Unanswered | Held | Resuming)
+                matches!(self, Unanswered | Early | Held | Resuming)
             }
             SourceKind::Waiting => matches!(self, Held | Resuming),
             SourceKind::Upstream => matches!(self, Body | Stream | Tunnel),
@@ -86,10 +90,11 @@ impl Stage {
 
     /// True exactly when the client has an event stream, which can be continued or ended.
     pub const fn is_stream(self) -> bool {
-        matches!(self, Stage::Stream | Stage::Held | Stage::Resuming)
+        matches!(self, Stage::Stream | Stage::Early | Stage::Held | Stage::Resuming)
     }
 
-    /// True exactly when the client has an event stream for which there is no upstream.
+    /// True exactly when the client has an event stream that has lost its upstream, or that was
+    /// opened because no upstream could serve it.
     pub const fn is_without_upstream(self) -> bool {
         matches!(self, Stage::Held | Stage::Resuming)
     }
@@ -215,6 +220,15 @@ impl Exchange {
         assert!(follows, "{stage:?} does not follow {:?}", self.stage);
         assert!(stage.has(source.kind()), "{stage:?} has no such source");
         (self.stage, self.source) = (stage, source);
+    }
+
+    /// Changes the stage and keeps the source.
+    ///
+    /// # Panics
+    /// See [`Exchange::enter`].
+    pub fn enter_with_source(&mut self, stage: Stage) {
+        let source = std::mem::replace(&mut self.source, Source::None);
+        self.enter(stage, source);
     }
 
     /// Takes out the connection that the exchange holds, if it holds one. The source is then `None`

@@ -34,6 +34,8 @@ pub struct Extras {
     pub clock: Option<EventClock>,
     /// How long it waited for an upstream connection, if it had to.
     pub queued: Option<Duration>,
+    /// The status with which the upstream has answered, if the client does not see it.
+    pub upstream_status: Option<u16>,
 }
 
 /// When the events of a stream came. A comment is none.

@@ -26,6 +26,7 @@ use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead};
 use super::version::Version;
 use crate::digits::{AddressText, Digits};
+use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -97,6 +98,9 @@ pub struct Respond<'a> {
 const OURS: [&str; 5] =
     ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
 
+/// The fields that, together with the request line, say who asks for what.
+const IDENTITY: [&str; 4] = ["Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Host"];
+
 /// The head of a request that goes upstream, without the parts that may differ on each attempt: the
 /// endpoint's host and the id of the last event received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +117,22 @@ impl OutboundHead {
     /// The size in bytes, without the host and the last event's id.
     pub const fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// A number for who asks for what. It is the same for a client that repeats its request with
+    /// the same credentials, whatever else its head says: an id of the request, or of the last
+    /// event. Different requests have the same number only by chance.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut lines = self.bytes.split(|byte| *byte == b'\n');
+        hasher.write(lines.next().unwrap_or_default());
+        for line in lines {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            if IDENTITY.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())) {
+                hasher.write(line);
+            }
+        }
+        hasher.finish()
     }
 
     /// Appends the head for the endpoint with this `host`. `last_event_id` replaces the client's

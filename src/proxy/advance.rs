@@ -9,8 +9,8 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, connect, deadlines, ends, grants, local, outage, relay, request, response};
-use super::{streams, tunnel, waits};
+use super::{Proxy, connect, deadlines, early, ends, grants, local, outage, relay, request};
+use super::{response, streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -278,6 +278,8 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::Heartbeat => streams::send_heartbeat(step),
         Action::StreamSilent(outcome) => streams::silent(step, outcome),
         Action::Resume(failure) => outage::resume(step, failure),
+        Action::AnswerEarly => early::answer(step),
+        Action::EndEarly(reply) => early::end(step, &reply),
         Action::AskLater => outage::schedule(step),
         Action::Expire => streams::expire(step),
         Action::EndStream(outcome) => streams::end_between_events(step, outcome),

@@ -142,12 +142,20 @@ fn acquire<N: Net>(
     }
 }
 
-/// Refuses a request whose api is gone. A stream that was open is ended when it expires.
+/// Refuses a request whose api is gone, or ends the stream that it was answered with early. A
+/// stream that waits for its upstream is ended when it expires.
 fn turn_away<N: Net>(step: &mut Step<'_, N>) -> Next {
-    if step.exchange.stage() == Stage::Unanswered {
-        return streams::turn_away(step.exchange, Outcome::Removed);
+    match step.exchange.stage() {
+        Stage::Unanswered => streams::turn_away(step.exchange, Outcome::Removed),
+        Stage::Early => Next::Do(Action::EndStream(Outcome::Removed)),
+        Stage::Held
+        | Stage::Resuming
+        | Stage::Reply
+        | Stage::Body
+        | Stage::Stream
+        | Stage::Tunnel
+        | Stage::Delivering => Next::fail(LocalReply::ended(503, "its api was removed")),
     }
-    Next::fail(LocalReply::ended(503, "its api was removed"))
 }
 
 /// Runs `act` on the pool for this exchange. None if no api serves it.
@@ -183,8 +191,8 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
     }
     exchange.upload.send_head(out, io.buffers, io.now);
     let retry = reused && exchange.facts.retryable;
-    if !retry && !exchange.may_ask_again() {
-        exchange.outbound = None;
+    if !retry {
+        exchange.forget_outbound();
     }
     exchange.go_on_with(Source::Awaiting(Box::new(Awaiting::new(connection, retry, io.now))));
     Next::Moved

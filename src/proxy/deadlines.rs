@@ -36,6 +36,8 @@ pub(super) enum Deadline {
     Connect,
     /// `response_timeout`: the upstream has not sent its response head.
     ResponseHead,
+    /// `early_answer`: the client gets the head of an event stream before the upstream's.
+    EarlyAnswer,
     /// `first_event_timeout`: the upstream has sent no event.
     FirstEvent,
     /// `stall_timeout`: the upstream has sent no further event.
@@ -79,6 +81,7 @@ impl Deadline {
             Deadline::Queue => "queue",
             Deadline::Connect => "connect",
             Deadline::ResponseHead => "response_head",
+            Deadline::EarlyAnswer => "early_answer",
             Deadline::FirstEvent => "first_event",
             Deadline::Stall => "stall",
             Deadline::ResponseBody => "response_body",
@@ -152,6 +155,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     {
         earliest.or(local.next(), Deadline::Event);
     }
+    earliest.or(exchange.early_answer_at(), Deadline::EarlyAnswer);
     earliest.or(exchange.expires_at(), Deadline::Expiry);
     of_stream(&mut earliest, exchange);
     earliest.0
@@ -279,6 +283,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
                 if subscribes { Cause::StreamResponseTimeout } else { Cause::ResponseTimeout };
             refuse(cause, 504, "the upstream did not respond in time")
         }
+        Deadline::EarlyAnswer => Action::AnswerEarly,
         Deadline::FirstEvent if !has_stream(session) => {
             refuse(Cause::FirstEventTimeout, 504, "the upstream sent no event in time")
         }

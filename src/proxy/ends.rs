@@ -153,7 +153,8 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
         log::debug!("{status}: {what}{api}");
         return;
     };
-    let text = format!("{status}: {what} ({}){api}", cause.word());
+    let before = if exchange.is_answered_early() { "answered early, then " } else { "" };
+    let text = format!("{before}{status}: {what} ({}){api}", cause.word());
     let level = if reply.is_upstream_fault() { log::Level::Warn } else { log::Level::Info };
     log.log(level, name, cause.word(), &text);
 }

@@ -13,10 +13,14 @@ use crate::telemetry::{Cause, Outcome};
 
 /// The page that a request comes from. None unless its stream may get a head of ours or be resumed,
 /// and the upstream decides which pages may read it.
-pub(super) fn page_of(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Page>> {
+pub(super) fn page_of(
+    api: &Api,
+    head: &RequestHead<'_, '_>,
+    may_answer_early: bool,
+) -> Option<Box<Page>> {
     let streams = &api.streams;
     let outlives = streams.on_outage != OnOutage::Error || streams.resume != Resume::Never;
-    if api.cors.is_some() || !outlives || head.method != "GET" {
+    if api.cors.is_some() || !(may_answer_early || outlives && head.method == "GET") {
         return None;
     }
     let origin = head.fields.only("Origin")?;
@@ -26,7 +30,10 @@ pub(super) fn page_of(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Page>
         (false, true) => Credentials::Authorization,
         (false, false) => Credentials::None,
     };
-    Page::of(origin, credentials)
+    let mut page = Page::of(origin, credentials)?;
+    page.is_own = head.fields.only("Sec-Fetch-Site") == Some(b"same-origin")
+        || head.authority.is_some_and(|authority| page.is_at(authority));
+    Some(page)
 }
 
 /// Notes what the upstream's event stream grants to the page that asked for it, as the client will
@@ -52,6 +59,11 @@ pub(super) fn pass_on(exchange: &mut Exchange) {
 /// True exactly when the upstream's response may follow the head that the client has.
 pub(super) fn may_read_latest(exchange: &Exchange) -> bool {
     exchange.page().is_none_or(Page::may_read_latest)
+}
+
+/// True exactly when the page may read a stream with the head of ours that was prepared for it.
+pub(super) fn may_be_read(exchange: &Exchange) -> bool {
+    exchange.page().is_none_or(|page| page.is_own || page.told.is_some())
 }
 
 /// Prepares a head of ours: it grants what the upstream granted last.
@@ -96,5 +108,6 @@ pub(super) fn withhold<N: Net>(step: &mut Step<'_, N>) -> Next {
     let what = "the upstream no longer lets the waiting page's origin read it";
     let text = format!("stream ended: {what}, api {name}");
     step.telemetry.log.log(log::Level::Warn, name, what, &text);
-    Next::Do(Action::EndStream(Outcome::UpstreamCut))
+    let early = step.exchange.is_answered_early();
+    Next::Do(Action::EndStream(if early { Outcome::NoStream } else { Outcome::UpstreamCut }))
 }

@@ -12,6 +12,10 @@ use std::time::Duration;
 /// and an origin. A reply to a preflight may be longer, because nothing is pending in front of it.
 pub(super) const REPLY_MAX: usize = 2048;
 
+/// The most bytes that may wait behind a head of ours: `heartbeat_event` and `end_event`, with
+/// their framing.
+const OWN_EVENTS_MAX: usize = 2 * (1024 + HEADROOM + TAILROOM);
+
 /// The most bytes of spare buffers to keep, for each size up to the usual one.
 const SPARE_BYTES: usize = 256 * 1024;
 
@@ -86,10 +90,11 @@ impl Memory {
 }
 
 /// The size of the largest buffer. It holds heads, or a relayed portion with its framing and
-/// trailers, and behind them a local reply.
+/// trailers, and behind them a local reply, or a head of ours and its events.
 fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
     let relayed = portions.high_water.max(portions.window_max);
-    head_room.max(relayed + HEADROOM + TAILROOM + TRAILERS_MAX + REPLY_MAX)
+    let portion = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
+    head_room.max(portion + REPLY_MAX) + OWN_EVENTS_MAX
 }
 
 /// The room for a rewritten head, for what may be pending in front of it (interim responses), and

@@ -69,6 +69,10 @@ pub(super) enum Action {
     StreamSilent(Outcome),
     /// Resume an event stream that lost its upstream for this reason.
     Resume(Failure),
+    /// Open an event stream although the upstream has not answered yet.
+    AnswerEarly,
+    /// End an event stream that was opened early, because the upstream failed for this reason.
+    EndEarly(LocalReply),
     /// Wait before the upstream of an event stream is asked again.
     AskLater,
     /// End the exchange, because it has expired.

@@ -24,7 +24,8 @@ use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use super::step::Step;
-use super::{grants, streams};
+use super::{early, grants, streams};
+use crate::apis::Apis;
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
 use crate::http::framing::BodyLength;
@@ -35,7 +36,7 @@ use crate::pool::{Connection, Pool};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::tasks::Tasks;
-use crate::telemetry::{Cause, Failure, Outcome, Unserved, is_outage};
+use crate::telemetry::{Cause, Failure, LogLimit, Outcome, Unserved, is_outage};
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -50,21 +51,17 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
         endpoint.stats.mark_failing(step.io.now);
     }
     step.close_connection();
-    if !is_outage(reply.status) && !reply.is_busy() {
-        return Next::Do(Action::Reply(reply));
-    }
-    if step.exchange.stage().is_without_upstream() {
+    let has_head = step.exchange.is_answered_early();
+    let is_outage = is_outage(reply.status) || reply.is_busy();
+    if is_outage && step.exchange.stage().is_without_upstream() {
         log::debug!("asking the upstream again failed: {}; trying later", reply.what);
         return Next::Do(Action::AskLater);
     }
-    let on_outage = step.exchange.on_outage();
-    if on_outage != OnOutage::Error {
-        log_reply(step.exchange, &mut step.telemetry.log, &reply);
-    }
-    Next::Do(match on_outage {
-        OnOutage::Error => Action::Reply(reply),
-        OnOutage::Hold if !reply.is_busy() => Action::Hold(reply),
-        OnOutage::Hold | OnOutage::Retry => Action::ReplyWithRetry(reply),
+    Next::Do(match step.exchange.on_outage() {
+        OnOutage::Hold if is_outage && !reply.is_busy() => Action::Hold(reply),
+        _ if has_head => Action::EndEarly(reply),
+        OnOutage::Hold | OnOutage::Retry if is_outage => Action::ReplyWithRetry(reply),
+        OnOutage::Hold | OnOutage::Retry | OnOutage::Error => Action::Reply(reply),
     })
 }
 
@@ -72,7 +69,8 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
 pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
     let body = step.retry_field();
     grants::recall(step);
-    let Step { exchange, io, out, drain, date, .. } = step;
+    let Step { exchange, io, out, drain, date, telemetry, .. } = step;
+    log_reply(exchange, &mut telemetry.log, &refused);
     exchange.cause = refused.cause();
     // If the api or the key is gone, the outcome is set already.
     if exchange.outcome().is_complete() {
@@ -102,20 +100,15 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     Next::Moved
 }
 
-/// Opens an event stream that has no upstream yet.
+/// Opens an event stream that has no upstream yet, or keeps one open that was opened early.
 pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
-    grants::recall(step);
-    let Step { exchange, io, out, date, .. } = step;
-    let length = BodyLength::untold(exchange.facts.version);
-    exchange.keep_alive_if(length == BodyLength::Chunked);
-    let (close, fields) = (!exchange.keeps_alive(), &exchange.stream_cors_fields());
-    reply::write_stream_head(out, &StreamHead { length, date, close, fields });
+    log_reply(step.exchange, &mut step.telemetry.log, &refused);
+    if !step.exchange.is_answered_early() {
+        grants::recall(step);
+        streams::begin_with_own_head(step);
+    }
+    let Step { exchange, io, .. } = step;
     exchange.upload.abandon(io.buffers);
-    exchange.response.begin(BodyLength::UntilClose, length, io.now);
-    exchange.watch_events();
-    exchange.response.queue(out, io.buffers, io.now);
-    streams::put_in_heartbeat(exchange, io);
-    exchange.record.status = 200;
     exchange.enter(Stage::Held, Source::Waiting(io.now));
     if let Some(stats) = &exchange.record.stats {
         stats.held.one();
@@ -208,6 +201,8 @@ pub(super) fn wake_waiting<N: Net>(
 pub(super) fn join(
     exchange: &mut Exchange,
     pool: &mut Pool,
+    apis: &mut Apis,
+    log: &mut LogLimit,
     key: Key<Connection>,
     head: &ResponseHead<'_, '_>,
     now: Tick,
@@ -238,6 +233,14 @@ pub(super) fn join(
             exchange.note_served(now);
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::NoteAnswer)
+        }
+        status if exchange.is_answered_early() => {
+            if is_outage(status) && exchange.on_outage() != OnOutage::Error {
+                let what = "the upstream answered that it is unavailable";
+                return Next::fail(LocalReply::refused(Cause::UpstreamUnavailable, status, what));
+            }
+            pool.note_answer(key, status, now);
+            early::turn_away(exchange, apis, log, head, now)
         }
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")

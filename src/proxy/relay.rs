@@ -119,7 +119,12 @@ pub(super) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
             Next::Moved
         }
         Stage::Tunnel => Next::end(Outcome::UpstreamIdle),
-        Stage::Unanswered | Stage::Reply | Stage::Held | Stage::Resuming | Stage::Delivering => {
+        Stage::Unanswered
+        | Stage::Reply
+        | Stage::Early
+        | Stage::Held
+        | Stage::Resuming
+        | Stage::Delivering => {
             let what = "the upstream stopped reading the request";
             Next::fail(LocalReply::refused(Cause::WriteTimeout, 504, what))
         }

@@ -89,6 +89,8 @@ struct Checked {
     length: BodyLength,
     /// True exactly when the body may ask for an event stream.
     may_ask_in_body: bool,
+    /// True exactly when it may be answered before the upstream has answered.
+    may_answer_early: bool,
     /// Trailer fields that are not forwarded.
     dropped_trailers: Option<Box<Names>>,
     caller: Caller,
@@ -119,10 +121,19 @@ fn check_request(
     let forwarded = head.fields.elements("X-Forwarded-For");
     let address = config.server.trusted_proxies.client(peer, forwarded);
     let client = if address == peer { None } else { address };
-    let mut caller = Caller { client, page: grants::page_of(api, &head), ..Caller::default() };
+    let may_ask_in_body = api.streams.heed_bodies()
+        && !facts.may_stream
+        && head.fields.has_media_type("application/json");
+    let may_answer_early = api.streams.early_answer.is_some()
+        && (facts.may_stream || may_ask_in_body)
+        && matches!(head.method, "GET" | "POST");
+    let page = grants::page_of(api, &head, may_answer_early);
+    let mut caller = Caller { client, page, ..Caller::default() };
     let outbound = authz::authorize(api, &head).map(|pass| {
         let target = upstream_target(api, &path, pass.query.as_deref());
-        let to = forwarding(&head, &target, &pass, api, config, peer, facts);
+        let mut to = forwarding(&head, &target, &pass, api, config, peer, facts);
+        // Behind a head of ours the client would not know of a coding.
+        to.uncoded |= may_answer_early;
         let outbound = forward::outbound(out, &head, &to);
         caller.key = pass.key;
         outbound
@@ -133,9 +144,8 @@ fn check_request(
         keeps_alive: head.persistent,
         awaits_continue: head.expects_continue && !head.length.is_empty(),
         length: head.length,
-        may_ask_in_body: api.streams.heed_bodies()
-            && !facts.may_stream
-            && head.fields.has_media_type("application/json"),
+        may_ask_in_body,
+        may_answer_early,
         dropped_trailers: dropped_trailers(api, &head),
         caller,
         outbound,
@@ -286,6 +296,7 @@ fn begin<N: Net>(
     let mut exchange =
         Exchange::new(Begin { facts, keeps_alive, upload, config: &shared.config, record, now });
     exchange.awaits_continue = checked.awaits_continue;
+    exchange.allow_early_answer(checked.may_answer_early);
     exchange.api = Some(api);
     exchange.api_state = Some(state_key);
     exchange.caller = caller.is_known().then(|| Box::new(caller));

@@ -52,7 +52,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
 
 /// Reads the response head, and acts on it when it is complete.
 fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
-    let Step { exchange, io, out, pool, .. } = step;
+    let Step { exchange, io, out, pool, apis, telemetry, .. } = step;
     let limits = head_limits(&exchange.config);
     let conn = &mut pool[key].conn;
     let Some(awaiting) = exchange.awaiting_mut() else { return Next::Blocked };
@@ -70,10 +70,11 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         Ok(head) => head,
         Err(error) => return bad_head(error),
     };
-    if exchange.stage().is_without_upstream() {
-        return outage::join(exchange, pool, key, &head, step.now.tick);
+    if exchange.stage().is_stream() {
+        let log = &mut telemetry.log;
+        return outage::join(exchange, pool, apis, log, key, &head, step.now.tick);
     }
-    let passes = pass(exchange, step.peer, &head, step.apis, step.edge);
+    let passes = pass(exchange, step.peer, &head, apis, step.edge);
     let stage = passes.and_then(|()| {
         forward_head(exchange, &mut pool[key], &head, out, step.date, step.now.tick)
             .map_err(|what| LocalReply::refused(Cause::UpstreamMalformed, 502, what))

@@ -20,9 +20,12 @@
 
 use super::drain::within;
 use super::ends;
+use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::step::Step;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
+use crate::http::framing::BodyLength;
+use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::telemetry::{Failure, Outcome};
@@ -65,6 +68,22 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     telemetry.opened(&exchange.report(step.peer), now);
 }
 
+/// Begins an event stream with a head of ours and a heartbeat. Where no `[api.cors]` says which
+/// pages may read it, the head says what the upstream last said of this one ([`super::grants`]).
+pub(super) fn begin_with_own_head<N: Net>(step: &mut Step<'_, N>) {
+    let Step { exchange, io, out, date, .. } = step;
+    let length = BodyLength::untold(exchange.facts.version);
+    exchange.keep_alive_if(length == BodyLength::Chunked);
+    let (close, fields) = (!exchange.keeps_alive(), &exchange.stream_cors_fields());
+    reply::write_stream_head(out, &StreamHead { length, date, close, fields });
+    assert!(out.len() <= REPLY_MAX, "room was left for a head of ours");
+    exchange.response.begin(BodyLength::UntilClose, length, io.now);
+    exchange.watch_events();
+    exchange.response.queue(out, io.buffers, io.now);
+    put_in_heartbeat(exchange, io);
+    exchange.record.status = 200;
+}
+
 /// Inserts a heartbeat, `heartbeat_event` or a comment, if the api's streams have any.
 ///
 /// # Panics
@@ -102,9 +121,7 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
         exchange.begin_grace(io.now.after(grace.min(EVENT_GRACE)));
     }
     match (exchange.stage(), exchange.source()) {
-        (Stage::Stream | Stage::Held | Stage::Resuming, _) => {
-            expire_stream(exchange, outcome, was_ending)
-        }
+        (stage, _) if stage.is_stream() => expire_stream(exchange, outcome, was_ending),
         _ if was_ending => Next::end(outcome),
         (Stage::Unanswered, Source::Queued(_) | Source::Connecting(_) | Source::Awaiting(_)) => {
             turn_away(exchange, outcome)
@@ -167,7 +184,10 @@ pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
 /// the same time.
 fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
-    let together = matches!(outcome, Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut);
+    let together = matches!(
+        outcome,
+        Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut | Outcome::NoStream
+    );
     let farewell = if together { step.retry_field() } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);

@@ -33,6 +33,9 @@ pub enum Outcome {
     Held,
     /// An event stream that had lost its upstream. Its client left before it was resumed.
     Resuming,
+    /// An event stream that was opened before its upstream had answered, and the upstream then did
+    /// not answer with one.
+    NoStream,
     /// A request for an event stream that had no upstream, and was answered with an empty stream.
     /// It opened no stream, so no stream ends this way.
     Spared,
@@ -43,7 +46,7 @@ const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
     /// All outcomes, in the order in which they are counted.
-    pub const ALL: [Outcome; 15] = [
+    pub const ALL: [Outcome; 16] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -58,6 +61,7 @@ impl Outcome {
         Outcome::Ended,
         Outcome::Held,
         Outcome::Resuming,
+        Outcome::NoStream,
         Outcome::Spared,
     ];
 
@@ -84,10 +88,11 @@ impl Outcome {
 
     /// True exactly when an event stream or a tunnel should not end this way.
     pub const fn is_failure(self) -> bool {
-        matches!(self, Outcome::UpstreamCut | Outcome::SlowClient)
+        matches!(self, Outcome::UpstreamCut | Outcome::SlowClient | Outcome::NoStream)
     }
 
-    /// The reason to log when a response is cut. None for what clients do as a matter of course.
+    /// The reason to log when a response is cut. None for what clients do as a matter of course,
+    /// and for what is logged in other words.
     pub const fn cut_reason(self) -> Option<&'static str> {
         match self {
             Outcome::Complete
@@ -95,6 +100,7 @@ impl Outcome {
             | Outcome::BadRequestBody
             | Outcome::Held
             | Outcome::Resuming
+            | Outcome::NoStream
             | Outcome::Spared => None,
             Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or sent a malformed body"),
@@ -130,6 +136,7 @@ impl Outcome {
             Outcome::Ended => "ended",
             Outcome::Held => "held",
             Outcome::Resuming => "resuming",
+            Outcome::NoStream => "no_stream",
             Outcome::Spared => "spared",
         }
     }

@@ -107,6 +107,8 @@ pub struct Report<'a> {
     pub cause: Option<Cause>,
     /// How long it waited for an upstream connection, if it had to.
     pub queued: Option<Duration>,
+    /// The status with which the upstream has answered, if the client did not see it.
+    pub upstream_status: Option<u16>,
     /// How much has passed.
     pub volume: Volume,
     /// True exactly when its events can be counted.
@@ -150,15 +152,18 @@ impl Report<'_> {
         if self.record.is_tunnel() { "tunnel" } else { self.kind.word() }
     }
 
-    /// The word for how the exchange ended or, if it was refused, why. An exchange saved from an
-    /// error by `on_outage` has both, separated by a comma.
+    /// The word for how the exchange ended or, if it was refused, why. An exchange whose client
+    /// does not see that in the status, because of `on_outage` or an early answer, has both,
+    /// separated by a comma; or the status that it does not see.
     pub(super) fn reason(&self) -> Cow<'static, str> {
-        match (self.outcome, self.cause) {
-            (Outcome::Spared, Some(cause)) => {
-                format!("{},{}", Outcome::Spared.word(), cause.word()).into()
+        let word = self.outcome.word();
+        match (self.outcome, self.cause, self.upstream_status) {
+            (Outcome::Spared | Outcome::NoStream, Some(cause), _) => {
+                format!("{word},{}", cause.word()).into()
             }
-            (_, Some(cause)) => cause.word().into(),
-            (outcome, None) => outcome.word().into(),
+            (_, Some(cause), _) => cause.word().into(),
+            (Outcome::NoStream, None, Some(status)) => format!("{word},{status}").into(),
+            (_, None, _) => word.into(),
         }
     }
 }

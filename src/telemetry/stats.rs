@@ -28,14 +28,14 @@ const REQUEST: &[u64] =
     &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
 
 /// A request that was not served: answered with a status of 500 or above, or saved from one by
-/// `on_outage`.
+/// `on_outage` or an early answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// When the request failed.
     pub at: Tick,
     /// The cause. None if the status is the upstream's own.
     pub cause: Option<Cause>,
-    /// The status that the client was sent.
+    /// The status that the client was sent, or the upstream's, behind an early answer.
     pub status: u16,
 }
 
@@ -84,6 +84,8 @@ pub struct ApiStats {
     pub queued: Counter,
     /// Requests that were answered with an empty stream that says when to reconnect.
     pub spared: Counter,
+    /// Streams that were opened before their upstream had answered.
+    pub early_answers: Counter,
     /// The time from a request to the first event of its stream.
     pub first_event: Histogram,
     /// The duration of event streams.
@@ -119,6 +121,7 @@ impl ApiStats {
             held: Counter::default(),
             queued: Counter::default(),
             spared: Counter::default(),
+            early_answers: Counter::default(),
             first_event: Histogram::new(FIRST_EVENT),
             stream_duration: Histogram::new(STREAM),
             request_duration: Histogram::new(REQUEST),

@@ -47,6 +47,30 @@ fn everything(config: &Config) -> String {
     format!("{server:#?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
 }
 
+fn default_streams() -> Streams {
+    Streams {
+        kind: None,
+        always: false,
+        response_timeout: None,
+        first_event_timeout: None,
+        early_answer: None,
+        stall_timeout: None,
+        idle_timeout: None,
+        heartbeat: Some(seconds(15)),
+        heartbeat_event: None,
+        end_event: None,
+        compression: Compression::Strip,
+        max_age: None,
+        event_max: 1 << 20,
+        anti_buffering: true,
+        on_outage: OnOutage::Error,
+        resume: Resume::Never,
+        resume_timeout: seconds(60),
+        max: None,
+        max_per_ip: None,
+    }
+}
+
 #[test]
 fn defaults() {
     let config = parse(MINIMAL);
@@ -91,26 +115,7 @@ fn defaults() {
         keepalive_upstream: 1024,
         max_upstream: None,
         queue_timeout: seconds(5),
-        streams: Streams {
-            kind: None,
-            always: false,
-            response_timeout: None,
-            first_event_timeout: None,
-            stall_timeout: None,
-            idle_timeout: None,
-            heartbeat: Some(seconds(15)),
-            heartbeat_event: None,
-            end_event: None,
-            compression: Compression::Strip,
-            max_age: None,
-            event_max: 1 << 20,
-            anti_buffering: true,
-            on_outage: OnOutage::Error,
-            resume: Resume::Never,
-            resume_timeout: seconds(60),
-            max: None,
-            max_per_ip: None,
-        },
+        streams: default_streams(),
         auth: None,
         request_headers: Changes::default(),
         response_headers: Changes::default(),

@@ -76,6 +76,25 @@ fn requests() {
 }
 
 #[test]
+fn a_fingerprint_is_of_who_asks_for_what() {
+    let of = |fields: &str, path_and_query: &str| {
+        let wire = format!("GET / HTTP/1.1\nHost: a\n{fields}\n").replace('\n', "\r\n");
+        let mut store = FieldStore::new();
+        let head = RequestHead::of_wire(wire.as_bytes(), &mut store, &LIMITS).unwrap();
+        let to = Forward { path_and_query: path_and_query.as_bytes(), ..TO };
+        outbound(&mut Vec::new(), &head, &to).fingerprint()
+    };
+    let known = of("Cookie: a\n", "/up");
+    for same in ["X-Request-Id: 7\nCookie: a\n", "Cookie: a\nLast-Event-ID: 7\n"] {
+        assert_eq!(of(same, "/up"), known, "{same}");
+    }
+    for other in ["", "Cookie: b\n", "Cookie: a\nAuthorization: x\n", "X-Cookie: a\n"] {
+        assert_ne!(of(other, "/up"), known, "{other}");
+    }
+    assert_ne!(of("Cookie: a\n", "/up?x"), known);
+}
+
+#[test]
 fn connection_options() {
     let close = Forward { close: true, ..TO };
     let want = format!("{CLIENT}Via: 1.1 millstream\nTE: trailers\nConnection: close, TE\n");

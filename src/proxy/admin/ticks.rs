@@ -102,6 +102,7 @@ impl<N: Net> Proxy<N> {
         match exchange.stage() {
             _ if waits_for_client && quiet >= STUCK => StreamState::Stuck,
             Stage::Tunnel => StreamState::Tunnel,
+            Stage::Early => StreamState::Early,
             Stage::Held => StreamState::Held,
             Stage::Resuming => StreamState::Resuming,
             _ if quiet >= QUIET => StreamState::Quiet,

@@ -42,6 +42,10 @@ fn what_may_not_be_meant() {
         heartbeat = \"15s\", or on_outage = \"retry\"";
     check("", "heartbeat = '0s'\non_outage = 'hold'", &[&off, held]);
     check("", "heartbeat = '0s'\non_outage = 'retry'", &[&off]);
+    let early = "api a: early_answer: a stream that is opened early is silent until the upstream \
+        answers, because heartbeat is off; write heartbeat = \"15s\"";
+    check("", "heartbeat = '0s'\nearly_answer = '1s'", &[&off, early]);
+    check("", "early_answer = '1s'", &[]);
     let room = "there is room for 500, not for 501; raise the limit on open files (ulimit -n, or \
         LimitNOFILE= of systemd)";
     check("max_connections = 501", "", &[&format!("server.max_connections: {room}")]);

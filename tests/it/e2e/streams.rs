@@ -298,6 +298,60 @@ fn a_target_on_a_unix_socket() {
     assert_eq!(client.response().first_line, "HTTP/1.1 502 Bad Gateway");
 }
 
+/// The client has a head while its body is still going up, and before the upstream has one.
+#[test]
+fn an_upstream_that_thinks_is_answered_for() {
+    let origin = Origin::listen();
+    let program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [[api]]
+        name = 'models'
+        listen_path = '/'
+        target_url = 'http://{}'
+        early_answer = '1ms'
+        keepalive_upstream = 0
+        end_event = '''event: error
+data: {{}}'''
+        ",
+        origin.address()
+    ));
+    let post = |path: &str| {
+        let mut client = program.connect();
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n\
+             Content-Length: 22\r\n\r\n{{\"stream\":true,"
+        ));
+        let mut upstream = origin.accept();
+        assert_eq!(upstream.request().first_line, format!("POST {path} HTTP/1.1"));
+        upstream.expect("{\"stream\":true,");
+        let head = client.response();
+        assert_eq!(head.first_line, "HTTP/1.1 200 OK");
+        assert_eq!(head.get("content-type"), Some("text/event-stream"));
+        client.send("\"n\":12}");
+        assert_eq!(upstream.rest(), "\"n\":12}");
+        (client, upstream)
+    };
+    let (mut client, mut upstream) = post("/thinks");
+    upstream.send(STREAM);
+    let (wire, event) = event("a token");
+    upstream.send(wire);
+    client.expect(&event);
+    upstream.send("0\r\n\r\n");
+    client.rest();
+    let (mut client, mut upstream) = post("/refuses");
+    upstream.send("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    client.expect("event: error\ndata: {}\n\n");
+    assert_eq!(client.cut(), End::Closed);
+    drop(client);
+    upstream.end();
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    let lost = "answered early, then the upstream answered 429 (Retry-After: 7), api models";
+    assert!(log.contains(lost), "{log}");
+}
+
 #[test]
 fn five_hundred_streams_get_their_own_events_in_order() {
     const STREAMS: usize = 500;

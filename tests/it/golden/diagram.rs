@@ -13,24 +13,26 @@ use std::path::Path;
 const STYLE: &str = include_str!("diagram.css");
 
 /// What a stage's client has, the left edge and the width of its box, and the height of its middle.
-const BOXES: [(Stage, &str, i32, i32, i32); 8] = [
+const BOXES: [(Stage, &str, i32, i32, i32); 9] = [
     (Stage::Unanswered, "nothing, or interims", 24, 176, 266),
     (Stage::Reply, "all of a local reply", 264, 204, 58),
     (Stage::Body, "the head of a body with an end", 264, 204, 162),
     (Stage::Stream, "the head of an event stream", 264, 204, 266),
-    (Stage::Held, "a head of ours, no upstream", 264, 204, 384),
-    (Stage::Tunnel, "a 101 (Switching Protocols)", 264, 204, 500),
+    (Stage::Early, "a head of ours, before theirs", 264, 204, 384),
+    (Stage::Held, "a head of ours, no upstream", 264, 204, 502),
+    (Stage::Tunnel, "a 101 (Switching Protocols)", 264, 204, 618),
     (Stage::Resuming, "a stream without its upstream", 536, 204, 278),
     (Stage::Delivering, "all, sent or pending", 808, 148, 162),
 ];
 
 /// The corners of each arrow.
-const ARROWS: [(Stage, Stage, &[Point]); 13] = [
+const ARROWS: [(Stage, Stage, &[Point]); 17] = [
     (Stage::Unanswered, Stage::Reply, &[(200, 266), (232, 266), (232, 58), (264, 58)]),
     (Stage::Unanswered, Stage::Body, &[(200, 266), (232, 266), (232, 162), (264, 162)]),
     (Stage::Unanswered, Stage::Stream, &[(200, 266), (264, 266)]),
-    (Stage::Unanswered, Stage::Held, &[(200, 266), (232, 266), (232, 384), (264, 384)]),
-    (Stage::Unanswered, Stage::Tunnel, &[(200, 266), (232, 266), (232, 500), (264, 500)]),
+    (Stage::Unanswered, Stage::Early, &[(200, 266), (232, 266), (232, 384), (264, 384)]),
+    (Stage::Unanswered, Stage::Held, &[(200, 266), (232, 266), (232, 502), (264, 502)]),
+    (Stage::Unanswered, Stage::Tunnel, &[(200, 266), (232, 266), (232, 618), (264, 618)]),
     (Stage::Body, Stage::Reply, &[(366, 127), (366, 93)]),
     (Stage::Body, Stage::Delivering, &[(468, 150), (808, 150)]),
     (Stage::Stream, Stage::Resuming, &[(468, 258), (536, 258)]),
@@ -39,8 +41,11 @@ const ARROWS: [(Stage, Stage, &[Point]); 13] = [
         Stage::Delivering,
         &[(430, 231), (430, 212), (772, 212), (772, 176), (808, 176)],
     ),
-    (Stage::Held, Stage::Stream, &[(366, 338), (366, 301)]),
-    (Stage::Held, Stage::Delivering, &[(468, 384), (916, 384), (916, 197)]),
+    (Stage::Early, Stage::Stream, &[(366, 349), (366, 301)]),
+    (Stage::Early, Stage::Held, &[(366, 419), (366, 456)]),
+    (Stage::Early, Stage::Delivering, &[(468, 384), (890, 384), (890, 197)]),
+    (Stage::Held, Stage::Stream, &[(468, 490), (502, 490), (502, 293), (468, 293)]),
+    (Stage::Held, Stage::Delivering, &[(468, 514), (930, 514), (930, 197)]),
     (Stage::Resuming, Stage::Stream, &[(536, 282), (468, 282)]),
     (Stage::Resuming, Stage::Delivering, &[(740, 278), (848, 278), (848, 197)]),
 ];
@@ -57,7 +62,7 @@ const KINDS: [(SourceKind, &str); 7] = [
 ];
 
 const WIDTH: i32 = 980;
-const HEIGHT: i32 = 633;
+const HEIGHT: i32 = 781;
 
 /// From the left, and from above.
 type Point = (i32, i32);
@@ -175,7 +180,7 @@ fn draw_kind(out: &mut String, kind: SourceKind, x: i32, y: i32) {
 }
 
 fn draw_legend(out: &mut String) {
-    let (x, mut y) = (536, 424);
+    let (x, mut y) = (536, 560);
     let _ = writeln!(out, "<g class=\"legend\">");
     let _ = writeln!(
         out,

@@ -283,16 +283,31 @@ impl Client {
             let served = served || once && answer.is_some_and(|a| a.status == 502);
             // Where events end is not known in all streams; those are cut when they are to end.
             let cut = terms.ends && plan.event_stream && answer.is_some_and(|a| !a.complete);
-            let served = served || cut;
+            // Whoever was answered early does not see that there is no event stream.
+            let lost = answer.filter(|answer| is_early(plan, answer, terms));
+            let lost = lost.is_some_and(|a| plan.events.is_none() || once && !a.complete);
+            let served = served || cut || lost;
             if honest && !served {
                 let got = answer.map(|a| (a.status, a.complete, a.body.len()));
                 return Err(format!("an honest exchange got {got:?}, {:?}\n  {plan:?}", self.end));
             }
             // What follows on a connection that was to be closed is not promised.
-            honest &= terms.patient && !plan.close && !plan.http10 && !early && !cut;
+            honest &= terms.patient && !plan.close && !plan.http10 && !early && !cut && !lost;
         }
         Ok(())
     }
+}
+
+/// True when this may be all of an answer that the proxy began before the origin, and that came to
+/// nothing. To a POST it must look cut.
+fn is_early(plan: &Plan, answer: &Answer, terms: Terms) -> bool {
+    let body = &without_ours(&answer.body, answer.complete, terms);
+    let seen = plan.method == "GET" || plan.method == "POST" && !answer.complete;
+    terms.early
+        && seen
+        && plan.event_stream
+        && answer.status == 200
+        && naive::events(body).is_empty()
 }
 
 fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String> {
@@ -305,6 +320,9 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         false => &answer.body,
     };
     let spared = spared && naive::events(body).is_empty();
+    let honest = terms.kind && !terms.scarce && plan.mischief == Mischief::None;
+    let early = is_early(plan, answer, terms) && (plan.events.is_none() || !honest);
+    let spared = spared || early;
     let own = matches!(answer.status, 400 | 408 | 429 | 502 | 503 | 504) || spared;
     let turned_away = terms.loses && matches!(answer.status, 403 | 404);
     let own = own || turned_away && !plan.body.starts_with(&answer.body);

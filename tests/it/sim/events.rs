@@ -92,7 +92,7 @@ impl Stream {
             return Err("a stream that was ended early".to_owned());
         }
         let (added, told) = without_last_words(got, complete);
-        if told && complete && !(terms.ends || terms.resumes || terms.spares) {
+        if told && complete && !(terms.ends || terms.resumes || terms.spares || terms.early) {
             return Err("told to come back, and nobody knows why".to_owned());
         }
         let body = self.body.strip_prefix(MARK).unwrap_or(&self.body);

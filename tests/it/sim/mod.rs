@@ -88,6 +88,8 @@ pub(crate) struct Terms {
     pub(crate) resumes: bool,
     /// True exactly when it spares who asks for an event stream the errors of an outage.
     pub(crate) spares: bool,
+    /// True exactly when it may answer before the origin.
+    pub(crate) early: bool,
     /// True exactly when there may be fewer streams than are asked for.
     pub(crate) scarce: bool,
     /// True exactly when the api, or its key, is taken away.
@@ -118,6 +120,7 @@ impl Terms {
             resumes: streams.resume != Resume::Never,
             event_max: streams.event_max,
             spares: streams.on_outage != OnOutage::Error,
+            early: streams.early_answer.is_some(),
             scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
             loses: false,
             passes: streams.compression == Compression::Pass,
@@ -463,8 +466,9 @@ fn draw_config(rng: &mut Rng) -> String {
     )
 }
 
-/// Adds which events of ours there may be, and whether streams may be coded. Where there are no
-/// heartbeats, none is an event; and where streams may be resumed or held, none is coded.
+/// Adds which events of ours there may be, and whether streams may be coded or be answered early.
+/// Where there are no heartbeats, none is an event; and where streams may be resumed, held or
+/// answered early, none is coded.
 fn draw_events(rng: &mut Rng, text: &mut String) {
     if rng.chance(40) && !text.contains("heartbeat = \"0s\"") {
         *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
@@ -472,8 +476,11 @@ fn draw_events(rng: &mut Rng, text: &mut String) {
     if rng.chance(40) {
         *text += &format!("end_event = {END:?}\n");
     }
+    let early = rng.pick(&["0s", "0s", "0s", "1ms", "10ms"]);
+    *text += &format!("early_answer = \"{early}\"\n");
     let readable = ["resume = true", "resume = \"always\"", "on_outage = \"hold\""];
-    if rng.chance(40) && !readable.iter().any(|line| text.contains(line)) {
+    let readable = readable.iter().any(|line| text.contains(line)) || early != "0s";
+    if rng.chance(40) && !readable {
         *text += "compression = \"pass\"\n";
     }
 }
