@@ -11,6 +11,8 @@ mod early;
 mod expiry;
 mod local;
 mod local_reply;
+mod lookahead;
+mod outbound;
 mod queued;
 mod request;
 mod stage;
@@ -20,6 +22,8 @@ mod upload;
 pub use awaiting::Awaiting;
 pub use local::{Live, Local};
 pub use local_reply::{LocalReply, Why};
+pub use lookahead::Lookahead;
+pub use outbound::Outbound;
 pub use request::{Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
@@ -31,7 +35,6 @@ use crate::apis::ApiState;
 use crate::buf::BufPool;
 use crate::config::{Api, Config, OnOutage, Resume, StreamKind};
 use crate::http::fields::{Names, Nominated};
-use crate::http::forward::OutboundHead;
 use crate::http::framing::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::pipe::Pipe;
@@ -75,8 +78,8 @@ pub struct Exchange {
     pub config: Rc<Config>,
     /// The state of its api, which may have been removed since.
     pub api_state: Option<Key<ApiState>>,
-    /// The head that goes upstream, while it may have to be sent (again).
-    pub outbound: Option<Box<OutboundHead>>,
+    /// The request as it goes upstream, while it may have to be sent (again).
+    pub outbound: Option<Box<Outbound>>,
     /// When the request head was complete.
     pub began: Tick,
     /// When the proxy will end the exchange.
@@ -272,10 +275,10 @@ impl Exchange {
         self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
     }
 
-    /// Forgets the head that was sent upstream, unless it may be needed again: to send it, or to
+    /// Forgets the request that was sent upstream, unless it may be needed again: to send it, or to
     /// remember what came of an early answer.
     pub fn forget_outbound(&mut self) {
-        if !self.may_ask_again() && !self.may_answer_early {
+        if !self.may_ask_again() && !self.may_answer_early && !self.may_ask_another() {
             self.outbound = None;
         }
     }

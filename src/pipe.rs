@@ -23,6 +23,7 @@
 pub mod events;
 pub mod intake;
 pub mod io;
+pub mod kept;
 pub mod outlet;
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,17 @@ impl Pipe {
     /// [`Pipe::begin`].
     pub fn response(now: Tick) -> Pipe {
         Pipe { intake: Intake::response(now), outlet: Outlet::new(BodyLength::Empty, false, now) }
+    }
+
+    /// Sends a request again whose body was kept, in place of whatever is pending.
+    ///
+    /// # Panics
+    /// If its body was not kept.
+    pub fn repeat_request(&mut self, buffers: &mut BufPool, now: Tick) {
+        self.outlet.abandon(buffers);
+        let length = self.intake.rewind();
+        self.outlet = Outlet::new(length, false, now);
+        self.restart_clocks(now);
     }
 
     /// Begins the body of a response, after whatever is pending (its head). With `UntilClose` on

@@ -230,6 +230,14 @@ impl Pool {
         }
     }
 
+    /// Notes that a connection's endpoint has failed a request after it was connected to, in one of
+    /// the ways that `retry_on` lists: others are preferred for a while.
+    pub fn pass_over_endpoint_of(&mut self, key: Key<Connection>, now: Tick) {
+        if let Some(endpoint) = self.endpoint_mut(key) {
+            endpoint.pass_over_for_answer(now);
+        }
+    }
+
     fn endpoint_mut(&mut self, key: Key<Connection>) -> Option<&mut Endpoint> {
         let connection = self.connections.get(key)?;
         self.upstreams.get_mut(connection.upstream?)?.endpoints.get_mut(connection.endpoint())

@@ -15,8 +15,8 @@ pub mod world;
 
 pub use crate::access::Form;
 pub use crate::config::{
-    Api, Compression, Demo, Drain, KeysText, ListenAddr, OnOutage, Readers, Resume, Server,
-    Streams, TrustedProxies,
+    Api, Compression, Demo, Drain, Failed, KeysText, ListenAddr, OnOutage, Readers, Resume,
+    RetryOn, Server, Streams, TrustedProxies,
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};

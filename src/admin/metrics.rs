@@ -33,7 +33,7 @@ pub struct Process<'a> {
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 11] = [
+const COUNTERS: [(&str, Of, &str); 12] = [
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -41,6 +41,11 @@ const COUNTERS: [(&str, Of, &str); 11] = [
         "millstream_heartbeats_total",
         |s| &s.heartbeats,
         "Heartbeats that were sent to keep quiet event streams alive.",
+    ),
+    (
+        "millstream_retries_total",
+        |s| &s.retries,
+        "Times that a request was sent to another target after one had failed.",
     ),
     (
         "millstream_resumes_total",

@@ -7,6 +7,7 @@ use super::access::{auth, cors};
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
 use super::uri;
 use super::value::{self, count, duration, flag, limit, list, memory, size, text};
@@ -213,6 +214,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);
     let max_upstream = t.take("max_upstream", count(0..=65_535)).filter(|n| *n != 0);
     let queue_timeout = t.take("queue_timeout", duration).unwrap_or(seconds(5));
+    let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
+    let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let streams = streams(t);
     let mut keys_location = t.location_of("auth");
     let auth = t.table_if_any("auth", |t| {
@@ -241,6 +244,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         keepalive_upstream,
         max_upstream,
         queue_timeout,
+        retry_on,
+        retry_body,
         streams,
         auth,
         request_headers: request_headers.unwrap_or_default(),

@@ -24,6 +24,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod retry;
 mod shared;
 mod summary;
 mod table;
@@ -41,6 +42,7 @@ pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
 pub use load::KeysText;
 pub use load::Readers;
+pub use retry::{Failed, RetryOn};
 pub use target::Target;
 pub use trusted::TrustedProxies;
 
@@ -194,6 +196,10 @@ pub struct Api {
     pub max_upstream: Option<usize>,
     /// How long a request may wait for a connection while all targets have that many.
     pub queue_timeout: Duration,
+    /// After which failures of a target a request goes to another one.
+    pub retry_on: RetryOn,
+    /// Maximum length of a request body that is kept for that, in bytes: up to 1 GiB.
+    pub retry_body: usize,
     /// The settings for its event streams.
     pub streams: Streams,
     /// How keys are checked. None: no key is needed.

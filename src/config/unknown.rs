@@ -151,6 +151,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["max_conns", "max_upstream_connections"], Key("api.max_upstream")),
     (&["timeout_queue"], Key("api.queue_timeout")),
     (&["keepalive"], Key("api.keepalive_upstream")),
+    (&["proxy_next_upstream", "option_redispatch", "retries"], Key("api.retry_on")),
     (
         &["ping", "ping_interval", "keepalive_interval", "heartbeat_interval", "keep_alive"],
         Key("api.heartbeat"),

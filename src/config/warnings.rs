@@ -1,7 +1,7 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
 use super::shared::{Breach, Served};
-use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume};
+use super::{Api, Compression, Config, Failed, ListenAddr, OnOutage, Readers, Resume};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -20,50 +20,7 @@ impl Config {
             self.warn_of_descriptors(descriptors, &mut out);
         }
         for api in self.apis.iter().filter(|api| api.active) {
-            let mut told = |what: String| out.push(format!("api {}: {what}", api.name));
-            silences(api).into_iter().for_each(&mut told);
-            if api.listen_path.contains('*') {
-                told(
-                    "listen_path: \"*\" is literal here; leave it out, because a listen path \
-                    matches everything below it"
-                        .to_owned(),
-                );
-            }
-            for target in &api.targets {
-                if let Some(listener) = self.own_listener(&target.addresses) {
-                    told(format!("target_url points back to server.listen, {listener}"));
-                }
-            }
-            if api.streams.max_per_ip.is_some() && self.is_behind_an_unknown_proxy() {
-                told(
-                    "max_streams_per_ip: all clients behind a proxy on this host share its \
-                    address; list it in server.trusted_proxies"
-                        .to_owned(),
-                );
-            }
-            if let Some(max) = api.streams.max
-                && let Some(each) = api.max_upstream
-                && max > each * api.targets.len()
-            {
-                told(format!(
-                    "max_streams: there can be only {} upstream connections (max_upstream); \
-                    further streams wait in vain for one, for queue_timeout",
-                    each * api.targets.len()
-                ));
-            }
-            if let Some(what) = unsendable_key(api) {
-                told(what);
-            }
-            if let Some(what) = null_origin(api) {
-                told(what);
-            }
-            if self.holds_events(api) && api.streams.event_max > self.server.max_held_bytes / 8 {
-                told(
-                    "max_event_bytes is more than an eighth of server.max_held_bytes, the most \
-                    that one event may hold; raise that, or lower this"
-                        .to_owned(),
-                );
-            }
+            out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
         }
         out.extend(self.breaches().iter().map(breach));
         self.warn_of_keys(&mut out);
@@ -75,6 +32,48 @@ impl Config {
             ));
         }
         out
+    }
+
+    /// Warnings about one api.
+    fn about(&self, api: &Api) -> Vec<String> {
+        let loops = api.targets.iter().filter_map(|target| self.own_listener(&target.addresses));
+        let loops = loops
+            .map(|listener| format!("target_url points back to server.listen, {listener}"))
+            .collect::<Vec<String>>();
+        let others = [
+            self.hidden_addresses(api),
+            too_few_connections(api),
+            unsendable_key(api),
+            null_origin(api),
+            vain_retries(api),
+            self.too_much_held(api),
+        ];
+        let first = silences(api).into_iter().chain(literal_star(api));
+        first.chain(loops).chain(others.into_iter().flatten()).collect()
+    }
+
+    /// Warns if all clients share an address.
+    fn hidden_addresses(&self, api: &Api) -> Option<String> {
+        (api.streams.max_per_ip.is_some() && self.is_behind_an_unknown_proxy()).then(|| {
+            "max_streams_per_ip: all clients behind a proxy on this host share its address; list \
+            it in server.trusted_proxies"
+                .to_owned()
+        })
+    }
+
+    /// Warns if more is to be held of one event or body than may be.
+    fn too_much_held(&self, api: &Api) -> Option<String> {
+        let most = self.server.max_held_bytes / 8;
+        let what = if api.retry_body > most {
+            "retry_body is more than an eighth of server.max_held_bytes, the most that is kept of \
+            one body; raise that, or lower this"
+        } else if self.holds_events(api) && api.streams.event_max > most {
+            "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
+            event may hold; raise that, or lower this"
+        } else {
+            return None;
+        };
+        Some(what.to_owned())
     }
 
     /// Remarks about what may well be meant and is still worth a look, for `--check` only. One line
@@ -255,6 +254,26 @@ fn silences(api: &Api) -> Vec<String> {
     out
 }
 
+/// Warns if a path seems to be a pattern.
+fn literal_star(api: &Api) -> Option<String> {
+    api.listen_path.contains('*').then(|| {
+        "listen_path: \"*\" is literal here; leave it out, because a listen path matches \
+        everything below it"
+            .to_owned()
+    })
+}
+
+/// Warns if there may be more streams than connections for them.
+fn too_few_connections(api: &Api) -> Option<String> {
+    let all = api.max_upstream? * api.targets.len();
+    (api.streams.max? > all).then(|| {
+        format!(
+            "max_streams: there can be only {all} upstream connections (max_upstream); further \
+            streams wait in vain for one, for queue_timeout"
+        )
+    })
+}
+
 /// Warns if the origin of every sandboxed frame may use a user's cookies.
 fn null_origin(api: &Api) -> Option<String> {
     let cors = api.cors.as_ref().filter(|cors| cors.credentials)?;
@@ -264,6 +283,22 @@ fn null_origin(api: &Api) -> Option<String> {
         what the user's cookies give access to; leave out one or the other"
             .to_owned()
     })
+}
+
+/// Warns if what is said about further targets has no effect.
+fn vain_retries(api: &Api) -> Option<String> {
+    let repeats = api.retry_on.repeats();
+    let waits = api.retry_on.has(Failed::FirstEventTimeout);
+    let what = if repeats && api.targets.len() == 1 {
+        "retry_on has no effect: target_url is the only target"
+    } else if waits && api.streams.first_event_timeout.is_none() {
+        "retry_on: \"first_event_timeout\" has no effect without that key"
+    } else if api.retry_body > 0 && !repeats {
+        "retry_body has no effect: retry_on lists nothing after which a body is sent again"
+    } else {
+        return None;
+    };
+    Some(what.to_owned())
 }
 
 /// Warns that an api reaches what another one protects.

@@ -1,5 +1,6 @@
 //! The state of awaiting a response head.
 
+use super::lookahead::Lookahead;
 use crate::http::head::HeadSearch;
 use crate::pool::Connection;
 use crate::slab::Key;
@@ -24,13 +25,20 @@ pub struct Awaiting {
     pub retry: bool,
     /// The number of interim responses so far.
     interims: u8,
+    /// The head, if it has come and waits for the first event.
+    pub lookahead: Option<Box<Lookahead>>,
 }
 
 impl Awaiting {
     /// Begins to await a head. `retry` says whether the request may be sent again.
     pub fn new(connection: Key<Connection>, retry: bool, now: Tick) -> Awaiting {
         let search = HeadSearch::response();
-        Awaiting { connection, search, sent: now, since: now, retry, interims: 0 }
+        Awaiting { connection, search, sent: now, since: now, retry, interims: 0, lookahead: None }
+    }
+
+    /// True exactly when the head has come and waits for the first event.
+    pub const fn has_head(&self) -> bool {
+        self.lookahead.is_some()
     }
 
     /// Counts an interim response and restarts the wait.

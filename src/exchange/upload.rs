@@ -45,6 +45,34 @@ impl Upload {
         Upload::Moving(Box::new(pipe))
     }
 
+    /// Keeps the body, if it has at most `max` bytes, so that it can be sent again. It is framed as
+    /// `length`.
+    pub fn keep_body(&mut self, length: BodyLength, max: usize) {
+        if let Upload::Moving(pipe) = self {
+            pipe.intake.keep(length, max);
+        }
+    }
+
+    /// True exactly when the body, as far as it has passed, can be sent again.
+    pub fn keeps_body(&self) -> bool {
+        self.pipe().is_some_and(|pipe| pipe.intake.keeps_all())
+    }
+
+    /// Forgets the kept body: it will not be sent again.
+    pub fn forget_body(&mut self, buffers: &mut BufPool) {
+        if let Upload::Moving(pipe) = self {
+            pipe.intake.forget_kept(buffers);
+        }
+    }
+
+    /// Prepares to send the request again, from its beginning. Next: [`Upload::send_head`].
+    pub fn repeat(&mut self, buffers: &mut BufPool, now: Tick) {
+        match self {
+            Upload::Moving(pipe) if pipe.intake.keeps_all() => pipe.repeat_request(buffers, now),
+            Upload::Moving(_) | Upload::Over { .. } => self.abandon(buffers),
+        }
+    }
+
     /// Queues the head in front of the body. For a request without a body this may be done again.
     pub fn send_head(&mut self, head: &[u8], buffers: &mut BufPool, now: Tick) {
         if matches!(self, Upload::Over { .. }) {
@@ -140,6 +168,15 @@ impl Upload {
                 sent: pipe.outlet.flow() == Flow::Finished,
                 asked_for_stream: pipe.intake.has_stream_member(),
             };
+        }
+    }
+
+    /// Stops sending to an upstream that reads no more. If the body was kept, the request can still
+    /// be sent again.
+    pub fn stop_sending(&mut self, buffers: &mut BufPool) {
+        match self {
+            Upload::Moving(pipe) if pipe.intake.keeps_all() => pipe.outlet.abandon(buffers),
+            Upload::Moving(_) | Upload::Over { .. } => self.abandon(buffers),
         }
     }
 

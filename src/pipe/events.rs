@@ -142,7 +142,7 @@ impl Events {
 
     /// Scans new bytes. Returns how many of them, from the first, pass now; the rest is held.
     /// Nothing held earlier may still be free to pass.
-    pub(super) fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
+    pub fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         if payload.is_empty() {
             return 0;
         }

@@ -9,6 +9,7 @@
 
 use super::events::{Events, Terms};
 use super::io::{Io, Portion, Rest};
+use super::kept::Kept;
 use crate::buf::BufPool;
 use crate::conn::{Conn, Read};
 use crate::http::body::BodyReader;
@@ -64,8 +65,9 @@ enum Watch {
     Nothing,
     /// The boundaries of events: it is an event stream that can be read.
     Events(Events),
-    /// The member by which a request in JSON asks for an event stream.
-    StreamMember(StreamMember),
+    /// It is a request: the member by which one in JSON asks for an event stream, and all of it, so
+    /// that it can be sent again.
+    Request(Option<StreamMember>, Option<Box<Kept>>),
 }
 
 impl Watch {
@@ -75,6 +77,14 @@ impl Watch {
 
     const fn events_mut(&mut self) -> Option<&mut Events> {
         if let Watch::Events(events) = self { Some(events) } else { None }
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        if let Watch::Request(_, kept) = self { kept.as_deref() } else { None }
+    }
+
+    fn kept_mut(&mut self) -> Option<&mut Kept> {
+        if let Watch::Request(_, kept) = self { kept.as_deref_mut() } else { None }
     }
 }
 
@@ -123,12 +133,49 @@ impl Intake {
     /// Looks for the member by which a request in JSON asks for an event stream. Nothing of the
     /// body has arrived yet.
     pub fn watch_stream_member(&mut self) {
-        self.watch = Watch::StreamMember(StreamMember::new());
+        let kept = if let Watch::Request(_, kept) = &mut self.watch { kept.take() } else { None };
+        self.watch = Watch::Request(Some(StreamMember::new()), kept);
     }
 
     /// True exactly when that member has passed.
     pub fn has_stream_member(&self) -> bool {
-        matches!(self.watch, Watch::StreamMember(search) if search.is_found())
+        matches!(self.watch, Watch::Request(Some(search), _) if search.is_found())
+    }
+
+    /// Keeps the request body, of which nothing has arrived yet, if it has at most `max` bytes. It
+    /// is framed as `length`.
+    pub fn keep(&mut self, length: BodyLength, max: usize) {
+        let member = if let Watch::Request(member, _) = self.watch { member } else { None };
+        self.watch = Watch::Request(member, Some(Box::new(Kept::new(length, max))));
+    }
+
+    /// True exactly when all that has passed of a request body was kept.
+    pub fn keeps_all(&self) -> bool {
+        self.watch.kept().is_some_and(Kept::is_whole)
+    }
+
+    /// True exactly when a buffer is held for a request body.
+    #[cfg(feature = "sim")]
+    pub fn keeps_any(&self) -> bool {
+        self.watch.kept().is_some_and(Kept::holds_any)
+    }
+
+    /// Forgets the kept body: it will not be sent again.
+    pub fn forget_kept(&mut self, buffers: &mut BufPool) {
+        if let Watch::Request(_, kept) = &mut self.watch
+            && let Some(mut kept) = kept.take()
+        {
+            kept.forget(buffers);
+        }
+    }
+
+    /// Lets the kept body pass once more, and then what is left of it. Returns how it is framed.
+    pub(super) fn rewind(&mut self) -> BodyLength {
+        let Some(kept) = self.watch.kept_mut().filter(|kept| kept.is_whole()) else {
+            unreachable!("only a request whose body was kept is sent again");
+        };
+        kept.rewind();
+        kept.length()
     }
 
     /// The state of the events, if the body is an event stream that can be read.
@@ -160,7 +207,8 @@ impl Intake {
 
     /// True exactly when nothing can be taken before the source sends something.
     pub fn is_quiet(&self) -> bool {
-        !self.reader.ended() && !self.watch.events().is_some_and(Events::has_free)
+        let left = self.watch.kept().is_some_and(Kept::has_left);
+        !self.reader.ended() && !left && !self.watch.events().is_some_and(Events::has_free)
     }
 
     /// Since when the source has been wanted and silent.
@@ -173,8 +221,9 @@ impl Intake {
         self.silent_since = now;
     }
 
-    /// Stops taking. Drops what is held of an event.
+    /// Stops taking. Drops what is held of an event, and what was kept.
     pub fn stop(&mut self, buffers: &mut BufPool) {
+        self.forget_kept(buffers);
         if let Some(events) = self.watch.events_mut() {
             events.forget_held(buffers);
         }
@@ -197,6 +246,11 @@ impl Intake {
             let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most], io.buffers);
             return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
         }
+        if let Some(kept) = self.watch.kept_mut().filter(|kept| kept.has_left()) {
+            let n = kept.take(&mut io.scratch[HEADROOM..HEADROOM + most]);
+            work::note(n);
+            return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
+        }
         // The body has ended before, while something was still held.
         if self.reader.ended() {
             return self.take_end().map(Some);
@@ -214,8 +268,13 @@ impl Intake {
         let bytes = &io.scratch[HEADROOM..][piece.range()];
         let passing = match &mut self.watch {
             Watch::Events(events) => events.admit(bytes, io.buffers),
-            Watch::StreamMember(search) => {
-                search.scan(bytes);
+            Watch::Request(member, kept) => {
+                if let Some(member) = member {
+                    member.scan(bytes);
+                }
+                if let Some(kept) = kept {
+                    kept.note(bytes, io.buffers);
+                }
                 piece.payload
             }
             Watch::Nothing => piece.payload,
@@ -296,13 +355,17 @@ impl Intake {
     /// Creates the portion that is in the scratch. If the body has `ended`, the portion says so
     /// once nothing is held, unless the stream is to be resumed.
     fn portion(&mut self, payload: Range<usize>, ended: bool) -> Portion {
-        let ends = ended && !self.holds_any() && !self.is_to_be_resumed();
+        let waits = self.holds_any() || self.watch.kept().is_some_and(Kept::has_left);
+        let ends = ended && !waits && !self.is_to_be_resumed();
         let rest = match ends.then(|| self.reader.take_trailers()) {
             None => Rest::More,
             Some(None) => Rest::End,
             Some(Some(trailers)) => {
                 let mut kept = Vec::new();
                 fields::filter_trailers(&trailers, self.dropped_trailers.as_deref(), &mut kept);
+                if let Some(kept) = self.watch.kept_mut() {
+                    kept.give_up();
+                }
                 Rest::Trailers(kept)
             }
         };

@@ -9,7 +9,7 @@ use super::connection::{Connection, Owner};
 use super::queue::Place;
 use super::upstream::{Choice, Upstream};
 use super::{Pool, token_of};
-use crate::config::Api;
+use crate::config::{Api, Failed};
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::net::{Address, Net};
@@ -44,7 +44,8 @@ pub struct Search {
     pub tried: Tried,
     /// When the whole search is given up.
     pub gives_up: Tick,
-    /// The endpoints that could not be connected to, as bits.
+    /// The endpoints that are not asked (again), as bits: those that could not be connected to, and
+    /// those that have failed the request in another way.
     pub failed: u64,
     /// The index of the present endpoint.
     pub endpoint: u16,
@@ -101,6 +102,12 @@ impl Search {
         Search { place, ..self }
     }
 
+    /// The same search among the endpoints whose bits are not set in `failed`.
+    #[must_use]
+    pub const fn without(self, failed: u64) -> Search {
+        Search { failed, ..self }
+    }
+
     /// The same search, beginning with this endpoint.
     #[must_use]
     pub fn to(self, endpoint: usize) -> Search {
@@ -143,6 +150,9 @@ impl Pool {
                 return Ok(Acquired::Connecting(attempt));
             }
             search.failed |= self.pass_over(wanted, search, io.now);
+            if !wanted.api.retry_on.has(Failed::Connect) {
+                return Err(NoConnection::Unreachable);
+            }
         }
     }
 
@@ -164,6 +174,9 @@ impl Pool {
                 return Ok(Acquired::Connecting(attempt));
             }
             search.failed |= self.pass_over(wanted, search, io.now);
+            if !wanted.api.retry_on.has(Failed::Connect) {
+                return Err(NoConnection::Unreachable);
+            }
         }
         self.acquire(wanted, search, io, log)
     }
@@ -285,7 +298,10 @@ impl Pool {
         log: &mut LogLimit,
     ) -> Result<Option<Attempt>, NoConnection> {
         let failed = search.failed.count_ones() as usize;
-        let others = wanted.api.targets.len().saturating_sub(1 + failed);
+        let others = match wanted.api.retry_on.has(Failed::Connect) {
+            true => wanted.api.targets.len().saturating_sub(1 + failed),
+            false => 0,
+        };
         let mut before = *search;
         while let Some((address, left)) = self.next_address(wanted, search, io.now) {
             match self.connect_to(&address, wanted, *search, io) {

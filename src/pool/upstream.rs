@@ -1,8 +1,9 @@
 //! A service that requests go to, and its endpoints.
 //!
 //! Of several endpoints the one with the fewest connections in use is asked, and of those the one
-//! that was asked least recently. An endpoint that could not be connected to is passed over for a
-//! while: it is asked only when all others are passed over as well.
+//! that was asked least recently. An endpoint that could not be connected to, or that answered in
+//! one of the ways that `retry_on` lists, is passed over for a while: it is asked only when all
+//! others are passed over as well.
 //!
 //! Endpoints differ in host and port only. So a request's path is the same for all of them, and
 //! only its Host depends on which one is asked. Connections in use are compared, because each open
@@ -202,6 +203,9 @@ pub struct Endpoint {
     pub(super) idle: Idle<Connection>,
     /// Until when the upstream's other endpoints are preferred.
     passed_over_until: Tick,
+    /// True exactly when that is because of how it answered, so that a new connection proves
+    /// nothing.
+    answered_badly: bool,
     /// When it was last chosen, as a number that grows with each choice.
     pub(super) chosen: u64,
     /// The number of connections that have an owner.
@@ -221,6 +225,7 @@ impl Endpoint {
             stats,
             idle: Idle::new(),
             passed_over_until: Tick::ZERO,
+            answered_badly: false,
             chosen: 0,
             in_use: 0,
             open: 0,
@@ -246,7 +251,14 @@ impl Endpoint {
     /// Passes over the endpoint for a while, because it could not be connected to.
     pub fn pass_over(&mut self, now: Tick) {
         self.passed_over_until = now.after(PASS_OVER);
+        self.answered_badly = false;
         self.stats.mark_failing(now);
+    }
+
+    /// Passes over the endpoint for a while, because of how it answered, or because it did not.
+    pub fn pass_over_for_answer(&mut self, now: Tick) {
+        self.pass_over(now);
+        self.answered_badly = true;
     }
 
     /// Until when the upstream's other endpoints are preferred.
@@ -262,7 +274,9 @@ impl Endpoint {
     /// Notes that a connection to the address tried last was made.
     fn connected(&mut self, tried: Tried) {
         self.addresses.answered(tried);
-        self.passed_over_until = Tick::ZERO;
+        if !self.answered_badly {
+            self.passed_over_until = Tick::ZERO;
+        }
     }
 
     /// Takes the addresses to which its name resolves. If they have changed, returns what to log,
@@ -272,7 +286,7 @@ impl Endpoint {
         if !self.addresses.resolved(addresses) {
             return None;
         }
-        self.passed_over_until = Tick::ZERO;
+        (self.passed_over_until, self.answered_badly) = (Tick::ZERO, false);
         Some(if had_none { "has been resolved" } else { "has new addresses" })
     }
 }

@@ -10,7 +10,7 @@
 use super::next::{Action, Next};
 use super::step::Step;
 use super::{Proxy, connect, deadlines, early, ends, grants, local, outage, relay, request};
-use super::{response, streams, tunnel, waits};
+use super::{response, retry, streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -268,6 +268,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::TimeOutConnect => connect::time_out(step),
         Action::Connected(result) => connect::connected(step, result),
         Action::SendAgain => connect::send_again(step),
+        Action::AskAnother(failed) => retry::ask_another(step, failed),
         Action::GiveUpRequest => relay::give_up_request(step),
         Action::NoteAnswer => grants::note_answer(step),
         Action::Open => {

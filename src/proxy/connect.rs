@@ -17,6 +17,7 @@ use crate::pool::{
 };
 use crate::slab::Key;
 use crate::telemetry::{Cause, LogLimit, Outcome};
+use crate::time::Tick;
 use std::io;
 use std::time::Duration;
 
@@ -41,12 +42,15 @@ pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
     }
 }
 
-/// Looks for a connection to one of the upstream's endpoints, for the first time or because it is
-/// the turn of the exchange.
+/// Looks for a connection to one of the upstream's endpoints that have not failed the request: for
+/// the first time, after one has failed, or because it is the turn of the exchange.
 pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let outbound = step.exchange.outbound.as_ref();
+    let (failed, gives_up) = outbound.map_or((0, Tick::NEVER), |o| (o.failed(), o.gives_up()));
     let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+    let gives_up = step.io.now.after(timeout).min(gives_up);
     let place = step.exchange.leave_queue(step.io.now);
-    let search = Search::new(step.io.now.after(timeout)).at(place);
+    let search = Search::new(gives_up).without(failed).at(place);
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
@@ -62,6 +66,9 @@ pub(super) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) 
     match result {
         Ok(()) => {
             step.pool.connected(attempt);
+            if let Some(outbound) = &mut step.exchange.outbound {
+                outbound.note_failed(attempt.search.failed, Tick::NEVER);
+            }
             send(step, attempt.connection, false)
         }
         Err(error) => {
@@ -183,7 +190,7 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         let host = &api.targets[pool[connection].endpoint()].authority;
         let resumes = exchange.stage().is_without_upstream();
         let events = if resumes { exchange.response.intake.events() } else { None };
-        outbound.write(out, host, events.and_then(Events::resume_from));
+        outbound.head.write(out, host, events.and_then(Events::resume_from));
     }
     if !exchange.upload.source_done() {
         // The body must not wait until the head has been acknowledged.

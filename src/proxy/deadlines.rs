@@ -9,7 +9,7 @@
 
 use super::next::{Action, Next};
 use super::shared::Shared;
-use crate::config::Api;
+use crate::config::{Api, Failed};
 use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::session::{Session, State};
@@ -187,16 +187,38 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
     if !exchange.upload.done() && !exchange.awaits_continue {
         return;
     }
-    let since = |since: Tick| request.map_or(since, |request| request.active_at().max(since));
     let Some(api) = exchange.api() else { return };
-    if let Some(limit) = response_timeout(exchange, api) {
-        earliest.or(since(awaiting.since).after(limit), Deadline::ResponseHead);
+    if !awaiting.has_head() {
+        let since = since(exchange, awaiting.since);
+        let due = response_due(exchange, awaiting);
+        if due != Tick::NEVER {
+            let own = due.since(since) / targets_to_ask(exchange, api);
+            earliest.or(since.after(own), Deadline::ResponseHead);
+        }
     }
     if let Some(limit) = api.streams.first_event_timeout
         && exchange.may_stream()
     {
-        earliest.or(since(awaiting.sent).after(limit), Deadline::FirstEvent);
+        earliest.or(since(exchange, awaiting.sent).after(limit), Deadline::FirstEvent);
     }
+}
+
+/// The moment from which a response is waited for: `since`, or when the request has gone out.
+fn since(exchange: &Exchange, since: Tick) -> Tick {
+    exchange.upload.pipe().map_or(since, |request| request.active_at().max(since))
+}
+
+/// When the awaited response head is due, whichever target sends it. [`Tick::NEVER`] if there is no
+/// limit.
+pub(super) fn response_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick {
+    let limit = exchange.api().and_then(|api| response_timeout(exchange, api));
+    let due = limit.map_or(Tick::NEVER, |limit| since(exchange, awaiting.since).after(limit));
+    exchange.outbound.as_ref().map_or(due, |outbound| due.min(outbound.gives_up()))
+}
+
+/// The number of targets, the present one included, that share the time until the response is due.
+fn targets_to_ask(exchange: &Exchange, api: &Api) -> u32 {
+    1 + if api.retry_on.has(Failed::Timeout) { exchange.other_targets() } else { 0 }
 }
 
 /// How long the response head may take. Many servers send it with the first event only, so one that

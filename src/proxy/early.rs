@@ -19,7 +19,6 @@ use super::{grants, streams};
 use crate::apis::Apis;
 use crate::edge::admission;
 use crate::exchange::{Exchange, LocalReply, Stage};
-use crate::http::forward::OutboundHead;
 use crate::http::head::ResponseHead;
 use crate::net::Net;
 use crate::telemetry::{LogLimit, Outcome, Unserved};
@@ -69,7 +68,7 @@ fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
 /// other.
 fn fingerprint(exchange: &Exchange) -> Option<u64> {
     let outbound = exchange.outbound.as_deref().filter(|_| exchange.facts.is_get);
-    outbound.map(OutboundHead::fingerprint)
+    outbound.map(|outbound| outbound.head.fingerprint())
 }
 
 /// Ends a stream whose upstream has answered with something else.

@@ -3,6 +3,7 @@
 
 use crate::admin::Ask;
 use crate::admin::answer::Answer;
+use crate::config::Failed;
 use crate::exchange::{Exchange, LocalReply};
 use crate::http::head::HeadSearch;
 use crate::pool::Search;
@@ -55,6 +56,8 @@ pub(super) enum Action {
     Connected(io::Result<()>),
     /// Send the request again, if that is safe, because a reused connection brought no response.
     SendAgain,
+    /// Send the request to another target after this failure.
+    AskAnother(Failed),
     /// Give up sending the request, because the upstream stopped reading it.
     GiveUpRequest,
     /// Note that the upstream has answered.

@@ -24,7 +24,7 @@ use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use super::step::Step;
-use super::{early, grants, streams};
+use super::{early, grants, retry, streams};
 use crate::apis::Apis;
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
@@ -49,6 +49,11 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
     {
         endpoint.stats.count_failure(failure, step.io.now);
         endpoint.stats.mark_failing(step.io.now);
+    }
+    if let Some(failed) = retry::failure(&reply)
+        && retry::is_due(step.exchange, step.pool, failed, step.io.now)
+    {
+        return Next::Do(Action::AskAnother(failed));
     }
     step.close_connection();
     let has_head = step.exchange.is_answered_early();
@@ -146,6 +151,9 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
 pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
     exchange.upload.abandon(io.buffers);
+    if let Some(outbound) = &mut exchange.outbound {
+        outbound.start_over();
+    }
     let wants = exchange.response.intake.events().and_then(|events| events.retry());
     let api_state = exchange.api_state;
     let mut wait = Duration::ZERO;

@@ -93,7 +93,7 @@ pub(super) fn pump_request<N: Net>(
     match pumped {
         Ok(moved) => Ok(moved),
         Err(Fault::SinkGone) => {
-            exchange.upload.abandon(io.buffers);
+            exchange.upload.stop_sending(io.buffers);
             if let Some(awaiting) = exchange.awaiting_mut() {
                 awaiting.since = io.now;
             }

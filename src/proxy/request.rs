@@ -8,7 +8,7 @@ use super::{admin, demo, grants};
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::{admission, authz};
-use crate::exchange::{Begin, Caller, Exchange, LocalReply, RequestFacts, Upload};
+use crate::exchange::{Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
@@ -293,6 +293,10 @@ fn begin<N: Net>(
     if checked.may_ask_in_body {
         upload.watch_stream_member();
     }
+    let served = &shared.config.apis[usize::from(api)];
+    if served.retry_body > 0 && served.retry_on.repeats() && served.targets.len() > 1 {
+        upload.keep_body(length, served.retry_body);
+    }
     let mut exchange =
         Exchange::new(Begin { facts, keeps_alive, upload, config: &shared.config, record, now });
     exchange.awaits_continue = checked.awaits_continue;
@@ -303,7 +307,7 @@ fn begin<N: Net>(
     let then = match checked.outbound {
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
-            exchange.outbound = Some(Box::new(outbound));
+            exchange.outbound = Some(Box::new(Outbound::new(outbound, length.is_empty())));
             let (keys, draining) = (&shared.edge.key_streams, shared.drain.is_some());
             admission::acquire_early(&mut exchange, peer, &shared.apis, keys, draining)
                 .map_or_else(Action::Fail, |()| Action::Connect)

@@ -12,12 +12,12 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::relay::{RequestFault, pump_request};
 use super::step::Step;
-use super::{grants, outage, tunnel};
+use super::{grants, lookahead, outage, retry, tunnel};
 use crate::apis::Apis;
-use crate::config::OnOutage;
+use crate::config::{Failed, OnOutage};
 use crate::conn::Conn;
 use crate::edge::{Edge, admission};
-use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
+use crate::exchange::{Awaiting, Exchange, LocalReply, Lookahead, Source, Stage};
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
@@ -26,7 +26,7 @@ use crate::net::Net;
 use crate::pipe::{Flow, Io, Moved};
 use crate::pool::Connection;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Outcome, is_outage};
+use crate::telemetry::{Cause, Failure, Outcome, is_outage};
 use crate::time::Tick;
 use std::net::IpAddr;
 
@@ -56,7 +56,13 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let limits = head_limits(&exchange.config);
     let conn = &mut pool[key].conn;
     let Some(awaiting) = exchange.awaiting_mut() else { return Next::Blocked };
-    let bytes = match await_head(conn, awaiting, &limits, io) {
+    let waited = awaiting.has_head();
+    let found = if waited {
+        lookahead::await_event(conn, awaiting, &limits, io)
+    } else {
+        await_head(conn, awaiting, &limits, io)
+    };
+    let bytes = match found {
         Ok(bytes) => bytes,
         Err(next) => return next,
     };
@@ -70,9 +76,25 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         Ok(head) => head,
         Err(error) => return bad_head(error),
     };
+    if let Some(failed) = Failed::of_status(head.status)
+        && retry::is_due(exchange, pool, failed, step.now.tick)
+    {
+        if let Some(endpoint) = pool.endpoint_of(key) {
+            endpoint.stats.count_failure(Failure::Unavailable, step.now.tick);
+        }
+        return Next::Do(Action::AskAnother(failed));
+    }
+    if !waited && lookahead::keeps_back(exchange, &head, step.now.tick) {
+        let lookahead = Lookahead::new(&bytes[..end], head.length);
+        return lookahead::begin(exchange, &pool[key].conn, lookahead, io);
+    }
     if exchange.stage().is_stream() {
         let log = &mut telemetry.log;
-        return outage::join(exchange, pool, apis, log, key, &head, step.now.tick);
+        let next = outage::join(exchange, pool, apis, log, key, &head, step.now.tick);
+        if exchange.stage() == Stage::Stream {
+            exchange.upload.forget_body(io.buffers);
+        }
+        return next;
     }
     let passes = pass(exchange, step.peer, &head, apis, step.edge);
     let stage = passes.and_then(|()| {
@@ -136,6 +158,7 @@ fn pass(
 /// Begins to relay the rest of a response whose head was queued for the client.
 fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, status: u16) -> Next {
     let Step { exchange, io, pool, .. } = step;
+    exchange.upload.forget_body(io.buffers);
     exchange.enter(stage, Source::Upstream(key));
     exchange.record.status = status;
     pool.note_answer(key, status, io.now);

@@ -213,6 +213,8 @@ mod oracle {
                 };
                 exchanges.push(exchange);
                 buffers += usize::from(exchange.upload.pending() > 0);
+                let upload = exchange.upload.pipe();
+                buffers += usize::from(upload.is_some_and(|pipe| pipe.intake.keeps_any()));
                 buffers += usize::from(exchange.response.pending() > 0);
                 let events = exchange.response.intake.events();
                 buffers += usize::from(events.is_some_and(|events| events.holds_any()));

@@ -74,6 +74,8 @@ pub struct ApiStats {
     pub bytes_out: Counter,
     /// Heartbeats sent to keep quiet streams alive.
     pub heartbeats: Counter,
+    /// Requests that were sent to another target after one had failed.
+    pub retries: Counter,
     /// Streams that lost their upstream and had to be resumed.
     pub resumes: Counter,
     /// Streams that were resumed.
@@ -116,6 +118,7 @@ impl ApiStats {
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             heartbeats: Counter::default(),
+            retries: Counter::default(),
             resumes: Counter::default(),
             resumed: Counter::default(),
             held: Counter::default(),

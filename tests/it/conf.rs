@@ -5,8 +5,8 @@ mod access;
 mod shared;
 
 use millstream::testing::{
-    Address, Api, Changes, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume, Server,
-    Streams, TrustedProxies,
+    Address, Api, Changes, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume, RetryOn,
+    Server, Streams, TrustedProxies,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -115,6 +115,8 @@ fn defaults() {
         keepalive_upstream: 1024,
         max_upstream: None,
         queue_timeout: seconds(5),
+        retry_on: RetryOn::CONNECT,
+        retry_body: 0,
         streams: default_streams(),
         auth: None,
         request_headers: Changes::default(),

@@ -114,6 +114,33 @@ fn what_compression_costs() {
 }
 
 #[test]
+fn retries_that_never_happen() {
+    let warnings = |text: &str| parse(text).warnings(None);
+    let two = "target_url = ['http://127.0.0.1:1', 'http://127.0.0.1:2']";
+    let api = |keys: &str| format!("{two}\n{keys}");
+    let of_two = |keys: &str, want: &[&str]| {
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        let text = API.replace("target_url = 'http://127.0.0.1:8000'", &api(keys));
+        assert_eq!(warnings(&text), want, "{keys}");
+    };
+    of_two("retry_on = ['429']", &[]);
+    of_two("retry_on = []", &[]);
+    let in_vain = "retry_on: \"first_event_timeout\" has no effect without that key";
+    of_two("retry_on = ['first_event_timeout']", &[in_vain]);
+    of_two("retry_on = ['first_event_timeout']\nfirst_event_timeout = '1s'", &[]);
+    let body = "retry_body has no effect: retry_on lists nothing after which a body is sent again";
+    of_two("retry_body = '1KiB'", &[body]);
+    of_two("retry_body = '1KiB'\nretry_on = ['503']", &[]);
+    let much = "retry_body is more than an eighth of server.max_held_bytes, the most that is kept \
+        of one body; raise that, or lower this";
+    of_two("retry_body = '9MiB'\nretry_on = ['503']", &[much]);
+    let only = "api a: retry_on has no effect: target_url is the only target";
+    for (retry_on, want) in [("['connect', '503']", vec![only]), ("['connect']", vec![])] {
+        assert_eq!(warnings(&format!("{API}retry_on = {retry_on}\n")), want);
+    }
+}
+
+#[test]
 fn keys_that_may_not_be_meant() {
     let check = |server: &str, api: &str, readers, keys: &str, want: &[&str]| {
         let mut config = parse(&format!("[server]\n{server}\n{API}[api.auth]\n{api}\n"));

@@ -142,6 +142,43 @@ fn who_finds_no_connection_waits_for_one() {
     }
 }
 
+/// A target that is too busy, in the middle of a body of which a half is on its way: the other one
+/// gets all of it. The kernel's buffers take a part, and must not lose it.
+#[test]
+fn another_target_gets_the_whole_body() {
+    let origins = [Origin::listen(), Origin::listen()];
+    let [one, two] = origins.each_ref().map(|origin| format!("http://{}", origin.address()));
+    let program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [[api]]
+        name = 'models'
+        listen_path = '/'
+        target_url = ['{one}', '{two}']
+        retry_on = ['429']
+        retry_body = '1MiB'
+        "
+    ));
+    let body: String = "0123456789".chars().cycle().take(500_000).collect();
+    let (first, second) = body.split_at(300_000);
+    let mut client = program.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 500000\r\n\r\n");
+    client.send(first);
+    let mut busy = origins[0].accept();
+    busy.request();
+    busy.expect(&first[..100_000]);
+    busy.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
+    let mut other = origins[1].accept();
+    assert_eq!(other.request().get("content-length"), Some("500000"));
+    other.expect(first);
+    client.send(second);
+    other.expect(second);
+    other.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.response().first_line, "HTTP/1.1 200 OK");
+    client.expect("ok");
+}
+
 /// A body streams upstream, and its echo back, before it is complete.
 #[test]
 fn a_posted_body_is_echoed() {

@@ -6,6 +6,7 @@ use super::events::without_ours;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
 use crate::journal;
+use millstream::testing::RetryOn;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
 use millstream::testing::{ListenerId, Tick, naive};
@@ -273,7 +274,7 @@ impl Client {
             let early = plan.early || plan.expect;
             let until_close = plan.framing == Framing::UntilClose || plan.http10;
             let knowable = !(until_close && (early || self.pipelines));
-            honest &= plan.mischief == Mischief::None && knowable;
+            honest &= knowable && (plan.mischief == Mischief::None || terms.recovers(plan));
             let answer = self.answers.get(index);
             if let Some(answer) = answer {
                 judge_answer(plan, answer, terms).map_err(|why| format!("{why}\n  {plan:?}"))?;
@@ -332,8 +333,10 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         {
             return Ok(());
         }
-        // Who is spared the flood is served when the upstream is asked again.
-        if !(terms.spares && plan.event_stream && plan.method == "GET") {
+        // Who is spared the flood is served when the upstream is asked again, or another one.
+        let repeats = terms.retries.is_some_and(RetryOn::repeats);
+        let spared = terms.spares && plan.event_stream && plan.method == "GET";
+        if !repeats && !spared {
             return Err("a flood that looks like an answer".to_owned());
         }
     }

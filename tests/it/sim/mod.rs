@@ -30,10 +30,12 @@ use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Host};
 use millstream::testing::world::World;
-use millstream::testing::{Address, Budget, Compression, OnOutage, Portions, Resume, Tick};
+use millstream::testing::{
+    Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, Tick,
+};
 use operator::Operator;
 use origin::Origin;
-use plan::{ADDRESSES, Plan};
+use plan::{ADDRESSES, Mischief, Plan};
 use room::Room;
 use std::time::Duration;
 use told::Sent;
@@ -94,6 +96,10 @@ pub(crate) struct Terms {
     pub(crate) scarce: bool,
     /// True exactly when the api, or its key, is taken away.
     pub(crate) loses: bool,
+    /// After which failures of an origin the other one is asked, if there is one.
+    pub(crate) retries: Option<RetryOn>,
+    /// True exactly when every origin can be connected to.
+    pub(crate) reachable: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
     /// True exactly when the origin may be asked for a coded event stream.
@@ -126,7 +132,31 @@ impl Terms {
             passes: streams.compression == Compression::Pass,
             heartbeat: streams.heartbeat_event.as_ref().map_or("", |_| HEARTBEAT),
             end: streams.end_event.as_ref().map_or("", |_| END),
+            retries: (api.targets.len() > 1).then_some(api.retry_on),
+            reachable: true,
         }
+    }
+
+    /// Notes whether the first origin can be connected to.
+    fn note_reachable(&mut self, reachable: bool) {
+        self.reachable = reachable;
+        let goes_on = self.retries.is_none_or(|retries| retries.has(Failed::Connect));
+        self.kind &= reachable || goes_on;
+    }
+
+    /// True exactly when the other origin must have been asked after what the first one did. The
+    /// request has nothing that might have been forgotten.
+    pub(crate) fn recovers(self, plan: &Plan) -> bool {
+        let failed = match plan.mischief {
+            Mischief::Silent => Failed::Timeout,
+            Mischief::Deaf | Mischief::Garbage => Failed::BadGateway,
+            Mischief::Refusal(status) => Failed::of_status(status).unwrap(),
+            Mischief::None | Mischief::CutAt(_) | Mischief::ResetAt(_) | Mischief::Flood(_) => {
+                return false;
+            }
+        };
+        let listed = self.retries.is_some_and(|retries| retries.has(failed));
+        listed && self.reachable && plan.request.is_none()
     }
 }
 
@@ -209,6 +239,7 @@ impl Play {
             world.net().set_host(address.parse().unwrap(), Host::Listening);
         }
         let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
+        terms.note_reachable(first == Host::Listening);
         world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
         let origins = Vec::new();
         let room = Room::of(world.proxy.config());
@@ -335,8 +366,10 @@ impl Play {
         }
         for plan in self.plans.iter().filter(|plan| plan.once()) {
             let times = self.origins.iter().flat_map(|o| &o.seen).filter(|id| **id == plan.id);
-            if times.count() > 1 {
-                return Err(format!("sent twice: {plan:?}"));
+            // Each of the two once, if the operator has said so.
+            let most = 1 + usize::from(self.terms.retries.is_some_and(RetryOn::repeats));
+            if times.count() > most {
+                return Err(format!("sent more than {most} times: {plan:?}"));
             }
         }
         match self.world.proxy.net().shortages {
@@ -418,6 +451,14 @@ fn draw_config(rng: &mut Rng) -> String {
     let pool = rng.pick(&[0, 1, 32]);
     let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
     let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
+    let retry_on = rng.pick(&[
+        r#"["connect"]"#,
+        r#"["connect"]"#,
+        "[]",
+        r#"["502", "503"]"#,
+        r#"["connect", "timeout", "first_event_timeout", "429", "502", "503", "504"]"#,
+    ]);
+    let retry_body = rng.pick(&[0, 10, 5000]);
     let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
     let silence = rng.pick(&["0s", "0s", "20s"]);
     let [first_event, stall] = [0, 0].map(|_| rng.pick(&["0s", "0s", "20s"]));
@@ -440,6 +481,8 @@ fn draw_config(rng: &mut Rng) -> String {
         listen_path = "/"
         target_url = {targets}
         keepalive_upstream = {pool}
+        retry_on = {retry_on}
+        retry_body = {retry_body}
         connect_timeout = "{}s"
         response_timeout = "{}s"
         stream_response_timeout = "{}s"

@@ -215,6 +215,10 @@ impl Origin {
                 self.unsent.extend(b"220 ready\r\n\r\n");
                 self.then = Then::Close;
             }
+            Mischief::Refusal(status) => {
+                let head = format!("HTTP/1.1 {status} Later\r\nContent-Length: 0\r\n\r\n");
+                self.unsent.extend(head.bytes());
+            }
             Mischief::Flood(kind) => {
                 let (head, rest) = FLOODS[kind];
                 self.unsent.extend(head.bytes());

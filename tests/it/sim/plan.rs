@@ -25,6 +25,8 @@ pub(crate) enum Mischief {
     Deaf,
     /// It sends what is no HTTP.
     Garbage,
+    /// It answers that it cannot serve the request now.
+    Refusal(u16),
     /// It closes after so many bytes of the body.
     CutAt(usize),
     /// It breaks the connection there.
@@ -169,7 +171,8 @@ fn draw_size(rng: &mut Rng, size_max: usize) -> usize {
 
 fn draw_mischief(rng: &mut Rng, body_size: usize) -> Mischief {
     let at = rng.size(0, body_size);
-    match rng.below(6) {
+    match rng.below(7) {
+        6 => Mischief::Refusal(rng.pick(&[429, 502, 503, 504])),
         5 => Mischief::Flood(rng.size(0, FLOODS.len() - 1)),
         0 => Mischief::Silent,
         1 => Mischief::Deaf,

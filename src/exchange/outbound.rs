@@ -1,0 +1,72 @@
+//! A request as it goes upstream, for as long as it may have to be sent (again).
+
+use super::Exchange;
+use crate::http::forward::OutboundHead;
+use crate::time::Tick;
+
+/// What is needed to send a request to one target after another. See the module.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Its head.
+    pub head: OutboundHead,
+    /// True exactly when it has no body.
+    is_bodiless: bool,
+    /// The targets that have failed it, as bits.
+    failed: u64,
+    /// When no further target is asked. [`Tick::NEVER`] until one has failed.
+    gives_up: Tick,
+}
+
+impl Outbound {
+    /// Creates a request that was not sent yet.
+    pub const fn new(head: OutboundHead, is_bodiless: bool) -> Outbound {
+        Outbound { head, is_bodiless, failed: 0, gives_up: Tick::NEVER }
+    }
+
+    /// The targets that have failed the request, as bits.
+    pub const fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// When no further target is asked.
+    pub const fn gives_up(&self) -> Tick {
+        self.gives_up
+    }
+
+    /// Lets all targets be asked again.
+    pub const fn start_over(&mut self) {
+        (self.failed, self.gives_up) = (0, Tick::NEVER);
+    }
+
+    /// Notes that `targets`, as bits, have failed the request. No further one is asked from `due`
+    /// on, or earlier if that was said before.
+    pub fn note_failed(&mut self, targets: u64, due: Tick) {
+        self.failed |= targets;
+        self.gives_up = self.gives_up.min(due);
+    }
+}
+
+impl Exchange {
+    /// True exactly when the request can be sent again, as far as it is concerned.
+    pub fn can_repeat(&self) -> bool {
+        let is_bodiless = self.outbound.as_ref().map(|outbound| outbound.is_bodiless);
+        is_bodiless.is_some_and(|is_bodiless| is_bodiless || self.upload.keeps_body())
+    }
+
+    /// True when the request may have to be sent to another target after its upstream has failed to
+    /// answer it.
+    pub fn may_ask_another(&self) -> bool {
+        let several = self.api().is_some_and(|api| api.retry_on.repeats() && api.targets.len() > 1);
+        several && self.can_repeat()
+    }
+
+    /// The number of targets that are left to ask should the present one fail.
+    pub fn other_targets(&self) -> u32 {
+        let (Some(api), Some(outbound)) = (self.api(), &self.outbound) else { return 0 };
+        if !self.may_ask_another() {
+            return 0;
+        }
+        let targets = u32::try_from(api.targets.len()).unwrap_or(u32::MAX);
+        targets.saturating_sub(1 + outbound.failed.count_ones())
+    }
+}

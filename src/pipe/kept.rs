@@ -1,0 +1,161 @@
+//! A request body that is kept while it passes, so that it can be sent again.
+//!
+//! It counts to the memory that is held for all clients together ([`BufPool::may_hold`]). A body
+//! that is too long for that, or longer than its own limit, is given up: the rest of it passes, and
+//! the request can be sent once only. So can one with trailer fields, which are not kept.
+
+use crate::buf::{Buf, BufPool};
+use crate::http::framing::BodyLength;
+
+/// The body, as far as it has passed. See the module.
+#[derive(Debug)]
+pub struct Kept {
+    /// How it is framed.
+    length: BodyLength,
+    /// Never an empty buffer.
+    bytes: Option<Box<Buf>>,
+    /// How many of the bytes have passed since the request was last sent.
+    passed: usize,
+    /// Maximum number of bytes.
+    max: usize,
+    /// True exactly when nothing of what has passed is missing.
+    whole: bool,
+}
+
+impl Kept {
+    /// Begins to keep a body that is framed as `length`, as long as it has at most `max` bytes.
+    pub const fn new(length: BodyLength, max: usize) -> Kept {
+        let whole = match length {
+            BodyLength::Length(n) => n <= max as u64,
+            BodyLength::Empty | BodyLength::Chunked | BodyLength::UntilClose => true,
+        };
+        Kept { length, bytes: None, passed: 0, max, whole }
+    }
+
+    /// How the body is framed.
+    pub const fn length(&self) -> BodyLength {
+        self.length
+    }
+
+    /// True exactly when the request can be sent again.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// True exactly when a buffer is held.
+    #[cfg(feature = "sim")]
+    pub const fn holds_any(&self) -> bool {
+        self.bytes.is_some()
+    }
+
+    /// Keeps bytes that pass for the first time.
+    pub fn note(&mut self, bytes: &[u8], buffers: &mut BufPool) {
+        if !self.whole || bytes.is_empty() {
+            return;
+        }
+        let len = self.len() + bytes.len();
+        if len > self.max || !buffers.may_hold(self.bytes.as_deref(), len) {
+            return self.forget(buffers);
+        }
+        buffers.hold(&mut self.bytes, bytes);
+        self.passed = len;
+    }
+
+    /// Gives the body up.
+    pub fn forget(&mut self, buffers: &mut BufPool) {
+        self.give_up();
+        if let Some(bytes) = self.bytes.take() {
+            buffers.let_go(bytes);
+        }
+    }
+
+    /// Like [`Kept::forget`], but its buffer is returned later.
+    pub const fn give_up(&mut self) {
+        self.whole = false;
+    }
+
+    /// Lets all of it pass once more.
+    pub const fn rewind(&mut self) {
+        self.passed = 0;
+    }
+
+    /// True exactly when bytes are to pass once more.
+    pub fn has_left(&self) -> bool {
+        self.passed < self.len()
+    }
+
+    /// Copies bytes that are to pass once more into `out`, as far as there is room. Returns how
+    /// many.
+    pub fn take(&mut self, out: &mut [u8]) -> usize {
+        let left = self.bytes.as_ref().map_or(&[][..], |buf| &buf.bytes()[self.passed..]);
+        let n = left.len().min(out.len());
+        out[..n].copy_from_slice(&left[..n]);
+        self.passed += n;
+        n
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, |buf| buf.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffers(held_max: usize) -> BufPool {
+        let mut buffers = BufPool::new(8192, 65_536, 65_536, 65_536);
+        buffers.limit(held_max);
+        buffers
+    }
+
+    fn taken(kept: &mut Kept, room: usize) -> Vec<u8> {
+        let mut out = vec![0; room];
+        let n = kept.take(&mut out);
+        out[..n].to_vec()
+    }
+
+    #[test]
+    fn it_passes_again_as_often_as_it_must_and_goes_on() {
+        let mut buffers = buffers(1 << 20);
+        let mut kept = Kept::new(BodyLength::Chunked, 10);
+        for piece in [&b"ab"[..], b"", b"cde"] {
+            kept.note(piece, &mut buffers);
+            assert!(kept.is_whole() && !kept.has_left());
+        }
+        for _ in 0..2 {
+            kept.rewind();
+            assert_eq!([taken(&mut kept, 3), taken(&mut kept, 3)], [&b"abc"[..], b"de"]);
+            assert!(!kept.has_left());
+        }
+        kept.note(b"fghij", &mut buffers);
+        kept.rewind();
+        assert_eq!(taken(&mut kept, 99), b"abcdefghij");
+        assert_eq!(buffers.lent(), 1);
+        kept.note(b"k", &mut buffers);
+        assert!(!kept.is_whole() && !kept.has_left());
+        assert_eq!((buffers.lent(), buffers.held_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_is_not_begun() {
+        let whole = |length| Kept::new(length, 10).is_whole();
+        assert!(whole(BodyLength::Length(10)) && whole(BodyLength::Chunked));
+        assert!(!whole(BodyLength::Length(11)));
+        let mut buffers = buffers(1 << 20);
+        let mut kept = Kept::new(BodyLength::Length(11), 10);
+        kept.note(b"a", &mut buffers);
+        assert_eq!(buffers.lent(), 0);
+    }
+
+    #[test]
+    fn it_is_given_up_where_too_much_is_held() {
+        let mut buffers = buffers(8 * 1000);
+        let mut kept = Kept::new(BodyLength::Chunked, 1 << 20);
+        kept.note(&[b'a'; 900], &mut buffers);
+        assert!(kept.is_whole());
+        kept.note(&[b'a'; 900], &mut buffers);
+        assert!(!kept.is_whole());
+        assert_eq!((buffers.lent(), buffers.held_bytes()), (0, 0));
+    }
+}
