@@ -13,13 +13,11 @@ impl Exchange {
     /// Never while it waits for leave to send its body.
     pub fn early_answer_at(&self) -> Tick {
         let waits = self.stage() == Stage::Unanswered && !self.awaits_continue;
-        let after = self.api().and_then(|api| api.streams.early_answer);
-        match after {
-            Some(after) if self.may_answer_early && waits && self.may_stream() => {
-                self.began.after(after)
-            }
-            Some(_) | None => Tick::NEVER,
+        if !(self.may_answer_early && waits && self.may_stream()) {
+            return Tick::NEVER;
         }
+        let after = self.api().and_then(|api| api.streams.early_answer);
+        after.map_or(Tick::NEVER, |after| self.began.after(after))
     }
 
     /// True exactly when the client got the head of an event stream before the upstream has
