@@ -72,7 +72,7 @@ fn fingerprint(exchange: &Exchange) -> Option<u64> {
 }
 
 /// Ends a stream whose upstream has answered with something else.
-pub(super) fn turn_away(
+pub(super) fn end_without_stream(
     exchange: &mut Exchange,
     apis: &mut Apis,
     log: &mut LogLimit,

@@ -248,7 +248,7 @@ pub(super) fn join(
                 return Next::fail(LocalReply::refused(Cause::UpstreamUnavailable, status, what));
             }
             pool.note_answer(key, status, now);
-            early::turn_away(exchange, apis, log, head, now)
+            early::end_without_stream(exchange, apis, log, head, now)
         }
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
