@@ -1,11 +1,13 @@
 # A static binary and nothing else: no shell, no libc, no root.
 #
 #     docker build -t millstream .
-#     docker run --rm -p 8080:8080 --stop-timeout 45 --ulimit nofile=65536 \
+#     docker run --rm -p 8080:8080 --stop-timeout 40 --ulimit nofile=65536 \
 #         -v "$PWD/millstream.toml:/etc/millstream/millstream.toml:ro" millstream
 #
 # In the file, server.listen has to be "0.0.0.0:8080": the image's 127.0.0.1 is reached by nobody.
-# --stop-timeout is to be more than drain.window, or streams are killed before they have ended.
+# --stop-timeout, or in Kubernetes terminationGracePeriodSeconds, is to be what `millstream --check`
+# prints, or streams are killed before they have ended. No preStop hook is needed: drain.delay keeps
+# the port open until no more connections are sent here.
 # Mount the folder instead of the file if it is to be reloaded: editors replace files, and a mount
 # of a single file keeps showing the old one.
 

@@ -259,6 +259,12 @@ impl Exchange {
         matches!(self.facts.kind, StreamKind::Answer)
     }
 
+    /// True exactly when it is a subscription, or a request for one that has no response yet.
+    pub fn is_subscription(&self) -> bool {
+        let asks = self.stage() == Stage::Unanswered && self.facts.wants_events();
+        !self.is_answer() && (asks || self.record.is_open_stream())
+    }
+
     /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
     /// stream, which its client would take for all of it.
     pub fn on_outage(&self) -> OnOutage {

@@ -64,6 +64,14 @@ impl Json<'_> {
         self.literal(Digits::decimal(number).as_str());
     }
 
+    /// Writes a number, or null.
+    pub fn number_or_null(&mut self, number: Option<u64>) {
+        match number {
+            Some(number) => self.number(number),
+            None => self.literal("null"),
+        }
+    }
+
     /// Writes true or false.
     pub fn boolean(&mut self, value: bool) {
         self.literal(if value { "true" } else { "false" });

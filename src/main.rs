@@ -62,7 +62,9 @@ fn checked(config: &Config) -> String {
     let mut warnings = config.warnings(raise_descriptor_limit().ok());
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
-    lines.fold(config.summary(), |text, line| text + &line)
+    let timeout = config.drain.stop_timeout();
+    let summary = format!("{}stop timeout needed: {timeout:?}\n", config.summary());
+    lines.fold(summary, |text, line| text + &line)
 }
 
 /// Reads a key, which is a line of standard input, and prints its entry for a key file.

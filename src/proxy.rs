@@ -136,6 +136,7 @@ impl<N: Net> Proxy<N> {
         if self.started_unix_ms == 0 {
             self.started_unix_ms = now.unix_ms.saturating_sub(now.tick.as_millis());
         }
+        self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
         self.call_waiting();
@@ -161,7 +162,8 @@ impl<N: Net> Proxy<N> {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
-        timers.min(listeners.resumes_at()).min(self.admin.ticks.next())
+        let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
+        timers.min(self.shared.phase.closes_at())
     }
 
     /// Wakes those who wait for an upstream connection and can have one now.
@@ -174,9 +176,9 @@ impl<N: Net> Proxy<N> {
         });
     }
 
-    /// True when the proxy is draining and no client connection is left.
-    pub fn is_drained(&self) -> bool {
-        self.is_draining() && self.connections() == 0
+    /// True when no client can connect any more, and no client connection is left.
+    pub const fn is_drained(&self) -> bool {
+        self.shared.phase.is_closed() && self.connections() == 0
     }
 
     /// Closes all listeners.
@@ -188,7 +190,7 @@ impl<N: Net> Proxy<N> {
 
     /// True when the proxy was told to end.
     pub const fn is_draining(&self) -> bool {
-        self.shared.drain.is_some()
+        self.shared.phase.is_draining()
     }
 
     /// The network. The event loop asks it which socket an event belongs to, and tests drive it.
@@ -204,6 +206,11 @@ impl<N: Net> Proxy<N> {
     /// The number of open client connections, without those to the admin listener.
     pub const fn connections(&self) -> usize {
         self.shared.edge.clients()
+    }
+
+    /// The number of streams, tunnels and other requests that a drain has cut.
+    pub const fn cut_in_drain(&self) -> u64 {
+        self.shared.telemetry.cut_in_drain
     }
 
     /// The queue of access log lines. The caller empties it after each turn.

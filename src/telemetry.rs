@@ -36,6 +36,8 @@ pub struct Telemetry {
     pub access: Queue,
     /// The rate limit of the log.
     pub log: LogLimit,
+    /// The number of exchanges that a drain has cut.
+    pub cut_in_drain: u64,
     /// True exactly when the access log or the admin listener reports requests.
     reports: bool,
     /// The query parameters that may hold a key, and are left out of every report.
@@ -53,6 +55,7 @@ impl Telemetry {
             stats: Stats::new(),
             access: Queue::default(),
             log: LogLimit::default(),
+            cut_in_drain: 0,
             reports: false,
             secret_parameters: Vec::new(),
             last_id: 0,

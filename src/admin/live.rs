@@ -34,6 +34,11 @@ const APIS_MAX: usize = 100;
 pub struct ProcessNow {
     /// True exactly when the process is draining.
     pub draining: bool,
+    /// When the port closes, in milliseconds since 1970. None if that is not decided, or if it is
+    /// closed.
+    pub closes_at: Option<u64>,
+    /// When everything is over at the latest, once the port is closed, in milliseconds since 1970.
+    pub ends_at: Option<u64>,
     /// The number of client connections.
     pub connections: usize,
 }
@@ -136,6 +141,12 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: N
     json.begin('{');
     json.name("t").number(now.unix_ms);
     json.name("draining").boolean(process.draining);
+    if let Some(at) = process.closes_at {
+        json.name("closes_at").number(at);
+    }
+    if let Some(at) = process.ends_at {
+        json.name("ends_at").number(at);
+    }
     json.name("connections").number(process.connections as u64);
     json.name("streams").number(sum(ApiStats::open));
     json.name("tunnels").number(sum(ApiStats::open_tunnels));
@@ -173,7 +184,8 @@ mod tests {
     use crate::slab::Slab;
     use crate::telemetry::Cause;
 
-    const PROCESS: ProcessNow = ProcessNow { draining: false, connections: 2 };
+    const PROCESS: ProcessNow =
+        ProcessNow { draining: false, closes_at: None, ends_at: None, connections: 2 };
 
     fn at(seconds: u64) -> Now {
         Now { tick: Tick::from_millis(seconds * 1000), unix_ms: seconds * 1000 }

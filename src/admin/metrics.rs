@@ -22,6 +22,8 @@ pub struct Process<'a> {
     pub buffer_bytes: usize,
     /// True exactly when the process is draining.
     pub draining: bool,
+    /// True exactly when clients can connect.
+    pub accepting: bool,
     /// The number of access log lines dropped for want of room.
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
@@ -325,6 +327,8 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     out.sample(&[], seconds(process.started_unix_ms));
     out.family("millstream_draining", MetricType::Gauge, "Whether the process is draining.");
     out.sample(&[], u8::from(process.draining));
+    out.family("millstream_accepting", MetricType::Gauge, "Whether clients can connect.");
+    out.sample(&[], u8::from(process.accepting));
     let help = "Client connections, except those of the admin listener.";
     out.family("millstream_client_connections", MetricType::Gauge, help);
     out.sample(&[], process.connections);

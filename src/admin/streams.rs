@@ -215,6 +215,8 @@ pub struct Row<'a> {
     pub waits: &'a [&'a str],
     /// What happens if none of that comes in time.
     pub until: Option<&'a str>,
+    /// In how many milliseconds the proxy ends it, if that is decided.
+    pub ends_in_ms: Option<u64>,
 }
 
 /// A page of the list in JSON.
@@ -258,6 +260,7 @@ impl Page {
         row.waits.iter().for_each(|wait| json.string(wait));
         json.end(']');
         json.name("until").string_or_null(row.until);
+        json.name("ends_in_ms").number_or_null(row.ends_in_ms);
         json.end('}');
         self.last = row.id;
     }
@@ -335,23 +338,24 @@ mod tests {
             pending_bytes: 5,
             waits: &["client_room", "upstream_bytes"],
             until: Some("heartbeat"),
+            ends_in_ms: Some(7),
         };
         let mut page = Page::new(2);
         page.add(&row);
         let state = StreamState::Tunnel;
         let tunnel = Row { id: 32, state, kind: "tunnel", key: Some("k"), ..row };
-        page.add(&Row { waits: &[], until: None, ..tunnel });
+        page.add(&Row { waits: &[], until: None, ends_in_ms: None, ..tunnel });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
             \"state\":\"held\",\"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\
             \"idle_ms\":4,\"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
-            \"until\":\"heartbeat\"},\
+            \"until\":\"heartbeat\",\"ends_in_ms\":7},\
             {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\
             \"state\":\"tunnel\",\
             \"age_ms\":1,\"events\":2,\
             \"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\"waits\":[],\
-            \"until\":null}],\"next\":\"20\"}\n";
+            \"until\":null,\"ends_in_ms\":null}],\"next\":\"20\"}\n";
         assert_eq!(page.finish(true), want);
         assert_eq!(Page::new(0).finish(false), "{\"total\":0,\"streams\":[],\"next\":null}\n");
     }

@@ -10,7 +10,9 @@ use super::fields::{Written, changes};
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
 use super::uri;
-use super::value::{self, count, duration, flag, limit, list, memory, size, text};
+use super::value::{
+    self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
+};
 use super::{
     Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume,
     Server, StreamKind, Streams,
@@ -144,7 +146,9 @@ fn trusted_proxies(value: &DeValue<'_>) -> Result<TrustedProxies, Wrong> {
 }
 
 fn drain(t: &mut Table<'_, '_>) -> Drain {
+    let delay = t.take("delay", duration_or_zero).unwrap_or(Duration::ZERO);
     let window = t.take("window", duration).unwrap_or(seconds(30));
+    let answers = t.take("answers", duration).unwrap_or(seconds(30));
     let retry_min = t.take("retry_min", duration).unwrap_or(seconds(1));
     let not_shorter = |value: &DeValue<'_>| {
         let max = duration(value)?;
@@ -152,7 +156,7 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
         if max < retry_min { Err(right.into()) } else { Ok(max) }
     };
     let retry_max = t.take("retry_max", not_shorter).unwrap_or(seconds(10).max(retry_min));
-    Drain { window, retry_min, retry_max }
+    Drain { delay, window, answers, retry_min, retry_max }
 }
 
 fn log(t: &mut Table<'_, '_>) -> Log {

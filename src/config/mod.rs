@@ -16,6 +16,7 @@
 //! defaults.
 
 mod access;
+mod drain;
 mod error;
 mod event;
 mod fields;
@@ -37,6 +38,7 @@ mod value;
 mod warnings;
 
 pub use access::Auth;
+pub use drain::Drain;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
@@ -123,18 +125,6 @@ pub struct Server {
     pub reuse_port: bool,
     /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
-}
-
-/// `[drain]`: how the process shuts down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// How long running requests may take to end. Event streams are ended throughout it.
-    pub window: Duration,
-    /// Minimum of the random time after which the client of a stream that is ended is told to
-    /// reconnect.
-    pub retry_min: Duration,
-    /// Maximum of that time; at least `retry_min`.
-    pub retry_max: Duration,
 }
 
 /// `[log]`: the log and the access log.

@@ -176,8 +176,9 @@ pub(super) const OTHERS: &Hints = &[
     (&["loglevel", "verbosity"], Key("log.level")),
     (
         &["grace", "graceful_timeout", "shutdown_timeout", "drain_timeout", "grace_period"],
-        Key("drain.window"),
+        Key("drain.answers"),
     ),
+    (&["shutdown_delay", "drain_delay", "predrain", "pre_stop", "lame_duck"], Key("drain.delay")),
     (
         &["metrics", "prometheus", "dashboard", "stats"],
         Say("write an [admin] table: /metrics and a live page are on its listener"),

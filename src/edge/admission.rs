@@ -72,19 +72,15 @@ pub fn release(exchange: &mut Exchange) {
 /// other.
 ///
 /// # Errors
-/// Those of [`acquire`]; and always while the proxy is `draining`.
+/// Those of [`acquire`].
 pub fn acquire_early(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
     apis: &Apis,
     keys: &Quota<Hash>,
-    draining: bool,
 ) -> Result<(), LocalReply> {
     if !exchange.facts.wants_events() {
         return Ok(());
-    }
-    if draining {
-        return Err(LocalReply::draining());
     }
     acquire(exchange, peer, apis, keys)
 }

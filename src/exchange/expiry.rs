@@ -6,7 +6,7 @@
 //! time to read what is pending. When the grace is over, whatever is left is cut. An answer is cut
 //! in any case, but between two events if that is possible in time.
 
-use super::Exchange;
+use super::{Exchange, Stage};
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
@@ -28,17 +28,17 @@ impl Exchange {
     }
 
     /// When it expires. A response with an end of its own expires only if its api or its key is
-    /// gone.
+    /// gone, and a request for a subscription also in a drain.
     pub fn expires_at(&self) -> Tick {
-        let ends_everything = self.expires_with().is_some_and(Outcome::ends_everything);
-        match self.expiry.as_deref() {
-            Some(Expiry::At(at, _) | Expiry::Grace(at, _))
-                if ends_everything || self.stage().is_endless() =>
-            {
-                *at
-            }
-            Some(_) | None => Tick::NEVER,
-        }
+        let Some(Expiry::At(at, outcome) | Expiry::Grace(at, outcome)) = self.expiry.as_deref()
+        else {
+            return Tick::NEVER;
+        };
+        let asks = self.stage() == Stage::Unanswered && self.is_subscription();
+        let expires = self.stage().is_endless()
+            || outcome.ends_everything()
+            || asks && *outcome == Outcome::Drained;
+        if expires { *at } else { Tick::NEVER }
     }
 
     /// True exactly when it has expired and still has its grace.
@@ -46,7 +46,8 @@ impl Exchange {
         matches!(self.expiry.as_deref(), Some(Expiry::Grace(..)))
     }
 
-    /// Makes an event stream or a tunnel expire at this moment, unless it expires earlier.
+    /// Makes an event stream or a tunnel, or in a drain a request for a subscription, expire at
+    /// this moment, unless it expires earlier.
     pub fn expire_stream_at(&mut self, at: Tick, outcome: Outcome) {
         match self.expiry.as_deref_mut() {
             None => self.expiry = Some(Box::new(Expiry::At(at, outcome))),

@@ -10,6 +10,7 @@
 mod ticks;
 
 use super::Proxy;
+use super::drain::Phase;
 use super::head::head_limits;
 use super::next::Next;
 use super::shared::Shared;
@@ -125,8 +126,14 @@ impl<N: Net> Proxy<N> {
                 Answer::of(200, MediaType::Metrics, text.into_bytes().into())
             }
             Ok(Ask::Health) => Answer::text(200, "The loop turns."),
-            Ok(Ask::Ready) if self.is_draining() => Answer::text(503, "Draining."),
-            Ok(Ask::Ready) => Answer::text(200, "Ready."),
+            Ok(Ask::Ready) => match self.shared.phase {
+                Phase::Serving => Answer::text(200, "Ready."),
+                Phase::Delay(at, _) => {
+                    let left = at.since(now);
+                    Answer::text(503, &format!("Draining: the port closes in {left:?}."))
+                }
+                Phase::Closed(_) => Answer::text(503, "Draining: the port is closed."),
+            },
             Ok(Ask::Streams(query)) => self.list_streams(query, now),
             Ok(Ask::End(id)) => self.end_by_hand(id, now),
             Ok(Ask::Command(command)) if self.admin.commands.len() < COMMANDS_MAX => {
@@ -144,9 +151,9 @@ impl<N: Net> Proxy<N> {
 
     /// Sends the answer to a waiting request.
     fn give(&mut self, key: Key<Session>, answer: Answer, now: Tick) -> Next {
-        let Shared { net, memory, telemetry, drain, date, .. } = &mut self.shared;
+        let Shared { net, memory, telemetry, phase, date, .. } = &mut self.shared;
         let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
-        exchange.keep_alive_if(drain.is_none());
+        exchange.keep_alive_if(!phase.is_draining());
         exchange.record.logged |= answer.status >= 400 && answer.status != 503;
         exchange.cause = Cause::of_operator(answer.status);
         if exchange.record.logged
@@ -194,6 +201,7 @@ impl<N: Net> Proxy<N> {
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),
             draining: self.is_draining(),
+            accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
             key_bytes: self.key_bytes(),
@@ -251,6 +259,7 @@ impl<N: Net> Proxy<N> {
             .into_iter()
             .partition(|wait| matches!(wait, Wait::Until(..)));
         let client = exchange.client(session.peer);
+        let end = exchange.expires_at().min(self.shared.phase.end_of(session));
         page.add(&Row {
             id: exchange.record.id,
             state: self.stream_state(exchange, now),
@@ -267,6 +276,7 @@ impl<N: Net> Proxy<N> {
             pending_bytes: exchange.response.pending(),
             waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
             until: moments.first().map(|moment| moment.name()),
+            ends_in_ms: (end != Tick::NEVER).then(|| millis(end.since(now))),
         });
     }
 

@@ -5,7 +5,7 @@
 //! is to be done next ([`Next`]), and only [`Proxy::follow`] does it. Deadlines are checked only
 //! when nothing moves, so a slow peer is judged by what it did and never by how late this process
 //! looked. Three ends do not wait for that, because a busy peer could put them off forever: the end
-//! of the drain window, the expiry of an exchange, and the end of a lingering close.
+//! of a drain, the expiry of an exchange, and the end of a lingering close.
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -64,10 +64,10 @@ impl<N: Net> Proxy<N> {
     }
 
     fn step(&mut self, key: Key<Session>, now: Now) -> Next {
-        if self.shared.drain.is_some_and(|deadline| deadline <= now.tick) {
-            return deadlines::drain(&self.tasks[key]);
-        }
         let session = &mut self.tasks[key];
+        if self.shared.phase.end_of(session) <= now.tick {
+            return deadlines::drain(session);
+        }
         match &session.state {
             State::Idle { .. } | State::Head { .. } => {
                 request::run(session, &mut self.shared, now.tick)
@@ -166,7 +166,7 @@ impl<N: Net> Proxy<N> {
             apis: &mut shared.apis,
             telemetry: &mut shared.telemetry,
             config: &shared.config,
-            drain: shared.drain,
+            phase: &shared.phase,
             random: &mut shared.random,
             date: shared.date.text(),
             ahead_max: shared.portions.ahead_max,

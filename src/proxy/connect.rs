@@ -1,9 +1,8 @@
 //! Connecting to an upstream and sending the request.
 //!
 //! Where an upstream may have only so many connections, a request may have to wait until one
-//! becomes free. A request for an event stream does not wait in a drain, where none begins. One
-//! whose api is gone does not wait either, because nobody counts that upstream's connections any
-//! more.
+//! becomes free. One whose api is gone does not wait, because nobody counts that upstream's
+//! connections any more.
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -31,12 +30,8 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
 
 /// Waits until it is the turn of the exchange to get a connection.
 pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
-    let is_new = step.exchange.stage() == Stage::Unanswered;
     match step.pool.is_turn_of(place) {
         None => turn_away(step),
-        Some(_) if is_new && step.drain.is_some() && step.exchange.facts.wants_events() => {
-            Next::fail(LocalReply::draining())
-        }
         Some(true) => Next::Do(Action::Connect),
         Some(false) => step.watch_client(),
     }

@@ -65,7 +65,7 @@ pub(super) enum Deadline {
     Event,
     /// The end of a lingering close.
     Linger,
-    /// `drain.window`: the drain ends.
+    /// `drain.window` or `drain.answers`: the session is closed.
     Drain,
 }
 
@@ -115,7 +115,8 @@ pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> 
     let server = &shared.config.server;
     let own = match &session.state {
         State::Idle { since, fresh: true, .. } => {
-            (since.after(server.read_timeout), Deadline::FirstByte)
+            let end = shared.phase.end_of_silence(*since);
+            (since.after(server.read_timeout).min(end), Deadline::FirstByte)
         }
         State::Idle { since, fresh: false, .. } => {
             (since.after(server.keepalive_timeout), Deadline::Keepalive)
@@ -125,7 +126,7 @@ pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> 
         State::Active(exchange) => of_exchange(exchange, shared.portions.high_water, now),
     };
     let mut earliest = Earliest(own);
-    earliest.or(shared.drain.unwrap_or(Tick::NEVER), Deadline::Drain);
+    earliest.or(shared.phase.end_of(session), Deadline::Drain);
     earliest.0
 }
 
@@ -278,7 +279,7 @@ fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
     }
 }
 
-/// What happens to a session when the drain window ends.
+/// What happens to a session that has had its time in a drain.
 pub(super) fn drain(session: &Session) -> Next {
     if session.exchange().is_some() { Next::end(Outcome::Drained) } else { Next::Close }
 }

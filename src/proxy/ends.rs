@@ -43,7 +43,7 @@ pub(super) fn refused<N: Net>(
         shared.telemetry.record(request, service == Service::Apis, service != Service::Demo);
     let exchange = Exchange::new(Begin {
         facts: RequestFacts::unknown(is_head),
-        keeps_alive: !refusal.close && shared.drain.is_none(),
+        keeps_alive: !refusal.close && !shared.phase.is_draining(),
         upload: Upload::unread(BodyLength::Empty),
         config: &shared.config,
         record,
@@ -69,7 +69,7 @@ pub(super) fn refused_connection<N: Net>(
 pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
-    let stays = whole && (local.status >= 500 || !local.close) && step.drain.is_none();
+    let stays = whole && (local.status >= 500 || !local.close) && !step.phase.is_draining();
     // An HTTP/1.0 client would have to be told that the connection stays open. It is not.
     exchange.keep_alive_if(stays && exchange.facts.version == Version::Http11);
     exchange.upload.abandon(io.buffers);
@@ -97,7 +97,7 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     exchange.upload.abandon(io.buffers);
     let complete = exchange.outcome().is_complete() || exchange.response.outlet.ends_properly();
     let whole = exchange.upload.source_complete();
-    if complete && exchange.keeps_alive() && whole && step.drain.is_none() {
+    if complete && exchange.keeps_alive() && whole && !step.phase.is_closed() {
         Next::Idle
     } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
@@ -133,8 +133,13 @@ pub(super) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Nex
 
 /// Ends an exchange and its client's connection at once.
 pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
-    step.leave_queue();
     log_cut(step, outcome);
+    leave(step, outcome)
+}
+
+/// Like [`end`], where no response is cut, because none has begun.
+pub(super) fn leave<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    step.leave_queue();
     let Step { exchange, telemetry, .. } = step;
     exchange.end_with(outcome);
     telemetry.ended(&exchange.report(step.peer), step.io.now);
@@ -159,8 +164,9 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
     log.log(level, name, cause.word(), &text);
 }
 
-/// Logs that a response is cut, unless clients cause that as a matter of course.
+/// Logs and counts that a response is cut, unless clients cause that as a matter of course.
 fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
+    step.telemetry.cut_in_drain += u64::from(outcome == Outcome::Drained);
     if let Some(reason) = outcome.cut_reason() {
         let name = step.exchange.api_name();
         let tunnel = step.exchange.record.is_tunnel();

@@ -62,8 +62,10 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
         log::debug!("asking the upstream again failed: {}; trying later", reply.what);
         return Next::Do(Action::AskLater);
     }
+    // In a drain a stream would be held only until it is its turn to end.
+    let may_hold = is_outage && !reply.is_busy() && (has_head || !step.phase.is_closed());
     Next::Do(match step.exchange.on_outage() {
-        OnOutage::Hold if is_outage && !reply.is_busy() => Action::Hold(reply),
+        OnOutage::Hold if may_hold => Action::Hold(reply),
         _ if has_head => Action::EndEarly(reply),
         OnOutage::Hold | OnOutage::Retry if is_outage => Action::ReplyWithRetry(reply),
         OnOutage::Hold | OnOutage::Retry | OnOutage::Error => Action::Reply(reply),
@@ -74,7 +76,7 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
 pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
     let body = step.retry_field();
     grants::recall(step);
-    let Step { exchange, io, out, drain, date, telemetry, .. } = step;
+    let Step { exchange, io, out, phase, date, telemetry, .. } = step;
     log_reply(exchange, &mut telemetry.log, &refused);
     exchange.cause = refused.cause();
     // If the api or the key is gone, the outcome is set already.
@@ -86,7 +88,7 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
         stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
     exchange.upload.abandon(io.buffers);
-    exchange.keep_alive_if(exchange.facts.version == Version::Http11 && drain.is_none());
+    exchange.keep_alive_if(exchange.facts.version == Version::Http11 && !phase.is_draining());
     let mut fields = exchange.stream_cors_fields();
     if exchange.cors().is_none() && exchange.page().is_none_or(|page| page.told.is_none()) {
         // The reply is the same for everybody, and there is no upstream to say who may read it.

@@ -139,7 +139,7 @@ pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
     if let Some(connection) = step.exchange.take_connection() {
         if sent {
             let idle_max = step.config.server.keepalive_timeout;
-            step.pool.release(connection, step.drain.is_none(), idle_max, &mut step.io);
+            step.pool.release(connection, !step.phase.is_closed(), idle_max, &mut step.io);
         } else {
             step.pool.close(connection, &mut step.io);
         }

@@ -1,5 +1,6 @@
 //! Requests, from the first byte to the beginning of an exchange.
 
+use super::drain::Phase;
 use super::ends::refused;
 use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
@@ -27,19 +28,19 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     let Session { conn, state, service, peer, .. } = session;
     let (service, peer) = (*service, *peer);
     let mut new = HeadSearch::request();
-    let (search, begun) = match state {
-        State::Head { search, .. } => (search, true),
-        State::Idle { .. } | State::Active(_) | State::Lingering { .. } => (&mut new, false),
+    let (search, begun, fresh) = match state {
+        State::Head { search, .. } => (search, true, false),
+        State::Idle { fresh, .. } => (&mut new, false, *fresh),
+        State::Active(_) | State::Lingering { .. } => (&mut new, false, false),
     };
+    let may_wait = begun || fresh || !shared.phase.is_closed() || service == Service::Admin;
     let (mut io, out) = shared.memory.split(&mut shared.net, None, now);
     let bytes = match find_head(conn, search, &head_limits(&shared.config), &mut io) {
         Found::Complete(bytes) => bytes,
         Found::More | Found::Blocked if !begun && has_begun(conn) => return Next::Head(new),
         Found::More => return Next::Moved,
-        Found::Blocked if !begun && shared.drain.is_some() && service != Service::Admin => {
-            return Next::Close;
-        }
-        Found::Blocked => return Next::Blocked,
+        Found::Blocked if may_wait => return Next::Blocked,
+        Found::Blocked => return Next::Close,
         // A client may leave between two requests, or abandon one.
         Found::Ended(_) => return Next::Close,
         Found::Wrong(error, bytes) => {
@@ -308,8 +309,11 @@ fn begin<N: Net>(
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
             exchange.outbound = Some(Box::new(Outbound::new(outbound, length.is_empty())));
-            let (keys, draining) = (&shared.edge.key_streams, shared.drain.is_some());
-            admission::acquire_early(&mut exchange, peer, &shared.apis, keys, draining)
+            if let Phase::Closed(ends) = shared.phase {
+                ends.set(&mut exchange, shared.random.f64(), now);
+            }
+            let keys = &shared.edge.key_streams;
+            admission::acquire_early(&mut exchange, peer, &shared.apis, keys)
                 .map_or_else(Action::Fail, |()| Action::Connect)
         }
     };

@@ -69,7 +69,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
     awaiting.retry = false;
     let end = if search.is_folded() { head::unfold(bytes) } else { bytes.len() };
-    exchange.keep_alive_if(step.drain.is_none());
+    exchange.keep_alive_if(!step.phase.is_draining());
     let mut store = FieldStore::new();
     let parsed = ResponseHead::parse(&bytes[..end], &mut store, &limits, exchange.facts.is_head);
     let head = match parsed {

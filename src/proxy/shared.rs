@@ -1,6 +1,7 @@
 //! What all sessions share: the network, the pool of upstream connections, memory, telemetry, and
 //! the configuration.
 
+use super::drain::Phase;
 use super::memory::Memory;
 use super::portions::Portions;
 use crate::apis::Apis;
@@ -29,8 +30,8 @@ pub(super) struct Shared<N: Net> {
     pub config: Rc<Config>,
     pub router: Rc<Router>,
     pub portions: Portions,
-    /// When running exchanges are cut. None unless the proxy is draining.
-    pub drain: Option<Tick>,
+    /// How far the proxy is on its way to its end.
+    pub phase: Phase,
     /// The source of random times.
     pub random: fastrand::Rng,
     /// The value of the Date field in this turn.
@@ -58,7 +59,7 @@ impl<N: Net> Shared<N> {
             router: Rc::new(config.router()),
             config: Rc::new(config),
             portions,
-            drain: None,
+            phase: Phase::Serving,
             random: fastrand::Rng::with_seed(seed),
             date: HttpDate::default(),
         };

@@ -3,6 +3,7 @@
 //! A step sees one exchange, its client's connection, and what all sessions share. It never sees
 //! another session; whatever concerns those is left to [`super::advance`].
 
+use super::drain::Phase;
 use super::next::Next;
 use crate::apis::Apis;
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::pool::{Endpoint, Place, Pool};
 use crate::session::Session;
 use crate::slab::Key;
 use crate::telemetry::{Failure, Outcome, Telemetry};
-use crate::time::{Now, Tick, millis};
+use crate::time::{Now, millis};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -38,8 +39,8 @@ pub(super) struct Step<'a, N: Net> {
     pub telemetry: &'a mut Telemetry,
     /// The present configuration. The exchange may have begun under an earlier one.
     pub config: &'a Rc<Config>,
-    /// When running exchanges are cut. None unless the proxy is draining.
-    pub drain: Option<Tick>,
+    /// How far the proxy is on its way to its end.
+    pub phase: &'a Phase,
     pub random: &'a mut fastrand::Rng,
     /// The value of the Date field in this turn.
     pub date: &'a str,

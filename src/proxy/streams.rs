@@ -14,15 +14,14 @@
 //! A tunnel may expire, too, and so may any exchange whose api or key is gone ([`super::reload`]).
 //! These have no boundary at which they could end, and are cut.
 //!
-//! In a drain each stream has a slot of its own in nine tenths of the window, and ends at a random
-//! moment in it. The last tenth is for events to end and clients to read. Tunnels go on until the
-//! window is over, because they have no point at which an end does no harm.
+//! When all of them end is decided elsewhere: in a drain ([`super::drain`]) or a reload.
 
-use super::drain::within;
+use super::drain::Phase;
 use super::ends;
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::step::Step;
+use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::http::reply::{self, StreamHead};
@@ -49,31 +48,30 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     if exchange.record.open {
         return;
     }
+    exchange.record.open = true;
     if exchange.stage().is_stream() {
         let age = exchange.api().and_then(|api| api.streams.max_age);
         if let Some(age) = age.filter(|_| !exchange.is_answer()) {
             let percent = random.u32(80..=100);
             exchange.expire_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
         }
-        if let Some(deadline) = step.drain {
-            let share = random.f64();
-            exchange.expire_stream_at(within(now, deadline, share), Outcome::Drained);
+        if let Phase::Closed(ends) = step.phase {
+            ends.set(exchange, random.f64(), now);
         }
     }
     // The configuration may have changed while the upstream took its time.
     if !Rc::ptr_eq(&exchange.config, config) {
         super::reload::judge_anew(exchange, config, apis, random.f64(), now);
     }
-    exchange.record.open = true;
     telemetry.opened(&exchange.report(step.peer), now);
 }
 
 /// Begins an event stream with a head of ours and a heartbeat. Where no `[api.cors]` says which
 /// pages may read it, the head says what the upstream last said of this one ([`super::grants`]).
 pub(super) fn begin_with_own_head<N: Net>(step: &mut Step<'_, N>) {
-    let Step { exchange, io, out, date, .. } = step;
+    let Step { exchange, io, out, phase, date, .. } = step;
     let length = BodyLength::untold(exchange.facts.version);
-    exchange.keep_alive_if(length == BodyLength::Chunked);
+    exchange.keep_alive_if(length == BodyLength::Chunked && !phase.is_draining());
     let (close, fields) = (!exchange.keeps_alive(), &exchange.stream_cors_fields());
     reply::write_stream_head(out, &StreamHead { length, date, close, fields });
     assert!(out.len() <= REPLY_MAX, "room was left for a head of ours");
@@ -113,7 +111,9 @@ pub(super) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
 pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, config, io, .. } = step;
     let Some(outcome) = exchange.expires_with() else { return Next::Moved };
-    let was_ending = exchange.is_in_grace();
+    // An answer has had all of the time that a drain gives it, in whole events.
+    let has_had_grace = outcome == Outcome::Drained && exchange.is_answer();
+    let was_ending = exchange.is_in_grace() || has_had_grace;
     if !was_ending {
         // The last tenth of the window was left free for this.
         let window = config.drain.window;
@@ -122,6 +122,7 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
     match (exchange.stage(), exchange.source()) {
         (stage, _) if stage.is_stream() => expire_stream(exchange, outcome, was_ending),
+        (Stage::Unanswered, _) if outcome == Outcome::Drained => send_away(step),
         _ if was_ending => Next::end(outcome),
         (Stage::Unanswered, Source::Queued(_) | Source::Connecting(_) | Source::Awaiting(_)) => {
             turn_away(exchange, outcome)
@@ -142,6 +143,17 @@ pub(super) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
     } else {
         LocalReply::ended(503, "its api was removed")
     })
+}
+
+/// Ends the request for a subscription that has no response yet, in a drain. Its client is to come
+/// back, so it is told when if the operator wants that. An error would make a browser give up for
+/// good, and a connection that ends does not.
+fn send_away<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if step.exchange.on_outage() == OnOutage::Error {
+        return ends::leave(step, Outcome::Drained);
+    }
+    step.close_connection();
+    Next::Do(Action::ReplyWithRetry(LocalReply::draining()))
 }
 
 /// Ends an event stream between two events: after the current event, or visibly cut if that takes

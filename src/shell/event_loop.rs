@@ -19,7 +19,6 @@ use crate::session::Service;
 use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
-use std::time::Duration;
 
 /// The most events that one wait returns.
 const EVENTS_MAX: usize = 1024;
@@ -146,10 +145,16 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Accepts no more connections, and ends those that are open within `window`.
-    pub(super) fn drain(&mut self, window: Duration) {
+    /// Begins to drain, as the configuration says.
+    pub(super) fn drain(&mut self) {
         let now = self.clock.now().tick;
-        self.proxy.drain(now, now.after(window));
+        self.proxy.drain(now);
+    }
+
+    /// Ends everything that is open at once.
+    pub(super) fn end(&mut self) {
+        let now = self.clock.now().tick;
+        self.proxy.end(now);
     }
 
     /// True once [`EventLoop::drain`] was called.
@@ -157,9 +162,14 @@ impl EventLoop {
         self.proxy.is_draining()
     }
 
-    /// True once it is draining and no client connection is left.
+    /// True once it has closed the port and no client connection is left.
     pub(super) fn is_drained(&self) -> bool {
         self.proxy.is_drained()
+    }
+
+    /// The number of streams, tunnels and other requests that a drain has cut.
+    pub(super) const fn cut_in_drain(&self) -> u64 {
+        self.proxy.cut_in_drain()
     }
 
     /// Closes the listeners that are left, such as the admin listener.

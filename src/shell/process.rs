@@ -3,8 +3,8 @@
 //! It owns one [`EventLoop`] and runs it on the main thread. These cross between the two, each as a
 //! value, so that a loop on another thread could exchange the same by queues:
 //!
-//! - to the loop: a configuration to serve, a drain window, the addresses of a name, and the answer
-//!   to an operator's command;
+//! - to the loop: a configuration to serve, the order to drain or to end, the addresses of a name,
+//!   and the answer to an operator's command;
 //! - from the loop: commands of the admin listener, names to be resolved, access log lines, and
 //!   the number of connections.
 
@@ -19,7 +19,6 @@ use crate::config::Config;
 use crate::proxy::Ticket;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The process, listening and ready to run.
 #[derive(Debug)]
@@ -116,6 +115,11 @@ impl Process {
             }
         }
         self.event_loop.close_listeners();
+        match self.event_loop.cut_in_drain() {
+            0 => log::info!("drained: nothing was cut"),
+            1 => log::info!("drained: 1 stream, tunnel or other request was cut"),
+            cut => log::info!("drained: {cut} streams, tunnels or other requests were cut"),
+        }
         self.output.finish(self.event_loop.access_log());
         Ok(())
     }
@@ -163,8 +167,7 @@ impl Process {
                         self.stops = 1;
                         self.drain();
                     }
-                    let window = self.event_loop.config().drain.window;
-                    let sentence = format!("Draining: open connections have {window:?} to finish.");
+                    let sentence = self.event_loop.config().drain.told();
                     self.event_loop.answer_command(ticket, 202, &sentence);
                 }
                 ShellCommand::Reload if self.file.is_none() => {
@@ -244,21 +247,18 @@ impl Process {
         }
     }
 
-    /// Drains: within the configured window at the first stop, at once at the second.
+    /// Drains: as the configuration says at the first stop, at once at the second.
     fn drain(&mut self) {
-        service::notify("STOPPING=1");
-        let connections = self.event_loop.connections();
         if self.stops > 1 {
+            let connections = self.event_loop.connections();
             log::info!("second signal: closing {connections} connections now");
-            self.event_loop.drain(Duration::ZERO);
-        } else {
-            let window = self.event_loop.config().drain.window;
-            log::info!(
-                "draining: {connections} connections have {window:?} to finish; \
-                a second signal closes them now"
-            );
-            self.event_loop.drain(window);
+            self.event_loop.end();
+            return;
         }
+        // The service manager need not know the configuration.
+        let timeout = self.event_loop.config().drain.stop_timeout().as_micros();
+        service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
+        self.event_loop.drain();
     }
 }
 

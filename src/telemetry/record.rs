@@ -40,6 +40,11 @@ impl Record {
         self.status == 101
     }
 
+    /// True exactly when it is an event stream that was opened.
+    pub const fn is_open_stream(&self) -> bool {
+        self.open && !self.is_tunnel()
+    }
+
     /// Counts what has passed between two moments of an exchange that began at `began`.
     pub fn count(&mut self, before: Volume, after: Volume, began: Tick, now: Tick) {
         let events = after.events - before.events;

@@ -2,7 +2,7 @@
 //! transcripts, seeded worlds, and the fuzzer.
 
 use crate::admin::ShellCommand;
-use crate::config::Config;
+use crate::config::{Config, Drain};
 use crate::descriptors::Budget;
 use crate::net::Address;
 use crate::proxy::{Portions, Proxy};
@@ -10,6 +10,7 @@ use crate::session::Service;
 use crate::testing::sim::{Faults, SimEvent, SimNet};
 use crate::time::{Now, Tick};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A configuration for tests that have no wishes of their own.
 pub const PLAIN: &str = r#"
@@ -98,13 +99,12 @@ impl World {
             self.proxy.name_answered(key, place, &answer);
         }
         while let Some((ticket, command)) = self.proxy.next_command() {
-            let window = self.proxy.config().drain.window;
             let (status, said) = match command {
                 ShellCommand::Drain => (202, "Draining."),
                 ShellCommand::Reload => (501, "There is no file."),
             };
             if command == ShellCommand::Drain {
-                self.proxy.drain(self.now, self.now.after(window));
+                self.proxy.drain(self.now);
             }
             self.proxy.answer_command(ticket, status, said, self.now);
             self.wake = self.now;
@@ -139,6 +139,13 @@ impl World {
             }
         }
         Err("it does not settle".to_owned())
+    }
+
+    /// Begins a drain in which the port closes at once, and everything has this long to end.
+    pub fn drain_within(&mut self, window: Duration) {
+        let times = self.proxy.config().drain;
+        let drain = Drain { delay: Duration::ZERO, window, answers: window, ..times };
+        self.proxy.drain_as(&drain, self.now);
     }
 
     /// When the proxy wants to be called again.

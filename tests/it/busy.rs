@@ -41,8 +41,7 @@ fn a_drain_ends_a_busy_response() {
     };
     assert!(!closes(&mut world, client, goes_on), "it closes without a reason");
     let deadline = world.now.after(Duration::from_secs(5));
-    let now = world.now;
-    world.proxy.drain(now, deadline);
+    world.drain_within(Duration::from_secs(5));
     assert!(closes(&mut world, client, goes_on), "it goes on after the drain window");
     assert!(world.now >= deadline, "the drain window was cut short");
 }
@@ -91,9 +90,7 @@ fn a_busy_stream_ends_between_events_in_a_drain() {
             heard.extend(bytes);
         }
     };
-    let deadline = world.now.after(Duration::from_secs(5));
-    let now = world.now;
-    world.proxy.drain(now, deadline);
+    world.drain_within(Duration::from_secs(5));
     let goes_on = |world: &mut World| {
         for piece in [&b"data: abc\n\nda"[..], b"ta: abc\n\n"] {
             world.net().send(origin, piece);

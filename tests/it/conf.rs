@@ -94,8 +94,8 @@ fn defaults() {
         user: None,
     };
     assert_eq!(config.server, server);
-    let drain = Drain { window: seconds(30), retry_min: seconds(1), retry_max: seconds(10) };
-    assert_eq!(config.drain, drain);
+    let [delay, window, answers, retry_min, retry_max] = [0, 30, 30, 1, 10].map(seconds);
+    assert_eq!(config.drain, Drain { delay, window, answers, retry_min, retry_max });
     assert_eq!(config.log.level, log::LevelFilter::Info);
     assert_eq!(config.log.access, Some(Form::Text));
     assert_eq!((config.admin, config.demo), (None, None));
@@ -225,6 +225,26 @@ demo event source on http://127.0.0.1:8000/events/
     );
 }
 
+/// Whatever stops the process waits as long as a drain with the defaults takes.
+#[test]
+fn stop_timeouts_are_long_enough() {
+    let timeout = |text| parse(&format!("{text}\n{MINIMAL}")).drain.stop_timeout();
+    assert_eq!(timeout("drain.delay = '5s'\ndrain.window = '1m'"), seconds(75));
+    assert_eq!(timeout("drain.answers = '10m'"), seconds(610));
+    let default = timeout("").as_secs();
+    let file = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(path).unwrap()
+    };
+    for (path, line) in [
+        ("conf/millstream.service", format!("\nTimeoutStopSec={default}s\n")),
+        ("conf/openwrt/millstream.init", format!(" term_timeout {default}\n")),
+        ("Dockerfile", format!(" --stop-timeout {default} ")),
+    ] {
+        assert!(file(path).contains(&line), "{path} has no {line:?}");
+    }
+}
+
 /// The URL in the summary leads to the demo, and is left out where none does.
 #[test]
 fn the_summary_suggests_what_works() {
@@ -259,6 +279,7 @@ fn what_a_file_can_say() {
         "
         log.level = 'debug'
         log.access = 'json'
+        drain.delay = '0s'
         drain.window = '5m'
 
         [server]
@@ -294,7 +315,7 @@ fn what_a_file_can_say() {
     assert_eq!(config.server.max_target_bytes, 1024, "no more than a head");
     assert_eq!(config.server.max_body_bytes, Some(1 << 30));
     assert_eq!(config.server.max_held_bytes, 1 << 20);
-    assert_eq!(config.drain.window, seconds(300));
+    assert_eq!((config.drain.delay, config.drain.window), (seconds(0), seconds(300)));
     assert_eq!(config.log.level, log::LevelFilter::Debug);
     assert_eq!(config.log.access, Some(Form::Json));
     let demo = Demo { listen: "127.0.0.1:8000".parse().unwrap(), interval: seconds(1) };

@@ -7,6 +7,7 @@
 //! program tells them in its first lines.
 
 mod admin;
+mod drain;
 mod foreign;
 mod line;
 mod process;

@@ -24,7 +24,9 @@
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
-//! t=1s   proxy drains WINDOW
+//! t=1s   proxy drains               (as the configuration says)
+//! t=1s   proxy drains WINDOW        (without a delay, and all has this long)
+//! t=1s   proxy ends                 (as at a second signal)
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
 //!                                     not known)
 //! t=1s   end                        (nothing is done, but time has come this far)
@@ -347,9 +349,14 @@ impl Stage {
             self.world.proxy.reload(config, self.budget, at);
             return Ok(());
         }
-        let window = what.strip_prefix("drains ").and_then(parse_time).ok_or("drains WINDOW")?;
-        let deadline = Tick::from_millis(at.as_millis() + window.as_millis());
-        self.world.proxy.drain(at, deadline);
+        match what {
+            "drains" => self.world.proxy.drain(at),
+            "ends" => self.world.proxy.end(at),
+            _ => {
+                let window = what.strip_prefix("drains ").and_then(parse_time);
+                self.world.drain_within(window.ok_or("drains WINDOW")?.since(Tick::ZERO));
+            }
+        }
         Ok(())
     }
 

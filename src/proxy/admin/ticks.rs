@@ -12,7 +12,7 @@ use crate::proxy::next::Next;
 use crate::proxy::shared::Shared;
 use crate::session::Session;
 use crate::slab::Key;
-use crate::time::{Now, Tick};
+use crate::time::{Now, Tick, millis};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,7 +57,14 @@ impl<N: Net> Proxy<N> {
         if self.admin.ticks.next() > now.tick {
             return;
         }
-        let process = ProcessNow { draining: self.is_draining(), connections: self.connections() };
+        let at =
+            |tick: Tick| (tick != Tick::NEVER).then(|| now.unix_ms + millis(tick.since(now.tick)));
+        let process = ProcessNow {
+            draining: self.is_draining(),
+            closes_at: at(self.shared.phase.closes_at()),
+            ends_at: at(self.shared.phase.ends_at()),
+            connections: self.connections(),
+        };
         let states = self.stream_states(now.tick);
         let Shared { pool, apis, telemetry, .. } = &self.shared;
         let present = apis.in_order().zip(states).filter_map(|((_, state), streams)| {

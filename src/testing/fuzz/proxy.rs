@@ -10,6 +10,7 @@ use crate::net::ListenerId;
 use crate::testing::sim::{Heard, Peer};
 use crate::testing::world::World;
 use crate::time::Tick;
+use std::time::Duration;
 
 /// A script: see `script.rs` for its language.
 pub fn proxy(bytes: &[u8]) {
@@ -123,9 +124,7 @@ impl Stage {
     }
 
     fn drain(&mut self, ms: u64) {
-        let deadline = Tick::from_millis(self.world.now.as_millis() + ms);
-        let now = self.world.now;
-        self.world.proxy.drain(now, deadline);
+        self.world.drain_within(Duration::from_millis(ms));
         self.drained = true;
     }
 

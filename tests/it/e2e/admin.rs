@@ -149,8 +149,11 @@ fn an_operator_drains() {
     upstream.request();
     let (head, said) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
     assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
-    assert_eq!(said, "Draining: open connections have 30s to finish.\n");
-    program.logs("draining: 1 connections have 30s");
+    assert_eq!(
+        said,
+        "Draining: the port is closed; subscriptions have 30s to end and all else 30s.\n"
+    );
+    program.logs("draining: the port is closed; subscriptions have 30s to end and all else 30s; ");
     // Who watches can see how far it is.
     let mut watcher = Line::to(admin);
     let (head, _) = ask(&mut watcher, "GET /readyz", "");

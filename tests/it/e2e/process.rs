@@ -29,7 +29,8 @@ fn what_it_says_of_itself() {
 #[test]
 fn a_configuration_is_checked() {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
-    let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n";
+    let summary = "listening on 127.0.0.1:8080\n  / -> http://127.0.0.1:8000/ (events)\n\
+        stop timeout needed: 40s\n";
     for arguments in [&["--check", config][..], &["-t", "-c", config], &["-c", "-f", config]] {
         assert_eq!(Program::run(arguments), said(summary), "{arguments:?}");
     }
@@ -125,7 +126,7 @@ fn a_first_signal_drains() {
         answering.send("HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(idle.response().first_line, "HTTP/1.1 204 No Content");
         program.signal(signal);
-        program.logs("draining: 2 connections");
+        program.logs("draining: the port is closed; ");
         assert_eq!((idle.end(), answering.end()), (End::Closed, End::Closed));
         assert!(Line::try_to(program.address()).is_err(), "it still listens");
         let (wire, event) = event("last");
@@ -237,7 +238,7 @@ fn a_second_signal_ends_at_once() {
     old_upstream.send(STREAM);
     old.response();
     program.signal("TERM");
-    program.logs("draining: 2 connections");
+    program.logs("draining: the port is closed; ");
     program.signal("TERM");
     client.cut();
     assert_eq!(old.cut(), End::Reset);

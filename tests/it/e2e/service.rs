@@ -52,7 +52,7 @@ fn it_says_when_it_is_ready_and_when_it_ends() {
     };
     assert_eq!(said(), "READY=1");
     program.signal("TERM");
-    assert_eq!(said(), "STOPPING=1");
+    assert_eq!(said(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000");
     assert_eq!(program.ended().status, Some(0));
 }
 

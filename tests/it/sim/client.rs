@@ -283,17 +283,26 @@ impl Client {
             let once = terms.pooling && plan.request.is_some();
             let served = served || once && answer.is_some_and(|a| a.status == 502);
             // Where events end is not known in all streams; those are cut when they are to end.
-            let cut = terms.ends && plan.event_stream && answer.is_some_and(|a| !a.complete);
+            let ends = if plan.subscribes() { terms.ends } else { terms.ends_answers };
+            let all = terms.drains && terms.ends_answers;
+            let cut = ends && (plan.event_stream || all) && answer.is_some_and(|a| !a.complete);
+            // A process that ends takes no further request, and no connection in the end.
+            // Who waits for a subscription may be told to come back.
+            let spared = |a: &Answer| a.status == 200 && naive::events(&a.body).is_empty();
+            let told = terms.spares && plan.event_stream && plan.subscribes();
+            let turned_away = terms.drains && answer.is_none_or(|a| told && spared(a));
+            let awaited = terms.awaits_all && index == 0;
             // Whoever was answered early does not see that there is no event stream.
             let lost = answer.filter(|answer| is_early(plan, answer, terms));
             let lost = lost.is_some_and(|a| plan.events.is_none() || once && !a.complete);
-            let served = served || cut || lost;
+            let served = served || cut || lost || turned_away && !awaited;
             if honest && !served {
                 let got = answer.map(|a| (a.status, a.complete, a.body.len()));
                 return Err(format!("an honest exchange got {got:?}, {:?}\n  {plan:?}", self.end));
             }
             // What follows on a connection that was to be closed is not promised.
-            honest &= terms.patient && !plan.close && !plan.http10 && !early && !cut && !lost;
+            honest &= terms.patient && !plan.close && !plan.http10 && !early;
+            honest &= !(cut || lost || turned_away);
         }
         Ok(())
     }
@@ -349,7 +358,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let unknowable = plan.framing == Framing::UntilClose && cut;
     // Nothing of ours goes into what cannot be read.
     if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
-        events.judge(body, answer.complete, unknowable, terms)?;
+        let ends = terms.ends && plan.subscribes();
+        events.judge(body, answer.complete, unknowable, Terms { ends, ..terms })?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
         let had_id = !naive::events(body).is_empty();
         let within = events.may_be_within(body, terms.event_max);

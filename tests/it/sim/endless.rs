@@ -1,6 +1,6 @@
-//! A client of something that has no end: a tunnel, lines, an upload. There are some in worlds that
-//! lose their api or their key. The proxy is to end them; one that is still there long after that
-//! leaves by itself.
+//! A client of something that has no end: a tunnel, lines, an upload, a stream. There are some in
+//! worlds that lose their api or their key, or that drain. The proxy is to end them; one that is
+//! still there long after that leaves by itself.
 
 use super::message::Head;
 use crate::journal;
@@ -22,6 +22,12 @@ pub(crate) enum Kind {
     Lines,
     /// The client does, and waits for an answer.
     Upload,
+    /// The origin sends an event now and then.
+    Subscription,
+    /// It does, in answer to a POST.
+    Answer,
+    /// It never sends as much as a head.
+    Quiet,
 }
 
 impl Kind {
@@ -31,6 +37,9 @@ impl Kind {
             "/endless/tunnel" => Some(Kind::Tunnel),
             "/endless/lines" => Some(Kind::Lines),
             "/endless/upload" => Some(Kind::Upload),
+            "/endless/subscription" => Some(Kind::Subscription),
+            "/endless/answer" => Some(Kind::Answer),
+            "/endless/quiet" => Some(Kind::Quiet),
             _ => None,
         }
     }
@@ -45,6 +54,13 @@ impl Kind {
             Kind::Upload => {
                 "POST /endless/upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
             }
+            Kind::Subscription => {
+                "GET /endless/subscription HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n"
+            }
+            Kind::Answer => "POST /endless/answer HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n",
+            Kind::Quiet => {
+                "GET /endless/quiet HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n"
+            }
         }
     }
 
@@ -52,7 +68,7 @@ impl Kind {
     fn piece(self) -> &'static [u8] {
         match self {
             Kind::Tunnel => b"ping",
-            Kind::Lines => b"",
+            Kind::Lines | Kind::Subscription | Kind::Answer | Kind::Quiet => b"",
             Kind::Upload => b"2\r\n{}\r\n",
         }
     }
@@ -65,26 +81,46 @@ impl Kind {
                   Upgrade: websocket\r\n\r\n"
             }
             Kind::Lines => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            Kind::Upload => b"",
+            Kind::Answer => {
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                  Transfer-Encoding: chunked\r\n\r\n3\r\ndat\r\n"
+            }
+            Kind::Subscription => {
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                  Transfer-Encoding: chunked\r\n\r\n"
+            }
+            Kind::Upload | Kind::Quiet => b"",
         }
     }
 
-    /// What an origin sends now and then.
+    /// What an origin sends now and then. An answer is within an event most of the time.
     pub(crate) fn line(self) -> &'static [u8] {
-        if self == Kind::Lines { b"3\r\n{}\n\r\n" } else { b"" }
+        match self {
+            Kind::Lines => b"3\r\n{}\n\r\n",
+            Kind::Subscription => b"9\r\ndata: {}\n\r\n1\r\n\n\r\n",
+            // The end of an event, and the beginning of the next.
+            Kind::Answer => b"a\r\na: {}\n\ndat\r\n",
+            Kind::Tunnel | Kind::Upload | Kind::Quiet => b"",
+        }
     }
 }
 
 /// One client with one connection.
 #[derive(Debug)]
 pub(crate) struct Endless {
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// Nobody else has it.
     pub(crate) address: IpAddr,
     /// All that it has sent.
     pub(crate) sent: Vec<u8>,
+    /// All that it has heard.
+    pub(crate) heard: Vec<u8>,
+    /// When it heard the first byte of a 200 or a 101.
+    pub(crate) answered_at: Option<Tick>,
+    /// When the proxy ended it.
+    pub(crate) ended_at: Option<Tick>,
     peer: Option<Peer>,
-    starts_at: Tick,
+    pub(crate) starts_at: Tick,
     leaves_at: Tick,
     unsent: Vec<u8>,
     next_send: Tick,
@@ -96,14 +132,21 @@ pub(crate) struct Endless {
 impl Endless {
     /// `key`: a field that every request has to carry.
     pub(crate) fn draw(number: u64, rng: &mut Rng, key: &str) -> Endless {
-        let kind = rng.pick(&[Kind::Tunnel, Kind::Lines, Kind::Upload]);
+        let events = [Kind::Subscription, Kind::Answer, Kind::Quiet];
+        let kind = match rng.chance(50) {
+            true => rng.pick(&events),
+            false => rng.pick(&[Kind::Tunnel, Kind::Lines, Kind::Upload]),
+        };
         Endless {
             kind,
             address: format!("2003::1:{number}").parse().unwrap(),
             sent: Vec::new(),
+            heard: Vec::new(),
+            answered_at: None,
+            ended_at: None,
             peer: None,
             starts_at: Tick::from_millis(rng.below(3000)),
-            leaves_at: Tick::from_millis(100_000),
+            leaves_at: Tick::from_millis(45_000),
             unsent: format!("{}{key}\r\n", kind.request()).into_bytes(),
             next_send: Tick::ZERO,
             deaf: rng.chance(30),
@@ -136,12 +179,21 @@ impl Endless {
             return sent > 0;
         }
         match net.hear(peer, usize::MAX) {
-            Heard::Bytes(_) => true,
+            Heard::Bytes(bytes) => {
+                self.heard.extend(bytes);
+                let served = [&b"HTTP/1.1 200"[..], b"HTTP/1.1 101"];
+                if self.answered_at.is_none()
+                    && served.iter().any(|status| self.heard.starts_with(status))
+                {
+                    self.answered_at = Some(now);
+                }
+                true
+            }
             Heard::Nothing => sent > 0,
             end @ (Heard::End | Heard::Reset) => {
                 journal::note(|| format!("{now:?} {peer:?} ({:?}) hears {end:?}", self.kind));
                 net.leave(peer);
-                self.gone = true;
+                (self.gone, self.ended_at) = (true, Some(now));
                 true
             }
         }

@@ -10,6 +10,7 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
+mod drain;
 mod endless;
 mod events;
 mod hostile;
@@ -23,6 +24,7 @@ mod told;
 
 use crate::journal;
 use client::Client;
+use drain::Draining;
 use endless::Endless;
 use hostile::Hostile;
 use loss::Loss;
@@ -84,8 +86,14 @@ pub(crate) struct Terms {
     /// True exactly when upstream connections are reused. Then one may die with a request on it
     /// that cannot be sent twice.
     pub(crate) pooling: bool,
-    /// True exactly when the proxy may end event streams that could go on.
+    /// True exactly when the proxy may end subscriptions that could go on.
     pub(crate) ends: bool,
+    /// True exactly when it may end answers that could.
+    pub(crate) ends_answers: bool,
+    /// True exactly when it drains, and so may turn clients away.
+    pub(crate) drains: bool,
+    /// True exactly when it drains so late that nobody is turned away on a new connection.
+    pub(crate) awaits_all: bool,
     /// True exactly when it asks for the rest of event streams that broke.
     pub(crate) resumes: bool,
     /// True exactly when it spares who asks for an event stream the errors of an outage.
@@ -123,6 +131,9 @@ impl Terms {
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
             pooling: api.keepalive_upstream > 0,
             ends: streams.max_age.is_some(),
+            ends_answers: false,
+            drains: false,
+            awaits_all: false,
             resumes: streams.resume != Resume::Never,
             event_max: streams.event_max,
             spares: streams.on_outage != OnOutage::Error,
@@ -175,7 +186,7 @@ struct Play {
     endless: Vec<Endless>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
-    drain_at: Option<Tick>,
+    draining: Option<Draining>,
     /// When another configuration is served, and which.
     reload: Option<(Tick, Config)>,
     /// The api, or its key, is taken away.
@@ -205,11 +216,12 @@ impl Play {
         let size_max = draw_size_max(&mut rng, tiny);
         let mut plans = Vec::new();
         let key = loss.as_ref().map_or("", |loss| loss.key);
-        let clients = (0..rng.between(1, 6))
+        let clients: Vec<_> = (0..rng.between(1, 6))
             .map(|number| Client::draw(number, key, &mut rng, &mut plans, size_max))
             .collect();
         let mut terms = Terms::of(&config, faults.no_descriptor == 0 && loss.is_none());
         (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
+        terms.ends_answers = loss.is_some();
         let mut hostile: Vec<_> =
             (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
         let other = text.replace(&limits, &other_limits);
@@ -220,27 +232,27 @@ impl Play {
             (0..dice.below(3)).map(|number| Operator::draw(number, &mut dice, tiny)).collect();
         hostile.extend((0..dice.below(3)).map(|number| Hostile::hasty(number, &mut dice)));
         if operators.iter().any(|operator| operator.ends) {
-            (terms.kind, terms.ends) = (false, true);
+            (terms.kind, terms.ends, terms.ends_answers) = (false, true, true);
         }
-        let endless = if loss.is_some() { fate.below(4) } else { 0 };
-        let endless = (0..endless).map(|number| Endless::draw(number, &mut fate, key)).collect();
         let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
+        let mut draining = drain_at.map(|at| Draining::draw(at, &mut fate, config.drain));
+        let some = if loss.is_some() || draining.is_some() { fate.below(8) } else { 0 };
+        let endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
             terms.event_max = 0;
+        }
+        if let Some(draining) = &mut draining {
+            draining.clients = clients.len() + hostile.len() + endless.len();
+            draining.come_to(&mut terms);
         }
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
-        for address in ADDRESSES {
-            world.net().set_host(address.parse().unwrap(), Host::Listening);
-        }
-        let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
-        terms.note_reachable(first == Host::Listening);
-        world.net().set_host(ADDRESSES[0].parse().unwrap(), first);
+        terms.note_reachable(draw_hosts(&mut rng, &mut world));
         let origins = Vec::new();
         let room = Room::of(world.proxy.config());
         let rid_at = Tick::NEVER;
@@ -254,7 +266,7 @@ impl Play {
             endless,
             origins,
             plans,
-            drain_at,
+            draining,
             reload,
             loss,
             room,
@@ -265,14 +277,7 @@ impl Play {
 
     fn run(mut self) -> Result<(), String> {
         for _ in 0..2_000_000 {
-            if self.drain_at.is_some_and(|at| at <= self.world.now) {
-                self.drain_at = None;
-                (self.terms.kind, self.terms.ends) = (false, true);
-                let window = Duration::from_millis(self.rng.below(4000));
-                let deadline = self.world.now.after(window);
-                let now = self.world.now;
-                self.world.proxy.drain(now, deadline);
-            }
+            self.drain();
             if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
                 let now = self.world.now;
                 self.terms.scarce |= Terms::of(&config, false).scarce;
@@ -294,6 +299,12 @@ impl Play {
             if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
                 continue;
             }
+            if let Some(draining) = self.draining
+                && self.world.now > draining.over_at()
+                && !self.world.proxy.is_drained()
+            {
+                return Err("something outlives the drain".to_owned());
+            }
             if self.world.now > self.rid_at && self.world.proxy.unwanted() > 0 {
                 return Err("something outlives its api, or its key".to_owned());
             }
@@ -307,6 +318,20 @@ impl Play {
             self.world.advance_to(next);
         }
         Err("not at an end after 2,000,000 turns".to_owned())
+    }
+
+    /// Begins the drain, or ends it, when that is due.
+    fn drain(&mut self) {
+        let now = self.world.now;
+        let Some(draining) = &mut self.draining else { return };
+        if draining.at <= now && !self.world.proxy.is_draining() {
+            self.world.proxy.drain_as(&draining.times, now);
+            draining.at = now;
+        }
+        if draining.again_at <= now && !draining.has_ended {
+            draining.has_ended = true;
+            self.world.proxy.end(now);
+        }
     }
 
     /// Everybody does something. True when anything happened.
@@ -328,7 +353,7 @@ impl Play {
         for client in &mut self.endless {
             moved |= client.act(self.world.net(), now);
         }
-        let patient = self.terms.kind;
+        let patient = self.terms.kind && !self.terms.drains;
         for operator in &mut self.operators {
             moved |= operator.act(self.world.net(), patient, now)?;
         }
@@ -344,7 +369,9 @@ impl Play {
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
         let endless = self.endless.iter().map(|client| client.next(self.world.now));
-        let drain = self.drain_at.unwrap_or(Tick::NEVER);
+        let signals = self.draining.map_or([Tick::NEVER; 2], |d| [d.at, d.again_at]);
+        let now = self.world.now;
+        let drain = signals.into_iter().filter(|at| *at > now).min().unwrap_or(Tick::NEVER);
         let reload = self.reload.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
         let loss = self.loss.as_ref().map_or(Tick::NEVER, |loss| loss.at);
         clients
@@ -372,6 +399,12 @@ impl Play {
                 return Err(format!("sent more than {most} times: {plan:?}"));
             }
         }
+        if let Some(draining) = self.draining {
+            if !self.world.proxy.is_drained() {
+                return Err("it does not end when the last client is gone".to_owned());
+            }
+            draining.judge(&self.endless)?;
+        }
         match self.world.proxy.net().shortages {
             0 => {}
             n => return Err(format!("a descriptor was missing {n} times")),
@@ -390,6 +423,15 @@ impl Play {
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
         }
     }
+}
+
+/// The first of the addresses refuses connections now and then. True if it does not.
+fn draw_hosts(rng: &mut Rng, world: &mut World) -> bool {
+    let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
+    for (address, host) in ADDRESSES.into_iter().zip([first, Host::Listening]) {
+        world.net().set_host(address.parse().unwrap(), host);
+    }
+    first == Host::Listening
 }
 
 fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {

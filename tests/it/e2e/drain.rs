@@ -1,0 +1,132 @@
+//! Deploys: whoever still sends clients to a process that is about to end learns that late.
+
+use super::line::{Line, Origin};
+use super::program::Program;
+use super::{PATIENCE, STREAM, begin_stream, event};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// What is answered without an upstream.
+const NOWHERE: &str = "OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n";
+
+/// A program in front of `origin` that drains as `drain` says, and its admin listener.
+fn draining(origin: &Origin, drain: &str) -> (Program, SocketAddr) {
+    let mut program = Program::with(&format!(
+        "
+        [server]
+        listen = ['127.0.0.1:0']
+        [drain]
+        {drain}
+        [admin]
+        listen = '127.0.0.1:0'
+        [[api]]
+        name = 'events'
+        listen_path = '/'
+        target_url = 'http://{}'
+        ",
+        origin.address(),
+    ));
+    let url = program.says("admin listener on ");
+    let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+    (program, address.unwrap().parse().unwrap())
+}
+
+fn readiness(admin: SocketAddr) -> (String, String) {
+    let mut operator = Line::to(admin);
+    operator.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    (operator.response().first_line, operator.rest())
+}
+
+/// Asks on a connection of its own, and reads to the end of it. An error, or nothing, if the
+/// connection was not served.
+fn ask_once(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(NOWHERE.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Endpoints are removed from a service late: connections keep coming after the signal. Until the
+/// port closes each is served, as it was before, with streams as well.
+#[test]
+fn a_delay_serves_who_comes_late() {
+    let origin = Origin::listen();
+    let (mut program, admin) = draining(&origin, "delay = '2s'\nwindow = '100ms'");
+    let address = program.address();
+    assert_eq!(readiness(admin), ("HTTP/1.1 200 OK".to_owned(), "Ready.\n".to_owned()));
+    let (mut before, mut before_upstream) = begin_stream(&program, &origin);
+    let mut kept = program.connect();
+    kept.send(NOWHERE);
+    assert_eq!(kept.response().get("connection"), None);
+    program.signal("TERM");
+    program.logs("draining: everything is served for 2s, then the port closes; ");
+    let (status, told) = readiness(admin);
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(told.starts_with("Draining: the port closes in "), "{told}");
+    // A connection that was open is served once more, and told that this was the last time.
+    kept.send(NOWHERE);
+    assert_eq!(kept.response().get("connection"), Some("close"));
+    // A new stream knows from its head.
+    let mut late = program.connect();
+    late.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+    let mut late_upstream = origin.accept();
+    late_upstream.request();
+    late_upstream.send(STREAM);
+    assert_eq!(late.response().get("connection"), Some("close"));
+    let mut served = 0;
+    let refused = loop {
+        match ask_once(address) {
+            Ok(answer) if answer.is_empty() => break None,
+            Ok(answer) => {
+                assert!(answer.starts_with("HTTP/1.1 204 No Content\r\n"), "{answer}");
+                assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+                served += 1;
+            }
+            Err(error) => break Some(error),
+        }
+    };
+    assert!(served > 0, "refused: {refused:?}");
+    assert!(ask_once(address).is_err(), "it refuses one, and serves the next");
+    program.logs("draining: the port is closed; ");
+    assert_eq!(readiness(admin).1, "Draining: the port is closed.\n");
+    let rest = before.rest();
+    assert!(rest.starts_with("retry: "), "{rest}");
+    before_upstream.end();
+    // The answer has its time, and the process ends with it.
+    let (wire, event) = event("last");
+    late_upstream.send(wire);
+    late.expect(&event);
+    late_upstream.send("0\r\n\r\n");
+    assert_eq!(late.rest(), "");
+    drop(late);
+    drop(before);
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0));
+    assert!(ended.stderr.contains("drained: nothing was cut"), "{}", ended.stderr);
+}
+
+/// An answer that takes longer than it may is cut visibly, and the process counts it.
+#[test]
+fn an_answer_that_has_no_end_is_cut() {
+    let origin = Origin::listen();
+    let (program, _) = draining(&origin, "window = '30s'\nanswers = '300ms'");
+    let mut client = program.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.request();
+    upstream.send(STREAM);
+    client.response();
+    program.signal("TERM");
+    let (wire, event) = event("last");
+    upstream.send(wire);
+    client.expect(&event);
+    client.cut();
+    upstream.end();
+    drop(client);
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0));
+    let told = "drained: 1 stream, tunnel or other request was cut";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+}

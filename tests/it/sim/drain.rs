@@ -1,0 +1,144 @@
+//! A world that drains: how long each step takes, and what may be demanded of it.
+//!
+//! Whoever has no end is watched ([`Endless`]): it must be served until its time has come, and be
+//! gone soon after. So much for what has no end; what has one is judged by [`super::client`].
+
+use super::Terms;
+use super::endless::{Endless, Kind, PACE};
+use millstream::testing::rng::Rng;
+use millstream::testing::{Drain, Tick};
+use std::time::Duration;
+
+/// How late the proxy may come to a moment.
+const LATE: Duration = Duration::from_millis(2);
+
+/// How long clients have to read their last bytes.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// So long that whatever has an end comes to it.
+const PATIENT: Duration = Duration::from_secs(3600);
+
+/// So long that a subscription has the time for a proper end.
+const UNHURRIED: Duration = Duration::from_secs(1);
+
+/// A drain, from when the signal comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draining {
+    /// When the signal comes.
+    pub(crate) at: Tick,
+    /// The times that it takes.
+    pub(crate) times: Drain,
+    /// When a second signal comes.
+    pub(crate) again_at: Tick,
+    /// The most clients that there can be when the port closes.
+    pub(crate) clients: usize,
+    /// True exactly when the second signal has come.
+    pub(crate) has_ended: bool,
+    /// True exactly when nothing but the drain ends what has no end.
+    is_fair: bool,
+}
+
+impl Draining {
+    pub(crate) fn draw(at: Tick, rng: &mut Rng, drain: Drain) -> Draining {
+        let ms = Duration::from_millis;
+        let delay = rng.pick(&[ms(0), ms(0), ms(1), ms(500), PATIENT]);
+        let window = rng.pick(&[ms(1), ms(200), ms(1000), ms(4000), ms(30_000)]);
+        let answers = rng.pick(&[ms(1), ms(500), ms(4000), ms(20_000), PATIENT]);
+        let again_at = match rng.chance(10) {
+            true => at.after(ms(rng.below(5000))),
+            false => Tick::NEVER,
+        };
+        let times = Drain { delay, window, answers, ..drain };
+        Draining { at, times, again_at, clients: 0, has_ended: false, is_fair: false }
+    }
+
+    /// A drain comes to a world with these terms, and changes them.
+    pub(crate) fn come_to(&mut self, terms: &mut Terms) {
+        self.is_fair = terms.kind && !terms.ends && !terms.scarce && terms.event_max > 0;
+        let once = self.again_at == Tick::NEVER;
+        let patient = self.times.answers == PATIENT && once;
+        (terms.drains, terms.ends) = (true, true);
+        terms.ends_answers |= !patient;
+        terms.awaits_all = self.times.delay == PATIENT && once;
+    }
+
+    fn closes_at(&self) -> Tick {
+        self.at.after(self.times.delay).min(self.again_at)
+    }
+
+    /// When nobody is left.
+    pub(crate) fn over_at(&self) -> Tick {
+        let longer = self.times.window.max(self.times.answers);
+        let over = self.at.after(self.times.delay).after(longer).after(LINGER);
+        over.min(self.again_at).after(LATE)
+    }
+
+    /// Whether those that have no end were served until their time had come, and not longer.
+    ///
+    /// # Errors
+    /// What is wrong with which of them.
+    pub(crate) fn judge(&self, endless: &[Endless]) -> Result<(), String> {
+        if !self.is_fair {
+            return Ok(());
+        }
+        let mut ends = Vec::new();
+        for client in endless {
+            let Some(ended) = client.ended_at else { continue };
+            let told = |what: &str| {
+                let Endless { kind, address, .. } = client;
+                Err(format!("{what}: {kind:?} of {address}, {ended:?}, {self:?}"))
+            };
+            let quiet = client.kind == Kind::Quiet;
+            let began = if quiet { Some(client.starts_at) } else { client.answered_at };
+            if began.is_none_or(|began| began >= self.closes_at()) {
+                continue;
+            }
+            let end = client.heard.ends_with(b"0\r\n\r\n");
+            if quiet || client.kind == Kind::Subscription {
+                let over = self.closes_at().after(self.times.window).min(self.again_at);
+                if ended > over.after(LATE) {
+                    return told("a subscription outlives the window");
+                }
+            }
+            if quiet {
+                continue;
+            }
+            if client.kind == Kind::Subscription {
+                let retry = client.heard.windows(7).any(|seven| seven == b"retry: ");
+                if ended < self.again_at && self.times.window >= UNHURRIED && !(end && retry) {
+                    return told("a subscription was not ended properly");
+                }
+                ends.push(ended);
+                continue;
+            }
+            let over = self.closes_at().after(self.times.answers).min(self.again_at);
+            if ended < over {
+                return told("cut before its time");
+            }
+            // The last bytes of an answer may take a moment.
+            let late = if client.kind == Kind::Answer { LINGER } else { LATE };
+            if ended > over.after(late) {
+                return told("something outlives its time");
+            }
+            if client.kind == Kind::Answer && end {
+                return told("an answer that looks complete");
+            }
+            let between = [&b"\r\n\r\n"[..], b"\n\n\r\n"];
+            // What it had half of when the port closed has come to its end since then.
+            let whole = self.times.answers > 2 * PACE && ended < self.again_at;
+            let between = between.iter().any(|end| client.heard.ends_with(end));
+            if client.kind == Kind::Answer && whole && !between {
+                return told("an answer was cut within an event");
+            }
+        }
+        ends.sort_unstable();
+        let window = self.times.window.mul_f64(0.9);
+        for (rank, end) in (0..).zip(ends).filter(|(_, end)| *end < self.again_at) {
+            let share = window * rank / u32::try_from(self.clients.max(1)).unwrap_or(u32::MAX);
+            if end.after(LATE) < self.closes_at().after(share) {
+                return Err(format!("the ends are not spread: {end:?} is no {rank} of {self:?}"));
+            }
+        }
+        Ok(())
+    }
+}
