@@ -80,6 +80,8 @@ pub struct Proxy<N: Net> {
     unix_ms: u64,
     /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970.
     started_unix_ms: u64,
+    /// The number of steps that the last turn might take for arrivals.
+    arrivals: usize,
     /// The number of steps that changed something. A turn that adds none did nothing.
     moves: u64,
 }
@@ -105,6 +107,7 @@ impl<N: Net> Proxy<N> {
             admin: admin::Admin::default(),
             unix_ms: 0,
             started_unix_ms: 0,
+            arrivals: 0,
             moves: 0,
         }
     }
@@ -140,21 +143,21 @@ impl<N: Net> Proxy<N> {
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
         self.call_waiting();
-        self.accept_some(now);
+        self.accept_operators(now);
         self.make_tick(now);
+        let mut streamed = false;
         // Sessions woken from here on run in the next turn, so that every session gets its turn.
         for _ in 0..self.tasks.queue_len() {
-            match self.tasks.next_queued() {
-                Some(key) if self.tasks[key].is_arriving() => self.tasks.defer(key),
-                Some(key) => self.advance(key, now),
-                None => {}
+            let Some(key) = self.tasks.next_queued() else { continue };
+            let session = &self.tasks[key];
+            if session.is_arriving() {
+                self.tasks.defer(key);
+                continue;
             }
+            streamed |= session.is_streaming();
+            self.advance(key, now);
         }
-        for _ in 0..self.tasks.deferred_len().min(self.shared.portions.arrivals_per_turn) {
-            if let Some(key) = self.tasks.next_deferred() {
-                self.advance(key, now);
-            }
-        }
+        self.serve_arrivals(streamed, now);
         self.call_waiting();
         let listeners = &self.shared.edge.listeners;
         let waited_for = self.shared.pool.is_waited_for();

@@ -78,11 +78,20 @@ impl Session {
         Session { conn, state, service, peer, refused: false }
     }
 
-    /// True exactly when a client's next request is incomplete or unchecked. Requests to the admin
-    /// listener are as urgent as open streams.
+    /// True exactly when a client's next request is incomplete or unchecked, or is complete and its
+    /// response has not begun. Requests to the admin listener are as urgent as open streams.
     pub fn is_arriving(&self) -> bool {
-        let waits = matches!(self.state, State::Idle { .. } | State::Head { .. });
-        waits && self.service != Service::Admin
+        let arrives = match &self.state {
+            State::Idle { .. } | State::Head { .. } => true,
+            State::Active(exchange) => exchange.is_arriving(),
+            State::Lingering { .. } => false,
+        };
+        arrives && self.service != Service::Admin
+    }
+
+    /// True exactly when the client has an open event stream or tunnel.
+    pub fn is_streaming(&self) -> bool {
+        self.exchange().is_some_and(|exchange| exchange.stage().is_endless())
     }
 
     /// The exchange that is being served, if one is.

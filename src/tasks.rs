@@ -72,6 +72,13 @@ impl<T> Tasks<T> {
         }
     }
 
+    /// Like [`Tasks::wake`], for a task that is put off from the beginning.
+    pub fn wake_deferred(&mut self, key: Key<T>) {
+        if self.tasks.get(key).is_some() && !self.is_queued(key) {
+            self.defer(key);
+        }
+    }
+
     /// Wakes all tasks.
     pub fn wake_all(&mut self) {
         let keys: Vec<Key<T>> = self.tasks.iter().map(|(key, _)| key).collect();

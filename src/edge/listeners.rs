@@ -99,15 +99,16 @@ impl Listeners {
         closed
     }
 
-    /// The indices of the listeners in the order for this turn: first those for the admin service,
-    /// then the others. Another one of these comes first in each turn.
-    pub fn begin_turn(&mut self) -> [Vec<usize>; 2] {
+    /// The indices of the listeners for the admin service, or of all others, in the order of this
+    /// turn. Each time another one comes first.
+    pub fn in_turn(&mut self, operators: bool) -> Vec<usize> {
         let (count, first) = (self.all.len(), self.first);
-        self.first = (first + 1) % count;
+        if !operators {
+            self.first = (first + 1) % count;
+        }
         let in_turn = (0..count).map(|n| (first + n) % count);
-        let (operators, others) =
-            in_turn.partition(|index| self.all[*index].service == Service::Admin);
-        [operators, others]
+        let is_one = |index: &usize| (self.all[*index].service == Service::Admin) == operators;
+        in_turn.filter(is_one).collect()
     }
 
     /// Marks all open listeners as ready, and returns the indices of all listeners.

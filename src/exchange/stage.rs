@@ -247,6 +247,17 @@ impl Exchange {
         self.stage.has(self.source.kind()) && !(has_none && self.stage.is_without_upstream())
     }
 
+    /// True exactly when the whole request has gone to an upstream, or none of it yet, and no
+    /// response has begun.
+    pub fn is_arriving(&self) -> bool {
+        self.stage == Stage::Unanswered
+            && match self.source {
+                Source::Queued(_) | Source::Connecting(_) => true,
+                Source::Awaiting(_) => self.upload.done(),
+                Source::None | Source::Local(_) | Source::Upstream(_) | Source::Waiting(_) => false,
+            }
+    }
+
     /// Changes the source within the same stage.
     ///
     /// # Panics

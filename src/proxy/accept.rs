@@ -1,9 +1,16 @@
-//! Accepting connections: a bounded number per turn, and never more than there is room for.
+//! Arrivals: accepting connections, never more than there is room for, and what comes before a
+//! request is served: its head, the connection to its upstream, and the head of the response.
+//!
+//! All others come first, and arrivals get a bounded number of steps in each turn. So a storm of
+//! them delays an event of an open stream by what few steps take. That number is small in a turn in
+//! which streams have something to do, and doubles with each turn in which they have not: where
+//! there are no streams, short turns would only cost more polls. Of the arrivals, those that were
+//! accepted come before those that still wait at a listener, of which one comes in all the same.
 //!
 //! The admin listener comes first in each turn and has a portion of its own, so that a crowd of
 //! clients cannot keep the operator waiting.
 
-use super::{Proxy, ends, session_token};
+use super::{Portions, Proxy, ends, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
 use crate::net::Net;
@@ -11,19 +18,35 @@ use crate::session::{Service, Session};
 use crate::time::Now;
 
 impl<N: Net> Proxy<N> {
-    /// Accepts waiting connections within this turn's portion: first those of the admin listener,
-    /// then those of the others.
-    pub(super) fn accept_some(&mut self, now: Now) {
+    /// Accepts connections that wait at the admin listener.
+    pub(super) fn accept_operators(&mut self, now: Now) {
+        self.accept_some(self.shared.portions.arrivals_per_turn, true, now);
+    }
+
+    /// Takes this turn's steps for arrivals. `streamed` says whether a stream had something to do
+    /// in this turn.
+    pub(super) fn serve_arrivals(&mut self, streamed: bool, now: Now) {
+        let Portions { arrivals_per_turn: most, arrivals_beside_streams: few, .. } =
+            self.shared.portions;
+        self.arrivals = if streamed { few } else { (2 * self.arrivals).clamp(few.min(most), most) };
+        let left = self.arrivals.saturating_sub(self.tasks.deferred_len());
+        self.accept_some(left.max(1), false, now);
+        for _ in 0..self.tasks.deferred_len().min(self.arrivals) {
+            if let Some(key) = self.tasks.next_deferred() {
+                self.advance(key, now);
+            }
+        }
+    }
+
+    /// Accepts at most `left` waiting connections, of operators or of clients.
+    fn accept_some(&mut self, mut left: usize, operators: bool, now: Now) {
         if !self.shared.edge.listeners.can_accept(now.tick) {
             return;
         }
-        for group in self.shared.edge.listeners.begin_turn() {
-            let mut left = self.shared.portions.accepts_per_turn;
-            for index in group {
-                while left > 0 && self.shared.edge.listeners.is_ready(index, now.tick) {
-                    left -= 1;
-                    self.accept_one(index, now);
-                }
+        for index in self.shared.edge.listeners.in_turn(operators) {
+            while left > 0 && self.shared.edge.listeners.is_ready(index, now.tick) {
+                left -= 1;
+                self.accept_one(index, now);
             }
         }
     }
@@ -94,6 +117,10 @@ impl<N: Net> Proxy<N> {
             self.follow(next, key, now);
         }
         self.shared.close_idle_connections(now.tick);
-        self.tasks.wake(key);
+        if is_admin {
+            self.tasks.wake(key);
+        } else {
+            self.tasks.wake_deferred(key);
+        }
     }
 }

@@ -14,11 +14,11 @@ pub struct Portions {
     pub window_max: usize,
     /// The number of steps that a session may take before the others have their turn.
     pub steps_per_turn: usize,
-    /// The number of connections that one turn accepts.
-    pub accepts_per_turn: usize,
-    /// The number of request heads that one turn waits for and judges. Sessions that already have a
-    /// request come first, so that a storm of arrivals does not delay the events of open streams.
+    /// The number of steps that one turn takes for arrivals ([`super::accept`]), and of connections
+    /// that it accepts.
     pub arrivals_per_turn: usize,
+    /// The same in a turn in which open streams have something to do.
+    pub arrivals_beside_streams: usize,
     /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
     /// The number of bytes of a next request to read while one is being served. Bytes that arrived
@@ -33,8 +33,8 @@ impl Default for Portions {
             high_water: 8 * 1024 - HEADROOM - TAILROOM,
             window_max: 64 * 1024,
             steps_per_turn: 8,
-            accepts_per_turn: 16,
-            arrivals_per_turn: 16,
+            arrivals_per_turn: 32,
+            arrivals_beside_streams: 3,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
         }

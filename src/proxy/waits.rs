@@ -248,7 +248,11 @@ mod oracle {
             if let Some((target, counted, are)) = pool.miscounted() {
                 return Some(format!("{target} counts {counted:?} connections of {are:?}"));
             }
-            let waits = |e: &&&Exchange| matches!(e.source(), Source::Queued(_));
+            // Nobody counts those whose upstream is gone. They are woken.
+            let waits = |e: &&&Exchange| {
+                let Source::Queued(queued) = e.source() else { return false };
+                pool.is_turn_of(queued.place).is_some()
+            };
             let (queued, counted) = (exchanges.iter().filter(waits).count(), pool.waiting());
             if queued != counted {
                 return Some(format!("{counted} in queues, {queued} wait for a connection"));

@@ -147,8 +147,8 @@ impl<'b> Settings<'b> {
             high_water: self.pick(6, &[8_167, 1000, 50, 3]),
             window_max: self.pick(6, &[65_536, 3000, 200, 1]),
             steps_per_turn: self.pick(7, &[8, 1]),
-            accepts_per_turn: self.pick(7, &[64, 1]),
-            arrivals_per_turn: 2,
+            arrivals_per_turn: self.pick(7, &[64, 1]),
+            arrivals_beside_streams: 2,
             timers_per_turn: self.pick(7, &[1024, 1]),
             ahead_max: self.pick(8, &[4096, 20, 1]),
         };

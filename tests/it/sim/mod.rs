@@ -480,8 +480,8 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         high_water: rng.pick(&[1, 2, 17, 1000, 8167]),
         window_max: rng.pick(&[1, 50, 3000, 65536]),
         steps_per_turn: rng.size(1, 4),
-        accepts_per_turn: rng.size(1, 3),
         arrivals_per_turn: rng.size(1, 3),
+        arrivals_beside_streams: rng.size(1, 3),
         timers_per_turn: rng.size(1, 3),
         ahead_max: rng.pick(&[1, 20, 4096]),
     }
