@@ -13,8 +13,8 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check targets sim golden fuzz interop browser bench microbench doc \
-    clean install uninstall
+.PHONY: help build run test check targets sim golden fuzz interop browser bench microbench count \
+    doc clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bench: build ## measure SCENARIO beside PEERS (names, comma between them); bench
 microbench: ## measure the parts in nanoseconds, LEAF or all; benches/README.md
 	cd benches/micro && $(CARGO) bench --locked -- $(if $(LEAF),'$(LEAF)') \
 	    $(if $(KEEP),--save-baseline $(KEEP)) $(if $(AGAINST),--baseline $(AGAINST))
+
+count: build ## count the instructions and allocations of a request and an event (needs valgrind)
+	benches/count.py target/release/millstream $(if $(KEEP),--keep)
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
