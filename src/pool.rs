@@ -158,6 +158,11 @@ impl Pool {
         }
     }
 
+    /// True when somebody may be called who waits for a connection.
+    pub const fn may_call(&self) -> bool {
+        !self.stranded.is_empty() || !self.changed.is_empty()
+    }
+
     /// Calls those who wait for a connection and can have one now, in order, and those whose
     /// upstream is gone.
     pub fn call_waiting(&mut self, mut call: impl FnMut(Owner)) {

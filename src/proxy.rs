@@ -142,7 +142,9 @@ impl<N: Net> Proxy<N> {
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
-        self.call_waiting();
+        if self.shared.pool.may_call() {
+            self.call_waiting();
+        }
         self.accept_operators(now);
         self.make_tick(now);
         let mut streamed = false;
@@ -158,7 +160,9 @@ impl<N: Net> Proxy<N> {
             self.advance(key, now);
         }
         self.serve_arrivals(streamed, now);
-        self.call_waiting();
+        if self.shared.pool.may_call() {
+            self.call_waiting();
+        }
         let listeners = &self.shared.edge.listeners;
         let waited_for = self.shared.pool.is_waited_for();
         if waited_for || self.tasks.has_queued() || listeners.can_accept(now.tick) {

@@ -61,6 +61,7 @@ impl BodyReader {
     /// # Errors
     ///
     /// Those of [`ChunkDecoder::decode`]. Other bodies have no framing to get wrong.
+    #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<Piece, ChunkError> {
         let len = match &mut self.0 {
             ReadState::Chunked(decoder) => return decoder.decode(buf),

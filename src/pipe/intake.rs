@@ -79,6 +79,25 @@ impl Watch {
         if let Watch::Events(events) = self { Some(events) } else { None }
     }
 
+    /// True exactly when something of it may pass that came earlier.
+    fn has_free(&self) -> bool {
+        match self {
+            Watch::Nothing => false,
+            Watch::Events(events) => events.has_free(),
+            Watch::Request(_, kept) => kept.as_ref().is_some_and(|kept| kept.has_left()),
+        }
+    }
+
+    /// Copies what may pass that came earlier into `out`, as far as there is room. Returns how
+    /// many bytes.
+    fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
+        match self {
+            Watch::Events(events) => events.take_free(out, buffers),
+            Watch::Request(_, Some(kept)) => kept.take(out),
+            Watch::Nothing | Watch::Request(_, None) => 0,
+        }
+    }
+
     fn kept(&self) -> Option<&Kept> {
         if let Watch::Request(_, kept) = self { kept.as_deref() } else { None }
     }
@@ -207,8 +226,7 @@ impl Intake {
 
     /// True exactly when nothing can be taken before the source sends something.
     pub fn is_quiet(&self) -> bool {
-        let left = self.watch.kept().is_some_and(Kept::has_left);
-        !self.reader.ended() && !left && !self.watch.events().is_some_and(Events::has_free)
+        !self.reader.ended() && !self.watch.has_free()
     }
 
     /// Since when the source has been wanted and silent.
@@ -242,13 +260,9 @@ impl Intake {
         io: &mut Io<'_, N>,
     ) -> Result<Option<Portion>, SourceFault> {
         let most = self.window(waiting, io);
-        if let Some(events) = self.watch.events_mut().filter(|events| events.has_free()) {
-            let n = events.take_free(&mut io.scratch[HEADROOM..HEADROOM + most], io.buffers);
-            return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
-        }
-        if let Some(kept) = self.watch.kept_mut().filter(|kept| kept.has_left()) {
-            let n = kept.take(&mut io.scratch[HEADROOM..HEADROOM + most]);
-            work::note(n);
+        if self.watch.has_free() {
+            let out = &mut io.scratch[HEADROOM..HEADROOM + most];
+            let n = self.watch.take_free(out, io.buffers);
             return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
         }
         // The body has ended before, while something was still held.
@@ -355,8 +369,7 @@ impl Intake {
     /// Creates the portion that is in the scratch. If the body has `ended`, the portion says so
     /// once nothing is held, unless the stream is to be resumed.
     fn portion(&mut self, payload: Range<usize>, ended: bool) -> Portion {
-        let waits = self.holds_any() || self.watch.kept().is_some_and(Kept::has_left);
-        let ends = ended && !waits && !self.is_to_be_resumed();
+        let ends = ended && !self.watch.has_free() && !self.holds_any() && !self.is_to_be_resumed();
         let rest = match ends.then(|| self.reader.take_trailers()) {
             None => Rest::More,
             Some(None) => Rest::End,

@@ -6,6 +6,7 @@
 
 use crate::buf::{Buf, BufPool};
 use crate::http::framing::BodyLength;
+use crate::work;
 
 /// The body, as far as it has passed. See the module.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl Kept {
     pub fn take(&mut self, out: &mut [u8]) -> usize {
         let left = self.bytes.as_ref().map_or(&[][..], |buf| &buf.bytes()[self.passed..]);
         let n = left.len().min(out.len());
+        work::note(n);
         out[..n].copy_from_slice(&left[..n]);
         self.passed += n;
         n
