@@ -197,10 +197,15 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
             earliest.or(since.after(own), Deadline::ResponseHead);
         }
     }
-    if let Some(limit) = api.streams.first_event_timeout
-        && exchange.may_stream()
-    {
-        earliest.or(since(exchange, awaiting.sent).after(limit), Deadline::FirstEvent);
+    earliest.or(first_event_due(exchange, awaiting), Deadline::FirstEvent);
+}
+
+/// When the first event is due, of whoever was asked. [`Tick::NEVER`] if there is no limit.
+pub(super) fn first_event_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick {
+    let limit = exchange.api().and_then(|api| api.streams.first_event_timeout);
+    match limit.filter(|_| exchange.may_stream()) {
+        Some(limit) => since(exchange, awaiting.sent).after(limit),
+        None => Tick::NEVER,
     }
 }
 

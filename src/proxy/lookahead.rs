@@ -5,10 +5,10 @@
 //! as a head may have, the head waits no longer: an event is on its way.
 
 use super::next::Next;
-use super::retry;
+use super::{deadlines, retry};
 use crate::config::Failed;
 use crate::conn::{Conn, Read};
-use crate::exchange::{Awaiting, Exchange, LocalReply, Lookahead};
+use crate::exchange::{Awaiting, Exchange, LocalReply, Lookahead, Source};
 use crate::http::framing::BodyLength;
 use crate::http::head::{HeadLimits, ResponseHead};
 use crate::net::{Net, Ready};
@@ -16,17 +16,19 @@ use crate::pipe::Io;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
-/// True exactly when this head is to wait for the first event of its stream.
-pub(super) fn keeps_back(exchange: &Exchange, head: &ResponseHead<'_, '_>, now: Tick) -> bool {
-    let listed = exchange.api().is_some_and(|api| {
-        api.retry_on.has(Failed::FirstEventTimeout) && api.streams.first_event_timeout.is_some()
-    });
-    listed
-        && exchange.may_stream()
+/// True exactly when this head is to wait for the first event of its stream. It does not where that
+/// would be in vain, because the response is due earlier than the event; or where the client may be
+/// waiting for it before it sends the rest of its request.
+pub(super) fn keeps_back(exchange: &Exchange, head: &ResponseHead<'_, '_>) -> bool {
+    let Source::Awaiting(awaiting) = exchange.source() else { return false };
+    let due = deadlines::first_event_due(exchange, awaiting);
+    exchange.api().is_some_and(|api| api.retry_on.has(Failed::FirstEventTimeout))
+        && due != Tick::NEVER
         && head.is_event_stream
         && !head.is_coded
         && head.length != BodyLength::Empty
-        && retry::is_possible(exchange, now)
+        && exchange.upload.sent()
+        && retry::is_possible(exchange, due)
 }
 
 /// Begins to wait for the first event. It may have come with the head.

@@ -84,7 +84,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         }
         return Next::Do(Action::AskAnother(failed));
     }
-    if !waited && lookahead::keeps_back(exchange, &head, step.now.tick) {
+    if !waited && lookahead::keeps_back(exchange, &head) {
         let lookahead = Lookahead::new(&bytes[..end], head.length);
         return lookahead::begin(exchange, &pool[key].conn, lookahead, io);
     }

@@ -57,7 +57,7 @@ pub(super) fn is_due(exchange: &Exchange, pool: &mut Pool, failed: Failed, now: 
     listed && is_possible(exchange, now)
 }
 
-/// True exactly when there is another target that the request could be sent to.
+/// True exactly when there is another target that the request could be sent to at this moment.
 pub(super) fn is_possible(exchange: &Exchange, now: Tick) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
     exchange.other_targets() > 0 && now < response_due(exchange, awaiting)
