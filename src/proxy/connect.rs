@@ -6,8 +6,8 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::streams;
-use crate::exchange::{Awaiting, LocalReply, Source, Stage};
+use super::{deadlines, streams};
+use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pipe::events::Events;
@@ -40,13 +40,27 @@ pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
 /// Looks for a connection to one of the upstream's endpoints that have not failed the request: for
 /// the first time, after one has failed, or because it is the turn of the exchange.
 pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
-    let outbound = step.exchange.outbound.as_ref();
-    let (failed, gives_up) = outbound.map_or((0, Tick::NEVER), |o| (o.failed(), o.gives_up()));
-    let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    let gives_up = step.io.now.after(timeout).min(gives_up);
-    let place = step.exchange.leave_queue(step.io.now);
-    let search = Search::new(gives_up).without(failed).at(place);
+    let search = match new_search(step.exchange, step.io.now) {
+        Ok(search) => search,
+        Err(reply) => return Next::fail(reply),
+    };
+    // The pool takes it from the queue, and knows which endpoints it has tried.
+    let search = search.at(step.exchange.leave_queue(step.io.now));
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
+}
+
+/// A search among the endpoints that have not failed the request.
+///
+/// # Errors
+/// The response is due: whoever got the request now could not answer it.
+fn new_search(exchange: &Exchange, now: Tick) -> Result<Search, LocalReply> {
+    let outbound = exchange.outbound.as_ref();
+    let (failed, due) = outbound.map_or((0, Tick::NEVER), |o| (o.failed(), o.gives_up()));
+    if due <= now {
+        return Err(deadlines::late_response(exchange));
+    }
+    let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
+    Ok(Search::new(now.after(timeout).min(due)).without(failed))
 }
 
 /// Goes on looking for a connection after a failed attempt.
@@ -95,11 +109,13 @@ pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
         let what = "the upstream closed before its response head was complete";
         return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
     }
+    let search = match new_search(step.exchange, step.io.now) {
+        Ok(search) => search.to(endpoint),
+        Err(reply) => return Next::fail(reply),
+    };
     log::debug!("a reused upstream connection brought no response; sending the request again");
     step.close_connection();
     step.exchange.upload.abandon(step.io.buffers);
-    let timeout = step.exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    let search = Search::new(step.io.now.after(timeout)).to(endpoint);
     acquire(step, |pool, wanted, io, log| pool.acquire_new(wanted, search, io, log))
 }
 

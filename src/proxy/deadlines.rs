@@ -139,7 +139,11 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     match exchange.source() {
         Source::None | Source::Local(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
-        Source::Queued(queued) => earliest.or(queued.gives_up, Deadline::Queue),
+        Source::Queued(queued) => {
+            earliest.or(queued.gives_up, Deadline::Queue);
+            let due = exchange.outbound.as_ref().map_or(Tick::NEVER, |o| o.gives_up());
+            earliest.or(due, Deadline::ResponseHead);
+        }
         Source::Connecting(attempt) => earliest.or(attempt.deadline, Deadline::Connect),
         Source::Awaiting(awaiting) => {
             of_request(&mut earliest, exchange, high_water, now);
@@ -305,12 +309,10 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
             "no connection to the upstream became free in time",
         )),
         Deadline::Connect => Action::TimeOutConnect,
-        Deadline::ResponseHead => {
-            let subscribes = session.exchange().is_some_and(|e| e.facts.wants_events());
-            let cause =
-                if subscribes { Cause::StreamResponseTimeout } else { Cause::ResponseTimeout };
-            refuse(cause, 504, "the upstream did not respond in time")
-        }
+        Deadline::ResponseHead => match session.exchange() {
+            Some(exchange) => Action::Fail(late_response(exchange)),
+            None => unreachable!("only an exchange awaits a response"),
+        },
         Deadline::EarlyAnswer => Action::AnswerEarly,
         Deadline::FirstEvent if !has_stream(session) => {
             refuse(Cause::FirstEventTimeout, 504, "the upstream sent no event in time")
@@ -326,6 +328,13 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),
         Deadline::Drain => return drain(session),
     })
+}
+
+/// The reply where the response head did not come in time.
+pub(super) fn late_response(exchange: &Exchange) -> LocalReply {
+    let subscribes = exchange.facts.wants_events();
+    let cause = if subscribes { Cause::StreamResponseTimeout } else { Cause::ResponseTimeout };
+    LocalReply::refused(cause, 504, "the upstream did not respond in time")
 }
 
 /// True exactly when an upstream has answered the session's request with an event stream.
