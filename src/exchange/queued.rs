@@ -1,5 +1,6 @@
 //! The wait for a connection to an upstream whose endpoints have as many as they may have.
 
+use super::stream::LONGEST_WAIT;
 use super::{Exchange, Source};
 use crate::pool::Place;
 use crate::time::Tick;
@@ -15,17 +16,22 @@ pub struct Queued {
     /// When it is given up. [`Tick::NEVER`] for a stream whose client has its head: it waits for
     /// the connection like it waits for the upstream.
     pub gives_up: Tick,
+    /// When such a stream asks all targets again, because it could not connect to some of them.
+    /// Those may be back, and a connection to another one may not become free for days.
+    pub asks_again: Tick,
 }
 
 impl Exchange {
     /// Waits for a connection at this place. All waits of a request together take `queue_timeout`
-    /// at most.
-    pub fn enter_queue(&mut self, place: Place, now: Tick) {
+    /// at most. `partly` says whether it is a wait for some of the targets only.
+    pub fn enter_queue(&mut self, place: Place, partly: bool, now: Tick) {
         let limit = self.api().map_or(Duration::ZERO, |api| api.queue_timeout);
         let left = limit.saturating_sub(self.queued().unwrap_or_default());
         let waits = self.stage().is_without_upstream();
         let gives_up = if waits { Tick::NEVER } else { now.after(left) };
-        self.go_on_with(Source::Queued(Box::new(Queued { place, since: now, gives_up })));
+        let asks_again = if waits && partly { now.after(LONGEST_WAIT) } else { Tick::NEVER };
+        let queued = Queued { place, since: now, gives_up, asks_again };
+        self.go_on_with(Source::Queued(Box::new(queued)));
     }
 
     /// Ends the wait for a connection, if there is one, and adds it up. The source is then `None`

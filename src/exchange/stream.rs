@@ -14,7 +14,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The upper bound of every wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The parts that only event streams, requests for one, and a few others have. See the module.
 #[derive(Debug, Default)]

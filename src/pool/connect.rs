@@ -73,8 +73,9 @@ pub enum Acquired {
     Connecting(Attempt),
     /// None yet, because no endpoint may have more. The owner has this place in the queue, is
     /// called when it is its turn ([`Pool::call_waiting`]), and goes on with a search that has the
-    /// place, or leaves ([`Pool::leave_queue`]).
-    Queued(Place),
+    /// place, or leaves ([`Pool::leave_queue`]). True where some endpoints have failed, so that it
+    /// waits for the others only.
+    Queued(Place, bool),
 }
 
 /// Why there is no connection.
@@ -135,7 +136,10 @@ impl Pool {
         loop {
             match self.choose(wanted, search, io.now)? {
                 Choice::Endpoint(index) => search.endpoint = narrow(index),
-                Choice::Full => return self.join_queue(wanted, search).map(Acquired::Queued),
+                Choice::Full => {
+                    let place = self.join_queue(wanted, search)?;
+                    return Ok(Acquired::Queued(place, search.failed != 0));
+                }
                 Choice::Failed => return Err(NoConnection::Unreachable),
             }
             if let Some(connection) = self.reuse(wanted, search, io) {
@@ -230,6 +234,9 @@ impl Pool {
         let Some(key) = wanted.upstream else { return Err(NoConnection::Removed) };
         let before = search.place.filter(|place| place.upstream == key);
         let before = before.map(|place| place.number);
+        if before.is_none() {
+            wanted.stats.queued.one();
+        }
         let number = self.upstreams[key].join(wanted.owner, search.failed, before);
         self.waiting += 1;
         // It may have left that place to others.

@@ -134,7 +134,7 @@ impl Stage {
         let (has, what) = match got {
             Ok(Acquired::Reused(connection)) => (Has::Connection(connection), "reuses"),
             Ok(Acquired::Connecting(attempt)) => (Has::Attempt(attempt), "connects to"),
-            Ok(Acquired::Queued(place)) => (Has::Place(place), "waits"),
+            Ok(Acquired::Queued(place, _)) => (Has::Place(place), "waits"),
             Err(NoConnection::Unreachable) => (Has::Nothing, "reaches nobody"),
             Err(NoConnection::Removed) => (Has::Nothing, "is turned away"),
             Err(NoConnection::OutOfDescriptors(..)) => panic!("there are descriptors"),

@@ -265,6 +265,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
     coverage::note("Action", &[&action]);
     match action {
         Action::Connect => connect::connect(step),
+        Action::AskAgain => connect::ask_again(step),
         Action::TimeOutConnect => connect::time_out(step),
         Action::Connected(result) => connect::connected(step, result),
         Action::SendAgain => connect::send_again(step),

@@ -49,6 +49,21 @@ pub(super) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
+/// Looks for a connection for a stream that waits for its upstream, at any endpoint, whether that
+/// has failed it before or not. Where it has a place in the queue it keeps that.
+pub(super) fn ask_again<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if let Some(outbound) = &mut step.exchange.outbound {
+        outbound.start_over();
+    }
+    let place = step.leave_queue();
+    match new_search(step.exchange, step.io.now) {
+        Ok(search) => {
+            acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search.at(place), io, log))
+        }
+        Err(reply) => Next::fail(reply),
+    }
+}
+
 /// A search among the endpoints that have not failed the request.
 ///
 /// # Errors
@@ -142,11 +157,8 @@ fn acquire<N: Net>(
             step.exchange.go_on_with(Source::Connecting(Box::new(attempt)));
             Next::Moved
         }
-        Some(Ok(Acquired::Queued(place))) => {
-            step.exchange.enter_queue(place, step.io.now);
-            if let Some(stats) = &step.exchange.record.stats {
-                stats.queued.one();
-            }
+        Some(Ok(Acquired::Queued(place, partly))) => {
+            step.exchange.enter_queue(place, partly, step.io.now);
             Next::Moved
         }
         Some(Err(NoConnection::Removed)) => turn_away(step),

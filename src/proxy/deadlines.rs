@@ -141,6 +141,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
         Source::Queued(queued) => {
             earliest.or(queued.gives_up, Deadline::Queue);
+            earliest.or(queued.asks_again, Deadline::AskAgain);
             let due = exchange.outbound.as_ref().map_or(Tick::NEVER, |o| o.gives_up());
             earliest.or(due, Deadline::ResponseHead);
         }
@@ -323,7 +324,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::StreamSilence => Action::StreamSilent(Outcome::UpstreamIdle),
         Deadline::Heartbeat => Action::Heartbeat,
         Deadline::Expiry => Action::Expire,
-        Deadline::AskAgain => Action::Connect,
+        Deadline::AskAgain => Action::AskAgain,
         Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),
         Deadline::Drain => return drain(session),

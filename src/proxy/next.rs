@@ -48,8 +48,10 @@ pub(super) enum Next {
 /// Something to do for an exchange. It concerns no other session.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Find a connection for the request: the first time, or for the rest of an event stream.
+    /// Find a connection for the request, for the first time or because it is its turn.
     Connect,
+    /// Ask the upstream of an event stream again.
+    AskAgain,
     /// Give up the address that is being connected to.
     TimeOutConnect,
     /// Connecting has succeeded or failed.

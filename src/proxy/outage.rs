@@ -153,9 +153,6 @@ pub(super) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
 pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, apis, random, .. } = step;
     exchange.upload.abandon(io.buffers);
-    if let Some(outbound) = &mut exchange.outbound {
-        outbound.start_over();
-    }
     let wants = exchange.response.intake.events().and_then(|events| events.retry());
     let api_state = exchange.api_state;
     let mut wait = Duration::ZERO;
