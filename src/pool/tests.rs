@@ -508,3 +508,22 @@ fn asking_costs_the_same_however_many_wait() {
     assert!(work < 40_000, "{work}");
     assert!(size_of::<Queue>() <= 48);
 }
+
+/// Neither does who waits for those in front who wait for the same.
+#[test]
+fn waiting_costs_the_same_however_many_wait_for_some_endpoints_only() {
+    let mut stage = Stage::new(2, "max_upstream = 1");
+    for line in ["a asks", "b asks", "a closes it"] {
+        stage.play(line);
+    }
+    for _ in 0..1000 {
+        let key = stage.owners.insert(Has::Nothing);
+        assert_eq!([(); 2].map(|()| stage.ask(key)), ["connects to 0", "waits"]);
+    }
+    work::take();
+    for (_, has) in stage.owners.iter() {
+        let Has::Place(place) = *has else { continue };
+        assert_eq!(stage.pool.is_turn_of(place), Some(false));
+    }
+    assert_eq!(work::take(), 0);
+}

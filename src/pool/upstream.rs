@@ -95,11 +95,10 @@ impl Upstream {
     /// Chooses an endpoint whose bit is not set in `failed`, for whoever has this place in the
     /// queue. Without a place one comes last.
     pub(super) fn choose(&mut self, failed: u64, place: Option<u64>, now: Tick) -> Choice {
-        let taken = failed | self.claimed(place);
-        let (max, count) = (self.max, self.endpoints.len());
+        let free = self.free(failed, place);
+        let count = self.endpoints.len();
         let latest = self.endpoints.iter().map(|endpoint| endpoint.chosen).max().unwrap_or(0);
-        let left = (0..).zip(&mut self.endpoints);
-        let left = left.filter(|(index, e)| taken >> index & 1 == 0 && e.has_room(max));
+        let left = (0..).zip(&mut self.endpoints).filter(|(index, _)| free >> index & 1 != 0);
         let chosen = left.min_by_key(|(_, endpoint)| {
             (endpoint.passed_over_until().max(now), endpoint.in_use, endpoint.chosen)
         });
@@ -113,28 +112,30 @@ impl Upstream {
         }
     }
 
-    /// The endpoints, as bits, that somebody waits for who is in front of this place.
-    fn claimed(&self, place: Option<u64>) -> u64 {
-        let Some(place) = place else {
-            let endpoints = (0..).zip(&self.endpoints).filter(|(_, e)| e.waited_for > 0);
-            return endpoints.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index);
+    /// The endpoints, as bits, that whoever has this place may have a connection to: those that
+    /// have not failed, have room, and are not waited for by others in front. The queue is looked
+    /// at only as far as that can change anything.
+    fn free(&self, failed: u64, place: Option<u64>) -> u64 {
+        let fits = |endpoint: &Endpoint| {
+            endpoint.has_room(self.max) && (place.is_some() || endpoint.waited_for == 0)
         };
-        let mut claimed = 0;
+        let endpoints = (0..).zip(&self.endpoints).filter(|(_, endpoint)| fits(endpoint));
+        let room = endpoints.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index);
+        let mut free = room & !failed;
+        let Some(place) = place.filter(|_| free != 0) else { return free };
         for waiter in self.queue.before(place) {
-            claimed |= !waiter.failed;
-            if claimed == u64::MAX {
+            free &= waiter.failed;
+            if free == 0 {
                 break;
             }
         }
-        claimed
+        free
     }
 
     /// True exactly when there is room for whoever waits at this place.
     pub(super) fn is_turn_of(&self, place: u64) -> bool {
         let Some(waiter) = self.queue.get(place) else { return false };
-        let taken = waiter.failed | self.claimed(Some(place));
-        let mut left = (0..).zip(&self.endpoints).filter(|(index, _)| taken >> index & 1 == 0);
-        left.any(|(_, endpoint): (u32, _)| endpoint.has_room(self.max))
+        self.free(waiter.failed, Some(place)) != 0
     }
 
     /// Adds `owner` to the queue, where it had a place `before` at that one, and returns the place.
