@@ -33,6 +33,9 @@ const APIS_MAX: usize = 1 << 16;
 /// Maximum number of targets of an api: the failed ones are recorded as bits.
 const TARGETS_MAX: usize = 64;
 
+/// The default of `response_timeout`.
+pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
+
 /// The tables are those that are read only if they are present.
 const FORMAT: Format = Format {
     every_table: "
@@ -212,7 +215,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
-    let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(seconds(60)));
+    let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(RESPONSE_TIMEOUT));
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
     let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
     let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);

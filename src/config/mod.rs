@@ -34,6 +34,7 @@ mod trusted;
 mod units;
 mod unknown;
 mod uri;
+mod vain;
 mod value;
 mod warnings;
 

@@ -109,6 +109,11 @@ impl Target {
         key(self) == key(other)
     }
 
+    /// True exactly when both targets lead to the same server, whatever its paths.
+    pub(super) fn is_same_server(&self, other: &Target) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
+
     /// True exactly when the host is a name, whose addresses may change.
     pub fn has_name(&self) -> bool {
         self.host.parse::<IpAddr>().is_err() && !self.is_local()

@@ -1,7 +1,8 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
 use super::shared::{Breach, Served};
-use super::{Api, Compression, Config, Failed, ListenAddr, OnOutage, Readers, Resume};
+use super::vain;
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ impl Config {
             out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
         }
         out.extend(self.breaches().iter().map(breach));
+        self.warn_of_counts_apart(&mut out);
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
             out.push(format!(
@@ -45,11 +47,11 @@ impl Config {
             too_few_connections(api),
             unsendable_key(api),
             null_origin(api),
-            vain_retries(api),
             self.too_much_held(api),
         ];
         let first = silences(api).into_iter().chain(literal_star(api));
-        first.chain(loops).chain(others.into_iter().flatten()).collect()
+        let others = others.into_iter().flatten().chain(vain::keys(api));
+        first.chain(loops).chain(others).collect()
     }
 
     /// Warns if all clients share an address.
@@ -93,7 +95,11 @@ impl Config {
         };
         let of_files = files.into_iter().map(remark);
         let active = self.apis.iter().filter(|api| api.active);
-        active.filter_map(|api| self.compressed(api)).chain(of_files).collect()
+        let of_apis = active.flat_map(|api| {
+            let what = self.compressed(api).into_iter().chain(vain::times(api));
+            what.map(|what| format!("api {}: {what}", api.name))
+        });
+        of_apis.chain(of_files).collect()
     }
 
     /// Says which keys of an api do nothing for a compressed stream, or something else.
@@ -102,11 +108,9 @@ impl Config {
         if streams.compression == Compression::Strip {
             return None;
         }
-        let mut text = format!(
-            "api {}: compression: a compressed stream that is ended early is cut, because its \
-            events cannot be told apart",
-            api.name
-        );
+        let mut text = "compression: a compressed stream that is ended early is cut, because its \
+            events cannot be told apart"
+            .to_owned();
         let nothing = [
             (streams.heartbeat.is_some(), "heartbeat"),
             (streams.heartbeat_event.is_some(), "heartbeat_event"),
@@ -153,6 +157,24 @@ impl Config {
                 let name = &api.name;
                 out.push(format!(
                     "api {name}: max_streams: there is room for {room}, not for {max}; {REMEDY}"
+                ));
+            }
+        }
+    }
+
+    /// Warns if a limit on the connections to a server does not count those of another api.
+    fn warn_of_counts_apart(&self, out: &mut Vec<String>) {
+        let active = || self.apis.iter().filter(|api| api.active);
+        for api in active().filter(|api| api.max_upstream.is_some()) {
+            let shares = |other: &&Api| {
+                let is_there = |own: &Target| other.targets.iter().any(|t| t.is_same_server(own));
+                other.name != api.name && api.targets.iter().any(is_there)
+            };
+            if let Some(other) = active().find(shares) {
+                out.push(format!(
+                    "api {}: max_upstream: api {} leads to the same server, and its connections \
+                    are not counted; use one api for both, or divide what the server can take",
+                    api.name, other.name
                 ));
             }
         }
@@ -283,22 +305,6 @@ fn null_origin(api: &Api) -> Option<String> {
         what the user's cookies give access to; leave out one or the other"
             .to_owned()
     })
-}
-
-/// Warns if what is said about further targets has no effect.
-fn vain_retries(api: &Api) -> Option<String> {
-    let repeats = api.retry_on.repeats();
-    let waits = api.retry_on.has(Failed::FirstEventTimeout);
-    let what = if repeats && api.targets.len() == 1 {
-        "retry_on has no effect: target_url is the only target"
-    } else if waits && api.streams.first_event_timeout.is_none() {
-        "retry_on: \"first_event_timeout\" has no effect without that key"
-    } else if api.retry_body > 0 && !repeats {
-        "retry_body has no effect: retry_on lists nothing after which a body is sent again"
-    } else {
-        return None;
-    };
-    Some(what.to_owned())
 }
 
 /// Warns that an api reaches what another one protects.

@@ -74,6 +74,17 @@ fn what_may_not_be_meant() {
         further streams wait in vain for one, for queue_timeout";
     check("", "max_upstream = 2\nmax_streams = 3", &[few]);
     check("", "max_upstream = 2\nmax_streams = 2", &[]);
+    let other = API.replace("'a'", "'b'").replace("'/'", "'/b'");
+    let apart = |name, other| {
+        format!(
+            "api {name}: max_upstream: api {other} leads to the same server, and its connections \
+            are not counted; use one api for both, or divide what the server can take"
+        )
+    };
+    let both = |keys: &str| warnings(&format!("{API}max_upstream = 2\n{other}{keys}\n"), None);
+    assert_eq!(both(""), [apart("a", "b")]);
+    assert_eq!(both("max_upstream = 2"), [apart("a", "b"), apart("b", "a")]);
+    assert_eq!(both("active = false"), [""; 0]);
     let long = "api a: max_event_bytes is more than an eighth of server.max_held_bytes, the most \
         that one event may hold; raise that, or lower this";
     let held = "max_held_bytes = '1MiB'";
@@ -138,6 +149,58 @@ fn retries_that_never_happen() {
     for (retry_on, want) in [("['connect', '503']", vec![only]), ("['connect']", vec![])] {
         assert_eq!(warnings(&format!("{API}retry_on = {retry_on}\n")), want);
     }
+}
+
+/// Keys about streams that are of the other kind.
+#[test]
+fn keys_for_another_kind() {
+    let check = |api: &str, want: &[&str]| {
+        let warnings = parse(&format!("{API}{api}\n")).warnings(None);
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(warnings, want, "{api}");
+    };
+    let end = "end_event = 'data: x'";
+    check(end, &[]);
+    check(&format!("{end}\nkind = 'answer'"), &[]);
+    let what = "end_event has no effect: it is for answers, and kind is \"subscription\"";
+    check(&format!("{end}\nkind = 'subscription'"), &[what]);
+    let both = "max_stream_age = '1h'\non_outage = 'retry'";
+    check(&format!("{both}\nkind = 'subscription'"), &[]);
+    let what = "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\"";
+    check(&format!("{both}\nkind = 'answer'"), &[what]);
+    let what = "on_outage has no effect: it is for subscriptions, and kind is \"answer\"";
+    check("on_outage = 'retry'\nkind = 'answer'", &[what]);
+}
+
+/// Times that are over before others.
+#[test]
+fn times_that_come_too_late() {
+    let check = |api: &str, want: &[&str]| {
+        let two = "['http://127.0.0.1:1', 'http://127.0.0.1:2']";
+        let text = API.replace("'http://127.0.0.1:8000'", two);
+        let remarks = parse(&format!("{text}{api}\n")).remarks();
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(remarks, want, "{api}");
+    };
+    check("", &[]);
+    check("early_answer = '1s'\nresponse_timeout = '0s'", &[]);
+    let [long, none] = [
+        "early_answer: the upstream has no more than response_timeout for a POST all the same",
+        "early_answer: no POST is answered early, because response_timeout is over before",
+    ];
+    check("early_answer = '1s'", &[long]);
+    check("early_answer = '1s'\nresponse_timeout = '5m'\nstream_response_timeout = '5m'", &[]);
+    check("early_answer = '60s'", &[none]);
+    let get = "early_answer: no GET is answered early, because stream_response_timeout is over \
+        before";
+    check("early_answer = '60s'\nstream_response_timeout = '9s'", &[none, get]);
+    let event = "first_event_timeout = '60s'\n";
+    check(event, &[]);
+    let event = format!("{event}retry_on = ['first_event_timeout']\n");
+    let late = "retry_on: no other target is asked for the first event of a POST, because \
+        response_timeout is over before first_event_timeout";
+    check(&event, &[late]);
+    check(&format!("{event}response_timeout = '61s'"), &[]);
 }
 
 #[test]

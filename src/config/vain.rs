@@ -1,0 +1,74 @@
+//! Keys of an api that have no effect, or not the one that they may be meant to have, because of
+//! others.
+
+use super::file::RESPONSE_TIMEOUT;
+use super::{Api, Failed, OnOutage, StreamKind};
+use std::time::Duration;
+
+/// Keys that have no effect.
+pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
+    [retries(api), kinds(api)].into_iter().flatten().map(str::to_owned)
+}
+
+/// What is said about further targets.
+fn retries(api: &Api) -> Option<&'static str> {
+    let repeats = api.retry_on.repeats();
+    let waits = api.retry_on.has(Failed::FirstEventTimeout);
+    Some(if repeats && api.targets.len() == 1 {
+        "retry_on has no effect: target_url is the only target"
+    } else if waits && api.streams.first_event_timeout.is_none() {
+        "retry_on: \"first_event_timeout\" has no effect without that key"
+    } else if api.retry_body > 0 && !repeats {
+        "retry_body has no effect: retry_on lists nothing after which a body is sent again"
+    } else {
+        return None;
+    })
+}
+
+/// What is said about streams that are of the other kind.
+fn kinds(api: &Api) -> Option<&'static str> {
+    let streams = &api.streams;
+    Some(match streams.kind? {
+        StreamKind::Subscription if streams.end_event.is_some() => {
+            "end_event has no effect: it is for answers, and kind is \"subscription\""
+        }
+        StreamKind::Answer if streams.max_age.is_some() => {
+            "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\""
+        }
+        StreamKind::Answer if streams.on_outage != OnOutage::Error => {
+            "on_outage has no effect: it is for subscriptions, and kind is \"answer\""
+        }
+        StreamKind::Subscription | StreamKind::Answer => return None,
+    })
+}
+
+/// Times that may have no effect, because another one is over before: a GET for a stream has other
+/// limits than a POST, and it is not known which of them the clients send.
+pub(super) fn times(api: &Api) -> impl Iterator<Item = String> {
+    let limits = [
+        ("POST", "response_timeout", api.response_timeout),
+        ("GET", "stream_response_timeout", api.streams.response_timeout),
+    ];
+    let early = move |(method, key, limit): (&str, &str, Option<Duration>)| {
+        let (early, limit) = (api.streams.early_answer?, limit?);
+        if limit <= early {
+            let what = format!("no {method} is answered early, because {key} is over before");
+            return Some(format!("early_answer: {what}"));
+        }
+        // Whoever has another limit has thought of it.
+        (limit == RESPONSE_TIMEOUT).then(|| {
+            format!("early_answer: the upstream has no more than {key} for a {method} all the same")
+        })
+    };
+    let event = move |(method, key, limit): (&str, &str, Option<Duration>)| {
+        let late = limit? <= api.streams.first_event_timeout?;
+        let waits = api.retry_on.has(Failed::FirstEventTimeout) && api.targets.len() > 1;
+        (waits && late).then(|| {
+            format!(
+                "retry_on: no other target is asked for the first event of a {method}, because \
+                {key} is over before first_event_timeout"
+            )
+        })
+    };
+    limits.into_iter().filter_map(early).chain(limits.into_iter().filter_map(event))
+}
