@@ -276,7 +276,7 @@ impl Play {
     }
 
     fn run(mut self) -> Result<(), String> {
-        for _ in 0..2_000_000 {
+        for _ in 0..5_000_000 {
             self.drain();
             if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
                 let now = self.world.now;
@@ -317,7 +317,7 @@ impl Play {
             }
             self.world.advance_to(next);
         }
-        Err("not at an end after 2,000,000 turns".to_owned())
+        Err("not at an end after 5,000,000 turns".to_owned())
     }
 
     /// Begins the drain, or ends it, when that is due.
