@@ -555,7 +555,10 @@ fn draw_config(rng: &mut Rng) -> String {
 /// Where there are no heartbeats, none is an event; and where streams may be resumed, held or
 /// answered early, none is coded.
 fn draw_events(rng: &mut Rng, text: &mut String) {
-    if rng.chance(40) && !text.contains("heartbeat = \"0s\"") {
+    // One each millisecond, byte by byte, takes more turns than a world may have.
+    let rare =
+        ["0s", "1ms"].iter().all(|every| !text.contains(&format!("heartbeat = \"{every}\"")));
+    if rng.chance(40) && rare {
         *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
     }
     if rng.chance(40) {
