@@ -279,6 +279,40 @@ def drain(world, count=20):
     told_to_retry(watching)
 
 
+def drain_without_head(world):
+    """The server sends its head with the first event, which does not come: the page comes back."""
+    soon = ['window = "2s"', 'retry_min = "100ms"', 'retry_max = "500ms"']
+    for settings in [], ['on_outage = "retry"']:
+        shared = ["reuse_port = true"]
+        with world.proxied(*settings, server=shared, drain=soon) as old:
+            host = f"page.test:{old.port}"
+            with world.desk.page(world.browser, world.desk.server_port, [host]) as page:
+                world.asked(page)
+                with world.proxied(listen=old.port, server=shared):
+                    old.drain()
+                    world.asked(page, after=1).begin().send("data: back\n\n")
+                    reads(page, ["back"])
+                    must(within(30, old.ended), "it does not end")
+                states = {e["state"] for e in page.saw("error")}
+                must(states <= {CONNECTING}, "closed for good", page)
+
+
+def drain_delayed(world):
+    """A page that is opened in the delay is served, and its stream ends as any other."""
+    shared = ["reuse_port = true"]
+    steps = ['delay = "3s"', 'window = "1s"', 'retry_min = "100ms"', 'retry_max = "500ms"']
+    with world.proxied(server=shared, drain=steps) as old:
+        old.drain()
+        with world.page(old) as page:
+            world.asked(page).begin().send("data: late\n\n")
+            reads(page, ["late"])
+            with world.proxied(listen=old.port, server=shared):
+                world.asked(page, after=1).begin().send("data: after\n\n")
+                reads(page, ["late", "after"])
+            must(within(30, old.ended), "it does not end")
+            must([e["state"] for e in page.saw("error")][:1] == [CONNECTING], "no error", page)
+
+
 def come_back(world, page, count):
     for n in range(count):
         stream = world.asked(page, after=1, source=n).begin()
@@ -314,6 +348,7 @@ STORIES = {
     "resume, server away": resume_absent,
     "restart": restart, "restart, slow": restart_slow,
     "heartbeats": heartbeats, "a page leaves": page_leaves, "drain": drain,
+    "drain, no head": drain_without_head, "drain, delay": drain_delayed,
 }
 
 

@@ -61,10 +61,12 @@ const clients = {
     });
     told.say();
   },
-  async openai() {
+  'early openai': () => clients.openai(['early']),
+  'early anthropic': () => clients.anthropic(['early']),
+  async openai(models = ['whole', 'cut', 'none']) {
     const { default: OpenAI } = await load('openai');
     const client = new OpenAI({ baseURL: base + '/v1', apiKey: 'key', maxRetries: 0 });
-    for (const model of ['whole', 'cut', 'none']) {
+    for (const model of models) {
       const told = new Told(model);
       try {
         const messages = [{ role: 'user', content: 'hello' }];
@@ -78,10 +80,10 @@ const clients = {
       told.say();
     }
   },
-  async anthropic() {
+  async anthropic(models = ['whole', 'cut', 'none']) {
     const { default: Anthropic } = await load('@anthropic-ai/sdk');
     const client = new Anthropic({ baseURL: base, apiKey: 'key', maxRetries: 0 });
-    for (const model of ['whole', 'cut', 'none']) {
+    for (const model of models) {
       const told = new Told(model);
       try {
         const messages = [{ role: 'user', content: 'hello' }];
@@ -93,6 +95,23 @@ const clients = {
       }
       told.say();
     }
+  },
+  async 'early mcp http'() {
+    const { Client } = await load('@modelcontextprotocol/sdk/client/index.js');
+    const { StreamableHTTPClientTransport: Transport } =
+      await load('@modelcontextprotocol/sdk/client/streamableHttp.js');
+    const client = new Client({ name: 'client', version: '1' });
+    await client.connect(new Transport(new URL(base + '/mcp')));
+    const told = new Told('early');
+    try {
+      const options = { timeout: 5000,
+        onprogress: ({ progress, total, message }) => told.add([progress, total, message]) };
+      const result = await client.callTool({ name: 'early', arguments: {} }, undefined, options);
+      console.log(JSON.stringify(result));
+    } catch (error) {
+      console.log(error.constructor.name, error.code, error.message);
+    }
+    told.say();
   },
   async 'mcp sse'() {
     const { SSEClientTransport } = await load('@modelcontextprotocol/sdk/client/sse.js');

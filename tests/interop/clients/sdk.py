@@ -26,7 +26,7 @@ def failing(what, ask):
         print(what, type(error).__name__, getattr(error, "status_code", ""))
 
 
-def openai():
+def openai(models=("whole", "cut", "none")):
     import openai
 
     client = openai.OpenAI(base_url=base + "/v1", api_key="key", max_retries=0)
@@ -40,11 +40,11 @@ def openai():
         finally:
             told.say()
 
-    for model in "whole", "cut", "none":
+    for model in models:
         failing(model, lambda: ask(model))
 
 
-def anthropic():
+def anthropic(models=("whole", "cut", "none")):
     import anthropic
 
     client = anthropic.Anthropic(base_url=base, api_key="key", max_retries=0)
@@ -60,7 +60,7 @@ def anthropic():
         finally:
             told.say()
 
-    for model in "whole", "cut", "none":
+    for model in models:
         failing(model, lambda: ask(model))
 
 
@@ -109,6 +109,23 @@ async def mcp(transport, **options):
             print("large", len(result.content[0].text))
 
 
+async def mcp_early(transport, **options):
+    from mcp import Client
+
+    told = Told("early")
+
+    async def progress(done, total, message):
+        told.add((done, total, message))
+
+    async with Client(transport, **options) as client:
+        try:
+            asking = client.call_tool("early", {}, progress_callback=progress)
+            print(await asyncio.wait_for(asking, 30))
+        except Exception as error:
+            print(type(error).__name__, error)
+        told.say()
+
+
 def mcp_sse():
     from mcp.client.sse import sse_client
 
@@ -116,11 +133,15 @@ def mcp_sse():
 
 
 CLIENTS = {
-    "openai": openai, "anthropic": anthropic, "httpx-sse": httpx_sse,
+    "openai": openai, "anthropic": anthropic,
+    "early openai": lambda: openai(["early"]),
+    "early anthropic": lambda: anthropic(["early"]), "httpx-sse": httpx_sse,
     "quiet httpx-sse": lambda: httpx_sse("/quiet/3"),
     "aiohttp-sse-client": aiohttp_sse_client,
     "quiet aiohttp-sse-client": lambda: aiohttp_sse_client("/quiet/3", 3), "mcp sse": mcp_sse,
     "mcp http": lambda: mcp(base + "/mcp"),
+    "early mcp http": lambda: mcp_early(base + "/mcp"),
+    "early mcp http, sessions": lambda: mcp_early(base + "/mcp", mode="legacy"),
     "mcp http, sessions": lambda: mcp(base + "/mcp", mode="legacy"),
 }
 if asyncio.iscoroutine(running := CLIENTS[name]()):

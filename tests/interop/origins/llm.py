@@ -1,5 +1,11 @@
-"""An origin that streams tokens as OpenAI's and Anthropic's APIs do, in pieces cut anywhere."""
-import http.server, json, time
+"""An origin that streams tokens as OpenAI's and Anthropic's APIs do, in pieces cut anywhere.
+
+The model "early" stops after a few events. Asked directly, it says its arguments as a last event,
+if there are any, and breaks off; through a proxy it stays silent, so that the proxy has to end it.
+"""
+import http.server, json, sys, time
+
+LAST = "\n".join([*sys.argv[1:], "", ""]).encode() if sys.argv[1:] else b""
 
 WORDS = ["Once", " upon", " a", " time", ", wörds", " came 🦀", " one", " by", " one", "."]
 
@@ -56,6 +62,8 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for number, event in enumerate(written(events(asked["model"]))):
+            if asked["model"] == "early" and number == 5:
+                return self.stop()
             if asked["model"] == "cut" and number == 5:
                 self.close_connection = True
                 return self.piece(event[: len(event) // 2])
@@ -66,6 +74,13 @@ class Origin(http.server.BaseHTTPRequestHandler):
 
     def piece(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def stop(self):
+        self.close_connection = True
+        if "Via" in self.headers:
+            self.connection.recv(1)
+        elif LAST:
+            self.piece(LAST)
 
     def refuse(self):
         body = json.dumps({"type": "error", "error": {

@@ -1,4 +1,7 @@
-"""An MCP server: Streamable HTTP at /mcp, the older transport at /sse; a tool reports progress."""
+"""An MCP server: Streamable HTTP at /mcp, the older transport at /sse; a tool reports progress.
+
+The tool "early" reports a little, and then nothing. Asked directly, its answer breaks off.
+"""
 import asyncio, contextlib, socket
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
@@ -22,6 +25,16 @@ async def large(size: int) -> str:
     return "x" * size
 
 
+@server.tool()
+async def early(context: Context) -> str:
+    """Never come to an end."""
+    for n in range(3):
+        await context.report_progress(n + 1, 9, f"step {n + 1}")
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(3600)
+    return "late"
+
+
 http = server.streamable_http_app()
 sse = server.sse_app()
 
@@ -32,8 +45,37 @@ async def lifespan(app):
         yield
 
 
-app = Starlette(routes=[*http.routes, *sse.routes], lifespan=lifespan)
+tools = Starlette(routes=[*http.routes, *sse.routes], lifespan=lifespan)
+
+
+async def app(scope, receive, send):
+    """Breaks off, between two events, what nobody in between is to end."""
+    proxied = any(name == b"via" for name, _ in scope.get("headers", []))
+    asked = []
+
+    async def listen():
+        message = await receive()
+        asked.append(message.get("body", b""))
+        return message
+
+    async def answer():
+        while b'"early"' not in b"".join(asked) or proxied:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+
+    serving = asyncio.ensure_future(tools(scope, listen, send))
+    breaking = asyncio.ensure_future(answer())
+    try:
+        await asyncio.wait([serving, breaking], return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            raise ConnectionError("it breaks off")
+        await serving
+    finally:
+        breaking.cancel()
+        serving.cancel()
+
+
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
 uvicorn.Server(config).run(sockets=[listener])
