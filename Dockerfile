@@ -1,4 +1,4 @@
-# A static binary and nothing else: no shell, no libc, no root.
+# A static binary, and whose certificates it trusts: no shell, no libc, no root.
 #
 #     docker build -t millstream .
 #     docker run --rm -p 8080:8080 --stop-timeout 40 --ulimit nofile=65536 \
@@ -13,12 +13,15 @@
 
 # The host of this image is musl, so what it builds is static, on x86-64 and ARM alike.
 FROM rust:1-alpine AS build
+# A C compiler for the ciphers, and the issuers of certificates that the image will trust.
+RUN apk add --no-cache ca-certificates gcc musl-dev
 WORKDIR /build
 COPY . .
 RUN cargo build --release --locked
 
 FROM scratch
 COPY --from=build /build/target/release/millstream /millstream
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM

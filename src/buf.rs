@@ -202,7 +202,9 @@ pub struct BufPool {
     extra: usize,
     /// The bytes of buffers that hold an event.
     held: usize,
-    /// The limit on the sum of `extra` and `held`.
+    /// The bytes that wait elsewhere.
+    beside: usize,
+    /// The limit on the sum of `extra`, `held` and `beside`.
     held_max: usize,
 }
 
@@ -217,13 +219,19 @@ impl BufPool {
         let blocks = [smallest.min(usual), small.min(usual), usual, twice, four_times, bulk];
         let spare = |block| if block > usual { spare_bytes / 4 } else { spare_bytes };
         let shelves = blocks.map(|block| Shelf::new(block, spare(block)));
-        let (lent, lent_bytes, extra, held) = (0, 0, 0, 0);
-        BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, held_max: usize::MAX }
+        let (lent, lent_bytes, extra, held, beside) = (0, 0, 0, 0, 0);
+        let held_max = usize::MAX;
+        BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, beside, held_max }
     }
 
     /// Sets the limit on the bytes held beyond the usual size.
     pub fn limit(&mut self, held_max: usize) {
         self.held_max = held_max;
+    }
+
+    /// Takes into account how many bytes wait elsewhere, such as within the network.
+    pub const fn count_beside(&mut self, bytes: usize) {
+        self.beside = bytes;
     }
 
     /// Raises the size of the largest buffer to `largest` if that is more.
@@ -365,10 +373,10 @@ impl BufPool {
         self.put_back(buf);
     }
 
-    /// The bytes that count towards the limit: those of held events, and those beyond the usual
-    /// size.
+    /// The bytes that count towards the limit: those of held events, those beyond the usual size,
+    /// and those that wait elsewhere.
     pub const fn held_bytes(&self) -> usize {
-        self.extra + self.held
+        self.extra + self.held + self.beside
     }
 
     /// The number of buffers lent. Always equals the number of those that sessions hold.
@@ -376,16 +384,16 @@ impl BufPool {
         self.lent
     }
 
-    /// The bytes of all buffers lent, used or not.
+    /// The bytes of all buffers lent, used or not, and those that wait elsewhere.
     pub const fn lent_bytes(&self) -> usize {
-        self.lent_bytes
+        self.lent_bytes + self.beside
     }
 
     /// The number of bytes that a caller may read at once if it might have to hold them all. Falls
     /// to 0 as more is held.
     pub fn share(&self) -> usize {
         let left = self.held_max.saturating_sub(self.held_bytes());
-        EXTRA_MAX.saturating_sub(self.extra).min(left) / EXTRA_SHARE
+        EXTRA_MAX.saturating_sub(self.extra + self.beside).min(left) / EXTRA_SHARE
     }
 
     /// The size of the largest buffer.

@@ -8,6 +8,7 @@
 //! earlier read.
 
 use crate::buf::{Buf, BufPool};
+use crate::net::tls::ClientOf;
 use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use std::io;
 use std::net::IpAddr;
@@ -76,12 +77,31 @@ impl Conn {
         Ok((conn, peer))
     }
 
-    /// Starts to connect to `address`; [`Conn::connected`] tells when that has ended.
+    /// Starts to connect to `address`, where it speaks TLS with `server` if there is one;
+    /// [`Conn::connected`] tells when that has ended.
     ///
     /// # Errors
-    /// Those of [`Net::connect`].
-    pub fn connect<N: Net>(net: &mut N, address: &Address) -> io::Result<Conn> {
-        net.connect(address).map(Conn::new)
+    /// Those of [`Net::connect`] and [`Net::secure`].
+    pub fn connect<N: Net>(
+        net: &mut N,
+        address: &Address,
+        server: Option<&ClientOf>,
+    ) -> io::Result<Conn> {
+        let sock = net.connect(address)?;
+        if let Some(server) = server
+            && let Err(error) = net.secure(sock, server)
+        {
+            net.close(sock);
+            return Err(error);
+        }
+        Ok(Conn::new(sock))
+    }
+
+    /// Takes note of an event. True exactly when something may be possible now.
+    pub fn heard<N: Net>(&mut self, net: &mut N, ready: Ready) -> bool {
+        let ready = net.heard(self.sock, ready);
+        self.ready.set(ready);
+        ready != Ready::NONE
     }
 
     /// The result of connecting: success, or why it failed. None while it is in progress; an event

@@ -4,7 +4,7 @@ use millstream::arguments::{self, Command};
 use millstream::{Config, Process, key_entry, logger, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit status: it could not start or run.
@@ -29,10 +29,11 @@ fn main() -> ExitCode {
         },
         Command::Run(path) => run(resolver::load(&path).map_err(|e| e.to_string()), Some(path)),
         Command::To { url, listen } => {
-            let mut config = Config::to(&url, listen.as_deref());
-            if let Ok(config) = &mut config {
-                resolver::resolve(config);
-            }
+            let config = Config::to(&url, listen.as_deref()).and_then(|mut config| {
+                config.load_tls(Path::new(""))?;
+                resolver::resolve(&mut config);
+                Ok(config)
+            });
             run(config.map_err(|e| e.to_string()), None)
         }
     }

@@ -258,9 +258,16 @@ impl Pool {
     }
 
     /// Notes an event of a connection, and returns the owner to inform, if it has one.
-    pub fn on_event(&mut self, key: Key<Connection>, ready: Ready) -> Option<Owner> {
+    pub fn on_event<N: Net>(
+        &mut self,
+        key: Key<Connection>,
+        ready: Ready,
+        net: &mut N,
+    ) -> Option<Owner> {
         let connection = self.connections.get_mut(key)?;
-        connection.conn.ready.set(ready);
+        if !connection.conn.heard(net, ready) {
+            return None;
+        }
         if connection.owner.is_none() {
             self.readable.push(key);
         }

@@ -115,14 +115,15 @@ impl<N: Net> Proxy<N> {
     /// Records an event of a registered socket and wakes the session that it concerns.
     pub fn on_socket(&mut self, token: Token, ready: Ready) {
         if let Some(connection) = pool::connection_of(token) {
-            let owner = self.shared.pool.on_event(connection, ready);
+            let Shared { pool, net, .. } = &mut self.shared;
+            let owner = pool.on_event(connection, ready, net);
             if let Some(key) = owner.and_then(Owner::key) {
                 self.tasks.wake(key);
             }
         } else if let Some(key) = Key::from_bits(token.0)
             && let Some(session) = self.tasks.get_mut(key)
+            && session.conn.heard(&mut self.shared.net, ready)
         {
-            session.conn.ready.set(ready);
             self.tasks.wake(key);
         }
     }
@@ -163,9 +164,10 @@ impl<N: Net> Proxy<N> {
         if self.shared.pool.may_call() {
             self.call_waiting();
         }
+        let shakes_hands = self.shake_hands();
         let listeners = &self.shared.edge.listeners;
-        let waited_for = self.shared.pool.is_waited_for();
-        if waited_for || self.tasks.has_queued() || listeners.can_accept(now.tick) {
+        let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
+        if shakes_hands || waits || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
@@ -181,6 +183,17 @@ impl<N: Net> Proxy<N> {
                 tasks.wake(key);
             }
         });
+    }
+
+    /// Goes on with some handshakes, behind whoever has bytes to move. True if there are more that
+    /// could go on.
+    fn shake_hands(&mut self) -> bool {
+        let more = self.shared.net.shake_hands(self.shared.portions.handshakes_per_turn);
+        while let Some((token, ready)) = self.shared.net.next_ready() {
+            self.moves += 1;
+            self.on_socket(token, ready);
+        }
+        more
     }
 
     /// True when no client can connect any more, and no client connection is left.

@@ -1,8 +1,9 @@
 //! What only tests and fuzzers need, apart from the product.
 //!
-//! [`sim`] is a network in memory, and [`world`] the whole proxy on it, with time in the hands of
-//! whoever drives it. [`fuzz`] has the entry points of the fuzz targets. [`rng`] is what all of
-//! them draw from. A naive oracle stands beside the code that it checks, not here.
+//! [`sim`] is a network in memory, [`toy`] the ciphers for TLS on it, and [`world`] the whole proxy
+//! on it, with time in the hands of whoever drives it. [`fuzz`] has the entry points of the fuzz
+//! targets. [`rng`] is what all of them draw from. A naive oracle stands beside the code that it
+//! checks, not here.
 //!
 //! The modules of the crate are private, so whatever else a test names is exported here.
 
@@ -11,12 +12,13 @@ pub mod fuzz;
 pub(crate) mod pieces;
 pub mod rng;
 pub mod sim;
+pub mod toy;
 pub mod world;
 
 pub use crate::access::Form;
 pub use crate::config::{
     Api, Compression, Demo, Drain, Failed, KeysText, ListenAddr, OnOutage, Readers, Resume,
-    RetryOn, Server, Streams, TrustedProxies,
+    RetryOn, Server, Streams, TrustedProxies, UpstreamTls,
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};
@@ -24,6 +26,7 @@ pub use crate::descriptors::Budget;
 pub use crate::exchange::{SourceKind, Stage};
 pub use crate::http::changes::Changes;
 pub use crate::net::mio::{EventSource, MioNet};
+pub use crate::net::tls;
 pub use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 pub use crate::proxy::Portions;
 pub use crate::shell::service::Inherited;

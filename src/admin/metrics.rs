@@ -293,7 +293,8 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     for (api, target, stats) in stats.endpoints() {
         // A counter that first appears with the value 1 has not increased as far as Prometheus can
         // tell.
-        for (failure, count) in stats.failures() {
+        let secure = target.starts_with("https:");
+        for (failure, count) in stats.failures().filter(|(of, _)| secure || !of.is_of_tls()) {
             let labels = [("api", api), ("target", target), ("reason", failure.word())];
             out.sample(&labels, count);
         }

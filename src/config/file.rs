@@ -9,6 +9,7 @@ use super::event::one_event;
 use super::fields::{Written, changes};
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
+use super::upstream_tls::upstream_tls;
 use super::uri;
 use super::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
@@ -42,6 +43,7 @@ const FORMAT: Format = Format {
         [admin]
         [demo]
         [[api]]
+        [api.upstream_tls]
         [api.auth]
         [api.request_headers]
         [api.response_headers]
@@ -212,7 +214,10 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let listen_path = t.require("listen_path", "\"/\"", |v| seen.route(&hosts, text(v)?));
     let strip_listen_path = t.take("strip_listen_path", flag).unwrap_or(false);
     let target_location = t.location_of("target_url");
+    let tls_location =
+        if t.has("upstream_tls") { t.location_of("upstream_tls") } else { target_location.clone() };
     let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
+    let upstream_tls = t.table_if_any("upstream_tls", upstream_tls);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
     let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(RESPONSE_TIMEOUT));
@@ -243,6 +248,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         listen_path: listen_path?,
         strip_listen_path,
         targets: targets?,
+        upstream_tls: upstream_tls.unwrap_or_default(),
         preserve_host_header,
         connect_timeout,
         response_timeout,
@@ -259,7 +265,9 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         response_headers: response_headers.unwrap_or_default(),
         cors,
     };
-    Some((api, ApiLocations { target: target_location, keys: keys_location }))
+    let locations =
+        ApiLocations { target: target_location, keys: keys_location, tls: tls_location };
+    Some((api, locations))
 }
 
 /// Reads an api's keys about event streams.
@@ -464,6 +472,10 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
         let first = targets.first().unwrap_or(&target);
         if (&first.path, &first.query) != (&target.path, &target.query) {
             let right = "all targets of an api share one path and query; write those of the first";
+            return Err(right.into());
+        }
+        if first.is_secure != target.is_secure {
+            let right = "all targets of an api share one scheme; write http:// or https:// for all";
             return Err(right.into());
         }
         targets.push(target);

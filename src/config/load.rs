@@ -42,15 +42,14 @@ impl Config {
     /// If a file cannot be read or is invalid.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        let read = open(path).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(|error| {
+        let bytes = read_file(path).map_err(|error| {
             let what = format!("cannot read the file: {}", descriptors::explain(&error));
             ConfigErrors::one(Location::whole(&name), what)
         })?;
         let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.load_keys(|file| read_keys(&folder.join(file)))?;
+        config.load_tls(folder)?;
         Ok(config)
     }
 
@@ -102,6 +101,13 @@ fn read_keys(path: &Path) -> io::Result<KeysText> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(KeysText { name, bytes, readers })
+}
+
+/// Reads a regular file.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Opens a regular file. Opening a pipe would block everything that follows, and a device may have

@@ -33,6 +33,7 @@ mod target;
 mod trusted;
 mod units;
 mod unknown;
+mod upstream_tls;
 mod uri;
 mod vain;
 mod value;
@@ -48,6 +49,7 @@ pub use load::Readers;
 pub use retry::{Failed, RetryOn};
 pub use target::Target;
 pub use trusted::TrustedProxies;
+pub use upstream_tls::UpstreamTls;
 
 use crate::access::Form;
 use crate::cors;
@@ -75,17 +77,18 @@ pub struct Config {
     pub demo: Option<Demo>,
     /// The apis: at most 65,536, and none only if there is a demo.
     pub apis: Vec<Api>,
-    /// The locations in each api of the names that are looked up elsewhere.
+    /// The locations in each api of what is looked up elsewhere.
     locations: Vec<ApiLocations>,
     /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
 
-/// The locations in an api of the names that are looked up elsewhere.
+/// The locations in an api of what is looked up elsewhere.
 #[derive(Clone, Debug)]
 struct ApiLocations {
     target: Location,
     keys: Location,
+    tls: Location,
 }
 
 /// `[server]`: listeners and limits for clients.
@@ -169,6 +172,8 @@ pub struct Api {
     pub strip_listen_path: bool,
     /// The upstream endpoints: 1 to 64, which differ only in host and port.
     pub targets: Vec<Target>,
+    /// How they are asked if they speak TLS.
+    pub upstream_tls: UpstreamTls,
     /// Whether the client's Host is forwarded instead of the target's.
     pub preserve_host_header: bool,
     /// The time limit for connecting.
@@ -378,7 +383,8 @@ impl Config {
         let target = Target::parse_typed(url);
         let target = target.map_err(|what| ConfigErrors::one(location.clone(), what))?;
         config.apis[0].targets = vec![target];
-        config.locations = vec![ApiLocations { target: location.clone(), keys: location }];
+        let [target, keys] = [location.clone(), location.clone()];
+        config.locations = vec![ApiLocations { target, keys, tls: location }];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
                 .map_err(|what| ConfigErrors::one(Location::whole("--listen"), what))?;

@@ -1,19 +1,24 @@
-//! The target of an api: an `http://` URL, and the addresses that its host resolves to.
+//! The target of an api: an `http://` or `https://` URL, and the addresses that its host resolves
+//! to.
 
 use super::listen::UNIX_PATH_MAX;
 use super::uri;
 use crate::net::Address;
+use crate::net::tls::ClientOf;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A parsed `target_url`. Displayed as a URL, without the contents of its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// True exactly when it speaks TLS.
+    pub is_secure: bool,
     /// The host to resolve: a name, or an IP address without brackets.
     pub host: String,
-    /// The port; 80 if the URL has none.
+    /// The port; 80 or 443 if the URL has none.
     pub port: u16,
-    /// The value of Host: the host, with an IPv6 address in brackets, and the port unless it is 80.
+    /// The value of Host: the host, with an IPv6 address in brackets, and the port unless it is
+    /// the scheme's usual one.
     pub authority: String,
     /// The prefix for request paths, which begins with a slash and ends without one. Empty for a
     /// URL without a path.
@@ -23,6 +28,9 @@ pub struct Target {
     /// The addresses to connect to, the preferred one first and none twice. Empty until a name is
     /// resolved.
     pub addresses: Vec<Address>,
+    /// How connections to it are secured. None where they are not, and before
+    /// [`Config::secure`](super::Config::secure).
+    pub tls: Option<ClientOf>,
 }
 
 impl Target {
@@ -32,7 +40,7 @@ impl Target {
         if let Some(path) = url.strip_prefix("unix:") {
             return Target::on_socket(path);
         }
-        let rest = after_scheme(url)?;
+        let (is_secure, rest) = after_scheme(url)?;
         if rest.contains('#') {
             return Err("a fragment is never sent; leave out the \"#\" and what follows it");
         }
@@ -42,11 +50,13 @@ impl Target {
         }
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (written, port) = uri::split_port(authority)?;
-        let port = port.unwrap_or(80);
+        let usual = if is_secure { 443 } else { 80 };
+        let port = port.unwrap_or(usual);
         let host = uri::host(written)?;
         let address = ip_address(&host);
         Ok(Target {
-            authority: if port == 80 { host.clone() } else { format!("{host}:{port}") },
+            is_secure,
+            authority: if port == usual { host.clone() } else { format!("{host}:{port}") },
             path: if path.is_empty() { String::new() } else { uri::path(path)? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
             addresses: address.iter().map(|&ip| SocketAddr::new(ip, port).into()).collect(),
@@ -57,6 +67,7 @@ impl Target {
                 None => host,
             },
             port,
+            tls: None,
         })
     }
 
@@ -88,6 +99,7 @@ impl Target {
             );
         }
         Ok(Target {
+            is_secure: false,
             host: format!("unix:{socket}"),
             port: 0,
             // The server behind the socket needs some Host, and knows itself by this one.
@@ -95,6 +107,7 @@ impl Target {
             path: if base.is_empty() { String::new() } else { uri::path(&format!("/{base}"))? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
             addresses: vec![Address::Unix(socket.into())],
+            tls: None,
         })
     }
 
@@ -105,7 +118,8 @@ impl Target {
 
     /// True exactly when both targets lead to the same place, whatever addresses their names have.
     pub fn is_same_place(&self, other: &Target) -> bool {
-        let key = |t: &Target| (t.host.clone(), t.port, t.path.clone(), t.query.clone());
+        let key =
+            |t: &Target| (t.is_secure, t.host.clone(), t.port, t.path.clone(), t.query.clone());
         key(self) == key(other)
     }
 
@@ -127,16 +141,24 @@ impl fmt::Display for Target {
         let query = if self.query.is_some() { "?..." } else { "" };
         match self.host.strip_prefix("unix:") {
             Some(socket) => write!(f, "unix:{socket}:{path}{query}"),
-            None => write!(f, "http://{}{path}{query}", self.authority),
+            None => {
+                let scheme = if self.is_secure { "https" } else { "http" };
+                write!(f, "{scheme}://{}{path}{query}", self.authority)
+            }
         }
     }
 }
 
-fn after_scheme(url: &str) -> Result<&str, &'static str> {
+/// Takes the scheme off a URL. True: it is `https`.
+fn after_scheme(url: &str) -> Result<(bool, &str), &'static str> {
     match url.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            Err("TLS is not supported; write http:// and put a TLS proxy in between")
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((false, rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
+            if cfg!(feature = "tls") {
+                Ok((true, rest))
+            } else {
+                Err("this program was built without TLS; write http://, or build it with TLS")
+            }
         }
         _ => Err(
             "not an HTTP URL; write one like \"http://127.0.0.1:8000\", or \"unix:/path/to.sock\"",
@@ -158,7 +180,7 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let check = |url: &str, want: &str| {
-            let Target { host, port, authority, path, query, addresses } =
+            let Target { host, port, authority, path, query, addresses, .. } =
                 Target::parse(url).unwrap();
             let query = query.unwrap_or_default();
             let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
@@ -183,6 +205,29 @@ mod tests {
             "unix:/run/a.sock 0 localhost path=/b query=x=1 unix:/run/a.sock",
         );
         check("http://[::1]:8000", "::1 8000 [::1]:8000 path= query= [::1]:8000");
+        check("http://a:443", "a 443 a:443 path= query= ");
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn https_has_a_port_of_its_own() {
+        for (url, authority, port) in
+            [("https://a", "a", 443), ("HTTPS://a:443/", "a", 443), ("https://a:80", "a:80", 80)]
+        {
+            let target = Target::parse(url).unwrap();
+            assert!(target.is_secure);
+            assert_eq!((&*target.authority, target.port), (authority, port));
+            assert_eq!(target.to_string(), format!("https://{authority}/"));
+            assert!(!target.is_same_place(&Target::parse(&format!("http://a:{port}")).unwrap()));
+        }
+        assert!(Target::parse_typed("https://a").unwrap().is_secure);
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn https_needs_a_program_with_tls() {
+        let wrong = Target::parse("https://a").unwrap_err();
+        assert!(wrong.starts_with("this program was built without TLS"), "{wrong}");
     }
 
     #[test]
@@ -192,8 +237,6 @@ mod tests {
             assert!(got.starts_with(want), "{url}: {got}");
             assert!(!got.contains("secret"), "{url}: {got}");
         };
-        check("https://a", "TLS is not supported");
-        check("HTTPS://a", "TLS is not supported");
         for url in ["", "a", "a:80", "//a", "http:/a", "http:a", "ftp://a", "127.0.0.1:8000"] {
             check(url, "not an HTTP URL");
         }
@@ -249,7 +292,6 @@ mod tests {
         for typed in ["8000", ":8000", "/run/a.sock"] {
             check(typed, "no host; write \"localhost:8000\"");
         }
-        check("https://a", "TLS is not supported");
         for typed in ["", "http:a", "HTTP:/a", "https:a", "ftp://a", "a/b?c=d://e"] {
             check(typed, "not an HTTP URL");
         }

@@ -17,8 +17,10 @@ const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
 const TARGETS: Meant =
     Say("write target_url in [[api]], which is a list where there are several targets");
 const AUTH: Meant = Say("write an [api.auth] table: requests then need a key of its file");
-const TLS: Meant = Say("TLS is not supported; put a terminator in front, and list its address in \
-    server.trusted_proxies");
+const TLS: Meant =
+    Say("TLS with clients is not supported; put a terminator in front, and list its \
+    address in server.trusted_proxies. For targets, write https:// in target_url");
+const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
     connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams");
@@ -71,7 +73,9 @@ pub(super) const TYK: &Hints = &[
     (&["global_rate_limit", "global_rate_limit_disabled", "disable_rate_limit"], RATES),
     (&["disable_quota", "enforce_org_quotas"], RATES),
     (&["use_ssl", "certificates", "ssl_certificates", "ssl_force_common_name_check"], TLS),
-    (&["proxy_ssl_insecure_skip_verify", "client_certificates", "upstream_certificates"], TLS),
+    (&["client_certificates"], TLS),
+    (&["upstream_certificates"], IDENTITY),
+    (&["proxy_ssl_insecure_skip_verify"], Key("api.upstream_tls.insecure_skip_verify")),
     (&["cache_options", "enable_cache"], NO_CACHE),
     (&["secret", "node_secret"], Say("leave it out: whoever connects to admin.listen is trusted")),
     (&["log_level"], Key("log.level")),
@@ -95,14 +99,24 @@ pub(super) const OTHERS: &Hints = &[
     (&["listeners", "entrypoints", "frontend"], LISTEN),
     (&["proxy_pass", "reverse_proxy", "backend", "backends", "upstream", "upstreams"], TARGETS),
     (&["target", "targets", "url", "servers", "origin"], TARGETS),
-    (&["server_name", "hostname", "domains", "vhost"], Key("api.host")),
+    (&["hostname", "domains", "vhost"], Key("api.host")),
     (&["location", "path", "prefix", "path_prefix", "base_path"], Key("api.listen_path")),
     (&["strip_prefix", "strip_path"], Key("api.strip_listen_path")),
     (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),
     (&["apis", "routes", "services"], Say("write an [[api]] for each, with two brackets")),
     (&["tls", "ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
     (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),
-    (&["cert", "certificate", "cert_file", "key_file", "cert_path", "key_path"], TLS),
+    (&["cert", "cert_file", "key_file", "cert_path", "key_path"], TLS),
+    (
+        &["proxy_ssl_trusted_certificate", "tls_trusted_ca_certs", "root_ca", "ca_cert"],
+        Key("api.upstream_tls.ca_file"),
+    ),
+    (&["proxy_ssl_name", "sni", "tls_server_name"], Key("api.upstream_tls.server_name")),
+    (&["proxy_ssl_certificate", "proxy_ssl_certificate_key", "tls_client_auth"], IDENTITY),
+    (
+        &["proxy_ssl_verify", "skip_verify", "tls_insecure_skip_verify"],
+        Key("api.upstream_tls.insecure_skip_verify"),
+    ),
     (&["http2", "http3", "quic"], Say("only HTTP/1.1 is supported; leave it out")),
     (&["timeout", "timeouts", "request_timeout", "proxy_timeout"], TIMEOUTS),
     (&["client_header_timeout"], Key("server.read_timeout")),

@@ -2,7 +2,7 @@
 
 use super::shared::{Breach, Served};
 use super::vain;
-use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Target};
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Target, UpstreamTls};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -45,6 +45,7 @@ impl Config {
         let others = [
             self.hidden_addresses(api),
             too_few_connections(api),
+            upstream_tls(api),
             unsendable_key(api),
             null_origin(api),
             self.too_much_held(api),
@@ -293,6 +294,22 @@ fn too_few_connections(api: &Api) -> Option<String> {
             "max_streams: there can be only {all} upstream connections (max_upstream); further \
             streams wait in vain for one, for queue_timeout"
         )
+    })
+}
+
+/// Warns if the upstream is not who it has to be, as far as anybody knows.
+fn upstream_tls(api: &Api) -> Option<String> {
+    let tls = &api.upstream_tls;
+    if !api.target().is_secure {
+        return (*tls != UpstreamTls::default()).then(|| {
+            "upstream_tls has no effect: target_url begins with http://, so nothing is encrypted"
+                .to_owned()
+        });
+    }
+    tls.insecure_skip_verify.then(|| {
+        "upstream_tls.insecure_skip_verify: whoever gets in between can read and change \
+        everything; name the issuer of the upstream's certificate in ca_file instead"
+            .to_owned()
     })
 }
 

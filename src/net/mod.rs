@@ -19,9 +19,23 @@
 //!   of stream may stand behind the bytes of a read that drained the socket, and no further edge
 //!   announces it. [`crate::conn::Conn`] takes care of that for all callers.
 //!
+//! * Who was refused some bytes offers them again, before any others, or writes no more: they may
+//!   be on their way already, in a form that cannot be taken back.
+//!
 //! Knowing that a read drained its socket saves one system call for each event.
+//!
+//! [`tls`] is a network around another one. It takes part in events ([`Net::heard`]) and has work
+//! of its own to do ([`Net::shake_hands`]), which the others have not.
 
+mod fault;
 pub mod mio;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+pub mod tls;
+
+pub use fault::{TlsError, TlsFault};
 
 use std::fmt;
 use std::io;
@@ -134,6 +148,15 @@ pub trait Net {
     /// Those that are known at once.
     fn connect(&mut self, address: &Address) -> io::Result<SockId>;
 
+    /// Secures a connection that was started with [`Net::connect`], before it is registered. It is
+    /// established when the handshake is over, too.
+    ///
+    /// # Errors
+    /// `Unsupported` if this network cannot.
+    fn secure(&mut self, _sock: SockId, _server: &tls::ClientOf) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Checks whether a connection started with [`Net::connect`] is established.
     ///
     /// # Errors
@@ -150,6 +173,27 @@ pub trait Net {
     /// are sent at once even while earlier ones are unacknowledged, and a peer that vanished
     /// silently is noticed. A connection for one small request needs neither.
     fn keep_for_long(&mut self, sock: SockId);
+
+    /// Takes note of an event of the network below, and returns what is left of it for whoever
+    /// holds the socket.
+    fn heard(&mut self, _sock: SockId, ready: Ready) -> Ready {
+        ready
+    }
+
+    /// Goes on with at most `most` handshakes. True if there are more that could go on.
+    fn shake_hands(&mut self, _most: usize) -> bool {
+        false
+    }
+
+    /// The next event that [`Net::shake_hands`] has brought about.
+    fn next_ready(&mut self) -> Option<(Token, Ready)> {
+        None
+    }
+
+    /// The bytes that wait within the network, in buffers of its own.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 
     /// Reads once. Zero bytes mean the end of the stream; `buf` must not be empty.
     ///

@@ -300,10 +300,11 @@ impl Intake {
     /// The number of bytes to take next: never more than one buffer could keep in addition to those
     /// waiting, and in bulk no more than the body has. What follows a request body is its client's
     /// choice, so it is not read in bulk: it would have to be kept.
-    fn window<N: Net>(&self, waiting: usize, io: &Io<'_, N>) -> usize {
+    fn window<N: Net>(&self, waiting: usize, io: &mut Io<'_, N>) -> usize {
         if waiting > 0 {
             return io.high_water - waiting;
         }
+        io.buffers.count_beside(io.net.held_bytes());
         let bulk = if self.reader.is_followed_by_requests() {
             0
         } else {

@@ -386,10 +386,11 @@ impl Pool {
             upstream.endpoints[usize::from(search.endpoint)].stats.connects.one();
         }
         self.close_idle_beyond(wanted.room, io);
-        let conn = match Conn::connect(io.net, address) {
+        let server = wanted.api.targets[usize::from(search.endpoint)].tls.as_ref();
+        let conn = match Conn::connect(io.net, address, server) {
             // The system may run out of descriptors before this process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {
-                Conn::connect(io.net, address)?
+                Conn::connect(io.net, address, server)?
             }
             result => result?,
         };

@@ -13,7 +13,7 @@ use super::addresses::{Addresses, PASS_OVER, Tried};
 use super::connection::{Connection, Owner};
 use super::idle::Idle;
 use super::queue::{Queue, Waiter};
-use crate::config::{Api, Target};
+use crate::config::{Api, Target, UpstreamTls};
 use crate::net::Address;
 use crate::telemetry::{EndpointStats, Stats};
 use crate::time::Tick;
@@ -26,6 +26,8 @@ pub struct Upstream {
     pub name: String,
     /// Its endpoints, in the order of the configuration. Never empty.
     pub endpoints: Vec<Endpoint>,
+    /// How they are asked if they speak TLS. Connections on other terms are not for its api.
+    tls: UpstreamTls,
     /// The number of idle connections to keep, per endpoint.
     pub(super) idle_max: usize,
     /// The number of connections that an endpoint may have. [`usize::MAX`] if it has no limit.
@@ -55,6 +57,7 @@ impl Upstream {
         Upstream {
             name: api.name.clone(),
             endpoints: api.targets.iter().map(&mut endpoint).collect(),
+            tls: api.upstream_tls.clone(),
             idle_max: api.keepalive_upstream,
             max: api.max_upstream.unwrap_or(usize::MAX),
             queue: Queue::default(),
@@ -62,9 +65,11 @@ impl Upstream {
         }
     }
 
-    /// True when `api`, perhaps of another configuration, has this name and the same endpoints.
+    /// True when `api`, perhaps of another configuration, has this name and the same endpoints, and
+    /// asks them on the same terms.
     pub fn is_of(&self, api: &Api) -> bool {
         self.name == api.name
+            && self.tls == api.upstream_tls
             && self.endpoints.len() == api.targets.len()
             && self
                 .endpoints

@@ -19,6 +19,9 @@ pub struct Portions {
     pub arrivals_per_turn: usize,
     /// The same in a turn in which open streams have something to do.
     pub arrivals_beside_streams: usize,
+    /// The number of TLS handshakes that one turn takes a step further, behind the sessions that
+    /// have something to do. A step is heavy: it costs as much as some ten events.
+    pub handshakes_per_turn: usize,
     /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
     /// The number of bytes of a next request to read while one is being served. Bytes that arrived
@@ -35,6 +38,7 @@ impl Default for Portions {
             steps_per_turn: 8,
             arrivals_per_turn: 32,
             arrivals_beside_streams: 3,
+            handshakes_per_turn: 4,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
         }

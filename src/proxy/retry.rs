@@ -39,6 +39,13 @@ pub(super) fn failure(reply: &LocalReply) -> Option<Failed> {
         | Failure::ConnectTimeout
         | Failure::Unresolved
         | Failure::Unreachable
+        | Failure::CertificateExpired
+        | Failure::CertificateIssuer
+        | Failure::CertificateName
+        | Failure::Certificate
+        | Failure::TlsAlert
+        | Failure::NotTls
+        | Failure::Tls
         | Failure::Unavailable
         | Failure::Cut
         | Failure::Idle => None,

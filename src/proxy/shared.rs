@@ -103,6 +103,7 @@ impl<N: Net> Shared<N> {
     pub(super) fn begin_turn(&mut self, now: Now) {
         self.date.set(now.unix_ms);
         self.telemetry.begin_turn(now);
+        self.memory.buffers.count_beside(self.net.held_bytes());
         let (mut io, _) = self.memory.split(&mut self.net, None, now.tick);
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }

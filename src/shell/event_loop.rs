@@ -14,6 +14,7 @@ use crate::admin::ShellCommand;
 use crate::config::Config;
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
+use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
 use crate::session::Service;
 use crate::slab::Key;
@@ -32,7 +33,7 @@ const WAKE: mio::Token = mio::Token(usize::MAX);
 pub(super) struct EventLoop {
     poll: mio::Poll,
     events: mio::Events,
-    proxy: Proxy<MioNet>,
+    proxy: Proxy<TlsNet<MioNet>>,
     listening: Vec<Listening>,
     clock: Clock,
 }
@@ -61,11 +62,13 @@ impl EventLoop {
         let registry = poll.registry().try_clone();
         let registry = registry.map_err(|e| format!("cannot create a poll: {e}"))?;
         let budget = config.budget(descriptors);
-        let mut net = MioNet::new(registry, 2 * budget.clients.min(RESERVED_MAX));
+        let sockets_max = 2 * budget.clients.min(RESERVED_MAX);
+        let mut net = MioNet::new(registry, sockets_max);
         let listening = listeners::open(&mut config, &[], inherited, &mut net)?;
         let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
         let mut clock = Clock::start();
         let (portions, seed, now) = (Portions::default(), sys::seed(), clock.now().tick);
+        let net = tls::around(net, sockets_max);
         let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
         let events = mio::Events::with_capacity(EVENTS_MAX);
         Ok(EventLoop { poll, events, proxy, listening, clock })
@@ -111,7 +114,7 @@ impl EventLoop {
                 woken = true;
                 continue;
             }
-            match self.proxy.net().source_of(event) {
+            match tls::inner(self.proxy.net()).source_of(event) {
                 Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
                 Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
                 None => {}
@@ -132,7 +135,8 @@ impl EventLoop {
     /// The address that cannot be listened on.
     pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<(), String> {
         let (present, mut inherited) = (&self.listening, Inherited::default());
-        let listening = listeners::open(&mut config, present, &mut inherited, self.proxy.net())?;
+        let net = tls::inner(self.proxy.net());
+        let listening = listeners::open(&mut config, present, &mut inherited, net)?;
         for new in listening.iter().filter(|new| !self.listening.contains(new)) {
             self.proxy.open_listener(new.id, new.service);
         }

@@ -6,6 +6,7 @@
 use super::cause::Cause;
 use super::outcome::Outcome;
 use crate::metrics::Counter;
+use crate::net::{TlsError, TlsFault};
 use crate::time::Tick;
 use std::cell::Cell;
 use std::io;
@@ -21,6 +22,20 @@ pub enum Failure {
     Unresolved,
     /// An address cannot be connected to for another reason, such as no route or no such socket.
     Unreachable,
+    /// An address has shown a certificate that has expired, or is not valid yet.
+    CertificateExpired,
+    /// An address has shown a certificate of an issuer that is not trusted.
+    CertificateIssuer,
+    /// An address has shown a certificate for other names.
+    CertificateName,
+    /// An address has shown a certificate that is not accepted for another reason, or none.
+    Certificate,
+    /// An address has ended the TLS handshake, saying why or not.
+    TlsAlert,
+    /// An address does not speak TLS.
+    NotTls,
+    /// The TLS handshake with an address has failed for another reason.
+    Tls,
     /// The endpoint closed the connection before its response head was complete.
     Closed,
     /// The response head is malformed, too large, or does not fit the request.
@@ -42,11 +57,18 @@ const _: () = assert!(Failure::ALL.len() == Failure::Idle as usize + 1);
 
 impl Failure {
     /// All failures, in the order in which they are counted.
-    pub const ALL: [Failure; 11] = [
+    pub const ALL: [Failure; 18] = [
         Failure::Refused,
         Failure::ConnectTimeout,
         Failure::Unresolved,
         Failure::Unreachable,
+        Failure::CertificateExpired,
+        Failure::CertificateIssuer,
+        Failure::CertificateName,
+        Failure::Certificate,
+        Failure::TlsAlert,
+        Failure::NotTls,
+        Failure::Tls,
         Failure::Closed,
         Failure::Malformed,
         Failure::ResponseTimeout,
@@ -63,6 +85,13 @@ impl Failure {
             Failure::ConnectTimeout => "connect_timeout",
             Failure::Unresolved => "unresolved",
             Failure::Unreachable => "unreachable",
+            Failure::CertificateExpired => "certificate_expired",
+            Failure::CertificateIssuer => "certificate_issuer",
+            Failure::CertificateName => "certificate_name",
+            Failure::Certificate => "certificate",
+            Failure::TlsAlert => "tls_alert",
+            Failure::NotTls => "not_tls",
+            Failure::Tls => "tls",
             Failure::Closed => "closed",
             Failure::Malformed => "malformed",
             Failure::ResponseTimeout => "response_timeout",
@@ -73,14 +102,43 @@ impl Failure {
         }
     }
 
+    /// True exactly when only a target that speaks TLS can fail like this.
+    pub const fn is_of_tls(self) -> bool {
+        matches!(
+            self,
+            Failure::CertificateExpired
+                | Failure::CertificateIssuer
+                | Failure::CertificateName
+                | Failure::Certificate
+                | Failure::TlsAlert
+                | Failure::NotTls
+                | Failure::Tls
+        )
+    }
+
     /// The failure for an error of connecting.
     pub fn of_connect(error: &io::Error) -> Failure {
+        if let Some(fault) = TlsError::fault_of(error) {
+            return Failure::of_handshake(fault);
+        }
         let kinds = [
             (io::ErrorKind::ConnectionRefused, Failure::Refused),
             (io::ErrorKind::TimedOut, Failure::ConnectTimeout),
         ];
         let known = kinds.iter().find(|(kind, _)| *kind == error.kind());
         known.map_or(Failure::Unreachable, |(_, failure)| *failure)
+    }
+
+    const fn of_handshake(fault: TlsFault) -> Failure {
+        match fault {
+            TlsFault::Expired => Failure::CertificateExpired,
+            TlsFault::UnknownIssuer => Failure::CertificateIssuer,
+            TlsFault::WrongName => Failure::CertificateName,
+            TlsFault::BadCertificate => Failure::Certificate,
+            TlsFault::Alert | TlsFault::Closed => Failure::TlsAlert,
+            TlsFault::NotTls => Failure::NotTls,
+            TlsFault::Incompatible => Failure::Tls,
+        }
     }
 
     /// The failure for a response that was cut, if the endpoint is at fault.

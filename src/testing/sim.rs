@@ -7,12 +7,19 @@
 //! nothing and in any order, as the seed's [`Faults`] say. The other ends of the connections,
 //! clients and origins, are driven by the test through the methods that take a [`Peer`].
 
+mod far;
+mod peers;
+
 use super::rng::Rng;
+use super::toy::{self, Shows};
 use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+use far::Far;
 use nix::errno::Errno;
+use rustls::ServerConfig;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// What the network does to the proxy, in per cent where nothing else is said.
 #[derive(Clone, Debug)]
@@ -93,6 +100,8 @@ struct Link {
     to_peer: Queue,
     state: LinkState,
     address: Option<SocketAddr>,
+    /// The far end speaks TLS.
+    far: Option<Box<Far>>,
     token: Option<Token>,
     /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
     owed: Ready,
@@ -103,6 +112,13 @@ struct Link {
     reset_told: bool,
     /// The peer has closed for good: what is written to it from now on breaks the connection.
     peer_closed: bool,
+}
+
+impl Link {
+    /// True exactly when a peer can still send.
+    fn takes_bytes(&self) -> bool {
+        self.state == LinkState::Established && !self.to_proxy.ended && self.socket_open
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +141,8 @@ pub struct SimNet {
     waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
     closed_listeners: Vec<ListenerId>,
     hosts: BTreeMap<SocketAddr, Host>,
+    /// Where TLS is spoken, and how.
+    secured: BTreeMap<SocketAddr, Arc<ServerConfig>>,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
     /// Listeners at which somebody arrived that no event has told of yet.
@@ -156,6 +174,7 @@ impl SimNet {
             waiting: BTreeMap::new(),
             closed_listeners: Vec::new(),
             hosts: BTreeMap::new(),
+            secured: BTreeMap::new(),
             arrived: BTreeMap::new(),
             listener_edges: Vec::new(),
             free: Vec::new(),
@@ -184,82 +203,10 @@ impl SimNet {
         }
     }
 
-    /// A client connects. None when the listener is closed.
-    pub fn client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
-        if self.closed_listeners.contains(&listener) {
-            return None;
-        }
-        let index = self.link(LinkState::Established, None);
-        self.waiting.entry(listener.0).or_default().push_back((index, from));
-        self.listener_edges.push(listener);
-        Some(Peer(index))
-    }
-
-    /// The next connection that the proxy made to `address`, if any.
-    pub fn origin(&mut self, address: SocketAddr) -> Option<Peer> {
-        self.arrived.get_mut(&address)?.pop_front().map(Peer)
-    }
-
-    /// The peer sends; the number of bytes that its socket took. Zero on a broken connection.
-    pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
-        let capacity = self.faults.capacity;
-        let link = &mut self.links[peer.0];
-        if link.state != LinkState::Established || link.to_proxy.ended || !link.socket_open {
-            return 0;
-        }
-        let n = bytes.len().min(capacity.saturating_sub(link.to_proxy.bytes.len()));
-        link.to_proxy.bytes.extend(&bytes[..n]);
-        link.edge |= n > 0;
-        n
-    }
-
-    /// The peer reads at most `max` bytes.
-    pub fn hear(&mut self, peer: Peer, max: usize) -> Heard {
-        let capacity = self.faults.capacity;
-        let link = &mut self.links[peer.0];
-        if !link.to_peer.bytes.is_empty() {
-            let was_full = link.to_peer.bytes.len() >= capacity;
-            let n = max.min(link.to_peer.bytes.len());
-            let bytes: Vec<u8> = link.to_peer.bytes.drain(..n).collect();
-            link.edge |= was_full;
-            return if n == 0 { Heard::Nothing } else { Heard::Bytes(bytes) };
-        }
-        match link.state {
-            LinkState::Reset => Heard::Reset,
-            LinkState::Connecting | LinkState::Established | LinkState::Refused => {
-                if link.to_peer.ended { Heard::End } else { Heard::Nothing }
-            }
-        }
-    }
-
-    /// The peer ends its side (FIN) and goes on reading.
-    pub fn finish(&mut self, peer: Peer) {
-        let link = &mut self.links[peer.0];
-        link.to_proxy.ended = true;
-        link.edge = true;
-    }
-
-    /// The peer closes: a FIN if it has read everything, a reset otherwise.
-    pub fn leave(&mut self, peer: Peer) {
-        if self.links[peer.0].to_peer.bytes.is_empty() {
-            self.finish(peer);
-            self.links[peer.0].peer_closed = true;
-        } else {
-            self.reset(peer);
-        }
-    }
-
-    /// The peer breaks the connection (RST). What it had sent is still there to be read.
-    pub fn reset(&mut self, peer: Peer) {
-        let link = &mut self.links[peer.0];
-        link.state = LinkState::Reset;
-        link.to_peer.bytes.clear();
-        link.edge = true;
-    }
-
-    /// True when the proxy has closed its end.
-    pub fn closed(&self, peer: Peer) -> bool {
-        !self.links[peer.0].socket_open
+    /// Decides whether TLS is spoken at `address` from now on, and with which certificate.
+    pub fn secure(&mut self, address: SocketAddr, shows: Option<Shows>) {
+        self.secured.remove(&address);
+        self.secured.extend(shows.map(|shows| (address, toy::server(shows))));
     }
 
     /// Sockets of the proxy that are connected to one of these addresses, or being connected.
@@ -286,6 +233,7 @@ impl SimNet {
             }
         }
         for index in 0..self.links.len() {
+            self.pump(index);
             self.event(index, &mut events);
         }
         for i in (1..events.len()).rev() {
@@ -300,6 +248,7 @@ impl SimNet {
     /// True when a later call of [`SimNet::events`] has something to tell.
     pub fn has_events(&self) -> bool {
         !self.listener_edges.is_empty()
+            || (0..self.links.len()).any(|index| self.can_pump(index))
             || self.links.iter().any(|link| link.token.is_some() && self.owes(link))
     }
 
@@ -381,7 +330,9 @@ impl SimNet {
     fn link(&mut self, state: LinkState, address: Option<SocketAddr>) -> usize {
         let mut owed = Ready::READ;
         owed.set(Ready::WRITE);
+        let server = address.and_then(|address| self.secured.get(&address));
         self.links.push(Link {
+            far: server.map(|server| Box::new(Far::server(server))),
             to_proxy: Queue::default(),
             to_peer: Queue::default(),
             state,

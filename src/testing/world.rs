@@ -5,6 +5,7 @@ use crate::admin::ShellCommand;
 use crate::config::{Config, Drain};
 use crate::descriptors::Budget;
 use crate::net::Address;
+use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Portions, Proxy};
 use crate::session::Service;
 use crate::testing::sim::{Faults, SimEvent, SimNet};
@@ -31,7 +32,7 @@ pub const SERVICES: [Service; 3] = [Service::Apis, Service::Demo, Service::Admin
 #[derive(Debug)]
 pub struct World {
     /// The proxy, over its network.
-    pub proxy: Proxy<SimNet>,
+    pub proxy: Proxy<TlsNet<SimNet>>,
     /// What time it is.
     pub now: Tick,
     /// What was written to the access log, until somebody clears it.
@@ -56,7 +57,7 @@ impl World {
         faults: Faults,
         portions: Portions,
     ) -> World {
-        let net = SimNet::new(seed, faults);
+        let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
         let proxy = Proxy::new(net, config, &SERVICES, budget, portions, seed, now);
         World {
@@ -71,7 +72,7 @@ impl World {
 
     /// The network.
     pub fn net(&mut self) -> &mut SimNet {
-        self.proxy.net()
+        tls::inner(self.proxy.net())
     }
 
     /// One pass of the loop: deliver events, turn, and check all that must be true.
@@ -113,7 +114,8 @@ impl World {
             return Err(wrong);
         }
         for (sock, believed) in self.proxy.beliefs() {
-            if !self.net().is_truthful(sock, believed) {
+            let truth = |net: &SimNet, sock, believed| net.is_truthful(sock, believed);
+            if !self.proxy.net().is_truthful(sock, believed, truth) {
                 return Err(format!("a wake-up was lost: {sock:?} is believed to be {believed:?}"));
             }
         }

@@ -6,7 +6,7 @@ mod shared;
 
 use millstream::testing::{
     Address, Api, Changes, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume, RetryOn,
-    Server, Streams, TrustedProxies,
+    Server, Streams, TrustedProxies, UpstreamTls,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -107,6 +107,7 @@ fn defaults() {
         listen_path: String::new(),
         strip_listen_path: false,
         targets: api.targets.clone(),
+        upstream_tls: UpstreamTls::default(),
         preserve_host_header: false,
         connect_timeout: seconds(5),
         response_timeout: Some(seconds(60)),
@@ -493,7 +494,6 @@ fn without_a_file() {
         let error = Config::to(url, listen).unwrap_err().to_string();
         assert!(error.starts_with(want), "{error}");
     };
-    wrong("https://127.0.0.1", None, "--to: TLS is not supported; ");
     wrong("8000", None, "--to: no host; write \"localhost:8000\"");
     wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }

@@ -7,6 +7,7 @@
 //! program tells them in its first lines.
 
 mod admin;
+mod certificates;
 mod drain;
 mod foreign;
 mod line;
@@ -16,6 +17,7 @@ mod reload;
 mod saturation;
 mod service;
 mod streams;
+mod tls;
 
 use crate::sim::message::{Body, Head};
 use line::{Line, Origin};

@@ -20,7 +20,10 @@
 //! t=1s   client connects | stops reading | reads on | leaves | resets
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
+//! t=1s   origin truncates           (like leaves, but where it speaks TLS, it does not say so)
 //! t=1s   net ADDRESS listens | refuses | is silent | is unreachable
+//! t=1s   net ADDRESS speaks plainly (although it is asked by https)
+//! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
@@ -47,6 +50,7 @@ use crate::journal;
 use crate::tidy::files_below;
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimNet};
+use millstream::testing::toy::{self, Shows};
 use millstream::testing::world::{PLAIN, World};
 use millstream::testing::{Address, Budget, KeysText, ListenerId, Portions, Readers, Tick};
 use std::fmt::Write as _;
@@ -225,6 +229,7 @@ fn parse(config: &str) -> Result<Config, String> {
         readers: Readers::Few,
     };
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
+    config.secure(|_| Ok(toy::client())).map_err(|e| e.to_string())?;
     Ok(config)
 }
 
@@ -261,19 +266,23 @@ impl Actor {
 impl Stage {
     fn new(config: &str) -> Result<Stage, String> {
         let text = if config.is_empty() { PLAIN } else { config };
+        toy::begin();
         let config = parse(text)?;
         let tcp = |address: &Address| match address {
             Address::Tcp(address) => Some(*address),
             Address::Unix(_) => None,
         };
         let targets = config.apis.iter().flat_map(|api| &api.targets);
-        let addresses: Vec<SocketAddr> =
-            targets.flat_map(|target| &target.addresses).filter_map(tcp).collect();
+        let addresses: Vec<(SocketAddr, bool)> = targets
+            .flat_map(|t| t.addresses.iter().filter_map(tcp).map(|at| (at, t.is_secure)))
+            .collect();
         let budget = Budget::unlimited(config.server.max_connections.unwrap_or(1000));
         let mut world = World::within(budget, config, 0, Faults::NONE, Portions::default());
-        for &address in &addresses {
+        for &(address, is_secure) in &addresses {
             world.net().set_host(address, Host::Listening);
+            world.net().secure(address, is_secure.then_some(Shows::Good));
         }
+        let addresses = addresses.into_iter().map(|(address, _)| address).collect();
         let (config, out) = (text.to_owned(), String::new());
         let (clients, admins, demos, origins) = (vec![], vec![], vec![], vec![]);
         let mut stage =
@@ -326,6 +335,10 @@ impl Stage {
             "leaves" => {
                 actor.ended = true;
                 self.world.net().leave(peer);
+            }
+            "truncates" => {
+                actor.ended = true;
+                self.world.net().truncate(peer);
             }
             "resets" => {
                 actor.ended = true;
@@ -389,6 +402,15 @@ impl Stage {
             "refuses" => Host::Refusing,
             "is silent" => Host::Silent,
             "is unreachable" => Host::Unreachable,
+            "speaks plainly" => {
+                self.world.net().secure(address, None);
+                return Ok(());
+            }
+            shows if shows.starts_with("shows ") => {
+                let shows = Shows::named(&shows[6..]).ok_or("nobody has such a certificate")?;
+                self.world.net().secure(address, Some(shows));
+                return Ok(());
+            }
             other => return Err(format!("a host cannot do this: {other}")),
         };
         self.world.net().set_host(address, host);
@@ -415,7 +437,7 @@ impl Stage {
             _ => return Err(format!("who is {name}?")),
         };
         if kind != "origin" && number == actors.len() + 1 {
-            let peer = self.world.proxy.net().client(listener, from.parse().ok());
+            let peer = self.world.net().client(listener, from.parse().ok());
             actors.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
         }
         let index = number.checked_sub(1).ok_or("the first has no number")?;
@@ -437,7 +459,7 @@ impl Stage {
         loop {
             self.world.settle()?;
             for &address in &self.addresses {
-                while let Some(peer) = self.world.proxy.net().origin(address) {
+                while let Some(peer) = self.world.net().origin(address) {
                     self.origins.push(Actor::new(peer));
                 }
             }
@@ -462,7 +484,7 @@ impl Stage {
     /// Everybody hears what there is to hear. False when that was nothing.
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
-        let net = self.world.proxy.net();
+        let net = self.world.net();
         let Stage { clients, admins, demos, origins, .. } = self;
         let all = [("client", clients), ("admin", admins), ("demo", demos), ("origin", origins)];
         for (kind, actors) in all {

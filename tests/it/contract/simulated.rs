@@ -2,33 +2,45 @@
 
 use super::{Far, LISTENER, Told, Wires};
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
+use millstream::testing::tls::{self, ClientOf, TlsNet};
+use millstream::testing::toy::{self, Shows};
 use std::net::SocketAddr;
 
-/// A simulated network, and its peers in the order in which they came to be.
+/// A simulated network, as the program has it, and its peers in the order in which they came to be.
 pub(super) struct Simulated {
-    net: SimNet,
+    net: TlsNet<SimNet>,
     peers: Vec<Peer>,
+    server: Option<ClientOf>,
+    epoll: bool,
 }
 
 const SEEDS: u64 = 20;
 
 impl Simulated {
     /// One network after the other: both contracts, without faults and with all that only cost
-    /// time.
-    pub(super) fn each(mut on: impl FnMut(Simulated)) {
+    /// time. Connections to the origin may be `secured`.
+    pub(super) fn each(secured: bool, mut on: impl FnMut(Simulated)) {
         for epoll in [true, false] {
-            on(Simulated::new(0, Faults { epoll, ..Faults::NONE }));
+            on(Simulated::new(0, Faults { epoll, ..Faults::NONE }, secured));
             let faults = Faults { epoll, delayed: 30, spurious: 30, short: 30, ..Faults::NONE };
-            (0..SEEDS).for_each(|seed| on(Simulated::new(seed, faults.clone())));
+            (0..SEEDS).for_each(|seed| on(Simulated::new(seed, faults.clone(), secured)));
         }
     }
 
-    fn new(seed: u64, faults: Faults) -> Simulated {
-        let mut simulated = Simulated { net: SimNet::new(seed, faults), peers: Vec::new() };
+    fn new(seed: u64, faults: Faults, secured: bool) -> Simulated {
+        let epoll = faults.epoll;
+        let net = tls::around(SimNet::new(seed, faults), 0);
+        let server = secured.then(|| toy::client().of("origin.example").unwrap());
+        let mut simulated = Simulated { net, peers: Vec::new(), server, epoll };
         let (origin, nobody) = (simulated.origin(), simulated.nobody());
-        simulated.net.set_host(origin, Host::Listening);
-        simulated.net.set_host(nobody, Host::Refusing);
+        simulated.beneath().set_host(origin, Host::Listening);
+        simulated.beneath().set_host(nobody, Host::Refusing);
+        simulated.beneath().secure(origin, secured.then_some(Shows::Good));
         simulated
+    }
+
+    fn beneath(&mut self) -> &mut SimNet {
+        tls::inner(&mut self.net)
     }
 
     fn meet(&mut self, peer: Peer) -> Far {
@@ -38,14 +50,14 @@ impl Simulated {
 }
 
 impl Wires for Simulated {
-    type Net = SimNet;
+    type Net = TlsNet<SimNet>;
 
-    fn net(&mut self) -> &mut SimNet {
+    fn net(&mut self) -> &mut TlsNet<SimNet> {
         &mut self.net
     }
 
     fn tells_of_hang_ups(&self) -> bool {
-        self.net.faults.epoll
+        self.epoll
     }
 
     fn events(&mut self) -> Vec<Told> {
@@ -53,12 +65,16 @@ impl Wires for Simulated {
             SimEvent::Listener(id) => Told::Listener(id),
             SimEvent::Socket(token, ready) => Told::Socket(token, ready),
         };
-        self.net.events().into_iter().map(told).collect()
+        self.beneath().events().into_iter().map(told).collect()
     }
 
     fn client(&mut self) -> Option<Far> {
-        let peer = self.net.client(LISTENER, "127.0.0.1".parse().ok())?;
+        let peer = self.beneath().client(LISTENER, "127.0.0.1".parse().ok())?;
         Some(self.meet(peer))
+    }
+
+    fn server(&self) -> Option<ClientOf> {
+        self.server.clone()
     }
 
     fn origin(&self) -> SocketAddr {
@@ -70,27 +86,28 @@ impl Wires for Simulated {
     }
 
     fn arrived(&mut self) -> Option<Far> {
-        let peer = self.net.origin(self.origin())?;
+        let address = self.origin();
+        let peer = self.beneath().origin(address)?;
         Some(self.meet(peer))
     }
 
     fn send(&mut self, far: Far, bytes: &[u8]) -> usize {
-        self.net.send(self.peers[far.0], bytes)
+        tls::inner(&mut self.net).send(self.peers[far.0], bytes)
     }
 
     fn hear(&mut self, far: Far) -> Heard {
-        self.net.hear(self.peers[far.0], usize::MAX)
+        tls::inner(&mut self.net).hear(self.peers[far.0], usize::MAX)
     }
 
     fn finish(&mut self, far: Far) {
-        self.net.finish(self.peers[far.0]);
+        tls::inner(&mut self.net).finish(self.peers[far.0]);
     }
 
     fn leave(&mut self, far: Far) {
-        self.net.leave(self.peers[far.0]);
+        tls::inner(&mut self.net).leave(self.peers[far.0]);
     }
 
     fn reset(&mut self, far: Far) {
-        self.net.reset(self.peers[far.0]);
+        tls::inner(&mut self.net).reset(self.peers[far.0]);
     }
 }

@@ -33,10 +33,19 @@ impl<W: Wires> World<W> {
                 Told::Socket(Token(token), ready) => {
                     let hup = ready.has(Ready::HUP);
                     assert!(!hup || ready.has(Ready::READ), "a hang-up is found by reading");
-                    self.conns[usize::try_from(token).unwrap()].ready.set(ready);
+                    self.hear(Token(token), ready);
                 }
             }
         }
+        self.wires.net().shake_hands(1);
+        while let Some((token, ready)) = self.wires.net().next_ready() {
+            self.hear(token, ready);
+        }
+    }
+
+    fn hear(&mut self, Token(token): Token, ready: Ready) {
+        let World { wires, conns, .. } = self;
+        conns[usize::try_from(token).unwrap()].heard(wires.net(), ready);
     }
 
     /// Looks until there is something.
@@ -89,8 +98,12 @@ impl<W: Wires> World<W> {
         self.hold(conn)
     }
 
-    /// A client that was accepted: its own end and ours.
+    /// A client that was accepted: its own end and ours. Where we are the client, the origin.
     pub(super) fn pair(&mut self) -> (Far, usize) {
+        if self.wires.server().is_some() {
+            let conn = self.connect(self.wires.origin()).unwrap();
+            return (self.until("a connection at the origin", |w| w.wires.arrived()), conn);
+        }
         let far = self.wires.client().unwrap();
         (far, self.accept())
     }
@@ -185,7 +198,11 @@ impl<W: Wires> World<W> {
 
     /// True once a connection stands; why not, if it failed.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
-        let conn = Conn::connect(self.wires.net(), &address.into()).map_err(|e| e.kind())?;
+        let conn = {
+            let server = self.wires.server();
+            Conn::connect(self.wires.net(), &address.into(), server.as_ref())
+        };
+        let conn = conn.map_err(|e| e.kind())?;
         let conn = self.hold(conn);
         let ended = self.until("an end of connecting", |w| {
             let World { wires, conns, .. } = w;

@@ -56,6 +56,16 @@ impl<S: Read + Write + AsFd> Line<S> {
         Line { stream, wire: Vec::new(), body: Body::Ended, decoded: Vec::new() }
     }
 
+    /// What it runs over.
+    pub(super) const fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Waits until some bytes have come, whatever they are.
+    pub(super) fn wait_for_some(&mut self) {
+        self.more().unwrap();
+    }
+
     /// Sends bytes over a connection that may be gone.
     pub(super) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
@@ -221,6 +231,11 @@ impl Origin {
     /// The next connection, once it is there.
     pub(super) fn accept(&self) -> Line {
         self.try_accept().unwrap()
+    }
+
+    /// The next connection as it is, before anything was said.
+    pub(super) fn accept_stream(&self) -> TcpStream {
+        self.0.accept().unwrap().0
     }
 
     /// The next connection, or an error when none comes.

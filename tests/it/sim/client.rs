@@ -354,8 +354,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         return if own { Ok(()) } else { Err(format!("status {}", answer.status)) };
     }
     let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
-    // Until-close bodies end where their sender closes; that is all anybody can know.
-    let unknowable = plan.framing == Framing::UntilClose && cut;
+    // Until-close bodies end where their sender closes; that is all anybody can know without TLS.
+    let unknowable = plan.framing == Framing::UntilClose && cut && !terms.secured;
     // Nothing of ours goes into what cannot be read.
     if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
         let ends = terms.ends && plan.subscribes();

@@ -31,6 +31,7 @@ use loss::Loss;
 use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Host};
+use millstream::testing::toy::{self, Shows};
 use millstream::testing::world::World;
 use millstream::testing::{
     Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, Tick,
@@ -108,6 +109,8 @@ pub(crate) struct Terms {
     pub(crate) retries: Option<RetryOn>,
     /// True exactly when every origin can be connected to.
     pub(crate) reachable: bool,
+    /// True exactly when its origins speak TLS.
+    pub(crate) secured: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
     pub(crate) event_max: usize,
     /// True exactly when the origin may be asked for a coded event stream.
@@ -145,6 +148,7 @@ impl Terms {
             end: streams.end_event.as_ref().map_or("", |_| END),
             retries: (api.targets.len() > 1).then_some(api.retry_on),
             reachable: true,
+            secured: api.target().is_secure,
         }
     }
 
@@ -200,6 +204,7 @@ struct Play {
 
 impl Play {
     fn new(seed: u64) -> Play {
+        toy::begin();
         let mut rng = Rng::new(seed ^ 0x6d69_6c6c);
         let faults = draw_faults(&mut rng);
         let portions = draw_portions(&mut rng);
@@ -210,6 +215,7 @@ impl Play {
         let mut scarce = Rng::new(seed ^ 0x7175_6575);
         let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
         text.push_str(&limits);
+        draw_tls(&mut Rng::new(seed ^ 0x746c_7321), &mut text);
         let loss = Loss::draw(&mut fate, &mut text);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -252,10 +258,8 @@ impl Play {
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
-        terms.note_reachable(draw_hosts(&mut rng, &mut world));
-        let origins = Vec::new();
+        terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
         let room = Room::of(world.proxy.config());
-        let rid_at = Tick::NEVER;
         Play {
             world,
             budget,
@@ -264,13 +268,13 @@ impl Play {
             hostile,
             operators,
             endless,
-            origins,
+            origins: Vec::new(),
             plans,
             draining,
             reload,
             loss,
             room,
-            rid_at,
+            rid_at: Tick::NEVER,
             terms,
         }
     }
@@ -405,7 +409,7 @@ impl Play {
             }
             draining.judge(&self.endless)?;
         }
-        match self.world.proxy.net().shortages {
+        match self.world.net().shortages {
             0 => {}
             n => return Err(format!("a descriptor was missing {n} times")),
         }
@@ -426,10 +430,12 @@ impl Play {
 }
 
 /// The first of the addresses refuses connections now and then. True if it does not.
-fn draw_hosts(rng: &mut Rng, world: &mut World) -> bool {
+fn draw_hosts(rng: &mut Rng, world: &mut World, secured: bool) -> bool {
     let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
     for (address, host) in ADDRESSES.into_iter().zip([first, Host::Listening]) {
-        world.net().set_host(address.parse().unwrap(), host);
+        let address = address.parse().unwrap();
+        world.net().set_host(address, host);
+        world.net().secure(address, secured.then_some(Shows::Good));
     }
     first == Host::Listening
 }
@@ -438,6 +444,13 @@ fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
     let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
     let text = text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
     (Tick::from_millis(rng.below(3000)), parse(&text))
+}
+
+/// Origins that speak TLS.
+fn draw_tls(rng: &mut Rng, text: &mut String) {
+    if rng.chance(40) {
+        *text = text.replace("\"http:", "\"https:");
+    }
 }
 
 fn draw_budget(dice: &mut Rng) -> Budget {
@@ -482,6 +495,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         steps_per_turn: rng.size(1, 4),
         arrivals_per_turn: rng.size(1, 3),
         arrivals_beside_streams: rng.size(1, 3),
+        handshakes_per_turn: 1,
         timers_per_turn: rng.size(1, 3),
         ahead_max: rng.pick(&[1, 20, 4096]),
     }
@@ -576,10 +590,12 @@ fn draw_events(rng: &mut Rng, text: &mut String) {
 fn parse(text: &str) -> Config {
     let mut config = Config::parse("sim", text).expect("the world's configuration is right");
     config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
+    config.secure(|_| Ok(toy::client())).expect("the toy works");
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.
-    if let [one] = config.apis[0].targets.as_mut_slice() {
-        one.addresses = addresses.to_vec();
+    match config.apis[0].targets.as_mut_slice() {
+        [one] => one.addresses = addresses.to_vec(),
+        two => two.iter_mut().zip(addresses).for_each(|(t, address)| t.addresses = vec![address]),
     }
     config
 }

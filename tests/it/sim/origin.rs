@@ -17,6 +17,10 @@ use std::time::Duration;
 pub(crate) struct Origin {
     peer: Peer,
     rng: Rng,
+    /// When it changes the keys of what it sends.
+    keys: Rng,
+    /// How often it may yet do so. More in a row than are sensible are refused.
+    key_changes: usize,
     /// It sends and reads at most this many bytes at a time.
     piece: usize,
     /// It rests this many milliseconds in between.
@@ -45,6 +49,8 @@ enum Then {
     /// The next request is read.
     GoOn,
     Close,
+    /// It closes, and with TLS it does not say so before.
+    Cut,
     Reset,
     /// Nothing more, ever.
     Sleep,
@@ -60,6 +66,8 @@ impl Origin {
             piece: rng.pick(&[1, 10, 1000, 100_000]),
             gap: rng.below(3),
             rng,
+            keys: Rng::new(seed ^ 0x6b65_7973),
+            key_changes: 9,
             next_send: Tick::ZERO,
             wire: Vec::new(),
             seen: Vec::new(),
@@ -113,6 +121,10 @@ impl Origin {
                 return false;
             }
             let most = self.rng.size(1, self.piece).min(self.unsent.len());
+            if self.key_changes > 0 && self.keys.chance(3) {
+                self.key_changes -= 1;
+                net.change_keys(self.peer);
+            }
             let n = net.send(self.peer, &self.unsent[..most]);
             journal::note(|| {
                 format!("{now:?} {:?} (origin) says {}", self.peer, self.unsent[..n].escape_ascii())
@@ -131,6 +143,7 @@ impl Origin {
             }
             Then::GoOn | Then::Sleep | Then::Endless(_) => return false,
             Then::Close => net.leave(self.peer),
+            Then::Cut => net.truncate(self.peer),
             Then::Reset => net.reset(self.peer),
         }
         self.open = false;
@@ -238,7 +251,7 @@ impl Origin {
                 wire.truncate(head + at);
                 self.unsent.extend(wire);
                 let close = matches!(mischief, Mischief::CutAt(_));
-                self.then = if close { Then::Close } else { Then::Reset };
+                self.then = if close { Then::Cut } else { Then::Reset };
             }
         }
         Ok(())

@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("conn", &["net"]),
     ("pipe", &["conn", "net"]),
     ("tasks", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "net"]),
     ("pool", &["config", "conn", "net", "pipe", "telemetry"]),
     ("apis", &["config", "net", "pipe", "pool", "telemetry"]),
     ("admin", &["apis", "config", "pool", "telemetry"]),

@@ -1,0 +1,155 @@
+//! `[api.upstream_tls]`: how an api's targets are asked that begin with `https://`.
+
+use super::error::{ConfigErrors, Location, Wrong};
+use super::load::read_file;
+use super::table::Table;
+use super::uri;
+use super::value::{flag, text};
+use super::{Api, Config};
+use crate::descriptors;
+use crate::net::tls::{Client, ClientError, Terms, Trust};
+use std::io;
+use std::path::Path;
+use toml::de::DeValue;
+
+/// `[api.upstream_tls]`: how targets are asked that begin with `https://`. The names of files are
+/// those in the configuration, relative to its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The file with the certificates of the authorities to trust. None: those that the system
+    /// trusts.
+    pub ca_file: Option<String>,
+    /// The name that the certificates must be for, and that is asked for. None: the target's host.
+    pub server_name: Option<String>,
+    /// The files of the certificate to show to targets that ask for one, and of its key.
+    pub identity: Option<[String; 2]>,
+    /// Whether every certificate is accepted.
+    pub insecure_skip_verify: bool,
+}
+
+pub(super) fn upstream_tls(t: &mut Table<'_, '_>) -> Option<UpstreamTls> {
+    let ca_file = t.take("ca_file", file).flatten();
+    let server_name = t.take("server_name", server_name).flatten();
+    let certificate = t.take("certificate", file).flatten();
+    let key = t.take("key", file).flatten();
+    let insecure_skip_verify = t.take("insecure_skip_verify", flag).unwrap_or(false);
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some([certificate, key]),
+        (None, None) => None,
+        (Some(_), None) => {
+            t.missing("key", "missing; a certificate cannot be used without its key");
+            None
+        }
+        (None, Some(_)) => {
+            t.missing("certificate", "missing; a key cannot be used without its certificate");
+            None
+        }
+    };
+    Some(UpstreamTls { ca_file, server_name, identity, insecure_skip_verify })
+}
+
+/// Reads the name of a file. An empty string means that there is none.
+fn file(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+    match text(value)? {
+        "" => Ok(None),
+        path if path.contains(char::is_control) => {
+            Err("not a file name; write one like \"ca.pem\"".into())
+        }
+        path => Ok(Some(path.to_owned())),
+    }
+}
+
+/// Reads a name that a certificate can be for. An empty string means that there is none.
+fn server_name(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+    let name = text(value)?;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let host = uri::host(name)?;
+    Ok(Some(host.trim_start_matches('[').trim_end_matches(']').to_owned()))
+}
+
+impl Config {
+    /// Reads what targets that begin with `https://` need, where `folder` is that of the
+    /// configuration: the files of [`UpstreamTls`], and the authorities that the system trusts.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    pub fn load_tls(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
+        self.secure(|tls| client(tls, |file| read_file(&folder.join(file))))
+    }
+
+    /// Prepares the TLS of all targets that begin with `https://`. `client` is called once for each
+    /// of the settings that differ in more than the name of the server.
+    ///
+    /// # Errors
+    /// Those of `client`.
+    pub fn secure(
+        &mut self,
+        mut client: impl FnMut(&UpstreamTls) -> Result<Client, String>,
+    ) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let mut known: Vec<(UpstreamTls, Client)> = Vec::new();
+        for (api, locations) in self.apis.iter_mut().zip(&self.locations) {
+            if !api.active || !api.target().is_secure {
+                continue;
+            }
+            let settings = UpstreamTls { server_name: None, ..api.upstream_tls.clone() };
+            let place = known.iter().position(|(known, _)| *known == settings);
+            let made = match place {
+                Some(place) => Ok(place),
+                None => client(&settings).map(|client| {
+                    known.push((settings, client));
+                    known.len() - 1
+                }),
+            };
+            let secured = made.and_then(|place| secure(api, &known[place].1));
+            if let Err(what) = secured {
+                errors.append(ConfigErrors::one(Location::clone(&locations.tls), what));
+            }
+        }
+        errors.done()
+    }
+}
+
+fn secure(api: &mut Api, client: &Client) -> Result<(), String> {
+    for target in &mut api.targets {
+        let name = api.upstream_tls.server_name.as_ref().unwrap_or(&target.host);
+        target.tls = Some(client.of(name)?);
+    }
+    Ok(())
+}
+
+/// Prepares to connect with these settings.
+fn client(
+    tls: &UpstreamTls,
+    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
+) -> Result<Client, String> {
+    let mut read = |key, file: &str| {
+        read(file)
+            .map_err(|error| format!("{key}: cannot read {file}: {}", descriptors::explain(&error)))
+    };
+    let roots = tls.ca_file.as_ref().map(|file| read("ca_file", file)).transpose()?;
+    let identity = match &tls.identity {
+        Some([certificate, key]) => Some([read("certificate", certificate)?, read("key", key)?]),
+        None => None,
+    };
+    let trust = match &roots {
+        _ if tls.insecure_skip_verify => Trust::Everybody,
+        Some(roots) => Trust::These(roots),
+        None => Trust::System,
+    };
+    let identity = identity.as_ref().map(|[certificate, key]| [&certificate[..], &key[..]]);
+    let of = |file: &Option<String>| file.as_ref().map_or_else(String::new, |f| format!(" {f}:"));
+    Client::new(Terms { trust, identity }).map_err(|error| match error {
+        ClientError::Trust(what) => format!("ca_file:{} {what}", of(&tls.ca_file)),
+        ClientError::Certificate(what) => {
+            let file = tls.identity.as_ref().map(|[file, _]| file.clone());
+            format!("certificate:{} {what}", of(&file))
+        }
+        ClientError::Key(what) => {
+            let file = tls.identity.as_ref().map(|[_, file]| file.clone());
+            format!("key:{} {what}", of(&file))
+        }
+    })
+}

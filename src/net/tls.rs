@@ -1,0 +1,229 @@
+//! TLS around any network.
+//!
+//! [`TlsNet`] keeps the contract of [`Net`] for sockets that are secured ([`Net::secure`]) and
+//! passes everything through for those that are not, so nothing above can tell them apart. An idle
+//! secured socket costs a [`Session`], which is the library's state and three empty slots. Reading
+//! and writing happen in two scratches that all sockets share: one read and one write of the
+//! network below for one of the caller's, if the peer's records are not larger than what is asked
+//! for.
+//!
+//! **Handshakes are driven here and hidden from above.** An event of a socket that shakes hands is
+//! not passed on; it queues the socket, and [`Net::shake_hands`] takes it further, a few in each
+//! turn, because a step costs as much as some ten events. When it is over, the caller is told
+//! as [`Net::connect`] promises: ready to write, and hung up if it failed.
+//!
+//! **What was read too early** waits in the session's buffers: an unfinished record, as it came,
+//! and the rest of a record of which the caller had no room for all. A read that leaves some of the
+//! latter says that it has not drained the socket.
+//!
+//! **What the socket refuses is sealed already.** A record cannot be taken back, so it waits here,
+//! and the caller, who keeps what it stands for, offers the same bytes again. They count as written
+//! at the pace at which the records leave, the last of them when all have. So pending bytes, their
+//! deadlines and the ends behind them mean the same with TLS as without, for twice the memory while
+//! a peer is slow. To keep that small, a socket that was full is sealed one record at a time.
+//!
+//! **An end is an end only if the peer says so** (`close_notify`). Without that it is an error, as
+//! a reset is: whoever can cut a connection must not be able to shorten what is sent on it. In turn
+//! our ends say so, and [`Net::abort`] does not.
+
+mod client;
+mod engine;
+mod explain;
+mod handshake;
+mod lean;
+mod session;
+mod shared;
+mod tickets;
+
+pub use client::{Client, ClientError, ClientOf, Terms, Trust};
+#[cfg(feature = "sim")]
+pub use engine::{Done, Engine, Sealed};
+
+use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+#[cfg(not(feature = "sim"))]
+use engine::Engine;
+use handshake::Shaken;
+use session::Session;
+use shared::Shared;
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+
+/// A network with TLS around it. See the module.
+#[derive(Debug)]
+pub struct TlsNet<N> {
+    inner: N,
+    /// The sessions of secured sockets, by their ids.
+    sessions: Vec<Option<Box<Session>>>,
+    /// What all sessions share.
+    shared: Shared,
+    /// Sockets whose handshakes may go on. An id may belong to another socket by now.
+    shaking: VecDeque<SockId>,
+    /// Sockets whose handshakes have ended since somebody asked.
+    shaken: VecDeque<(Token, Ready)>,
+}
+
+/// Puts TLS around a network, with room for `sockets_max` sockets.
+pub fn around<N>(inner: N, sockets_max: usize) -> TlsNet<N> {
+    TlsNet {
+        inner,
+        sessions: Vec::with_capacity(sockets_max),
+        shared: Shared::new(),
+        shaking: VecDeque::new(),
+        shaken: VecDeque::new(),
+    }
+}
+
+/// The network below. Its sockets are not to be read or written there.
+pub const fn inner<N>(net: &mut TlsNet<N>) -> &mut N {
+    &mut net.inner
+}
+
+impl<N: Net> TlsNet<N> {
+    /// The session of a socket, with what it works on. None if it is not secured.
+    fn session(&mut self, sock: SockId) -> Option<(&mut Session, &mut N, &mut Shared)> {
+        let session = self.sessions.get_mut(sock.0 as usize)?.as_deref_mut()?;
+        Some((session, &mut self.inner, &mut self.shared))
+    }
+
+    /// Queues a socket whose handshake may go on.
+    fn queue(&mut self, sock: SockId) {
+        if let Some((session, ..)) = self.session(sock)
+            && !std::mem::replace(&mut session.is_queued, true)
+        {
+            self.shaking.push_back(sock);
+        }
+    }
+
+    fn forget(&mut self, sock: SockId) -> Option<Box<Session>> {
+        self.sessions.get_mut(sock.0 as usize)?.take()
+    }
+
+    /// Whether what is believed of a socket is so, where `truth` judges the network below.
+    #[cfg(feature = "sim")]
+    pub fn is_truthful(
+        &self,
+        sock: SockId,
+        believed: Ready,
+        truth: impl Fn(&N, SockId, Ready) -> bool,
+    ) -> bool {
+        let session = self.sessions.get(sock.0 as usize).and_then(Option::as_deref);
+        let beneath = session.map_or(Some(believed), |session| session.beneath(believed));
+        beneath.is_none_or(|beneath| truth(&self.inner, sock, beneath))
+    }
+}
+
+impl<N: Net> Net for TlsNet<N> {
+    fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
+        self.inner.accept(listener)
+    }
+
+    fn connect(&mut self, address: &Address) -> io::Result<SockId> {
+        self.inner.connect(address)
+    }
+
+    fn secure(&mut self, sock: SockId, server: &ClientOf) -> io::Result<()> {
+        let engine = server.begin().map_err(|error| explain::explain(&error))?;
+        let index = sock.0 as usize;
+        if self.sessions.len() <= index {
+            self.sessions.resize_with(index + 1, || None);
+        }
+        self.sessions[index] = Some(Box::new(Session::new(Engine::Client(engine))));
+        Ok(())
+    }
+
+    fn connected(&mut self, sock: SockId) -> io::Result<()> {
+        match self.session(sock) {
+            Some((session, ..)) => session.connected(),
+            None => self.inner.connected(sock),
+        }
+    }
+
+    fn register(&mut self, sock: SockId, token: Token) -> io::Result<()> {
+        if let Some((session, ..)) = self.session(sock) {
+            session.token = token;
+        }
+        self.inner.register(sock, token)
+    }
+
+    fn keep_for_long(&mut self, sock: SockId) {
+        self.inner.keep_for_long(sock);
+    }
+
+    fn heard(&mut self, sock: SockId, ready: Ready) -> Ready {
+        let Some((session, inner, shared)) = self.session(sock) else { return ready };
+        session.heard(ready, sock, inner, shared).unwrap_or_else(|| {
+            self.queue(sock);
+            Ready::NONE
+        })
+    }
+
+    fn shake_hands(&mut self, most: usize) -> bool {
+        for _ in 0..most.min(self.shaking.len()) {
+            let Some(sock) = self.shaking.pop_front() else { break };
+            let Some((session, inner, shared)) = self.session(sock) else { continue };
+            if !std::mem::take(&mut session.is_queued) {
+                continue;
+            }
+            if session.shake(sock, inner, shared) == Shaken::Ended {
+                let told = (session.token, session.ready);
+                self.shaken.push_back(told);
+            }
+        }
+        !self.shaking.is_empty()
+    }
+
+    fn next_ready(&mut self) -> Option<(Token, Ready)> {
+        self.shaken.pop_front()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.shared.held_bytes()
+    }
+
+    fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received> {
+        match self.session(sock) {
+            Some((session, inner, shared)) => session.read(buf, sock, inner, shared),
+            None => self.inner.read(sock, buf),
+        }
+    }
+
+    fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent> {
+        match self.session(sock) {
+            Some((session, inner, shared)) => session.write(bytes, sock, inner, shared),
+            None => self.inner.write(sock, bytes),
+        }
+    }
+
+    fn shutdown_write(&mut self, sock: SockId) {
+        match self.session(sock) {
+            Some((session, inner, shared)) => session.shutdown_write(sock, inner, shared),
+            None => self.inner.shutdown_write(sock),
+        }
+    }
+
+    fn close(&mut self, sock: SockId) {
+        let Some(mut session) = self.forget(sock) else { return self.inner.close(sock) };
+        session.say_goodbye(sock, &mut self.inner, &mut self.shared);
+        // What was not read makes a close a reset, wherever it waits.
+        if session.give_back(&mut self.shared) {
+            self.inner.abort(sock);
+        } else {
+            self.inner.close(sock);
+        }
+    }
+
+    fn abort(&mut self, sock: SockId) {
+        if let Some(mut session) = self.forget(sock) {
+            session.give_back(&mut self.shared);
+        }
+        self.inner.abort(sock);
+    }
+
+    fn close_listener(&mut self, listener: ListenerId) {
+        self.inner.close_listener(listener);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! How connections to servers are secured: whom we trust, and who we are.
+
+use super::explain::sentence;
+use super::lean;
+use super::tickets::Tickets;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// The protocol that is spoken inside: the only one (RFC 7301).
+const ALPN: &[u8] = b"http/1.1";
+
+/// What a client is configured with. The texts are PEM files.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Whom to trust.
+    pub trust: Trust<'a>,
+    /// The certificate to show to servers that ask for one, with those of its issuers, and its key.
+    pub identity: Option<[&'a [u8]; 2]>,
+}
+
+/// Whose certificates a client accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust<'a> {
+    /// Those of the authorities that the system trusts.
+    System,
+    /// Those of these authorities.
+    These(&'a [u8]),
+    /// Everybody's. Whoever can get in between can read and change all.
+    Everybody,
+}
+
+/// The client's side of connections to any server. See the module.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<ClientConfig>);
+
+/// The client's side of connections to one server.
+#[derive(Clone, Debug)]
+pub struct ClientOf {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// The same means the same settings, not others that are equal.
+impl PartialEq for ClientOf {
+    fn eq(&self, other: &ClientOf) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+}
+
+impl Eq for ClientOf {}
+
+impl Client {
+    /// Prepares to connect on these terms. Reads the system's certificates if they are wanted.
+    ///
+    /// # Errors
+    /// What is wrong with which of the texts.
+    pub fn new(terms: Terms<'_>) -> Result<Client, ClientError> {
+        let provider = Arc::new(lean::provider());
+        let verifier = || Everybody(provider.signature_verification_algorithms);
+        let builder = builder(&provider);
+        let builder = match terms.trust {
+            Trust::System => builder.with_root_certificates(system_roots()?),
+            Trust::These(pem) => builder.with_root_certificates(roots_in(pem)?),
+            Trust::Everybody => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier()))
+            }
+        };
+        let mut config = match terms.identity {
+            None => builder.with_no_client_auth(),
+            Some([certificate, key]) => {
+                let chain = certificates_in(certificate).map_err(ClientError::Certificate)?;
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|error| ClientError::Key(format!("no private key in it: {error}")))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    let is_other = matches!(error, Error::InconsistentKeys(_));
+                    let other = || "it is not the key of the certificate".to_owned();
+                    ClientError::Key(if is_other { other() } else { sentence(&error) })
+                })?
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::store(Arc::new(Tickets::default()));
+        Ok(Client(Arc::new(config)))
+    }
+
+    /// What the simulator wants.
+    #[cfg(feature = "sim")]
+    pub fn with(config: ClientConfig) -> Client {
+        Client(Arc::new(config))
+    }
+
+    /// The client's side of connections to a host: a name, or an IP address without brackets. It is
+    /// what is asked for (SNI), and what the certificate must be for.
+    ///
+    /// # Errors
+    /// If certificates cannot be for such a host.
+    pub fn of(&self, host: &str) -> Result<ClientOf, String> {
+        let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host))
+            .map_err(|_| format!("no certificate can be for {host}"))?;
+        Ok(ClientOf { config: Arc::clone(&self.0), name: name.to_owned() })
+    }
+}
+
+impl ClientOf {
+    /// A connection that has not begun.
+    pub(super) fn begin(&self) -> Result<UnbufferedClientConnection, Error> {
+        UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone())
+    }
+}
+
+/// What is wrong with what a client is configured with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// Whom to trust.
+    Trust(String),
+    /// The certificate to show.
+    Certificate(String),
+    /// Its key.
+    Key(String),
+}
+
+/// A configuration without authorities and certificates, for TLS 1.2 and 1.3.
+fn builder(provider: &Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
+    let Ok(builder) = builder.with_safe_default_protocol_versions() else {
+        unreachable!("the provider has ciphers of both versions");
+    };
+    builder
+}
+
+fn system_roots() -> Result<RootCertStore, ClientError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let mut what = "the system has no certificates of authorities: install them (the package is \
+        often ca-certificates), or name a file of them"
+        .to_owned();
+    if let Some(error) = found.errors.first() {
+        // Writing to a string cannot fail.
+        let _ = write!(what, "; {error}");
+    }
+    Err(ClientError::Trust(what))
+}
+
+fn roots_in(pem: &[u8]) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates_in(pem).map_err(ClientError::Trust)? {
+        roots.add(certificate).map_err(|error| ClientError::Trust(sentence(&error)))?;
+    }
+    Ok(roots)
+}
+
+/// The certificates in a PEM file, at least one.
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|error| format!("not a PEM file: {error}"))?;
+    if certificates.is_empty() {
+        return Err("no certificate in it; it has to be a PEM file".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// Accepts every certificate, if only whoever shows it has its key.
+#[derive(Debug)]
+struct Everybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Everybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

@@ -1,0 +1,258 @@
+//! One side of a TLS connection, without a socket and without a buffer of its own.
+//!
+//! This is all that is known of the library's interface for connections: three calls over slices.
+//! The library works on the caller's bytes and keeps the connection's state only, which is a few
+//! kilobytes less than its buffered interface. Its next release has another interface for the same;
+//! these calls fit that one, too.
+
+use rustls::Error;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+#[cfg(feature = "sim")]
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
+    UnbufferedStatus, WriteTraffic,
+};
+use std::fmt;
+
+/// A scratch for records on their way out. It grows to what is needed once.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    block: Vec<u8>,
+    len: usize,
+}
+
+impl Sealed {
+    /// The records in it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.block[..self.len]
+    }
+
+    /// Empties it.
+    pub const fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Appends what `write` writes, with as much room as it asks for.
+    fn append<E>(
+        &mut self,
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+        needed: impl Fn(&E) -> Option<usize>,
+    ) -> Result<(), E> {
+        loop {
+            match write(&mut self.block[self.len..]) {
+                Ok(n) => {
+                    self.len += n;
+                    return Ok(());
+                }
+                Err(error) => match needed(&error) {
+                    Some(room) => self.block.resize(self.len + room, 0),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+/// What to do once the engine could send application data.
+#[derive(Clone, Copy, Debug)]
+enum Last<'a> {
+    Nothing,
+    Seal(&'a [u8]),
+    Close,
+    #[cfg(feature = "sim")]
+    ChangeKeys,
+}
+
+/// What became of a call.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// How many bytes of the input are done with. The others have to be passed again, with more
+    /// behind them.
+    pub used: usize,
+    /// The peer has just announced that it sends no more.
+    pub closed: bool,
+    /// Why the connection cannot go on. The alert that tells the peer is among the records to send.
+    pub failed: Option<Error>,
+}
+
+/// One side of a connection. See the module.
+pub enum Engine {
+    /// The side that connects.
+    Client(UnbufferedClientConnection),
+    /// The side that accepts: the peers of the simulator.
+    #[cfg(feature = "sim")]
+    Server(UnbufferedServerConnection),
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Takes records from the front of `input`, and moves the handshake on. Application data goes
+    /// to `take`, which says whether it can take more. What has to be sent goes into `out`.
+    pub fn open(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Sealed,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> Done {
+        self.drive(input, out, take, Last::Nothing)
+    }
+
+    /// Puts `plain` into records in `out`, behind what else has to be sent. The library wants to
+    /// see again what it has not done with, so there are `input` and `take` here, too.
+    pub fn seal(
+        &mut self,
+        plain: &[u8],
+        input: &mut [u8],
+        out: &mut Sealed,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> Done {
+        self.drive(input, out, take, Last::Seal(plain))
+    }
+
+    /// Announces in `out` that no more follows. For the rest see [`Engine::seal`].
+    pub fn close(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Sealed,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> Done {
+        self.drive(input, out, take, Last::Close)
+    }
+
+    /// Changes the keys of what is sent from now on, and says so in `out`.
+    #[cfg(feature = "sim")]
+    pub fn change_keys(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Sealed,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> Done {
+        self.drive(input, out, take, Last::ChangeKeys)
+    }
+
+    /// True exactly when no application data can be exchanged yet.
+    pub fn is_handshaking(&self) -> bool {
+        match self {
+            Engine::Client(conn) => conn.is_handshaking(),
+            #[cfg(feature = "sim")]
+            Engine::Server(conn) => conn.is_handshaking(),
+        }
+    }
+
+    fn drive(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Sealed,
+        take: impl FnMut(&[u8]) -> bool,
+        last: Last<'_>,
+    ) -> Done {
+        match self {
+            Engine::Client(conn) => drive(
+                conn,
+                UnbufferedConnectionCommon::<ClientConnectionData>::process_tls_records,
+                input,
+                out,
+                take,
+                last,
+            ),
+            #[cfg(feature = "sim")]
+            Engine::Server(conn) => drive(
+                conn,
+                UnbufferedConnectionCommon::<ServerConnectionData>::process_tls_records,
+                input,
+                out,
+                take,
+                last,
+            ),
+        }
+    }
+}
+
+/// The library's one call, which is two functions.
+type Process<D> = for<'c, 'i> fn(
+    &'c mut UnbufferedConnectionCommon<D>,
+    &'i mut [u8],
+) -> UnbufferedStatus<'c, 'i, D>;
+
+fn drive<D>(
+    conn: &mut UnbufferedConnectionCommon<D>,
+    process: Process<D>,
+    input: &mut [u8],
+    out: &mut Sealed,
+    mut take: impl FnMut(&[u8]) -> bool,
+    last: Last<'_>,
+) -> Done {
+    let mut done = Done::default();
+    loop {
+        // Of a connection that has failed only the alert is wanted, and no more can be asked for.
+        if done.failed.is_some() && !conn.wants_write() {
+            return done;
+        }
+        let UnbufferedStatus { discard, state } = process(conn, &mut input[done.used..]);
+        done.used += discard;
+        match state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let encoded = out.append(
+                    |room| data.encode(room),
+                    |error| match error {
+                        EncodeError::InsufficientSize(InsufficientSizeError { required_size }) => {
+                            Some(*required_size)
+                        }
+                        EncodeError::AlreadyEncoded => None,
+                    },
+                );
+                debug_assert!(encoded.is_ok(), "each record is encoded once");
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Err(error) => done.failed = Some(error),
+            Ok(ConnectionState::ReadTraffic(mut data)) => {
+                let mut goes_on = true;
+                while let Some(Ok(record)) = data.next_record() {
+                    done.used += record.discard;
+                    goes_on = take(record.payload);
+                }
+                if !goes_on {
+                    return done;
+                }
+            }
+            Ok(ConnectionState::PeerClosed) => done.closed = true,
+            #[cfg(feature = "sim")]
+            Ok(ConnectionState::WriteTraffic(traffic)) if matches!(last, Last::ChangeKeys) => {
+                done.failed = traffic.refresh_traffic_keys().err();
+                let rest = drive(conn, process, &mut input[done.used..], out, take, Last::Nothing);
+                done.used += rest.used;
+                return Done { closed: done.closed || rest.closed, ..done };
+            }
+            Ok(ConnectionState::WriteTraffic(traffic)) => {
+                done.failed = finish(traffic, out, last);
+                return done;
+            }
+            // No early data is accepted, and what the library does not have yet we do not know.
+            Ok(_) => return done,
+        }
+    }
+}
+
+/// Does what was to be done last.
+fn finish<D>(mut traffic: WriteTraffic<'_, D>, out: &mut Sealed, last: Last<'_>) -> Option<Error> {
+    let needed = |error: &EncryptError| match error {
+        EncryptError::InsufficientSize(InsufficientSizeError { required_size }) => {
+            Some(*required_size)
+        }
+        EncryptError::EncryptExhausted => None,
+    };
+    let sealed = match last {
+        Last::Nothing => return None,
+        #[cfg(feature = "sim")]
+        Last::ChangeKeys => return None,
+        Last::Seal(plain) => out.append(|room| traffic.encrypt(plain, room), needed),
+        Last::Close => out.append(|room| traffic.queue_close_notify(room), needed),
+    };
+    sealed.err().map(|_| Error::EncryptError)
+}

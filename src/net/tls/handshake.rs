@@ -1,0 +1,115 @@
+//! Shaking hands, which happens below whoever uses the socket.
+
+use super::explain::explain;
+use super::session::{End, Phase, Session, too_long};
+use super::shared::Shared;
+use crate::net::{Net, Ready, Received, SockId, TlsError, TlsFault};
+use std::io;
+
+/// What a handshake has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shaken {
+    /// It waits for an event.
+    Waits,
+    /// It is over, for good or ill.
+    Ended,
+}
+
+impl Session {
+    /// Goes on with the handshake as far as it can go now.
+    pub(super) fn shake<N: Net>(
+        &mut self,
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> Shaken {
+        if self.phase == Phase::Connecting {
+            if self.ready.has(Ready::HUP) {
+                match net.connected(sock) {
+                    Ok(()) => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Shaken::Waits,
+                    Err(e) => return self.fail(e.into()),
+                }
+            } else if !self.ready.has(Ready::WRITE) {
+                return Shaken::Waits;
+            }
+            self.phase = Phase::Shaking;
+            // The last message of the handshake must not wait until the first is acknowledged.
+            net.keep_for_long(sock);
+        } else if self.phase != Phase::Shaking {
+            return Shaken::Waits;
+        }
+        self.take_steps(sock, net, shared)
+    }
+
+    /// Opens what has come, sends what that brings, and reads more, until something has to be
+    /// waited for.
+    fn take_steps<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) -> Shaken {
+        let mut have = shared.load(&mut self.unopened);
+        loop {
+            shared.sealed.clear();
+            // What the peer says with the end of its handshake is for later.
+            let Shared { raw, sealed, buffers } = shared;
+            let take = |payload: &[u8]| {
+                buffers.append(&mut self.opened, payload);
+                false
+            };
+            let done = self.engine.open(&mut raw[..have], sealed, take);
+            shared.raw.copy_within(done.used..have, 0);
+            have -= done.used;
+            self.keep_sealed(shared);
+            let sent = self.send_unsent(sock, net, shared);
+            if let Some(error) = done.failed {
+                return self.fail(End::Wrong(explain(&error)));
+            }
+            if let Err(error) = sent {
+                return self.fail(broken_off(&error));
+            }
+            if done.closed {
+                return self.fail(closed_early());
+            }
+            if !self.engine.is_handshaking() {
+                shared.store(have, &mut self.unopened);
+                self.has_record = have > 0;
+                if self.unsent.is_some() {
+                    return Shaken::Waits;
+                }
+                self.phase = Phase::Open;
+                self.ready.set(Ready::READ);
+                self.ready.set(Ready::WRITE);
+                return Shaken::Ended;
+            }
+            if have == shared.raw.len() {
+                return self.fail(too_long());
+            }
+            match net.read(sock, &mut shared.raw[have..]) {
+                Ok(Received { n: 0, .. }) => return self.fail(closed_early()),
+                Ok(Received { n, .. }) => have += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    shared.store(have, &mut self.unopened);
+                    return Shaken::Waits;
+                }
+                Err(error) => return self.fail(broken_off(&error)),
+            }
+        }
+    }
+
+    fn fail(&mut self, end: End) -> Shaken {
+        self.phase = Phase::Failed;
+        self.end = Some(end);
+        for bit in [Ready::READ, Ready::WRITE, Ready::HUP] {
+            self.ready.set(bit);
+        }
+        Shaken::Ended
+    }
+}
+
+fn closed_early() -> End {
+    let text = "it closed the connection during the handshake".to_owned();
+    End::Wrong(TlsError { fault: TlsFault::Closed, text })
+}
+
+fn broken_off(error: &io::Error) -> End {
+    let text = format!("it broke off the handshake: {error}");
+    End::Wrong(TlsError { fault: TlsFault::Closed, text })
+}

@@ -1,0 +1,459 @@
+//! One secured socket: its engine, what waits for it in either direction, and how it ends.
+
+use super::engine::{Done, Engine};
+use super::explain::explain;
+use super::shared::{AT_ONCE, RECORD_MAX, Shared};
+use crate::buf::Buf;
+use crate::net::{Net, Ready, Received, Sent, SockId, TlsError, TlsFault, Token};
+use std::io;
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The connection below is being made. Next: `Shaking`, `Failed`.
+    Connecting,
+    /// The handshake is under way. Next: `Open`, `Failed`.
+    Shaking,
+    /// Bytes are exchanged.
+    Open,
+    /// It was never open.
+    Failed,
+}
+
+/// Why there is nothing more to read.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer has said that it sends no more.
+    Closed,
+    /// The connection below has ended, and the peer has not said so.
+    Truncated,
+    /// What came is not what the peer may send.
+    Wrong(TlsError),
+    /// The connection below is broken: the kind of the error, and the system's number for it.
+    Broken(io::ErrorKind, Option<i32>),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Broken(error.kind(), error.raw_os_error())
+    }
+}
+
+impl End {
+    fn result(&self) -> io::Result<Received> {
+        match self {
+            End::Closed => Ok(Received { n: 0, drained: false }),
+            End::Truncated => Err(io::ErrorKind::UnexpectedEof.into()),
+            End::Wrong(error) => Err(error.clone().into()),
+            End::Broken(_, Some(number)) => Err(io::Error::from_raw_os_error(*number)),
+            End::Broken(kind, None) => Err((*kind).into()),
+        }
+    }
+}
+
+/// One secured socket. See the module.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) engine: Engine,
+    /// The token of its events.
+    pub(super) token: Token,
+    /// Records that were read and not opened. Never an empty buffer.
+    pub(super) unopened: Option<Box<Buf>>,
+    /// What was opened and not asked for. Never an empty buffer.
+    pub(super) opened: Option<Box<Buf>>,
+    /// Records that the socket has refused. Never an empty buffer.
+    pub(super) unsent: Option<Box<Buf>>,
+    /// How many of the caller's bytes the unsent records stand for that do not count as written.
+    owed: usize,
+    /// How many bytes of unsent records have left since the caller last wrote.
+    left: usize,
+    /// Those bytes, as they were offered.
+    #[cfg(debug_assertions)]
+    offered: Vec<u8>,
+    pub(super) end: Option<End>,
+    pub(super) phase: Phase,
+    /// What events have said during the handshake.
+    pub(super) ready: Ready,
+    /// True exactly when it is queued for the next step of its handshake.
+    pub(super) is_queued: bool,
+    /// True exactly when there may be a whole record among the unopened bytes.
+    pub(super) has_record: bool,
+    /// True exactly when the socket did not take all that was sealed last.
+    was_full: bool,
+    /// True exactly when the peer was told, or will be, that no more follows.
+    said_goodbye: bool,
+    /// True exactly when our side ends once the unsent records have left.
+    ends_then: bool,
+}
+
+impl Session {
+    /// A session whose connection is being made.
+    pub(super) const fn new(engine: Engine) -> Session {
+        Session {
+            engine,
+            token: Token(0),
+            unopened: None,
+            opened: None,
+            unsent: None,
+            owed: 0,
+            left: 0,
+            #[cfg(debug_assertions)]
+            offered: Vec::new(),
+            end: None,
+            phase: Phase::Connecting,
+            ready: Ready::NONE,
+            is_queued: false,
+            has_record: false,
+            was_full: false,
+            said_goodbye: false,
+            ends_then: false,
+        }
+    }
+
+    /// The result of connecting and shaking hands.
+    pub(super) fn connected(&self) -> io::Result<()> {
+        match (self.phase, &self.end) {
+            (Phase::Open, _) => Ok(()),
+            (Phase::Failed, Some(end)) => end.result().map(|_| ()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Takes note of an event, and returns what of it is the caller's. None while the handshake may
+    /// go on instead.
+    pub(super) fn heard<N: Net>(
+        &mut self,
+        mut ready: Ready,
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> Option<Ready> {
+        match self.phase {
+            Phase::Connecting | Phase::Shaking => {
+                self.ready.set(ready);
+                return None;
+            }
+            Phase::Open if ready.has(Ready::WRITE) && self.unsent.is_some() => {
+                // What counts as written leaves without the caller.
+                match self.send_unsent(sock, net, shared) {
+                    Ok(left) => self.left += left,
+                    // The caller finds out.
+                    Err(_) => return Some(ready),
+                }
+                if self.unsent.is_some() && self.left == 0 && !ready.has(Ready::HUP) {
+                    ready.clear(Ready::WRITE);
+                }
+            }
+            Phase::Open | Phase::Failed => {}
+        }
+        Some(ready)
+    }
+
+    /// Reads once. See [`Net::read`].
+    pub(super) fn read<N: Net>(
+        &mut self,
+        buf: &mut [u8],
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> io::Result<Received> {
+        if matches!(self.phase, Phase::Connecting | Phase::Shaking) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Some(waiting) = &mut self.opened {
+            let n = waiting.len().min(buf.len());
+            buf[..n].copy_from_slice(&waiting.bytes()[..n]);
+            waiting.consume(n);
+            shared.give_back_empty(&mut self.opened);
+            return Ok(Received { n, drained: false });
+        }
+        let mut drained = false;
+        while self.end.is_none() {
+            let mut have = shared.load(&mut self.unopened);
+            if !std::mem::take(&mut self.has_record) {
+                let most = shared.read_next(have, buf.len());
+                if most == 0 {
+                    self.end = Some(too_long());
+                    break;
+                }
+                match net.read(sock, &mut shared.raw[have..][..most]) {
+                    Ok(Received { n: 0, .. }) => self.end = Some(End::Truncated),
+                    Ok(Received { n, drained: all }) => {
+                        have += n;
+                        drained = all;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        shared.store(have, &mut self.unopened);
+                        return Err(error);
+                    }
+                    Err(error) => self.end = Some(error.into()),
+                }
+            }
+            let n = self.open(buf, have, sock, net, shared);
+            if n > 0 {
+                let all = self.opened.is_none() && !self.has_record && self.end.is_none();
+                return Ok(Received { n, drained: drained && all });
+            }
+        }
+        self.end.as_ref().map_or(Err(io::ErrorKind::WouldBlock.into()), End::result)
+    }
+
+    /// Opens the records in the scratch, of which there are `have` bytes. Returns how many bytes of
+    /// `buf` that has filled.
+    fn open<N: Net>(
+        &mut self,
+        buf: &mut [u8],
+        have: usize,
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> usize {
+        let Shared { raw, sealed, buffers } = shared;
+        sealed.clear();
+        let (mut filled, opened) = (0, &mut self.opened);
+        let take = |payload: &[u8]| {
+            let n = payload.len().min(buf.len() - filled);
+            buf[filled..filled + n].copy_from_slice(&payload[..n]);
+            filled += n;
+            if n < payload.len() {
+                buffers.append(opened, &payload[n..]);
+            }
+            filled < buf.len()
+        };
+        let done = self.engine.open(&mut raw[..have], sealed, take);
+        let left = have - done.used;
+        raw.copy_within(done.used..have, 0);
+        self.has_record = left > 0 && filled == buf.len();
+        self.note(done);
+        // Nothing follows an end.
+        if self.end.is_none() {
+            shared.store(left, &mut self.unopened);
+        }
+        self.keep_sealed(shared);
+        if self.owed == 0 {
+            // If this fails, so does the next read or write.
+            let _ = self.send_unsent(sock, net, shared);
+        }
+        filled
+    }
+
+    /// Takes note of how a call of the engine has ended.
+    fn note(&mut self, done: Done) {
+        if let Some(error) = done.failed {
+            let error = explain(&error);
+            log::debug!("a secured connection is given up: {error}");
+            self.end = Some(End::Wrong(error));
+        } else if done.closed && self.end.is_none() {
+            self.end = Some(End::Closed);
+        }
+    }
+
+    /// Writes once. See [`Net::write`].
+    pub(super) fn write<N: Net>(
+        &mut self,
+        bytes: &[u8],
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> io::Result<Sent> {
+        match (self.phase, &self.end) {
+            (Phase::Open, None | Some(End::Closed | End::Truncated)) => {}
+            (Phase::Connecting | Phase::Shaking, _) => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            _ => return Err(io::ErrorKind::BrokenPipe.into()),
+        }
+        if self.unsent.is_some() || self.owed > 0 {
+            self.assert_offered_again(bytes);
+            let left = std::mem::take(&mut self.left) + self.send_unsent(sock, net, shared)?;
+            match (self.credit(left), self.unsent.is_some()) {
+                // What is unsent stands for nothing of the caller's, and has just left.
+                (0, false) => {}
+                (0, true) => return Err(io::ErrorKind::WouldBlock.into()),
+                (n, full) => return Ok(Sent { n, full }),
+            }
+        }
+        let most = if self.was_full { RECORD_MAX } else { AT_ONCE };
+        let bytes = &bytes[..bytes.len().min(most)];
+        self.seal(bytes, shared)?;
+        self.send_sealed(bytes, sock, net, shared)
+    }
+
+    /// Puts bytes into records in the scratch.
+    fn seal(&mut self, bytes: &[u8], shared: &mut Shared) -> io::Result<()> {
+        let have = shared.load(&mut self.unopened);
+        let Shared { raw, sealed, buffers } = shared;
+        sealed.clear();
+        let take = |payload: &[u8]| {
+            buffers.append(&mut self.opened, payload);
+            true
+        };
+        let done = self.engine.seal(bytes, &mut raw[..have], sealed, take);
+        raw.copy_within(done.used..have, 0);
+        shared.store(have - done.used, &mut self.unopened);
+        let failed = done.failed.is_some();
+        self.note(done);
+        if failed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+
+    /// Sends the records in the scratch, which stand for these bytes.
+    fn send_sealed<N: Net>(
+        &mut self,
+        bytes: &[u8],
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> io::Result<Sent> {
+        let mut left = 0;
+        while left < shared.sealed.bytes().len() {
+            match net.write(sock, &shared.sealed.bytes()[left..]) {
+                Ok(Sent { n, full }) => {
+                    left += n;
+                    if full {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let unsent = &shared.sealed.bytes()[left..];
+        self.was_full = !unsent.is_empty();
+        if unsent.is_empty() {
+            return Ok(Sent { n: bytes.len(), full: false });
+        }
+        shared.buffers.append(&mut self.unsent, unsent);
+        self.owed = bytes.len();
+        #[cfg(debug_assertions)]
+        self.offered.extend_from_slice(bytes);
+        match self.credit(left) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(Sent { n, full: true }),
+        }
+    }
+
+    /// How many of the caller's bytes count as written now that so many bytes of records have left.
+    /// The last does not before all have.
+    fn credit(&mut self, left: usize) -> usize {
+        let all = self.unsent.is_none();
+        let n = if all { self.owed } else { left.min(self.owed.saturating_sub(1)) };
+        self.owed -= n;
+        #[cfg(debug_assertions)]
+        self.offered.drain(..n);
+        n
+    }
+
+    /// A caller may offer more than before, but nothing else.
+    fn assert_offered_again(&self, bytes: &[u8]) {
+        assert!(bytes.len() >= self.owed, "bytes that were offered are offered again");
+        #[cfg(debug_assertions)]
+        assert!(bytes.starts_with(&self.offered), "the same bytes are offered again");
+    }
+
+    /// Moves the records in the scratch behind those that are unsent.
+    pub(super) fn keep_sealed(&mut self, shared: &mut Shared) {
+        let Shared { sealed, buffers, .. } = shared;
+        if !sealed.bytes().is_empty() {
+            buffers.append(&mut self.unsent, sealed.bytes());
+            sealed.clear();
+        }
+    }
+
+    /// Sends unsent records until the socket refuses. Returns how many bytes have left.
+    pub(super) fn send_unsent<N: Net>(
+        &mut self,
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) -> io::Result<usize> {
+        let mut left = 0;
+        while let Some(unsent) = &mut self.unsent {
+            match net.write(sock, unsent.bytes()) {
+                Ok(Sent { n, full }) => {
+                    left += n;
+                    unsent.consume(n);
+                    shared.give_back_empty(&mut self.unsent);
+                    if full {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.ends_then && self.unsent.is_none() {
+            self.ends_then = false;
+            net.shutdown_write(sock);
+        }
+        Ok(left)
+    }
+
+    /// Ends our side. See [`Net::shutdown_write`].
+    pub(super) fn shutdown_write<N: Net>(
+        &mut self,
+        sock: SockId,
+        net: &mut N,
+        shared: &mut Shared,
+    ) {
+        self.say_goodbye(sock, net, shared);
+        if self.unsent.is_some() {
+            self.ends_then = true;
+        } else {
+            net.shutdown_write(sock);
+        }
+    }
+
+    /// Tells the peer that no more follows, if it was told everything before.
+    pub(super) fn say_goodbye<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) {
+        let is_sound = matches!(self.end, None | Some(End::Closed));
+        if self.phase != Phase::Open || !is_sound || self.owed > 0 || self.said_goodbye {
+            return;
+        }
+        self.said_goodbye = true;
+        let have = shared.load(&mut self.unopened);
+        let Shared { raw, sealed, buffers } = shared;
+        sealed.clear();
+        let take = |payload: &[u8]| {
+            buffers.append(&mut self.opened, payload);
+            true
+        };
+        let done = self.engine.close(&mut raw[..have], sealed, take);
+        raw.copy_within(done.used..have, 0);
+        shared.store(have - done.used, &mut self.unopened);
+        self.keep_sealed(shared);
+        // If this fails, the peer is gone.
+        let _ = self.send_unsent(sock, net, shared);
+    }
+
+    /// Returns all buffers. True if there was something to read in them.
+    pub(super) fn give_back(&mut self, shared: &mut Shared) -> bool {
+        let unread = self.opened.is_some() || self.has_record;
+        for slot in [&mut self.unopened, &mut self.opened, &mut self.unsent] {
+            slot.take().into_iter().for_each(|buf| shared.buffers.give_back(buf));
+        }
+        unread
+    }
+
+    /// What has to be true of the socket below if its owner believes this of it. None if it waits
+    /// for nothing.
+    #[cfg(feature = "sim")]
+    pub(super) fn beneath(&self, believed: Ready) -> Option<Ready> {
+        match self.phase {
+            _ if self.is_queued => None,
+            Phase::Connecting => Some(Ready::NONE),
+            Phase::Shaking => Some(if self.unsent.is_some() { Ready::NONE } else { Ready::WRITE }),
+            Phase::Failed => None,
+            Phase::Open => {
+                let unread = self.opened.is_some() || self.has_record || self.end.is_some();
+                assert!(!unread || believed.has(Ready::READ), "unread bytes are forgotten");
+                Some(believed)
+            }
+        }
+    }
+}
+
+/// The end of a peer that asks for more memory than anybody needs.
+pub(super) fn too_long() -> End {
+    let text = "it sent a message that is too long".to_owned();
+    End::Wrong(TlsError { fault: TlsFault::Incompatible, text })
+}

@@ -1,0 +1,100 @@
+//! The far end of a secured connection, in worlds: it speaks TLS for a peer that does not know it.
+
+use crate::net::tls::{Done, Engine, Sealed};
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How much a far end reads ahead of its peer.
+pub(super) const AHEAD: usize = 64 * 1024;
+
+/// Who takes what was opened.
+type Take<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
+
+/// The far end of a secured connection. See the module.
+#[derive(Debug)]
+pub(super) struct Far {
+    engine: Engine,
+    /// What came and was not opened.
+    records: Vec<u8>,
+    /// What was opened and the peer has not heard.
+    pub(super) heard: VecDeque<u8>,
+    /// What waits to be sent.
+    pub(super) unsent: VecDeque<u8>,
+    sealed: Sealed,
+    /// The other side has said that it sends no more.
+    pub(super) closed: bool,
+    /// What the other side sent was wrong.
+    pub(super) failed: bool,
+    /// The peer ends its side once all is sent.
+    pub(super) ends: bool,
+}
+
+impl Far {
+    /// The far end of a connection that the proxy makes.
+    ///
+    /// # Panics
+    /// If the toy does not work.
+    pub(super) fn server(config: &Arc<ServerConfig>) -> Far {
+        let Ok(server) = UnbufferedServerConnection::new(Arc::clone(config)) else {
+            unreachable!("the toy works");
+        };
+        Far {
+            engine: Engine::Server(server),
+            records: Vec::new(),
+            heard: VecDeque::new(),
+            unsent: VecDeque::new(),
+            sealed: Sealed::default(),
+            closed: false,
+            failed: false,
+            ends: false,
+        }
+    }
+
+    /// True exactly when the handshake is over.
+    pub(super) fn is_open(&self) -> bool {
+        !self.engine.is_handshaking()
+    }
+
+    /// Opens what has come.
+    pub(super) fn take(&mut self, records: impl Iterator<Item = u8>) {
+        self.records.extend(records);
+        self.with_engine(|engine, records, sealed, take| engine.open(records, sealed, take));
+    }
+
+    /// Seals what the peer says.
+    pub(super) fn seal(&mut self, bytes: &[u8]) {
+        self.with_engine(|engine, records, sealed, take| engine.seal(bytes, records, sealed, take));
+    }
+
+    /// Says that no more follows.
+    pub(super) fn close(&mut self) {
+        self.with_engine(|engine, records, sealed, take| engine.close(records, sealed, take));
+    }
+
+    /// Changes the keys of what it sends.
+    pub(super) fn change_keys(&mut self) {
+        self.with_engine(|engine, records, sealed, take| engine.change_keys(records, sealed, take));
+    }
+
+    fn with_engine(
+        &mut self,
+        act: impl FnOnce(&mut Engine, &mut [u8], &mut Sealed, Take<'_>) -> Done,
+    ) {
+        if self.failed {
+            return;
+        }
+        self.sealed.clear();
+        let heard = &mut self.heard;
+        let mut take = |payload: &[u8]| {
+            heard.extend(payload);
+            true
+        };
+        let done = act(&mut self.engine, &mut self.records, &mut self.sealed, &mut take);
+        self.records.drain(..done.used);
+        self.closed |= done.closed;
+        self.failed |= done.failed.is_some();
+        self.unsent.extend(self.sealed.bytes());
+    }
+}

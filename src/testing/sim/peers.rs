@@ -1,0 +1,215 @@
+//! What the other ends of connections do: clients and origins, driven by a test.
+//!
+//! Those whose connections are secured have a [`Far`](super::far::Far) end that speaks TLS for
+//! them.
+
+use super::far::AHEAD;
+use super::{Heard, LinkState, Peer, SimNet};
+use crate::net::ListenerId;
+use std::net::{IpAddr, SocketAddr};
+
+impl SimNet {
+    /// A client connects. None when the listener is closed.
+    pub fn client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
+        if self.closed_listeners.contains(&listener) {
+            return None;
+        }
+        let index = self.link(LinkState::Established, None);
+        self.waiting.entry(listener.0).or_default().push_back((index, from));
+        self.listener_edges.push(listener);
+        Some(Peer(index))
+    }
+
+    /// The next connection that the proxy made to `address`, if any.
+    pub fn origin(&mut self, address: SocketAddr) -> Option<Peer> {
+        self.arrived.get_mut(&address)?.pop_front().map(Peer)
+    }
+
+    /// The peer sends; the number of bytes that its socket took. Zero on a broken connection.
+    pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+        if self.links[peer.0].far.is_some() {
+            return self.send_secured(peer, bytes);
+        }
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[peer.0];
+        if !link.takes_bytes() {
+            return 0;
+        }
+        let n = bytes.len().min(capacity.saturating_sub(link.to_proxy.bytes.len()));
+        link.to_proxy.bytes.extend(&bytes[..n]);
+        link.edge |= n > 0;
+        n
+    }
+
+    /// The peer reads at most `max` bytes.
+    pub fn hear(&mut self, peer: Peer, max: usize) -> Heard {
+        if self.links[peer.0].far.is_some() {
+            return self.hear_secured(peer, max);
+        }
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[peer.0];
+        if !link.to_peer.bytes.is_empty() {
+            let was_full = link.to_peer.bytes.len() >= capacity;
+            let n = max.min(link.to_peer.bytes.len());
+            let bytes: Vec<u8> = link.to_peer.bytes.drain(..n).collect();
+            link.edge |= was_full;
+            return if n == 0 { Heard::Nothing } else { Heard::Bytes(bytes) };
+        }
+        match link.state {
+            LinkState::Reset => Heard::Reset,
+            LinkState::Connecting | LinkState::Established | LinkState::Refused => {
+                if link.to_peer.ended { Heard::End } else { Heard::Nothing }
+            }
+        }
+    }
+
+    /// The peer ends its side (FIN) and goes on reading. With TLS it says so before.
+    pub fn finish(&mut self, peer: Peer) {
+        if self.links[peer.0].far.is_some() {
+            return self.finish_secured(peer);
+        }
+        self.truncate(peer);
+    }
+
+    /// The peer ends its side (FIN), and does not say so before. What it has not sent is lost.
+    pub fn truncate(&mut self, peer: Peer) {
+        let link = &mut self.links[peer.0];
+        link.to_proxy.ended = true;
+        link.edge = true;
+    }
+
+    /// The peer closes: a FIN if it has read everything, a reset otherwise.
+    pub fn leave(&mut self, peer: Peer) {
+        if !self.is_unheard(peer) {
+            self.finish(peer);
+            self.links[peer.0].peer_closed = true;
+        } else {
+            self.reset(peer);
+        }
+    }
+
+    /// The peer breaks the connection (RST). What it had sent is still there to be read.
+    pub fn reset(&mut self, peer: Peer) {
+        let link = &mut self.links[peer.0];
+        link.state = LinkState::Reset;
+        link.to_peer.bytes.clear();
+        link.edge = true;
+    }
+
+    /// True when the proxy has closed its end.
+    pub fn closed(&self, peer: Peer) -> bool {
+        !self.links[peer.0].socket_open
+    }
+}
+
+/// What peers do whose connections are secured.
+impl SimNet {
+    /// True exactly when the far end of a secured connection can do something by itself.
+    pub(super) fn can_pump(&self, index: usize) -> bool {
+        let link = &self.links[index];
+        let Some(far) = &link.far else { return false };
+        let hears = far.heard.len() < AHEAD && !link.to_peer.bytes.is_empty();
+        let has_room = link.to_proxy.bytes.len() < self.faults.capacity;
+        let says = if far.unsent.is_empty() { far.ends } else { has_room };
+        hears || (says && link.takes_bytes())
+    }
+
+    /// What the far end of a secured connection can do by itself: hear, and send what waits.
+    pub(super) fn pump(&mut self, index: usize) {
+        if !self.can_pump(index) {
+            return;
+        }
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[index];
+        let Some(far) = &mut link.far else { return };
+        if far.heard.len() < AHEAD && !link.to_peer.bytes.is_empty() {
+            link.edge |= link.to_peer.bytes.len() >= capacity;
+            far.take(link.to_peer.bytes.drain(..));
+        }
+        if !link.takes_bytes() {
+            return;
+        }
+        let Some(far) = &mut link.far else { return };
+        let n = far.unsent.len().min(capacity.saturating_sub(link.to_proxy.bytes.len()));
+        link.to_proxy.bytes.extend(far.unsent.drain(..n));
+        link.edge |= n > 0;
+        if far.ends && far.unsent.is_empty() {
+            link.to_proxy.ended = true;
+            link.edge = true;
+        }
+    }
+
+    /// The peer sends. It can do so once hands are shaken, and all of what it said has left.
+    pub(super) fn send_secured(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+        self.pump(peer.0);
+        let capacity = self.faults.capacity;
+        let link = &mut self.links[peer.0];
+        let Some(far) = &mut link.far else { return 0 };
+        let broken = link.state != LinkState::Established || !link.socket_open;
+        if broken || far.ends || far.failed || !far.is_open() || !far.unsent.is_empty() {
+            return 0;
+        }
+        let n = bytes.len().min(capacity);
+        far.seal(&bytes[..n]);
+        self.pump(peer.0);
+        n
+    }
+
+    /// The peer reads at most `max` bytes.
+    pub(super) fn hear_secured(&mut self, peer: Peer, max: usize) -> Heard {
+        self.pump(peer.0);
+        let link = &mut self.links[peer.0];
+        let Some(far) = &mut link.far else { return Heard::Nothing };
+        let n = max.min(far.heard.len());
+        if !far.heard.is_empty() {
+            return if n == 0 {
+                Heard::Nothing
+            } else {
+                Heard::Bytes(far.heard.drain(..n).collect())
+            };
+        }
+        match link.state {
+            LinkState::Reset => Heard::Reset,
+            _ if far.failed => Heard::Reset,
+            _ if far.closed => Heard::End,
+            // An end that nobody has announced is none.
+            _ if link.to_peer.ended => Heard::Reset,
+            LinkState::Connecting | LinkState::Established | LinkState::Refused => Heard::Nothing,
+        }
+    }
+
+    /// The peer ends its side and goes on reading.
+    pub(super) fn finish_secured(&mut self, peer: Peer) {
+        self.pump(peer.0);
+        if let Some(far) = &mut self.links[peer.0].far {
+            if far.is_open() {
+                far.close();
+            }
+            far.ends = true;
+        }
+        self.pump(peer.0);
+    }
+
+    /// True exactly when the peer has not heard all that came.
+    pub(super) fn is_unheard(&mut self, peer: Peer) -> bool {
+        self.pump(peer.0);
+        let link = &self.links[peer.0];
+        !link.to_peer.bytes.is_empty() || link.far.as_ref().is_some_and(|far| !far.heard.is_empty())
+    }
+
+    /// A byte of what the peer has sent, and the proxy not read, becomes another.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self, peer: Peer) {
+        if let Some(byte) = self.links[peer.0].to_proxy.bytes.get_mut(9) {
+            *byte ^= 1;
+        }
+    }
+
+    /// The peer changes the keys of what it sends, if its connection is secured.
+    pub fn change_keys(&mut self, peer: Peer) {
+        if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
+            far.change_keys();
+        }
+        self.pump(peer.0);
+    }
+}

@@ -1,0 +1,406 @@
+//! Ciphers that hide nothing, for TLS in simulated worlds.
+//!
+//! The handshakes, records and ends are the library's own; only what is costly or random is
+//! replaced, so that a world takes no longer and a seed repeats it. A tag is a checksum over the
+//! keys, the record's number and its bytes, so a record that is cut, repeated or out of order is
+//! noticed as with real ciphers. Nobody's certificate is looked at.
+
+use crate::net::tls::Client;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
+    Nonce, OutboundOpaqueMessage, OutboundPlainMessage, PrefixedPayload, Tls13AeadAlgorithm,
+    UnsupportedOperationError,
+};
+use rustls::crypto::hash::{self, Hash, HashAlgorithm};
+use rustls::crypto::tls13::HkdfUsingHmac;
+use rustls::crypto::{
+    ActiveKeyExchange, CipherSuiteCommon, CryptoProvider, GetRandomFailed, KeyProvider,
+    SecureRandom, SharedSecret, SupportedKxGroup, WebPkiSupportedAlgorithms, hmac,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::time_provider::TimeProvider;
+use rustls::{
+    CertificateError, CipherSuite, ClientConfig, ConnectionTrafficSecrets, ContentType,
+    DigitallySignedStruct, Error, NamedGroup, ProtocolVersion, ServerConfig, SignatureAlgorithm,
+    SignatureScheme, SupportedCipherSuite, Tls13CipherSuite,
+};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TAG: usize = 16;
+const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+
+thread_local! {
+    /// What is random next: no two are the same, and it does not matter which.
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins another world, in which the same is random again.
+pub fn begin() {
+    NEXT.set(0);
+}
+
+/// The side of the proxy, in worlds.
+///
+/// # Panics
+/// Never: the provider has ciphers of TLS 1.3.
+pub fn client() -> Client {
+    let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
+    let Ok(builder) = builder else { unreachable!("there is a cipher of TLS 1.3") };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Toy));
+    Client::with(builder.with_no_client_auth())
+}
+
+/// The certificate that a peer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// One with which nothing is wrong.
+    Good,
+    /// One that has expired.
+    Expired,
+    /// One of an issuer that is not trusted.
+    Foreign,
+    /// One for another name.
+    Misnamed,
+    /// One that was revoked.
+    Revoked,
+    /// One with which nobody can do anything.
+    Odd,
+}
+
+impl Shows {
+    const ALL: [Shows; 6] =
+        [Shows::Good, Shows::Expired, Shows::Foreign, Shows::Misnamed, Shows::Revoked, Shows::Odd];
+
+    /// The one with this name, in lower case.
+    pub fn named(name: &str) -> Option<Shows> {
+        Shows::ALL.into_iter().find(|shows| format!("{shows:?}").eq_ignore_ascii_case(name))
+    }
+}
+
+/// The side of the peers, in worlds.
+pub(super) fn server(shows: Shows) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
+    let Ok(builder) = builder else { unreachable!("there is a cipher of TLS 1.3") };
+    Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(shows)))
+}
+
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![SupportedCipherSuite::Tls13(&SUITE)],
+        kx_groups: vec![&Toy],
+        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
+        secure_random: &Toy,
+        key_provider: &Toy,
+    }
+}
+
+static SUITE: Tls13CipherSuite = Tls13CipherSuite {
+    common: CipherSuiteCommon {
+        suite: CipherSuite::TLS13_AES_128_GCM_SHA256,
+        hash_provider: &Toy,
+        confidentiality_limit: u64::MAX,
+    },
+    hkdf_provider: &HkdfUsingHmac(&Toy),
+    aead_alg: &Toy,
+    quic: None,
+};
+
+/// All parts of it that have no state.
+#[derive(Debug)]
+struct Toy;
+
+/// It is always the same time.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(1_795_000_000)))
+    }
+}
+
+/// A sum of bytes that depends on their order.
+#[derive(Clone)]
+struct Sum([u64; 4]);
+
+impl Sum {
+    const NEW: Sum = Sum([1, 2, 3, 4]);
+
+    fn add(&mut self, bytes: &[u8]) {
+        for (at, byte) in bytes.iter().enumerate() {
+            let lane = &mut self.0[at % 4];
+            *lane = (*lane ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        let [a, b, c, d] = self.0;
+        self.0 = [a ^ b.rotate_left(7), b ^ c.rotate_left(11), c ^ d.rotate_left(17), d ^ a];
+    }
+
+    fn bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (place, lane) in bytes.chunks_mut(8).zip(self.0) {
+            place.copy_from_slice(&lane.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+impl Hash for Toy {
+    fn start(&self) -> Box<dyn hash::Context> {
+        Box::new(Transcript(Vec::new()))
+    }
+
+    fn hash(&self, data: &[u8]) -> hash::Output {
+        let mut sum = Sum::NEW;
+        sum.add(data);
+        hash::Output::new(&sum.bytes())
+    }
+
+    fn output_len(&self) -> usize {
+        32
+    }
+
+    fn algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::SHA256
+    }
+}
+
+/// What was said so far. The pieces in which it came must not matter.
+#[derive(Clone)]
+struct Transcript(Vec<u8>);
+
+impl hash::Context for Transcript {
+    fn fork_finish(&self) -> hash::Output {
+        Toy.hash(&self.0)
+    }
+
+    fn fork(&self) -> Box<dyn hash::Context> {
+        Box::new(self.clone())
+    }
+
+    fn finish(self: Box<Self>) -> hash::Output {
+        Toy.hash(&self.0)
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        self.0.extend_from_slice(data);
+    }
+}
+
+impl hmac::Hmac for Toy {
+    fn with_key(&self, key: &[u8]) -> Box<dyn hmac::Key> {
+        Box::new(MacKey(key.to_vec()))
+    }
+
+    fn hash_output_len(&self) -> usize {
+        32
+    }
+}
+
+struct MacKey(Vec<u8>);
+
+impl hmac::Key for MacKey {
+    fn sign_concat(&self, first: &[u8], middle: &[&[u8]], last: &[u8]) -> hmac::Tag {
+        let mut sum = Sum::NEW;
+        sum.add(&self.0);
+        sum.add(&[&[first], middle, &[last]].concat().concat());
+        hmac::Tag::new(&sum.bytes())
+    }
+
+    fn tag_len(&self) -> usize {
+        32
+    }
+}
+
+impl SupportedKxGroup for Toy {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        Ok(Box::new(Exchange([7; 32])))
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+struct Exchange([u8; 32]);
+
+impl ActiveKeyExchange for Exchange {
+    fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
+        let both: Vec<u8> = self.0.iter().zip(peer).map(|(a, b)| a ^ b).collect();
+        Ok(SharedSecret::from(&both[..]))
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+impl SecureRandom for Toy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        let number = NEXT.replace(NEXT.get() + 1).to_le_bytes();
+        bytes.iter_mut().zip(number.iter().cycle()).for_each(|(to, from)| *to = *from);
+        Ok(())
+    }
+}
+
+impl KeyProvider for Toy {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Ok(Arc::new(Toy))
+    }
+}
+
+impl SigningKey for Toy {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(Toy))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for Toy {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(b"signed".to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SCHEME
+    }
+}
+
+impl ResolvesServerCert for Shows {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let certificate = CertificateDer::from(vec![*self as u8; 900]);
+        Some(Arc::new(CertifiedKey::new(vec![certificate], Arc::new(Toy))))
+    }
+}
+
+impl ServerCertVerifier for Toy {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let shows = Shows::ALL.into_iter().find(|shows| *shows as u8 == certificate[0]);
+        Err(match shows {
+            Some(Shows::Good) => return Ok(ServerCertVerified::assertion()),
+            Some(Shows::Expired) => CertificateError::Expired.into(),
+            Some(Shows::Foreign) => CertificateError::UnknownIssuer.into(),
+            Some(Shows::Misnamed) => CertificateError::NotValidForName.into(),
+            Some(Shows::Revoked) => CertificateError::Revoked.into(),
+            Some(Shows::Odd) | None => Error::General("it is odd".to_owned()),
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("no TLS 1.2".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        assert_eq!(signed.signature(), b"signed");
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SCHEME]
+    }
+}
+
+impl Tls13AeadAlgorithm for Toy {
+    fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
+        Box::new(Keys { key, iv })
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
+        Box::new(Keys { key, iv })
+    }
+
+    fn key_len(&self) -> usize {
+        16
+    }
+
+    fn extract_keys(
+        &self,
+        _: AeadKey,
+        _: Iv,
+    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        Err(UnsupportedOperationError)
+    }
+}
+
+struct Keys {
+    key: AeadKey,
+    iv: Iv,
+}
+
+impl Keys {
+    fn tag(&self, number: u64, bytes: &[u8]) -> [u8; TAG] {
+        let mut sum = Sum::NEW;
+        sum.add(self.key.as_ref());
+        sum.add(&Nonce::new(&self.iv, number).0);
+        sum.add(bytes);
+        let mut tag = [0; TAG];
+        tag.copy_from_slice(&sum.bytes()[..TAG]);
+        tag
+    }
+}
+
+impl MessageEncrypter for Keys {
+    fn encrypt(
+        &mut self,
+        message: OutboundPlainMessage<'_>,
+        number: u64,
+    ) -> Result<OutboundOpaqueMessage, Error> {
+        let mut plain = message.payload.to_vec();
+        plain.extend_from_slice(&message.typ.to_array());
+        let mut payload = PrefixedPayload::with_capacity(plain.len() + TAG);
+        payload.extend_from_slice(&plain);
+        payload.extend_from_slice(&self.tag(number, &plain));
+        let (typ, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_2);
+        Ok(OutboundOpaqueMessage::new(typ, version, payload))
+    }
+
+    fn encrypted_payload_len(&self, payload_len: usize) -> usize {
+        payload_len + 1 + TAG
+    }
+}
+
+impl MessageDecrypter for Keys {
+    fn decrypt<'a>(
+        &mut self,
+        mut message: InboundOpaqueMessage<'a>,
+        number: u64,
+    ) -> Result<InboundPlainMessage<'a>, Error> {
+        let payload = &mut message.payload;
+        let len = payload.len().checked_sub(TAG).ok_or(Error::DecryptError)?;
+        if payload[len..] != self.tag(number, &payload[..len]) {
+            return Err(Error::DecryptError);
+        }
+        payload.truncate(len);
+        message.into_tls13_unpadded_message()
+    }
+}

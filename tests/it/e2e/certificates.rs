@@ -1,0 +1,172 @@
+//! Certificates, good ones and bad ones, and upstreams that show them.
+
+use super::PATIENCE;
+use super::line::Line;
+use super::program::Scratch;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Who issues certificates.
+pub(super) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key, both as PEM.
+pub(super) struct Pair {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+impl Authority {
+    pub(super) fn new() -> Authority {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // No two have the same name, or one would be taken for another with a wrong signature.
+        let name = format!("authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Its own certificate.
+    pub(super) fn file(&self) -> Scratch {
+        file(&self.pem)
+    }
+
+    /// A certificate for a name that is valid now.
+    pub(super) fn issue(&self, name: &str) -> Pair {
+        self.issue_from_to(name, 2000, 2999)
+    }
+
+    /// A certificate for a name that is valid from the beginning of a year to that of another.
+    pub(super) fn issue_from_to(&self, name: &str, from: i32, to: i32) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Pair { certificate, key: key.serialize_pem() }
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        Arc::new(roots)
+    }
+}
+
+/// A file of this text.
+pub(super) fn file(text: &str) -> Scratch {
+    let file = Scratch::path("pem");
+    std::fs::write(file.as_str(), text).unwrap();
+    file
+}
+
+/// How an upstream speaks TLS.
+pub(super) struct Server(pub(super) Arc<ServerConfig>);
+
+impl Server {
+    /// It shows this certificate.
+    pub(super) fn with(pair: &Pair) -> Server {
+        Server::of(pair, None, rustls::ALL_VERSIONS)
+    }
+
+    /// It speaks TLS 1.2 only.
+    pub(super) fn old(pair: &Pair) -> Server {
+        Server::of(pair, None, &[&rustls::version::TLS12])
+    }
+
+    /// It asks its clients for a certificate of this authority.
+    pub(super) fn asking(pair: &Pair, whose: &Authority) -> Server {
+        Server::of(pair, Some(whose), rustls::ALL_VERSIONS)
+    }
+
+    fn of(
+        pair: &Pair,
+        whose: Option<&Authority>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Server {
+        let provider = Arc::new(default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_protocol_versions(versions).unwrap();
+        let builder = match whose {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(authority.roots(), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let chain = CertificateDer::pem_slice_iter(pair.certificate.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Server(Arc::new(config))
+    }
+
+    /// Shakes hands over a connection that has come.
+    ///
+    /// # Errors
+    /// Why that failed.
+    pub(super) fn greet(&self, stream: TcpStream) -> io::Result<Line<Secured>> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let server = ServerConnection::new(Arc::clone(&self.0)).unwrap();
+        let mut stream = StreamOwned::new(server, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Line::over(Secured(stream)))
+    }
+}
+
+/// The upstream's end of a secured connection.
+pub(super) struct Secured(pub(super) StreamOwned<ServerConnection, TcpStream>);
+
+impl Secured {
+    /// Says that no more follows, and ends.
+    pub(super) fn finish(&mut self) {
+        self.0.conn.send_close_notify();
+        self.0.flush().unwrap();
+        self.truncate();
+    }
+
+    /// Ends without saying so.
+    pub(super) fn truncate(&mut self) {
+        self.0.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+}
+
+impl Read for Secured {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Secured {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Secured {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.sock.as_fd()
+    }
+}
