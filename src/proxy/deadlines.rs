@@ -103,7 +103,9 @@ impl Deadline {
     /// delay, which does not matter for a timeout. A deadline that must be punctual is checked
     /// earlier, and then again.
     pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
-        let punctual = [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain];
+        // A linger may be the last thing that a drain waits for.
+        let punctual =
+            [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain, Deadline::Linger];
         let early = punctual.contains(&self) && at.since(now) >= Duration::from_millis(64);
         if early { now.after(at.since(now) / 8 * 7) } else { at }
     }

@@ -93,6 +93,10 @@ impl Draining {
             if began.is_none_or(|began| began >= self.closes_at()) {
                 continue;
             }
+            // An empty stream in place of one, for which there was no upstream, is over at once.
+            if client.heard.windows(14).any(|name| name == b"Content-Length") {
+                continue;
+            }
             let end = client.heard.ends_with(b"0\r\n\r\n");
             if quiet || client.kind == Kind::Subscription {
                 let over = self.closes_at().after(self.times.window).min(self.again_at);
