@@ -40,6 +40,7 @@ use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Mischief, Plan};
 use room::Room;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use told::Sent;
 
@@ -170,7 +171,7 @@ impl Terms {
                 return false;
             }
         };
-        let listed = self.retries.is_some_and(|retries| retries.has(failed));
+        let listed = self.retries.is_some_and(|retries| retries.has(failed)) && !plan.is_stubborn;
         listed && self.reachable && plan.request.is_none()
     }
 }
@@ -342,9 +343,9 @@ impl Play {
     fn act(&mut self) -> Result<bool, String> {
         let now = self.world.now;
         let mut moved = false;
-        for address in ADDRESSES {
+        for (index, address) in ADDRESSES.into_iter().enumerate() {
             while let Some(peer) = self.world.net().origin(address.parse().unwrap()) {
-                self.origins.push(Origin::new(peer, self.rng.bits()));
+                self.origins.push(Origin::new(peer, index, self.rng.bits()));
                 moved = true;
             }
         }
@@ -403,6 +404,7 @@ impl Play {
                 return Err(format!("sent more than {most} times: {plan:?}"));
             }
         }
+        self.judge_repetitions()?;
         if let Some(draining) = self.draining {
             if !self.world.proxy.is_drained() {
                 return Err("it does not end when the last client is gone".to_owned());
@@ -438,6 +440,28 @@ fn draw_hosts(rng: &mut Rng, world: &mut World, secured: bool) -> bool {
         world.net().secure(address, secured.then_some(Shows::Good));
     }
     first == Host::Listening
+}
+
+impl Play {
+    /// Each target is asked once, and once more if the connection was used before, on which nobody
+    /// answered.
+    fn judge_repetitions(&self) -> Result<(), String> {
+        let several = self.terms.retries.is_some();
+        for plan in self.plans.iter().filter(|plan| plan.is_no_stream()) {
+            let mut times = BTreeMap::<_, u32>::new();
+            for origin in &self.origins {
+                let target = if several { origin.address } else { 0 };
+                for place in (0..).zip(&origin.seen).filter(|(_, id)| **id == plan.id) {
+                    let is_fresh = place.0 == 0;
+                    *times.entry((target, is_fresh)).or_default() += 1;
+                }
+            }
+            if times.values().any(|times| *times > 1) {
+                return Err(format!("a target is asked again, {times:?}: {plan:?}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {

@@ -28,7 +28,9 @@ pub(crate) struct Origin {
     next_send: Tick,
     /// What it heard and has not yet understood.
     wire: Vec<u8>,
-    /// The exchanges whose requests came by here.
+    /// Which of the addresses it is at.
+    pub(crate) address: usize,
+    /// The exchanges whose requests came by here, in order.
     pub(crate) seen: Vec<usize>,
     /// The id that it comes back with.
     last_id: Option<String>,
@@ -59,7 +61,7 @@ enum Then {
 }
 
 impl Origin {
-    pub(crate) fn new(peer: Peer, seed: u64) -> Origin {
+    pub(crate) fn new(peer: Peer, address: usize, seed: u64) -> Origin {
         let mut rng = Rng::new(seed);
         Origin {
             peer,
@@ -70,6 +72,7 @@ impl Origin {
             key_changes: 9,
             next_send: Tick::ZERO,
             wire: Vec::new(),
+            address,
             seen: Vec::new(),
             last_id: None,
             accepts_coded: false,
@@ -209,7 +212,8 @@ impl Origin {
 
     /// Puts the answer on its way.
     fn answer(&mut self, plan: &Plan) -> Result<(), String> {
-        let again = plan.played.replace(true);
+        let pranks = plan.pranks.get();
+        plan.pranks.set(pranks.saturating_sub(1));
         let mut body = plan.body.as_slice();
         if let Some(last_id) = &self.last_id {
             let events = plan.events.as_ref().ok_or("an id where there are no events")?;
@@ -220,7 +224,7 @@ impl Origin {
                 return Ok(());
             }
         }
-        let mischief = if again { Mischief::None } else { plan.mischief };
+        let mischief = if pranks == 0 { Mischief::None } else { plan.mischief };
         match mischief {
             Mischief::Silent => self.then = Then::Sleep,
             Mischief::Deaf => self.then = Then::Close,

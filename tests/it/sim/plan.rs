@@ -77,8 +77,11 @@ pub(crate) struct Plan {
     /// The origin answers before it has read the request's body.
     pub(crate) early: bool,
     pub(crate) mischief: Mischief,
-    /// An origin has got up to its mischief: whoever asks again is served as it should be.
-    pub(crate) played: Cell<bool>,
+    /// All origins get up to that mischief.
+    pub(crate) is_stubborn: bool,
+    /// How often origins still get up to their mischief: whoever asks again then is served as it
+    /// should be.
+    pub(crate) pranks: Cell<u8>,
 }
 
 impl Plan {
@@ -102,6 +105,10 @@ impl Plan {
             None => tagged(id, 'a', body_size),
         };
         let body_size = body.len();
+        let mischief = if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None };
+        // Of what ends soon, some is stubborn.
+        let soon = matches!(mischief, Mischief::Deaf | Mischief::Garbage | Mischief::Refusal(_));
+        let is_stubborn = soon && !event_stream && id.is_multiple_of(2);
         Plan {
             id,
             method,
@@ -118,14 +125,21 @@ impl Plan {
             trailers: if rng.chance(20) { rng.size(1, 40) } else { 0 },
             interims: if rng.chance(15) { rng.pick(&[1, 2, 3]) } else { 0 },
             early: rng.chance(20),
-            mischief: if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None },
-            played: Cell::new(false),
+            mischief,
+            is_stubborn,
+            // Two origins, each on a used connection and on a fresh one.
+            pranks: Cell::new(if is_stubborn { 4 } else { 1 }),
         }
     }
 
     /// True when the request must not be sent twice (RFC 9110 section 9.2.2).
     pub(crate) fn once(&self) -> bool {
         self.method == "POST" || self.request.as_ref().is_some_and(|(_, body)| !body.is_empty())
+    }
+
+    /// True when nothing of it may be asked for again once it has begun.
+    pub(crate) fn is_no_stream(&self) -> bool {
+        !self.event_stream && self.events.is_none()
     }
 
     /// True when a proxy may ask for what it broke off.
