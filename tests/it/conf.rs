@@ -71,6 +71,34 @@ fn default_streams() -> Streams {
     }
 }
 
+/// What README shows is right, and has no effects that it does not tell of.
+#[test]
+fn the_examples_of_the_readme() {
+    const README: &str = include_str!("../../README.md");
+    let examples: Vec<&str> = README
+        .split("\n```toml\n")
+        .skip(1)
+        .map(|rest| rest.split_once("\n```").unwrap().0)
+        .collect();
+    assert!(examples.len() > 3);
+    for example in examples {
+        let target = if example.contains("target_url") {
+            "\ntarget_url = 'http://127.0.0.1:8000'"
+        } else {
+            ""
+        };
+        let text = match example.contains("[[api]]") {
+            true => example.to_owned(),
+            false => format!("{}\n{example}\n", API.trim_end().replace(target, "")),
+        };
+        let config = parse(&text);
+        let mut said = [config.warnings(None), config.remarks()].concat();
+        // That file is not read here.
+        said.retain(|what| !what.starts_with("keys.toml: "));
+        assert!(said.is_empty(), "{said:?} about\n{text}");
+    }
+}
+
 #[test]
 fn defaults() {
     let config = parse(MINIMAL);

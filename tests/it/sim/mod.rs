@@ -19,6 +19,7 @@ pub(crate) mod message;
 mod operator;
 mod origin;
 mod plan;
+mod repeats;
 mod room;
 mod told;
 
@@ -40,7 +41,6 @@ use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Mischief, Plan};
 use room::Room;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use told::Sent;
 
@@ -396,15 +396,7 @@ impl Play {
         for client in &self.clients {
             client.judge(&self.plans, self.terms)?;
         }
-        for plan in self.plans.iter().filter(|plan| plan.once()) {
-            let times = self.origins.iter().flat_map(|o| &o.seen).filter(|id| **id == plan.id);
-            // Each of the two once, if the operator has said so.
-            let most = 1 + usize::from(self.terms.retries.is_some_and(RetryOn::repeats));
-            if times.count() > most {
-                return Err(format!("sent more than {most} times: {plan:?}"));
-            }
-        }
-        self.judge_repetitions()?;
+        repeats::judge(&self.plans, &self.origins, self.terms)?;
         if let Some(draining) = self.draining {
             if !self.world.proxy.is_drained() {
                 return Err("it does not end when the last client is gone".to_owned());
@@ -440,28 +432,6 @@ fn draw_hosts(rng: &mut Rng, world: &mut World, secured: bool) -> bool {
         world.net().secure(address, secured.then_some(Shows::Good));
     }
     first == Host::Listening
-}
-
-impl Play {
-    /// Each target is asked once, and once more if the connection was used before, on which nobody
-    /// answered.
-    fn judge_repetitions(&self) -> Result<(), String> {
-        let several = self.terms.retries.is_some();
-        for plan in self.plans.iter().filter(|plan| plan.is_no_stream()) {
-            let mut times = BTreeMap::<_, u32>::new();
-            for origin in &self.origins {
-                let target = if several { origin.address } else { 0 };
-                for place in (0..).zip(&origin.seen).filter(|(_, id)| **id == plan.id) {
-                    let is_fresh = place.0 == 0;
-                    *times.entry((target, is_fresh)).or_default() += 1;
-                }
-            }
-            if times.values().any(|times| *times > 1) {
-                return Err(format!("a target is asked again, {times:?}: {plan:?}"));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
