@@ -46,13 +46,14 @@ impl<N: Net> Proxy<N> {
             if matches!(became, Became::Blocked | Became::Settled) {
                 let session = &self.tasks[key];
                 debug_assert_eq!(waits::stall(session, &self.shared, now.tick), None);
-                let (at, deadline) = deadlines::next(session, &self.shared, now.tick);
-                coverage::note(if at > now.tick { "Waits" } else { "Deadline" }, &[&deadline]);
-                if at > now.tick {
-                    self.tasks.wake_at(key, deadline.look_at(at, now.tick));
+                let next = deadlines::next(session, &self.shared, now.tick);
+                let waits = next.at > now.tick;
+                coverage::note(if waits { "Waits" } else { "Deadline" }, &[&next.deadline]);
+                if waits {
+                    self.tasks.wake_at(key, next.look_at(now.tick));
                     return;
                 }
-                let due = deadlines::act(deadline, session);
+                let due = deadlines::act(next.deadline, session);
                 became = self.follow(due, key, now);
             }
             self.moves += 1;

@@ -99,44 +99,47 @@ impl Deadline {
         }
     }
 
-    /// When the wheel should report the deadline. The wheel is late by up to an eighth of the
-    /// delay, which does not matter for a timeout. A deadline that must be punctual is checked
-    /// earlier, and then again.
-    pub(super) fn look_at(self, at: Tick, now: Tick) -> Tick {
+    /// True exactly when it must be acted on in time. For a timeout it does not matter that the
+    /// wheel is late by up to an eighth of the delay.
+    const fn is_punctual(self) -> bool {
         // A linger may be the last thing that a drain waits for.
-        let punctual =
-            [Deadline::Flush, Deadline::Event, Deadline::Expiry, Deadline::Drain, Deadline::Linger];
-        let early = punctual.contains(&self) && at.since(now) >= Duration::from_millis(64);
-        if early { now.after(at.since(now) / 8 * 7) } else { at }
+        matches!(
+            self,
+            Deadline::Flush
+                | Deadline::Event
+                | Deadline::Expiry
+                | Deadline::Drain
+                | Deadline::Linger
+        )
     }
 }
 
-/// The earliest deadline of a session, and what it is for. The moment is [`Tick::NEVER`] if there
-/// is none.
-pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> (Tick, Deadline) {
+/// The earliest deadline of a session.
+pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Earliest {
     let server = &shared.config.server;
-    let own = match &session.state {
+    let mut earliest = match &session.state {
         State::Idle { since, fresh: true, .. } => {
             let end = shared.phase.end_of_silence(*since);
-            (since.after(server.read_timeout).min(end), Deadline::FirstByte)
+            Earliest::new(since.after(server.read_timeout).min(end), Deadline::FirstByte)
         }
         State::Idle { since, fresh: false, .. } => {
-            (since.after(server.keepalive_timeout), Deadline::Keepalive)
+            Earliest::new(since.after(server.keepalive_timeout), Deadline::Keepalive)
         }
-        State::Head { since, .. } => (since.after(server.read_timeout), Deadline::RequestHead),
-        State::Lingering { until, .. } => (*until, Deadline::Linger),
+        State::Head { since, .. } => {
+            Earliest::new(since.after(server.read_timeout), Deadline::RequestHead)
+        }
+        State::Lingering { until, .. } => Earliest::new(*until, Deadline::Linger),
         State::Active(exchange) => of_exchange(exchange, shared.portions.high_water, now),
     };
-    let mut earliest = Earliest(own);
     earliest.or(shared.phase.end_of(session), Deadline::Drain);
-    earliest.0
+    earliest
 }
 
-fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Deadline) {
+fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
     let response = &exchange.response;
     let stuck =
         response.outlet.stuck_deadline(now, high_water, exchange.config.server.write_timeout);
-    let mut earliest = Earliest((stuck, Deadline::ResponseStuck));
+    let mut earliest = Earliest::new(stuck, Deadline::ResponseStuck);
     earliest.or(response.outlet.flush_deadline(now, high_water), Deadline::Flush);
     match exchange.source() {
         Source::None | Source::Local(_) => {}
@@ -166,7 +169,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> (Tick, Dead
     earliest.or(exchange.early_answer_at(), Deadline::EarlyAnswer);
     earliest.or(exchange.expires_at(), Deadline::Expiry);
     of_stream(&mut earliest, exchange);
-    earliest.0
+    earliest
 }
 
 /// Adds the deadlines of a request that is being sent: it must not get stuck, and its bytes must
@@ -346,12 +349,39 @@ fn has_stream(session: &Session) -> bool {
 }
 
 /// The earliest of several deadlines. Of two at the same moment it is the one added first.
-struct Earliest((Tick, Deadline));
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Earliest {
+    /// When it is. [`Tick::NEVER`] if there is none.
+    pub at: Tick,
+    /// What it is for.
+    pub deadline: Deadline,
+    /// When the earliest of those is that must be punctual.
+    punctual: Tick,
+}
 
 impl Earliest {
+    fn new(at: Tick, deadline: Deadline) -> Earliest {
+        let punctual = if deadline.is_punctual() { at } else { Tick::NEVER };
+        Earliest { at, deadline, punctual }
+    }
+
+    #[inline]
     fn or(&mut self, at: Tick, deadline: Deadline) {
-        if at < self.0.0 {
-            self.0 = (at, deadline);
+        if at < self.at {
+            (self.at, self.deadline) = (at, deadline);
         }
+        if deadline.is_punctual() && at < self.punctual {
+            self.punctual = at;
+        }
+    }
+
+    /// When the wheel should report it. Where one must be punctual, even if another one is earlier,
+    /// that is before its time, and then again.
+    pub(super) fn look_at(&self, now: Tick) -> Tick {
+        let left = self.punctual.since(now);
+        if self.punctual == Tick::NEVER || left < Duration::from_millis(64) {
+            return self.at;
+        }
+        self.at.min(now.after(left / 8 * 7))
     }
 }

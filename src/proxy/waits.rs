@@ -72,9 +72,9 @@ pub(super) fn of<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Ve
             of_exchange(exchange, shared.portions.high_water, now, &mut waits);
         }
     }
-    let (at, deadline) = deadlines::next(session, shared, now);
-    if at != Tick::NEVER {
-        waits.push(Wait::Until(at, deadline));
+    let next = deadlines::next(session, shared, now);
+    if next.at != Tick::NEVER {
+        waits.push(Wait::Until(next.at, next.deadline));
     }
     waits
 }
@@ -187,12 +187,12 @@ mod oracle {
 
         /// A deadline that the wheel does not have, or has too late.
         fn missing_timer(&self, key: Key<Session>, session: &Session, now: Tick) -> Option<String> {
-            let (deadline, what) = deadlines::next(session, &self.shared, now);
+            let next = deadlines::next(session, &self.shared, now);
             let armed = self.tasks.timer(key);
-            let slack = deadline.as_millis() / 8 + 1;
-            let late = armed.as_millis().saturating_sub(deadline.as_millis()) > slack;
-            (deadline != Tick::NEVER && late)
-                .then(|| format!("{what:?} is due at {deadline:?}, the wheel says {armed:?}"))
+            let slack = next.at.as_millis() / 8 + 1;
+            let late = armed.as_millis().saturating_sub(next.at.as_millis()) > slack;
+            (next.at != Tick::NEVER && late)
+                .then(|| format!("due is {next:?}, the wheel says {armed:?}"))
         }
 
         /// Checks that every buffer, connection and share that was lent is held by a session or the
