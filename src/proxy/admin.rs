@@ -10,9 +10,9 @@
 mod ticks;
 
 use super::Proxy;
-use super::drain::Phase;
 use super::head::head_limits;
 use super::next::Next;
+use super::phase::Phase;
 use super::shared::Shared;
 use super::waits::{self, Wait};
 use crate::admin::answer::{Answer, Around, MediaType};

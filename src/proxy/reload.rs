@@ -20,7 +20,7 @@
 //! one under which it was requested: its upstream may have taken long, and its key may be gone.
 
 use super::Proxy;
-use super::drain::within;
+use super::phase::within;
 use super::shared::Shared;
 use crate::apis::Apis;
 use crate::auth;

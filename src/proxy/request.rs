@@ -1,9 +1,9 @@
 //! Requests, from the first byte to the beginning of an exchange.
 
-use super::drain::Phase;
 use super::ends::refused;
 use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
+use super::phase::Phase;
 use super::shared::Shared;
 use super::{admin, demo, grants};
 use crate::config::{Api, Compression, Config};

@@ -1,8 +1,8 @@
 //! What all sessions share: the network, the pool of upstream connections, memory, telemetry, and
 //! the configuration.
 
-use super::drain::Phase;
 use super::memory::Memory;
+use super::phase::Phase;
 use super::portions::Portions;
 use crate::apis::Apis;
 use crate::config::Config;

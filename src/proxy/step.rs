@@ -3,8 +3,8 @@
 //! A step sees one exchange, its client's connection, and what all sessions share. It never sees
 //! another session; whatever concerns those is left to [`super::advance`].
 
-use super::drain::Phase;
 use super::next::Next;
+use super::phase::Phase;
 use crate::apis::Apis;
 use crate::config::Config;
 use crate::conn::{Conn, Read};

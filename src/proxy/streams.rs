@@ -16,10 +16,10 @@
 //!
 //! When all of them end is decided elsewhere: in a drain ([`super::drain`]) or a reload.
 
-use super::drain::Phase;
 use super::ends;
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
+use super::phase::Phase;
 use super::step::Step;
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
