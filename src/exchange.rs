@@ -14,7 +14,9 @@ mod local_reply;
 mod lookahead;
 mod outbound;
 mod queued;
+mod report;
 mod request;
+mod resume;
 mod stage;
 mod stream;
 mod upload;
@@ -28,23 +30,21 @@ pub use request::{Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
 pub use stage::{Source, Stage};
-pub use stream::{EventClock, Extras, Resumption, Stream};
+pub use stream::{Extras, Resumption, Stream};
 pub use upload::Upload;
 
 use crate::apis::ApiState;
 use crate::buf::BufPool;
-use crate::config::{Api, Config, OnOutage, Resume, StreamKind};
+use crate::config::{Api, Config, StreamKind};
 use crate::http::fields::{Names, Nominated};
 use crate::http::framing::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::pipe::Pipe;
-use crate::pipe::events::{Events, Terms};
 use crate::pool::Connection;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Outcome, Record, Report, Volume};
+use crate::telemetry::{Cause, Outcome, Record};
 use crate::time::Tick;
 use expiry::Expiry;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 /// One request and its response. See the module.
@@ -209,50 +209,6 @@ impl Exchange {
         self.facts.may_stream || self.upload.asks_for_stream()
     }
 
-    /// True exactly when there is a limit for when an event comes.
-    pub fn times_events(&self) -> bool {
-        self.api().is_some_and(|api| api.streams.time_events())
-    }
-
-    /// Begins to wait for the events of an upstream that answers now with a stream.
-    pub fn start_event_clock(&mut self, now: Tick) {
-        if !self.times_events() {
-            return;
-        }
-        let asked = self.awaiting_mut().map_or(now, |awaiting| awaiting.sent);
-        let ticked = self.event_clock().is_some_and(|clock| clock.ticked);
-        self.extras_mut().clock = Some(EventClock { asked, since: now, ticked });
-    }
-
-    /// Waits for an event anew. It was the first one if an event has `come`.
-    pub fn restart_event_clock(&mut self, come: bool, now: Tick) {
-        if let Some(clock) = self.stream.as_mut().and_then(|s| s.extras.as_mut()?.clock.as_mut()) {
-            clock.since = now;
-            clock.ticked |= come;
-        }
-    }
-
-    /// When the events of the stream came, if there is a limit for it.
-    pub fn event_clock(&self) -> Option<EventClock> {
-        self.extras()?.clock
-    }
-
-    /// The state of resuming, if the upstream is to be asked again.
-    pub fn resume(&self) -> Option<&Resumption> {
-        self.extras()?.resume.as_ref()
-    }
-
-    /// Mutable [`Exchange::resume`].
-    pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
-        self.stream.as_mut()?.extras.as_mut()?.resume.as_mut()
-    }
-
-    /// True exactly when the event stream is to be resumed if it breaks.
-    pub fn wants_resuming(&self) -> bool {
-        let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
-        self.facts.is_get && resume != Resume::Never
-    }
-
     /// True exactly when its event stream, if it is one, is an answer: a part of it must not look
     /// like the whole.
     pub const fn is_answer(&self) -> bool {
@@ -265,69 +221,6 @@ impl Exchange {
         !self.is_answer() && (asks || self.record.is_open_stream())
     }
 
-    /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
-    /// stream, which its client would take for all of it.
-    pub fn on_outage(&self) -> OnOutage {
-        let subscribes = self.facts.wants_events() && !self.is_answer();
-        match self.api() {
-            Some(api) if subscribes => api.streams.on_outage,
-            Some(_) | None => OnOutage::Error,
-        }
-    }
-
-    /// True when the request may have to be sent again after its response has begun or failed, for
-    /// an event stream that is to be resumed or held.
-    fn may_ask_again(&self) -> bool {
-        self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
-    }
-
-    /// Forgets the request that was sent upstream, unless it may be needed again: to send it, or to
-    /// remember what came of an early answer.
-    pub fn forget_outbound(&mut self) {
-        if !self.may_ask_again() && !self.may_answer_early && !self.may_ask_another() {
-            self.outbound = None;
-        }
-    }
-
-    /// True when the rest of the stream can be requested without the client noticing.
-    pub fn can_resume(&self) -> bool {
-        let has_id = self.response.intake.events().is_some_and(|e| e.resume_from().is_some());
-        has_id && self.resume().is_some() && !self.is_in_grace()
-    }
-
-    /// Begins to scan the response for events, because it is an event stream whose bytes can be
-    /// read. From here on the client's position is known.
-    pub fn watch_events(&mut self) {
-        let streams = self.api().map(|api| &api.streams);
-        let resumable = self.wants_resuming();
-        let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
-        let terms = Terms {
-            event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
-            resumable,
-            outlives_source: resumable && always,
-            whole: self.config.server.flush_interval.is_some(),
-            verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
-        };
-        self.response.watch_events(terms);
-    }
-
-    /// Notes that an upstream has answered. The request is kept if the response is an event stream
-    /// that is to be resumed.
-    pub fn note_served(&mut self, now: Tick) {
-        let events = self.response.intake.events().map(Events::events);
-        match events {
-            Some(events) if self.wants_resuming() => {
-                self.extras_mut().resume.get_or_insert_default().note_served(events, now);
-            }
-            Some(_) | None => {
-                self.outbound = None;
-                if let Some(extras) = self.stream.as_mut().and_then(|s| s.extras.as_mut()) {
-                    extras.resume = None;
-                }
-            }
-        }
-    }
-
     /// Notes which trailer fields of a response are not forwarded: those that are not forwarded in
     /// the head either.
     pub fn drop_trailers(&mut self, head: &ResponseHead<'_, '_>) {
@@ -338,27 +231,6 @@ impl Exchange {
             names = Names::and(names, api.response_headers.names());
         }
         self.response.drop_trailers(names);
-    }
-
-    /// Since when nothing has passed: no event of a stream, and no byte of a tunnel in either
-    /// direction.
-    pub fn quiet_since(&self) -> Tick {
-        if self.record.is_tunnel() { self.active_at() } else { self.response.quiet_since() }
-    }
-
-    /// When a byte last passed, in either direction.
-    pub fn active_at(&self) -> Tick {
-        let response = self.response.active_at();
-        self.upload.pipe().map_or(response, |request| request.active_at().max(response))
-    }
-
-    /// How much has passed so far.
-    pub fn volume(&self) -> Volume {
-        Volume {
-            bytes_in: self.upload.taken(),
-            bytes_out: self.response.outlet.given(),
-            events: self.response.intake.events().map_or(0, Events::events),
-        }
     }
 
     /// Sets the outcome of an exchange that ends, or will end once the last bytes are out. A client
@@ -377,26 +249,5 @@ impl Exchange {
             (Stage::Held, Outcome::UpstreamCut) => Outcome::Held,
             _ => outcome,
         };
-    }
-
-    /// The report for the access log and the counters. `peer` is the address that the connection
-    /// came from.
-    pub fn report(&self, peer: Option<IpAddr>) -> Report<'_> {
-        Report {
-            record: &self.record,
-            form: self.config.log.access,
-            api: self.api().map(|api| api.name.as_str()),
-            client: self.client(peer),
-            key: self.key_name(),
-            kind: self.facts.kind,
-            began: self.began,
-            outcome: self.outcome,
-            cause: self.cause,
-            queued: self.queued(),
-            upstream_status: self.extras().and_then(|extras| extras.upstream_status),
-            counts_events: self.response.intake.events().is_some(),
-            volume: self.volume(),
-            delivered: self.response.delivered(),
-        }
     }
 }

@@ -26,6 +26,7 @@ mod lookahead;
 mod memory;
 mod next;
 mod outage;
+mod phase;
 mod portions;
 mod relay;
 mod reload;

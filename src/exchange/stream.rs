@@ -1,7 +1,10 @@
 //! The parts that only few exchanges have, most of them event streams: a permit, the state of
 //! resuming, a clock for their events, and how long they waited for a connection.
 
+use super::Exchange;
 use crate::apis::Permit;
+use crate::config::Resume;
+use crate::pipe::events::Terms;
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -112,5 +115,51 @@ impl Default for Resumption {
     /// The state before any attempt.
     fn default() -> Resumption {
         Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
+    }
+}
+
+impl Exchange {
+    /// Begins to scan the response for events, because it is an event stream whose bytes can be
+    /// read. From here on the client's position is known.
+    pub fn watch_events(&mut self) {
+        let streams = self.api().map(|api| &api.streams);
+        let resumable = self.wants_resuming();
+        let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
+        let terms = Terms {
+            event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
+            resumable,
+            outlives_source: resumable && always,
+            whole: self.config.server.flush_interval.is_some(),
+            verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
+        };
+        self.response.watch_events(terms);
+    }
+
+    /// True exactly when there is a limit for when an event comes.
+    pub fn times_events(&self) -> bool {
+        self.api().is_some_and(|api| api.streams.time_events())
+    }
+
+    /// Begins to wait for the events of an upstream that answers now with a stream.
+    pub fn start_event_clock(&mut self, now: Tick) {
+        if !self.times_events() {
+            return;
+        }
+        let asked = self.awaiting_mut().map_or(now, |awaiting| awaiting.sent);
+        let ticked = self.event_clock().is_some_and(|clock| clock.ticked);
+        self.extras_mut().clock = Some(EventClock { asked, since: now, ticked });
+    }
+
+    /// Waits for an event anew. It was the first one if an event has `come`.
+    pub fn restart_event_clock(&mut self, come: bool, now: Tick) {
+        if let Some(clock) = self.stream.as_mut().and_then(|s| s.extras.as_mut()?.clock.as_mut()) {
+            clock.since = now;
+            clock.ticked |= come;
+        }
+    }
+
+    /// When the events of the stream came, if there is a limit for it.
+    pub fn event_clock(&self) -> Option<EventClock> {
+        self.extras()?.clock
     }
 }

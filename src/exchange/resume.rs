@@ -1,0 +1,71 @@
+//! Asking an upstream again: for an event stream that it could not serve, or whose rest is missing.
+
+use super::{Exchange, Resumption};
+use crate::config::{OnOutage, Resume};
+use crate::pipe::events::Events;
+use crate::time::Tick;
+
+impl Exchange {
+    /// The state of resuming, if the upstream is to be asked again.
+    pub fn resume(&self) -> Option<&Resumption> {
+        self.extras()?.resume.as_ref()
+    }
+
+    /// Mutable [`Exchange::resume`].
+    pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
+        self.stream.as_mut()?.extras.as_mut()?.resume.as_mut()
+    }
+
+    /// True exactly when the event stream is to be resumed if it breaks.
+    pub fn wants_resuming(&self) -> bool {
+        let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
+        self.facts.is_get && resume != Resume::Never
+    }
+
+    /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
+    /// stream, which its client would take for all of it.
+    pub fn on_outage(&self) -> OnOutage {
+        let subscribes = self.facts.wants_events() && !self.is_answer();
+        match self.api() {
+            Some(api) if subscribes => api.streams.on_outage,
+            Some(_) | None => OnOutage::Error,
+        }
+    }
+
+    /// True when the request may have to be sent again after its response has begun or failed, for
+    /// an event stream that is to be resumed or held.
+    fn may_ask_again(&self) -> bool {
+        self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
+    }
+
+    /// Forgets the request that was sent upstream, unless it may be needed again: to send it, or to
+    /// remember what came of an early answer.
+    pub fn forget_outbound(&mut self) {
+        if !self.may_ask_again() && !self.may_answer_early && !self.may_ask_another() {
+            self.outbound = None;
+        }
+    }
+
+    /// True when the rest of the stream can be requested without the client noticing.
+    pub fn can_resume(&self) -> bool {
+        let has_id = self.response.intake.events().is_some_and(|e| e.resume_from().is_some());
+        has_id && self.resume().is_some() && !self.is_in_grace()
+    }
+
+    /// Notes that an upstream has answered. The request is kept if the response is an event stream
+    /// that is to be resumed.
+    pub fn note_served(&mut self, now: Tick) {
+        let events = self.response.intake.events().map(Events::events);
+        match events {
+            Some(events) if self.wants_resuming() => {
+                self.extras_mut().resume.get_or_insert_default().note_served(events, now);
+            }
+            Some(_) | None => {
+                self.outbound = None;
+                if let Some(extras) = self.stream.as_mut().and_then(|s| s.extras.as_mut()) {
+                    extras.resume = None;
+                }
+            }
+        }
+    }
+}
