@@ -217,10 +217,10 @@ fn it_outlives_a_limit_on_the_size_of_files() {
         upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
         let after = length();
-        stays = if after == before { stays + 1 } else { 0 };
+        // On a busy host the first line may take its time.
+        stays = if after == before && after > 0 { stays + 1 } else { 0 };
         before = after;
     }
-    assert!(before > 0, "nothing was logged");
     begin_stream(&program, &origin);
     program.signal("TERM");
     assert_eq!(program.ended().status, Some(0));
