@@ -133,8 +133,10 @@ fn check_request(
     let outbound = authz::authorize(api, &head).map(|pass| {
         let target = upstream_target(api, &path, pass.query.as_deref());
         let mut to = forwarding(&head, &target, &pass, api, config, peer, facts);
-        // Behind a head of ours the client would not know of a coding.
-        to.uncoded |= may_answer_early;
+        // The head goes upstream before the body has said whether it asks for a stream. Behind a
+        // head of ours the client would not know of a coding.
+        let strips = api.streams.compression == Compression::Strip;
+        to.uncoded |= may_answer_early || may_ask_in_body && strips;
         let outbound = forward::outbound(out, &head, &to);
         caller.key = pass.key;
         outbound
