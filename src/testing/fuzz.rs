@@ -24,6 +24,7 @@ mod readings;
 mod script;
 mod sse;
 mod strict;
+mod tls;
 mod wheel;
 
 pub use agreement::agreement;
@@ -34,6 +35,7 @@ pub use path::route;
 pub use proxy::proxy;
 pub use readings::path_readings;
 pub use sse::sse;
+pub use tls::tls;
 pub use wheel::wheel;
 
 use crate::http::head::HeadLimits;
@@ -44,7 +46,7 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
@@ -56,6 +58,7 @@ pub const TARGETS: [Target; 11] = [
     ("wheel", wheel),
     ("agreement", agreement),
     ("proxy", proxy),
+    ("tls", tls),
 ];
 
 /// Small enough that an input of 4 KiB can exceed each of them.

@@ -138,8 +138,11 @@ impl Sum {
             let lane = &mut self.0[at % 4];
             *lane = (*lane ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        let [a, b, c, d] = self.0;
-        self.0 = [a ^ b.rotate_left(7), b ^ c.rotate_left(11), c ^ d.rotate_left(17), d ^ a];
+        // So often that each byte counts in each lane.
+        for _ in 0..3 {
+            let [a, b, c, d] = self.0;
+            self.0 = [a ^ b.rotate_left(7), b ^ c.rotate_left(11), c ^ d.rotate_left(17), d ^ a];
+        }
     }
 
     fn bytes(&self) -> [u8; 32] {

@@ -420,6 +420,7 @@ impl Session {
         let done = self.engine.close(&mut raw[..have], sealed, take);
         raw.copy_within(done.used..have, 0);
         shared.store(have - done.used, &mut self.unopened);
+        self.note(done);
         self.keep_sealed(shared);
         // If this fails, the peer is gone.
         let _ = self.send_unsent(sock, net, shared);

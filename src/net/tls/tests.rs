@@ -120,7 +120,7 @@ fn what_is_refused_is_offered_again() {
 fn nonsense_breaks_the_connection() {
     let mut pair = Pair::new(Faults::NONE);
     pair.net.inner.send(pair.far, b"event");
-    pair.net.inner.spoil(pair.far);
+    assert!(pair.net.inner.spoil(pair.far, 9));
     pair.turn();
     assert_eq!((pair.read(100), pair.read(100)), (Read::Broken, Read::Broken));
     assert_eq!(pair.conn.write(&mut pair.net, b"request"), Written::Broken);

@@ -197,11 +197,19 @@ impl SimNet {
         !link.to_peer.bytes.is_empty() || link.far.as_ref().is_some_and(|far| !far.heard.is_empty())
     }
 
-    /// A byte of what the peer has sent, and the proxy not read, becomes another.
-    #[cfg(test)]
-    pub(crate) fn spoil(&mut self, peer: Peer) {
-        if let Some(byte) = self.links[peer.0].to_proxy.bytes.get_mut(9) {
-            *byte ^= 1;
+    /// A byte of what the peer has sent, and the proxy not read, becomes another. False if there
+    /// is none at that place.
+    pub fn spoil(&mut self, peer: Peer, at: usize) -> bool {
+        let byte = self.links[peer.0].to_proxy.bytes.get_mut(at);
+        byte.map(|byte| *byte ^= 1).is_some()
+    }
+
+    /// Bytes come that the far end of a secured connection has not sent.
+    pub fn inject(&mut self, peer: Peer, bytes: &[u8]) {
+        let link = &mut self.links[peer.0];
+        if link.takes_bytes() {
+            link.to_proxy.bytes.extend(bytes);
+            link.edge |= !bytes.is_empty();
         }
     }
 
