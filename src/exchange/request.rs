@@ -4,7 +4,8 @@ use crate::auth;
 use crate::config::{StreamKind, Streams};
 use crate::cors::Grant;
 use crate::cors::grants::Page;
-use crate::http::head::{RequestHead, Version};
+use crate::http::framing::BodyLength;
+use crate::http::head::{RequestHead, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::quota::Shares;
 use std::net::IpAddr;
@@ -85,6 +86,16 @@ impl RequestFacts {
             is_last: false,
             grant: Grant::Nothing,
         }
+    }
+
+    /// True exactly when the connection of a response with this head can be used again once its
+    /// body was read.
+    ///
+    /// Some servers send a body where there must be none (HEAD, 204, 304), and send it late. It
+    /// would become the beginning of the next response. Others take the offer of another protocol
+    /// for the end of the request, and a body behind it for the next one.
+    pub fn leaves_reusable(&self, head: &ResponseHead<'_, '_>) -> bool {
+        head.persistent && head.length != BodyLength::Empty && self.upgrade == Offer::NOTHING
     }
 
     /// True exactly when it is a GET without a body that may be answered with an event stream.

@@ -226,7 +226,7 @@ pub(super) fn join(
             if !grants::may_read_latest(exchange) {
                 return Next::Do(Action::Withhold);
             }
-            pool[key].persistent = head.persistent;
+            pool[key].persistent = exchange.facts.leaves_reusable(head);
             pool[key].note_idle_limit(head.idle_limit);
             exchange.drop_trailers(head);
             exchange.response.change_source(head.length, now);

@@ -21,7 +21,6 @@ use crate::exchange::{Awaiting, Exchange, LocalReply, Lookahead, Source, Stage};
 use crate::http::forward::{self, Respond};
 use crate::http::framing::BodyLength;
 use crate::http::head::{self, FieldStore, HeadError, HeadSearch, ResponseHead, Version};
-use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::pipe::{Flow, Io, Moved};
 use crate::pool::Connection;
@@ -239,12 +238,7 @@ fn forward_final(
     date: &str,
     now: Tick,
 ) {
-    // Some servers send a body where there must be none (HEAD, 204, 304), and send it late. It
-    // would become the beginning of the next response. Others take the offer of another protocol
-    // for the end of the request, and a body behind it for the next one.
-    connection.persistent = head.persistent
-        && head.length != BodyLength::Empty
-        && exchange.facts.upgrade == Offer::NOTHING;
+    connection.persistent = exchange.facts.leaves_reusable(head);
     connection.note_idle_limit(head.idle_limit);
     exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
