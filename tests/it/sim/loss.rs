@@ -30,7 +30,12 @@ impl Loss {
         let mut key = "";
         match rng.below(3) {
             0 => left = left.replace("listen_path", "active = false\nlisten_path"),
-            1 => left = left.replace("target_url = ", "target_url = \"http://10.0.0.2\" # "),
+            1 => {
+                // Whoever speaks TLS there still does.
+                let scheme = if text.contains("\"https:") { "https" } else { "http" };
+                let target = format!("target_url = \"{scheme}://10.0.0.2\" # ");
+                left = left.replace("target_url = ", &target);
+            }
             _ => {
                 text.push_str("[api.auth]\nkeys_file = \"known\"\n");
                 left.push_str("[api.auth]\nkeys_file = \"revoked\"\n");
