@@ -28,15 +28,16 @@ mod addresses;
 mod connect;
 mod connection;
 mod idle;
+mod owner;
 mod queue;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
 pub use connect::{Acquired, Attempt, NoConnection, Search, Wanted};
-pub use connection::{Connection, Owner};
-pub use queue::Place;
-pub use upstream::{Endpoint, Upstream};
+pub use connection::Connection;
+pub use owner::Owner;
+pub use upstream::{Endpoint, Place, Upstream};
 
 use crate::config::Api;
 use crate::conn::Read;

@@ -5,9 +5,9 @@
 //! so that one dead address does not use it all up.
 
 use super::addresses::{Addresses, Tried};
-use super::connection::{Connection, Owner};
-use super::queue::Place;
-use super::upstream::{Choice, Upstream};
+use super::connection::Connection;
+use super::owner::Owner;
+use super::upstream::{Choice, Place, Upstream};
 use super::{Pool, token_of};
 use crate::config::{Api, Failed};
 use crate::conn::Conn;

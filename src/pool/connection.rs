@@ -1,33 +1,13 @@
 //! A connection to an upstream's endpoint.
 
+use super::owner::Owner;
 use super::upstream::Upstream;
 use crate::conn::Conn;
 use crate::slab::Key;
 use crate::telemetry::ApiStats;
 use crate::time::{Tick, millis};
-use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// The owner of a connection. Only the caller knows who it is; it is informed of the connection's
-/// events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner(NonZeroU64);
-
-impl Owner {
-    /// The owner with this key.
-    pub fn of<T>(key: Key<T>) -> Owner {
-        let Some(bits) = NonZeroU64::new(key.to_bits()) else {
-            unreachable!("no generation of a key is zero");
-        };
-        Owner(bits)
-    }
-
-    /// The key again, for the caller that knows its type.
-    pub fn key<T>(self) -> Option<Key<T>> {
-        Key::from_bits(self.0.get())
-    }
-}
 
 /// A connection to an upstream's endpoint.
 #[derive(Debug)]

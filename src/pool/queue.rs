@@ -9,22 +9,12 @@
 //!
 //! Tested against a plain list.
 
-use super::connection::Owner;
-use super::upstream::Upstream;
-use crate::slab::Key;
+use super::owner::Owner;
 use crate::work;
 use std::collections::VecDeque;
 
 /// The number of marks to tolerate before they are removed.
 const LEFT_SPARE: usize = 8;
-
-/// A place in the queue of an upstream. An earlier one has a smaller number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The upstream. It may be gone.
-    pub(super) upstream: Key<Upstream>,
-    pub(super) number: u64,
-}
 
 /// Somebody who waits.
 #[derive(Clone, Copy, Debug)]

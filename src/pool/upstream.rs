@@ -10,14 +10,24 @@
 //! stream is one.
 
 use super::addresses::{Addresses, PASS_OVER, Tried};
-use super::connection::{Connection, Owner};
+use super::connection::Connection;
 use super::idle::Idle;
+use super::owner::Owner;
 use super::queue::{Queue, Waiter};
 use crate::config::{Api, Target, UpstreamTls};
 use crate::net::Address;
+use crate::slab::Key;
 use crate::telemetry::{EndpointStats, Stats};
 use crate::time::Tick;
 use std::rc::Rc;
+
+/// A place in the queue of an upstream. An earlier one has a smaller number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The upstream. It may be gone.
+    pub(super) upstream: Key<Upstream>,
+    pub(super) number: u64,
+}
 
 /// A service that requests go to. See the module.
 #[derive(Debug)]
