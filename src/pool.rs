@@ -336,9 +336,8 @@ impl Pool {
         let upstream = connection.upstream.and_then(|key| self.upstreams.get(key));
         let room = upstream.is_some_and(|upstream| {
             let endpoint = &upstream.endpoints[connection.endpoint()];
-            let idle = endpoint.idle.len() + self.released.len();
             // A reload may have lowered the limit.
-            idle < upstream.idle_max && endpoint.open <= upstream.max
+            endpoint.open - endpoint.in_use < upstream.idle_max && endpoint.open <= upstream.max
         });
         // Bytes after a response are a response that nobody asked for (RFC 9112 section 9.2).
         let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();

@@ -270,6 +270,23 @@ const SCRIPTS: &[(&str, usize, &str, &str)] = &[
          c asks > waits",
     ),
     (
+        "each endpoint keeps as many idle ones, though they return in one turn",
+        2,
+        "keepalive_upstream = 1",
+        "a asks > connects to 0
+         b asks > connects to 1
+         c asks > connects to 0
+         a is connected > open [2, 1]
+         b is connected > open [2, 1]
+         c is connected > open [2, 1]
+         a returns it > open [2, 1]
+         b returns it > open [2, 1]
+         c returns it > open [1, 1]
+         turn > calls nobody
+         a asks > reuses 1
+         b asks > reuses 0",
+    ),
+    (
         "whoever leaves makes way",
         1,
         "max_upstream = 1",
