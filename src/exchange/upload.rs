@@ -58,10 +58,12 @@ impl Upload {
         self.pipe().is_some_and(|pipe| pipe.intake.keeps_all())
     }
 
-    /// Forgets the kept body: it will not be sent again.
+    /// Forgets the kept body: it will not be sent again, but what is on its way still arrives.
     pub fn forget_body(&mut self, buffers: &mut BufPool) {
-        if let Upload::Moving(pipe) = self {
-            pipe.intake.forget_kept(buffers);
+        match self {
+            Upload::Moving(pipe) if pipe.outlet.flow().is_over() => pipe.intake.stop(buffers),
+            Upload::Moving(pipe) => pipe.intake.forget_kept(buffers),
+            Upload::Over { .. } => {}
         }
     }
 

@@ -93,7 +93,7 @@ impl Watch {
     fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         match self {
             Watch::Events(events) => events.take_free(out, buffers),
-            Watch::Request(_, Some(kept)) => kept.take(out),
+            Watch::Request(_, Some(kept)) => kept.take(out, buffers),
             Watch::Nothing | Watch::Request(_, None) => 0,
         }
     }
@@ -179,12 +179,10 @@ impl Intake {
         self.watch.kept().is_some_and(Kept::holds_any)
     }
 
-    /// Forgets the kept body: it will not be sent again.
+    /// Gives the kept body up: it will not be sent again.
     pub fn forget_kept(&mut self, buffers: &mut BufPool) {
-        if let Watch::Request(_, kept) = &mut self.watch
-            && let Some(mut kept) = kept.take()
-        {
-            kept.forget(buffers);
+        if let Some(kept) = self.watch.kept_mut() {
+            kept.give_up(buffers);
         }
     }
 
@@ -241,7 +239,9 @@ impl Intake {
 
     /// Stops taking. Drops what is held of an event, and what was kept.
     pub fn stop(&mut self, buffers: &mut BufPool) {
-        self.forget_kept(buffers);
+        if let Some(kept) = self.watch.kept_mut() {
+            kept.discard(buffers);
+        }
         if let Some(events) = self.watch.events_mut() {
             events.forget_held(buffers);
         }
@@ -378,7 +378,7 @@ impl Intake {
                 let mut kept = Vec::new();
                 fields::filter_trailers(&trailers, self.dropped_trailers.as_deref(), &mut kept);
                 if let Some(kept) = self.watch.kept_mut() {
-                    kept.give_up();
+                    kept.lose_trailers();
                 }
                 Rest::Trailers(kept)
             }

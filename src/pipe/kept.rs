@@ -56,23 +56,31 @@ impl Kept {
         }
         let len = self.len() + bytes.len();
         if len > self.max || !buffers.may_hold(self.bytes.as_deref(), len) {
-            return self.forget(buffers);
+            return self.give_up(buffers);
         }
         buffers.hold(&mut self.bytes, bytes);
         self.passed = len;
     }
 
-    /// Gives the body up.
-    pub fn forget(&mut self, buffers: &mut BufPool) {
-        self.give_up();
-        if let Some(bytes) = self.bytes.take() {
-            buffers.let_go(bytes);
+    /// Gives the body up: it will not be sent again. What is to pass once more still does.
+    pub fn give_up(&mut self, buffers: &mut BufPool) {
+        self.whole = false;
+        if !self.has_left() {
+            self.discard(buffers);
         }
     }
 
-    /// Like [`Kept::forget`], but its buffer is returned later.
-    pub const fn give_up(&mut self) {
+    /// The body ends with trailer fields, which are not kept. Its buffer is returned later.
+    pub const fn lose_trailers(&mut self) {
         self.whole = false;
+    }
+
+    /// Returns the buffer, whatever it contains.
+    pub fn discard(&mut self, buffers: &mut BufPool) {
+        (self.whole, self.passed) = (false, 0);
+        if let Some(bytes) = self.bytes.take() {
+            buffers.let_go(bytes);
+        }
     }
 
     /// Lets all of it pass once more.
@@ -87,12 +95,15 @@ impl Kept {
 
     /// Copies bytes that are to pass once more into `out`, as far as there is room. Returns how
     /// many.
-    pub fn take(&mut self, out: &mut [u8]) -> usize {
+    pub fn take(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         let left = self.bytes.as_ref().map_or(&[][..], |buf| &buf.bytes()[self.passed..]);
         let n = left.len().min(out.len());
         work::note(n);
         out[..n].copy_from_slice(&left[..n]);
         self.passed += n;
+        if !self.whole && !self.has_left() {
+            self.discard(buffers);
+        }
         n
     }
 
@@ -111,9 +122,9 @@ mod tests {
         buffers
     }
 
-    fn taken(kept: &mut Kept, room: usize) -> Vec<u8> {
+    fn taken(kept: &mut Kept, room: usize, buffers: &mut BufPool) -> Vec<u8> {
         let mut out = vec![0; room];
-        let n = kept.take(&mut out);
+        let n = kept.take(&mut out, buffers);
         out[..n].to_vec()
     }
 
@@ -127,15 +138,30 @@ mod tests {
         }
         for _ in 0..2 {
             kept.rewind();
-            assert_eq!([taken(&mut kept, 3), taken(&mut kept, 3)], [&b"abc"[..], b"de"]);
+            let pieces = [0; 2].map(|_| taken(&mut kept, 3, &mut buffers));
+            assert_eq!(pieces, [&b"abc"[..], b"de"]);
             assert!(!kept.has_left());
         }
         kept.note(b"fghij", &mut buffers);
         kept.rewind();
-        assert_eq!(taken(&mut kept, 99), b"abcdefghij");
+        assert_eq!(taken(&mut kept, 99, &mut buffers), b"abcdefghij");
         assert_eq!(buffers.lent(), 1);
         kept.note(b"k", &mut buffers);
         assert!(!kept.is_whole() && !kept.has_left());
+        assert_eq!((buffers.lent(), buffers.held_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_on_its_way_again_arrives_though_it_is_given_up() {
+        let mut buffers = buffers(1 << 20);
+        let mut kept = Kept::new(BodyLength::Chunked, 10);
+        kept.note(b"abcde", &mut buffers);
+        kept.rewind();
+        assert_eq!(taken(&mut kept, 2, &mut buffers), b"ab");
+        kept.give_up(&mut buffers);
+        assert!(!kept.is_whole() && kept.has_left());
+        assert_eq!(taken(&mut kept, 9, &mut buffers), b"cde");
+        assert!(!kept.has_left());
         assert_eq!((buffers.lent(), buffers.held_bytes()), (0, 0));
     }
 
