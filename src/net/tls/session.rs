@@ -275,12 +275,15 @@ impl Session {
         }
         let most = if self.was_full { RECORD_MAX } else { AT_ONCE };
         let bytes = &bytes[..bytes.len().min(most)];
-        self.seal(bytes, shared)?;
+        if !self.seal(Some(bytes), shared) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.send_sealed(bytes, sock, net, shared)
     }
 
-    /// Puts bytes into records in the scratch.
-    fn seal(&mut self, bytes: &[u8], shared: &mut Shared) -> io::Result<()> {
+    /// Puts bytes, or the announcement that no more follow, into records in the scratch. False if
+    /// the connection cannot go on.
+    fn seal(&mut self, bytes: Option<&[u8]>, shared: &mut Shared) -> bool {
         let have = shared.load(&mut self.unopened);
         let Shared { raw, sealed, buffers } = shared;
         sealed.clear();
@@ -288,12 +291,16 @@ impl Session {
             buffers.append(&mut self.opened, payload);
             true
         };
-        let done = self.engine.seal(bytes, &mut raw[..have], sealed, take);
+        let input = &mut raw[..have];
+        let done = match bytes {
+            Some(bytes) => self.engine.seal(bytes, input, sealed, take),
+            None => self.engine.close(input, sealed, take),
+        };
         raw.copy_within(done.used..have, 0);
         shared.store(have - done.used, &mut self.unopened);
-        let failed = done.failed.is_some();
+        let goes_on = done.failed.is_none();
         self.note(done);
-        if failed { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+        goes_on
     }
 
     /// Sends the records in the scratch, which stand for these bytes.
@@ -410,17 +417,7 @@ impl Session {
             return;
         }
         self.said_goodbye = true;
-        let have = shared.load(&mut self.unopened);
-        let Shared { raw, sealed, buffers } = shared;
-        sealed.clear();
-        let take = |payload: &[u8]| {
-            buffers.append(&mut self.opened, payload);
-            true
-        };
-        let done = self.engine.close(&mut raw[..have], sealed, take);
-        raw.copy_within(done.used..have, 0);
-        shared.store(have - done.used, &mut self.unopened);
-        self.note(done);
+        self.seal(None, shared);
         self.keep_sealed(shared);
         // If this fails, the peer is gone.
         let _ = self.send_unsent(sock, net, shared);
