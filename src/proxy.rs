@@ -144,9 +144,7 @@ impl<N: Net> Proxy<N> {
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
-        if self.shared.pool.may_call() {
-            self.call_waiting();
-        }
+        self.call_waiting();
         self.accept_operators(now);
         self.make_tick(now);
         let mut streamed = false;
@@ -162,9 +160,7 @@ impl<N: Net> Proxy<N> {
             self.advance(key, now);
         }
         self.serve_arrivals(streamed, now);
-        if self.shared.pool.may_call() {
-            self.call_waiting();
-        }
+        self.call_waiting();
         let shakes_hands = self.shake_hands();
         let listeners = &self.shared.edge.listeners;
         let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
@@ -179,6 +175,10 @@ impl<N: Net> Proxy<N> {
     /// Wakes those who wait for an upstream connection and can have one now.
     fn call_waiting(&mut self) {
         let Proxy { tasks, shared, .. } = self;
+        // There is nearly always nobody.
+        if !shared.pool.may_call() {
+            return;
+        }
         shared.pool.call_waiting(|owner| {
             if let Some(key) = owner.key() {
                 tasks.wake(key);

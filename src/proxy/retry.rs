@@ -29,27 +29,17 @@ use crate::time::Tick;
 /// the request, or is not at fault, or has answered: then its status was judged.
 pub(super) fn failure(reply: &LocalReply) -> Option<Failed> {
     let cause = reply.cause().filter(|_| reply.is_upstream_fault())?;
-    match Failure::of_response(cause)? {
-        Failure::ResponseTimeout if cause == Cause::FirstEventTimeout => {
-            Some(Failed::FirstEventTimeout)
-        }
-        Failure::ResponseTimeout | Failure::WriteTimeout => Some(Failed::Timeout),
-        Failure::Closed | Failure::Malformed => Some(Failed::BadGateway),
-        Failure::Refused
-        | Failure::ConnectTimeout
-        | Failure::Unresolved
-        | Failure::Unreachable
-        | Failure::CertificateExpired
-        | Failure::CertificateIssuer
-        | Failure::CertificateName
-        | Failure::Certificate
-        | Failure::TlsAlert
-        | Failure::NotTls
-        | Failure::Tls
-        | Failure::Unavailable
-        | Failure::Cut
-        | Failure::Idle => None,
+    if cause == Cause::FirstEventTimeout {
+        return Some(Failed::FirstEventTimeout);
     }
+    let failures = [
+        (Failure::ResponseTimeout, Failed::Timeout),
+        (Failure::WriteTimeout, Failed::Timeout),
+        (Failure::Closed, Failed::BadGateway),
+        (Failure::Malformed, Failed::BadGateway),
+    ];
+    let failure = Failure::of_response(cause)?;
+    failures.iter().find(|(known, _)| *known == failure).map(|(_, failed)| *failed)
 }
 
 /// True exactly when a request whose target has `failed` goes to another one. If `retry_on` lists
