@@ -2,7 +2,7 @@
 
 use millstream::arguments::{self, Command};
 use millstream::{Config, Process, key_entry, logger, resolver};
-use millstream::{raise_descriptor_limit, survive_file_size_limit};
+use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +61,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
 /// What `--check` prints for a valid configuration.
 fn checked(config: &Config) -> String {
     let mut warnings = config.warnings(raise_descriptor_limit().ok());
+    warnings.extend(config.expiries(unix_ms()));
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     let timeout = config.drain.stop_timeout();

@@ -9,6 +9,7 @@ use super::event::one_event;
 use super::fields::{Written, changes};
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
+use super::tls::tls;
 use super::upstream_tls::upstream_tls;
 use super::uri;
 use super::value::{
@@ -40,6 +41,8 @@ pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
 /// The tables are those that are read only if they are present.
 const FORMAT: Format = Format {
     every_table: "
+        [tls]
+        [[tls.certificate]]
         [admin]
         [demo]
         [[api]]
@@ -65,7 +68,9 @@ pub(super) fn schema() -> unknown::Schema {
 
 fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let idle = !t.has("api") && !t.has("demo");
-    let server = t.table("server", server);
+    let has_certificate = t.has_in("tls", "certificate");
+    let server = t.table("server", |t| server(t, has_certificate));
+    let (tls, tls_locations) = t.table("tls", tls);
     let drain = t.table("drain", drain);
     let log = t.table("log", log);
     let admin = t.table_if_any("admin", |t| admin(t, &server));
@@ -78,13 +83,27 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         t.missing("api", "more than 65536 apis; split them over several processes");
     }
     let (apis, locations) = apis.into_iter().unzip();
-    Some(Config { server, drain, log, admin, demo, apis, locations, unresolved: Vec::new() })
+    Some(Config {
+        server,
+        tls,
+        drain,
+        log,
+        admin,
+        demo,
+        apis,
+        locations,
+        tls_locations,
+        hidden: Vec::new(),
+        unresolved: Vec::new(),
+    })
 }
 
-fn server(t: &mut Table<'_, '_>) -> Server {
+fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
+    let (listen, listen_tls) = addresses(t, has_certificate);
     let max_head_bytes = t.take("max_head_bytes", memory(KIB..=1024 * KIB)).unwrap_or(16 * KIB);
     Server {
-        listen: t.take("listen", listeners).unwrap_or_else(|| vec![loopback(8080)]),
+        listen,
+        listen_tls,
         read_timeout: t.take("read_timeout", duration).unwrap_or(seconds(10)),
         body_timeout: t.take("body_timeout", duration).unwrap_or(seconds(60)),
         write_timeout: t.take("write_timeout", duration).unwrap_or(seconds(30)),
@@ -105,6 +124,45 @@ fn server(t: &mut Table<'_, '_>) -> Server {
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
     }
+}
+
+/// Reads the addresses without TLS and with it. Only if there are none of the latter, there is one
+/// of the former by default.
+fn addresses(t: &mut Table<'_, '_>, has_certificate: bool) -> (Vec<ListenAddr>, Vec<ListenAddr>) {
+    let both = t.has("listen") && t.has("listen_tls");
+    let listen = t.take("listen", |value| {
+        let addresses = listeners(value)?;
+        if addresses.is_empty() && !both { Err(NO_ADDRESS.into()) } else { Ok(addresses) }
+    });
+    let listen_tls = t.take("listen_tls", |value| {
+        let addresses = listeners(value)?;
+        if !addresses.is_empty() && !cfg!(feature = "tls") {
+            return Err(
+                "this program was built without TLS; leave it out, or build it with TLS".into()
+            );
+        }
+        if !addresses.is_empty() && !has_certificate {
+            return Err("no certificate; write [[tls.certificate]] with certificate and key".into());
+        }
+        if both && addresses.is_empty() && listen.as_ref().is_some_and(Vec::is_empty) {
+            return Err(NO_ADDRESS.into());
+        }
+        let plain = listen.as_deref().unwrap_or_default();
+        if addresses.iter().any(|address| !is_any_port(address) && plain.contains(address)) {
+            return Err(
+                "server.listen already has one of these addresses; write another one".into()
+            );
+        }
+        Ok(addresses)
+    });
+    let listen_tls = listen_tls.unwrap_or_default();
+    let usual = || if listen_tls.is_empty() { vec![loopback(8080)] } else { Vec::new() };
+    (listen.unwrap_or_else(usual), listen_tls)
+}
+
+/// True exactly when the system chooses the port, another one each time.
+fn is_any_port(address: &ListenAddr) -> bool {
+    matches!(address, ListenAddr::Tcp(address) if address.port() == 0)
 }
 
 /// Reads `enable_websockets`, Tyk's key, as a list of protocols; false is an empty one.
@@ -180,12 +238,12 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
     Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
 }
 
-/// Checks that no server listener has this address. Port 0 may be repeated, because the system
-/// chooses a different one each time.
+/// Checks that no server listener has this address, except for port 0.
 fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
-    let any = matches!(address, ListenAddr::Tcp(address) if address.port() == 0);
-    if !any && server.listen.contains(address) {
-        return Err("server.listen already has this address; write another one".into());
+    for (key, taken) in [("listen", &server.listen), ("listen_tls", &server.listen_tls)] {
+        if !is_any_port(address) && taken.contains(address) {
+            return Err(format!("server.{key} already has this address; write another one").into());
+        }
     }
     Ok(())
 }
@@ -403,10 +461,11 @@ impl Seen {
     }
 }
 
+const NO_ADDRESS: &str = "no address to listen on; write [\"127.0.0.1:8080\"]";
+
 fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
-    let example = "[\"127.0.0.1:8080\"]";
     let mut addresses = Vec::new();
-    list(value, example, |value| {
+    list(value, "[\"127.0.0.1:8080\"]", |value| {
         let address = ListenAddr::parse(text(value)?)?;
         if addresses.contains(&address) {
             return Err("this address is already in the list; write it once".into());
@@ -414,9 +473,6 @@ fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
         addresses.push(address);
         Ok(())
     })?;
-    if addresses.is_empty() {
-        return Err(format!("no address to listen on; write {example}").into());
-    }
     Ok(addresses)
 }
 

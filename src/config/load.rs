@@ -1,11 +1,13 @@
 //! Loading of a configuration: the file itself, and the files that it names.
 
 use super::error::{ConfigErrors, Location};
-use super::{Config, keys};
+use super::{Config, Tls, keys};
 use crate::auth::Keys;
 use crate::descriptors;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{Gid, Uid, User, getgrouplist};
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -50,7 +52,36 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.load_keys(|file| read_keys(&folder.join(file)))?;
         config.load_tls(folder)?;
+        config.load_certificates(folder)?;
+        config.look_for_hidden_files(path);
         Ok(config)
+    }
+
+    /// Looks for files that the user may not read whom the process becomes, as far as modes tell.
+    /// What `path` names is the configuration's own file.
+    fn look_for_hidden_files(&mut self, path: &Path) {
+        let reader = self.server.user.as_ref().and_then(|name| Reader::named(name));
+        let Some(reader) = reader.filter(|reader| reader.user != ROOT) else { return };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut hidden = Vec::new();
+        for file in self.files() {
+            if !reader.can_read(&folder.join(file)) && !hidden.iter().any(|other| other == file) {
+                hidden.push(file.to_owned());
+            }
+        }
+        if !reader.can_read(path) {
+            hidden.push(path.display().to_string());
+        }
+        self.hidden = hidden;
+    }
+
+    /// The names of all files that are read with it, as configured.
+    fn files(&self) -> impl Iterator<Item = &str> {
+        let keys = self.apis.iter().filter_map(|api| Some(api.auth.as_ref()?.keys_file.as_str()));
+        let upstreams = self.apis.iter().filter(|api| api.active && api.target().is_secure);
+        let served = Some(&self.tls).filter(|_| !self.server.listen_tls.is_empty());
+        keys.chain(upstreams.flat_map(|api| api.upstream_tls.files()))
+            .chain(served.into_iter().flat_map(Tls::files))
     }
 
     /// Loads the keys of all apis that have a key file. `read` returns the contents of a file and
@@ -117,6 +148,43 @@ fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("not a regular file; write the path of one"));
     }
     File::open(path)
+}
+
+/// A user that may be allowed to read files.
+struct Reader {
+    user: Uid,
+    groups: Vec<Gid>,
+}
+
+const ROOT: Uid = Uid::from_raw(0);
+
+impl Reader {
+    fn named(name: &str) -> Option<Reader> {
+        let user = User::from_name(name).ok()??;
+        let groups = getgrouplist(&CString::new(name).ok()?, user.gid).ok()?;
+        Some(Reader { user: user.uid, groups })
+    }
+
+    /// Whether it can read a file, by the modes of that and of the folders that lead there.
+    fn can_read(&self, path: &Path) -> bool {
+        let (Ok(written), Ok(real)) = (std::path::absolute(path), fs::canonicalize(path)) else {
+            return false;
+        };
+        let folders = written.ancestors().skip(1).chain(real.ancestors().skip(1));
+        self.may(path, 4) && folders.into_iter().all(|folder| self.may(folder, 1))
+    }
+
+    /// Whether its part of a mode has a bit.
+    fn may(&self, path: &Path, bit: u32) -> bool {
+        let Ok(metadata) = fs::metadata(path) else { return false };
+        let is_of_group = || self.groups.contains(&Gid::from_raw(metadata.gid()));
+        let shift = match metadata.uid() == self.user.as_raw() {
+            true => 6,
+            false if is_of_group() => 3,
+            false => 0,
+        };
+        metadata.mode() >> shift & bit != 0
+    }
 }
 
 fn readers(file: &File) -> io::Result<Readers> {

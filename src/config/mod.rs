@@ -5,17 +5,20 @@
 //! configuration, only all of its errors with their locations.
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
-//! the key file, and `fields` for changes to fields; `table` reads a TOML table for it, with
-//! `value`, `units` and `event` for single values; `uri`, `listen` and `target` parse addresses;
-//! `shared` finds apis that lead to the same paths of the same servers; `error` holds errors and
-//! their locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's
-//! keys.
+//! the key file, `tls` and `upstream_tls` for certificates, and `fields` for changes to fields;
+//! `table` reads a TOML table for it, with `value`, `units` and `event` for single values; `uri`,
+//! `listen` and `target` parse addresses; `shared` finds apis that lead to the same paths of the
+//! same servers; `error` holds errors and their locations, `unknown` guesses what an unknown key
+//! was meant to be, and `json` maps Tyk's keys. `warnings`, `vain` and `certificates` say what is
+//! right and may still not be meant.
+//!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
 //! tests/it/conf.rs tests the whole from outside, and compares conf/millstream.toml with the
 //! defaults.
 
 mod access;
+mod certificates;
 mod drain;
 mod error;
 mod event;
@@ -30,6 +33,7 @@ mod shared;
 mod summary;
 mod table;
 mod target;
+mod tls;
 mod trusted;
 mod units;
 mod unknown;
@@ -48,6 +52,9 @@ pub use load::KeysText;
 pub use load::Readers;
 pub use retry::{Failed, RetryOn};
 pub use target::Target;
+pub use tls::Tls;
+#[cfg(feature = "sim")]
+pub use tls::{Certificate, TlsVersion, VerifyClient};
 pub use trusted::TrustedProxies;
 pub use upstream_tls::UpstreamTls;
 
@@ -61,12 +68,15 @@ use error::Location;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+use tls::TlsLocations;
 
 /// A complete configuration.
 #[derive(Debug)]
 pub struct Config {
     /// `[server]`: listeners and limits for clients.
     pub server: Server,
+    /// `[tls]`: how the clients of `listen_tls` are served.
+    pub tls: Tls,
     /// `[drain]`: how the process shuts down.
     pub drain: Drain,
     /// `[log]`: both logs.
@@ -79,6 +89,10 @@ pub struct Config {
     pub apis: Vec<Api>,
     /// The locations in each api of what is looked up elsewhere.
     locations: Vec<ApiLocations>,
+    /// The locations in `[tls]` of what is looked up elsewhere.
+    tls_locations: TlsLocations,
+    /// The files that [`Server::user`] cannot read, as configured. Empty before [`Config::load`].
+    hidden: Vec<String>,
     /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
@@ -94,8 +108,12 @@ struct ApiLocations {
 /// `[server]`: listeners and limits for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// The addresses that clients connect to. Never empty; no address twice.
+    /// The addresses that clients connect to without TLS. Empty only if there are addresses with
+    /// TLS; no address twice.
     pub listen: Vec<ListenAddr>,
+    /// The addresses that clients connect to with TLS. No address twice, none of them in `listen`,
+    /// except for port 0.
+    pub listen_tls: Vec<ListenAddr>,
     /// How long a request head may take, from its first byte to its end, and how long a client may
     /// be silent before that byte.
     pub read_timeout: Duration,
@@ -143,14 +161,14 @@ pub struct Log {
 /// `[admin]`: the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// Its address. Not one of [`Server::listen`], except for port 0.
+    /// Its address. Not one of [`Server::addresses`], except for port 0.
     pub listen: ListenAddr,
 }
 
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// Its address. Neither one of [`Server::listen`] nor [`Admin::listen`], except for port 0.
+    /// Its address. Neither one of [`Server::addresses`] nor [`Admin::listen`], except for port 0.
     pub listen: SocketAddr,
     /// The time from one event to the next.
     pub interval: Duration,
@@ -256,6 +274,13 @@ pub struct Streams {
     /// Maximum number of open streams of one client address; an IPv6 /64 counts as one. None: no
     /// limit.
     pub max_per_ip: Option<usize>,
+}
+
+impl Server {
+    /// All addresses that clients connect to.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddr> {
+        self.listen.iter().chain(&self.listen_tls)
+    }
 }
 
 impl Streams {
@@ -426,13 +451,13 @@ impl Config {
 
     fn listeners(&self) -> usize {
         let own = usize::from(self.admin.is_some()) + usize::from(self.demo.is_some());
-        self.server.listen.len() + own
+        self.server.addresses().count() + own
     }
 
     /// The paths of the Unix sockets to listen on.
     pub fn socket_files(&self) -> Vec<&Path> {
         let admin = self.admin.iter().map(|admin| &admin.listen);
-        let paths = self.server.listen.iter().chain(admin).filter_map(|address| match address {
+        let paths = self.server.addresses().chain(admin).filter_map(|address| match address {
             ListenAddr::Tcp(_) => None,
             ListenAddr::Unix(path) => Some(path.as_path()),
         });

@@ -12,6 +12,9 @@ impl Config {
         for address in &self.server.listen {
             line(&mut out, format_args!("listening on {address}"));
         }
+        for address in &self.server.listen_tls {
+            line(&mut out, format_args!("listening with TLS on {address}"));
+        }
         for api in &self.apis {
             line(
                 &mut out,

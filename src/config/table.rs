@@ -123,6 +123,12 @@ impl<'t> Table<'_, 't> {
         self.entries.contains_key(key)
     }
 
+    /// True exactly when the table has a table `key` that has this key, and none was taken yet.
+    pub(super) fn has_in(&self, table: &str, key: &str) -> bool {
+        let table = self.entries.get(table).and_then(|value| value.get_ref().as_table());
+        table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// Takes the value of `key` and converts it with `read`. None if there is no such key, or if
     /// `read` refuses the value, which is recorded.
     pub(super) fn take<T>(
@@ -185,7 +191,12 @@ impl<'t> Table<'_, 't> {
         let array = match self.remove(key) {
             Some((DeValue::Array(array), _)) if !array.is_empty() => array,
             Some((_, at)) => {
-                self.note(at, key, format!("not a list of tables; write [[{key}]], two brackets"));
+                let header = self.header_of(key);
+                self.note(
+                    at,
+                    key,
+                    format!("not a list of tables; write [[{header}]], two brackets"),
+                );
                 return values;
             }
             None => return values,
@@ -194,7 +205,8 @@ impl<'t> Table<'_, 't> {
             let start = element.span().start;
             let path = format!("{}[{n}]", self.path_of(key));
             let DeValue::Table(entries) = element.into_inner() else {
-                self.note(start, key, format!("not a table; write [[{key}]], two brackets"));
+                let header = self.header_of(key);
+                self.note(start, key, format!("not a table; write [[{header}]], two brackets"));
                 continue;
             };
             values.extend(self.document.read(entries, path, start, &mut read));

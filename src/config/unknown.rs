@@ -17,9 +17,10 @@ const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
 const TARGETS: Meant =
     Say("write target_url in [[api]], which is a list where there are several targets");
 const AUTH: Meant = Say("write an [api.auth] table: requests then need a key of its file");
-const TLS: Meant =
-    Say("TLS with clients is not supported; put a terminator in front, and list its \
-    address in server.trusted_proxies. For targets, write https:// in target_url");
+const TLS: Meant = Say(
+    "for clients, write listen_tls in [server], and certificate and key in [[tls.certificate]]; \
+    for targets, write https:// in target_url",
+);
 const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
@@ -73,7 +74,7 @@ pub(super) const TYK: &Hints = &[
     (&["global_rate_limit", "global_rate_limit_disabled", "disable_rate_limit"], RATES),
     (&["disable_quota", "enforce_org_quotas"], RATES),
     (&["use_ssl", "certificates", "ssl_certificates", "ssl_force_common_name_check"], TLS),
-    (&["client_certificates"], TLS),
+    (&["client_certificates"], Key("tls.client_ca")),
     (&["upstream_certificates"], IDENTITY),
     (&["proxy_ssl_insecure_skip_verify"], Key("api.upstream_tls.insecure_skip_verify")),
     (&["cache_options", "enable_cache"], NO_CACHE),
@@ -104,9 +105,13 @@ pub(super) const OTHERS: &Hints = &[
     (&["strip_prefix", "strip_path"], Key("api.strip_listen_path")),
     (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),
     (&["apis", "routes", "services"], Say("write an [[api]] for each, with two brackets")),
-    (&["tls", "ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
+    (&["ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
     (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),
     (&["cert", "cert_file", "key_file", "cert_path", "key_path"], TLS),
+    (&["ssl_protocols", "tls_min_version", "min_tls_version"], Key("tls.min_version")),
+    (&["ssl_client_certificate", "client_ca_file", "ca_file_client"], Key("tls.client_ca")),
+    (&["ssl_verify_client", "client_auth"], Key("tls.verify_client")),
+    (&["ssl_session_tickets", "ssl_session_cache"], Key("tls.session_tickets")),
     (
         &["proxy_ssl_trusted_certificate", "tls_trusted_ca_certs", "root_ca", "ca_cert"],
         Key("api.upstream_tls.ca_file"),

@@ -3,11 +3,11 @@
 use super::error::{ConfigErrors, Location, Wrong};
 use super::load::read_file;
 use super::table::Table;
+use super::tls::{cannot_read, pair};
 use super::uri;
-use super::value::{flag, text};
+use super::value::{file, flag, text};
 use super::{Api, Config};
-use crate::descriptors;
-use crate::net::tls::{Client, ClientError, Terms, Trust};
+use crate::net::tls::{Client, Terms, Trust};
 use std::io;
 use std::path::Path;
 use toml::de::DeValue;
@@ -25,6 +25,14 @@ pub struct UpstreamTls {
     pub identity: Option<[String; 2]>,
     /// Whether every certificate is accepted.
     pub insecure_skip_verify: bool,
+}
+
+impl UpstreamTls {
+    /// The names of all its files, as configured.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let pair = self.identity.iter().flatten();
+        self.ca_file.iter().chain(pair).map(String::as_str)
+    }
 }
 
 pub(super) fn upstream_tls(t: &mut Table<'_, '_>) -> Option<UpstreamTls> {
@@ -46,17 +54,6 @@ pub(super) fn upstream_tls(t: &mut Table<'_, '_>) -> Option<UpstreamTls> {
         }
     };
     Some(UpstreamTls { ca_file, server_name, identity, insecure_skip_verify })
-}
-
-/// Reads the name of a file. An empty string means that there is none.
-fn file(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
-    match text(value)? {
-        "" => Ok(None),
-        path if path.contains(char::is_control) => {
-            Err("not a file name; write one like \"ca.pem\"".into())
-        }
-        path => Ok(Some(path.to_owned())),
-    }
 }
 
 /// Reads a name that a certificate can be for. An empty string means that there is none.
@@ -125,31 +122,21 @@ fn client(
     tls: &UpstreamTls,
     mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
 ) -> Result<Client, String> {
-    let mut read = |key, file: &str| {
-        read(file)
-            .map_err(|error| format!("{key}: cannot read {file}: {}", descriptors::explain(&error)))
+    let of_file = |what: String| match &tls.ca_file {
+        Some(file) => format!("ca_file: {file}: {what}"),
+        None => format!("ca_file: {what}"),
     };
-    let roots = tls.ca_file.as_ref().map(|file| read("ca_file", file)).transpose()?;
-    let identity = match &tls.identity {
-        Some([certificate, key]) => Some([read("certificate", certificate)?, read("key", key)?]),
-        None => None,
-    };
+    let roots = tls
+        .ca_file
+        .as_ref()
+        .map(|file| read(file).map_err(|error| format!("ca_file: {}", cannot_read(file, &error))));
+    let roots = roots.transpose()?;
+    let identity = tls.identity.as_ref().map(|files| pair(files, read)).transpose();
+    let identity = identity.map_err(|(part, what)| format!("{}: {what}", part.key()))?;
     let trust = match &roots {
         _ if tls.insecure_skip_verify => Trust::Everybody,
         Some(roots) => Trust::These(roots),
         None => Trust::System,
     };
-    let identity = identity.as_ref().map(|[certificate, key]| [&certificate[..], &key[..]]);
-    let of = |file: &Option<String>| file.as_ref().map_or_else(String::new, |f| format!(" {f}:"));
-    Client::new(Terms { trust, identity }).map_err(|error| match error {
-        ClientError::Trust(what) => format!("ca_file:{} {what}", of(&tls.ca_file)),
-        ClientError::Certificate(what) => {
-            let file = tls.identity.as_ref().map(|[file, _]| file.clone());
-            format!("certificate:{} {what}", of(&file))
-        }
-        ClientError::Key(what) => {
-            let file = tls.identity.as_ref().map(|[_, file]| file.clone());
-            format!("key:{} {what}", of(&file))
-        }
-    })
+    Client::new(Terms { trust, identity: identity.as_ref() }).map_err(of_file)
 }

@@ -16,6 +16,17 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
     value.as_str().ok_or_else(|| "not a string; write it in double quotes".into())
 }
 
+/// Converts the name of a file. An empty string means that there is none.
+pub(super) fn file(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+    match text(value)? {
+        "" => Ok(None),
+        path if path.contains(char::is_control) => {
+            Err("not a file name; write one like \"ca.pem\"".into())
+        }
+        path => Ok(Some(path.to_owned())),
+    }
+}
+
 /// Converts a list, each element with `each`.
 pub(super) fn list<T>(
     value: &DeValue<'_>,

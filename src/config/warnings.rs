@@ -20,6 +20,9 @@ impl Config {
         if let Some(descriptors) = descriptors {
             self.warn_of_descriptors(descriptors, &mut out);
         }
+        out.extend(self.about_certificates());
+        out.extend(self.tls_in_vain());
+        out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
         for api in self.apis.iter().filter(|api| api.active) {
             out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
         }
@@ -36,11 +39,27 @@ impl Config {
         out
     }
 
+    /// Warns if there are certificates that nobody can see.
+    fn tls_in_vain(&self) -> Option<String> {
+        let is_set = !self.tls.certificates.is_empty() || self.tls.verify_client.is_some();
+        (is_set && self.server.listen_tls.is_empty())
+            .then(|| "tls has no effect: server.listen_tls has no address".to_owned())
+    }
+
+    /// Warns that a reload will fail.
+    fn hidden_file(&self, file: &str) -> String {
+        let user = self.server.user.as_deref().unwrap_or_default();
+        format!(
+            "server.user: {user} may not read {file}, so a reload will fail, also with a renewed \
+            certificate; give a group of that user the file and the folders that lead to it"
+        )
+    }
+
     /// Warnings about one api.
     fn about(&self, api: &Api) -> Vec<String> {
         let loops = api.targets.iter().filter_map(|target| self.own_listener(&target.addresses));
         let loops = loops
-            .map(|listener| format!("target_url points back to server.listen, {listener}"))
+            .map(|listener| format!("target_url points back to this process, {listener}"))
             .collect::<Vec<String>>();
         let others = [
             self.hidden_addresses(api),
@@ -100,7 +119,7 @@ impl Config {
             let what = self.compressed(api).into_iter().chain(vain::times(api));
             what.map(|what| format!("api {}: {what}", api.name))
         });
-        of_apis.chain(of_files).collect()
+        of_apis.chain(of_files).chain(self.remarks_about_certificates()).collect()
     }
 
     /// Says which keys of an api do nothing for a compressed stream, or something else.
@@ -202,8 +221,8 @@ impl Config {
             && !self.has_proxies()
         {
             out.push(format!(
-                "keys are sent to {listener} unencrypted: put a TLS terminator in front, and list \
-                it in server.trusted_proxies"
+                "keys are sent to {listener} unencrypted: use server.listen_tls, or put a TLS \
+                terminator in front, and list it in server.trusted_proxies"
             ));
         }
     }
@@ -214,7 +233,7 @@ impl Config {
 
     /// True exactly when all clients must come through another proxy and none is trusted.
     fn is_behind_an_unknown_proxy(&self) -> bool {
-        self.server.listen.iter().all(is_local) && !self.has_proxies()
+        self.server.addresses().all(is_local) && !self.has_proxies()
     }
 
     /// The listener of this process that one of these addresses leads to.
@@ -234,7 +253,7 @@ impl Config {
             }
         };
         let own = |listener: &&ListenAddr| addresses.iter().any(|a| is_own(listener, a));
-        self.server.listen.iter().find(own)
+        self.server.addresses().find(own)
     }
 }
 

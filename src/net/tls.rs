@@ -31,13 +31,19 @@ mod engine;
 mod explain;
 mod handshake;
 mod lean;
+mod pair;
+mod pem;
+mod server;
 mod session;
 mod shared;
 mod tickets;
+mod x509;
 
-pub use client::{Client, ClientError, ClientOf, Terms, Trust};
+pub use client::{Client, ClientOf, Terms, Trust};
 #[cfg(feature = "sim")]
 pub use engine::{Done, Engine, Sealed};
+pub use pair::{Pair, PairError};
+pub use server::{Clients, Server, ServerTerms};
 
 use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 #[cfg(not(feature = "sim"))]
@@ -48,6 +54,9 @@ use shared::Shared;
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+
+/// The protocol that is spoken inside: the only one (RFC 7301).
+const ALPN: &[u8] = b"http/1.1";
 
 /// A network with TLS around it. See the module.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ impl Clock {
 
 /// The wall clock, in milliseconds since 1970. A clock that is set before then reads 0.
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
-pub(super) fn unix_ms() -> u64 {
+pub fn unix_ms() -> u64 {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     millis(unix.unwrap_or_default())
 }

@@ -13,7 +13,7 @@
 //! - [`arguments`] reads the command line.
 
 pub mod arguments;
-mod clock;
+pub mod clock;
 mod event_loop;
 mod jobs;
 mod listeners;

@@ -8,6 +8,7 @@
 //! - from the loop: commands of the admin listener, names to be resolved, access log lines, and
 //!   the number of connections.
 
+use super::clock::unix_ms;
 use super::event_loop::{EventLoop, Turn};
 use super::jobs::{Completion, Job, Jobs};
 use super::logger;
@@ -58,7 +59,7 @@ impl Process {
     pub fn open(config: Config, file: Option<PathBuf>) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
-        for warning in config.warnings(Some(descriptors)) {
+        for warning in warnings(&config, descriptors) {
             log::warn!("{warning}");
         }
         let mut inherited =
@@ -217,11 +218,11 @@ impl Process {
         if config.server.user != present.server.user {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
         }
-        let known = present.warnings(Some(self.descriptors));
+        let known = warnings(present, self.descriptors);
         self.event_loop.reload(config, self.descriptors)?;
         let config = self.event_loop.config();
         logger::set_level(config.log.level);
-        let warnings = config.warnings(Some(self.descriptors)).into_iter();
+        let warnings = warnings(config, self.descriptors).into_iter();
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
@@ -260,6 +261,13 @@ impl Process {
         service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
         self.event_loop.drain();
     }
+}
+
+/// All that there is to warn of, for a process that may have so many open files.
+fn warnings(config: &Config, descriptors: u64) -> Vec<String> {
+    let mut warnings = config.warnings(Some(descriptors));
+    warnings.extend(config.expiries(unix_ms()));
+    warnings
 }
 
 /// Lets signals wake the event loop.

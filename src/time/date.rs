@@ -100,6 +100,22 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The seconds from 1970 to a moment of the Gregorian calendar, in UTC. None if there is no such
+/// date, or if it was earlier.
+#[cfg(any(feature = "tls", test))]
+pub fn unix_seconds([year, month, day]: [u64; 3], [hour, minute, second]: [u64; 3]) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || month > 12 || day > 31 {
+        return None;
+    }
+    // Years begin in March, as in `civil_date`.
+    let (years, month_from_march) = (year - u64::from(month <= 2), (month + 9) % 12);
+    let day_of_year = (153 * month_from_march + 2) / 5 + day;
+    let leap_days = years / 4 - years / 100 + years / 400;
+    let days = (365 * years + leap_days + day_of_year).checked_sub(1 + 719_468)?;
+    let is_date = civil_date(days) == (year, month, day) && hour < 24 && minute < 60 && second < 60;
+    is_date.then_some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +143,8 @@ mod tests {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..73_000 {
             assert_eq!(civil_date(days), (year, month, day));
+            let seconds = unix_seconds([year, month, day], [23, 59, 59]);
+            assert_eq!(seconds, Some(days * 86_400 + 86_399));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let last = match month {
                 4 | 6 | 9 | 11 => 30,
@@ -139,6 +157,20 @@ mod tests {
                 (true, _) => (year, month + 1, 1),
             };
         }
+    }
+
+    #[test]
+    fn what_is_no_date() {
+        for date in [[1969, 12, 31], [2023, 2, 29], [2024, 2, 30], [2024, 0, 1], [2024, 13, 1]] {
+            assert_eq!(unix_seconds(date, [0, 0, 0]), None, "{date:?}");
+        }
+        for date in [[2024, 1, 0], [2024, 4, 31], [1970, 0, 0], [10_000, 1, 1]] {
+            assert_eq!(unix_seconds(date, [0, 0, 0]), None, "{date:?}");
+        }
+        for time in [[24, 0, 0], [0, 60, 0], [0, 0, 60]] {
+            assert_eq!(unix_seconds([2024, 2, 29], time), None, "{time:?}");
+        }
+        assert_eq!(unix_seconds([9999, 12, 31], [23, 59, 59]), Some(253_402_300_799));
     }
 
     /// The example of RFC 9110 section 5.6.7, and both ends of a leap day.

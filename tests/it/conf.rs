@@ -43,8 +43,8 @@ fn seconds(n: u64) -> Duration {
 
 /// All that a file says, to be compared.
 fn everything(config: &Config) -> String {
-    let Config { server, drain, log, admin, demo, apis, .. } = config;
-    format!("{server:#?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
+    let Config { server, tls, drain, log, admin, demo, apis, .. } = config;
+    format!("{server:#?}\n{tls:?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
 }
 
 fn default_streams() -> Streams {
@@ -105,6 +105,7 @@ fn defaults() {
     let listen = ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap());
     let server = Server {
         listen: vec![listen],
+        listen_tls: vec![],
         read_timeout: seconds(10),
         body_timeout: seconds(60),
         write_timeout: seconds(30),
@@ -194,9 +195,13 @@ fn the_commented_file_has_the_defaults() {
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
     let whole = format!("\n{EVERY_KEY}");
-    let tables = ["server", "drain", "log", "admin", "demo", "[api]"].into_iter();
-    let tables =
-        tables.chain(["api.auth", "api.request_headers", "api.response_headers", "api.cors"]);
+    let tables = ["server", "tls", "[tls.certificate]", "drain", "log", "admin", "demo", "[api]"];
+    let tables = tables.into_iter().chain([
+        "api.auth",
+        "api.request_headers",
+        "api.response_headers",
+        "api.cors",
+    ]);
     let headers = tables.map(|table| format!("\n[{table}]\n"));
     for header in ["\n".to_owned()].into_iter().chain(headers) {
         let (before, section) = whole.split_once(&header).unwrap();
@@ -210,6 +215,7 @@ fn the_commented_file_has_every_key() {
                         || section.contains(&format!("\n[[{key}]]\n"))
                 }
                 _ if section.contains(&format!("\n[api.{key}]\n")) => true,
+                "\n[tls]\n" if section.contains(&format!("\n[[tls.{key}]]\n")) => true,
                 _ => section[..end].contains(&format!("\n{key} = ")),
             };
             assert!(there, "{header} {key} is not in conf/millstream.toml");

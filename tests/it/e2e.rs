@@ -11,6 +11,7 @@ mod certificates;
 mod drain;
 mod foreign;
 mod line;
+mod pairs;
 mod process;
 mod program;
 mod reload;

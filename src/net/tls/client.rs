@@ -1,13 +1,14 @@
 //! How connections to servers are secured: whom we trust, and who we are.
 
-use super::explain::sentence;
-use super::lean;
+use super::pair::Pair;
+use super::pem::roots_in;
 use super::tickets::Tickets;
+use super::{ALPN, lean};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     WantsVerifier,
@@ -15,16 +16,13 @@ use rustls::{
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// The protocol that is spoken inside: the only one (RFC 7301).
-const ALPN: &[u8] = b"http/1.1";
-
-/// What a client is configured with. The texts are PEM files.
+/// What a client is configured with.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// Whom to trust.
     pub trust: Trust<'a>,
-    /// The certificate to show to servers that ask for one, with those of its issuers, and its key.
-    pub identity: Option<[&'a [u8]; 2]>,
+    /// The certificate to show to servers that ask for one.
+    pub identity: Option<&'a Pair>,
 }
 
 /// Whose certificates a client accepts.
@@ -32,7 +30,7 @@ pub struct Terms<'a> {
 pub enum Trust<'a> {
     /// Those of the authorities that the system trusts.
     System,
-    /// Those of these authorities.
+    /// Those of the authorities in this PEM file.
     These(&'a [u8]),
     /// Everybody's. Whoever can get in between can read and change all.
     Everybody,
@@ -62,8 +60,8 @@ impl Client {
     /// Prepares to connect on these terms. Reads the system's certificates if they are wanted.
     ///
     /// # Errors
-    /// What is wrong with which of the texts.
-    pub fn new(terms: Terms<'_>) -> Result<Client, ClientError> {
+    /// Why nobody can be trusted.
+    pub fn new(terms: Terms<'_>) -> Result<Client, String> {
         let provider = Arc::new(lean::provider());
         let verifier = || Everybody(provider.signature_verification_algorithms);
         let builder = builder(&provider);
@@ -76,15 +74,8 @@ impl Client {
         };
         let mut config = match terms.identity {
             None => builder.with_no_client_auth(),
-            Some([certificate, key]) => {
-                let chain = certificates_in(certificate).map_err(ClientError::Certificate)?;
-                let key = PrivateKeyDer::from_pem_slice(key)
-                    .map_err(|error| ClientError::Key(format!("no private key in it: {error}")))?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let is_other = matches!(error, Error::InconsistentKeys(_));
-                    let other = || "it is not the key of the certificate".to_owned();
-                    ClientError::Key(if is_other { other() } else { sentence(&error) })
-                })?
+            Some(pair) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.key())))
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -117,17 +108,6 @@ impl ClientOf {
     }
 }
 
-/// What is wrong with what a client is configured with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientError {
-    /// Whom to trust.
-    Trust(String),
-    /// The certificate to show.
-    Certificate(String),
-    /// Its key.
-    Key(String),
-}
-
 /// A configuration without authorities and certificates, for TLS 1.2 and 1.3.
 fn builder(provider: &Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVerifier> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
@@ -137,7 +117,7 @@ fn builder(provider: &Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsV
     builder
 }
 
-fn system_roots() -> Result<RootCertStore, ClientError> {
+fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
@@ -151,25 +131,7 @@ fn system_roots() -> Result<RootCertStore, ClientError> {
         // Writing to a string cannot fail.
         let _ = write!(what, "; {error}");
     }
-    Err(ClientError::Trust(what))
-}
-
-fn roots_in(pem: &[u8]) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates_in(pem).map_err(ClientError::Trust)? {
-        roots.add(certificate).map_err(|error| ClientError::Trust(sentence(&error)))?;
-    }
-    Ok(roots)
-}
-
-/// The certificates in a PEM file, at least one.
-fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|error| format!("not a PEM file: {error}"))?;
-    if certificates.is_empty() {
-        return Err("no certificate in it; it has to be a PEM file".to_owned());
-    }
-    Ok(certificates)
+    Err(what)
 }
 
 /// Accepts every certificate, if only whoever shows it has its key.

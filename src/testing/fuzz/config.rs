@@ -21,9 +21,10 @@ pub fn config(bytes: &[u8]) {
     };
     assert!(!config.summary().is_empty());
     let warnings = config.warnings(Some(1024));
+    assert!(config.expiries(0).is_empty(), "no file was read");
     assert!(warnings.iter().all(|warning| !warning.contains(char::is_control)), "{warnings:?}");
     let server = &config.server;
-    assert!(!server.listen.is_empty());
+    assert!(server.addresses().next().is_some());
     assert!(server.max_target_bytes <= server.max_head_bytes);
     let router = config.router();
     for (id, api) in (0..).zip(&config.apis) {

@@ -58,7 +58,7 @@ fn what_may_not_be_meant() {
     assert_eq!(warnings(API, Some(59)), [low]);
     assert!(warnings(API, Some(60)).is_empty());
 
-    let back = |listener| format!("api a: target_url points back to server.listen, {listener}");
+    let back = |listener| format!("api a: target_url points back to this process, {listener}");
     check("listen = ['127.0.0.1:8000']", "", &[&back("127.0.0.1:8000")]);
     check("listen = ['0.0.0.0:8000']", "", &[&back("0.0.0.0:8000")]);
     check("listen = ['127.0.0.1:8001', '[::]:8000', '192.0.2.1:8000']", "", &[]);
@@ -218,8 +218,8 @@ fn keys_that_may_not_be_meant() {
     let empty = "keys.toml: it has no keys, so every request is refused";
     check("", "", Readers::All, "", &[public, empty]);
     check("", "", Readers::AllOfMount, &key, &[]);
-    let plain = "keys are sent to 0.0.0.0:80 unencrypted: put a TLS terminator in front, and list \
-        it in server.trusted_proxies";
+    let plain = "keys are sent to 0.0.0.0:80 unencrypted: use server.listen_tls, or put a TLS \
+        terminator in front, and list it in server.trusted_proxies";
     check("listen = ['0.0.0.0:80']", "", Readers::Few, &key, &[plain]);
     check("listen = ['0.0.0.0:80']\ntrusted_proxies = ['10.0.0.0/8']", "", Readers::Few, &key, &[]);
     let cors = "[api.cors]\norigins = ['null']\n";

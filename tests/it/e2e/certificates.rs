@@ -45,6 +45,10 @@ impl Authority {
         file(&self.pem)
     }
 
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A certificate for a name that is valid now.
     pub(super) fn issue(&self, name: &str) -> Pair {
         self.issue_from_to(name, 2000, 2999)
@@ -52,11 +56,19 @@ impl Authority {
 
     /// A certificate for a name that is valid from the beginning of a year to that of another.
     pub(super) fn issue_from_to(&self, name: &str, from: i32, to: i32) -> Pair {
-        let key = KeyPair::generate().unwrap();
+        self.issue_with(name, from, to, &KeyPair::generate().unwrap())
+    }
+
+    /// A certificate for a name and this key that is valid now.
+    pub(super) fn issue_for(&self, name: &str, key: &KeyPair) -> Pair {
+        self.issue_with(name, 2000, 2999, key)
+    }
+
+    fn issue_with(&self, name: &str, from: i32, to: i32, key: &KeyPair) -> Pair {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.not_before, params.not_after) =
             (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let certificate = params.signed_by(key, &self.issuer).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }
     }
 
@@ -64,6 +76,14 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         Arc::new(roots)
+    }
+}
+
+impl Pair {
+    /// The same, with the certificate of its issuer behind its own.
+    pub(super) fn with_issuer(mut self, issuer: &Authority) -> Pair {
+        self.certificate.push_str(&issuer.pem);
+        self
     }
 }
 

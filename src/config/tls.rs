@@ -1,0 +1,261 @@
+//! `[tls]`: how the clients of `server.listen_tls` are served, and with which certificates.
+
+use super::Config;
+use super::error::{ConfigErrors, Location, Wrong};
+use super::load::read_file;
+use super::table::Table;
+use super::value::{count, duration, file, flag, text};
+use crate::descriptors;
+use crate::net::tls::{self, Clients, Pair, PairError, ServerTerms};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// `[tls]`: how the clients of [`listen_tls`](super::Server::listen_tls) are served. The names of
+/// files are those in the configuration, relative to its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificates. The first one is for clients that ask for a name that none of them is for.
+    pub certificates: Vec<Certificate>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Maximum number of handshakes at one time: 1 to 65,535.
+    pub max_handshakes: usize,
+    /// Whether clients are asked for a certificate. None: they are not.
+    pub verify_client: Option<VerifyClient>,
+    /// Whether clients get tickets, with which the next handshake is a short one.
+    pub session_tickets: bool,
+    /// What serves them. None where there is no address to listen on, and before
+    /// [`Config::load_certificates`].
+    pub server: Option<tls::Server>,
+}
+
+/// `[[tls.certificate]]`: a certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The files of the certificate, with those of its issuers behind it, and of its key.
+    pub files: [String; 2],
+    /// What is in them. None where there is no address to listen on, and before
+    /// [`Config::load_certificates`].
+    pub pair: Option<Pair>,
+}
+
+/// `client_ca` and `verify_client`: how clients are asked for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyClient {
+    /// The file with the certificates of the authorities that may have issued it.
+    pub client_ca: String,
+    /// Whether whoever has none is let in all the same.
+    pub optional: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// The locations in the table of what is looked up elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct TlsLocations {
+    /// Those of the files of each certificate.
+    certificates: Vec<[Location; 2]>,
+    client_ca: Location,
+}
+
+/// What `verify_client` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verify {
+    Off,
+    Optional,
+    Require,
+}
+
+pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
+    let client_ca_location = t.location_of("client_ca");
+    let mut seen = Vec::new();
+    let certificates = t.tables("certificate", |t| certificate(t, &mut seen));
+    let (certificates, locations) = certificates.into_iter().unzip();
+    let min_version = t.take("min_version", version).unwrap_or(TlsVersion::Tls12);
+    let handshake_timeout = t.take("handshake_timeout", duration);
+    let max_handshakes = t.take("max_handshakes", count(1..=65_535)).unwrap_or(256);
+    let client_ca = t.take("client_ca", file).flatten();
+    let verify = t.take("verify_client", verify).unwrap_or(Verify::Off);
+    let verify_client = match (client_ca, verify) {
+        (None, Verify::Off) => None,
+        (Some(client_ca), Verify::Optional | Verify::Require) => {
+            Some(VerifyClient { client_ca, optional: verify == Verify::Optional })
+        }
+        (Some(_), Verify::Off) => {
+            t.missing(
+                "verify_client",
+                "it is \"off\", so client_ca judges nobody; write \"require\" or \"optional\"",
+            );
+            None
+        }
+        (None, Verify::Optional | Verify::Require) => {
+            t.missing(
+                "client_ca",
+                "missing; write the file of the authorities whose clients may come",
+            );
+            None
+        }
+    };
+    let tls = Tls {
+        certificates,
+        min_version,
+        handshake_timeout: handshake_timeout.unwrap_or(Duration::from_secs(10)),
+        max_handshakes,
+        verify_client,
+        session_tickets: t.take("session_tickets", flag).unwrap_or(true),
+        server: None,
+    };
+    (tls, TlsLocations { certificates: locations, client_ca: client_ca_location })
+}
+
+/// Reads a certificate, and the locations of its files.
+fn certificate(
+    t: &mut Table<'_, '_>,
+    seen: &mut Vec<String>,
+) -> Option<(Certificate, [Location; 2])> {
+    let locations = ["certificate", "key"].map(|key| t.location_of(key));
+    let named = |value: &DeValue<'_>| match file(value)? {
+        None => Err("not a file name; write one like \"fullchain.pem\"".into()),
+        Some(name) => Ok(name),
+    };
+    let certificate = t.require("certificate", "\"fullchain.pem\"", |value| {
+        let name = named(value)?;
+        if seen.contains(&name) {
+            return Err(Wrong::from("this certificate is already in the list; write it once"));
+        }
+        seen.push(name.clone());
+        Ok(name)
+    });
+    let key = t.require("key", "\"privkey.pem\"", named);
+    Some((Certificate { files: [certificate?, key?], pair: None }, locations))
+}
+
+fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
+    match value.as_str() {
+        Some("1.2") => Ok(TlsVersion::Tls12),
+        Some("1.3") => Ok(TlsVersion::Tls13),
+        _ => Err("not a version that is spoken; write \"1.2\" or \"1.3\"".into()),
+    }
+}
+
+fn verify(value: &DeValue<'_>) -> Result<Verify, Wrong> {
+    match text(value)? {
+        "off" => Ok(Verify::Off),
+        "optional" => Ok(Verify::Optional),
+        "require" => Ok(Verify::Require),
+        _ => Err("not a way to ask clients; write \"off\", \"optional\" or \"require\"".into()),
+    }
+}
+
+impl Tls {
+    /// The names of all its files, as configured.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let pairs = self.certificates.iter().flat_map(|certificate| &certificate.files);
+        pairs.chain(self.verify_client.iter().map(|verify| &verify.client_ca)).map(String::as_str)
+    }
+
+    /// Prepares to serve with the certificates that were read.
+    ///
+    /// # Errors
+    /// If the authorities of clients cannot be read or used.
+    fn serve(&mut self, read: impl FnOnce(&str) -> io::Result<Vec<u8>>) -> Result<(), String> {
+        let pairs = self.certificates.iter().filter_map(|certificate| certificate.pair.clone());
+        let pairs: Vec<Pair> = pairs.collect();
+        let authorities = match &self.verify_client {
+            None => None,
+            Some(VerifyClient { client_ca, .. }) => {
+                Some(read(client_ca).map_err(|error| cannot_read(client_ca, &error))?)
+            }
+        };
+        let clients = self.verify_client.as_ref().zip(authorities.as_deref());
+        let server = tls::Server::new(&ServerTerms {
+            pairs: &pairs,
+            only_newest: self.min_version == TlsVersion::Tls13,
+            clients: clients.map(|(VerifyClient { optional, .. }, authorities)| Clients {
+                authorities,
+                optional: *optional,
+            }),
+            tickets: self.session_tickets,
+        });
+        let file = self.verify_client.as_ref().map_or("", |verify| &verify.client_ca);
+        self.server = Some(server.map_err(|what| format!("{file}: {what}"))?);
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads the certificates for [`listen_tls`](super::Server::listen_tls), where `folder` is that
+    /// of the configuration. Without addresses there they are not looked at.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    pub fn load_certificates(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
+        if self.server.listen_tls.is_empty() {
+            return Ok(());
+        }
+        let read = |file: &str| read_file(&folder.join(file));
+        let mut errors = ConfigErrors::default();
+        for (certificate, locations) in
+            self.tls.certificates.iter_mut().zip(&self.tls_locations.certificates)
+        {
+            match pair(&certificate.files, read) {
+                Ok(pair) => certificate.pair = Some(pair),
+                Err((part, what)) => errors.add(locations[part as usize].clone(), what),
+            }
+        }
+        if let Err(what) = self.tls.serve(read) {
+            errors.add(self.tls_locations.client_ca.clone(), what);
+        }
+        errors.done()
+    }
+}
+
+/// Which of two files something is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Certificate = 0,
+    Key = 1,
+}
+
+impl Part {
+    /// The key that names the file.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Part::Certificate => "certificate",
+            Part::Key => "key",
+        }
+    }
+}
+
+/// Reads a certificate and its key.
+///
+/// # Errors
+/// Which of the two cannot be read or used, and why.
+pub(super) fn pair(
+    files: &[String; 2],
+    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
+) -> Result<Pair, (Part, String)> {
+    let [certificate, key] = files;
+    let mut read =
+        |part, file: &String| read(file).map_err(|error| (part, cannot_read(file, &error)));
+    let texts = [read(Part::Certificate, certificate)?, read(Part::Key, key)?];
+    Pair::new([&texts[0], &texts[1]]).map_err(|error| match error {
+        PairError::Certificate(what) => (Part::Certificate, format!("{certificate}: {what}")),
+        PairError::Key(what) => (Part::Key, format!("{key}: {what}")),
+    })
+}
+
+pub(super) fn cannot_read(file: &str, error: &io::Error) -> String {
+    format!("cannot read {file}: {}", descriptors::explain(error))
+}

@@ -1,0 +1,174 @@
+//! How connections of clients are secured: who we are, and whom we let in.
+
+use super::explain::sentence;
+use super::pair::Pair;
+use super::pem::roots_in;
+use super::{ALPN, lean};
+use rustls::crypto::ring::Ticketer;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{ALL_VERSIONS, ServerConfig, version};
+use std::sync::Arc;
+
+/// What the server's side is configured with.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerTerms<'a> {
+    /// The certificates to show, at least one. A client gets the one that is for the name that it
+    /// asks for (SNI). The first one is for all others.
+    pub pairs: &'a [Pair],
+    /// Whether only TLS 1.3 is spoken, and not also TLS 1.2.
+    pub only_newest: bool,
+    /// Whether clients are asked for a certificate. None: they are not.
+    pub clients: Option<Clients<'a>>,
+    /// Whether clients get tickets, with which the next handshake is a short one.
+    pub tickets: bool,
+}
+
+/// How clients are asked for a certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    /// The certificates of the authorities that may have issued it, as a PEM file.
+    pub authorities: &'a [u8],
+    /// Whether whoever has none is let in all the same.
+    pub optional: bool,
+}
+
+/// The server's side of connections. The same means the same settings, not others that are equal.
+#[derive(Clone, Debug)]
+pub struct Server(Arc<ServerConfig>);
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Server) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Server {}
+
+impl Server {
+    /// Prepares to be asked on these terms.
+    ///
+    /// # Errors
+    /// What is wrong with the authorities of clients.
+    pub fn new(terms: &ServerTerms<'_>) -> Result<Server, String> {
+        let provider = Arc::new(lean::provider());
+        let versions = if terms.only_newest { &[&version::TLS13] } else { ALL_VERSIONS };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let Ok(builder) = builder.with_protocol_versions(versions) else {
+            unreachable!("the provider has ciphers of both versions");
+        };
+        let builder = match &terms.clients {
+            None => builder.with_no_client_auth(),
+            Some(Clients { authorities, optional }) => {
+                let roots = Arc::new(roots_in(authorities)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                let verifier = if *optional { verifier.allow_unauthenticated() } else { verifier };
+                builder.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms.pairs)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // What a ticket has need not be kept here.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        if terms.tickets {
+            config.ticketer = Ticketer::new().map_err(|error| sentence(&error))?;
+        } else {
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Server(Arc::new(config)))
+    }
+}
+
+/// Certificates by the names that they are for.
+#[derive(Debug)]
+struct ByName {
+    pairs: Vec<Arc<CertifiedKey>>,
+    /// Each name once, with the place of its certificate. Sorted.
+    names: Vec<(String, usize)>,
+}
+
+impl ByName {
+    /// If several certificates are for a name, the first of them is shown.
+    fn new(pairs: &[Pair]) -> ByName {
+        let mut names: Vec<(String, usize)> = Vec::new();
+        for (place, pair) in pairs.iter().enumerate() {
+            for name in pair.names() {
+                if let Err(at) = names.binary_search_by(|(known, _)| known.cmp(name)) {
+                    names.insert(at, (name.clone(), place));
+                }
+            }
+        }
+        ByName { pairs: pairs.iter().map(Pair::key).collect(), names }
+    }
+
+    /// The place of the certificate for a name in lower case. A `*` stands for one label, and a
+    /// name for itself first.
+    fn place_of(&self, name: &str) -> Option<usize> {
+        let find = |name: &str| {
+            let at = self.names.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+            Some(self.names[at].1)
+        };
+        find(name).or_else(|| {
+            let (_, rest) = name.split_once('.')?;
+            find(&format!("*.{rest}"))
+        })
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let place = hello.server_name().and_then(|name| self.place_of(name)).unwrap_or(0);
+        self.pairs.get(place).map(Arc::clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    fn pair(names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let own = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        Pair::new([own.pem().as_bytes(), key.serialize_pem().as_bytes()]).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_chosen_by_name() {
+        let pairs = [
+            pair(&["a.example", "*.A.example"]),
+            pair(&["x.a.example", "*.b.example", "a.example"]),
+            pair(&[]),
+        ];
+        let by_name = ByName::new(&pairs);
+        for (name, place) in [
+            ("a.example", Some(0)),
+            ("y.a.example", Some(0)),
+            ("x.a.example", Some(1)),
+            ("b.example", None),
+            ("z.b.example", Some(1)),
+            ("z.z.b.example", None),
+            ("example", None),
+            ("", None),
+        ] {
+            assert_eq!(by_name.place_of(name), place, "{name}");
+        }
+    }
+
+    #[test]
+    fn terms_are_met() {
+        let pairs = [pair(&["a.example"])];
+        let terms = ServerTerms { pairs: &pairs, only_newest: true, clients: None, tickets: false };
+        let Server(config) = Server::new(&terms).unwrap();
+        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+        assert_eq!((config.send_tls13_tickets, config.ticketer.enabled()), (0, false));
+        let Server(config) = Server::new(&ServerTerms { tickets: true, ..terms }).unwrap();
+        assert!(config.ticketer.enabled() && !config.session_storage.can_cache());
+        let clients = |authorities| Some(Clients { authorities, optional: true });
+        let wrong = Server::new(&ServerTerms { clients: clients(b""), ..terms }).unwrap_err();
+        assert_eq!(wrong, "no certificate in it; it has to be a PEM file");
+    }
+}

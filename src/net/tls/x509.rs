@@ -1,0 +1,196 @@
+//! What a certificate says (RFC 5280), as far as the library does not tell: whose it is, who has
+//! issued it, for which names and from when to when. It is not judged here.
+
+use crate::time::date::unix_seconds;
+
+/// Object identifiers, as they are encoded.
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
+/// Tags (X.690): those of the universal class, and those that have a meaning only where they stand.
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const DNS_NAME: u8 = 0x82;
+
+/// What a certificate says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Certificate<'a> {
+    /// The name of who has issued it, as it is encoded.
+    pub(super) issuer: &'a [u8],
+    /// The name of whose it is, as it is encoded.
+    pub(super) subject: &'a [u8],
+    /// The first second of its validity, and the last, since 1970.
+    pub(super) valid: [u64; 2],
+    /// The hosts that it is for, in lower case: names, of which the first label may be `*`.
+    pub(super) names: Vec<String>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads a certificate in DER. None if it is not one.
+    pub(super) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
+        let mut signed = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
+        signed.skip_if(VERSION);
+        signed.take(INTEGER)?;
+        signed.take(SEQUENCE)?;
+        let issuer = signed.take(SEQUENCE)?;
+        let mut validity = signed.inside(SEQUENCE)?;
+        let valid = [validity.time()?, validity.time()?];
+        let subject = signed.take(SEQUENCE)?;
+        signed.take(SEQUENCE)?;
+        let mut names = Vec::new();
+        while let Some((tag, content)) = signed.next() {
+            if tag == EXTENSIONS {
+                let mut extensions = Der(content).inside(SEQUENCE)?;
+                while let Some(mut extension) = extensions.inside(SEQUENCE) {
+                    if extension.take(OBJECT_IDENTIFIER)? == SUBJECT_ALT_NAME {
+                        names = dns_names(extension)?;
+                    }
+                }
+            }
+        }
+        Some(Certificate { issuer, subject, valid, names })
+    }
+}
+
+/// The names in the rest of an extension: behind whether it is critical, wrapped in a string.
+fn dns_names(mut extension: Der<'_>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let value = loop {
+        match extension.next()? {
+            (OCTET_STRING, value) => break value,
+            _ => continue,
+        }
+    };
+    let mut entries = Der(value).inside(SEQUENCE)?;
+    while let Some((tag, name)) = entries.next() {
+        if tag == DNS_NAME
+            && let Ok(name) = str::from_utf8(name)
+        {
+            names.push(name.to_ascii_lowercase());
+        }
+    }
+    Some(names)
+}
+
+/// A sequence of values in DER, of which some are read.
+#[derive(Clone, Copy)]
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// Takes the next value: its tag and its content. None at the end, or if it is cut off there.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        // From 128 on the length follows, in as many bytes; a certificate has less than 16 MiB.
+        let (length, rest) = match usize::from(first) {
+            length @ ..=0x7f => (length, rest),
+            long @ 0x81..=0x83 => {
+                let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
+                (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, content))
+    }
+
+    /// Takes the next value if it has this tag.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let mut rest = *self;
+        let (_, content) = rest.next().filter(|(found, _)| *found == tag)?;
+        *self = rest;
+        Some(content)
+    }
+
+    /// Takes the next value if it has this tag, to read what is in it.
+    fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
+        self.take(tag).map(Der)
+    }
+
+    fn skip_if(&mut self, tag: u8) {
+        self.take(tag);
+    }
+
+    /// Takes a time, in seconds since 1970. Earlier ones are 1970.
+    fn time(&mut self) -> Option<u64> {
+        let (tag, text) = self.next()?;
+        // Of a year with two digits, 50 is 1950 (RFC 5280 section 4.1.2.5.1).
+        let (year, rest) = match tag {
+            UTC_TIME => {
+                let (year, rest) = (digits(text.get(..2)?)?, &text[2..]);
+                (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+            }
+            GENERALIZED_TIME => (digits(text.get(..4)?)?, &text[4..]),
+            _ => return None,
+        };
+        let [month, day, hour, minute, second] =
+            [0, 2, 4, 6, 8].map(|at| rest.get(at..at + 2).and_then(digits));
+        if year < 1970 {
+            return Some(0);
+        }
+        unix_seconds([year, month?, day?], [hour?, minute?, second?])
+    }
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::date;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    fn certificate(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn names_and_times() {
+        let names = ["A.example", "*.b.example", "127.0.0.1", "c.example"];
+        let der = certificate(&names, |params| {
+            params.not_before = date_time_ymd(2024, 2, 29);
+            params.not_after = date_time_ymd(2051, 12, 31);
+        });
+        let read = Certificate::read(&der).unwrap();
+        assert_eq!(read.names, ["a.example", "*.b.example", "c.example"], "no address is a name");
+        let days = read.valid.map(|seconds| date::utc(seconds * 1000)[..10].to_owned());
+        assert_eq!(days, ["2024-02-29", "2051-12-31"]);
+        assert_eq!(read.issuer, read.subject);
+        let der = certificate(&[], |params| params.not_before = date_time_ymd(1960, 1, 1));
+        let read = Certificate::read(&der).unwrap();
+        assert!(read.names.is_empty());
+        assert_eq!(read.valid[0], 0);
+    }
+
+    /// It never panics, and what is cut off is no certificate.
+    #[test]
+    fn what_is_broken() {
+        let der = certificate(&["a.example"], |_| {});
+        let whole = Certificate::read(&der);
+        for cut in 0..der.len() {
+            assert_eq!(Certificate::read(&der[..cut]), None, "{cut}");
+        }
+        for at in 0..der.len() {
+            for bit in 0..8 {
+                let mut broken = der.clone();
+                broken[at] ^= 1 << bit;
+                drop(Certificate::read(&broken));
+            }
+        }
+        let behind = [&der[..], b"more"].concat();
+        assert_eq!(Certificate::read(&behind), whole);
+    }
+}

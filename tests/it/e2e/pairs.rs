@@ -1,0 +1,160 @@
+//! The certificates that clients are shown: what is said of those that cannot be used, or soon
+//! cannot.
+
+use super::certificates::{Authority, Pair, file};
+use super::program::{Ended, Program, Scratch};
+use rcgen::KeyPair;
+use std::os::unix::fs::PermissionsExt;
+
+/// What is said of a configuration with these tables in front.
+fn checked(tables: &str) -> (Ended, Scratch) {
+    let api = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1:1'\n";
+    let file = Scratch::file(&format!("{tables}\n{api}"));
+    (Program::run(&["--check", file.as_str()]), file)
+}
+
+/// A listener with TLS, and what stands in the first lines of its table.
+fn listening(tls: &str) -> String {
+    format!("[server]\nlisten_tls = ['127.0.0.1:443']\n[tls]\n{tls}")
+}
+
+/// The table of a certificate in files.
+fn table(certificate: &Scratch, key: &Scratch) -> String {
+    let (certificate, key) = (certificate.as_str(), key.as_str());
+    format!("[[tls.certificate]]\ncertificate = '{certificate}'\nkey = '{key}'\n")
+}
+
+fn files(pair: &Pair) -> [Scratch; 2] {
+    [file(&pair.certificate), file(&pair.key)]
+}
+
+/// It is wrong, for one reason.
+#[track_caller]
+fn wrong(tables: &str, at: &str, what: &str) {
+    let (ended, file) = checked(tables);
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""));
+    let wanted = format!("millstream: {}:{at}: {what}", file.as_str());
+    assert!(ended.stderr.starts_with(&wanted), "{}\n{wanted}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+}
+
+/// It is right, and these are all the warnings.
+#[track_caller]
+fn right(tables: &str, warnings: &[&str]) {
+    let (ended, _file) = checked(tables);
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
+    let said = ended.stdout.lines().filter_map(|line| line.strip_prefix("warning: "));
+    let said: Vec<&str> = said.collect();
+    assert_eq!(said.len(), warnings.len(), "{said:#?}");
+    for (said, warning) in said.iter().zip(warnings) {
+        assert!(said.contains(warning), "{said}\n{warning}");
+    }
+}
+
+#[test]
+fn a_certificate_that_can_be_used() {
+    let authority = Authority::new();
+    let [chain, key] = files(&authority.issue("a.example").with_issuer(&authority));
+    let tables = listening(&table(&chain, &key));
+    right(&tables, &[]);
+    let (ended, _file) = checked(&tables);
+    let said = "listening with TLS on 127.0.0.1:443\n  / -> http://127.0.0.1:1/ (a)\n";
+    assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
+    let ca = authority.file();
+    let verified = format!("client_ca = '{}'\nverify_client = 'optional'\n", ca.as_str());
+    right(&listening(&format!("{verified}{}", table(&chain, &key))), &[]);
+}
+
+#[test]
+fn certificates_that_cannot_be_used() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let pair = authority.issue("a.example");
+    let [certificate, key] = files(&pair);
+    let other_key = file(&other.issue("a.example").key);
+    let swapped = file(&format!("{}{}", authority.pem(), pair.certificate));
+    let unordered = file(&format!("{}{}", pair.certificate, other.pem()));
+    let (empty, missing) = (file(""), Scratch::path("pem"));
+    let sealed = format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{}", "A\n");
+    let sealed = file(&sealed);
+    let at = "tls.certificate[0].certificate";
+    let name = missing.as_str();
+    for (certificate, what) in [
+        (&empty, format!("{}: no certificate in it; it has to be a PEM file", empty.as_str())),
+        (&missing, format!("cannot read {name}: No such file or directory")),
+        (&unordered, format!("{}: certificate 2 in it is not of the issuer", unordered.as_str())),
+    ] {
+        wrong(&listening(&table(certificate, &key)), "5:15", &format!("{at}: {what}"));
+    }
+    let at = "tls.certificate[0].key";
+    for (certificate, key, what) in [
+        (&certificate, &missing, format!("cannot read {name}: No such file or directory")),
+        (&certificate, &certificate, format!("{}: no private key in it", certificate.as_str())),
+        (&certificate, &sealed, format!("{}: it is encrypted, and there is", sealed.as_str())),
+        (&swapped, &key, format!("{}: it is not the key of the certificate", key.as_str())),
+        (&certificate, &other_key, format!("{}: it is not the key of", other_key.as_str())),
+    ] {
+        wrong(&listening(&table(certificate, key)), "6:7", &format!("{at}: {what}"));
+    }
+    let ca = format!("client_ca = '{}'\nverify_client = 'require'\n", key.as_str());
+    let what = format!("tls.client_ca: {}: no certificate in it", key.as_str());
+    wrong(&listening(&format!("{ca}{}", table(&certificate, &key))), "4:13", &what);
+    // Where nobody listens, nobody looks.
+    let tables = table(&missing, &missing);
+    right(&tables, &["tls has no effect: server.listen_tls has no address"]);
+}
+
+#[test]
+fn what_clients_may_not_like() {
+    let authority = Authority::new();
+    let alone = "has no certificate of its issuer; clients that do not know that one refuse it";
+    let warned_of = |pair: Pair, warnings: &[&str]| {
+        let [certificate, key] = files(&pair);
+        right(&listening(&table(&certificate, &key)), warnings);
+    };
+    warned_of(authority.issue("a.example"), &[alone]);
+    let expired = authority.issue_from_to("a.example", 2000, 2020).with_issuer(&authority);
+    warned_of(expired, &["expired on 2020-01-01, so clients refuse it; renew it, and reload"]);
+    let early = authority.issue_from_to("a.example", 2900, 2999).with_issuer(&authority);
+    warned_of(early, &["is not valid before 2900-01-01, so clients refuse it; look at the clock"]);
+    let rsa = KeyPair::from_pem(include_str!("rsa.pem")).unwrap();
+    let rsa = authority.issue_for("a.example", &rsa).with_issuer(&authority);
+    warned_of(rsa, &["has an RSA key: a handshake takes six times as long as with P-256"]);
+}
+
+#[test]
+fn names_that_two_certificates_have() {
+    let authority = Authority::new();
+    let [one, two] = [(), ()].map(|()| authority.issue("a.example").with_issuer(&authority));
+    let ([one, one_key], [two, two_key]) = (files(&one), files(&two));
+    let tables = listening(&format!("{}{}", table(&one, &one_key), table(&two, &two_key)));
+    let (one, two) = (one.as_str(), two.as_str());
+    let wanted = format!("{two} is for a.example, and not shown for it: {one} is for it, too");
+    right(&tables, &[&wanted]);
+}
+
+/// Such as what certbot writes.
+#[test]
+fn files_that_the_user_may_not_read() {
+    let authority = Authority::new();
+    let pair = authority.issue("a.example").with_issuer(&authority);
+    let [certificate, key] = files(&pair);
+    let close = |file: &Scratch, mode| {
+        std::fs::set_permissions(file.as_str(), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let tables = listening(&table(&certificate, &key));
+    let tables = tables.replace("[tls]", "user = 'nobody'\n[tls]");
+    close(&key, 0o600);
+    let wanted =
+        format!("server.user: nobody may not read {}, so a reload will fail", key.as_str());
+    right(&tables, &[&wanted]);
+    close(&key, 0o644);
+    right(&tables, &[]);
+    let folder = Scratch::path("d");
+    std::fs::create_dir(folder.as_str()).unwrap();
+    close(&folder, 0o700);
+    let inside = format!("{}/key.pem", folder.as_str());
+    std::fs::copy(key.as_str(), &inside).unwrap();
+    let wanted = format!("server.user: nobody may not read {inside}, so a reload will fail");
+    right(&tables.replace(key.as_str(), &inside), &[&wanted]);
+    std::fs::remove_dir_all(folder.as_str()).unwrap();
+}
