@@ -1,6 +1,7 @@
 //! A request as it goes upstream, for as long as it may have to be sent (again).
 
 use super::Exchange;
+use crate::config::Failed;
 use crate::http::forward::OutboundHead;
 use crate::time::Tick;
 
@@ -58,6 +59,13 @@ impl Exchange {
     pub fn may_ask_another(&self) -> bool {
         let several = self.api().is_some_and(|api| api.retry_on.repeats() && api.targets.len() > 1);
         several && self.can_repeat()
+    }
+
+    /// True when the request may be sent again after its upstream has broken off before the head of
+    /// its response was complete.
+    pub fn may_repeat_after_break(&self) -> bool {
+        let listed = self.api().is_some_and(|api| api.retry_on.has(Failed::BadGateway));
+        listed && self.may_ask_another()
     }
 
     /// The number of targets that are left to ask should the present one fail.

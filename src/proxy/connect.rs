@@ -117,10 +117,12 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
 
 /// Handles an upstream that closed before the first byte of a response, or sent bytes that belong
 /// to another exchange. On a reused connection this can happen without a fault on either side, so
-/// the request is sent once more on a new connection where that is safe (RFC 9110 section 9.2.2).
+/// the request is sent once more on a new connection where that is safe (RFC 9110 section 9.2.2),
+/// or where the operator lets it be sent again after a break.
 pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     let endpoint = step.exchange.connection().map_or(0, |key| step.pool[key].endpoint());
-    if !step.exchange.awaiting_mut().is_some_and(|awaiting| awaiting.retry) {
+    let repeats = step.exchange.awaiting_mut().is_some_and(|awaiting| awaiting.retry);
+    if !repeats || !step.exchange.can_repeat() {
         let what = "the upstream closed before its response head was complete";
         return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
     }
@@ -130,7 +132,7 @@ pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     };
     log::debug!("a reused upstream connection brought no response; sending the request again");
     step.close_connection();
-    step.exchange.upload.abandon(step.io.buffers);
+    step.exchange.upload.repeat(step.io.buffers, step.io.now);
     acquire(step, |pool, wanted, io, log| pool.acquire_new(wanted, search, io, log))
 }
 
@@ -220,7 +222,8 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         pool[connection].conn.keep_for_long(io.net);
     }
     exchange.upload.send_head(out, io.buffers, io.now);
-    let retry = reused && exchange.facts.retryable;
+    // A body that is kept may go out again where the operator lets it after a break.
+    let retry = reused && (exchange.facts.retryable || exchange.may_repeat_after_break());
     if !retry {
         exchange.forget_outbound();
     }
