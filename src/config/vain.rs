@@ -7,39 +7,46 @@ use std::time::Duration;
 
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
-    [retries(api), kinds(api)].into_iter().flatten().map(str::to_owned)
+    let all = retries(api).into_iter().chain(kinds(api));
+    all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
 
-/// What is said about further targets.
-fn retries(api: &Api) -> Option<&'static str> {
+/// What is said about further targets, and whether it is in vain.
+fn retries(api: &Api) -> [(bool, &'static str); 3] {
     let repeats = api.retry_on.repeats();
-    let waits = api.retry_on.has(Failed::FirstEventTimeout);
-    Some(if repeats && api.targets.len() == 1 {
-        "retry_on has no effect: target_url is the only target"
-    } else if waits && api.streams.first_event_timeout.is_none() {
-        "retry_on: \"first_event_timeout\" has no effect without that key"
-    } else if api.retry_body > 0 && !repeats {
-        "retry_body has no effect: retry_on lists nothing after which a body is sent again"
-    } else {
-        return None;
-    })
+    let is_alone = repeats && api.targets.len() == 1;
+    let waits = api.retry_on.has(Failed::FirstEventTimeout) && !is_alone;
+    [
+        (is_alone, "retry_on has no effect: target_url is the only target"),
+        (
+            waits && api.streams.first_event_timeout.is_none(),
+            "retry_on: \"first_event_timeout\" has no effect without that key",
+        ),
+        (
+            api.retry_body > 0 && !repeats,
+            "retry_body has no effect: retry_on lists nothing after which a body is sent again",
+        ),
+    ]
 }
 
-/// What is said about streams that are of the other kind.
-fn kinds(api: &Api) -> Option<&'static str> {
+/// What is said about streams of the other kind, and whether it is in vain.
+fn kinds(api: &Api) -> [(bool, &'static str); 3] {
     let streams = &api.streams;
-    Some(match streams.kind? {
-        StreamKind::Subscription if streams.end_event.is_some() => {
-            "end_event has no effect: it is for answers, and kind is \"subscription\""
-        }
-        StreamKind::Answer if streams.max_age.is_some() => {
-            "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\""
-        }
-        StreamKind::Answer if streams.on_outage != OnOutage::Error => {
-            "on_outage has no effect: it is for subscriptions, and kind is \"answer\""
-        }
-        StreamKind::Subscription | StreamKind::Answer => return None,
-    })
+    let are_answers = streams.kind == Some(StreamKind::Answer);
+    [
+        (
+            streams.kind == Some(StreamKind::Subscription) && streams.end_event.is_some(),
+            "end_event has no effect: it is for answers, and kind is \"subscription\"",
+        ),
+        (
+            are_answers && streams.max_age.is_some(),
+            "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\"",
+        ),
+        (
+            are_answers && streams.on_outage != OnOutage::Error,
+            "on_outage has no effect: it is for subscriptions, and kind is \"answer\"",
+        ),
+    ]
 }
 
 /// Times that may have no effect, because another one is over before: a GET for a stream has other

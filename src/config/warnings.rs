@@ -67,10 +67,10 @@ impl Config {
             upstream_tls(api),
             unsendable_key(api),
             null_origin(api),
-            self.too_much_held(api),
         ];
         let first = silences(api).into_iter().chain(literal_star(api));
-        let others = others.into_iter().flatten().chain(vain::keys(api));
+        let others =
+            others.into_iter().flatten().chain(self.too_much_held(api)).chain(vain::keys(api));
         first.chain(loops).chain(others).collect()
     }
 
@@ -84,18 +84,17 @@ impl Config {
     }
 
     /// Warns if more is to be held of one event or body than may be.
-    fn too_much_held(&self, api: &Api) -> Option<String> {
+    fn too_much_held(&self, api: &Api) -> impl Iterator<Item = String> + use<> {
         let most = self.server.max_held_bytes / 8;
-        let what = if api.retry_body > most {
-            "retry_body is more than an eighth of server.max_held_bytes, the most that is kept of \
-            one body; raise that, or lower this"
-        } else if self.holds_events(api) && api.streams.event_max > most {
-            "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
-            event may hold; raise that, or lower this"
-        } else {
-            return None;
-        };
-        Some(what.to_owned())
+        let body = (api.retry_body > most).then_some(("retry_body", "is kept of one body"));
+        let events = self.holds_events(api) && api.streams.event_max > most;
+        let event = events.then_some(("max_event_bytes", "one event may hold"));
+        body.into_iter().chain(event).map(|(key, most)| {
+            format!(
+                "{key} is more than an eighth of server.max_held_bytes, the most that {most}; \
+                raise that, or lower this"
+            )
+        })
     }
 
     /// Remarks about what may well be meant and is still worth a look, for `--check` only. One line

@@ -145,6 +145,8 @@ fn retries_that_never_happen() {
     let much = "retry_body is more than an eighth of server.max_held_bytes, the most that is kept \
         of one body; raise that, or lower this";
     of_two("retry_body = '9MiB'\nretry_on = ['503']", &[much]);
+    of_two("retry_body = '9MiB'\nretry_on = ['first_event_timeout']", &[much, in_vain]);
+    of_two("retry_body = '9MiB'", &[much, body]);
     let only = "api a: retry_on has no effect: target_url is the only target";
     for (retry_on, want) in [("['connect', '503']", vec![only]), ("['connect']", vec![])] {
         assert_eq!(warnings(&format!("{API}retry_on = {retry_on}\n")), want);
@@ -166,10 +168,10 @@ fn keys_for_another_kind() {
     check(&format!("{end}\nkind = 'subscription'"), &[what]);
     let both = "max_stream_age = '1h'\non_outage = 'retry'";
     check(&format!("{both}\nkind = 'subscription'"), &[]);
-    let what = "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\"";
-    check(&format!("{both}\nkind = 'answer'"), &[what]);
-    let what = "on_outage has no effect: it is for subscriptions, and kind is \"answer\"";
-    check("on_outage = 'retry'\nkind = 'answer'", &[what]);
+    let age = "max_stream_age has no effect: it is for subscriptions, and kind is \"answer\"";
+    let outage = "on_outage has no effect: it is for subscriptions, and kind is \"answer\"";
+    check(&format!("{both}\nkind = 'answer'"), &[age, outage]);
+    check("on_outage = 'retry'\nkind = 'answer'", &[outage]);
 }
 
 /// Times that are over before others.
