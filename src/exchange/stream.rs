@@ -128,7 +128,8 @@ impl Exchange {
         let terms = Terms {
             event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
             resumable,
-            outlives_source: resumable && always,
+            // The orderly end of an answer is its end.
+            outlives_source: resumable && always && !self.is_answer(),
             whole: self.config.server.flush_interval.is_some(),
             verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
         };

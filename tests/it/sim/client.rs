@@ -283,13 +283,13 @@ impl Client {
             let once = terms.pooling && plan.request.is_some();
             let served = served || once && answer.is_some_and(|a| a.status == 502);
             // Where events end is not known in all streams; those are cut when they are to end.
-            let ends = if plan.subscribes() { terms.ends } else { terms.ends_answers };
+            let ends = if terms.subscribes(plan) { terms.ends } else { terms.ends_answers };
             let all = terms.drains && terms.ends_answers;
             let cut = ends && (plan.event_stream || all) && answer.is_some_and(|a| !a.complete);
             // A process that ends takes no further request, and no connection in the end.
             // Who waits for a subscription may be told to come back.
             let spared = |a: &Answer| a.status == 200 && naive::events(&a.body).is_empty();
-            let told = terms.spares && plan.event_stream && plan.subscribes();
+            let told = terms.spares && plan.event_stream && terms.subscribes(plan);
             let turned_away = terms.drains && answer.is_none_or(|a| told && spared(a));
             let awaited = terms.awaits_all && index == 0;
             // Whoever was answered early does not see that there is no event stream.
@@ -309,10 +309,11 @@ impl Client {
 }
 
 /// True when this may be all of an answer that the proxy began before the origin, and that came to
-/// nothing. To a POST it must look cut.
+/// nothing. An answer must look cut.
 fn is_early(plan: &Plan, answer: &Answer, terms: Terms) -> bool {
     let body = &without_ours(&answer.body, answer.complete, terms);
-    let seen = plan.method == "GET" || plan.method == "POST" && !answer.complete;
+    let seen =
+        matches!(plan.method, "GET" | "POST") && (terms.subscribes(plan) || !answer.complete);
     terms.early
         && seen
         && plan.event_stream
@@ -329,7 +330,7 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         true => &without_ours(&answer.body, answer.complete, terms),
         false => &answer.body,
     };
-    let spared = spared && naive::events(body).is_empty();
+    let spared = spared && terms.subscribes(plan) && naive::events(body).is_empty();
     let honest = terms.kind && !terms.scarce && plan.mischief == Mischief::None;
     let early = is_early(plan, answer, terms) && (plan.events.is_none() || !honest);
     let spared = spared || early;
@@ -358,7 +359,7 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let unknowable = plan.framing == Framing::UntilClose && cut && !terms.secured;
     // Nothing of ours goes into what cannot be read.
     if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
-        let ends = terms.ends && plan.subscribes();
+        let ends = terms.ends && terms.subscribes(plan);
         events.judge(body, answer.complete, unknowable, Terms { ends, ..terms })?;
         let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
         let had_id = !naive::events(body).is_empty();

@@ -10,6 +10,7 @@
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
 mod client;
+mod draft;
 mod drain;
 mod endless;
 mod events;
@@ -25,6 +26,7 @@ mod told;
 
 use crate::journal;
 use client::Client;
+use draft::Draft;
 use drain::Draining;
 use endless::Endless;
 use hostile::Hostile;
@@ -35,7 +37,7 @@ use millstream::testing::sim::{Faults, Host};
 use millstream::testing::toy::{self, Shows};
 use millstream::testing::world::World;
 use millstream::testing::{
-    Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, Tick,
+    Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, StreamKind, Tick,
 };
 use operator::Operator;
 use origin::Origin;
@@ -92,6 +94,8 @@ pub(crate) struct Terms {
     pub(crate) ends: bool,
     /// True exactly when it may end answers that could.
     pub(crate) ends_answers: bool,
+    /// What all its event streams are, if the method does not tell.
+    pub(crate) streams_are: Option<StreamKind>,
     /// True exactly when it drains, and so may turn clients away.
     pub(crate) drains: bool,
     /// True exactly when it drains so late that nobody is turned away on a new connection.
@@ -136,6 +140,7 @@ impl Terms {
             pooling: api.keepalive_upstream > 0,
             ends: streams.max_age.is_some(),
             ends_answers: false,
+            streams_are: streams.kind,
             drains: false,
             awaits_all: false,
             resumes: streams.resume != Resume::Never,
@@ -151,6 +156,11 @@ impl Terms {
             reachable: true,
             secured: api.target().is_secure,
         }
+    }
+
+    /// True when an event stream that comes of a plan is a subscription.
+    pub(crate) fn subscribes(self, plan: &Plan) -> bool {
+        self.streams_are.map_or(plan.method == "GET", |kind| kind == StreamKind::Subscription)
     }
 
     /// Notes whether the first origin can be connected to.
@@ -211,13 +221,7 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let mut text = draw_config(&mut rng);
-        draw_events(&mut Rng::new(seed ^ 0x6265_6174), &mut text);
-        let mut scarce = Rng::new(seed ^ 0x7175_6575);
-        let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
-        text.push_str(&limits);
-        draw_tls(&mut Rng::new(seed ^ 0x746c_7321), &mut text);
-        let loss = Loss::draw(&mut fate, &mut text);
+        let Draft { text, other, loss, drain_at } = Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = draw_size_max(&mut rng, tiny);
@@ -231,7 +235,6 @@ impl Play {
         terms.ends_answers = loss.is_some();
         let mut hostile: Vec<_> =
             (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
-        let other = text.replace(&limits, &other_limits);
         let reload = rng.chance(20).then(|| draw_reload(&mut rng, &other));
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
@@ -241,7 +244,6 @@ impl Play {
         if operators.iter().any(|operator| operator.ends) {
             (terms.kind, terms.ends, terms.ends_answers) = (false, true, true);
         }
-        let drain_at = rng.chance(15).then(|| Tick::from_millis(rng.below(3000)));
         let mut draining = drain_at.map(|at| Draining::draw(at, &mut fate, config.drain));
         let some = if loss.is_some() || draining.is_some() { fate.below(8) } else { 0 };
         let endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
@@ -440,13 +442,6 @@ fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
     (Tick::from_millis(rng.below(3000)), parse(&text))
 }
 
-/// Origins that speak TLS.
-fn draw_tls(rng: &mut Rng, text: &mut String) {
-    if rng.chance(40) {
-        *text = text.replace("\"http:", "\"https:");
-    }
-}
-
 fn draw_budget(dice: &mut Rng) -> Budget {
     if dice.chance(85) {
         return Budget::unlimited(1000);
@@ -492,92 +487,6 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         handshakes_per_turn: 1,
         timers_per_turn: rng.size(1, 3),
         ahead_max: rng.pick(&[1, 20, 4096]),
-    }
-}
-
-fn draw_config(rng: &mut Rng) -> String {
-    let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
-    let head = rng.pick(&[1, 4, 16]);
-    let pool = rng.pick(&[0, 1, 32]);
-    let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
-    let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
-    let retry_on = rng.pick(&[
-        r#"["connect"]"#,
-        r#"["connect"]"#,
-        "[]",
-        r#"["502", "503"]"#,
-        r#"["connect", "timeout", "first_event_timeout", "429", "502", "503", "504"]"#,
-    ]);
-    let retry_body = rng.pick(&[0, 10, 5000]);
-    let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
-    let silence = rng.pick(&["0s", "0s", "20s"]);
-    let [first_event, stall] = [0, 0].map(|_| rng.pick(&["0s", "0s", "20s"]));
-    let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
-    let event_max = rng.pick(&[1024, 1024, 1_000_000]);
-    let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
-    let [max, max_per_ip] = [0, 0].map(|_| rng.pick(&[0, 0, 0, 0, 1, 2]));
-    let resume = rng.pick(&["false", "false", "true", "\"always\""]);
-    format!(
-        r#"
-        [server]
-        listen = ["127.0.0.1:8080"]
-        flush_interval = "{flush}"
-        read_timeout = "{}s"
-        write_timeout = "{}s"
-        keepalive_timeout = "{}s"
-        max_head_bytes = "{head}KiB"
-        [[api]]
-        name = "a"
-        listen_path = "/"
-        target_url = {targets}
-        keepalive_upstream = {pool}
-        retry_on = {retry_on}
-        retry_body = {retry_body}
-        connect_timeout = "{}s"
-        response_timeout = "{}s"
-        stream_response_timeout = "{}s"
-        first_event_timeout = "{first_event}"
-        stall_timeout = "{stall}"
-        idle_timeout = "{}s"
-        heartbeat = "{heartbeat}"
-        stream_idle_timeout = "{silence}"
-        max_stream_age = "{age}"
-        max_event_bytes = {event_max}
-        on_outage = "{on_outage}"
-        resume = {resume}
-        resume_timeout = "20s"
-        max_streams = {max}
-        max_streams_per_ip = {max_per_ip}
-        "#,
-        rng.between(10, 30),
-        rng.between(10, 30),
-        if rng.chance(50) { 4000 } else { rng.between(1, 80) },
-        rng.between(5, 10),
-        rng.between(10, 60),
-        rng.between(10, 60),
-        rng.between(10, 60),
-    )
-}
-
-/// Adds which events of ours there may be, and whether streams may be coded or be answered early.
-/// Where there are no heartbeats, none is an event; and where streams may be resumed, held or
-/// answered early, none is coded.
-fn draw_events(rng: &mut Rng, text: &mut String) {
-    // One each millisecond, byte by byte, takes more turns than a world may have.
-    let rare =
-        ["0s", "1ms"].iter().all(|every| !text.contains(&format!("heartbeat = \"{every}\"")));
-    if rng.chance(40) && rare {
-        *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
-    }
-    if rng.chance(40) {
-        *text += &format!("end_event = {END:?}\n");
-    }
-    let early = rng.pick(&["0s", "0s", "0s", "1ms", "10ms"]);
-    *text += &format!("early_answer = \"{early}\"\n");
-    let readable = ["resume = true", "resume = \"always\"", "on_outage = \"hold\""];
-    let readable = readable.iter().any(|line| text.contains(line)) || early != "0s";
-    if rng.chance(40) && !readable {
-        *text += "compression = \"pass\"\n";
     }
 }
 

@@ -147,11 +147,6 @@ impl Plan {
         self.method == "GET" && self.events.as_ref().is_some_and(Stream::has_ids)
     }
 
-    /// True when an event stream that comes of it is a subscription.
-    pub(crate) fn subscribes(&self) -> bool {
-        self.method == "GET"
-    }
-
     /// [`bodiless`], if it goes as planned.
     pub(crate) fn bodiless(&self) -> bool {
         bodiless(self.method, self.status)

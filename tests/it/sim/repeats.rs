@@ -3,7 +3,7 @@
 use super::Terms;
 use super::origin::Origin;
 use super::plan::Plan;
-use millstream::testing::RetryOn;
+use millstream::testing::{Failed, RetryOn};
 use std::collections::BTreeMap;
 
 /// Judges how often origins have seen each request.
@@ -21,8 +21,11 @@ pub(crate) fn judge(plans: &[Plan], origins: &[Origin], terms: Terms) -> Result<
                 *times.entry((target, place == 0)).or_default() += 1;
             }
         }
-        // Each of the targets once, if the operator has said so.
+        // Each of the targets once, if the operator has said so; and once more if one may have
+        // broken off, on a connection that was used before.
         let most = 1 + usize::from(terms.retries.is_some_and(RetryOn::repeats));
+        let breaks = terms.retries.is_some_and(|retries| retries.has(Failed::BadGateway));
+        let most = if breaks { 2 * most } else { most };
         if plan.once() && times.values().sum::<usize>() > most {
             return Err(format!("sent more than {most} times: {plan:?}"));
         }

@@ -1,0 +1,140 @@
+//! The configuration of a world, drawn as text: what the operator might have written.
+
+use super::loss::Loss;
+use super::{END, HEARTBEAT, room};
+use millstream::testing::Tick;
+use millstream::testing::rng::Rng;
+
+/// The configuration of a world, and what happens to it.
+pub(crate) struct Draft {
+    pub(crate) text: String,
+    /// What may be served after a reload.
+    pub(crate) other: String,
+    pub(crate) loss: Option<Loss>,
+    pub(crate) drain_at: Option<Tick>,
+}
+
+impl Draft {
+    pub(crate) fn draw(seed: u64, rng: &mut Rng, fate: &mut Rng) -> Draft {
+        // Each part has a generator of its own, so that it leaves the others as they were.
+        let of = |salt: u64| Rng::new(seed ^ salt);
+        let mut text = draw_config(rng);
+        draw_events(&mut of(0x6265_6174), &mut text);
+        let mut scarce = of(0x7175_6575);
+        let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
+        text += &limits;
+        draw_tls(&mut of(0x746c_7321), &mut text);
+        let loss = Loss::draw(fate, &mut text);
+        let drain_at = draw_drain(&mut of(0x6472_6e21));
+        if loss.is_none() && drain_at.is_none() {
+            draw_kind(&mut of(0x6b69_6e64), &mut text);
+        }
+        let other = text.replace(&limits, &other_limits);
+        Draft { text, other, loss, drain_at }
+    }
+}
+
+fn draw_drain(rng: &mut Rng) -> Option<Tick> {
+    rng.chance(15).then(|| Tick::from_millis(rng.below(3000)))
+}
+
+/// Event streams that are of a kind whatever their requests are. What has no end is there in worlds
+/// that lose something or drain, and is ended by what its requests are.
+fn draw_kind(rng: &mut Rng, text: &mut String) {
+    if rng.chance(30) {
+        *text += rng.pick(&["kind = \"answer\"\n", "kind = \"subscription\"\n"]);
+    }
+}
+
+/// Origins that speak TLS.
+fn draw_tls(rng: &mut Rng, text: &mut String) {
+    if rng.chance(40) {
+        *text = text.replace("\"http:", "\"https:");
+    }
+}
+
+fn draw_config(rng: &mut Rng) -> String {
+    let flush = rng.pick(&["0s", "0s", "1ms", "20ms", "70ms"]);
+    let head = rng.pick(&[1, 4, 16]);
+    let pool = rng.pick(&[0, 1, 32]);
+    let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
+    let targets = rng.pick(&["\"http://10.0.0.1\"", two]);
+    let retry_on = rng.pick(&[
+        r#"["connect"]"#,
+        r#"["connect"]"#,
+        "[]",
+        r#"["502", "503"]"#,
+        r#"["connect", "timeout", "first_event_timeout", "429", "502", "503", "504"]"#,
+    ]);
+    let retry_body = rng.pick(&[0, 10, 5000]);
+    let heartbeat = rng.pick(&["0s", "1ms", "7ms", "100ms", "15s"]);
+    let silence = rng.pick(&["0s", "0s", "20s"]);
+    let [first_event, stall] = [0, 0].map(|_| rng.pick(&["0s", "0s", "20s"]));
+    let age = rng.pick(&["0s", "0s", "0s", "50ms", "2s"]);
+    let event_max = rng.pick(&[1024, 1024, 1_000_000]);
+    let on_outage = rng.pick(&["error", "error", "retry", "hold"]);
+    let [max, max_per_ip] = [0, 0].map(|_| rng.pick(&[0, 0, 0, 0, 1, 2]));
+    let resume = rng.pick(&["false", "false", "true", "\"always\""]);
+    format!(
+        r#"
+        [server]
+        listen = ["127.0.0.1:8080"]
+        flush_interval = "{flush}"
+        read_timeout = "{}s"
+        write_timeout = "{}s"
+        keepalive_timeout = "{}s"
+        max_head_bytes = "{head}KiB"
+        [[api]]
+        name = "a"
+        listen_path = "/"
+        target_url = {targets}
+        keepalive_upstream = {pool}
+        retry_on = {retry_on}
+        retry_body = {retry_body}
+        connect_timeout = "{}s"
+        response_timeout = "{}s"
+        stream_response_timeout = "{}s"
+        first_event_timeout = "{first_event}"
+        stall_timeout = "{stall}"
+        idle_timeout = "{}s"
+        heartbeat = "{heartbeat}"
+        stream_idle_timeout = "{silence}"
+        max_stream_age = "{age}"
+        max_event_bytes = {event_max}
+        on_outage = "{on_outage}"
+        resume = {resume}
+        resume_timeout = "20s"
+        max_streams = {max}
+        max_streams_per_ip = {max_per_ip}
+        "#,
+        rng.between(10, 30),
+        rng.between(10, 30),
+        if rng.chance(50) { 4000 } else { rng.between(1, 80) },
+        rng.between(5, 10),
+        rng.between(10, 60),
+        rng.between(10, 60),
+        rng.between(10, 60),
+    )
+}
+
+/// Adds which events of ours there may be, and whether streams may be coded or be answered early.
+/// Where there are no heartbeats, none is an event; and where streams may be resumed, held or
+/// answered early, none is coded.
+fn draw_events(rng: &mut Rng, text: &mut String) {
+    // One each millisecond, byte by byte, takes more turns than a world may have.
+    let rare =
+        ["0s", "1ms"].iter().all(|every| !text.contains(&format!("heartbeat = \"{every}\"")));
+    if rng.chance(40) && rare {
+        *text += &format!("heartbeat_event = {HEARTBEAT:?}\n");
+    }
+    if rng.chance(40) {
+        *text += &format!("end_event = {END:?}\n");
+    }
+    let early = rng.pick(&["0s", "0s", "0s", "1ms", "10ms"]);
+    *text += &format!("early_answer = \"{early}\"\n");
+    let readable = ["resume = true", "resume = \"always\"", "on_outage = \"hold\""];
+    let readable = readable.iter().any(|line| text.contains(line)) || early != "0s";
+    if rng.chance(40) && !readable {
+        *text += "compression = \"pass\"\n";
+    }
+}
