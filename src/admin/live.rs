@@ -9,6 +9,7 @@
 //! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
 
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
+use crate::config::Expiry;
 use crate::json::Json;
 use crate::telemetry::{ApiStats, Outcome, Stats};
 use crate::time::{Now, Tick};
@@ -29,8 +30,11 @@ const AFTERWARDS: Duration = Duration::from_secs(120);
 /// all.
 const APIS_MAX: usize = 100;
 
+/// Maximum number of certificates in a tick.
+const EXPIRIES_MAX: usize = 4;
+
 /// The process-wide part of a tick.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ProcessNow {
     /// True exactly when the process is draining.
     pub draining: bool,
@@ -41,6 +45,8 @@ pub struct ProcessNow {
     pub ends_at: Option<u64>,
     /// The number of client connections.
     pub connections: usize,
+    /// The certificates that are not valid, or not for long.
+    pub expiries: Vec<Expiry>,
 }
 
 /// The last ticks, and the time of the next.
@@ -81,7 +87,7 @@ impl Ticks {
     /// Makes the tick that is due from the current state.
     pub fn make(
         &mut self,
-        process: ProcessNow,
+        process: &ProcessNow,
         stats: &Stats,
         apis: &[ApiNow<'_>],
         now: Now,
@@ -132,7 +138,7 @@ pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8>
     out.into_bytes()
 }
 
-fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) -> Vec<u8> {
+fn tick(id: u64, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) -> Vec<u8> {
     let all = || stats.all().map(|(_, stats)| stats);
     let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
     let mut details = Details::all();
@@ -148,6 +154,16 @@ fn tick(id: u64, process: ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: N
         json.name("ends_at").number(at);
     }
     json.name("connections").number(process.connections as u64);
+    if !process.expiries.is_empty() {
+        json.name("expiries").begin('[');
+        for Expiry { text, is_valid } in process.expiries.iter().take(EXPIRIES_MAX) {
+            json.begin('{');
+            json.name("text").string(text);
+            json.name("is_valid").boolean(*is_valid);
+            json.end('}');
+        }
+        json.end(']');
+    }
     json.name("streams").number(sum(ApiStats::open));
     json.name("tunnels").number(sum(ApiStats::open_tunnels));
     json.name("events").number(sum(|stats| stats.events.get()));
@@ -184,8 +200,13 @@ mod tests {
     use crate::slab::Slab;
     use crate::telemetry::Cause;
 
-    const PROCESS: ProcessNow =
-        ProcessNow { draining: false, closes_at: None, ends_at: None, connections: 2 };
+    const PROCESS: ProcessNow = ProcessNow {
+        draining: false,
+        closes_at: None,
+        ends_at: None,
+        connections: 2,
+        expiries: Vec::new(),
+    };
 
     fn at(seconds: u64) -> Now {
         Now { tick: Tick::from_millis(seconds * 1000), unix_ms: seconds * 1000 }
@@ -209,7 +230,7 @@ mod tests {
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
         let streams = [0; StreamState::ALL.len()];
         let apis = [ApiNow { state: &state, upstream: &upstreams[key], streams }];
-        let event = Ticks::new().make(PROCESS, &stats, &apis, at(5));
+        let event = Ticks::new().make(&PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
             \"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
@@ -217,6 +238,12 @@ mod tests {
             \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
+        let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true };
+        let process = ProcessNow { expiries: vec![expiry; 9], ..PROCESS };
+        let event = Ticks::new().make(&process, &stats, &[], at(5));
+        let object = "{\"text\":\"a.pem expires\",\"is_valid\":true}";
+        let want = format!("\"connections\":2,\"expiries\":[{}],", [object; 4].join(","));
+        assert!(str::from_utf8(&event).unwrap().contains(&want), "{event:?}");
         let hello = String::from_utf8(hello(9, Some("http://x/"), &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");
         let rest = ",\"started_unix_ms\":9,\"apis\":[\"a\",\"b\"],\"reasons\":[\"complete\",";
@@ -234,14 +261,14 @@ mod tests {
         let mut seconds = 10;
         while ticks.next() != Tick::NEVER {
             assert_eq!(ticks.next(), at(seconds).tick);
-            ticks.make(PROCESS, &stats, &[], at(seconds));
+            ticks.make(&PROCESS, &stats, &[], at(seconds));
             seconds += 1;
         }
         assert_eq!(seconds, 132);
         assert_eq!(ticks.kept().count(), KEPT);
         // Ticks older than that are of no use.
         ticks.is_heard(at(1000).tick);
-        ticks.make(PROCESS, &stats, &[], at(1000));
+        ticks.make(&PROCESS, &stats, &[], at(1000));
         assert_eq!(ticks.kept().count(), 1);
     }
 }

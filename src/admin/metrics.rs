@@ -28,6 +28,8 @@ pub struct Process<'a> {
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
     pub upstreams: BTreeMap<&'a str, &'a Upstream>,
+    /// The certificates that clients are shown, and the last second of their validity, since 1970.
+    pub certificates: Vec<(&'a str, u64)>,
     /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
@@ -348,6 +350,11 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Access log lines dropped for lack of room.";
     out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
     out.sample(&[], process.access_lines_dropped);
+    let help = "When a certificate for clients expires, by the name of its file.";
+    out.family("millstream_certificate_expiry_timestamp_seconds", MetricType::Gauge, help);
+    for (file, last) in &process.certificates {
+        out.sample(&[("certificate", file)], last);
+    }
 }
 
 #[cfg(test)]
@@ -449,11 +456,17 @@ mod tests {
             }
         }
         stats.no_api.requests.one(404);
-        let process = Process { started_unix_ms: 1_795_000_000_042, ..Process::default() };
+        let certificates = vec![("/etc/a.pem", 1_800_000_000)];
+        let process =
+            Process { started_unix_ms: 1_795_000_000_042, certificates, ..Process::default() };
         let text = text(&stats, &process);
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
             ("millstream_start_time_seconds", 1_795_000_000.042),
+            (
+                "millstream_certificate_expiry_timestamp_seconds{certificate=\"/etc/a.pem\"}",
+                1_800_000_000.0,
+            ),
             ("millstream_requests_total{api=\"\",code=\"404\"}", 1.0),
             ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
             ("millstream_streams{api=\"clock\",kind=\"answer\"}", 1.0),

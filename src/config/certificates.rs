@@ -11,15 +11,32 @@ const SOON_SECONDS: u64 = 14 * DAY_SECONDS;
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
+/// A certificate that is not valid, or will soon not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Which one and until when: one line, with the days that are left.
+    pub text: String,
+    /// Whether it is valid now.
+    pub is_valid: bool,
+}
+
 impl Config {
-    /// Warnings about certificates that are not valid at this time, or not for long, one line each.
-    /// The time is in milliseconds since 1970.
-    pub fn expiries(&self, unix_ms: u64) -> Vec<String> {
+    /// The certificates that are not valid at this time, in milliseconds since 1970, or not for
+    /// long.
+    pub fn expiries(&self, unix_ms: u64) -> Vec<Expiry> {
         let about = |(file, pair): (&str, &Pair)| {
-            let what = expiry(pair.valid(), unix_ms / 1000)?;
-            Some(format!("tls.certificate: {file} {what}"))
+            let (now, [first, last]) = (unix_ms / 1000, pair.valid());
+            let what = expiry([first, last], now)?;
+            let text = format!("tls.certificate: {file} {what}");
+            Some(Expiry { text, is_valid: (first..=last).contains(&now) })
         };
         self.pairs().filter_map(about).collect()
+    }
+
+    /// The certificates that are shown: the file of each, as configured, and the last second of its
+    /// validity, since 1970.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.pairs().map(|(file, pair)| (file, pair.valid()[1]))
     }
 
     /// The certificates that are shown, each with its file.
@@ -77,10 +94,11 @@ fn expiry([first, last]: [u64; 2], now: u64) -> Option<String> {
     Some(if now < first {
         format!("is not valid before {}, so clients refuse it; look at the clock", day(first))
     } else if now > last {
-        format!("expired on {}, so clients refuse it; renew it, and reload", day(last))
+        let days = (now - last) / DAY_SECONDS;
+        format!("expired on {}, {days} days ago, so clients refuse it; renew it", day(last))
     } else if last - now < SOON_SECONDS {
         let days = (last - now) / DAY_SECONDS;
-        format!("expires on {}, in {days} days; renew it, and reload", day(last))
+        format!("expires on {}, in {days} days; renew it", day(last))
     } else {
         return None;
     })
@@ -98,12 +116,9 @@ mod tests {
         check(100 * DAY_SECONDS - 1, Some(early));
         check(100 * DAY_SECONDS, None);
         check(186 * DAY_SECONDS - 1, None);
-        check(186 * DAY_SECONDS, Some("expires on 1970-07-19, in 13 days; renew it, and reload"));
-        check(
-            200 * DAY_SECONDS - 1,
-            Some("expires on 1970-07-19, in 0 days; renew it, and reload"),
-        );
-        let late = "expired on 1970-07-19, so clients refuse it; renew it, and reload";
+        check(186 * DAY_SECONDS, Some("expires on 1970-07-19, in 13 days; renew it"));
+        check(200 * DAY_SECONDS - 1, Some("expires on 1970-07-19, in 0 days; renew it"));
+        let late = "expired on 1970-07-19, 0 days ago, so clients refuse it; renew it";
         check(200 * DAY_SECONDS, Some(late));
     }
 }

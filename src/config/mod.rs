@@ -28,6 +28,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod renewal;
 mod retry;
 mod shared;
 mod summary;
@@ -44,12 +45,14 @@ mod value;
 mod warnings;
 
 pub use access::Auth;
+pub use certificates::Expiry;
 pub use drain::Drain;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
 pub use load::KeysText;
 pub use load::Readers;
+pub use renewal::Renewal;
 pub use retry::{Failed, RetryOn};
 pub use target::Target;
 pub use tls::Tls;
@@ -71,7 +74,7 @@ use std::time::Duration;
 use tls::TlsLocations;
 
 /// A complete configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`: listeners and limits for clients.
     pub server: Server,

@@ -1,14 +1,14 @@
 //! `[tls]`: how the clients of `server.listen_tls` are served, and with which certificates.
+//! `renewal` reads the files that are named here.
 
-use super::Config;
-use super::error::{ConfigErrors, Location, Wrong};
-use super::load::read_file;
+use super::error::{Location, Wrong};
+use super::renewal::Seen;
 use super::table::Table;
 use super::value::{count, duration, file, flag, text};
 use crate::descriptors;
-use crate::net::tls::{self, Clients, Pair, PairError, ServerTerms};
+use crate::net::tls::{Pair, PairError, Server};
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -28,9 +28,14 @@ pub struct Tls {
     pub verify_client: Option<VerifyClient>,
     /// Whether clients get tickets, with which the next handshake is a short one.
     pub session_tickets: bool,
+    /// How often the files are looked at, to be read again when they have changed. None: only a
+    /// reload reads them.
+    pub look_every: Option<Duration>,
     /// What serves them. None where there is no address to listen on, and before
-    /// [`Config::load_certificates`].
-    pub server: Option<tls::Server>,
+    /// [`Config::load_certificates`](super::Config::load_certificates).
+    pub server: Option<Server>,
+    /// The folder that the names of files are relative to.
+    pub(super) folder: PathBuf,
 }
 
 /// `[[tls.certificate]]`: a certificate and its key.
@@ -39,8 +44,10 @@ pub struct Certificate {
     /// The files of the certificate, with those of its issuers behind it, and of its key.
     pub files: [String; 2],
     /// What is in them. None where there is no address to listen on, and before
-    /// [`Config::load_certificates`].
+    /// [`Config::load_certificates`](super::Config::load_certificates).
     pub pair: Option<Pair>,
+    /// The files as they were when they were last read.
+    pub(super) seen: [Seen; 2],
 }
 
 /// `client_ca` and `verify_client`: how clients are asked for a certificate.
@@ -50,6 +57,11 @@ pub struct VerifyClient {
     pub client_ca: String,
     /// Whether whoever has none is let in all the same.
     pub optional: bool,
+    /// What is in the file. Empty before
+    /// [`Config::load_certificates`](super::Config::load_certificates).
+    pub(super) authorities: Vec<u8>,
+    /// The file as it was when it was last read.
+    pub(super) seen: Seen,
 }
 
 /// A version of TLS.
@@ -65,9 +77,12 @@ pub enum TlsVersion {
 #[derive(Clone, Debug)]
 pub(super) struct TlsLocations {
     /// Those of the files of each certificate.
-    certificates: Vec<[Location; 2]>,
-    client_ca: Location,
+    pub(super) certificates: Vec<[Location; 2]>,
+    pub(super) client_ca: Location,
 }
+
+/// How often the files are looked at, unless it is said.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// What `verify_client` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +105,8 @@ pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
     let verify_client = match (client_ca, verify) {
         (None, Verify::Off) => None,
         (Some(client_ca), Verify::Optional | Verify::Require) => {
-            Some(VerifyClient { client_ca, optional: verify == Verify::Optional })
+            let (optional, seen) = (verify == Verify::Optional, Seen::default());
+            Some(VerifyClient { client_ca, optional, authorities: Vec::new(), seen })
         }
         (Some(_), Verify::Off) => {
             t.missing(
@@ -114,7 +130,9 @@ pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
         max_handshakes,
         verify_client,
         session_tickets: t.take("session_tickets", flag).unwrap_or(true),
+        look_every: t.take("certificates_on_change", look_every).unwrap_or(Some(LOOK_EVERY)),
         server: None,
+        folder: PathBuf::new(),
     };
     (tls, TlsLocations { certificates: locations, client_ca: client_ca_location })
 }
@@ -138,7 +156,8 @@ fn certificate(
         Ok(name)
     });
     let key = t.require("key", "\"privkey.pem\"", named);
-    Some((Certificate { files: [certificate?, key?], pair: None }, locations))
+    let seen = [Seen::default(); 2];
+    Some((Certificate { files: [certificate?, key?], pair: None, seen }, locations))
 }
 
 fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
@@ -146,6 +165,16 @@ fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
         Some("1.2") => Ok(TlsVersion::Tls12),
         Some("1.3") => Ok(TlsVersion::Tls13),
         _ => Err("not a version that is spoken; write \"1.2\" or \"1.3\"".into()),
+    }
+}
+
+/// Reads how often the files are looked at.
+fn look_every(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
+    match value.as_bool() {
+        Some(true) => Ok(Some(LOOK_EVERY)),
+        Some(false) => Ok(None),
+        None if value.is_str() => duration(value).map(Some),
+        None => Err("not a choice; write true, false, or how often, like \"10s\"".into()),
     }
 }
 
@@ -163,61 +192,6 @@ impl Tls {
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let pairs = self.certificates.iter().flat_map(|certificate| &certificate.files);
         pairs.chain(self.verify_client.iter().map(|verify| &verify.client_ca)).map(String::as_str)
-    }
-
-    /// Prepares to serve with the certificates that were read.
-    ///
-    /// # Errors
-    /// If the authorities of clients cannot be read or used.
-    fn serve(&mut self, read: impl FnOnce(&str) -> io::Result<Vec<u8>>) -> Result<(), String> {
-        let pairs = self.certificates.iter().filter_map(|certificate| certificate.pair.clone());
-        let pairs: Vec<Pair> = pairs.collect();
-        let authorities = match &self.verify_client {
-            None => None,
-            Some(VerifyClient { client_ca, .. }) => {
-                Some(read(client_ca).map_err(|error| cannot_read(client_ca, &error))?)
-            }
-        };
-        let clients = self.verify_client.as_ref().zip(authorities.as_deref());
-        let server = tls::Server::new(&ServerTerms {
-            pairs: &pairs,
-            only_newest: self.min_version == TlsVersion::Tls13,
-            clients: clients.map(|(VerifyClient { optional, .. }, authorities)| Clients {
-                authorities,
-                optional: *optional,
-            }),
-            tickets: self.session_tickets,
-        });
-        let file = self.verify_client.as_ref().map_or("", |verify| &verify.client_ca);
-        self.server = Some(server.map_err(|what| format!("{file}: {what}"))?);
-        Ok(())
-    }
-}
-
-impl Config {
-    /// Reads the certificates for [`listen_tls`](super::Server::listen_tls), where `folder` is that
-    /// of the configuration. Without addresses there they are not looked at.
-    ///
-    /// # Errors
-    /// If a file cannot be read or used.
-    pub fn load_certificates(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
-        if self.server.listen_tls.is_empty() {
-            return Ok(());
-        }
-        let read = |file: &str| read_file(&folder.join(file));
-        let mut errors = ConfigErrors::default();
-        for (certificate, locations) in
-            self.tls.certificates.iter_mut().zip(&self.tls_locations.certificates)
-        {
-            match pair(&certificate.files, read) {
-                Ok(pair) => certificate.pair = Some(pair),
-                Err((part, what)) => errors.add(locations[part as usize].clone(), what),
-            }
-        }
-        if let Err(what) = self.tls.serve(read) {
-            errors.add(self.tls_locations.client_ca.clone(), what);
-        }
-        errors.done()
     }
 }
 

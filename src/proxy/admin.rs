@@ -204,6 +204,7 @@ impl<N: Net> Proxy<N> {
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
+            certificates: self.shared.config.certificates().collect(),
             key_bytes: self.key_bytes(),
         }
     }

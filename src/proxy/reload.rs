@@ -24,7 +24,7 @@ use super::phase::within;
 use super::shared::Shared;
 use crate::apis::Apis;
 use crate::auth;
-use crate::config::{Api, Config};
+use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
@@ -33,6 +33,7 @@ use crate::session::Service;
 use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a response may continue after its key was revoked. Most take less.
@@ -55,6 +56,12 @@ impl<N: Net> Proxy<N> {
         for key in judged {
             tasks.wake(key);
         }
+    }
+
+    /// Serves clients with other certificates from their next handshakes on. Nothing else changes.
+    pub fn renew(&mut self, tls: Tls) {
+        // Exchanges keep theirs, where it makes no difference.
+        Rc::make_mut(&mut self.shared.config).tls = tls;
     }
 
     /// Adds a listener that was opened for this service.

@@ -11,7 +11,7 @@ use super::service::Inherited;
 use super::sys;
 use crate::access::Queue;
 use crate::admin::ShellCommand;
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
@@ -147,6 +147,11 @@ impl EventLoop {
         let budget = config.budget(descriptors);
         self.proxy.reload(config, budget, self.clock.now().tick);
         Ok(())
+    }
+
+    /// Serves clients with other certificates from their next handshakes on.
+    pub(super) fn renew(&mut self, tls: Tls) {
+        self.proxy.renew(tls);
     }
 
     /// Begins to drain, as the configuration says.

@@ -1,12 +1,13 @@
-//! Jobs that may block: loading a configuration, and resolving a name.
+//! Jobs that may block: loading a configuration, looking for renewed certificates, and resolving a
+//! name.
 //!
-//! Both ask the operating system and wait for its answer, for as long as a disk or a name server
-//! takes. One worker loads configurations and another resolves names, so that a name server that
-//! does not answer delays no reload. A job that completes wakes the event loop.
+//! All ask the operating system and wait for its answer, for as long as a disk or a name server
+//! takes. One worker loads files and another resolves names, so that a name server that does not
+//! answer delays no reload. A job that completes wakes the event loop.
 
 use super::resolver::{self, NameQuery};
 use super::worker::Worker;
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Renewal, Tls};
 use crate::net::Resolution;
 use std::collections::VecDeque;
 use std::io;
@@ -23,6 +24,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) enum Job {
     /// Load this configuration file, and resolve the names in it.
     Load(PathBuf),
+    /// Look whether the files of these certificates have changed.
+    Look(Box<Tls>),
     /// Resolve a name.
     Resolve(NameQuery),
 }
@@ -32,6 +35,8 @@ pub(super) enum Job {
 pub(super) enum Completion {
     /// A configuration was loaded, or is wrong.
     Loaded(Box<Result<Config, ConfigErrors>>),
+    /// The files of certificates were looked at, and some had changed.
+    Looked(Option<Box<Renewal>>),
     /// A name was resolved, or could not be.
     Resolved(NameQuery, Resolution),
 }
@@ -70,7 +75,7 @@ impl Jobs {
     /// If no thread can be started.
     pub(super) fn submit(&self, job: Job) -> io::Result<()> {
         let worker = match job {
-            Job::Load(_) => &self.loader,
+            Job::Load(_) | Job::Look(_) => &self.loader,
             Job::Resolve(_) => &self.resolver,
         };
         worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
@@ -95,6 +100,7 @@ impl Completions {
 fn run(job: Job) -> Completion {
     match job {
         Job::Load(path) => Completion::Loaded(Box::new(resolver::load(&path))),
+        Job::Look(tls) => Completion::Looked(tls.look().map(Box::new)),
         Job::Resolve(query) => {
             let resolution = resolver::addresses_of(&query.host, query.port);
             Completion::Resolved(query, resolution)

@@ -16,10 +16,12 @@ use super::output::Output;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
 use crate::admin::ShellCommand;
-use crate::config::Config;
+use crate::config::{Config, Expiry, Renewal};
 use crate::proxy::Ticket;
+use crate::time::Tick;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The process, listening and ready to run.
 #[derive(Debug)]
@@ -35,9 +37,18 @@ pub struct Process {
     reload: Reload,
     /// The operator's commands that are answered when the reload is over.
     reload_tickets: Vec<Ticket>,
+    /// When certificates are looked at next.
+    look_at: Tick,
+    /// Whether a job looks at their files.
+    looks: bool,
+    /// What was said last about certificates that are not valid for long.
+    expiries: Vec<Expiry>,
     /// How often it was asked to stop.
     stops: usize,
 }
+
+/// How often it is asked which certificates are not valid for long, if nobody looks at their files.
+const EXPIRIES_EVERY: Duration = Duration::from_secs(3600);
 
 /// Whether the configuration file is being loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +70,12 @@ impl Process {
     pub fn open(config: Config, file: Option<PathBuf>) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
-        for warning in warnings(&config, descriptors) {
+        let (look_every, expiries) = (config.tls.look_every, config.expiries(unix_ms()));
+        for warning in config.warnings(Some(descriptors)) {
             log::warn!("{warning}");
+        }
+        for Expiry { text, .. } in &expiries {
+            log::warn!("{text}");
         }
         let mut inherited =
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
@@ -86,6 +101,9 @@ impl Process {
             file,
             reload: Reload::Idle,
             reload_tickets: Vec::new(),
+            look_at: Tick::ZERO.after(look_every.unwrap_or(EXPIRIES_EVERY)),
+            looks: false,
+            expiries,
             stops: 0,
         })
     }
@@ -104,12 +122,13 @@ impl Process {
         loop {
             let Turn { now, wake } = self.event_loop.turn();
             self.resolve_stale_names();
+            self.look_at_certificates(now);
             let commanded = self.run_commands();
             if self.event_loop.is_drained() && !commanded {
                 break;
             }
             let flush = self.output.take_from(self.event_loop.access_log(), now);
-            let until = if commanded { now } else { wake.min(flush) };
+            let until = if commanded { now } else { wake.min(flush).min(self.look_at) };
             if self.event_loop.wait(now, until)? {
                 self.take_signals();
                 self.take_completions();
@@ -141,6 +160,12 @@ impl Process {
             match completion {
                 Completion::Resolved(query, resolution) => {
                     self.event_loop.name_resolved(&query, &resolution);
+                }
+                Completion::Looked(renewal) => {
+                    self.looks = false;
+                    if let Some(renewal) = renewal {
+                        self.renew(*renewal);
+                    }
                 }
                 Completion::Loaded(loaded) => {
                     let changed = self.reload == Reload::LoadingTwice;
@@ -193,6 +218,43 @@ impl Process {
         }
     }
 
+    /// Says which certificates are not valid for long, and starts a job that looks at their files,
+    /// when it is time for that.
+    fn look_at_certificates(&mut self, now: Tick) {
+        if now < self.look_at {
+            return;
+        }
+        let config = self.event_loop.config();
+        let tls = Some(&config.tls).filter(|tls| tls.server.is_some());
+        let every = tls.map(|tls| tls.look_every.unwrap_or(EXPIRIES_EVERY));
+        self.look_at = every.map_or(Tick::NEVER, |every| now.after(every));
+        // Their text has the days that are left, so each is said once a day.
+        let expiries = config.expiries(unix_ms());
+        for new in expiries.iter().filter(|expiry| !self.expiries.contains(expiry)) {
+            log::warn!("{}", new.text);
+        }
+        self.expiries = expiries;
+        let Some(tls) = tls.filter(|tls| tls.look_every.is_some() && !self.looks) else { return };
+        match self.jobs.submit(Job::Look(Box::new(tls.clone()))) {
+            Ok(()) => self.looks = true,
+            Err(error) => log::warn!("cannot look for renewed certificates: {error}"),
+        }
+    }
+
+    /// Serves with the certificates that were found to be renewed.
+    fn renew(&mut self, renewal: Renewal) {
+        if !renewal.is_of(&self.event_loop.config().tls) {
+            return;
+        }
+        for what in &renewal.renewed {
+            log::info!("tls.certificate: {what}");
+        }
+        for what in &renewal.refused {
+            log::warn!("{what}; what was there before stays, until this changes again");
+        }
+        self.event_loop.renew(renewal.tls);
+    }
+
     /// Starts a job that loads the configuration file, now or after the one that is running.
     fn load_again(&mut self) {
         let Some(file) = &self.file else {
@@ -210,7 +272,7 @@ impl Process {
     }
 
     /// Serves a configuration that was loaded again. If that fails, nothing has changed.
-    fn serve(&mut self, config: Config) -> Result<(), String> {
+    fn serve(&mut self, mut config: Config) -> Result<(), String> {
         if self.event_loop.is_draining() {
             return Err("the process is draining".to_owned());
         }
@@ -218,14 +280,16 @@ impl Process {
         if config.server.user != present.server.user {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
         }
-        let known = warnings(present, self.descriptors);
+        let known = present.warnings(Some(self.descriptors));
+        config.tls.keep(&present.tls);
         self.event_loop.reload(config, self.descriptors)?;
         let config = self.event_loop.config();
         logger::set_level(config.log.level);
-        let warnings = warnings(config, self.descriptors).into_iter();
+        let warnings = config.warnings(Some(self.descriptors)).into_iter();
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
+        self.look_at = Tick::ZERO;
         Ok(())
     }
 
@@ -261,13 +325,6 @@ impl Process {
         service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
         self.event_loop.drain();
     }
-}
-
-/// All that there is to warn of, for a process that may have so many open files.
-fn warnings(config: &Config, descriptors: u64) -> Vec<String> {
-    let mut warnings = config.warnings(Some(descriptors));
-    warnings.extend(config.expiries(unix_ms()));
-    warnings
 }
 
 /// Lets signals wake the event loop.

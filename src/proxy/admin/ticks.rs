@@ -64,6 +64,7 @@ impl<N: Net> Proxy<N> {
             closes_at: at(self.shared.phase.closes_at()),
             ends_at: at(self.shared.phase.ends_at()),
             connections: self.connections(),
+            expiries: self.shared.config.expiries(now.unix_ms),
         };
         let states = self.stream_states(now.tick);
         let Shared { pool, apis, telemetry, .. } = &self.shared;
@@ -71,7 +72,7 @@ impl<N: Net> Proxy<N> {
             Some(ApiNow { state, upstream: pool.upstream(state.upstream)?, streams })
         });
         let apis: Vec<ApiNow<'_>> = present.collect();
-        let event = self.admin.ticks.make(process, &telemetry.stats, &apis, now);
+        let event = self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
         self.moves += 1;
         for key in std::mem::take(&mut self.admin.watchers) {
             let exchange = self.tasks.get_mut(key).and_then(Session::exchange_mut);

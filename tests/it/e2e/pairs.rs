@@ -2,6 +2,7 @@
 //! cannot.
 
 use super::certificates::{Authority, Pair, file};
+use super::line::Line;
 use super::program::{Ended, Program, Scratch};
 use rcgen::KeyPair;
 use std::os::unix::fs::PermissionsExt;
@@ -113,7 +114,7 @@ fn what_clients_may_not_like() {
     };
     warned_of(authority.issue("a.example"), &[alone]);
     let expired = authority.issue_from_to("a.example", 2000, 2020).with_issuer(&authority);
-    warned_of(expired, &["expired on 2020-01-01, so clients refuse it; renew it, and reload"]);
+    warned_of(expired, &["expired on 2020-01-01, "]);
     let early = authority.issue_from_to("a.example", 2900, 2999).with_issuer(&authority);
     warned_of(early, &["is not valid before 2900-01-01, so clients refuse it; look at the clock"]);
     let rsa = KeyPair::from_pem(include_str!("rsa.pem")).unwrap();
@@ -157,4 +158,44 @@ fn files_that_the_user_may_not_read() {
     let wanted = format!("server.user: nobody may not read {inside}, so a reload will fail");
     right(&tables.replace(key.as_str(), &inside), &[&wanted]);
     std::fs::remove_dir_all(folder.as_str()).unwrap();
+}
+
+/// A program that looks at its certificate every few milliseconds.
+fn looking(certificate: &Scratch, key: &Scratch) -> Program {
+    let tls = format!("certificates_on_change = '5ms'\n{}", table(certificate, key));
+    Program::with(&format!(
+        "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n[tls]\n{tls}\n\
+         [admin]\nlisten = '127.0.0.1:0'\n[demo]\nlisten = '127.0.0.1:0'\n"
+    ))
+}
+
+/// Puts another file in the place of one, as whoever renews it should do it.
+fn replace(old: &Scratch, text: &str) {
+    std::fs::rename(file(text).as_str(), old.as_str()).unwrap();
+}
+
+#[test]
+fn a_renewal_is_noticed() {
+    let authority = Authority::new();
+    let [certificate, key] = files(&authority.issue_from_to("a.example", 2000, 2020));
+    let mut program = looking(&certificate, &key);
+    program.logs("expired on 2020-01-01, ");
+    let admin = program.says("admin listener on http://");
+    let expiry = |day: &str| {
+        let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
+        operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        operator.response();
+        let name = certificate.as_str();
+        let labels = format!("certificate=\"{name}\"");
+        let sample = format!("millstream_certificate_expiry_timestamp_seconds{{{labels}}} {day}\n");
+        assert!(operator.rest().contains(&sample), "{sample}");
+    };
+    expiry("1577836800");
+    let pair = authority.issue_from_to("a.example", 2000, 2099);
+    replace(&certificate, &pair.certificate);
+    program.logs("it is not the key of the certificate; what was there before stays");
+    expiry("1577836800");
+    replace(&key, &pair.key);
+    program.logs("was renewed, and is valid until 2099-01-01");
+    expiry("4070908800");
 }

@@ -1,0 +1,334 @@
+//! Certificates while they are in use: they are read at the start and at a reload, and again when
+//! their files have changed by themselves.
+//!
+//! Whoever renews a certificate writes two files, one after the other. In between they do not
+//! belong together, so a pair that cannot be used is no error there: the one before stays until
+//! they change again. At a reload it is one, because somebody waits for the answer.
+
+use super::error::ConfigErrors;
+use super::load::read_file;
+use super::tls::{Certificate, Part, TlsVersion, VerifyClient, cannot_read, pair};
+use super::{Config, Tls};
+use crate::net::tls::{Clients, Pair, Server, ServerTerms};
+use crate::time::date;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What shows that a file is another one, or has changed: where it is, and when that or its
+/// contents last changed. Default: there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// In seconds and nanoseconds. Unlike the time of modification it cannot be set.
+    changed: (i64, i64),
+}
+
+impl Seen {
+    /// Looks at a file. A link leads to another one.
+    fn of(path: &Path) -> Seen {
+        let Ok(file) = fs::metadata(path) else { return Seen::default() };
+        let changed = (file.ctime(), file.ctime_nsec());
+        Seen { device: file.dev(), inode: file.ino(), size: file.size(), changed }
+    }
+}
+
+/// What was found when files were looked at that had changed.
+#[derive(Debug)]
+pub struct Renewal {
+    /// How clients are served from now on.
+    pub tls: Tls,
+    /// What had served them when the files were looked at.
+    before: Option<Server>,
+    /// What was renewed, one line each.
+    pub renewed: Vec<String>,
+    /// What cannot be used as it is, one line each. What was there before stays.
+    pub refused: Vec<String>,
+}
+
+impl Renewal {
+    /// True exactly when it is one of what serves clients now, not of what did before a reload.
+    pub fn is_of(&self, present: &Tls) -> bool {
+        self.before == present.server
+    }
+}
+
+impl Certificate {
+    fn look(&self, folder: &Path) -> [Seen; 2] {
+        self.files.each_ref().map(|file| Seen::of(&folder.join(file)))
+    }
+
+    /// Reads both files. If they cannot be used, the pair stays as it was.
+    fn load(&mut self, folder: &Path) -> Result<(), (Part, String)> {
+        // First, so that what changes meanwhile is read again.
+        self.seen = self.look(folder);
+        self.pair = Some(pair(&self.files, |file| read_file(&folder.join(file)))?);
+        Ok(())
+    }
+}
+
+impl VerifyClient {
+    fn look(&self, folder: &Path) -> Seen {
+        Seen::of(&folder.join(&self.client_ca))
+    }
+
+    fn load(&mut self, folder: &Path) -> Result<(), String> {
+        self.seen = self.look(folder);
+        let read = read_file(&folder.join(&self.client_ca));
+        self.authorities = read.map_err(|error| cannot_read(&self.client_ca, &error))?;
+        Ok(())
+    }
+}
+
+impl Tls {
+    /// Looks at the files, and reads those that have changed. None if none has.
+    pub fn look(&self) -> Option<Renewal> {
+        let folder = self.folder.as_path();
+        let [mut renewed, mut refused] = [Vec::new(), Vec::new()];
+        let mut tls = self.clone();
+        for own in &mut tls.certificates {
+            if own.look(folder) == own.seen {
+                continue;
+            }
+            match own.load(folder) {
+                Ok(()) => renewed.extend(own.pair.as_ref().map(|pair| told(&own.files[0], pair))),
+                Err((_, what)) => refused.push(format!("tls.certificate: {what}")),
+            }
+        }
+        if let Some(verify) = &mut tls.verify_client
+            && verify.look(folder) != verify.seen
+        {
+            let former = verify.clone();
+            match verify.load(folder).and_then(|()| tls.serve()) {
+                Ok(()) => renewed.push(format!("{} was read again", former.client_ca)),
+                Err(what) => {
+                    refused.push(format!("tls.client_ca: {what}"));
+                    let seen = former.look(folder);
+                    tls.verify_client = Some(VerifyClient { seen, ..former });
+                }
+            }
+        }
+        if renewed.is_empty() && refused.is_empty() {
+            return None;
+        }
+        if !renewed.is_empty()
+            && tls.server == self.server
+            && let Err(what) = tls.serve()
+        {
+            refused.push(format!("tls: {what}"));
+        }
+        Some(Renewal { tls, before: self.server.clone(), renewed, refused })
+    }
+
+    /// Serves as before if nothing has changed, so that tickets stay valid.
+    pub fn keep(&mut self, former: &Tls) {
+        // What was read of equal files is equal.
+        let pair = |own: &Certificate| Certificate { pair: None, ..own.clone() };
+        let settings = |tls: &Tls| Tls {
+            certificates: tls.certificates.iter().map(pair).collect(),
+            server: None,
+            ..tls.clone()
+        };
+        if settings(self) == settings(former) {
+            *self = former.clone();
+        }
+    }
+
+    /// Prepares to serve with what was read.
+    ///
+    /// # Errors
+    /// If the authorities of clients cannot be used.
+    fn serve(&mut self) -> Result<(), String> {
+        let pairs = self.certificates.iter().filter_map(|own| own.pair.clone());
+        let pairs: Vec<Pair> = pairs.collect();
+        let verify = self.verify_client.as_ref();
+        let server = Server::new(&ServerTerms {
+            pairs: &pairs,
+            only_newest: self.min_version == TlsVersion::Tls13,
+            clients: verify.map(|VerifyClient { authorities, optional, .. }| Clients {
+                authorities,
+                optional: *optional,
+            }),
+            tickets: self.session_tickets,
+        });
+        let file = verify.map_or("", |verify| &verify.client_ca);
+        self.server = Some(server.map_err(|what| format!("{file}: {what}"))?);
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads the certificates for [`listen_tls`](super::Server::listen_tls), where `folder` is that
+    /// of the configuration. Without addresses there they are not looked at.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    pub fn load_certificates(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
+        if self.server.listen_tls.is_empty() {
+            return Ok(());
+        }
+        let Config { tls, tls_locations, .. } = self;
+        let mut errors = ConfigErrors::default();
+        for (own, locations) in tls.certificates.iter_mut().zip(&tls_locations.certificates) {
+            if let Err((part, what)) = own.load(folder) {
+                errors.add(locations[part as usize].clone(), what);
+            }
+        }
+        let authorities = tls.verify_client.as_mut().map_or(Ok(()), |verify| verify.load(folder));
+        if let Err(what) = authorities.and_then(|()| tls.serve()) {
+            errors.add(tls_locations.client_ca.clone(), what);
+        }
+        tls.folder = folder.to_owned();
+        errors.done()
+    }
+}
+
+fn told(file: &str, pair: &Pair) -> String {
+    let [_, last] = pair.valid();
+    format!("{file} was renewed, and is valid until {}", &date::utc(last * 1000)[..10])
+}
+
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A folder with a pair, and with a file of authorities.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("millstream-renewal-{}-{n}", std::process::id());
+            let folder = Folder(std::env::temp_dir().join(name));
+            fs::create_dir(&folder.0).unwrap();
+            let [certificate, key] = new_pair();
+            folder.replace("chain.pem", &certificate);
+            folder.replace("key.pem", &key);
+            folder.replace("ca.pem", &certificate);
+            folder
+        }
+
+        /// As whoever renews a file should do it.
+        fn replace(&self, name: &str, text: &str) {
+            fs::write(self.0.join("new"), text).unwrap();
+            fs::rename(self.0.join("new"), self.0.join(name)).unwrap();
+        }
+
+        fn load(&self, tls: &str) -> Config {
+            let text = format!(
+                "server.listen_tls = ['127.0.0.1:443']\n[tls]\n{tls}\n[[tls.certificate]]\n\
+                certificate = 'chain.pem'\nkey = 'key.pem'\n[demo]\n"
+            );
+            let mut config = Config::parse("x", &text).unwrap();
+            config.load_certificates(&self.0).unwrap();
+            config
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn new_pair() -> [String; 2] {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        [params.self_signed(&key).unwrap().pem(), key.serialize_pem()]
+    }
+
+    /// What is told, in a few words, and what serves from then on.
+    fn look(tls: &mut Tls) -> Vec<String> {
+        let Some(renewal) = tls.look() else { return Vec::new() };
+        assert!(renewal.is_of(tls));
+        *tls = renewal.tls;
+        let few = |line: String| line.split(',').next().unwrap_or_default().to_owned();
+        renewal.renewed.into_iter().chain(renewal.refused).map(few).collect()
+    }
+
+    #[test]
+    fn a_pair_is_renewed_when_both_files_are() {
+        let folder = Folder::new();
+        let mut tls = folder.load("").tls;
+        let (server, pair) = (tls.server.clone(), tls.certificates[0].pair.clone());
+        assert!(look(&mut tls).is_empty());
+        let [certificate, key] = new_pair();
+        folder.replace("chain.pem", &certificate);
+        let wrong = "tls.certificate: key.pem: it is not the key of the certificate";
+        assert_eq!(look(&mut tls), [wrong]);
+        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert_eq!((&tls.server, &tls.certificates[0].pair), (&server, &pair));
+        folder.replace("key.pem", &key);
+        assert_eq!(look(&mut tls), ["chain.pem was renewed"]);
+        assert!(tls.server != server && tls.certificates[0].pair != pair);
+        assert!(look(&mut tls).is_empty());
+    }
+
+    /// The files of certbot are links, which it turns.
+    #[test]
+    fn links_are_followed() {
+        let folder = Folder::new();
+        let turn = |n: u32, [certificate, key]: [String; 2]| {
+            for (name, text) in [("chain", certificate), ("key", key)] {
+                let target = folder.0.join(format!("{name}{n}.pem"));
+                let link = folder.0.join(format!("{name}.pem"));
+                fs::write(&target, text).unwrap();
+                fs::remove_file(&link).unwrap();
+                symlink(&target, &link).unwrap();
+            }
+        };
+        turn(1, new_pair());
+        let mut tls = folder.load("").tls;
+        assert!(look(&mut tls).is_empty());
+        turn(2, new_pair());
+        assert_eq!(look(&mut tls), ["chain.pem was renewed"]);
+        fs::remove_file(folder.0.join("key.pem")).unwrap();
+        let wrong = "tls.certificate: cannot read key.pem: No such file or directory (os error 2)";
+        assert_eq!(look(&mut tls), [wrong]);
+        assert!(look(&mut tls).is_empty());
+    }
+
+    #[test]
+    fn authorities_are_renewed() {
+        let folder = Folder::new();
+        let mut tls = folder.load("client_ca = 'ca.pem'\nverify_client = 'require'").tls;
+        let server = tls.server.clone();
+        folder.replace("ca.pem", "nothing");
+        let wrong = "tls.client_ca: ca.pem: no certificate in it; it has to be a PEM file";
+        assert_eq!(look(&mut tls), [wrong]);
+        assert!(look(&mut tls).is_empty());
+        assert_eq!(tls.server, server);
+        let [certificate, key] = new_pair();
+        folder.replace("chain.pem", &certificate);
+        folder.replace("key.pem", &key);
+        assert_eq!(look(&mut tls), ["chain.pem was renewed"], "with the former authorities");
+        folder.replace("ca.pem", &certificate);
+        assert_eq!(look(&mut tls), ["ca.pem was read again"]);
+    }
+
+    #[test]
+    fn what_is_equal_is_kept() {
+        let folder = Folder::new();
+        let former = folder.load("").tls;
+        let keeps = |mut tls: Tls| {
+            tls.keep(&former);
+            tls.server == former.server
+        };
+        assert!(keeps(folder.load("").tls));
+        assert!(!keeps(folder.load("session_tickets = false").tls));
+        let [certificate, key] = new_pair();
+        folder.replace("chain.pem", &certificate);
+        folder.replace("key.pem", &key);
+        assert!(!keeps(folder.load("").tls));
+        let other = folder.load("").tls;
+        assert!(!former.look().unwrap().is_of(&other), "a reload came between");
+    }
+}
