@@ -30,10 +30,10 @@ pub use request::{Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
 pub use stage::{Source, Stage};
-pub use stream::{Extras, Resumption, Stream};
+pub use stream::{Extras, Resumption};
 pub use upload::Upload;
 
-use crate::apis::ApiState;
+use crate::apis::{ApiState, Permit};
 use crate::buf::BufPool;
 use crate::config::{Api, Config, StreamKind};
 use crate::http::fields::{Names, Nominated};
@@ -84,8 +84,10 @@ pub struct Exchange {
     pub began: Tick,
     /// When the proxy will end the exchange.
     expiry: Option<Box<Expiry>>,
-    /// The parts that only event streams have.
-    pub stream: Option<Box<Stream>>,
+    /// Counts an open event stream among those of its api.
+    pub permit: Option<Permit>,
+    /// The parts that only few event streams have.
+    extras: Option<Box<Extras>>,
     /// Who sent the request, if more is known than the address of the connection.
     pub caller: Option<Box<Caller>>,
     /// What the access log and the admin listener report about it.
@@ -131,7 +133,8 @@ impl Exchange {
             outbound: None,
             began: now,
             expiry: None,
-            stream: None,
+            permit: None,
+            extras: None,
             caller: None,
             record,
         })
@@ -196,12 +199,12 @@ impl Exchange {
     }
 
     fn extras(&self) -> Option<&Extras> {
-        self.stream.as_ref()?.extras.as_deref()
+        self.extras.as_deref()
     }
 
     /// The parts that only few event streams have, made if there are none.
     pub fn extras_mut(&mut self) -> &mut Extras {
-        self.stream.get_or_insert_default().extras.get_or_insert_default()
+        self.extras.get_or_insert_default()
     }
 
     /// True exactly when the response may be an event stream, as far as is known of the request.

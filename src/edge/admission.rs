@@ -26,7 +26,7 @@ pub fn acquire(
 ) -> Result<(), LocalReply> {
     let state = exchange.api_state.and_then(|key| apis.get(key));
     let (Some(state), Some(api)) = (state, exchange.api()) else { return Ok(()) };
-    if exchange.stream.as_ref().is_some_and(|stream| stream.permit.is_some()) {
+    if exchange.permit.is_some() {
         return Ok(());
     }
     let mut shares = Shares::default();
@@ -49,7 +49,7 @@ pub fn acquire(
     let Some(permit) = state.permit(api.streams.max.unwrap_or(usize::MAX)) else {
         return Err(LocalReply::busy(Cause::MaxStreams, "too many event streams are open"));
     };
-    exchange.stream.get_or_insert_default().permit = Some(permit);
+    exchange.permit = Some(permit);
     if shares.held() != [0, 0] {
         exchange.caller.get_or_insert_default().shares = shares;
     }
@@ -58,11 +58,7 @@ pub fn acquire(
 
 /// Gives back what an exchange holds as an event stream, because its answer is none.
 pub fn release(exchange: &mut Exchange) {
-    match &mut exchange.stream {
-        // How long it waited for a connection is still to be told.
-        Some(stream) if stream.extras.is_some() => stream.permit = None,
-        stream => *stream = None,
-    }
+    exchange.permit = None;
     if let Some(caller) = &mut exchange.caller {
         caller.shares = Shares::default();
     }

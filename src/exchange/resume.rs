@@ -13,7 +13,7 @@ impl Exchange {
 
     /// Mutable [`Exchange::resume`].
     pub fn resume_mut(&mut self) -> Option<&mut Resumption> {
-        self.stream.as_mut()?.extras.as_mut()?.resume.as_mut()
+        self.extras.as_mut()?.resume.as_mut()
     }
 
     /// True exactly when the event stream is to be resumed if it breaks.
@@ -62,7 +62,7 @@ impl Exchange {
             }
             Some(_) | None => {
                 self.outbound = None;
-                if let Some(extras) = self.stream.as_mut().and_then(|s| s.extras.as_mut()) {
+                if let Some(extras) = &mut self.extras {
                     extras.resume = None;
                 }
             }

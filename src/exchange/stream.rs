@@ -1,8 +1,7 @@
-//! The parts that only few exchanges have, most of them event streams: a permit, the state of
-//! resuming, a clock for their events, and how long they waited for a connection.
+//! The parts that only few exchanges have, most of them event streams: the state of resuming, a
+//! clock for their events, and how long they waited for a connection.
 
 use super::Exchange;
-use crate::apis::Permit;
 use crate::config::Resume;
 use crate::pipe::events::Terms;
 use crate::time::Tick;
@@ -19,16 +18,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// The upper bound of every wait.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The parts that only event streams, requests for one, and a few others have. See the module.
-#[derive(Debug, Default)]
-pub struct Stream {
-    /// Counts an open stream among those of its api.
-    pub permit: Option<Permit>,
-    /// The parts that only few of them have.
-    pub extras: Option<Box<Extras>>,
-}
-
-/// The parts that even among these only few have.
+/// The parts that only few exchanges have. See the module.
 #[derive(Debug, Default)]
 pub struct Extras {
     /// The state of resuming, if the upstream is to be asked again.
@@ -153,7 +143,7 @@ impl Exchange {
 
     /// Waits for an event anew. It was the first one if an event has `come`.
     pub fn restart_event_clock(&mut self, come: bool, now: Tick) {
-        if let Some(clock) = self.stream.as_mut().and_then(|s| s.extras.as_mut()?.clock.as_mut()) {
+        if let Some(clock) = self.extras.as_mut().and_then(|extras| extras.clock.as_mut()) {
             clock.since = now;
             clock.ticked |= come;
         }

@@ -264,12 +264,9 @@ mod oracle {
 
         /// An api whose count of open streams is not the number of its permits.
         fn miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
-            let has_permit = |exchange: &Exchange| {
-                exchange.stream.as_ref().is_some_and(|stream| stream.permit.is_some())
-            };
             for (key, state) in self.shared.apis.in_order() {
                 let own = exchanges.iter().filter(|exchange| exchange.api_state == Some(key));
-                let (held, counted) = (own.filter(|e| has_permit(e)).count(), state.streams());
+                let (held, counted) = (own.filter(|e| e.permit.is_some()).count(), state.streams());
                 if held != counted {
                     return Some(format!("{counted} streams counted, {held} open"));
                 }
