@@ -80,6 +80,7 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
+	@tests/interop/fronts --deps $(DEPS)
 
 browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))
