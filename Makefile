@@ -81,6 +81,7 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
 	@tests/interop/fronts --deps $(DEPS)
+	@tests/interop/moves --deps $(DEPS)
 
 browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))
@@ -121,6 +122,9 @@ install: ## install BINARY, manual pages, completions and systemd units below PR
 	$(INSTALL) -D -m 644 conf/minimal.toml $(documents)/minimal.toml
 	$(INSTALL) -D -m 644 conf/millstream.toml $(documents)/millstream.toml
 	$(INSTALL) -D -m 644 conf/keys.toml $(documents)/keys.toml
+	for page in docs/from/*.md; do \
+	    $(INSTALL) -D -m 644 $$page $(documents)/from/$${page##*/} || exit 1; \
+	done
 	$(INSTALL) -D -m 644 conf/millstream.socket $(units)/millstream.socket
 	$(INSTALL) -D -m 644 conf/millstream.service $(units)/millstream.service
 	sed -i 's|/usr/local|$(PREFIX)|' $(units)/millstream.service $(to)/share/man/man1/millstream.1

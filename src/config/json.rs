@@ -15,7 +15,11 @@ pub(super) fn is_json(text: &str) -> bool {
 pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     let location = |at, key: &str| Location::in_file(name, text.as_bytes(), at, key.to_owned());
-    errors.add(location(at, ""), "not TOML: this is JSON; the files in conf/ show what to write");
+    let what = match is_from_tyk(text) {
+        Some(file) => format!("this is {file}; docs/from/tyk.md says what to write instead"),
+        None => "this is JSON; the files in conf/ show what to write".to_owned(),
+    };
+    errors.add(location(at, ""), format!("not TOML: {what}"));
     let mut seen: Vec<&str> = Vec::new();
     for (at, key) in keys(text) {
         if !seen.contains(&key)
@@ -26,6 +30,18 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
         }
     }
     errors
+}
+
+/// What a JSON text is, if it is one of Tyk's files: by keys that other programs hardly use.
+fn is_from_tyk(text: &str) -> Option<&'static str> {
+    const GATEWAY: [&str; 3] = ["http_server_options", "node_secret", "app_path"];
+    const DEFINITION: [&str; 3] = ["listen_path", "use_keyless", "x-tyk-api-gateway"];
+    let has = |marks: [&str; 3]| keys(text).any(|(_, key)| marks.contains(&key));
+    if has(GATEWAY) {
+        Some("the configuration of a Tyk gateway")
+    } else {
+        has(DEFINITION).then_some("an API definition of Tyk")
+    }
 }
 
 /// The names in a JSON text, which are strings followed by a colon, each with its offset.
@@ -63,6 +79,19 @@ mod tests {
         check("{\"a\": \"b\\\":\", \"c\\\\\": {\"ä\":2}", &[(1, "a"), (14, "c\\\\"), (22, "ä")]);
         check("{\"a\": \"b", &[(1, "a")]);
         check("\"", &[]);
+    }
+
+    #[test]
+    fn files_of_tyk_are_recognised() {
+        let check = |text, want| assert_eq!(is_from_tyk(text), want, "{text}");
+        check(r#"{"proxy": {"listen_path": "/"}}"#, Some("an API definition of Tyk"));
+        check(r#"[{"use_keyless": true}]"#, Some("an API definition of Tyk"));
+        check(r#"{"info": {}, "x-tyk-api-gateway": {}}"#, Some("an API definition of Tyk"));
+        let gateway = r#"{"listen_port": 8080, "node_secret": "a"}"#;
+        check(gateway, Some("the configuration of a Tyk gateway"));
+        check(r#"{"app_path": "/"}"#, Some("the configuration of a Tyk gateway"));
+        check(r#"{"apps": {"http": {"servers": {"listen": [":80"]}}}}"#, None);
+        check(r#"{"a": "listen_path"}"#, None);
     }
 
     #[test]

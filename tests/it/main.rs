@@ -15,6 +15,7 @@ mod contract;
 mod corpus;
 mod coverage;
 mod descriptors;
+mod documents;
 mod e2e;
 mod flapping;
 mod golden;

@@ -1,0 +1,126 @@
+//! The READMEs and docs/: their configurations work, their links lead somewhere, and the keys that
+//! they name exist.
+
+use crate::tidy::files_below;
+use millstream::Config;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const EVERY_KEY: &str = include_str!("../../conf/millstream.toml");
+const TARGET: &str = "target_url = 'http://127.0.0.1:8000'\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Each document with its text.
+fn documents() -> impl Iterator<Item = (PathBuf, String)> {
+    let docs = files_below(&root().join("docs"));
+    let pages = docs.into_iter().filter(|file| file.extension().is_some_and(|e| e == "md"));
+    pages.chain(["README.md", "conf/front/README.md"].map(|name| root().join(name))).map(|file| {
+        let text = fs::read_to_string(&file).unwrap();
+        (file, text)
+    })
+}
+
+/// The blocks of code in a document with their language, and the text around them.
+fn blocks(text: &str) -> (Vec<(&str, &str)>, String) {
+    let mut parts = text.split("```");
+    let mut rest = parts.next().unwrap().to_owned();
+    let mut blocks = Vec::new();
+    while let Some(block) = parts.next() {
+        blocks.push(block.split_once('\n').unwrap());
+        rest += parts.next().expect("each block has an end");
+    }
+    (blocks, rest)
+}
+
+/// A configuration that is shown does what the text says and nothing else. One without an api is a
+/// part of one that has an api, and one without `[[api]]` is about an api.
+#[test]
+fn configurations_are_right() {
+    let mut examples = 0;
+    for (file, text) in documents() {
+        let (blocks, _) = blocks(&text);
+        for (_, example) in blocks.into_iter().filter(|(language, _)| *language == "toml") {
+            examples += 1;
+            let target = if example.contains("target_url") { "" } else { TARGET };
+            let api = format!("[[api]]\nname = 'a'\nlisten_path = '/'\n{target}");
+            let text = match example {
+                _ if example.contains("[[api]]") => example.to_owned(),
+                _ if example.contains("[[key]]") => continue,
+                _ if example.contains("[server]") => format!("{example}{api}"),
+                _ => format!("{api}{example}"),
+            };
+            let config = Config::parse("x.toml", &text)
+                .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", file.display()));
+            let mut said = [config.warnings(None), config.remarks()].concat();
+            // That file is not read here.
+            said.retain(|what| !what.starts_with("keys.toml: "));
+            assert!(said.is_empty(), "{}: {said:?} about\n{text}", file.display());
+        }
+    }
+    assert!(examples > 8, "{examples}");
+}
+
+#[test]
+fn what_stands_behind_a_front_is_right() {
+    const BEHIND: &str = include_str!("../../conf/front/millstream.toml");
+    let config = Config::parse("x.toml", BEHIND).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0]);
+}
+
+/// Links to files, and to headings of the same page.
+#[test]
+fn links_lead_somewhere() {
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().replace(' ', "-")
+    };
+    let mut links = 0;
+    for (file, text) in documents() {
+        let (_, prose) = blocks(&text);
+        let anchors: Vec<_> = prose.lines().filter(|l| l.starts_with('#')).map(anchor).collect();
+        for link in prose.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
+            links += 1;
+            let link = link.replace('\n', "");
+            if let Some(heading) = link.strip_prefix('#') {
+                assert!(anchors.iter().any(|a| a == heading), "{}: {link}", file.display());
+            } else if !link.contains("://") {
+                let path = link.split('#').next().unwrap();
+                let found = file.parent().unwrap().join(path).exists();
+                assert!(found, "{}: {link}", file.display());
+            }
+        }
+    }
+    assert!(links > 20, "{links}");
+}
+
+/// In the pages for those who come from other proxies, the last column of a table names keys of
+/// this one, and no other words like them.
+#[test]
+fn keys_are_named_that_exist() {
+    let keys: Vec<&str> =
+        EVERY_KEY.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let of_keys_file = ["name", "sha256", "apis"];
+    let (mut named, mut wrong) = (0, Vec::new());
+    for (file, text) in documents().filter(|(file, _)| file.starts_with(root().join("docs/from"))) {
+        let (_, prose) = blocks(&text);
+        for row in prose.lines().filter_map(|line| line.strip_prefix("| ")) {
+            let (_, ours) = row.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+            for code in ours.split('`').skip(1).step_by(2) {
+                let key = code.split(" = ").next().unwrap().rsplit('.').next().unwrap();
+                let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                if is_key {
+                    named += 1;
+                    if !keys.contains(&key) && !of_keys_file.contains(&key) {
+                        wrong.push(format!("{}: {code} in\n{row}", file.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named > 100, "{named}");
+}
