@@ -26,7 +26,7 @@ pub use local::{Live, Local};
 pub use local_reply::{LocalReply, Why};
 pub use lookahead::Lookahead;
 pub use outbound::Outbound;
-pub use request::{Caller, RequestFacts};
+pub use request::{Asked, Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
 pub use stage::{Source, Stage};

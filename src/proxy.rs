@@ -28,6 +28,7 @@ mod next;
 mod outage;
 mod phase;
 mod portions;
+mod redirects;
 mod relay;
 mod reload;
 mod request;

@@ -27,6 +27,7 @@
 
 mod path;
 pub mod readings;
+pub mod redirect;
 
 use path::{behind, is_below};
 pub use path::{below, normalized};

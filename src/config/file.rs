@@ -277,6 +277,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let targets = t.require("target_url", "\"http://127.0.0.1:8000\"", targets);
     let upstream_tls = t.table_if_any("upstream_tls", upstream_tls);
     let preserve_host_header = t.take("preserve_host_header", flag).unwrap_or(false);
+    let host_header = t.take("host_header", |v| host_header(v, preserve_host_header)).flatten();
+    let rewrite_redirects = t.take("rewrite_redirects", flag).unwrap_or(false);
     let connect_timeout = t.take("connect_timeout", duration).unwrap_or(seconds(5));
     let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(RESPONSE_TIMEOUT));
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
@@ -308,6 +310,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         targets: targets?,
         upstream_tls: upstream_tls.unwrap_or_default(),
         preserve_host_header,
+        host_header,
+        rewrite_redirects,
         connect_timeout,
         response_timeout,
         idle_timeout,
@@ -420,6 +424,25 @@ fn on_outage(value: &DeValue<'_>) -> Result<OnOutage, Wrong> {
         Some("hold") => Ok(OnOutage::Hold),
         _ => Err("not an outage policy; write \"error\", \"retry\" or \"hold\"".into()),
     }
+}
+
+/// Reads the Host that goes upstream: a host and an optional port. An empty string means that it is
+/// the target's.
+fn host_header(value: &DeValue<'_>, preserves: bool) -> Result<Option<String>, Wrong> {
+    let text = text(value)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if preserves {
+        let what = "preserve_host_header is true, so the client's goes upstream; leave out one";
+        return Err(what.into());
+    }
+    if text.contains("://") {
+        return Err("a URL; write only its host, and its port if it needs one".into());
+    }
+    let (host, port) = uri::split_port(text)?;
+    let host = uri::host(host)?;
+    Ok(Some(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))))
 }
 
 fn resume(value: &DeValue<'_>) -> Result<Resume, Wrong> {

@@ -197,6 +197,10 @@ pub struct Api {
     pub upstream_tls: UpstreamTls,
     /// Whether the client's Host is forwarded instead of the target's.
     pub preserve_host_header: bool,
+    /// The Host that goes upstream. None: the target's, or the client's.
+    pub host_header: Option<String>,
+    /// Whether redirects to the upstream are written as the client reaches it.
+    pub rewrite_redirects: bool,
     /// The time limit for connecting.
     pub connect_timeout: Duration,
     /// How long the response head may take to complete. None: no limit.

@@ -120,6 +120,8 @@ pub(super) const OTHERS: &Hints = &[
     (&["location", "path", "prefix", "path_prefix", "base_path"], Key("api.listen_path")),
     (&["strip_prefix", "strip_path"], Key("api.strip_listen_path")),
     (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),
+    (&["host_rewrite", "host_rewrite_literal", "upstream_host"], Key("api.host_header")),
+    (&["proxy_redirect", "redirects"], Key("api.rewrite_redirects")),
     (&["apis", "routes", "services"], Say("write an [[api]] for each, with two brackets")),
     (&["ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
     (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),

@@ -1,6 +1,6 @@
 //! Who sent the request of an exchange, and what pages of other origins may read of its response.
 
-use super::Exchange;
+use super::{Asked, Exchange};
 use crate::auth;
 use crate::cors::grants::Page;
 use crate::cors::{Field, Grant, Policy};
@@ -40,6 +40,11 @@ impl Exchange {
     pub fn stream_cors_fields(&self) -> Vec<Field<'_>> {
         let granted = || self.page().map(Page::fields);
         self.cors_fields(false).or_else(granted).unwrap_or_default()
+    }
+
+    /// What the client asked for, where redirects are written in its terms.
+    pub fn asked(&self) -> Option<&Asked> {
+        self.caller.as_ref()?.asked.as_deref()
     }
 
     /// See [`Caller::page`](super::request::Caller::page).

@@ -116,12 +116,25 @@ pub struct Caller {
     /// The page of another origin that sent the request, as long as the upstream decides what the
     /// page may read and that may have to be checked.
     pub page: Option<Box<Page>>,
+    /// What the client asked for, where redirects are written in its terms.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// The server that a client asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The host, with its port if there was one.
+    pub host: Box<str>,
+    /// True exactly when it was asked by `https://`.
+    pub is_secure: bool,
+    /// The prefix that a trusted proxy has removed from the path. It ends without a slash.
+    pub prefix: Box<str>,
 }
 
 impl Caller {
     /// True when anything is set.
     pub fn is_known(&self) -> bool {
         let known = self.client.is_some() || self.key.is_some() || self.page.is_some();
-        known || self.shares.held() != [0, 0]
+        known || self.asked.is_some() || self.shares.held() != [0, 0]
     }
 }

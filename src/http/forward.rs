@@ -5,9 +5,10 @@
 //! hop-by-hop ([`Nominated`]). Lines are not joined, so each Set-Cookie stays on its own line. Only
 //! the addresses of X-Forwarded-For are joined, because many servers read just one line.
 //!
-//! An upstream trusts X-Forwarded-For, -Proto and -Host, so a client must not be able to set them.
-//! Their values are kept and extended only if a trusted peer sent them. The other reserved fields
-//! ([`is_about_client`]) are not written here; a trusted peer's are passed on, all others dropped.
+//! An upstream trusts X-Forwarded-For, -Proto, -Host and -Prefix, so a client must not be able to
+//! set them. Their values are kept and extended only if a trusted peer sent them. The other
+//! reserved fields ([`is_about_client`]) are not written here; a trusted peer's are passed on, all
+//! others dropped.
 //!
 //! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and leaves
 //! responses open. It carries the version that was received (`1.0 millstream` for a client of
@@ -38,8 +39,8 @@ pub const PSEUDONYM: &str = "millstream";
 pub struct Forward<'a> {
     /// The path and query of the target that goes upstream, or `*`.
     pub path_and_query: &'a [u8],
-    /// The value of Host if the client's is preserved. Otherwise it is the endpoint's, which is
-    /// known when the head is sent. Not empty.
+    /// The value of Host if it is the client's or one of the api's own. Otherwise it is the
+    /// endpoint's, which is known when the head is sent. Not empty.
     pub host: Option<&'a str>,
     /// The address of the client's connection, unless it is a Unix socket.
     pub client: Option<IpAddr>,
@@ -47,6 +48,8 @@ pub struct Forward<'a> {
     pub peer_trusted: bool,
     /// The scheme that the client used: `http`.
     pub proto: &'a str,
+    /// The prefix that was removed from the path. Empty if none was.
+    pub stripped: &'a str,
     /// How the body is framed. Not [`BodyLength::UntilClose`].
     pub length: BodyLength,
     /// True exactly when the protocols in [`RequestHead::upgrade`] are offered to the upstream.
@@ -92,11 +95,16 @@ pub struct Respond<'a> {
     pub changes: Option<&'a Changes>,
     /// The CORS fields that replace the upstream's. None: the upstream's are passed on.
     pub cors: Option<&'a OriginFields<'a>>,
+    /// The values of fields that replace the upstream's, by their names.
+    pub replaced: &'a [(&'static str, Vec<u8>)],
 }
 
 /// The request fields that are always written here, whatever the client sent.
-const OURS: [&str; 5] =
-    ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+const OURS: [&str; 6] =
+    ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", PREFIX];
+
+/// The field that says what was removed from the path.
+const PREFIX: &str = "X-Forwarded-Prefix";
 
 /// The fields that, together with the request line, say who asks for what.
 const IDENTITY: [&str; 4] = ["Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Host"];
@@ -289,12 +297,37 @@ fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
 /// Writes the fields that describe the client.
 fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     write_addresses(out, head, to);
-    let told = |name| head.fields.only(name).filter(|value| to.peer_trusted && !value.is_empty());
-    let proto = told("X-Forwarded-Proto").unwrap_or(to.proto.as_bytes());
-    write_line(out, "X-Forwarded-Proto", proto);
-    if let Some(host) = told("X-Forwarded-Host").or(head.authority.map(str::as_bytes)) {
+    write_line(out, "X-Forwarded-Proto", proto(head, to));
+    if let Some(host) = told("X-Forwarded-Host", head, to).or(head.authority.map(str::as_bytes)) {
         write_line(out, "X-Forwarded-Host", host);
     }
+    write_prefix(out, head, to);
+}
+
+/// Writes what was removed from the path, behind what a trusted peer has removed, unless the
+/// operator writes it.
+fn write_prefix(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
+    let (name, outer) = (PREFIX, outer_prefix(head, to));
+    let is_there = !outer.is_empty() || !to.stripped.is_empty();
+    if is_there && !to.changes.is_some_and(|changes| changes.stop(name)) {
+        write_line(out, name, &[outer, to.stripped.as_bytes()].concat());
+    }
+}
+
+/// The prefix that a trusted peer has removed from the path, without a slash at its end.
+pub fn outer_prefix<'v>(head: &RequestHead<'_, 'v>, to: &Forward<'_>) -> &'v [u8] {
+    let outer = told(PREFIX, head, to).unwrap_or_default();
+    outer.strip_suffix(b"/").unwrap_or(outer)
+}
+
+/// The scheme that the client used, as far as is known.
+pub fn proto<'v>(head: &RequestHead<'_, 'v>, to: &Forward<'v>) -> &'v [u8] {
+    told("X-Forwarded-Proto", head, to).unwrap_or(to.proto.as_bytes())
+}
+
+/// What a trusted peer says in a field.
+fn told<'v>(name: &str, head: &RequestHead<'_, 'v>, to: &Forward<'_>) -> Option<&'v [u8]> {
+    head.fields.only(name).filter(|value| to.peer_trusted && !value.is_empty())
 }
 
 /// Writes the addresses that the request came through: those reported by a trusted peer, then the
@@ -346,7 +379,8 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         if !ends && is("Trailer") {
             write_trailer_names(out, value, |name| !nominated.ends(name) && !stops(name));
         } else if !ends {
-            write_line(out, name, value);
+            let ours = to.replaced.iter().find(|(field, _)| is(field));
+            write_line(out, name, ours.map_or(value, |(_, value)| value));
         }
     }
     if head.status >= 200 {

@@ -9,7 +9,7 @@ use super::{admin, demo, grants};
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::{admission, authz};
-use crate::exchange::{Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
+use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
@@ -138,6 +138,9 @@ fn check_request(
         let strips = api.streams.compression == Compression::Strip;
         to.uncoded |= may_answer_early || may_ask_in_body && strips;
         let outbound = forward::outbound(out, &head, &to);
+        if api.rewrite_redirects {
+            caller.asked = asked(&head, &to).map(Box::new);
+        }
         caller.key = pass.key;
         outbound
     });
@@ -155,6 +158,15 @@ fn check_request(
     })
 }
 
+/// What the client asked for, as far as is known.
+fn asked(head: &RequestHead<'_, '_>, to: &Forward<'_>) -> Option<Asked> {
+    Some(Asked {
+        host: head.authority?.into(),
+        is_secure: forward::proto(head, to).eq_ignore_ascii_case(b"https"),
+        prefix: str::from_utf8(forward::outer_prefix(head, to)).ok()?.into(),
+    })
+}
+
 /// How an authorised request is forwarded to `target`.
 fn forwarding<'a>(
     head: &RequestHead<'_, 'a>,
@@ -167,10 +179,11 @@ fn forwarding<'a>(
 ) -> Forward<'a> {
     Forward {
         path_and_query: target,
-        host: if api.preserve_host_header { head.authority } else { None },
+        host: if api.preserve_host_header { head.authority } else { api.host_header.as_deref() },
         client: peer,
         peer_trusted: config.server.trusted_proxies.contains(peer),
         proto: "http",
+        stripped: if api.strip_listen_path { &api.listen_path } else { "" },
         length: head.length,
         upgrade: facts.upgrade != Offer::NOTHING,
         uncoded: facts.may_stream && api.streams.compression == Compression::Strip,

@@ -12,7 +12,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::relay::{RequestFault, pump_request};
 use super::step::Step;
-use super::{grants, lookahead, outage, retry, tunnel};
+use super::{grants, lookahead, outage, redirects, retry, tunnel};
 use crate::apis::Apis;
 use crate::config::{Failed, OnOutage};
 use crate::conn::Conn;
@@ -261,7 +261,8 @@ fn forward_final(
     exchange.awaits_continue = false;
     let cors = exchange.cors().map(|(policy, grant)| policy.origin_fields(grant));
     let (date, cors) = (Some(date), cors.as_ref());
-    let respond = Respond { date, anti_buffering, cors, ..respond(exchange, to, false) };
+    let replaced = &redirects::rewritten(exchange, head);
+    let respond = Respond { date, anti_buffering, cors, replaced, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
     exchange.response.begin(head.length, to, now);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
@@ -280,5 +281,6 @@ fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_
         anti_buffering: false,
         changes: exchange.api().map(|api| &api.response_headers),
         cors: None,
+        replaced: &[],
     }
 }

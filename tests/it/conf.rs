@@ -110,6 +110,8 @@ fn defaults() {
         targets: api.targets.clone(),
         upstream_tls: UpstreamTls::default(),
         preserve_host_header: false,
+        host_header: None,
+        rewrite_redirects: false,
         connect_timeout: seconds(5),
         response_timeout: Some(seconds(60)),
         idle_timeout: Some(seconds(60)),

@@ -13,6 +13,7 @@ const TO: Forward<'_> = Forward {
     client: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9))),
     peer_trusted: false,
     proto: "http",
+    stripped: "",
     length: BodyLength::Empty,
     uncoded: false,
     upgrade: false,
@@ -134,9 +135,34 @@ fn who_the_client_is() {
     check_request(GET, &mapped, &format!("{CLIENT}Via: 1.1 millstream\n"));
 }
 
+#[test]
+fn what_was_removed_from_the_path() {
+    let check = |sent: &str, to: &Forward<'_>, want: &str| {
+        let kept = if want.starts_with("X-Forwarded-Prefix: set") { want } else { "" };
+        let added = if kept.is_empty() { want } else { "" };
+        let want = format!("{kept}{CLIENT}{added}Via: 1.1 millstream\n");
+        check_request(&format!("{GET}{sent}"), to, &want);
+    };
+    let sent = "X-Forwarded-Prefix: /outer/\nX_Forwarded_Prefix: /x\n";
+    let stripped = Forward { stripped: "/sse", ..TO };
+    check("", &stripped, "X-Forwarded-Prefix: /sse\n");
+    check(sent, &stripped, "X-Forwarded-Prefix: /sse\n");
+    check(sent, &TO, "");
+    let trusted = |stripped| Forward { peer_trusted: true, stripped, ..TO };
+    check(sent, &trusted("/sse"), "X-Forwarded-Prefix: /outer/sse\n");
+    check(sent, &trusted(""), "X-Forwarded-Prefix: /outer\n");
+    check("X-Forwarded-Prefix: /\n", &trusted(""), "");
+    let field = || "X-Forwarded-Prefix".to_owned();
+    let set = Changes { set: vec![(field(), "set".to_owned())], remove: vec![] };
+    check(sent, &Forward { changes: Some(&set), ..stripped }, "X-Forwarded-Prefix: set\n");
+    let remove = Changes { set: vec![], remove: vec![field()] };
+    check(sent, &Forward { changes: Some(&remove), ..stripped }, "");
+}
+
 const OPEN: Respond<'_> = Respond {
     changes: None,
     cors: None,
+    replaced: &[],
     anti_buffering: false,
     length: BodyLength::Empty,
     persistent: true,

@@ -62,6 +62,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         client: dice.chance(80).then_some([192, 0, 2, 7].into()),
         peer_trusted: dice.chance(50),
         proto: "http",
+        stripped: if dice.chance(50) { "/a" } else { "" },
         length: head.length,
         uncoded: head.accepts_event_stream,
         upgrade: dice.chance(50),
@@ -127,6 +128,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     };
     let policy = policy();
     let ours = policy.origin_fields(Grant::Origin(0));
+    let replaced = [("Location", b"/a".to_vec())];
     let to = Respond {
         length,
         persistent: length != BodyLength::UntilClose && dice.chance(50),
@@ -135,6 +137,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         anti_buffering: false,
         changes: dice.chance(30).then_some(&changes),
         cors: dice.chance(30).then_some(&ours),
+        replaced: &replaced,
         date: None,
     };
     let mut out = Vec::new();
