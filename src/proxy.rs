@@ -21,6 +21,7 @@ mod early;
 mod ends;
 mod grants;
 mod head;
+mod last_event_id;
 mod local;
 mod lookahead;
 mod memory;

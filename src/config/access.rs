@@ -70,7 +70,7 @@ fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
+pub(super) fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = text(value)?;
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
         return Err("not a name; write letters, digits and -._~, like \"access_token\"".into());
@@ -119,26 +119,49 @@ pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
 
 fn origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     let example = "[\"https://app.example\"], or [\"*\"]";
+    let origins = some_origins(value, example, |origin| {
+        if origin == "*" { Ok(()) } else { cors::check_origin(origin) }
+    })?;
+    if origins.is_empty() {
+        return Err("no page could read anything; leave out [api.cors], or write an origin".into());
+    }
+    if origins.len() > 1 && origins.iter().any(|origin| origin == "*") {
+        return Err("\"*\" beside others; write it alone, or leave it out".into());
+    }
+    Ok(origins)
+}
+
+/// Reads the origins of the pages that may send requests.
+pub(super) fn allowed_origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    some_origins(value, "[\"https://app.example\"]", |origin| match origin {
+        "*" => Err("\"*\" is no origin; leave the key out to allow every page"),
+        _ => cors::check_origin(origin),
+    })
+}
+
+/// Reads a list of at most 1000 origins that pass a `check`, none of them twice.
+fn some_origins(
+    value: &DeValue<'_>,
+    example: &str,
+    check: impl Fn(&str) -> Result<(), &'static str>,
+) -> Result<Vec<String>, Wrong> {
     let mut origins: Vec<String> = Vec::new();
     list(value, example, |value| {
         let origin = text(value)?;
-        if origin != "*" {
-            cors::check_origin(origin)?;
-        }
+        check(origin)?;
         if origin.len() > ORIGIN_MAX {
             return Err("an origin of more than 255 bytes; write a shorter one".into());
         }
-        if origins.iter().any(|other| other == origin || other == "*" || origin == "*") {
-            return Err("repeated, or beside \"*\"; write each origin once, and \"*\" alone".into());
+        if origins.iter().any(|other| other == origin) {
+            return Err("this origin is already in the list; write it once".into());
         }
         origins.push(origin.to_owned());
         Ok(())
     })?;
-    match origins.len() {
-        0 => Err("no page could read anything; leave out [api.cors], or write an origin".into()),
-        1..=1000 => Ok(origins),
-        _ => Err("more than 1000 origins; write fewer".into()),
+    if origins.len() > 1000 {
+        return Err("more than 1000 origins; write fewer".into());
     }
+    Ok(origins)
 }
 
 fn methods(value: &DeValue<'_>) -> Result<String, Wrong> {

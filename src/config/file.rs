@@ -3,7 +3,7 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{auth, cors};
+use super::access::{allowed_origins, auth, cors, parameter};
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
@@ -289,6 +289,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let streams = streams(t);
+    let allowed_origins = t.take("allowed_origins", allowed_origins).unwrap_or_default();
+    let last_event_id_query = t.take("last_event_id_query", parameter).filter(|p| !p.is_empty());
     let mut keys_location = t.location_of("auth");
     let auth = t.table_if_any("auth", |t| {
         keys_location = t.location_of("keys_file");
@@ -322,6 +324,8 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         retry_on,
         retry_body,
         streams,
+        allowed_origins,
+        last_event_id_query,
         auth,
         request_headers: request_headers.unwrap_or_default(),
         response_headers: response_headers.unwrap_or_default(),

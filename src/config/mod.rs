@@ -223,6 +223,10 @@ pub struct Api {
     pub retry_body: usize,
     /// The settings for its event streams.
     pub streams: Streams,
+    /// The origins of the pages that may send requests. Empty: all.
+    pub allowed_origins: Vec<String>,
+    /// The query parameter that stands for the field Last-Event-ID. None: there is none.
+    pub last_event_id_query: Option<String>,
     /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
     /// The request fields to set or remove.

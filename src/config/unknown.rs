@@ -67,7 +67,6 @@ pub(super) const TYK: &Hints = &[
     (&["api_id", "org_id", "slug"], Say("leave it out: an api is known by its name")),
     (&["domain"], Key("api.host")),
     (&["enable_load_balancing", "target_list", "service_discovery"], TARGETS),
-    (&["allowed_origins"], Key("api.cors.origins")),
     (&["allowed_methods"], Key("api.cors.methods")),
     (&["allowed_headers"], Key("api.cors.headers")),
     (&["exposed_headers", "expose_headers"], Key("api.cors.expose")),

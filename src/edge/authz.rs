@@ -43,12 +43,23 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
     head.is_options() && has("Origin") && has("Access-Control-Request-Method")
 }
 
+/// True exactly when a request comes from no page, or from one that may send it. A page that a
+/// browser was led to believe to be of this host is none of these, whatever its host is.
+fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
+    let is_allowed = |origin: &[u8]| api.allowed_origins.iter().any(|o| o.as_bytes() == origin);
+    api.allowed_origins.is_empty() || head.fields.all("Origin").all(is_allowed)
+}
+
 /// Authorises a request. Otherwise returns the refusal, or the reply to a preflight. The connection
 /// stays open, because the client did nothing wrong.
 pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
     let query = head.target.query;
     if api.cors.is_some() && is_preflight(head) {
         return Err(LocalReply::preflight());
+    }
+    if !is_from_allowed_page(api, head) {
+        let what = "a page that is not in api.allowed_origins sent the request";
+        return Err(LocalReply::refused(Cause::AllowedOrigins, 403, what).closing(false));
     }
     let Some(auth) = &api.auth else {
         return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });

@@ -61,6 +61,8 @@ pub struct Forward<'a> {
     pub close: bool,
     /// The operator's changes to the fields.
     pub changes: Option<&'a Changes>,
+    /// The id of the last event, if the request says it elsewhere than in its field.
+    pub last_event_id: Option<&'a [u8]>,
     /// What to do with the request's key, if it needed one.
     pub key: Option<Handover<'a>>,
 }
@@ -198,6 +200,11 @@ pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
             }
             note(name, start..out.len());
         }
+    }
+    if let Some(id) = to.last_event_id.filter(|_| travels("Last-Event-ID", head, to)) {
+        let start = out.len();
+        write_line(out, "Last-Event-ID", id);
+        note("Last-Event-ID", start..out.len());
     }
     for (name, value) in to.changes.iter().flat_map(|changes| &changes.set) {
         let start = out.len();

@@ -27,6 +27,33 @@ pub fn without<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     (!others.is_empty()).then(|| Cow::Owned(others.join("&")))
 }
 
+/// Takes the one parameter with this name out of a query: its value, decoded, and the rest. None if
+/// there is no such parameter.
+///
+/// # Errors
+/// There are several.
+pub fn take<'q>(query: &'q str, name: &str) -> Result<Option<Taken<'q>>, Repeated> {
+    let mut values = values(query, name);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Repeated);
+    }
+    Ok(Some(Taken { value, rest: without(query, name) }))
+}
+
+/// What was taken out of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken<'q> {
+    /// The value, decoded.
+    pub value: Cow<'q, [u8]>,
+    /// The rest of the query. None if nothing is left.
+    pub rest: Option<Cow<'q, str>>,
+}
+
+/// A parameter occurs more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated;
+
 /// True exactly when the parameter has this name after decoding.
 fn is(parameter: &str, name: &str) -> bool {
     work::note(parameter.len() + 1);
@@ -45,6 +72,16 @@ mod tests {
             let found: Vec<_> = found.iter().map(|value| value.as_bytes().to_vec()).collect();
             assert_eq!(values, found, "{query}");
             assert_eq!(without(query, "k").as_deref(), rest, "{query}");
+            let taken = take(query, "k");
+            assert_eq!(taken.is_err(), found.len() > 1, "{query}");
+            if let Ok(taken) = taken {
+                assert_eq!(taken.is_some(), found.len() == 1, "{query}");
+                let [value, left] = [found.first().cloned(), rest.map(|r| r.as_bytes().to_vec())];
+                if let Some(taken) = taken {
+                    assert_eq!(Some(taken.value.into_owned()), value, "{query}");
+                    assert_eq!(taken.rest.map(|r| r.as_bytes().to_vec()), left, "{query}");
+                }
+            }
         };
         check("", &[], Some(""));
         check("a=1&b", &[], Some("a=1&b"));

@@ -5,7 +5,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
-use super::{admin, demo, grants};
+use super::{admin, demo, grants, last_event_id};
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::{admission, authz};
@@ -130,9 +130,11 @@ fn check_request(
         && matches!(head.method, "GET" | "POST");
     let page = grants::page_of(api, &head, may_answer_early);
     let mut caller = Caller { client, page, ..Caller::default() };
-    let outbound = authz::authorize(api, &head).map(|pass| {
-        let target = upstream_target(api, &path, pass.query.as_deref());
+    let outbound = authz::authorize(api, &head).and_then(|pass| {
+        let query = last_event_id::lift(api, &head, pass.query.as_deref())?;
+        let target = upstream_target(api, &path, query.rest.as_deref());
         let mut to = forwarding(&head, &target, &pass, api, config, peer, facts);
+        to.last_event_id = query.id.as_deref();
         // The head goes upstream before the body has said whether it asks for a stream. Behind a
         // head of ours the client would not know of a coding.
         let strips = api.streams.compression == Compression::Strip;
@@ -142,7 +144,7 @@ fn check_request(
             caller.asked = asked(&head, &to).map(Box::new);
         }
         caller.key = pass.key;
-        outbound
+        Ok(outbound)
     });
     Ok(Checked {
         api: id,
@@ -190,6 +192,7 @@ fn forwarding<'a>(
         // A body may follow a response that must have none, so the connection is not reused.
         close: api.keepalive_upstream == 0 || head.is_head(),
         changes: Some(&api.request_headers),
+        last_event_id: None,
         key: pass.handover(api),
     }
 }

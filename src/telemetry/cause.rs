@@ -33,6 +33,10 @@ pub enum Cause {
     RequestBody,
     /// No active api has the path.
     NoApi,
+    /// The page that sent the request is not in `api.allowed_origins`.
+    AllowedOrigins,
+    /// The parameter of `api.last_event_id_query` is repeated, or cannot be a field.
+    LastEventIdQuery,
     /// The request needs a key and has none.
     NoKey,
     /// The key is unknown.
@@ -101,7 +105,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 41] = [
+    pub const ALL: [Cause; 43] = [
         Cause::NotHttp,
         Cause::MalformedHead,
         Cause::HttpVersion,
@@ -113,6 +117,8 @@ impl Cause {
         Cause::TooManyOptions,
         Cause::RequestBody,
         Cause::NoApi,
+        Cause::AllowedOrigins,
+        Cause::LastEventIdQuery,
         Cause::NoKey,
         Cause::UnknownKey,
         Cause::KeyOfOtherApi,
@@ -159,6 +165,8 @@ impl Cause {
             Cause::TooManyOptions => "too_many_options",
             Cause::RequestBody => "bad_request_body",
             Cause::NoApi => "no_api",
+            Cause::AllowedOrigins => "api.allowed_origins",
+            Cause::LastEventIdQuery => "api.last_event_id_query",
             Cause::NoKey => "no_key",
             Cause::UnknownKey => "unknown_key",
             Cause::KeyOfOtherApi => "key_of_other_api",

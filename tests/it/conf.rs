@@ -122,6 +122,8 @@ fn defaults() {
         retry_on: RetryOn::CONNECT,
         retry_body: 0,
         streams: default_streams(),
+        allowed_origins: vec![],
+        last_event_id_query: None,
         auth: None,
         request_headers: Changes::default(),
         response_headers: Changes::default(),

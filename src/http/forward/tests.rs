@@ -19,6 +19,7 @@ const TO: Forward<'_> = Forward {
     upgrade: false,
     close: false,
     changes: None,
+    last_event_id: None,
     key: None,
 };
 

@@ -68,6 +68,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         upgrade: dice.chance(50),
         close: dice.chance(50),
         changes: dice.chance(30).then_some(&changes),
+        last_event_id: dice.chance(30).then_some(b"7"),
         key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
     };
     let mut out = Vec::new();
