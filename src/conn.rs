@@ -8,8 +8,8 @@
 //! earlier read.
 
 use crate::buf::{Buf, BufPool};
-use crate::net::tls::ClientOf;
-use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+use crate::net::tls::{ClientOf, Server};
+use crate::net::{Address, Agreed, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use std::io;
 use std::net::IpAddr;
 
@@ -81,7 +81,7 @@ impl Conn {
     /// [`Conn::connected`] tells when that has ended.
     ///
     /// # Errors
-    /// Those of [`Net::connect`] and [`Net::secure`].
+    /// Those of [`Net::connect`] and [`Net::secure_as_client`].
     pub fn connect<N: Net>(
         net: &mut N,
         address: &Address,
@@ -89,12 +89,32 @@ impl Conn {
     ) -> io::Result<Conn> {
         let sock = net.connect(address)?;
         if let Some(server) = server
-            && let Err(error) = net.secure(sock, server)
+            && let Err(error) = net.secure_as_client(sock, server)
         {
             net.close(sock);
             return Err(error);
         }
         Ok(Conn::new(sock))
+    }
+
+    /// Secures a connection that was just accepted; [`Conn::shaken`] tells when that has ended.
+    ///
+    /// # Errors
+    /// Those of [`Net::secure_as_server`].
+    pub fn secure<N: Net>(&mut self, net: &mut N, server: &Server) -> io::Result<()> {
+        self.ready = Ready::NONE;
+        net.secure_as_server(self.sock, server)
+    }
+
+    /// The result of securing: success, or why it failed. None while it is in progress; an event
+    /// follows.
+    pub fn shaken<N: Net>(&mut self, net: &mut N) -> Option<io::Result<()>> {
+        self.ready.has(Ready::WRITE).then(|| net.connected(self.sock))
+    }
+
+    /// What the handshake of a secured connection has agreed on. See [`Net::agreed`].
+    pub fn agreed<'a, N: Net>(&self, net: &'a N) -> Option<Agreed<'a>> {
+        net.agreed(self.sock)
     }
 
     /// Takes note of an event. True exactly when something may be possible now.

@@ -9,7 +9,7 @@ pub mod row;
 use crate::auth::Hash;
 use crate::descriptors::{self, Budget};
 use crate::quota::Quota;
-use crate::session::{Service, Session};
+use crate::session::{Port, Service, Session, State};
 use listeners::Listeners;
 use reclaim::Reclaimable;
 
@@ -29,20 +29,23 @@ pub struct Edge {
     refused: usize,
     /// The number of connections to the admin listener.
     operators: usize,
+    /// The number of client connections whose TLS handshake is not over.
+    handshakes: usize,
 }
 
 impl Edge {
-    /// Creates an edge with open listeners for these services, in order, and no connections.
-    /// `budget` limits the connections.
-    pub fn new(services: &[Service], budget: Budget) -> Edge {
+    /// Creates an edge with open listeners, in order, and no connections. `budget` limits the
+    /// connections.
+    pub fn new(ports: &[Port], budget: Budget) -> Edge {
         Edge {
-            listeners: Listeners::new(services),
+            listeners: Listeners::new(ports),
             reclaimable: Reclaimable::default(),
             key_streams: Quota::default(),
             budget,
             clients: 0,
             refused: 0,
             operators: 0,
+            handshakes: 0,
         }
     }
 
@@ -82,6 +85,19 @@ impl Edge {
         self.operators >= descriptors::OPERATOR
     }
 
+    /// The number of client connections whose TLS handshake is not over.
+    pub const fn handshakes(&self) -> usize {
+        self.handshakes
+    }
+
+    /// Notes that a session is about to leave its state.
+    pub const fn note_left(&mut self, state: &State) {
+        if let State::Handshake { .. } = state {
+            self.handshakes -= 1;
+            self.listeners.resume_secure();
+        }
+    }
+
     /// Counts a session that begins.
     pub fn note_begun(&mut self, session: &Session) {
         if session.service == Service::Admin {
@@ -90,6 +106,7 @@ impl Edge {
             self.clients += 1;
         }
         self.refused += usize::from(session.refused);
+        self.handshakes += usize::from(matches!(session.state, State::Handshake { .. }));
     }
 
     /// Counts a session that has ended.
@@ -100,5 +117,6 @@ impl Edge {
             self.clients -= 1;
         }
         self.refused -= usize::from(session.refused);
+        self.note_left(&session.state);
     }
 }

@@ -20,6 +20,7 @@ mod drain;
 mod early;
 mod ends;
 mod grants;
+mod handshake;
 mod head;
 mod last_event_id;
 mod local;
@@ -50,7 +51,7 @@ use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::{ListenerId, Net, Ready, Token};
 use crate::pool::{self, Owner};
-use crate::session::{Service, Session};
+use crate::session::{Port, Session};
 use crate::slab::Key;
 use crate::tasks::Tasks;
 use crate::time::{Now, Tick};
@@ -91,13 +92,13 @@ pub struct Proxy<N: Net> {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Creates a proxy that serves `config` on the listeners of `net`. They are open already and
-    /// belong to `services`, in order. `budget` limits the connections. `seed` determines all
+    /// Creates a proxy that serves `config` on the listeners of `net`. They are open already:
+    /// `ports`, in order. `budget` limits the connections. `seed` determines all
     /// random choices.
     pub fn new(
         net: N,
         config: Config,
-        services: &[Service],
+        ports: &[Port],
         budget: Budget,
         portions: Portions,
         seed: u64,
@@ -107,7 +108,7 @@ impl<N: Net> Proxy<N> {
         tasks.reserve(budget.clients.min(RESERVED_MAX));
         Proxy {
             tasks,
-            shared: Shared::new(net, config, services, budget, portions, seed, now),
+            shared: Shared::new(net, config, ports, budget, portions, seed, now),
             admin: admin::Admin::default(),
             unix_ms: 0,
             started_unix_ms: 0,

@@ -33,6 +33,8 @@ pub struct Session {
     pub state: State,
     /// The service of the listener that accepted it.
     pub service: Service,
+    /// True exactly when the client speaks TLS.
+    pub is_secure: bool,
     /// The client's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
     /// True exactly when it was accepted only to be told that there is no room.
@@ -42,6 +44,14 @@ pub struct Session {
 /// The state of a session.
 #[derive(Debug)]
 pub enum State {
+    /// The TLS handshake is under way. Next: `Idle`, or `Active` with a refusal, or `Lingering`, or
+    /// closed.
+    Handshake {
+        /// When the connection was accepted.
+        since: Tick,
+        /// The same links as in `Idle`.
+        links: Links,
+    },
     /// No request has begun. Next: `Head`, or closed.
     Idle {
         /// When this state began.
@@ -72,17 +82,22 @@ pub enum State {
 }
 
 impl Session {
-    /// Creates the session of a connection that was just accepted.
-    pub const fn new(conn: Conn, service: Service, peer: Option<IpAddr>, now: Tick) -> Session {
-        let state = State::Idle { since: now, fresh: true, links: Links::NONE };
-        Session { conn, state, service, peer, refused: false }
+    /// Creates the session of a connection that was just accepted at `port`.
+    pub const fn new(conn: Conn, port: Port, peer: Option<IpAddr>, now: Tick) -> Session {
+        let Port { service, is_secure } = port;
+        let state = if is_secure {
+            State::Handshake { since: now, links: Links::NONE }
+        } else {
+            State::fresh(now)
+        };
+        Session { conn, state, service, is_secure, peer, refused: false }
     }
 
     /// True exactly when a client's next request is incomplete or unchecked, or is complete and its
     /// response has not begun. Requests to the admin listener are as urgent as open streams.
     pub fn is_arriving(&self) -> bool {
         let arrives = match &self.state {
-            State::Idle { .. } | State::Head { .. } => true,
+            State::Handshake { .. } | State::Idle { .. } | State::Head { .. } => true,
             State::Active(exchange) => exchange.is_arriving(),
             State::Lingering { .. } => false,
         };
@@ -106,6 +121,11 @@ impl Session {
 }
 
 impl State {
+    /// The state of a connection on which a first request may come.
+    pub const fn fresh(now: Tick) -> State {
+        State::Idle { since: now, fresh: true, links: Links::NONE }
+    }
+
     /// The state of a connection whose last request has been served.
     pub const fn idle(now: Tick) -> State {
         State::Idle { since: now, fresh: false, links: Links::NONE }
@@ -114,7 +134,9 @@ impl State {
     /// The links, in a state that may be closed to make room.
     pub const fn links_mut(&mut self) -> Option<&mut Links> {
         match self {
-            State::Idle { links, .. } | State::Lingering { links, .. } => Some(links),
+            State::Handshake { links, .. }
+            | State::Idle { links, .. }
+            | State::Lingering { links, .. } => Some(links),
             State::Head { .. } | State::Active(_) => None,
         }
     }
@@ -123,9 +145,32 @@ impl State {
     #[cfg(feature = "sim")]
     pub const fn links(&self) -> Option<Links> {
         match self {
-            State::Idle { links, .. } | State::Lingering { links, .. } => Some(*links),
+            State::Handshake { links, .. }
+            | State::Idle { links, .. }
+            | State::Lingering { links, .. } => Some(*links),
             State::Head { .. } | State::Active(_) => None,
         }
+    }
+}
+
+/// What is spoken at a listener, and whom it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The service that it belongs to.
+    pub service: Service,
+    /// True exactly when clients speak TLS.
+    pub is_secure: bool,
+}
+
+impl Port {
+    /// A listener where clients speak plain HTTP.
+    pub const fn plain(service: Service) -> Port {
+        Port { service, is_secure: false }
+    }
+
+    /// A listener where clients speak TLS.
+    pub const fn secure(service: Service) -> Port {
+        Port { service, is_secure: true }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cause;
 mod endpoint_stats;
+mod handshakes;
 mod key_stats;
 mod lately;
 mod log_limit;
@@ -14,6 +15,7 @@ mod stats;
 
 pub use cause::Cause;
 pub use endpoint_stats::{EndpointStats, Failure, Health, is_outage};
+pub use handshakes::Handshake;
 pub use key_stats::KeyStats;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;

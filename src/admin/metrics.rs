@@ -16,6 +16,8 @@ pub struct Process<'a> {
     pub now: Now,
     /// The number of client connections.
     pub connections: usize,
+    /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
+    pub handshakes: Option<usize>,
     /// The number of buffers that hold bytes for a slow peer.
     pub buffers: usize,
     /// The memory of these buffers in bytes.
@@ -335,6 +337,16 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Client connections, except those of the admin listener.";
     out.family("millstream_client_connections", MetricType::Gauge, help);
     out.sample(&[], process.connections);
+    if let Some(handshakes) = process.handshakes {
+        let help = "Client connections whose TLS handshake is not over.";
+        out.family("millstream_handshakes", MetricType::Gauge, help);
+        out.sample(&[], handshakes);
+        let help = "TLS handshakes with clients, by how they ended.";
+        out.family("millstream_handshakes_total", MetricType::Counter, help);
+        for (ended, count) in stats.handshakes.all() {
+            out.sample(&[("result", ended.word())], count);
+        }
+    }
     let help = "Buffers that hold bytes for peers that are not reading them.";
     out.family("millstream_buffers", MetricType::Gauge, help);
     out.sample(&[], process.buffers);
@@ -360,7 +372,7 @@ fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{Cause, Failure};
+    use crate::telemetry::{Cause, Failure, Handshake};
     use std::time::Duration;
 
     /// A strict parser of format 0.0.4: families in sequence, each with HELP and TYPE before its
@@ -540,7 +552,8 @@ mod tests {
         assert!(!text.contains("gone.test"), "no configuration has it any more");
     }
 
-    /// The manual explains each family and no other, and each reason why a target failed.
+    /// The manual explains each family and no other, each reason why a target failed, and each end
+    /// of a handshake.
     #[test]
     fn the_manual_has_every_family() {
         let manual = include_str!("../../doc/millstream.1");
@@ -548,7 +561,8 @@ mod tests {
         let (section, _) = section.split_once("\n.Sh ").unwrap();
         let items =
             |prefix| section.lines().filter_map(move |line: &str| line.strip_prefix(prefix));
-        let text = text(&Stats::new(), &Process::default());
+        let process = Process { handshakes: Some(0), ..Process::default() };
+        let text = text(&Stats::new(), &process);
         let mut families: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))
@@ -563,7 +577,8 @@ mod tests {
         let families: Vec<&str> =
             families.iter().filter_map(|name| name.strip_prefix("millstream_")).collect();
         assert_eq!(explained, families);
-        let words = Failure::ALL.map(Failure::word);
+        let words = Failure::ALL.map(Failure::word).into_iter();
+        let words: Vec<&str> = words.chain(Handshake::ALL.map(Handshake::word)).collect();
         let explained: Vec<&str> =
             items(".It Li ").filter(|item| !item.starts_with("millstream_")).collect();
         assert_eq!(explained, words);

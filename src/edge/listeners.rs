@@ -3,18 +3,19 @@
 //! A listener's readiness is remembered like any other, so pausing costs nothing: when the process
 //! is out of descriptors, accepting pauses for a moment and is then retried. It neither spins nor
 //! ends. Each listener pauses separately, so that a crowd of clients cannot keep the operator
-//! waiting.
+//! waiting. Those where TLS is spoken pause together while there are as many handshakes as there
+//! may be: who comes meanwhile waits in the kernel's queue.
 
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::net::{ListenerId, Net};
-use crate::session::Service;
+use crate::session::{Port, Service};
 use crate::time::Tick;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long accepting pauses when no descriptor is left.
+/// How long accepting pauses when no descriptor is left, or no room for a handshake.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listening sockets.
@@ -23,11 +24,13 @@ pub struct Listeners {
     all: Vec<Listener>,
     /// The client listener that is asked first in the next turn.
     first: usize,
+    /// When there may be room for a handshake, if there was none.
+    secure_paused_until: Option<Tick>,
 }
 
 #[derive(Debug)]
 struct Listener {
-    service: Service,
+    port: Port,
     ready: bool,
     open: bool,
     /// When accepting is retried, if the last attempt failed.
@@ -35,31 +38,35 @@ struct Listener {
 }
 
 impl Listener {
-    const fn new(service: Service, open: bool) -> Listener {
-        Listener { service, ready: open, open, paused_until: None }
+    const fn new(port: Port, open: bool) -> Listener {
+        Listener { port, ready: open, open, paused_until: None }
     }
 
-    /// True exactly when a connection may be waiting and accepting is not paused.
-    fn can_accept(&self, now: Tick) -> bool {
-        self.ready && self.paused_until.is_none_or(|until| until <= now)
+    /// When a connection can be accepted that may be waiting. [`Tick::NEVER`] if none is.
+    fn accepts_at(&self, secure_paused_until: Option<Tick>) -> Tick {
+        if !self.ready {
+            return Tick::NEVER;
+        }
+        let secure = secure_paused_until.filter(|_| self.port.is_secure);
+        self.paused_until.max(secure).unwrap_or(Tick::ZERO)
     }
 }
 
 impl Listeners {
-    /// Creates open listeners for these services, in order.
-    pub fn new(services: &[Service]) -> Listeners {
-        let all = services.iter().map(|&service| Listener::new(service, true));
-        Listeners { all: all.collect(), first: 0 }
+    /// Creates open listeners, in order.
+    pub fn new(ports: &[Port]) -> Listeners {
+        let all = ports.iter().map(|&port| Listener::new(port, true));
+        Listeners { all: all.collect(), first: 0, secure_paused_until: None }
     }
 
-    /// Adds a listener that was opened for this service.
-    pub fn open(&mut self, listener: ListenerId, service: Service) {
+    /// Adds a listener that was opened.
+    pub fn open(&mut self, listener: ListenerId, port: Port) {
         let index = listener.0 as usize;
-        let closed = || Listener::new(service, false);
+        let closed = || Listener::new(port, false);
         if index >= self.all.len() {
             self.all.resize_with(index + 1, closed);
         }
-        self.all[index] = Listener::new(service, true);
+        self.all[index] = Listener::new(port, true);
     }
 
     /// Notes that a listener was closed.
@@ -78,19 +85,19 @@ impl Listeners {
 
     /// True when another turn could accept more.
     pub fn can_accept(&self, now: Tick) -> bool {
-        self.all.iter().any(|listener| listener.can_accept(now))
+        self.resumes_at() <= now
     }
 
-    /// When accepting is retried after a pause.
+    /// When another turn could accept more. [`Tick::NEVER`] if nobody waits.
     pub fn resumes_at(&self) -> Tick {
-        let paused = self.all.iter().filter(|listener| listener.ready);
-        paused.filter_map(|listener| listener.paused_until).min().unwrap_or(Tick::NEVER)
+        let at = self.all.iter().map(|listener| listener.accepts_at(self.secure_paused_until));
+        at.min().unwrap_or(Tick::NEVER)
     }
 
     /// Marks the listeners of some services as closed, and returns them.
     pub fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
         let mut closed = Vec::new();
-        for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.service)) {
+        for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.port.service)) {
             if std::mem::replace(&mut listener.open, false) {
                 listener.ready = false;
                 closed.push(ListenerId(index));
@@ -107,7 +114,7 @@ impl Listeners {
             self.first = (first + 1) % count;
         }
         let in_turn = (0..count).map(|n| (first + n) % count);
-        let is_one = |index: &usize| (self.all[*index].service == Service::Admin) == operators;
+        let is_one = |index: &usize| (self.all[*index].port.service == Service::Admin) == operators;
         in_turn.filter(is_one).collect()
     }
 
@@ -121,7 +128,22 @@ impl Listeners {
 
     /// True exactly when a listener may have a connection that can be accepted now.
     pub fn is_ready(&self, index: usize, now: Tick) -> bool {
-        self.all[index].can_accept(now)
+        self.all[index].accepts_at(self.secure_paused_until) <= now
+    }
+
+    /// True exactly when TLS is spoken at a listener.
+    pub fn is_secure(&self, index: usize) -> bool {
+        self.all[index].port.is_secure
+    }
+
+    /// Pauses the listeners where TLS is spoken, because there are too many handshakes.
+    pub fn pause_secure(&mut self, now: Tick) {
+        self.secure_paused_until = Some(now.after(PAUSE));
+    }
+
+    /// Ends that pause, because a handshake is over.
+    pub const fn resume_secure(&mut self) {
+        self.secure_paused_until = None;
     }
 
     /// Accepts a connection at a listener. None if none is waiting.
@@ -132,7 +154,7 @@ impl Listeners {
         let Ok(id) = u16::try_from(index) else { panic!("a listener's id has 16 bits") };
         let listener = &mut self.all[index];
         match Conn::accept(net, ListenerId(id)) {
-            Ok((conn, peer)) => Ok(Some(Accepted { conn, peer, service: listener.service })),
+            Ok((conn, peer)) => Ok(Some(Accepted { conn, peer, port: listener.port })),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 listener.ready = false;
                 Ok(None)
@@ -165,6 +187,6 @@ pub struct Accepted {
     pub conn: Conn,
     /// The peer's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
-    /// The service that it is for.
-    pub service: Service,
+    /// The listener's port.
+    pub port: Port,
 }

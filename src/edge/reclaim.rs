@@ -1,11 +1,11 @@
 //! Choosing which session to close when there is no room for a new client: the one that loses
 //! least.
 //!
-//! First come sessions that have sent their last response and only wait for the client's end, then
-//! those idle between two requests, then those that have never sent a byte; of each kind, the one
-//! that has been so for longest. The first and the last kind are left alone for a second, because
-//! the response or the request may still be on its way. So silent connections can fill all places
-//! for at most a second.
+//! First come those whose TLS handshake is not over, then sessions that have sent their last
+//! response and only wait for the client's end, then those idle between two requests, then those
+//! that have never sent a byte; of each kind, the one that has been so for longest. All but the
+//! idle are left alone for a second, because what they wait for may still be on its way. So silent
+//! connections can fill all places for at most a second.
 
 use super::row::Row;
 use crate::session::{Service, Session, State};
@@ -27,6 +27,7 @@ const LOOKS: usize = 64;
 /// The sessions that may be closed to make room for others.
 #[derive(Debug, Default)]
 pub struct Reclaimable {
+    shaking: Row,
     lingering: Row,
     idle: Row,
     silent: Row,
@@ -40,6 +41,7 @@ impl Reclaimable {
             return None;
         }
         match session.state {
+            State::Handshake { .. } => Some(&mut self.shaking),
             State::Lingering { .. } => Some(&mut self.lingering),
             State::Idle { fresh: false, .. } => Some(&mut self.idle),
             State::Idle { fresh: true, .. } => Some(&mut self.silent),
@@ -64,7 +66,7 @@ impl Reclaimable {
     /// The number of sessions in all rows.
     #[cfg(feature = "sim")]
     pub fn count(&self, sessions: &Tasks<Session>) -> usize {
-        [&self.lingering, &self.idle, &self.silent]
+        [&self.shaking, &self.lingering, &self.idle, &self.silent]
             .map(|row| row.iter(sessions).count())
             .iter()
             .sum()
@@ -72,22 +74,33 @@ impl Reclaimable {
 
     /// The session that loses least if it is closed now.
     pub fn choose(&mut self, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
-        for row in [&mut self.lingering, &mut self.idle, &mut self.silent] {
-            for _ in 0..LOOKS {
-                let Some(key) = row.first(sessions) else { break };
-                // A session in the run queue may just have received a request.
-                if !sessions.is_queued(key) {
-                    if sessions[key].state.may_be_closed(now) {
-                        return Some(key);
-                    }
-                    break;
-                }
-                row.remove(sessions, key);
-                row.push(sessions, key);
-            }
-        }
-        None
+        let Reclaimable { shaking, lingering, idle, silent } = self;
+        let mut rows = [shaking, lingering, idle, silent].into_iter();
+        rows.find_map(|row| choose(row, sessions, now))
     }
+
+    /// The session whose handshake takes longest, if it may be closed to make room for another.
+    pub fn choose_handshake(
+        &mut self,
+        sessions: &mut Tasks<Session>,
+        now: Tick,
+    ) -> Option<Key<Session>> {
+        choose(&mut self.shaking, sessions, now)
+    }
+}
+
+/// The first of a row that may be closed now.
+fn choose(row: &mut Row, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
+    for _ in 0..LOOKS {
+        let key = row.first(sessions)?;
+        // A session in the run queue may just have received a request.
+        if !sessions.is_queued(key) {
+            return sessions[key].state.may_be_closed(now).then_some(key);
+        }
+        row.remove(sessions, key);
+        row.push(sessions, key);
+    }
+    None
 }
 
 impl State {
@@ -95,6 +108,7 @@ impl State {
     fn may_be_closed(&self, now: Tick) -> bool {
         match self {
             State::Lingering { until, .. } => until.since(now) + GRACE <= LINGER,
+            State::Handshake { since, .. } => now.since(*since) >= GRACE,
             State::Idle { since, fresh, .. } => !fresh || now.since(*since) >= GRACE,
             State::Head { .. } | State::Active(_) => false,
         }
@@ -105,12 +119,14 @@ impl State {
 mod tests {
     use super::*;
     use crate::conn::Conn;
+    use crate::session::Port;
 
     #[test]
     fn one_that_has_just_had_an_event_is_spared() {
         let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
         let keys = [(); 2].map(|()| {
-            let new = Session::new(Conn::unconnected(), Service::Apis, None, Tick::ZERO);
+            let new =
+                Session::new(Conn::unconnected(), Port::plain(Service::Apis), None, Tick::ZERO);
             let key = sessions.insert(Session { state: State::idle(Tick::ZERO), ..new });
             reclaimable.add(&mut sessions, key);
             key

@@ -89,7 +89,14 @@ mod tests {
     fn session() -> Session {
         let state = State::Idle { since: Tick::ZERO, fresh: true, links: Links::NONE };
         let conn = Conn::unconnected();
-        Session { conn, state, service: Service::Apis, peer: None, refused: false }
+        Session {
+            conn,
+            state,
+            service: Service::Apis,
+            is_secure: false,
+            peer: None,
+            refused: false,
+        }
     }
 
     /// Compares the row with a plain list.

@@ -112,6 +112,16 @@ impl LocalReply {
         }
     }
 
+    /// What the client is told, if it is not what the status says by itself.
+    pub const fn sentence(&self) -> Option<&'static str> {
+        if matches!(self.why, Why::Refused(Cause::HttpOnTlsPort)) {
+            return Some(
+                "This port speaks HTTPS, and the request came as plain HTTP; use https://.",
+            );
+        }
+        None
+    }
+
     /// True exactly when this process cannot serve the request now, and no upstream is at fault.
     pub const fn is_busy(&self) -> bool {
         matches!(self.why, Why::Busy(_)) || matches!(self.why, Why::Ended) && self.status == 503

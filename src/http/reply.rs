@@ -12,6 +12,8 @@ use std::io::Write;
 pub struct Reply<'a> {
     /// The status, which must be in [`STATUSES`].
     pub status: u16,
+    /// The sentence, if it is not that of the status.
+    pub sentence: Option<&'static str>,
     /// Additional fields, such as Allow, Retry-After and WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
     /// The value of Date, which RFC 9110 section 6.6.1 requires of a server with a clock.
@@ -25,7 +27,7 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// Creates a plain reply with this status, on a connection that stays open.
     pub const fn of(status: u16) -> Self {
-        Reply { status, fields: &[], date: "", head_only: false, close: false }
+        Reply { status, sentence: None, fields: &[], date: "", head_only: false, close: false }
     }
 }
 
@@ -80,7 +82,8 @@ pub fn reason(status: u16) -> &'static str {
 ///
 /// If the status is not in [`STATUSES`].
 pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
-    let (reason, sentence) = words(reply.status);
+    let (reason, usual) = words(reply.status);
+    let sentence = reply.sentence.unwrap_or(usual);
     // Writing to a Vec cannot fail.
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
     // RFC 9110 sections 8.6 and 15.3.5: a 204 has neither content nor fields that describe it.

@@ -1,7 +1,18 @@
-//! Why a connection could not be secured, as operators are told.
+//! What has become of a handshake, as operators are told.
 
 use std::error::Error;
 use std::{fmt, io};
+
+/// What a handshake has agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed<'a> {
+    /// The version of the protocol, as OpenSSL calls it.
+    pub version: &'static str,
+    /// True exactly when it went on from an earlier connection's.
+    pub is_resumed: bool,
+    /// The certificate that the peer has shown, in DER. It was verified if that was asked for.
+    pub certificate: Option<&'a [u8]>,
+}
 
 /// What went wrong while a connection was being secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +29,8 @@ pub enum TlsFault {
     Alert,
     /// The peer speaks something else.
     NotTls,
+    /// The peer, a client, speaks HTTP without TLS.
+    PlainHttp,
     /// The peer has closed the connection during the handshake.
     Closed,
     /// Both speak TLS and do not get along.

@@ -35,7 +35,7 @@ pub mod tls;
 #[path = "without_tls.rs"]
 pub mod tls;
 
-pub use fault::{TlsError, TlsFault};
+pub use fault::{Agreed, TlsError, TlsFault};
 
 use std::fmt;
 use std::io;
@@ -153,14 +153,33 @@ pub trait Net {
     ///
     /// # Errors
     /// `Unsupported` if this network cannot.
-    fn secure(&mut self, _sock: SockId, _server: &tls::ClientOf) -> io::Result<()> {
+    fn secure_as_client(&mut self, _sock: SockId, _server: &tls::ClientOf) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Checks whether a connection started with [`Net::connect`] is established.
+    /// Secures a connection that was accepted, before it is registered. From then on it is one that
+    /// is being established: a [`Ready::WRITE`] event tells that the handshake has ended, and
+    /// [`Net::connected`] how.
     ///
     /// # Errors
-    /// `WouldBlock` while it is in progress; otherwise why it failed.
+    /// `Unsupported` if this network cannot.
+    fn secure_as_server(&mut self, _sock: SockId, _server: &tls::Server) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What the handshake of a secured connection has agreed on. None if it is not over, or the
+    /// connection is not secured.
+    fn agreed(&self, _sock: SockId) -> Option<Agreed<'_>> {
+        None
+    }
+
+    /// Checks whether a connection is established that was started with [`Net::connect`], or
+    /// accepted and secured.
+    ///
+    /// # Errors
+    /// `WouldBlock` while it is in progress; otherwise why it failed. If that was the handshake,
+    /// the connection is from then on one that is not secured, without what has been read of it. So
+    /// a client that speaks plain HTTP ([`TlsFault::PlainHttp`]) can be answered.
     fn connected(&mut self, sock: SockId) -> io::Result<()>;
 
     /// Registers a socket, so that its events carry `token`. Called once for each socket.

@@ -1,16 +1,18 @@
 //! TLS around any network.
 //!
-//! [`TlsNet`] keeps the contract of [`Net`] for sockets that are secured ([`Net::secure`]) and
-//! passes everything through for those that are not, so nothing above can tell them apart. An idle
-//! secured socket costs a [`Session`], which is the library's state and three empty slots. Reading
-//! and writing happen in two scratches that all sockets share: one read and one write of the
-//! network below for one of the caller's, if the peer's records are not larger than what is asked
-//! for.
+//! [`TlsNet`] keeps the contract of [`Net`] for sockets that are secured
+//! ([`Net::secure_as_client`], [`Net::secure_as_server`]) and passes everything through for those
+//! that are not, so nothing above can tell them apart. An idle secured socket costs a [`Session`],
+//! which is the library's state and three empty slots. Reading and writing happen in two scratches
+//! that all sockets share: one read and one write of the network below for one of the caller's, if
+//! the peer's records are not larger than what is asked for.
 //!
 //! **Handshakes are driven here and hidden from above.** An event of a socket that shakes hands is
 //! not passed on; it queues the socket, and [`Net::shake_hands`] takes it further, a few in each
 //! turn, because a step costs as much as some ten events. When it is over, the caller is told
-//! as [`Net::connect`] promises: ready to write, and hung up if it failed.
+//! as [`Net::connect`] promises: ready to write, and hung up if it failed. A connection that was
+//! accepted is no other: it is being established until hands are shaken. If they are not, what is
+//! left is a plain connection, on which who speaks plain HTTP can be told so.
 //!
 //! **What was read too early** waits in the session's buffers: an unfinished record, as it came,
 //! and the rest of a record of which the caller had no room for all. A read that leaves some of the
@@ -45,11 +47,11 @@ pub use engine::{Done, Engine, Sealed};
 pub use pair::{Pair, PairError};
 pub use server::{Clients, Server, ServerTerms};
 
-use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
+use super::{Address, Agreed, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 #[cfg(not(feature = "sim"))]
 use engine::Engine;
 use handshake::Shaken;
-use session::Session;
+use session::{Phase, Session};
 use shared::Shared;
 use std::collections::VecDeque;
 use std::io;
@@ -104,6 +106,15 @@ impl<N: Net> TlsNet<N> {
         }
     }
 
+    /// Gives a socket a session.
+    fn begin(&mut self, sock: SockId, engine: Engine, phase: Phase) {
+        let index = sock.0 as usize;
+        if self.sessions.len() <= index {
+            self.sessions.resize_with(index + 1, || None);
+        }
+        self.sessions[index] = Some(Box::new(Session::new(engine, phase)));
+    }
+
     fn forget(&mut self, sock: SockId) -> Option<Box<Session>> {
         self.sessions.get_mut(sock.0 as usize)?.take()
     }
@@ -131,21 +142,32 @@ impl<N: Net> Net for TlsNet<N> {
         self.inner.connect(address)
     }
 
-    fn secure(&mut self, sock: SockId, server: &ClientOf) -> io::Result<()> {
+    fn secure_as_client(&mut self, sock: SockId, server: &ClientOf) -> io::Result<()> {
         let engine = server.begin().map_err(|error| explain::explain(&error))?;
-        let index = sock.0 as usize;
-        if self.sessions.len() <= index {
-            self.sessions.resize_with(index + 1, || None);
-        }
-        self.sessions[index] = Some(Box::new(Session::new(Engine::Client(engine))));
+        self.begin(sock, Engine::Client(engine), Phase::Connecting);
         Ok(())
     }
 
+    fn secure_as_server(&mut self, sock: SockId, server: &Server) -> io::Result<()> {
+        let engine = server.begin().map_err(|error| explain::explain(&error))?;
+        self.begin(sock, Engine::Server(engine), Phase::Accepted);
+        Ok(())
+    }
+
+    fn agreed(&self, sock: SockId) -> Option<Agreed<'_>> {
+        let session = self.sessions.get(sock.0 as usize)?.as_deref()?;
+        (session.phase == Phase::Open).then(|| session.engine.agreed())
+    }
+
     fn connected(&mut self, sock: SockId) -> io::Result<()> {
-        match self.session(sock) {
-            Some((session, ..)) => session.connected(),
-            None => self.inner.connected(sock),
+        let Some((session, ..)) = self.session(sock) else { return self.inner.connected(sock) };
+        let result = session.connected();
+        if session.phase == Phase::Failed
+            && let Some(mut session) = self.forget(sock)
+        {
+            session.give_back(&mut self.shared);
         }
+        result
     }
 
     fn register(&mut self, sock: SockId, token: Token) -> io::Result<()> {

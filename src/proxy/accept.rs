@@ -7,15 +7,31 @@
 //! there are no streams, short turns would only cost more polls. Of the arrivals, those that were
 //! accepted come before those that still wait at a listener, of which one comes in all the same.
 //!
+//! Of TLS handshakes there are `tls.max_handshakes` at one time. Whoever comes then waits in the
+//! kernel's queue, until one is over or has gone on for so long that it makes room. So clients that
+//! say nothing cannot keep others out for long, and a crowd that reconnects is not refused.
+//!
 //! The admin listener comes first in each turn and has a portion of its own, so that a crowd of
 //! clients cannot keep the operator waiting.
 
-use super::{Portions, Proxy, ends, session_token};
+use super::{Portions, Proxy, ends, handshake, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
 use crate::net::Net;
 use crate::session::{Service, Session};
-use crate::time::Now;
+use crate::slab::Key;
+use crate::time::{Now, Tick};
+
+/// Where there is room for one more handshake.
+#[derive(Clone, Copy)]
+enum Room {
+    /// There are fewer than there may be.
+    Free,
+    /// In the place of this session.
+    Of(Key<Session>),
+    /// Nowhere.
+    None,
+}
 
 impl<N: Net> Proxy<N> {
     /// Accepts connections that wait at the admin listener.
@@ -64,11 +80,21 @@ impl<N: Net> Proxy<N> {
 
     /// Accepts a connection at a listener. If that fails, the listener pauses.
     fn accept_one(&mut self, index: usize, now: Now) {
+        let is_secure = self.shared.edge.listeners.is_secure(index);
+        let room = if is_secure { self.room_for_handshake(now.tick) } else { Room::Free };
+        if matches!(room, Room::None) {
+            self.shared.edge.listeners.pause_secure(now.tick);
+            return;
+        }
         match self.shared.edge.listeners.accept(index, &mut self.shared.net) {
             Ok(accepted) => {
                 self.shared.edge.listeners.resume(index);
                 if let Some(accepted) = accepted {
                     self.moves += 1;
+                    if let Room::Of(key) = room {
+                        handshake::make_room(&self.tasks[key], &mut self.shared);
+                        self.close(key);
+                    }
                     self.admit(accepted, now);
                 }
             }
@@ -83,10 +109,19 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Looks for room for one more handshake. One that has gone on for a while makes room.
+    fn room_for_handshake(&mut self, now: Tick) -> Room {
+        let Proxy { tasks, shared, .. } = self;
+        if shared.edge.handshakes() < shared.config.tls.max_handshakes {
+            return Room::Free;
+        }
+        shared.edge.reclaimable.choose_handshake(tasks, now).map_or(Room::None, Room::Of)
+    }
+
     /// Creates the session of a new connection, if there is room.
     fn admit(&mut self, accepted: Accepted, now: Now) {
-        let Accepted { conn, peer, service } = accepted;
-        let is_admin = service == Service::Admin;
+        let Accepted { mut conn, peer, port } = accepted;
+        let is_admin = port.service == Service::Admin;
         if is_admin && self.shared.edge.is_full_of_operators() && !self.make_room_for_operator() {
             let text = "connection closed: too many connections to the admin listener";
             self.shared.log(log::Level::Warn, "admin.listen", text);
@@ -101,7 +136,15 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }
-        let session = Session { refused: full, ..Session::new(conn, service, peer, now.tick) };
+        if port.is_secure
+            && let Err(error) = self.shared.secure(&mut conn)
+        {
+            let text = format!("connection closed: cannot speak TLS: {error}");
+            self.shared.log(log::Level::Error, "secure", &text);
+            conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
+            return;
+        }
+        let session = Session { refused: full, ..Session::new(conn, port, peer, now.tick) };
         self.shared.edge.note_begun(&session);
         let key = self.tasks.insert(session);
         let conn = &self.tasks[key].conn;
@@ -112,8 +155,9 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.shared.edge.reclaimable.add(&mut self.tasks, key);
-        if full {
-            let next = ends::refused_connection(&mut self.shared, service, now.tick);
+        // Who speaks TLS can be told only when hands are shaken.
+        if full && !port.is_secure {
+            let next = ends::refused_connection(&mut self.shared, port.service, now.tick);
             self.follow(next, key, now);
         }
         self.shared.close_idle_connections(now.tick);

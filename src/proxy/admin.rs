@@ -101,7 +101,7 @@ impl<N: Net> Proxy<N> {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
             State::Active(exchange) if exchange.is_live() => Some((2, exchange.began, key)),
-            State::Active(_) | State::Lingering { .. } => None,
+            State::Handshake { .. } | State::Active(_) | State::Lingering { .. } => None,
         });
         let Some((.., key)) = spare.min_by_key(|(rank, since, _)| (*rank, *since)) else {
             return false;
@@ -187,7 +187,8 @@ impl<N: Net> Proxy<N> {
     }
 
     fn process_now(&self, now: Tick) -> Process<'_> {
-        let Shared { pool, apis, memory, telemetry, .. } = &self.shared;
+        let Shared { config, edge, pool, apis, memory, telemetry, .. } = &self.shared;
+        let speaks_tls = !config.server.listen_tls.is_empty();
         let mut upstreams = BTreeMap::new();
         for (_, state) in apis.in_order() {
             if let Some(upstream) = pool.upstream(state.upstream) {
@@ -198,6 +199,7 @@ impl<N: Net> Proxy<N> {
             started_unix_ms: self.started_unix_ms,
             now: Now { tick: now, unix_ms: self.unix_ms },
             connections: self.connections(),
+            handshakes: speaks_tls.then(|| edge.handshakes()),
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),
             draining: self.is_draining(),

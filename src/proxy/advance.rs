@@ -9,8 +9,8 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, connect, deadlines, early, ends, grants, local, outage, relay, request};
-use super::{response, retry, streams, tunnel, waits};
+use super::{Proxy, connect, deadlines, early, ends, grants, handshake, local, outage, relay};
+use super::{request, response, retry, streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -70,6 +70,7 @@ impl<N: Net> Proxy<N> {
             return deadlines::drain(session);
         }
         match &session.state {
+            State::Handshake { .. } => handshake::run(session, &mut self.shared, now.tick),
             State::Idle { .. } | State::Head { .. } => {
                 request::run(session, &mut self.shared, now.tick)
             }
@@ -100,6 +101,11 @@ impl<N: Net> Proxy<N> {
                 Next::FreeDescriptor(search, error) => {
                     self.free_descriptor(search, error, key, now)
                 }
+                Next::Shaken => {
+                    self.enter(key, State::fresh(now.tick));
+                    return Became::Moved;
+                }
+                Next::TimeOutHandshake => handshake::time_out(&self.tasks[key], &mut self.shared),
                 Next::TimeOutHead => {
                     request::time_out(&mut self.tasks[key], &mut self.shared, now.tick)
                 }
@@ -148,7 +154,7 @@ impl<N: Net> Proxy<N> {
         now: Now,
         act: impl FnOnce(&mut Step<'_, N>) -> Next,
     ) -> Next {
-        let Session { conn, peer, state, .. } = &mut self.tasks[key];
+        let Session { conn, peer, is_secure, state, .. } = &mut self.tasks[key];
         let State::Active(exchange) = state else {
             unreachable!("an action for an exchange where there is none");
         };
@@ -159,6 +165,7 @@ impl<N: Net> Proxy<N> {
             key,
             conn,
             peer: *peer,
+            is_secure: *is_secure,
             exchange,
             io,
             out,

@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
+    /// `tls.handshake_timeout`: the TLS handshake with the client is not over.
+    Handshake,
     /// `read_timeout`: no request has begun on a new client connection.
     FirstByte,
     /// `keepalive_timeout`: a client connection is idle between two requests.
@@ -73,6 +75,7 @@ impl Deadline {
     /// The name of the deadline in `/streams`. millstream(1) explains each.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Deadline::Handshake => "handshake",
             Deadline::Keepalive => "keepalive",
             Deadline::FirstByte => "first_byte",
             Deadline::RequestHead => "request_head",
@@ -118,6 +121,11 @@ impl Deadline {
 pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Earliest {
     let server = &shared.config.server;
     let mut earliest = match &session.state {
+        State::Handshake { since, .. } => {
+            let end = shared.phase.end_of_silence(*since);
+            let timeout = shared.config.tls.handshake_timeout;
+            Earliest::new(since.after(timeout).min(end), Deadline::Handshake)
+        }
         State::Idle { since, fresh: true, .. } => {
             let end = shared.phase.end_of_silence(*since);
             Earliest::new(since.after(server.read_timeout).min(end), Deadline::FirstByte)
@@ -307,6 +315,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
             unreachable!("what is due is done by the step before, {deadline:?}")
         }
         Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => return Next::Close,
+        Deadline::Handshake => return Next::TimeOutHandshake,
         Deadline::RequestHead => return Next::TimeOutHead,
         Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stalled"),
         Deadline::RequestStuck => Action::GiveUpRequest,

@@ -78,6 +78,7 @@ pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     let preflight = local.why == Why::Preflight;
     let cors = exchange.cors_fields(preflight).unwrap_or_default();
     let reply = Reply {
+        sentence: local.sentence(),
         fields: &[local.fields, &cors].concat(),
         date: step.date,
         head_only: exchange.facts.is_head,
@@ -101,6 +102,9 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
         Next::Idle
     } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
+    } else if step.is_secure && !exchange.response.outlet.ends_visibly() {
+        // That this is the end is a message of its own, which may have to wait for room.
+        Next::Linger
     } else if exchange.facts.is_last && whole && !step.conn.has_input() {
         // No more input can come that would reset the connection and lose our last bytes.
         Next::Close

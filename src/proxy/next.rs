@@ -26,6 +26,10 @@ pub(super) enum Next {
     /// There is no descriptor for an upstream connection. Close another connection and go on
     /// connecting.
     FreeDescriptor(Search, io::Error),
+    /// The TLS handshake with the client is over.
+    Shaken,
+    /// It was not over in time.
+    TimeOutHandshake,
     /// The request head was not complete in time.
     TimeOutHead,
     /// A request head has begun to arrive and was searched this far.

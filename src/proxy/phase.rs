@@ -76,6 +76,7 @@ impl Phase {
         match &session.state {
             State::Active(exchange) if session.service != Service::Admin => ends.of(exchange),
             State::Active(_)
+            | State::Handshake { .. }
             | State::Idle { .. }
             | State::Head { .. }
             | State::Lingering { .. } => ends.last,

@@ -29,7 +29,7 @@ use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::Upstream;
-use crate::session::Service;
+use crate::session::Port;
 use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
@@ -64,9 +64,9 @@ impl<N: Net> Proxy<N> {
         Rc::make_mut(&mut self.shared.config).tls = tls;
     }
 
-    /// Adds a listener that was opened for this service.
-    pub fn open_listener(&mut self, listener: ListenerId, service: Service) {
-        self.shared.edge.listeners.open(listener, service);
+    /// Adds a listener that was opened.
+    pub fn open_listener(&mut self, listener: ListenerId, port: Port) {
+        self.shared.edge.listeners.open(listener, port);
     }
 
     /// Closes a listener. Connections that it accepted stay.

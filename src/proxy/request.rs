@@ -25,13 +25,16 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    let Session { conn, state, service, peer, .. } = session;
-    let (service, peer) = (*service, *peer);
+    let from = Sender { peer: session.peer, is_secure: session.is_secure };
+    let Session { conn, state, service, .. } = session;
+    let service = *service;
     let mut new = HeadSearch::request();
     let (search, begun, fresh) = match state {
         State::Head { search, .. } => (search, true, false),
         State::Idle { fresh, .. } => (&mut new, false, *fresh),
-        State::Active(_) | State::Lingering { .. } => (&mut new, false, false),
+        State::Handshake { .. } | State::Active(_) | State::Lingering { .. } => {
+            (&mut new, false, false)
+        }
     };
     let may_wait = begun || fresh || !shared.phase.is_closed() || service == Service::Admin;
     let (mut io, out) = shared.memory.split(&mut shared.net, None, now);
@@ -51,9 +54,9 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
     let refusal = match service {
         Service::Apis => {
-            let checked = check_request(bytes, &request, &shared.config, &shared.router, peer, out);
+            let checked = check_request(bytes, &request, &shared.config, &shared.router, from, out);
             match checked.and_then(|checked| fits(checked, shared.memory.head_room())) {
-                Ok(checked) => return begin(checked, request, conn, peer, shared, now),
+                Ok(checked) => return begin(checked, request, conn, from.peer, shared, now),
                 Err(refusal) => refusal,
             }
         }
@@ -78,6 +81,15 @@ fn has_begun(conn: &Conn) -> bool {
 /// True exactly when a head, however malformed, has the method HEAD: its response has no body.
 fn is_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct Sender {
+    /// The address of the client, or of a proxy in front of us. None for a Unix socket.
+    peer: Option<IpAddr>,
+    /// True exactly when it came over TLS.
+    is_secure: bool,
 }
 
 /// A request that an api serves or refuses.
@@ -106,13 +118,13 @@ fn check_request(
     request: &str,
     config: &Config,
     router: &Router,
-    peer: Option<IpAddr>,
+    from: Sender,
     out: &mut Vec<u8>,
 ) -> Result<Checked, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
-    log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(peer));
+    log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
     check_limits(&head, config)?;
     let mut path = Vec::new();
     let id = find_api(&head, config, router, &mut path)?;
@@ -120,8 +132,8 @@ fn check_request(
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let facts = RequestFacts::of(&head, offer, authz::grant(api, &head), &api.streams);
     let forwarded = head.fields.elements("X-Forwarded-For");
-    let address = config.server.trusted_proxies.client(peer, forwarded);
-    let client = if address == peer { None } else { address };
+    let address = config.server.trusted_proxies.client(from.peer, forwarded);
+    let client = if address == from.peer { None } else { address };
     let may_ask_in_body = api.streams.heed_bodies()
         && !facts.may_stream
         && head.fields.has_media_type("application/json");
@@ -133,7 +145,7 @@ fn check_request(
     let outbound = authz::authorize(api, &head).and_then(|pass| {
         let query = last_event_id::lift(api, &head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
-        let mut to = forwarding(&head, &target, &pass, api, config, peer, facts);
+        let mut to = forwarding(&head, &target, &pass, api, config, from, facts);
         to.last_event_id = query.id.as_deref();
         // The head goes upstream before the body has said whether it asks for a stream. Behind a
         // head of ours the client would not know of a coding.
@@ -176,15 +188,15 @@ fn forwarding<'a>(
     pass: &'a authz::Pass<'_>,
     api: &'a Api,
     config: &Config,
-    peer: Option<IpAddr>,
+    from: Sender,
     facts: RequestFacts,
 ) -> Forward<'a> {
     Forward {
         path_and_query: target,
         host: if api.preserve_host_header { head.authority } else { api.host_header.as_deref() },
-        client: peer,
-        peer_trusted: config.server.trusted_proxies.contains(peer),
-        proto: "http",
+        client: from.peer,
+        peer_trusted: config.server.trusted_proxies.contains(from.peer),
+        proto: if from.is_secure { "https" } else { "http" },
         stripped: if api.strip_listen_path { &api.listen_path } else { "" },
         length: head.length,
         upgrade: facts.upgrade != Offer::NOTHING,

@@ -12,6 +12,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
         let Proxy { tasks, shared, .. } = self;
         shared.edge.reclaimable.remove(tasks, key);
+        shared.edge.note_left(&tasks[key].state);
         tasks[key].state = state;
         shared.edge.reclaimable.add(tasks, key);
     }

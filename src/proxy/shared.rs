@@ -6,16 +6,18 @@ use super::phase::Phase;
 use super::portions::Portions;
 use crate::apis::Apis;
 use crate::config::Config;
+use crate::conn::Conn;
 use crate::descriptors::Budget;
 use crate::edge::Edge;
 use crate::exchange::{Exchange, Source};
 use crate::net::Net;
 use crate::pool::Pool;
 use crate::route::Router;
-use crate::session::Service;
+use crate::session::Port;
 use crate::telemetry::Telemetry;
 use crate::time::date::HttpDate;
 use crate::time::{Now, Tick};
+use std::io;
 use std::rc::Rc;
 
 /// What all sessions share. See the module.
@@ -42,7 +44,7 @@ impl<N: Net> Shared<N> {
     pub(super) fn new(
         net: N,
         config: Config,
-        services: &[Service],
+        ports: &[Port],
         budget: Budget,
         portions: Portions,
         seed: u64,
@@ -51,7 +53,7 @@ impl<N: Net> Shared<N> {
         let connections = budget.clients.min(super::RESERVED_MAX);
         let mut shared = Shared {
             net,
-            edge: Edge::new(services, budget),
+            edge: Edge::new(ports, budget),
             pool: Pool::new(connections, now),
             apis: Apis::default(),
             memory: Memory::new(&config, &portions),
@@ -117,6 +119,15 @@ impl<N: Net> Shared<N> {
             let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
             self.pool.close(connection, &mut io);
         }
+    }
+
+    /// Secures a connection that was accepted where TLS is spoken.
+    ///
+    /// # Errors
+    /// If that is not configured.
+    pub(super) fn secure(&mut self, conn: &mut Conn) -> io::Result<()> {
+        let server = self.config.tls.server.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        conn.secure(&mut self.net, server)
     }
 
     /// Logs a problem that does not belong to an api.

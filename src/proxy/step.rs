@@ -29,6 +29,8 @@ pub(super) struct Step<'a, N: Net> {
     pub conn: &'a mut Conn,
     /// The client's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
+    /// True exactly when the client speaks TLS.
+    pub is_secure: bool,
     pub exchange: &'a mut Exchange,
     pub io: Io<'a, N>,
     /// The buffer for a head. It is empty at the beginning of a step.

@@ -18,6 +18,8 @@ use crate::time::Tick;
 /// Something that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
+    /// The end of the TLS handshake with the client.
+    ClientHandshake,
     /// More of a request head, or the end of the connection, from the client.
     ClientHead,
     /// Bytes of a body, or the end of the connection, from the client.
@@ -47,6 +49,7 @@ impl Wait {
     /// the deadline's name.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Wait::ClientHandshake => "client_handshake",
             Wait::ClientHead => "client_head",
             Wait::ClientBytes => "client_bytes",
             Wait::ClientRoom => "client_room",
@@ -66,6 +69,7 @@ impl Wait {
 pub(super) fn of<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Vec<Wait> {
     let mut waits = Vec::new();
     match &session.state {
+        State::Handshake { .. } => waits.push(Wait::ClientHandshake),
         State::Idle { .. } | State::Head { .. } => waits.push(Wait::ClientHead),
         State::Lingering { .. } => waits.push(Wait::ClientEnd),
         State::Active(exchange) => {
@@ -141,7 +145,7 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
     match wait {
         Wait::ClientHead | Wait::ClientEnd => session.conn.ready.has(Ready::READ),
         Wait::ClientBytes => session.conn.has_input(),
-        Wait::ClientRoom => writable(&session.conn),
+        Wait::ClientHandshake | Wait::ClientRoom => writable(&session.conn),
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
         Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
         Wait::UpstreamRoom => upstream.is_none_or(writable),

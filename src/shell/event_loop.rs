@@ -16,7 +16,7 @@ use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
-use crate::session::Service;
+use crate::session::Port;
 use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
@@ -65,11 +65,11 @@ impl EventLoop {
         let sockets_max = 2 * budget.clients.min(RESERVED_MAX);
         let mut net = MioNet::new(registry, sockets_max);
         let listening = listeners::open(&mut config, &[], inherited, &mut net)?;
-        let services: Vec<Service> = listening.iter().map(|l| l.service).collect();
+        let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
         let mut clock = Clock::start();
         let (portions, seed, now) = (Portions::default(), sys::seed(), clock.now().tick);
         let net = tls::around(net, sockets_max);
-        let proxy = Proxy::new(net, config, &services, budget, portions, seed, now);
+        let proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
         let events = mio::Events::with_capacity(EVENTS_MAX);
         Ok(EventLoop { poll, events, proxy, listening, clock })
     }
@@ -138,7 +138,7 @@ impl EventLoop {
         let net = tls::inner(self.proxy.net());
         let listening = listeners::open(&mut config, present, &mut inherited, net)?;
         for new in listening.iter().filter(|new| !self.listening.contains(new)) {
-            self.proxy.open_listener(new.id, new.service);
+            self.proxy.open_listener(new.id, new.port);
         }
         for old in self.listening.iter().filter(|old| !listening.contains(old)) {
             self.proxy.close_listener(old.id);

@@ -7,14 +7,14 @@ use crate::config::{Config, ListenAddr};
 use crate::descriptors;
 use crate::net::mio::MioNet;
 use crate::net::{ListenerId, Net};
-use crate::session::Service;
+use crate::session::{Port, Service};
 use std::net::SocketAddr;
 
 /// An open listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listening {
     pub(super) id: ListenerId,
-    pub(super) service: Service,
+    pub(super) port: Port,
     /// The address in the configuration. Its port may be 0.
     wanted: ListenAddr,
     /// The address that it is bound to, with the port that the system chose. None if it is a Unix
@@ -51,15 +51,15 @@ fn open_all(
     listening: &mut Vec<Listening>,
 ) -> Result<(), String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
-    let mut open = |wanted: &ListenAddr, service: Service| {
-        let is_open = |l: &&Listening| l.wanted == *wanted && l.service == service;
+    let mut open = |wanted: &ListenAddr, port: Port| {
+        let is_open = |l: &&Listening| l.wanted == *wanted && l.port == port;
         let listener = match present.iter().find(is_open) {
             Some(present) => present.clone(),
             None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {
                     let bound = listener.address()?;
                     let id = net.add_listener(listener)?;
-                    Ok(Listening { id, service, wanted: wanted.clone(), bound })
+                    Ok(Listening { id, port, wanted: wanted.clone(), bound })
                 })
                 .map_err(|e| format!("cannot listen on {wanted}: {}", descriptors::explain(&e)))?,
         };
@@ -67,19 +67,25 @@ fn open_all(
         listening.push(listener);
         Ok::<_, String>(bound)
     };
-    for address in &mut config.server.listen {
-        if let Some(bound) = open(address, Service::Apis)? {
-            *address = ListenAddr::Tcp(bound);
+    let server = &mut config.server;
+    for (addresses, port) in [
+        (&mut server.listen, Port::plain(Service::Apis)),
+        (&mut server.listen_tls, Port::secure(Service::Apis)),
+    ] {
+        for address in addresses {
+            if let Some(bound) = open(address, port)? {
+                *address = ListenAddr::Tcp(bound);
+            }
         }
     }
     if let Some(admin) = &mut config.admin
-        && let Some(bound) = open(&admin.listen, Service::Admin)?
+        && let Some(bound) = open(&admin.listen, Port::plain(Service::Admin))?
     {
         admin.listen = ListenAddr::Tcp(bound);
     }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);
-        demo.listen = open(&wanted, Service::Demo)?.unwrap_or(demo.listen);
+        demo.listen = open(&wanted, Port::plain(Service::Demo))?.unwrap_or(demo.listen);
     }
     Ok(())
 }

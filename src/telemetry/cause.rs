@@ -10,8 +10,12 @@ use crate::http::head::HeadError;
 /// Why a request was refused. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The first bytes belong to another protocol, perhaps TLS.
+    /// The first bytes belong to another protocol.
     NotHttp,
+    /// The first bytes belong to TLS, which is not spoken at this listener.
+    TlsOnPlainPort,
+    /// The client speaks plain HTTP where TLS is spoken.
+    HttpOnTlsPort,
     /// The head violates the grammar.
     MalformedHead,
     /// An HTTP version other than 1.0 and 1.1.
@@ -105,8 +109,10 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 43] = [
+    pub const ALL: [Cause; 45] = [
         Cause::NotHttp,
+        Cause::TlsOnPlainPort,
+        Cause::HttpOnTlsPort,
         Cause::MalformedHead,
         Cause::HttpVersion,
         Cause::Method,
@@ -155,6 +161,8 @@ impl Cause {
     pub const fn word(self) -> &'static str {
         match self {
             Cause::NotHttp => "not_http",
+            Cause::TlsOnPlainPort => "tls_on_plain_port",
+            Cause::HttpOnTlsPort => "http_on_tls_port",
             Cause::MalformedHead => "malformed_head",
             Cause::HttpVersion => "http_version",
             Cause::Method => "method",
@@ -204,6 +212,7 @@ impl Cause {
     pub const fn of_head(error: HeadError) -> Cause {
         match error {
             HeadError::NotHttp => Cause::NotHttp,
+            HeadError::Tls => Cause::TlsOnPlainPort,
             HeadError::Version | HeadError::VersionUnsupported => Cause::HttpVersion,
             HeadError::Connect | HeadError::MethodTooLong => Cause::Method,
             HeadError::Target(_) => Cause::Target,

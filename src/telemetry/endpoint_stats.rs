@@ -136,7 +136,7 @@ impl Failure {
             TlsFault::WrongName => Failure::CertificateName,
             TlsFault::BadCertificate => Failure::Certificate,
             TlsFault::Alert | TlsFault::Closed => Failure::TlsAlert,
-            TlsFault::NotTls => Failure::NotTls,
+            TlsFault::NotTls | TlsFault::PlainHttp => Failure::NotTls,
             TlsFault::Incompatible => Failure::Tls,
         }
     }

@@ -5,6 +5,7 @@
 
 use super::cause::Cause;
 use super::endpoint_stats::EndpointStats;
+use super::handshakes::Handshakes;
 use super::key_stats::AllKeys;
 use super::lately::{Lately, Minute, Problem};
 use super::outcome::Outcome;
@@ -226,6 +227,8 @@ pub struct Stats {
     pub no_api: Rc<ApiStats>,
     /// How often accepting had to pause.
     pub accept_pauses: Counter,
+    /// The TLS handshakes with clients.
+    pub handshakes: Handshakes,
 }
 
 impl Stats {
@@ -238,6 +241,7 @@ impl Stats {
             keys: AllKeys::default(),
             no_api,
             accept_pauses: Counter::default(),
+            handshakes: Handshakes::default(),
         }
     }
 

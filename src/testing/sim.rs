@@ -15,7 +15,7 @@ use super::toy::{self, Shows};
 use crate::net::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use far::Far;
 use nix::errno::Errno;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -143,6 +143,8 @@ pub struct SimNet {
     hosts: BTreeMap<SocketAddr, Host>,
     /// Where TLS is spoken, and how.
     secured: BTreeMap<SocketAddr, Arc<ServerConfig>>,
+    /// How clients speak TLS.
+    clients: Arc<ClientConfig>,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
     /// Listeners at which somebody arrived that no event has told of yet.
@@ -175,6 +177,7 @@ impl SimNet {
             closed_listeners: Vec::new(),
             hosts: BTreeMap::new(),
             secured: BTreeMap::new(),
+            clients: Arc::new(toy::client_config(None)),
             arrived: BTreeMap::new(),
             listener_edges: Vec::new(),
             free: Vec::new(),
@@ -206,7 +209,13 @@ impl SimNet {
     /// Decides whether TLS is spoken at `address` from now on, and with which certificate.
     pub fn secure(&mut self, address: SocketAddr, shows: Option<Shows>) {
         self.secured.remove(&address);
-        self.secured.extend(shows.map(|shows| (address, toy::server(shows))));
+        self.secured
+            .extend(shows.map(|shows| (address, Arc::new(toy::server_config(shows, None)))));
+    }
+
+    /// Decides which certificate clients that speak TLS show from now on to who asks for one.
+    pub fn clients_show(&mut self, shows: Option<Shows>) {
+        self.clients = Arc::new(toy::client_config(shows));
     }
 
     /// Sockets of the proxy that are connected to one of these addresses, or being connected.

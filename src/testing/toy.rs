@@ -5,7 +5,8 @@
 //! keys, the record's number and its bytes, so a record that is cut, repeated or out of order is
 //! noticed as with real ciphers. Nobody's certificate is looked at.
 
-use crate::net::tls::Client;
+use crate::net::tls::{Client, Server};
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
@@ -19,13 +20,14 @@ use rustls::crypto::{
     SecureRandom, SharedSecret, SupportedKxGroup, WebPkiSupportedAlgorithms, hmac,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, ConnectionTrafficSecrets, ContentType,
-    DigitallySignedStruct, Error, NamedGroup, ProtocolVersion, ServerConfig, SignatureAlgorithm,
-    SignatureScheme, SupportedCipherSuite, Tls13CipherSuite,
+    DigitallySignedStruct, DistinguishedName, Error, NamedGroup, ProtocolVersion, ServerConfig,
+    SignatureAlgorithm, SignatureScheme, SupportedCipherSuite, Tls13CipherSuite,
 };
 use std::cell::Cell;
 use std::sync::Arc;
@@ -44,16 +46,41 @@ pub fn begin() {
     NEXT.set(0);
 }
 
-/// The side of the proxy, in worlds.
+/// The proxy as a client, in worlds.
 ///
 /// # Panics
 /// Never: the provider has ciphers of TLS 1.3.
 pub fn client() -> Client {
+    Client::with(client_config(None))
+}
+
+/// The proxy as a server, in worlds. It may ask for the certificates of clients.
+///
+/// # Panics
+/// Never: the provider has ciphers of TLS 1.3.
+pub fn server(asks: Option<Asks>) -> Server {
+    let mut config = server_config(Shows::Good, asks);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Server::with(config)
+}
+
+/// How clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// True exactly when one that has none is let in.
+    pub optional: bool,
+}
+
+/// Peers that are clients, in worlds, and what they show who asks for a certificate.
+pub(super) fn client_config(shows: Option<Shows>) -> ClientConfig {
     let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
     let Ok(builder) = builder else { unreachable!("there is a cipher of TLS 1.3") };
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Toy));
-    Client::with(builder.with_no_client_auth())
+    match shows {
+        Some(shows) => builder.with_client_cert_resolver(Arc::new(shows)),
+        None => builder.with_no_client_auth(),
+    }
 }
 
 /// The certificate that a peer shows.
@@ -83,12 +110,16 @@ impl Shows {
     }
 }
 
-/// The side of the peers, in worlds.
-pub(super) fn server(shows: Shows) -> Arc<ServerConfig> {
+/// Peers that are servers, in worlds.
+pub(super) fn server_config(shows: Shows, asks: Option<Asks>) -> ServerConfig {
     let builder = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
     let Ok(builder) = builder else { unreachable!("there is a cipher of TLS 1.3") };
-    Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(shows)))
+    let builder = match asks {
+        Some(asks) => builder.with_client_cert_verifier(Arc::new(asks)),
+        None => builder.with_no_client_auth(),
+    };
+    builder.with_cert_resolver(Arc::new(shows))
 }
 
 fn provider() -> CryptoProvider {
@@ -282,10 +313,79 @@ impl Signer for Toy {
     }
 }
 
+impl Shows {
+    fn certified(self) -> Arc<CertifiedKey> {
+        let certificate = CertificateDer::from(vec![self as u8; 900]);
+        Arc::new(CertifiedKey::new(vec![certificate], Arc::new(Toy)))
+    }
+
+    fn judge(certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        let shows = Shows::ALL.into_iter().find(|shows| *shows as u8 == certificate[0]);
+        Err(match shows {
+            Some(Shows::Good) => return Ok(()),
+            Some(Shows::Expired) => CertificateError::Expired.into(),
+            Some(Shows::Foreign) => CertificateError::UnknownIssuer.into(),
+            Some(Shows::Misnamed) => CertificateError::NotValidForName.into(),
+            Some(Shows::Revoked) => CertificateError::Revoked.into(),
+            Some(Shows::Odd) | None => Error::General("it is odd".to_owned()),
+        })
+    }
+}
+
 impl ResolvesServerCert for Shows {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let certificate = CertificateDer::from(vec![*self as u8; 900]);
-        Some(Arc::new(CertifiedKey::new(vec![certificate], Arc::new(Toy))))
+        Some(self.certified())
+    }
+}
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for Asks {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.optional
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Shows::judge(certificate).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        ServerCertVerifier::verify_tls12_signature(&Toy, message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        ServerCertVerifier::verify_tls13_signature(&Toy, message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SCHEME]
     }
 }
 
@@ -298,15 +398,7 @@ impl ServerCertVerifier for Toy {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shows = Shows::ALL.into_iter().find(|shows| *shows as u8 == certificate[0]);
-        Err(match shows {
-            Some(Shows::Good) => return Ok(ServerCertVerified::assertion()),
-            Some(Shows::Expired) => CertificateError::Expired.into(),
-            Some(Shows::Foreign) => CertificateError::UnknownIssuer.into(),
-            Some(Shows::Misnamed) => CertificateError::NotValidForName.into(),
-            Some(Shows::Revoked) => CertificateError::Revoked.into(),
-            Some(Shows::Odd) | None => Error::General("it is odd".to_owned()),
-        })
+        Shows::judge(certificate).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

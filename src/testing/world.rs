@@ -7,7 +7,7 @@ use crate::descriptors::Budget;
 use crate::net::Address;
 use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Portions, Proxy};
-use crate::session::Service;
+use crate::session::{Port, Service};
 use crate::testing::sim::{Faults, SimEvent, SimNet};
 use crate::time::{Now, Tick};
 use std::collections::BTreeMap;
@@ -24,9 +24,14 @@ listen_path = "/"
 target_url = "http://10.0.0.1:80"
 "#;
 
-/// The listener of the proxy's apis is the first, that of the demo source the second, and the
-/// operator's the third.
-pub const SERVICES: [Service; 3] = [Service::Apis, Service::Demo, Service::Admin];
+/// The listener of the proxy's apis is the first, that of the demo source the second, the
+/// operator's the third, and the fourth is that of the apis where TLS is spoken.
+pub const PORTS: [Port; 4] = [
+    Port::plain(Service::Apis),
+    Port::plain(Service::Demo),
+    Port::plain(Service::Admin),
+    Port::secure(Service::Apis),
+];
 
 /// A proxy, its network and its clock.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ impl World {
     ) -> World {
         let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
-        let proxy = Proxy::new(net, config, &SERVICES, budget, portions, seed, now);
+        let proxy = Proxy::new(net, config, &PORTS, budget, portions, seed, now);
         World {
             proxy,
             now,

@@ -13,7 +13,8 @@ mod world;
 
 use loopback::Loopback;
 use millstream::testing::sim::Heard;
-use millstream::testing::tls::ClientOf;
+use millstream::testing::tls::{ClientOf, Server};
+use millstream::testing::toy;
 use millstream::testing::{ListenerId, Net, Read, Ready, Received, Sent, Token, Written};
 use simulated::Simulated;
 use std::io::ErrorKind;
@@ -30,6 +31,16 @@ enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Far(usize);
 
+/// Whose connections speak TLS.
+#[derive(Clone, Debug)]
+enum Secured {
+    Nobody,
+    /// Those to the origin: we are the client.
+    Origin(ClientOf),
+    /// Those of clients: we are the server.
+    Clients(Server),
+}
+
 /// A network with one listener, and all that is beyond it: clients and one origin.
 trait Wires {
     type Net: Net;
@@ -37,9 +48,9 @@ trait Wires {
     fn net(&mut self) -> &mut Self::Net;
     /// True exactly when an event says that a far end has hung up.
     fn tells_of_hang_ups(&self) -> bool;
-    /// How connections to the origin are secured, if they are.
-    fn server(&self) -> Option<ClientOf> {
-        None
+    /// Who is secured, and how.
+    fn secured(&self) -> &Secured {
+        &Secured::Nobody
     }
     /// Events that have come since the last time; the real network waits for some a little.
     fn events(&mut self) -> Vec<Told>;
@@ -70,14 +81,23 @@ macro_rules! contract {
         }
         mod in_memory {
             $(#[test] fn $clause() {
-                super::Simulated::each(false, |wires| {
+                super::Simulated::each(&super::Secured::Nobody, |wires| {
                     super::$clause(&mut super::World::new(wires));
                 });
             })*
         }
-        mod secured {
+        mod secured_as_client {
             $(#[test] fn $clause() {
-                super::Simulated::each(true, |wires| {
+                let server = super::toy::client().of("origin.example").unwrap();
+                super::Simulated::each(&super::Secured::Origin(server), |wires| {
+                    super::$clause(&mut super::World::new(wires));
+                });
+            })*
+        }
+        mod secured_as_server {
+            $(#[test] fn $clause() {
+                let server = super::toy::server(None);
+                super::Simulated::each(&super::Secured::Clients(server), |wires| {
                     super::$clause(&mut super::World::new(wires));
                 });
             })*

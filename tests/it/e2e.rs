@@ -16,6 +16,7 @@ mod process;
 mod program;
 mod reload;
 mod saturation;
+mod secured;
 mod service;
 mod streams;
 mod tls;

@@ -21,9 +21,12 @@
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
 //! t=1s   origin truncates           (like leaves, but where it speaks TLS, it does not say so)
+//! t=1s   tls announces its end      (says that it sends no more, and does not end its side)
+//! t=1s   tls changes its keys
 //! t=1s   net ADDRESS listens | refuses | is silent | is unreachable
 //! t=1s   net ADDRESS speaks plainly (although it is asked by https)
 //! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
+//! t=1s   net clients show none | good | expired | ...  (a certificate, to who asks for one)
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
@@ -36,7 +39,8 @@
 //! ```
 //!
 //! A further client is `client2` and so on, and connects when it is first named. `admin`, `admin2`
-//! and so on are clients of the admin listener, and `demo` is one of the built-in event source. The
+//! and so on are clients of the admin listener, and `demo` is one of the built-in event source.
+//! `tls` speaks TLS where that is spoken, and `plain` does not, although it is asked for there. The
 //! connections that the proxy makes are `origin`, `origin2` and so on, in their order. In what is
 //! said and heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500
 //! times b.
@@ -50,7 +54,7 @@ use crate::journal;
 use crate::tidy::files_below;
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimNet};
-use millstream::testing::toy::{self, Shows};
+use millstream::testing::toy::{self, Asks, Shows};
 use millstream::testing::world::{PLAIN, World};
 use millstream::testing::{Address, Budget, KeysText, ListenerId, Portions, Readers, Tick};
 use std::fmt::Write as _;
@@ -59,7 +63,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use text::{difference, escape, parse_time, print_time, unescape};
 
-/// The listener of the proxy's apis; see [`millstream::testing::world::SERVICES`].
+/// The listener of the proxy's apis; see [`millstream::testing::world::PORTS`].
 const APIS: ListenerId = ListenerId(0);
 
 /// That of the built-in event source.
@@ -67,6 +71,9 @@ const DEMO: ListenerId = ListenerId(1);
 
 /// The operator's.
 const ADMIN: ListenerId = ListenerId(2);
+
+/// That of the proxy's apis where TLS is spoken.
+const TLS: ListenerId = ListenerId(3);
 
 #[test]
 fn transcripts() {
@@ -211,10 +218,8 @@ impl Cue {
 struct Stage {
     world: World,
     config: String,
-    clients: Vec<Actor>,
-    admins: Vec<Actor>,
-    demos: Vec<Actor>,
-    origins: Vec<Actor>,
+    /// Those of each kind, in the order in which they came to be.
+    actors: [(&'static str, Vec<Actor>); 6],
     addresses: Vec<SocketAddr>,
     budget: Budget,
     out: String,
@@ -230,6 +235,8 @@ fn parse(config: &str) -> Result<Config, String> {
     };
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
     config.secure(|_| Ok(toy::client())).map_err(|e| e.to_string())?;
+    let asks = config.tls.verify_client.as_ref();
+    config.tls.server = Some(toy::server(asks.map(|asks| Asks { optional: asks.optional })));
     Ok(config)
 }
 
@@ -284,9 +291,9 @@ impl Stage {
         }
         let addresses = addresses.into_iter().map(|(address, _)| address).collect();
         let (config, out) = (text.to_owned(), String::new());
-        let (clients, admins, demos, origins) = (vec![], vec![], vec![], vec![]);
-        let mut stage =
-            Stage { world, config, clients, admins, demos, origins, addresses, budget, out };
+        let kinds = ["client", "admin", "demo", "tls", "plain", "origin"];
+        let actors = kinds.map(|kind| (kind, Vec::new()));
+        let mut stage = Stage { world, config, actors, addresses, budget, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -332,6 +339,8 @@ impl Stage {
             "stops reading" => actor.deaf = true,
             "reads on" => actor.deaf = false,
             "finishes" => self.world.net().finish(peer),
+            "announces its end" => self.world.net().announce_end(peer),
+            "changes its keys" => self.world.net().change_keys(peer),
             "leaves" => {
                 actor.ended = true;
                 self.world.net().leave(peer);
@@ -395,6 +404,12 @@ impl Stage {
             self.world.net().set_descriptors(what == "has descriptors");
             return Ok(());
         }
+        if let Some(shows) = what.strip_prefix("clients show ") {
+            let certificate = Shows::named(shows).ok_or("nobody has such a certificate");
+            let shows = if shows == "none" { None } else { Some(certificate?) };
+            self.world.net().clients_show(shows);
+            return Ok(());
+        }
         let (address, what) = what.split_once(' ').ok_or("net ADDRESS WHAT")?;
         let address = address.parse().map_err(|_| format!("not an address: {address}"))?;
         let host = match what {
@@ -427,21 +442,26 @@ impl Stage {
         let (listener, from) = match kind {
             "admin" => (ADMIN, "127.0.0.1"),
             "demo" => (DEMO, "127.0.0.1"),
+            "tls" | "plain" => (TLS, "192.0.2.7"),
             _ => (APIS, "192.0.2.7"),
         };
-        let actors = match kind {
-            "client" => &mut self.clients,
-            "admin" => &mut self.admins,
-            "demo" => &mut self.demos,
-            "origin" => &mut self.origins,
-            _ => return Err(format!("who is {name}?")),
-        };
-        if kind != "origin" && number == actors.len() + 1 {
-            let peer = self.world.net().client(listener, from.parse().ok());
-            actors.push(Actor::new(peer.ok_or("the proxy does not listen any more")?));
+        let place = self.actors.iter().position(|(known, _)| *known == kind);
+        let place = place.ok_or_else(|| format!("who is {name}?"))?;
+        if kind != "origin" && number == self.actors[place].1.len() + 1 {
+            let (net, from) = (self.world.net(), from.parse().ok());
+            let peer = match kind {
+                "tls" => net.secured_client(listener, from),
+                _ => net.client(listener, from),
+            };
+            let peer = peer.ok_or("the proxy does not listen any more")?;
+            self.actors[place].1.push(Actor::new(peer));
+            if kind == "tls" {
+                // Hands are shaken before anything is said.
+                self.world.settle()?;
+            }
         }
         let index = number.checked_sub(1).ok_or("the first has no number")?;
-        actors.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
+        self.actors[place].1.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
     }
 
     /// Runs the clock up to `at`, stopping wherever the proxy wants to be called.
@@ -460,7 +480,8 @@ impl Stage {
             self.world.settle()?;
             for &address in &self.addresses {
                 while let Some(peer) = self.world.net().origin(address) {
-                    self.origins.push(Actor::new(peer));
+                    let Some((_, origins)) = self.actors.last_mut() else { break };
+                    origins.push(Actor::new(peer));
                 }
             }
             if !self.listen() {
@@ -485,11 +506,9 @@ impl Stage {
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
         let net = self.world.net();
-        let Stage { clients, admins, demos, origins, .. } = self;
-        let all = [("client", clients), ("admin", admins), ("demo", demos), ("origin", origins)];
-        for (kind, actors) in all {
+        for (kind, actors) in &mut self.actors {
             for (number, actor) in (1..).zip(actors).filter(|(_, a)| !a.ended && !a.deaf) {
-                let name = if number == 1 { kind.to_owned() } else { format!("{kind}{number}") };
+                let name = if number == 1 { (*kind).to_owned() } else { format!("{kind}{number}") };
                 let (bytes, end) = actor.hear(net);
                 if !bytes.is_empty() || end.is_some() {
                     heard.push((name, bytes, end));

@@ -2,7 +2,7 @@
 //! each of them, and some transcript shows each of them.
 
 use crate::golden;
-use millstream::testing::{Cause, Failure, Outcome};
+use millstream::testing::{Cause, Failure, Handshake, Outcome};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -67,4 +67,18 @@ fn a_limit_is_called_by_its_key() {
     let limits: Vec<&str> =
         words().into_iter().filter_map(|word| Some(word.split_once('.')?.1)).collect();
     assert!(limits.len() > 10 && limits.iter().all(|key| keys.contains(key)), "{limits:?}");
+}
+
+/// In the metrics, too.
+#[test]
+fn each_end_of_a_handshake_has_a_transcript() {
+    let transcripts = transcripts();
+    let shown = |word: &&str| {
+        let sample = format!("millstream_handshakes_total{{result=\"{word}\"}} ");
+        let mut lines = transcripts.lines().map(str::trim_start);
+        lines.any(|line| line.starts_with(&sample) && !line.ends_with(" 0\\n"))
+    };
+    let words = Handshake::ALL.map(Handshake::word).into_iter();
+    let missing: Vec<&str> = words.filter(|word| !shown(word)).collect();
+    assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }

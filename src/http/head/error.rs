@@ -8,6 +8,8 @@ use super::super::target::TargetError;
 pub enum HeadError {
     /// The first bytes cannot begin a head: another protocol, or none.
     NotHttp,
+    /// The first byte of a request is that of a TLS handshake.
+    Tls,
     /// A request follows more than four empty lines.
     EmptyLines,
     /// An LF in a request is not preceded by CR.
@@ -74,6 +76,7 @@ impl HeadError {
             HeadError::VersionUnsupported => 505,
             HeadError::Framing(error) => error.status(),
             HeadError::NotHttp
+            | HeadError::Tls
             | HeadError::EmptyLines
             | HeadError::BareLf
             | HeadError::BareCr
@@ -99,6 +102,7 @@ impl HeadError {
     pub const fn what(self) -> &'static str {
         match self {
             HeadError::NotHttp => "not HTTP/1",
+            HeadError::Tls => "TLS where plain HTTP is spoken",
             HeadError::EmptyLines => "too many empty lines before a request",
             HeadError::BareLf => "LF without CR in the head",
             HeadError::BareCr => "CR without LF in the head",

@@ -86,6 +86,9 @@ impl HeadSearch {
         if self.searched as usize > bytes.len() {
             return Err(HeadError::TooLarge);
         }
+        if self.searched == 0 {
+            start::check_first(self.side.start(), bytes)?;
+        }
         loop {
             let searched = self.searched as usize;
             let Some(found) = memchr2(b'\r', b'\n', &bytes[searched..]) else {

@@ -94,6 +94,15 @@ fn version(text: &[u8]) -> Result<Version, HeadError> {
     }
 }
 
+/// The first byte of a client that speaks TLS (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Checks the first bytes that have come. Those of TLS can look like a line or like several.
+pub(super) fn check_first(start: Start, bytes: &[u8]) -> Result<(), HeadError> {
+    let is_tls = start == Start::Request && bytes.first() == Some(&TLS_HANDSHAKE);
+    if is_tls { Err(HeadError::Tls) } else { Ok(()) }
+}
+
 /// Checks a complete start line.
 pub(super) fn check(start: Start, line: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
     match start {

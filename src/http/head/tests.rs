@@ -133,7 +133,8 @@ fn request_lines() {
     refused("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Target(TargetError::Scheme));
     // Refused before anything else arrives.
     refused("GET /\r\n", RequestLine);
-    refused("\x16\x03\x01", NotHttp);
+    refused("\x16\x03\x01", Tls);
+    refused("\x16\x03\x01\n\r\x01", Tls);
     refused("\r\n\0", NotHttp);
     refused(" GET", NotHttp);
     refused("{", NotHttp);

@@ -5,14 +5,14 @@
 //! kilobytes less than its buffered interface. Its next release has another interface for the same;
 //! these calls fit that one, too.
 
-use rustls::Error;
+use crate::net::Agreed;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-#[cfg(feature = "sim")]
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
     UnbufferedStatus, WriteTraffic,
 };
+use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion};
 use std::fmt;
 
 /// A scratch for records on their way out. It grows to what is needed once.
@@ -80,8 +80,7 @@ pub struct Done {
 pub enum Engine {
     /// The side that connects.
     Client(UnbufferedClientConnection),
-    /// The side that accepts: the peers of the simulator.
-    #[cfg(feature = "sim")]
+    /// The side that accepts.
     Server(UnbufferedServerConnection),
 }
 
@@ -140,8 +139,23 @@ impl Engine {
     pub fn is_handshaking(&self) -> bool {
         match self {
             Engine::Client(conn) => conn.is_handshaking(),
-            #[cfg(feature = "sim")]
             Engine::Server(conn) => conn.is_handshaking(),
+        }
+    }
+
+    /// What the handshake has agreed on.
+    pub fn agreed(&self) -> Agreed<'_> {
+        let state: &CommonState = match self {
+            Engine::Client(conn) => conn,
+            Engine::Server(conn) => conn,
+        };
+        Agreed {
+            version: match state.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "TLSv1.3",
+            },
+            is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+            certificate: state.peer_certificates().and_then(<[_]>::first).map(AsRef::as_ref),
         }
     }
 
@@ -161,7 +175,6 @@ impl Engine {
                 take,
                 last,
             ),
-            #[cfg(feature = "sim")]
             Engine::Server(conn) => drive(
                 conn,
                 UnbufferedConnectionCommon::<ServerConnectionData>::process_tls_records,

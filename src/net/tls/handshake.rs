@@ -1,10 +1,17 @@
 //! Shaking hands, which happens below whoever uses the socket.
 
+use super::engine::Engine;
 use super::explain::explain;
 use super::session::{End, Phase, Session, too_long};
-use super::shared::Shared;
+use super::shared::{HEADER, RECORD_MAX, Shared};
 use crate::net::{Net, Ready, Received, SockId, TlsError, TlsFault};
 use std::io;
+
+/// The most bytes of a client's first message, as they come: one record of full size.
+const HELLO_MAX: usize = HEADER + RECORD_MAX;
+
+/// The most letters in front of the first space that are still taken for a method.
+const METHOD_MAX: usize = 16;
 
 /// What a handshake has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +43,7 @@ impl Session {
             self.phase = Phase::Shaking;
             // The last message of the handshake must not wait until the first is acknowledged.
             net.keep_for_long(sock);
-        } else if self.phase != Phase::Shaking {
+        } else if !matches!(self.phase, Phase::Accepted | Phase::Shaking) {
             return Shaken::Waits;
         }
         self.take_steps(sock, net, shared)
@@ -48,15 +55,29 @@ impl Session {
         let mut have = shared.load(&mut self.unopened);
         loop {
             shared.sealed.clear();
+            let mut most = shared.raw.len();
+            let mut is_clear = true;
+            if self.phase == Phase::Accepted {
+                let http = speaks_http(&shared.raw[..have]);
+                if http == Some(true) {
+                    return self.fail(plain_http());
+                }
+                is_clear = http.is_some();
+                most = HELLO_MAX;
+            }
             // What the peer says with the end of its handshake is for later.
             let Shared { raw, sealed, buffers } = shared;
             let take = |payload: &[u8]| {
                 buffers.append(&mut self.opened, payload);
                 false
             };
-            let done = self.engine.open(&mut raw[..have], sealed, take);
+            let input = if is_clear { &mut raw[..have] } else { &mut [] };
+            let done = self.engine.open(input, sealed, take);
             shared.raw.copy_within(done.used..have, 0);
             have -= done.used;
+            if self.phase == Phase::Accepted && done.used > 0 {
+                self.phase = Phase::Shaking;
+            }
             self.keep_sealed(shared);
             let sent = self.send_unsent(sock, net, shared);
             if let Some(error) = done.failed {
@@ -79,10 +100,10 @@ impl Session {
                 self.ready.set(Ready::WRITE);
                 return Shaken::Ended;
             }
-            if have == shared.raw.len() {
+            if have >= most {
                 return self.fail(too_long());
             }
-            match net.read(sock, &mut shared.raw[have..]) {
+            match net.read(sock, &mut shared.raw[have..most]) {
                 Ok(Received { n: 0, .. }) => return self.fail(closed_early()),
                 Ok(Received { n, .. }) => have += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -97,11 +118,29 @@ impl Session {
     fn fail(&mut self, end: End) -> Shaken {
         self.phase = Phase::Failed;
         self.end = Some(end);
-        for bit in [Ready::READ, Ready::WRITE, Ready::HUP] {
-            self.ready.set(bit);
+        self.ready.set(Ready::READ);
+        self.ready.set(Ready::WRITE);
+        // Whoever connects is told so of a failure.
+        if let Engine::Client(_) = self.engine {
+            self.ready.set(Ready::HUP);
         }
         Shaken::Ended
     }
+}
+
+/// Whether the first bytes of a client begin a request, rather than a record. None if they could
+/// become either.
+fn speaks_http(bytes: &[u8]) -> Option<bool> {
+    let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    match bytes.get(method) {
+        None if method <= METHOD_MAX => None,
+        next => Some(method > 0 && next == Some(&b' ')),
+    }
+}
+
+fn plain_http() -> End {
+    let text = "it speaks HTTP without TLS".to_owned();
+    End::Wrong(TlsError { fault: TlsFault::PlainHttp, text })
 }
 
 fn closed_early() -> End {

@@ -6,10 +6,11 @@ use super::pem::roots_in;
 use super::{ALPN, lean};
 use rustls::crypto::ring::Ticketer;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
+    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ALL_VERSIONS, ServerConfig, version};
+use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
 use std::sync::Arc;
 
 /// What the server's side is configured with.
@@ -78,6 +79,17 @@ impl Server {
             config.send_tls13_tickets = 0;
         }
         Ok(Server(Arc::new(config)))
+    }
+
+    /// What the simulator wants.
+    #[cfg(feature = "sim")]
+    pub fn with(config: ServerConfig) -> Server {
+        Server(Arc::new(config))
+    }
+
+    /// A connection that has not begun.
+    pub(super) fn begin(&self) -> Result<UnbufferedServerConnection, Error> {
+        UnbufferedServerConnection::new(Arc::clone(&self.0))
     }
 }
 

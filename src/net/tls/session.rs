@@ -12,12 +12,21 @@ use std::io;
 pub(super) enum Phase {
     /// The connection below is being made. Next: `Shaking`, `Failed`.
     Connecting,
+    /// The connection was accepted, and the client has not said hello. Next: `Shaking`, `Failed`.
+    Accepted,
     /// The handshake is under way. Next: `Open`, `Failed`.
     Shaking,
     /// Bytes are exchanged.
     Open,
     /// It was never open.
     Failed,
+}
+
+impl Phase {
+    /// True exactly when bytes will be exchanged, and cannot be yet.
+    const fn is_handshaking(self) -> bool {
+        matches!(self, Phase::Connecting | Phase::Accepted | Phase::Shaking)
+    }
 }
 
 /// Why there is nothing more to read.
@@ -71,6 +80,9 @@ pub(super) struct Session {
     #[cfg(debug_assertions)]
     offered: Vec<u8>,
     pub(super) end: Option<End>,
+    /// The caller knows of the end.
+    #[cfg(feature = "sim")]
+    end_told: bool,
     pub(super) phase: Phase,
     /// What events have said during the handshake.
     pub(super) ready: Ready,
@@ -87,8 +99,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session whose connection is being made.
-    pub(super) const fn new(engine: Engine) -> Session {
+    /// A session that has just begun.
+    pub(super) const fn new(engine: Engine, phase: Phase) -> Session {
         Session {
             engine,
             token: Token(0),
@@ -100,7 +112,9 @@ impl Session {
             #[cfg(debug_assertions)]
             offered: Vec::new(),
             end: None,
-            phase: Phase::Connecting,
+            #[cfg(feature = "sim")]
+            end_told: false,
+            phase,
             ready: Ready::NONE,
             is_queued: false,
             has_record: false,
@@ -129,7 +143,9 @@ impl Session {
         shared: &mut Shared,
     ) -> Option<Ready> {
         match self.phase {
-            Phase::Connecting | Phase::Shaking => {
+            // A client speaks first, so that there is room tells nothing.
+            Phase::Accepted if !ready.has(Ready::READ) => return Some(Ready::NONE),
+            Phase::Connecting | Phase::Accepted | Phase::Shaking => {
                 self.ready.set(ready);
                 return None;
             }
@@ -157,7 +173,7 @@ impl Session {
         net: &mut N,
         shared: &mut Shared,
     ) -> io::Result<Received> {
-        if matches!(self.phase, Phase::Connecting | Phase::Shaking) {
+        if self.phase.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if let Some(waiting) = &mut self.opened {
@@ -194,6 +210,10 @@ impl Session {
                 let all = self.opened.is_none() && !self.has_record && self.end.is_none();
                 return Ok(Received { n, drained: drained && all });
             }
+        }
+        #[cfg(feature = "sim")]
+        {
+            self.end_told = true;
         }
         self.end.as_ref().map_or(Err(io::ErrorKind::WouldBlock.into()), End::result)
     }
@@ -258,7 +278,7 @@ impl Session {
     ) -> io::Result<Sent> {
         match (self.phase, &self.end) {
             (Phase::Open, None | Some(End::Closed | End::Truncated)) => {}
-            (Phase::Connecting | Phase::Shaking, _) => {
+            (phase, _) if phase.is_handshaking() => {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             _ => return Err(io::ErrorKind::BrokenPipe.into()),
@@ -439,10 +459,15 @@ impl Session {
         match self.phase {
             _ if self.is_queued => None,
             Phase::Connecting => Some(Ready::NONE),
-            Phase::Shaking => Some(if self.unsent.is_some() { Ready::NONE } else { Ready::WRITE }),
+            Phase::Accepted => Some(Ready::WRITE),
+            Phase::Shaking if self.unsent.is_none() => Some(Ready::WRITE),
+            Phase::Shaking if self.engine.is_handshaking() => Some(Ready::NONE),
+            // What is left to do is to send the last records.
+            Phase::Shaking => Some(Ready::READ),
             Phase::Failed => None,
             Phase::Open => {
-                let unread = self.opened.is_some() || self.has_record || self.end.is_some();
+                let untold = self.end.is_some() && !self.end_told;
+                let unread = self.opened.is_some() || self.has_record || untold;
                 assert!(!unread || believed.has(Ready::READ), "unread bytes are forgotten");
                 Some(believed)
             }

@@ -9,8 +9,9 @@ pub(super) const AT_ONCE: usize = 64 * 1024;
 /// The most bytes in a record.
 pub(super) const RECORD_MAX: usize = 16 * 1024;
 
-/// A record's header, and what it may have beyond its payload (RFC 5246 section 6.2.3).
-const HEADER: usize = 5;
+/// The bytes of a record's header, and the most that it may have beyond its payload (RFC 5246
+/// section 6.2.3).
+pub(super) const HEADER: usize = 5;
 const OVERHEAD_MAX: usize = HEADER + 2048;
 
 /// The room for what is read: all that is read at once behind an unfinished record.

@@ -1,8 +1,8 @@
-//! A secured connection whose far end, network and owner do what the input says.
+//! A secured connection, made or accepted, whose far end, network and owner do what the input says.
 
 use crate::conn::{Conn, Read, Written};
 use crate::net::tls::{TlsNet, around, inner};
-use crate::net::{Net, Ready, Token};
+use crate::net::{ListenerId, Net, Ready, Token};
 use crate::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
 use crate::testing::toy::{self, Shows};
 use std::net::SocketAddr;
@@ -62,14 +62,20 @@ impl Play {
         let capacity = [1 << 20, 65_536, 3000, 100][network / 2 % 4];
         let short = [0, 50][network / 8 % 2];
         let faults = Faults { epoll: network & 1 == 0, short, capacity, ..Faults::NONE };
-        let mut net = SimNet::new(0, faults);
-        net.set_host(address, Host::Listening);
-        net.secure(address, Some(Shows::Good));
-        let mut net = around(net, 0);
-        let server = toy::client().of("a.example").unwrap();
-        let mut conn = Conn::connect(&mut net, &address.into(), Some(&server)).unwrap();
+        let mut net = around(SimNet::new(0, faults), 0);
+        let (mut conn, far) = if network & 16 == 0 {
+            inner(&mut net).set_host(address, Host::Listening);
+            inner(&mut net).secure(address, Some(Shows::Good));
+            let server = toy::client().of("a.example").unwrap();
+            let conn = Conn::connect(&mut net, &address.into(), Some(&server)).unwrap();
+            (conn, inner(&mut net).origin(address).unwrap())
+        } else {
+            let far = inner(&mut net).secured_client(ListenerId(0), None).unwrap();
+            let (mut conn, _) = Conn::accept(&mut net, ListenerId(0)).unwrap();
+            conn.secure(&mut net, &toy::server(None)).unwrap();
+            (conn, far)
+        };
         conn.register(&mut net, Token(0)).unwrap();
-        let far = inner(&mut net).origin(address).unwrap();
         let (came, went) = ([0; 2], [0; 2]);
         conn.ready = Ready::NONE;
         Play { net, conn, far, came, went, finished: false, ended: false }

@@ -1,8 +1,10 @@
 //! The far end of a secured connection, in worlds: it speaks TLS for a peer that does not know it.
 
 use crate::net::tls::{Done, Engine, Sealed};
-use rustls::ServerConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConfig, ServerConfig};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -40,8 +42,25 @@ impl Far {
         let Ok(server) = UnbufferedServerConnection::new(Arc::clone(config)) else {
             unreachable!("the toy works");
         };
+        Far::new(Engine::Server(server))
+    }
+
+    /// The far end of a connection that the proxy accepts. It says hello at once.
+    ///
+    /// # Panics
+    /// If the toy does not work.
+    pub(super) fn client(config: &Arc<ClientConfig>) -> Far {
+        let name = ServerName::try_from("proxy.example");
+        let client = name.map(|name| UnbufferedClientConnection::new(Arc::clone(config), name));
+        let Ok(Ok(client)) = client else { unreachable!("the toy works") };
+        let mut far = Far::new(Engine::Client(client));
+        far.take(std::iter::empty());
+        far
+    }
+
+    fn new(engine: Engine) -> Far {
         Far {
-            engine: Engine::Server(server),
+            engine,
             records: Vec::new(),
             heard: VecDeque::new(),
             unsent: VecDeque::new(),

@@ -3,7 +3,7 @@
 //! Those whose connections are secured have a [`Far`](super::far::Far) end that speaks TLS for
 //! them.
 
-use super::far::AHEAD;
+use super::far::{AHEAD, Far};
 use super::{Heard, LinkState, Peer, SimNet};
 use crate::net::ListenerId;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +18,13 @@ impl SimNet {
         self.waiting.entry(listener.0).or_default().push_back((index, from));
         self.listener_edges.push(listener);
         Some(Peer(index))
+    }
+
+    /// A client connects and speaks TLS. None when the listener is closed.
+    pub fn secured_client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
+        let peer = self.client(listener, from)?;
+        self.links[peer.0].far = Some(Box::new(Far::client(&self.clients)));
+        Some(peer)
     }
 
     /// The next connection that the proxy made to `address`, if any.
@@ -69,6 +76,14 @@ impl SimNet {
             return self.finish_secured(peer);
         }
         self.truncate(peer);
+    }
+
+    /// The peer, which speaks TLS, says that it sends no more, and does not end its side.
+    pub fn announce_end(&mut self, peer: Peer) {
+        if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
+            far.close();
+        }
+        self.pump(peer.0);
     }
 
     /// The peer ends its side (FIN), and does not say so before. What it has not sent is lost.

@@ -1,16 +1,16 @@
 //! The simulated network, as the contract's tests want it.
 
-use super::{Far, LISTENER, Told, Wires};
+use super::{Far, LISTENER, Secured, Told, Wires};
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
-use millstream::testing::tls::{self, ClientOf, TlsNet};
-use millstream::testing::toy::{self, Shows};
+use millstream::testing::tls::{self, TlsNet};
+use millstream::testing::toy::Shows;
 use std::net::SocketAddr;
 
 /// A simulated network, as the program has it, and its peers in the order in which they came to be.
 pub(super) struct Simulated {
     net: TlsNet<SimNet>,
     peers: Vec<Peer>,
-    server: Option<ClientOf>,
+    secured: Secured,
     epoll: bool,
 }
 
@@ -18,8 +18,8 @@ const SEEDS: u64 = 20;
 
 impl Simulated {
     /// One network after the other: both contracts, without faults and with all that only cost
-    /// time. Connections to the origin may be `secured`.
-    pub(super) fn each(secured: bool, mut on: impl FnMut(Simulated)) {
+    /// time.
+    pub(super) fn each(secured: &Secured, mut on: impl FnMut(Simulated)) {
         for epoll in [true, false] {
             on(Simulated::new(0, Faults { epoll, ..Faults::NONE }, secured));
             let faults = Faults { epoll, delayed: 30, spurious: 30, short: 30, ..Faults::NONE };
@@ -27,15 +27,15 @@ impl Simulated {
         }
     }
 
-    fn new(seed: u64, faults: Faults, secured: bool) -> Simulated {
+    fn new(seed: u64, faults: Faults, secured: &Secured) -> Simulated {
         let epoll = faults.epoll;
         let net = tls::around(SimNet::new(seed, faults), 0);
-        let server = secured.then(|| toy::client().of("origin.example").unwrap());
-        let mut simulated = Simulated { net, peers: Vec::new(), server, epoll };
+        let mut simulated = Simulated { net, peers: Vec::new(), secured: secured.clone(), epoll };
         let (origin, nobody) = (simulated.origin(), simulated.nobody());
         simulated.beneath().set_host(origin, Host::Listening);
         simulated.beneath().set_host(nobody, Host::Refusing);
-        simulated.beneath().secure(origin, secured.then_some(Shows::Good));
+        let shows = matches!(secured, Secured::Origin(_)).then_some(Shows::Good);
+        simulated.beneath().secure(origin, shows);
         simulated
     }
 
@@ -69,12 +69,16 @@ impl Wires for Simulated {
     }
 
     fn client(&mut self) -> Option<Far> {
-        let peer = self.beneath().client(LISTENER, "127.0.0.1".parse().ok())?;
+        let from = "127.0.0.1".parse().ok();
+        let peer = match self.secured {
+            Secured::Clients(_) => self.beneath().secured_client(LISTENER, from)?,
+            Secured::Nobody | Secured::Origin(_) => self.beneath().client(LISTENER, from)?,
+        };
         Some(self.meet(peer))
     }
 
-    fn server(&self) -> Option<ClientOf> {
-        self.server.clone()
+    fn secured(&self) -> &Secured {
+        &self.secured
     }
 
     fn origin(&self) -> SocketAddr {

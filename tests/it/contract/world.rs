@@ -1,6 +1,6 @@
 //! A network under test and the connections on this side of it, moved by events alone.
 
-use super::{Far, LISTENER, Told, Wires};
+use super::{Far, LISTENER, Secured, Told, Wires};
 use millstream::testing::sim::Heard;
 use millstream::testing::{Conn, Net, Read, Ready, SockId, Token, Written};
 use std::io::ErrorKind;
@@ -88,19 +88,25 @@ impl<W: Wires> World<W> {
     }
 
     pub(super) fn accept(&mut self) -> usize {
-        let (conn, peer) =
+        let (mut conn, peer) =
             self.until("a client", |w| match Conn::accept(w.wires.net(), LISTENER) {
                 Ok(accepted) => Some(accepted),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => None,
                 Err(e) => panic!("{e}"),
             });
         self.peer = peer;
-        self.hold(conn)
+        let Secured::Clients(server) = self.wires.secured().clone() else {
+            return self.hold(conn);
+        };
+        conn.secure(self.wires.net(), &server).unwrap();
+        let conn = self.hold(conn);
+        self.until("a handshake", |w| w.conns[conn].shaken(w.wires.net())).unwrap();
+        conn
     }
 
     /// A client that was accepted: its own end and ours. Where we are the client, the origin.
     pub(super) fn pair(&mut self) -> (Far, usize) {
-        if self.wires.server().is_some() {
+        if let Secured::Origin(_) = self.wires.secured() {
             let conn = self.connect(self.wires.origin()).unwrap();
             return (self.until("a connection at the origin", |w| w.wires.arrived()), conn);
         }
@@ -199,8 +205,9 @@ impl<W: Wires> World<W> {
     /// True once a connection stands; why not, if it failed.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
         let conn = {
-            let server = self.wires.server();
-            Conn::connect(self.wires.net(), &address.into(), server.as_ref())
+            let secured = self.wires.secured().clone();
+            let server = if let Secured::Origin(server) = &secured { Some(server) } else { None };
+            Conn::connect(self.wires.net(), &address.into(), server)
         };
         let conn = conn.map_err(|e| e.kind())?;
         let conn = self.hold(conn);

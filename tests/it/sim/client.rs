@@ -5,11 +5,12 @@ use super::Terms;
 use super::events::without_ours;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
+use super::speech::{Leaves, Records, Speech};
 use crate::journal;
 use millstream::testing::RetryOn;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::testing::{ListenerId, Tick, naive};
+use millstream::testing::{Tick, naive};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,11 +26,14 @@ pub(crate) struct Client {
     pub(crate) sent: Vec<u8>,
     /// A field that each of its requests carries, with its line end, if it needs a key.
     key: &'static str,
+    pub(crate) speech: Speech,
+    /// What it does to its records, if it speaks TLS.
+    pub(crate) records: Option<Records>,
     /// Its connection, once it has begun.
     peer: Option<Peer>,
     starts_at: Tick,
-    /// When it leaves without having got everything, if it is of that kind; true if by a reset.
-    leaves_at: Option<(Tick, bool)>,
+    /// When it leaves without having got everything, if it is of that kind, and how.
+    pub(crate) leaves_at: Option<(Tick, Leaves)>,
     /// True exactly when it never reads.
     deaf: bool,
     /// True exactly when it sends a request before it has the answer to the one before.
@@ -100,8 +104,10 @@ impl Client {
             sent: Vec::new(),
             key,
             peer: None,
+            speech: Speech::Http,
+            records: None,
             starts_at: Tick::from_millis(rng.below(50)),
-            leaves_at: leaves.then(|| (Tick::from_millis(rng.below(2000)), rng.chance(50))),
+            leaves_at: leaves.then(|| leaving(rng)),
             deaf: rng.chance(5),
             pipelines: rng.chance(20),
             piece: rng.pick(&[1, 10, 1000, 100_000]),
@@ -129,21 +135,20 @@ impl Client {
             return Ok(false);
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(0), Some(self.address));
+            self.peer = self.speech.connect(net, self.address);
             if self.peer.is_none() {
                 self.end = End::Closed;
             }
             return Ok(true);
         };
-        if let Some((_, rude)) = self.leaves_at.filter(|(at, _)| *at <= now) {
-            journal::note(|| format!("{now:?} {peer:?} leaves"));
-            if rude {
-                net.reset(peer)
-            } else {
-                net.leave(peer)
-            }
+        if let Some((_, leaves)) = self.leaves_at.filter(|(at, _)| *at <= now) {
+            journal::note(|| format!("{now:?} {peer:?} leaves, {leaves:?}"));
+            leaves.leave(net, peer);
             self.end = End::Left;
             return Ok(true);
+        }
+        if let Some(records) = &mut self.records {
+            records.act(net, peer);
         }
         let sent = self.send(net, peer, plans, now);
         let heard = !self.deaf && self.hear(net, peer, plans, now)?;
@@ -377,6 +382,12 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         return if unknowable { Ok(()) } else { Err("a cut that looks like an end".to_owned()) };
     }
     Ok(())
+}
+
+/// When a client leaves early, and how.
+fn leaving(rng: &mut Rng) -> (Tick, Leaves) {
+    let at = Tick::from_millis(rng.below(2000));
+    (at, if rng.chance(50) { Leaves::Resetting } else { Leaves::Closing })
 }
 
 fn is_coded(head: &Head) -> bool {

@@ -12,6 +12,8 @@ pub(crate) struct Draft {
     pub(crate) other: String,
     pub(crate) loss: Option<Loss>,
     pub(crate) drain_at: Option<Tick>,
+    /// True exactly when clients speak TLS.
+    pub(crate) secured: bool,
 }
 
 impl Draft {
@@ -24,13 +26,14 @@ impl Draft {
         let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
         text += &limits;
         draw_tls(&mut of(0x746c_7321), &mut text);
+        let secured = draw_secured(&mut of(0x746c_7322), &mut text);
         let loss = Loss::draw(fate, &mut text);
         let drain_at = draw_drain(&mut of(0x6472_6e21));
         if loss.is_none() && drain_at.is_none() {
             draw_kind(&mut of(0x6b69_6e64), &mut text);
         }
         let other = text.replace(&limits, &other_limits);
-        Draft { text, other, loss, drain_at }
+        Draft { text, other, loss, drain_at, secured }
     }
 }
 
@@ -51,6 +54,23 @@ fn draw_tls(rng: &mut Rng, text: &mut String) {
     if rng.chance(40) {
         *text = text.replace("\"http:", "\"https:");
     }
+}
+
+/// Clients that speak TLS. True if they do.
+fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
+    if !rng.chance(40) {
+        return false;
+    }
+    let timeout = rng.pick(&["1s", "5s", "10s"]);
+    let max = rng.pick(&[1, 2, 256, 256]);
+    let listen = "listen = [\"127.0.0.1:8080\"]";
+    *text = text.replace(listen, &format!("{listen}\nlisten_tls = [\"127.0.0.1:8443\"]"));
+    let tls = format!(
+        "[tls]\nhandshake_timeout = \"{timeout}\"\nmax_handshakes = {max}\n\
+         [[tls.certificate]]\ncertificate = \"a\"\nkey = \"b\"\n[[api]]\n"
+    );
+    *text = text.replacen("[[api]]\n", &tls, 1);
+    true
 }
 
 fn draw_config(rng: &mut Rng) -> String {

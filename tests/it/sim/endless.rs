@@ -3,10 +3,11 @@
 //! still there long after that leaves by itself.
 
 use super::message::Head;
+use super::speech::{Records, Speech};
 use crate::journal;
+use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -119,6 +120,9 @@ pub(crate) struct Endless {
     pub(crate) answered_at: Option<Tick>,
     /// When the proxy ended it.
     pub(crate) ended_at: Option<Tick>,
+    pub(crate) speech: Speech,
+    /// What it does to its records, if it speaks TLS.
+    pub(crate) records: Option<Records>,
     peer: Option<Peer>,
     pub(crate) starts_at: Tick,
     leaves_at: Tick,
@@ -145,6 +149,8 @@ impl Endless {
             answered_at: None,
             ended_at: None,
             peer: None,
+            speech: Speech::Http,
+            records: None,
             starts_at: Tick::from_millis(rng.below(3000)),
             leaves_at: Tick::from_millis(45_000),
             unsent: format!("{}{key}\r\n", kind.request()).into_bytes(),
@@ -160,7 +166,7 @@ impl Endless {
             return false;
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(0), Some(self.address));
+            self.peer = self.speech.connect(net, self.address);
             self.gone = self.peer.is_none();
             return true;
         };
@@ -168,6 +174,9 @@ impl Endless {
             net.leave(peer);
             self.gone = true;
             return true;
+        }
+        if let Some(records) = &mut self.records {
+            records.act(net, peer);
         }
         if now >= self.next_send {
             self.unsent.extend(self.kind.piece());

@@ -3,10 +3,11 @@
 //! that it is got rid of in time.
 
 use super::message::Head;
+use super::speech::{Records, Speech};
 use crate::journal;
+use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
-use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ pub(crate) struct Hostile {
     pub(crate) address: IpAddr,
     /// All that it has sent.
     pub(crate) sent: Vec<u8>,
+    pub(crate) speech: Speech,
+    /// What it does to its records, if it speaks TLS.
+    pub(crate) records: Option<Records>,
     peer: Option<Peer>,
     starts_at: Tick,
     unsent: Vec<u8>,
@@ -77,6 +81,8 @@ impl Hostile {
             address: format!("2002::66:{number}").parse().unwrap(),
             sent: Vec::new(),
             peer: None,
+            speech: Speech::Http,
+            records: None,
             starts_at: Tick::from_millis(rng.below(50)),
             unsent,
             piece: rng.pick(&[1, 10, 1000, 100_000]),
@@ -96,6 +102,8 @@ impl Hostile {
             address: format!("2002::67:{number}").parse().unwrap(),
             sent: Vec::new(),
             peer: None,
+            speech: Speech::Http,
+            records: None,
             starts_at: connects,
             unsent: format!("GET /hasty/{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
             piece: 100_000,
@@ -113,10 +121,13 @@ impl Hostile {
             return false;
         }
         let Some(peer) = self.peer else {
-            self.peer = net.client(ListenerId(0), Some(self.address));
+            self.peer = self.speech.connect(net, self.address);
             self.gone = self.peer.is_none();
             return true;
         };
+        if let Some(records) = &mut self.records {
+            records.act(net, peer);
+        }
         let mut moved = false;
         if !self.unsent.is_empty() && now >= self.next_send {
             let most = self.rng.size(1, self.piece).min(self.unsent.len());

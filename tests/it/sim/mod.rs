@@ -22,6 +22,7 @@ mod origin;
 mod plan;
 mod repeats;
 mod room;
+mod speech;
 mod told;
 
 use crate::journal;
@@ -221,13 +222,13 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, loss, drain_at } = Draft::draw(seed, &mut rng, &mut fate);
+        let Draft { text, other, loss, drain_at, secured } = Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = draw_size_max(&mut rng, tiny);
         let mut plans = Vec::new();
         let key = loss.as_ref().map_or("", |loss| loss.key);
-        let clients: Vec<_> = (0..rng.between(1, 6))
+        let mut clients: Vec<_> = (0..rng.between(1, 6))
             .map(|number| Client::draw(number, key, &mut rng, &mut plans, size_max))
             .collect();
         let mut terms = Terms::of(&config, faults.no_descriptor == 0 && loss.is_none());
@@ -246,7 +247,10 @@ impl Play {
         }
         let mut draining = drain_at.map(|at| Draining::draw(at, &mut fate, config.drain));
         let some = if loss.is_some() || draining.is_some() { fate.below(8) } else { 0 };
-        let endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
+        let mut endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
+        if secured {
+            speech::secure(seed, &mut clients, &mut hostile, &mut endless);
+        }
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
@@ -494,6 +498,7 @@ fn parse(text: &str) -> Config {
     let mut config = Config::parse("sim", text).expect("the world's configuration is right");
     config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
     config.secure(|_| Ok(toy::client())).expect("the toy works");
+    config.tls.server = Some(toy::server(None));
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.
     match config.apis[0].targets.as_mut_slice() {

@@ -1,0 +1,72 @@
+//! The TLS handshakes of clients, as far as they are seen here: how they end.
+//!
+//! The network drives them ([`crate::net::tls`]). A session that waits for the end of its own has a
+//! deadline, counts as a client, and is among the first to make room for others.
+
+use super::ends::{refused, refused_connection};
+use super::next::Next;
+use super::shared::Shared;
+use crate::exchange::LocalReply;
+use crate::net::{Net, TlsError};
+use crate::session::Session;
+use crate::telemetry::{Cause, Handshake};
+use crate::time::Tick;
+use std::io;
+
+/// Waits for the end of a handshake.
+pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
+    match session.conn.shaken(&mut shared.net) {
+        None => Next::Blocked,
+        Some(Ok(())) => {
+            let agreed = session.conn.agreed(&shared.net);
+            let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
+            shared.telemetry.stats.handshakes.count(ended);
+            if session.refused {
+                refused_connection(shared, session.service, now)
+            } else {
+                Next::Shaken
+            }
+        }
+        Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Next::Blocked,
+        Some(Err(error)) => failed(session, shared, &error, now),
+    }
+}
+
+/// Ends a connection on which no hands were shaken. The client may still have to read why.
+fn failed<N: Net>(
+    session: &mut Session,
+    shared: &mut Shared<N>,
+    error: &io::Error,
+    now: Tick,
+) -> Next {
+    let ended = TlsError::fault_of(error).map_or(Handshake::Closed, Handshake::from);
+    note(session, shared, ended, &error.to_string());
+    if ended == Handshake::PlainHttp {
+        session.is_secure = false;
+        let what = "plain HTTP where TLS is spoken";
+        let refusal = LocalReply::refused(Cause::HttpOnTlsPort, 400, what);
+        return refused(shared, session.service, Box::default(), false, refusal, now);
+    }
+    if ended == Handshake::Closed { Next::Close } else { Next::Linger }
+}
+
+/// Ends a connection whose handshake was not over in time.
+pub(super) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Next {
+    note(session, shared, Handshake::Timeout, "it was not over in time");
+    Next::Close
+}
+
+/// Notes that a connection is closed before its handshake is over, to make room for another.
+pub(super) fn make_room<N: Net>(session: &Session, shared: &mut Shared<N>) {
+    note(session, shared, Handshake::MaxHandshakes, "it made room for another");
+}
+
+fn note<N: Net>(session: &Session, shared: &mut Shared<N>, ended: Handshake, why: &str) {
+    shared.telemetry.stats.handshakes.count(ended);
+    let client = session.peer.map_or_else(|| "a unix socket".to_owned(), |peer| peer.to_string());
+    let text = format!("no TLS handshake with {client}: {why} ({})", ended.word());
+    // Whoever looks whether the port is open closes the connection.
+    let usual = matches!(ended, Handshake::Closed | Handshake::PlainHttp);
+    let level = if usual { log::Level::Debug } else { log::Level::Info };
+    shared.log(level, ended.word(), &text);
+}

@@ -1,0 +1,110 @@
+//! How TLS handshakes with clients have ended.
+
+use crate::metrics::Counter;
+use crate::net::{Agreed, TlsFault};
+
+/// How a TLS handshake with a client has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// In a secured connection.
+    Full,
+    /// In one that goes on with what an earlier one has agreed on.
+    Resumed,
+    /// The client's certificate has expired, or is not valid yet.
+    CertificateExpired,
+    /// Nobody who is trusted has issued it.
+    CertificateIssuer,
+    /// The client has none, or it is wrong in another way.
+    Certificate,
+    /// The client has ended it and said why.
+    Alert,
+    /// The client speaks HTTP without TLS.
+    PlainHttp,
+    /// The client speaks something else.
+    NotTls,
+    /// The client has closed the connection.
+    Closed,
+    /// Both speak TLS and do not get along.
+    Incompatible,
+    /// `tls.handshake_timeout` has passed.
+    Timeout,
+    /// It had to make room for another: `tls.max_handshakes` is reached.
+    MaxHandshakes,
+}
+
+// The last variant has the last index, so the list below is complete.
+const _: () = assert!(Handshake::ALL.len() == Handshake::MaxHandshakes as usize + 1);
+
+impl Handshake {
+    /// All of them.
+    pub const ALL: [Handshake; 12] = [
+        Handshake::Full,
+        Handshake::Resumed,
+        Handshake::CertificateExpired,
+        Handshake::CertificateIssuer,
+        Handshake::Certificate,
+        Handshake::Alert,
+        Handshake::PlainHttp,
+        Handshake::NotTls,
+        Handshake::Closed,
+        Handshake::Incompatible,
+        Handshake::Timeout,
+        Handshake::MaxHandshakes,
+    ];
+
+    /// The word in metrics and in the log. millstream(1) explains each. Where an upstream can fail
+    /// like this, it is the same.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::CertificateExpired => "certificate_expired",
+            Handshake::CertificateIssuer => "certificate_issuer",
+            Handshake::Certificate => "certificate",
+            Handshake::Alert => "tls_alert",
+            Handshake::PlainHttp => "http_on_tls_port",
+            Handshake::NotTls => "not_tls",
+            Handshake::Closed => "closed",
+            Handshake::Incompatible => "tls",
+            Handshake::Timeout => "tls.handshake_timeout",
+            Handshake::MaxHandshakes => "tls.max_handshakes",
+        }
+    }
+
+    /// The end of one that has succeeded.
+    pub const fn of(agreed: &Agreed<'_>) -> Handshake {
+        if agreed.is_resumed { Handshake::Resumed } else { Handshake::Full }
+    }
+}
+
+impl From<TlsFault> for Handshake {
+    fn from(fault: TlsFault) -> Handshake {
+        match fault {
+            TlsFault::Expired => Handshake::CertificateExpired,
+            TlsFault::UnknownIssuer => Handshake::CertificateIssuer,
+            // Nobody asks what a client is called.
+            TlsFault::WrongName | TlsFault::BadCertificate => Handshake::Certificate,
+            TlsFault::Alert => Handshake::Alert,
+            TlsFault::NotTls => Handshake::NotTls,
+            TlsFault::PlainHttp => Handshake::PlainHttp,
+            TlsFault::Closed => Handshake::Closed,
+            TlsFault::Incompatible => Handshake::Incompatible,
+        }
+    }
+}
+
+/// The numbers of handshakes, by how they have ended.
+#[derive(Debug, Default)]
+pub struct Handshakes([Counter; Handshake::ALL.len()]);
+
+impl Handshakes {
+    /// Counts one.
+    pub fn count(&self, ended: Handshake) {
+        self.0[ended as usize].one();
+    }
+
+    /// All numbers.
+    pub fn all(&self) -> impl Iterator<Item = (Handshake, u64)> + '_ {
+        Handshake::ALL.into_iter().zip(self.0.iter().map(Counter::get))
+    }
+}

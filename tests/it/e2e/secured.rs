@@ -1,0 +1,240 @@
+//! Clients that speak TLS, with real ciphers and certificates.
+
+use super::certificates::{Authority, Pair, file};
+use super::line::{End, Line, Origin};
+use super::program::{Program, Scratch};
+use super::{GET, PATIENCE, STREAM, event};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{SupportedProtocolVersion, version};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// A program where TLS is spoken, its authority, and what it needs while it starts.
+struct Served {
+    program: Program,
+    origin: Origin,
+    authority: Authority,
+    address: SocketAddr,
+    _files: [Scratch; 2],
+}
+
+impl Served {
+    fn new(tls: &str) -> Served {
+        let (authority, origin) = (Authority::new(), Origin::listen());
+        let pair = authority.issue("a.example");
+        let files = [file(&pair.certificate), file(&pair.key)];
+        let mut program = Program::with(&format!(
+            "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n[tls]\n{tls}\n\
+             [[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n\
+             [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+            files[0].as_str(),
+            files[1].as_str(),
+            origin.address()
+        ));
+        let address = program.says("listening with TLS on ").parse().unwrap();
+        Served { program, origin, authority, address, _files: files }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.authority, &[&version::TLS13], None)
+    }
+
+    /// A stream that has begun.
+    fn stream(&self, client: &Client) -> (Line<Secured>, Line) {
+        let mut client = client.connect(self.address).unwrap();
+        client.send(GET);
+        let mut upstream = self.origin.accept();
+        let request = upstream.request();
+        assert_eq!(request.get("x-forwarded-proto"), Some("https"));
+        upstream.send(STREAM);
+        assert_eq!(client.response().first_line, "HTTP/1.1 200 OK");
+        (client, upstream)
+    }
+}
+
+/// How a client speaks TLS.
+struct Client(Arc<ClientConfig>);
+
+impl Client {
+    fn new(
+        trusts: &Authority,
+        versions: &[&'static SupportedProtocolVersion],
+        shows: Option<&Pair>,
+    ) -> Client {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(trusts.pem().as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_protocol_versions(versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match shows {
+            None => builder.with_no_client_auth(),
+            Some(Pair { certificate, key }) => {
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Client(Arc::new(config))
+    }
+
+    /// One that does not offer HTTP/1.1.
+    fn of_h2_only(&self) -> Client {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Client(Arc::new(config))
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// Why that failed.
+    fn connect(&self, address: SocketAddr) -> io::Result<Line<Secured>> {
+        let name = ServerName::try_from("a.example").unwrap();
+        let conn = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
+        let mut stream = StreamOwned::new(conn, TcpStream::connect_timeout(&address, PATIENCE)?);
+        stream.sock.set_read_timeout(Some(PATIENCE))?;
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Line::over(Secured(stream)))
+    }
+}
+
+/// The client's end of a secured connection.
+struct Secured(StreamOwned<ClientConnection, TcpStream>);
+
+impl Read for Secured {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Secured {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl AsFd for Secured {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.sock.as_fd()
+    }
+}
+
+#[test]
+fn a_client_gets_events_by_https() {
+    let served = Served::new("");
+    for versions in [&[&version::TLS13], &[&version::TLS12]] {
+        let client = Client::new(&served.authority, versions, None);
+        let (mut client, mut upstream) = served.stream(&client);
+        assert_eq!(client.stream().0.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+        for text in ["one", "two"] {
+            let (wire, event) = event(text);
+            upstream.send(wire);
+            client.expect(&event);
+        }
+        upstream.send("0\r\n\r\n");
+        assert_eq!(client.rest(), "");
+    }
+}
+
+/// Its close_notify is enough: nobody waits for the end of its connection.
+#[test]
+fn a_client_that_says_that_it_leaves_has_left() {
+    let served = Served::new("");
+    let (mut client, mut upstream) = served.stream(&served.client());
+    client.stream().0.conn.send_close_notify();
+    client.stream().flush().unwrap();
+    assert_eq!(upstream.end(), End::Closed);
+    assert_eq!(client.end(), End::Closed);
+}
+
+/// A body that only the end of its connection ends: announced if it is whole, and not if it was
+/// cut.
+#[test]
+fn an_end_is_announced_and_a_cut_is_not() {
+    let served = Served::new("");
+    for whole in [true, false] {
+        let mut client = served.client().connect(served.address).unwrap();
+        client.send("GET /x HTTP/1.0\r\n\r\n");
+        let mut upstream = served.origin.accept();
+        upstream.request();
+        upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        client.response();
+        client.expect("hello");
+        if whole {
+            upstream.send("0\r\n\r\n");
+            assert_eq!(client.rest(), "");
+        } else {
+            drop(upstream);
+            assert_eq!(client.end(), End::Reset);
+        }
+    }
+}
+
+#[test]
+fn the_next_handshake_is_a_short_one() {
+    for tickets in [true, false] {
+        let served = Served::new(&format!("session_tickets = {tickets}"));
+        for versions in [&[&version::TLS13], &[&version::TLS12]] {
+            let client = Client::new(&served.authority, versions, None);
+            for nth in 0..3 {
+                let (mut client, mut upstream) = served.stream(&client);
+                let (wire, event) = event("one");
+                upstream.send(wire);
+                client.expect(&event);
+                let kind = client.stream().0.conn.handshake_kind();
+                let resumed = kind == Some(HandshakeKind::Resumed);
+                assert_eq!(resumed, tickets && nth > 0, "{kind:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_speaks_something_else_is_told() {
+    let mut served = Served::new("");
+    let mut plain = Line::to(served.address);
+    plain.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert_eq!(plain.response().first_line, "HTTP/1.1 400 Bad Request");
+    let told = "This port speaks HTTPS, and the request came as plain HTTP; use https://.\n";
+    assert_eq!((plain.rest().as_str(), plain.end()), (told, End::Closed));
+    let refused = served.client().of_h2_only().connect(served.address);
+    let alert = refused.err().unwrap().to_string();
+    assert!(alert.contains("NoApplicationProtocol"), "{alert}");
+    served.program.logs("it offers no HTTP/1.1 (ALPN) (tls)");
+    let misled = served.client().connect(served.program.address());
+    assert!(misled.is_err());
+    served.program.logs("TLS where plain HTTP is spoken (tls_on_plain_port)");
+}
+
+#[test]
+fn a_client_may_have_to_show_a_certificate() {
+    let clients = Authority::new();
+    let ca = clients.file();
+    let asks = format!("client_ca = '{}'\nverify_client = 'require'", ca.as_str());
+    let mut served = Served::new(&asks);
+    let shows = |pair: &Pair| Client::new(&served.authority, &[&version::TLS13], Some(pair));
+    drop(served.stream(&shows(&clients.issue("client"))));
+    for (client, why) in [
+        (served.client(), "it has shown no certificate (certificate)"),
+        (shows(&Authority::new().issue("client")), "not trusted (certificate_issuer)"),
+        (shows(&clients.issue_from_to("client", 2000, 2001)), "(certificate_expired)"),
+    ] {
+        // With TLS 1.3 the client thinks that hands are shaken, and then gets the alert.
+        let mut client = client.connect(served.address).unwrap();
+        let alert = client.stream().read(&mut [0]).unwrap_err().to_string();
+        assert!(alert.contains("received fatal alert"), "{alert}");
+        served.program.logs(why);
+    }
+}
