@@ -16,7 +16,8 @@ const LEADING_MAX: u8 = 4;
 /// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
 /// error, and each error is reported as soon as it can be seen. A field line may be folded
 /// ([`HeadSearch::is_folded`]) in a response, but not in a request. The start line is checked once
-/// it is complete; of the fields only their number is.
+/// it is complete, unless it is that of a complete request, which is parsed next; of the fields
+/// only their number is.
 #[derive(Clone, Debug)]
 pub struct HeadSearch {
     side: Side,
@@ -89,33 +90,64 @@ impl HeadSearch {
         if self.searched == 0 {
             start::check_first(self.side.start(), bytes)?;
         }
+        let had_start = self.lines > 0;
+        let found = self.find_end(bytes, limits);
+        if !had_start {
+            self.check_start(bytes, &found, limits)?;
+        }
+        match found? {
+            None if bytes.len() == limits.head_bytes => Err(HeadError::TooLarge),
+            end => Ok(end),
+        }
+    }
+
+    /// Goes on from line to line, and returns the length of the head once the last one is there.
+    fn find_end(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         loop {
             let searched = self.searched as usize;
             let Some(found) = memchr2(b'\r', b'\n', &bytes[searched..]) else {
                 work::note(bytes.len() - searched);
                 self.searched = narrow(bytes.len());
-                break;
+                return Ok(None);
             };
             let at = searched + found;
             work::note(found + 1);
             let Some(next) = self.line_end(at, bytes)? else {
                 self.searched = narrow(at);
-                break;
+                return Ok(None);
             };
             let line = &bytes[self.line as usize..at];
             self.line = narrow(next);
             self.searched = self.line;
-            if self.lines == 0 && !self.is_leading(line) {
-                start::check(self.side.start(), line, limits)?;
-            }
             if self.take(line, limits)? {
                 return Ok(Some(next));
             }
         }
-        if self.lines == 0 {
-            start::check_unfinished(self.side.start(), &bytes[self.line as usize..], limits)?;
+    }
+
+    /// Checks the start line if it has just become complete, or else its beginning. Its errors go
+    /// before whatever was `found` behind it.
+    fn check_start(
+        &self,
+        bytes: &[u8],
+        found: &Result<Option<usize>, HeadError>,
+        limits: &HeadLimits,
+    ) -> Result<(), HeadError> {
+        let begins = match self.side {
+            // It is parsed next, and read then.
+            Side::Request { .. } if matches!(found, Ok(Some(_))) => return Ok(()),
+            Side::Request { leading } => usize::from(leading) * b"\r\n".len(),
+            Side::Response { .. } => 0,
+        };
+        let rest = &bytes[begins..];
+        if self.lines > 0 {
+            let end = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+            start::check(self.side.start(), &rest[..end], limits)
+        } else if found.is_ok() {
+            start::check_unfinished(self.side.start(), rest, limits)
+        } else {
+            Ok(())
         }
-        if bytes.len() == limits.head_bytes { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
     /// The offset after the line end that begins with the CR or LF at `at`. `None` if more bytes
@@ -162,11 +194,6 @@ impl HeadSearch {
             }
             Side::Request { .. } | Side::Response { .. } => Err(HeadError::Fold),
         }
-    }
-
-    /// True exactly when this is an empty line before a request.
-    const fn is_leading(&self, line: &[u8]) -> bool {
-        self.lines == 0 && line.is_empty() && matches!(self.side, Side::Request { .. })
     }
 }
 
