@@ -17,7 +17,7 @@ mod list;
 mod origins;
 mod reserved;
 
-use super::abnf::is_token;
+use super::abnf::{is_token, trim_start};
 use super::head::HeadError;
 use crate::work;
 use httparse::{EMPTY_HEADER, Header, Status};
@@ -101,6 +101,11 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.lines.iter().map(|field| (field.name, field.value))
     }
 
+    /// False only if no name of a field equals this one, or is [`same_to_gateway`].
+    pub(super) const fn may_have_like(self, name: &str) -> bool {
+        self.shapes.may_have(name)
+    }
+
     /// The values of all fields with this name.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let lines = if self.shapes.may_have(name) { self.lines } else { &[] };
@@ -129,8 +134,13 @@ impl<'h, 'b> Fields<'h, 'b> {
     /// True exactly when there is one Content-Type and it says this media type, with any parameters
     /// (RFC 9110 section 8.3).
     pub fn has_media_type(self, media_type: &str) -> bool {
-        let said = self.only("Content-Type").and_then(|value| split(value, b';').next());
-        said.is_some_and(|said| said.eq_ignore_ascii_case(media_type.as_bytes()))
+        let said = self.only("Content-Type");
+        said.and_then(|value| value.split_at_checked(media_type.len())).is_some_and(
+            |(said, rest)| {
+                said.eq_ignore_ascii_case(media_type.as_bytes())
+                    && matches!(trim_start(rest), [] | [b';', ..])
+            },
+        )
     }
 
     /// True exactly when a field with this name lists `element`, compared case-insensitively.
@@ -251,7 +261,8 @@ impl Shapes {
         Shapes(self.0 | Shapes::bit(name))
     }
 
-    /// False only if none of the names equals `name`, ignoring case.
+    /// False only if none of the names equals `name`, ignoring case, nor is [`same_to_gateway`]: no
+    /// name begins with punctuation.
     const fn may_have(self, name: &str) -> bool {
         self.0 & Shapes::bit(name) != 0
     }

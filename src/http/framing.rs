@@ -196,12 +196,14 @@ fn content_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
 /// The common value of a response's Content-Length fields, if there are any.
 fn agreed_length(fields: Fields<'_, '_>) -> Result<Option<u64>, FramingError> {
     let mut agreed = None;
-    for text in fields.all("Content-Length").flat_map(|value| split(value, b',')) {
-        let length = decimal(text)?;
-        if agreed.is_some_and(|other| other != length) {
-            return Err(FramingError::LengthsDiffer);
+    for value in fields.all("Content-Length") {
+        for text in split(value, b',') {
+            let length = decimal(text)?;
+            if agreed.is_some_and(|other| other != length) {
+                return Err(FramingError::LengthsDiffer);
+            }
+            agreed = Some(length);
         }
-        agreed = Some(length);
     }
     Ok(agreed)
 }

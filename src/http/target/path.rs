@@ -18,6 +18,7 @@ enum Segment {
 /// Appends `path`, which begins with a slash, to `out` without its dot segments.
 pub(super) fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
     let root = out.len();
+    out.reserve(path.len());
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         work::note(segment.len() + 1);
