@@ -103,7 +103,7 @@ impl FieldWriter<'_> {
 
     fn number(&mut self, name: &str, number: Option<u64>) {
         self.field(name, |form, out| match number {
-            Some(number) => out.push_str(Digits::decimal(number).as_str()),
+            Some(number) => Digits::decimal(number).push_to(out),
             None => write_none(form, out),
         });
     }
@@ -142,7 +142,7 @@ impl Line<'_> {
         let mut fields = FieldWriter { form, out };
         fields.plain("time", |out| date::write_rfc3339(self.unix_ms, out));
         fields.plain("event", |out| out.push_str(self.event));
-        fields.plain("id", |out| out.push_str(Digits::hexadecimal(self.id).as_str()));
+        fields.plain("id", |out| Digits::hexadecimal(self.id).push_to(out));
         fields.word("api", self.api);
         fields.plain("client", |out| match self.client {
             Some(client) => out.push_str(AddressText::of(client).as_str()),

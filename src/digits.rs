@@ -65,6 +65,14 @@ impl Digits {
     pub fn as_str(&self) -> &str {
         str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
+
+    /// Appends the digits. Few of them are appended in less time than they are checked for being
+    /// text.
+    pub fn push_to(&self, out: &mut String) {
+        for &digit in self.as_bytes() {
+            out.push(char::from(digit));
+        }
+    }
 }
 
 /// The text of an IP address.
@@ -83,15 +91,22 @@ impl AddressText {
         let (mut text, mut len) = ([0; ADDRESS_MAX], 0);
         match address {
             IpAddr::V4(address) => {
-                for octet in address.octets() {
-                    for place in [100, 10, 1].into_iter().filter(|&p| octet >= p || p == 1) {
-                        text[len] = b'0' + octet / place % 10;
-                        len += 1;
-                    }
-                    text[len] = b'.';
+                let mut put = |byte: u8| {
+                    text[len] = byte;
                     len += 1;
+                };
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        put(b'.');
+                    }
+                    if octet >= 100 {
+                        put(b'0' + octet / 100);
+                    }
+                    if octet >= 10 {
+                        put(b'0' + octet / 10 % 10);
+                    }
+                    put(b'0' + octet % 10);
                 }
-                len -= 1;
             }
             IpAddr::V6(address) => {
                 let mut room = text.as_mut_slice();
@@ -147,6 +162,9 @@ mod tests {
         for number in [0, 1, 9, 10, 15, 16, 255, 4096, 1_000_000, u64::MAX - 1, u64::MAX] {
             assert_eq!(Digits::decimal(number).as_str(), format!("{number}"));
             assert_eq!(Digits::hexadecimal(number).as_bytes(), format!("{number:x}").as_bytes());
+            let mut text = "a".to_owned();
+            Digits::decimal(number).push_to(&mut text);
+            assert_eq!(text, format!("a{number}"));
         }
     }
 }

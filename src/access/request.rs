@@ -23,6 +23,7 @@
 use crate::http::abnf::{is_tchar, is_token, is_unreserved};
 use crate::http::escape::decode;
 use crate::http::head::METHOD_MAX;
+use memchr::memchr2;
 use std::borrow::Cow;
 
 /// The most bytes of a target that are kept. A stream that is open for a day keeps them for a day.
@@ -43,10 +44,12 @@ const METHODS: [&str; 9] =
 /// parameters that may carry a key; none of them is empty.
 pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
     let head = head.trim_ascii_start();
-    let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let end = memchr2(b'\r', b'\n', head);
     let line = &head[..end.unwrap_or(head.len())];
     let mut words = line.split(|&byte| byte == b' ');
-    let mut shown = String::with_capacity(line.len().min(METHOD_MAX + 1 + TARGET_MAX) + CUT.len());
+    let version = " HTTP/1.1".len();
+    let room = line.len().saturating_sub(version).min(METHOD_MAX + 1 + TARGET_MAX + CUT.len());
+    let mut shown = String::with_capacity(room);
     match [words.next(), words.next(), words.next(), words.next()] {
         [Some(method), Some(target), Some(version), None]
             if end.is_some() && is_method(method) && version.starts_with(b"HTTP/") =>
