@@ -134,19 +134,22 @@ impl<'h, 'b> Fields<'h, 'b> {
     /// True exactly when there is one Content-Type and it says this media type, with any parameters
     /// (RFC 9110 section 8.3).
     pub fn has_media_type(self, media_type: &str) -> bool {
-        let said = self.only("Content-Type");
-        said.and_then(|value| value.split_at_checked(media_type.len())).is_some_and(
-            |(said, rest)| {
-                said.eq_ignore_ascii_case(media_type.as_bytes())
-                    && matches!(trim_start(rest), [] | [b';', ..])
-            },
-        )
+        self.only("Content-Type").is_some_and(|said| parameters(said, media_type).is_some())
     }
 
     /// True exactly when a field with this name lists `element`, compared case-insensitively.
     pub fn lists(self, name: &str, element: &str) -> bool {
         self.elements(name).any(|listed| listed.eq_ignore_ascii_case(element.as_bytes()))
     }
+}
+
+/// What follows `media_type` in a value that names it: nothing, or its parameters with the semicolon
+/// in front of them. None if the value names another one.
+pub(super) fn parameters<'b>(value: &'b [u8], media_type: &str) -> Option<&'b [u8]> {
+    let (said, rest) = value.split_at_checked(media_type.len())?;
+    let rest = trim_start(rest);
+    let is_named = said.eq_ignore_ascii_case(media_type.as_bytes());
+    (is_named && matches!(rest, [] | [b';', ..])).then_some(rest)
 }
 
 /// Appends a field line.

@@ -156,14 +156,12 @@ fn authority<'b>(
 /// True exactly when this element of Accept (RFC 9110 section 12.5.1) is `text/event-stream` with a
 /// quality above 0.
 fn accepts_event_stream(range: &[u8]) -> bool {
-    let mut parts = fields::split(range, b';');
-    let is_event_stream =
-        parts.next().is_some_and(|media| media.eq_ignore_ascii_case(b"text/event-stream"));
     let refused = |parameter: &[u8]| match parameter {
         [b'q' | b'Q', b'=', quality @ ..] => quality.iter().all(|byte| matches!(byte, b'0' | b'.')),
         _ => false,
     };
-    is_event_stream && !parts.any(refused)
+    fields::parameters(range, "text/event-stream")
+        .is_some_and(|parameters| !fields::split(parameters, b';').any(refused))
 }
 
 fn max_forwards(method: &str, fields: Fields<'_, '_>) -> Result<Option<u64>, HeadError> {
