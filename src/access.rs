@@ -43,6 +43,8 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that authorised the request.
     pub key: Option<&'a str>,
+    /// Whose certificate the client has shown. Without one there is no such field.
+    pub subject: Option<&'a str>,
     /// The method, a space and the target, as [`request_line`] writes them.
     pub request: &'a str,
     /// The status of the response; 0 if there was none.
@@ -161,6 +163,9 @@ impl Line<'_> {
         fields.number("queued_ms", self.queued_ms);
         fields.number("duration_ms", Some(self.duration_ms));
         fields.word("kind", self.kind);
+        if let Some(subject) = self.subject {
+            fields.word("subject", Some(subject));
+        }
         match form {
             Form::Text => out.truncate(out.len() - 1),
             Form::Json => out.push('}'),
@@ -228,6 +233,7 @@ mod tests {
         api: Some("two words"),
         client: None,
         key: None,
+        subject: None,
         request: "GET /a?b=\"c",
         status: 200,
         reason: Some("client_gone"),
@@ -258,6 +264,11 @@ mod tests {
             \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"queued_ms\":4,\
             \"duration_ms\":7,\"kind\":\"answer\"}\n";
         assert_eq!(written(&LINE, Form::Json), json);
+        let shown = Line { subject: Some("CN=a"), ..LINE };
+        let text = text.replace("kind=answer", "kind=answer subject=\"CN=a\"");
+        assert_eq!(written(&shown, Form::Text), text);
+        let json = json.replace('}', ",\"subject\":\"CN=a\"}");
+        assert_eq!(written(&shown, Form::Json), json);
     }
 
     /// Every character, in every field that a peer can influence.
@@ -266,7 +277,8 @@ mod tests {
         let every: String = ('\0'..='\u{2100}').chain(['\u{202e}', '\u{1f600}']).collect();
         for c in every.chars() {
             let word = format!("x {c}y");
-            let line = Line { request: &word, api: Some(&word), key: Some(&word), ..LINE };
+            let some = Some(word.as_str());
+            let line = Line { request: &word, api: some, key: some, subject: some, ..LINE };
             for form in [Form::Text, Form::Json] {
                 let line = written(&line, form);
                 let body = line.strip_suffix('\n').unwrap();

@@ -3,9 +3,9 @@
 //! One process is one thread is one event loop; ARCHITECTURE.md is the map. These are the modules
 //! in reading order, from the leaves up. Each names only those that stand before it, or beside it.
 //!
-//! 1. [`time`], [`slab`], [`wheel`], [`tasks`], [`buf`], [`digits`], [`json`], [`metrics`],
-//!    [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they do and
-//!    [`coverage`] what has occurred, for tests.
+//! 1. [`time`], [`slab`], [`wheel`], [`tasks`], [`buf`], [`digits`], [`base64`], [`json`],
+//!    [`metrics`], [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they
+//!    do and [`coverage`] what has occurred, for tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
 //!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
 //!    whose key is whose, [`quota`] how much each has, [`cors`] which pages may read what,
@@ -36,6 +36,7 @@ mod access;
 mod admin;
 mod apis;
 mod auth;
+mod base64;
 mod buf;
 mod config;
 mod conn;

@@ -40,6 +40,7 @@ mod sessions;
 mod shared;
 mod step;
 mod streams;
+mod to_https;
 mod tunnel;
 mod waits;
 

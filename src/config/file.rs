@@ -99,11 +99,14 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
 }
 
 fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
-    let (listen, listen_tls) = addresses(t, has_certificate);
+    let (listen, listen_tls) = listen::addresses(t, has_certificate);
+    let redirect_to_https = |value: &DeValue<'_>| listen::redirect(value, &listen_tls);
+    let redirect_to_https = t.take("redirect_to_https", redirect_to_https).flatten();
     let max_head_bytes = t.take("max_head_bytes", memory(KIB..=1024 * KIB)).unwrap_or(16 * KIB);
     Server {
         listen,
         listen_tls,
+        redirect_to_https,
         read_timeout: t.take("read_timeout", duration).unwrap_or(seconds(10)),
         body_timeout: t.take("body_timeout", duration).unwrap_or(seconds(60)),
         write_timeout: t.take("write_timeout", duration).unwrap_or(seconds(30)),
@@ -124,45 +127,6 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
     }
-}
-
-/// Reads the addresses without TLS and with it. Only if there are none of the latter, there is one
-/// of the former by default.
-fn addresses(t: &mut Table<'_, '_>, has_certificate: bool) -> (Vec<ListenAddr>, Vec<ListenAddr>) {
-    let both = t.has("listen") && t.has("listen_tls");
-    let listen = t.take("listen", |value| {
-        let addresses = listeners(value)?;
-        if addresses.is_empty() && !both { Err(NO_ADDRESS.into()) } else { Ok(addresses) }
-    });
-    let listen_tls = t.take("listen_tls", |value| {
-        let addresses = listeners(value)?;
-        if !addresses.is_empty() && !cfg!(feature = "tls") {
-            return Err(
-                "this program was built without TLS; leave it out, or build it with TLS".into()
-            );
-        }
-        if !addresses.is_empty() && !has_certificate {
-            return Err("no certificate; write [[tls.certificate]] with certificate and key".into());
-        }
-        if both && addresses.is_empty() && listen.as_ref().is_some_and(Vec::is_empty) {
-            return Err(NO_ADDRESS.into());
-        }
-        let plain = listen.as_deref().unwrap_or_default();
-        if addresses.iter().any(|address| !is_any_port(address) && plain.contains(address)) {
-            return Err(
-                "server.listen already has one of these addresses; write another one".into()
-            );
-        }
-        Ok(addresses)
-    });
-    let listen_tls = listen_tls.unwrap_or_default();
-    let usual = || if listen_tls.is_empty() { vec![loopback(8080)] } else { Vec::new() };
-    (listen.unwrap_or_else(usual), listen_tls)
-}
-
-/// True exactly when the system chooses the port, another one each time.
-fn is_any_port(address: &ListenAddr) -> bool {
-    matches!(address, ListenAddr::Tcp(address) if address.port() == 0)
 }
 
 /// Reads `enable_websockets`, Tyk's key, as a list of protocols; false is an empty one.
@@ -235,13 +199,13 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
         is_free(&address, server)?;
         Ok(address)
     };
-    Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| loopback(9090)) })
+    Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| listen::loopback(9090)) })
 }
 
 /// Checks that no server listener has this address, except for port 0.
 fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
     for (key, taken) in [("listen", &server.listen), ("listen_tls", &server.listen_tls)] {
-        if !is_any_port(address) && taken.contains(address) {
+        if !listen::is_any_port(address) && taken.contains(address) {
             return Err(format!("server.{key} already has this address; write another one").into());
         }
     }
@@ -488,21 +452,6 @@ impl Seen {
     }
 }
 
-const NO_ADDRESS: &str = "no address to listen on; write [\"127.0.0.1:8080\"]";
-
-fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
-    let mut addresses = Vec::new();
-    list(value, "[\"127.0.0.1:8080\"]", |value| {
-        let address = ListenAddr::parse(text(value)?)?;
-        if addresses.contains(&address) {
-            return Err("this address is already in the list; write it once".into());
-        }
-        addresses.push(address);
-        Ok(())
-    })?;
-    Ok(addresses)
-}
-
 /// Reads a host, or a list of them.
 fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     if value.is_str() {
@@ -583,10 +532,6 @@ fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {
         Some("off") => Ok(None),
         _ => Err("not an access log format; write \"text\", \"json\" or \"off\"".into()),
     }
-}
-
-fn loopback(port: u16) -> ListenAddr {
-    ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 const fn seconds(n: u64) -> Duration {

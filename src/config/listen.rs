@@ -1,8 +1,13 @@
-//! The addresses that clients connect to.
+//! The addresses that clients connect to, and where those are sent who come without TLS.
 
+use super::error::Wrong;
+use super::table::Table;
+use super::value::{list, text};
+use super::{Redirect, uri};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use toml::de::DeValue;
 
 /// Maximum length of a path that fits a socket address on all systems, in bytes; macOS has the
 /// least room.
@@ -62,6 +67,95 @@ pub(super) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
 
 const NOT_AN_ADDRESS: &str = "not an IP address and a port; \
      write \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/path/to.sock\"";
+
+/// Reads the addresses without TLS and with it. Only if there are none of the latter, there is one
+/// of the former by default.
+pub(super) fn addresses(
+    t: &mut Table<'_, '_>,
+    has_certificate: bool,
+) -> (Vec<ListenAddr>, Vec<ListenAddr>) {
+    let both = t.has("listen") && t.has("listen_tls");
+    let listen = t.take("listen", |value| {
+        let addresses = listeners(value)?;
+        if addresses.is_empty() && !both { Err(NO_ADDRESS.into()) } else { Ok(addresses) }
+    });
+    let listen_tls = t.take("listen_tls", |value| {
+        let addresses = listeners(value)?;
+        if !addresses.is_empty() && !cfg!(feature = "tls") {
+            return Err(
+                "this program was built without TLS; leave it out, or build it with TLS".into()
+            );
+        }
+        if !addresses.is_empty() && !has_certificate {
+            return Err("no certificate; write [[tls.certificate]] with certificate and key".into());
+        }
+        if both && addresses.is_empty() && listen.as_ref().is_some_and(Vec::is_empty) {
+            return Err(NO_ADDRESS.into());
+        }
+        let plain = listen.as_deref().unwrap_or_default();
+        if addresses.iter().any(|address| !is_any_port(address) && plain.contains(address)) {
+            return Err(
+                "server.listen already has one of these addresses; write another one".into()
+            );
+        }
+        Ok(addresses)
+    });
+    let listen_tls = listen_tls.unwrap_or_default();
+    let usual = || if listen_tls.is_empty() { vec![loopback(8080)] } else { Vec::new() };
+    (listen.unwrap_or_else(usual), listen_tls)
+}
+
+const NO_ADDRESS: &str = "no address to listen on; write [\"127.0.0.1:8080\"]";
+
+fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
+    let mut addresses = Vec::new();
+    list(value, "[\"127.0.0.1:8080\"]", |value| {
+        let address = ListenAddr::parse(text(value)?)?;
+        if addresses.contains(&address) {
+            return Err("this address is already in the list; write it once".into());
+        }
+        addresses.push(address);
+        Ok(())
+    })?;
+    Ok(addresses)
+}
+
+/// Reads where requests without TLS are sent, if they are.
+pub(super) fn redirect(
+    value: &DeValue<'_>,
+    listen_tls: &[ListenAddr],
+) -> Result<Option<Redirect>, Wrong> {
+    match value.as_bool() {
+        Some(false) => Ok(None),
+        Some(true) if listen_tls.is_empty() => {
+            Err("listen_tls has no address to send clients to; write \"https://a.example\"".into())
+        }
+        Some(true) => Ok(Some(Redirect::HostAsked)),
+        None => origin(value).map(|origin| Some(Redirect::To(origin))),
+    }
+}
+
+/// Reads an origin where TLS is spoken.
+fn origin(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let what = "not where to send clients; write true, false, or like \"https://a.example\"";
+    let origin = value.as_str().and_then(|text| text.strip_prefix("https://")).ok_or(what)?;
+    let (host, port) = uri::split_port(origin.strip_suffix('/').unwrap_or(origin))?;
+    let host = uri::host(host)?;
+    Ok(match port {
+        None | Some(443) => format!("https://{host}"),
+        Some(port) => format!("https://{host}:{port}"),
+    })
+}
+
+/// True exactly when the system chooses the port, another one each time.
+pub(super) fn is_any_port(address: &ListenAddr) -> bool {
+    matches!(address, ListenAddr::Tcp(address) if address.port() == 0)
+}
+
+/// An address of this host only.
+pub(super) fn loopback(port: u16) -> ListenAddr {
+    ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+}
 
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

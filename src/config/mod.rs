@@ -117,6 +117,8 @@ pub struct Server {
     /// The addresses that clients connect to with TLS. No address twice, none of them in `listen`,
     /// except for port 0.
     pub listen_tls: Vec<ListenAddr>,
+    /// Where requests without TLS are sent. None: they are served.
+    pub redirect_to_https: Option<Redirect>,
     /// How long a request head may take, from its first byte to its end, and how long a client may
     /// be silent before that byte.
     pub read_timeout: Duration,
@@ -150,6 +152,15 @@ pub struct Server {
     pub reuse_port: bool,
     /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
+}
+
+/// `redirect_to_https`: where requests without TLS are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// To the host that was asked for, and the first port of [`Server::listen_tls`].
+    HostAsked,
+    /// To this origin: `https://`, a host, and perhaps a port.
+    To(String),
 }
 
 /// `[log]`: the log and the access log.

@@ -22,6 +22,7 @@ impl Config {
         }
         out.extend(self.about_certificates());
         out.extend(self.tls_in_vain());
+        out.extend(self.redirect_in_vain());
         out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
         for api in self.apis.iter().filter(|api| api.active) {
             out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
@@ -44,6 +45,13 @@ impl Config {
         let is_set = !self.tls.certificates.is_empty() || self.tls.verify_client.is_some();
         (is_set && self.server.listen_tls.is_empty())
             .then(|| "tls has no effect: server.listen_tls has no address".to_owned())
+    }
+
+    /// Warns if nobody comes who could be redirected.
+    fn redirect_in_vain(&self) -> Option<String> {
+        (self.server.redirect_to_https.is_some() && self.server.listen.is_empty()).then(|| {
+            "server.redirect_to_https has no effect: server.listen has no address".to_owned()
+        })
     }
 
     /// Warns that a reload will fail.
@@ -118,7 +126,20 @@ impl Config {
             let what = self.compressed(api).into_iter().chain(vain::times(api));
             what.map(|what| format!("api {}: {what}", api.name))
         });
-        of_apis.chain(of_files).chain(self.remarks_about_certificates()).collect()
+        of_apis
+            .chain(of_files)
+            .chain(self.remarks_about_certificates())
+            .chain(self.remark_about_browsers())
+            .collect()
+    }
+
+    /// Says what those will miss who expect HTTP/2 behind TLS.
+    fn remark_about_browsers(&self) -> Option<String> {
+        (!self.server.listen_tls.is_empty()).then(|| {
+            "server.listen_tls: HTTP/1.1 is spoken there, so a browser opens six connections to an \
+            origin, and no seventh tab gets a stream; conf/front has servers that speak HTTP/2"
+                .to_owned()
+        })
     }
 
     /// Says which keys of an api do nothing for a compressed stream, or something else.
@@ -214,7 +235,9 @@ impl Config {
                 out.push(format!("{file}: it has no keys, so every request is refused"));
             }
         }
-        let exposed = self.server.listen.iter().find(|listener| !is_local(listener));
+        let served = Some(&self.server).filter(|server| server.redirect_to_https.is_none());
+        let mut listeners = served.iter().flat_map(|server| &server.listen);
+        let exposed = listeners.find(|listener| !is_local(listener));
         if let Some(listener) = exposed
             && !seen.is_empty()
             && !self.has_proxies()

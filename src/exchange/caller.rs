@@ -23,6 +23,11 @@ impl Exchange {
         self.key().map(|key| &key.name)
     }
 
+    /// Whose certificate the client has shown, if it was asked for one.
+    pub fn subject(&self) -> Option<&str> {
+        self.caller.as_ref()?.subject.as_deref()
+    }
+
     /// The CORS policy of its api, and what it grants this request. None if the upstream decides
     /// that.
     pub fn cors(&self) -> Option<(&Policy, Grant)> {

@@ -93,6 +93,11 @@ impl LocalReply {
         LocalReply::new(204, Why::Answered, what)
     }
 
+    /// Sends the client to where TLS is spoken.
+    pub const fn redirect() -> LocalReply {
+        LocalReply::new(308, Why::Answered, "redirected to https")
+    }
+
     /// Answers a CORS preflight.
     pub const fn preflight() -> LocalReply {
         LocalReply { close: false, ..LocalReply::new(204, Why::Preflight, "CORS preflight") }

@@ -111,6 +111,8 @@ pub struct Caller {
     pub client: Option<IpAddr>,
     /// The key that admitted the request, if it needed one.
     pub key: Option<Arc<auth::Key>>,
+    /// Whose certificate the client has shown, if it was asked for one.
+    pub subject: Option<Box<str>>,
     /// Counts the exchange among the streams of its address and its key, where these are limited.
     pub shares: Shares,
     /// The page of another origin that sent the request, as long as the upstream decides what the
@@ -135,6 +137,7 @@ impl Caller {
     /// True when anything is set.
     pub fn is_known(&self) -> bool {
         let known = self.client.is_some() || self.key.is_some() || self.page.is_some();
-        known || self.asked.is_some() || self.shares.held() != [0, 0]
+        let known = known || self.asked.is_some() || self.subject.is_some();
+        known || self.shares.held() != [0, 0]
     }
 }

@@ -27,7 +27,7 @@ pub(super) use list::split;
 pub use origins::{
     ALLOW_CREDENTIALS, ALLOW_ORIGIN, EXPOSE_HEADERS, Field, OriginFields, is_about_origins,
 };
-pub use reserved::is_about_client;
+pub use reserved::{is_about_certificate, is_about_client};
 
 /// Maximum number of fields in a head, whatever the configured limits are.
 pub const FIELDS_MAX: usize = 256;

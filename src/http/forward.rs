@@ -6,9 +6,9 @@
 //! the addresses of X-Forwarded-For are joined, because many servers read just one line.
 //!
 //! An upstream trusts X-Forwarded-For, -Proto, -Host and -Prefix, so a client must not be able to
-//! set them. Their values are kept and extended only if a trusted peer sent them. The other
-//! reserved fields ([`is_about_client`]) are not written here; a trusted peer's are passed on, all
-//! others dropped.
+//! set them. Their values are kept and extended only if a trusted peer sent them. Of the other
+//! reserved fields ([`is_about_client`]) a trusted peer's are passed on, and all others dropped.
+//! Where clients are asked for a certificate, those about it are always ours ([`Shown`]).
 //!
 //! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and leaves
 //! responses open. It carries the version that was received (`1.0 millstream` for a client of
@@ -18,10 +18,11 @@
 //! Tested by parsing what is written: it must mean the same, for valid and for odd heads.
 
 use super::changes::Changes;
+use super::client_cert::Shown;
 use super::credentials::Carriers;
 use super::fields::{
-    Nominated, OriginFields, is_about_client, is_named, same_to_gateway, write_line,
-    write_trailer_names,
+    Nominated, OriginFields, is_about_certificate, is_about_client, is_named, same_to_gateway,
+    write_line, write_trailer_names,
 };
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead};
@@ -46,7 +47,7 @@ pub struct Forward<'a> {
     pub client: Option<IpAddr>,
     /// True exactly when the client is a proxy whose X-Forwarded fields are trusted.
     pub peer_trusted: bool,
-    /// The scheme that the client used: `http`.
+    /// The scheme that the client used.
     pub proto: &'a str,
     /// The prefix that was removed from the path. Empty if none was.
     pub stripped: &'a str,
@@ -65,6 +66,8 @@ pub struct Forward<'a> {
     pub last_event_id: Option<&'a [u8]>,
     /// What to do with the request's key, if it needed one.
     pub key: Option<Handover<'a>>,
+    /// What the client has shown, if it was asked for a certificate.
+    pub shown: Option<&'a Shown>,
 }
 
 /// How a key is handled on the way upstream.
@@ -284,6 +287,7 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let ends = ours
         || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
+        || is_about_certificate(name) && to.shown.is_some()
         || is("Max-Forwards") && head.max_forwards.is_some()
         || is("Accept-Encoding") && to.uncoded
         // An expectation in HTTP/1.0 is ignored (RFC 9110 section 10.1.1).
@@ -309,6 +313,9 @@ fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
         write_line(out, "X-Forwarded-Host", host);
     }
     write_prefix(out, head, to);
+    if let Some(shown) = to.shown {
+        shown.write(out);
+    }
 }
 
 /// Writes what was removed from the path, behind what a trusted peer has removed, unless the

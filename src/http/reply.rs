@@ -32,10 +32,11 @@ impl Reply<'_> {
 }
 
 /// The statuses of local replies, each with its reason phrase and sentence.
-pub const STATUSES: [(u16, &str, &str); 21] = [
+pub const STATUSES: [(u16, &str, &str); 22] = [
     (200, "OK", "All is well."),
     (202, "Accepted", "The request was accepted."),
     (204, "No Content", ""),
+    (308, "Permanent Redirect", "This is served by https."),
     (400, "Bad Request", "The request is malformed or ambiguous."),
     (401, "Unauthorized", "A key is required."),
     (403, "Forbidden", "This key is not valid here."),

@@ -57,6 +57,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
+/// Whose a certificate in DER is, as a text (RFC 4514) of visible ASCII characters and spaces.
+/// Empty if it does not say that.
+pub fn subject_of(certificate: &[u8]) -> String {
+    x509::subject(certificate).unwrap_or_default()
+}
+
 /// The protocol that is spoken inside: the only one (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
 

@@ -296,6 +296,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::Withhold => grants::withhold(step),
         Action::Fail(reply) => outage::fail(step, reply),
         Action::Reply(reply) => ends::reply(step, reply),
+        Action::Redirect(location) => ends::redirect(step, &location),
         Action::ReplyWithRetry(reply) => outage::reply_with_retry(step, reply),
         Action::Hold(reply) => outage::hold(step, reply),
         Action::Cut(outcome) => ends::cut(step, outcome),

@@ -39,17 +39,42 @@ pub(super) fn refused<N: Net>(
     refusal: LocalReply,
     now: Tick,
 ) -> Next {
+    let keeps_alive = !refusal.close && !shared.phase.is_draining();
+    let exchange = unserved(shared, service, request, is_head, keeps_alive, now);
+    Next::Begin(exchange, Some(Action::Reply(refusal)))
+}
+
+/// Begins the exchange of a request that is sent to another URL. Its connection is of no more use.
+pub(super) fn redirected<N: Net>(
+    shared: &mut Shared<N>,
+    request: Box<str>,
+    is_head: bool,
+    location: Box<str>,
+    now: Tick,
+) -> Next {
+    let exchange = unserved(shared, Service::Apis, request, is_head, false, now);
+    Next::Begin(exchange, Some(Action::Redirect(location)))
+}
+
+/// The exchange of a request that no upstream serves.
+fn unserved<N: Net>(
+    shared: &mut Shared<N>,
+    service: Service,
+    request: Box<str>,
+    is_head: bool,
+    keeps_alive: bool,
+    now: Tick,
+) -> Box<Exchange> {
     let record =
         shared.telemetry.record(request, service == Service::Apis, service != Service::Demo);
-    let exchange = Exchange::new(Begin {
+    Exchange::new(Begin {
         facts: RequestFacts::unknown(is_head),
-        keeps_alive: !refusal.close && !shared.phase.is_draining(),
+        keeps_alive,
         upload: Upload::unread(BodyLength::Empty),
         config: &shared.config,
         record,
         now,
-    });
-    Next::Begin(exchange, Some(Action::Reply(refusal)))
+    })
 }
 
 /// Begins the exchange of a connection beyond the limit. It is answered before it has sent a
@@ -67,6 +92,16 @@ pub(super) fn refused_connection<N: Net>(
 /// unsent. The connection is closed after a client's error (except 401, 403 and 429) and whenever a
 /// part of the request is left unread.
 pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
+    reply_with(step, local, &[])
+}
+
+/// Sends the client to another URL.
+pub(super) fn redirect<N: Net>(step: &mut Step<'_, N>, location: &str) -> Next {
+    reply_with(step, LocalReply::redirect(), &[("Location", location)])
+}
+
+/// Sends a local reply with some more fields.
+fn reply_with<N: Net>(step: &mut Step<'_, N>, local: LocalReply, more: &[(&str, &str)]) -> Next {
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && !step.phase.is_draining();
@@ -79,14 +114,15 @@ pub(super) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     let cors = exchange.cors_fields(preflight).unwrap_or_default();
     let reply = Reply {
         sentence: local.sentence(),
-        fields: &[local.fields, &cors].concat(),
+        fields: &[local.fields, &cors, more].concat(),
         date: step.date,
         head_only: exchange.facts.is_head,
         close: !exchange.keeps_alive(),
         ..Reply::of(local.status)
     };
     reply::write(out, &reply);
-    assert!(preflight || out.len() <= REPLY_MAX, "room was left for a reply of ours");
+    let is_first = preflight || !more.is_empty();
+    assert!(is_first || out.len() <= REPLY_MAX, "room was left for a reply of ours");
     exchange.reply(local.status, out, io.buffers, io.now);
     Next::Moved
 }

@@ -7,7 +7,8 @@ use super::ends::{refused, refused_connection};
 use super::next::Next;
 use super::shared::Shared;
 use crate::exchange::LocalReply;
-use crate::net::{Net, TlsError};
+use crate::http::client_cert::Shown;
+use crate::net::{Net, TlsError, tls};
 use crate::session::Session;
 use crate::telemetry::{Cause, Handshake};
 use crate::time::Tick;
@@ -30,6 +31,18 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Next::Blocked,
         Some(Err(error)) => failed(session, shared, &error, now),
     }
+}
+
+/// What a client has shown, if it was asked for a certificate.
+pub(super) fn shown<N: Net>(session: &Session, shared: &Shared<N>) -> Option<Shown> {
+    if !session.is_secure || shared.config.tls.verify_client.is_none() {
+        return None;
+    }
+    let certificate = session.conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
+    Some(certificate.map_or(Shown::Nothing, |der| Shown::Certificate {
+        der: der.into(),
+        subject: tls::subject_of(der).into(),
+    }))
 }
 
 /// Ends a connection on which no hands were shaken. The client may still have to read why.

@@ -9,7 +9,8 @@ use crate::time::Tick;
 use std::time::Duration;
 
 /// The longest local reply, in bytes. Most of it is for what `[api.cors]` may add: a list of fields
-/// and an origin. A reply to a preflight may be longer, because nothing is pending in front of it.
+/// and an origin. A reply to a preflight may be longer, and so may a redirection, because nothing
+/// is pending in front of them.
 pub(super) const REPLY_MAX: usize = 2048;
 
 /// The most bytes that may wait behind a head of ours: `heartbeat_event` and `end_event`, with

@@ -94,6 +94,8 @@ pub(super) enum Action {
     Fail(LocalReply),
     /// Send this reply.
     Reply(LocalReply),
+    /// Send the client to this URL.
+    Redirect(Box<str>),
     /// Answer a request for an event stream that has no upstream with an empty stream that tells
     /// the client when to reconnect.
     ReplyWithRetry(LocalReply),

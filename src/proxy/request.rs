@@ -1,15 +1,16 @@
 //! Requests, from the first byte to the beginning of an exchange.
 
-use super::ends::refused;
+use super::ends::{self, refused};
 use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
-use super::{admin, demo, grants, last_event_id};
+use super::{admin, demo, grants, handshake, last_event_id, to_https};
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::{admission, authz};
 use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
+use crate::http::client_cert::Shown;
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
@@ -25,7 +26,8 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    let from = Sender { peer: session.peer, is_secure: session.is_secure };
+    let shown = handshake::shown(session, shared);
+    let from = Sender { peer: session.peer, is_secure: session.is_secure, shown: shown.as_ref() };
     let Session { conn, state, service, .. } = session;
     let service = *service;
     let mut new = HeadSearch::request();
@@ -55,9 +57,12 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     let refusal = match service {
         Service::Apis => {
             let checked = check_request(bytes, &request, &shared.config, &shared.router, from, out);
-            match checked.and_then(|checked| fits(checked, shared.memory.head_room())) {
+            match checked.and_then(|checked| Ok(fits(checked, shared.memory.head_room())?)) {
                 Ok(checked) => return begin(checked, request, conn, from.peer, shared, now),
-                Err(refusal) => refusal,
+                Err(Refusal::Reply(refusal)) => refusal,
+                Err(Refusal::Redirect(location)) => {
+                    return ends::redirected(shared, request, is_head, location, now);
+                }
             }
         }
         Service::Demo => match demo::check_request(bytes, &shared.config) {
@@ -85,11 +90,26 @@ fn is_head(bytes: &[u8]) -> bool {
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
-struct Sender {
+struct Sender<'a> {
     /// The address of the client, or of a proxy in front of us. None for a Unix socket.
     peer: Option<IpAddr>,
     /// True exactly when it came over TLS.
     is_secure: bool,
+    /// What the client has shown, if it was asked for a certificate.
+    shown: Option<&'a Shown>,
+}
+
+/// What a request gets that no api serves.
+enum Refusal {
+    Reply(LocalReply),
+    /// It is sent to this URL.
+    Redirect(Box<str>),
+}
+
+impl From<LocalReply> for Refusal {
+    fn from(reply: LocalReply) -> Refusal {
+        Refusal::Reply(reply)
+    }
 }
 
 /// A request that an api serves or refuses.
@@ -118,16 +138,22 @@ fn check_request(
     request: &str,
     config: &Config,
     router: &Router,
-    from: Sender,
+    from: Sender<'_>,
     out: &mut Vec<u8>,
-) -> Result<Checked, LocalReply> {
+) -> Result<Checked, Refusal> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
     check_limits(&head, config)?;
     let mut path = Vec::new();
-    let id = find_api(&head, config, router, &mut path)?;
+    let found = find_api(&head, config, router, &mut path);
+    if !from.is_secure
+        && let Some(location) = to_https::location(&head, found, config, from.peer)?
+    {
+        return Err(Refusal::Redirect(location));
+    }
+    let id = found?;
     let api = &config.apis[usize::from(id)];
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let facts = RequestFacts::of(&head, offer, authz::grant(api, &head), &api.streams);
@@ -141,7 +167,8 @@ fn check_request(
         && (facts.may_stream || may_ask_in_body)
         && matches!(head.method, "GET" | "POST");
     let page = grants::page_of(api, &head, may_answer_early);
-    let mut caller = Caller { client, page, ..Caller::default() };
+    let subject = from.shown.and_then(Shown::subject).map(Box::from);
+    let mut caller = Caller { client, page, subject, ..Caller::default() };
     let outbound = authz::authorize(api, &head).and_then(|pass| {
         let query = last_event_id::lift(api, &head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
@@ -188,7 +215,7 @@ fn forwarding<'a>(
     pass: &'a authz::Pass<'_>,
     api: &'a Api,
     config: &Config,
-    from: Sender,
+    from: Sender<'a>,
     facts: RequestFacts,
 ) -> Forward<'a> {
     Forward {
@@ -206,6 +233,7 @@ fn forwarding<'a>(
         changes: Some(&api.request_headers),
         last_event_id: None,
         key: pass.handover(api),
+        shown: from.shown,
     }
 }
 

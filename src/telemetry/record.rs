@@ -102,6 +102,8 @@ pub struct Report<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
+    /// Whose certificate the client has shown, if it was asked for one.
+    pub subject: Option<&'a str>,
     /// What its event stream is, if it is one.
     pub kind: StreamKind,
     /// When the request head was complete.
@@ -139,6 +141,7 @@ impl Report<'_> {
             api: self.api,
             client: self.client,
             key: self.key.map(|name| &**name),
+            subject: self.subject,
             request: request_line,
             status: *status,
             reason,

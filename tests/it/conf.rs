@@ -78,6 +78,7 @@ fn defaults() {
     let server = Server {
         listen: vec![listen],
         listen_tls: vec![],
+        redirect_to_https: None,
         read_timeout: seconds(10),
         body_timeout: seconds(60),
         write_timeout: seconds(30),

@@ -35,6 +35,12 @@ pub fn is_about_client(name: &str) -> bool {
     initial.is_some_and(|initial| INITIALS.contains(&initial)) && RESERVED.iter().any(is_one)
 }
 
+/// True exactly when a field is one of [`RESERVED`] and about the client's certificate.
+pub fn is_about_certificate(name: &str) -> bool {
+    let is_one = |start: &str| name.get(..start.len()).is_some_and(|n| same_to_gateway(n, start));
+    is_one("Client-Cert") || is_one("X-SSL-Client-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +86,16 @@ mod tests {
             "Front-End-Http",
         ] {
             assert!(!is_about_client(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn about_the_certificate() {
+        for name in ["Client-Cert", "client_cert-chain", "X-SSL-Client-S-DN", "x.ssl_client_x"] {
+            assert!(is_about_certificate(name) && is_about_client(name), "{name}");
+        }
+        for name in ["X-SSL-Client", "Client-Cer", "Client", "X-Forwarded-For", ""] {
+            assert!(!is_about_certificate(name), "{name}");
         }
     }
 }

@@ -21,6 +21,7 @@ const TO: Forward<'_> = Forward {
     changes: None,
     last_event_id: None,
     key: None,
+    shown: None,
 };
 
 /// Checks the head that goes upstream for a request, from its second line on. ` ` stands for CRLF.
@@ -158,6 +159,19 @@ fn what_was_removed_from_the_path() {
     check(sent, &Forward { changes: Some(&set), ..stripped }, "X-Forwarded-Prefix: set\n");
     let remove = Changes { set: vec![], remove: vec![field()] };
     check(sent, &Forward { changes: Some(&remove), ..stripped }, "");
+}
+
+/// What a client says about its certificate is never passed on where it was asked for one.
+#[test]
+fn who_has_shown_what() {
+    let sent = format!("{GET}Client-Cert: :x:\nX_SSL_Client-Verify: SUCCESS\nX-Real-IP: 1\n");
+    check_request(&sent, &TO, &format!("{CLIENT}Via: 1.1 millstream\n"));
+    for peer_trusted in [false, true] {
+        let to = Forward { shown: Some(&Shown::Nothing), peer_trusted, ..TO };
+        let ip = if peer_trusted { "X-Real-IP: 1\n" } else { "" };
+        let want = format!("{ip}{CLIENT}X-SSL-Client-Verify: NONE\nVia: 1.1 millstream\n");
+        check_request(&sent, &to, &want);
+    }
 }
 
 const OPEN: Respond<'_> = Respond {

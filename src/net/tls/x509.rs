@@ -2,9 +2,26 @@
 //! issued it, for which names and from when to when. It is not judged here.
 
 use crate::time::date::unix_seconds;
+use std::fmt::Write;
 
 /// Object identifiers, as they are encoded.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
+/// Those of the types of attributes that have a short name (RFC 4514 section 3), and of some more
+/// that OpenSSL has one for.
+const ATTRIBUTES: [(&[u8], &str); 11] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 5], "serialNumber"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 9], "STREET"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+];
 
 /// Tags (X.690): those of the universal class, and those that have a meaning only where they stand.
 const INTEGER: u8 = 0x02;
@@ -12,7 +29,11 @@ const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const DNS_NAME: u8 = 0x82;
@@ -55,6 +76,78 @@ impl<'a> Certificate<'a> {
         }
         Some(Certificate { issuer, subject, valid, names })
     }
+}
+
+/// Whose certificate it is, in DER, as a text (RFC 4514) of visible ASCII characters and spaces.
+/// None if it is not a certificate. The last attribute comes first, as everywhere.
+pub(super) fn subject(der: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut names = Der(Certificate::read(der)?.subject);
+    while let Some(mut attributes) = names.inside(SET) {
+        let mut part = String::new();
+        while let Some(mut attribute) = attributes.inside(SEQUENCE) {
+            if !part.is_empty() {
+                part.push('+');
+            }
+            let kind = attribute.take(OBJECT_IDENTIFIER)?;
+            write_attribute(kind, attribute, &mut part)?;
+        }
+        parts.push(part);
+    }
+    parts.reverse();
+    Some(parts.join(","))
+}
+
+/// Appends an attribute of a name, of which the value is left. Writing to a string cannot fail.
+fn write_attribute(kind: &[u8], mut rest: Der<'_>, out: &mut String) -> Option<()> {
+    let whole = rest.0;
+    let (tag, value) = rest.next()?;
+    let is_text = matches!(tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING);
+    let text = str::from_utf8(value).ok().filter(|_| is_text);
+    let name = ATTRIBUTES.iter().find(|(id, _)| *id == kind).map(|(_, name)| *name);
+    out.push_str(name.unwrap_or(&dotted(kind)));
+    out.push('=');
+    let Some(text) = text.filter(|_| name.is_some()) else {
+        out.push('#');
+        for byte in whole {
+            let _ = write!(out, "{byte:02x}");
+        }
+        return Some(());
+    };
+    for (at, byte) in text.bytes().enumerate() {
+        let is_outer = at == 0 || at + 1 == text.len();
+        match byte {
+            b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' | b'=' => {
+                out.push('\\');
+                out.push(char::from(byte));
+            }
+            b' ' if is_outer => out.push_str("\\ "),
+            b'#' if at == 0 => out.push_str("\\#"),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\{byte:02X}");
+            }
+        }
+    }
+    Some(())
+}
+
+/// An object identifier in its usual form.
+fn dotted(id: &[u8]) -> String {
+    let (mut out, mut number) = (String::new(), 0_u128);
+    for byte in id {
+        number = number << 7 | u128::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            // The first two numbers are one (X.690 section 8.19.4).
+            let first = (number / 40).min(2);
+            let _ = match out.is_empty() {
+                true => write!(out, "{first}.{}", number - 40 * first),
+                false => write!(out, ".{number}"),
+            };
+            number = 0;
+        }
+    }
+    out
 }
 
 /// The names in the rest of an extension: behind whether it is critical, wrapped in a string.
@@ -148,7 +241,7 @@ fn digits(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::time::date;
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, date_time_ymd};
 
     fn certificate(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -175,6 +268,32 @@ mod tests {
         assert_eq!(read.valid[0], 0);
     }
 
+    #[test]
+    fn subjects() {
+        let subject_of = |attributes: Vec<(DnType, DnValue)>| {
+            let der = certificate(&[], |params| {
+                params.distinguished_name = DistinguishedName::new();
+                for (kind, value) in attributes {
+                    params.distinguished_name.push(kind, value);
+                }
+            });
+            subject(&der).unwrap()
+        };
+        let utf8 = |text: &str| DnValue::Utf8String(text.to_owned());
+        let odd = |id: &[u64]| DnType::CustomDnType(id.to_vec());
+        assert_eq!(subject_of(vec![]), "");
+        let long = vec![
+            (DnType::CountryName, DnValue::PrintableString("DE".try_into().unwrap())),
+            (DnType::OrganizationName, utf8("A, B = C")),
+            (DnType::CommonName, utf8(" caf\u{e9}\n#1 ")),
+        ];
+        assert_eq!(subject_of(long), "CN=\\ caf\\C3\\A9\\0A#1\\ ,O=A\\, B \\= C,C=DE");
+        assert_eq!(subject_of(vec![(odd(&[2, 5, 4, 65]), utf8("#a"))]), "2.5.4.65=#0c022361");
+        let two = vec![(DnType::CommonName, utf8("#a")), (odd(&[1, 3, 300]), utf8("b"))];
+        assert_eq!(subject_of(two), "1.3.300=#0c0162,CN=\\#a");
+        assert_eq!(subject(b"no certificate"), None);
+    }
+
     /// It never panics, and what is cut off is no certificate.
     #[test]
     fn what_is_broken() {
@@ -187,7 +306,7 @@ mod tests {
             for bit in 0..8 {
                 let mut broken = der.clone();
                 broken[at] ^= 1 << bit;
-                drop(Certificate::read(&broken));
+                drop(subject(&broken));
             }
         }
         let behind = [&der[..], b"more"].concat();

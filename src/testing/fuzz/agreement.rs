@@ -6,6 +6,7 @@ use super::strict::{self, Framing};
 use super::{LIMITS, dice};
 use crate::cors::{Grant, Policy};
 use crate::http::changes::Changes;
+use crate::http::client_cert::Shown;
 use crate::http::credentials::Carriers;
 use crate::http::forward::{Forward, Handover, Respond, outbound, write_response};
 use crate::http::framing::BodyLength;
@@ -70,6 +71,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
         changes: dice.chance(30).then_some(&changes),
         last_event_id: dice.chance(30).then_some(b"7"),
         key: dice.chance(50).then_some(Handover { carriers: &carriers, bearer }),
+        shown: dice.chance(20).then_some(&Shown::Nothing),
     };
     let mut out = Vec::new();
     let outbound = outbound(&mut Vec::new(), &head, &to);

@@ -2,9 +2,13 @@
 //! cannot.
 
 use super::certificates::{Authority, Pair, file};
-use super::line::Line;
+use super::event;
+use super::line::{Line, Origin};
 use super::program::{Ended, Program, Scratch};
+use super::secured::{Client, Secured, Served};
 use rcgen::KeyPair;
+use rustls::{HandshakeKind, version};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 /// What is said of a configuration with these tables in front.
@@ -45,6 +49,8 @@ fn right(tables: &str, warnings: &[&str]) {
     let (ended, _file) = checked(tables);
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
     let said = ended.stdout.lines().filter_map(|line| line.strip_prefix("warning: "));
+    // That is said of every file with TLS.
+    let said = said.filter(|what| !what.starts_with("server.listen_tls: HTTP/1.1 is spoken there"));
     let said: Vec<&str> = said.collect();
     assert_eq!(said.len(), warnings.len(), "{said:#?}");
     for (said, warning) in said.iter().zip(warnings) {
@@ -198,4 +204,110 @@ fn a_renewal_is_noticed() {
     replace(&key, &pair.key);
     program.logs("was renewed, and is valid until 2099-01-01");
     expiry("4070908800");
+}
+
+/// Whoever connects from then on is shown the new one, and nobody else notices.
+#[test]
+fn a_renewal_touches_no_stream() {
+    let mut served = Served::new("certificates_on_change = '5ms'");
+    let client = served.client();
+    let (mut line, mut upstream) = served.stream(&client);
+    let shown = |line: &mut Line<Secured>| {
+        line.stream().0.conn.peer_certificates().map(|chain| chain[0].to_vec())
+    };
+    let former = shown(&mut line);
+    let pair = served.authority.issue_from_to("a.example", 2000, 2099);
+    for (own, text) in served.files.iter().zip([&pair.certificate, &pair.key]) {
+        replace(own, text);
+    }
+    served.program.logs("was renewed, and is valid until 2099-01-01");
+    let (mut other, _upstream) = served.stream(&client);
+    assert_ne!(shown(&mut other), former);
+    let (wire, event) = event("one");
+    upstream.send(wire);
+    line.expect(&event);
+}
+
+/// If it brings a pair that does not fit, nothing changes; if it brings nothing new, tickets stay
+/// valid.
+#[test]
+fn a_reload_reads_certificates() {
+    let mut served = Served::new("certificates_on_change = false");
+    let client = served.client();
+    let greet = |served: &Served| {
+        let (mut line, mut upstream) = served.stream(&client);
+        let (wire, event) = event("one");
+        upstream.send(wire);
+        line.expect(&event);
+        line.stream().0.conn.handshake_kind()
+    };
+    assert_eq!(greet(&served), Some(HandshakeKind::Full));
+    served.program.signal("HUP");
+    served.program.logs("configuration reloaded");
+    assert_eq!(greet(&served), Some(HandshakeKind::Resumed));
+    let pair = served.authority.issue("a.example");
+    replace(&served.files[0], &pair.certificate);
+    served.program.signal("HUP");
+    let wrong = "tls.certificate[0].key: ";
+    served.program.logs(wrong);
+    assert_eq!(greet(&served), Some(HandshakeKind::Resumed));
+    replace(&served.files[1], &pair.key);
+    served.program.signal("HUP");
+    served.program.logs("configuration reloaded");
+    assert_eq!(greet(&served), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn who_has_shown_a_certificate_is_told() {
+    let clients = Authority::new();
+    let ca = clients.file();
+    let asks = format!("client_ca = '{}'\nverify_client = 'optional'", ca.as_str());
+    let mut served = Served::new(&asks);
+    let pair = clients.issue("client");
+    let lie = "Client-Cert: :AAAA:\r\nx_ssl_client_s_dn: CN=root\r\n";
+    for shows in [None, Some(&pair), Some(&pair)] {
+        let client = Client::new(&served.authority, &[&version::TLS13], shows);
+        let mut line = client.connect(served.address).unwrap();
+        line.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{lie}\r\n"));
+        let mut upstream = served.origin.accept();
+        let request = upstream.request();
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        assert_eq!(line.response().first_line, "HTTP/1.1 200 OK");
+        let logged = served.program.says("time=");
+        let fields = ["x-ssl-client-verify", "x-ssl-client-s-dn", "client-cert"];
+        let [verify, subject, certificate] = fields.map(|name| request.get(name));
+        assert_eq!(request.get("x_ssl_client_s_dn"), None);
+        if shows.is_none() {
+            assert_eq!((verify, subject, certificate), (Some("NONE"), None, None));
+            assert!(!logged.contains("subject="), "{logged}");
+            continue;
+        }
+        let name = "CN=rcgen self signed cert";
+        assert_eq!((verify, subject), (Some("SUCCESS"), Some(name)));
+        let pem = pair.certificate.replace('\n', "");
+        let pem = pem.replace("-----BEGIN CERTIFICATE-----", ":").replace("\r", "");
+        let pem = pem.replace("-----END CERTIFICATE-----", ":");
+        assert_eq!(certificate, Some(&*pem));
+        assert!(logged.contains(&format!("subject=\"{name}\"")), "{logged}");
+    }
+}
+
+#[test]
+fn plain_requests_are_sent_to_the_port_with_tls() {
+    let (authority, origin) = (Authority::new(), Origin::listen());
+    let [certificate, key] = files(&authority.issue("a.example"));
+    let mut program = Program::with(&format!(
+        "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n\
+         redirect_to_https = true\n{}\
+         [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+        table(&certificate, &key),
+        origin.address()
+    ));
+    let address: SocketAddr = program.says("listening with TLS on ").parse().unwrap();
+    let mut client = program.connect();
+    client.send("GET /a?b HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let response = client.response();
+    assert_eq!(response.first_line, "HTTP/1.1 308 Permanent Redirect");
+    let location = format!("https://a.example:{}/a?b", address.port());
+    assert_eq!(response.get("location"), Some(&*location));
 }

@@ -15,20 +15,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// A program where TLS is spoken, its authority, and what it needs while it starts.
-struct Served {
-    program: Program,
-    origin: Origin,
-    authority: Authority,
-    address: SocketAddr,
-    _files: [Scratch; 2],
+pub(super) struct Served {
+    pub(super) program: Program,
+    pub(super) origin: Origin,
+    pub(super) authority: Authority,
+    pub(super) address: SocketAddr,
+    /// Those of its certificate and key.
+    pub(super) files: [Scratch; 2],
+    _config: Scratch,
 }
 
 impl Served {
-    fn new(tls: &str) -> Served {
+    pub(super) fn new(tls: &str) -> Served {
         let (authority, origin) = (Authority::new(), Origin::listen());
         let pair = authority.issue("a.example");
         let files = [file(&pair.certificate), file(&pair.key)];
-        let mut program = Program::with(&format!(
+        let config = Scratch::file(&format!(
             "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n[tls]\n{tls}\n\
              [[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n\
              [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
@@ -36,16 +38,17 @@ impl Served {
             files[1].as_str(),
             origin.address()
         ));
+        let mut program = Program::start(&[config.as_str()]);
         let address = program.says("listening with TLS on ").parse().unwrap();
-        Served { program, origin, authority, address, _files: files }
+        Served { program, origin, authority, address, files, _config: config }
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::new(&self.authority, &[&version::TLS13], None)
     }
 
     /// A stream that has begun.
-    fn stream(&self, client: &Client) -> (Line<Secured>, Line) {
+    pub(super) fn stream(&self, client: &Client) -> (Line<Secured>, Line) {
         let mut client = client.connect(self.address).unwrap();
         client.send(GET);
         let mut upstream = self.origin.accept();
@@ -58,10 +61,10 @@ impl Served {
 }
 
 /// How a client speaks TLS.
-struct Client(Arc<ClientConfig>);
+pub(super) struct Client(Arc<ClientConfig>);
 
 impl Client {
-    fn new(
+    pub(super) fn new(
         trusts: &Authority,
         versions: &[&'static SupportedProtocolVersion],
         shows: Option<&Pair>,
@@ -94,7 +97,7 @@ impl Client {
     ///
     /// # Errors
     /// Why that failed.
-    fn connect(&self, address: SocketAddr) -> io::Result<Line<Secured>> {
+    pub(super) fn connect(&self, address: SocketAddr) -> io::Result<Line<Secured>> {
         let name = ServerName::try_from("a.example").unwrap();
         let conn = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
         let mut stream = StreamOwned::new(conn, TcpStream::connect_timeout(&address, PATIENCE)?);
@@ -107,7 +110,7 @@ impl Client {
 }
 
 /// The client's end of a secured connection.
-struct Secured(StreamOwned<ClientConnection, TcpStream>);
+pub(super) struct Secured(pub(super) StreamOwned<ClientConnection, TcpStream>);
 
 impl Read for Secured {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

@@ -11,6 +11,7 @@ use std::fs;
 const LEAVES: &[&str] = &[
     "access",
     "auth",
+    "base64",
     "buf",
     "cors",
     "coverage",
