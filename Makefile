@@ -13,11 +13,11 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check targets sim golden fuzz interop browser bench microbench count \
+.PHONY: help build run certificate test check targets sim golden fuzz interop browser bench microbench count \
     doc clean install uninstall
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CONF=file.toml (run)   SEEDS=n (sim)   SECONDS=n (fuzz)   DEPS=dir (interop)   WPT=dir (browser)"
 	@echo "  SCENARIO=... PEERS=... ROUNDS=n MOST=n OUT=dir (bench)   LEAF=... KEEP=name AGAINST=name (microbench)"
@@ -28,6 +28,14 @@ build: ## build target/release/millstream
 
 run: build ## run CONF (default: the demo, with its own event source)
 	exec target/release/millstream $(CONF)
+
+# Who trusts it trusts only itself: it is no authority. It lasts a month, as real ones soon will.
+certificate: ## write a certificate for localhost, for conf/tls.toml (needs openssl)
+	@mkdir -p target/tls
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+	    -subj /CN=localhost -addext basicConstraints=critical,CA:FALSE \
+	    -addext subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1 \
+	    -keyout target/tls/key.pem -out target/tls/certificate.pem
 
 # A test that lacks what it needs says so in this file, and the end of the run says it again.
 test: ## run all tests; it says at its end which of them were skipped, and why

@@ -1,6 +1,6 @@
 //! A summary of the configuration in a few lines: listeners, apis and targets.
 
-use super::{Api, Config, ListenAddr, Target};
+use super::{Api, Config, ListenAddr, Server, Target};
 use crate::demo;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +30,9 @@ impl Config {
                 format_args!("demo event source on http://{}{}", demo.listen, demo::PATH),
             );
             if let Some(url) = self.demo_url(demo.listen) {
-                line(&mut out, format_args!("try: curl -N {url}"));
+                // No authority that curl knows has to have issued the certificate.
+                let insecure = if url.starts_with("https:") { "k" } else { "" };
+                line(&mut out, format_args!("try: curl -N{insecure} {url}"));
             }
         }
         out
@@ -40,11 +42,13 @@ impl Config {
     /// leads there without a key.
     pub(crate) fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
-        let front = self.server.listen.iter().find_map(|address| match address {
-            ListenAddr::Tcp(address) => Some(reachable(*address)),
+        let Server { listen, listen_tls, redirect_to_https, .. } = &self.server;
+        let plain = listen.iter().filter(|_| redirect_to_https.is_none()).map(|own| ("http", own));
+        let fronts = plain.chain(listen_tls.iter().map(|own| ("https", own)));
+        let (scheme, authority) = fronts.into_iter().find_map(|(scheme, own)| match own {
+            ListenAddr::Tcp(address) => Some((scheme, reachable(*address).to_string())),
             ListenAddr::Unix(_) => None,
         })?;
-        let authority = front.to_string();
         (0..).zip(&self.apis).find_map(|(id, api)| {
             let leads_there = |path: &str| {
                 router.find(Some(&authority), path.as_bytes()) == Some(id)
@@ -54,7 +58,7 @@ impl Config {
             let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
             let path = candidates.iter().find(|path| leads_there(path))?;
             let known = api.target().addresses.contains(&demo.into());
-            (known && api.auth.is_none()).then(|| format!("http://{authority}{path}"))
+            (known && api.auth.is_none()).then(|| format!("{scheme}://{authority}{path}"))
         })
     }
 }

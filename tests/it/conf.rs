@@ -15,6 +15,7 @@ use std::time::Duration;
 const EVERY_KEY: &str = include_str!("../../conf/millstream.toml");
 const MINIMAL: &str = include_str!("../../conf/minimal.toml");
 const DEMO: &str = include_str!("../../conf/demo.toml");
+const TLS_DEMO: &str = include_str!("../../conf/tls.toml");
 
 const WRONG: &str = include_str!("conf/wrong.txt");
 
@@ -224,6 +225,17 @@ listening on 127.0.0.1:8080
 admin listener on http://127.0.0.1:9090/
 demo event source on http://127.0.0.1:8000/events/
 try: curl -N http://127.0.0.1:8080/sse/events/
+",
+    );
+    assert_eq!(
+        summary(TLS_DEMO),
+        "\
+listening on 127.0.0.1:8080
+listening with TLS on 127.0.0.1:8443
+  /sse/ -> http://127.0.0.1:8000/ (clock, listen path stripped)
+admin listener on http://127.0.0.1:9090/
+demo event source on http://127.0.0.1:8000/events/
+try: curl -Nk https://127.0.0.1:8443/sse/events/
 ",
     );
     assert_eq!(
