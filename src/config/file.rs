@@ -7,6 +7,7 @@ use super::access::{allowed_origins, auth, cors, parameter};
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
 use super::tls::tls;
@@ -56,8 +57,12 @@ const FORMAT: Format = Format {
     others: unknown::OTHERS,
 };
 
-pub(super) fn read(name: &str, text: &str) -> Result<Config, ConfigErrors> {
-    table::read(name, text, FORMAT, config)
+pub(super) fn read(
+    name: &str,
+    text: &str,
+    resolve: &mut Resolve<'_>,
+) -> Result<Config, ConfigErrors> {
+    table::read(name, text, FORMAT, resolve, config)
 }
 
 /// Returns all tables and their keys.
@@ -94,6 +99,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         locations,
         tls_locations,
         hidden: Vec::new(),
+        referenced: Vec::new(),
         unresolved: Vec::new(),
     })
 }

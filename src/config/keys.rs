@@ -1,6 +1,7 @@
 //! The key file that an api's `auth.keys_file` names: the owner of each key and the apis it opens.
 
 use super::error::{ConfigErrors, Wrong};
+use super::reference::Resolve;
 use super::table::{self, Format, Table};
 use super::unknown;
 use super::value::{count, list, printable, text};
@@ -19,9 +20,16 @@ const FORMAT: Format =
     Format { every_table: "[[key]]", tyk: unknown::OF_KEYS, others: unknown::OF_KEYS };
 
 /// Reads a key file. `apis` are the names of all apis.
-pub(super) fn read(name: &str, text: &str, apis: &[&str]) -> Result<Keys, ConfigErrors> {
+pub(super) fn read(
+    name: &str,
+    text: &str,
+    apis: &[&str],
+    resolve: &mut Resolve<'_>,
+) -> Result<Keys, ConfigErrors> {
     let mut seen = Seen::default();
-    table::read(name, text, FORMAT, |t| Some(t.tables("key", |t| key(t, &mut seen, apis)).into()))
+    table::read(name, text, FORMAT, resolve, |t| {
+        Some(t.tables("key", |t| key(t, &mut seen, apis)).into())
+    })
 }
 
 fn key(t: &mut Table<'_, '_>, seen: &mut Seen, apis: &[&str]) -> Option<Arc<Key>> {

@@ -1,12 +1,14 @@
 //! Loading of a configuration: the file itself, and the files that it names.
 
 use super::error::{ConfigErrors, Location};
+use super::reference::{self, Reference, Resolve};
 use super::{Config, Tls, keys};
 use crate::auth::Keys;
 use crate::descriptors;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use std::collections::BTreeMap;
+use std::env::{self, VarError};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -48,9 +50,18 @@ impl Config {
             let what = format!("cannot read the file: {}", descriptors::explain(&error));
             ConfigErrors::one(Location::whole(&name), what)
         })?;
-        let mut config = Config::parse(&name, text(&name, &bytes)?)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        config.load_keys(|file| read_keys(&folder.join(file)))?;
+        let mut referenced = Vec::new();
+        let mut resolve = |reference: Reference<'_>| match reference {
+            Reference::Variable(name) => variable(name),
+            Reference::File(file) => {
+                referenced.push(file.to_owned());
+                contents(file, folder)
+            }
+        };
+        let mut config = Config::parse_with(&name, text(&name, &bytes)?, &mut resolve)?;
+        config.load_keys_with(|file| read_keys(&folder.join(file)), &mut resolve)?;
+        config.referenced = referenced;
         config.load_tls(folder)?;
         config.load_certificates(folder)?;
         config.look_for_hidden_files(path);
@@ -80,7 +91,9 @@ impl Config {
         let keys = self.apis.iter().filter_map(|api| Some(api.auth.as_ref()?.keys_file.as_str()));
         let upstreams = self.apis.iter().filter(|api| api.active && api.target().is_secure);
         let served = Some(&self.tls).filter(|_| !self.server.listen_tls.is_empty());
-        keys.chain(upstreams.flat_map(|api| api.upstream_tls.files()))
+        let referenced = self.referenced.iter().map(String::as_str);
+        keys.chain(referenced)
+            .chain(upstreams.flat_map(|api| api.upstream_tls.files()))
             .chain(served.into_iter().flat_map(Tls::files))
     }
 
@@ -91,7 +104,15 @@ impl Config {
     /// If a file cannot be read or is invalid.
     pub fn load_keys(
         &mut self,
+        read: impl FnMut(&str) -> io::Result<KeysText>,
+    ) -> Result<(), ConfigErrors> {
+        self.load_keys_with(read, &mut reference::nothing)
+    }
+
+    fn load_keys_with(
+        &mut self,
         mut read: impl FnMut(&str) -> io::Result<KeysText>,
+        resolve: &mut Resolve<'_>,
     ) -> Result<(), ConfigErrors> {
         let names: Vec<String> = self.apis.iter().map(|api| api.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -102,7 +123,8 @@ impl Config {
             if !known.contains_key(&auth.keys_file) {
                 let (keys, readers) = match read(&auth.keys_file) {
                     Ok(KeysText { name, bytes, readers }) => {
-                        let keys = text(&name, &bytes).and_then(|t| keys::read(&name, t, &names));
+                        let keys = text(&name, &bytes);
+                        let keys = keys.and_then(|t| keys::read(&name, t, &names, resolve));
                         (keys, readers)
                     }
                     Err(error) => {
@@ -123,6 +145,35 @@ impl Config {
         }
         errors.done()
     }
+}
+
+/// The value of an environment variable.
+fn variable(name: &str) -> Result<String, String> {
+    match env::var(name) {
+        Ok(value) => Ok(value),
+        Err(VarError::NotPresent) => Err(format!("the environment has no variable {name}")),
+        Err(VarError::NotUnicode(_)) => Err(format!("the variable {name} is not UTF-8")),
+    }
+}
+
+/// Maximum length of a file that a reference stands for, in bytes.
+const REFERENCED_MAX: usize = 64 << 10;
+
+/// The text in a file, without the line end behind it.
+fn contents(file: &str, folder: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    open(&folder.join(file))
+        .and_then(|opened| opened.take(REFERENCED_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read {file}: {}", descriptors::explain(&error)))?;
+    if bytes.len() > REFERENCED_MAX {
+        return Err(format!("{file} is longer than 64 KiB"));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8"))?;
+    if text.ends_with('\n') {
+        text.pop();
+        text.truncate(text.strip_suffix('\r').map_or(text.len(), str::len));
+    }
+    Ok(text)
 }
 
 fn read_keys(path: &Path) -> io::Result<KeysText> {

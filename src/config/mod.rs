@@ -28,6 +28,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod reference;
 mod renewal;
 mod retry;
 mod shared;
@@ -52,6 +53,7 @@ pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
 pub use load::KeysText;
 pub use load::Readers;
+pub use reference::Reference;
 pub use renewal::Renewal;
 pub use retry::{Failed, RetryOn};
 pub use target::Target;
@@ -96,6 +98,8 @@ pub struct Config {
     tls_locations: TlsLocations,
     /// The files that [`Server::user`] cannot read, as configured. Empty before [`Config::load`].
     hidden: Vec<String>,
+    /// The files that references in strings stand for, as configured.
+    referenced: Vec<String>,
     /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
@@ -415,7 +419,20 @@ impl Config {
     /// # Errors
     /// All errors in it.
     pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigErrors> {
-        file::read(file_name, text)
+        Config::parse_with(file_name, text, reference::nothing)
+    }
+
+    /// Like [`Config::parse`]. `resolve` finds what references in strings stand for, or says why it
+    /// cannot.
+    ///
+    /// # Errors
+    /// All errors in it.
+    pub fn parse_with(
+        file_name: &str,
+        text: &str,
+        mut resolve: impl FnMut(Reference<'_>) -> Result<String, String>,
+    ) -> Result<Config, ConfigErrors> {
+        file::read(file_name, text, &mut resolve)
     }
 
     /// The configuration that forwards everything from `listen` (127.0.0.1:8080 by default) to

@@ -7,6 +7,7 @@
 
 use super::error::{ConfigErrors, Location, Wrong};
 use super::json;
+use super::reference::{self, Resolve};
 use super::unknown::{Hints, Known, Schema};
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +15,8 @@ use toml::de::{DeTable, DeValue};
 struct Document<'t> {
     name: &'t str,
     text: &'t str,
+    /// What references in its strings stand for.
+    resolve: &'t mut Resolve<'t>,
     errors: ConfigErrors,
     /// The tables read so far, and their keys.
     tables: Vec<Known>,
@@ -57,6 +60,7 @@ pub(super) fn read<T>(
     name: &str,
     text: &str,
     format: Format,
+    resolve: &mut Resolve<'_>,
     mut read: impl FnMut(&mut Table<'_, '_>) -> Option<T>,
 ) -> Result<T, ConfigErrors> {
     let entries = match DeTable::parse(text) {
@@ -72,7 +76,7 @@ pub(super) fn read<T>(
             return Err(ConfigErrors::one(location, format!("not TOML: {message}")));
         }
     };
-    let mut document = Document::new(name, text);
+    let mut document = Document::new(name, text, resolve);
     let value = document.read(entries, String::new(), 0, &mut read);
     if !document.unknown.is_empty() {
         let schema = schema(format, read);
@@ -90,7 +94,8 @@ pub(super) fn schema<T>(
     read: impl FnOnce(&mut Table<'_, '_>) -> Option<T>,
 ) -> Schema {
     let Format { every_table, tyk, others } = format;
-    let mut document = Document::new("", every_table);
+    let mut nothing = reference::nothing;
+    let mut document = Document::new("", every_table, &mut nothing);
     if let Ok(entries) = DeTable::parse(every_table) {
         document.read(entries.into_inner(), String::new(), 0, read);
     }
@@ -98,9 +103,9 @@ pub(super) fn schema<T>(
 }
 
 impl<'t> Document<'t> {
-    fn new(name: &'t str, text: &'t str) -> Document<'t> {
+    fn new(name: &'t str, text: &'t str, resolve: &'t mut Resolve<'t>) -> Document<'t> {
         let errors = ConfigErrors::default();
-        Document { name, text, errors, tables: Vec::new(), unknown: Vec::new() }
+        Document { name, text, resolve, errors, tables: Vec::new(), unknown: Vec::new() }
     }
 
     fn read<T>(
@@ -136,8 +141,9 @@ impl<'t> Table<'_, 't> {
         key: &'static str,
         read: impl FnOnce(&DeValue<'t>) -> Result<T, Wrong>,
     ) -> Option<T> {
-        let (value, at) = self.remove(key)?;
-        match read(&value) {
+        let (mut value, at) = self.remove(key)?;
+        let whole = reference::put_in(&mut value, at, self.document.resolve);
+        match whole.and_then(|()| read(&value)) {
             Ok(value) => Some(value),
             Err(wrong) => {
                 self.note(wrong.at.unwrap_or(at), key, wrong.what);
@@ -269,8 +275,8 @@ impl<'t> Table<'_, 't> {
     }
 
     fn location(&self, at: usize, key: &str) -> Location {
-        let Document { name, text, .. } = *self.document;
-        Location::in_file(name, text.as_bytes(), at, self.path_of(key))
+        let document = &self.document;
+        Location::in_file(document.name, document.text.as_bytes(), at, self.path_of(key))
     }
 
     /// The text between the brackets of the header of table `key`.

@@ -1,10 +1,11 @@
 //! Another configuration while everything goes on.
 
 use super::line::{Line, Origin};
-use super::program::{Program, Scratch};
+use super::program::{BINARY, Program, Scratch};
 use super::{begin_stream, event};
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 
 /// An api for each of these names, at `/NAME/`.
 fn config(listen: &str, apis: &[(&str, &Origin)]) -> String {
@@ -152,6 +153,52 @@ fn an_operator_reloads() {
     let wrong =
         format!("Reload failed, keeping the old configuration.\n{}:6:1: api[0].nam", file.as_str());
     assert!(said.contains("unknown key; did you mean") && said.contains(".toml:"), "{said}{wrong}");
+}
+
+/// A secret is where the configuration says, is read again at a reload, and is never shown.
+#[test]
+fn what_strings_refer_to_is_read_again() {
+    let origin = Origin::listen();
+    let secret = Scratch::file("first\r\n");
+    let name = secret.as_str().rsplit_once('/').unwrap().1;
+    let text = config("'127.0.0.1:0'", &[("events", &origin)]).replace("127.0.0.1:0", "${HERE}");
+    let set = format!(
+        "[api.request_headers]\nset = {{ A = 'x ${{file:{name}}}', B = '$${{A}} ${{WHO}}' }}\n"
+    );
+    let file = Scratch::file(&(text.clone() + &set));
+    let mut command = Command::new(BINARY);
+    command.arg(file.as_str()).env("HERE", "127.0.0.1:0").env("WHO", "me");
+    let mut program = Program::serving(&mut command);
+    let ask = |program: &Program, a: &str| {
+        let mut client = Line::to(program.address());
+        client.send("GET /events/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut upstream = origin.accept();
+        let head = upstream.request();
+        assert_eq!((head.get("a"), head.get("b")), (Some(a), Some("${A} me")));
+    };
+    ask(&program, "x first");
+    fs::write(secret.as_str(), "sesame").unwrap();
+    program.signal("HUP");
+    program.logs("configuration reloaded");
+    ask(&program, "x sesame");
+    let wrongs = [
+        ("${file:nowhere}", "cannot read nowhere: ", ""),
+        ("${NOBODY}", "the environment has no variable NOBODY", ""),
+        ("${file:/dev/null}", "cannot read /dev/null: not a regular file", ""),
+        (&format!("${{file:{name}}}"), "", "sesame\u{1}"),
+    ];
+    for (reference, wrong, contents) in wrongs {
+        if !contents.is_empty() {
+            fs::write(secret.as_str(), contents).unwrap();
+        }
+        let set = format!("[api.request_headers]\nset = {{ A = '{reference}' }}\n");
+        fs::write(file.as_str(), text.clone() + &set).unwrap();
+        program.signal("HUP");
+        program.logs(&format!(":11:13: api[0].request_headers.set: {wrong}"));
+    }
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    assert!(!log.contains("sesame"), "{log}");
 }
 
 /// Nobody answers for a name below `.invalid` (RFC 6761 section 6.4). That stops neither the start
