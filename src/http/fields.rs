@@ -143,8 +143,8 @@ impl<'h, 'b> Fields<'h, 'b> {
     }
 }
 
-/// What follows `media_type` in a value that names it: nothing, or its parameters with the semicolon
-/// in front of them. None if the value names another one.
+/// What follows `media_type` in a value that names it: nothing, or its parameters with the
+/// semicolon in front of them. None if the value names another one.
 pub(super) fn parameters<'b>(value: &'b [u8], media_type: &str) -> Option<&'b [u8]> {
     let (said, rest) = value.split_at_checked(media_type.len())?;
     let rest = trim_start(rest);
