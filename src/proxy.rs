@@ -48,6 +48,7 @@ pub use admin::Ticket;
 pub use portions::Portions;
 
 use crate::access::Queue;
+use crate::admin::metrics::Usage;
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::{ListenerId, Net, Ready, Token};
@@ -116,6 +117,11 @@ impl<N: Net> Proxy<N> {
             arrivals: 0,
             moves: 0,
         }
+    }
+
+    /// Lets `/metrics` say what the process has used, which `usage` asks the system for.
+    pub fn measure_with(&mut self, usage: fn() -> Option<Usage>) {
+        self.admin.usage = Some(usage);
     }
 
     /// Records an event of a registered socket and wakes the session that it concerns.

@@ -1,40 +1,13 @@
 //! `/metrics`: all counters in the Prometheus text format.
 
+mod process;
+
+use super::streams::StreamState;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType, seconds};
-use crate::pool::Upstream;
 use crate::telemetry::{ApiStats, Health, KeyStats, LastingStats, Outcome, Stats};
-use crate::time::{Now, Tick, millis};
-use std::collections::BTreeMap;
-
-/// The process-wide values.
-#[derive(Clone, Debug, Default)]
-pub struct Process<'a> {
-    /// When the process was started, in milliseconds since 1970.
-    pub started_unix_ms: u64,
-    /// The time of the request.
-    pub now: Now,
-    /// The number of client connections.
-    pub connections: usize,
-    /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
-    pub handshakes: Option<usize>,
-    /// The number of buffers that hold bytes for a slow peer.
-    pub buffers: usize,
-    /// The memory of these buffers in bytes.
-    pub buffer_bytes: usize,
-    /// True exactly when the process is draining.
-    pub draining: bool,
-    /// True exactly when clients can connect.
-    pub accepting: bool,
-    /// The number of access log lines dropped for want of room.
-    pub access_lines_dropped: u64,
-    /// The upstreams, by api.
-    pub upstreams: BTreeMap<&'a str, &'a Upstream>,
-    /// The certificates that clients are shown, and the last second of their validity, since 1970.
-    pub certificates: Vec<(&'a str, u64)>,
-    /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
-    pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
-}
+use crate::time::{Tick, millis};
+pub use process::{Process, Usage};
 
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
@@ -174,7 +147,7 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
 /// Writes all metrics.
 pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     let mut out = Exposition::default();
-    of_process(&mut out, stats, process);
+    process::write(&mut out, stats, process);
     out.family(
         "millstream_requests_total",
         MetricType::Counter,
@@ -195,6 +168,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
     for of in LASTING {
         of_lasting(&mut out, stats, &of);
     }
+    of_states(&mut out, process);
     of_connections(&mut out, stats, process);
     of_targets(&mut out, stats, process);
     for (name, of, help) in COUNTERS {
@@ -270,6 +244,18 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
+/// Writes how many streams and tunnels of each api are in each state.
+fn of_states(out: &mut Exposition, process: &Process<'_>) {
+    let help = "Open event streams and tunnels, by state.";
+    out.family("millstream_stream_states", MetricType::Gauge, help);
+    for (api, counts) in &process.states {
+        for state in StreamState::ALL {
+            let labels = [("api", *api), ("state", state.word())];
+            out.sample(&labels, counts[state as usize]);
+        }
+    }
+}
+
 /// Writes the metrics of each key.
 fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     for (name, kind, of, help) in KEYS {
@@ -325,54 +311,12 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
-fn of_process(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    out.family("millstream_build_info", MetricType::Gauge, "The running version.");
-    out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    out.family("millstream_start_time_seconds", MetricType::Gauge, "When the process was started.");
-    out.sample(&[], seconds(process.started_unix_ms));
-    out.family("millstream_draining", MetricType::Gauge, "Whether the process is draining.");
-    out.sample(&[], u8::from(process.draining));
-    out.family("millstream_accepting", MetricType::Gauge, "Whether clients can connect.");
-    out.sample(&[], u8::from(process.accepting));
-    let help = "Client connections, except those of the admin listener.";
-    out.family("millstream_client_connections", MetricType::Gauge, help);
-    out.sample(&[], process.connections);
-    if let Some(handshakes) = process.handshakes {
-        let help = "Client connections whose TLS handshake is not over.";
-        out.family("millstream_handshakes", MetricType::Gauge, help);
-        out.sample(&[], handshakes);
-        let help = "TLS handshakes with clients, by how they ended.";
-        out.family("millstream_handshakes_total", MetricType::Counter, help);
-        for (ended, count) in stats.handshakes.all() {
-            out.sample(&[("result", ended.word())], count);
-        }
-    }
-    let help = "Buffers that hold bytes for peers that are not reading them.";
-    out.family("millstream_buffers", MetricType::Gauge, help);
-    out.sample(&[], process.buffers);
-    out.family(
-        "millstream_buffers_bytes",
-        MetricType::Gauge,
-        "Memory of the buffers that hold bytes.",
-    );
-    out.sample(&[], process.buffer_bytes);
-    let help = "How often accepting paused for lack of file descriptors.";
-    out.family("millstream_accept_pauses_total", MetricType::Counter, help);
-    out.sample(&[], stats.accept_pauses.get());
-    let help = "Access log lines dropped for lack of room.";
-    out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
-    out.sample(&[], process.access_lines_dropped);
-    let help = "When a certificate for clients expires, by the name of its file.";
-    out.family("millstream_certificate_expiry_timestamp_seconds", MetricType::Gauge, help);
-    for (file, last) in &process.certificates {
-        out.sample(&[("certificate", file)], last);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::{Cause, Failure, Handshake};
+    use crate::time::Now;
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     /// A strict parser of format 0.0.4: families in sequence, each with HELP and TYPE before its
@@ -469,8 +413,14 @@ mod tests {
         }
         stats.no_api.requests.one(404);
         let certificates = vec![("/etc/a.pem", 1_800_000_000)];
-        let process =
-            Process { started_unix_ms: 1_795_000_000_042, certificates, ..Process::default() };
+        let usage = Usage { cpu: Duration::from_millis(1500), resident_bytes: Some(4096) };
+        let process = Process {
+            started_unix_ms: 1_795_000_000_042,
+            certificates,
+            usage: Some(usage),
+            states: BTreeMap::from([("clock", [0, 1, 2, 3, 4, 5, 6])]),
+            ..Process::default()
+        };
         let text = text(&stats, &process);
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
@@ -479,6 +429,9 @@ mod tests {
                 "millstream_certificate_expiry_timestamp_seconds{certificate=\"/etc/a.pem\"}",
                 1_800_000_000.0,
             ),
+            ("process_cpu_seconds_total", 1.5),
+            ("process_resident_memory_bytes", 4096.0),
+            ("millstream_stream_states{api=\"clock\",state=\"stuck\"}", 5.0),
             ("millstream_requests_total{api=\"\",code=\"404\"}", 1.0),
             ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
             ("millstream_streams{api=\"clock\",kind=\"answer\"}", 1.0),
@@ -559,28 +512,20 @@ mod tests {
         let manual = include_str!("../../doc/millstream.1");
         let (_, section) = manual.split_once("\n.Ss Metrics\n").unwrap();
         let (section, _) = section.split_once("\n.Sh ").unwrap();
-        let items =
-            |prefix| section.lines().filter_map(move |line: &str| line.strip_prefix(prefix));
         let process = Process { handshakes: Some(0), ..Process::default() };
         let text = text(&Stats::new(), &process);
-        let mut families: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE "))
-            .filter_map(|line| line.split(' ').next())
-            .collect();
-        let mut explained: Vec<&str> = items(".It Li millstream_")
-            .flat_map(|item| item.split(" , millstream_"))
-            .filter_map(|item| item.split(" Brq ").next())
-            .collect();
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();
         families.sort_unstable();
+        let items = section.lines().filter_map(|line| line.strip_prefix(".It Li "));
+        let is_family =
+            |name: &&str| name.starts_with("millstream_") || name.starts_with("process_");
+        let (mut explained, words): (Vec<&str>, Vec<&str>) =
+            items.flat_map(|item| item.split(" , ")).partition(is_family);
         explained.sort_unstable();
-        let families: Vec<&str> =
-            families.iter().filter_map(|name| name.strip_prefix("millstream_")).collect();
         assert_eq!(explained, families);
-        let words = Failure::ALL.map(Failure::word).into_iter();
-        let words: Vec<&str> = words.chain(Handshake::ALL.map(Handshake::word)).collect();
-        let explained: Vec<&str> =
-            items(".It Li ").filter(|item| !item.starts_with("millstream_")).collect();
-        assert_eq!(explained, words);
+        let known = Failure::ALL.map(Failure::word).into_iter();
+        let known: Vec<&str> = known.chain(Handshake::ALL.map(Handshake::word)).collect();
+        assert_eq!(words, known);
     }
 }

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::waits::{self, Wait};
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
-use crate::admin::metrics::{self, Process};
+use crate::admin::metrics::{self, Process, Usage};
 use crate::admin::streams::{First, Page, Query, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
@@ -44,6 +44,8 @@ pub(super) struct Admin {
     pub ticks: Ticks,
     /// Sessions that receive the ticks. Some may be gone.
     watchers: Vec<Key<Session>>,
+    /// What tells what the process has used, if anything does.
+    pub usage: Option<fn() -> Option<Usage>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
 }
 
@@ -189,24 +191,30 @@ impl<N: Net> Proxy<N> {
     fn process_now(&self, now: Tick) -> Process<'_> {
         let Shared { config, edge, pool, apis, memory, telemetry, .. } = &self.shared;
         let speaks_tls = !config.server.listen_tls.is_empty();
-        let mut upstreams = BTreeMap::new();
-        for (_, state) in apis.in_order() {
+        let (mut upstreams, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for ((_, state), counts) in apis.in_order().zip(self.stream_states(now)) {
             if let Some(upstream) = pool.upstream(state.upstream) {
                 upstreams.insert(state.name.as_str(), upstream);
             }
+            states.insert(state.name.as_str(), counts);
         }
         Process {
             started_unix_ms: self.started_unix_ms,
             now: Now { tick: now, unix_ms: self.unix_ms },
             connections: self.connections(),
+            connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),
+            held_bytes: memory.buffers.held_bytes(),
+            held_bytes_max: config.server.max_held_bytes,
+            usage: self.admin.usage.and_then(|usage| usage()),
             draining: self.is_draining(),
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
-            certificates: self.shared.config.certificates().collect(),
+            states,
+            certificates: config.certificates().collect(),
             key_bytes: self.key_bytes(),
         }
     }

@@ -69,7 +69,8 @@ impl EventLoop {
         let mut clock = Clock::start();
         let (portions, seed, now) = (Portions::default(), sys::seed(), clock.now().tick);
         let net = tls::around(net, sockets_max);
-        let proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
+        let mut proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
+        proxy.measure_with(sys::usage);
         let events = mio::Events::with_capacity(EVENTS_MAX);
         Ok(EventLoop { poll, events, proxy, listening, clock })
     }

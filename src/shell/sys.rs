@@ -2,9 +2,12 @@
 //! sockets. Connections are the business of [`crate::net::mio`].
 
 use super::service::Inherited;
+use crate::admin::metrics::Usage;
 use crate::config::ListenAddr;
 use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::hash::{BuildHasher, RandomState};
@@ -172,6 +175,21 @@ fn is_abandoned(path: &Path) -> bool {
     is_socket
         && std::os::unix::net::UnixStream::connect(path)
             .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// What the process has used until now. None if the system does not tell.
+pub fn usage() -> Option<Usage> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let duration = |time: TimeVal| {
+        let [seconds, micros] = [time.tv_sec(), time.tv_usec()].map(|n| u64::try_from(n).ok());
+        Some(Duration::from_secs(seconds?) + Duration::from_micros(micros?))
+    };
+    let cpu = duration(usage.user_time())? + duration(usage.system_time())?;
+    // Made when it is read, so nothing is waited for. The line is "VmRSS:  2048 kB".
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Some(Usage { cpu, resident_bytes: kib.map(|kib| 1024 * kib) })
 }
 
 /// Returns a random number, which seeds the proxy's random choices.

@@ -89,7 +89,7 @@ impl<N: Net> Proxy<N> {
 
     /// The number of streams of each api in each state, in the order of the configuration. All
     /// sessions are visited.
-    fn stream_states(&self, now: Tick) -> Vec<[usize; StreamState::ALL.len()]> {
+    pub(super) fn stream_states(&self, now: Tick) -> Vec<[usize; StreamState::ALL.len()]> {
         let keys = self.shared.apis.in_order().map(|(key, _)| key);
         let index = keys.zip(0..).collect::<BTreeMap<_, usize>>();
         let mut counts = vec![[0; StreamState::ALL.len()]; index.len()];

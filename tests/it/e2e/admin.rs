@@ -57,6 +57,9 @@ fn an_operator_looks_around() {
         "millstream_events_total{api=\"events\"} 1\n",
         "millstream_client_connections 1\n",
         "millstream_queued{api=\"events\"} 0\n",
+        "millstream_stream_states{api=\"events\",state=\"flowing\"} 1\n",
+        // The system tells it.
+        "\nprocess_cpu_seconds_total 0.",
     ] {
         assert!(metrics.contains(sample), "{sample}{metrics}");
     }

@@ -1,0 +1,126 @@
+//! The metrics of the process as a whole.
+
+use crate::admin::streams::StreamState;
+use crate::metrics::{Exposition, MetricType, seconds};
+use crate::pool::Upstream;
+use crate::telemetry::Stats;
+use crate::time::{Now, millis};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the process has used, as the operating system says.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// The processor time of all threads.
+    pub cpu: Duration,
+    /// The resident memory in bytes, if the system tells.
+    pub resident_bytes: Option<u64>,
+}
+
+/// The process-wide values.
+#[derive(Clone, Debug, Default)]
+pub struct Process<'a> {
+    /// When the process was started, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// The time of the request.
+    pub now: Now,
+    /// The number of client connections.
+    pub connections: usize,
+    /// The maximum number of client connections.
+    pub connections_max: usize,
+    /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
+    pub handshakes: Option<usize>,
+    /// The number of buffers that hold bytes for a slow peer.
+    pub buffers: usize,
+    /// The memory of these buffers in bytes.
+    pub buffer_bytes: usize,
+    /// The number of bytes that count towards `max_held_bytes`.
+    pub held_bytes: usize,
+    /// `max_held_bytes`.
+    pub held_bytes_max: usize,
+    /// What the process has used, if that is known.
+    pub usage: Option<Usage>,
+    /// True exactly when the process is draining.
+    pub draining: bool,
+    /// True exactly when clients can connect.
+    pub accepting: bool,
+    /// The number of access log lines dropped for want of room.
+    pub access_lines_dropped: u64,
+    /// The upstreams, by api.
+    pub upstreams: BTreeMap<&'a str, &'a Upstream>,
+    /// The number of streams in each state, in the order of [`StreamState::ALL`], by api.
+    pub states: BTreeMap<&'a str, [usize; StreamState::ALL.len()]>,
+    /// The certificates that clients are shown, and the last second of their validity, since 1970.
+    pub certificates: Vec<(&'a str, u64)>,
+    /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
+    pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
+}
+
+/// Writes the metrics of the process.
+pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    out.family("millstream_build_info", MetricType::Gauge, "The running version.");
+    out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.family("millstream_start_time_seconds", MetricType::Gauge, "When the process was started.");
+    out.sample(&[], seconds(process.started_unix_ms));
+    out.family("millstream_draining", MetricType::Gauge, "Whether the process is draining.");
+    out.sample(&[], u8::from(process.draining));
+    out.family("millstream_accepting", MetricType::Gauge, "Whether clients can connect.");
+    out.sample(&[], u8::from(process.accepting));
+    let help = "Client connections, except those of the admin listener.";
+    out.family("millstream_client_connections", MetricType::Gauge, help);
+    out.sample(&[], process.connections);
+    let help = "How many client connections there may be.";
+    out.family("millstream_client_connections_max", MetricType::Gauge, help);
+    out.sample(&[], process.connections_max);
+    if let Some(handshakes) = process.handshakes {
+        let help = "Client connections whose TLS handshake is not over.";
+        out.family("millstream_handshakes", MetricType::Gauge, help);
+        out.sample(&[], handshakes);
+        let help = "TLS handshakes with clients, by how they ended.";
+        out.family("millstream_handshakes_total", MetricType::Counter, help);
+        for (ended, count) in stats.handshakes.all() {
+            out.sample(&[("result", ended.word())], count);
+        }
+    }
+    let help = "Buffers that hold bytes for peers that are not reading them.";
+    out.family("millstream_buffers", MetricType::Gauge, help);
+    out.sample(&[], process.buffers);
+    out.family(
+        "millstream_buffers_bytes",
+        MetricType::Gauge,
+        "Memory of the buffers that hold bytes.",
+    );
+    out.sample(&[], process.buffer_bytes);
+    let help = "Bytes that are held for clients, as far as max_held_bytes limits them.";
+    out.family("millstream_held_bytes", MetricType::Gauge, help);
+    out.sample(&[], process.held_bytes);
+    let help = "How many bytes may be held for clients.";
+    out.family("millstream_held_bytes_max", MetricType::Gauge, help);
+    out.sample(&[], process.held_bytes_max);
+    let help = "How often accepting paused for lack of file descriptors.";
+    out.family("millstream_accept_pauses_total", MetricType::Counter, help);
+    out.sample(&[], stats.accept_pauses.get());
+    let help = "Access log lines dropped for lack of room.";
+    out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
+    out.sample(&[], process.access_lines_dropped);
+    let help = "When a certificate for clients expires, by the name of its file.";
+    out.family("millstream_certificate_expiry_timestamp_seconds", MetricType::Gauge, help);
+    for (file, last) in &process.certificates {
+        out.sample(&[("certificate", file)], last);
+    }
+    of_usage(out, process.usage);
+}
+
+/// Writes what every process has under the same names, so that rules and dashboards know it.
+fn of_usage(out: &mut Exposition, usage: Option<Usage>) {
+    let help = "Processor time of the process; the event loop has one thread.";
+    out.family("process_cpu_seconds_total", MetricType::Counter, help);
+    if let Some(usage) = usage {
+        out.sample(&[], seconds(millis(usage.cpu)));
+    }
+    let help = "Resident memory of the process.";
+    out.family("process_resident_memory_bytes", MetricType::Gauge, help);
+    if let Some(bytes) = usage.and_then(|usage| usage.resident_bytes) {
+        out.sample(&[], bytes);
+    }
+}
