@@ -13,7 +13,7 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run certificate test check targets sim golden fuzz interop browser bench microbench count \
+.PHONY: help build run certificate test check targets sim golden fuzz interop watch browser bench microbench count \
     doc clean install uninstall
 
 help: ## list the targets
@@ -91,6 +91,9 @@ interop: build ## try real clients and servers (DEPS: a folder with node_modules
 	@tests/interop/fronts --deps $(DEPS)
 	@tests/interop/moves --deps $(DEPS)
 
+watch: build ## let a real Prometheus watch an outage (DEPS: a folder with prometheus and promtool)
+	@tests/watch/run --deps $(DEPS) || test $$? = 77
+
 browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))
 	tests/browser/admin.py $(BINARY) || test $$? = 77
@@ -130,6 +133,8 @@ install: ## install BINARY, manual pages, completions and systemd units below PR
 	$(INSTALL) -D -m 644 conf/minimal.toml $(documents)/minimal.toml
 	$(INSTALL) -D -m 644 conf/millstream.toml $(documents)/millstream.toml
 	$(INSTALL) -D -m 644 conf/keys.toml $(documents)/keys.toml
+	$(INSTALL) -D -m 644 conf/prometheus/millstream.rules.yml $(documents)/millstream.rules.yml
+	$(INSTALL) -D -m 644 conf/grafana/millstream.json $(documents)/grafana.json
 	for page in docs/from/*.md; do \
 	    $(INSTALL) -D -m 644 $$page $(documents)/from/$${page##*/} || exit 1; \
 	done

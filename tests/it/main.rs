@@ -28,4 +28,5 @@ mod reuse;
 mod room;
 mod sim;
 mod tidy;
+mod watching;
 mod work;
