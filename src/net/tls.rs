@@ -63,7 +63,7 @@ pub fn subject_of(certificate: &[u8]) -> String {
     x509::subject(certificate).unwrap_or_default()
 }
 
-/// The protocol that is spoken inside: the only one (RFC 7301).
+/// The protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
 
 /// A network with TLS around it. See the module.

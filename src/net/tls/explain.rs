@@ -45,7 +45,7 @@ pub(super) fn sentence(error: &Error) -> String {
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => "it does not speak TLS".to_owned(),
-        Error::NoApplicationProtocol => "it offers no HTTP/1.1 (ALPN)".to_owned(),
+        Error::NoApplicationProtocol => "it offers no HTTP/1 (ALPN)".to_owned(),
         other => other.to_string().lines().collect::<Vec<_>>().join("; "),
     }
 }

@@ -13,6 +13,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
 use std::sync::Arc;
 
+/// What clients may also speak inside. Those that will speak nothing else offer nothing else.
+const HTTP_10: &[u8] = b"http/1.0";
+
 /// What the server's side is configured with.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTerms<'a> {
@@ -70,7 +73,7 @@ impl Server {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms.pairs)));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
         // What a ticket has need not be kept here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if terms.tickets {
@@ -175,7 +178,7 @@ mod tests {
         let pairs = [pair(&["a.example"])];
         let terms = ServerTerms { pairs: &pairs, only_newest: true, clients: None, tickets: false };
         let Server(config) = Server::new(&terms).unwrap();
-        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+        assert_eq!(config.alpn_protocols, [b"http/1.1", b"http/1.0"]);
         assert_eq!((config.send_tls13_tickets, config.ticketer.enabled()), (0, false));
         let Server(config) = Server::new(&ServerTerms { tickets: true, ..terms }).unwrap();
         assert!(config.ticketer.enabled() && !config.session_storage.can_cache());

@@ -215,7 +215,7 @@ fn who_speaks_something_else_is_told() {
     let refused = served.client().of_h2_only().connect(served.address);
     let alert = refused.err().unwrap().to_string();
     assert!(alert.contains("NoApplicationProtocol"), "{alert}");
-    served.program.logs("it offers no HTTP/1.1 (ALPN) (tls)");
+    served.program.logs("it offers no HTTP/1 (ALPN) (tls)");
     let misled = served.client().connect(served.program.address());
     assert!(misled.is_err());
     served.program.logs("TLS where plain HTTP is spoken (tls_on_plain_port)");
