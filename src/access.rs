@@ -43,6 +43,8 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that authorised the request.
     pub key: Option<&'a str>,
+    /// The version of TLS that the client speaks. Without TLS there is no such field.
+    pub tls: Option<&'a str>,
     /// Whose certificate the client has shown. Without one there is no such field.
     pub subject: Option<&'a str>,
     /// The method, a space and the target, as [`request_line`] writes them.
@@ -163,6 +165,9 @@ impl Line<'_> {
         fields.number("queued_ms", self.queued_ms);
         fields.number("duration_ms", Some(self.duration_ms));
         fields.word("kind", self.kind);
+        if let Some(version) = self.tls {
+            fields.word("tls", Some(version));
+        }
         if let Some(subject) = self.subject {
             fields.word("subject", Some(subject));
         }
@@ -233,6 +238,7 @@ mod tests {
         api: Some("two words"),
         client: None,
         key: None,
+        tls: None,
         subject: None,
         request: "GET /a?b=\"c",
         status: 200,
@@ -264,10 +270,10 @@ mod tests {
             \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"queued_ms\":4,\
             \"duration_ms\":7,\"kind\":\"answer\"}\n";
         assert_eq!(written(&LINE, Form::Json), json);
-        let shown = Line { subject: Some("CN=a"), ..LINE };
-        let text = text.replace("kind=answer", "kind=answer subject=\"CN=a\"");
+        let shown = Line { tls: Some("TLSv1.3"), subject: Some("CN=a"), ..LINE };
+        let text = text.replace("kind=answer", "kind=answer tls=TLSv1.3 subject=\"CN=a\"");
         assert_eq!(written(&shown, Form::Text), text);
-        let json = json.replace('}', ",\"subject\":\"CN=a\"}");
+        let json = json.replace('}', ",\"tls\":\"TLSv1.3\",\"subject\":\"CN=a\"}");
         assert_eq!(written(&shown, Form::Json), json);
     }
 

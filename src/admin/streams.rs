@@ -195,6 +195,8 @@ pub struct Row<'a> {
     pub api: &'a str,
     /// The client's address, or "unix".
     pub client: &'a str,
+    /// The version of TLS that the client speaks, if it does.
+    pub tls: Option<&'a str>,
     /// The name of the key.
     pub key: Option<&'a str>,
     /// The method and the target, as formatted by [`crate::access::request_line`].
@@ -245,6 +247,7 @@ impl Page {
         json.name("id").string(Digits::hexadecimal(row.id).as_str());
         json.name("api").string(row.api);
         json.name("client").string(row.client);
+        json.name("tls").string_or_null(row.tls);
         json.name("key").string_or_null(row.key);
         json.name("method").string_or_null(method);
         json.name("target").string(target.unwrap_or_default());
@@ -328,6 +331,7 @@ mod tests {
             kind: "answer",
             api: "a",
             client: "::1",
+            tls: Some("TLSv1.3"),
             key: None,
             request: "GET /\"\u{202e}",
             age_ms: 1,
@@ -343,14 +347,16 @@ mod tests {
         let mut page = Page::new(2);
         page.add(&row);
         let state = StreamState::Tunnel;
-        let tunnel = Row { id: 32, state, kind: "tunnel", key: Some("k"), ..row };
+        let tunnel = Row { id: 32, state, kind: "tunnel", tls: None, key: Some("k"), ..row };
         page.add(&Row { waits: &[], until: None, ends_in_ms: None, ..tunnel });
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
-            \"key\":null,\"method\":\"GET\",\"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
+            \"tls\":\"TLSv1.3\",\"key\":null,\"method\":\"GET\",\
+            \"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
             \"state\":\"held\",\"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\
             \"idle_ms\":4,\"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
             \"until\":\"heartbeat\",\"ends_in_ms\":7},\
-            {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"key\":\"k\",\"method\":\"GET\",\
+            {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"tls\":null,\
+            \"key\":\"k\",\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\
             \"state\":\"tunnel\",\
             \"age_ms\":1,\"events\":2,\

@@ -30,14 +30,15 @@ impl Exchange {
     }
 
     /// The report for the access log and the counters. `peer` is the address that the connection
-    /// came from.
-    pub fn report(&self, peer: Option<IpAddr>) -> Report<'_> {
+    /// came from, and `tls` the version that is spoken on it, if one is.
+    pub fn report<'a>(&'a self, peer: Option<IpAddr>, tls: Option<&'a str>) -> Report<'a> {
         Report {
             record: &self.record,
             form: self.config.log.access,
             api: self.api().map(|api| api.name.as_str()),
             client: self.client(peer),
             key: self.key_name(),
+            tls,
             subject: self.subject(),
             kind: self.facts.kind,
             began: self.began,

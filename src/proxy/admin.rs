@@ -274,7 +274,8 @@ impl<N: Net> Proxy<N> {
         page.add(&Row {
             id: exchange.record.id,
             state: self.stream_state(exchange, now),
-            kind: exchange.report(session.peer).kind(),
+            kind: exchange.report(session.peer, None).kind(),
+            tls: session.conn.agreed(&self.shared.net).map(|agreed| agreed.version),
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),

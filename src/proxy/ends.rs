@@ -129,8 +129,9 @@ fn reply_with<N: Net>(step: &mut Step<'_, N>, local: LocalReply, more: &[(&str, 
 
 /// Ends an exchange whose last byte is out, and decides what becomes of the client's connection.
 pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let tls = step.tls_version();
     let Step { exchange, io, .. } = step;
-    step.telemetry.ended(&exchange.report(step.peer), io.now);
+    step.telemetry.ended(&exchange.report(step.peer, tls), io.now);
     exchange.upload.abandon(io.buffers);
     let complete = exchange.outcome().is_complete() || exchange.response.outlet.ends_properly();
     let whole = exchange.upload.source_complete();
@@ -180,9 +181,10 @@ pub(super) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
 /// Like [`end`], where no response is cut, because none has begun.
 pub(super) fn leave<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.leave_queue();
+    let tls = step.tls_version();
     let Step { exchange, telemetry, .. } = step;
     exchange.end_with(outcome);
-    telemetry.ended(&exchange.report(step.peer), step.io.now);
+    telemetry.ended(&exchange.report(step.peer, tls), step.io.now);
     // A response that ends with its connection must not look complete when it is not.
     let visible = outcome.is_complete() || exchange.response.outlet.ends_visibly();
     if visible { Next::Close } else { Next::Abort }

@@ -77,6 +77,11 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
+    /// The version of TLS that the client speaks, if it does.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.conn.agreed(self.io.net).map(|agreed| agreed.version)
+    }
+
     /// Gives up its place in the upstream's queue, if the exchange waits there for a connection.
     /// Returns the place.
     pub(super) fn leave_queue(&mut self) -> Option<Place> {

@@ -37,6 +37,7 @@ const EVENT_GRACE: Duration = Duration::from_secs(10);
 /// Notes that an event stream or a tunnel is open, if the client has one. A stream that was open
 /// before, and was resumed, is not counted again.
 pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
+    let tls = step.tls_version();
     let Step { exchange, pool, apis, telemetry, config, random, .. } = step;
     let now = step.io.now;
     if !exchange.stage().is_endless() {
@@ -63,7 +64,7 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     if !Rc::ptr_eq(&exchange.config, config) {
         super::reload::judge_anew(exchange, config, apis, random.f64(), now);
     }
-    telemetry.opened(&exchange.report(step.peer), now);
+    telemetry.opened(&exchange.report(step.peer, tls), now);
 }
 
 /// Begins an event stream with a head of ours and a heartbeat. Where no `[api.cors]` says which

@@ -102,6 +102,8 @@ pub struct Report<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
+    /// The version of TLS that the client speaks, if it does.
+    pub tls: Option<&'a str>,
     /// Whose certificate the client has shown, if it was asked for one.
     pub subject: Option<&'a str>,
     /// What its event stream is, if it is one.
@@ -141,6 +143,7 @@ impl Report<'_> {
             api: self.api,
             client: self.client,
             key: self.key.map(|name| &**name),
+            tls: self.tls,
             subject: self.subject,
             request: request_line,
             status: *status,
