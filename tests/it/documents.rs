@@ -72,6 +72,26 @@ fn what_stands_behind_a_front_is_right() {
     assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0]);
 }
 
+/// What the page for those who come from Tyk shows of `--check` is what it says of the files there.
+#[test]
+fn files_of_tyk_are_told_what_is_shown() {
+    let text = fs::read_to_string(root().join("docs/from/tyk.md")).unwrap();
+    let (blocks, _) = blocks(&text);
+    let files = blocks.into_iter().filter(|(language, _)| *language == "json");
+    let said = files.map(|(_, json)| match Config::parse("apps/sse.json", json) {
+        Ok(_) => panic!("JSON is no configuration"),
+        Err(errors) => errors.to_string(),
+    });
+    let said: Vec<String> = said.collect();
+    assert!(said[0].contains("this is the configuration of a Tyk gateway"), "{said:?}");
+    let shown = text.lines().filter_map(|line| line.strip_prefix("    millstream: "));
+    let shown: Vec<&str> = shown.collect();
+    assert!(shown.len() > 1);
+    for line in shown {
+        assert!(said[1].lines().any(|said| said == line), "{line}");
+    }
+}
+
 /// Links to files, and to headings of the same page.
 #[test]
 fn links_lead_somewhere() {
