@@ -85,6 +85,9 @@ impl VerifyClient {
 impl Tls {
     /// Looks at the files, and reads those that have changed. None if none has.
     pub fn look(&self) -> Option<Renewal> {
+        if !cfg!(feature = "tls") {
+            return None;
+        }
         let folder = self.folder.as_path();
         let [mut renewed, mut refused] = [Vec::new(), Vec::new()];
         let mut tls = self.clone();
@@ -124,6 +127,9 @@ impl Tls {
 
     /// Serves as before if nothing has changed, so that tickets stay valid.
     pub fn keep(&mut self, former: &Tls) {
+        if former.server.is_none() {
+            return;
+        }
         // What was read of equal files is equal.
         let pair = |own: &Certificate| Certificate { pair: None, ..own.clone() };
         let settings = |tls: &Tls| Tls {
@@ -166,7 +172,8 @@ impl Config {
     /// # Errors
     /// If a file cannot be read or used.
     pub fn load_certificates(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
-        if self.server.listen_tls.is_empty() {
+        // Without TLS in the program there can be none, which the compiler does not know.
+        if self.server.listen_tls.is_empty() || !cfg!(feature = "tls") {
             return Ok(());
         }
         let Config { tls, tls_locations, .. } = self;

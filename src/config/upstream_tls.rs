@@ -85,6 +85,10 @@ impl Config {
         &mut self,
         mut client: impl FnMut(&UpstreamTls) -> Result<Client, String>,
     ) -> Result<(), ConfigErrors> {
+        if !cfg!(feature = "tls") {
+            // There can be none, which the compiler does not know.
+            return Ok(());
+        }
         let mut errors = ConfigErrors::default();
         let mut known: Vec<(UpstreamTls, Client)> = Vec::new();
         for (api, locations) in self.apis.iter_mut().zip(&self.locations) {
