@@ -63,10 +63,13 @@ fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     }
     let timeout = rng.pick(&["1s", "5s", "10s"]);
     let max = rng.pick(&[1, 2, 256, 256]);
+    let verify = rng.pick(&["off", "off", "optional", "require"]);
+    let ca = if verify == "off" { "" } else { "client_ca = \"c\"\n" };
     let listen = "listen = [\"127.0.0.1:8080\"]";
     *text = text.replace(listen, &format!("{listen}\nlisten_tls = [\"127.0.0.1:8443\"]"));
     let tls = format!(
         "[tls]\nhandshake_timeout = \"{timeout}\"\nmax_handshakes = {max}\n\
+         verify_client = \"{verify}\"\n{ca}\
          [[tls.certificate]]\ncertificate = \"a\"\nkey = \"b\"\n[[api]]\n"
     );
     *text = text.replacen("[[api]]\n", &tls, 1);

@@ -35,7 +35,7 @@ use loss::Loss;
 use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Host};
-use millstream::testing::toy::{self, Shows};
+use millstream::testing::toy::{self, Asks, Shows};
 use millstream::testing::world::World;
 use millstream::testing::{
     Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, StreamKind, Tick,
@@ -265,6 +265,7 @@ impl Play {
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
+        world.net().clients_show(Some(Shows::Good));
         terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
         let room = Room::of(world.proxy.config());
         Play {
@@ -498,7 +499,8 @@ fn parse(text: &str) -> Config {
     let mut config = Config::parse("sim", text).expect("the world's configuration is right");
     config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
     config.secure(|_| Ok(toy::client())).expect("the toy works");
-    config.tls.server = Some(toy::server(None));
+    let asks = config.tls.verify_client.as_ref();
+    config.tls.server = Some(toy::server(asks.map(|asks| Asks { optional: asks.optional })));
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.
     match config.apis[0].targets.as_mut_slice() {

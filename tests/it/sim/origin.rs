@@ -286,6 +286,10 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
     if !client.is_some_and(client::is_honest) {
         return Err(format!("x-forwarded-for: {client:?}"));
     }
+    let [verified, certificate] = ["x-ssl-client-verify", "client-cert"].map(|n| head.get(n));
+    if verified != certificate.map(|_| "SUCCESS") {
+        return Err(format!("x-ssl-client-verify: {verified:?}, client-cert: {certificate:?}"));
+    }
     let said = (method, words.next(), head.get("expect").is_some());
     if said != (Some(plan.method), Some("HTTP/1.1"), plan.expect) {
         return Err(format!("{said:?} for {plan:?}"));
