@@ -5,7 +5,8 @@
 //! plain fields, and the wheel keeps one *promise* for it: to report it no later than about then.
 //! Postponing a deadline changes a field, not the wheel. When the promise falls due, the owner
 //! checks whether any of its deadlines has really come, and asks for a new promise for the earliest
-//! one.
+//! one. A promise that was given when its moment was far away is kept late. So an owner that asks
+//! for a later moment, which is near by now, gets a new one in its place if that is kept earlier.
 //!
 //! The wheel has seven levels of 64 slots. A slot of level 0 is one tick (a millisecond) wide, and
 //! a slot of each further level eight times wider than one of the level before. A promise goes to
@@ -38,6 +39,8 @@ const LEVELS: u32 = 7;
 const SLOTS: u32 = 64;
 /// The base-two logarithm of the factor between levels: 2^3 is 8.
 const COARSER: u32 = 3;
+/// The number of bits for the number of a level.
+const LEVEL_BITS: u32 = 3;
 /// How many slots ahead a level reaches: all but one, because the nearest border may be the current
 /// moment, and two borders must never share a slot.
 const AHEAD: u64 = SLOTS as u64 - 1;
@@ -58,7 +61,7 @@ struct Link {
 }
 
 // The memory for each owner.
-const _: () = assert!(size_of::<Link>() + size_of::<Tick>() == 16);
+const _: () = assert!(size_of::<Link>() + size_of::<Promise>() == 16);
 
 /// A wheel with at most one promise per owner. See the module.
 ///
@@ -89,8 +92,30 @@ pub struct Wheel {
     /// The heads of the rings, followed by the owners' links. Links of owners without a promise are
     /// stale.
     links: Vec<Link>,
-    /// The promise of each owner. [`Tick::NEVER`]: none, and the owner is in no ring.
-    promises: Vec<Tick>,
+    /// The promise of each owner. Without one it is in no ring.
+    promises: Vec<Promise>,
+}
+
+/// What an owner was promised: the moment, and in the lowest bits the level of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promise(u64);
+
+impl Promise {
+    const NONE: Promise = Promise(u64::MAX);
+
+    fn new(at: u64, level: u32) -> Promise {
+        Promise((at << LEVEL_BITS) | u64::from(level))
+    }
+
+    const fn at(self) -> Tick {
+        if self.0 == u64::MAX { Tick::NEVER } else { Tick::from_millis(self.0 >> LEVEL_BITS) }
+    }
+
+    /// The border of the slot, at which the owner is reported. The end of time for no promise.
+    const fn border(self) -> u64 {
+        let level = self.0 % (1 << LEVEL_BITS);
+        if self.0 == u64::MAX { self.0 } else { border(self.0 >> LEVEL_BITS, level) }
+    }
 }
 
 impl Wheel {
@@ -113,28 +138,36 @@ impl Wheel {
     }
 
     /// Promises to report the owner `index` at `at` or up to one slot later, or at once if `at` has
-    /// passed. An earlier promise stays. [`Tick::NEVER`] has no effect.
+    /// passed. An earlier promise stays, unless it waits for the end of a longer slot.
+    /// [`Tick::NEVER`] has no effect.
     ///
     /// Memory grows with the highest index, by 16 bytes for each.
     pub fn at_most(&mut self, index: u32, at: Tick) {
-        if self.armed(index) <= at {
+        let former = self.promise(index);
+        if former.at() <= at && former.border() <= at.as_millis() {
+            return;
+        }
+        if at == Tick::NEVER {
+            return;
+        }
+        let at = at.as_millis().min(self.since + REACH);
+        let (level, slot) = self.slot(at.max(self.since));
+        if former.at().as_millis() <= at && former.border() <= slot.0 {
             return;
         }
         self.disarm(index);
         self.grow_to(index);
-        let at = at.as_millis().min(self.since + REACH);
-        self.promises[index as usize] = Tick::from_millis(at);
-        let slot = self.slot(at.max(self.since));
+        self.promises[index as usize] = Promise::new(at, level);
         self.link(index, slot.1);
         self.soonest = self.soonest.min(slot);
     }
 
     /// Withdraws the promise, if there is one.
     pub fn disarm(&mut self, index: u32) {
-        if self.armed(index) == Tick::NEVER {
+        if self.promise(index) == Promise::NONE {
             return;
         }
-        self.promises[index as usize] = Tick::NEVER;
+        self.promises[index as usize] = Promise::NONE;
         let Link { prev, next } = self.links[(HEADS + index) as usize];
         self.links[prev as usize].next = next;
         self.links[next as usize].prev = prev;
@@ -149,7 +182,11 @@ impl Wheel {
 
     /// The moment promised to `index`, not rounded to a slot. [`Tick::NEVER`] if there is none.
     pub fn armed(&self, index: u32) -> Tick {
-        self.promises.get(index as usize).copied().unwrap_or(Tick::NEVER)
+        self.promise(index).at()
+    }
+
+    fn promise(&self, index: u32) -> Promise {
+        self.promises.get(index as usize).copied().unwrap_or(Promise::NONE)
     }
 
     /// Calls `due` with each owner whose slot has come by `now`, earliest first, and removes its
@@ -196,14 +233,15 @@ impl Wheel {
     }
 
     /// The slot for `at`, which must be within the reach: on the finest level that reaches it, the
-    /// first whose border is not before it. Returns the border and the head of the ring.
-    fn slot(&self, at: u64) -> (u64, u32) {
+    /// first whose border is not before it. Returns the level, and the border with the head of the
+    /// ring.
+    fn slot(&self, at: u64) -> (u32, (u64, u32)) {
         let mut level = 0;
         while at - self.since > AHEAD << (COARSER * level) {
             level += 1;
         }
-        let border = at.div_ceil(1 << (COARSER * level));
-        (border << (COARSER * level), level * SLOTS + slot_of(border))
+        let border = border(at, u64::from(level));
+        (level, (border, level * SLOTS + slot_of(border >> (COARSER * level))))
     }
 
     /// Puts the owner last in the ring of `head`.
@@ -219,10 +257,16 @@ impl Wheel {
     fn grow_to(&mut self, index: u32) {
         let owners = index as usize + 1;
         if owners > self.promises.len() {
-            self.promises.resize(owners, Tick::NEVER);
+            self.promises.resize(owners, Promise::NONE);
             self.links.resize(HEADS as usize + owners, Link { prev: 0, next: 0 });
         }
     }
+}
+
+/// The first border of a level that is not before a moment.
+const fn border(at: u64, level: u64) -> u64 {
+    let width = COARSER as u64 * level;
+    at.div_ceil(1 << width) << width
 }
 
 /// The index of a border's slot: borders take the slots of their level in turn.

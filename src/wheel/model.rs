@@ -21,15 +21,22 @@ impl Model {
     }
 
     pub(crate) fn at_most(&mut self, index: u32, at: Tick) {
-        if at == Tick::NEVER || self.armed(index) <= at {
+        if at == Tick::NEVER {
             return;
         }
-        self.disarm(index);
         let farthest = 63 * 8_u64.pow(6);
         let at = at.as_millis().min(self.since + farthest);
         let due = at.max(self.since);
         let width = (0..7).map(|n| 8_u64.pow(n)).find(|g| due - self.since <= 63 * g).unwrap_or(0);
         let key = (due.div_ceil(width) * width, width, self.inserted);
+        // Who would be reported no earlier keeps its place.
+        if let Some((earlier, former)) = self.promises.get(&index)
+            && *earlier <= at
+            && former.0 <= key.0
+        {
+            return;
+        }
+        self.disarm(index);
         self.inserted += 1;
         self.queue.insert(key, index);
         self.promises.insert(index, (at, key));

@@ -174,3 +174,23 @@ fn a_moment_that_has_passed_is_due_at_once() {
     assert!(wheel.next() <= now);
     assert_eq!(wheel.expire(now, 9, |index| assert_eq!(index, 0)), 1);
 }
+
+/// An earlier promise that waits for the end of a long slot delays no later one that has a shorter
+/// slot by now, also when its own moment has passed. Where that brings nothing, nothing is moved.
+#[test]
+fn an_earlier_promise_delays_no_later_one() {
+    let at = Tick::from_millis;
+    let mut wheel = Wheel::new(Tick::ZERO);
+    wheel.at_most(0, at(1000));
+    wheel.at_most(0, at(1010));
+    assert_eq!((wheel.armed(0), wheel.next()), (at(1000), at(1024)));
+    wheel.expire(at(990), usize::MAX, |_| panic!("it is not due"));
+    wheel.at_most(0, at(1003));
+    assert_eq!((wheel.armed(0), wheel.next()), (at(1003), at(1003)));
+    wheel.disarm(0);
+    wheel.at_most(0, at(2000));
+    wheel.expire(at(2010), usize::MAX, |_| panic!("it is not due"));
+    assert_eq!((wheel.armed(0), wheel.next()), (at(2000), at(2048)));
+    wheel.at_most(0, at(2015));
+    assert_eq!((wheel.armed(0), wheel.next()), (at(2015), at(2015)));
+}
