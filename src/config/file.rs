@@ -3,7 +3,8 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{allowed_origins, auth, cors, parameter};
+use super::access::{auth, cors};
+use super::clients::{clients, networks};
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
@@ -129,7 +130,10 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         max_held_bytes: t
             .take("max_held_bytes", size(1 << 20..=1 << 40))
             .map_or(64 * KIB * KIB, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-        trusted_proxies: t.take("trusted_proxies", trusted_proxies).unwrap_or_default(),
+        trusted_proxies: t
+            .take("trusted_proxies", networks)
+            .map(TrustedProxies)
+            .unwrap_or_default(),
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
     }
@@ -170,12 +174,6 @@ fn user(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Err("not a user name; write one, or leave the key out".into());
     }
     Ok(user.to_owned())
-}
-
-fn trusted_proxies(value: &DeValue<'_>) -> Result<TrustedProxies, Wrong> {
-    let mut trusted = TrustedProxies::default();
-    list(value, "[\"10.0.0.0/8\"]", |value| Ok(trusted.add(text(value)?)?))?;
-    Ok(trusted)
 }
 
 fn drain(t: &mut Table<'_, '_>) -> Drain {
@@ -259,8 +257,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let streams = streams(t);
-    let allowed_origins = t.take("allowed_origins", allowed_origins).unwrap_or_default();
-    let last_event_id_query = t.take("last_event_id_query", parameter).filter(|p| !p.is_empty());
+    let clients = clients(t);
     let mut keys_location = t.location_of("auth");
     let auth = t.table_if_any("auth", |t| {
         keys_location = t.location_of("keys_file");
@@ -294,8 +291,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         retry_on,
         retry_body,
         streams,
-        allowed_origins,
-        last_event_id_query,
+        clients,
         auth,
         request_headers: request_headers.unwrap_or_default(),
         response_headers: response_headers.unwrap_or_default(),

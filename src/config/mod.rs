@@ -19,6 +19,7 @@
 
 mod access;
 mod certificates;
+mod clients;
 mod drain;
 mod error;
 mod event;
@@ -28,6 +29,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod networks;
 mod reference;
 mod renewal;
 mod retry;
@@ -47,6 +49,7 @@ mod warnings;
 
 pub use access::Auth;
 pub use certificates::Expiry;
+pub use clients::Clients;
 pub use drain::Drain;
 pub use error::ConfigErrors;
 pub use listen::ListenAddr;
@@ -238,10 +241,8 @@ pub struct Api {
     pub retry_body: usize,
     /// The settings for its event streams.
     pub streams: Streams,
-    /// The origins of the pages that may send requests. Empty: all.
-    pub allowed_origins: Vec<String>,
-    /// The query parameter that stands for the field Last-Event-ID. None: there is none.
-    pub last_event_id_query: Option<String>,
+    /// Which clients may send which requests.
+    pub clients: Clients,
     /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
     /// The request fields to set or remove.

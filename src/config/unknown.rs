@@ -121,6 +121,8 @@ pub(super) const OTHERS: &Hints = &[
     (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),
     (&["host_rewrite", "host_rewrite_literal", "upstream_host"], Key("api.host_header")),
     (&["proxy_redirect", "redirects"], Key("api.rewrite_redirects")),
+    (&["ip_allow_list", "allow_list", "whitelist", "source_range"], Key("api.allow")),
+    (&["ip_deny_list", "deny_list", "blacklist", "block"], Key("api.deny")),
     (&["apis", "routes", "services"], Say("write an [[api]] for each, with two brackets")),
     (&["ssl", "https", "tls_cert", "tls_key", "tls_certificate", "tls_private_key"], TLS),
     (&["ssl_certificate", "ssl_certificate_key", "ssl_cert", "ssl_key", "crt", "acme"], TLS),

@@ -9,6 +9,7 @@ use crate::http::forward::Handover;
 use crate::http::head::RequestHead;
 use crate::telemetry::Cause;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The authorisation of a request.
@@ -43,11 +44,28 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
     head.is_options() && has("Origin") && has("Access-Control-Request-Method")
 }
 
+/// Refuses clients whose addresses may not use an api. `client` is the client's own, and None on a
+/// Unix socket.
+///
+/// # Errors
+/// The refusal.
+pub fn check_address(api: &Api, client: Option<IpAddr>) -> Result<(), LocalReply> {
+    let refused = |cause, what| Err(LocalReply::refused(cause, 403, what).closing(false));
+    if api.clients.deny.contains(client) {
+        return refused(Cause::Deny, "the client's address is in api.deny");
+    }
+    if !api.clients.allow.is_empty() && !api.clients.allow.contains(client) {
+        return refused(Cause::Allow, "the client's address is not in api.allow");
+    }
+    Ok(())
+}
+
 /// True exactly when a request comes from no page, or from one that may send it. A page that a
 /// browser was led to believe to be of this host is none of these, whatever its host is.
 fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
-    let is_allowed = |origin: &[u8]| api.allowed_origins.iter().any(|o| o.as_bytes() == origin);
-    api.allowed_origins.is_empty() || head.fields.all("Origin").all(is_allowed)
+    let is_allowed =
+        |origin: &[u8]| api.clients.allowed_origins.iter().any(|o| o.as_bytes() == origin);
+    api.clients.allowed_origins.is_empty() || head.fields.all("Origin").all(is_allowed)
 }
 
 /// Authorises a request. Otherwise returns the refusal, or the reply to a preflight. The connection

@@ -2,6 +2,7 @@
 //!
 //! `response_headers` does not apply to them. It changes what an upstream sends.
 
+use crate::config::Api;
 use crate::http::head::HeadError;
 use crate::telemetry::Cause;
 
@@ -30,6 +31,8 @@ pub struct LocalReply {
     pub close: bool,
     /// Fields in addition to those of every reply.
     pub fields: &'static [Field],
+    /// True exactly when the client accepts JSON, as far as that is known without its exchange.
+    pub json: bool,
 }
 
 /// The reason for a local reply.
@@ -55,7 +58,7 @@ impl LocalReply {
             429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        LocalReply { status, why, what, close: true, fields }
+        LocalReply { status, why, what, close: true, fields, json: false }
     }
 
     /// Refuses a request, and closes the connection.
@@ -83,9 +86,22 @@ impl LocalReply {
         LocalReply::new(status, Why::Ended, what)
     }
 
-    /// Refuses a request whose body is too long.
-    pub const fn too_long_body() -> LocalReply {
-        LocalReply::refused(Cause::MaxBodyBytes, 413, "the request body is too long")
+    /// Refuses a request whose body is longer than `api` allows.
+    pub const fn too_long_body(api: Option<&Api>) -> LocalReply {
+        let cause = match api {
+            Some(api) if api.clients.max_body_bytes.is_some() => Cause::ApiMaxBodyBytes,
+            Some(_) | None => Cause::MaxBodyBytes,
+        };
+        LocalReply::refused(cause, 413, "the request body is too long")
+    }
+
+    /// Refuses a request to `api` whose body has stalled.
+    pub const fn stalled_body(api: Option<&Api>) -> LocalReply {
+        let cause = match api {
+            Some(api) if api.clients.body_timeout.is_some() => Cause::ApiBodyTimeout,
+            Some(_) | None => Cause::BodyTimeout,
+        };
+        LocalReply::refused(cause, 408, "the request body stalled")
     }
 
     /// Answers a request that needs no upstream.
@@ -109,6 +125,12 @@ impl LocalReply {
         LocalReply { close, ..self }
     }
 
+    /// The same reply, to a client that accepts JSON or does not.
+    #[must_use]
+    pub const fn to_json_reader(self, json: bool) -> LocalReply {
+        LocalReply { json, ..self }
+    }
+
     /// The cause, if the request was refused.
     pub const fn cause(&self) -> Option<Cause> {
         match self.why {
@@ -119,12 +141,16 @@ impl LocalReply {
 
     /// What the client is told, if it is not what the status says by itself.
     pub const fn sentence(&self) -> Option<&'static str> {
-        if matches!(self.why, Why::Refused(Cause::HttpOnTlsPort)) {
-            return Some(
-                "This port speaks HTTPS, and the request came as plain HTTP; use https://.",
-            );
+        let Why::Refused(cause) = self.why else { return None };
+        if matches!(cause, Cause::HttpOnTlsPort) {
+            Some("This port speaks HTTPS, and the request came as plain HTTP; use https://.")
+        } else if matches!(cause, Cause::Allow | Cause::Deny) {
+            Some("Clients of this address are not served here.")
+        } else if matches!(cause, Cause::AllowedOrigins) {
+            Some("Pages of this origin may not send requests here.")
+        } else {
+            None
         }
-        None
     }
 
     /// True exactly when this process cannot serve the request now, and no upstream is at fault.

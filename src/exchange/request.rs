@@ -11,25 +11,36 @@ use crate::quota::Shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// What matters of a request's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// HEAD.
+    Head,
+    /// GET, without a body.
+    Get,
+    /// Any other, and a GET with a body.
+    Other,
+}
+
 /// The facts about a request. They do not change while it is served.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts {
     /// The client's HTTP version.
     pub version: Version,
-    /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
-    pub is_head: bool,
+    /// What kind of request it is.
+    method: Method,
     /// True exactly when the request may be sent twice: it has an idempotent method and no body
     /// (RFC 9110 section 9.2.2).
     pub retryable: bool,
     /// The protocol that the request offers to switch to, if the offer is forwarded.
     pub upgrade: Offer,
-    /// True exactly when it is a GET without a body, which can be repeated.
-    pub is_get: bool,
     /// What an event stream in response to it is.
     pub kind: StreamKind,
     /// True exactly when its head says that the response may be an event stream, or its api says
     /// that every response may.
     pub may_stream: bool,
+    /// True exactly when an error is told in JSON.
+    pub accepts_json: bool,
     /// True exactly when this is the client's last request on the connection (RFC 9112 section
     /// 9.6).
     pub is_last: bool,
@@ -59,15 +70,20 @@ impl RequestFacts {
 
     /// The facts about a request that this process answers.
     pub fn of_local(head: &RequestHead<'_, '_>) -> RequestFacts {
-        let is_get = head.method == "GET" && head.length.is_empty();
+        let method = match head.method {
+            "HEAD" => Method::Head,
+            "GET" if head.length.is_empty() => Method::Get,
+            _ => Method::Other,
+        };
+        let subscribes = method == Method::Get;
         RequestFacts {
             version: head.version,
-            is_head: head.is_head(),
+            method,
             retryable: head.is_idempotent() && head.length.is_empty(),
             upgrade: Offer::NOTHING,
-            is_get,
-            kind: if is_get { StreamKind::Subscription } else { StreamKind::Answer },
+            kind: if subscribes { StreamKind::Subscription } else { StreamKind::Answer },
             may_stream: false,
+            accepts_json: head.accepts_json,
             is_last: !head.persistent,
             grant: Grant::Nothing,
         }
@@ -77,12 +93,12 @@ impl RequestFacts {
     pub const fn unknown(is_head: bool) -> RequestFacts {
         RequestFacts {
             version: Version::Http11,
-            is_head,
+            method: if is_head { Method::Head } else { Method::Other },
             retryable: false,
             upgrade: Offer::NOTHING,
-            is_get: false,
             kind: StreamKind::Answer,
             may_stream: false,
+            accepts_json: false,
             is_last: false,
             grant: Grant::Nothing,
         }
@@ -98,9 +114,19 @@ impl RequestFacts {
         head.persistent && head.length != BodyLength::Empty && self.upgrade == Offer::NOTHING
     }
 
+    /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
+    pub const fn is_head(&self) -> bool {
+        matches!(self.method, Method::Head)
+    }
+
+    /// True exactly when it is a GET without a body, which can be repeated.
+    pub const fn is_get(&self) -> bool {
+        matches!(self.method, Method::Get)
+    }
+
     /// True exactly when it is a GET without a body that may be answered with an event stream.
     pub const fn wants_events(&self) -> bool {
-        self.is_get && self.may_stream
+        self.is_get() && self.may_stream
     }
 }
 

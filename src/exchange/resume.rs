@@ -19,7 +19,7 @@ impl Exchange {
     /// True exactly when the event stream is to be resumed if it breaks.
     pub fn wants_resuming(&self) -> bool {
         let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
-        self.facts.is_get && resume != Resume::Never
+        self.facts.is_get() && resume != Resume::Never
     }
 
     /// What the client gets when no upstream can serve it. An answer is never replaced by an empty

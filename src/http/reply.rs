@@ -1,4 +1,5 @@
-//! Local replies: one sentence of plain text, which never echoes the request.
+//! Local replies: one sentence, which never echoes the request. It is plain text, or, where it is
+//! about an error, JSON for clients that accept that: those of models show its message.
 //!
 //! Tested against the response parser, status by status.
 
@@ -14,6 +15,8 @@ pub struct Reply<'a> {
     pub status: u16,
     /// The sentence, if it is not that of the status.
     pub sentence: Option<&'static str>,
+    /// True exactly when an error is told in JSON.
+    pub json: bool,
     /// Additional fields, such as Allow, Retry-After and WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
     /// The value of Date, which RFC 9110 section 6.6.1 requires of a server with a clock.
@@ -27,7 +30,15 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// Creates a plain reply with this status, on a connection that stays open.
     pub const fn of(status: u16) -> Self {
-        Reply { status, sentence: None, fields: &[], date: "", head_only: false, close: false }
+        Reply {
+            status,
+            sentence: None,
+            json: false,
+            fields: &[],
+            date: "",
+            head_only: false,
+            close: false,
+        }
     }
 }
 
@@ -89,9 +100,15 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", reply.status);
     // RFC 9110 sections 8.6 and 15.3.5: a 204 has neither content nor fields that describe it.
     let has_content = reply.status != 204;
+    let (media_type, [before, behind]) = if reply.json && reply.status >= 400 {
+        ("application/json", ["{\"error\":{\"message\":\"", "\"}}\n"])
+    } else {
+        ("text/plain; charset=utf-8", ["", "\n"])
+    };
     if has_content {
-        write_line(out, "Content-Type", b"text/plain; charset=utf-8");
-        let _ = write!(out, "Content-Length: {}\r\n", sentence.len() + 1);
+        write_line(out, "Content-Type", media_type.as_bytes());
+        let length = before.len() + sentence.len() + behind.len();
+        let _ = write!(out, "Content-Length: {length}\r\n");
     }
     write_line(out, "Cache-Control", b"no-store");
     if !reply.date.is_empty() {
@@ -105,8 +122,9 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>) {
     }
     out.extend_from_slice(b"\r\n");
     if has_content && !reply.head_only {
-        out.extend_from_slice(sentence.as_bytes());
-        out.push(b'\n');
+        for part in [before, sentence, behind] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
@@ -158,6 +176,21 @@ mod tests {
             \r\n\
             The service is busy or shutting down; try again later.\n";
         assert_eq!(str::from_utf8(&out), Ok(want));
+    }
+
+    #[test]
+    fn as_json() {
+        let mut out = Vec::new();
+        write(&mut out, &Reply { json: true, ..Reply::of(401) });
+        let want = "HTTP/1.1 401 Unauthorized\r\n\
+            Content-Type: application/json\r\n\
+            Content-Length: 43\r\n\
+            Cache-Control: no-store\r\n\
+            \r\n\
+            {\"error\":{\"message\":\"A key is required.\"}}\n";
+        assert_eq!(str::from_utf8(&out), Ok(want));
+        let is_literal = |text: &str| !text.contains(['"', '\\']) && text.is_ascii();
+        assert!(STATUSES.iter().all(|(.., sentence)| is_literal(sentence)));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl<N: Net> Proxy<N> {
         let (io, out) = memory.split(net, None, now);
         exchange.upload.abandon(io.buffers);
         answer.write_head(out, Around { date: date.text(), close: !exchange.keeps_alive() });
-        if exchange.facts.is_head {
+        if exchange.facts.is_head() {
             exchange.reply(answer.status, out, io.buffers, now);
         } else {
             exchange.record.status = answer.status;

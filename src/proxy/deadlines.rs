@@ -199,7 +199,8 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
     if !exchange.awaits_continue
         && let Some(request) = request
     {
-        let limit = exchange.config.server.body_timeout;
+        let own = exchange.api().and_then(|api| api.clients.body_timeout);
+        let limit = own.unwrap_or(exchange.config.server.body_timeout);
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
     // An upload may take its time. The response is due once nothing else is under way.
@@ -317,7 +318,10 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => return Next::Close,
         Deadline::Handshake => return Next::TimeOutHandshake,
         Deadline::RequestHead => return Next::TimeOutHead,
-        Deadline::RequestBody => refuse(Cause::BodyTimeout, 408, "the request body stalled"),
+        Deadline::RequestBody => {
+            let api = session.exchange().and_then(|exchange| exchange.api());
+            Action::Fail(LocalReply::stalled_body(api))
+        }
         Deadline::RequestStuck => Action::GiveUpRequest,
         Deadline::Queue => Action::Fail(LocalReply::busy(
             Cause::QueueTimeout,

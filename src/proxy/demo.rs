@@ -33,7 +33,7 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
         return Err(LocalReply::refused(Cause::NotFound, 404, what));
     }
     let facts = RequestFacts::of_local(&head);
-    Ok(Checked { facts, keeps_alive: head.persistent && facts.is_head })
+    Ok(Checked { facts, keeps_alive: head.persistent && facts.is_head() })
 }
 
 /// Begins the exchange of a request to the built-in source.
@@ -47,11 +47,11 @@ pub(super) fn begin<N: Net>(
     let Shared { net, memory, telemetry, config, .. } = shared;
     let Some(demo) = &config.demo else { return Next::Close };
     let (io, out) = memory.split(net, None, now);
-    demo::write_head(out, facts.version == Version::Http11 && !facts.is_head);
+    demo::write_head(out, facts.version == Version::Http11 && !facts.is_head());
     let upload = Upload::unread(BodyLength::Empty);
     let record = telemetry.record(request_line, false, false);
     let mut exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
-    if facts.is_head {
+    if facts.is_head() {
         exchange.reply(200, out, io.buffers, now);
         return Next::Begin(exchange, None);
     }

@@ -67,7 +67,7 @@ fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
 /// The fingerprint of a request whose client, perhaps an EventSource, would repeat it. None for any
 /// other.
 fn fingerprint(exchange: &Exchange) -> Option<u64> {
-    let outbound = exchange.outbound.as_deref().filter(|_| exchange.facts.is_get);
+    let outbound = exchange.outbound.as_deref().filter(|_| exchange.facts.is_get());
     outbound.map(|outbound| outbound.head.fingerprint())
 }
 

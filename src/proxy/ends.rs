@@ -114,9 +114,10 @@ fn reply_with<N: Net>(step: &mut Step<'_, N>, local: LocalReply, more: &[(&str, 
     let cors = exchange.cors_fields(preflight).unwrap_or_default();
     let reply = Reply {
         sentence: local.sentence(),
+        json: local.json || exchange.facts.accepts_json,
         fields: &[local.fields, &cors, more].concat(),
         date: step.date,
-        head_only: exchange.facts.is_head,
+        head_only: exchange.facts.is_head(),
         close: !exchange.keeps_alive(),
         ..Reply::of(local.status)
     };

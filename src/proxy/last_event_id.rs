@@ -31,7 +31,7 @@ pub(super) fn lift<'q>(
     query: Option<&'q str>,
 ) -> Result<Lifted<'q>, LocalReply> {
     let untouched = Lifted { id: None, rest: query.map(Cow::Borrowed) };
-    let Some((query, name)) = query.zip(api.last_event_id_query.as_deref()) else {
+    let Some((query, name)) = query.zip(api.clients.last_event_id_query.as_deref()) else {
         return Ok(untouched);
     };
     let refused = |what| {

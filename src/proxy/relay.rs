@@ -101,7 +101,7 @@ pub(super) fn pump_request<N: Net>(
         }
         Err(Fault::Source(SourceFault::Cut)) => Err(RequestFault::Gone),
         Err(Fault::Source(SourceFault::TooLong)) => {
-            Err(RequestFault::Refused(LocalReply::too_long_body()))
+            Err(RequestFault::Refused(LocalReply::too_long_body(exchange.api())))
         }
         Err(Fault::Source(SourceFault::Malformed(error))) => {
             let reply = LocalReply::refused(Cause::RequestBody, 400, error.what());

@@ -145,18 +145,32 @@ fn check_request(
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
-    check_limits(&head, config)?;
+    check_head(&head, config, router, from, out).map_err(|refusal| match refusal {
+        Refusal::Reply(reply) => Refusal::Reply(reply.to_json_reader(head.accepts_json)),
+        Refusal::Redirect(_) => refusal,
+    })
+}
+
+/// Checks a request head that is well-formed.
+fn check_head(
+    head: &RequestHead<'_, '_>,
+    config: &Config,
+    router: &Router,
+    from: Sender<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Checked, Refusal> {
+    check_limits(head)?;
     let mut path = Vec::new();
-    let found = find_api(&head, config, router, &mut path);
+    let found = find_api(head, config, router, &mut path);
     if !from.is_secure
-        && let Some(location) = to_https::location(&head, found, config, from.peer)?
+        && let Some(location) = to_https::location(head, found, config, from.peer)?
     {
         return Err(Refusal::Redirect(location));
     }
     let id = found?;
     let api = &config.apis[usize::from(id)];
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
-    let facts = RequestFacts::of(&head, offer, authz::grant(api, &head), &api.streams);
+    let facts = RequestFacts::of(head, offer, authz::grant(api, head), &api.streams);
     let forwarded = head.fields.elements("X-Forwarded-For");
     let address = config.server.trusted_proxies.client(from.peer, forwarded);
     let client = if address == from.peer { None } else { address };
@@ -166,21 +180,22 @@ fn check_request(
     let may_answer_early = api.streams.early_answer.is_some()
         && (facts.may_stream || may_ask_in_body)
         && matches!(head.method, "GET" | "POST");
-    let page = grants::page_of(api, &head, may_answer_early);
+    let page = grants::page_of(api, head, may_answer_early);
     let subject = from.shown.and_then(Shown::subject).map(Box::from);
     let mut caller = Caller { client, page, subject, ..Caller::default() };
-    let outbound = authz::authorize(api, &head).and_then(|pass| {
-        let query = last_event_id::lift(api, &head, pass.query.as_deref())?;
+    let admitted = authz::check_address(api, address).and_then(|()| check_body(head, api, config));
+    let outbound = admitted.and_then(|()| authz::authorize(api, head)).and_then(|pass| {
+        let query = last_event_id::lift(api, head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
-        let mut to = forwarding(&head, &target, &pass, api, config, from, facts);
+        let mut to = forwarding(head, &target, &pass, api, config, from, facts);
         to.last_event_id = query.id.as_deref();
         // The head goes upstream before the body has said whether it asks for a stream. Behind a
         // head of ours the client would not know of a coding.
         let strips = api.streams.compression == Compression::Strip;
         to.uncoded |= may_answer_early || may_ask_in_body && strips;
-        let outbound = forward::outbound(out, &head, &to);
+        let outbound = forward::outbound(out, head, &to);
         if api.rewrite_redirects {
-            caller.asked = asked(&head, &to).map(Box::new);
+            caller.asked = asked(head, &to).map(Box::new);
         }
         caller.key = pass.key;
         Ok(outbound)
@@ -193,7 +208,7 @@ fn check_request(
         length: head.length,
         may_ask_in_body,
         may_answer_early,
-        dropped_trailers: dropped_trailers(api, &head),
+        dropped_trailers: dropped_trailers(api, head),
         caller,
         outbound,
     })
@@ -238,7 +253,7 @@ fn forwarding<'a>(
 }
 
 /// Checks what applies to every request, whichever api serves it.
-fn check_limits(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), LocalReply> {
+fn check_limits(head: &RequestHead<'_, '_>) -> Result<(), LocalReply> {
     if head.max_forwards == Some(0) {
         let what = "Max-Forwards is 0";
         let reply = if head.is_trace() {
@@ -248,11 +263,25 @@ fn check_limits(head: &RequestHead<'_, '_>, config: &Config) -> Result<(), Local
         };
         return Err(staying(head, reply));
     }
-    let max = config.server.max_body_bytes.unwrap_or(u64::MAX);
-    if matches!(head.length, BodyLength::Length(n) if n > max) {
-        return Err(LocalReply::too_long_body());
-    }
     Ok(())
+}
+
+/// Refuses a body that is announced to be longer than an api allows.
+fn check_body(head: &RequestHead<'_, '_>, api: &Api, config: &Config) -> Result<(), LocalReply> {
+    match head.length {
+        BodyLength::Length(n) if n > body_max(api, config) => {
+            Err(LocalReply::too_long_body(Some(api)))
+        }
+        BodyLength::Empty
+        | BodyLength::Length(_)
+        | BodyLength::Chunked
+        | BodyLength::UntilClose => Ok(()),
+    }
+}
+
+/// The maximum length of a request body in bytes.
+fn body_max(api: &Api, config: &Config) -> u64 {
+    api.clients.max_body_bytes.or(config.server.max_body_bytes).unwrap_or(u64::MAX)
 }
 
 /// Marks a refusal so that the connection stays open, unless it is a 400 or the rest of the request
@@ -347,7 +376,7 @@ fn begin<N: Net>(
     let state_key = shared.apis.key_at(api);
     let mut record = shared.telemetry.record(request, true, true);
     record.stats = shared.apis.get(state_key).map(|state| Rc::clone(&state.stats));
-    let body_max = shared.config.server.max_body_bytes.unwrap_or(u64::MAX);
+    let body_max = body_max(&shared.config.apis[usize::from(api)], &shared.config);
     let mut upload = Upload::new(length, body_max, dropped_trailers, now);
     if checked.may_ask_in_body {
         upload.watch_stream_member();

@@ -70,7 +70,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let end = if search.is_folded() { head::unfold(bytes) } else { bytes.len() };
     exchange.keep_alive_if(!step.phase.is_draining());
     let mut store = FieldStore::new();
-    let parsed = ResponseHead::parse(&bytes[..end], &mut store, &limits, exchange.facts.is_head);
+    let parsed = ResponseHead::parse(&bytes[..end], &mut store, &limits, exchange.facts.is_head());
     let head = match parsed {
         Ok(head) => head,
         Err(error) => return bad_head(error),

@@ -37,6 +37,10 @@ pub enum Cause {
     RequestBody,
     /// No active api has the path.
     NoApi,
+    /// The client's address is not in `api.allow`.
+    Allow,
+    /// The client's address is in `api.deny`.
+    Deny,
     /// The page that sent the request is not in `api.allowed_origins`.
     AllowedOrigins,
     /// The parameter of `api.last_event_id_query` is repeated, or cannot be a field.
@@ -55,6 +59,8 @@ pub enum Cause {
     ReadTimeout,
     /// `server.body_timeout` has passed.
     BodyTimeout,
+    /// `api.body_timeout` has passed.
+    ApiBodyTimeout,
     /// `server.write_timeout`: the upstream stopped reading the request.
     WriteTimeout,
     /// `server.max_head_bytes` is exceeded, by a request or a response.
@@ -65,6 +71,8 @@ pub enum Cause {
     MaxTargetBytes,
     /// `server.max_body_bytes` is exceeded.
     MaxBodyBytes,
+    /// `api.max_body_bytes` is exceeded.
+    ApiMaxBodyBytes,
     /// `api.queue_timeout` has passed.
     QueueTimeout,
     /// `api.connect_timeout` has passed.
@@ -109,7 +117,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 45] = [
+    pub const ALL: [Cause; 49] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -123,6 +131,8 @@ impl Cause {
         Cause::TooManyOptions,
         Cause::RequestBody,
         Cause::NoApi,
+        Cause::Allow,
+        Cause::Deny,
         Cause::AllowedOrigins,
         Cause::LastEventIdQuery,
         Cause::NoKey,
@@ -132,11 +142,13 @@ impl Cause {
         Cause::MaxConnections,
         Cause::ReadTimeout,
         Cause::BodyTimeout,
+        Cause::ApiBodyTimeout,
         Cause::WriteTimeout,
         Cause::MaxHeadBytes,
         Cause::MaxHeadFields,
         Cause::MaxTargetBytes,
         Cause::MaxBodyBytes,
+        Cause::ApiMaxBodyBytes,
         Cause::QueueTimeout,
         Cause::ConnectTimeout,
         Cause::ResponseTimeout,
@@ -173,6 +185,8 @@ impl Cause {
             Cause::TooManyOptions => "too_many_options",
             Cause::RequestBody => "bad_request_body",
             Cause::NoApi => "no_api",
+            Cause::Allow => "api.allow",
+            Cause::Deny => "api.deny",
             Cause::AllowedOrigins => "api.allowed_origins",
             Cause::LastEventIdQuery => "api.last_event_id_query",
             Cause::NoKey => "no_key",
@@ -182,11 +196,13 @@ impl Cause {
             Cause::MaxConnections => "server.max_connections",
             Cause::ReadTimeout => "server.read_timeout",
             Cause::BodyTimeout => "server.body_timeout",
+            Cause::ApiBodyTimeout => "api.body_timeout",
             Cause::WriteTimeout => "server.write_timeout",
             Cause::MaxHeadBytes => "server.max_head_bytes",
             Cause::MaxHeadFields => "server.max_head_fields",
             Cause::MaxTargetBytes => "server.max_target_bytes",
             Cause::MaxBodyBytes => "server.max_body_bytes",
+            Cause::ApiMaxBodyBytes => "api.max_body_bytes",
             Cause::QueueTimeout => "api.queue_timeout",
             Cause::ConnectTimeout => "api.connect_timeout",
             Cause::ResponseTimeout => "api.response_timeout",

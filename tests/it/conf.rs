@@ -5,8 +5,8 @@ mod access;
 mod shared;
 
 use millstream::testing::{
-    Address, Api, Changes, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume, RetryOn,
-    Server, Streams, TrustedProxies, UpstreamTls,
+    Address, Api, Changes, Clients, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume,
+    RetryOn, Server, Streams, TrustedProxies, UpstreamTls,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -124,8 +124,7 @@ fn defaults() {
         retry_on: RetryOn::CONNECT,
         retry_body: 0,
         streams: default_streams(),
-        allowed_origins: vec![],
-        last_event_id_query: None,
+        clients: Clients::default(),
         auth: None,
         request_headers: Changes::default(),
         response_headers: Changes::default(),

@@ -35,6 +35,8 @@ pub struct RequestHead<'h, 'b> {
     pub upgrade: Option<&'b [u8]>,
     /// True exactly when Accept lists `text/event-stream` with a quality above 0.
     pub accepts_event_stream: bool,
+    /// True exactly when Accept lists `application/json` (and not only a wildcard).
+    pub accepts_json: bool,
     /// How many more times OPTIONS or TRACE may be forwarded (RFC 9110 section 7.6.2).
     pub max_forwards: Option<u64>,
 }
@@ -61,6 +63,8 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             return Err(HeadError::UnexpectedBody);
         }
         let is_http11 = version == Version::Http11;
+        let [accepts_event_stream, accepts_json] =
+            accepted(fields, ["text/event-stream", "application/json"]);
         Ok(RequestHead {
             method,
             target,
@@ -71,7 +75,8 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             persistent: framing::persistent(fields, version),
             expects_continue: is_http11 && fields.lists("Expect", "100-continue"),
             upgrade: if is_http11 { upgrade::protocols(fields) } else { None },
-            accepts_event_stream: fields.elements("Accept").any(accepts_event_stream),
+            accepts_event_stream,
+            accepts_json,
             max_forwards: max_forwards(method, fields)?,
         })
     }
@@ -153,14 +158,25 @@ fn authority<'b>(
     Ok(target.authority.or(host).map(|authority| authority.text))
 }
 
-/// True exactly when this element of Accept (RFC 9110 section 12.5.1) is `text/event-stream` with a
+/// Which of these media types Accept lists by their names.
+fn accepted<const N: usize>(fields: Fields<'_, '_>, types: [&str; N]) -> [bool; N] {
+    let mut accepted = [false; N];
+    for range in fields.elements("Accept") {
+        for (is_accepted, media_type) in accepted.iter_mut().zip(types) {
+            *is_accepted |= accepts(range, media_type);
+        }
+    }
+    accepted
+}
+
+/// True exactly when this element of Accept (RFC 9110 section 12.5.1) is a media type with a
 /// quality above 0.
-fn accepts_event_stream(range: &[u8]) -> bool {
+fn accepts(range: &[u8], media_type: &str) -> bool {
     let refused = |parameter: &[u8]| match parameter {
         [b'q' | b'Q', b'=', quality @ ..] => quality.iter().all(|byte| matches!(byte, b'0' | b'.')),
         _ => false,
     };
-    fields::parameters(range, "text/event-stream")
+    fields::parameters(range, media_type)
         .is_some_and(|parameters| !fields::split(parameters, b';').any(refused))
 }
 

@@ -317,7 +317,12 @@ fn event_streams_asked_for() {
     ] {
         let lines = format!("Accept: {accept}\r\n");
         assert_eq!(fact(&lines, |head| head.accepts_event_stream), want, "{accept}");
+        let lines = lines.replace("text/", "application/").replace("TEXT/", "Application/");
+        let lines = lines.replace("event-stream", "json").replace("Event-Stream", "JSON");
+        assert_eq!(fact(&lines, |head| head.accepts_json), want, "{lines}");
     }
+    let both = "Accept: application/json, text/event-stream\r\n";
+    assert!(fact(both, |head| head.accepts_json && head.accepts_event_stream));
 }
 
 #[test]

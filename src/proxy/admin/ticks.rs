@@ -32,9 +32,9 @@ impl<N: Net> Proxy<N> {
         let (io, out) = memory.split(net, None, now);
         exchange.upload.abandon(io.buffers);
         let to = BodyLength::untold(exchange.facts.version);
-        let chunked = to == BodyLength::Chunked && !exchange.facts.is_head;
+        let chunked = to == BodyLength::Chunked && !exchange.facts.is_head();
         answer::write_events_head(out, chunked, Around { date: date.text(), close: true });
-        if exchange.facts.is_head {
+        if exchange.facts.is_head() {
             exchange.reply(200, out, io.buffers, now);
             return Next::Moved;
         }

@@ -1,0 +1,46 @@
+//! Which clients may send which requests to an api.
+
+use super::access::{allowed_origins, parameter};
+use super::error::Wrong;
+use super::networks::Networks;
+use super::table::Table;
+use super::value::{duration, list, size, text};
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// Which clients may send which requests. See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// The addresses of the clients that may send requests, unless they are in `deny`. Empty: all.
+    pub allow: Networks,
+    /// The addresses of those that may not.
+    pub deny: Networks,
+    /// The origins of the pages that may send requests. Empty: all.
+    pub allowed_origins: Vec<String>,
+    /// Maximum length of a request body in bytes. None: the one for the server.
+    pub max_body_bytes: Option<u64>,
+    /// How long a request body may stall. None: as long as for the server.
+    pub body_timeout: Option<Duration>,
+    /// The query parameter that stands for the field Last-Event-ID. None: there is none.
+    pub last_event_id_query: Option<String>,
+}
+
+/// Reads an api's keys about its clients.
+pub(super) fn clients(t: &mut Table<'_, '_>) -> Clients {
+    let max_body_bytes = t.take("max_body_bytes", size(0..=1 << 62));
+    Clients {
+        allow: t.take("allow", networks).unwrap_or_default(),
+        deny: t.take("deny", networks).unwrap_or_default(),
+        allowed_origins: t.take("allowed_origins", allowed_origins).unwrap_or_default(),
+        max_body_bytes: max_body_bytes.map(|max| if max == 0 { u64::MAX } else { max }),
+        body_timeout: t.take("body_timeout", duration),
+        last_event_id_query: t.take("last_event_id_query", parameter).filter(|p| !p.is_empty()),
+    }
+}
+
+/// Reads a list of networks.
+pub(super) fn networks(value: &DeValue<'_>) -> Result<Networks, Wrong> {
+    let mut networks = Networks::default();
+    list(value, "[\"10.0.0.0/8\"]", |value| Ok(networks.add(text(value)?)?))?;
+    Ok(networks)
+}
