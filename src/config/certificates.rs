@@ -94,11 +94,19 @@ fn expiry([first, last]: [u64; 2], now: u64) -> Option<String> {
     Some(if now < first {
         format!("is not valid before {}, so clients refuse it; look at the clock", day(first))
     } else if now > last {
-        let days = (now - last) / DAY_SECONDS;
-        format!("expired on {}, {days} days ago, so clients refuse it; renew it", day(last))
+        let ago = match (now - last) / DAY_SECONDS {
+            0 => "within the last day".to_owned(),
+            1 => "a day ago".to_owned(),
+            days => format!("{days} days ago"),
+        };
+        format!("expired on {}, {ago}, so clients refuse it; renew it", day(last))
     } else if last - now < SOON_SECONDS {
-        let days = (last - now) / DAY_SECONDS;
-        format!("expires on {}, in {days} days; renew it", day(last))
+        let left = match (last - now) / DAY_SECONDS {
+            0 => "within a day".to_owned(),
+            1 => "within two days".to_owned(),
+            days => format!("in {days} days"),
+        };
+        format!("expires on {}, {left}; renew it", day(last))
     } else {
         return None;
     })
@@ -117,8 +125,8 @@ mod tests {
         check(100 * DAY_SECONDS, None);
         check(186 * DAY_SECONDS - 1, None);
         check(186 * DAY_SECONDS, Some("expires on 1970-07-19, in 13 days; renew it"));
-        check(200 * DAY_SECONDS - 1, Some("expires on 1970-07-19, in 0 days; renew it"));
-        let late = "expired on 1970-07-19, 0 days ago, so clients refuse it; renew it";
+        check(200 * DAY_SECONDS - 1, Some("expires on 1970-07-19, within a day; renew it"));
+        let late = "expired on 1970-07-19, within the last day, so clients refuse it; renew it";
         check(200 * DAY_SECONDS, Some(late));
     }
 }
