@@ -225,6 +225,11 @@ impl Conn {
         }
     }
 
+    /// Like [`Conn::write`], if the connection is ready for it.
+    pub fn write_if_ready<N: Net>(&mut self, net: &mut N, bytes: &[u8]) -> Written {
+        if self.ready.has(Ready::WRITE) { self.write(net, bytes) } else { Written::Blocked }
+    }
+
     /// Writes once and updates the readiness. `bytes` must not be empty.
     pub fn write<N: Net>(&mut self, net: &mut N, bytes: &[u8]) -> Written {
         debug_assert!(!bytes.is_empty());

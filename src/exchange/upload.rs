@@ -2,9 +2,11 @@
 //! requests are complete before their responses begin, and those may last for days.
 
 use crate::buf::BufPool;
+use crate::conn::{Conn, Written};
 use crate::http::fields::Names;
 use crate::http::framing::BodyLength;
-use crate::pipe::{Flow, Pipe};
+use crate::net::Net;
+use crate::pipe::{Flow, Io, Pipe};
 use crate::time::Tick;
 
 /// The direction from the client to the upstream. See the module.
@@ -75,15 +77,37 @@ impl Upload {
         }
     }
 
-    /// Queues the head in front of the body. For a request without a body this may be done again.
-    pub fn send_head(&mut self, head: &[u8], buffers: &mut BufPool, now: Tick) {
+    /// Queues the head in front of the body. One without a body is sent at once, and queued as far
+    /// as the upstream does not take it; this may be done again.
+    pub fn send_head<N: Net>(&mut self, head: &[u8], upstream: &mut Conn, io: &mut Io<'_, N>) {
+        let mut rest = head;
         if matches!(self, Upload::Over { .. }) {
-            let pipe = Pipe::request(BodyLength::Empty, 0, now);
-            *self = Upload::Moving(Box::new(pipe));
+            match upstream.write_if_ready(io.net, head) {
+                Written::Bytes(n) => rest = &head[n..],
+                Written::Blocked => {}
+                // It may have responded before it broke.
+                Written::Broken => return *self = Upload::unread(BodyLength::Empty),
+            }
+            *self = if rest.is_empty() {
+                Upload::Over { taken: 0, complete: true, sent: true, asked_for_stream: false }
+            } else {
+                Upload::Moving(Box::new(Pipe::request(BodyLength::Empty, 0, io.now)))
+            };
         }
         if let Upload::Moving(pipe) = self {
-            pipe.queue(head, buffers, now);
-            pipe.restart_clocks(now);
+            pipe.queue(rest, io.buffers, io.now);
+            pipe.restart_clocks(io.now);
+        }
+    }
+
+    /// Begins to pass on whatever the client sends, behind a request that was sent: the two sides
+    /// speak another protocol.
+    pub fn begin_tunnel(&mut self, now: Tick) {
+        if matches!(self, Upload::Over { sent: true, .. }) {
+            *self = Upload::Moving(Box::new(Pipe::request(BodyLength::Empty, 0, now)));
+        }
+        if let Upload::Moving(pipe) = self {
+            pipe.begin(BodyLength::UntilClose, BodyLength::UntilClose, now);
         }
     }
 

@@ -165,7 +165,7 @@ fn acquire<N: Net>(
         }
         Some(Err(NoConnection::Removed)) => turn_away(step),
         Some(Err(NoConnection::OutOfDescriptors(search, error))) => {
-            Next::FreeDescriptor(search, error)
+            Next::FreeDescriptor(Box::new(search), error)
         }
         Some(Err(NoConnection::Unreachable)) | None => {
             let what = "the upstream cannot be reached";
@@ -221,7 +221,7 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         // The body must not wait until the head has been acknowledged.
         pool[connection].conn.keep_for_long(io.net);
     }
-    exchange.upload.send_head(out, io.buffers, io.now);
+    exchange.upload.send_head(out, &mut pool[connection].conn, io);
     // A body that is kept may go out again where the operator lets it after a break.
     let retry = reused && (exchange.facts.retryable || exchange.may_repeat_after_break());
     if !retry {

@@ -23,11 +23,8 @@ use crate::time::Tick;
 pub(super) fn open(exchange: &mut Exchange, now: Tick) {
     exchange.keep_alive_if(false);
     exchange.outbound = None;
-    let (from, to) = (BodyLength::UntilClose, BodyLength::UntilClose);
-    exchange.response.begin(from, to, now);
-    if let Some(request) = exchange.upload.pipe_mut() {
-        request.begin(from, to, now);
-    }
+    exchange.response.begin(BodyLength::UntilClose, BodyLength::UntilClose, now);
+    exchange.upload.begin_tunnel(now);
 }
 
 /// Moves bytes in both directions.

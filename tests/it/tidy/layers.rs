@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["config", "conn", "net", "pipe", "telemetry"]),
     ("apis", &["config", "net", "pipe", "pool", "telemetry"]),
     ("admin", &["apis", "config", "pool", "telemetry"]),
-    ("exchange", &["apis", "config", "pipe", "pool", "telemetry"]),
+    ("exchange", &["apis", "config", "conn", "net", "pipe", "pool", "telemetry"]),
     ("session", &["conn", "exchange"]),
     ("edge", &["apis", "config", "conn", "exchange", "net", "session", "tasks", "telemetry"]),
     ("proxy", BELOW_PROXY),
