@@ -246,6 +246,8 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
             Ok(Moved::No) => {}
         }
     }
+    // Whatever an event does not need is kept out of this function (`inline(never)`): the fewer
+    // cache lines an event runs through, the sooner it is through.
     match *step.exchange.source() {
         Source::None | Source::Waiting(_) => step.watch_client(),
         Source::Local(_) => local::run(step),

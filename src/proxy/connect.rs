@@ -21,6 +21,7 @@ use std::io;
 use std::time::Duration;
 
 /// Checks whether the connection has been made or has failed.
+#[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -> Next {
     match step.pool[connection].conn.connected(step.io.net) {
         None => step.watch_client(),
@@ -29,6 +30,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
 }
 
 /// Waits until it is the turn of the exchange to get a connection.
+#[inline(never)]
 pub(super) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
     match step.pool.is_turn_of(place) {
         None => turn_away(step),
@@ -165,7 +167,7 @@ fn acquire<N: Net>(
         }
         Some(Err(NoConnection::Removed)) => turn_away(step),
         Some(Err(NoConnection::OutOfDescriptors(search, error))) => {
-            Next::FreeDescriptor(Box::new(search), error)
+            Next::FreeDescriptor(search, error)
         }
         Some(Err(NoConnection::Unreachable)) | None => {
             let what = "the upstream cannot be reached";

@@ -220,6 +220,7 @@ fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
 }
 
 /// Discards what the client still sends, until it has seen our end of the connection.
+#[inline(never)]
 pub(super) fn linger<N: Net>(
     session: &mut Session,
     until: Tick,

@@ -15,6 +15,7 @@ use crate::time::Tick;
 use std::io;
 
 /// Waits for the end of a handshake.
+#[inline(never)]
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     match session.conn.shaken(&mut shared.net) {
         None => Next::Blocked,

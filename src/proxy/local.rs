@@ -6,6 +6,7 @@ use crate::exchange::{Source, Stage};
 use crate::net::Net;
 
 /// Writes what is due, no faster than the client reads it.
+#[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, now, .. } = step;
     let (response, source) = exchange.response_and_source_mut();

@@ -33,6 +33,7 @@ use std::net::IpAddr;
 const BEGINNING: &[u8] = b"HTTP/";
 
 /// Sends the request and awaits the response head.
+#[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     match pump_request(step, key) {
         Ok(Moved::Yes) => Next::Moved,

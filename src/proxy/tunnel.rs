@@ -28,6 +28,7 @@ pub(super) fn open(exchange: &mut Exchange, now: Tick) {
 }
 
 /// Moves bytes in both directions.
+#[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Step { exchange, conn, io, pool, .. } = step;
     let upstream = &mut pool[key].conn;
