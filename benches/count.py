@@ -131,21 +131,36 @@ def streams(play, times):
                 pass
 
 
-def events(play, times):
-    """An event of an open stream."""
+def open_stream(play):
+    """A client and an origin with an event stream between them."""
     client = play.connect()
     play.ask(client, b"text/event-stream")
     upstream = play.accept()
     read_until(upstream, b"\r\n\r\n")
     upstream.sendall(STREAM)
     read_until(client, b"\r\n\r\n")
+    return client, upstream
+
+
+def events(play, times):
+    """An event of an open stream."""
+    client, upstream = open_stream(play)
     for _ in range(times):
         upstream.sendall(CHUNK)
         read_until(client, b"\n\n")
     client.close()
 
 
-SCENARIOS = [requests, connections, streams, events]
+def bursts(play, times):
+    """Twenty events that an open stream gets at once."""
+    client, upstream = open_stream(play)
+    for _ in range(times):
+        upstream.sendall(20 * CHUNK)
+        read_until(client, 20 * EVENT)
+    client.close()
+
+
+SCENARIOS = [requests, connections, streams, events, bursts]
 
 
 def count(binary, scenario, times, tool, pattern):
