@@ -62,15 +62,15 @@ pub enum ShellCommand {
     Drain,
 }
 
-/// Determines what a request asks for.
+/// Determines what a request asks for. `hosts` are names that it may be sent to, in lower case.
 ///
 /// # Errors
 /// The response to a request that is refused.
-pub fn check_request(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
-    if !is_welcome(head.authority) {
+pub fn check_request(head: &RequestHead<'_, '_>, hosts: &[String]) -> Result<Ask, Answer> {
+    if !is_welcome(head.authority, hosts) {
         return Err(Answer::text(
             421,
-            "Only IP addresses, localhost and names below it are accepted as hosts.",
+            "Only IP addresses, localhost, names below it and admin.hosts are accepted as hosts.",
         ));
     }
     let query = head.target.query.unwrap_or_default();
@@ -106,14 +106,19 @@ pub fn check_request(head: &RequestHead<'_, '_>) -> Result<Ask, Answer> {
 
 const READS: &str = "GET, HEAD";
 
-/// True exactly when no other site can claim this host: an address, localhost, or a name below it
-/// (RFC 6761 section 6.3). A request without a host is HTTP/1.0, which no browser sends.
-fn is_welcome(authority: Option<&str>) -> bool {
+/// True exactly when no other site can claim this host: an address, localhost, a name below it
+/// (RFC 6761 section 6.3), or one of these. A request without a host is HTTP/1.0, which no browser
+/// sends.
+fn is_welcome(authority: Option<&str>, hosts: &[String]) -> bool {
     let Some(text) = authority else { return true };
     let Some(Authority { host, .. }) = Authority::parse(text.as_bytes()) else { return false };
     let host = host.to_ascii_lowercase();
     let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
-    is_address || host == "localhost" || host.ends_with(".localhost")
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    is_address
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || hosts.iter().any(|h| h == host)
 }
 
 #[cfg(test)]
@@ -127,7 +132,7 @@ mod tests {
         let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
         let mut store = FieldStore::new();
         let head = RequestHead::of_wire(head.as_bytes(), &mut store, &LIMITS).unwrap();
-        check_request(&head).map_err(|answer| answer.status)
+        check_request(&head, &[]).map_err(|answer| answer.status)
     }
 
     #[test]
@@ -157,10 +162,13 @@ mod tests {
     #[test]
     fn hosts() {
         for host in ["127.0.0.1", "10.0.0.1:80", "[::1]:9090", "LocalHost", "a.localhost:1"] {
-            assert!(is_welcome(Some(host)), "{host}");
+            assert!(is_welcome(Some(host), &[]), "{host}");
         }
         for host in ["a.example", "localhost.example", "127.0.0.1.example", "xlocalhost", "1.2.3"] {
-            assert!(!is_welcome(Some(host)), "{host}");
+            assert!(!is_welcome(Some(host), &["millstream".to_owned()]), "{host}");
+        }
+        for host in ["millstream", "MillStream:9090", "millstream."] {
+            assert!(is_welcome(Some(host), &["millstream".to_owned()]), "{host}");
         }
     }
 }

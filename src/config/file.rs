@@ -203,7 +203,11 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
         is_free(&address, server)?;
         Ok(address)
     };
-    Some(Admin { listen: t.take("listen", free).unwrap_or_else(|| listen::loopback(9090)) })
+    let hosts = t.take("hosts", |value| list(value, "[\"millstream\"]", host));
+    Some(Admin {
+        listen: t.take("listen", free).unwrap_or_else(|| listen::loopback(9090)),
+        hosts: hosts.unwrap_or_default(),
+    })
 }
 
 /// Checks that no server listener has this address, except for port 0.

@@ -184,6 +184,9 @@ pub struct Log {
 pub struct Admin {
     /// Its address. Not one of [`Server::addresses`], except for port 0.
     pub listen: ListenAddr,
+    /// The names by which it may be asked, in lower case, without port and trailing dot. All IP
+    /// addresses and localhost are welcome, too.
+    pub hosts: Vec<String>,
 }
 
 /// `[demo]`: the built-in event source.

@@ -73,7 +73,8 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
     let length = head.length;
     // A body is discarded after the answer, together with the connection.
     let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;
-    Ok(Checked { ask: admin::check_request(&head), facts, keeps_alive, length })
+    let hosts = config.admin.as_ref().map_or(&[][..], |admin| &admin.hosts);
+    Ok(Checked { ask: admin::check_request(&head, hosts), facts, keeps_alive, length })
 }
 
 /// Begins the exchange of a request to the admin listener.
