@@ -68,6 +68,46 @@ fn about_certificate(wrong: &CertificateError) -> String {
             let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!("is not for {}, but for {names}", expected.to_str())
         }
+        // What openssl makes if it is not told otherwise.
+        CertificateError::Other(error) if error.0.to_string() == "CaUsedAsEndEntity" => {
+            "is that of an authority, so it cannot be shown by itself (basicConstraints: CA:TRUE)"
+                .to_owned()
+        }
+        CertificateError::Other(error) => format!("is not accepted: {}", error.0),
         other => format!("is not accepted: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::ServerName;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// Such a certificate is often both: whom to trust, and what is shown.
+    #[test]
+    fn an_authority_that_shows_itself() {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.der().clone()).unwrap();
+        let provider = Arc::new(default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let (name, now) =
+            (ServerName::try_from("a.example").unwrap(), Duration::from_secs(1 << 30));
+        let now = UnixTime::since_unix_epoch(now);
+        let verified =
+            verifier.build().unwrap().verify_server_cert(own.der(), &[], &name, &[], now);
+        let error = explain(&verified.unwrap_err());
+        let text = "its certificate is that of an authority, so it cannot be shown by itself \
+            (basicConstraints: CA:TRUE)";
+        assert_eq!((error.fault, error.text.as_str()), (TlsFault::BadCertificate, text));
     }
 }
