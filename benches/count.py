@@ -29,6 +29,8 @@ REFERENCE = HERE / "COUNTS.md"
 # More instructions than this, in per cent, are a regression. Fewer than one allocation in a hundred
 # repetitions is chance: a buffer that grows.
 TOLERANCE = 1.0
+# On a busy host the log's queue is emptied now more and now less often.
+ALLOCATIONS_TOLERANCE = 0.5
 RUNS = 3
 
 HEAD = b"Host: a.example\r\nUser-Agent: count/1\r\nAccept: %s\r\nAccept-Language: en\r\n\r\n"
@@ -222,7 +224,7 @@ def main():
             was, allocated = before[name]
             change = 100 * (instructions / was - 1)
             line += f"  ({change:+.1f} %, {allocations - allocated:+.1f})"
-            worse |= change > TOLERANCE or round(allocations, 1) > allocated
+            worse |= change > TOLERANCE or allocations > allocated + ALLOCATIONS_TOLERANCE
         print(line, flush=True)
     if arguments.keep:
         rows = "".join(f"| {name} | {i:,} | {a} |\n" for name, (i, a) in after.items())
