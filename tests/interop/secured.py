@@ -1,5 +1,5 @@
 """millstream where TLS is spoken: a certificate, who trusts it, and what OpenSSL says of it."""
-import os, re, socket, ssl, subprocess
+import contextlib, os, re, socket, ssl, subprocess
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
@@ -62,6 +62,30 @@ def refuses(*words, alert):
     return trial
 
 
+def commanded(letter, shown, *words, goes_on):
+    """A command of openssl's between the handshake and the request."""
+    def trial(port, certificate, _):
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
+                   "localhost", "-CAfile", str(certificate.certificate), *words]
+        client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, bufsize=0)
+        try:
+            client.stdin.write(letter + b"\n")
+            said = b""
+            while shown not in said and (more := os.read(client.stdout.fileno(), 65536)):
+                said += more
+            with contextlib.suppress(BrokenPipeError):
+                client.stdin.write(b"GET /hello HTTP/1.0\r\n\r\n")
+            # Its input stays open, so that it waits for the answer.
+            said += client.stdout.read()
+            is_right = shown in said and (b"HTTP/1.1 200 OK" in said) == goes_on
+            return None if is_right else said[-1500:].decode("latin-1")
+        finally:
+            client.kill()
+            client.wait()
+    return trial
+
+
 def connected(port, certificate, **settings):
     context = ssl.create_default_context(cafile=certificate.certificate)
     for name, value in settings.items():
@@ -119,6 +143,8 @@ TRIALS = {
     "ALPN, HTTP/1.0": serves("-alpn", "http/1.0"),
     "resumption, TLS 1.3": resumes("-tls1_3"),
     "resumption, TLS 1.2": resumes("-tls1_2"),
+    "new keys": commanded(b"K", b"KEYUPDATE", "-tls1_3", goes_on=True),
+    "renegotiation": commanded(b"R", b"RENEGOTIATING", "-tls1_2", goes_on=False),
     "HTTP/2 only": refuses("-alpn", "h2", alert="no application protocol"),
     "TLS 1.1": refuses("-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", alert="protocol version|handshake failure"),
     "an announced end": ends_properly,
