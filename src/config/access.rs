@@ -8,7 +8,7 @@ use crate::auth::Keys;
 use crate::cors::{self, Policy};
 use crate::http::abnf::is_token;
 use crate::http::credentials::Carriers;
-use crate::http::fields::{END_TO_END, is_reserved};
+use crate::http::fields::{END_TO_END, is_reserved, same_to_gateway};
 use std::sync::Arc;
 use toml::de::DeValue;
 
@@ -29,15 +29,15 @@ pub struct Auth {
 
 pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
     let keys_file = t.take("keys_file", file).unwrap_or_else(|| "keys.toml".to_owned());
-    let header = t.take("header", header).unwrap_or_else(|| "Authorization".to_owned());
+    let headers = t.take("header", key_fields).unwrap_or_else(|| vec!["Authorization".to_owned()]);
     let query = t.take("query", parameter).unwrap_or_default();
     let cookie = t.take("cookie", cookie).unwrap_or_default();
     let forward = t.take("forward", flag).unwrap_or(false);
-    if header.is_empty() && query.is_empty() && cookie.is_empty() {
+    if headers.is_empty() && query.is_empty() && cookie.is_empty() {
         t.missing("header", "no carrier is left for the key; set header, query or cookie");
         return None;
     }
-    let carriers = Carriers { header, query, cookie };
+    let carriers = Carriers { headers, query, cookie };
     Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), readers: Readers::Few })
 }
 
@@ -51,12 +51,30 @@ fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
 }
 
+/// Reads the names of fields that carry keys: one, none of which is written as an empty string, or
+/// a list of them.
+fn key_fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    if value.as_str() == Some("") {
+        return Ok(Vec::new());
+    }
+    if value.is_str() {
+        return Ok(vec![header(value)?]);
+    }
+    let mut headers: Vec<String> = Vec::new();
+    list(value, "\"Authorization\", or [\"Authorization\", \"X-Api-Key\"]", |value| {
+        let header = header(value)?;
+        if headers.iter().any(|other| same_to_gateway(&header, other)) {
+            return Err("this field is already in the list; write it once".into());
+        }
+        headers.push(header);
+        Ok(())
+    })?;
+    Ok(headers)
+}
+
 /// Reads the name of a field that carries nothing but keys, or `Authorization`.
 fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = text(value)?;
-    if name.is_empty() {
-        return Ok(String::new());
-    }
     if !is_token(name.as_bytes()) {
         return Err("not a field name; write \"Authorization\", or \"X-Api-Key\"".into());
     }

@@ -385,13 +385,15 @@ fn breach(breach: &Breach<'_>) -> String {
 fn unsendable_key(api: &Api) -> Option<String> {
     let (auth, cors) = (api.auth.as_ref()?, api.cors.as_ref()?);
     let carriers = &auth.carriers;
-    let header = &carriers.header;
-    let allowed = cors.headers.split(", ").any(|allowed| {
+    let allows = |allowed: &str, header: &String| {
         allowed.eq_ignore_ascii_case(header) || allowed == "*" && header != "Authorization"
-    });
+    };
+    let mut allowed = cors.headers.split(", ");
+    let allowed = allowed.any(|allowed| carriers.headers.iter().any(|h| allows(allowed, h)));
     let cookie = !carriers.cookie.is_empty() && cors.credentials;
     (carriers.query.is_empty() && !cookie && !allowed).then(|| {
-        let more = if header.is_empty() { "auth.query" } else { "cors.headers, or auth.query" };
+        let more =
+            if carriers.headers.is_empty() { "auth.query" } else { "cors.headers, or auth.query" };
         format!("no page in cors.origins can send a key: that requires {more}")
     })
 }

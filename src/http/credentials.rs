@@ -6,7 +6,7 @@
 //! credentials, which are left to the upstream.
 //!
 //! The proxy and the servers behind it must agree on which key a request has. So a request with two
-//! different keys, or with two lines of the field, is refused ([`Unclear`]). The same key in two
+//! different keys, or with two lines of a field, is refused ([`Unclear`]). The same key in two
 //! places counts as one.
 //!
 //! Tested against tables.
@@ -16,11 +16,11 @@ use super::fields::{Fields, same_to_gateway};
 use super::{cookie, query};
 use std::borrow::Cow;
 
-/// The names under which a key may be carried. An empty name disables that carrier.
+/// The names under which a key may be carried. An empty name, or none, disables that carrier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carriers {
-    /// The name of a field.
-    pub header: String,
+    /// The names of fields. None of them is empty.
+    pub headers: Vec<String>,
     /// The name of a query parameter.
     pub query: String,
     /// The name of a cookie.
@@ -30,7 +30,7 @@ pub struct Carriers {
 /// The reason why it is unclear which key a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unclear {
-    /// The field has more than one line.
+    /// A field has more than one line.
     Repeated,
     /// The request has two different keys.
     Different,
@@ -42,7 +42,7 @@ impl Unclear {
     /// Describes the error in a phrase for the log.
     pub const fn what(self) -> &'static str {
         match self {
-            Unclear::Repeated => "the key field has more than one line",
+            Unclear::Repeated => "a key field has more than one line",
             Unclear::Different => "the request has two different keys",
             Unclear::Characters => "the key has an invalid character",
         }
@@ -59,18 +59,18 @@ impl Carriers {
         fields: Fields<'_, 'b>,
         query: Option<&'b str>,
     ) -> Result<Option<Cow<'b, [u8]>>, Unclear> {
-        let mut lines = fields.all(&self.header);
-        let in_field = lines.next().and_then(of_field).map(Cow::Borrowed);
-        if lines.next().is_some() {
+        let is_repeated = |name: &String| fields.all(name).nth(1).is_some();
+        if self.headers.iter().any(is_repeated) {
             return Err(Unclear::Repeated);
         }
+        let in_fields = self.headers.iter().flat_map(|name| fields.all(name)).filter_map(of_field);
         let queries = if self.query.is_empty() { None } else { query };
         let in_query = queries.into_iter().flat_map(|query| query::values(query, &self.query));
         let cookies = if self.cookie.is_empty() { None } else { Some(fields.all("Cookie")) };
         let cookies = cookies.into_iter().flatten();
         let in_cookies = cookies.flat_map(|field| cookie::values(field, &self.cookie));
         let mut found: Option<Cow<'b, [u8]>> = None;
-        let all = in_field.into_iter().chain(in_query).chain(in_cookies.map(Cow::Borrowed));
+        let all = in_fields.chain(in_cookies).map(Cow::Borrowed).chain(in_query);
         for key in all.filter(|key| !key.is_empty()) {
             if found.as_ref().is_some_and(|other| *other != key) {
                 return Err(Unclear::Different);
@@ -86,8 +86,15 @@ impl Carriers {
     /// True exactly when this field line carries a key, or a CGI-style gateway could think that it
     /// does.
     pub fn take_line(&self, name: &str, value: &[u8]) -> bool {
-        same_to_gateway(name, &self.header)
-            && (of_field(value).is_some() || !name.eq_ignore_ascii_case(&self.header))
+        self.headers
+            .iter()
+            .filter(|header| same_to_gateway(name, header))
+            .any(|header| of_field(value).is_some() || !name.eq_ignore_ascii_case(header))
+    }
+
+    /// True exactly when a field of this name carries keys, or a CGI-style gateway could think so.
+    pub fn is_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| same_to_gateway(name, header))
     }
 
     /// Returns the value of a Cookie field without the key. None if nothing is left.
@@ -128,7 +135,8 @@ mod tests {
 
     fn check(carriers: [&str; 3], lines: &[(&str, &str)], query: &str, want: &str) {
         let [header, parameter, cookie] = carriers.map(str::to_owned);
-        let carriers = Carriers { header, query: parameter, cookie };
+        let headers = header.split_terminator(' ').map(str::to_owned).collect();
+        let carriers = Carriers { headers, query: parameter, cookie };
         let lines: Vec<_> =
             lines.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
         let got = match carriers.find(Fields::of(&lines), Some(query)) {
@@ -163,6 +171,19 @@ mod tests {
         check(["X-Key", "", ""], &[("X_Key", "a"), ("Authorization", "b")], "", "-");
     }
 
+    /// Each of two APIs has a field of its own for the same key.
+    #[test]
+    fn in_one_of_several_fields() {
+        let carriers = ["Authorization X-Api-Key", "", ""];
+        check(carriers, &[("x-api-key", "abc")], "", "abc");
+        check(carriers, &[("Authorization", "Bearer abc")], "", "abc");
+        check(carriers, &[("Authorization", "Bearer abc"), ("X-Api-Key", "abc")], "", "abc");
+        check(carriers, &[("Authorization", "Bearer abc"), ("X-Api-Key", "x")], "", "Different");
+        check(carriers, &[("X-Api-Key", "abc"), ("X-Api-Key", "abc")], "", "Repeated");
+        check(carriers, &[("Authorization", "Basic a b"), ("X-Api-Key", "abc")], "", "abc");
+        check(carriers, &[("X-Api-Keys", "abc")], "", "-");
+    }
+
     #[test]
     fn in_a_query_or_a_cookie() {
         let all = ["Authorization", "t", "c"];
@@ -193,7 +214,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_taken_out() {
-        let of = |header: &str| Carriers { header: header.to_owned(), ..Carriers::default() };
+        let of =
+            |header: &str| Carriers { headers: vec![header.to_owned()], ..Carriers::default() };
         let check = |header: &str, name: &str, value: &str, want: bool| {
             assert_eq!(of(header).take_line(name, value.as_bytes()), want, "{header} {name}");
         };

@@ -301,7 +301,7 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
 fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
     let ends = nominated.ends(name)
         || to.changes.is_some_and(|changes| changes.stop(name))
-        || to.key.is_some_and(|key| same_to_gateway(name, &key.carriers.header));
+        || to.key.is_some_and(|key| key.carriers.is_header(name));
     !ends
 }
 

@@ -344,7 +344,7 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
         return nominated;
     }
     // A key in the trailers is still a key, and it was not checked.
-    let key = api.auth.iter().map(|auth| auth.carriers.header.as_str());
+    let key = api.auth.iter().flat_map(|auth| &auth.carriers.headers).map(String::as_str);
     Names::and(nominated, key.chain(api.request_headers.names()))
 }
 

@@ -95,8 +95,9 @@ fn check_key(out: &[u8], carriers: &Carriers, bearer: Option<&[u8]>) {
 
 /// Where keys may stand.
 fn carriers() -> Carriers {
-    let [header, query, cookie] = ["Authorization", "a", "a"].map(str::to_owned);
-    Carriers { header, query, cookie }
+    let headers = ["Authorization", "X-Key"].map(str::to_owned).to_vec();
+    let [query, cookie] = ["a", "a"].map(str::to_owned);
+    Carriers { headers, query, cookie }
 }
 
 /// What an operator may want.
