@@ -45,7 +45,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
         Ok(config) => config,
         Err(wrong) => return fail(WRONG, &wrong),
     };
-    logger::start(config.log.level);
+    logger::start(&config.log);
     survive_file_size_limit();
     let served = Process::open(config, file).and_then(|process| {
         print(&process.summary());

@@ -191,10 +191,9 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
 }
 
 fn log(t: &mut Table<'_, '_>) -> Log {
-    Log {
-        level: t.take("level", level).unwrap_or(log::LevelFilter::Info),
-        access: t.take("access", access).unwrap_or(Some(Form::Text)),
-    }
+    let level = t.take("level", level).unwrap_or(log::LevelFilter::Info);
+    let format = t.take("format", form).unwrap_or(Form::Text);
+    Log { level, format, access: t.take("access", access).unwrap_or(Some(format)) }
 }
 
 fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
@@ -529,6 +528,14 @@ fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
         "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
     })
+}
+
+fn form(value: &DeValue<'_>) -> Result<Form, Wrong> {
+    match value.as_str() {
+        Some("text") => Ok(Form::Text),
+        Some("json") => Ok(Form::Json),
+        _ => Err("not a log format; write \"text\" or \"json\"".into()),
+    }
 }
 
 fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {

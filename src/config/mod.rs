@@ -175,6 +175,8 @@ pub enum Redirect {
 pub struct Log {
     /// The least important level that is logged.
     pub level: log::LevelFilter,
+    /// The format of the log.
+    pub format: Form,
     /// The format of the access log. None: it is off.
     pub access: Option<Form>,
 }

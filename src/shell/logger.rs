@@ -1,15 +1,19 @@
-//! The log on standard error: one line a record, with the time and the level.
+//! The log on standard error: one line a record, with the time and the level, as text or as JSON.
 //!
 //! The event loop must not wait for whoever reads it, so a worker writes. Lines that find its queue
 //! full are dropped and counted, and the next line that finds room reports the count.
 
 use super::clock;
 use super::worker::Worker;
+use crate::access::Form;
+use crate::config::Log;
+use crate::json::Json;
 use crate::time::date;
 use env_logger::Target;
-use log::LevelFilter;
+use log::{Level, LevelFilter, Record};
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Lines that may wait for standard error.
 const LINES_MAX: usize = 4096;
@@ -17,32 +21,59 @@ const LINES_MAX: usize = 4096;
 /// The worker that writes to standard error. There is one log in a process.
 static WORKER: OnceLock<Worker<Line>> = OnceLock::new();
 
+/// True exactly when each line is an object in JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
 /// A formatted record, and how many were dropped just before it.
 struct Line {
     text: Vec<u8>,
     dropped: u64,
 }
 
-/// Starts the log with records of `level` and above. `RUST_LOG` overrides the level.
-pub fn start(level: LevelFilter) {
+/// Starts the log. `RUST_LOG` overrides the level.
+pub fn start(config: &Log) {
     let mut logger = env_logger::Builder::new();
     // The maximum level filters instead, because it can be changed later.
-    logger.filter_level(LevelFilter::Trace).parse_default_env().format(|line, record| {
-        let time = date::utc(clock::unix_ms());
-        writeln!(line, "{time} {:5} {}", record.level(), record.args())
-    });
+    logger
+        .filter_level(LevelFilter::Trace)
+        .parse_default_env()
+        .format(|line, record| line.write_all(formatted(record).as_bytes()));
     let write = |line| write(line, &mut io::stderr());
     let worker = WORKER.get_or_init(|| Worker::new("log", LINES_MAX, write));
     logger.target(Target::Pipe(Box::new(Sink { worker, dropped: 0 })));
     logger.init();
-    set_level(level);
+    configure(config);
 }
 
-/// Logs records of `level` and above from now on, unless `RUST_LOG` is set.
-pub fn set_level(level: LevelFilter) {
+/// Logs as configured from now on, but for the level where `RUST_LOG` is set.
+pub fn configure(config: &Log) {
+    IS_JSON.store(config.format == Form::Json, Relaxed);
     if std::env::var_os("RUST_LOG").is_none() {
-        log::set_max_level(level);
+        log::set_max_level(config.level);
     }
+}
+
+/// A record as a line.
+fn formatted(record: &Record<'_>) -> String {
+    if IS_JSON.load(Relaxed) {
+        return json(record.level(), &record.args().to_string());
+    }
+    format!("{} {:5} {}\n", date::utc(clock::unix_ms()), record.level(), record.args())
+}
+
+/// A line with one object.
+fn json(level: Level, message: &str) -> String {
+    let mut line = String::new();
+    let mut time = String::new();
+    date::write_rfc3339(clock::unix_ms(), &mut time);
+    let mut json = Json::new(&mut line);
+    json.begin('{');
+    json.name("time").string(&time);
+    json.name("level").string(&level.as_str().to_ascii_lowercase());
+    json.name("message").string(message);
+    json.end('}');
+    line.push('\n');
+    line
 }
 
 /// Waits a moment until the lines so far are written. Call it before the process exits.
@@ -77,7 +108,9 @@ impl Write for Sink<'_> {
 /// Writes a line. Errors of standard error are ignored: there is nowhere to report them.
 fn write(line: Line, out: &mut impl Write) {
     if line.dropped > 0 {
-        let _ = writeln!(out, "standard error is too slow: {} log lines dropped", line.dropped);
+        let what = format!("standard error is too slow: {} log lines dropped", line.dropped);
+        let text = if IS_JSON.load(Relaxed) { json(Level::Warn, &what) } else { what + "\n" };
+        let _ = out.write_all(text.as_bytes());
     }
     let _ = out.write_all(&line.text);
 }
@@ -86,6 +119,16 @@ fn write(line: Line, out: &mut impl Write) {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn as_json() {
+        let line = json(Level::Warn, "api \"a\": no\n\u{1b}[0m");
+        let (time, rest) = line.split_once(',').unwrap();
+        assert!(time.starts_with("{\"time\":\"20") && time.ends_with("Z\""), "{time}");
+        let want = r#""level":"warn","message":"api \"a\": no\u000a\u001b[0m"}"#;
+        assert_eq!(rest.trim_end(), want);
+        assert!(line.ends_with("}\n"));
+    }
 
     #[test]
     fn dropped_lines_are_counted() {

@@ -284,7 +284,7 @@ impl Process {
         config.tls.keep(&present.tls);
         self.event_loop.reload(config, self.descriptors)?;
         let config = self.event_loop.config();
-        logger::set_level(config.log.level);
+        logger::configure(&config.log);
         let warnings = config.warnings(Some(self.descriptors)).into_iter();
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");

@@ -100,7 +100,9 @@ fn defaults() {
     let [delay, window, answers, retry_min, retry_max] = [0, 30, 30, 1, 10].map(seconds);
     assert_eq!(config.drain, Drain { delay, window, answers, retry_min, retry_max });
     assert_eq!(config.log.level, log::LevelFilter::Info);
-    assert_eq!(config.log.access, Some(Form::Text));
+    assert_eq!((config.log.format, config.log.access), (Form::Text, Some(Form::Text)));
+    let json = parse(&format!("[log]\nformat = 'json'\n{API}")).log;
+    assert_eq!((json.format, json.access), (Form::Json, Some(Form::Json)));
     assert_eq!((config.admin, config.demo), (None, None));
     let Ok([api]) = <[Api; 1]>::try_from(config.apis) else { panic!("not one api") };
     let want = Api {
