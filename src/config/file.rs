@@ -3,7 +3,7 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{auth, cors};
+use super::access::{auth, cors, parameter};
 use super::clients::{clients, networks};
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
@@ -193,7 +193,10 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
 fn log(t: &mut Table<'_, '_>) -> Log {
     let level = t.take("level", level).unwrap_or(log::LevelFilter::Info);
     let format = t.take("format", form).unwrap_or(Form::Text);
-    Log { level, format, access: t.take("access", access).unwrap_or(Some(format)) }
+    let access = t.take("access", access).unwrap_or(Some(format));
+    let redacted = |value: &DeValue<'_>| list(value, "[\"token\"]", redacted);
+    let redact_query = t.take("redact_query", redacted).unwrap_or_default();
+    Log { level, format, access, redact_query }
 }
 
 fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
@@ -528,6 +531,13 @@ fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
     text(value)?.parse().map_err(|_| {
         "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
     })
+}
+
+fn redacted(value: &DeValue<'_>) -> Result<String, Wrong> {
+    match parameter(value)? {
+        name if name.is_empty() => Err("no name; write one like \"token\"".into()),
+        name => Ok(name),
+    }
 }
 
 fn form(value: &DeValue<'_>) -> Result<Form, Wrong> {

@@ -179,6 +179,9 @@ pub struct Log {
     pub format: Form,
     /// The format of the access log. None: it is off.
     pub access: Option<Form>,
+    /// Query parameters that are left out of all that is logged and shown, beside those that carry
+    /// keys.
+    pub redact_query: Vec<String>,
 }
 
 /// `[admin]`: the admin listener.
@@ -509,10 +512,12 @@ impl Config {
         paths.collect()
     }
 
-    /// The query parameters that carry keys, of all apis, without duplicates.
+    /// The query parameters that carry keys, of all apis, and those that the log leaves out. None
+    /// twice.
     pub fn secret_parameters(&self) -> Vec<String> {
+        let keys = self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query));
         let mut names: Vec<String> = Vec::new();
-        for name in self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query)) {
+        for name in keys.chain(&self.log.redact_query) {
             if !name.is_empty() && !names.contains(name) {
                 names.push(name.clone());
             }
