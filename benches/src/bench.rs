@@ -19,6 +19,7 @@ mod response;
 mod run;
 mod slots;
 mod sys;
+mod tls;
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -42,7 +43,7 @@ usage: bench COMMAND [OPTION...]
                                     default 0 and 1
            --out FOLDER             for RESULTS.md and plots/; default . if all of the above
                                     is measured as it is by default, else target/partial
-  origin   --listen ADDR [--nice N]
+  origin   --listen ADDR [--nice N] [--listen-tls ADDR --certificate FILE]
                                     serve events; the paths are told in src/origin/request.rs
   floor    --listen ADDR --to ADDR  relay, and parse nothing
   load     --to ADDR --path PATH    open streams or send requests, check, measure; more options

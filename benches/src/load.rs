@@ -107,7 +107,7 @@ impl Load {
         let deadline = sys::now() + PATIENCE;
         while self.open < wanted {
             while self.streams.len() < wanted && self.streams.len() - self.open < OPENING {
-                let stream = Stream::connect(self.plan.to, role, self.streams.len())?;
+                let stream = self.connect(role, self.streams.len())?;
                 self.watch_for_room(&stream, self.streams.len())?;
                 self.streams.push(stream);
             }
@@ -117,6 +117,10 @@ impl Load {
             }
         }
         Ok(())
+    }
+
+    fn connect(&self, role: Role, number: usize) -> Outcome<Stream> {
+        Stream::connect(self.plan.to, self.plan.tls.as_ref(), role, number)
     }
 
     fn watch_for_room(&self, stream: &Stream, number: usize) -> Outcome<()> {
@@ -270,7 +274,7 @@ impl Load {
     /// Closes a connection and begins another one in its place.
     fn replace(&mut self, number: usize) -> Outcome<()> {
         let role = self.streams[number].role;
-        let mut stream = Stream::connect(self.plan.to, role, number)?;
+        let mut stream = self.connect(role, number)?;
         stream.open = true;
         self.watch_for_room(&stream, number)?;
         self.streams[number] = stream;

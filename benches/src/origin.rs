@@ -14,18 +14,38 @@ mod request;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
 
 use crate::args::Args;
 use crate::slots::Slots;
 use crate::sys::{self, Events, Outcome, Poller, Ready};
+use crate::tls::{self, Socket};
 use client::{Client, Stream};
 use request::{Request, Temper, Wanted};
 
 /// The body of `/short`.
 pub const SHORT_BODY: &str = "a short body\n";
-const LISTENER: usize = usize::MAX;
+/// The token of the listener, and behind it that of the one with TLS.
+const LISTENER: usize = usize::MAX - 1;
 /// Rounds of events to all saturated streams between two polls.
 const ROUNDS: usize = 8;
+
+/// Where connections come from, and how TLS is spoken with them, if it is.
+struct Listener {
+    socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// What clients have had, and have been.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    events: u64,
+    handshakes: u64,
+    resumed: u64,
+}
 
 struct Origin {
     poller: Poller,
@@ -35,36 +55,50 @@ struct Origin {
     /// The saturated streams whose sockets have room.
     eager: Vec<usize>,
     births: u64,
-    /// Events that were sent to clients that are gone.
-    events_of_gone: u64,
+    /// Of the clients that are gone.
+    gone: Sums,
     scratch: Vec<u8>,
 }
 
-/// `origin --listen ADDR --nice N`: serves until it is ended.
+/// `origin --listen ADDR --nice N --listen-tls ADDR --certificate FILE`: serves until it is ended.
 pub fn main(args: Args) -> Outcome<()> {
     let (mut listen, mut nice) = (None, 0);
+    let (mut listen_tls, mut certificate) = (None, PathBuf::new());
     args.each(|name, option| {
         match name {
             "listen" => listen = Some(option.parsed()?),
             "nice" => nice = option.number()?,
+            "listen-tls" => listen_tls = Some(option.parsed()?),
+            "certificate" => certificate = option.text()?.into(),
             _ => return option.unknown(),
         }
         Ok(())
     })?;
-    let listener = sys::listen(listen.ok_or("origin: no --listen")?)?;
+    let mut listeners = vec![Listener {
+        socket: sys::listen(listen.ok_or("origin: no --listen")?)?,
+        tls: None,
+    }];
+    if let Some(address) = listen_tls {
+        listeners.push(Listener {
+            socket: sys::listen(address)?,
+            tls: Some(tls::server(&certificate)?),
+        });
+    }
     sys::sharpen_timers()?;
     sys::give_way(nice)?;
     let poller = Poller::new()?;
-    poller
-        .add(&listener, LISTENER, Ready::IN)
-        .map_err(|error| error.to_string())?;
+    for (token, listener) in (LISTENER..=usize::MAX).zip(&listeners) {
+        poller
+            .add(&listener.socket, token, Ready::IN)
+            .map_err(|error| error.to_string())?;
+    }
     let mut origin = Origin {
         poller,
         clients: Slots::new(),
         due: BinaryHeap::new(),
         eager: Vec::new(),
         births: 0,
-        events_of_gone: 0,
+        gone: Sums::default(),
         scratch: vec![0; 16 * 1024],
     };
     let mut events = Events::new();
@@ -72,12 +106,21 @@ pub fn main(args: Args) -> Outcome<()> {
         origin.poller.wait(&mut events, origin.deadline())?;
         for (token, ready) in events.iter() {
             match token {
-                LISTENER => origin.accept(&listener),
+                LISTENER.. => origin.accept(&listeners[token - LISTENER]),
                 index => origin.on_ready(index, ready),
             }
         }
         origin.send_due();
         origin.send_eager();
+    }
+}
+
+impl Sums {
+    fn add(&mut self, client: &Client) {
+        let resumed = client.socket.resumed();
+        self.events += client.events;
+        self.handshakes += u64::from(resumed.is_some());
+        self.resumed += u64::from(resumed == Some(true));
     }
 }
 
@@ -89,8 +132,15 @@ impl Origin {
         self.due.peek().map(|Reverse((due, ..))| *due)
     }
 
-    fn accept(&mut self, listener: &TcpListener) {
-        while let Some(socket) = sys::accept(listener) {
+    fn accept(&mut self, listener: &Listener) {
+        while let Some(socket) = sys::accept(&listener.socket) {
+            let socket = match &listener.tls {
+                Some(tls) => Socket::server(socket, tls),
+                None => Ok(Socket::plain(socket)),
+            };
+            let Ok(socket) = socket else {
+                continue;
+            };
             let index = self.clients.insert(Client::new(socket));
             let Some(client) = self.clients.get_mut(index) else {
                 continue;
@@ -120,7 +170,7 @@ impl Origin {
             }
         }
         if !alive && let Some(client) = self.clients.remove(index) {
-            self.events_of_gone += client.events;
+            self.gone.add(&client);
         }
     }
 
@@ -151,14 +201,20 @@ impl Origin {
         self.clients.get_mut(index).is_some_and(Client::flush)
     }
 
-    /// How many streams are open, and how many events were sent until now.
+    /// How many streams are open, and how many events were sent until now; how many handshakes
+    /// there were, and how many of them were resumed.
     fn tally(&mut self) -> String {
-        let (mut open, mut events) = (0, self.events_of_gone);
+        let (mut open, mut sums) = (0, self.gone);
         for (_, client) in self.clients.iter_mut() {
             open += usize::from(client.stream.is_some());
-            events += client.events;
+            sums.add(client);
         }
-        format!("open={open} events={events}")
+        let Sums {
+            events,
+            handshakes,
+            resumed,
+        } = sums;
+        format!("open={open} events={events} handshakes={handshakes} resumed={resumed}")
     }
 
     /// Sends a burst to every stream that waits for one.

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use crate::args::Args;
 use crate::sys::{self, Outcome};
+use crate::tls;
 use peer::{Peer, Place};
 use process::Process;
 use scenario::Scenario;
@@ -36,6 +37,8 @@ const ROUNDS: usize = 3;
 /// How many times as often what is not told apart is measured, if nobody says otherwise.
 const MORE: usize = 3;
 
+/// The certificate of whoever answers with TLS, and its key, in the folder of a run.
+const CERTIFICATE: &str = "certificate.pem";
 /// The product.
 const MILLSTREAM: &str = "../target/release/millstream";
 
@@ -63,6 +66,7 @@ pub fn main(args: Args) -> Outcome<()> {
     let mut settings = Settings::from_args(args)?;
     sys::pin_to(settings.load_core)?;
     let folder = Folder::new()?;
+    tls::write_certificate(&folder.0.join(CERTIFICATE))?;
     let wanted = settings.peers.len();
     let mut setup = report::setup(&mut settings.peers, &settings.millstream);
     settings.partial |= settings.peers.len() < wanted;
@@ -135,20 +139,35 @@ fn measure(
     let itself = std::env::current_exe().map_err(|error| error.to_string())?;
     let (origin, front) = (place.origin.to_string(), place.front.to_string());
     let nice = scenario.origin_nice.to_string();
-    let command = words(&itself, &["origin", "--listen", &origin, "--nice", &nice]);
+    let mut command = words(&itself, &["origin", "--nice", &nice]);
+    let mut control = place.origin;
+    if peer.asks_with_tls(scenario) {
+        control = free_address()?;
+        let file = folder.join(CERTIFICATE).display().to_string();
+        command.extend(["--listen-tls", &origin, "--certificate", &file].map(str::to_owned));
+    }
+    command.extend(["--listen".into(), control.to_string()]);
     let _origin = Process::start("origin", &command, settings.load_core, folder)?;
-    process::wait_for(place.origin)?;
+    process::wait_for(control, None)?;
     let command = peer.command(&place)?;
     let mut running = None;
-    let mut load = words(&itself, &["load", "--control", &origin, "--to"]);
+    let mut load = words(
+        &itself,
+        &["load", "--control", &control.to_string(), "--to"],
+    );
     if command.is_empty() {
         load.push(origin);
     } else {
         load.push(front);
         let started = Process::start(peer.name(), &command, settings.peer_core, folder)?;
-        process::wait_for(place.front).map_err(|error| started.last_words().unwrap_or(error))?;
+        let tls = scenario.tls.then(tls::client).transpose()?;
+        process::wait_for(place.front, tls.as_ref())
+            .map_err(|error| started.last_words().unwrap_or(error))?;
         load.extend(["--watch".into(), started.id().to_string()]);
         running = Some(started);
+    }
+    if scenario.tls {
+        load.push("--tls".into());
     }
     load.extend(scenario.load.split(' ').map(str::to_owned));
     load.extend(settings.overrides.iter().cloned());

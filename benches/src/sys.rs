@@ -120,7 +120,7 @@ pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 /// Has the kernel keep about so many bytes that the other end does not take, and not megabytes.
-pub fn limit_send_buffer(socket: &TcpStream, size: usize) -> io::Result<()> {
+pub fn limit_send_buffer(socket: impl AsFd, size: usize) -> io::Result<()> {
     Ok(sockopt::set_socket_send_buffer_size(socket, size)?)
 }
 

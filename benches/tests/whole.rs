@@ -68,6 +68,23 @@ fn streams_go_on_while_clients_come() {
 }
 
 #[test]
+fn clients_that_come_with_tls_get_the_same() {
+    let scenarios = "tls-idle,tls-fresh,tls-churn";
+    let arguments = ["--peers", "floor", "--streams", "5", "--rest", "1"];
+    let text = run(
+        "tls",
+        &[&arguments[..], &["--scenario", scenarios]].concat(),
+    )
+    .unwrap();
+    let rows = rows(&text);
+    assert_eq!(rows.len(), 3, "{text}");
+    let empty = |row: &Vec<&str>| row.contains(&"–");
+    assert!(!rows.iter().any(empty), "{text}");
+    let left_open = rows[2].last().unwrap();
+    assert_eq!(*left_open, "0", "{text}");
+}
+
+#[test]
 fn a_peer_that_just_ends_cuts_all_streams_at_once() {
     let peers = "direct,floor";
     let text = run(

@@ -2,7 +2,7 @@
 //! and how long the clients wait for theirs.
 
 use super::measure::Meter;
-use super::stream::{Role, Stream};
+use super::stream::Role;
 use super::tally::{Report, Tally};
 use super::turns::Turns;
 use super::{Load, PATIENCE, SETTLING};
@@ -70,7 +70,7 @@ impl Load {
             let first = self.streams.len();
             let last = all.min(first + STEP);
             for number in first..last {
-                let stream = Stream::connect(self.plan.to, Role::Newcomer, number)?;
+                let stream = self.connect(Role::Newcomer, number)?;
                 self.watch_for_room(&stream, number)?;
                 self.streams.push(stream);
             }

@@ -16,6 +16,10 @@ pub struct Origin {
     pub open: u64,
     /// Events that were sent since it began, to anybody.
     pub events: u64,
+    /// TLS handshakes since it began.
+    pub handshakes: u64,
+    /// Those of them that were resumed.
+    pub resumed: u64,
 }
 
 impl Control {
@@ -58,6 +62,8 @@ impl Control {
         Ok(Origin {
             open: number("open")?,
             events: number("events")?,
+            handshakes: number("handshakes")?,
+            resumed: number("resumed")?,
         })
     }
 

@@ -109,8 +109,10 @@ impl Load {
         if self.plan.again == Again::Leave {
             self.streams.clear();
             self.pump(LEAVING)?;
-            let open = Control::connect(self.plan.control)?.tally()?.open;
-            report.add("left_open", open as f64);
+            let origin = Control::connect(self.plan.control)?.tally()?;
+            report.add("left_open", origin.open as f64);
+            let resumed = origin.resumed as f64 * 100.0;
+            report.add_share("resumed_percent", resumed, origin.handshakes);
         }
         Ok(())
     }

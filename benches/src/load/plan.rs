@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! load --to ADDR --path PATH  through which peer, to which of the origin's paths
+//!      --tls                  with TLS
 //!      --streams N            so many connections, each with a request of its own
 //!      --post                 POST instead of GET
 //!      --rest SECONDS         after opening do nothing, and see what that costs the peer
@@ -28,17 +29,23 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use super::stream::Role;
 use super::tell::Tell;
 use super::watch::Watch;
 use crate::args::Args;
 use crate::sys::{Outcome, SECOND};
+use crate::tls;
 
 /// A load's command line.
 pub struct Plan {
     /// Where connections go.
     pub to: SocketAddr,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<Arc<ClientConfig>>,
     /// The target of requests, to which the stream's number is added.
     pub path: String,
     /// The number of connections.
@@ -103,6 +110,7 @@ impl Plan {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut plan = Self {
             to: nowhere,
+            tls: None,
             path: "/idle".into(),
             streams: 1,
             post: false,
@@ -127,6 +135,7 @@ impl Plan {
         args.each(|name, option| {
             match name {
                 "to" => to = Some(option.parsed()?),
+                "tls" => plan.tls = Some(tls::client()?),
                 "path" => plan.path = option.text()?,
                 "streams" => plan.streams = option.number()?,
                 "post" => plan.post = true,

@@ -1,12 +1,16 @@
 //! One connection of the load: its request and its response.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use super::check::Check;
 use super::tally::Tally;
 use crate::response::{Piece, Response};
 use crate::sys::{self, Outcome};
+use crate::tls::Socket;
 
 /// The receive buffer of a client that reads slowly, so that the kernel does not read for it.
 const SMALL_BUFFER: usize = 16 * 1024;
@@ -14,7 +18,7 @@ const SMALL_BUFFER: usize = 16 * 1024;
 /// A connection and the response that is being read from it.
 pub struct Stream {
     /// The connection.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// What the connection is for.
     pub role: Role,
     /// The events of its response.
@@ -66,13 +70,18 @@ pub enum Heard {
 }
 
 impl Stream {
-    /// Begins a connection to the peer.
-    pub fn connect(to: SocketAddr, role: Role, number: usize) -> Outcome<Self> {
+    /// Begins a connection to the peer, with TLS if there is a configuration.
+    pub fn connect(
+        to: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        role: Role,
+        number: usize,
+    ) -> Outcome<Self> {
         let buffer = (role == Role::Slow).then_some(SMALL_BUFFER);
         let socket =
             sys::connect(to, buffer).map_err(|error| format!("cannot connect to {to}: {error}"))?;
         Ok(Self {
-            socket,
+            socket: Socket::client(socket, tls)?,
             role,
             check: Check::new(number as u32),
             open: false,
@@ -143,7 +152,7 @@ impl Stream {
     /// Ends the connection, whatever the peer still has for it.
     pub fn leave(&mut self) -> Outcome<()> {
         self.state = State::Gone;
-        let ended = self.socket.shutdown(Shutdown::Both);
+        let ended = self.socket.shutdown();
         ended.map_err(|error| self.broken(&error.to_string()))
     }
 

@@ -1,11 +1,11 @@
 //! One connection of the origin: what it asked for, and what it is being sent.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 
 use super::request::{Request, Temper};
 use crate::event::{self, Stamp};
 use crate::sys::{self, Outcome};
+use crate::tls::Socket;
 
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
     Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -13,7 +13,7 @@ const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\
 /// A connection that was accepted.
 pub struct Client {
     /// The connection.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// The response that is made of events, while it is not complete.
     pub stream: Option<Stream>,
     /// Events until now, of all streams.
@@ -42,7 +42,7 @@ pub struct Stream {
 
 impl Client {
     /// A connection that has asked for nothing yet.
-    pub fn new(socket: TcpStream) -> Self {
+    pub fn new(socket: Socket) -> Self {
         Self {
             socket,
             stream: None,
@@ -70,7 +70,7 @@ impl Client {
 
     /// True exactly when the socket took all there was.
     pub fn has_room(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_empty() && !self.socket.is_full()
     }
 
     /// Writes what the socket takes; false when it is broken.
@@ -83,7 +83,7 @@ impl Client {
         }
         self.output.clear();
         self.sent = 0;
-        true
+        self.socket.flush().is_ok()
     }
 
     /// Puts a response with a short body behind what is being sent.
@@ -172,14 +172,14 @@ impl Client {
 mod tests {
     use super::*;
     use crate::sys::{MILLISECOND, SECOND};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     /// A client of a stream with an event each millisecond, and the other end of its connection.
     fn paced() -> (Client, TcpStream) {
         let listener: TcpListener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let socket = std::iter::repeat_with(|| sys::accept(&listener)).flatten();
-        let mut client = Client::new(socket.take(1).next().unwrap());
+        let mut client = Client::new(Socket::plain(socket.take(1).next().unwrap()));
         let request = Request::read(b"GET /paced?rate=1000 HTTP/1.1\r\n\r\n");
         let temper = Temper::Paced {
             period: MILLISECOND,

@@ -7,7 +7,8 @@
 //!                                 answers; POST too
 //!     /short                      a body of 13 bytes
 //!     /wake                       tells all waiting streams
-//!     /tally                      how many streams are open, and how many events were sent
+//!     /tally                      how many streams are open, how many events were sent, and how
+//!                                 many handshakes there were
 //!
 //! `id` numbers the stream and returns in each of its events. `room` limits the bytes that may wait
 //! in the kernel: a hundred slow readers would else drive it to drop packets of everybody.

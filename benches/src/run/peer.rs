@@ -61,8 +61,25 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// Puts what is known here into the places of names in capitals. FRONT and ORIGIN are ports,
     /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, POOL is a number of
-    /// connections, the others are paths.
+    /// connections, the others are paths. A line that begins with {http} or {https} is only for
+    /// clients that come with that, and one with {to http} or {to https} for an origin that is
+    /// asked with that.
     fn fill(&self, text: &str) -> String {
+        let (https, to_https) = (self.scenario.tls, self.scenario.upstream_tls);
+        let marks = [
+            ("{http}", !https),
+            ("{https}", https),
+            ("{to http}", !to_https),
+            ("{to https}", to_https),
+        ];
+        let kept = |line| {
+            let mut found = marks.iter().filter_map(|&(mark, kept)| {
+                let rest = str::strip_prefix(line, mark)?;
+                Some(kept.then_some(rest))
+            });
+            found.next().unwrap_or(Some(line))
+        };
+        let text: String = text.split_inclusive('\n').filter_map(kept).collect();
         let admin = match self.scenario.need {
             Need::Reload => self.admin.to_string(),
             _ => "off".into(),
@@ -196,9 +213,22 @@ impl Peer {
         Ok(filled_words(self.words(), place))
     }
 
+    /// True exactly when the origin is to speak TLS. With no proxy between them it speaks what the
+    /// clients do.
+    pub fn asks_with_tls(self, scenario: &Scenario) -> bool {
+        match self.is_proxy() {
+            true => scenario.upstream_tls,
+            false => scenario.tls,
+        }
+    }
+
     /// How the peer is told to do what the scenario needs, empty where it needs nothing: a signal's
     /// name, or a command. `None`: it cannot do that.
     pub fn told(self, place: &Place<'_>) -> Option<String> {
+        let tls = place.scenario.tls || place.scenario.upstream_tls;
+        if tls && matches!(self, Self::Lighttpd | Self::Go) {
+            return None;
+        }
         let word = match (place.scenario.need, self) {
             (Need::Nothing, _) | (Need::Heartbeats, Self::Millstream) => "",
             (Need::Heartbeats, _) | (Need::Drain | Need::Reload, Self::Direct) => return None,
@@ -223,4 +253,32 @@ impl Peer {
 fn filled_words(command: &str, place: &Place<'_>) -> Vec<String> {
     let words = command.split(' ').filter(|word| !word.is_empty());
     words.map(|word| place.fill(word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::scenario;
+
+    #[test]
+    fn lines_for_other_schemes_are_left_out() {
+        let text = "a\n{http}b\n{https}c\n{to http}d\n{to https}e\nf";
+        for (name, want) in [
+            ("idle", "a\nb\nd\nf"),
+            ("tls-idle", "a\nc\nd\nf"),
+            ("tls-both", "a\nc\ne\nf"),
+            ("tls-upstream", "a\nb\ne\nf"),
+        ] {
+            let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+            let place = Place {
+                front: nowhere,
+                origin: nowhere,
+                admin: nowhere,
+                millstream: Path::new(""),
+                folder: Path::new(""),
+                scenario: scenario::named(name).unwrap(),
+            };
+            assert_eq!(place.fill(text), want, "{name}");
+        }
+    }
 }

@@ -6,12 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustls::ClientConfig;
 
 use crate::sys::Outcome;
+use crate::tls::Socket;
 
 /// A process that was started here.
 pub struct Process {
@@ -76,10 +79,11 @@ impl Drop for Process {
 
 /// Waits until a request to an address is answered, with status 200: a process that listens may not
 /// have begun to serve, nor to use the memory that it serves with, nor have an origin.
-pub fn wait_for(address: SocketAddr) -> Outcome<()> {
+pub fn wait_for(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Outcome<()> {
     let answered = || -> std::io::Result<bool> {
-        let mut connection = TcpStream::connect(address)?;
+        let connection = TcpStream::connect(address)?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut connection = Socket::client(connection, tls).map_err(std::io::Error::other)?;
         connection.write_all(b"GET /short HTTP/1.1\r\nHost: bench\r\n\r\n")?;
         let mut status = [0; b"HTTP/1.1 200".len()];
         connection.read_exact(&mut status)?;

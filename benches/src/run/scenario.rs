@@ -27,6 +27,10 @@ pub struct Scenario {
     pub window: u32,
     /// Idle connections to the origin that a peer may keep, if it has a bound.
     pub pool: u32,
+    /// Clients come with TLS.
+    pub tls: bool,
+    /// The origin is asked with TLS.
+    pub upstream_tls: bool,
     /// The origin's nice value. One that gives way to the load, with which it shares a core, does
     /// not keep it from reading what is there.
     pub origin_nice: u32,
@@ -57,13 +61,38 @@ const PLAIN: Scenario = Scenario {
     heartbeat: 15,
     window: 10,
     pool: 256,
+    tls: false,
+    upstream_tls: false,
     origin_nice: 0,
 };
 
 /// All scenarios, in the order in which they are measured.
 pub const ALL: &[Scenario] = &[
-    IDLE, HEARTBEATS, PACED, SATURATE, SATBATCH, TOKENS, BURST, SHORT, CROWD, POOL, FRESH, BULK,
-    CHURN, VISITS, STORM, SLOW, DRAIN, RELOAD,
+    IDLE,
+    HEARTBEATS,
+    PACED,
+    SATURATE,
+    SATBATCH,
+    TOKENS,
+    BURST,
+    SHORT,
+    CROWD,
+    POOL,
+    FRESH,
+    BULK,
+    CHURN,
+    VISITS,
+    STORM,
+    SLOW,
+    DRAIN,
+    RELOAD,
+    TLS_IDLE,
+    TLS_BOTH,
+    TLS_PACED,
+    TLS_FRESH,
+    TLS_CHURN,
+    TLS_STORM,
+    TLS_UPSTREAM,
 ];
 
 const IDLE: Scenario = Scenario {
@@ -319,6 +348,66 @@ const RELOAD: Scenario = Scenario {
     need: Need::Reload,
     window: 3600,
     ..PLAIN
+};
+
+const TLS_IDLE: Scenario = Scenario {
+    name: "tls-idle",
+    about: "idle, with clients that come with TLS",
+    tls: true,
+    ..IDLE
+};
+
+const TLS_BOTH: Scenario = Scenario {
+    name: "tls-both",
+    about: "idle, with clients that come with TLS, and an origin that is asked with TLS",
+    upstream_tls: true,
+    ..TLS_IDLE
+};
+
+const TLS_PACED: Scenario = Scenario {
+    name: "tls-paced",
+    about: "paced, with clients that come with TLS",
+    tls: true,
+    ..PACED
+};
+
+const TLS_FRESH: Scenario = Scenario {
+    name: "tls-fresh",
+    about: "fresh, with clients that come with TLS, each with a full handshake (P-256)",
+    tls: true,
+    ..FRESH
+};
+
+const TLS_CHURN: Scenario = Scenario {
+    name: "tls-churn",
+    about: "churn, with clients that come with TLS, each with a full handshake (P-256)",
+    tls: true,
+    ..CHURN
+};
+
+const TLS_STORM: Scenario = Scenario {
+    name: "tls-storm",
+    about: "storm, with clients that come with TLS, each with a full handshake (P-256)",
+    tls: true,
+    ..STORM
+};
+
+const TLS_UPSTREAM: Scenario = Scenario {
+    name: "tls-upstream",
+    about: "churn, with an origin that is asked with TLS, each time on a new connection, as the \
+            client has left the stream on the one before; the origin counts the handshakes",
+    columns: &[
+        CPU_STREAM,
+        BUSY,
+        Column {
+            title: "streams/s",
+            ..RESPONSES
+        },
+        column("resumed_percent", "handshakes resumed %", 1.0),
+        column("left_open", "left open", 1.0),
+    ],
+    upstream_tls: true,
+    ..CHURN
 };
 
 /// The names of all scenarios, comma between them.
