@@ -1,8 +1,8 @@
 //! What an upstream is told about the certificate that a client has shown: RFC 9440, and the names
 //! that servers behind nginx and HAProxy know.
 //!
-//! All of these fields are reserved ([`RESERVED`](super::fields::RESERVED)), so none of them can
-//! come from a client.
+//! All of these fields are reserved ([`is_reserved`](super::fields::is_reserved)), so none of them
+//! can come from a client.
 
 use super::fields::write_line;
 use crate::base64;

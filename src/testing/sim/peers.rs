@@ -1,7 +1,6 @@
 //! What the other ends of connections do: clients and origins, driven by a test.
 //!
-//! Those whose connections are secured have a [`Far`](super::far::Far) end that speaks TLS for
-//! them.
+//! Those whose connections are secured have a [`Far`] end that speaks TLS for them.
 
 use super::far::{AHEAD, Far};
 use super::{Heard, LinkState, Peer, SimNet};
