@@ -26,7 +26,8 @@ pub struct Tls {
     pub max_handshakes: usize,
     /// Whether clients are asked for a certificate. None: they are not.
     pub verify_client: Option<VerifyClient>,
-    /// Whether clients get tickets, with which the next handshake is a short one.
+    /// Whether clients get tickets, with which the next handshake is a short one. Those that are
+    /// asked for a certificate get none.
     pub session_tickets: bool,
     /// How often the files are looked at, to be read again when they have changed. None: only a
     /// reload reads them.

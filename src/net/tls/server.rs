@@ -26,7 +26,10 @@ pub struct ServerTerms<'a> {
     pub only_newest: bool,
     /// Whether clients are asked for a certificate. None: they are not.
     pub clients: Option<Clients<'a>>,
-    /// Whether clients get tickets, with which the next handshake is a short one.
+    /// Whether clients get tickets, with which the next handshake is a short one. Those that are
+    /// asked for a certificate get none: whoever comes with a ticket shows no certificate, the one
+    /// in the ticket is not judged again, and each handshake brings a new ticket. So somebody whose
+    /// certificate has expired would be let in for as long as they come back.
     pub tickets: bool,
 }
 
@@ -76,7 +79,7 @@ impl Server {
         config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
         // What a ticket has need not be kept here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if terms.tickets {
+        if terms.tickets && terms.clients.is_none() {
             config.ticketer = Ticketer::new().map_err(|error| sentence(&error))?;
         } else {
             config.send_tls13_tickets = 0;

@@ -241,3 +241,26 @@ fn a_client_may_have_to_show_a_certificate() {
         served.program.logs(why);
     }
 }
+
+/// A ticket would let it in when its certificate has expired, each time with a new ticket.
+#[test]
+fn a_client_that_is_asked_for_a_certificate_shows_it_each_time() {
+    let clients = Authority::new();
+    let ca = clients.file();
+    let asks = format!("client_ca = '{}'\nverify_client = 'optional'", ca.as_str());
+    let served = Served::new(&asks);
+    let pair = clients.issue("client");
+    for shown in [Some(&pair), None] {
+        for versions in [&[&version::TLS13], &[&version::TLS12]] {
+            let client = Client::new(&served.authority, versions, shown);
+            for _ in 0..2 {
+                let (mut client, mut upstream) = served.stream(&client);
+                let (wire, event) = event("one");
+                upstream.send(wire);
+                client.expect(&event);
+                let kind = client.stream().0.conn.handshake_kind();
+                assert_ne!(kind, Some(HandshakeKind::Resumed), "{versions:?}");
+            }
+        }
+    }
+}
