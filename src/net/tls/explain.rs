@@ -73,6 +73,11 @@ fn about_certificate(wrong: &CertificateError) -> String {
             "is that of an authority, so it cannot be shown by itself (basicConstraints: CA:TRUE)"
                 .to_owned()
         }
+        // What openssl makes of a request if it is given no extensions.
+        CertificateError::Other(error) if error.0.to_string() == "UnsupportedCertVersion" => {
+            "is of X.509 version 1, so it cannot say what it is for; issue it with extensions"
+                .to_owned()
+        }
         CertificateError::Other(error) => format!("is not accepted: {}", error.0),
         other => format!("is not accepted: {other}"),
     }
@@ -86,9 +91,22 @@ mod tests {
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier;
     use rustls::crypto::ring::default_provider;
-    use rustls::pki_types::ServerName;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
     use std::sync::Arc;
     use std::time::Duration;
+
+    /// What is said of a certificate that a server shows.
+    fn judged(der: &CertificateDer<'_>, roots: RootCertStore) -> TlsError {
+        let provider = Arc::new(default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let (name, now) =
+            (ServerName::try_from("a.example").unwrap(), Duration::from_secs(1 << 30));
+        let now = UnixTime::since_unix_epoch(now);
+        explain(
+            &verifier.build().unwrap().verify_server_cert(der, &[], &name, &[], now).unwrap_err(),
+        )
+    }
 
     /// Such a certificate is often both: whom to trust, and what is shown.
     #[test]
@@ -98,16 +116,32 @@ mod tests {
         let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(own.der().clone()).unwrap();
-        let provider = Arc::new(default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let (name, now) =
-            (ServerName::try_from("a.example").unwrap(), Duration::from_secs(1 << 30));
-        let now = UnixTime::since_unix_epoch(now);
-        let verified =
-            verifier.build().unwrap().verify_server_cert(own.der(), &[], &name, &[], now);
-        let error = explain(&verified.unwrap_err());
+        let error = judged(own.der(), roots);
         let text = "its certificate is that of an authority, so it cannot be shown by itself \
             (basicConstraints: CA:TRUE)";
+        assert_eq!((error.fault, error.text.as_str()), (TlsFault::BadCertificate, text));
+    }
+
+    #[test]
+    fn a_certificate_without_extensions() {
+        let old = "\
+        -----BEGIN CERTIFICATE-----\n\
+        MIIBIzCBywIUdKj+e41UJ7uVrFZPAAp3kdeE9g0wCgYIKoZIzj0EAwIwFDESMBAG\n\
+        A1UEAwwJYS5leGFtcGxlMCAXDTI2MTEzMDAxMjgxN1oYDzIxMjYxMTA2MDEyODE3\n\
+        WjAUMRIwEAYDVQQDDAlhLmV4YW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+        AARibt1QYAyQueQCPXwsGjcdC98w9jgTz6cucODPBRgeakrdayJRm3GcX0KFegkv\n\
+        gIPPisfbkIHgL/2gHo3CGmRXMAoGCCqGSM49BAMCA0cAMEQCIEu/Abq/k5rIQW09\n\
+        NAl+7vjxC5Cnw+1LVD2ji8CR6ScfAiACvaIa7AG46qQFpA7mPedTHF2PX55mHCOh\n\
+        ISkcqwHtvg==\n\
+        -----END CERTIFICATE-----\n\
+        ";
+        let mut roots = RootCertStore::empty();
+        let own = KeyPair::generate().unwrap();
+        let other = CertificateParams::new(Vec::new()).unwrap().self_signed(&own).unwrap();
+        roots.add(other.der().clone()).unwrap();
+        let error = judged(&CertificateDer::from_pem_slice(old.as_bytes()).unwrap(), roots);
+        let text = "its certificate is of X.509 version 1, so it cannot say what it is for; \
+            issue it with extensions";
         assert_eq!((error.fault, error.text.as_str()), (TlsFault::BadCertificate, text));
     }
 }
