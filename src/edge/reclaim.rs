@@ -27,6 +27,9 @@ const LOOKS: usize = 64;
 /// The sessions that may be closed to make room for others.
 #[derive(Debug, Default)]
 pub struct Reclaimable {
+    /// Those whose handshake is not over, and that will be told that there is no room. They take
+    /// the place of a handshake, but of no client.
+    turned_away: Row,
     shaking: Row,
     lingering: Row,
     idle: Row,
@@ -37,10 +40,12 @@ impl Reclaimable {
     /// The row for a session of this kind. None for one that is being served, or that takes no
     /// place from others.
     fn row_of(&mut self, session: &Session) -> Option<&mut Row> {
-        if session.service == Service::Admin || session.refused {
+        if session.service == Service::Admin {
             return None;
         }
         match session.state {
+            State::Handshake { .. } if session.refused => Some(&mut self.turned_away),
+            _ if session.refused => None,
             State::Handshake { .. } => Some(&mut self.shaking),
             State::Lingering { .. } => Some(&mut self.lingering),
             State::Idle { fresh: false, .. } => Some(&mut self.idle),
@@ -66,7 +71,7 @@ impl Reclaimable {
     /// The number of sessions in all rows.
     #[cfg(feature = "sim")]
     pub fn count(&self, sessions: &Tasks<Session>) -> usize {
-        [&self.shaking, &self.lingering, &self.idle, &self.silent]
+        [&self.turned_away, &self.shaking, &self.lingering, &self.idle, &self.silent]
             .map(|row| row.iter(sessions).count())
             .iter()
             .sum()
@@ -74,18 +79,20 @@ impl Reclaimable {
 
     /// The session that loses least if it is closed now.
     pub fn choose(&mut self, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
-        let Reclaimable { shaking, lingering, idle, silent } = self;
+        let Reclaimable { turned_away: _, shaking, lingering, idle, silent } = self;
         let mut rows = [shaking, lingering, idle, silent].into_iter();
         rows.find_map(|row| choose(row, sessions, now))
     }
 
-    /// The session whose handshake takes longest, if it may be closed to make room for another.
+    /// The session whose handshake takes longest, if it may be closed to make room for another. One
+    /// that would only be told that there is no room comes first.
     pub fn choose_handshake(
         &mut self,
         sessions: &mut Tasks<Session>,
         now: Tick,
     ) -> Option<Key<Session>> {
-        choose(&mut self.shaking, sessions, now)
+        let turned_away = choose(&mut self.turned_away, sessions, now);
+        turned_away.or_else(|| choose(&mut self.shaking, sessions, now))
     }
 }
 
@@ -136,5 +143,24 @@ mod tests {
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[1]));
         sessions.wake(keys[1]);
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), None);
+    }
+
+    #[test]
+    fn one_that_is_turned_away_keeps_nobody_from_a_handshake() {
+        let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
+        let port = Port { is_secure: true, ..Port::plain(Service::Apis) };
+        let [let_in, refused] = [false, true].map(|refused| {
+            let new = Session::new(Conn::unconnected(), port, None, Tick::ZERO);
+            let key = sessions.insert(Session { refused, ..new });
+            reclaimable.add(&mut sessions, key);
+            key
+        });
+        let later = Tick::ZERO.after(GRACE);
+        assert_eq!(reclaimable.choose_handshake(&mut sessions, Tick::ZERO), None);
+        assert_eq!(reclaimable.choose_handshake(&mut sessions, later), Some(refused));
+        assert_eq!(reclaimable.choose(&mut sessions, later), Some(let_in));
+        reclaimable.remove(&mut sessions, let_in);
+        assert_eq!(reclaimable.choose(&mut sessions, later), None);
+        assert_eq!(reclaimable.choose_handshake(&mut sessions, later), Some(refused));
     }
 }

@@ -210,7 +210,8 @@ mod oracle {
             for (_, session) in self.tasks.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let Some(exchange) = session.exchange() else {
-                    let counts = session.service != Service::Admin && !session.refused;
+                    let shakes = matches!(session.state, State::Handshake { .. });
+                    let counts = session.service != Service::Admin && (!session.refused || shakes);
                     let begun = matches!(session.state, State::Head { .. });
                     reclaimable += usize::from(counts && !begun);
                     continue;
