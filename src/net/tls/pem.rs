@@ -2,13 +2,13 @@
 
 use super::explain::sentence;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// The certificates in a PEM file, at least one.
 pub(super) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|error| format!("not a PEM file: {error}"))?;
+    let certificates = certificates.map_err(|error| format!("not a PEM file: {}", said(&error)))?;
     if certificates.is_empty() {
         return Err("no certificate in it; it has to be a PEM file".to_owned());
     }
@@ -34,6 +34,42 @@ pub(super) fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
                 without one: openssl pkey -in OLD -out NEW"
                 .to_owned();
         }
-        format!("no private key in it: {error}")
+        format!("no private key in it: {}", said(&error))
     })
+}
+
+/// An error without the bytes that it is about, which may be of a key.
+fn said(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "a line that begins with -----END is missing; it may be only half written".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with -----BEGIN does not end with -----".to_owned()
+        }
+        pem::Error::Base64Decode(_) => "what it contains is not base64".to_owned(),
+        pem::Error::NoItemsFound => "there is no such section".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file() {
+        let of = |text: &str| certificates_in(text.as_bytes()).unwrap_err();
+        let begin = "-----BEGIN CERTIFICATE-----\n";
+        assert_eq!(of(""), "no certificate in it; it has to be a PEM file");
+        let half = "not a PEM file: a line that begins with -----END is missing; it may be only \
+            half written";
+        assert_eq!(of(&format!("{begin}MIIB\n")), half);
+        let start = "not a PEM file: a line that begins with -----BEGIN does not end with -----";
+        assert_eq!(of("-----BEGIN CERTIFICATE\nMIIB\n"), start);
+        let base64 = "not a PEM file: what it contains is not base64";
+        assert_eq!(of(&format!("{begin}!\n-----END CERTIFICATE-----\n")), base64);
+        let key = key_in(begin.as_bytes()).unwrap_err();
+        assert!(key.starts_with("no private key in it: "), "{key}");
+    }
 }
