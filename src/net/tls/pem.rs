@@ -40,17 +40,18 @@ pub(super) fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 
 /// An error without the bytes that it is about, which may be of a key.
 fn said(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => {
-            "a line that begins with -----END is missing; it may be only half written".to_owned()
-        }
-        pem::Error::IllegalSectionStart { .. } => {
-            "a line that begins with -----BEGIN does not end with -----".to_owned()
-        }
-        pem::Error::Base64Decode(_) => "what it contains is not base64".to_owned(),
-        pem::Error::NoItemsFound => "there is no such section".to_owned(),
-        other => other.to_string(),
-    }
+    let words = if matches!(error, pem::Error::MissingSectionEnd { .. }) {
+        "a line that begins with -----END is missing; it may be only half written"
+    } else if matches!(error, pem::Error::IllegalSectionStart { .. }) {
+        "a line that begins with -----BEGIN does not end with -----"
+    } else if matches!(error, pem::Error::Base64Decode(_)) {
+        "what it contains is not base64"
+    } else if matches!(error, pem::Error::NoItemsFound) {
+        "there is no such section"
+    } else {
+        return error.to_string();
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
