@@ -38,14 +38,16 @@ mod pem;
 mod server;
 mod session;
 mod shared;
+mod terms;
 mod tickets;
 mod x509;
 
-pub use client::{Client, ClientOf, Terms, Trust};
+pub use client::{Client, ClientOf};
 #[cfg(feature = "sim")]
 pub use engine::{Done, Engine, Sealed};
-pub use pair::{Pair, PairError};
-pub use server::{Clients, Server, ServerTerms};
+pub use pair::Pair;
+pub use server::Server;
+pub use terms::{Clients, PairError, ServerTerms, Terms, Trust};
 
 use super::{Address, Agreed, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 #[cfg(not(feature = "sim"))]

@@ -1,6 +1,10 @@
 //! What there is in place of TLS in a program that was built without it: nothing.
 
+#[path = "tls/terms.rs"]
+mod terms;
+
 use std::convert::Infallible;
+pub use terms::{Clients, PairError, ServerTerms, Terms, Trust};
 
 /// A network, as it is.
 pub type TlsNet<N> = N;
@@ -21,26 +25,6 @@ pub const fn subject_of(_certificate: &[u8]) -> String {
 }
 
 const NO_TLS: &str = "this program was built without TLS";
-
-/// What a client would be configured with.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// Whom to trust.
-    pub trust: Trust<'a>,
-    /// A certificate and its key.
-    pub identity: Option<&'a Pair>,
-}
-
-/// Whose certificates a client would accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust<'a> {
-    /// Those of the authorities that the system trusts.
-    System,
-    /// Those of these authorities.
-    These(&'a [u8]),
-    /// Everybody's.
-    Everybody,
-}
 
 /// The client's side of connections. There is none.
 #[derive(Clone, Debug)]
@@ -72,15 +56,6 @@ impl Client {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair(Infallible);
 
-/// What would be wrong with a certificate or its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PairError {
-    /// The certificate.
-    Certificate(String),
-    /// The key.
-    Key(String),
-}
-
 impl Pair {
     /// Never succeeds.
     ///
@@ -109,28 +84,6 @@ impl Pair {
     pub const fn has_rsa_key(&self) -> bool {
         match self.0 {}
     }
-}
-
-/// What the server's side would be configured with.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerTerms<'a> {
-    /// The certificates to show.
-    pub pairs: &'a [Pair],
-    /// Whether only TLS 1.3 is spoken.
-    pub only_newest: bool,
-    /// Whether clients are asked for a certificate.
-    pub clients: Option<Clients<'a>>,
-    /// Whether clients get tickets.
-    pub tickets: bool,
-}
-
-/// How clients would be asked for a certificate.
-#[derive(Clone, Copy, Debug)]
-pub struct Clients<'a> {
-    /// The authorities that may have issued it.
-    pub authorities: &'a [u8],
-    /// Whether whoever has none is let in all the same.
-    pub optional: bool,
 }
 
 /// The server's side of connections. There is none.

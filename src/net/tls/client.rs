@@ -1,9 +1,8 @@
 //! How connections to servers are secured: whom we trust, and who we are.
 
-use super::pair::Pair;
 use super::pem::roots_in;
 use super::tickets::Tickets;
-use super::{ALPN, lean};
+use super::{ALPN, Terms, Trust, lean};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
@@ -15,26 +14,6 @@ use rustls::{
 };
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// What a client is configured with.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// Whom to trust.
-    pub trust: Trust<'a>,
-    /// The certificate to show to servers that ask for one.
-    pub identity: Option<&'a Pair>,
-}
-
-/// Whose certificates a client accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust<'a> {
-    /// Those of the authorities that the system trusts.
-    System,
-    /// Those of the authorities in this PEM file.
-    These(&'a [u8]),
-    /// Everybody's. Whoever can get in between can read and change all.
-    Everybody,
-}
 
 /// The client's side of connections to any server. See the module.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! A certificate and its key: who we say that we are, to clients and to servers.
 
 use super::explain::sentence;
-use super::lean;
 use super::pem::{certificates_in, key_in};
 use super::x509::Certificate;
+use super::{PairError, lean};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, SignatureAlgorithm};
 use std::sync::Arc;
@@ -28,15 +28,6 @@ impl PartialEq for Pair {
 }
 
 impl Eq for Pair {}
-
-/// What is wrong with a certificate or its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PairError {
-    /// The certificate, or those of its issuers.
-    Certificate(String),
-    /// The key.
-    Key(String),
-}
 
 impl Pair {
     /// Reads two PEM files: the certificate with those of its issuers behind it, and the key.

@@ -3,7 +3,7 @@
 use super::explain::sentence;
 use super::pair::Pair;
 use super::pem::roots_in;
-use super::{ALPN, lean};
+use super::{ALPN, Clients, ServerTerms, lean};
 use rustls::crypto::ring::Ticketer;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
@@ -15,32 +15,6 @@ use std::sync::Arc;
 
 /// What clients may also speak inside. Those that will speak nothing else offer nothing else.
 const HTTP_10: &[u8] = b"http/1.0";
-
-/// What the server's side is configured with.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerTerms<'a> {
-    /// The certificates to show, at least one. A client gets the one that is for the name that it
-    /// asks for (SNI). The first one is for all others.
-    pub pairs: &'a [Pair],
-    /// Whether only TLS 1.3 is spoken, and not also TLS 1.2.
-    pub only_newest: bool,
-    /// Whether clients are asked for a certificate. None: they are not.
-    pub clients: Option<Clients<'a>>,
-    /// Whether clients get tickets, with which the next handshake is a short one. Those that are
-    /// asked for a certificate get none: whoever comes with a ticket shows no certificate, the one
-    /// in the ticket is not judged again, and each handshake brings a new ticket. So somebody whose
-    /// certificate has expired would be let in for as long as they come back.
-    pub tickets: bool,
-}
-
-/// How clients are asked for a certificate.
-#[derive(Clone, Copy, Debug)]
-pub struct Clients<'a> {
-    /// The certificates of the authorities that may have issued it, as a PEM file.
-    pub authorities: &'a [u8],
-    /// Whether whoever has none is let in all the same.
-    pub optional: bool,
-}
 
 /// The server's side of connections. The same means the same settings, not others that are equal.
 #[derive(Clone, Debug)]
