@@ -3,7 +3,7 @@
 
 use super::Config;
 use crate::net::tls::Pair;
-use crate::time::date;
+use crate::time::date::day;
 
 /// How long before its end a certificate is warned of. Whoever renews it by itself does that
 /// earlier: certbot a third of the validity, or 30 days.
@@ -90,7 +90,6 @@ impl Config {
 
 /// What there is to say at this time about a validity, all in seconds since 1970.
 fn expiry([first, last]: [u64; 2], now: u64) -> Option<String> {
-    let day = |seconds: u64| date::utc(seconds * 1000)[..10].to_owned();
     Some(if now < first {
         format!("is not valid before {}, so clients refuse it; look at the clock", day(first))
     } else if now > last {

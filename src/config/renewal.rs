@@ -194,7 +194,7 @@ impl Config {
 
 fn told(file: &str, pair: &Pair) -> String {
     let [_, last] = pair.valid();
-    format!("{file} was renewed, and is valid until {}", &date::utc(last * 1000)[..10])
+    format!("{file} was renewed, and is valid until {}", date::day(last))
 }
 
 #[cfg(test)]

@@ -8,6 +8,11 @@ pub fn utc(unix_ms: u64) -> String {
     as_str(&text).to_owned()
 }
 
+/// Formats the day of a time in seconds since 1970: `2026-11-24`.
+pub fn day(unix_seconds: u64) -> String {
+    utc(unix_seconds * 1000)[..10].to_owned()
+}
+
 /// Appends a time for programs (RFC 3339): `2026-11-24T17:52:50.855Z`.
 pub fn write_rfc3339(unix_ms: u64, out: &mut String) {
     let mut text = *b"0000-00-00T00:00:00.000Z";

@@ -52,7 +52,7 @@ pub(super) fn sentence(error: &Error) -> String {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
 fn about_certificate(wrong: &CertificateError) -> String {
-    let day = |time: &UnixTime| date::utc(time.as_secs() * 1000)[..10].to_owned();
+    let day = |time: &UnixTime| date::day(time.as_secs());
     match wrong {
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("expired on {}", day(not_after))
