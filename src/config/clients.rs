@@ -1,12 +1,10 @@
 //! Which clients may send which requests to an api.
 
 use super::access::{allowed_origins, parameter};
-use super::error::Wrong;
-use super::networks::Networks;
+use super::networks::{Networks, networks};
 use super::table::Table;
-use super::value::{duration, list, size, text};
+use super::value::{duration, size};
 use std::time::Duration;
-use toml::de::DeValue;
 
 /// Which clients may send which requests. See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,11 +34,4 @@ pub(super) fn clients(t: &mut Table<'_, '_>) -> Clients {
         body_timeout: t.take("body_timeout", duration),
         last_event_id_query: t.take("last_event_id_query", parameter).filter(|p| !p.is_empty()),
     }
-}
-
-/// Reads a list of networks.
-pub(super) fn networks(value: &DeValue<'_>) -> Result<Networks, Wrong> {
-    let mut networks = Networks::default();
-    list(value, "[\"10.0.0.0/8\"]", |value| Ok(networks.add(text(value)?)?))?;
-    Ok(networks)
 }

@@ -4,10 +4,11 @@
 //! is checked where the second one is read, so that its error has a location.
 
 use super::access::{auth, cors, parameter};
-use super::clients::{clients, networks};
+use super::clients::clients;
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};

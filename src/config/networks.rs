@@ -1,7 +1,10 @@
 //! Lists of networks, as configurations have them.
 
+use super::error::Wrong;
+use super::value::{list, text};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use toml::de::DeValue;
 
 /// Networks, and perhaps Unix domain sockets, that peers may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,13 @@ impl Networks {
         self.networks.push(network);
         Ok(())
     }
+}
+
+/// Reads a list of networks.
+pub(super) fn networks(value: &DeValue<'_>) -> Result<Networks, Wrong> {
+    let mut networks = Networks::default();
+    list(value, "[\"10.0.0.0/8\"]", |value| Ok(networks.add(text(value)?)?))?;
+    Ok(networks)
 }
 
 const NO_NETWORK: &str =
