@@ -287,7 +287,7 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let ends = ours
         || to.changes.is_some_and(|changes| changes.stop(name))
         || is_about_client(name) && !to.peer_trusted
-        || is_about_certificate(name) && to.shown.is_some()
+        || to.shown.is_some() && is_about_certificate(name)
         || is("Max-Forwards") && head.max_forwards.is_some()
         || is("Accept-Encoding") && to.uncoded
         // An expectation in HTTP/1.0 is ignored (RFC 9110 section 10.1.1).

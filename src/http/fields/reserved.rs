@@ -17,10 +17,12 @@ pub const RESERVED: [&str; 8] = [
     // The request before another proxy rewrote it; Symfony, IIS and others use these.
     "X-Original-*",
     "X-Rewrite-URL",
-    // The client's certificate (RFC 9440).
-    "Client-Cert*",
-    "X-SSL-Client-*",
+    CERTIFICATE[0],
+    CERTIFICATE[1],
 ];
+
+/// Those that are about the client's certificate (RFC 9440, and what nginx and HAProxy call it).
+const CERTIFICATE: [&str; 2] = ["Client-Cert*", "X-SSL-Client-*"];
 
 /// The first letters of [`RESERVED`], which rule out nearly every other field.
 const INITIALS: &[u8] = b"FXC";
@@ -28,17 +30,19 @@ const INITIALS: &[u8] = b"FXC";
 /// True exactly when a field is in [`RESERVED`].
 pub fn is_about_client(name: &str) -> bool {
     let initial = name.as_bytes().first().map(u8::to_ascii_uppercase);
-    let is_one = |field: &&str| match field.strip_suffix('*') {
-        Some(start) => name.get(..start.len()).is_some_and(|name| same_to_gateway(name, start)),
-        None => same_to_gateway(name, field),
-    };
-    initial.is_some_and(|initial| INITIALS.contains(&initial)) && RESERVED.iter().any(is_one)
+    initial.is_some_and(|initial| INITIALS.contains(&initial)) && is_one_of(&RESERVED, name)
 }
 
 /// True exactly when a field is one of [`RESERVED`] and about the client's certificate.
 pub fn is_about_certificate(name: &str) -> bool {
-    let is_one = |start: &str| name.get(..start.len()).is_some_and(|n| same_to_gateway(n, start));
-    is_one("Client-Cert") || is_one("X-SSL-Client-")
+    is_one_of(&CERTIFICATE, name)
+}
+
+fn is_one_of(fields: &[&str], name: &str) -> bool {
+    fields.iter().any(|field| match field.strip_suffix('*') {
+        Some(start) => name.get(..start.len()).is_some_and(|name| same_to_gateway(name, start)),
+        None => same_to_gateway(name, field),
+    })
 }
 
 #[cfg(test)]
