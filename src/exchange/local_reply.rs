@@ -127,7 +127,7 @@ impl LocalReply {
 
     /// The same reply, to a client that accepts JSON or does not.
     #[must_use]
-    pub const fn to_json_reader(self, json: bool) -> LocalReply {
+    pub const fn in_json_if(self, json: bool) -> LocalReply {
         LocalReply { json, ..self }
     }
 

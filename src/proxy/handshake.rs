@@ -5,7 +5,9 @@
 
 use super::ends::{refused, refused_connection};
 use super::next::Next;
+use super::request::peer_text;
 use super::shared::Shared;
+use crate::conn::Conn;
 use crate::exchange::LocalReply;
 use crate::http::client_cert::Shown;
 use crate::net::{Net, TlsError, tls};
@@ -35,11 +37,11 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
 }
 
 /// What a client has shown, if it was asked for a certificate.
-pub(super) fn shown<N: Net>(session: &Session, shared: &Shared<N>) -> Option<Shown> {
-    if !session.is_secure || shared.config.tls.verify_client.is_none() {
+pub(super) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) -> Option<Shown> {
+    if !is_secure || shared.config.tls.verify_client.is_none() {
         return None;
     }
-    let certificate = session.conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
+    let certificate = conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
     Some(certificate.map_or(Shown::Nothing, |der| Shown::Certificate {
         der: der.into(),
         subject: tls::subject_of(der).into(),
@@ -77,7 +79,7 @@ pub(super) fn make_room<N: Net>(session: &Session, shared: &mut Shared<N>) {
 
 fn note<N: Net>(session: &Session, shared: &mut Shared<N>, ended: Handshake, why: &str) {
     shared.telemetry.stats.handshakes.count(ended);
-    let client = session.peer.map_or_else(|| "a unix socket".to_owned(), |peer| peer.to_string());
+    let client = peer_text(session.peer);
     let text = format!("no TLS handshake with {client}: {why} ({})", ended.word());
     // Whoever looks whether the port is open closes the connection.
     let usual = matches!(ended, Handshake::Closed | Handshake::PlainHttp);

@@ -21,7 +21,7 @@ pub(super) fn head_limits(config: &Config) -> HeadLimits {
 
 /// The result of a search for the end of a head.
 pub(super) enum Found<'a> {
-    /// The complete head. The bytes behind it were kept.
+    /// The complete head, at the beginning of the scratch. The bytes behind it were kept.
     Complete(&'a mut [u8]),
     /// More bytes came and were kept.
     More,

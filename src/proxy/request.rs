@@ -26,10 +26,8 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    let shown = handshake::shown(session, shared);
-    let from = Sender { peer: session.peer, is_secure: session.is_secure, shown: shown.as_ref() };
-    let Session { conn, state, service, .. } = session;
-    let service = *service;
+    let Session { conn, state, service, peer, is_secure, .. } = session;
+    let (service, peer, is_secure) = (*service, *peer, *is_secure);
     let mut new = HeadSearch::request();
     let (search, begun, fresh) = match state {
         State::Head { search, .. } => (search, true, false),
@@ -39,9 +37,9 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         }
     };
     let may_wait = begun || fresh || !shared.phase.is_closed() || service == Service::Admin;
-    let (mut io, out) = shared.memory.split(&mut shared.net, None, now);
-    let bytes = match find_head(conn, search, &head_limits(&shared.config), &mut io) {
-        Found::Complete(bytes) => bytes,
+    let (mut io, _) = shared.memory.split(&mut shared.net, None, now);
+    let length = match find_head(conn, search, &head_limits(&shared.config), &mut io) {
+        Found::Complete(bytes) => bytes.len(),
         Found::More | Found::Blocked if !begun && has_begun(conn) => return Next::Head(new),
         Found::More => return Next::Moved,
         Found::Blocked if may_wait => return Next::Blocked,
@@ -53,6 +51,10 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             return refused(shared, service, request, is_head, LocalReply::of_head(error), now);
         }
     };
+    let shown = handshake::shown(conn, is_secure, shared);
+    let from = Sender { peer, is_secure, shown: shown.as_ref() };
+    let (io, out) = shared.memory.split(&mut shared.net, None, now);
+    let bytes = &io.scratch[..length];
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
     let refusal = match service {
         Service::Apis => {
@@ -146,7 +148,7 @@ fn check_request(
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
     check_head(&head, config, router, from, out).map_err(|refusal| match refusal {
-        Refusal::Reply(reply) => Refusal::Reply(reply.to_json_reader(head.accepts_json)),
+        Refusal::Reply(reply) => Refusal::Reply(reply.in_json_if(head.accepts_json)),
         Refusal::Redirect(_) => refusal,
     })
 }
@@ -416,6 +418,6 @@ pub(super) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, no
     refused(shared, session.service, request, false, refusal, now)
 }
 
-fn peer_text(peer: Option<IpAddr>) -> String {
+pub(super) fn peer_text(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
 }
