@@ -8,6 +8,7 @@
 # --stop-timeout, or in Kubernetes terminationGracePeriodSeconds, is to be what `millstream --check`
 # prints, or streams are killed before they have ended. No preStop hook is needed: drain.delay keeps
 # the port open until no more connections are sent here.
+# The health check asks the admin listener. A file without [admin] has none: run it with --no-healthcheck.
 # Mount the folder instead of the file if it is to be reloaded: editors replace files, and a mount
 # of a single file keeps showing the old one.
 
@@ -25,5 +26,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# /healthz and not /readyz: who is draining is well, and a second SIGTERM would cut its streams.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s \
+    CMD ["/millstream", "--probe", "http://127.0.0.1:9090/healthz"]
 ENTRYPOINT ["/millstream"]
 CMD ["/etc/millstream/millstream.toml"]

@@ -1,7 +1,7 @@
 //! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
 use millstream::arguments::{self, Command};
-use millstream::{Config, Process, key_entry, logger, resolver};
+use millstream::{Config, Process, key_entry, logger, probe, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         Command::Help => print(arguments::HELP),
         Command::Version => print(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::HashKey { name } => hash_key(name.as_deref()),
+        Command::Probe(url) => match probe(&url) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(what) => fail(FAILED, &what),
+        },
         Command::Check(path) => match resolver::load(&path) {
             Ok(config) => print(&checked(&config)),
             Err(wrong) => fail(WRONG, &wrong.to_string()),

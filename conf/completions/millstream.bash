@@ -13,12 +13,16 @@ _millstream() {
             compopt -o nospace
             return
             ;;
+        --probe)
+            mapfile -t COMPREPLY < <(compgen -W "localhost:9090/readyz" -- "$word")
+            return
+            ;;
         --hash-key)
             return
             ;;
     esac
     if [[ $word == -* ]]; then
-        local options="--check -t -c -f --to --listen --hash-key --version --help"
+        local options="--check -t -c -f --to --listen --hash-key --probe --version --help"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     else
         compopt -o filenames

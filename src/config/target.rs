@@ -72,7 +72,10 @@ impl Target {
     }
 
     /// Parses a command-line argument, in which `http://` may be omitted.
-    pub(super) fn parse_typed(text: &str) -> Result<Target, &'static str> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn parse_typed(text: &str) -> Result<Target, &'static str> {
         if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() {
             return Err("no host; write \"localhost:8000\"");
         }

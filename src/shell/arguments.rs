@@ -15,6 +15,7 @@ Usage:
   millstream --check CONFIG.toml       print what the configuration does, or what is wrong with it
   millstream --to URL [--listen ADDR]  run without a file: send everything from ADDR to URL
   millstream --hash-key [NAME]         read a key and print its entry for a key file
+  millstream --probe URL               exit with 0 if URL is answered with 2xx, otherwise with 1
   millstream --version | --help
 
 Options:
@@ -23,6 +24,7 @@ Options:
   --to URL           a host, with an optional port and base path: localhost:8000
   --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
   --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
+  --probe URL        as of --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
   -v, -V, --version  print the version
   -h, --help         print this
 
@@ -36,8 +38,8 @@ conf/millstream.toml lists every configuration key with its default and what it 
 conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchange.
 SIGTERM and SIGINT drain: no new connections are accepted, open ones may finish. A second signal
 closes them at once. SIGHUP reloads the configuration file.
-Exit status: 0 after a drain, 1 if it could not start or run, 2 for a wrong command line or
-configuration.
+Exit status: 0 after a drain, 1 if it could not start or run, or a probe failed, 2 for a wrong
+command line or configuration.
 ";
 
 /// What the command line asks for.
@@ -54,6 +56,8 @@ pub enum Command {
     },
     /// Check this file and print a summary.
     Check(PathBuf),
+    /// Ask whether this URL is answered with success.
+    Probe(String),
     /// Run with this file.
     Run(PathBuf),
     /// Run without a file.
@@ -92,6 +96,7 @@ struct Options {
     listen: Option<String>,
     /// Whether a key is to be hashed, and the name of its owner.
     hash_key: Option<Option<String>>,
+    probe: Option<String>,
 }
 
 /// Parses a command line. The first argument is the program's name.
@@ -125,6 +130,7 @@ pub fn parse(
                 let name = value_if_any(&mut parser).map(key_name).transpose()?;
                 once("--hash-key", &mut options.hash_key, name)?;
             }
+            Arg::Long("probe") => once("--probe", &mut options.probe, parser.value()?.string()?)?,
             Arg::Long("to") => once("--to", &mut options.to, parser.value()?.string()?)?,
             Arg::Long("listen") => {
                 once("--listen", &mut options.listen, parser.value()?.string()?)?
@@ -140,9 +146,11 @@ impl Options {
     fn command(self) -> Result<Command, ArgumentError> {
         let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None) && !self.check;
         let wrong = match (self.file, self.to, self.listen) {
-            _ if self.hash_key.is_some() && !alone => {
+            _ if self.hash_key.is_some() && (!alone || self.probe.is_some()) => {
                 "--hash-key takes no other arguments; the key is read from standard input"
             }
+            _ if self.probe.is_some() && !alone => "--probe URL takes no other arguments",
+            _ if let Some(url) = self.probe => return Ok(Command::Probe(url)),
             _ if let Some(name) = self.hash_key => return Ok(Command::HashKey { name }),
             (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
             (Some(file), None, None) => return Ok(Command::Run(file)),
@@ -239,6 +247,9 @@ mod tests {
         for line in ["--hash-key alice", "--hash-key=alice"] {
             check(line, Command::HashKey { name: Some("alice".to_owned()) });
         }
+        for line in ["--probe a:81/readyz", "--probe=a:81/readyz"] {
+            check(line, Command::Probe("a:81/readyz".to_owned()));
+        }
         for line in ["--version", "-V", "-v", "-vv", "-c -v", "a.toml -v"] {
             check(line, Command::Version);
         }
@@ -275,6 +286,12 @@ mod tests {
         {
             check(line, alone);
         }
+        check("--hash-key --probe a", alone);
+        for line in ["--probe a b", "-t --probe a", "--probe a --to b", "--probe a --listen b"] {
+            check(line, "--probe URL takes no other arguments");
+        }
+        check("--probe", "missing argument for option '--probe'");
+        check("--probe a --probe b", "--probe can be given only once");
         check("--hash-key a --hash-key b", "--hash-key can be given only once");
         check(
             "--hash-key a\\b",
@@ -296,9 +313,10 @@ mod tests {
     #[test]
     fn help_fits_and_names_every_option() {
         assert!(HELP.lines().all(|line| line.len() <= 100));
-        for option in ["--check", "--hash-key", "--to", "--listen", "--version", "--help"]
-            .into_iter()
-            .chain(["-t", "-c FILE", "-f FILE", "-v", "-V", "-h"])
+        for option in
+            ["--check", "--hash-key", "--to", "--listen", "--probe", "--version", "--help"]
+                .into_iter()
+                .chain(["-t", "-c FILE", "-f FILE", "-v", "-V", "-h"])
         {
             assert!(HELP.contains(option), "{option}");
         }

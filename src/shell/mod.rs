@@ -10,7 +10,7 @@
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
 //!   configuration files and one for host names, which [`resolver`] looks up; [`logger`] has one
 //!   for standard error, and `output` one for the access log on standard output.
-//! - [`arguments`] reads the command line.
+//! - [`arguments`] reads the command line; [`probe`] is all that `--probe` does.
 
 pub mod arguments;
 pub mod clock;
@@ -19,6 +19,7 @@ mod jobs;
 mod listeners;
 pub mod logger;
 mod output;
+pub mod probe;
 pub mod process;
 pub mod resolver;
 pub mod service;

@@ -78,7 +78,7 @@ fn one_line(error: &io::Error) -> String {
 
 /// Returns the addresses of several names, in the same order. Blocks until all are answered, but
 /// for `timeout` at most: a name without an answer by then is an error.
-fn addresses_of_all(names: Vec<Name>, timeout: Duration) -> Vec<Resolution> {
+pub(super) fn addresses_of_all(names: Vec<Name>, timeout: Duration) -> Vec<Resolution> {
     addresses_by(addresses_of, names, timeout)
 }
 

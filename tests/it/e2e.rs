@@ -12,6 +12,7 @@ mod drain;
 mod foreign;
 mod line;
 mod pairs;
+mod probe;
 mod process;
 mod program;
 mod reload;
