@@ -9,6 +9,7 @@
 //! Tested against the plain comparison.
 
 use crate::digits::hex_value;
+use crate::rate::Rate;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::hint::black_box;
@@ -28,6 +29,8 @@ pub struct Key {
     pub apis: Option<Vec<String>>,
     /// Maximum number of event streams open with it. None: no limit.
     pub max_streams: Option<usize>,
+    /// How many requests may be sent with it. None: no limit.
+    pub max_requests: Option<Rate>,
 }
 
 /// The keys of a file. No two have the same name or the same hash.
@@ -175,6 +178,7 @@ mod tests {
             hash: hash(secret.as_bytes()),
             apis,
             max_streams: None,
+            max_requests: None,
         })
     }
 

@@ -3,14 +3,17 @@
 pub mod admission;
 pub mod authz;
 pub mod listeners;
+pub mod rates;
 pub mod reclaim;
 pub mod row;
 
 use crate::auth::Hash;
+use crate::config::Config;
 use crate::descriptors::{self, Budget};
 use crate::quota::Quota;
 use crate::session::{Port, Service, Session, State};
 use listeners::Listeners;
+use rates::Rates;
 use reclaim::Reclaimable;
 
 /// The listeners, limits and counts of clients. See the module.
@@ -22,6 +25,8 @@ pub struct Edge {
     pub reclaimable: Reclaimable,
     /// The open event streams by key, where that is limited.
     pub key_streams: Quota<Hash>,
+    /// What is left of the limits on how fast requests come.
+    pub rates: Rates,
     budget: Budget,
     /// The number of client connections, including refused ones.
     clients: usize,
@@ -35,12 +40,13 @@ pub struct Edge {
 
 impl Edge {
     /// Creates an edge with open listeners, in order, and no connections. `budget` limits the
-    /// connections.
-    pub fn new(ports: &[Port], budget: Budget) -> Edge {
+    /// connections, and `config` the rates of requests.
+    pub fn new(ports: &[Port], config: &Config, budget: Budget) -> Edge {
         Edge {
             listeners: Listeners::new(ports),
             reclaimable: Reclaimable::default(),
             key_streams: Quota::default(),
+            rates: Rates::of(config),
             budget,
             clients: 0,
             refused: 0,
@@ -49,9 +55,10 @@ impl Edge {
         }
     }
 
-    /// Changes the limits on connections.
-    pub const fn update(&mut self, budget: Budget) {
+    /// Changes the limits on connections and rates.
+    pub fn update(&mut self, config: &Config, budget: Budget) {
         self.budget = budget;
+        self.rates.update(config);
     }
 
     /// The number of client connections, without those to the admin listener.

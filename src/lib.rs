@@ -8,8 +8,9 @@
 //!    do and [`coverage`] what has occurred, for tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
 //!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
-//!    whose key is whose, [`quota`] how much each has, [`cors`] which pages may read what,
-//!    [`access`] how a request is told of, and [`demo`] the events of the built-in source.
+//!    whose key is whose, [`quota`] how much each has, [`rate`] how fast that comes, [`cors`] which
+//!    pages may read what, [`access`] how a request is told of, and [`demo`] the events of the
+//!    built-in source.
 //! 3. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 4. [`config`]: what the configuration file says, judged and typed.
@@ -55,6 +56,7 @@ mod pipe;
 mod pool;
 mod proxy;
 mod quota;
+mod rate;
 mod route;
 mod session;
 mod shell;

@@ -512,7 +512,8 @@ mod tests {
         let manual = include_str!("../../doc/millstream.1");
         let (_, section) = manual.split_once("\n.Ss Metrics\n").unwrap();
         let (section, _) = section.split_once("\n.Sh ").unwrap();
-        let process = Process { handshakes: Some(0), ..Process::default() };
+        let (handshakes, addresses) = (Some(0), Some((0, 0)));
+        let process = Process { handshakes, addresses, ..Process::default() };
         let text = text(&Stats::new(), &process);
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();

@@ -2,8 +2,10 @@
 
 use super::access::{allowed_origins, parameter};
 use super::networks::{Networks, networks};
+use super::rate::rate;
 use super::table::Table;
 use super::value::{duration, size};
+use crate::rate::Rate;
 use std::time::Duration;
 
 /// Which clients may send which requests. See the module.
@@ -13,6 +15,11 @@ pub struct Clients {
     pub allow: Networks,
     /// The addresses of those that may not.
     pub deny: Networks,
+    /// How many requests may go upstream. None: no limit.
+    pub max_requests: Option<Rate>,
+    /// How many requests may come from one client address; an IPv6 /64 counts as one. None: no
+    /// limit.
+    pub max_requests_per_ip: Option<Rate>,
     /// The origins of the pages that may send requests. Empty: all.
     pub allowed_origins: Vec<String>,
     /// Maximum length of a request body in bytes. None: the one for the server.
@@ -29,6 +36,8 @@ pub(super) fn clients(t: &mut Table<'_, '_>) -> Clients {
     Clients {
         allow: t.take("allow", networks).unwrap_or_default(),
         deny: t.take("deny", networks).unwrap_or_default(),
+        max_requests: t.take("max_requests", rate).flatten(),
+        max_requests_per_ip: t.take("max_requests_per_ip", rate).flatten(),
         allowed_origins: t.take("allowed_origins", allowed_origins).unwrap_or_default(),
         max_body_bytes: max_body_bytes.map(|max| if max == 0 { u64::MAX } else { max }),
         body_timeout: t.take("body_timeout", duration),

@@ -312,7 +312,9 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
 /// Reads an api's keys about event streams.
 fn streams(t: &mut Table<'_, '_>) -> Streams {
     let heartbeat = t.take("heartbeat", limit).unwrap_or(Some(seconds(15)));
-    let on_outage = t.take("on_outage", on_outage).unwrap_or(OnOutage::Error);
+    let on_outage = t.take("on_outage", on_outage);
+    let rates_are_errors = on_outage == Some(OnOutage::Error);
+    let on_outage = on_outage.unwrap_or(OnOutage::Error);
     let resume = t.take("resume", resume).unwrap_or(Resume::Never);
     let early_answer = t.take("early_answer", limit).flatten();
     let heartbeat_event = |value: &DeValue<'_>| match event(value)? {
@@ -353,6 +355,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
         anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
         on_outage,
+        rates_are_errors,
         resume,
         resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),

@@ -1,6 +1,7 @@
 //! The key file that an api's `auth.keys_file` names: the owner of each key and the apis it opens.
 
 use super::error::{ConfigErrors, Wrong};
+use super::rate::rate;
 use super::reference::Resolve;
 use super::table::{self, Format, Table};
 use super::unknown;
@@ -37,7 +38,8 @@ fn key(t: &mut Table<'_, '_>, seen: &mut Seen, apis: &[&str]) -> Option<Arc<Key>
     let hash = t.require("sha256", "what millstream --hash-key prints", |v| seen.hash(text(v)?));
     let apis = t.take("apis", |v| list(v, "[\"clock\"]", |v| api(text(v)?, apis)));
     let max_streams = t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0);
-    Some(Arc::new(Key { name: name?.into(), hash: hash?, apis, max_streams }))
+    let max_requests = t.take("max_requests", rate).flatten();
+    Some(Arc::new(Key { name: name?.into(), hash: hash?, apis, max_streams, max_requests }))
 }
 
 fn api(name: &str, apis: &[&str]) -> Result<String, Wrong> {

@@ -6,11 +6,11 @@
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
 //! the key file, `tls` and `upstream_tls` for certificates, and `fields` for changes to fields;
-//! `table` reads a TOML table for it, with `value`, `units` and `event` for single values; `uri`,
-//! `listen` and `target` parse addresses; `shared` finds apis that lead to the same paths of the
-//! same servers; `error` holds errors and their locations, `unknown` guesses what an unknown key
-//! was meant to be, and `json` maps Tyk's keys. `warnings`, `vain` and `certificates` say what is
-//! right and may still not be meant.
+//! `table` reads a TOML table for it, with `value`, `units`, `rate` and `event` for single values;
+//! `uri`, `listen` and `target` parse addresses; `shared` finds apis that lead to the same paths of
+//! the same servers; `error` holds errors and their locations, `unknown` guesses what an unknown
+//! key was meant to be, and `json` maps Tyk's keys. `warnings`, `vain` and `certificates` say what
+//! is right and may still not be meant.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
@@ -30,6 +30,7 @@ mod keys;
 mod listen;
 mod load;
 mod networks;
+mod rate;
 mod reference;
 mod renewal;
 mod retry;
@@ -300,6 +301,8 @@ pub struct Streams {
     pub anti_buffering: bool,
     /// What a request for a stream gets if the upstream cannot serve it.
     pub on_outage: OnOutage,
+    /// Whether one that exceeds a rate gets an error, too. Otherwise it is told when to come back.
+    pub rates_are_errors: bool,
     /// When a broken stream is resumed without its client noticing.
     pub resume: Resume,
     /// How long resuming is tried.
@@ -338,6 +341,14 @@ impl Api {
     /// Never: there is at least one.
     pub fn target(&self) -> &Target {
         &self.targets[0]
+    }
+
+    /// True exactly when a request for it may be refused because it comes too fast.
+    pub fn has_rates(&self) -> bool {
+        let Clients { max_requests, max_requests_per_ip, .. } = &self.clients;
+        let mut keys = self.auth.iter().flat_map(|auth| &*auth.keys);
+        let any = max_requests.is_some() || max_requests_per_ip.is_some();
+        any || keys.any(|key| key.max_requests.is_some())
     }
 
     /// The request target that goes upstream, for a matched path and the request's query.

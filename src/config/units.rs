@@ -79,7 +79,7 @@ fn wrong_size(unit: &str) -> &'static str {
 }
 
 /// Splits leading digits from what follows them. None if there are no digits.
-fn split(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }

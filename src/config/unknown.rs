@@ -25,9 +25,10 @@ const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
     connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams");
-const RATES: Meant =
-    Say("request rates are not limited; max_streams and max_streams_per_ip in [[api]] limit open \
-    streams");
+const RATES: Meant = Say(
+    "max_requests and max_requests_per_ip in [[api]], and max_requests of a key, limit how fast \
+    requests come; max_streams and max_streams_per_ip limit open streams",
+);
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
 const NOTHING: Meant = Say("there is no equivalent; leave it out");
 
@@ -87,7 +88,7 @@ pub(super) const TYK: &Hints = &[
     ),
     (&["enable_strict_routes"], Say("leave it out: a listen_path matches whole segments")),
     (&["global_rate_limit", "global_rate_limit_disabled", "disable_rate_limit"], RATES),
-    (&["disable_quota", "enforce_org_quotas"], RATES),
+    (&["disable_quota", "enforce_org_quotas", "rate", "per", "quota_max"], RATES),
     (&["use_ssl", "certificates", "ssl_certificates", "ssl_force_common_name_check"], TLS),
     (&["client_certificates"], Key("tls.client_ca")),
     (&["upstream_certificates"], IDENTITY),
@@ -195,7 +196,7 @@ pub(super) const OTHERS: &Hints = &[
         Key("api.heartbeat"),
     ),
     (&["ping_event", "nchan_eventsource_ping_event"], Key("api.heartbeat_event")),
-    (&["rate_limit", "limit_req", "limit_conn", "quota"], RATES),
+    (&["rate_limit", "ratelimit", "limit_req", "limit_conn", "limit_rps", "quota"], RATES),
     (
         &["health_check", "healthcheck", "health_checks"],
         Say("leave it out: a target that cannot be connected to is skipped for 10 s"),

@@ -84,10 +84,18 @@ impl Config {
 
     /// Warns if all clients share an address.
     fn hidden_addresses(&self, api: &Api) -> Option<String> {
-        (api.streams.max_per_ip.is_some() && self.is_behind_an_unknown_proxy()).then(|| {
-            "max_streams_per_ip: all clients behind a proxy on this host share its address; list \
-            it in server.trusted_proxies"
-                .to_owned()
+        let limits = [
+            (api.clients.max_requests_per_ip.is_some(), "max_requests_per_ip"),
+            (api.streams.max_per_ip.is_some(), "max_streams_per_ip"),
+        ];
+        let keys: Vec<&str> =
+            limits.iter().filter(|(is_set, _)| *is_set).map(|(_, key)| *key).collect();
+        (!keys.is_empty() && self.is_behind_an_unknown_proxy()).then(|| {
+            format!(
+                "{}: all clients behind a proxy on this host share its address; list it in \
+                server.trusted_proxies",
+                keys.join(", ")
+            )
         })
     }
 

@@ -1,4 +1,5 @@
-//! Limits on open event streams: per api, per client address and per key.
+//! Limits on requests that may come in ([`super::rates`]), and on open event streams: per api, per
+//! client address and per key.
 //!
 //! A request whose `Accept` asks for an event stream is counted before the upstream is asked. Any
 //! other request is counted when its response turns out to be one, or is begun as one.
@@ -6,11 +7,13 @@
 //! curl does not ask in `Accept`, and neither would a client that wants to evade the limit. Its
 //! response is then a 429 or a 503 although the upstream was asked.
 
+use super::Edge;
 use crate::apis::Apis;
 use crate::auth::Hash;
 use crate::exchange::{Exchange, LocalReply};
 use crate::quota::{Network, Quota, Shares};
 use crate::telemetry::Cause;
+use crate::time::Tick;
 use std::net::IpAddr;
 
 /// Counts an exchange among the open streams of its api, its client's address and its key, unless
@@ -64,19 +67,21 @@ pub fn release(exchange: &mut Exchange) {
     }
 }
 
-/// Like [`acquire`], for a request whose `Accept` asks for an event stream. Does nothing for any
-/// other.
+/// Admits a request that may come in, and counts it. One whose `Accept` asks for an event stream is
+/// counted as one.
 ///
 /// # Errors
-/// Those of [`acquire`].
-pub fn acquire_early(
+/// It comes too fast, or one of the limits of [`acquire`] is reached.
+pub fn admit(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
     apis: &Apis,
-    keys: &Quota<Hash>,
+    edge: &mut Edge,
+    now: Tick,
 ) -> Result<(), LocalReply> {
+    edge.rates.admit(exchange.api_name(), exchange.key(), now)?;
     if !exchange.facts.wants_events() {
         return Ok(());
     }
-    acquire(exchange, peer, apis, keys)
+    acquire(exchange, peer, apis, &edge.key_streams)
 }

@@ -4,6 +4,7 @@
 
 use crate::config::Api;
 use crate::http::head::HeadError;
+use crate::rate::Exceeded;
 use crate::telemetry::Cause;
 
 /// The methods that are forwarded. Which of them a resource supports is up to its origin.
@@ -31,6 +32,8 @@ pub struct LocalReply {
     pub close: bool,
     /// Fields in addition to those of every reply.
     pub fields: &'static [Field],
+    /// The rate that the request exceeds, if it does.
+    pub exceeded: Option<Exceeded>,
     /// True exactly when the client accepts JSON, as far as that is known without its exchange.
     pub json: bool,
 }
@@ -58,7 +61,7 @@ impl LocalReply {
             429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        LocalReply { status, why, what, close: true, fields, json: false }
+        LocalReply { status, why, what, close: true, fields, exceeded: None, json: false }
     }
 
     /// Refuses a request, and closes the connection.
@@ -79,6 +82,13 @@ impl LocalReply {
     /// Refuses a request because its client has used up its quota.
     pub const fn over_quota(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply { close: false, ..LocalReply::new(429, Why::Busy(cause), what) }
+    }
+
+    /// Refuses a request because it exceeds a rate.
+    pub const fn over_rate(cause: Cause, exceeded: Exceeded) -> LocalReply {
+        let what = "requests come faster than they may";
+        let reply = LocalReply::over_quota(cause, what);
+        LocalReply { fields: &[], exceeded: Some(exceeded), ..reply }
     }
 
     /// Ends an exchange that has no response yet.
@@ -141,6 +151,9 @@ impl LocalReply {
 
     /// What the client is told, if it is not what the status says by itself.
     pub const fn sentence(&self) -> Option<&'static str> {
+        if self.exceeded.is_some() {
+            return Some("Too many requests were sent; try again later.");
+        }
         let Why::Refused(cause) = self.why else { return None };
         if matches!(cause, Cause::HttpOnTlsPort) {
             Some("This port speaks HTTPS, and the request came as plain HTTP; use https://.")

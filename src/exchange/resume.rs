@@ -1,7 +1,7 @@
 //! Asking an upstream again: for an event stream that it could not serve, or whose rest is missing.
 
 use super::{Exchange, Resumption};
-use crate::config::{OnOutage, Resume};
+use crate::config::{Api, OnOutage, Resume};
 use crate::pipe::events::Events;
 use crate::time::Tick;
 
@@ -25,11 +25,25 @@ impl Exchange {
     /// What the client gets when no upstream can serve it. An answer is never replaced by an empty
     /// stream, which its client would take for all of it.
     pub fn on_outage(&self) -> OnOutage {
-        let subscribes = self.facts.wants_events() && !self.is_answer();
         match self.api() {
-            Some(api) if subscribes => api.streams.on_outage,
+            Some(api) if self.subscribes() => api.streams.on_outage,
             Some(_) | None => OnOutage::Error,
         }
+    }
+
+    /// What the client gets whose request exceeds a rate. An error ends a browser's EventSource for
+    /// good, so who asks for a subscription gets one only if the operator has written that.
+    pub fn on_exceeded_rate(&self) -> OnOutage {
+        let spares = |api: &Api| !api.streams.rates_are_errors;
+        match self.api() {
+            Some(api) if self.subscribes() && spares(api) => OnOutage::Retry,
+            Some(_) | None => OnOutage::Error,
+        }
+    }
+
+    /// True exactly when the client asks for a subscription.
+    fn subscribes(&self) -> bool {
+        self.facts.wants_events() && !self.is_answer()
     }
 
     /// True when the request may have to be sent again after its response has begun or failed, for

@@ -205,6 +205,7 @@ impl<N: Net> Proxy<N> {
             connections: self.connections(),
             connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),
+            addresses: edge.rates.addresses(),
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),
             held_bytes: memory.buffers.held_bytes(),

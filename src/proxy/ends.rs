@@ -27,7 +27,7 @@ use crate::http::reply::{self, Reply};
 use crate::net::{Net, Ready};
 use crate::session::{Service, Session};
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
-use crate::time::Tick;
+use crate::time::{Tick, millis};
 
 /// Begins the exchange of a request that is refused before it goes to an upstream. `request` is its
 /// request line for the log, as far as it was understood.
@@ -112,10 +112,13 @@ fn reply_with<N: Net>(step: &mut Step<'_, N>, local: LocalReply, more: &[(&str, 
     exchange.cause = local.cause();
     let preflight = local.why == Why::Preflight;
     let cors = exchange.cors_fields(preflight).unwrap_or_default();
+    // Rounded up, because nobody is to come back too early.
+    let seconds = local.exceeded.map(|by| millis(by.wait).div_ceil(1000).to_string());
+    let after = seconds.as_deref().map(|seconds| ("Retry-After", seconds));
     let reply = Reply {
         sentence: local.sentence(),
         json: local.json || exchange.facts.accepts_json,
-        fields: &[local.fields, &cors, more].concat(),
+        fields: &[local.fields, after.as_slice(), &cors, more].concat(),
         date: step.date,
         head_only: exchange.facts.is_head(),
         close: !exchange.keeps_alive(),

@@ -20,10 +20,12 @@ pub(super) fn page_of(
 ) -> Option<Box<Page>> {
     let streams = &api.streams;
     let outlives = streams.on_outage != OnOutage::Error || streams.resume != Resume::Never;
-    if api.cors.is_some() || !(may_answer_early || outlives && head.method == "GET") {
+    let origin = head.fields.only("Origin")?;
+    let has_head_of_ours = || outlives || api.has_rates() && !streams.rates_are_errors;
+    let gets_one = may_answer_early || head.method == "GET" && has_head_of_ours();
+    if api.cors.is_some() || !gets_one {
         return None;
     }
-    let origin = head.fields.only("Origin")?;
     let has = |name| head.fields.get(name).is_some();
     let credentials = match (has("Cookie"), has("Authorization")) {
         (true, _) => Credentials::Cookie,

@@ -12,6 +12,9 @@
 //! stream is answered, the others that asked in vain ask soon ([`crate::apis`]); one walk over the
 //! sessions finds them.
 //!
+//! Who comes faster than a rate admits is no outage, and is told when to come back, too: a random
+//! time later by which the rate has room again, so that those who are refused together come apart.
+//!
 //! `resume_timeout` limits all this, because every limit has a name. `resume = "always"` also
 //! bridges an upstream that ends its streams on purpose, as many do every few minutes.
 //!
@@ -64,7 +67,11 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
     }
     // In a drain a stream would be held only until it is its turn to end.
     let may_hold = is_outage && !reply.is_busy() && (has_head || !step.phase.is_closed());
-    Next::Do(match step.exchange.on_outage() {
+    let policy = match reply.exceeded {
+        Some(_) => step.exchange.on_exceeded_rate(),
+        None => step.exchange.on_outage(),
+    };
+    Next::Do(match policy {
         OnOutage::Hold if may_hold => Action::Hold(reply),
         _ if has_head => Action::EndEarly(reply),
         OnOutage::Hold | OnOutage::Retry if is_outage => Action::ReplyWithRetry(reply),
@@ -74,7 +81,7 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
 
 /// Replies with an empty stream that says when to reconnect.
 pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
-    let body = step.retry_field();
+    let body = step.retry_field(refused.exceeded);
     grants::recall(step);
     let Step { exchange, io, out, phase, date, telemetry, .. } = step;
     log_reply(exchange, &mut telemetry.log, &refused);
@@ -85,7 +92,9 @@ pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     }
     if let Some(stats) = &exchange.record.stats {
         stats.spared.one();
-        stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
+        if refused.status >= 500 {
+            stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
+        }
     }
     exchange.upload.abandon(io.buffers);
     exchange.keep_alive_if(exchange.facts.version == Version::Http11 && !phase.is_draining());

@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::{admin, demo, grants, handshake, last_event_id, to_https};
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
+use crate::edge::rates::Rates;
 use crate::edge::{admission, authz};
 use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
 use crate::http::client_cert::Shown;
@@ -58,8 +59,15 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
     let refusal = match service {
         Service::Apis => {
-            let checked = check_request(bytes, &request, &shared.config, &shared.router, from, out);
-            match checked.and_then(|checked| Ok(fits(checked, shared.memory.head_room())?)) {
+            let rules = Rules {
+                config: &shared.config,
+                router: &shared.router,
+                rates: &mut shared.edge.rates,
+                now,
+            };
+            match check_request(bytes, &request, rules, from, out)
+                .and_then(|checked| Ok(fits(checked, shared.memory.head_room())?))
+            {
                 Ok(checked) => return begin(checked, request, conn, from.peer, shared, now),
                 Err(Refusal::Reply(refusal)) => refusal,
                 Err(Refusal::Redirect(location)) => {
@@ -101,6 +109,14 @@ struct Sender<'a> {
     shown: Option<&'a Shown>,
 }
 
+/// What requests are judged by.
+struct Rules<'a> {
+    config: &'a Config,
+    router: &'a Router,
+    rates: &'a mut Rates,
+    now: Tick,
+}
+
 /// What a request gets that no api serves.
 enum Refusal {
     Reply(LocalReply),
@@ -138,16 +154,15 @@ struct Checked {
 fn check_request(
     bytes: &[u8],
     request: &str,
-    config: &Config,
-    router: &Router,
+    rules: Rules<'_>,
     from: Sender<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Checked, Refusal> {
     let mut store = FieldStore::new();
-    let head =
-        RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
+    let head = RequestHead::parse(bytes, &mut store, &head_limits(rules.config))
+        .map_err(LocalReply::of_head)?;
     log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
-    check_head(&head, config, router, from, out).map_err(|refusal| match refusal {
+    check_head(&head, rules, from, out).map_err(|refusal| match refusal {
         Refusal::Reply(reply) => Refusal::Reply(reply.in_json_if(head.accepts_json)),
         Refusal::Redirect(_) => refusal,
     })
@@ -156,11 +171,11 @@ fn check_request(
 /// Checks a request head that is well-formed.
 fn check_head(
     head: &RequestHead<'_, '_>,
-    config: &Config,
-    router: &Router,
+    rules: Rules<'_>,
     from: Sender<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Checked, Refusal> {
+    let Rules { config, router, rates, now } = rules;
     check_limits(head)?;
     let mut path = Vec::new();
     let found = find_api(head, config, router, &mut path);
@@ -185,7 +200,9 @@ fn check_head(
     let page = grants::page_of(api, head, may_answer_early);
     let subject = from.shown.and_then(Shown::subject).map(Box::from);
     let mut caller = Caller { client, page, subject, ..Caller::default() };
-    let admitted = authz::check_address(api, address).and_then(|()| check_body(head, api, config));
+    let admitted = authz::check_address(api, address)
+        .and_then(|()| rates.admit_address(&api.name, address, now))
+        .and_then(|()| check_body(head, api, config));
     let outbound = admitted.and_then(|()| authz::authorize(api, head)).and_then(|pass| {
         let query = last_event_id::lift(api, head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
@@ -395,14 +412,15 @@ fn begin<N: Net>(
     exchange.api_state = Some(state_key);
     exchange.caller = caller.is_known().then(|| Box::new(caller));
     let then = match checked.outbound {
+        // Who asks for events is told when to come back.
+        Err(refusal) if refusal.exceeded.is_some() => Action::Fail(refusal),
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
             exchange.outbound = Some(Box::new(Outbound::new(outbound, length.is_empty())));
             if let Phase::Closed(ends) = shared.phase {
                 ends.set(&mut exchange, shared.random.f64(), now);
             }
-            let keys = &shared.edge.key_streams;
-            admission::acquire_early(&mut exchange, peer, &shared.apis, keys)
+            admission::admit(&mut exchange, peer, &shared.apis, &mut shared.edge, now)
                 .map_or_else(Action::Fail, |()| Action::Connect)
         }
     };

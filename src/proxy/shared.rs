@@ -53,7 +53,7 @@ impl<N: Net> Shared<N> {
         let connections = budget.clients.min(super::RESERVED_MAX);
         let mut shared = Shared {
             net,
-            edge: Edge::new(ports, budget),
+            edge: Edge::new(ports, &config, budget),
             pool: Pool::new(connections, now),
             apis: Apis::default(),
             memory: Memory::new(&config, &portions),
@@ -73,7 +73,7 @@ impl<N: Net> Shared<N> {
     pub(super) fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
         let (mut io, _) = self.memory.split(&mut self.net, None, now);
         self.pool.take_in_released(&mut io);
-        self.edge.update(budget);
+        self.edge.update(&config, budget);
         self.router = Rc::new(config.router());
         self.memory.update(&config, &self.portions);
         self.telemetry.update(&config);

@@ -13,6 +13,7 @@ use crate::exchange::{Exchange, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Io;
 use crate::pool::{Endpoint, Place, Pool};
+use crate::rate::Exceeded;
 use crate::session::Session;
 use crate::slab::Key;
 use crate::telemetry::{Failure, Outcome, Telemetry};
@@ -110,10 +111,15 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// A block with the `retry` field that tells an event stream's client when to reconnect.
-    pub(super) fn retry_field(&mut self) -> String {
+    /// A block with the `retry` field that tells an event stream's client when to reconnect: when
+    /// the rate that it has exceeded will have room again, if it has.
+    pub(super) fn retry_field(&mut self, exceeded: Option<Exceeded>) -> String {
         let drain = &self.config.drain;
-        let times = millis(drain.retry_min)..=millis(drain.retry_max);
+        let (first, last) = match exceeded {
+            Some(Exceeded { wait, refill }) => (wait, wait + refill),
+            None => (drain.retry_min, drain.retry_max),
+        };
+        let times = millis(first)..=millis(last);
         format!("retry: {}\n\n", self.random.u64(times))
     }
 }

@@ -201,7 +201,7 @@ fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
         outcome,
         Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut | Outcome::NoStream
     );
-    let farewell = if together { step.retry_field() } else { String::new() };
+    let farewell = if together { step.retry_field(None) } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);
     exchange.upload.abandon(io.buffers);

@@ -41,6 +41,8 @@ pub enum Cause {
     Allow,
     /// The client's address is in `api.deny`.
     Deny,
+    /// `api.max_requests_per_ip` is exceeded.
+    MaxRequestsPerIp,
     /// The page that sent the request is not in `api.allowed_origins`.
     AllowedOrigins,
     /// The parameter of `api.last_event_id_query` is repeated, or cannot be a field.
@@ -53,6 +55,10 @@ pub enum Cause {
     KeyOfOtherApi,
     /// The request has two keys, or the field of the key twice.
     AmbiguousKey,
+    /// `key.max_requests` is exceeded.
+    KeyMaxRequests,
+    /// `api.max_requests` is exceeded.
+    MaxRequests,
     /// `server.max_connections` is reached.
     MaxConnections,
     /// `server.read_timeout` has passed.
@@ -117,7 +123,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 49] = [
+    pub const ALL: [Cause; 52] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -133,12 +139,15 @@ impl Cause {
         Cause::NoApi,
         Cause::Allow,
         Cause::Deny,
+        Cause::MaxRequestsPerIp,
         Cause::AllowedOrigins,
         Cause::LastEventIdQuery,
         Cause::NoKey,
         Cause::UnknownKey,
         Cause::KeyOfOtherApi,
         Cause::AmbiguousKey,
+        Cause::KeyMaxRequests,
+        Cause::MaxRequests,
         Cause::MaxConnections,
         Cause::ReadTimeout,
         Cause::BodyTimeout,
@@ -187,12 +196,15 @@ impl Cause {
             Cause::NoApi => "no_api",
             Cause::Allow => "api.allow",
             Cause::Deny => "api.deny",
+            Cause::MaxRequestsPerIp => "api.max_requests_per_ip",
             Cause::AllowedOrigins => "api.allowed_origins",
             Cause::LastEventIdQuery => "api.last_event_id_query",
             Cause::NoKey => "no_key",
             Cause::UnknownKey => "unknown_key",
             Cause::KeyOfOtherApi => "key_of_other_api",
             Cause::AmbiguousKey => "ambiguous_key",
+            Cause::KeyMaxRequests => "key.max_requests",
+            Cause::MaxRequests => "api.max_requests",
             Cause::MaxConnections => "server.max_connections",
             Cause::ReadTimeout => "server.read_timeout",
             Cause::BodyTimeout => "server.body_timeout",

@@ -65,6 +65,7 @@ fn default_streams() -> Streams {
         event_max: 1 << 20,
         anti_buffering: true,
         on_outage: OnOutage::Error,
+        rates_are_errors: false,
         resume: Resume::Never,
         resume_timeout: seconds(60),
         max: None,

@@ -30,6 +30,9 @@ pub struct Process<'a> {
     pub connections_max: usize,
     /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
     pub handshakes: Option<usize>,
+    /// The number of addresses whose requests are counted, and how many were forgotten while that
+    /// mattered. None if no api counts them.
+    pub addresses: Option<(usize, u64)>,
     /// The number of buffers that hold bytes for a slow peer.
     pub buffers: usize,
     /// The memory of these buffers in bytes.
@@ -81,6 +84,14 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
         for (ended, count) in stats.handshakes.all() {
             out.sample(&[("result", ended.word())], count);
         }
+    }
+    if let Some((known, forgotten)) = process.addresses {
+        let help = "Client addresses whose requests are counted for max_requests_per_ip.";
+        out.family("millstream_rate_addresses", MetricType::Gauge, help);
+        out.sample(&[], known);
+        let help = "Client addresses that were forgotten for lack of room while they counted.";
+        out.family("millstream_rate_addresses_forgotten_total", MetricType::Counter, help);
+        out.sample(&[], forgotten);
     }
     let help = "Buffers that hold bytes for peers that are not reading them.";
     out.family("millstream_buffers", MetricType::Gauge, help);

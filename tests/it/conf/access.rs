@@ -69,6 +69,11 @@ fn what_may_not_be_meant() {
     check("listen = ['unix:/a']", "max_streams_per_ip = 1", &[hidden]);
     check("listen = ['0.0.0.0:80']", "max_streams_per_ip = 1", &[]);
     check("trusted_proxies = ['127.0.0.1']", "max_streams_per_ip = 1", &[]);
+    let both = hidden.replace("max_streams_per_ip", "max_requests_per_ip, max_streams_per_ip");
+    check("", "max_streams_per_ip = 1\nmax_requests_per_ip = '1/s'", &[&both]);
+    let rates = hidden.replace("max_streams_per_ip", "max_requests_per_ip");
+    check("", "max_requests_per_ip = '1/s'", &[&rates]);
+    check("", "max_requests_per_ip = ''\nmax_requests = '1/s'", &[]);
 
     let few = "api a: max_streams: there can be only 2 upstream connections (max_upstream); \
         further streams wait in vain for one, for queue_timeout";

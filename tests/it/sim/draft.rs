@@ -1,6 +1,7 @@
 //! The configuration of a world, drawn as text: what the operator might have written.
 
 use super::loss::Loss;
+use super::rates::{self, Pace};
 use super::{END, HEARTBEAT, room};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
@@ -14,6 +15,8 @@ pub(crate) struct Draft {
     pub(crate) drain_at: Option<Tick>,
     /// True exactly when clients speak TLS.
     pub(crate) secured: bool,
+    /// How fast requests may come.
+    pub(crate) paces: Vec<Pace>,
 }
 
 impl Draft {
@@ -27,13 +30,14 @@ impl Draft {
         text += &limits;
         draw_tls(&mut of(0x746c_7321), &mut text);
         let secured = draw_secured(&mut of(0x746c_7322), &mut text);
+        let paces = rates::draw(&mut of(0x7261_7465), &mut text);
         let loss = Loss::draw(fate, &mut text);
         let drain_at = draw_drain(&mut of(0x6472_6e21));
         if loss.is_none() && drain_at.is_none() {
             draw_kind(&mut of(0x6b69_6e64), &mut text);
         }
         let other = text.replace(&limits, &other_limits);
-        Draft { text, other, loss, drain_at, secured }
+        Draft { text, other, loss, drain_at, secured, paces }
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod message;
 mod operator;
 mod origin;
 mod plan;
+mod rates;
 mod repeats;
 mod room;
 mod speech;
@@ -43,6 +44,7 @@ use millstream::testing::{
 use operator::Operator;
 use origin::Origin;
 use plan::{ADDRESSES, Mischief, Plan};
+use rates::Pace;
 use room::Room;
 use std::time::Duration;
 use told::Sent;
@@ -146,7 +148,7 @@ impl Terms {
             awaits_all: false,
             resumes: streams.resume != Resume::Never,
             event_max: streams.event_max,
-            spares: streams.on_outage != OnOutage::Error,
+            spares: streams.on_outage != OnOutage::Error || rates::spares(api),
             early: streams.early_answer.is_some(),
             scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
             loses: false,
@@ -209,6 +211,8 @@ struct Play {
     loss: Option<Loss>,
     /// How many connections there may be to the upstream.
     room: Room,
+    /// How fast requests may come.
+    paces: Vec<Pace>,
     /// When nothing is there any more that was lost.
     rid_at: Tick,
     terms: Terms,
@@ -222,7 +226,8 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, loss, drain_at, secured } = Draft::draw(seed, &mut rng, &mut fate);
+        let Draft { text, other, loss, drain_at, secured, paces } =
+            Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = draw_size_max(&mut rng, tiny);
@@ -232,6 +237,7 @@ impl Play {
             .map(|number| Client::draw(number, key, &mut rng, &mut plans, size_max))
             .collect();
         let mut terms = Terms::of(&config, faults.no_descriptor == 0 && loss.is_none());
+        terms.scarce |= !paces.is_empty();
         (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
         terms.ends_answers = loss.is_some();
         let mut hostile: Vec<_> =
@@ -282,6 +288,7 @@ impl Play {
             reload,
             loss,
             room,
+            paces,
             rid_at: Tick::NEVER,
             terms,
         }
@@ -307,6 +314,7 @@ impl Play {
             let moved = self.act()?;
             self.world.turn()?;
             self.room.judge(self.world.net())?;
+            rates::judge(&self.paces, &self.origins, self.world.now)?;
             let moved = moved || self.world.proxy.moves() != moves;
             if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
                 continue;

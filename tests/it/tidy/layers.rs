@@ -22,6 +22,7 @@ const LEAVES: &[&str] = &[
     "json",
     "metrics",
     "quota",
+    "rate",
     "route",
     "slab",
     "sse",

@@ -1,0 +1,135 @@
+//! Limits on how fast requests come: from a client address, with a key, and to an api as a whole.
+//!
+//! An address is judged before anything else that costs something, so that keys cannot be guessed
+//! faster than that. The other two are for requests that may come in: whoever may not uses up
+//! nothing of an api. A request that one of them refuses counts for neither.
+//!
+//! What is left of a rate survives a reload that does not change it.
+
+use crate::auth::{Hash, Key};
+use crate::config::Config;
+use crate::exchange::LocalReply;
+use crate::quota::Network;
+use crate::rate::{Bucket, Buckets, Rate};
+use crate::telemetry::Cause;
+use crate::time::Tick;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Maximum number of addresses that are known, of all apis. Beyond that the least recently heard of
+/// is forgotten.
+const ADDRESSES_MAX: usize = 1 << 16;
+
+/// What is left of all rates. See the module.
+#[derive(Debug)]
+pub struct Rates {
+    /// The apis that have rates, by name.
+    apis: BTreeMap<String, ApiRates>,
+    /// What is left for the keys that have a rate and were used.
+    keys: BTreeMap<(Hash, Rate), Bucket>,
+    /// What is left for each address, by [`ApiRates::number`].
+    addresses: Buckets<(u32, Network)>,
+    /// The number for the next api whose addresses have a rate.
+    next: u32,
+}
+
+#[derive(Debug)]
+struct ApiRates {
+    /// The rate of the api as a whole, and what is left of it.
+    whole: Option<(Rate, Bucket)>,
+    per_ip: Option<Rate>,
+    /// Stands for the api and its rate for addresses. No other ever has the same.
+    number: u32,
+}
+
+impl Rates {
+    /// The rates of a configuration, of which nothing is used.
+    pub fn of(config: &Config) -> Rates {
+        let addresses = Buckets::new(ADDRESSES_MAX);
+        let mut rates = Rates { apis: BTreeMap::new(), keys: BTreeMap::new(), addresses, next: 0 };
+        rates.update(config);
+        rates
+    }
+
+    /// Takes over another configuration.
+    pub fn update(&mut self, config: &Config) {
+        let mut known = std::mem::take(&mut self.apis);
+        for api in &config.apis {
+            let (whole, per_ip) = (api.clients.max_requests, api.clients.max_requests_per_ip);
+            if whole.is_none() && per_ip.is_none() {
+                continue;
+            }
+            let before = known.remove(&api.name);
+            let same = before.as_ref().filter(|before| before.per_ip == per_ip);
+            let number = same.map_or(self.next, |same| same.number);
+            self.next += u32::from(same.is_none());
+            let left = before.and_then(|before| before.whole);
+            let whole = whole.map(|rate| match left {
+                Some((same, left)) if same == rate => (rate, left),
+                Some(_) | None => (rate, Bucket::default()),
+            });
+            self.apis.insert(api.name.clone(), ApiRates { whole, per_ip, number });
+        }
+        let auths = config.apis.iter().filter_map(|api| api.auth.as_ref());
+        let keys = auths.flat_map(|auth| &*auth.keys);
+        let mut left = BTreeMap::new();
+        for (key, rate) in keys.filter_map(|key| Some((key, key.max_requests?))) {
+            if let Some(bucket) = self.keys.remove(&(key.hash, rate)) {
+                left.insert((key.hash, rate), bucket);
+            }
+        }
+        self.keys = left;
+    }
+
+    /// Counts a request for the api of this name by the address of its client, which is None on a
+    /// Unix socket.
+    ///
+    /// # Errors
+    /// The rate of the address is exceeded.
+    pub fn admit_address(
+        &mut self,
+        api: &str,
+        client: Option<IpAddr>,
+        now: Tick,
+    ) -> Result<(), LocalReply> {
+        let (Some(rates), Some(client)) = (self.apis.get(api), client) else { return Ok(()) };
+        let Some(rate) = rates.per_ip else { return Ok(()) };
+        let holder = (rates.number, Network::of(client));
+        let bucket = self.addresses.get(holder);
+        let after = bucket.after_one(rate, now);
+        // Whoever is refused is not forgotten the sooner.
+        self.addresses.put(holder, after.unwrap_or(bucket), now);
+        after
+            .map(|_| ())
+            .map_err(|exceeded| LocalReply::over_rate(Cause::MaxRequestsPerIp, exceeded))
+    }
+
+    /// Counts a request that may come in, for its key and for the api of this name.
+    ///
+    /// # Errors
+    /// One of the rates is exceeded.
+    pub fn admit(&mut self, api: &str, key: Option<&Key>, now: Tick) -> Result<(), LocalReply> {
+        let key = key.and_then(|key| Some((key.hash, key.max_requests?)));
+        let after = key.map(|key| {
+            let bucket = self.keys.get(&key).copied().unwrap_or_default();
+            bucket.after_one(key.1, now).map(|after| (key, after))
+        });
+        let after = after.transpose();
+        let after = after.map_err(|by| LocalReply::over_rate(Cause::KeyMaxRequests, by))?;
+        if let Some((rate, bucket)) = self.apis.get_mut(api).and_then(|api| api.whole.as_mut()) {
+            let left = bucket.after_one(*rate, now);
+            *bucket = left.map_err(|by| LocalReply::over_rate(Cause::MaxRequests, by))?;
+        }
+        if let Some((key, bucket)) = after {
+            self.keys.insert(key, bucket);
+        }
+        Ok(())
+    }
+
+    /// The number of addresses that are known, and how many were forgotten, for lack of room, while
+    /// they still mattered. None if no api has a rate for them.
+    pub fn addresses(&self) -> Option<(usize, u64)> {
+        let any = self.apis.values().any(|api| api.per_ip.is_some());
+        any.then(|| (self.addresses.len(), self.addresses.forgotten()))
+    }
+}
