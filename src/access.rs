@@ -5,8 +5,9 @@
 //! escaped as in JSON, in both formats. Both formats have the same fields with the same names.
 
 mod request;
+mod told;
 
-pub use request::request_line;
+pub use told::{Field, Told};
 
 use crate::digits::{AddressText, Digits};
 use crate::json::{self, Json};
@@ -47,8 +48,10 @@ pub struct Line<'a> {
     pub tls: Option<&'a str>,
     /// Whose certificate the client has shown. Without one there is no such field.
     pub subject: Option<&'a str>,
-    /// The method, a space and the target, as [`request_line`] writes them.
-    pub request: &'a str,
+    /// What is told of the request.
+    pub told: &'a Told,
+    /// The fields of the request whose values are among that.
+    pub fields: &'a [Field],
     /// The status of the response; 0 if there was none.
     pub status: u16,
     /// How the request ended, or why it was refused.
@@ -70,7 +73,7 @@ pub struct Line<'a> {
     pub kind: Option<&'a str>,
 }
 
-/// Splits [`Line::request`] into its method and target. An empty one is none.
+/// Splits [`Told::line`] into its method and target. An empty one is none.
 pub fn split(request: &str) -> (Option<&str>, Option<&str>) {
     let (method, target) = request.split_once(' ').unwrap_or((request, ""));
     ((!method.is_empty()).then_some(method), (!target.is_empty()).then_some(target))
@@ -153,7 +156,7 @@ impl Line<'_> {
             None => out.push_str("unix"),
         });
         fields.word("key", self.key);
-        let (method, target) = split(self.request);
+        let (method, target) = split(self.told.line());
         fields.word("method", method);
         fields.word("target", target);
         fields.number("status", Some(u64::from(self.status)));
@@ -170,6 +173,9 @@ impl Line<'_> {
         }
         if let Some(subject) = self.subject {
             fields.word("subject", Some(subject));
+        }
+        for (field, value) in self.fields.iter().zip(self.told.values()) {
+            fields.word(&field.label, value);
         }
         match form {
             Form::Text => out.truncate(out.len() - 1),
@@ -231,26 +237,35 @@ impl Queue {
 mod tests {
     use super::*;
 
-    const LINE: Line<'_> = Line {
-        unix_ms: 1_795_000_000_042,
-        event: "end",
-        id: 0x2f,
-        api: Some("two words"),
-        client: None,
-        key: None,
-        tls: None,
-        subject: None,
-        request: "GET /a?b=\"c",
-        status: 200,
-        reason: Some("client_gone"),
-        events: Some(3),
-        bytes_in: 0,
-        bytes_out: 12,
-        first_event_ms: None,
-        queued_ms: Some(4),
-        duration_ms: 7,
-        kind: Some("answer"),
-    };
+    /// What is told of a request with this target and this value of X-A.
+    fn told(target: &str, value: &str) -> Told {
+        let head = format!("GET {target} HTTP/1.1\r\nX-A: {value}\r\n\r\n");
+        Told::of(head.as_bytes(), &[], &[Field::new("X-A"), Field::new("B")])
+    }
+
+    fn line(told: &Told) -> Line<'_> {
+        Line {
+            unix_ms: 1_795_000_000_042,
+            event: "end",
+            id: 0x2f,
+            api: Some("two words"),
+            client: None,
+            key: None,
+            tls: None,
+            subject: None,
+            told,
+            fields: &[],
+            status: 200,
+            reason: Some("client_gone"),
+            events: Some(3),
+            bytes_in: 0,
+            bytes_out: 12,
+            first_event_ms: None,
+            queued_ms: Some(4),
+            duration_ms: 7,
+            kind: Some("answer"),
+        }
+    }
 
     fn written(line: &Line<'_>, form: Form) -> String {
         let mut out = String::new();
@@ -260,20 +275,28 @@ mod tests {
 
     #[test]
     fn both_formats_have_the_same_fields() {
+        let told = told("/a?b=\"c", "1 2");
+        let line = line(&told);
         let text = "time=2026-11-18T11:06:40.042Z event=end id=2f api=\"two words\" client=unix \
             key=- method=GET target=\"/a?b=\\\"c\" status=200 reason=client_gone events=3 \
             bytes_in=0 bytes_out=12 first_event_ms=- queued_ms=4 duration_ms=7 kind=answer\n";
-        assert_eq!(written(&LINE, Form::Text), text);
+        assert_eq!(written(&line, Form::Text), text);
         let json = "{\"time\":\"2026-11-18T11:06:40.042Z\",\"event\":\"end\",\"id\":\"2f\",\
             \"api\":\"two words\",\"client\":\"unix\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/a?b=\\\"c\",\"status\":200,\"reason\":\"client_gone\",\"events\":3,\
             \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"queued_ms\":4,\
             \"duration_ms\":7,\"kind\":\"answer\"}\n";
-        assert_eq!(written(&LINE, Form::Json), json);
-        let shown = Line { tls: Some("TLSv1.3"), subject: Some("CN=a"), ..LINE };
+        assert_eq!(written(&line, Form::Json), json);
+        let shown = Line { tls: Some("TLSv1.3"), subject: Some("CN=a"), ..line };
         let text = text.replace("kind=answer", "kind=answer tls=TLSv1.3 subject=\"CN=a\"");
         assert_eq!(written(&shown, Form::Text), text);
         let json = json.replace('}', ",\"tls\":\"TLSv1.3\",\"subject\":\"CN=a\"}");
+        assert_eq!(written(&shown, Form::Json), json);
+        let fields = [Field::new("X-A"), Field::new("B")];
+        let shown = Line { fields: &fields, ..shown };
+        let text = text.replace('\n', " http_x_a=\"1 2\" http_b=-\n");
+        assert_eq!(written(&shown, Form::Text), text);
+        let json = json.replace('}', ",\"http_x_a\":\"1 2\",\"http_b\":null}");
         assert_eq!(written(&shown, Form::Json), json);
     }
 
@@ -281,10 +304,12 @@ mod tests {
     #[test]
     fn no_character_breaks_a_line() {
         let every: String = ('\0'..='\u{2100}').chain(['\u{202e}', '\u{1f600}']).collect();
+        let fields = [Field::new("X-A")];
         for c in every.chars() {
             let word = format!("x {c}y");
             let some = Some(word.as_str());
-            let line = Line { request: &word, api: some, key: some, subject: some, ..LINE };
+            let told = told(&format!("/{c}y"), &word);
+            let line = Line { api: some, key: some, subject: some, fields: &fields, ..line(&told) };
             for form in [Form::Text, Form::Json] {
                 let line = written(&line, form);
                 let body = line.strip_suffix('\n').unwrap();
@@ -305,16 +330,18 @@ mod tests {
 
     #[test]
     fn lines_that_do_not_fit_are_counted() {
+        let told = told("/", "1");
+        let line = line(&told);
         let mut queue = Queue::default();
         assert!(queue.is_empty());
         for _ in 0..10_000 {
-            queue.push(&LINE, Form::Json);
+            queue.push(&line, Form::Json);
         }
         let (lines, dropped) = queue.take();
         assert!(lines.len() < QUEUE_MAX + 4096);
         assert_eq!(lines.lines().count() as u64 + dropped, 10_000);
-        queue.push(&LINE, Form::Text);
-        assert_eq!(queue.take(), (written(&LINE, Form::Text), 0));
+        queue.push(&line, Form::Text);
+        assert_eq!(queue.take(), (written(&line, Form::Text), 0));
         assert_eq!(queue.dropped_ever(), dropped);
     }
 }

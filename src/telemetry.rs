@@ -22,7 +22,7 @@ pub use outcome::Outcome;
 pub use record::{Record, Report, Volume};
 pub use stats::{ApiStats, LastingStats, Stats, Unserved};
 
-use crate::access::{self, Queue};
+use crate::access::{Field, Queue, Told};
 use crate::config::Config;
 use crate::time::{Now, Tick};
 use record::FirstEvent;
@@ -44,6 +44,8 @@ pub struct Telemetry {
     reports: bool,
     /// The query parameters that may hold a key, and are left out of every report.
     secret_parameters: Vec<String>,
+    /// The fields of requests that the access log shows.
+    fields: Vec<Field>,
     /// The id of the last request.
     last_id: u64,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
@@ -60,6 +62,7 @@ impl Telemetry {
             cut_in_drain: 0,
             reports: false,
             secret_parameters: Vec::new(),
+            fields: Vec::new(),
             last_id: 0,
             unix_ms: 0,
         };
@@ -71,6 +74,7 @@ impl Telemetry {
     pub fn update(&mut self, config: &Config) {
         self.reports = config.log.access.is_some() || config.admin.is_some();
         self.secret_parameters = config.secret_parameters();
+        self.fields.clone_from(&config.log.fields);
         let auths = config.apis.iter().filter_map(|api| api.auth.as_ref());
         let names = auths.flat_map(|auth| &*auth.keys).map(|key| Arc::clone(&key.name));
         self.stats.keys.make_room(names);
@@ -82,25 +86,24 @@ impl Telemetry {
         self.log.begin_turn(now.unix_ms);
     }
 
-    /// The request line to report for the request that begins with `head`, valid or not, complete
-    /// or not: its method and target without anything that may be a key of any api. The path may be
-    /// missing. Empty if nothing reports requests.
-    pub fn request_line(&self, head: &[u8]) -> Box<str> {
+    /// What is told of the request that begins with `head`, valid or not, complete or not. Empty if
+    /// nothing reports requests.
+    pub fn tell(&self, head: &[u8]) -> Told {
         if self.reports || log::log_enabled!(log::Level::Debug) {
-            access::request_line(head, &self.secret_parameters)
+            Told::of(head, &self.secret_parameters, &self.fields)
         } else {
-            Box::default()
+            Told::default()
         }
     }
 
-    /// Creates the record of a new exchange with this [`Telemetry::request_line`]. If `counted`, it
-    /// counts among the requests of no api until it has one. If `logged`, it gets a line in the
+    /// Creates the record of a new exchange of which this is told. If `counted`, it counts among
+    /// the requests of no api until it has one. If `logged`, it gets a line in the
     /// access log.
-    pub fn record(&mut self, request_line: Box<str>, counted: bool, logged: bool) -> Record {
+    pub fn record(&mut self, told: Told, counted: bool, logged: bool) -> Record {
         self.last_id += 1;
         Record {
             id: self.last_id,
-            request_line,
+            told,
             first_event: FirstEvent::NONE,
             status: 0,
             stats: counted.then(|| Rc::clone(&self.stats.no_api)),

@@ -39,31 +39,30 @@ const CUT: &str = "...";
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// Returns the method, a space and the target of the request that begins with `head`, however
+/// Appends the method, a space and the target of the request that begins with `head`, however
 /// malformed or short. Either is empty if it is not known. `secrets` are the names of the
 /// parameters that may carry a key; none of them is empty.
-pub fn request_line(head: &[u8], secrets: &[String]) -> Box<str> {
+pub(super) fn push_request_line(head: &[u8], secrets: &[String], shown: &mut String) {
     let head = head.trim_ascii_start();
     let end = memchr2(b'\r', b'\n', head);
     let line = &head[..end.unwrap_or(head.len())];
     let mut words = line.split(|&byte| byte == b' ');
     let version = " HTTP/1.1".len();
     let room = line.len().saturating_sub(version).min(METHOD_MAX + 1 + TARGET_MAX + CUT.len());
-    let mut shown = String::with_capacity(room);
+    shown.reserve_exact(room);
     match [words.next(), words.next(), words.next(), words.next()] {
         [Some(method), Some(target), Some(version), None]
             if end.is_some() && is_method(method) && version.starts_with(b"HTTP/") =>
         {
             shown.push_str(&String::from_utf8_lossy(method));
             shown.push(' ');
-            push_target(target, secrets, &mut shown);
+            push_target(target, secrets, shown);
         }
         _ => match malformed(line, end.is_some()) {
             Some((method, path)) => shown.extend([method, " ", &path]),
             None => shown.push(' '),
         },
     }
-    shown.into_boxed_str()
 }
 
 fn is_method(word: &[u8]) -> bool {
@@ -200,7 +199,10 @@ mod tests {
     use fastrand::Rng;
 
     fn shown(head: &str) -> String {
-        request_line(head.as_bytes(), &["access_token".to_owned(), "k".to_owned()]).into()
+        let mut shown = String::new();
+        let secrets = ["access_token".to_owned(), "k".to_owned()];
+        push_request_line(head.as_bytes(), &secrets, &mut shown);
+        shown
     }
 
     fn check(target: &str, want: &str) {
@@ -213,8 +215,9 @@ mod tests {
         assert_eq!(shown("\r\nx-y!~ /a%20b HTTP/9\nx"), "x-y!~ /a%20b");
         assert_eq!(shown("OPTIONS * HTTP/1.1\r\n"), "OPTIONS *");
         assert_eq!(shown("GET /\u{e9} HTTP/1.1\r\n"), "GET /\u{e9}");
-        let line = request_line(b"GET /\xff HTTP/1.1\r\n", &[]);
-        assert_eq!(&*line, "GET /\u{fffd}");
+        let mut line = String::new();
+        push_request_line(b"GET /\xff HTTP/1.1\r\n", &[], &mut line);
+        assert_eq!(line, "GET /\u{fffd}");
         let long = "x".repeat(3000);
         let cut = &long[..TARGET_MAX - 1];
         assert_eq!(shown(&format!("GET /{long} HTTP/1.1\r\n")), format!("GET /{cut}..."));

@@ -199,7 +199,7 @@ pub struct Row<'a> {
     pub tls: Option<&'a str>,
     /// The name of the key.
     pub key: Option<&'a str>,
-    /// The method and the target, as formatted by [`crate::access::request_line`].
+    /// The method and the target, as logs show them.
     pub request: &'a str,
     /// The time since the request, in milliseconds.
     pub age_ms: u64,

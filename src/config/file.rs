@@ -3,11 +3,12 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{auth, cors, parameter};
+use super::access::{auth, cors};
 use super::clients::clients;
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::log::log;
 use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
@@ -19,11 +20,10 @@ use super::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
 };
 use super::{
-    Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, Log, OnOutage, Resume,
+    Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
     Server, StreamKind, Streams,
 };
 use super::{Target, TrustedProxies, listen, unknown};
-use crate::access::Form;
 use crate::http::upgrade;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -79,7 +79,6 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let server = t.table("server", |t| server(t, has_certificate));
     let (tls, tls_locations) = t.table("tls", tls);
     let drain = t.table("drain", drain);
-    let log = t.table("log", log);
     let admin = t.table_if_any("admin", |t| admin(t, &server));
     let demo = t.table_if_any("demo", |t| demo(t, &server, admin.as_ref()));
     let mut seen = Seen::default();
@@ -89,7 +88,9 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     } else if apis.len() > APIS_MAX {
         t.missing("api", "more than 65536 apis; split them over several processes");
     }
-    let (apis, locations) = apis.into_iter().unzip();
+    let (apis, locations): (Vec<Api>, _) = apis.into_iter().unzip();
+    // Last, because it must show no field in which an api expects a key.
+    let log = t.table("log", |t| log(t, &apis));
     Some(Config {
         server,
         tls,
@@ -189,15 +190,6 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
     };
     let retry_max = t.take("retry_max", not_shorter).unwrap_or(seconds(10).max(retry_min));
     Drain { delay, window, answers, retry_min, retry_max }
-}
-
-fn log(t: &mut Table<'_, '_>) -> Log {
-    let level = t.take("level", level).unwrap_or(log::LevelFilter::Info);
-    let format = t.take("format", form).unwrap_or(Form::Text);
-    let access = t.take("access", access).unwrap_or(Some(format));
-    let redacted = |value: &DeValue<'_>| list(value, "[\"token\"]", redacted);
-    let redact_query = t.take("redact_query", redacted).unwrap_or_default();
-    Log { level, format, access, redact_query }
 }
 
 fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
@@ -529,36 +521,6 @@ fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
         return Err(format!("no targets, or more than {TARGETS_MAX}; write {example}").into());
     }
     Ok(targets)
-}
-
-fn level(value: &DeValue<'_>) -> Result<log::LevelFilter, Wrong> {
-    text(value)?.parse().map_err(|_| {
-        "not a level; write \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()
-    })
-}
-
-fn redacted(value: &DeValue<'_>) -> Result<String, Wrong> {
-    match parameter(value)? {
-        name if name.is_empty() => Err("no name; write one like \"token\"".into()),
-        name => Ok(name),
-    }
-}
-
-fn form(value: &DeValue<'_>) -> Result<Form, Wrong> {
-    match value.as_str() {
-        Some("text") => Ok(Form::Text),
-        Some("json") => Ok(Form::Json),
-        _ => Err("not a log format; write \"text\" or \"json\"".into()),
-    }
-}
-
-fn access(value: &DeValue<'_>) -> Result<Option<Form>, Wrong> {
-    match value.as_str() {
-        Some("text") => Ok(Some(Form::Text)),
-        Some("json") => Ok(Some(Form::Json)),
-        Some("off") => Ok(None),
-        _ => Err("not an access log format; write \"text\", \"json\" or \"off\"".into()),
-    }
 }
 
 const fn seconds(n: u64) -> Duration {

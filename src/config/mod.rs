@@ -29,6 +29,7 @@ mod json;
 mod keys;
 mod listen;
 mod load;
+mod log;
 mod networks;
 mod rate;
 mod reference;
@@ -67,7 +68,7 @@ pub use tls::{Certificate, TlsVersion, VerifyClient};
 pub use trusted::TrustedProxies;
 pub use upstream_tls::UpstreamTls;
 
-use crate::access::Form;
+use crate::access::{Field, Form};
 use crate::cors;
 use crate::descriptors::Budget;
 use crate::http::changes::Changes;
@@ -175,7 +176,7 @@ pub enum Redirect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The least important level that is logged.
-    pub level: log::LevelFilter,
+    pub level: ::log::LevelFilter,
     /// The format of the log.
     pub format: Form,
     /// The format of the access log. None: it is off.
@@ -183,6 +184,8 @@ pub struct Log {
     /// Query parameters that are left out of all that is logged and shown, beside those that carry
     /// keys.
     pub redact_query: Vec<String>,
+    /// The fields of requests that the access log shows. None of them carries a key.
+    pub fields: Vec<Field>,
 }
 
 /// `[admin]`: the admin listener.

@@ -35,6 +35,7 @@ impl Exchange {
         Report {
             record: &self.record,
             form: self.config.log.access,
+            fields: &self.config.log.fields,
             api: self.api().map(|api| api.name.as_str()),
             client: self.client(peer),
             key: self.key_name(),

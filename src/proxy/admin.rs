@@ -15,6 +15,7 @@ use super::next::Next;
 use super::phase::Phase;
 use super::shared::Shared;
 use super::waits::{self, Wait};
+use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Process, Usage};
@@ -80,14 +81,14 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
 /// Begins the exchange of a request to the admin listener.
 pub(super) fn begin<N: Net>(
     checked: Checked,
-    request_line: Box<str>,
+    told: Told,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
     let Checked { ask, facts, keeps_alive, length } = checked;
     // Monitoring asks all the time, so only changes are logged.
     let logged = ask.as_ref().map_or(true, |ask| ask.changes());
-    let record = shared.telemetry.record(request_line, false, logged);
+    let record = shared.telemetry.record(told, false, logged);
     let upload = Upload::unread(length);
     let config = &shared.config;
     let exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
@@ -281,7 +282,7 @@ impl<N: Net> Proxy<N> {
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
             key: exchange.key_name().map(|name| &**name),
-            request: &exchange.record.request_line,
+            request: exchange.record.told.line(),
             age_ms: millis(now.since(exchange.began)),
             events: exchange.response.intake.events().map_or(0, |events| events.events()),
             bytes_in: exchange.upload.taken(),

@@ -3,6 +3,7 @@
 use super::head::head_limits;
 use super::next::{Action, Next};
 use super::shared::Shared;
+use crate::access::Told;
 use crate::config::Config;
 use crate::demo::{self, Events};
 use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
@@ -39,7 +40,7 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
 /// Begins the exchange of a request to the built-in source.
 pub(super) fn begin<N: Net>(
     checked: Checked,
-    request_line: Box<str>,
+    told: Told,
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
@@ -49,7 +50,7 @@ pub(super) fn begin<N: Net>(
     let (io, out) = memory.split(net, None, now);
     demo::write_head(out, facts.version == Version::Http11 && !facts.is_head());
     let upload = Upload::unread(BodyLength::Empty);
-    let record = telemetry.record(request_line, false, false);
+    let record = telemetry.record(told, false, false);
     let mut exchange = Exchange::new(Begin { facts, keeps_alive, upload, config, record, now });
     if facts.is_head() {
         exchange.reply(200, out, io.buffers, now);

@@ -19,6 +19,7 @@ use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use super::step::Step;
+use crate::access::Told;
 use crate::conn::Read;
 use crate::exchange::{Begin, Exchange, LocalReply, RequestFacts, Source, Stage, Upload, Why};
 use crate::http::framing::BodyLength;
@@ -29,30 +30,30 @@ use crate::session::{Service, Session};
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
 use crate::time::{Tick, millis};
 
-/// Begins the exchange of a request that is refused before it goes to an upstream. `request` is its
-/// request line for the log, as far as it was understood.
+/// Begins the exchange of a request that is refused before it goes to an upstream. `told` is what
+/// is told of it in logs, as far as it was understood.
 pub(super) fn refused<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
-    request: Box<str>,
+    told: Told,
     is_head: bool,
     refusal: LocalReply,
     now: Tick,
 ) -> Next {
     let keeps_alive = !refusal.close && !shared.phase.is_draining();
-    let exchange = unserved(shared, service, request, is_head, keeps_alive, now);
+    let exchange = unserved(shared, service, told, is_head, keeps_alive, now);
     Next::Begin(exchange, Some(Action::Reply(refusal)))
 }
 
 /// Begins the exchange of a request that is sent to another URL. Its connection is of no more use.
 pub(super) fn redirected<N: Net>(
     shared: &mut Shared<N>,
-    request: Box<str>,
+    told: Told,
     is_head: bool,
     location: Box<str>,
     now: Tick,
 ) -> Next {
-    let exchange = unserved(shared, Service::Apis, request, is_head, false, now);
+    let exchange = unserved(shared, Service::Apis, told, is_head, false, now);
     Next::Begin(exchange, Some(Action::Redirect(location)))
 }
 
@@ -60,13 +61,12 @@ pub(super) fn redirected<N: Net>(
 fn unserved<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
-    request: Box<str>,
+    told: Told,
     is_head: bool,
     keeps_alive: bool,
     now: Tick,
 ) -> Box<Exchange> {
-    let record =
-        shared.telemetry.record(request, service == Service::Apis, service != Service::Demo);
+    let record = shared.telemetry.record(told, service == Service::Apis, service != Service::Demo);
     Exchange::new(Begin {
         facts: RequestFacts::unknown(is_head),
         keeps_alive,
@@ -85,7 +85,7 @@ pub(super) fn refused_connection<N: Net>(
     now: Tick,
 ) -> Next {
     let refusal = LocalReply::refused(Cause::MaxConnections, 503, "too many connections");
-    refused(shared, service, Box::default(), false, refusal, now)
+    refused(shared, service, Told::default(), false, refusal, now)
 }
 
 /// Sends a local reply instead of a response of the upstream, behind what an interim response left

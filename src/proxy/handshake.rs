@@ -7,6 +7,7 @@ use super::ends::{refused, refused_connection};
 use super::next::Next;
 use super::request::peer_text;
 use super::shared::Shared;
+use crate::access::Told;
 use crate::conn::Conn;
 use crate::exchange::LocalReply;
 use crate::http::client_cert::Shown;
@@ -61,7 +62,7 @@ fn failed<N: Net>(
         session.is_secure = false;
         let what = "plain HTTP where TLS is spoken";
         let refusal = LocalReply::refused(Cause::HttpOnTlsPort, 400, what);
-        return refused(shared, session.service, Box::default(), false, refusal, now);
+        return refused(shared, session.service, Told::default(), false, refusal, now);
     }
     if ended == Handshake::Closed { Next::Close } else { Next::Linger }
 }

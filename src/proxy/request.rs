@@ -6,6 +6,7 @@ use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
 use super::{admin, demo, grants, handshake, last_event_id, to_https};
+use crate::access::Told;
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::rates::Rates;
@@ -48,15 +49,15 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         // A client may leave between two requests, or abandon one.
         Found::Ended(_) => return Next::Close,
         Found::Wrong(error, bytes) => {
-            let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
-            return refused(shared, service, request, is_head, LocalReply::of_head(error), now);
+            let (is_head, told) = (is_head(bytes), shared.telemetry.tell(bytes));
+            return refused(shared, service, told, is_head, LocalReply::of_head(error), now);
         }
     };
     let shown = handshake::shown(conn, is_secure, shared);
     let from = Sender { peer, is_secure, shown: shown.as_ref() };
     let (io, out) = shared.memory.split(&mut shared.net, None, now);
     let bytes = &io.scratch[..length];
-    let (is_head, request) = (is_head(bytes), shared.telemetry.request_line(bytes));
+    let (is_head, told) = (is_head(bytes), shared.telemetry.tell(bytes));
     let refusal = match service {
         Service::Apis => {
             let rules = Rules {
@@ -65,26 +66,26 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
                 rates: &mut shared.edge.rates,
                 now,
             };
-            match check_request(bytes, &request, rules, from, out)
+            match check_request(bytes, &told, rules, from, out)
                 .and_then(|checked| Ok(fits(checked, shared.memory.head_room())?))
             {
-                Ok(checked) => return begin(checked, request, conn, from.peer, shared, now),
+                Ok(checked) => return begin(checked, told, conn, from.peer, shared, now),
                 Err(Refusal::Reply(refusal)) => refusal,
                 Err(Refusal::Redirect(location)) => {
-                    return ends::redirected(shared, request, is_head, location, now);
+                    return ends::redirected(shared, told, is_head, location, now);
                 }
             }
         }
         Service::Demo => match demo::check_request(bytes, &shared.config) {
-            Ok(checked) => return demo::begin(checked, request, shared, now),
+            Ok(checked) => return demo::begin(checked, told, shared, now),
             Err(refusal) => refusal,
         },
         Service::Admin => match admin::check_request(bytes, &shared.config) {
-            Ok(checked) => return admin::begin(checked, request, shared, now),
+            Ok(checked) => return admin::begin(checked, told, shared, now),
             Err(refusal) => refusal,
         },
     };
-    refused(shared, service, request, is_head, refusal, now)
+    refused(shared, service, told, is_head, refusal, now)
 }
 
 /// True exactly when bytes other than empty lines have come of a next head. Empty lines may precede
@@ -149,11 +150,11 @@ struct Checked {
     outbound: Result<OutboundHead, LocalReply>,
 }
 
-/// Checks a request head for the apis. `request` is its request line for the log. `out` is an empty
+/// Checks a request head for the apis. `told` is what is told of it in logs. `out` is an empty
 /// buffer for the head that goes upstream.
 fn check_request(
     bytes: &[u8],
-    request: &str,
+    told: &Told,
     rules: Rules<'_>,
     from: Sender<'_>,
     out: &mut Vec<u8>,
@@ -161,7 +162,8 @@ fn check_request(
     let mut store = FieldStore::new();
     let head = RequestHead::parse(bytes, &mut store, &head_limits(rules.config))
         .map_err(LocalReply::of_head)?;
-    log::debug!("{request} for {} from {}", head.authority.unwrap_or("-"), peer_text(from.peer));
+    let (line, host) = (told.line(), head.authority.unwrap_or("-"));
+    log::debug!("{line} for {host} from {}", peer_text(from.peer));
     check_head(&head, rules, from, out).map_err(|refusal| match refusal {
         Refusal::Reply(reply) => Refusal::Reply(reply.in_json_if(head.accepts_json)),
         Refusal::Redirect(_) => refusal,
@@ -381,7 +383,7 @@ fn fits(checked: Checked, room: usize) -> Result<Checked, LocalReply> {
 /// Begins the exchange of a request that an api serves or refuses.
 fn begin<N: Net>(
     checked: Checked,
-    request: Box<str>,
+    told: Told,
     conn: &Conn,
     peer: Option<IpAddr>,
     shared: &mut Shared<N>,
@@ -393,7 +395,7 @@ fn begin<N: Net>(
     }
     let Checked { api, facts, keeps_alive, length, dropped_trailers, caller, .. } = checked;
     let state_key = shared.apis.key_at(api);
-    let mut record = shared.telemetry.record(request, true, true);
+    let mut record = shared.telemetry.record(told, true, true);
     record.stats = shared.apis.get(state_key).map(|state| Rc::clone(&state.stats));
     let body_max = body_max(&shared.config.apis[usize::from(api)], &shared.config);
     let mut upload = Upload::new(length, body_max, dropped_trailers, now);
@@ -430,10 +432,10 @@ fn begin<N: Net>(
 /// Refuses a request whose head was not complete in time.
 pub(super) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     let what = "the request head was not complete in time";
-    let request = shared.telemetry.request_line(session.conn.ahead());
+    let told = shared.telemetry.tell(session.conn.ahead());
     session.conn.forget_ahead(&mut shared.memory.buffers);
     let refusal = LocalReply::refused(Cause::ReadTimeout, 408, what);
-    refused(shared, session.service, request, false, refusal, now)
+    refused(shared, session.service, told, false, refusal, now)
 }
 
 pub(super) fn peer_text(peer: Option<IpAddr>) -> String {

@@ -3,7 +3,7 @@
 use super::cause::Cause;
 use super::outcome::Outcome;
 use super::stats::ApiStats;
-use crate::access::{Form, Line};
+use crate::access::{Field, Form, Line, Told};
 use crate::config::StreamKind;
 use crate::time::{Tick, millis};
 use std::borrow::Cow;
@@ -17,9 +17,8 @@ use std::time::Duration;
 pub struct Record {
     /// The id of the request, unique in this process.
     pub id: u64,
-    /// The method and target, as [`crate::access::request_line`] writes them. Empty if nothing
-    /// reports requests.
-    pub request_line: Box<str>,
+    /// What is told of the request. Empty if nothing reports requests.
+    pub told: Told,
     /// The time until the first event was passed on.
     pub first_event: FirstEvent,
     /// The status that the client was sent. 0 before that.
@@ -96,6 +95,8 @@ pub struct Report<'a> {
     pub record: &'a Record,
     /// The format of the access log, if there is one.
     pub form: Option<Form>,
+    /// The fields of requests that the access log shows.
+    pub fields: &'a [Field],
     /// The api that serves it.
     pub api: Option<&'a str>,
     /// The client's address. None on a Unix socket.
@@ -135,7 +136,7 @@ impl Report<'_> {
         unix_ms: u64,
         now: Tick,
     ) -> Line<'l> {
-        let Record { id, request_line, first_event, status, .. } = self.record;
+        let Record { id, told, first_event, status, .. } = self.record;
         Line {
             unix_ms,
             event,
@@ -145,7 +146,8 @@ impl Report<'_> {
             key: self.key.map(|name| &**name),
             tls: self.tls,
             subject: self.subject,
-            request: request_line,
+            told,
+            fields: self.fields,
             status: *status,
             reason,
             events: self.counts_events.then_some(self.volume.events),
