@@ -6,6 +6,9 @@
 //! refused. And a request that changes something must carry a field that no form and no
 //! cross-origin script can send without permission ([`FIELD`]).
 //!
+//! Where others than the operator are to see how the process is (a kubelet, Prometheus, a load
+//! balancer), there is a second listener for probes, which serves that and nothing else.
+//!
 //! Nothing here knows a socket: [`check_request`] reads a head, the rest writes text.
 //! [`crate::proxy`] carries out the requests.
 
@@ -62,12 +65,18 @@ pub enum ShellCommand {
     Drain,
 }
 
-/// Determines what a request asks for. `hosts` are names that it may be sent to, in lower case.
+/// Determines what a request asks for. `hosts` are names that it may be sent to, in lower case. A
+/// `probe` may only ask how the process is, and may call it by any name unless it asks for metrics.
 ///
 /// # Errors
 /// The response to a request that is refused.
-pub fn check_request(head: &RequestHead<'_, '_>, hosts: &[String]) -> Result<Ask, Answer> {
-    if !is_welcome(head.authority, hosts) {
+pub fn check_request(
+    head: &RequestHead<'_, '_>,
+    probe: bool,
+    hosts: &[String],
+) -> Result<Ask, Answer> {
+    let says_little = probe && matches!(head.target.path, "/healthz" | "/readyz");
+    if !says_little && !is_welcome(head.authority, hosts) {
         return Err(Answer::text(
             421,
             "Only IP addresses, localhost, names below it and admin.hosts are accepted as hosts.",
@@ -75,6 +84,9 @@ pub fn check_request(head: &RequestHead<'_, '_>, hosts: &[String]) -> Result<Ask
     }
     let query = head.target.query.unwrap_or_default();
     let (ask, allow) = match head.target.path {
+        path if probe && !matches!(path, "/metrics" | "/healthz" | "/readyz") => {
+            return Err(Answer::text(404, NOTHING));
+        }
         "/" => (Ask::Page, READS),
         "/events" => (Ask::Events, READS),
         "/metrics" => (Ask::Metrics, READS),
@@ -88,7 +100,7 @@ pub fn check_request(head: &RequestHead<'_, '_>, hosts: &[String]) -> Result<Ask
         "/drain" => (Ask::Command(ShellCommand::Drain), "POST"),
         path => {
             let id = path.strip_prefix("/streams/").and_then(streams::id);
-            let id = id.ok_or_else(|| Answer::text(404, "Nothing is served here."))?;
+            let id = id.ok_or_else(|| Answer::text(404, NOTHING))?;
             (Ask::End(id), "DELETE")
         }
     };
@@ -105,6 +117,8 @@ pub fn check_request(head: &RequestHead<'_, '_>, hosts: &[String]) -> Result<Ask
 }
 
 const READS: &str = "GET, HEAD";
+
+const NOTHING: &str = "Nothing is served here.";
 
 /// True exactly when no other site can claim this host: an address, localhost, a name below it
 /// (RFC 6761 section 6.3), or one of these. A request without a host is HTTP/1.0, which no browser
@@ -129,10 +143,14 @@ mod tests {
     const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 20, target_bytes: 1024 };
 
     fn ask(line: &str, fields: &str) -> Result<Ask, u16> {
+        ask_at(false, line, fields)
+    }
+
+    fn ask_at(probes: bool, line: &str, fields: &str) -> Result<Ask, u16> {
         let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
         let mut store = FieldStore::new();
         let head = RequestHead::of_wire(head.as_bytes(), &mut store, &LIMITS).unwrap();
-        check_request(&head, &[]).map_err(|answer| answer.status)
+        check_request(&head, probes, &[]).map_err(|answer| answer.status)
     }
 
     #[test]
@@ -157,6 +175,24 @@ mod tests {
         let twice = "Host: [::1]\r\nX-Millstream: 1\r\nX-Millstream: 1\r\n";
         assert_eq!(ask("POST /reload", twice), Err(403));
         assert_eq!(ask("POST /drain", "Host: a\r\nX-Millstream: 1\r\n"), Err(421));
+    }
+
+    #[test]
+    fn probes_ask_how_the_process_is() {
+        let check = |line, host, want| {
+            let fields = format!("Host: {host}\r\nX-Millstream: 1\r\n");
+            assert_eq!(ask_at(true, line, &fields), want, "{line} {host}");
+        };
+        check("GET /healthz", "millstream:9091", Ok(Ask::Health));
+        check("HEAD /readyz?x", "10.0.0.1", Ok(Ask::Ready));
+        check("POST /readyz", "a", Err(405));
+        check("GET /metrics", "10.0.0.1", Ok(Ask::Metrics));
+        check("GET /metrics", "a.example", Err(421));
+        for line in ["GET /", "GET /events", "GET /streams", "DELETE /streams/1f", "POST /reload"] {
+            check(line, "localhost", Err(404));
+        }
+        check("POST /drain", "localhost", Err(404));
+        check("GET /healthz/", "localhost", Err(404));
     }
 
     #[test]

@@ -19,9 +19,13 @@ const PROCESS: usize = 16;
 /// Descriptors for configuration files, and for what the system's resolver opens.
 const FILES: usize = 16;
 
-/// The maximum number of admin connections. They do not count as client connections, so that an
-/// operator can connect and see why clients cannot.
-pub const OPERATOR: usize = 24;
+/// The maximum number of connections to the admin listener. They do not count as client
+/// connections, so that an operator can connect and see why clients cannot.
+pub const ADMIN: usize = 16;
+
+/// The same for the listener for probes. Whoever sends these cannot keep the operator out, nor the
+/// other way round.
+pub const PROBES: usize = 8;
 
 /// The maximum number of connections past the limit that are answered with 503 at one time; beyond
 /// that, new connections are closed without a response.
@@ -71,7 +75,7 @@ impl Budget {
 /// Descriptors for everything but client and upstream connections. Listeners count twice because a
 /// reload opens the new ones before it closes the old ones.
 const fn beside_connections(listeners: usize) -> usize {
-    PROCESS + FILES + OPERATOR + 2 * listeners
+    PROCESS + FILES + ADMIN + PROBES + 2 * listeners
 }
 
 /// The lowest limit that leaves room for one client after everything else has its share.

@@ -33,7 +33,9 @@ pub struct Edge {
     /// The number of client connections that are being refused for lack of room.
     refused: usize,
     /// The number of connections to the admin listener.
-    operators: usize,
+    admin: usize,
+    /// The number of connections to the listener for probes.
+    probes: usize,
     /// The number of client connections whose TLS handshake is not over.
     handshakes: usize,
 }
@@ -50,7 +52,8 @@ impl Edge {
             budget,
             clients: 0,
             refused: 0,
-            operators: 0,
+            admin: 0,
+            probes: 0,
             handshakes: 0,
         }
     }
@@ -87,9 +90,22 @@ impl Edge {
         self.refused < self.budget.refusals
     }
 
-    /// True exactly when the admin listener has reached its limit of connections.
-    pub const fn is_full_of_operators(&self) -> bool {
-        self.operators >= descriptors::OPERATOR
+    /// True exactly when a service has reached its limit of connections, if it has one of its own.
+    pub const fn is_full_of(&self, service: Service) -> bool {
+        match service {
+            Service::Admin => self.admin >= descriptors::ADMIN,
+            Service::Probes => self.probes >= descriptors::PROBES,
+            Service::Apis | Service::Demo => false,
+        }
+    }
+
+    /// The number of connections of those who use a service.
+    const fn count_mut(&mut self, service: Service) -> &mut usize {
+        match service {
+            Service::Admin => &mut self.admin,
+            Service::Probes => &mut self.probes,
+            Service::Apis | Service::Demo => &mut self.clients,
+        }
     }
 
     /// The number of client connections whose TLS handshake is not over.
@@ -107,22 +123,14 @@ impl Edge {
 
     /// Counts a session that begins.
     pub fn note_begun(&mut self, session: &Session) {
-        if session.service == Service::Admin {
-            self.operators += 1;
-        } else {
-            self.clients += 1;
-        }
+        *self.count_mut(session.service) += 1;
         self.refused += usize::from(session.refused);
         self.handshakes += usize::from(matches!(session.state, State::Handshake { .. }));
     }
 
     /// Counts a session that has ended.
     pub fn note_over(&mut self, session: &Session) {
-        if session.service == Service::Admin {
-            self.operators -= 1;
-        } else {
-            self.clients -= 1;
-        }
+        *self.count_mut(session.service) -= 1;
         self.refused -= usize::from(session.refused);
         self.note_left(&session.state);
     }

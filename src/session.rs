@@ -101,7 +101,7 @@ impl Session {
             State::Active(exchange) => exchange.is_arriving(),
             State::Lingering { .. } => false,
         };
-        arrives && self.service != Service::Admin
+        arrives && !self.service.is_for_operators()
     }
 
     /// True exactly when the client has an open event stream or tunnel.
@@ -183,4 +183,14 @@ pub enum Service {
     Demo,
     /// The admin listener.
     Admin,
+    /// Probes: of the admin listener's requests those that tell how the process is.
+    Probes,
+}
+
+impl Service {
+    /// True exactly when it serves the operator and no clients: it has descriptors of its own,
+    /// comes first, and is there until a drain is over.
+    pub const fn is_for_operators(self) -> bool {
+        matches!(self, Service::Admin | Service::Probes)
+    }
 }

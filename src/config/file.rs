@@ -198,11 +198,18 @@ fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
         is_free(&address, server)?;
         Ok(address)
     };
+    let listen = t.take("listen", free).unwrap_or_else(|| listen::loopback(9090));
+    let probes = t.take("probes", |value| match value.as_str() {
+        Some("") => Ok(None),
+        _ => match free(value)? {
+            address if address == listen && !listen::is_any_port(&address) => {
+                Err("admin.listen already has this address; write another one".into())
+            }
+            address => Ok(Some(address)),
+        },
+    });
     let hosts = t.take("hosts", |value| list(value, "[\"millstream\"]", host));
-    Some(Admin {
-        listen: t.take("listen", free).unwrap_or_else(|| listen::loopback(9090)),
-        hosts: hosts.unwrap_or_default(),
-    })
+    Some(Admin { listen, probes: probes.flatten(), hosts: hosts.unwrap_or_default() })
 }
 
 /// Checks that no server listener has this address, except for port 0.
@@ -219,9 +226,15 @@ fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option
     let free = |value: &DeValue<'_>| {
         let address = listen::ip_and_port(text(value)?)?;
         is_free(&ListenAddr::Tcp(address), server)?;
-        let taken = admin.is_some_and(|admin| admin.listen == ListenAddr::Tcp(address));
-        if taken && address.port() != 0 {
-            return Err("admin.listen already has this address; write another one".into());
+        let own = ListenAddr::Tcp(address);
+        for (key, taken) in [
+            ("listen", admin.map(|admin| &admin.listen)),
+            ("probes", admin.and_then(|admin| admin.probes.as_ref())),
+        ] {
+            if taken == Some(&own) && address.port() != 0 {
+                let what = format!("admin.{key} already has this address; write another one");
+                return Err(what.into());
+            }
         }
         Ok(address)
     };

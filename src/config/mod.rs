@@ -193,6 +193,9 @@ pub struct Log {
 pub struct Admin {
     /// Its address. Not one of [`Server::addresses`], except for port 0.
     pub listen: ListenAddr,
+    /// The address of the listener for probes, if there is one. None of [`Server::addresses`], nor
+    /// `listen`, except for port 0.
+    pub probes: Option<ListenAddr>,
     /// The names by which it may be asked, in lower case, without port and trailing dot. All IP
     /// addresses and localhost are welcome, too.
     pub hosts: Vec<String>,
@@ -511,18 +514,24 @@ impl Config {
         Budget::of(descriptors, self.listeners(), self.server.max_connections)
     }
 
+    /// The addresses of the listeners for operators.
+    fn operators(&self) -> impl Iterator<Item = &ListenAddr> {
+        self.admin.iter().flat_map(|admin| [Some(&admin.listen), admin.probes.as_ref()]).flatten()
+    }
+
     fn listeners(&self) -> usize {
-        let own = usize::from(self.admin.is_some()) + usize::from(self.demo.is_some());
-        self.server.addresses().count() + own
+        self.server.addresses().count()
+            + self.operators().count()
+            + usize::from(self.demo.is_some())
     }
 
     /// The paths of the Unix sockets to listen on.
     pub fn socket_files(&self) -> Vec<&Path> {
-        let admin = self.admin.iter().map(|admin| &admin.listen);
-        let paths = self.server.addresses().chain(admin).filter_map(|address| match address {
-            ListenAddr::Tcp(_) => None,
-            ListenAddr::Unix(path) => Some(path.as_path()),
-        });
+        let paths =
+            self.server.addresses().chain(self.operators()).filter_map(|address| match address {
+                ListenAddr::Tcp(_) => None,
+                ListenAddr::Unix(path) => Some(path.as_path()),
+            });
         paths.collect()
     }
 

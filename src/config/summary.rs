@@ -23,6 +23,9 @@ impl Config {
         }
         if let Some(admin) = &self.admin {
             line(&mut out, format_args!("admin listener on {}", shown(&admin.listen)));
+            if let Some(probes) = &admin.probes {
+                line(&mut out, format_args!("listener for probes on {}", shown(probes)));
+            }
         }
         if let Some(demo) = &self.demo {
             line(

@@ -106,7 +106,7 @@ impl Listeners {
         closed
     }
 
-    /// The indices of the listeners for the admin service, or of all others, in the order of this
+    /// The indices of the listeners for operators, or of all others, in the order of this
     /// turn. Each time another one comes first.
     pub fn in_turn(&mut self, operators: bool) -> Vec<usize> {
         let (count, first) = (self.all.len(), self.first);
@@ -114,7 +114,7 @@ impl Listeners {
             self.first = (first + 1) % count;
         }
         let in_turn = (0..count).map(|n| (first + n) % count);
-        let is_one = |index: &usize| (self.all[*index].port.service == Service::Admin) == operators;
+        let is_one = |index: &usize| self.all[*index].port.service.is_for_operators() == operators;
         in_turn.filter(is_one).collect()
     }
 

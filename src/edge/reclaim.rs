@@ -8,7 +8,7 @@
 //! connections can fill all places for at most a second.
 
 use super::row::Row;
-use crate::session::{Service, Session, State};
+use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::tasks::Tasks;
 use crate::time::Tick;
@@ -40,7 +40,7 @@ impl Reclaimable {
     /// The row for a session of this kind. None for one that is being served, or that takes no
     /// place from others.
     fn row_of(&mut self, session: &Session) -> Option<&mut Row> {
-        if session.service == Service::Admin {
+        if session.service.is_for_operators() {
             return None;
         }
         match session.state {
@@ -126,7 +126,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::conn::Conn;
-    use crate::session::Port;
+    use crate::session::{Port, Service};
 
     #[test]
     fn one_that_has_just_had_an_event_is_spared() {

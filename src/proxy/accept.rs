@@ -121,14 +121,16 @@ impl<N: Net> Proxy<N> {
     /// Creates the session of a new connection, if there is room.
     fn admit(&mut self, accepted: Accepted, now: Now) {
         let Accepted { mut conn, peer, port } = accepted;
-        let is_admin = port.service == Service::Admin;
-        if is_admin && self.shared.edge.is_full_of_operators() && !self.make_room_for_operator() {
-            let text = "connection closed: too many connections to the admin listener";
-            self.shared.log(log::Level::Warn, "admin.listen", text);
+        let service = port.service;
+        if self.shared.edge.is_full_of(service) && !self.make_room_for_operator(service) {
+            let key = if service == Service::Admin { "admin.listen" } else { "admin.probes" };
+            let text = format!("connection closed: too many connections to {key}");
+            self.shared.log(log::Level::Warn, key, &text);
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }
-        let full = !is_admin && !self.shared.edge.has_room() && !self.reclaim(now.tick);
+        let full =
+            !service.is_for_operators() && !self.shared.edge.has_room() && !self.reclaim(now.tick);
         if full && !self.shared.edge.may_refuse() {
             let max = self.shared.edge.clients_max();
             let text = format!("connection closed: server.max_connections ({max}) is reached");
@@ -157,11 +159,11 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.reclaimable.add(&mut self.tasks, key);
         // Who speaks TLS can be told only when hands are shaken.
         if full && !port.is_secure {
-            let next = ends::refused_connection(&mut self.shared, port.service, now.tick);
+            let next = ends::refused_connection(&mut self.shared, service, now.tick);
             self.follow(next, key, now);
         }
         self.shared.close_idle_connections(now.tick);
-        if is_admin {
+        if service.is_for_operators() {
             self.tasks.wake(key);
         } else {
             self.tasks.wake_deferred(key);

@@ -66,7 +66,11 @@ pub(super) struct Checked {
 }
 
 /// Checks a request head for the admin listener.
-pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, LocalReply> {
+pub(super) fn check_request(
+    bytes: &[u8],
+    service: Service,
+    config: &Config,
+) -> Result<Checked, LocalReply> {
     let mut store = FieldStore::new();
     let head =
         RequestHead::parse(bytes, &mut store, &head_limits(config)).map_err(LocalReply::of_head)?;
@@ -75,7 +79,8 @@ pub(super) fn check_request(bytes: &[u8], config: &Config) -> Result<Checked, Lo
     // A body is discarded after the answer, together with the connection.
     let keeps_alive = head.persistent && length.is_empty() && facts.version == Version::Http11;
     let hosts = config.admin.as_ref().map_or(&[][..], |admin| &admin.hosts);
-    Ok(Checked { ask: admin::check_request(&head, hosts), facts, keeps_alive, length })
+    let ask = admin::check_request(&head, service == Service::Probes, hosts);
+    Ok(Checked { ask, facts, keeps_alive, length })
 }
 
 /// Begins the exchange of a request to the admin listener.
@@ -96,11 +101,11 @@ pub(super) fn begin<N: Net>(
 }
 
 impl<N: Net> Proxy<N> {
-    /// Closes a connection to the admin listener to make room for a new one: an idle one, or one
-    /// with an incomplete request, or else the one that has watched the longest. False if all of
-    /// them are being answered.
-    pub(super) fn make_room_for_operator(&mut self) -> bool {
-        let operators = self.tasks.iter().filter(|(_, s)| s.service == Service::Admin);
+    /// Closes a connection to a service of the operator to make room for a new one: an idle one, or
+    /// one with an incomplete request, or else the one that has watched the longest. False if all
+    /// of them are being answered.
+    pub(super) fn make_room_for_operator(&mut self, service: Service) -> bool {
+        let operators = self.tasks.iter().filter(|(_, s)| s.service == service);
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),

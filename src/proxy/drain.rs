@@ -10,7 +10,7 @@ use super::shared::Shared;
 use crate::config;
 use crate::exchange::Exchange;
 use crate::net::Net;
-use crate::session::{Service, State};
+use crate::session::State;
 use crate::time::{Now, Tick};
 use std::fmt;
 
@@ -80,7 +80,7 @@ impl<N: Net> Proxy<N> {
         self.accept_all(Now { tick: now, unix_ms: self.unix_ms });
         let Shared { net, edge, pool, memory, phase, .. } = &mut self.shared;
         *phase = Phase::Closed(ends);
-        for listener in edge.listeners.close_all(|service| service != Service::Admin) {
+        for listener in edge.listeners.close_all(|service| !service.is_for_operators()) {
             net.close_listener(listener);
         }
         let (mut io, _) = memory.split(net, None, now);
@@ -117,7 +117,7 @@ impl<N: Net> Proxy<N> {
     fn count_open(&self) -> Open {
         let mut open = Open::default();
         let clients = self.tasks.iter().map(|(_, session)| session);
-        for session in clients.filter(|session| session.service != Service::Admin) {
+        for session in clients.filter(|session| !session.service.is_for_operators()) {
             let place = match &session.state {
                 State::Handshake { .. } | State::Idle { .. } | State::Lingering { .. } => continue,
                 State::Head { .. } => &mut open.requests,

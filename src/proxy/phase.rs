@@ -17,7 +17,7 @@
 use crate::config;
 use crate::edge::reclaim::LINGER;
 use crate::exchange::Exchange;
-use crate::session::{Service, Session, State};
+use crate::session::{Session, State};
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Phase {
     pub(super) fn end_of(&self, session: &Session) -> Tick {
         let Phase::Closed(ends) = self else { return Tick::NEVER };
         match &session.state {
-            State::Active(exchange) if session.service != Service::Admin => ends.of(exchange),
+            State::Active(exchange) if !session.service.is_for_operators() => ends.of(exchange),
             State::Active(_)
             | State::Handshake { .. }
             | State::Idle { .. }

@@ -38,7 +38,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             (&mut new, false, false)
         }
     };
-    let may_wait = begun || fresh || !shared.phase.is_closed() || service == Service::Admin;
+    let may_wait = begun || fresh || !shared.phase.is_closed() || service.is_for_operators();
     let (mut io, _) = shared.memory.split(&mut shared.net, None, now);
     let length = match find_head(conn, search, &head_limits(&shared.config), &mut io) {
         Found::Complete(bytes) => bytes.len(),
@@ -80,10 +80,12 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             Ok(checked) => return demo::begin(checked, told, shared, now),
             Err(refusal) => refusal,
         },
-        Service::Admin => match admin::check_request(bytes, &shared.config) {
-            Ok(checked) => return admin::begin(checked, told, shared, now),
-            Err(refusal) => refusal,
-        },
+        Service::Admin | Service::Probes => {
+            match admin::check_request(bytes, service, &shared.config) {
+                Ok(checked) => return admin::begin(checked, told, shared, now),
+                Err(refusal) => refusal,
+            }
+        }
     };
     refused(shared, service, told, is_head, refusal, now)
 }

@@ -169,7 +169,6 @@ mod oracle {
     use super::super::reload;
     use super::{Exchange, Net, Ready, Session, Shared, Source, State, Tick, deadlines, stall};
     use crate::net::SockId;
-    use crate::session::Service;
     use crate::slab::Key;
     use std::rc::Rc;
 
@@ -211,7 +210,8 @@ mod oracle {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let Some(exchange) = session.exchange() else {
                     let shakes = matches!(session.state, State::Handshake { .. });
-                    let counts = session.service != Service::Admin && (!session.refused || shakes);
+                    let counts =
+                        !session.service.is_for_operators() && (!session.refused || shakes);
                     let begun = matches!(session.state, State::Head { .. });
                     reclaimable += usize::from(counts && !begun);
                     continue;

@@ -83,6 +83,11 @@ fn open_all(
     {
         admin.listen = ListenAddr::Tcp(bound);
     }
+    if let Some(probes) = config.admin.as_mut().and_then(|admin| admin.probes.as_mut())
+        && let Some(bound) = open(probes, Port::plain(Service::Probes))?
+    {
+        *probes = ListenAddr::Tcp(bound);
+    }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);
         demo.listen = open(&wanted, Port::plain(Service::Demo))?.unwrap_or(demo.listen);

@@ -25,12 +25,14 @@ target_url = "http://10.0.0.1:80"
 "#;
 
 /// The listener of the proxy's apis is the first, that of the demo source the second, the
-/// operator's the third, and the fourth is that of the apis where TLS is spoken.
-pub const PORTS: [Port; 4] = [
+/// operator's the third, the fourth is that of the apis where TLS is spoken, and the last one that
+/// for probes.
+pub const PORTS: [Port; 5] = [
     Port::plain(Service::Apis),
     Port::plain(Service::Demo),
     Port::plain(Service::Admin),
     Port::secure(Service::Apis),
+    Port::plain(Service::Probes),
 ];
 
 /// A proxy, its network and its clock.

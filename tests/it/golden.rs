@@ -39,7 +39,8 @@
 //! ```
 //!
 //! A further client is `client2` and so on, and connects when it is first named. `admin`, `admin2`
-//! and so on are clients of the admin listener, and `demo` is one of the built-in event source.
+//! and so on are clients of the admin listener, `probe` is one of the listener for probes, and
+//! `demo` one of the built-in event source.
 //! `tls` speaks TLS where that is spoken, and `plain` does not, although it is asked for there. The
 //! connections that the proxy makes are `origin`, `origin2` and so on, in their order. In what is
 //! said and heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500
@@ -74,6 +75,9 @@ const ADMIN: ListenerId = ListenerId(2);
 
 /// That of the proxy's apis where TLS is spoken.
 const TLS: ListenerId = ListenerId(3);
+
+/// That for probes.
+const PROBES: ListenerId = ListenerId(4);
 
 #[test]
 fn transcripts() {
@@ -219,7 +223,7 @@ struct Stage {
     world: World,
     config: String,
     /// Those of each kind, in the order in which they came to be.
-    actors: [(&'static str, Vec<Actor>); 6],
+    actors: [(&'static str, Vec<Actor>); 7],
     addresses: Vec<SocketAddr>,
     budget: Budget,
     out: String,
@@ -291,7 +295,7 @@ impl Stage {
         }
         let addresses = addresses.into_iter().map(|(address, _)| address).collect();
         let (config, out) = (text.to_owned(), String::new());
-        let kinds = ["client", "admin", "demo", "tls", "plain", "origin"];
+        let kinds = ["client", "admin", "probe", "demo", "tls", "plain", "origin"];
         let actors = kinds.map(|kind| (kind, Vec::new()));
         let mut stage = Stage { world, config, actors, addresses, budget, out };
         stage.world.settle()?;
@@ -441,6 +445,7 @@ impl Stage {
         };
         let (listener, from) = match kind {
             "admin" => (ADMIN, "127.0.0.1"),
+            "probe" => (PROBES, "192.0.2.9"),
             "demo" => (DEMO, "127.0.0.1"),
             "tls" | "plain" => (TLS, "192.0.2.7"),
             _ => (APIS, "192.0.2.7"),
