@@ -73,8 +73,8 @@ mod work;
 pub use auth::entry as key_entry;
 pub use config::Config;
 pub use shell::clock::unix_ms;
-pub use shell::probe::probe;
 pub use shell::process::Process;
+pub use shell::remote::{probe, reload};
 pub use shell::sys::{raise_descriptor_limit, survive_file_size_limit};
 pub use shell::{arguments, logger, resolver};
 

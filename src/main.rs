@@ -1,7 +1,7 @@
 //! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
 use millstream::arguments::{self, Command};
-use millstream::{Config, Process, key_entry, logger, probe, resolver};
+use millstream::{Config, Process, key_entry, logger, probe, reload, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         Command::HashKey { name } => hash_key(name.as_deref()),
         Command::Probe(url) => match probe(&url) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(what) => fail(FAILED, &what),
+        },
+        Command::Reload(url) => match reload(&url) {
+            Ok(said) => print(&said),
             Err(what) => fail(FAILED, &what),
         },
         Command::Check(path) => match resolver::load(&path) {

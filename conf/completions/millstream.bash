@@ -17,12 +17,16 @@ _millstream() {
             mapfile -t COMPREPLY < <(compgen -W "localhost:9090/readyz" -- "$word")
             return
             ;;
+        --reload)
+            mapfile -t COMPREPLY < <(compgen -W "localhost:9090" -- "$word")
+            return
+            ;;
         --hash-key)
             return
             ;;
     esac
     if [[ $word == -* ]]; then
-        local options="--check -t -c -f --to --listen --hash-key --probe --version --help"
+        local options="--check -t -c -f --to --listen --hash-key --probe --reload --version --help"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     else
         compopt -o filenames

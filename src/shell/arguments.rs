@@ -16,6 +16,7 @@ Usage:
   millstream --to URL [--listen ADDR]  run without a file: send everything from ADDR to URL
   millstream --hash-key [NAME]         read a key and print its entry for a key file
   millstream --probe URL               exit with 0 if URL is answered with 2xx, otherwise with 1
+  millstream --reload URL              have the process with this admin listener reload its file
   millstream --version | --help
 
 Options:
@@ -25,6 +26,7 @@ Options:
   --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
   --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
   --probe URL        as of --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
+  --reload URL       what admin.listen is: 127.0.0.1:9090, unix:/path/to.sock
   -v, -V, --version  print the version
   -h, --help         print this
 
@@ -38,8 +40,8 @@ conf/millstream.toml lists every configuration key with its default and what it 
 conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchange.
 SIGTERM and SIGINT drain: no new connections are accepted, open ones may finish. A second signal
 closes them at once. SIGHUP reloads the configuration file.
-Exit status: 0 after a drain, 1 if it could not start or run, or a probe failed, 2 for a wrong
-command line or configuration.
+Exit status: 0 after a drain, 1 if it could not start or run, or a probe or a reload failed, 2 for
+a wrong command line or configuration.
 ";
 
 /// What the command line asks for.
@@ -58,6 +60,8 @@ pub enum Command {
     Check(PathBuf),
     /// Ask whether this URL is answered with success.
     Probe(String),
+    /// Have the process with the admin listener at this URL reload its configuration.
+    Reload(String),
     /// Run with this file.
     Run(PathBuf),
     /// Run without a file.
@@ -97,6 +101,7 @@ struct Options {
     /// Whether a key is to be hashed, and the name of its owner.
     hash_key: Option<Option<String>>,
     probe: Option<String>,
+    reload: Option<String>,
 }
 
 /// Parses a command line. The first argument is the program's name.
@@ -131,6 +136,9 @@ pub fn parse(
                 once("--hash-key", &mut options.hash_key, name)?;
             }
             Arg::Long("probe") => once("--probe", &mut options.probe, parser.value()?.string()?)?,
+            Arg::Long("reload") => {
+                once("--reload", &mut options.reload, parser.value()?.string()?)?
+            }
             Arg::Long("to") => once("--to", &mut options.to, parser.value()?.string()?)?,
             Arg::Long("listen") => {
                 once("--listen", &mut options.listen, parser.value()?.string()?)?
@@ -145,12 +153,16 @@ pub fn parse(
 impl Options {
     fn command(self) -> Result<Command, ArgumentError> {
         let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None) && !self.check;
+        let remote = usize::from(self.probe.is_some()) + usize::from(self.reload.is_some());
         let wrong = match (self.file, self.to, self.listen) {
-            _ if self.hash_key.is_some() && (!alone || self.probe.is_some()) => {
+            _ if self.hash_key.is_some() && (!alone || remote > 0) => {
                 "--hash-key takes no other arguments; the key is read from standard input"
             }
+            _ if remote > 1 => "--probe and --reload cannot be combined",
             _ if self.probe.is_some() && !alone => "--probe URL takes no other arguments",
+            _ if self.reload.is_some() && !alone => "--reload URL takes no other arguments",
             _ if let Some(url) = self.probe => return Ok(Command::Probe(url)),
+            _ if let Some(url) = self.reload => return Ok(Command::Reload(url)),
             _ if let Some(name) = self.hash_key => return Ok(Command::HashKey { name }),
             (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
             (Some(file), None, None) => return Ok(Command::Run(file)),
@@ -290,6 +302,9 @@ mod tests {
         for line in ["--probe a b", "-t --probe a", "--probe a --to b", "--probe a --listen b"] {
             check(line, "--probe URL takes no other arguments");
         }
+        check("-t --reload a", "--reload URL takes no other arguments");
+        check("--reload a --probe b", "--probe and --reload cannot be combined");
+        check("--hash-key --reload a", alone);
         check("--probe", "missing argument for option '--probe'");
         check("--probe a --probe b", "--probe can be given only once");
         check("--hash-key a --hash-key b", "--hash-key can be given only once");
@@ -313,10 +328,18 @@ mod tests {
     #[test]
     fn help_fits_and_names_every_option() {
         assert!(HELP.lines().all(|line| line.len() <= 100));
-        for option in
-            ["--check", "--hash-key", "--to", "--listen", "--probe", "--version", "--help"]
-                .into_iter()
-                .chain(["-t", "-c FILE", "-f FILE", "-v", "-V", "-h"])
+        for option in [
+            "--check",
+            "--hash-key",
+            "--to",
+            "--listen",
+            "--probe",
+            "--reload",
+            "--version",
+            "--help",
+        ]
+        .into_iter()
+        .chain(["-t", "-c FILE", "-f FILE", "-v", "-V", "-h"])
         {
             assert!(HELP.contains(option), "{option}");
         }

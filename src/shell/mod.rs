@@ -10,17 +10,19 @@
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
 //!   configuration files and one for host names, which [`resolver`] looks up; [`logger`] has one
 //!   for standard error, and `output` one for the access log on standard output.
-//! - [`arguments`] reads the command line; [`probe`] is all that `--probe` does.
+//! - [`arguments`] reads the command line; [`remote`] is what it does with a process that runs, and
+//!   `client` how that is asked.
 
 pub mod arguments;
+mod client;
 pub mod clock;
 mod event_loop;
 mod jobs;
 mod listeners;
 pub mod logger;
 mod output;
-pub mod probe;
 pub mod process;
+pub mod remote;
 pub mod resolver;
 pub mod service;
 pub mod sys;

@@ -1,7 +1,8 @@
-//! `--probe`: what a health check gets to know, and how it is told.
+//! `--probe` and `--reload`: what a health check gets to know, and how a file is read again.
 
 use super::line::{End, Line, Origin};
 use super::program::{BINARY, Ended, Program, Scratch};
+use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
@@ -122,7 +123,8 @@ fn what_cannot_be_asked_is_said() {
         "--probe: a character that must be escaped; write % and two hex \
         digits for it",
     );
-    let tls = "--probe: it does not speak TLS; write an http:// URL, as of the admin listener";
+    let tls =
+        "https://127.0.0.1/: it does not speak TLS; write an http:// URL, as of the admin listener";
     if cfg!(feature = "tls") {
         check("https://127.0.0.1/", tls);
     }
@@ -132,4 +134,61 @@ fn what_cannot_be_asked_is_said() {
     assert_eq!(status, Some(1));
     let why = format!("millstream: http://{closed}/?...: cannot connect: Connection refused");
     assert!(stderr.starts_with(&why), "{stderr}");
+}
+
+/// What comes of `--reload`.
+fn reloaded(url: &str) -> (Option<i32>, String, String) {
+    let Ended { status, stdout, stderr } = Program::run(&["--reload", url]);
+    (status, stdout, stderr)
+}
+
+#[test]
+fn a_file_is_read_again() {
+    let path = Scratch::path("sock");
+    let url = format!("unix:{}", path.as_str());
+    let config = |more: &str| {
+        format!(
+            "server.listen = ['127.0.0.1:0']\nadmin.listen = '{url}'\n[[api]]\nname = 'a'\n\
+            listen_path = '/'\ntarget_url = 'http://127.0.0.1:1'\n{more}"
+        )
+    };
+    let file = Scratch::file(&config(""));
+    let mut program = Program::start(&[file.as_str()]);
+    let done = (Some(0), "Configuration reloaded.\n".to_owned(), String::new());
+    assert_eq!(reloaded(&url), done);
+    program.logs("configuration reloaded");
+    fs::write(file.as_str(), config("xyzzy = 1\nplugh = 2\n")).unwrap();
+    let (status, stdout, stderr) = reloaded(&url);
+    assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(1), "", 3), "{stderr}");
+    let first = "millstream: Reload failed, keeping the old configuration.\n";
+    assert!(stderr.starts_with(first) && stderr.contains(":8:1: api[0].plugh: "), "{stderr}");
+}
+
+#[test]
+fn what_does_not_reload_is_said() {
+    let check = |url: &str, why: &str| {
+        let stderr = format!("millstream: {why}\n");
+        assert_eq!(reloaded(url), (Some(1), String::new(), stderr), "{url}");
+    };
+    let path = "--reload: write where the admin listener is, without a path";
+    check("127.0.0.1:9090/reload", path);
+    check("unix:/run/a.sock:/reload", path);
+    // Another server, and one that breaks off.
+    let answered = |answer: &str, why: &str| {
+        let origin = Origin::listen();
+        let url = format!("http://{}/", origin.address());
+        let asking = Program::spawn(Command::new(BINARY).args(["--reload", &url])).unwrap();
+        let mut line = origin.accept();
+        let head = line.request();
+        assert_eq!(head.first_line, "POST /reload HTTP/1.1");
+        assert_eq!(head.get("x-millstream"), Some("1"));
+        line.send(answer);
+        drop(line);
+        let Ended { status, stderr, .. } = asking.ended();
+        assert_eq!((status, stderr.contains(why)), (Some(1), true), "{stderr}");
+    };
+    answered("HTTP/1.1 405 \r\nContent-Length: 0\r\n\r\n", "/: its status is 405");
+    answered("HTTP/1.1 404 \r\n\r\nNothing is served here.\n", "Nothing is served here.");
+    let cut = "it closed before its response was complete";
+    answered("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", cut);
 }

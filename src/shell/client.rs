@@ -1,13 +1,13 @@
-//! `--probe`: asks once whether a server answers. Images without a shell have nothing else to ask
-//! their own millstream with (`HEALTHCHECK` in Docker, `exec` probes in Kubernetes).
+//! A client that asks once, for what the command line does with a process that runs.
 //!
-//! A probing process does nothing else, so this blocks. It knows targets and response heads as the
+//! A process that asks does nothing else, so this blocks. It knows targets and responses as the
 //! proxy does, but follows no redirects, because they could lead to a server that is well in place
 //! of the one in question, and speaks no TLS, because the admin listener does not either.
 
 use super::clock::Clock;
 use super::resolver::addresses_of_all;
 use crate::config::Target;
+use crate::http::body::BodyReader;
 use crate::http::head::{self, FieldStore, HeadLimits, HeadSearch, ResponseHead};
 use crate::net::Address;
 use crate::time::Tick;
@@ -15,53 +15,54 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// How long a probe may take, from the lookup of the host to the end of the response's head.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The heads of the responses. The body is not read.
+/// The heads of the responses.
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 16 * 1024, head_fields: 128, target_bytes: 0 };
 
-/// Sends a GET for a URL, and checks that its response has a status from 200 to 299. The URL is
-/// one of `--to`, with a path; that of a Unix socket is `unix:/path/to.sock:/readyz`. Blocks for
-/// five seconds at most.
-///
-/// # Errors
-/// In one line, why the server is not well, or why there is no knowing.
-pub fn probe(url: &str) -> Result<(), String> {
-    probe_within(TIMEOUT, url)
-}
-
-fn probe_within(timeout: Duration, url: &str) -> Result<(), String> {
-    let target = Target::parse_typed(url).map_err(|what| format!("--probe: {what}"))?;
-    if target.is_secure {
-        let what = "--probe: it does not speak TLS; write an http:// URL, as of the admin listener";
-        return Err(what.to_owned());
-    }
-    let status = Probe { clock: Clock::start(), timeout }.ask(&target, url);
-    match status.map_err(|what| format!("{target}: {what}"))? {
-        200..=299 => Ok(()),
-        status => Err(format!("{target}: its status is {status}")),
-    }
-}
-
-/// A probe under way.
-struct Probe {
+/// A client under way. See the module.
+pub(super) struct Client {
     /// A clock that began with it.
     clock: Clock,
     timeout: Duration,
 }
 
-impl Probe {
-    /// Returns the status of the response.
-    fn ask(&mut self, target: &Target, url: &str) -> Result<u16, String> {
+/// A response.
+pub(super) struct Response {
+    /// Its status. Not that of an interim response.
+    pub status: u16,
+    /// As much of its body as was wanted.
+    pub body: String,
+}
+
+impl Client {
+    /// A client that takes at most this long, from now on, from the lookup of the host to the last
+    /// byte of the response that it reads.
+    pub(super) fn within(timeout: Duration) -> Client {
+        Client { clock: Clock::start(), timeout }
+    }
+
+    /// Sends a request to a target and returns the response, of whose body it reads at most
+    /// `body_max` bytes.
+    ///
+    /// # Errors
+    /// In one line, why there is no response.
+    pub(super) fn ask(
+        mut self,
+        target: &Target,
+        request: &[u8],
+        body_max: usize,
+    ) -> Result<Response, String> {
+        if target.is_secure {
+            let what = "it does not speak TLS; write an http:// URL, as of the admin listener";
+            return Err(what.to_owned());
+        }
         let mut addresses = target.addresses.clone();
         if addresses.is_empty() {
             let name = (target.host.clone(), target.port);
             addresses = addresses_of_all(vec![name], self.timeout).remove(0)?;
         }
         let mut socket = self.connect(&addresses)?;
-        self.send(&mut socket, &request(target, url)).map_err(|error| self.explain(&error))?;
-        self.status(&mut socket)
+        self.send(&mut socket, request).map_err(|error| self.explain(&error))?;
+        self.receive_response(&mut socket, body_max)
     }
 
     /// Connects to the first address that takes a connection. Each may use the same share of the
@@ -88,8 +89,13 @@ impl Probe {
         Ok(())
     }
 
-    /// Reads heads until one is not of an interim response (RFC 9110 section 15.2).
-    fn status(&mut self, socket: &mut Socket) -> Result<u16, String> {
+    /// Reads heads until one is not of an interim response (RFC 9110 section 15.2), and then its
+    /// body.
+    fn receive_response(
+        &mut self,
+        socket: &mut Socket,
+        body_max: usize,
+    ) -> Result<Response, String> {
         let (mut bytes, mut search) = (Vec::new(), HeadSearch::response());
         loop {
             let found = search.find(&bytes, &LIMITS).map_err(|error| error.what().to_owned())?;
@@ -104,14 +110,44 @@ impl Probe {
             let length = if search.is_folded() { head::unfold(head) } else { end };
             let mut store = FieldStore::new();
             let head = ResponseHead::parse(&head[..length], &mut store, &LIMITS, false);
-            match head.map_err(|error| error.what().to_owned())?.status {
-                // The next protocol begins behind a 101, and not another head.
-                100 | 102..=199 => {}
-                status => return Ok(status),
-            }
+            let head = head.map_err(|error| error.what().to_owned())?;
+            let (status, body) = (head.status, BodyReader::response(head.length));
             bytes.drain(..end);
-            search = HeadSearch::response();
+            match status {
+                // The next protocol begins behind a 101, and not another head.
+                100 | 102..=199 => search = HeadSearch::response(),
+                _ => {
+                    let body = self.receive_body(socket, body, bytes, body_max)?;
+                    return Ok(Response { status, body });
+                }
+            }
         }
+    }
+
+    /// Reads a body whose first bytes have come, until it ends or there is enough of it.
+    fn receive_body(
+        &mut self,
+        socket: &mut Socket,
+        mut reader: BodyReader,
+        mut bytes: Vec<u8>,
+        max: usize,
+    ) -> Result<String, String> {
+        let mut body = Vec::new();
+        while body.len() < max && !reader.ended() {
+            if bytes.is_empty()
+                && self.receive(socket, &mut bytes).map_err(|error| self.explain(&error))? == 0
+            {
+                reader
+                    .eof()
+                    .map_err(|_| "it closed before its response was complete".to_owned())?;
+                break;
+            }
+            let piece = reader.read(&mut bytes).map_err(|error| error.what().to_owned())?;
+            body.extend_from_slice(&bytes[piece.range()]);
+            bytes.clear();
+        }
+        body.truncate(max);
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     fn receive(&mut self, socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<usize> {
@@ -153,54 +189,5 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             done => return done,
         }
-    }
-}
-
-/// Writes the request. A target is a prefix of paths and ends without a slash, so that of the URL
-/// is put back.
-fn request(target: &Target, url: &str) -> Vec<u8> {
-    let Target { authority, path, query, .. } = target;
-    let written = url.split('?').next().unwrap_or_default();
-    let slash = if path.is_empty() || written.ends_with('/') { "/" } else { "" };
-    let (mark, query) = query.as_ref().map_or(("", ""), |query| ("?", query));
-    let version = env!("CARGO_PKG_VERSION");
-    let request = format!(
-        "GET {path}{slash}{mark}{query} HTTP/1.1\r\nHost: {authority}\r\n\
-        User-Agent: millstream/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    request.into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn requests_are_for_the_url_as_it_is_written() {
-        let check = |url: &str, line: &str, host: &str| {
-            let request = request(&Target::parse_typed(url).unwrap(), url);
-            let want = format!("GET {line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: millstream/");
-            let request = String::from_utf8(request).unwrap();
-            assert!(request.starts_with(&want) && request.ends_with("close\r\n\r\n"), "{request}");
-        };
-        check("http://127.0.0.1:9090/readyz", "/readyz", "127.0.0.1:9090");
-        check("localhost", "/", "localhost");
-        check("http://[::1]/", "/", "[::1]");
-        check("http://a/sse/", "/sse/", "a");
-        check("http://a/sse?b=/", "/sse?b=/", "a");
-        check("http://a/?b", "/?b", "a");
-        check("unix:/run/a.sock:/readyz", "/readyz", "localhost");
-        check("unix:/run/a.sock", "/", "localhost");
-    }
-
-    /// The system takes connections for a listener that never accepts.
-    #[test]
-    fn no_answer_is_waited_for_beyond_the_timeout() {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", silent.local_addr().unwrap());
-        let timeout = Duration::from_millis(50);
-        let want = Err(format!("{url}: no answer in 50ms"));
-        assert_eq!(probe_within(timeout, &url), want);
     }
 }
