@@ -21,7 +21,7 @@ use super::value::{
 };
 use super::{
     Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
-    Server, StreamKind, Streams,
+    Server, Sources, StreamKind, Streams,
 };
 use super::{Target, TrustedProxies, listen, unknown};
 use crate::http::upgrade;
@@ -103,6 +103,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         tls_locations,
         hidden: Vec::new(),
         referenced: Vec::new(),
+        sources: Sources::default(),
         unresolved: Vec::new(),
     })
 }
@@ -138,6 +139,7 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
             .unwrap_or_default(),
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
+        reload_on_change: t.take("reload_on_change", flag).unwrap_or(false),
     }
 }
 

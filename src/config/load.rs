@@ -2,7 +2,8 @@
 
 use super::error::{ConfigErrors, Location};
 use super::reference::{self, Reference, Resolve};
-use super::{Config, Tls, keys};
+use super::renewal::Seen;
+use super::{Config, Sources, Tls, keys};
 use crate::auth::Keys;
 use crate::descriptors;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -46,6 +47,7 @@ impl Config {
     /// If a file cannot be read or is invalid.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
+        let mut sources = Sources::of(path);
         let bytes = read_file(path).map_err(|error| {
             let what = format!("cannot read the file: {}", descriptors::explain(&error));
             ConfigErrors::one(Location::whole(&name), what)
@@ -55,13 +57,21 @@ impl Config {
         let mut resolve = |reference: Reference<'_>| match reference {
             Reference::Variable(name) => variable(name),
             Reference::File(file) => {
-                referenced.push(file.to_owned());
+                referenced.push((file.to_owned(), Seen::of(&folder.join(file))));
                 contents(file, folder)
             }
         };
         let mut config = Config::parse_with(&name, text(&name, &bytes)?, &mut resolve)?;
-        config.load_keys_with(|file| read_keys(&folder.join(file)), &mut resolve)?;
-        config.referenced = referenced;
+        let read_keys = |file: &str| {
+            sources.add(&folder.join(file), Seen::of(&folder.join(file)));
+            read_keys(&folder.join(file))
+        };
+        config.load_keys_with(read_keys, &mut resolve)?;
+        for (file, seen) in referenced {
+            sources.add(&folder.join(&file), seen);
+            config.referenced.push(file);
+        }
+        config.sources = sources;
         config.load_tls(folder)?;
         config.load_certificates(folder)?;
         config.look_for_hidden_files(path);

@@ -36,6 +36,7 @@ mod reference;
 mod renewal;
 mod retry;
 mod shared;
+mod sources;
 mod summary;
 mod table;
 mod target;
@@ -60,7 +61,10 @@ pub use load::KeysText;
 pub use load::Readers;
 pub use reference::Reference;
 pub use renewal::Renewal;
+#[cfg(test)]
+pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
+pub use sources::Sources;
 pub use target::Target;
 pub use tls::Tls;
 #[cfg(feature = "sim")]
@@ -105,6 +109,8 @@ pub struct Config {
     hidden: Vec<String>,
     /// The files that references in strings stand for, as configured.
     referenced: Vec<String>,
+    /// The files that it was read from.
+    pub sources: Sources,
     /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
@@ -161,6 +167,8 @@ pub struct Server {
     pub reuse_port: bool,
     /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
+    /// True exactly when the configuration is loaded again when its files change.
+    pub reload_on_change: bool,
 }
 
 /// `redirect_to_https`: where requests without TLS are sent.

@@ -18,7 +18,7 @@ use std::path::Path;
 /// What shows that a file is another one, or has changed: where it is, and when that or its
 /// contents last changed. Default: there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub struct Seen {
     device: u64,
     inode: u64,
     size: u64,
@@ -28,10 +28,16 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Looks at a file. A link leads to another one.
-    fn of(path: &Path) -> Seen {
+    pub(super) fn of(path: &Path) -> Seen {
         let Ok(file) = fs::metadata(path) else { return Seen::default() };
         let changed = (file.ctime(), file.ctime_nsec());
         Seen { device: file.dev(), inode: file.ino(), size: file.size(), changed }
+    }
+
+    /// A file that is in this state, whatever that is.
+    #[cfg(test)]
+    pub const fn in_state(state: u64) -> Seen {
+        Seen { device: 1, inode: 1, size: state, changed: (0, 0) }
     }
 }
 

@@ -91,6 +91,11 @@ impl EventLoop {
         self.poll.registry().register(source, WAKE, mio::Interest::READABLE)
     }
 
+    /// What time it is.
+    pub(super) fn now(&mut self) -> Tick {
+        self.clock.now().tick
+    }
+
     /// Does what the recorded events and the timers ask for.
     pub(super) fn turn(&mut self) -> Turn {
         let now = self.clock.now();

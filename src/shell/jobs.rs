@@ -1,13 +1,14 @@
-//! Jobs that may block: loading a configuration, looking for renewed certificates, and resolving a
-//! name.
+//! Jobs that may block: loading a configuration, looking at files that may have changed, and
+//! resolving a name.
 //!
 //! All ask the operating system and wait for its answer, for as long as a disk or a name server
 //! takes. One worker loads files and another resolves names, so that a name server that does not
 //! answer delays no reload. A job that completes wakes the event loop.
 
 use super::resolver::{self, NameQuery};
+use super::watch::Notices;
 use super::worker::Worker;
-use crate::config::{Config, ConfigErrors, Renewal, Tls};
+use crate::config::{Config, ConfigErrors, Renewal, Sources, Tls};
 use crate::net::Resolution;
 use std::collections::VecDeque;
 use std::io;
@@ -26,6 +27,8 @@ pub(super) enum Job {
     Load(PathBuf),
     /// Look whether the files of these certificates have changed.
     Look(Box<Tls>),
+    /// Look whether these files have changed, and watch them.
+    Watch(Sources),
     /// Resolve a name.
     Resolve(NameQuery),
 }
@@ -37,6 +40,8 @@ pub(super) enum Completion {
     Loaded(Box<Result<Config, ConfigErrors>>),
     /// The files of certificates were looked at, and some had changed.
     Looked(Option<Box<Renewal>>),
+    /// Files were looked at, and are watched if they can be.
+    Watched(Sources, Option<Notices>),
     /// A name was resolved, or could not be.
     Resolved(NameQuery, Resolution),
 }
@@ -75,7 +80,7 @@ impl Jobs {
     /// If no thread can be started.
     pub(super) fn submit(&self, job: Job) -> io::Result<()> {
         let worker = match job {
-            Job::Load(_) | Job::Look(_) => &self.loader,
+            Job::Load(_) | Job::Look(_) | Job::Watch(_) => &self.loader,
             Job::Resolve(_) => &self.resolver,
         };
         worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
@@ -101,6 +106,11 @@ fn run(job: Job) -> Completion {
     match job {
         Job::Load(path) => Completion::Loaded(Box::new(resolver::load(&path))),
         Job::Look(tls) => Completion::Looked(tls.look().map(Box::new)),
+        Job::Watch(sources) => {
+            // First, so that what changes meanwhile is noticed.
+            let notices = Notices::of(&sources).ok();
+            Completion::Watched(sources.look(), notices)
+        }
         Job::Resolve(query) => {
             let resolution = resolver::addresses_of(&query.host, query.port);
             Completion::Resolved(query, resolution)

@@ -8,8 +8,9 @@
 //! - [`sys`] and [`service`] talk to the operating system and to the service manager; `listeners`
 //!   opens what a configuration listens on.
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
-//!   configuration files and one for host names, which [`resolver`] looks up; [`logger`] has one
-//!   for standard error, and `output` one for the access log on standard output.
+//!   configuration files, which `watch` knows to have changed, and one for host names, which
+//!   [`resolver`] looks up; [`logger`] has one for standard error, and `output` one for the access
+//!   log on standard output.
 //! - [`arguments`] reads the command line; [`remote`] is what it does with a process that runs, and
 //!   `client` how that is asked.
 
@@ -26,4 +27,5 @@ pub mod remote;
 pub mod resolver;
 pub mod service;
 pub mod sys;
+mod watch;
 mod worker;

@@ -15,8 +15,9 @@ use super::logger;
 use super::output::Output;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
+use super::watch::{Changes, Notices};
 use crate::admin::ShellCommand;
-use crate::config::{Config, Expiry, Renewal};
+use crate::config::{Config, Expiry, Renewal, Sources};
 use crate::proxy::Ticket;
 use crate::time::Tick;
 use std::io;
@@ -35,6 +36,14 @@ pub struct Process {
     /// The configuration file. None if the configuration came from the command line.
     file: Option<PathBuf>,
     reload: Reload,
+    /// What is known of the configuration's files, if it is loaded again when they change.
+    changes: Option<Changes>,
+    /// Gives notice of that, where something does.
+    notices: Option<Notices>,
+    /// What was said when a configuration was last refused.
+    refused: String,
+    /// True exactly when somebody has asked for the reload, and waits for its result.
+    is_asked: bool,
     /// The operator's commands that are answered when the reload is over.
     reload_tickets: Vec<Ticket>,
     /// When certificates are looked at next.
@@ -92,7 +101,13 @@ impl Process {
         let waker = event_loop.waker().map_err(|e| format!("cannot create a waker: {e}"))?;
         let signals =
             watch_signals(&event_loop).map_err(|e| format!("cannot watch signals: {e}"))?;
+        let config = event_loop.config();
+        let sources = config.server.reload_on_change.then(|| config.sources.clone());
         Ok(Process {
+            changes: sources.map(|sources| Changes::since(sources, Tick::ZERO)),
+            notices: None,
+            refused: String::new(),
+            is_asked: false,
             event_loop,
             signals,
             jobs: Jobs::new(waker),
@@ -123,12 +138,15 @@ impl Process {
             let Turn { now, wake } = self.event_loop.turn();
             self.resolve_stale_names();
             self.look_at_certificates(now);
+            self.look_at_sources(now);
             let commanded = self.run_commands();
             if self.event_loop.is_drained() && !commanded {
                 break;
             }
             let flush = self.output.take_from(self.event_loop.access_log(), now);
-            let until = if commanded { now } else { wake.min(flush).min(self.look_at) };
+            let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
+            let until =
+                if commanded { now } else { wake.min(flush).min(self.look_at).min(changes) };
             if self.event_loop.wait(now, until)? {
                 self.take_signals();
                 self.take_completions();
@@ -147,6 +165,7 @@ impl Process {
     fn take_signals(&mut self) {
         let arrived = self.signals.take();
         if arrived.reload > 0 {
+            self.is_asked = true;
             self.load_again();
         }
         if arrived.stop > 0 {
@@ -167,6 +186,7 @@ impl Process {
                         self.renew(*renewal);
                     }
                 }
+                Completion::Watched(seen, notices) => self.watched(seen, notices),
                 Completion::Loaded(loaded) => {
                     let changed = self.reload == Reload::LoadingTwice;
                     self.reload = Reload::Idle;
@@ -202,6 +222,7 @@ impl Process {
                 }
                 ShellCommand::Reload => {
                     self.reload_tickets.push(ticket);
+                    self.is_asked = true;
                     self.load_again();
                 }
             }
@@ -255,6 +276,35 @@ impl Process {
         self.event_loop.renew(renewal.tls);
     }
 
+    /// Starts a job that looks at the files of the configuration, if they may have changed.
+    fn look_at_sources(&mut self, now: Tick) {
+        let Some(changes) = &mut self.changes else { return };
+        if self.notices.as_ref().is_some_and(Notices::take) {
+            changes.note(now);
+        }
+        if self.reload == Reload::Idle
+            && let Some(sources) = changes.begin_look(now)
+            && let Err(error) = self.jobs.submit(Job::Watch(sources))
+        {
+            log::warn!("cannot look at the configuration's files: {error}");
+            changes.not_looked(now);
+        }
+    }
+
+    /// Takes the result of a look at the files of the configuration.
+    fn watched(&mut self, seen: Sources, notices: Option<Notices>) {
+        let Some(changes) = &mut self.changes else { return };
+        self.notices = notices.filter(|notices| {
+            let watched = notices.watch_with(|descriptor| self.event_loop.watch(descriptor));
+            watched.is_ok()
+        });
+        let now = self.event_loop.now();
+        if changes.looked(seen, self.notices.is_some(), now) {
+            log::info!("the configuration's files have changed");
+            self.load_again();
+        }
+    }
+
     /// Starts a job that loads the configuration file, now or after the one that is running.
     fn load_again(&mut self) {
         let Some(file) = &self.file else {
@@ -289,11 +339,17 @@ impl Process {
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
+        let sources = config.server.reload_on_change.then(|| config.sources.clone());
+        let now = self.event_loop.now();
+        self.changes = sources.map(|sources| Changes::since(sources, now));
+        self.notices = None;
+        self.refused.clear();
         self.look_at = Tick::ZERO;
         Ok(())
     }
 
-    /// Logs the result of a reload, and answers the operators who asked for it.
+    /// Logs the result of a reload, and answers the operators who asked for it. What nobody has
+    /// asked for is refused with the same words only once.
     fn report_reload(&mut self, result: Result<(), String>) {
         let (status, sentence) = match result {
             Ok(()) => {
@@ -301,12 +357,18 @@ impl Process {
                 (200, "Configuration reloaded.".to_owned())
             }
             Err(errors) => {
-                for error in errors.lines() {
+                let is_new = self.is_asked || errors != self.refused;
+                for error in errors.lines().filter(|_| is_new) {
                     log::error!("reload failed, keeping the old configuration: {error}");
+                }
+                self.refused.clone_from(&errors);
+                if let Some(changes) = &mut self.changes {
+                    changes.note_failed();
                 }
                 (422, format!("Reload failed, keeping the old configuration.\n{errors}"))
             }
         };
+        self.is_asked = false;
         for ticket in std::mem::take(&mut self.reload_tickets) {
             self.event_loop.answer_command(ticket, status, &sentence);
         }
@@ -323,6 +385,7 @@ impl Process {
         // The service manager need not know the configuration.
         let timeout = self.event_loop.config().drain.stop_timeout().as_micros();
         service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
+        self.changes = None;
         self.event_loop.drain();
     }
 }

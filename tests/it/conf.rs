@@ -78,6 +78,7 @@ fn defaults() {
     let config = parse(MINIMAL);
     let listen = ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap());
     let server = Server {
+        reload_on_change: false,
         listen: vec![listen],
         listen_tls: vec![],
         redirect_to_https: None,

@@ -183,6 +183,13 @@ impl Scratch {
         path
     }
 
+    /// An empty folder.
+    pub(super) fn folder() -> Scratch {
+        let path = Scratch::path("d");
+        std::fs::create_dir(&path.0).unwrap();
+        path
+    }
+
     pub(super) fn as_str(&self) -> &str {
         self.0.to_str().unwrap()
     }
@@ -195,7 +202,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // It may be gone already, which is as good.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.0).or_else(|_| std::fs::remove_dir_all(&self.0));
     }
 }
 

@@ -5,6 +5,7 @@ use super::program::{BINARY, Program, Scratch};
 use super::{begin_stream, event};
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 /// An api for each of these names, at `/NAME/`.
@@ -246,4 +247,38 @@ fn a_family_that_nobody_listens_on_is_left_alone() {
     program.signal("TERM");
     let log = program.ended().stderr;
     assert!(log.matches("refused").count() <= 1, "{log}");
+}
+
+/// As an editor writes a file, and as Kubernetes does: in the end another file has its name.
+#[test]
+fn a_file_that_changes_is_loaded() {
+    let (old, new) = (Origin::listen(), Origin::listen());
+    let watched = |apis: &[(&str, &Origin)]| {
+        config("'127.0.0.1:0'", apis).replace("[drain]", "reload_on_change = true\n[drain]")
+    };
+    let folder = Scratch::folder();
+    let at = |name: &str| format!("{}/{name}", folder.as_str());
+    fs::create_dir(at("v1")).unwrap();
+    fs::write(at("v1/a.toml"), watched(&[("events", &old)])).unwrap();
+    symlink("v1", at("data")).unwrap();
+    symlink("data/a.toml", at("a.toml")).unwrap();
+    let mut program = Program::start(&[&at("a.toml")]);
+    let (mut client, mut upstream) = begin_stream(&program, &old);
+    // Another link.
+    fs::create_dir(at("v2")).unwrap();
+    fs::write(at("v2/a.toml"), watched(&[("new", &new), ("events", &old)])).unwrap();
+    symlink("v2", at("data2")).unwrap();
+    fs::rename(at("data2"), at("data")).unwrap();
+    program.logs("configuration reloaded");
+    assert_eq!(ask(program.address(), "/new/", Some(&new)), "HTTP/1.1 204 No Content");
+    let (wire, event) = event("after");
+    upstream.send(wire);
+    client.expect(&event);
+    // Written in place, and broken.
+    let broken = watched(&[("new", &new)]).replace("listen_path", "listen_pth");
+    fs::write(at("v2/a.toml"), broken).unwrap();
+    program.logs("unknown key; did you mean \"listen_path\"?");
+    fs::write(at("v2/a.toml"), watched(&[("newer", &new)])).unwrap();
+    program.logs("configuration reloaded");
+    assert_eq!(ask(program.address(), "/newer/", Some(&new)), "HTTP/1.1 204 No Content");
 }
