@@ -13,7 +13,7 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run certificate test check targets sim golden fuzz interop watch browser bench microbench count \
+.PHONY: help build run certificate test check targets sim golden fuzz interop watch kubernetes browser bench microbench count \
     doc clean install uninstall
 
 help: ## list the targets
@@ -93,6 +93,9 @@ interop: build ## try real clients and servers (DEPS: a folder with node_modules
 
 watch: build ## let a real Prometheus watch an outage (DEPS: a folder with prometheus and promtool)
 	@tests/watch/run --deps $(DEPS) || test $$? = 77
+
+kubernetes: build ## check the manifests, the chart and the compose file against schemas and the program
+	@tests/kubernetes/run || test $$? = 77
 
 browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))

@@ -72,6 +72,21 @@ fn what_stands_behind_a_front_is_right() {
     assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0]);
 }
 
+/// The configurations for Kubernetes and Compose. `make kubernetes` tries what is around them.
+#[test]
+fn what_is_mounted_is_right() {
+    let manifests = include_str!("../../conf/kubernetes/millstream.yaml");
+    let (_, block) = manifests.split_once("  millstream.toml: |\n").unwrap();
+    let lines = block.lines().take_while(|line| *line != "---");
+    let mounted: String = lines.map(|line| format!("{}\n", line.trim_start())).collect();
+    let compose = include_str!("../../conf/compose/millstream/millstream.toml");
+    let events = include_str!("../../conf/compose/events/events.toml");
+    for text in [mounted.as_str(), compose, events] {
+        let config = Config::parse("x.toml", text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0], "{text}");
+    }
+}
+
 /// What the page for those who come from Tyk shows of `--check` is what it says of the files there.
 #[test]
 fn files_of_tyk_are_told_what_is_shown() {
