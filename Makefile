@@ -13,8 +13,8 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run certificate test check targets sim golden fuzz interop watch kubernetes browser bench microbench count \
-    doc clean install uninstall
+.PHONY: help build run certificate test check targets msrv sim golden fuzz interop watch kubernetes browser \
+    bench microbench count doc clean install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,19 @@ targets: ## check that it compiles for TARGETS, as far as their standard librari
 	    fi; \
 	    env "CC_$$target=$$cc" $(CARGO) clippy --locked --target $$target -- -D warnings || exit 1; \
 	done
+
+# Newer compilers accept more. That one comes from rustup, too.
+msrv := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
+	@if ! said=$$(timeout 300 rustup toolchain install $(msrv) --profile minimal --no-self-update 2>&1); then \
+	    why=$$(echo "$$said" | grep -m 1 -e error: -e timeout:); \
+	    echo "skipped: no Rust $(msrv): $${why:-no answer in five minutes}"; \
+	    exit 0; \
+	fi; \
+	echo "checking with Rust $(msrv)"; \
+	rustup run $(msrv) cargo check --locked --all-targets --target-dir target/msrv && \
+	rustup run $(msrv) cargo check --locked --no-default-features --target-dir target/msrv
 
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim

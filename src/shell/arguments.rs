@@ -151,19 +151,26 @@ pub fn parse(
 }
 
 impl Options {
-    fn command(self) -> Result<Command, ArgumentError> {
+    fn command(mut self) -> Result<Command, ArgumentError> {
         let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None) && !self.check;
-        let remote = usize::from(self.probe.is_some()) + usize::from(self.reload.is_some());
-        let wrong = match (self.file, self.to, self.listen) {
-            _ if self.hash_key.is_some() && (!alone || remote > 0) => {
+        let wrong = match (self.hash_key.take(), self.probe.take(), self.reload.take()) {
+            (None, None, None) => return self.run_or_check(),
+            (Some(name), None, None) if alone => return Ok(Command::HashKey { name }),
+            (None, Some(url), None) if alone => return Ok(Command::Probe(url)),
+            (None, None, Some(url)) if alone => return Ok(Command::Reload(url)),
+            (Some(_), _, _) => {
                 "--hash-key takes no other arguments; the key is read from standard input"
             }
-            _ if remote > 1 => "--probe and --reload cannot be combined",
-            _ if self.probe.is_some() && !alone => "--probe URL takes no other arguments",
-            _ if self.reload.is_some() && !alone => "--reload URL takes no other arguments",
-            _ if let Some(url) = self.probe => return Ok(Command::Probe(url)),
-            _ if let Some(url) = self.reload => return Ok(Command::Reload(url)),
-            _ if let Some(name) = self.hash_key => return Ok(Command::HashKey { name }),
+            (None, Some(_), Some(_)) => "--probe and --reload cannot be combined",
+            (None, Some(_), None) => "--probe URL takes no other arguments",
+            (None, None, Some(_)) => "--reload URL takes no other arguments",
+        };
+        Err(ArgumentError(wrong.to_owned()))
+    }
+
+    /// A configuration, or `--to`.
+    fn run_or_check(self) -> Result<Command, ArgumentError> {
+        let wrong = match (self.file, self.to, self.listen) {
             (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
             (Some(file), None, None) => return Ok(Command::Run(file)),
             (None, Some(url), listen) if !self.check => return Ok(Command::To { url, listen }),
