@@ -134,9 +134,15 @@ doc: ## build the documentation of the code
 # configuration is ever overwritten.
 to := $(DESTDIR)$(PREFIX)
 units := $(to)/lib/systemd/system
-documents := $(to)/share/doc/millstream
 
-install: ## install BINARY, manual pages, completions and systemd units below PREFIX
+# What is installed is listed here alone: packages contain this, and a file with a configuration. The
+# documents keep their places, so links between them lead somewhere. Some files of conf/ go elsewhere, or
+# are for who builds.
+documents := CHANGELOG.md LICENSE $(sort $(shell find docs conf -type f))
+documents := $(filter-out conf/completions/% conf/openwrt/% conf/millstream.service conf/millstream.socket \
+    conf/tls.toml,$(documents))
+
+install: ## install BINARY, manual pages, completions, documents and systemd units below PREFIX
 	@test -f $(BINARY) || { echo "$(BINARY) is not there; make build first" >&2; exit 1; }
 	$(INSTALL) -D -m 755 $(BINARY) $(to)/bin/millstream
 	$(INSTALL) -D -m 644 doc/millstream.1 $(to)/share/man/man1/millstream.1
@@ -146,17 +152,12 @@ install: ## install BINARY, manual pages, completions and systemd units below PR
 	$(INSTALL) -D -m 644 conf/completions/_millstream $(to)/share/zsh/site-functions/_millstream
 	$(INSTALL) -D -m 644 conf/completions/millstream.fish \
 	    $(to)/share/fish/vendor_completions.d/millstream.fish
-	$(INSTALL) -D -m 644 conf/minimal.toml $(documents)/minimal.toml
-	$(INSTALL) -D -m 644 conf/millstream.toml $(documents)/millstream.toml
-	$(INSTALL) -D -m 644 conf/keys.toml $(documents)/keys.toml
-	$(INSTALL) -D -m 644 conf/prometheus/millstream.rules.yml $(documents)/millstream.rules.yml
-	$(INSTALL) -D -m 644 conf/grafana/millstream.json $(documents)/grafana.json
-	for page in docs/from/*.md; do \
-	    $(INSTALL) -D -m 644 $$page $(documents)/from/$${page##*/} || exit 1; \
-	done
 	$(INSTALL) -D -m 644 conf/millstream.socket $(units)/millstream.socket
 	$(INSTALL) -D -m 644 conf/millstream.service $(units)/millstream.service
 	sed -i 's|/usr/local|$(PREFIX)|' $(units)/millstream.service $(to)/share/man/man1/millstream.1
+	@for file in $(documents); do \
+	    $(INSTALL) -D -m 644 $$file $(to)/share/doc/millstream/$$file || exit 1; \
+	done
 
 uninstall: ## remove what install has put there; configurations stay
 	rm -f $(to)/bin/millstream $(units)/millstream.service $(units)/millstream.socket \
@@ -164,7 +165,7 @@ uninstall: ## remove what install has put there; configurations stay
 	    $(to)/share/bash-completion/completions/millstream \
 	    $(to)/share/zsh/site-functions/_millstream \
 	    $(to)/share/fish/vendor_completions.d/millstream.fish
-	rm -rf $(documents)
+	rm -rf $(to)/share/doc/millstream
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -22,6 +22,7 @@ mod golden;
 mod held;
 mod journal;
 mod manual;
+mod packages;
 mod queue;
 mod reasons;
 mod reuse;
