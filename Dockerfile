@@ -23,7 +23,7 @@ RUN cargo build --release --locked
 FROM scratch
 COPY --from=build /build/target/release/millstream /millstream
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-USER 65532:65532
+USER 65534:65534
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # /healthz and not /readyz: who is draining is well, and a second SIGTERM would cut its streams.

@@ -14,7 +14,7 @@ TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
 .PHONY: help build run certificate test check targets msrv sim golden fuzz interop watch kubernetes browser \
-    bench microbench count doc clean install uninstall
+    bench microbench count doc clean dist dist-test install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -129,6 +129,12 @@ count: build ## count the instructions and allocations of a request and an event
 
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
+
+dist: ## make all that is released, in target/dist, of the last commit
+	@packaging/dist
+
+dist-test: ## try what make dist has made, in clean roots (needs root; CHECK: one of its checks)
+	@tests/packages/run $(CHECK)
 
 # It does not build: whoever may write to PREFIX often has no Rust. Nothing is put into /etc, so no
 # configuration is ever overwritten.

@@ -1,6 +1,9 @@
-//! What packages are made of: what `make install` installs.
+//! What packages are made of: the list of `make install`, and the parts of packaging/ that can be
+//! tried without the tools that `make dist` installs.
 
 use crate::tidy::files_below;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,4 +67,156 @@ fn what_is_installed_is_whole_and_goes_again() {
     assert!(paths > 6, "{paths}");
     make("uninstall", &to);
     assert!(files_below(&to).is_empty(), "{:?}", files_below(&to));
+}
+
+/// The values of a key, at any depth, in the table of Cargo.toml that is about packages of this
+/// kind.
+fn values(kind: &str, key: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, table) = manifest.split_once(&format!("[package.metadata.{kind}]\n")).unwrap();
+    let table = table.split("\n[").next().unwrap();
+    let beginning = format!("{key} = \"");
+    let values = table.split(&beginning).skip(1);
+    values.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+/// What is in a package is what `make install` installs, and one file with a configuration.
+#[test]
+fn packages_have_no_list_of_their_own() {
+    let staged = ["target/stage/usr/bin/*", "target/stage/usr/share/**/*"];
+    assert_eq!(values("deb", "source"), [&staged[..], &["conf/minimal.toml"]].concat());
+    assert_eq!(values("deb", "unit-scripts"), ["target/stage/usr/lib/systemd/system"]);
+    let staged = [&staged[..], &["target/stage/usr/lib/**/*", "conf/minimal.toml"]].concat();
+    assert_eq!(values("generate-rpm", "source"), staged);
+    // Everything that is installed is in one of these three.
+    let to = folder("staged");
+    make("install", &to);
+    let folders = ["usr/bin", "usr/share", "usr/lib/systemd/system"].map(|name| to.join(name));
+    for file in files_below(&to) {
+        assert!(folders.iter().any(|folder| file.starts_with(folder)), "{}", file.display());
+    }
+    for key in ["pre_install_script", "pre_uninstall_script", "post_uninstall_script"] {
+        run("sh", &["-n", &values("generate-rpm", key)[0]]);
+    }
+    for script in files_below(&root().join(&values("deb", "maintainer-scripts")[0])) {
+        run("sh", &["-n", script.to_str().unwrap()]);
+    }
+    for script in ["packaging/dist", "tests/packages/run", "tests/packages/contained"] {
+        run("bash", &["-n", script]);
+    }
+}
+
+/// The words of the lines in the Dockerfile's last stage that begin with this one.
+fn dockerfile(instruction: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("Dockerfile")).unwrap().replace("\\\n", " ");
+    let (_, stage) = text.split_once("FROM scratch").unwrap();
+    let lines = stage.lines().filter_map(|line| line.strip_prefix(instruction));
+    let words = lines.flat_map(|line| line.split([' ', ',', '[', ']']));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Both forms of the image are built from the same words.
+#[test]
+fn the_image_is_that_of_the_dockerfile() {
+    let out = folder("image");
+    write_images(&out);
+    let config =
+        run("tar", &["-xOf", archive(&out, "image-arm64").as_str(), "--wildcards", "blobs/*"]);
+    let config = String::from_utf8_lossy(&config);
+    let quoted = |words: &[String]| words.join(",");
+    for (key, instruction) in [("Entrypoint", "ENTRYPOINT "), ("Cmd", "CMD ")] {
+        let want = format!("\"{key}\":[{}]", quoted(&dockerfile(instruction)));
+        assert!(config.contains(&want), "{want}");
+    }
+    for (key, instruction) in [("User", "USER "), ("StopSignal", "STOPSIGNAL ")] {
+        let want = format!("\"{key}\":\"{}\"", dockerfile(instruction)[0]);
+        assert!(config.contains(&want), "{want}");
+    }
+    let want = format!("\"{}/tcp\":", dockerfile("EXPOSE ")[0]);
+    assert!(config.contains(&want), "{want}");
+    let check = dockerfile("HEALTHCHECK ");
+    let want = format!("\"Test\":[\"CMD\",{}]", quoted(&check[check.len() - 3..]));
+    assert!(config.contains(&want), "{want}");
+    for (key, option) in
+        [("Interval", "--interval="), ("Timeout", "--timeout="), ("StartPeriod", "--start-period=")]
+    {
+        let seconds = check.iter().find_map(|word| word.strip_prefix(option)?.strip_suffix('s'));
+        let want = format!("\"{key}\":{}000000000", seconds.unwrap());
+        assert!(config.contains(&want), "{want}");
+    }
+    assert!(config.contains("\"variant\":\"v8\""));
+}
+
+fn archive(out: &Path, kind: &str) -> String {
+    out.join(format!("millstream-1.2.3-{kind}.tar")).to_str().unwrap().to_owned()
+}
+
+fn write_images(out: &Path) {
+    let licences = out.join("licences");
+    fs::create_dir_all(&licences).unwrap();
+    fs::copy(root().join("LICENSE"), licences.join("millstream")).unwrap();
+    let (to, licences) = (out.to_str().unwrap(), licences.to_str().unwrap());
+    let images = ["amd64=Makefile", "arm64=README.md"];
+    let arguments =
+        ["--version", "1.2.3", "--roots", "LICENSE", "--licences", licences, "--out", to];
+    run("packaging/image", &[&arguments[..], &images].concat());
+}
+
+/// Each blob is named by its contents, each that is named is there, and the layer is what its
+/// configuration says. The same again gives the same bytes.
+#[test]
+fn images_are_layouts_of_oci() {
+    let (out, again) = (folder("layout"), folder("layout-again"));
+    write_images(&out);
+    write_images(&again);
+    for (kind, blobs) in [("image-amd64", 3), ("image-arm64", 3), ("image", 7)] {
+        let path = archive(&out, kind);
+        assert!(fs::read(&path).unwrap() == fs::read(archive(&again, kind)).unwrap(), "{kind}");
+        let to = folder("layout-unpacked");
+        run("tar", &["-xf", &path, "-C", to.to_str().unwrap()]);
+        let (mut present, mut named) = (BTreeSet::new(), BTreeSet::new());
+        for file in files_below(&to) {
+            let bytes = fs::read(&file).unwrap();
+            if file.starts_with(to.join("blobs")) {
+                let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+                assert_eq!(hex(&Sha256::digest(&bytes)), name);
+                present.insert(name);
+            }
+            if bytes.starts_with(b"\x1f\x8b") {
+                let layer = run("gzip", &["-dc", file.to_str().unwrap()]);
+                present.insert(hex(&Sha256::digest(&layer)));
+            } else {
+                let text = String::from_utf8(bytes).unwrap();
+                let digests = text.split("sha256").skip(1);
+                named.extend(digests.map(|rest| rest[1..].chars().take(64).collect::<String>()));
+            }
+        }
+        assert_eq!(present, named, "{kind}");
+        assert_eq!(files_below(&to.join("blobs")).len(), blobs, "{kind}");
+        // Docker's own list. There is none that could name several architectures.
+        assert_eq!(to.join("manifest.json").exists(), kind != "image");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a forge does can be done anywhere.
+#[test]
+fn workflows_only_call_what_anybody_can_call() {
+    let mut commands = 0;
+    for file in files_below(&root().join(".github/workflows")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for command in text.lines().filter_map(|line| line.split_once("run: ").map(|(_, c)| c)) {
+            commands += 1;
+            let known = [".ci/run", "make dist"].contains(&command);
+            assert!(known, "{}: {command}", file.display());
+        }
+        for action in text.lines().filter_map(|line| line.split_once("uses: ").map(|(_, a)| a)) {
+            let version = action.split_once("@v").expect("a version").1;
+            assert_eq!(version.split('.').count(), 3, "{}: {action}", file.display());
+        }
+    }
+    assert!(commands > 1, "{commands}");
 }
