@@ -69,7 +69,7 @@ fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
 /// What `--check` prints for a valid configuration.
 fn checked(config: &Config) -> String {
     let mut warnings = config.warnings(raise_descriptor_limit().ok());
-    warnings.extend(config.expiries(unix_ms()).into_iter().map(|expiry| expiry.text));
+    warnings.extend(config.tls.expiries(unix_ms()).into_iter().map(|expiry| expiry.text));
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     let timeout = config.drain.stop_timeout();

@@ -39,7 +39,7 @@ pub use connection::Connection;
 pub use owner::Owner;
 pub use upstream::{Endpoint, Place, Upstream};
 
-use crate::config::Api;
+use crate::config::{Api, UpstreamClient};
 use crate::conn::Read;
 use crate::net::{Net, Ready, Resolution, Token};
 use crate::pipe::Io;
@@ -122,6 +122,13 @@ impl Pool {
         self.note_change(key);
         self.close_idle_beyond_max(key, io);
         key
+    }
+
+    /// Shakes hands with targets by these from now on. Connections stay.
+    pub fn renew(&mut self, clients: &[UpstreamClient]) {
+        for (_, upstream) in self.upstreams.iter_mut() {
+            upstream.renew(clients);
+        }
     }
 
     /// Closes idle connections of endpoints that have more connections than they may have now.

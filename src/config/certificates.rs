@@ -1,7 +1,7 @@
-//! What is said about the certificates of `[[tls.certificate]]` that can be used, and may still not
-//! do what is wanted.
+//! What is said about the certificates of `[[tls.certificate]]` and `[api.upstream_tls]` that can
+//! be used, and may still not do what is wanted.
 
-use super::Config;
+use super::{Config, Tls};
 use crate::net::tls::Pair;
 use crate::time::date::day;
 
@@ -20,36 +20,84 @@ pub struct Expiry {
     pub is_valid: bool,
 }
 
-impl Config {
+impl Tls {
     /// The certificates that are not valid at this time, in milliseconds since 1970, or not for
     /// long.
     pub fn expiries(&self, unix_ms: u64) -> Vec<Expiry> {
-        let about = |(file, pair): (&str, &Pair)| {
+        let about = |Shown { to, file, pair }: Shown<'_>| {
             let (now, [first, last]) = (unix_ms / 1000, pair.valid());
-            let what = expiry([first, last], now)?;
-            let text = format!("tls.certificate: {file} {what}");
+            let what = expiry([first, last], now, to)?;
+            let text = format!("{}: {file} {what}", to.key());
             Some(Expiry { text, is_valid: (first..=last).contains(&now) })
         };
-        self.pairs().filter_map(about).collect()
+        self.shown().filter_map(about).collect()
     }
 
     /// The certificates that are shown: the file of each, as configured, and the last second of its
-    /// validity, since 1970.
-    pub fn certificates(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.pairs().map(|(file, pair)| (file, pair.valid()[1]))
+    /// validity, since 1970. Each file is there once.
+    pub fn certificates(&self) -> Vec<(&str, u64)> {
+        let mut out: Vec<(&str, u64)> = Vec::new();
+        for Shown { file, pair, .. } in self.shown() {
+            if !out.iter().any(|(known, _)| *known == file) {
+                out.push((file, pair.valid()[1]));
+            }
+        }
+        out
     }
 
-    /// The certificates that are shown, each with its file.
+    /// The certificates that are shown to clients, each with its file.
     fn pairs(&self) -> impl Iterator<Item = (&str, &Pair)> {
-        let certificates = self.tls.certificates.iter();
+        let certificates = self.certificates.iter();
         certificates.filter_map(|own| Some((own.files[0].as_str(), own.pair.as_ref()?)))
     }
 
+    /// All certificates that are shown.
+    fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
+        let upstreams = self.upstreams.iter().filter_map(|own| {
+            let [file, _] = own.settings.identity.as_ref()?;
+            Some(Shown { to: To::Targets, file, pair: own.identity.as_ref()? })
+        });
+        self.pairs().map(|(file, pair)| Shown { to: To::Clients, file, pair }).chain(upstreams)
+    }
+}
+
+/// A certificate that is shown.
+struct Shown<'a> {
+    to: To,
+    file: &'a str,
+    pair: &'a Pair,
+}
+
+/// Whom a certificate is shown to.
+#[derive(Clone, Copy)]
+enum To {
+    Clients,
+    Targets,
+}
+
+impl To {
+    /// The key that names its file.
+    const fn key(self) -> &'static str {
+        match self {
+            To::Clients => "tls.certificate",
+            To::Targets => "api.upstream_tls.certificate",
+        }
+    }
+
+    const fn who(self) -> &'static str {
+        match self {
+            To::Clients => "clients",
+            To::Targets => "targets",
+        }
+    }
+}
+
+impl Config {
     /// Warnings about certificates that can be used, and better were others.
     pub(super) fn about_certificates(&self) -> Vec<String> {
         let mut out = Vec::new();
         let mut seen: Vec<(&str, &str)> = Vec::new();
-        for (file, pair) in self.pairs() {
+        for (file, pair) in self.tls.pairs() {
             if pair.has_rsa_key() {
                 out.push(format!(
                     "tls.certificate: {file} has an RSA key: a handshake takes six times as long \
@@ -79,7 +127,7 @@ impl Config {
 
     /// Remarks about certificates, for `--check` only.
     pub(super) fn remarks_about_certificates(&self) -> impl Iterator<Item = String> {
-        self.pairs().filter(|(_, pair)| pair.is_alone()).map(|(file, _)| {
+        self.tls.pairs().filter(|(_, pair)| pair.is_alone()).map(|(file, _)| {
             format!(
                 "tls.certificate: {file} has no certificate of its issuer; clients that do not \
                 know that one refuse it, so use the whole chain (certbot: fullchain.pem)"
@@ -89,16 +137,17 @@ impl Config {
 }
 
 /// What there is to say at this time about a validity, all in seconds since 1970.
-fn expiry([first, last]: [u64; 2], now: u64) -> Option<String> {
+fn expiry([first, last]: [u64; 2], now: u64, to: To) -> Option<String> {
+    let who = to.who();
     Some(if now < first {
-        format!("is not valid before {}, so clients refuse it; look at the clock", day(first))
+        format!("is not valid before {}, so {who} refuse it; look at the clock", day(first))
     } else if now > last {
         let ago = match (now - last) / DAY_SECONDS {
             0 => "within the last day".to_owned(),
             1 => "a day ago".to_owned(),
             days => format!("{days} days ago"),
         };
-        format!("expired on {}, {ago}, so clients refuse it; renew it", day(last))
+        format!("expired on {}, {ago}, so {who} refuse it; renew it", day(last))
     } else if last - now < SOON_SECONDS {
         let left = match (last - now) / DAY_SECONDS {
             0 => "within a day".to_owned(),
@@ -118,7 +167,9 @@ mod tests {
     #[test]
     fn the_last_days() {
         let valid = [100 * DAY_SECONDS, 200 * DAY_SECONDS - 1];
-        let check = |now, want: Option<&str>| assert_eq!(expiry(valid, now).as_deref(), want);
+        let check = |now, want: Option<&str>| {
+            assert_eq!(expiry(valid, now, To::Clients).as_deref(), want);
+        };
         let early = "is not valid before 1970-04-11, so clients refuse it; look at the clock";
         check(100 * DAY_SECONDS - 1, Some(early));
         check(100 * DAY_SECONDS, None);

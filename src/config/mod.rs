@@ -70,7 +70,7 @@ pub use tls::Tls;
 #[cfg(feature = "sim")]
 pub use tls::{Certificate, TlsVersion, VerifyClient};
 pub use trusted::TrustedProxies;
-pub use upstream_tls::UpstreamTls;
+pub use upstream_tls::{UpstreamClient, UpstreamTls};
 
 use crate::access::{Field, Form};
 use crate::cors;

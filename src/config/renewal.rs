@@ -1,5 +1,7 @@
 //! Certificates while they are in use: they are read at the start and at a reload, and again when
-//! their files have changed by themselves.
+//! their files have changed by themselves. So is all that the configuration names for TLS: what
+//! clients are shown, who may have issued theirs, what targets are shown, and who may have issued
+//! theirs.
 //!
 //! Whoever renews a certificate writes two files, one after the other. In between they do not
 //! belong together, so a pair that cannot be used is no error there: the one before stays until
@@ -8,12 +10,14 @@
 use super::error::ConfigErrors;
 use super::load::read_file;
 use super::tls::{Certificate, Part, TlsVersion, VerifyClient, cannot_read, pair};
+use super::upstream_tls::UpstreamClient;
 use super::{Config, Tls};
 use crate::net::tls::{Clients, Pair, Server, ServerTerms};
 use crate::time::date;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What shows that a file is another one, or has changed: where it is, and when that or its
 /// contents last changed. Default: there is none.
@@ -44,10 +48,10 @@ impl Seen {
 /// What was found when files were looked at that had changed.
 #[derive(Debug)]
 pub struct Renewal {
-    /// How clients are served from now on.
+    /// What is in use from now on.
     pub tls: Tls,
-    /// What had served them when the files were looked at.
-    before: Option<Server>,
+    /// What was in use when the files were looked at.
+    before: Arc<Tls>,
     /// What was renewed, one line each.
     pub renewed: Vec<String>,
     /// What cannot be used as it is, one line each. What was there before stays.
@@ -55,9 +59,9 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// True exactly when it is one of what serves clients now, not of what did before a reload.
-    pub fn is_of(&self, present: &Tls) -> bool {
-        self.before == present.server
+    /// True exactly when it is one of what is in use now, not of what was before a reload.
+    pub fn is_of(&self, present: &Arc<Tls>) -> bool {
+        Arc::ptr_eq(&self.before, present)
     }
 }
 
@@ -88,50 +92,99 @@ impl VerifyClient {
     }
 }
 
+/// What was found so far.
+#[derive(Default)]
+struct Findings {
+    renewed: Vec<String>,
+    refused: Vec<String>,
+}
+
 impl Tls {
+    /// True exactly when there are files that may change.
+    pub fn is_renewable(&self) -> bool {
+        let mut upstreams = self.upstreams.iter();
+        self.server.is_some() || upstreams.any(|own| own.settings.files().next().is_some())
+    }
+
     /// Looks at the files, and reads those that have changed. None if none has.
-    pub fn look(&self) -> Option<Renewal> {
+    pub fn look(self: &Arc<Tls>) -> Option<Renewal> {
         if !cfg!(feature = "tls") {
             return None;
         }
+        let (mut tls, mut found) = (Tls::clone(self), Findings::default());
+        if tls.server.is_some() {
+            tls.look_at_certificates(&mut found);
+            tls.look_at_authorities(&mut found);
+        }
+        if !found.renewed.is_empty()
+            && tls.server == self.server
+            && let Err(what) = tls.serve()
+        {
+            found.refused.push(format!("tls: {what}"));
+        }
+        tls.look_at_upstreams(&mut found);
+        let Findings { renewed, refused } = found;
+        let any = !renewed.is_empty() || !refused.is_empty();
+        any.then(|| Renewal { tls, before: Arc::clone(self), renewed, refused })
+    }
+
+    fn look_at_certificates(&mut self, found: &mut Findings) {
         let folder = self.folder.as_path();
-        let [mut renewed, mut refused] = [Vec::new(), Vec::new()];
-        let mut tls = self.clone();
-        for own in &mut tls.certificates {
+        for own in &mut self.certificates {
             if own.look(folder) == own.seen {
                 continue;
             }
             match own.load(folder) {
-                Ok(()) => renewed.extend(own.pair.as_ref().map(|pair| told(&own.files[0], pair))),
-                Err((_, what)) => refused.push(format!("tls.certificate: {what}")),
+                Ok(()) => {
+                    let told = own.pair.as_ref().map(|pair| told(&own.files[0], pair));
+                    found.renewed.extend(told.map(|told| format!("tls.certificate: {told}")));
+                }
+                Err((_, what)) => found.refused.push(format!("tls.certificate: {what}")),
             }
         }
-        if let Some(verify) = &mut tls.verify_client
-            && verify.look(folder) != verify.seen
-        {
-            let former = verify.clone();
-            match verify.load(folder).and_then(|()| tls.serve()) {
-                Ok(()) => renewed.push(format!("{} was read again", former.client_ca)),
+    }
+
+    fn look_at_authorities(&mut self, found: &mut Findings) {
+        let folder = self.folder.as_path();
+        let Some(verify) = &mut self.verify_client else { return };
+        if verify.look(folder) == verify.seen {
+            return;
+        }
+        let former = verify.clone();
+        match verify.load(folder).and_then(|()| self.serve()) {
+            Ok(()) => {
+                let told = format!("tls.client_ca: {} was read again", former.client_ca);
+                found.renewed.push(told);
+            }
+            Err(what) => {
+                found.refused.push(format!("tls.client_ca: {what}"));
+                let seen = former.look(&self.folder);
+                self.verify_client = Some(VerifyClient { seen, ..former });
+            }
+        }
+    }
+
+    fn look_at_upstreams(&mut self, found: &mut Findings) {
+        let folder = self.folder.as_path();
+        for own in &mut self.upstreams {
+            let seen = UpstreamClient::look(&own.settings, folder);
+            if seen == own.seen {
+                continue;
+            }
+            match UpstreamClient::load(&own.settings, folder) {
+                Ok(new) => {
+                    found.renewed.extend(told_of_upstream(own, &new));
+                    *own = new;
+                }
                 Err(what) => {
-                    refused.push(format!("tls.client_ca: {what}"));
-                    let seen = former.look(folder);
-                    tls.verify_client = Some(VerifyClient { seen, ..former });
+                    found.refused.push(format!("api.upstream_tls.{what}"));
+                    own.seen = seen;
                 }
             }
         }
-        if renewed.is_empty() && refused.is_empty() {
-            return None;
-        }
-        if !renewed.is_empty()
-            && tls.server == self.server
-            && let Err(what) = tls.serve()
-        {
-            refused.push(format!("tls: {what}"));
-        }
-        Some(Renewal { tls, before: self.server.clone(), renewed, refused })
     }
 
-    /// Serves as before if nothing has changed, so that tickets stay valid.
+    /// Serves clients as before if nothing has changed, so that tickets stay valid.
     pub fn keep(&mut self, former: &Tls) {
         if former.server.is_none() {
             return;
@@ -141,10 +194,12 @@ impl Tls {
         let settings = |tls: &Tls| Tls {
             certificates: tls.certificates.iter().map(pair).collect(),
             server: None,
+            upstreams: Vec::new(),
             ..tls.clone()
         };
         if settings(self) == settings(former) {
-            *self = former.clone();
+            let upstreams = std::mem::take(&mut self.upstreams);
+            *self = Tls { upstreams, ..former.clone() };
         }
     }
 
@@ -203,6 +258,23 @@ fn told(file: &str, pair: &Pair) -> String {
     format!("{file} was renewed, and is valid until {}", date::day(last))
 }
 
+/// What is told of an upstream's files that have changed.
+fn told_of_upstream(former: &UpstreamClient, new: &UpstreamClient) -> Vec<String> {
+    let changed = |at: usize| former.seen.get(at) != new.seen.get(at);
+    let mut out = Vec::new();
+    // The authorities stand in front of the certificate and the key.
+    let place = usize::from(new.settings.ca_file.is_some());
+    if let Some(file) = new.settings.ca_file.as_ref().filter(|_| changed(0)) {
+        out.push(format!("api.upstream_tls.ca_file: {file} was read again"));
+    }
+    if let (Some([file, _]), Some(pair)) = (&new.settings.identity, &new.identity)
+        && (changed(place) || changed(place + 1))
+    {
+        out.push(format!("api.upstream_tls.certificate: {}", told(file, pair)));
+    }
+    out
+}
+
 #[cfg(test)]
 #[cfg(feature = "tls")]
 mod tests {
@@ -258,11 +330,11 @@ mod tests {
         [params.self_signed(&key).unwrap().pem(), key.serialize_pem()]
     }
 
-    /// What is told, in a few words, and what serves from then on.
-    fn look(tls: &mut Tls) -> Vec<String> {
+    /// What is told, in a few words, and what is in use from then on.
+    fn look(tls: &mut Arc<Tls>) -> Vec<String> {
         let Some(renewal) = tls.look() else { return Vec::new() };
         assert!(renewal.is_of(tls));
-        *tls = renewal.tls;
+        *tls = Arc::new(renewal.tls);
         let few = |line: String| line.split(',').next().unwrap_or_default().to_owned();
         renewal.renewed.into_iter().chain(renewal.refused).map(few).collect()
     }
@@ -270,7 +342,7 @@ mod tests {
     #[test]
     fn a_pair_is_renewed_when_both_files_are() {
         let folder = Folder::new();
-        let mut tls = folder.load("").tls;
+        let mut tls = Arc::new(folder.load("").tls);
         let (server, pair) = (tls.server.clone(), tls.certificates[0].pair.clone());
         assert!(look(&mut tls).is_empty());
         let [certificate, key] = new_pair();
@@ -280,7 +352,7 @@ mod tests {
         assert!(look(&mut tls).is_empty(), "it is said once");
         assert_eq!((&tls.server, &tls.certificates[0].pair), (&server, &pair));
         folder.replace("key.pem", &key);
-        assert_eq!(look(&mut tls), ["chain.pem was renewed"]);
+        assert_eq!(look(&mut tls), ["tls.certificate: chain.pem was renewed"]);
         assert!(tls.server != server && tls.certificates[0].pair != pair);
         assert!(look(&mut tls).is_empty());
     }
@@ -299,10 +371,10 @@ mod tests {
             }
         };
         turn(1, new_pair());
-        let mut tls = folder.load("").tls;
+        let mut tls = Arc::new(folder.load("").tls);
         assert!(look(&mut tls).is_empty());
         turn(2, new_pair());
-        assert_eq!(look(&mut tls), ["chain.pem was renewed"]);
+        assert_eq!(look(&mut tls), ["tls.certificate: chain.pem was renewed"]);
         fs::remove_file(folder.0.join("key.pem")).unwrap();
         let wrong = "tls.certificate: cannot read key.pem: No such file or directory (os error 2)";
         assert_eq!(look(&mut tls), [wrong]);
@@ -312,7 +384,8 @@ mod tests {
     #[test]
     fn authorities_are_renewed() {
         let folder = Folder::new();
-        let mut tls = folder.load("client_ca = 'ca.pem'\nverify_client = 'require'").tls;
+        let asks = "client_ca = 'ca.pem'\nverify_client = 'require'";
+        let mut tls = Arc::new(folder.load(asks).tls);
         let server = tls.server.clone();
         folder.replace("ca.pem", "nothing");
         let wrong = "tls.client_ca: ca.pem: no certificate in it; it has to be a PEM file";
@@ -322,15 +395,63 @@ mod tests {
         let [certificate, key] = new_pair();
         folder.replace("chain.pem", &certificate);
         folder.replace("key.pem", &key);
-        assert_eq!(look(&mut tls), ["chain.pem was renewed"], "with the former authorities");
+        let renewed = ["tls.certificate: chain.pem was renewed"];
+        assert_eq!(look(&mut tls), renewed, "with the former authorities");
         folder.replace("ca.pem", &certificate);
-        assert_eq!(look(&mut tls), ["ca.pem was read again"]);
+        assert_eq!(look(&mut tls), ["tls.client_ca: ca.pem was read again"]);
+    }
+
+    #[test]
+    fn what_targets_are_shown_is_renewed() {
+        let folder = Folder::new();
+        let api = |name: &str, more: &str| {
+            format!(
+                "[[api]]\nname = '{name}'\nlisten_path = '/{name}'\n\
+                target_url = 'https://{name}.example'\n[api.upstream_tls]\n{more}\n"
+            )
+        };
+        let shows = "certificate = 'chain.pem'\nkey = 'key.pem'";
+        let first = format!("ca_file = 'ca.pem'\n{shows}");
+        let second = "ca_file = 'ca.pem'\nserver_name = 'c.example'";
+        let text = [api("a", &first), api("b", second), api("c", "ca_file = 'ca.pem'")].concat();
+        let mut config = Config::parse("x", &text).unwrap();
+        config.load_tls(&folder.0).unwrap();
+        let terms: Vec<_> = config.apis.iter().map(|api| api.upstream_tls.clone()).collect();
+        let mut tls = Arc::new(config.tls);
+        assert_eq!(tls.upstreams.len(), 2, "the name of the server makes no difference");
+        assert!(tls.is_renewable() && look(&mut tls).is_empty());
+        let clients = |tls: &Tls| {
+            let of = |terms| tls.upstreams.iter().find_map(|own| own.of(terms, "x.example"));
+            terms.iter().map(of).collect::<Vec<_>>()
+        };
+        let before = clients(&tls);
+        assert!(before.iter().all(Option::is_some));
+        let [certificate, key] = new_pair();
+        folder.replace("chain.pem", &certificate);
+        let wrong = "api.upstream_tls.key: key.pem: it is not the key of the certificate";
+        assert_eq!(look(&mut tls), [wrong]);
+        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert_eq!(clients(&tls), before);
+        folder.replace("key.pem", &key);
+        let renewed = "api.upstream_tls.certificate: chain.pem was renewed";
+        assert_eq!(look(&mut tls), [renewed]);
+        let after = clients(&tls);
+        assert!(after[0] != before[0] && after[1..] == before[1..]);
+        folder.replace("ca.pem", "nothing");
+        let wrong =
+            "api.upstream_tls.ca_file: ca.pem: no certificate in it; it has to be a PEM file";
+        assert_eq!(look(&mut tls), [wrong, wrong]);
+        assert!(look(&mut tls).is_empty() && clients(&tls) == after);
+        folder.replace("ca.pem", &certificate);
+        let again = "api.upstream_tls.ca_file: ca.pem was read again";
+        assert_eq!(look(&mut tls), [again, again]);
+        assert!(clients(&tls).iter().zip(&after).all(|(new, old)| new != old));
     }
 
     #[test]
     fn what_is_equal_is_kept() {
         let folder = Folder::new();
-        let former = folder.load("").tls;
+        let former = Arc::new(folder.load("").tls);
         let keeps = |mut tls: Tls| {
             tls.keep(&former);
             tls.server == former.server
@@ -341,7 +462,7 @@ mod tests {
         folder.replace("chain.pem", &certificate);
         folder.replace("key.pem", &key);
         assert!(!keeps(folder.load("").tls));
-        let other = folder.load("").tls;
+        let other = Arc::new(folder.load("").tls);
         assert!(!former.look().unwrap().is_of(&other), "a reload came between");
     }
 }

@@ -4,6 +4,7 @@
 use super::error::{Location, Wrong};
 use super::renewal::Seen;
 use super::table::Table;
+use super::upstream_tls::UpstreamClient;
 use super::value::{count, duration, file, flag, text};
 use crate::descriptors;
 use crate::net::tls::{Pair, PairError, Server};
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// `[tls]`: how the clients of [`listen_tls`](super::Server::listen_tls) are served. The names of
+/// `[tls]`: how the clients of [`listen_tls`](super::Server::listen_tls) are served; and all that
+/// is read of files for TLS, which may change while the rest of a configuration stays. The names of
 /// files are those in the configuration, relative to its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -35,6 +37,9 @@ pub struct Tls {
     /// What serves them. None where there is no address to listen on, and before
     /// [`Config::load_certificates`](super::Config::load_certificates).
     pub server: Option<Server>,
+    /// How targets are asked that begin with `https://`. Empty before
+    /// [`Config::load_tls`](super::Config::load_tls).
+    pub upstreams: Vec<UpstreamClient>,
     /// The folder that the names of files are relative to.
     pub(super) folder: PathBuf,
 }
@@ -133,6 +138,7 @@ pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
         session_tickets: t.take("session_tickets", flag).unwrap_or(true),
         look_every: t.take("certificates_on_change", look_every).unwrap_or(Some(LOOK_EVERY)),
         server: None,
+        upstreams: Vec::new(),
         folder: PathBuf::new(),
     };
     (tls, TlsLocations { certificates: locations, client_ca: client_ca_location })

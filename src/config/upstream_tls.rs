@@ -2,12 +2,13 @@
 
 use super::error::{ConfigErrors, Location, Wrong};
 use super::load::read_file;
+use super::renewal::Seen;
 use super::table::Table;
 use super::tls::{cannot_read, pair};
 use super::uri;
 use super::value::{file, flag, text};
 use super::{Api, Config};
-use crate::net::tls::{Client, Terms, Trust};
+use crate::net::tls::{Client, ClientOf, Pair, Terms, Trust};
 use std::io;
 use std::path::Path;
 use toml::de::DeValue;
@@ -28,10 +29,52 @@ pub struct UpstreamTls {
 }
 
 impl UpstreamTls {
-    /// The names of all its files, as configured.
+    /// The names of all its files, as configured: of the authorities, of the certificate and its
+    /// key.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let pair = self.identity.iter().flatten();
         self.ca_file.iter().chain(pair).map(String::as_str)
+    }
+
+    /// The same for targets whose certificates are for any name.
+    fn for_any_name(&self) -> UpstreamTls {
+        UpstreamTls { server_name: None, ..self.clone() }
+    }
+}
+
+/// What becomes of `[api.upstream_tls]` with the files that it names, for all apis whose settings
+/// differ in nothing but the name of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamClient {
+    /// The settings, without the name of the server.
+    pub(super) settings: UpstreamTls,
+    /// The certificate that is shown, and its key.
+    pub(super) identity: Option<Pair>,
+    /// What asks the targets.
+    client: Client,
+    /// The files as they were when they were last read.
+    pub(super) seen: Vec<Seen>,
+}
+
+impl UpstreamClient {
+    /// Reads the files.
+    pub(super) fn load(settings: &UpstreamTls, folder: &Path) -> Result<UpstreamClient, String> {
+        // First, so that what changes meanwhile is read again.
+        let seen = UpstreamClient::look(settings, folder);
+        let (client, identity) = client(settings, |file| read_file(&folder.join(file)))?;
+        Ok(UpstreamClient { settings: settings.clone(), identity, client, seen })
+    }
+
+    /// Looks at the files.
+    pub(super) fn look(settings: &UpstreamTls, folder: &Path) -> Vec<Seen> {
+        settings.files().map(|file| Seen::of(&folder.join(file))).collect()
+    }
+
+    /// What asks a target with this host on these terms. None if they are other terms.
+    pub fn of(&self, terms: &UpstreamTls, host: &str) -> Option<ClientOf> {
+        let is_of = terms.for_any_name() == self.settings;
+        let name = terms.server_name.as_deref().unwrap_or(host);
+        is_of.then(|| self.client.of(name).ok()).flatten()
     }
 }
 
@@ -73,7 +116,8 @@ impl Config {
     /// # Errors
     /// If a file cannot be read or used.
     pub fn load_tls(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
-        self.secure(|tls| client(tls, |file| read_file(&folder.join(file))))
+        folder.clone_into(&mut self.tls.folder);
+        self.secure_with(|settings| UpstreamClient::load(settings, folder))
     }
 
     /// Prepares the TLS of all targets that begin with `https://`. `client` is called once for each
@@ -85,26 +129,37 @@ impl Config {
         &mut self,
         mut client: impl FnMut(&UpstreamTls) -> Result<Client, String>,
     ) -> Result<(), ConfigErrors> {
+        self.secure_with(|settings| {
+            let client = client(settings)?;
+            let (settings, identity, seen) = (settings.clone(), None, Vec::new());
+            Ok(UpstreamClient { settings, identity, client, seen })
+        })
+    }
+
+    fn secure_with(
+        &mut self,
+        mut load: impl FnMut(&UpstreamTls) -> Result<UpstreamClient, String>,
+    ) -> Result<(), ConfigErrors> {
         if !cfg!(feature = "tls") {
             // There can be none, which the compiler does not know.
             return Ok(());
         }
         let mut errors = ConfigErrors::default();
-        let mut known: Vec<(UpstreamTls, Client)> = Vec::new();
+        let known = &mut self.tls.upstreams;
         for (api, locations) in self.apis.iter_mut().zip(&self.locations) {
             if !api.active || !api.target().is_secure {
                 continue;
             }
-            let settings = UpstreamTls { server_name: None, ..api.upstream_tls.clone() };
-            let place = known.iter().position(|(known, _)| *known == settings);
+            let settings = api.upstream_tls.for_any_name();
+            let place = known.iter().position(|known| known.settings == settings);
             let made = match place {
                 Some(place) => Ok(place),
-                None => client(&settings).map(|client| {
-                    known.push((settings, client));
+                None => load(&settings).map(|own| {
+                    known.push(own);
                     known.len() - 1
                 }),
             };
-            let secured = made.and_then(|place| secure(api, &known[place].1));
+            let secured = made.and_then(|place| secure(api, &known[place].client));
             if let Err(what) = secured {
                 errors.append(ConfigErrors::one(Location::clone(&locations.tls), what));
             }
@@ -121,11 +176,11 @@ fn secure(api: &mut Api, client: &Client) -> Result<(), String> {
     Ok(())
 }
 
-/// Prepares to connect with these settings.
+/// Prepares to connect with these settings. Returns the certificate that is shown, too.
 fn client(
     tls: &UpstreamTls,
     mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
-) -> Result<Client, String> {
+) -> Result<(Client, Option<Pair>), String> {
     let of_file = |what: String| match &tls.ca_file {
         Some(file) => format!("ca_file: {file}: {what}"),
         None => format!("ca_file: {what}"),
@@ -142,5 +197,6 @@ fn client(
         Some(roots) => Trust::These(roots),
         None => Trust::System,
     };
-    Client::new(Terms { trust, identity: identity.as_ref() }).map_err(of_file)
+    let client = Client::new(Terms { trust, identity: identity.as_ref() }).map_err(of_file)?;
+    Ok((client, identity))
 }

@@ -27,7 +27,7 @@ pub const fn subject_of(_certificate: &[u8]) -> String {
 const NO_TLS: &str = "this program was built without TLS";
 
 /// The client's side of connections. There is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client(Infallible);
 
 /// The client's side of connections to one server. There is none.

@@ -382,11 +382,16 @@ impl Pool {
         search: Search,
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
+        let mut target = &wanted.api.targets[usize::from(search.endpoint)];
         if let Some(upstream) = self.upstream_mut(wanted) {
-            upstream.endpoints[usize::from(search.endpoint)].stats.connects.one();
+            let endpoint = &upstream.endpoints[usize::from(search.endpoint)];
+            endpoint.stats.connects.one();
+            // The request may have been there before certificates were renewed.
+            target = &endpoint.target;
         }
+        let server = target.tls.clone();
+        let server = server.as_ref();
         self.close_idle_beyond(wanted.room, io);
-        let server = wanted.api.targets[usize::from(search.endpoint)].tls.as_ref();
         let conn = match Conn::connect(io.net, address, server) {
             // The system may run out of descriptors before this process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {

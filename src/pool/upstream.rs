@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::idle::Idle;
 use super::owner::Owner;
 use super::queue::{Queue, Waiter};
-use crate::config::{Api, Target, UpstreamTls};
+use crate::config::{Api, Target, UpstreamClient, UpstreamTls};
 use crate::net::Address;
 use crate::slab::Key;
 use crate::telemetry::{EndpointStats, Stats};
@@ -94,6 +94,17 @@ impl Upstream {
         self.max = api.max_upstream.unwrap_or(usize::MAX);
         for (endpoint, target) in self.endpoints.iter_mut().zip(&api.targets) {
             endpoint.addresses.update(&target.addresses, now);
+            endpoint.target.tls.clone_from(&target.tls);
+        }
+    }
+
+    /// Shakes hands by one of these from now on.
+    pub(super) fn renew(&mut self, clients: &[UpstreamClient]) {
+        for target in self.endpoints.iter_mut().map(|endpoint| &mut endpoint.target) {
+            let new = clients.iter().find_map(|client| client.of(&self.tls, &target.host));
+            if target.is_secure && new.is_some() {
+                target.tls = new;
+            }
         }
     }
 

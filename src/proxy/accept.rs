@@ -112,7 +112,7 @@ impl<N: Net> Proxy<N> {
     /// Looks for room for one more handshake. One that has gone on for a while makes room.
     fn room_for_handshake(&mut self, now: Tick) -> Room {
         let Proxy { tasks, shared, .. } = self;
-        if shared.edge.handshakes() < shared.config.tls.max_handshakes {
+        if shared.edge.handshakes() < shared.tls.max_handshakes {
             return Room::Free;
         }
         shared.edge.reclaimable.choose_handshake(tasks, now).map_or(Room::None, Room::Of)

@@ -222,7 +222,7 @@ impl<N: Net> Proxy<N> {
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
             states,
-            certificates: config.certificates().collect(),
+            certificates: self.shared.tls.certificates(),
             key_bytes: self.key_bytes(),
         }
     }

@@ -123,7 +123,7 @@ pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> 
     let mut earliest = match &session.state {
         State::Handshake { since, .. } => {
             let end = shared.phase.end_of_silence(*since);
-            let timeout = shared.config.tls.handshake_timeout;
+            let timeout = shared.tls.handshake_timeout;
             Earliest::new(since.after(timeout).min(end), Deadline::Handshake)
         }
         State::Idle { since, fresh: true, .. } => {

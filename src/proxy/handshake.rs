@@ -39,7 +39,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
 
 /// What a client has shown, if it was asked for a certificate.
 pub(super) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) -> Option<Shown> {
-    if !is_secure || shared.config.tls.verify_client.is_none() {
+    if !is_secure || shared.tls.verify_client.is_none() {
         return None;
     }
     let certificate = conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);

@@ -33,7 +33,7 @@ use crate::session::Port;
 use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a response may continue after its key was revoked. Most take less.
@@ -58,10 +58,15 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Serves clients with other certificates from their next handshakes on. Nothing else changes.
+    /// Shakes hands on other terms from now on, with clients and with targets.
     pub fn renew(&mut self, tls: Tls) {
-        // Exchanges keep theirs, where it makes no difference.
-        Rc::make_mut(&mut self.shared.config).tls = tls;
+        self.shared.tls = Arc::new(tls);
+        self.shared.pool.renew(&self.shared.tls.upstreams);
+    }
+
+    /// The terms on which hands are shaken.
+    pub const fn tls(&self) -> &Arc<Tls> {
+        &self.shared.tls
     }
 
     /// Adds a listener that was opened.

@@ -5,7 +5,7 @@ use super::memory::Memory;
 use super::phase::Phase;
 use super::portions::Portions;
 use crate::apis::Apis;
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::conn::Conn;
 use crate::descriptors::Budget;
 use crate::edge::Edge;
@@ -19,6 +19,7 @@ use crate::time::date::HttpDate;
 use crate::time::{Now, Tick};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What all sessions share. See the module.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Shared<N: Net> {
     pub memory: Memory,
     pub telemetry: Telemetry,
     pub config: Rc<Config>,
+    /// What that says of TLS, with the files that it names as they were last read.
+    pub tls: Arc<Tls>,
     pub router: Rc<Router>,
     pub portions: Portions,
     /// How far the proxy is on its way to its end.
@@ -59,6 +62,7 @@ impl<N: Net> Shared<N> {
             memory: Memory::new(&config, &portions),
             telemetry: Telemetry::new(&config),
             router: Rc::new(config.router()),
+            tls: Arc::new(config.tls.clone()),
             config: Rc::new(config),
             portions,
             phase: Phase::Serving,
@@ -77,6 +81,7 @@ impl<N: Net> Shared<N> {
         self.router = Rc::new(config.router());
         self.memory.update(&config, &self.portions);
         self.telemetry.update(&config);
+        self.tls = Arc::new(config.tls.clone());
         self.config = Rc::new(config);
         self.update_apis(now);
         self.close_idle_connections(now);
@@ -126,7 +131,7 @@ impl<N: Net> Shared<N> {
     /// # Errors
     /// If that is not configured.
     pub(super) fn secure(&mut self, conn: &mut Conn) -> io::Result<()> {
-        let server = self.config.tls.server.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let server = self.tls.server.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         conn.secure(&mut self.net, server)
     }
 

@@ -20,6 +20,7 @@ use crate::session::Port;
 use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
+use std::sync::Arc;
 
 /// The most events that one wait returns.
 const EVENTS_MAX: usize = 1024;
@@ -155,7 +156,12 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Serves clients with other certificates from their next handshakes on.
+    /// The terms on which hands are shaken.
+    pub(super) const fn tls(&self) -> &Arc<Tls> {
+        self.proxy.tls()
+    }
+
+    /// Shakes hands on other terms from now on.
     pub(super) fn renew(&mut self, tls: Tls) {
         self.proxy.renew(tls);
     }

@@ -25,8 +25,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) enum Job {
     /// Load this configuration file, and resolve the names in it.
     Load(PathBuf),
-    /// Look whether the files of these certificates have changed.
-    Look(Box<Tls>),
+    /// Look whether the files that these terms name have changed.
+    Look(Arc<Tls>),
     /// Look whether these files have changed, and watch them.
     Watch(Sources),
     /// Resolve a name.

@@ -22,6 +22,7 @@ use crate::proxy::Ticket;
 use crate::time::Tick;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The process, listening and ready to run.
@@ -79,7 +80,7 @@ impl Process {
     pub fn open(config: Config, file: Option<PathBuf>) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
-        let (look_every, expiries) = (config.tls.look_every, config.expiries(unix_ms()));
+        let (look_every, expiries) = (config.tls.look_every, config.tls.expiries(unix_ms()));
         for warning in config.warnings(Some(descriptors)) {
             log::warn!("{warning}");
         }
@@ -245,30 +246,29 @@ impl Process {
         if now < self.look_at {
             return;
         }
-        let config = self.event_loop.config();
-        let tls = Some(&config.tls).filter(|tls| tls.server.is_some());
+        let tls = Some(self.event_loop.tls()).filter(|tls| tls.is_renewable());
         let every = tls.map(|tls| tls.look_every.unwrap_or(EXPIRIES_EVERY));
         self.look_at = every.map_or(Tick::NEVER, |every| now.after(every));
         // Their text has the days that are left, so each is said once a day.
-        let expiries = config.expiries(unix_ms());
+        let expiries = self.event_loop.tls().expiries(unix_ms());
         for new in expiries.iter().filter(|expiry| !self.expiries.contains(expiry)) {
             log::warn!("{}", new.text);
         }
         self.expiries = expiries;
         let Some(tls) = tls.filter(|tls| tls.look_every.is_some() && !self.looks) else { return };
-        match self.jobs.submit(Job::Look(Box::new(tls.clone()))) {
+        match self.jobs.submit(Job::Look(Arc::clone(tls))) {
             Ok(()) => self.looks = true,
             Err(error) => log::warn!("cannot look for renewed certificates: {error}"),
         }
     }
 
-    /// Serves with the certificates that were found to be renewed.
+    /// Shakes hands with the certificates that were found to be renewed.
     fn renew(&mut self, renewal: Renewal) {
-        if !renewal.is_of(&self.event_loop.config().tls) {
+        if !renewal.is_of(self.event_loop.tls()) {
             return;
         }
         for what in &renewal.renewed {
-            log::info!("tls.certificate: {what}");
+            log::info!("{what}");
         }
         for what in &renewal.refused {
             log::warn!("{what}; what was there before stays, until this changes again");
@@ -331,7 +331,7 @@ impl Process {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
         }
         let known = present.warnings(Some(self.descriptors));
-        config.tls.keep(&present.tls);
+        config.tls.keep(self.event_loop.tls());
         self.event_loop.reload(config, self.descriptors)?;
         let config = self.event_loop.config();
         logger::configure(&config.log);

@@ -114,7 +114,7 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     let help = "Access log lines dropped for lack of room.";
     out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
     out.sample(&[], process.access_lines_dropped);
-    let help = "When a certificate for clients expires, by the name of its file.";
+    let help = "When a certificate that is shown expires, by the name of its file.";
     out.family("millstream_certificate_expiry_timestamp_seconds", MetricType::Gauge, help);
     for (file, last) in &process.certificates {
         out.sample(&[("certificate", file)], last);

@@ -19,6 +19,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Client(Arc<ClientConfig>);
 
+/// The same means the same settings, not others that are equal.
+impl PartialEq for Client {
+    fn eq(&self, other: &Client) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Client {}
+
 /// The client's side of connections to one server.
 #[derive(Clone, Debug)]
 pub struct ClientOf {

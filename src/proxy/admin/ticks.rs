@@ -64,7 +64,7 @@ impl<N: Net> Proxy<N> {
             closes_at: at(self.shared.phase.closes_at()),
             ends_at: at(self.shared.phase.ends_at()),
             connections: self.connections(),
-            expiries: self.shared.config.expiries(now.unix_ms),
+            expiries: self.shared.tls.expiries(now.unix_ms),
         };
         let states = self.stream_states(now.tick);
         let Shared { pool, apis, telemetry, .. } = &self.shared;

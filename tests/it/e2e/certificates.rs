@@ -94,6 +94,11 @@ pub(super) fn file(text: &str) -> Scratch {
     file
 }
 
+/// Puts another file in the place of one, as whoever renews it should do it.
+pub(super) fn replace(old: &Scratch, text: &str) {
+    std::fs::rename(file(text).as_str(), old.as_str()).unwrap();
+}
+
 /// How an upstream speaks TLS.
 pub(super) struct Server(pub(super) Arc<ServerConfig>);
 

@@ -1,7 +1,7 @@
 //! The certificates that clients are shown: what is said of those that cannot be used, or soon
 //! cannot.
 
-use super::certificates::{Authority, Pair, file};
+use super::certificates::{Authority, Pair, file, replace};
 use super::event;
 use super::line::{Line, Origin};
 use super::program::{Ended, Program, Scratch};
@@ -173,11 +173,6 @@ fn looking(certificate: &Scratch, key: &Scratch) -> Program {
         "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n[tls]\n{tls}\n\
          [admin]\nlisten = '127.0.0.1:0'\n[demo]\nlisten = '127.0.0.1:0'\n"
     ))
-}
-
-/// Puts another file in the place of one, as whoever renews it should do it.
-fn replace(old: &Scratch, text: &str) {
-    std::fs::rename(file(text).as_str(), old.as_str()).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Upstreams that speak TLS, with real ciphers and certificates.
 
-use super::certificates::{Authority, Secured, Server, file};
+use super::certificates::{Authority, Secured, Server, file, replace};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
 use super::{GET, STREAM, event};
@@ -277,6 +277,46 @@ fn an_upstream_may_ask_who_we_are() {
     assert!(server.greet(origin.accept_stream()).is_err());
     assert_eq!(client.response().first_line, "HTTP/1.1 502 Bad Gateway");
     program.logs("alert CertificateRequired");
+}
+
+/// Also to the upstream of a stream that was there before, and is resumed.
+#[test]
+fn what_an_upstream_is_shown_is_renewed() {
+    let (authority, ours, origin) = (Authority::new(), Authority::new(), Origin::listen());
+    let server = Server::asking(&authority.issue("localhost"), &ours);
+    let (ca, pair) = (authority.file(), ours.issue_from_to("millstream.example", 2000, 2099));
+    let (certificate, key) = (file(&pair.certificate), file(&pair.key));
+    let mut program = Program::with(&format!(
+        "[server]\nlisten = ['127.0.0.1:0']\n[tls]\ncertificates_on_change = '5ms'\n\
+         [[api]]\nname = 'a'\nlisten_path = '/'\nresume = true\n\
+         target_url = 'https://localhost:{}'\n\
+         [api.upstream_tls]\nca_file = '{}'\ncertificate = '{}'\nkey = '{}'\n",
+        origin.address().port(),
+        ca.as_str(),
+        certificate.as_str(),
+        key.as_str()
+    ));
+    let shown = |upstream: &mut Line<Secured>| {
+        upstream.stream().0.conn.peer_certificates().map(|chain| chain[0].to_vec())
+    };
+    let mut client = program.connect();
+    client.send(GET);
+    let mut upstream = server.greet(origin.accept_stream()).unwrap();
+    let former = shown(&mut upstream);
+    upstream.request();
+    upstream.send(STREAM);
+    upstream.send("11\r\nid: 1\ndata: one\n\n\r\n");
+    client.response();
+    client.expect("id: 1\ndata: one\n\n");
+    let pair = ours.issue_from_to("millstream.example", 2000, 2098);
+    replace(&certificate, &pair.certificate);
+    program.logs("api.upstream_tls.key: ");
+    replace(&key, &pair.key);
+    program.logs("was renewed, and is valid until 2098-01-01");
+    upstream.stream().truncate();
+    let mut upstream = server.greet(origin.accept_stream()).unwrap();
+    assert_eq!(upstream.request().get("last-event-id"), Some("1"));
+    assert!(former.is_some() && shown(&mut upstream) != former);
 }
 
 /// Whom the system trusts is in its own files, or in those that the environment names.
