@@ -39,6 +39,9 @@ pub struct Session {
     pub peer: Option<IpAddr>,
     /// True exactly when it was accepted only to be told that there is no room.
     pub refused: bool,
+    /// True exactly when its client was let in on terms that have changed since. Its next request
+    /// has to come on another connection.
+    pub is_outdated: bool,
 }
 
 /// The state of a session.
@@ -90,7 +93,7 @@ impl Session {
         } else {
             State::fresh(now)
         };
-        Session { conn, state, service, is_secure, peer, refused: false }
+        Session { conn, state, service, is_secure, peer, refused: false, is_outdated: false }
     }
 
     /// True exactly when a client's next request is incomplete or unchecked, or is complete and its

@@ -71,7 +71,7 @@ pub struct VerifyClient {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
     Tls12,
@@ -195,6 +195,16 @@ fn verify(value: &DeValue<'_>) -> Result<Verify, Wrong> {
 }
 
 impl Tls {
+    /// True exactly when clients are asked for the same as with `former` settings, whatever the
+    /// file of the authorities is called.
+    pub fn verifies_clients_like(&self, former: &Tls) -> bool {
+        fn asks(tls: &Tls) -> Option<(bool, &[u8])> {
+            let verify = tls.verify_client.as_ref()?;
+            Some((verify.optional, &verify.authorities))
+        }
+        asks(self) == asks(former)
+    }
+
     /// The names of all its files, as configured.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let pairs = self.certificates.iter().flat_map(|certificate| &certificate.files);

@@ -96,6 +96,7 @@ mod tests {
             is_secure: false,
             peer: None,
             refused: false,
+            is_outdated: false,
         }
     }
 

@@ -26,7 +26,9 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             let agreed = session.conn.agreed(&shared.net);
             let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
             shared.telemetry.stats.handshakes.count(ended);
-            if session.refused {
+            if session.is_outdated {
+                Next::Linger
+            } else if session.refused {
                 refused_connection(shared, session.service, now)
             } else {
                 Next::Shaken

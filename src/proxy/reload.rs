@@ -16,6 +16,15 @@
 //! key is revoked on purpose, so its streams get no window; the few seconds are what an ordinary
 //! request takes.
 //!
+//! Who may come in where TLS is spoken is decided in the handshake. If a client would have to bring
+//! something else now (`verify_client`, `client_ca`, `min_version`), what it brought counts for no
+//! further request: an idle connection is closed, and any other one behind its response. What has
+//! begun goes on, a stream for as long as it likes. A key names one client, whom somebody wants
+//! gone; these terms name nobody. Authorities are exchanged as a matter of course, the new ones
+//! beside the old ones first, and nearly all clients would come in again: all at once. To end what
+//! runs there is the operator's command. What we show is another matter. Connections stay when
+//! certificates change or go: what their clients have verified is as true as before.
+//!
 //! A stream that begins is also checked against the present configuration, and not only against the
 //! one under which it was requested: its upstream may have taken long, and its key may be gone.
 
@@ -42,7 +51,9 @@ const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 impl<N: Net> Proxy<N> {
     /// Serves `config` from now on, within `budget`. The caller opens and closes listeners.
     pub fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
+        let former = Arc::clone(&self.shared.tls);
         self.shared.reload(config, budget, now);
+        self.outdate_clients_of(&former);
         let Proxy { tasks, shared: Shared { apis, config, random, .. }, .. } = self;
         let mut judged = Vec::new();
         for (key, session) in tasks.iter_mut() {
@@ -60,13 +71,38 @@ impl<N: Net> Proxy<N> {
 
     /// Shakes hands on other terms from now on, with clients and with targets.
     pub fn renew(&mut self, tls: Tls) {
-        self.shared.tls = Arc::new(tls);
+        let former = std::mem::replace(&mut self.shared.tls, Arc::new(tls));
         self.shared.pool.renew(&self.shared.tls.upstreams);
+        self.outdate_clients_of(&former);
     }
 
     /// The terms on which hands are shaken.
     pub const fn tls(&self) -> &Arc<Tls> {
         &self.shared.tls
+    }
+
+    /// Has each client that was let in on `former` terms, and might not be now, send its next
+    /// request on another connection.
+    fn outdate_clients_of(&mut self, former: &Tls) {
+        let Proxy { tasks, shared: Shared { net, tls, .. }, .. } = self;
+        let all = !tls.verifies_clients_like(former);
+        if !all && tls.min_version <= former.min_version {
+            return;
+        }
+        let mut outdated = Vec::new();
+        for (key, session) in tasks.iter_mut().filter(|(_, session)| session.is_secure) {
+            let speaks_newest = session.conn.agreed(net).is_some_and(|a| a.version == "TLSv1.3");
+            if all || !speaks_newest {
+                session.is_outdated = true;
+                if let Some(exchange) = session.exchange_mut() {
+                    exchange.keep_alive_if(false);
+                }
+                outdated.push(key);
+            }
+        }
+        for key in outdated {
+            tasks.wake(key);
+        }
     }
 
     /// Adds a listener that was opened.

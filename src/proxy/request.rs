@@ -28,6 +28,9 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
+    if session.is_outdated {
+        return Next::Linger;
+    }
     let Session { conn, state, service, peer, is_secure, .. } = session;
     let (service, peer, is_secure) = (*service, *peer, *is_secure);
     let mut new = HeadSearch::request();

@@ -35,6 +35,7 @@
 //! t=1s   proxy ends                 (as at a second signal)
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
 //!                                     not known)
+//! t=1s   proxy reloads with LINE     (a configuration in which the line of that key is this one)
 //! t=1s   end                        (nothing is done, but time has come this far)
 //! ```
 //!
@@ -373,6 +374,18 @@ impl Stage {
                 }
             }
             self.world.proxy.reload(config, self.budget, at);
+            return Ok(());
+        }
+        if let Some(line) = what.strip_prefix("reloads with ") {
+            let key = |line: &str| line.split(" = ").next().unwrap_or_default().to_owned();
+            let lines =
+                self.config.lines().map(|old| if key(old) == key(line) { line } else { old });
+            let changed = lines.collect::<Vec<_>>().join("\n");
+            if changed == self.config {
+                return Err(format!("{line}: that is so already, or there is no such line"));
+            }
+            self.world.proxy.reload(parse(&changed)?, self.budget, at);
+            self.config = changed;
             return Ok(());
         }
         match what {

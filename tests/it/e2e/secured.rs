@@ -1,6 +1,6 @@
 //! Clients that speak TLS, with real ciphers and certificates.
 
-use super::certificates::{Authority, Pair, file};
+use super::certificates::{Authority, Pair, file, replace};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
 use super::{GET, PATIENCE, STREAM, event};
@@ -239,6 +239,42 @@ fn a_client_may_have_to_show_a_certificate() {
         let alert = client.stream().read(&mut [0]).unwrap_err().to_string();
         assert!(alert.contains("received fatal alert"), "{alert}");
         served.program.logs(why);
+    }
+}
+
+/// It has shown its certificate to former authorities. Its next request is on another connection.
+#[test]
+fn a_client_may_have_to_show_another_certificate() {
+    for (looks, told) in [("false", "configuration reloaded"), ("'5ms'", "tls.client_ca: ")] {
+        let (former, clients) = (Authority::new(), Authority::new());
+        let ca = former.file();
+        let mut served = Served::new(&format!(
+            "certificates_on_change = {looks}\nclient_ca = '{}'\nverify_client = 'require'",
+            ca.as_str()
+        ));
+        let shows = |whose: &Authority| {
+            Client::new(&served.authority, &[&version::TLS13], Some(&whose.issue("client")))
+        };
+        let (old, new) = (shows(&former), shows(&clients));
+        let (mut line, mut upstream) = served.stream(&old);
+        let mut idle = old.connect(served.address).unwrap();
+        idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut other = served.origin.accept();
+        other.request();
+        other.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(idle.response().first_line, "HTTP/1.1 204 No Content");
+        replace(&ca, clients.pem());
+        if looks == "false" {
+            served.program.signal("HUP");
+        }
+        served.program.logs(told);
+        assert_eq!(idle.end(), End::Closed);
+        let (wire, event) = event("one");
+        upstream.send(wire);
+        line.expect(&event);
+        let mut refused = old.connect(served.address).unwrap();
+        assert!(refused.stream().read(&mut [0]).is_err());
+        drop(served.stream(&new));
     }
 }
 

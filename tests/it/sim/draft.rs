@@ -36,7 +36,10 @@ impl Draft {
         if loss.is_none() && drain_at.is_none() {
             draw_kind(&mut of(0x6b69_6e64), &mut text);
         }
-        let other = text.replace(&limits, &other_limits);
+        let mut other = text.replace(&limits, &other_limits);
+        if secured {
+            draw_other_terms(&mut of(0x746c_7324), &mut other);
+        }
         Draft { text, other, loss, drain_at, secured, paces }
     }
 }
@@ -67,17 +70,33 @@ fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     }
     let timeout = rng.pick(&["1s", "5s", "10s"]);
     let max = rng.pick(&[1, 2, 256, 256]);
-    let verify = rng.pick(&["off", "off", "optional", "require"]);
-    let ca = if verify == "off" { "" } else { "client_ca = \"c\"\n" };
+    let asks = verify_client(rng.pick(&["off", "off", "optional", "require"]));
     let listen = "listen = [\"127.0.0.1:8080\"]";
     *text = text.replace(listen, &format!("{listen}\nlisten_tls = [\"127.0.0.1:8443\"]"));
     let tls = format!(
         "[tls]\nhandshake_timeout = \"{timeout}\"\nmax_handshakes = {max}\n\
-         verify_client = \"{verify}\"\n{ca}\
+         {asks}\
          [[tls.certificate]]\ncertificate = \"a\"\nkey = \"b\"\n[[api]]\n"
     );
     *text = text.replacen("[[api]]\n", &tls, 1);
     true
+}
+
+/// After a reload clients may have to show something else.
+fn draw_other_terms(rng: &mut Rng, text: &mut String) {
+    let Some((before, rest)) = text.split_once("verify_client = ").filter(|_| rng.chance(50))
+    else {
+        return;
+    };
+    let rest = rest.split_once("[[tls.certificate]]").map_or("", |(_, rest)| rest);
+    let asks = verify_client(rng.pick(&["off", "optional", "require"]));
+    *text = format!("{before}{asks}[[tls.certificate]]{rest}");
+}
+
+/// The lines that say whether clients are asked for a certificate.
+fn verify_client(verify: &str) -> String {
+    let ca = if verify == "off" { "" } else { "client_ca = \"c\"\n" };
+    format!("verify_client = \"{verify}\"\n{ca}")
 }
 
 fn draw_config(rng: &mut Rng) -> String {

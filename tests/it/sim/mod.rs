@@ -300,6 +300,9 @@ impl Play {
             if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
                 let now = self.world.now;
                 self.terms.scarce |= Terms::of(&config, false).scarce;
+                let present = &self.world.proxy.config().tls;
+                // Who is shaking hands just then is not served.
+                self.terms.kind &= config.tls.verifies_clients_like(present);
                 self.world.proxy.reload(config, self.budget, now);
                 self.room.change(self.world.proxy.config());
             }
