@@ -251,6 +251,12 @@ impl Conn {
         }
     }
 
+    /// Takes note that what was written is cut, so that its end is not announced. See
+    /// [`Net::note_cut`].
+    pub fn note_cut<N: Net>(&self, net: &mut N) {
+        net.note_cut(self.sock);
+    }
+
     /// Ends our side of the connection after the bytes already written. Failures show up when it is
     /// read.
     pub fn shutdown_write<N: Net>(&mut self, net: &mut N) {

@@ -359,6 +359,15 @@ impl Pool {
         self.idle_timers.at_most(key.index(), until);
     }
 
+    /// Closes a connection that has an owner, if it still exists. If its request was not `sent` to
+    /// its end, that is a cut.
+    pub fn leave<N: Net>(&mut self, key: Key<Connection>, sent: bool, io: &mut Io<'_, N>) {
+        if !sent && let Some(connection) = self.connections.get(key) {
+            connection.conn.note_cut(io.net);
+        }
+        self.close(key, io);
+    }
+
     /// Closes a connection that has an owner, if it still exists.
     pub fn close<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) {
         let Some(connection) = self.connections.remove(key) else { return };

@@ -226,6 +226,10 @@ pub trait Net {
     /// `WouldBlock`, or that the connection is broken.
     fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent>;
 
+    /// Takes note that what was written is cut: a network that can announce an end does not
+    /// announce this one.
+    fn note_cut(&mut self, _sock: SockId) {}
+
     /// Ends our side of the connection after the bytes already written. Failures show up elsewhere.
     fn shutdown_write(&mut self, sock: SockId);
 

@@ -26,7 +26,7 @@
 //!
 //! **An end is an end only if the peer says so** (`close_notify`). Without that it is an error, as
 //! a reset is: whoever can cut a connection must not be able to shorten what is sent on it. In turn
-//! our ends say so, and [`Net::abort`] does not.
+//! our ends say so, and our cuts ([`Net::note_cut`], [`Net::abort`]) do not.
 
 mod client;
 mod engine;
@@ -234,6 +234,12 @@ impl<N: Net> Net for TlsNet<N> {
         }
     }
 
+    fn note_cut(&mut self, sock: SockId) {
+        if let Some((session, ..)) = self.session(sock) {
+            session.note_cut();
+        }
+    }
+
     fn shutdown_write(&mut self, sock: SockId) {
         match self.session(sock) {
             Some((session, inner, shared)) => session.shutdown_write(sock, inner, shared),
@@ -243,7 +249,7 @@ impl<N: Net> Net for TlsNet<N> {
 
     fn close(&mut self, sock: SockId) {
         let Some(mut session) = self.forget(sock) else { return self.inner.close(sock) };
-        session.say_goodbye(sock, &mut self.inner, &mut self.shared);
+        session.announce_end(sock, &mut self.inner, &mut self.shared);
         // What was not read makes a close a reset, wherever it waits.
         if session.give_back(&mut self.shared) {
             self.inner.abort(sock);

@@ -139,6 +139,9 @@ pub(super) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     exchange.upload.abandon(io.buffers);
     let complete = exchange.outcome().is_complete() || exchange.response.outlet.ends_properly();
     let whole = exchange.upload.source_complete();
+    if !complete {
+        step.conn.note_cut(io.net);
+    }
     if complete && exchange.keeps_alive() && whole && !step.phase.is_closed() {
         Next::Idle
     } else if !complete && !exchange.response.outlet.ends_visibly() {
@@ -189,6 +192,10 @@ pub(super) fn leave<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     let Step { exchange, telemetry, .. } = step;
     exchange.end_with(outcome);
     telemetry.ended(&exchange.report(step.peer, tls), step.io.now);
+    // Who has left is answered (RFC 5246 section 7.2.1). It is no cut of ours.
+    if !outcome.is_complete() && outcome != Outcome::ClientGone {
+        step.conn.note_cut(step.io.net);
+    }
     // A response that ends with its connection must not look complete when it is not.
     let visible = outcome.is_complete() || exchange.response.outlet.ends_visibly();
     if visible { Next::Close } else { Next::Abort }

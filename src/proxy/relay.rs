@@ -141,7 +141,7 @@ pub(super) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
             let idle_max = step.config.server.keepalive_timeout;
             step.pool.release(connection, !step.phase.is_closed(), idle_max, &mut step.io);
         } else {
-            step.pool.close(connection, &mut step.io);
+            step.pool.leave(connection, false, &mut step.io);
         }
     }
     step.exchange.enter(Stage::Delivering, Source::None);

@@ -122,7 +122,7 @@ impl<N: Net> Shared<N> {
         }
         if let Some(connection) = exchange.take_connection() {
             let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
-            self.pool.close(connection, &mut io);
+            self.pool.leave(connection, exchange.upload.sent(), &mut io);
         }
     }
 

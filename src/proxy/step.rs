@@ -95,7 +95,7 @@ impl<N: Net> Step<'_, N> {
     pub(super) fn close_connection(&mut self) {
         self.leave_queue();
         if let Some(connection) = self.exchange.take_connection() {
-            self.pool.close(connection, &mut self.io);
+            self.pool.leave(connection, self.exchange.upload.sent(), &mut self.io);
         }
     }
 

@@ -92,8 +92,9 @@ pub(super) struct Session {
     pub(super) has_record: bool,
     /// True exactly when the socket did not take all that was sealed last.
     was_full: bool,
-    /// True exactly when the peer was told, or will be, that no more follows.
-    said_goodbye: bool,
+    /// True exactly when the peer has still to be told that no more follows. It was not yet, and
+    /// what it was sent is not cut.
+    announces_end: bool,
     /// True exactly when our side ends once the unsent records have left.
     ends_then: bool,
 }
@@ -119,7 +120,7 @@ impl Session {
             is_queued: false,
             has_record: false,
             was_full: false,
-            said_goodbye: false,
+            announces_end: true,
             ends_then: false,
         }
     }
@@ -415,6 +416,11 @@ impl Session {
         Ok(left)
     }
 
+    /// What the peer was sent is cut. See [`Net::note_cut`].
+    pub(super) const fn note_cut(&mut self) {
+        self.announces_end = false;
+    }
+
     /// Ends our side. See [`Net::shutdown_write`].
     pub(super) fn shutdown_write<N: Net>(
         &mut self,
@@ -422,7 +428,7 @@ impl Session {
         net: &mut N,
         shared: &mut Shared,
     ) {
-        self.say_goodbye(sock, net, shared);
+        self.announce_end(sock, net, shared);
         if self.unsent.is_some() {
             self.ends_then = true;
         } else {
@@ -431,12 +437,12 @@ impl Session {
     }
 
     /// Tells the peer that no more follows, if it was told everything before.
-    pub(super) fn say_goodbye<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) {
+    pub(super) fn announce_end<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) {
         let is_sound = matches!(self.end, None | Some(End::Closed));
-        if self.phase != Phase::Open || !is_sound || self.owed > 0 || self.said_goodbye {
+        if self.phase != Phase::Open || !is_sound || self.owed > 0 || !self.announces_end {
             return;
         }
-        self.said_goodbye = true;
+        self.announces_end = false;
         self.seal(None, shared);
         self.keep_sealed(shared);
         // If this fails, the peer is gone.

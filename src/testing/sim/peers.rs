@@ -110,6 +110,11 @@ impl SimNet {
         link.edge = true;
     }
 
+    /// True exactly when the peer speaks TLS.
+    pub fn is_secured(&self, peer: Peer) -> bool {
+        self.links[peer.0].far.is_some()
+    }
+
     /// True when the proxy has closed its end.
     pub fn closed(&self, peer: Peer) -> bool {
         !self.links[peer.0].socket_open

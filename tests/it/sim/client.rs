@@ -205,6 +205,10 @@ impl Client {
                 let orderly = end == Heard::End;
                 self.end = if orderly { End::Closed } else { End::Reset };
                 self.read(plans, orderly)?;
+                let is_cut = self.reading.is_some() || self.wire.starts_with(b"HTTP/");
+                if orderly && is_cut && self.speech == Speech::Tls {
+                    return Err("a cut that is announced as an end".to_owned());
+                }
                 self.keep_rest();
                 net.leave(peer);
                 Ok(true)

@@ -109,6 +109,9 @@ impl Origin {
             Heard::Nothing => false,
             end @ (Heard::End | Heard::Reset) => {
                 journal::note(|| format!("{now:?} {:?} (origin) hears {end:?}", self.peer));
+                if end == Heard::End && self.is_within_request() && net.is_secured(self.peer) {
+                    return Err("a request that is cut, and announced as ended".to_owned());
+                }
                 net.leave(self.peer);
                 self.open = false;
                 return Ok(true);
@@ -116,6 +119,11 @@ impl Origin {
         };
         let read = self.read(plans)?;
         Ok(sent || heard || read)
+    }
+
+    /// True exactly when a part of a request has come, as far as it reads them.
+    fn is_within_request(&self) -> bool {
+        self.then == Then::GoOn && (self.request.is_some() || !self.wire.is_empty())
     }
 
     fn send(&mut self, net: &mut SimNet, now: Tick) -> bool {
