@@ -1,9 +1,12 @@
 //! What errors of the library mean to operators.
+//!
+//! Whatever a peer can cause has words here. What is left is our own mistake, or cannot come of
+//! what is configured (revocation lists, QUIC), and has the library's.
 
 use crate::net::{TlsError, TlsFault};
 use crate::time::date;
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error, InvalidMessage};
+use rustls::{CertificateError, Error, ExtendedKeyPurpose, InvalidMessage, PeerIncompatible};
 
 /// What went wrong in a handshake.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
@@ -46,8 +49,40 @@ pub(super) fn sentence(error: &Error) -> String {
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => "it does not speak TLS".to_owned(),
         Error::NoApplicationProtocol => "it offers no HTTP/1 (ALPN)".to_owned(),
+        Error::PeerIncompatible(why) => about_incompatible(why),
+        Error::InvalidMessage(what) => format!("it sent a malformed message ({what:?})"),
+        Error::InappropriateMessage { got_type, .. } => {
+            format!("it sent a message that was not due ({got_type:?})")
+        }
+        Error::InappropriateHandshakeMessage { got_type, .. } => {
+            format!("it sent a message that was not due ({got_type:?})")
+        }
+        Error::PeerMisbehaved(how) => format!("it broke the rules of TLS ({how:?})"),
+        Error::PeerSentOversizedRecord => "it sent a record that is too long".to_owned(),
+        Error::DecryptError => {
+            "what it sent cannot be decrypted, so it was changed on the way".to_owned()
+        }
         other => other.to_string().lines().collect::<Vec<_>>().join("; "),
     }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
+fn about_incompatible(why: &PeerIncompatible) -> String {
+    let what = match why {
+        PeerIncompatible::NoCipherSuitesInCommon => "cipher",
+        PeerIncompatible::NoKxGroupsInCommon => "way to exchange keys",
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            "signature for our kind of key"
+        }
+        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => "version of TLS",
+        other => return format!("it lacks what is needed ({other:?})"),
+    };
+    format!("it has no {what} in common with us")
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
@@ -60,7 +95,30 @@ fn about_certificate(wrong: &CertificateError) -> String {
         CertificateError::NotValidYetContext { not_before, .. } => {
             format!("is not valid before {}", day(not_before))
         }
+        CertificateError::Expired => "has expired".to_owned(),
+        CertificateError::NotValidYet => "is not valid yet".to_owned(),
         CertificateError::UnknownIssuer => "is from an issuer that is not trusted".to_owned(),
+        CertificateError::BadEncoding => "cannot be read".to_owned(),
+        CertificateError::Revoked => "was revoked".to_owned(),
+        CertificateError::UnhandledCriticalExtension => {
+            "has a critical extension that is not understood".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "has a wrong signature, or a key that is too short".to_owned()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "is signed in a way that is not accepted, such as with SHA-1".to_owned()
+        }
+        CertificateError::NotValidForName => "is for other names".to_owned(),
+        CertificateError::InvalidPurposeContext { required, .. } => {
+            let who = match required {
+                ExtendedKeyPurpose::ClientAuth => "a client",
+                ExtendedKeyPurpose::ServerAuth => "a server",
+                ExtendedKeyPurpose::Other(_) => "this peer",
+            };
+            format!("may not be shown by {who} (extendedKeyUsage)")
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             // The library says `DnsName("a.example")`.
             let name = |text: &String| text.split('"').nth(1).unwrap_or(text).to_owned();
@@ -93,6 +151,7 @@ mod tests {
     use rustls::crypto::ring::default_provider;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{AlertDescription, ContentType, PeerMisbehaved};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -106,6 +165,93 @@ mod tests {
         explain(
             &verifier.build().unwrap().verify_server_cert(der, &[], &name, &[], now).unwrap_err(),
         )
+    }
+
+    #[track_caller]
+    fn check(error: &Error, fault: TlsFault, text: &str) {
+        let told = explain(error);
+        assert_eq!((told.fault, told.text.as_str()), (fault, text));
+    }
+
+    #[test]
+    fn what_is_wrong_with_certificates() {
+        let required = ExtendedKeyPurpose::ClientAuth;
+        let purpose = CertificateError::InvalidPurposeContext { required, presented: Vec::new() };
+        let signed = CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: Vec::new(),
+            supported_algorithms: Vec::new(),
+        };
+        let (expired, wrong_name) = (TlsFault::Expired, TlsFault::WrongName);
+        let bad = TlsFault::BadCertificate;
+        for (wrong, fault, what) in [
+            (CertificateError::Expired, expired, "has expired"),
+            (CertificateError::NotValidYet, expired, "is not valid yet"),
+            (CertificateError::NotValidForName, wrong_name, "is for other names"),
+            (CertificateError::BadEncoding, bad, "cannot be read"),
+            (CertificateError::Revoked, bad, "was revoked"),
+            (purpose, bad, "may not be shown by a client (extendedKeyUsage)"),
+            (signed, bad, "is signed in a way that is not accepted, such as with SHA-1"),
+            // Nobody asks for that.
+            (CertificateError::InvalidOcspResponse, bad, "is not accepted: InvalidOcspResponse"),
+        ] {
+            check(&Error::InvalidCertificate(wrong), fault, &format!("its certificate {what}"));
+        }
+    }
+
+    /// Each has words that say who has done what.
+    #[test]
+    fn what_peers_can_cause() {
+        let due = Error::InappropriateMessage {
+            expect_types: Vec::new(),
+            got_type: ContentType::ApplicationData,
+        };
+        let without = Error::PeerIncompatible;
+        let malformed = Error::InvalidMessage(InvalidMessage::MessageTooShort);
+        let other = TlsFault::Incompatible;
+        for (error, fault, text) in [
+            (
+                Error::AlertReceived(AlertDescription::BadCertificate),
+                TlsFault::Alert,
+                "it ended the handshake with the alert BadCertificate",
+            ),
+            (
+                Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                TlsFault::NotTls,
+                "it does not speak TLS",
+            ),
+            (
+                without(PeerIncompatible::Tls12NotOffered),
+                other,
+                "it has no version of TLS in common with us",
+            ),
+            (
+                without(PeerIncompatible::NoKxGroupsInCommon),
+                other,
+                "it has no way to exchange keys in common with us",
+            ),
+            (
+                without(PeerIncompatible::NullCompressionRequired),
+                other,
+                "it lacks what is needed (NullCompressionRequired)",
+            ),
+            (
+                Error::PeerMisbehaved(PeerMisbehaved::TooManyKeyUpdateRequests),
+                other,
+                "it broke the rules of TLS (TooManyKeyUpdateRequests)",
+            ),
+            (malformed, other, "it sent a malformed message (MessageTooShort)"),
+            (due, other, "it sent a message that was not due (ApplicationData)"),
+            (
+                Error::DecryptError,
+                other,
+                "what it sent cannot be decrypted, so it was changed on the way",
+            ),
+            (Error::PeerSentOversizedRecord, other, "it sent a record that is too long"),
+            // Nobody's but ours.
+            (Error::General("a\nb".to_owned()), other, "unexpected error: a; b"),
+        ] {
+            check(&error, fault, text);
+        }
     }
 
     /// Such a certificate is often both: whom to trust, and what is shown.
