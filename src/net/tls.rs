@@ -48,6 +48,8 @@ pub use engine::{Done, Engine, Sealed};
 pub use pair::Pair;
 pub use server::Server;
 pub use terms::{Clients, PairError, ServerTerms, Terms, Trust};
+#[cfg(feature = "sim")]
+pub use x509::Certificate;
 
 use super::{Address, Agreed, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 #[cfg(not(feature = "sim"))]

@@ -26,6 +26,7 @@ mod sse;
 mod strict;
 mod tls;
 mod wheel;
+mod x509;
 
 pub use agreement::agreement;
 pub use body::{body, chunk};
@@ -37,6 +38,7 @@ pub use readings::path_readings;
 pub use sse::sse;
 pub use tls::tls;
 pub use wheel::wheel;
+pub use x509::x509;
 
 use crate::http::head::HeadLimits;
 use crate::testing::rng::Rng;
@@ -46,7 +48,7 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
@@ -59,6 +61,7 @@ pub const TARGETS: [Target; 12] = [
     ("agreement", agreement),
     ("proxy", proxy),
     ("tls", tls),
+    ("x509", x509),
 ];
 
 /// Small enough that an input of 4 KiB can exceed each of them.

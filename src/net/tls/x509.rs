@@ -40,20 +40,20 @@ const DNS_NAME: u8 = 0x82;
 
 /// What a certificate says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Certificate<'a> {
+pub struct Certificate<'a> {
     /// The name of who has issued it, as it is encoded.
-    pub(super) issuer: &'a [u8],
+    pub issuer: &'a [u8],
     /// The name of whose it is, as it is encoded.
-    pub(super) subject: &'a [u8],
+    pub subject: &'a [u8],
     /// The first second of its validity, and the last, since 1970.
-    pub(super) valid: [u64; 2],
+    pub valid: [u64; 2],
     /// The hosts that it is for, in lower case: names, of which the first label may be `*`.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
 }
 
 impl<'a> Certificate<'a> {
     /// Reads a certificate in DER. None if it is not one.
-    pub(super) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
+    pub fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut signed = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
         signed.skip_if(VERSION);
         signed.take(INTEGER)?;
