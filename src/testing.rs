@@ -18,8 +18,8 @@ pub mod world;
 pub use crate::access::Form;
 pub use crate::config::{
     Api, Certificate, Clients, Compression, Demo, Drain, Failed, KeysText, ListenAddr, OnOutage,
-    Readers, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion, TrustedProxies,
-    UpstreamTls, VerifyClient,
+    Readers, Redirect, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion,
+    TrustedProxies, UpstreamTls, VerifyClient,
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};

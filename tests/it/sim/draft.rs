@@ -72,7 +72,8 @@ fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     let max = rng.pick(&[1, 2, 256, 256]);
     let asks = verify_client(rng.pick(&["off", "off", "optional", "require"]));
     let listen = "listen = [\"127.0.0.1:8080\"]";
-    *text = text.replace(listen, &format!("{listen}\nlisten_tls = [\"127.0.0.1:8443\"]"));
+    let listen_tls = format!("{listen}\nlisten_tls = [\"127.0.0.1:8443\"]\n{}", draw_redirect(rng));
+    *text = text.replace(listen, &listen_tls);
     let tls = format!(
         "[tls]\nhandshake_timeout = \"{timeout}\"\nmax_handshakes = {max}\n\
          {asks}\
@@ -80,6 +81,16 @@ fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     );
     *text = text.replacen("[[api]]\n", &tls, 1);
     true
+}
+
+/// Those that do not speak TLS may be sent to where it is spoken.
+fn draw_redirect(rng: &mut Rng) -> &'static str {
+    match rng.chance(50) {
+        true => {
+            rng.pick(&["redirect_to_https = true", "redirect_to_https = \"https://other.example\""])
+        }
+        false => "",
+    }
 }
 
 /// After a reload clients may have to show something else.

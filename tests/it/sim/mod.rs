@@ -24,6 +24,7 @@ mod rates;
 mod repeats;
 mod room;
 mod speech;
+mod stray;
 mod told;
 
 use crate::journal;
@@ -47,6 +48,7 @@ use plan::{ADDRESSES, Mischief, Plan};
 use rates::Pace;
 use room::Room;
 use std::time::Duration;
+use stray::Stray;
 use told::Sent;
 
 #[test]
@@ -202,6 +204,7 @@ struct Play {
     hostile: Vec<Hostile>,
     operators: Vec<Operator>,
     endless: Vec<Endless>,
+    strays: Vec<Stray>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     draining: Option<Draining>,
@@ -257,13 +260,14 @@ impl Play {
         if secured {
             speech::secure(seed, &mut clients, &mut hostile, &mut endless);
         }
+        let strays = stray::draw(seed, &config);
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
             terms.event_max = 0;
         }
         if let Some(draining) = &mut draining {
-            draining.clients = clients.len() + hostile.len() + endless.len();
+            draining.clients = clients.len() + hostile.len() + endless.len() + strays.len();
             draining.come_to(&mut terms);
         }
         // A tight one turns clients away, but no descriptor is missing within it.
@@ -273,8 +277,8 @@ impl Play {
         let mut world = World::within(budget, config, seed, faults, portions);
         world.net().clients_show(Some(Shows::Good));
         terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
-        let room = Room::of(world.proxy.config());
         Play {
+            room: Room::of(world.proxy.config()),
             world,
             budget,
             rng,
@@ -282,12 +286,12 @@ impl Play {
             hostile,
             operators,
             endless,
+            strays,
             origins: Vec::new(),
             plans,
             draining,
             reload,
             loss,
-            room,
             paces,
             rid_at: Tick::NEVER,
             terms,
@@ -376,6 +380,9 @@ impl Play {
         for client in &mut self.endless {
             moved |= client.act(self.world.net(), now);
         }
+        for client in &mut self.strays {
+            moved |= client.act(self.world.net(), now);
+        }
         let patient = self.terms.kind && !self.terms.drains;
         for operator in &mut self.operators {
             moved |= operator.act(self.world.net(), patient, now)?;
@@ -392,6 +399,7 @@ impl Play {
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
         let endless = self.endless.iter().map(|client| client.next(self.world.now));
+        let strays = self.strays.iter().map(|client| client.next(self.world.now));
         let signals = self.draining.map_or([Tick::NEVER; 2], |d| [d.at, d.again_at]);
         let now = self.world.now;
         let drain = signals.into_iter().filter(|at| *at > now).min().unwrap_or(Tick::NEVER);
@@ -402,6 +410,7 @@ impl Play {
             .chain(operators)
             .chain(origins)
             .chain(endless)
+            .chain(strays)
             .min()
             .unwrap_or(Tick::NEVER)
             .min(self.world.wake())
@@ -413,6 +422,9 @@ impl Play {
     fn judge(&mut self) -> Result<(), String> {
         for client in &self.clients {
             client.judge(&self.plans, self.terms)?;
+        }
+        for stray in &self.strays {
+            stray.judge(self.terms.kind && !self.terms.drains)?;
         }
         repeats::judge(&self.plans, &self.origins, self.terms)?;
         if let Some(draining) = self.draining {
@@ -430,7 +442,9 @@ impl Play {
         let hostile = self.hostile.iter().map(|client| (client.address, &client.sent));
         let operators = self.operators.iter().map(|operator| (operator.address, &operator.sent));
         let endless = self.endless.iter().map(|client| (client.address, &client.sent));
-        for (address, bytes) in clients.chain(hostile).chain(operators).chain(endless) {
+        let strays = self.strays.iter().map(|client| (client.address, &client.sent));
+        let all = clients.chain(hostile).chain(operators).chain(endless).chain(strays);
+        for (address, bytes) in all {
             sent.add(address.to_string(), bytes);
         }
         sent.judge(&self.world.access)?;
