@@ -11,12 +11,21 @@ class Certificate:
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                        "-addext", NAMES, "-keyout", self.key, "-out", self.certificate],
+                        "-addext", "basicConstraints=critical,CA:FALSE", "-addext", NAMES, "-keyout", self.key, "-out", self.certificate],
                        check=True, capture_output=True)
 
-    def settings(self):
+    def settings(self, *tls):
         """What stands in front of the apis."""
-        return ['listen_tls = ["127.0.0.1:0"]', "[[tls.certificate]]",
+        return ['listen_tls = ["127.0.0.1:0"]', "[tls]", *tls, "[[tls.certificate]]",
+                f'certificate = "{self.certificate}"', f'key = "{self.key}"']
+
+    def asking(self):
+        """Settings by which clients have to show it."""
+        return [f'client_ca = "{self.certificate}"', 'verify_client = "require"']
+
+    def showing(self):
+        """Settings by which it is shown to targets, and expected of them."""
+        return ["[api.upstream_tls]", f'ca_file = "{self.certificate}"',
                 f'certificate = "{self.certificate}"', f'key = "{self.key}"']
 
     def trusted(self):

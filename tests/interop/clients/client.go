@@ -1,10 +1,11 @@
-// A client: client URL. Go's net/http.
+// A client: client URL [CERTIFICATE KEY]. Go's net/http, which shows the certificate if it is asked.
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,14 @@ func show(what string, response *http.Response, err error) {
 
 func main() {
 	base := os.Args[1]
+	if len(os.Args) > 3 {
+		pair, err := tls.LoadX509KeyPair(os.Args[2], os.Args[3])
+		if err != nil {
+			panic(err)
+		}
+		transport := http.DefaultTransport.(*http.Transport)
+		transport.TLSClientConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
 	for _, path := range []string{"/hello", "/moved", "/empty", "/bytes/1000000", "/chunks/200", "/nothing"} {
 		response, err := http.Get(base + path)
 		show(path, response, err)

@@ -1,12 +1,16 @@
-// An origin of Go's net/http.
+// An origin of Go's net/http: origin [CERTIFICATE KEY]. With these it speaks TLS, and asks clients to
+// show that certificate, too.
 package main
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 )
@@ -24,6 +28,22 @@ func least(a, b int) int {
 }
 
 func flush(w http.ResponseWriter) { w.(http.Flusher).Flush() }
+
+func secured(listener net.Listener, certificate, key string) net.Listener {
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		panic(err)
+	}
+	trusted := x509.NewCertPool()
+	text, _ := os.ReadFile(certificate)
+	trusted.AppendCertsFromPEM(text)
+	return tls.NewListener(listener, &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    trusted,
+		NextProtos:   []string{"h2", "http/1.1"},
+	})
+}
 
 func main() {
 	block := make([]byte, 65536)
@@ -89,5 +109,8 @@ func main() {
 		panic(err)
 	}
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) > 2 {
+		listener = secured(listener, os.Args[1], os.Args[2])
+	}
 	http.Serve(listener, nil)
 }
