@@ -112,6 +112,7 @@ kubernetes: build ## check the manifests, the chart and the compose file against
 
 browser: build ## try event streams and the live page in Chromium (WPT: a checkout of its tests)
 	@tests/browser/run $(if $(WPT),--wpt $(WPT))
+	@tests/browser/run $(if $(WPT),--wpt $(WPT)) --tls
 	tests/browser/admin.py $(BINARY) || test $$? = 77
 
 bench: build ## measure SCENARIO beside PEERS (names, comma between them); benches/README.md

@@ -15,6 +15,10 @@ FLAGS = [
 ]
 
 
+# The certificate that is accepted, if pages are to come by https.
+certificate = None
+
+
 def find():
     return shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -45,7 +49,8 @@ class Chrome:
 @contextlib.contextmanager
 def chrome():
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        command = [find(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        trust = [f"--ignore-certificate-errors-spki-list={certificate.spki}"] if certificate else []
+        command = [find(), *FLAGS, *trust, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             told = Path(profile) / "DevToolsActivePort"

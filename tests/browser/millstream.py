@@ -8,6 +8,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("MILLSTREAM", ROOT / "target/release/millstream"))
 
 
+# The certificate that it shows, if it is to speak TLS.
+certificate = None
+
+
 class Refused(Exception):
     """It did not start: what it said."""
 
@@ -15,6 +19,10 @@ class Refused(Exception):
 class Millstream:
     def __init__(self, process, port, log):
         self.process, self.port, self.log = process, port, log
+
+    def origin(self, host):
+        """What a page calls it by that name."""
+        return f"{'https' if certificate else 'http'}://{host}:{self.port}"
 
     def drain(self):
         self.process.send_signal(signal.SIGTERM)
@@ -24,7 +32,11 @@ class Millstream:
 
 
 def configuration(apis, listen, server, drain):
-    lines = ["[server]", f'listen = ["127.0.0.1:{listen}"]', *server]
+    key = "listen_tls" if certificate else "listen"
+    lines = ["[server]", f'{key} = ["127.0.0.1:{listen}"]', *server]
+    if certificate:
+        lines += ["[[tls.certificate]]", f'certificate = "{certificate.file}"',
+                  f'key = "{certificate.key}"']
     if drain:
         lines += ["[drain]", *drain]
     for number, (path, target, *settings) in enumerate(apis):

@@ -48,16 +48,18 @@ def run(report):
         desk = Desk()
         with millstream(("/page", desk.url), ("/", server.url)) as proxy:
             for name, case in cases.items():
-                direct = seen(browser, server, desk, desk.server_port, server.port, *case)
-                proxied = seen(browser, server, desk, proxy.port, proxy.port, *case)
+                direct = f"http://s.test:{server.port}"
+                direct = seen(browser, server, desk, desk.origin, direct, *case)
+                proxied = proxy.origin("page.test"), proxy.origin("s.test")
+                proxied = seen(browser, server, desk, *proxied, *case)
                 same = direct == proxied and direct[1]
                 report.verdict(name, None if same else f"directly {direct}\nproxied  {proxied}")
         desk.shutdown()
 
 
-def seen(browser, server, desk, page_port, port, head, pieces, ending):
+def seen(browser, server, desk, origin, host, head, pieces, ending):
     """What the page's log says of one stream, or of two if the first one ends."""
-    with desk.page(browser, page_port, [f"s.test:{port}"]) as page:
+    with desk.page(browser, origin, [host]) as page:
         if not (stream := server.asked(page.target(0))):
             return "nothing was asked", []
         stream.begin(head)

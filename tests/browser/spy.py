@@ -1,6 +1,7 @@
 """A client that keeps every byte: what a browser is sent but does not tell its page."""
 import contextlib, socket, threading
 
+import millstream
 from waiting import within
 
 
@@ -10,6 +11,9 @@ class Spy:
     def __init__(self, port, target):
         self.raw = b""
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+        if millstream.certificate:
+            trust = millstream.certificate.trust()
+            self.connection = trust.wrap_socket(self.connection, server_hostname="spy.test")
         self.connection.sendall(f"GET {target} HTTP/1.1\r\nHost: spy.test\r\n"
                                 "Accept: text/event-stream\r\n\r\n".encode())
         threading.Thread(target=self.read, daemon=True).start()

@@ -113,7 +113,7 @@ def stage(listening=True):
 
 
 PAGE = b"""<!doctype html><meta charset=utf-8><title>EventSources</title><script>
-// ?run=1&host=a.test:80&host=b.test:80&path=/x opens an EventSource for each host.
+// ?run=1&host=http://a.test:80&host=http://b.test:80&path=/x opens an EventSource for each.
 const said = new URLSearchParams(location.search), run = said.get('run'), sources = [];
 let order = Promise.resolve();
 function log(source, type, event) {
@@ -123,7 +123,7 @@ function log(source, type, event) {
   order = order.then(() => fetch('/page/log', {method: 'POST', body: entry}));
 }
 said.getAll('host').forEach((host, n) => {
-  const url = `http://${host}${said.get('path')}${n}`;
+  const url = host + said.get('path') + n;
   const source = sources[n] = new EventSource(url, {withCredentials: said.has('credentials')});
   for (const type of ['open', 'message', 'error', 'named']) {
     source.addEventListener(type, (event) => log(n, type, event));
@@ -166,14 +166,19 @@ class Desk(http.server.ThreadingHTTPServer):
         self.url, self.entries, self.runs = f"http://127.0.0.1:{self.server_port}", [], 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    @property
+    def origin(self):
+        """The page's own, without a proxy."""
+        return f"http://page.test:{self.server_port}"
+
     @contextlib.contextmanager
-    def page(self, browser, port, hosts, credentials=False):
-        """A page, by way of `port`, with an EventSource for each host."""
+    def page(self, browser, origin, hosts, credentials=False):
+        """A page of that origin, with an EventSource for each host: an origin as well."""
         self.runs += 1
         page = Page(self, str(self.runs))
         query = "".join(f"&host={host}" for host in hosts)
         query += "&credentials" if credentials else ""
-        with browser.page(f"http://page.test:{port}/page/?run={page.run}&path={page.path}{query}"):
+        with browser.page(f"{origin}/page/?run={page.run}&path={page.path}{query}"):
             yield page
 
     def handle_error(self, *_):

@@ -32,7 +32,8 @@ class World:
             yield proxy
 
     def page(self, proxy):
-        return self.desk.page(self.browser, proxy.port, [f"page.test:{proxy.port}"])
+        origin = proxy.origin("page.test")
+        return self.desk.page(self.browser, origin, [origin])
 
     def asked(self, page, after=0, source=0):
         stream = self.server.asked(page.target(source), after=after)
@@ -87,12 +88,12 @@ def outage_hold(world):
 
 
 def held_for_another_origin(world, credentials, then, reads_it):
-    """The page's origin differs from the proxy's: it reads what the server lets it read."""
-    with world.proxied('on_outage = "hold"') as proxy:
+    """The page's origin differs from the proxy's: it reads what the server lets it read. Both are
+    asked by http, or both by https, or the page would be of another site and send no cookies."""
+    with world.proxied('on_outage = "hold"') as proxy, millstream(("/", world.desk.url)) as another:
         def page():
-            return world.desk.page(world.browser, world.desk.server_port,
-                                   [f"page.test:{proxy.port}"], credentials)
-        origin = f"http://page.test:{world.desk.server_port}"
+            return world.desk.page(world.browser, origin, [proxy.origin("page.test")], credentials)
+        origin = another.origin("page.test")
         with page() as first:
             stream = world.asked(first)
             must(stream.fields.get("origin") == origin, f"not of another origin: {stream.fields}")
@@ -253,9 +254,9 @@ def drain(world, count=20):
     old_one = dict(server=["reuse_port = true"],
                    drain=['window = "8s"', 'retry_min = "4s"', 'retry_max = "6s"'])
     with world.proxied(**old_one) as old:
-        hosts = [f"s{n}.test:{old.port}" for n in range(count)]
+        hosts = [old.origin(f"s{n}.test") for n in range(count)]
         # The page does not come through the proxy that ends, or what it says might be lost with it.
-        with world.desk.page(world.browser, world.desk.server_port, hosts) as page:
+        with world.desk.page(world.browser, world.desk.origin, hosts) as page:
             watching = spies(world, old, count)
             streams = [world.asked(page, source=n).begin() for n in range(count)]
             streams += [world.server.asked(f"/events/spy{n}") for n in range(count)]
@@ -285,8 +286,8 @@ def drain_without_head(world):
     for settings in [], ['on_outage = "retry"']:
         shared = ["reuse_port = true"]
         with world.proxied(*settings, server=shared, drain=soon) as old:
-            host = f"page.test:{old.port}"
-            with world.desk.page(world.browser, world.desk.server_port, [host]) as page:
+            hosts = [old.origin("page.test")]
+            with world.desk.page(world.browser, world.desk.origin, hosts) as page:
                 world.asked(page)
                 with world.proxied(listen=old.port, server=shared):
                     old.drain()

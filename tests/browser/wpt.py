@@ -17,9 +17,9 @@ def run(report, checkout):
     if not paths:
         return
     server = Server(checkout)
-    direct = verdicts(server, server.server_port, paths)
+    direct = verdicts(server, f"http://{HOST}:{server.server_port}", paths)
     with millstream(("/", f"http://127.0.0.1:{server.server_port}")) as proxy:
-        proxied = verdicts(server, proxy.port, paths)
+        proxied = verdicts(server, proxy.origin(HOST), paths)
     server.shutdown()
     for path in paths:
         report.verdict(f"wpt {path} ({counts(direct[path])})", compare(direct[path], proxied[path]))
@@ -28,23 +28,29 @@ def run(report, checkout):
         report.say(f"      wpt, {side}: {counts(dict(enumerate(subtests)))}")
 
 
-def verdicts(server, port, paths):
+def verdicts(server, origin, paths):
     """What a browser of its own says of each test: a verdict for each subtest."""
     found = {}
     with chrome() as browser:
         for path in paths:
             server.results.clear()
-            with browser.page(f"http://{HOST}:{port}{path}"):
+            with browser.page(origin + path):
                 # The harness has time limits of its own; this is for a page that has none.
                 if not within(30, lambda: server.results):
                     found[path] = {"(the page)": "says nothing"}
                     continue
             said = server.results[0]
-            found[path] = {test["name"].replace(f":{port}/", ":PORT/"): VERDICTS[test["status"]]
+            found[path] = {without(origin, test["name"]): VERDICTS[test["status"]]
                            for test in said["tests"]}
             if said["status"]:
                 found[path]["(the harness)"] = f"{said['status']} {said['message']}"
     return found
+
+
+def without(origin, name):
+    """The name of a subtest, wherever it is run."""
+    port = origin.rpartition(":")[2]
+    return name.replace(origin, "ORIGIN").replace(f":{port}/", ":PORT/")
 
 
 def compare(direct, proxied):
