@@ -14,7 +14,7 @@ TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
 .PHONY: help build run certificate test check targets msrv sim golden fuzz interop watch kubernetes browser \
-    bench microbench count doc clean dist dist-test install uninstall
+    bench microbench count book doc clean dist dist-test install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,8 +93,10 @@ msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim
 
-golden: ## rewrite the transcripts of tests/golden, and doc/exchange.svg; review the diff
+# What is written from the transcripts comes behind them.
+golden: ## rewrite tests/golden, tests/compatibility and the pages made of others; review the diff
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it golden
+	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it -- compatibility:: documents::keys:: documents::words::
 
 fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)
 	@fuzz/run $(SECONDS)
@@ -128,6 +130,9 @@ microbench: ## measure the parts in nanoseconds, LEAF or all; benches/README.md
 count: build ## count the instructions and allocations of a request and an event (needs valgrind)
 	benches/count.py target/release/millstream $(if $(KEEP),--keep)
 
+book: ## render docs/ into target/book (builds mdBook once, from crates.io)
+	@packaging/book
+
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
 
@@ -145,7 +150,8 @@ units := $(to)/lib/systemd/system
 # What is installed is listed here alone: packages contain this, and a file with a configuration. The
 # documents keep their places, so links between them lead somewhere. Some files of conf/ go elsewhere, or
 # are for who builds.
-documents := CHANGELOG.md LICENSE $(sort $(shell find docs conf -type f))
+documents := LICENSE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md doc/exchange.svg \
+    $(wildcard benches/*.md) $(sort $(shell find docs conf benches/plots -type f))
 documents := $(filter-out conf/completions/% conf/openwrt/% conf/millstream.service conf/millstream.socket \
     conf/tls.toml,$(documents))
 

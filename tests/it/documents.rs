@@ -1,6 +1,10 @@
 //! The READMEs and docs/: their configurations work, their links lead somewhere, and the keys that
 //! they name exist.
 
+mod commands;
+mod keys;
+mod words;
+
 use crate::tidy::files_below;
 use millstream::Config;
 use std::fs;
@@ -13,14 +17,31 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The pages of the book that are not in docs.
+const OTHERS: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "benches/README.md",
+    "benches/RESULTS.md",
+    "conf/front/README.md",
+];
+
 /// Each document with its text.
 fn documents() -> impl Iterator<Item = (PathBuf, String)> {
-    let docs = files_below(&root().join("docs"));
-    let pages = docs.into_iter().filter(|file| file.extension().is_some_and(|e| e == "md"));
-    pages.chain(["README.md", "conf/front/README.md"].map(|name| root().join(name))).map(|file| {
+    pages().into_iter().chain(OTHERS.map(|name| root().join(name))).map(|file| {
         let text = fs::read_to_string(&file).unwrap();
         (file, text)
     })
+}
+
+/// The pages in docs.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = files_below(&root().join("docs"));
+    pages.retain(|file| file.extension().is_some_and(|e| e == "md"));
+    pages
 }
 
 /// The blocks of code in a document with their language, and the text around them.
@@ -44,6 +65,10 @@ fn configurations_are_right() {
         let (blocks, _) = blocks(&text);
         for (_, example) in blocks.into_iter().filter(|(language, _)| *language == "toml") {
             examples += 1;
+            if example.starts_with("# wrong.toml\n") {
+                assert!(Config::parse("x.toml", example).is_err(), "{}", file.display());
+                continue;
+            }
             let target = if example.contains("target_url") { "" } else { TARGET };
             let api = format!("[[api]]\nname = 'a'\nlisten_path = '/'\n{target}");
             let text = match example {
@@ -52,6 +77,7 @@ fn configurations_are_right() {
                 _ if example.contains("[server]") => format!("{example}{api}"),
                 _ => format!("{api}{example}"),
             };
+            let text = without_references(&text);
             let config = Config::parse("x.toml", &text)
                 .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", file.display()));
             let mut said = [config.warnings(None), config.remarks()].concat();
@@ -63,6 +89,33 @@ fn configurations_are_right() {
         }
     }
     assert!(examples > 8, "{examples}");
+}
+
+/// A text with a digit in place of each variable and file that it refers to.
+fn without_references(text: &str) -> String {
+    let mut parts = text.split("${");
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |text, part| text + "1" + part.split_once('}').unwrap().1)
+}
+
+/// A page that the contents do not list is found by nobody.
+#[test]
+fn the_contents_list_every_page() {
+    let docs = root().join("docs");
+    let contents = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let listed = |page: &PathBuf| {
+        let name = page.strip_prefix(&docs).unwrap().to_str().unwrap();
+        name == "SUMMARY.md" || contents.contains(&format!("]({name})"))
+    };
+    let missing: Vec<PathBuf> = pages().into_iter().filter(|page| !listed(page)).collect();
+    assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
+}
+
+/// What the book says is not said in README again.
+#[test]
+fn the_readme_is_two_screens() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= 100, "{lines} lines");
 }
 
 #[test]
@@ -99,7 +152,7 @@ fn files_of_tyk_are_told_what_is_shown() {
     });
     let said: Vec<String> = said.collect();
     assert!(said[0].contains("this is the configuration of a Tyk gateway"), "{said:?}");
-    let shown = text.lines().filter_map(|line| line.strip_prefix("    millstream: "));
+    let shown = text.lines().filter_map(|line| line.strip_prefix("millstream: "));
     let shown: Vec<&str> = shown.collect();
     assert!(shown.len() > 1);
     for line in shown {
@@ -107,7 +160,7 @@ fn files_of_tyk_are_told_what_is_shown() {
     }
 }
 
-/// Links to files, and to headings of the same page.
+/// Links to files, and to headings.
 #[test]
 fn links_lead_somewhere() {
     let anchor = |heading: &str| {
@@ -125,8 +178,12 @@ fn links_lead_somewhere() {
             if let Some(heading) = link.strip_prefix('#') {
                 assert!(anchors.iter().any(|a| a == heading), "{}: {link}", file.display());
             } else if !link.contains("://") {
-                let path = link.split('#').next().unwrap();
-                let found = file.parent().unwrap().join(path).exists();
+                let (path, heading) = link.split_once('#').unwrap_or((&link, ""));
+                let page = file.parent().unwrap().join(path);
+                assert!(page.is_file(), "{}: {link}", file.display());
+                let text = fs::read_to_string(page).unwrap();
+                let found = heading.is_empty()
+                    || text.lines().any(|l| l.starts_with('#') && anchor(l) == heading);
                 assert!(found, "{}: {link}", file.display());
             }
         }

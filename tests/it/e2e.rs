@@ -47,7 +47,7 @@ fn event(text: &str) -> (String, String) {
 
 /// Says that a test was not run. What tests print is captured, and shown only when they fail; this
 /// is written to standard error itself, and to a file, which `make test` shows at its end.
-fn skip(test: &str, why: &str) {
+pub(crate) fn skip(test: &str, why: &str) {
     let line = format!("{test}: {why}\n");
     io::stderr().write_all(format!("skipped {line}").as_bytes()).unwrap();
     if let Some(path) = std::env::var_os("SKIPPED_TESTS") {
