@@ -114,6 +114,11 @@ pub(crate) fn files() -> Vec<PathBuf> {
     files
 }
 
+/// All of them, one behind the other.
+pub(crate) fn texts() -> String {
+    files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
 /// Plays a file and writes it anew as it went.
 pub(crate) fn play(text: &str) -> Result<String, String> {
     let script = Script::parse(text)?;

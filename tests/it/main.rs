@@ -10,6 +10,7 @@
 
 mod busy;
 mod captures;
+mod compatibility;
 mod conf;
 mod contract;
 mod corpus;

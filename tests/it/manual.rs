@@ -16,10 +16,10 @@ const COMPLETIONS: [&str; 3] = [
 ];
 
 /// Keys with their table in front, and their defaults, if they have one.
-type Keys = BTreeMap<String, Option<String>>;
+pub(crate) type Keys = BTreeMap<String, Option<String>>;
 
 /// A comment that says "Required" or "No default" is about a value that is only an example.
-fn keys_of_file() -> Keys {
+pub(crate) fn keys_of_file() -> Keys {
     let (mut keys, mut table, mut comment) = (Keys::new(), "", String::new());
     for line in EVERY_KEY.lines() {
         if let Some(text) = line.strip_prefix('#') {
@@ -39,9 +39,18 @@ fn keys_of_file() -> Keys {
 /// The headings of the section KEYS begin with their tables in brackets, and each of its items is a
 /// key, perhaps with `=` and a default.
 fn keys_of_page() -> Keys {
-    let (_, section) = KEYS.split_once("\n.Sh KEYS\n").unwrap();
+    keys_of_section("KEYS", Vec::new())
+}
+
+/// Those of the key file.
+pub(crate) fn keys_of_key_file() -> Keys {
+    keys_of_section("KEYS FILE", vec!["key"])
+}
+
+fn keys_of_section(heading: &str, mut tables: Vec<&'static str>) -> Keys {
+    let (_, section) = KEYS.split_once(&format!("\n.Sh {heading}\n")).unwrap();
     let (section, _) = section.split_once("\n.Sh ").unwrap();
-    let (mut keys, mut tables) = (Keys::new(), Vec::new());
+    let mut keys = Keys::new();
     for line in section.lines() {
         if let Some(heading) = line.strip_prefix(".Ss ") {
             let (list, _) = heading.split_once(':').unwrap();

@@ -4,7 +4,6 @@
 use crate::golden;
 use millstream::testing::{Cause, Failure, Handshake, Outcome};
 use std::collections::BTreeSet;
-use std::fs;
 
 const MANUAL: &str = include_str!("../../doc/millstream.1");
 
@@ -25,14 +24,9 @@ fn the_manual_explains_each_reason_and_no_other() {
     assert_eq!(different, words());
 }
 
-/// All of them, one behind the other.
-fn transcripts() -> String {
-    golden::files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect()
-}
-
 #[test]
 fn each_reason_has_a_transcript() {
-    let transcripts = transcripts();
+    let transcripts = golden::texts();
     let shown = |word: &&str| {
         let forms = [format!(" reason={word} "), format!(",\"reason\":\"{word}\",")];
         // Who is spared an error has that behind a comma.
@@ -46,7 +40,7 @@ fn each_reason_has_a_transcript() {
 /// In the metrics, that is: with the word as a label of a target that has failed.
 #[test]
 fn each_failure_of_a_target_has_a_transcript() {
-    let transcripts = transcripts();
+    let transcripts = golden::texts();
     let lines = transcripts.lines().map(str::trim_start);
     let samples: Vec<&str> =
         lines.filter(|line| line.starts_with("millstream_upstream_failures_total{")).collect();
@@ -72,7 +66,7 @@ fn a_limit_is_called_by_its_key() {
 /// In the metrics, too.
 #[test]
 fn each_end_of_a_handshake_has_a_transcript() {
-    let transcripts = transcripts();
+    let transcripts = golden::texts();
     let shown = |word: &&str| {
         let sample = format!("millstream_handshakes_total{{result=\"{word}\"}} ");
         let mut lines = transcripts.lines().map(str::trim_start);
