@@ -14,7 +14,7 @@ TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
 .PHONY: help build run certificate test check targets msrv sim golden fuzz interop watch kubernetes browser \
-    bench microbench count book doc clean dist dist-test install uninstall
+    bench microbench count book doc clean dist dist-test evening install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ doc: ## build the documentation of the code
 
 dist: ## make all that is released, in target/dist, of the last commit
 	@packaging/dist
+
+evening: build ## play the evenings of those who choose: what make dist has made, and tables of docs/from (needs root)
+	@tests/evening/run || test $$? = 77
 
 dist-test: ## try what make dist has made, in clean roots (needs root; CHECK: one of its checks)
 	@tests/packages/run $(CHECK)
