@@ -79,13 +79,16 @@ impl<'a> Certificate<'a> {
 }
 
 /// Whose certificate it is, in DER, as a text (RFC 4514) of visible ASCII characters and spaces.
-/// None if it is not a certificate. The last attribute comes first, as everywhere.
+/// None if it is not a certificate, or says that in a way that cannot be read to its end: half a
+/// name is another's. The last attribute comes first, as everywhere.
 pub(super) fn subject(der: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     let mut names = Der(Certificate::read(der)?.subject);
-    while let Some(mut attributes) = names.inside(SET) {
+    while !names.0.is_empty() {
+        let mut attributes = names.inside(SET)?;
         let mut part = String::new();
-        while let Some(mut attribute) = attributes.inside(SEQUENCE) {
+        while !attributes.0.is_empty() {
+            let mut attribute = attributes.inside(SEQUENCE)?;
             if !part.is_empty() {
                 part.push('+');
             }
@@ -101,7 +104,7 @@ pub(super) fn subject(der: &[u8]) -> Option<String> {
 /// Appends an attribute of a name, of which the value is left. Writing to a string cannot fail.
 fn write_attribute(kind: &[u8], mut rest: Der<'_>, out: &mut String) -> Option<()> {
     let whole = rest.0;
-    let (tag, value) = rest.next()?;
+    let (tag, value) = rest.next().filter(|_| rest.0.is_empty())?;
     let is_text = matches!(tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING);
     let text = str::from_utf8(value).ok().filter(|_| is_text);
     let name = ATTRIBUTES.iter().find(|(id, _)| *id == kind).map(|(_, name)| *name);
@@ -292,6 +295,25 @@ mod tests {
         let two = vec![(DnType::CommonName, utf8("#a")), (odd(&[1, 3, 300]), utf8("b"))];
         assert_eq!(subject_of(two), "1.3.300=#0c0162,CN=\\#a");
         assert_eq!(subject(b"no certificate"), None);
+    }
+
+    #[test]
+    fn half_a_name_is_none() {
+        let der = certificate(&[], |params| {
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, "admin");
+            params.distinguished_name.push(DnType::OrganizationName, "guests");
+        });
+        assert_eq!(subject(&der).as_deref(), Some("O=guests,CN=admin"));
+        // The name of whose it is stands behind that of its issuer, which is the same.
+        let organization = [SET, 15, SEQUENCE, 13, OBJECT_IDENTIFIER, 3, 0x55, 4, 10];
+        let mut windows = der.windows(organization.len());
+        let at = windows.rposition(|window| window == organization).unwrap();
+        for (offset, byte) in [(0, SEQUENCE), (1, 14), (2, SET), (3, 12), (4, SET), (10, 5)] {
+            let mut broken = der.clone();
+            broken[at + offset] = byte;
+            assert_eq!(subject(&broken), None, "{offset}");
+        }
     }
 
     /// It never panics, and what is cut off is no certificate.
