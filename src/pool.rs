@@ -25,26 +25,31 @@
 //! connection. If they do begin with it, no HTTP/1.1 proxy can tell them from a response.
 
 mod addresses;
+mod check;
 mod connect;
 mod connection;
+mod endpoint;
 mod idle;
 mod owner;
 mod queue;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod verdict;
 
+pub use check::{Checked, Probe};
 pub use connect::{Acquired, Attempt, NoConnection, Search, Wanted};
 pub use connection::Connection;
+pub use endpoint::Endpoint;
 pub use owner::Owner;
-pub use upstream::{Endpoint, Place, Upstream};
+pub use upstream::{Place, Upstream};
 
 use crate::config::{Api, UpstreamClient};
 use crate::conn::Read;
 use crate::net::{Net, Ready, Resolution, Token};
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
-use crate::telemetry::{Failure, LogLimit, Stats, is_outage};
+use crate::telemetry::{LogLimit, Stats};
 use crate::time::Tick;
 use crate::wheel::Wheel;
 use queue::Waiter;
@@ -81,6 +86,8 @@ pub struct Pool {
     changed: Vec<Key<Upstream>>,
     /// Those who waited for a connection to an upstream that is gone.
     stranded: Vec<Owner>,
+    /// Checks with a connection that somebody waits for.
+    displaced: Vec<Owner>,
     /// The number of those who wait for a connection.
     waiting: usize,
     /// The number of idle connections closed so far.
@@ -101,6 +108,7 @@ impl Pool {
             stale_names: Vec::new(),
             changed: Vec::new(),
             stranded: Vec::new(),
+            displaced: Vec::new(),
             waiting: 0,
             closed: 0,
         }
@@ -166,15 +174,15 @@ impl Pool {
         }
     }
 
-    /// True when somebody may be called who waits for a connection.
+    /// True when somebody may be called.
     pub const fn may_call(&self) -> bool {
-        !self.stranded.is_empty() || !self.changed.is_empty()
+        !self.stranded.is_empty() || !self.changed.is_empty() || !self.displaced.is_empty()
     }
 
-    /// Calls those who wait for a connection and can have one now, in order, and those whose
-    /// upstream is gone.
+    /// Calls those who wait for a connection and can have one now, in order, those whose upstream
+    /// is gone, and checks that are to give way.
     pub fn call_waiting(&mut self, mut call: impl FnMut(Owner)) {
-        self.stranded.drain(..).for_each(&mut call);
+        self.stranded.drain(..).chain(self.displaced.drain(..)).for_each(&mut call);
         while let Some(key) = self.changed.pop() {
             if let Some(upstream) = self.upstreams.get_mut(key) {
                 upstream.has_changed = false;
@@ -233,21 +241,34 @@ impl Pool {
     }
 
     /// Notes that a connection's endpoint has answered, perhaps only to say that it is unavailable.
-    pub fn note_answer(&self, key: Key<Connection>, status: u16, now: Tick) {
-        let Some(endpoint) = self.endpoint_of(key) else { return };
-        if is_outage(status) {
-            endpoint.stats.count_failure(Failure::Unavailable, now);
-            endpoint.stats.mark_failing(now);
-        } else {
-            endpoint.stats.mark_answered(now);
+    pub fn note_answer(&mut self, key: Key<Connection>, status: u16, now: Tick) {
+        if let Some((upstream, index)) = self.upstream_of_connection(key) {
+            self.upstreams[upstream].note_answer(index, status, now);
         }
     }
 
     /// Notes that a connection's endpoint has failed a request after it was connected to, in one of
-    /// the ways that `retry_on` lists: others are preferred for a while.
-    pub fn pass_over_endpoint_of(&mut self, key: Key<Connection>, now: Tick) {
-        if let Some(endpoint) = self.endpoint_mut(key) {
-            endpoint.pass_over_for_answer(now);
+    /// the ways that `retry_on` lists.
+    pub fn note_failure(&mut self, key: Key<Connection>, now: Tick) {
+        if let Some((upstream, index)) = self.upstream_of_connection(key) {
+            self.upstreams[upstream].note_failure(index, true, now);
+            self.look_at_endpoints(Some(upstream), now);
+        }
+    }
+
+    /// The upstream of a connection, while it is there, and the index of the endpoint.
+    fn upstream_of_connection(&self, key: Key<Connection>) -> Option<(Key<Upstream>, usize)> {
+        let connection = self.connections.get(key)?;
+        let upstream = connection.upstream.filter(|key| self.upstreams.get(*key).is_some())?;
+        Some((upstream, connection.endpoint()))
+    }
+
+    /// Looks at which endpoints of an upstream are any good: whoever waits for others may have one
+    /// of its backups, or no longer.
+    fn look_at_endpoints(&mut self, key: Option<Key<Upstream>>, now: Tick) {
+        let Some(key) = key else { return };
+        if self.upstreams.get_mut(key).is_some_and(|upstream| upstream.look_at_endpoints(now)) {
+            self.note_change(key);
         }
     }
 

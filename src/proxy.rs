@@ -13,6 +13,7 @@
 mod accept;
 mod admin;
 mod advance;
+mod checks;
 mod connect;
 mod deadlines;
 mod demo;
@@ -82,6 +83,8 @@ pub const RESERVED_MAX: usize = 1 << 16;
 pub struct Proxy<N: Net> {
     tasks: Tasks<Session>,
     shared: Shared<N>,
+    /// What looks after the health of targets.
+    checks: Tasks<checks::Check>,
     admin: admin::Admin,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
@@ -108,15 +111,18 @@ impl<N: Net> Proxy<N> {
     ) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
         tasks.reserve(budget.clients.min(RESERVED_MAX));
-        Proxy {
+        let mut proxy = Proxy {
             tasks,
             shared: Shared::new(net, config, ports, budget, portions, seed, now),
+            checks: Tasks::new(now),
             admin: admin::Admin::default(),
             unix_ms: 0,
             started_unix_ms: 0,
             arrivals: 0,
             moves: 0,
-        }
+        };
+        proxy.update_checks(now);
+        proxy
     }
 
     /// Lets `/metrics` say what the process has used, which `usage` asks the system for.
@@ -131,6 +137,8 @@ impl<N: Net> Proxy<N> {
             let owner = pool.on_event(connection, ready, net);
             if let Some(key) = owner.and_then(Owner::key) {
                 self.tasks.wake(key);
+            } else if let Some(key) = owner.and_then(Owner::check) {
+                self.checks.wake(key);
             }
         } else if let Some(key) = Key::from_bits(token.0)
             && let Some(session) = self.tasks.get_mut(key)
@@ -154,6 +162,7 @@ impl<N: Net> Proxy<N> {
         }
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
+        self.checks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
         self.call_waiting();
         self.accept_operators(now);
@@ -171,21 +180,24 @@ impl<N: Net> Proxy<N> {
             self.advance(key, now);
         }
         self.serve_arrivals(streamed, now);
+        self.run_checks(now.tick);
         self.call_waiting();
         let shakes_hands = self.shake_hands();
         let listeners = &self.shared.edge.listeners;
-        let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
+        let queued = self.tasks.has_queued() || self.checks.has_queued();
+        let waits = queued || self.shared.pool.is_waited_for();
         if shakes_hands || waits || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
+        let timers = timers.min(self.checks.next_timer());
         let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
     }
 
     /// Wakes those who wait for an upstream connection and can have one now.
     fn call_waiting(&mut self) {
-        let Proxy { tasks, shared, .. } = self;
+        let Proxy { tasks, checks, shared, .. } = self;
         // There is nearly always nobody.
         if !shared.pool.may_call() {
             return;
@@ -193,6 +205,8 @@ impl<N: Net> Proxy<N> {
         shared.pool.call_waiting(|owner| {
             if let Some(key) = owner.key() {
                 tasks.wake(key);
+            } else if let Some(key) = owner.check() {
+                checks.wake(key);
             }
         });
     }

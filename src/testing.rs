@@ -17,8 +17,8 @@ pub mod world;
 
 pub use crate::access::Form;
 pub use crate::config::{
-    Api, Certificate, Clients, Compression, Demo, Drain, Failed, KeysText, ListenAddr, OnOutage,
-    Readers, Redirect, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion,
+    Api, Certificate, Clients, Compression, Demo, Drain, Failed, Health, KeysText, ListenAddr,
+    OnOutage, Readers, Redirect, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion,
     TrustedProxies, UpstreamTls, VerifyClient,
 };
 pub use crate::conn::{Conn, Read, Written};

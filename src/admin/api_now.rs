@@ -125,14 +125,15 @@ fn write_counts(
     }
 }
 
-/// Writes the targets that are failing, skipped, or failed recently.
+/// Writes the targets that are failing, skipped, unhealthy, or failed recently.
 fn write_troubled(endpoints: &[Endpoint], json: &mut Json<'_>, details: &mut Details, now: Now) {
     let failed_lately = |endpoint: &Endpoint| {
         endpoint.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
     };
     let troubled = endpoints.iter().filter(|endpoint| {
         let fails = matches!(endpoint.stats.health(), Health::Failing(_));
-        fails || endpoint.is_passed_over(now.tick) || failed_lately(endpoint)
+        let is_bad = endpoint.is_passed_over(now.tick) || endpoint.is_unhealthy();
+        fails || is_bad || failed_lately(endpoint)
     });
     let mut troubled = troubled.take_while(|_| details.another()).peekable();
     if troubled.peek().is_some() {
@@ -155,6 +156,9 @@ fn write_endpoint(endpoint: &Endpoint, json: &mut Json<'_>, now: Now) {
     if endpoint.is_passed_over(now.tick) {
         let left = millis(endpoint.passed_over_until().since(now.tick));
         json.name("passed_over_until").number(now.unix_ms + left);
+    }
+    if endpoint.is_unhealthy() {
+        json.name("unhealthy").boolean(true);
     }
     json.end('}');
 }
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(text(&api, [0; 7], 9, at(1)), format!("{QUIET}}}"));
         let want = format!("{QUIET},\"early\":4,\"held\":1,\"resuming\":2,\"stuck\":3}}");
         assert_eq!(text(&api, [0, 0, 4, 1, 2, 3, 0], 9, at(1)), want);
-        api.1.endpoints[1].pass_over(at(1).tick);
+        api.1.note_failure(1, false, at(1).tick);
         assert!(text(&api, [0; 7], 9, at(1)).len() > QUIET.len() + 1);
     }
 
@@ -234,7 +238,7 @@ mod tests {
         assert_eq!(text(&api, [0; 7], 9, at(60)), format!("{QUIET}{last}}}"));
 
         api.1.endpoints[0].stats.count_failure(Failure::Refused, at(2).tick);
-        api.1.endpoints[0].pass_over(at(2).tick);
+        api.1.note_failure(0, false, at(2).tick);
         api.1.endpoints[1].stats.count_failure(Failure::Closed, at(1).tick);
         let first = "{\"target\":\"http://10.0.0.1/\",\"failing_since\":1002000,\
             \"failure\":\"refused\",\"failed_at\":1002000";

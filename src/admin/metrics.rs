@@ -1,12 +1,12 @@
 //! `/metrics`: all counters in the Prometheus text format.
 
 mod process;
+mod targets;
 
 use super::streams::StreamState;
 use crate::config::StreamKind;
-use crate::metrics::{Counter, Exposition, Histogram, MetricType, seconds};
-use crate::telemetry::{ApiStats, Health, KeyStats, LastingStats, Outcome, Stats};
-use crate::time::{Tick, millis};
+use crate::metrics::{Counter, Exposition, Histogram, MetricType};
+use crate::telemetry::{ApiStats, KeyStats, LastingStats, Outcome, Stats};
 pub use process::{Process, Usage};
 
 /// Selects a counter of an api.
@@ -169,8 +169,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
         of_lasting(&mut out, stats, &of);
     }
     of_states(&mut out, process);
-    of_connections(&mut out, stats, process);
-    of_targets(&mut out, stats, process);
+    targets::write(&mut out, stats, process);
     for (name, of, help) in COUNTERS {
         out.family(name, MetricType::Counter, help);
         for (api, stats) in stats.all().skip(1) {
@@ -216,34 +215,6 @@ fn of_lasting(out: &mut Exposition, stats: &Stats, of: &Lasting) {
     }
 }
 
-/// Writes the numbers of connections to each target, and of those who wait for one.
-fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    let help = "Upstream connections that are open or being established, by target.";
-    out.family("millstream_upstream_connections", MetricType::Gauge, help);
-    for (api, stats) in stats.all().skip(1) {
-        let mut others = stats.upstream_connections();
-        let endpoints = process.upstreams.get(api).map_or(&[][..], |u| u.endpoints.as_slice());
-        for endpoint in endpoints {
-            let (in_use, open) = (endpoint.in_use() as u64, endpoint.open() as u64);
-            let target = endpoint.target.to_string();
-            for (state, count) in [("in_use", in_use), ("idle", open - in_use)] {
-                out.sample(&[("api", api), ("target", &target), ("state", state)], count);
-            }
-            others = others.saturating_sub(open);
-        }
-        // A reload has removed their targets.
-        if others > 0 {
-            out.sample(&[("api", api), ("target", ""), ("state", "in_use")], others);
-        }
-    }
-    let help = "Requests and event streams that wait for an upstream connection.";
-    out.family("millstream_queued", MetricType::Gauge, help);
-    for (api, _) in stats.all().skip(1) {
-        let waiting = process.upstreams.get(api).map_or(0, |upstream| upstream.waiting());
-        out.sample(&[("api", api)], waiting);
-    }
-}
-
 /// Writes how many streams and tunnels of each api are in each state.
 fn of_states(out: &mut Exposition, process: &Process<'_>) {
     let help = "Open event streams and tunnels, by state.";
@@ -267,55 +238,11 @@ fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
-/// Writes the metrics of each target in the current configuration.
-fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    let unix = |at: Tick| {
-        let age = millis(process.now.tick.since(at));
-        seconds(process.now.unix_ms.saturating_sub(age))
-    };
-    let help = "Attempts to connect to an upstream, by target.";
-    out.family("millstream_upstream_connects_total", MetricType::Counter, help);
-    for (api, target, stats) in stats.endpoints() {
-        out.sample(&[("api", api), ("target", target)], stats.connects.get());
-    }
-    let help = "Failures of a target: to connect, to answer, or to complete a response.";
-    out.family("millstream_upstream_failures_total", MetricType::Counter, help);
-    for (api, target, stats) in stats.endpoints() {
-        // A counter that first appears with the value 1 has not increased as far as Prometheus can
-        // tell.
-        let secure = target.starts_with("https:");
-        for (failure, count) in stats.failures().filter(|(of, _)| secure || !of.is_of_tls()) {
-            let labels = [("api", api), ("target", target), ("reason", failure.word())];
-            out.sample(&labels, count);
-        }
-    }
-    let help = "Whether a target failed to serve the last request sent to it.";
-    out.family("millstream_upstream_failing", MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        let failing = matches!(stats.health(), Health::Failing(_));
-        out.sample(&[("api", api), ("target", target)], u8::from(failing));
-    }
-    let help = "When a failing target began to serve no requests; only while it is failing.";
-    out.family("millstream_upstream_failing_since_timestamp_seconds", MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        if let Health::Failing(since) = stats.health() {
-            out.sample(&[("api", api), ("target", target)], unix(since));
-        }
-    }
-    let help = "When a target last served a request, if it has served one.";
-    out.family("millstream_upstream_last_success_timestamp_seconds", MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        if let Some(at) = stats.last_success() {
-            out.sample(&[("api", api), ("target", target)], unix(at));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::{Cause, Failure, Handshake};
-    use crate::time::Now;
+    use crate::time::{Now, Tick};
     use std::collections::BTreeMap;
     use std::time::Duration;
 

@@ -8,11 +8,13 @@ use super::clients::clients;
 use super::error::{ConfigErrors, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::health::health;
 use super::log::log;
 use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
 use super::table::{self, Format, Table};
+use super::targets::targets;
 use super::tls::tls;
 use super::upstream_tls::upstream_tls;
 use super::uri;
@@ -23,7 +25,7 @@ use super::{
     Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
     Server, Sources, StreamKind, Streams,
 };
-use super::{Target, TrustedProxies, listen, unknown};
+use super::{TrustedProxies, listen, unknown};
 use crate::http::upgrade;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -34,9 +36,6 @@ const KIB: usize = 1 << 10;
 
 /// Maximum number of apis: an api's number has 16 bits.
 const APIS_MAX: usize = 1 << 16;
-
-/// Maximum number of targets of an api: the failed ones are recorded as bits.
-const TARGETS_MAX: usize = 64;
 
 /// The default of `response_timeout`.
 pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
@@ -270,6 +269,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let queue_timeout = t.take("queue_timeout", duration).unwrap_or(seconds(5));
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
+    let health = health(t);
     let streams = streams(t);
     let clients = clients(t);
     let mut keys_location = t.location_of("auth");
@@ -304,6 +304,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         queue_timeout,
         retry_on,
         retry_body,
+        health,
         streams,
         clients,
         auth,
@@ -506,36 +507,6 @@ fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
     let (host, _) = uri::split_port(text)?;
     Ok(uri::host(host)?)
-}
-
-/// Reads a target, or a list of them.
-fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {
-    if value.is_str() {
-        return Ok(vec![Target::parse(text(value)?)?]);
-    }
-    let example = "\"http://127.0.0.1:8000\", or a list of such";
-    let mut targets: Vec<Target> = Vec::new();
-    list(value, example, |value| {
-        let target = Target::parse(text(value)?)?;
-        if targets.iter().any(|other| other.is_same_place(&target)) {
-            return Err("this target is already in the list; write it once".into());
-        }
-        let first = targets.first().unwrap_or(&target);
-        if (&first.path, &first.query) != (&target.path, &target.query) {
-            let right = "all targets of an api share one path and query; write those of the first";
-            return Err(right.into());
-        }
-        if first.is_secure != target.is_secure {
-            let right = "all targets of an api share one scheme; write http:// or https:// for all";
-            return Err(right.into());
-        }
-        targets.push(target);
-        Ok(())
-    })?;
-    if !(1..=TARGETS_MAX).contains(&targets.len()) {
-        return Err(format!("no targets, or more than {TARGETS_MAX}; write {example}").into());
-    }
-    Ok(targets)
 }
 
 const fn seconds(n: u64) -> Duration {

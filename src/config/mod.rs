@@ -5,12 +5,12 @@
 //! configuration, only all of its errors with their locations.
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
-//! the key file, `tls` and `upstream_tls` for certificates, and `fields` for changes to fields;
-//! `table` reads a TOML table for it, with `value`, `units`, `rate` and `event` for single values;
-//! `uri`, `listen` and `target` parse addresses; `shared` finds apis that lead to the same paths of
-//! the same servers; `error` holds errors and their locations, `unknown` guesses what an unknown
-//! key was meant to be, and `json` maps Tyk's keys. `warnings`, `vain` and `certificates` say what
-//! is right and may still not be meant.
+//! the key file, `health` for targets, `tls` and `upstream_tls` for certificates, and `fields` for
+//! changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate` and `event`
+//! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
+//! that lead to the same paths of the same servers; `error` holds errors and their locations,
+//! `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys. `warnings`,
+//! `vain` and `certificates` say what is right and may still not be meant.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod fields;
 mod file;
+mod health;
 mod json;
 mod keys;
 mod listen;
@@ -40,6 +41,7 @@ mod sources;
 mod summary;
 mod table;
 mod target;
+mod targets;
 mod tls;
 mod trusted;
 mod units;
@@ -55,6 +57,7 @@ pub use certificates::Expiry;
 pub use clients::Clients;
 pub use drain::Drain;
 pub use error::ConfigErrors;
+pub use health::{Checks, Health};
 pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
 pub use load::KeysText;
@@ -262,6 +265,8 @@ pub struct Api {
     pub retry_on: RetryOn,
     /// Maximum length of a request body that is kept for that, in bytes: up to 1 GiB.
     pub retry_body: usize,
+    /// Which targets are no good for a while.
+    pub health: Health,
     /// The settings for its event streams.
     pub streams: Streams,
     /// Which clients may send which requests.
@@ -363,6 +368,17 @@ impl Api {
         let mut keys = self.auth.iter().flat_map(|auth| &*auth.keys);
         let any = max_requests.is_some() || max_requests_per_ip.is_some();
         any || keys.any(|key| key.max_requests.is_some())
+    }
+
+    /// The targets that requests go to, as bits, the first one the lowest: those with a weight.
+    pub fn targets_to_ask(&self) -> u64 {
+        let with_weight = (0..).zip(&self.targets).filter(|(_, target)| target.weight > 0);
+        with_weight.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index)
+    }
+
+    /// True exactly when there is more than one target to ask.
+    pub fn has_several_targets(&self) -> bool {
+        self.targets_to_ask().count_ones() > 1
     }
 
     /// The request target that goes upstream, for a matched path and the request's query.

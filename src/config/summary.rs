@@ -89,7 +89,13 @@ fn entries(api: &Api) -> String {
 }
 
 fn targets(api: &Api) -> String {
-    api.targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ")
+    let shown = |target: &Target| match (target.weight, target.is_backup) {
+        (1, false) => target.to_string(),
+        (1, true) => format!("{target} (backup)"),
+        (weight, false) => format!("{target} (weight {weight})"),
+        (weight, true) => format!("{target} (backup, weight {weight})"),
+    };
+    api.targets.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 fn remarks(api: &Api) -> String {

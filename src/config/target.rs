@@ -31,6 +31,11 @@ pub struct Target {
     /// How connections to it are secured. None where they are not, and before
     /// [`Config::secure`](super::Config::secure).
     pub tls: Option<ClientOf>,
+    /// How many connections in use it is to have for each one that a target of weight 1 has: up to
+    /// 1000. Zero: it gets no request that another target could get.
+    pub weight: u16,
+    /// True exactly when it is asked only while no other target can be.
+    pub is_backup: bool,
 }
 
 impl Target {
@@ -68,6 +73,8 @@ impl Target {
             },
             port,
             tls: None,
+            weight: 1,
+            is_backup: false,
         })
     }
 
@@ -111,6 +118,8 @@ impl Target {
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
             addresses: vec![Address::Unix(socket.into())],
             tls: None,
+            weight: 1,
+            is_backup: false,
         })
     }
 

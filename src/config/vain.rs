@@ -2,19 +2,20 @@
 //! others.
 
 use super::file::RESPONSE_TIMEOUT;
-use super::{Api, Failed, OnOutage, StreamKind};
+use super::health::FAIL_TIMEOUT;
+use super::{Api, Failed, OnOutage, StreamKind, Target};
 use std::time::Duration;
 
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
-    let all = retries(api).into_iter().chain(kinds(api));
+    let all = retries(api).into_iter().chain(kinds(api)).chain(health(api));
     all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
 
 /// What is said about further targets, and whether it is in vain.
 fn retries(api: &Api) -> [(bool, &'static str); 3] {
     let repeats = api.retry_on.repeats();
-    let is_alone = repeats && api.targets.len() == 1;
+    let is_alone = repeats && !api.has_several_targets();
     let waits = api.retry_on.has(Failed::FirstEventTimeout) && !is_alone;
     [
         (is_alone, "retry_on has no effect: target_url is the only target"),
@@ -25,6 +26,35 @@ fn retries(api: &Api) -> [(bool, &'static str); 3] {
         (
             api.retry_body > 0 && !repeats,
             "retry_body has no effect: retry_on lists nothing after which a body is sent again",
+        ),
+    ]
+}
+
+/// What is said about the health of targets, and whether it is in vain.
+fn health(api: &Api) -> [(bool, &'static str); 4] {
+    let is_alone = api.targets.len() == 1;
+    let health = &api.health;
+    let is_changed = |(max_fails, fail_timeout)| {
+        health.max_fails != max_fails || health.fail_timeout != fail_timeout
+    };
+    let has_name = api.targets.iter().any(Target::has_name);
+    let default = (Some(1), FAIL_TIMEOUT);
+    [
+        (
+            is_alone && api.target().weight > 1,
+            "weight has no effect: target_url is the only target",
+        ),
+        (
+            is_alone && is_changed(default),
+            "max_fails and fail_timeout have no effect: target_url is the only target",
+        ),
+        (
+            !is_alone && health.max_fails.is_none() && health.fail_timeout != FAIL_TIMEOUT,
+            "fail_timeout has no effect: max_fails is 0",
+        ),
+        (
+            is_alone && !has_name && health.checks.is_some(),
+            "health_path decides nothing: target_url is the only target, and is asked in any case",
         ),
     ]
 }
@@ -69,7 +99,7 @@ pub(super) fn times(api: &Api) -> impl Iterator<Item = String> {
     };
     let event = move |(method, key, limit): (&str, &str, Option<Duration>)| {
         let late = limit? <= api.streams.first_event_timeout?;
-        let waits = api.retry_on.has(Failed::FirstEventTimeout) && api.targets.len() > 1;
+        let waits = api.retry_on.has(Failed::FirstEventTimeout) && api.has_several_targets();
         (waits && late).then(|| {
             format!(
                 "retry_on: no other target is asked for the first event of a {method}, because \

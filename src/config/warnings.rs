@@ -337,7 +337,8 @@ fn literal_star(api: &Api) -> Option<String> {
 
 /// Warns if there may be more streams than connections for them.
 fn too_few_connections(api: &Api) -> Option<String> {
-    let all = api.max_upstream? * api.targets.len();
+    let shares = |target: &&Target| target.weight > 0 && !target.is_backup;
+    let all = api.max_upstream? * api.targets.iter().filter(shares).count();
     (api.streams.max? > all).then(|| {
         format!(
             "max_streams: there can be only {all} upstream connections (max_upstream); further \

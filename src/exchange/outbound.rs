@@ -57,7 +57,8 @@ impl Exchange {
     /// True when the request may have to be sent to another target after its upstream has failed to
     /// answer it.
     pub fn may_ask_another(&self) -> bool {
-        let several = self.api().is_some_and(|api| api.retry_on.repeats() && api.targets.len() > 1);
+        let several =
+            self.api().is_some_and(|api| api.retry_on.repeats() && api.has_several_targets());
         several && self.can_repeat()
     }
 
@@ -74,7 +75,6 @@ impl Exchange {
         if !self.may_ask_another() {
             return 0;
         }
-        let targets = u32::try_from(api.targets.len()).unwrap_or(u32::MAX);
-        targets.saturating_sub(1 + outbound.failed.count_ones())
+        (api.targets_to_ask() & !outbound.failed).count_ones().saturating_sub(1)
     }
 }

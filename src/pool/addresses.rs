@@ -11,15 +11,15 @@
 //! without an address is an outage of its endpoint only: it stops neither the start nor a reload,
 //! which wait at most five seconds for all names together.
 
-use crate::config::Target;
+use super::verdict::Verdict;
+use crate::config::{Checks, Target};
 use crate::net::Address;
 use crate::time::Tick;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
-/// How long to pass over an endpoint or an address after a failure to connect.
-pub(super) const PASS_OVER: Duration = Duration::from_secs(10);
+/// How long to pass over an address after a failure to connect.
+const PASS_OVER: Duration = Duration::from_secs(10);
 
 /// How old the addresses of a name may be before it is resolved again.
 const MAX_AGE: Duration = Duration::from_secs(30);
@@ -42,11 +42,9 @@ pub struct Tried {
 #[derive(Debug)]
 pub(super) struct Addresses {
     /// The addresses, at most as many as [`Tried`] has bits.
-    list: Rc<[Address]>,
+    list: Vec<Known>,
     /// The version of the list. It grows with each change.
     version: u32,
-    /// Until when each address is passed over.
-    passed_over_until: Vec<Tick>,
     /// The index of the address whose turn it is.
     next: usize,
     /// The family of the address that answered last.
@@ -57,6 +55,27 @@ pub(super) struct Addresses {
     asked_at: Tick,
     /// True exactly when the name is being resolved.
     resolving: bool,
+}
+
+/// An address, and what is known of it.
+#[derive(Clone, Debug)]
+struct Known {
+    address: Address,
+    /// Until when it is passed over.
+    passed_over_until: Tick,
+    /// What its checks say.
+    verdict: Verdict,
+}
+
+impl Known {
+    const fn new(address: Address) -> Known {
+        Known { address, passed_over_until: Tick::ZERO, verdict: Verdict::NONE }
+    }
+
+    /// True exactly when the others are preferred.
+    fn is_bad(&self, now: Tick) -> bool {
+        self.passed_over_until > now || self.verdict.is_unhealthy()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +99,8 @@ impl Addresses {
     /// The addresses with which a target was configured.
     pub(super) fn of(target: &Target, now: Tick) -> Addresses {
         let mut addresses = Addresses {
-            list: Rc::new([]),
+            list: Vec::new(),
             version: 0,
-            passed_over_until: Vec::new(),
             next: 0,
             family: None,
             named: target.has_name(),
@@ -98,9 +116,9 @@ impl Addresses {
         if tried.version != self.version {
             *tried = Tried { version: self.version, ..Tried::default() };
         }
-        let family = self.family.or_else(|| self.list.first().map(Family::of));
-        let is_foreign = |index: usize| Some(Family::of(&self.list[index])) != family;
-        let passed_over = |index: usize| self.passed_over_until[index] > now;
+        let family = self.family.or_else(|| Some(Family::of(&self.list.first()?.address)));
+        let is_foreign = |index: usize| Some(Family::of(&self.list[index].address)) != family;
+        let passed_over = |index: usize| self.list[index].is_bad(now);
         let indices = 0..self.list.len();
         let family_failed = indices.clone().all(|index| is_foreign(index) || passed_over(index));
         let rank = |index: &usize| {
@@ -111,7 +129,7 @@ impl Addresses {
         self.next = (index + 1) % self.list.len();
         tried.bits |= 1 << index;
         tried.last = u8::try_from(index).unwrap_or(u8::MAX);
-        Some(self.list[index].clone())
+        Some(self.list[index].address.clone())
     }
 
     /// The number of addresses that were not tried.
@@ -123,15 +141,15 @@ impl Addresses {
     /// Notes that the address tried last could not be connected to. Returns it if there are others.
     pub(super) fn failed(&mut self, tried: Tried, now: Tick) -> Option<&Address> {
         let index = self.last_of(tried)?;
-        self.passed_over_until[index] = now.after(PASS_OVER);
-        if self.list.len() > 1 { Some(&self.list[index]) } else { None }
+        self.list[index].passed_over_until = now.after(PASS_OVER);
+        if self.list.len() > 1 { Some(&self.list[index].address) } else { None }
     }
 
     /// Notes that a connection to the address tried last was made.
     pub(super) fn answered(&mut self, tried: Tried) {
         if let Some(index) = self.last_of(tried) {
-            self.passed_over_until[index] = Tick::ZERO;
-            self.family = Some(Family::of(&self.list[index]));
+            self.list[index].passed_over_until = Tick::ZERO;
+            self.family = Some(Family::of(&self.list[index].address));
         }
     }
 
@@ -143,7 +161,7 @@ impl Addresses {
 
     /// True when the name should be resolved again. It is then not due until that is answered.
     pub(super) fn is_due(&mut self, now: Tick) -> bool {
-        let all_failed = self.passed_over_until.iter().all(|until| *until > now);
+        let all_failed = self.list.iter().all(|known| known.is_bad(now));
         let interval = if all_failed { RETRY_AFTER } else { MAX_AGE };
         let due = self.named && !self.resolving && now.since(self.asked_at) >= interval;
         if due {
@@ -175,20 +193,56 @@ impl Addresses {
     /// Replaces the list. Name servers return the same addresses in changing order, which means
     /// nothing. What is known of an address is kept if it is also in the new list.
     fn replace(&mut self, addresses: &[Address]) -> bool {
-        let all_known = addresses.iter().all(|address| self.list.contains(address));
-        if all_known && addresses.len() == self.list.len() {
+        let known = |address: &Address| self.list.iter().find(|known| known.address == *address);
+        if addresses.iter().all(|a| known(a).is_some()) && addresses.len() == self.list.len() {
             return false;
         }
-        let addresses = &addresses[..addresses.len().min(u64::BITS as usize)];
-        let until = |address: &Address| {
-            let known = self.list.iter().position(|known| known == address);
-            known.map_or(Tick::ZERO, |index| self.passed_over_until[index])
-        };
-        self.passed_over_until = addresses.iter().map(until).collect();
-        self.list = addresses.into();
+        let addresses = addresses.iter().take(u64::BITS as usize);
+        let list = addresses.map(|address| match known(address) {
+            Some(known) => known.clone(),
+            None => Known::new(address.clone()),
+        });
+        self.list = list.collect();
         self.version += 1;
         self.next = 0;
         true
+    }
+
+    /// The address to check at this turn, if there is one.
+    pub(super) fn to_check(&self, turn: usize) -> Option<&Address> {
+        Some(&self.list.get(turn % self.list.len().max(1))?.address)
+    }
+
+    /// The number of addresses.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Notes the result of a check of an address. Returns whether it is healthy, if that has
+    /// changed, or was not known.
+    pub(super) fn note_check(
+        &mut self,
+        address: &Address,
+        passed: bool,
+        checks: &Checks,
+    ) -> Option<bool> {
+        let known = self.list.iter_mut().find(|known| known.address == *address)?;
+        known.verdict.note(passed, checks)
+    }
+
+    /// Forgets what checks have said, because there are none any more.
+    pub(super) fn forget_checks(&mut self) {
+        self.list.iter_mut().for_each(|known| known.verdict = Verdict::NONE);
+    }
+
+    /// Whether any address is healthy. None if there are none, or if that is not known of any.
+    pub(super) fn are_healthy(&self) -> Option<bool> {
+        self.list.iter().filter_map(|known| known.verdict.is_healthy()).reduce(|a, b| a || b)
+    }
+
+    /// True exactly when all addresses are unhealthy, and there is one.
+    pub(super) fn are_unhealthy(&self) -> bool {
+        !self.list.is_empty() && self.list.iter().all(|known| known.verdict.is_unhealthy())
     }
 
     /// True exactly when there are no addresses.
@@ -273,7 +327,7 @@ mod tests {
         assert!(v4.iter().all(|a| tried.contains(&(*a).to_owned())), "{tried:?}");
         // When all of them have just failed, the other family is first.
         assert_eq!(attempt(&mut addresses, &[], at(3000)).len(), 4);
-        addresses.passed_over_until[0] = Tick::ZERO;
+        addresses.list[0].passed_over_until = Tick::ZERO;
         assert_eq!(attempt(&mut addresses, &V6, at(3001)), ["[::1]:80"]);
     }
 
@@ -300,7 +354,8 @@ mod tests {
         assert_eq!(addresses.left(tried), 2);
         // The address tried last was in the previous list.
         addresses.answered(tried);
-        assert_eq!(addresses.passed_over_until, [Tick::ZERO, at(10)]);
+        let until: Vec<_> = addresses.list.iter().map(|known| known.passed_over_until).collect();
+        assert_eq!(until, [Tick::ZERO, at(10)]);
         assert_eq!(attempt(&mut addresses, &V6, at(1)), [V6[0]]);
     }
 

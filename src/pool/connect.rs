@@ -7,11 +7,13 @@
 use super::addresses::{Addresses, Tried};
 use super::connection::Connection;
 use super::owner::Owner;
+use super::queue::Wants;
 use super::upstream::{Choice, Place, Upstream};
 use super::{Pool, token_of};
 use crate::config::{Api, Failed};
 use crate::conn::Conn;
 use crate::descriptors;
+use crate::net::tls::ClientOf;
 use crate::net::{Address, Net};
 use crate::pipe::Io;
 use crate::slab::Key;
@@ -37,6 +39,21 @@ pub struct Wanted<'a> {
     pub logs: bool,
 }
 
+/// Where a connection leads, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lead<'a> {
+    /// The future owner.
+    pub(super) owner: Owner,
+    /// The upstream. It may be gone.
+    pub(super) upstream: Option<Key<Upstream>>,
+    /// The index of the endpoint.
+    pub(super) endpoint: u16,
+    /// The counters of the api.
+    pub(super) stats: &'a Rc<ApiStats>,
+    /// How many other connections the pool may have.
+    pub(super) room: usize,
+}
+
 /// The progress of a search for a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
@@ -47,6 +64,8 @@ pub struct Search {
     /// The endpoints that are not asked (again), as bits: those that could not be connected to, and
     /// those that have failed the request in another way.
     pub failed: u64,
+    /// The endpoints that may be asked at all, as bits.
+    among: u64,
     /// The index of the present endpoint.
     pub endpoint: u16,
     /// The place that it has, or had, in the upstream's queue.
@@ -94,7 +113,8 @@ pub enum NoConnection {
 impl Search {
     /// A search that has tried nothing and ends at `gives_up`.
     pub fn new(gives_up: Tick) -> Search {
-        Search { tried: Tried::default(), gives_up, failed: 0, endpoint: 0, place: None }
+        let tried = Tried::default();
+        Search { tried, gives_up, failed: 0, among: u64::MAX, endpoint: 0, place: None }
     }
 
     /// The same search, of whoever has this place in the queue.
@@ -107,6 +127,11 @@ impl Search {
     #[must_use]
     pub const fn without(self, failed: u64) -> Search {
         Search { failed, ..self }
+    }
+
+    /// The endpoints that it is for.
+    const fn wants(&self) -> Wants {
+        Wants { among: self.among, failed: self.failed }
     }
 
     /// The same search, beginning with this endpoint.
@@ -131,8 +156,9 @@ impl Pool {
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
         if let Some(waiter) = search.place.and_then(|place| self.take_from_queue(place)) {
-            search.failed |= waiter.failed;
+            search.failed |= waiter.wants.failed;
         }
+        search.among = wanted.api.targets_to_ask();
         loop {
             match self.choose(wanted, search, io.now)? {
                 Choice::Endpoint(index) => search.endpoint = narrow(index),
@@ -153,7 +179,7 @@ impl Pool {
             if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
                 return Ok(Acquired::Connecting(attempt));
             }
-            search.failed |= self.pass_over(wanted, search, io.now);
+            search.failed |= self.give_up_endpoint(wanted, search, io.now);
             if !wanted.api.retry_on.has(Failed::Connect) {
                 return Err(NoConnection::Unreachable);
             }
@@ -177,7 +203,7 @@ impl Pool {
             if let Some(attempt) = self.connect(wanted, &mut search, io, log)? {
                 return Ok(Acquired::Connecting(attempt));
             }
-            search.failed |= self.pass_over(wanted, search, io.now);
+            search.failed |= self.give_up_endpoint(wanted, search, io.now);
             if !wanted.api.retry_on.has(Failed::Connect) {
                 return Err(NoConnection::Unreachable);
             }
@@ -211,9 +237,10 @@ impl Pool {
         search: Search,
         now: Tick,
     ) -> Result<Choice, NoConnection> {
+        self.look_at_endpoints(wanted.upstream, now);
         let place = search.place.map(|place| place.number);
         match self.upstream_mut(wanted) {
-            Some(upstream) => Ok(upstream.choose(search.failed, place, now)),
+            Some(upstream) => Ok(upstream.choose(search.wants(), place, now)),
             None if wanted.api.max_upstream.is_some() => Err(NoConnection::Removed),
             // The api is gone, but the request was meant for its endpoint.
             None if search.failed == 0 => Ok(Choice::Endpoint(usize::from(search.endpoint))),
@@ -237,19 +264,22 @@ impl Pool {
         if before.is_none() {
             wanted.stats.queued.one();
         }
-        let number = self.upstreams[key].join(wanted.owner, search.failed, before);
+        let number = self.upstreams[key].join(wanted.owner, search.wants(), before);
+        // They give way.
+        self.displaced.extend(self.upstreams[key].checkers(search.wants()));
         self.waiting += 1;
         // It may have left that place to others.
         self.note_change(key);
         Ok(Place { upstream: key, number })
     }
 
-    /// Passes over the chosen endpoint, because it could not be connected to: for this request, and
-    /// for a while for others. Returns its bit in [`Search::failed`].
-    pub fn pass_over(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
+    /// Notes that the chosen endpoint could not be connected to. This request does not go to it,
+    /// and others may not for a while. Returns its bit in [`Search::failed`].
+    pub fn give_up_endpoint(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
         if let Some(upstream) = self.upstream_mut(wanted) {
-            upstream.endpoints[usize::from(search.endpoint)].pass_over(now);
+            upstream.note_failure(usize::from(search.endpoint), false, now);
         }
+        self.look_at_endpoints(wanted.upstream, now);
         1 << search.endpoint
     }
 
@@ -304,9 +334,8 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Option<Attempt>, NoConnection> {
-        let failed = search.failed.count_ones() as usize;
         let others = match wanted.api.retry_on.has(Failed::Connect) {
-            true => wanted.api.targets.len().saturating_sub(1 + failed),
+            true => (search.wants().left() & !(1 << search.endpoint)).count_ones(),
             false => 0,
         };
         let mut before = *search;
@@ -315,7 +344,7 @@ impl Pool {
                 Ok(connection) => {
                     // Each remaining address and each remaining endpoint has an equal share of the
                     // remaining time.
-                    let shares = u32::try_from(1 + left + others).unwrap_or(1);
+                    let shares = others + u32::try_from(1 + left).unwrap_or(1);
                     let deadline = io.now.after(search.gives_up.since(io.now) / shares);
                     return Ok(Some(Attempt { connection, deadline, search: *search }));
                 }
@@ -390,8 +419,20 @@ impl Pool {
             target = &endpoint.target;
         }
         let server = target.tls.clone();
-        let server = server.as_ref();
-        self.close_idle_beyond(wanted.room, io);
+        let Wanted { owner, upstream, stats, room, .. } = wanted;
+        let lead = Lead { owner, upstream, endpoint: search.endpoint, stats, room };
+        self.begin_connection(address, server.as_ref(), lead, io)
+    }
+
+    /// Begins to connect to an address.
+    pub(super) fn begin_connection<N: Net>(
+        &mut self,
+        address: &Address,
+        server: Option<&ClientOf>,
+        lead: Lead<'_>,
+        io: &mut Io<'_, N>,
+    ) -> io::Result<Key<Connection>> {
+        self.close_idle_beyond(lead.room, io);
         let conn = match Conn::connect(io.net, address, server) {
             // The system may run out of descriptors before this process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {
@@ -403,11 +444,11 @@ impl Pool {
             conn,
             persistent: false,
             pooled: false,
-            endpoint: search.endpoint,
+            endpoint: lead.endpoint,
             idle_max_ms: u32::MAX,
-            upstream: wanted.upstream,
+            upstream: lead.upstream,
             owner: None,
-            stats: Rc::clone(wanted.stats),
+            stats: Rc::clone(lead.stats),
         };
         connection.stats.connects.one();
         let key = self.connections.insert(connection);
@@ -418,7 +459,7 @@ impl Pool {
             self.close(key, io);
             return Err(error);
         }
-        self.occupy(key, wanted.owner);
+        self.occupy(key, lead.owner);
         Ok(key)
     }
 

@@ -16,13 +16,29 @@ use std::collections::VecDeque;
 /// The number of marks to tolerate before they are removed.
 const LEFT_SPARE: usize = 8;
 
+/// The endpoints that somebody wants a connection to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
+    /// Those that may be asked at all, as bits.
+    pub(super) among: u64,
+    /// Those that could not be connected to, or have failed the request, as bits.
+    pub(super) failed: u64,
+}
+
+impl Wants {
+    /// Those that are left to ask, as bits.
+    pub(super) const fn left(self) -> u64 {
+        self.among & !self.failed
+    }
+}
+
 /// Somebody who waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiter {
     /// Who it is.
     pub(super) owner: Owner,
-    /// The endpoints that it could not connect to, as bits.
-    pub(super) failed: u64,
+    /// What it waits for.
+    pub(super) wants: Wants,
     number: u64,
     /// True exactly when it does not wait any more.
     left: bool,
@@ -46,11 +62,11 @@ impl Queue {
     }
 
     /// Adds a waiter: at the end, or at the place that it had before. Returns the place's number.
-    pub(super) fn join(&mut self, owner: Owner, failed: u64, before: Option<u64>) -> u64 {
+    pub(super) fn join(&mut self, owner: Owner, wants: Wants, before: Option<u64>) -> u64 {
         let number = before.unwrap_or(self.next);
         self.next = self.next.max(number + 1);
         let index = self.waiters.partition_point(|waiter| waiter.number < number);
-        let waiter = Waiter { owner, failed, number, left: false };
+        let waiter = Waiter { owner, wants, number, left: false };
         match self.waiters.get_mut(index).filter(|waiter| waiter.number == number) {
             Some(own) => {
                 self.left -= usize::from(own.left);
@@ -87,7 +103,7 @@ impl Queue {
     /// Lets those who could not connect to an endpoint wait for it again, because it is back.
     pub(super) fn forgive(&mut self, endpoint: u32) {
         work::note(self.waiters.len());
-        self.waiters.iter_mut().for_each(|waiter| waiter.failed &= !(1 << endpoint));
+        self.waiters.iter_mut().for_each(|waiter| waiter.wants.failed &= !(1 << endpoint));
     }
 
     /// All who wait, in order.
@@ -117,16 +133,17 @@ mod tests {
         let (mut dice, mut slab) = (Rng::with_seed(5), Slab::new());
         let (mut queue, mut list) = (Queue::default(), Vec::<(u64, Owner)>::new());
         let mut called = Vec::new();
+        let wants = |failed| Wants { among: u64::MAX, failed };
         for round in 0..20_000 {
             let joins = if round / 500 % 2 == 0 { 4 } else { 2 };
             match dice.u64(..8) {
                 n if n < joins => {
                     let owner = Owner::of(slab.insert(()));
-                    list.push((queue.join(owner, n, None), owner));
+                    list.push((queue.join(owner, wants(n), None), owner));
                 }
                 6 if !called.is_empty() => {
                     let (number, owner) = called.swap_remove(dice.usize(..called.len()));
-                    assert_eq!(queue.join(owner, 1, Some(number)), number);
+                    assert_eq!(queue.join(owner, wants(1), Some(number)), number);
                     let index = list.partition_point(|(other, _)| *other < number);
                     list.insert(index, (number, owner));
                 }

@@ -1,25 +1,35 @@
 //! A service that requests go to, and its endpoints.
 //!
-//! Of several endpoints the one with the fewest connections in use is asked, and of those the one
-//! that was asked least recently. An endpoint that could not be connected to, or that answered in
-//! one of the ways that `retry_on` lists, is passed over for a while: it is asked only when all
-//! others are passed over as well.
+//! Of several endpoints the one with the fewest connections in use is asked, in proportion to its
+//! weight. Those that are equal in this take turns, one of weight 2 two turns for each one of
+//! weight 1.
+//!
+//! An endpoint is no good while it is passed over, because it could not be connected to or answered
+//! in one of the ways that `retry_on` lists, several times in a row; or while all of its addresses
+//! are unhealthy, because they have failed their checks. Then it is asked only when no other one is
+//! any good, either.
+//!
+//! A backup is asked only while no other endpoint that a request could go to is any good. One that
+//! is merely full is good: requests wait for it. One of weight 0 is not asked at all.
 //!
 //! Endpoints differ in host and port only. So a request's path is the same for all of them, and
 //! only its Host depends on which one is asked. Connections in use are compared, because each open
 //! stream is one.
 
-use super::addresses::{Addresses, PASS_OVER, Tried};
-use super::connection::Connection;
-use super::idle::Idle;
+use super::addresses::Tried;
+use super::check::Checking;
+use super::endpoint::Endpoint;
 use super::owner::Owner;
-use super::queue::{Queue, Waiter};
-use crate::config::{Api, Target, UpstreamClient, UpstreamTls};
-use crate::net::Address;
+use super::queue::{Queue, Waiter, Wants};
+use crate::config::{Api, Failed, Health, RetryOn, UpstreamClient, UpstreamTls};
 use crate::slab::Key;
-use crate::telemetry::{EndpointStats, Stats};
+use crate::telemetry::{ApiStats, Failure, Stats, is_outage};
 use crate::time::Tick;
 use std::rc::Rc;
+
+/// The length of a turn of an endpoint of weight 1, in what turns are measured in. It is so long
+/// that those of the greatest weight have a length, too.
+const TURN: u64 = 1 << 20;
 
 /// A place in the queue of an upstream. An earlier one has a smaller number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +52,20 @@ pub struct Upstream {
     pub(super) idle_max: usize,
     /// The number of connections that an endpoint may have. [`usize::MAX`] if it has no limit.
     pub(super) max: usize,
+    /// When its endpoints are passed over.
+    health: Health,
+    /// After which failures others are asked.
+    retry_on: RetryOn,
+    /// How its endpoints are checked, if they are.
+    pub(super) checking: Option<Rc<Checking>>,
+    /// The counters of its api.
+    pub(super) stats: Rc<ApiStats>,
+    /// The endpoints that are backups, as bits.
+    backups: u64,
+    /// The endpoints that are no good, as bits, as of the last look at them.
+    bad: u64,
+    /// When the last turn began, in what turns are measured in.
+    turn: u64,
     /// Who waits for a connection.
     pub(super) queue: Queue,
     /// True exactly when those who wait are to be looked at.
@@ -70,6 +94,13 @@ impl Upstream {
             tls: api.upstream_tls.clone(),
             idle_max: api.keepalive_upstream,
             max: api.max_upstream.unwrap_or(usize::MAX),
+            health: api.health.clone(),
+            retry_on: api.retry_on,
+            checking: Checking::of(api),
+            stats: stats.api(&api.name),
+            backups: bits_of(&api.targets, |target| target.is_backup),
+            bad: 0,
+            turn: 0,
             queue: Queue::default(),
             has_changed: false,
         }
@@ -92,9 +123,16 @@ impl Upstream {
     pub(super) fn update(&mut self, api: &Api, now: Tick) {
         self.idle_max = api.keepalive_upstream;
         self.max = api.max_upstream.unwrap_or(usize::MAX);
+        self.health.clone_from(&api.health);
+        self.retry_on = api.retry_on;
+        self.checking = Checking::of(api);
+        self.backups = bits_of(&api.targets, |target| target.is_backup);
         for (endpoint, target) in self.endpoints.iter_mut().zip(&api.targets) {
             endpoint.addresses.update(&target.addresses, now);
-            endpoint.target.tls.clone_from(&target.tls);
+            endpoint.target.clone_from(target);
+            if self.checking.is_none() {
+                endpoint.addresses.forget_checks();
+            }
         }
     }
 
@@ -118,39 +156,87 @@ impl Upstream {
         self.queue.len()
     }
 
-    /// Chooses an endpoint whose bit is not set in `failed`, for whoever has this place in the
-    /// queue. Without a place one comes last.
-    pub(super) fn choose(&mut self, failed: u64, place: Option<u64>, now: Tick) -> Choice {
-        let free = self.free(failed, place);
-        let count = self.endpoints.len();
+    /// Chooses an endpoint for whoever wants one of these and has this place in the queue. Without
+    /// a place one comes last.
+    pub(super) fn choose(&mut self, wants: Wants, place: Option<u64>, now: Tick) -> Choice {
+        let free = self.free(wants, place);
+        let Upstream { backups, turn, .. } = *self;
         let latest = self.endpoints.iter().map(|endpoint| endpoint.chosen).max().unwrap_or(0);
         let left = (0..).zip(&mut self.endpoints).filter(|(index, _)| free >> index & 1 != 0);
-        let chosen = left.min_by_key(|(_, endpoint)| {
-            (endpoint.passed_over_until().max(now), endpoint.in_use, endpoint.chosen)
+        let chosen = left.min_by_key(|(index, endpoint)| {
+            let (is_bad, is_backup) = (endpoint.is_bad(now), backups >> index & 1 != 0);
+            let until = (endpoint.is_unhealthy(), endpoint.passed_over_until().max(now));
+            let turn = (endpoint.next_turn.max(turn), endpoint.chosen);
+            ((is_bad, is_backup), until, endpoint.load(), turn)
         });
         match chosen {
             Some((index, endpoint)) => {
+                self.turn = endpoint.next_turn.max(turn);
+                endpoint.next_turn = self.turn + TURN / endpoint.weight();
                 endpoint.chosen = latest + 1;
                 Choice::Endpoint(index)
             }
-            None if failed.count_ones() as usize >= count => Choice::Failed,
+            None if wants.left() == 0 => Choice::Failed,
             None => Choice::Full,
         }
     }
 
-    /// The endpoints, as bits, that whoever has this place may have a connection to: those that
-    /// have not failed, have room, and are not waited for by others in front. The queue is looked
+    /// Notes a failure of an endpoint: it could not be connected to, or, if it was `asked`, it did
+    /// not answer as it should. After several in a row it is passed over.
+    pub fn note_failure(&mut self, index: usize, asked: bool, now: Tick) {
+        let several = self.endpoints.len() > 1;
+        let endpoint = &mut self.endpoints[index];
+        if let Some(time) = endpoint.note_failure(&self.health, asked, now)
+            && several
+        {
+            endpoint.stats.passed_over.one();
+            endpoint.is_told = true;
+            log::warn!("api {}: {} is passed over for {time:?}", self.name, endpoint.target);
+        }
+    }
+
+    /// Notes that an endpoint has answered with this status.
+    pub(super) fn note_answer(&mut self, index: usize, status: u16, now: Tick) {
+        let failed = Failed::of_status(status).is_some_and(|failed| self.retry_on.has(failed));
+        let endpoint = &mut self.endpoints[index];
+        if is_outage(status) {
+            endpoint.stats.count_failure(Failure::Unavailable, now);
+            endpoint.stats.mark_failing(now);
+        } else {
+            endpoint.stats.mark_answered(now);
+        }
+        if !failed && endpoint.note_answer(now) {
+            log::info!("api {}: {} answers again", self.name, endpoint.target);
+        }
+    }
+
+    /// Looks at which endpoints are any good. True if that has changed.
+    pub(super) fn look_at_endpoints(&mut self, now: Tick) -> bool {
+        let before = self.bad;
+        self.bad = bits_of(&self.endpoints, |endpoint| endpoint.is_bad(now));
+        self.bad != before
+    }
+
+    /// The endpoints, as bits, that whoever wants some of them is lent connections to now. Backups
+    /// are left out while another one that it wants is good.
+    const fn open_to(&self, wants: Wants) -> u64 {
+        let left = wants.left();
+        if left & !self.backups & !self.bad == 0 { left } else { left & !self.backups }
+    }
+
+    /// The endpoints, as bits, that whoever has this place may have a connection to: those that it
+    /// wants, that have room, and that are not waited for by others in front. The queue is looked
     /// at only as far as that can change anything.
-    fn free(&self, failed: u64, place: Option<u64>) -> u64 {
+    fn free(&self, wants: Wants, place: Option<u64>) -> u64 {
+        // Where there are backups, who waits does not always wait for all that it wants.
+        let place = place.or((self.backups != 0).then_some(u64::MAX));
         let fits = |endpoint: &Endpoint| {
             endpoint.has_room(self.max) && (place.is_some() || endpoint.waited_for == 0)
         };
-        let endpoints = (0..).zip(&self.endpoints).filter(|(_, endpoint)| fits(endpoint));
-        let room = endpoints.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index);
-        let mut free = room & !failed;
+        let mut free = bits_of(&self.endpoints, fits) & self.open_to(wants);
         let Some(place) = place.filter(|_| free != 0) else { return free };
         for waiter in self.queue.before(place) {
-            free &= waiter.failed;
+            free &= !self.open_to(waiter.wants);
             if free == 0 {
                 break;
             }
@@ -161,19 +247,25 @@ impl Upstream {
     /// True exactly when there is room for whoever waits at this place.
     pub(super) fn is_turn_of(&self, place: u64) -> bool {
         let Some(waiter) = self.queue.get(place) else { return false };
-        self.free(waiter.failed, Some(place)) != 0
+        self.free(waiter.wants, Some(place)) != 0
     }
 
     /// Adds `owner` to the queue, where it had a place `before` at that one, and returns the place.
-    pub(super) fn join(&mut self, owner: Owner, failed: u64, before: Option<u64>) -> u64 {
-        self.count_waiter(failed, |count| count + 1);
-        self.queue.join(owner, failed, before)
+    pub(super) fn join(&mut self, owner: Owner, wants: Wants, before: Option<u64>) -> u64 {
+        self.count_waiter(wants, |count| count + 1);
+        self.queue.join(owner, wants, before)
+    }
+
+    /// The checks that have a connection which somebody wants.
+    pub(super) fn checkers(&self, wants: Wants) -> impl Iterator<Item = Owner> {
+        let wanted = (0..).zip(&self.endpoints).filter(move |(n, _)| wants.left() >> n & 1 != 0);
+        wanted.filter_map(|(_, endpoint): (u32, _)| endpoint.checker)
     }
 
     /// Removes whoever waits at this place, if anybody does.
     pub(super) fn leave(&mut self, place: u64) -> Option<Waiter> {
         let waiter = self.queue.leave(place)?;
-        self.count_waiter(waiter.failed, |count| count - 1);
+        self.count_waiter(waiter.wants, |count| count - 1);
         Some(waiter)
     }
 
@@ -182,18 +274,22 @@ impl Upstream {
     pub(super) fn connected(&mut self, index: u16, tried: Tried) -> bool {
         let endpoint = &mut self.endpoints[usize::from(index)];
         endpoint.connected(tried);
-        let is_news = endpoint.waited_for < self.queue.len();
+        let is_news = endpoint.given_up_by > 0;
         if is_news {
-            endpoint.waited_for = self.queue.len();
+            endpoint.waited_for += std::mem::take(&mut endpoint.given_up_by);
             self.queue.forgive(index.into());
         }
         is_news
     }
 
-    fn count_waiter(&mut self, failed: u64, change: impl Fn(usize) -> usize) {
-        let endpoints =
-            (0..).zip(&mut self.endpoints).filter(|(index, _)| failed >> index & 1 == 0);
-        endpoints.for_each(|(_, e): (u32, _)| e.waited_for = change(e.waited_for));
+    fn count_waiter(&mut self, wants: Wants, change: impl Fn(usize) -> usize) {
+        for (index, endpoint) in (0..).zip(&mut self.endpoints) {
+            if wants.left() >> index & 1 != 0 {
+                endpoint.waited_for = change(endpoint.waited_for);
+            } else if wants.among >> index & 1 != 0 {
+                endpoint.given_up_by = change(endpoint.given_up_by);
+            }
+        }
     }
 
     /// Calls those for whom there is room, in order, each once.
@@ -207,8 +303,9 @@ impl Upstream {
             if rooms.iter().all(|room| *room == 0) {
                 return;
             }
+            let open = self.open_to(waiter.wants);
             let mut rooms = (0..).zip(&mut rooms);
-            let fits = rooms.find(|(index, room)| waiter.failed >> index & 1 == 0 && **room > 0);
+            let fits = rooms.find(|(index, room)| open >> index & 1 != 0 && **room > 0);
             if let Some((_, room)) = fits {
                 *room -= 1;
                 call(waiter.owner);
@@ -217,103 +314,8 @@ impl Upstream {
     }
 }
 
-/// One of an upstream's endpoints: its target, its health and its connections.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// The target as configured.
-    pub target: Target,
-    /// Its counters.
-    pub stats: Rc<EndpointStats>,
-    /// Its addresses, as last resolved.
-    pub(super) addresses: Addresses,
-    /// Idle connections to it.
-    pub(super) idle: Idle<Connection>,
-    /// Until when the upstream's other endpoints are preferred.
-    passed_over_until: Tick,
-    /// True exactly when that is because of how it answered, so that a new connection proves
-    /// nothing.
-    answered_badly: bool,
-    /// When it was last chosen, as a number that grows with each choice.
-    pub(super) chosen: u64,
-    /// The number of connections that have an owner.
-    pub(super) in_use: usize,
-    /// The number of all connections.
-    pub(super) open: usize,
-    /// The number of those in the queue who would take a connection to it.
-    waited_for: usize,
-}
-
-impl Endpoint {
-    /// Creates an endpoint without connections.
-    pub(super) fn new(target: &Target, stats: Rc<EndpointStats>, now: Tick) -> Endpoint {
-        Endpoint {
-            addresses: Addresses::of(target, now),
-            target: target.clone(),
-            stats,
-            idle: Idle::new(),
-            passed_over_until: Tick::ZERO,
-            answered_badly: false,
-            chosen: 0,
-            in_use: 0,
-            open: 0,
-            waited_for: 0,
-        }
-    }
-
-    /// The number of connections that are in use, or being made.
-    pub const fn in_use(&self) -> usize {
-        self.in_use
-    }
-
-    /// The number of connections, idle ones included.
-    pub const fn open(&self) -> usize {
-        self.open
-    }
-
-    /// True exactly when it has an idle connection, or fewer than `max`.
-    const fn has_room(&self, max: usize) -> bool {
-        self.open < max || self.idle.len() > 0
-    }
-
-    /// Passes over the endpoint for a while, because it could not be connected to.
-    pub fn pass_over(&mut self, now: Tick) {
-        self.passed_over_until = now.after(PASS_OVER);
-        self.answered_badly = false;
-        self.stats.mark_failing(now);
-    }
-
-    /// Passes over the endpoint for a while, because of how it answered, or because it did not.
-    pub fn pass_over_for_answer(&mut self, now: Tick) {
-        self.pass_over(now);
-        self.answered_badly = true;
-    }
-
-    /// Until when the upstream's other endpoints are preferred.
-    pub const fn passed_over_until(&self) -> Tick {
-        self.passed_over_until
-    }
-
-    /// True exactly when the upstream's other endpoints are preferred.
-    pub fn is_passed_over(&self, now: Tick) -> bool {
-        self.passed_over_until > now
-    }
-
-    /// Notes that a connection to the address tried last was made.
-    fn connected(&mut self, tried: Tried) {
-        self.addresses.answered(tried);
-        if !self.answered_badly {
-            self.passed_over_until = Tick::ZERO;
-        }
-    }
-
-    /// Takes the addresses to which its name resolves. If they have changed, returns what to log,
-    /// and the endpoint is not passed over any more.
-    pub(super) fn resolved(&mut self, addresses: &[Address]) -> Option<&'static str> {
-        let had_none = self.addresses.is_empty();
-        if !self.addresses.resolved(addresses) {
-            return None;
-        }
-        (self.passed_over_until, self.answered_badly) = (Tick::ZERO, false);
-        Some(if had_none { "has been resolved" } else { "has new addresses" })
-    }
+/// One bit for each element, the first one the lowest: set where the element `is` so.
+fn bits_of<T>(elements: &[T], is: impl Fn(&T) -> bool) -> u64 {
+    let bits = (0..).zip(elements).filter(|(_, element)| is(element));
+    bits.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index)
 }

@@ -182,9 +182,9 @@ impl<N: Net> Proxy<N> {
         })
     }
 
-    /// Frees a descriptor for an upstream connection by closing the client connection that loses
-    /// least, and goes on connecting. It closes one and no more: where the whole system has none
-    /// left, the others would be closed in vain.
+    /// Frees a descriptor for an upstream connection by closing that of a check, or the client
+    /// connection that loses least, and goes on connecting. It closes one and no more: where the
+    /// whole system has none left, the others would be closed in vain.
     fn free_descriptor(
         &mut self,
         search: Search,
@@ -192,7 +192,7 @@ impl<N: Net> Proxy<N> {
         key: Key<Session>,
         now: Now,
     ) -> Next {
-        if self.reclaim(now.tick) {
+        if self.interrupt_check(now.tick) || self.reclaim(now.tick) {
             let next = self.with_exchange(key, now, |step| connect::go_on(step, search));
             let Next::FreeDescriptor(_, again) = next else { return next };
             error = again;

@@ -112,7 +112,7 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
     if attempt.search.gives_up > step.io.now {
         return go_on(step, attempt.search);
     }
-    with_wanted(step, |pool, wanted, io, _| pool.pass_over(wanted, attempt.search, io.now));
+    with_wanted(step, |pool, wanted, io, _| pool.give_up_endpoint(wanted, attempt.search, io.now));
     let what = "connecting to the upstream timed out";
     Next::fail(LocalReply::refused(Cause::ConnectTimeout, 504, what))
 }

@@ -67,6 +67,7 @@ impl<N: Net> Proxy<N> {
         for key in judged {
             tasks.wake(key);
         }
+        self.update_checks(now);
     }
 
     /// Shakes hands on other terms from now on, with clients and with targets.

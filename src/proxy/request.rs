@@ -408,7 +408,7 @@ fn begin<N: Net>(
         upload.watch_stream_member();
     }
     let served = &shared.config.apis[usize::from(api)];
-    if served.retry_body > 0 && served.retry_on.repeats() && served.targets.len() > 1 {
+    if served.retry_body > 0 && served.retry_on.repeats() && served.has_several_targets() {
         upload.keep_body(length, served.retry_body);
     }
     let mut exchange =

@@ -46,10 +46,10 @@ pub(super) fn failure(reply: &LocalReply) -> Option<Failed> {
 /// the failure, other requests prefer others for a while.
 pub(super) fn is_due(exchange: &Exchange, pool: &mut Pool, failed: Failed, now: Tick) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
-    let applies = |api: &Api| api.retry_on.has(failed) && api.targets.len() > 1;
+    let applies = |api: &Api| api.retry_on.has(failed) && api.has_several_targets();
     let listed = exchange.api().is_some_and(applies);
     if listed {
-        pool.pass_over_endpoint_of(awaiting.connection, now);
+        pool.note_failure(awaiting.connection, now);
     }
     listed && is_possible(exchange, now)
 }

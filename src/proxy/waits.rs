@@ -185,7 +185,25 @@ mod oracle {
                     return Some(format!("session {key:?}: {what}"));
                 }
             }
-            self.unbalanced()
+            self.stalled_check().or_else(|| self.unbalanced())
+        }
+
+        /// A check of a target's health that could go on, or that no timer wakes.
+        fn stalled_check(&self) -> Option<String> {
+            let idle = self.checks.iter().filter(|(key, _)| !self.checks.is_queued(*key));
+            for (key, check) in idle {
+                let slack = check.waits_until().as_millis() / 8 + 1;
+                let late = self.checks.timer(key).since(check.waits_until()).as_millis();
+                let conn = check.connection().map(|key| &self.shared.pool[key].conn);
+                let stalls = conn.is_some_and(|conn| {
+                    let writes = check.wants_to_write();
+                    conn.ready.has(Ready::READ) || conn.ready.has(Ready::WRITE) && writes
+                });
+                if stalls || late > u128::from(slack) {
+                    return Some(format!("check {check:?} is not woken"));
+                }
+            }
+            None
         }
 
         /// A deadline that the wheel does not have, or has too late.
@@ -230,6 +248,7 @@ mod oracle {
                 shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             buffers += pool.iter().filter(|c| !c.conn.ahead().is_empty()).count();
+            in_use += self.checks.iter().filter(|(_, c)| c.connection().is_some()).count();
             if let Some(what) = self.miscounted(&exchanges) {
                 return Some(what);
             }
@@ -309,10 +328,10 @@ mod oracle {
             (buffers.held_bytes(), buffers.lent_bytes())
         }
 
-        /// The numbers of sessions, upstream connections and buffers in use.
+        /// The numbers of sessions and checks, upstream connections, and buffers in use.
         pub fn in_use(&self) -> (usize, usize, usize) {
             let Shared { pool, memory, .. } = &self.shared;
-            (self.tasks.len(), pool.len(), memory.buffers.lent())
+            (self.tasks.len() + self.checks.len(), pool.len(), memory.buffers.lent())
         }
     }
 }

@@ -192,6 +192,10 @@ pub enum Health {
 pub struct EndpointStats {
     /// Attempted connections, to any of its addresses.
     pub connects: Counter,
+    /// How often it was passed over.
+    pub passed_over: Counter,
+    /// Checks of its health: those that failed, and those that were passed.
+    pub checks: [Counter; 2],
     failures: [Counter; Failure::ALL.len()],
     health: Cell<Health>,
     last_failure: Cell<Option<(Failure, Tick)>>,

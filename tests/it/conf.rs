@@ -5,8 +5,8 @@ mod access;
 mod shared;
 
 use millstream::testing::{
-    Address, Api, Changes, Clients, Compression, Demo, Drain, Form, ListenAddr, OnOutage, Resume,
-    RetryOn, Server, Streams, TrustedProxies, UpstreamTls,
+    Address, Api, Changes, Clients, Compression, Demo, Drain, Form, Health, ListenAddr, OnOutage,
+    Resume, RetryOn, Server, Streams, TrustedProxies, UpstreamTls,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -127,6 +127,7 @@ fn defaults() {
         queue_timeout: seconds(5),
         retry_on: RetryOn::CONNECT,
         retry_body: 0,
+        health: Health { max_fails: Some(1), fail_timeout: seconds(10), checks: None },
         streams: default_streams(),
         clients: Clients::default(),
         auth: None,

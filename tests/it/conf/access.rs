@@ -158,6 +158,31 @@ fn retries_that_never_happen() {
     }
 }
 
+/// Keys about the health of targets that decide nothing.
+#[test]
+fn health_that_decides_nothing() {
+    let check = |target: &str, api: &str, want: &[&str]| {
+        let text = API.replace("'http://127.0.0.1:8000'", target);
+        let warnings = parse(&format!("{text}{api}\n")).warnings(None);
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(warnings, want, "{target} {api}");
+    };
+    let [one, two] = ["'http://127.0.0.1:1'", "['http://127.0.0.1:1', 'http://127.0.0.1:2']"];
+    let weight = "weight has no effect: target_url is the only target";
+    check("[{ url = 'http://127.0.0.1:1', weight = 2 }]", "", &[weight]);
+    let fails = "max_fails and fail_timeout have no effect: target_url is the only target";
+    for key in ["max_fails = 3", "max_fails = 0", "fail_timeout = '1s'"] {
+        check(one, key, &[fails]);
+        check(two, key, &[]);
+    }
+    let never = "fail_timeout has no effect: max_fails is 0";
+    check(two, "max_fails = 0\nfail_timeout = '1s'", &[never]);
+    let checked =
+        "health_path decides nothing: target_url is the only target, and is asked in any case";
+    check(one, "health_path = '/'", &[checked]);
+    check(two, "health_path = '/'", &[]);
+}
+
 /// Keys about streams that are of the other kind.
 #[test]
 fn keys_for_another_kind() {

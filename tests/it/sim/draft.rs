@@ -2,7 +2,7 @@
 
 use super::loss::Loss;
 use super::rates::{self, Pace};
-use super::{END, HEARTBEAT, room};
+use super::{END, HEARTBEAT, health, room};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 
@@ -11,6 +11,8 @@ pub(crate) struct Draft {
     pub(crate) text: String,
     /// What may be served after a reload.
     pub(crate) other: String,
+    /// The keys about checks in both of them, which are taken out in the end.
+    pub(crate) checks: String,
     pub(crate) loss: Option<Loss>,
     pub(crate) drain_at: Option<Tick>,
     /// True exactly when clients speak TLS.
@@ -29,18 +31,26 @@ impl Draft {
         let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));
         text += &limits;
         draw_tls(&mut of(0x746c_7321), &mut text);
+        health::draw(&mut of(0x6865_616c), &mut text);
+        let checks = health::draw_checks(&mut of(0x6865_616d));
+        text += &checks;
         let secured = draw_secured(&mut of(0x746c_7322), &mut text);
         let paces = rates::draw(&mut of(0x7261_7465), &mut text);
-        let loss = Loss::draw(fate, &mut text);
+        let mut loss = Loss::draw(fate, &mut text);
+        if let Some(loss) = &mut loss {
+            text = text.replace(&checks, "");
+            loss.config.apis.iter_mut().for_each(|api| api.health.checks = None);
+        }
         let drain_at = draw_drain(&mut of(0x6472_6e21));
         if loss.is_none() && drain_at.is_none() {
             draw_kind(&mut of(0x6b69_6e64), &mut text);
         }
+        let checks = if loss.is_none() { checks } else { String::new() };
         let mut other = text.replace(&limits, &other_limits);
         if secured {
             draw_other_terms(&mut of(0x746c_7324), &mut other);
         }
-        Draft { text, other, loss, drain_at, secured, paces }
+        Draft { text, other, checks, loss, drain_at, secured, paces }
     }
 }
 

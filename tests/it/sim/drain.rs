@@ -52,8 +52,9 @@ impl Draining {
         Draining { at, times, again_at, clients: 0, has_ended: false, is_fair: false }
     }
 
-    /// A drain comes to a world with these terms, and changes them.
-    pub(crate) fn come_to(&mut self, terms: &mut Terms) {
+    /// A drain comes to a world with so many clients and these terms, and changes them.
+    pub(crate) fn come_to(&mut self, clients: usize, terms: &mut Terms) {
+        self.clients = clients;
         self.is_fair = terms.kind && !terms.ends && !terms.scarce && terms.event_max > 0;
         let once = self.again_at == Tick::NEVER;
         let patient = self.times.answers == PATIENT && once;

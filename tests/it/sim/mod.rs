@@ -14,6 +14,7 @@ mod draft;
 mod drain;
 mod endless;
 mod events;
+mod health;
 mod hostile;
 mod loss;
 pub(crate) mod message;
@@ -32,6 +33,7 @@ use client::Client;
 use draft::Draft;
 use drain::Draining;
 use endless::Endless;
+use health::Course;
 use hostile::Hostile;
 use loss::Loss;
 use millstream::Config;
@@ -119,6 +121,9 @@ pub(crate) struct Terms {
     pub(crate) retries: Option<RetryOn>,
     /// True exactly when every origin can be connected to.
     pub(crate) reachable: bool,
+    /// True exactly when an origin is passed over only because it has failed its checks, which fail
+    /// only where the origin says so.
+    pub(crate) checks_decide: bool,
     /// True exactly when its origins speak TLS.
     pub(crate) secured: bool,
     /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
@@ -138,7 +143,7 @@ const END: &str = "event: end\ndata: early\n\n";
 impl Terms {
     fn of(config: &Config, kind: bool) -> Terms {
         let api = &config.apis[0];
-        let streams = &api.streams;
+        let (streams, health) = (&api.streams, &api.health);
         Terms {
             kind,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
@@ -159,6 +164,8 @@ impl Terms {
             end: streams.end_event.as_ref().map_or("", |_| END),
             retries: (api.targets.len() > 1).then_some(api.retry_on),
             reachable: true,
+            checks_decide: health.max_fails.is_none()
+                && health.checks.as_ref().is_some_and(|c| c.timeout >= Duration::from_secs(5)),
             secured: api.target().is_secure,
         }
     }
@@ -210,6 +217,8 @@ struct Play {
     draining: Option<Draining>,
     /// When another configuration is served, and which.
     reload: Option<(Tick, Config)>,
+    /// Whose health is checked, and for how long.
+    course: Course,
     /// The api, or its key, is taken away.
     loss: Option<Loss>,
     /// How many connections there may be to the upstream.
@@ -229,7 +238,7 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, loss, drain_at, secured, paces } =
+        let Draft { text, other, checks, loss, drain_at, secured, paces } =
             Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -243,9 +252,10 @@ impl Play {
         terms.scarce |= !paces.is_empty();
         (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
         terms.ends_answers = loss.is_some();
-        let mut hostile: Vec<_> =
-            (0..rng.below(3)).map(|number| Hostile::draw(number, &mut rng)).collect();
+        let mut hostile: Vec<_> = (0..rng.below(3)).map(|n| Hostile::draw(n, &mut rng)).collect();
         let reload = rng.chance(20).then(|| draw_reload(&mut rng, &other));
+        let last = if reload.is_some() { &other } else { &text };
+        let course = Course::draw(seed, last, &checks);
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
         let operators: Vec<_> =
@@ -266,10 +276,8 @@ impl Play {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
             terms.event_max = 0;
         }
-        if let Some(draining) = &mut draining {
-            draining.clients = clients.len() + hostile.len() + endless.len() + strays.len();
-            draining.come_to(&mut terms);
-        }
+        let all_clients = clients.len() + hostile.len() + endless.len() + strays.len();
+        draining.iter_mut().for_each(|draining| draining.come_to(all_clients, &mut terms));
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
@@ -291,6 +299,7 @@ impl Play {
             plans,
             draining,
             reload,
+            course,
             loss,
             paces,
             rid_at: Tick::NEVER,
@@ -301,7 +310,9 @@ impl Play {
     fn run(mut self) -> Result<(), String> {
         for _ in 0..5_000_000 {
             self.drain();
-            if let Some((_, config)) = self.reload.take_if(|(at, _)| *at <= self.world.now) {
+            let reload = self.reload.take_if(|(at, _)| *at <= self.world.now);
+            let calm = || self.course.calm.take_if(|(at, _)| *at <= self.world.now);
+            if let Some((_, config)) = reload.or_else(calm) {
                 let now = self.world.now;
                 self.terms.scarce |= Terms::of(&config, false).scarce;
                 let present = &self.world.proxy.config().tls;
@@ -367,7 +378,12 @@ impl Play {
         let mut moved = false;
         for (index, address) in ADDRESSES.into_iter().enumerate() {
             while let Some(peer) = self.world.net().origin(address.parse().unwrap()) {
-                self.origins.push(Origin::new(peer, index, self.rng.bits()));
+                self.origins.push(Origin::new(
+                    peer,
+                    index,
+                    self.course.sick[index],
+                    self.rng.bits(),
+                ));
                 moved = true;
             }
         }
@@ -404,6 +420,7 @@ impl Play {
         let now = self.world.now;
         let drain = signals.into_iter().filter(|at| *at > now).min().unwrap_or(Tick::NEVER);
         let reload = self.reload.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
+        let calm = self.course.calm.as_ref().map_or(Tick::NEVER, |(at, _)| *at);
         let loss = self.loss.as_ref().map_or(Tick::NEVER, |loss| loss.at);
         clients
             .chain(hostile)
@@ -416,6 +433,7 @@ impl Play {
             .min(self.world.wake())
             .min(drain)
             .min(reload)
+            .min(calm)
             .min(loss)
     }
 
@@ -427,6 +445,7 @@ impl Play {
             stray.judge(self.terms.kind && !self.terms.drains)?;
         }
         repeats::judge(&self.plans, &self.origins, self.terms)?;
+        health::judge(&self.plans, &self.origins, self.course.sick, self.terms)?;
         if let Some(draining) = self.draining {
             if !self.world.proxy.is_drained() {
                 return Err("it does not end when the last client is gone".to_owned());
@@ -435,6 +454,8 @@ impl Play {
         }
         match self.world.net().shortages {
             0 => {}
+            // A check may have had it, and was closed.
+            _ if self.course.has_checks => {}
             n => return Err(format!("a descriptor was missing {n} times")),
         }
         let mut sent = Sent::default();

@@ -3,6 +3,7 @@
 
 use super::client;
 use super::endless::{Kind, PACE};
+use super::health;
 use super::hostile;
 use super::message::{Body, Head, chunked};
 use super::plan::{FLOOD_BYTES, FLOODS, Framing, Mischief, Plan};
@@ -32,6 +33,14 @@ pub(crate) struct Origin {
     pub(crate) address: usize,
     /// The exchanges whose requests came by here, in order.
     pub(crate) seen: Vec<usize>,
+    /// When.
+    pub(crate) seen_at: Vec<Tick>,
+    /// True exactly when it was asked for its health.
+    is_check: bool,
+    /// True exactly when it fails its health checks.
+    is_sick: bool,
+    /// When it first said so.
+    pub(crate) told_sick: Option<Tick>,
     /// The id that it comes back with.
     last_id: Option<String>,
     /// True exactly when a coded answer is accepted.
@@ -61,7 +70,7 @@ enum Then {
 }
 
 impl Origin {
-    pub(crate) fn new(peer: Peer, address: usize, seed: u64) -> Origin {
+    pub(crate) fn new(peer: Peer, address: usize, is_sick: bool, seed: u64) -> Origin {
         let mut rng = Rng::new(seed);
         Origin {
             peer,
@@ -74,6 +83,10 @@ impl Origin {
             wire: Vec::new(),
             address,
             seen: Vec::new(),
+            seen_at: Vec::new(),
+            is_check: false,
+            is_sick,
+            told_sick: None,
             last_id: None,
             accepts_coded: false,
             request: None,
@@ -117,7 +130,7 @@ impl Origin {
                 return Ok(true);
             }
         };
-        let read = self.read(plans)?;
+        let read = self.read(plans, now)?;
         Ok(sent || heard || read)
     }
 
@@ -144,6 +157,9 @@ impl Origin {
             if n > 0 {
                 self.next_send = now.after(Duration::from_millis(self.gap));
             }
+            if self.is_check && self.is_sick && self.unsent.is_empty() {
+                self.told_sick.get_or_insert(now);
+            }
             return n > 0;
         }
         match self.then {
@@ -161,7 +177,7 @@ impl Origin {
         true
     }
 
-    fn read(&mut self, plans: &[Plan]) -> Result<bool, String> {
+    fn read(&mut self, plans: &[Plan], now: Tick) -> Result<bool, String> {
         if self.then != Then::GoOn {
             return Ok(false);
         }
@@ -178,8 +194,16 @@ impl Origin {
             if hostile::is_request(&head) {
                 return self.turn_away(&head);
             }
+            if head.first_line == format!("GET {} HTTP/1.1", health::PATH) {
+                let status = if self.is_sick { "503 Sick" } else { "204 Well" };
+                self.unsent.extend(format!("HTTP/1.1 {status}\r\n\r\n").bytes());
+                self.then = Then::Close;
+                self.is_check = true;
+                return Ok(true);
+            }
             let id = judge_head(&head, plans)?;
             self.seen.push(id);
+            self.seen_at.push(now);
             let plan = &plans[id];
             self.last_id = head.get("last-event-id").map(str::to_owned);
             self.accepts_coded = head.get("accept-encoding").is_some();

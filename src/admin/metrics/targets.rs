@@ -1,0 +1,121 @@
+//! The metrics of each target: its connections, its failures, and whether it should be asked.
+
+use super::Process;
+use crate::metrics::{Exposition, MetricType, seconds};
+use crate::pool::Endpoint;
+use crate::telemetry::{Health, Stats};
+use crate::time::{Tick, millis};
+
+/// Writes the metrics of targets.
+pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    of_connections(out, stats, process);
+    of_targets(out, stats, process);
+}
+
+/// Writes the numbers of connections to each target, and of those who wait for one.
+fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let help = "Upstream connections that are open or being established, by target.";
+    out.family("millstream_upstream_connections", MetricType::Gauge, help);
+    for (api, stats) in stats.all().skip(1) {
+        let mut others = stats.upstream_connections();
+        let endpoints = process.upstreams.get(api).map_or(&[][..], |u| u.endpoints.as_slice());
+        for endpoint in endpoints {
+            let (in_use, open) = (endpoint.in_use() as u64, endpoint.open() as u64);
+            let target = endpoint.target.to_string();
+            for (state, count) in [("in_use", in_use), ("idle", open - in_use)] {
+                out.sample(&[("api", api), ("target", &target), ("state", state)], count);
+            }
+            others = others.saturating_sub(open);
+        }
+        // A reload has removed their targets.
+        if others > 0 {
+            out.sample(&[("api", api), ("target", ""), ("state", "in_use")], others);
+        }
+    }
+    let help = "Requests and event streams that wait for an upstream connection.";
+    out.family("millstream_queued", MetricType::Gauge, help);
+    for (api, _) in stats.all().skip(1) {
+        let waiting = process.upstreams.get(api).map_or(0, |upstream| upstream.waiting());
+        out.sample(&[("api", api)], waiting);
+    }
+}
+
+/// Writes the metrics of each target in the current configuration.
+fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let unix = |at: Tick| {
+        let age = millis(process.now.tick.since(at));
+        seconds(process.now.unix_ms.saturating_sub(age))
+    };
+    let help = "Attempts to connect to an upstream, by target.";
+    out.family("millstream_upstream_connects_total", MetricType::Counter, help);
+    for (api, target, stats) in stats.endpoints() {
+        out.sample(&[("api", api), ("target", target)], stats.connects.get());
+    }
+    let help = "Failures of a target: to connect, to answer, or to complete a response.";
+    out.family("millstream_upstream_failures_total", MetricType::Counter, help);
+    for (api, target, stats) in stats.endpoints() {
+        // A counter that first appears with the value 1 has not increased as far as Prometheus can
+        // tell.
+        let secure = target.starts_with("https:");
+        for (failure, count) in stats.failures().filter(|(of, _)| secure || !of.is_of_tls()) {
+            let labels = [("api", api), ("target", target), ("reason", failure.word())];
+            out.sample(&labels, count);
+        }
+    }
+    let help = "Whether a target failed to serve the last request sent to it.";
+    out.family("millstream_upstream_failing", MetricType::Gauge, help);
+    for (api, target, stats) in stats.endpoints() {
+        let failing = matches!(stats.health(), Health::Failing(_));
+        out.sample(&[("api", api), ("target", target)], u8::from(failing));
+    }
+    let help = "When a failing target began to serve no requests; only while it is failing.";
+    out.family("millstream_upstream_failing_since_timestamp_seconds", MetricType::Gauge, help);
+    for (api, target, stats) in stats.endpoints() {
+        if let Health::Failing(since) = stats.health() {
+            out.sample(&[("api", api), ("target", target)], unix(since));
+        }
+    }
+    let help = "When a target last served a request, if it has served one.";
+    out.family("millstream_upstream_last_success_timestamp_seconds", MetricType::Gauge, help);
+    for (api, target, stats) in stats.endpoints() {
+        if let Some(at) = stats.last_success() {
+            out.sample(&[("api", api), ("target", target)], unix(at));
+        }
+    }
+    of_health(out, process);
+}
+
+/// Writes whether each target should be asked, and how often it should not have been.
+fn of_health(out: &mut Exposition, process: &Process<'_>) {
+    let each = || {
+        let apis = process.upstreams.iter();
+        apis.flat_map(|(api, upstream)| upstream.endpoints.iter().map(move |e| (*api, e)))
+    };
+    let mut family = |name, kind, help, of: &dyn Fn(&Endpoint) -> Option<u64>| {
+        out.family(name, kind, help);
+        for (api, endpoint) in each() {
+            let target = endpoint.target.to_string();
+            if let Some(value) = of(endpoint) {
+                out.sample(&[("api", api), ("target", &target)], value);
+            }
+        }
+    };
+    let help = "Whether other targets are preferred, after failures.";
+    let is_passed_over = |e: &Endpoint| Some(e.is_passed_over(process.now.tick).into());
+    family("millstream_upstream_passed_over", MetricType::Gauge, help, &is_passed_over);
+    let help = "Times that a target was passed over from then on, after failures in a row.";
+    let ejections = |e: &Endpoint| Some(e.stats.passed_over.get());
+    family("millstream_upstream_ejections_total", MetricType::Counter, help, &ejections);
+    let help = "Whether a target passes its health checks; only if it was checked.";
+    let is_healthy = |e: &Endpoint| e.is_healthy().map(u64::from);
+    family("millstream_upstream_healthy", MetricType::Gauge, help, &is_healthy);
+    let help = "Health checks of a target, by result; only if it is checked.";
+    out.family("millstream_upstream_health_checks_total", MetricType::Counter, help);
+    for (api, endpoint) in each().filter(|(_, endpoint)| endpoint.is_checked()) {
+        let target = endpoint.target.to_string();
+        for (result, count) in ["failed", "passed"].into_iter().zip(&endpoint.stats.checks) {
+            let labels = [("api", api), ("target", &target), ("result", result)];
+            out.sample(&labels, count.get());
+        }
+    }
+}

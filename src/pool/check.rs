@@ -1,0 +1,212 @@
+//! Checking the health of endpoints: what a check may use, what it says, and what comes of it.
+//!
+//! A check is an owner like any other, and its connection counts towards `max_upstream`. Where
+//! there is no room for it, or somebody waits for room, it is left out, and one that is under way
+//! gives way: an endpoint that serves all it can shows by this that it serves. A check has a
+//! connection of its own, because a new client must be able to connect, too.
+//!
+//! The addresses of a name are checked in turn. An address that is unhealthy is used only while all
+//! of its endpoint are, and such an endpoint only while no other one is any good.
+
+use super::Pool;
+use super::connect::Lead;
+use super::connection::Connection;
+use super::owner::Owner;
+use super::upstream::Upstream;
+use crate::config::{Api, Checks};
+use crate::descriptors;
+use crate::http::changes::Changes;
+use crate::http::fields::write_line;
+use crate::net::{Address, Net};
+use crate::pipe::Io;
+use crate::slab::Key;
+use crate::time::Tick;
+use std::io;
+use std::rc::Rc;
+
+/// The endpoint that a check looks after.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    /// Its upstream. It may be gone.
+    upstream: Key<Upstream>,
+    /// Its index.
+    endpoint: u16,
+}
+
+/// How the endpoints of an upstream are checked.
+#[derive(Debug)]
+pub struct Checking {
+    /// What is asked for, and when.
+    pub checks: Checks,
+    /// The Host that they are asked for. None: that of the target.
+    host: Option<String>,
+    /// The fields that requests to them have.
+    fields: Changes,
+}
+
+impl Checking {
+    /// How the endpoints of an api are checked, if they are.
+    pub(super) fn of(api: &Api) -> Option<Rc<Checking>> {
+        let checks = api.health.checks.clone().filter(|_| api.active)?;
+        let (host, fields) = (api.host_header.clone(), api.request_headers.clone());
+        Some(Rc::new(Checking { checks, host, fields }))
+    }
+}
+
+/// What comes of beginning a check.
+#[derive(Debug)]
+pub enum Probe {
+    /// This address is being connected to.
+    Connecting(Key<Connection>, Address),
+    /// The address could not be connected to.
+    Failed(Address, io::Error),
+    /// There is no address, or no room.
+    LeftOut,
+}
+
+impl Pool {
+    /// The endpoints that are to be checked and were not taken care of yet. From now on they are.
+    pub fn take_unchecked(&mut self) -> Vec<Checked> {
+        let mut unchecked = Vec::new();
+        for (upstream, of) in self.upstreams.iter_mut().filter(|(_, of)| of.checking.is_some()) {
+            for (endpoint, of) in (0..).zip(&mut of.endpoints) {
+                if !std::mem::replace(&mut of.has_check, true) {
+                    unchecked.push(Checked { upstream, endpoint });
+                }
+            }
+        }
+        unchecked
+    }
+
+    /// How an endpoint is checked. None if it is not, or not any more.
+    pub fn checking(&self, of: Checked) -> Option<&Rc<Checking>> {
+        self.upstreams.get(of.upstream)?.checking.as_ref()
+    }
+
+    /// The number of addresses of an endpoint.
+    pub fn addresses_to_check(&self, of: Checked) -> usize {
+        let upstream = self.upstreams.get(of.upstream);
+        upstream.map_or(0, |upstream| upstream.endpoints[of.index()].addresses.len())
+    }
+
+    /// Takes note that nobody checks an endpoint any more.
+    pub fn leave_unchecked(&mut self, of: Checked) {
+        if let Some(upstream) = self.upstreams.get_mut(of.upstream) {
+            upstream.endpoints[of.index()].has_check = false;
+        }
+    }
+
+    /// Begins to check an endpoint, or the address of it whose `turn` it is. The pool may have
+    /// `room` other connections.
+    pub fn begin_check<N: Net>(
+        &mut self,
+        of: Checked,
+        owner: Owner,
+        turn: usize,
+        room: usize,
+        io: &mut Io<'_, N>,
+    ) -> Probe {
+        let Some(upstream) = self.upstreams.get_mut(of.upstream) else { return Probe::LeftOut };
+        let (max, endpoint) = (upstream.max, &mut upstream.endpoints[of.index()]);
+        if endpoint.addresses.is_due(io.now) {
+            self.stale_names.push((of.upstream, of.index()));
+        }
+        if endpoint.waited_for > 0 || !endpoint.has_room(max) {
+            return Probe::LeftOut;
+        }
+        let Some(address) = endpoint.addresses.to_check(turn).cloned() else {
+            return Probe::LeftOut;
+        };
+        if endpoint.open >= max {
+            let Some(idle) = endpoint.idle.pop(&self.connections) else { return Probe::LeftOut };
+            self.connections[idle].pooled = false;
+            self.close_idle(idle, io);
+        }
+        self.close_idle_beyond(room, io);
+        if self.connections.len() > room {
+            return Probe::LeftOut;
+        }
+        let upstream = &self.upstreams[of.upstream];
+        let (stats, server) = (Rc::clone(&upstream.stats), upstream.endpoints[of.index()].server());
+        let lead =
+            Lead { owner, upstream: Some(of.upstream), endpoint: of.endpoint, stats: &stats, room };
+        match self.begin_connection(&address, server.as_ref(), lead, io) {
+            Ok(connection) => {
+                self.upstreams[of.upstream].endpoints[of.index()].checker = Some(owner);
+                Probe::Connecting(connection, address)
+            }
+            Err(error) if descriptors::ran_out(&error) => Probe::LeftOut,
+            Err(error) => Probe::Failed(address, error),
+        }
+    }
+
+    /// True exactly when somebody waits for the connection of a check.
+    pub fn is_check_in_the_way(&self, of: Checked) -> bool {
+        let upstream = self.upstreams.get(of.upstream);
+        upstream.is_some_and(|upstream| upstream.endpoints[of.index()].waited_for > 0)
+    }
+
+    /// Closes the connection of a check.
+    pub fn close_check<N: Net>(
+        &mut self,
+        of: Checked,
+        connection: Key<Connection>,
+        io: &mut Io<'_, N>,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(of.upstream) {
+            upstream.endpoints[of.index()].checker = None;
+        }
+        self.close(connection, io);
+    }
+
+    /// Writes the request of a check.
+    pub fn write_check(&self, of: Checked, out: &mut Vec<u8>) {
+        let Some(upstream) = self.upstreams.get(of.upstream) else { return };
+        let Some(checking) = &upstream.checking else { return };
+        let own = &upstream.endpoints[of.index()].target.authority;
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(checking.checks.path.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_line(out, "Host", checking.host.as_ref().unwrap_or(own).as_bytes());
+        if !checking.fields.stop("User-Agent") {
+            write_line(out, "User-Agent", b"millstream");
+        }
+        checking.fields.write(out);
+        write_line(out, "Connection", b"close");
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Notes the result of a check of an address: that it was passed, or why it failed.
+    pub fn note_check(
+        &mut self,
+        of: Checked,
+        address: &Address,
+        result: Result<(), &str>,
+        now: Tick,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(of.upstream) else { return };
+        let Some(checking) = &upstream.checking else { return };
+        let endpoint = &mut upstream.endpoints[of.index()];
+        endpoint.stats.checks[usize::from(result.is_ok())].one();
+        let known = endpoint.is_healthy();
+        let changed = endpoint.addresses.note_check(address, result.is_ok(), &checking.checks);
+        let (name, target) = (&upstream.name, &endpoint.target);
+        let at = match endpoint.addresses.len() {
+            1 => String::new(),
+            _ => format!(" at {address}"),
+        };
+        match (changed, result) {
+            (Some(false), Err(why)) => log::warn!("api {name}: {target}{at} is unhealthy: {why}"),
+            // That all is well from the beginning is no news.
+            (Some(true), _) if known.is_some() => log::info!("api {name}: {target}{at} is healthy"),
+            _ => {}
+        }
+        self.look_at_endpoints(Some(of.upstream), now);
+    }
+}
+
+impl Checked {
+    fn index(self) -> usize {
+        usize::from(self.endpoint)
+    }
+}

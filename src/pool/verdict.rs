@@ -1,0 +1,73 @@
+//! What checks say of an address: it is healthy or not, and that changes only when several checks
+//! in a row say so.
+
+use crate::config::Checks;
+
+/// What checks say of an address. See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Whether it is healthy. None if it was not checked yet.
+    healthy: Option<bool>,
+    /// The number of checks in a row that said otherwise.
+    against: u8,
+}
+
+impl Verdict {
+    /// That of an address that was not checked yet.
+    pub(super) const NONE: Verdict = Verdict { healthy: None, against: 0 };
+
+    /// True exactly when it was checked and is not healthy.
+    pub(super) fn is_unhealthy(self) -> bool {
+        self.healthy == Some(false)
+    }
+
+    /// Whether it is healthy. None if it was not checked yet.
+    pub(super) const fn is_healthy(self) -> Option<bool> {
+        self.healthy
+    }
+
+    /// Notes a check. Returns whether the address is healthy, if that has changed. The first check
+    /// decides alone.
+    pub(super) fn note(&mut self, passed: bool, checks: &Checks) -> Option<bool> {
+        if self.healthy == Some(passed) {
+            self.against = 0;
+            return None;
+        }
+        self.against = self.against.saturating_add(1);
+        let needed = if passed { checks.passes } else { checks.fails };
+        if self.healthy.is_some() && usize::from(self.against) < needed {
+            return None;
+        }
+        *self = Verdict { healthy: Some(passed), against: 0 };
+        Some(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// `+` is a check that was passed, `-` one that failed; below each is what it says: a change to
+    /// healthy or to unhealthy, or `.` for none.
+    #[test]
+    fn several_in_a_row_change_it() {
+        let check = |passes, fails, checked: &str, want: &str| {
+            let [interval, timeout] = [Duration::ZERO; 2];
+            let checks = Checks { path: String::new(), interval, timeout, passes, fails };
+            let mut verdict = Verdict::NONE;
+            let said = checked.chars().map(|c| match verdict.note(c == '+', &checks) {
+                Some(true) => 'H',
+                Some(false) => 'U',
+                None => '.',
+            });
+            assert_eq!(said.collect::<String>(), want, "{checked}");
+        };
+        check(1, 1, "+-+--", "HUHU.");
+        check(2, 3, "++--+---", "H......U");
+        check(2, 3, "-+-++", "U...H");
+        check(2, 3, "--+++---", "U..H...U");
+        check(100, 100, &"-".repeat(3), "U..");
+        check(100, 1, &format!("-{}", "+".repeat(100)), &format!("U{}H", ".".repeat(99)));
+    }
+}

@@ -1,0 +1,104 @@
+//! The health of origins: some have checks, and an origin that fails them is not asked while
+//! another one is better.
+
+use super::Terms;
+use super::origin::Origin;
+use super::plan::{Mischief, Plan};
+use millstream::Config;
+use millstream::testing::Tick;
+use millstream::testing::rng::Rng;
+use std::time::Duration;
+
+/// What checks ask for.
+pub(crate) const PATH: &str = "/healthz";
+
+/// How long after its answer to a check an origin may still be sent what was on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
+
+/// Draws keys for an api whose `text` has everything else: weights and backups, when targets are
+/// passed over, and checks.
+pub(crate) fn draw(rng: &mut Rng, text: &mut String) {
+    let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
+    let first = rng.pick(&["", "", ", weight = 3", ", backup = true"]);
+    let second = match first {
+        ", backup = true" => "",
+        _ => rng.pick(&["", "", ", weight = 7", ", backup = true"]),
+    };
+    let tables = format!(
+        "[{{ url = \"http://10.0.0.1\"{first} }}, {{ url = \"http://10.0.0.2\"{second} }}]"
+    );
+    *text = text.replace(two, &tables);
+    let (mut max_fails, mut fail_timeout) =
+        (rng.pick(&[0, 1, 1, 1, 3]), rng.pick(&["10ms", "10s", "10s"]));
+    // Whoever asks again in vain would ask the same one for ever.
+    if !text.contains("\"connect\"") {
+        (max_fails, fail_timeout) = (1, "10s");
+    }
+    *text += &format!("max_fails = {max_fails}\nfail_timeout = \"{fail_timeout}\"\n");
+}
+
+/// Draws checks, which go on for as long as they are configured.
+pub(crate) fn draw_checks(rng: &mut Rng) -> String {
+    if !rng.chance(40) {
+        return String::new();
+    }
+    let interval = rng.pick(&["100ms", "1s", "5s"]);
+    let timeout = rng.pick(&["5ms", "5s", "30s"]);
+    let [passes, fails] = [0, 0].map(|_| rng.pick(&[1, 2]));
+    format!(
+        "health_path = \"{PATH}\"\nhealth_interval = \"{interval}\"\n\
+         health_timeout = \"{timeout}\"\nhealth_passes = {passes}\nhealth_fails = {fails}\n"
+    )
+}
+
+/// What there is to check, and for how long.
+pub(crate) struct Course {
+    /// Which origins fail their checks.
+    pub(crate) sick: [bool; 2],
+    /// True exactly when there are checks at first.
+    pub(crate) has_checks: bool,
+    /// When there are none any more, and with which configuration.
+    pub(crate) calm: Option<(Tick, Config)>,
+}
+
+impl Course {
+    /// Draws one for a world that comes to this `text`, with `checks`, or without if that is empty.
+    pub(crate) fn draw(seed: u64, text: &str, checks: &str) -> Course {
+        let rng = &mut Rng::new(seed ^ 0x7369_636b);
+        let sick = rng.pick(&[[false; 2], [true, false], [false, true], [true; 2]]);
+        // Behind every reload that would bring them back.
+        let at = Tick::from_millis(rng.between(3000, 8000));
+        let has_checks = !checks.is_empty();
+        let calm = has_checks.then(|| (at, super::parse(&text.replace(checks, ""))));
+        Course { sick, has_checks, calm }
+    }
+}
+
+/// No request has gone to an origin that had failed its check while the other one, which fails
+/// none, could have had it.
+///
+/// # Errors
+/// Which one has.
+pub(crate) fn judge(
+    plans: &[Plan],
+    origins: &[Origin],
+    sick: [bool; 2],
+    terms: Terms,
+) -> Result<(), String> {
+    let is_clear = sick[0] != sick[1] && terms.checks_decide && terms.kind && terms.reachable;
+    if !is_clear || terms.retries.is_none() || terms.scarce || terms.secured {
+        return Ok(());
+    }
+    let told: Option<Tick> = origins.iter().filter_map(|origin| origin.told_sick).min();
+    let Some(told) = told else { return Ok(()) };
+    // Who was served badly by the better one goes on to the other.
+    let is_plain = |id: &usize| matches!(plans[*id].mischief, Mischief::None);
+    for origin in origins.iter().filter(|origin| sick[origin.address]) {
+        let mut asked = origin.seen.iter().zip(&origin.seen_at);
+        let wrong = asked.find(|(id, at)| is_plain(id) && **at > told.after(ON_ITS_WAY));
+        if let Some((id, at)) = wrong {
+            return Err(format!("{:?} went to a sick origin at {at:?}, told {told:?}", plans[*id]));
+        }
+    }
+    Ok(())
+}
