@@ -11,6 +11,7 @@ use crate::pipe::Io;
 use crate::pool::{Pool, Upstream};
 use crate::quota::{Network, Quota};
 use crate::slab::{Key, Slab};
+use crate::sticky::Sticky;
 use crate::telemetry::{ApiStats, Stats};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct ApiState {
     pub grants: Grants,
     /// The requests that are not to be answered early again.
     pub unstreamed: Unstreamed,
+    /// Which replicas know which clients.
+    pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
     /// The number of open event streams.
@@ -58,6 +61,7 @@ impl ApiState {
             addresses: Quota::default(),
             grants: Grants::default(),
             unstreamed: Unstreamed::default(),
+            sticky: Sticky::default(),
             waking: Waking::default(),
             streams: Rc::default(),
         }
@@ -121,10 +125,21 @@ impl Apis {
     ) -> Key<ApiState> {
         let upstream = pool.upstream_of(api, stats, io);
         let known = self.states.iter().find(|(_, state)| state.upstream == upstream);
-        match known {
+        let key = match known {
             Some((key, _)) => key,
-            None => self.states.insert(ApiState::new(&api.name, upstream, stats)),
+            None => {
+                let mut state = ApiState::new(&api.name, upstream, stats);
+                // What replicas know they know, if they are still there.
+                let former = self.states.iter_mut().find(|(_, former)| former.name == api.name);
+                state.sticky =
+                    former.map(|(_, s)| std::mem::take(&mut s.sticky)).unwrap_or_default();
+                self.states.insert(state)
+            }
+        };
+        if api.sticky.is_none() {
+            self.states[key].sticky = Sticky::default();
         }
+        key
     }
 
     /// The key of the api with this index in the configuration.

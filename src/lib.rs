@@ -62,6 +62,7 @@ mod session;
 mod shell;
 mod slab;
 mod sse;
+mod sticky;
 mod tasks;
 mod telemetry;
 #[cfg(feature = "sim")]

@@ -38,7 +38,7 @@ mod upstream;
 mod verdict;
 
 pub use check::{Checked, Probe};
-pub use connect::{Acquired, Attempt, NoConnection, Search, Wanted};
+pub use connect::{Acquired, Attempt, Bound, NoConnection, Search, Wanted};
 pub use connection::Connection;
 pub use endpoint::Endpoint;
 pub use owner::Owner;
@@ -49,9 +49,11 @@ use crate::conn::Read;
 use crate::net::{Net, Ready, Resolution, Token};
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
+use crate::sticky::{Replica, Secret};
 use crate::telemetry::{LogLimit, Stats};
 use crate::time::Tick;
 use crate::wheel::Wheel;
+use connection::NO_ADDRESS;
 use queue::Waiter;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -92,6 +94,8 @@ pub struct Pool {
     waiting: usize,
     /// The number of idle connections closed so far.
     closed: u64,
+    /// The key of the hashes by which replicas are known.
+    secret: Secret,
 }
 
 impl Pool {
@@ -111,6 +115,7 @@ impl Pool {
             displaced: Vec::new(),
             waiting: 0,
             closed: 0,
+            secret: Secret::default(),
         }
     }
 
@@ -127,6 +132,9 @@ impl Pool {
         };
         let upstream = &mut self.upstreams[key];
         upstream.update(api, io.now);
+        for index in 0..api.targets.len() {
+            self.leave_addresses(key, index, io);
+        }
         self.note_change(key);
         self.close_idle_beyond_max(key, io);
         key
@@ -136,6 +144,29 @@ impl Pool {
     pub fn renew(&mut self, clients: &[UpstreamClient]) {
         for (_, upstream) in self.upstreams.iter_mut() {
             upstream.renew(clients);
+        }
+    }
+
+    /// The replica that a connection leads to, if its endpoint still has that address.
+    pub fn replica_of(&self, key: Key<Connection>) -> Option<Replica> {
+        self.endpoint_of(key)?.replica(self.connections.get(key)?.address, &self.secret)
+    }
+
+    /// Closes idle connections to addresses that an endpoint does not have any more. Those in use
+    /// stay, and are not used again.
+    fn leave_addresses<N: Net>(&mut self, key: Key<Upstream>, index: usize, io: &mut Io<'_, N>) {
+        let endpoint = &self.upstreams[key].endpoints[index];
+        let is_left = |connection: &Connection| {
+            let is_there = connection.upstream == Some(key) && connection.endpoint() == index;
+            is_there
+                && connection.address != NO_ADDRESS
+                && endpoint.addresses.numbered(connection.address).is_none()
+        };
+        let left = self.connections.iter().filter(|(_, connection)| is_left(connection));
+        let left: Vec<Key<Connection>> = left.map(|(key, _)| key).collect();
+        for key in left {
+            self.connections[key].address = NO_ADDRESS;
+            self.close_idle(key, io);
         }
     }
 
@@ -371,6 +402,7 @@ impl Pool {
         let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();
         let drained = !connection.conn.ready.has(Ready::READ);
         let fit = keep && connection.persistent && clean && room;
+        let fit = fit && connection.address != NO_ADDRESS;
         if !fit || !(drained || self.is_silent(key, io)) {
             return self.close(key, io);
         }
@@ -447,11 +479,12 @@ impl Pool {
 
     /// Takes the answer to [`Pool::next_stale_name`]. If the name could not be resolved, the
     /// endpoint keeps its addresses.
-    pub fn name_answered(
+    pub fn name_answered<N: Net>(
         &mut self,
         key: Key<Upstream>,
         index: usize,
         answer: &Resolution,
+        io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) {
         let Some(upstream) = self.upstreams.get_mut(key) else { return };
@@ -460,6 +493,7 @@ impl Pool {
             Ok(addresses) => {
                 if let Some(what) = endpoint.resolved(addresses) {
                     log::info!("api {name}: {} {what}", endpoint.target.host);
+                    self.leave_addresses(key, index, io);
                 }
             }
             Err(error) => {

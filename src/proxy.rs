@@ -40,6 +40,7 @@ mod retry;
 mod sessions;
 mod shared;
 mod step;
+mod sticky;
 mod streams;
 mod to_https;
 mod tunnel;

@@ -20,6 +20,7 @@
 //!
 //! Tested on every input split at every position, and against a naive reader that sees the whole.
 
+pub mod endpoint;
 mod ids;
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;

@@ -17,6 +17,11 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Tick(u64);
 
 impl Tick {
+    /// The seconds since the clock started, as far as they fit.
+    pub fn as_seconds(self) -> u32 {
+        u32::try_from(self.as_millis() / 1000).unwrap_or(u32::MAX)
+    }
+
     /// The moment when the clock started.
     pub const ZERO: Tick = Tick(0);
     /// Later than any moment: the deadline of anything that has none.

@@ -13,6 +13,7 @@ use super::log::log;
 use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
+use super::sticky::sticky;
 use super::table::{self, Format, Table};
 use super::targets::targets;
 use super::tls::tls;
@@ -49,6 +50,7 @@ const FORMAT: Format = Format {
         [demo]
         [[api]]
         [api.upstream_tls]
+        [api.sticky]
         [api.auth]
         [api.request_headers]
         [api.response_headers]
@@ -270,6 +272,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let health = health(t);
+    let sticky = t.table_if_any("sticky", sticky);
     let streams = streams(t);
     let clients = clients(t);
     let mut keys_location = t.location_of("auth");
@@ -305,6 +308,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         retry_on,
         retry_body,
         health,
+        sticky,
         streams,
         clients,
         auth,

@@ -5,12 +5,12 @@
 //! configuration, only all of its errors with their locations.
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
-//! the key file, `health` for targets, `tls` and `upstream_tls` for certificates, and `fields` for
-//! changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate` and `event`
-//! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
-//! that lead to the same paths of the same servers; `error` holds errors and their locations,
-//! `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys. `warnings`,
-//! `vain` and `certificates` say what is right and may still not be meant.
+//! the key file, `health` and `sticky` for targets, `tls` and `upstream_tls` for certificates, and
+//! `fields` for changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate`
+//! and `event` for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared`
+//! finds apis that lead to the same paths of the same servers; `error` holds errors and their
+//! locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys.
+//! `warnings`, `vain` and `certificates` say what is right and may still not be meant.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
@@ -38,6 +38,7 @@ mod renewal;
 mod retry;
 mod shared;
 mod sources;
+mod sticky;
 mod summary;
 mod table;
 mod target;
@@ -68,6 +69,7 @@ pub use renewal::Renewal;
 pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
 pub use sources::Sources;
+pub use sticky::{KnownBy, Sticky};
 pub use target::Target;
 pub use tls::Tls;
 #[cfg(feature = "sim")]
@@ -267,6 +269,8 @@ pub struct Api {
     pub retry_body: usize,
     /// Which targets are no good for a while.
     pub health: Health,
+    /// Which replica clients go to that one of them knows. None: any.
+    pub sticky: Option<Sticky>,
     /// The settings for its event streams.
     pub streams: Streams,
     /// Which clients may send which requests.

@@ -203,6 +203,10 @@ pub(super) const OTHERS: &Hints = &[
     (&["fail_duration", "base_ejection_time", "fail_window"], Key("api.fail_timeout")),
     (&["consecutive_5xx", "max_failed_attempts"], Key("api.max_fails")),
     (
+        &["stick", "session_affinity", "affinity", "sticky_session", "sticky_cookie", "ip_hash"],
+        Say("write an [api.sticky] table"),
+    ),
+    (
         &["weight", "backup"],
         Say("write it in the list of targets: target_url = [{ url = \"...\", weight = 2 }]"),
     ),

@@ -31,7 +31,7 @@ fn retries(api: &Api) -> [(bool, &'static str); 3] {
 }
 
 /// What is said about the health of targets, and whether it is in vain.
-fn health(api: &Api) -> [(bool, &'static str); 4] {
+fn health(api: &Api) -> [(bool, &'static str); 5] {
     let is_alone = api.targets.len() == 1;
     let health = &api.health;
     let is_changed = |(max_fails, fail_timeout)| {
@@ -39,7 +39,12 @@ fn health(api: &Api) -> [(bool, &'static str); 4] {
     };
     let has_name = api.targets.iter().any(Target::has_name);
     let default = (Some(1), FAIL_TIMEOUT);
+    let is_single = is_alone && !has_name;
     [
+        (
+            is_single && api.sticky.is_some(),
+            "sticky has no effect: target_url is the only target, and has one address",
+        ),
         (
             is_alone && api.target().weight > 1,
             "weight has no effect: target_url is the only target",
@@ -53,7 +58,7 @@ fn health(api: &Api) -> [(bool, &'static str); 4] {
             "fail_timeout has no effect: max_fails is 0",
         ),
         (
-            is_alone && !has_name && health.checks.is_some(),
+            is_single && health.checks.is_some(),
             "health_path decides nothing: target_url is the only target, and is asked in any case",
         ),
     ]

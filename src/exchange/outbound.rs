@@ -3,6 +3,7 @@
 use super::Exchange;
 use crate::config::Failed;
 use crate::http::forward::OutboundHead;
+use crate::pool::Bound;
 use crate::time::Tick;
 
 /// What is needed to send a request to one target after another. See the module.
@@ -16,12 +17,17 @@ pub struct Outbound {
     failed: u64,
     /// When no further target is asked. [`Tick::NEVER`] until one has failed.
     gives_up: Tick,
+    /// The replica that knows its client, if one does.
+    pub bound: Option<Bound>,
+    /// What the client shows, if the request ends the session of that name.
+    pub ends_session: Option<Box<[u8]>>,
 }
 
 impl Outbound {
     /// Creates a request that was not sent yet.
     pub const fn new(head: OutboundHead, is_bodiless: bool) -> Outbound {
-        Outbound { head, is_bodiless, failed: 0, gives_up: Tick::NEVER }
+        let gives_up = Tick::NEVER;
+        Outbound { head, is_bodiless, failed: 0, gives_up, bound: None, ends_session: None }
     }
 
     /// The targets that have failed the request, as bits.
@@ -54,19 +60,24 @@ impl Exchange {
         is_bodiless.is_some_and(|is_bodiless| is_bodiless || self.upload.keeps_body())
     }
 
-    /// True when the request may have to be sent to another target after its upstream has failed to
-    /// answer it.
-    pub fn may_ask_another(&self) -> bool {
+    /// True when the request may have to be sent again after its upstream has failed to answer it.
+    fn may_send_again(&self) -> bool {
         let several =
             self.api().is_some_and(|api| api.retry_on.repeats() && api.has_several_targets());
         several && self.can_repeat()
+    }
+
+    /// True when it may then have to be sent to another target: no replica alone knows its client.
+    pub fn may_ask_another(&self) -> bool {
+        let bound = self.outbound.as_ref().and_then(|outbound| outbound.bound);
+        bound.is_none_or(|bound| !bound.is_exclusive) && self.may_send_again()
     }
 
     /// True when the request may be sent again after its upstream has broken off before the head of
     /// its response was complete.
     pub fn may_repeat_after_break(&self) -> bool {
         let listed = self.api().is_some_and(|api| api.retry_on.has(Failed::BadGateway));
-        listed && self.may_ask_another()
+        listed && self.may_send_again()
     }
 
     /// The number of targets that are left to ask should the present one fail.

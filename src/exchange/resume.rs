@@ -55,7 +55,9 @@ impl Exchange {
     /// Forgets the request that was sent upstream, unless it may be needed again: to send it, or to
     /// remember what came of an early answer.
     pub fn forget_outbound(&mut self) {
-        if !self.may_ask_again() && !self.may_answer_early && !self.may_ask_another() {
+        let ends = self.outbound.as_ref().is_some_and(|outbound| outbound.ends_session.is_some());
+        let may_again = self.may_ask_again() || self.may_ask_another();
+        if !may_again && !self.may_answer_early && !ends {
             self.outbound = None;
         }
     }

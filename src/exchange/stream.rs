@@ -2,7 +2,7 @@
 //! clock for their events, and how long they waited for a connection.
 
 use super::Exchange;
-use crate::config::Resume;
+use crate::config::{KnownBy, Resume};
 use crate::pipe::events::Terms;
 use crate::time::Tick;
 use std::time::Duration;
@@ -124,6 +124,12 @@ impl Exchange {
             verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
         };
         self.response.watch_events(terms);
+    }
+
+    /// True exactly when the first event of its stream may say by what its client is known.
+    pub fn is_known_by_query(&self) -> bool {
+        let sticky = self.api().and_then(|api| api.sticky.as_ref());
+        sticky.is_some_and(|sticky| matches!(sticky.by, KnownBy::Query(_)))
     }
 
     /// True exactly when there is a limit for when an event comes.

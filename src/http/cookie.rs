@@ -14,6 +14,13 @@ pub fn values<'b>(field: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]>
     field.split(|&byte| byte == b';').filter_map(move |pair| value(pair, name))
 }
 
+/// The value that a Set-Cookie field gives to the cookie with this name (RFC 6265 section 4.1).
+/// None if it is about another one, or if the value is empty.
+pub fn set<'b>(field: &'b [u8], name: &str) -> Option<&'b [u8]> {
+    let pair = field.split(|&byte| byte == b';').next()?;
+    value(pair, name).filter(|value| !value.is_empty())
+}
+
 /// Returns the field without the pairs with this name. None if nothing is left.
 pub fn without<'b>(field: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>> {
     if values(field, name).next().is_none() {
@@ -37,6 +44,20 @@ fn value<'b>(pair: &'b [u8], name: &str) -> Option<&'b [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_set() {
+        let check = |field: &str, want: Option<&str>| {
+            assert_eq!(set(field.as_bytes(), "k"), want.map(str::as_bytes), "{field}");
+        };
+        check("k=1", Some("1"));
+        check(" k = 1 ; Path=/; HttpOnly", Some("1"));
+        check("k=\"1\";k=2", Some("\"1\""));
+        check("k=a=b", Some("a=b"));
+        for none in ["", "k", "k=", "k=; Max-Age=0", "a=1; k=2", "K=1", ";k=1"] {
+            check(none, None);
+        }
+    }
 
     #[test]
     fn found_and_taken_out() {

@@ -18,6 +18,7 @@ use crate::http::fields::{self, Names};
 use crate::http::framing::BodyLength;
 use crate::json::stream_member::StreamMember;
 use crate::net::Net;
+use crate::sse::endpoint::Endpoint;
 use crate::time::Tick;
 use crate::work;
 use std::ops::Range;
@@ -65,6 +66,8 @@ enum Watch {
     Nothing,
     /// The boundaries of events: it is an event stream that can be read.
     Events(Events),
+    /// The same, and what its first event says.
+    Endpoint(Box<(Events, Endpoint)>),
     /// It is a request: the member by which one in JSON asks for an event stream, and all of it, so
     /// that it can be sent again.
     Request(Option<StreamMember>, Option<Box<Kept>>),
@@ -72,11 +75,19 @@ enum Watch {
 
 impl Watch {
     const fn events(&self) -> Option<&Events> {
-        if let Watch::Events(events) = self { Some(events) } else { None }
+        match self {
+            Watch::Events(events) => Some(events),
+            Watch::Endpoint(both) => Some(&both.0),
+            Watch::Nothing | Watch::Request(..) => None,
+        }
     }
 
     const fn events_mut(&mut self) -> Option<&mut Events> {
-        if let Watch::Events(events) = self { Some(events) } else { None }
+        match self {
+            Watch::Events(events) => Some(events),
+            Watch::Endpoint(both) => Some(&mut both.0),
+            Watch::Nothing | Watch::Request(..) => None,
+        }
     }
 
     /// True exactly when something of it may pass that came earlier.
@@ -84,6 +95,7 @@ impl Watch {
         match self {
             Watch::Nothing => false,
             Watch::Events(events) => events.has_free(),
+            Watch::Endpoint(both) => both.0.has_free(),
             Watch::Request(_, kept) => kept.as_ref().is_some_and(|kept| kept.has_left()),
         }
     }
@@ -93,6 +105,7 @@ impl Watch {
     fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         match self {
             Watch::Events(events) => events.take_free(out, buffers),
+            Watch::Endpoint(both) => both.0.take_free(out, buffers),
             Watch::Request(_, Some(kept)) => kept.take(out, buffers),
             Watch::Nothing | Watch::Request(_, None) => 0,
         }
@@ -147,6 +160,27 @@ impl Intake {
     /// Treats the body, of which nothing has arrived yet, as an event stream.
     pub fn watch_events(&mut self, terms: Terms) {
         self.watch = Watch::Events(Events::new(terms));
+    }
+
+    /// Looks at the first event of the stream, of which nothing has arrived yet, for what it says.
+    pub fn watch_endpoint(&mut self) {
+        if let Watch::Events(events) = std::mem::replace(&mut self.watch, Watch::Nothing) {
+            self.watch = Watch::Endpoint(Box::new((events, Endpoint::default())));
+        }
+    }
+
+    /// What the first event of the stream says, once it has passed, and if that is looked at.
+    /// Afterwards it is looked at no longer.
+    #[inline]
+    pub fn take_endpoint(&mut self) -> Option<Endpoint> {
+        if !matches!(&self.watch, Watch::Endpoint(both) if both.1.is_over()) {
+            return None;
+        }
+        let Watch::Endpoint(both) = std::mem::replace(&mut self.watch, Watch::Nothing) else {
+            return None;
+        };
+        self.watch = Watch::Events(both.0);
+        Some(both.1)
     }
 
     /// Looks for the member by which a request in JSON asks for an event stream. Nothing of the
@@ -282,6 +316,10 @@ impl Intake {
         let bytes = &io.scratch[HEADROOM..][piece.range()];
         let passing = match &mut self.watch {
             Watch::Events(events) => events.admit(bytes, io.buffers),
+            Watch::Endpoint(both) => {
+                both.1.scan(bytes);
+                both.0.admit(bytes, io.buffers)
+            }
             Watch::Request(member, kept) => {
                 if let Some(member) = member {
                     member.scan(bytes);

@@ -11,6 +11,7 @@
 //! without an address is an outage of its endpoint only: it stops neither the start nor a reload,
 //! which wait at most five seconds for all names together.
 
+use super::connection::NO_ADDRESS;
 use super::verdict::Verdict;
 use crate::config::{Checks, Target};
 use crate::net::Address;
@@ -61,6 +62,8 @@ pub(super) struct Addresses {
 #[derive(Clone, Debug)]
 struct Known {
     address: Address,
+    /// A number that none of the others has, and that stays.
+    number: u8,
     /// Until when it is passed over.
     passed_over_until: Tick,
     /// What its checks say.
@@ -68,8 +71,8 @@ struct Known {
 }
 
 impl Known {
-    const fn new(address: Address) -> Known {
-        Known { address, passed_over_until: Tick::ZERO, verdict: Verdict::NONE }
+    const fn new(address: Address, number: u8) -> Known {
+        Known { address, number, passed_over_until: Tick::ZERO, verdict: Verdict::NONE }
     }
 
     /// True exactly when the others are preferred.
@@ -130,6 +133,35 @@ impl Addresses {
         tried.bits |= 1 << index;
         tried.last = u8::try_from(index).unwrap_or(u8::MAX);
         Some(self.list[index].address.clone())
+    }
+
+    /// The address with this number, if it was not tried.
+    pub(super) fn only(&mut self, number: u8, tried: &mut Tried) -> Option<Address> {
+        if tried.version != self.version {
+            *tried = Tried { version: self.version, ..Tried::default() };
+        }
+        let index = self.list.iter().position(|known| known.number == number)?;
+        if tried.bits >> index & 1 != 0 {
+            return None;
+        }
+        tried.bits |= 1 << index;
+        tried.last = u8::try_from(index).unwrap_or(u8::MAX);
+        Some(self.list[index].address.clone())
+    }
+
+    /// The number of the address tried last.
+    pub(super) fn number_of_last(&self, tried: Tried) -> Option<u8> {
+        Some(self.list[self.last_of(tried)?].number)
+    }
+
+    /// The address with this number.
+    pub(super) fn numbered(&self, number: u8) -> Option<&Address> {
+        Some(&self.list.iter().find(|known| known.number == number)?.address)
+    }
+
+    /// All addresses, with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &Address)> {
+        self.list.iter().map(|known| (known.number, &known.address))
     }
 
     /// The number of addresses that were not tried.
@@ -198,11 +230,15 @@ impl Addresses {
             return false;
         }
         let addresses = addresses.iter().take(u64::BITS as usize);
-        let list = addresses.map(|address| match known(address) {
-            Some(known) => known.clone(),
-            None => Known::new(address.clone()),
-        });
-        self.list = list.collect();
+        // Connections to those that are gone still have their numbers.
+        let taken: Vec<u8> = self.list.iter().map(|known| known.number).collect();
+        let mut unused = (0..NO_ADDRESS).filter(|number| !taken.contains(number));
+        let mut list = Vec::new();
+        for address in addresses {
+            let new = || unused.next().map(|number| Known::new(address.clone(), number));
+            list.extend(known(address).cloned().or_else(new));
+        }
+        self.list = list;
         self.version += 1;
         self.next = 0;
         true

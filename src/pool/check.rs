@@ -10,7 +10,7 @@
 
 use super::Pool;
 use super::connect::Lead;
-use super::connection::Connection;
+use super::connection::{Connection, NO_ADDRESS};
 use super::owner::Owner;
 use super::upstream::Upstream;
 use crate::config::{Api, Checks};
@@ -30,7 +30,7 @@ pub struct Checked {
     /// Its upstream. It may be gone.
     upstream: Key<Upstream>,
     /// Its index.
-    endpoint: u16,
+    endpoint: u8,
 }
 
 /// How the endpoints of an upstream are checked.
@@ -128,8 +128,14 @@ impl Pool {
         }
         let upstream = &self.upstreams[of.upstream];
         let (stats, server) = (Rc::clone(&upstream.stats), upstream.endpoints[of.index()].server());
-        let lead =
-            Lead { owner, upstream: Some(of.upstream), endpoint: of.endpoint, stats: &stats, room };
+        let lead = Lead {
+            owner,
+            upstream: Some(of.upstream),
+            endpoint: of.endpoint,
+            address: NO_ADDRESS,
+            stats: &stats,
+            room,
+        };
         match self.begin_connection(&address, server.as_ref(), lead, io) {
             Ok(connection) => {
                 self.upstreams[of.upstream].endpoints[of.index()].checker = Some(owner);

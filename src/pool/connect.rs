@@ -5,7 +5,7 @@
 //! so that one dead address does not use it all up.
 
 use super::addresses::{Addresses, Tried};
-use super::connection::Connection;
+use super::connection::{Connection, NO_ADDRESS};
 use super::owner::Owner;
 use super::queue::Wants;
 use super::upstream::{Choice, Place, Upstream};
@@ -17,6 +17,7 @@ use crate::net::tls::ClientOf;
 use crate::net::{Address, Net};
 use crate::pipe::Io;
 use crate::slab::Key;
+use crate::sticky::Replica;
 use crate::telemetry::{ApiStats, Failure, LogLimit};
 use crate::time::Tick;
 use std::io;
@@ -47,7 +48,9 @@ pub(super) struct Lead<'a> {
     /// The upstream. It may be gone.
     pub(super) upstream: Option<Key<Upstream>>,
     /// The index of the endpoint.
-    pub(super) endpoint: u16,
+    pub(super) endpoint: u8,
+    /// The number of the address.
+    pub(super) address: u8,
     /// The counters of the api.
     pub(super) stats: &'a Rc<ApiStats>,
     /// How many other connections the pool may have.
@@ -66,10 +69,23 @@ pub struct Search {
     pub failed: u64,
     /// The endpoints that may be asked at all, as bits.
     among: u64,
+    /// The number of the only address that may be asked, if it is only one.
+    only: Option<u8>,
+    /// The replica that knows the client, if one does.
+    bound: Option<Bound>,
     /// The index of the present endpoint.
-    pub endpoint: u16,
+    pub endpoint: u8,
     /// The place that it has, or had, in the upstream's queue.
     pub place: Option<Place>,
+}
+
+/// The replica that knows a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The replica.
+    pub replica: Replica,
+    /// True exactly when no other one can serve the client.
+    pub is_exclusive: bool,
 }
 
 /// A connection that is being made.
@@ -102,6 +118,8 @@ pub enum Acquired {
 pub enum NoConnection {
     /// No endpoint can be connected to.
     Unreachable,
+    /// The only replica that could serve the client is gone.
+    Gone,
     /// The api is gone, and with it the count of the connections that are left to its endpoints,
     /// which may have only so many.
     Removed,
@@ -114,7 +132,16 @@ impl Search {
     /// A search that has tried nothing and ends at `gives_up`.
     pub fn new(gives_up: Tick) -> Search {
         let tried = Tried::default();
-        Search { tried, gives_up, failed: 0, among: u64::MAX, endpoint: 0, place: None }
+        Search {
+            tried,
+            gives_up,
+            failed: 0,
+            among: u64::MAX,
+            only: None,
+            bound: None,
+            endpoint: 0,
+            place: None,
+        }
     }
 
     /// The same search, of whoever has this place in the queue.
@@ -127,6 +154,12 @@ impl Search {
     #[must_use]
     pub const fn without(self, failed: u64) -> Search {
         Search { failed, ..self }
+    }
+
+    /// The same search, for a client that one replica knows.
+    #[must_use]
+    pub const fn bound_to(self, bound: Option<Bound>) -> Search {
+        Search { bound, ..self }
     }
 
     /// The endpoints that it is for.
@@ -158,7 +191,7 @@ impl Pool {
         if let Some(waiter) = search.place.and_then(|place| self.take_from_queue(place)) {
             search.failed |= waiter.wants.failed;
         }
-        search.among = wanted.api.targets_to_ask();
+        self.aim(wanted, &mut search, io.now)?;
         loop {
             match self.choose(wanted, search, io.now)? {
                 Choice::Endpoint(index) => search.endpoint = narrow(index),
@@ -218,12 +251,29 @@ impl Pool {
     pub fn acquire_new<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
-        search: Search,
+        mut search: Search,
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Acquired, NoConnection> {
+        self.aim(wanted, &mut search, io.now)?;
         self.ask_for_name(wanted, search, io.now);
         self.acquire_next(wanted, search, io, log)
+    }
+
+    /// Finds out which endpoints a search is for.
+    fn aim(&self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> Result<(), NoConnection> {
+        (search.among, search.only) = (wanted.api.targets_to_ask(), None);
+        let Some(bound) = search.bound else { return Ok(()) };
+        let upstream = wanted.upstream.and_then(|key| self.upstreams.get(key));
+        let Some(found) =
+            upstream.and_then(|upstream| upstream.find(bound.replica, &self.secret, now))
+        else {
+            return if bound.is_exclusive { Err(NoConnection::Gone) } else { Ok(()) };
+        };
+        if bound.is_exclusive || found.is_good && search.failed >> found.endpoint & 1 == 0 {
+            (search.among, search.only) = (1 << found.endpoint, found.address);
+        }
+        Ok(())
     }
 
     fn upstream_mut(&mut self, wanted: Wanted<'_>) -> Option<&mut Upstream> {
@@ -294,8 +344,25 @@ impl Pool {
         loop {
             let Pool { upstreams, connections, .. } = self;
             let upstream = upstreams.get_mut(wanted.upstream?)?;
+            let max = upstream.max;
             let endpoint = &mut upstream.endpoints[usize::from(search.endpoint)];
-            let key = endpoint.idle.pop(connections)?;
+            let key = match search.only {
+                None => endpoint.idle.pop(connections)?,
+                Some(number) => {
+                    let fits = |connection: &Connection| connection.address == number;
+                    match endpoint.idle.pop_where(connections, fits) {
+                        Some(key) => key,
+                        // One to another address makes room.
+                        None if endpoint.open >= max => {
+                            let key = endpoint.idle.pop(connections)?;
+                            self.idle_timers.disarm(key.index());
+                            self.close(key, io);
+                            return None;
+                        }
+                        None => return None,
+                    }
+                }
+            };
             let until = self.idle_timers.armed(key.index());
             self.idle_timers.disarm(key.index());
             self.connections[key].pooled = false;
@@ -375,8 +442,13 @@ impl Pool {
                 &mut configured
             }
         };
-        let address = addresses.next(&mut search.tried, now)?;
-        Some((address, addresses.left(search.tried)))
+        match search.only {
+            Some(number) => Some((addresses.only(number, &mut search.tried)?, 0)),
+            None => {
+                let address = addresses.next(&mut search.tried, now)?;
+                Some((address, addresses.left(search.tried)))
+            }
+        }
     }
 
     /// Notes and logs that the address tried last could not be connected to.
@@ -411,16 +483,19 @@ impl Pool {
         search: Search,
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
+        let mut address_number = None;
         let mut target = &wanted.api.targets[usize::from(search.endpoint)];
         if let Some(upstream) = self.upstream_mut(wanted) {
             let endpoint = &upstream.endpoints[usize::from(search.endpoint)];
             endpoint.stats.connects.one();
+            address_number = endpoint.addresses.number_of_last(search.tried);
             // The request may have been there before certificates were renewed.
             target = &endpoint.target;
         }
         let server = target.tls.clone();
         let Wanted { owner, upstream, stats, room, .. } = wanted;
-        let lead = Lead { owner, upstream, endpoint: search.endpoint, stats, room };
+        let (endpoint, number) = (search.endpoint, address_number.unwrap_or(NO_ADDRESS));
+        let lead = Lead { owner, upstream, endpoint, address: number, stats, room };
         self.begin_connection(address, server.as_ref(), lead, io)
     }
 
@@ -445,6 +520,7 @@ impl Pool {
             persistent: false,
             pooled: false,
             endpoint: lead.endpoint,
+            address: lead.address,
             idle_max_ms: u32::MAX,
             upstream: lead.upstream,
             owner: None,
@@ -495,8 +571,8 @@ impl Pool {
     }
 }
 
-fn narrow(index: usize) -> u16 {
-    let Ok(index) = u16::try_from(index) else {
+fn narrow(index: usize) -> u8 {
+    let Ok(index) = u8::try_from(index) else {
         panic!("an upstream has 64 endpoints at most");
     };
     index

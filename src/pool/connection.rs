@@ -9,6 +9,9 @@ use crate::time::{Tick, millis};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Where it does not matter to which address a connection leads, or the endpoint has it no longer.
+pub(super) const NO_ADDRESS: u8 = u8::MAX;
+
 /// A connection to an upstream's endpoint.
 #[derive(Debug)]
 pub struct Connection {
@@ -21,7 +24,9 @@ pub struct Connection {
     /// after it became idle.
     pub(super) pooled: bool,
     /// The index of the endpoint it leads to.
-    pub(super) endpoint: u16,
+    pub(super) endpoint: u8,
+    /// The number of the endpoint's address that it leads to, or [`NO_ADDRESS`].
+    pub(super) address: u8,
     /// How long the upstream last said it keeps an idle connection, in milliseconds. [`u32::MAX`]
     /// if it has said nothing.
     pub(super) idle_max_ms: u32,

@@ -7,6 +7,7 @@ use super::owner::Owner;
 use crate::config::{Health, Target};
 use crate::net::Address;
 use crate::net::tls::ClientOf;
+use crate::sticky::{Replica, Secret};
 use crate::telemetry::EndpointStats;
 use crate::time::Tick;
 use std::rc::Rc;
@@ -116,6 +117,17 @@ impl Endpoint {
         self.addresses.are_healthy()
     }
 
+    /// Its target, as a hash.
+    pub(super) fn hash(&self, secret: &Secret) -> u32 {
+        secret.hash((&self.target.host, self.target.port))
+    }
+
+    /// One of its addresses, as hashes.
+    pub(super) fn replica(&self, address: u8, secret: &Secret) -> Option<Replica> {
+        let address = hash_of(self.addresses.numbered(address)?, secret);
+        Some(Replica { target: self.hash(secret), address })
+    }
+
     /// How connections to it are secured, if they are.
     pub(super) fn server(&self) -> Option<ClientOf> {
         self.target.tls.clone()
@@ -183,5 +195,13 @@ impl Endpoint {
         }
         (self.passed_over_until, self.answered_badly) = (Tick::ZERO, false);
         Some(if had_none { "has been resolved" } else { "has new addresses" })
+    }
+}
+
+/// An address, as a hash.
+pub(super) fn hash_of(address: &Address, secret: &Secret) -> u32 {
+    match address {
+        Address::Tcp(address) => secret.hash(address),
+        Address::Unix(path) => secret.hash(path),
     }
 }

@@ -50,6 +50,18 @@ impl<T> Idle<T> {
         None
     }
 
+    /// Takes out the most recently used one that `fits`.
+    pub(super) fn pop_where(
+        &mut self,
+        upstreams: &Slab<T>,
+        fits: impl Fn(&T) -> bool,
+    ) -> Option<Key<T>> {
+        work::note(self.keys.len());
+        let found = self.keys.iter().rposition(|&key| upstreams.get(key).is_some_and(&fits))?;
+        self.open -= 1;
+        Some(self.keys.remove(found))
+    }
+
     /// Notes that one of them was closed and removed from the slab.
     pub(super) fn forget_closed(&mut self, upstreams: &Slab<T>) {
         self.open -= 1;
@@ -75,13 +87,19 @@ mod tests {
         let (mut dice, mut slab) = (Rng::with_seed(3), Slab::new());
         let (mut idle, mut list) = (Idle::new(), Vec::new());
         for _ in 0..20_000 {
-            match dice.u64(..5) {
+            match dice.u64(..7) {
                 0 | 1 => {
-                    let key = slab.insert(());
+                    let key = slab.insert(dice.u8(..));
                     idle.push(key);
                     list.push(key);
                 }
                 2 => assert_eq!(idle.pop(&slab), list.pop()),
+                3 => {
+                    let odd = |value: &u8| value % 2 == 1;
+                    let nth = list.iter().rposition(|key| odd(&slab[*key]));
+                    let found = nth.map(|nth| list.remove(nth));
+                    assert_eq!(idle.pop_where(&slab, odd), found);
+                }
                 _ if list.is_empty() => {}
                 _ => {
                     let key = list.remove(dice.usize(..list.len()));

@@ -136,6 +136,7 @@ impl Stage {
             Ok(Acquired::Connecting(attempt)) => (Has::Attempt(attempt), "connects to"),
             Ok(Acquired::Queued(place, _)) => (Has::Place(place), "waits"),
             Err(NoConnection::Unreachable) => (Has::Nothing, "reaches nobody"),
+            Err(NoConnection::Gone) => panic!("nobody is bound"),
             Err(NoConnection::Removed) => (Has::Nothing, "is turned away"),
             Err(NoConnection::OutOfDescriptors(..)) => panic!("there are descriptors"),
         };

@@ -18,11 +18,13 @@
 
 use super::addresses::Tried;
 use super::check::Checking;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, hash_of};
 use super::owner::Owner;
 use super::queue::{Queue, Waiter, Wants};
 use crate::config::{Api, Failed, Health, RetryOn, UpstreamClient, UpstreamTls};
+use crate::net::Address;
 use crate::slab::Key;
+use crate::sticky::{Replica, Secret};
 use crate::telemetry::{ApiStats, Failure, Stats, is_outage};
 use crate::time::Tick;
 use std::rc::Rc;
@@ -144,6 +146,21 @@ impl Upstream {
                 target.tls = new;
             }
         }
+    }
+
+    /// Where a replica is, if it is here.
+    pub(super) fn find(&self, replica: Replica, secret: &Secret, now: Tick) -> Option<Found> {
+        let mut endpoints = (0..).zip(&self.endpoints);
+        let (index, endpoint): (u8, _) =
+            endpoints.find(|(_, endpoint)| endpoint.hash(secret) == replica.target)?;
+        let addresses = &endpoint.addresses;
+        let is_it = |(_, address): &(u8, &Address)| hash_of(address, secret) == replica.address;
+        let address = addresses.iter().find(is_it).map(|(number, _)| number);
+        // A name that does not resolve may have that address still.
+        if address.is_none() && !addresses.is_empty() {
+            return None;
+        }
+        Some(Found { endpoint: index, address, is_good: !endpoint.is_bad(now) })
     }
 
     /// The number of idle connections to all of its endpoints.
@@ -271,7 +288,7 @@ impl Upstream {
 
     /// Notes that a connection to an endpoint was made. True if that may help somebody who waits
     /// and could not connect to it before.
-    pub(super) fn connected(&mut self, index: u16, tried: Tried) -> bool {
+    pub(super) fn connected(&mut self, index: u8, tried: Tried) -> bool {
         let endpoint = &mut self.endpoints[usize::from(index)];
         endpoint.connected(tried);
         let is_news = endpoint.given_up_by > 0;
@@ -312,6 +329,17 @@ impl Upstream {
             }
         }
     }
+}
+
+/// Where a replica is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// The index of the endpoint.
+    pub(super) endpoint: u8,
+    /// The number of the address. None if the name does not resolve.
+    pub(super) address: Option<u8>,
+    /// True exactly when others are not preferred.
+    pub(super) is_good: bool,
 }
 
 /// One bit for each element, the first one the lowest: set where the element `is` so.

@@ -6,7 +6,7 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{deadlines, streams};
+use super::{deadlines, sticky, streams};
 use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::pipe::Io;
@@ -77,7 +77,8 @@ fn new_search(exchange: &Exchange, now: Tick) -> Result<Search, LocalReply> {
         return Err(deadlines::late_response(exchange));
     }
     let timeout = exchange.api().map_or(Duration::ZERO, |api| api.connect_timeout);
-    Ok(Search::new(now.after(timeout).min(due)).without(failed))
+    let bound = outbound.and_then(|outbound| outbound.bound);
+    Ok(Search::new(now.after(timeout).min(due)).without(failed).bound_to(bound))
 }
 
 /// Goes on looking for a connection after a failed attempt.
@@ -166,6 +167,11 @@ fn acquire<N: Net>(
             Next::Moved
         }
         Some(Err(NoConnection::Removed)) => turn_away(step),
+        // The client will be told when it comes back.
+        Some(Err(NoConnection::Gone)) if step.exchange.stage().is_without_upstream() => {
+            Next::Do(Action::EndStream(Outcome::UpstreamCut))
+        }
+        Some(Err(NoConnection::Gone)) => Next::fail(sticky::gone()),
         Some(Err(NoConnection::OutOfDescriptors(search, error))) => {
             Next::FreeDescriptor(search, error)
         }

@@ -5,6 +5,7 @@
 
 use super::next::{Action, Next};
 use super::step::{Step, watches_client};
+use super::sticky;
 use crate::exchange::{Exchange, LocalReply, Source, Stage, Upload};
 use crate::net::Net;
 use crate::pipe::{Fault, Flow, Moved, SourceFault};
@@ -23,12 +24,13 @@ pub(super) enum RequestFault {
 
 /// Moves the response towards the client, and the rest of the request towards the upstream.
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
-    let Step { exchange, conn, io, pool, .. } = step;
+    let Step { exchange, conn, io, pool, apis, .. } = step;
     let moved = match exchange.response.pump(&mut pool[key].conn, conn, io) {
         Ok(moved) => moved,
         Err(Fault::SinkGone) => return Next::end(Outcome::ClientGone),
         Err(fault) => return lose(step, fault),
     };
+    sticky::learn_from_event(exchange, pool, apis, key, io.now);
     if exchange.response.outlet.flow() != Flow::Open {
         return Next::Do(Action::Release);
     }

@@ -124,8 +124,9 @@ impl<N: Net> Proxy<N> {
 
     /// Takes the result of resolving a name. If that failed, the endpoint keeps its addresses.
     pub fn name_answered(&mut self, key: Key<Upstream>, endpoint: usize, answer: &Resolution) {
-        let Shared { pool, telemetry, .. } = &mut self.shared;
-        pool.name_answered(key, endpoint, answer, &mut telemetry.log);
+        let Shared { pool, telemetry, memory, net, .. } = &mut self.shared;
+        let (mut io, _) = memory.split(net, None, Tick::ZERO);
+        pool.name_answered(key, endpoint, answer, &mut io, &mut telemetry.log);
     }
 }
 

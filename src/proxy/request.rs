@@ -5,7 +5,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
-use super::{admin, demo, grants, handshake, last_event_id, to_https};
+use super::{admin, demo, grants, handshake, last_event_id, sticky, to_https};
 use crate::access::Told;
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
@@ -151,6 +151,8 @@ struct Checked {
     /// Trailer fields that are not forwarded.
     dropped_trailers: Option<Box<Names>>,
     caller: Caller,
+    /// What the request shows of its client, if that is looked at.
+    shown: Option<sticky::Shown>,
     /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
@@ -236,6 +238,7 @@ fn check_head(
         may_answer_early,
         dropped_trailers: dropped_trailers(api, head),
         caller,
+        shown: sticky::shown(api, head),
         outbound,
     })
 }
@@ -424,6 +427,9 @@ fn begin<N: Net>(
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
             exchange.outbound = Some(Box::new(Outbound::new(outbound, length.is_empty())));
+            if let Some(shown) = checked.shown {
+                sticky::bind(&mut exchange, shown, &mut shared.apis, now);
+            }
             if let Phase::Closed(ends) = shared.phase {
                 ends.set(&mut exchange, shared.random.f64(), now);
             }

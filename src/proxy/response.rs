@@ -12,7 +12,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::relay::{RequestFault, pump_request};
 use super::step::Step;
-use super::{grants, lookahead, outage, redirects, retry, tunnel};
+use super::{grants, lookahead, outage, redirects, retry, sticky, tunnel};
 use crate::apis::Apis;
 use crate::config::{Failed, OnOutage};
 use crate::conn::Conn;
@@ -83,6 +83,9 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
             endpoint.stats.count_failure(Failure::Unavailable, step.now.tick);
         }
         return Next::Do(Action::AskAnother(failed));
+    }
+    if head.status >= 200 {
+        sticky::learn(exchange, pool, apis, key, &head, step.now.tick);
     }
     if !waited && lookahead::keeps_back(exchange, &head) {
         let lookahead = Lookahead::new(&bytes[..end], head.length);
@@ -268,6 +271,9 @@ fn forward_final(
     exchange.response.begin(head.length, to, now);
     if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
         exchange.watch_events();
+        if exchange.is_known_by_query() {
+            exchange.response.intake.watch_endpoint();
+        }
     }
     exchange.note_served(now);
 }

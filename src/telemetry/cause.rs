@@ -99,6 +99,8 @@ pub enum Cause {
     Draining,
     /// There is no descriptor for an upstream connection.
     OutOfDescriptors,
+    /// The target that knows the client's session is not there any more.
+    TargetGone,
     /// No endpoint can be connected to.
     UpstreamUnreachable,
     /// The upstream closed the connection before its response head was complete.
@@ -123,7 +125,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 52] = [
+    pub const ALL: [Cause; 53] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -168,6 +170,7 @@ impl Cause {
         Cause::KeyMaxStreams,
         Cause::Draining,
         Cause::OutOfDescriptors,
+        Cause::TargetGone,
         Cause::UpstreamUnreachable,
         Cause::UpstreamClosed,
         Cause::UpstreamMalformed,
@@ -225,6 +228,7 @@ impl Cause {
             Cause::KeyMaxStreams => "key.max_streams",
             Cause::Draining => "draining",
             Cause::OutOfDescriptors => "out_of_descriptors",
+            Cause::TargetGone => "target_gone",
             Cause::UpstreamUnreachable => "upstream_unreachable",
             Cause::UpstreamClosed => "upstream_closed",
             Cause::UpstreamMalformed => "upstream_malformed",

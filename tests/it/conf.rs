@@ -127,6 +127,7 @@ fn defaults() {
         queue_timeout: seconds(5),
         retry_on: RetryOn::CONNECT,
         retry_body: 0,
+        sticky: None,
         health: Health { max_fails: Some(1), fail_timeout: seconds(10), checks: None },
         streams: default_streams(),
         clients: Clients::default(),
@@ -179,6 +180,7 @@ fn the_commented_file_has_every_key() {
     let whole = format!("\n{EVERY_KEY}");
     let tables = ["server", "tls", "[tls.certificate]", "drain", "log", "admin", "demo", "[api]"];
     let tables = tables.into_iter().chain([
+        "api.sticky",
         "api.auth",
         "api.request_headers",
         "api.response_headers",

@@ -51,6 +51,9 @@ pub struct Process<'a> {
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
     pub upstreams: BTreeMap<&'a str, &'a Upstream>,
+    /// The number of clients of which it is known which target knows them, by api, where that
+    /// counts.
+    pub sticky: BTreeMap<&'a str, usize>,
     /// The number of streams in each state, in the order of [`StreamState::ALL`], by api.
     pub states: BTreeMap<&'a str, [usize; StreamState::ALL.len()]>,
     /// The certificates that clients are shown, and the last second of their validity, since 1970.

@@ -10,6 +10,7 @@ use crate::time::{Tick, millis};
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     of_connections(out, stats, process);
     of_targets(out, stats, process);
+    of_clients(out, process);
 }
 
 /// Writes the numbers of connections to each target, and of those who wait for one.
@@ -37,6 +38,15 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     for (api, _) in stats.all().skip(1) {
         let waiting = process.upstreams.get(api).map_or(0, |upstream| upstream.waiting());
         out.sample(&[("api", api)], waiting);
+    }
+}
+
+/// Writes how many clients have to go to a target that knows them.
+fn of_clients(out: &mut Exposition, process: &Process<'_>) {
+    let help = "Clients of which it is known which target knows them.";
+    out.family("millstream_sticky_clients", MetricType::Gauge, help);
+    for (api, count) in &process.sticky {
+        out.sample(&[("api", api)], count);
     }
 }
 

@@ -1,17 +1,27 @@
 //! Event streams: the scanner against a reader that does what the standard says.
 
 use super::in_pieces;
+use crate::sse::endpoint::Endpoint;
 use crate::sse::{Scanner, byte_order_mark, naive};
 use std::ops::Range;
 use std::time::Duration;
 
 /// However a body arrives, the boundaries, events, ids and times are those that a naive reader
-/// finds; and when the same body comes once more, it is read as it was the first time.
+/// finds; and when the same body comes once more, it is read as it was the first time. What its
+/// first event says does not depend on the pieces, either.
 pub fn sse(start: &[u8]) {
     let body = &start[byte_order_mark(start).unwrap_or(0)..];
     let naive = naive::read(body);
     assert_eq!(naive::events(start), naive.events);
+    let endpoint = |pieces: &[Range<usize>]| {
+        let mut endpoint = Endpoint::default();
+        pieces.iter().for_each(|piece| endpoint.scan(&body[piece.clone()]));
+        (endpoint.is_over(), endpoint.parameter("s"))
+    };
+    let whole = 0..body.len();
+    let said = endpoint(&[whole]);
     in_pieces(body, |pieces| {
+        assert_eq!(endpoint(pieces), said);
         let mut scanner = Scanner::with_ids();
         check_boundaries(&mut scanner, body, pieces, &naive.boundaries);
         for times in 1..=2 {

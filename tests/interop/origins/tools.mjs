@@ -1,4 +1,5 @@
-// An MCP server of the JavaScript SDK: Streamable HTTP at /mcp, with sessions; as tools.py.
+// An MCP server of the JavaScript SDK: Streamable HTTP at /mcp, with sessions, and the older transport
+// at /sse, which heeds X-Forwarded-Prefix; as tools.py.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
@@ -9,6 +10,7 @@ const load = (module) => import(pathToFileURL(find.resolve(module)));
 const { McpServer } = await load('@modelcontextprotocol/sdk/server/mcp.js');
 const { StreamableHTTPServerTransport: Transport } =
   await load('@modelcontextprotocol/sdk/server/streamableHttp.js');
+const { SSEServerTransport } = await load('@modelcontextprotocol/sdk/server/sse.js');
 const { z } = await load('zod');
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const text = (said) => ({ content: [{ type: 'text', text: said }] });
@@ -33,6 +35,17 @@ function tools() {
 
 const sessions = new Map();
 const server = http.createServer(async (q, r) => {
+  const url = new URL(q.url, 'http://a');
+  if (url.pathname === '/sse') {
+    const older = new SSEServerTransport((q.headers['x-forwarded-prefix'] ?? '') + '/messages', r);
+    sessions.set(older.sessionId, older);
+    r.on('close', () => sessions.delete(older.sessionId));
+    return tools().connect(older);
+  }
+  if (url.pathname === '/messages') {
+    const older = sessions.get(url.searchParams.get('sessionId'));
+    return older ? older.handlePostMessage(q, r) : r.writeHead(404).end('no such session');
+  }
   let transport = sessions.get(q.headers['mcp-session-id']);
   if (!transport) {
     transport = new Transport({

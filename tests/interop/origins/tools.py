@@ -63,7 +63,8 @@ async def app(scope, receive, send):
             await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
 
-    serving = asyncio.ensure_future(tools(scope, listen, send))
+    prefix = dict(scope.get("headers", ())).get(b"x-forwarded-prefix", b"").decode()
+    serving = asyncio.ensure_future(tools(scope | {"root_path": prefix}, listen, send))
     breaking = asyncio.ensure_future(answer())
     try:
         await asyncio.wait([serving, breaking], return_when=asyncio.FIRST_COMPLETED)

@@ -180,6 +180,9 @@ fn health_that_decides_nothing() {
     let checked =
         "health_path decides nothing: target_url is the only target, and is asked in any case";
     check(one, "health_path = '/'", &[checked]);
+    let sticky = "sticky has no effect: target_url is the only target, and has one address";
+    check(one, "[api.sticky]\nfield = 'X'", &[sticky]);
+    check(two, "[api.sticky]\nfield = 'X'", &[]);
     check(two, "health_path = '/'", &[]);
 }
 

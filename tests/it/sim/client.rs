@@ -5,6 +5,7 @@ use super::Terms;
 use super::events::without_ours;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
+use super::sessions::FIELD;
 use super::speech::{Leaves, Records, Speech};
 use crate::journal;
 use millstream::testing::RetryOn;
@@ -54,6 +55,8 @@ pub(crate) struct Client {
     /// What has come of that body.
     body: Vec<u8>,
     answers: Vec<Answer>,
+    /// The session that an answer has named.
+    session: Option<String>,
     end: End,
 }
 
@@ -120,6 +123,7 @@ impl Client {
             reading: None,
             body: Vec::new(),
             answers: Vec::new(),
+            session: None,
             end: End::Open,
             rng: Rng::new(rng.bits()),
         }
@@ -165,7 +169,10 @@ impl Client {
         if self.unsent.is_empty() && self.asked < self.plans.len() && may_ask {
             let plan = &plans[self.plans[self.asked]];
             journal::note(|| format!("{now:?} {peer:?} asks {plan:?}"));
-            self.unsent = request(plan, self.key, self.rng.size(1, 500));
+            plan.is_bound.set(self.session.is_some());
+            let session = self.session.iter().map(|name| format!("{FIELD}: {name}\r\n"));
+            let fields: String = session.chain([self.key.to_owned()]).collect();
+            self.unsent = request(plan, &fields, self.rng.size(1, 500));
             self.asked += 1;
         }
         if self.unsent.is_empty() || now < self.next_send {
@@ -226,6 +233,10 @@ impl Client {
                 let status = status(&head)?;
                 if (100..200).contains(&status) {
                     continue;
+                }
+                // Who answers with an error may name a session that it does not know.
+                if let Some(name) = head.get("x-session").filter(|_| status < 400) {
+                    self.session = Some(name.to_owned());
                 }
                 let id = self.plans.get(self.answers.len()).ok_or("an answer to no request")?;
                 let plan = &plans[*id];
@@ -404,10 +415,10 @@ fn status(head: &Head) -> Result<u16, String> {
     status.ok_or_else(|| format!("no status line: {:?}", head.first_line))
 }
 
-fn request(plan: &Plan, key: &str, most: usize) -> Vec<u8> {
+fn request(plan: &Plan, fields: &str, most: usize) -> Vec<u8> {
     let version = if plan.http10 { "1.0" } else { "1.1" };
     let (method, id) = (plan.method, plan.id);
-    let mut wire = format!("{method} /{id} HTTP/{version}\r\nHost: a.example\r\n{key}");
+    let mut wire = format!("{method} /{id} HTTP/{version}\r\nHost: a.example\r\n{fields}");
     if plan.close {
         wire.push_str("Connection: close\r\n");
     }

@@ -2,7 +2,7 @@
 
 use super::loss::Loss;
 use super::rates::{self, Pace};
-use super::{END, HEARTBEAT, health, room};
+use super::{END, HEARTBEAT, health, room, sessions};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 
@@ -34,6 +34,7 @@ impl Draft {
         health::draw(&mut of(0x6865_616c), &mut text);
         let checks = health::draw_checks(&mut of(0x6865_616d));
         text += &checks;
+        sessions::draw(&mut of(0x7365_7374), &mut text);
         let secured = draw_secured(&mut of(0x746c_7322), &mut text);
         let paces = rates::draw(&mut of(0x7261_7465), &mut text);
         let mut loss = Loss::draw(fate, &mut text);

@@ -24,6 +24,7 @@ mod plan;
 mod rates;
 mod repeats;
 mod room;
+mod sessions;
 mod speech;
 mod stray;
 mod told;
@@ -113,6 +114,8 @@ pub(crate) struct Terms {
     pub(crate) spares: bool,
     /// True exactly when it may answer before the origin.
     pub(crate) early: bool,
+    /// True exactly when a client that an origin knows goes to that origin.
+    pub(crate) heeds_sessions: bool,
     /// True exactly when there may be fewer streams than are asked for.
     pub(crate) scarce: bool,
     /// True exactly when the api, or its key, is taken away.
@@ -157,6 +160,7 @@ impl Terms {
             event_max: streams.event_max,
             spares: streams.on_outage != OnOutage::Error || rates::spares(api),
             early: streams.early_answer.is_some(),
+            heeds_sessions: api.sticky.is_some(),
             scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
             loses: false,
             passes: streams.compression == Compression::Pass,
@@ -194,7 +198,7 @@ impl Terms {
             }
         };
         let listed = self.retries.is_some_and(|retries| retries.has(failed)) && !plan.is_stubborn;
-        listed && self.reachable && plan.request.is_none()
+        listed && self.reachable && plan.request.is_none() && !plan.is_bound.get()
     }
 }
 
@@ -378,12 +382,9 @@ impl Play {
         let mut moved = false;
         for (index, address) in ADDRESSES.into_iter().enumerate() {
             while let Some(peer) = self.world.net().origin(address.parse().unwrap()) {
-                self.origins.push(Origin::new(
-                    peer,
-                    index,
-                    self.course.sick[index],
-                    self.rng.bits(),
-                ));
+                let (sick, seed) = (self.course.sick[index], self.rng.bits());
+                let names = self.terms.heeds_sessions;
+                self.origins.push(Origin::new(peer, index, sick, names, seed));
                 moved = true;
             }
         }

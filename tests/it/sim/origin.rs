@@ -7,6 +7,7 @@ use super::health;
 use super::hostile;
 use super::message::{Body, Head, chunked};
 use super::plan::{FLOOD_BYTES, FLOODS, Framing, Mischief, Plan};
+use super::sessions;
 use crate::journal;
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
@@ -35,6 +36,10 @@ pub(crate) struct Origin {
     pub(crate) seen: Vec<usize>,
     /// When.
     pub(crate) seen_at: Vec<Tick>,
+    /// True exactly when it names sessions.
+    names_sessions: bool,
+    /// What it draws their names from.
+    names: Rng,
     /// True exactly when it was asked for its health.
     is_check: bool,
     /// True exactly when it fails its health checks.
@@ -70,7 +75,13 @@ enum Then {
 }
 
 impl Origin {
-    pub(crate) fn new(peer: Peer, address: usize, is_sick: bool, seed: u64) -> Origin {
+    pub(crate) fn new(
+        peer: Peer,
+        address: usize,
+        is_sick: bool,
+        names_sessions: bool,
+        seed: u64,
+    ) -> Origin {
         let mut rng = Rng::new(seed);
         Origin {
             peer,
@@ -84,6 +95,8 @@ impl Origin {
             address,
             seen: Vec::new(),
             seen_at: Vec::new(),
+            names_sessions,
+            names: Rng::new(seed ^ 0x7365_7373),
             is_check: false,
             is_sick,
             told_sick: None,
@@ -202,6 +215,7 @@ impl Origin {
                 return Ok(true);
             }
             let id = judge_head(&head, plans)?;
+            sessions::judge(&head, self.address)?;
             self.seen.push(id);
             self.seen_at.push(now);
             let plan = &plans[id];
@@ -275,15 +289,16 @@ impl Origin {
                 self.then = Then::Sleep;
             }
             Mischief::None => {
-                self.unsent
-                    .extend(response(plan, body, self.accepts_coded, self.rng.size(1, 700)).0);
+                let most = self.rng.size(1, 700);
+                let (wire, _) = self.response(plan, body, most);
+                self.unsent.extend(wire);
                 if plan.framing == Framing::UntilClose && !plan.bodiless() {
                     self.then = Then::Close;
                 }
             }
             Mischief::CutAt(at) | Mischief::ResetAt(at) => {
-                let (mut wire, head) =
-                    response(plan, body, self.accepts_coded, self.rng.size(1, 700));
+                let most = self.rng.size(1, 700);
+                let (mut wire, head) = self.response(plan, body, most);
                 wire.truncate(head + at);
                 self.unsent.extend(wire);
                 let close = matches!(mischief, Mischief::CutAt(_));
@@ -291,6 +306,13 @@ impl Origin {
             }
         }
         Ok(())
+    }
+
+    /// The response on the wire, and the length of its head. It may name a session.
+    fn response(&mut self, plan: &Plan, body: &[u8], most: usize) -> (Vec<u8>, usize) {
+        let names = self.names_sessions && self.names.chance(50);
+        let session = names.then(|| sessions::name(self.address, &mut self.names));
+        response(plan, body, self.accepts_coded, session.as_deref(), most)
     }
 
     /// When it acts by itself.
@@ -330,7 +352,13 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
 }
 
 /// The response on the wire, and the length of its head (with the interim ones before it).
-fn response(plan: &Plan, body: &[u8], coded: bool, most: usize) -> (Vec<u8>, usize) {
+fn response(
+    plan: &Plan,
+    body: &[u8],
+    coded: bool,
+    session: Option<&str>,
+    most: usize,
+) -> (Vec<u8>, usize) {
     let mut wire = String::new();
     for interim in 0..plan.interims {
         let status = if interim == 0 && plan.expect { "100 Continue" } else { "103 Early Hints" };
@@ -342,6 +370,9 @@ fn response(plan: &Plan, body: &[u8], coded: bool, most: usize) -> (Vec<u8>, usi
     }
     if coded {
         wire.push_str("Content-Encoding: gzip\r\n");
+    }
+    if let Some(name) = session {
+        wire.push_str(&format!("{}: {name}\r\n", sessions::FIELD));
     }
     let mut body = body.to_vec();
     match plan.framing {

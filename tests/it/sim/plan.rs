@@ -82,6 +82,8 @@ pub(crate) struct Plan {
     /// How often origins still get up to their mischief: whoever asks again then is served as it
     /// should be.
     pub(crate) pranks: Cell<u8>,
+    /// Its client has a session, so that only one origin may be asked.
+    pub(crate) is_bound: Cell<bool>,
 }
 
 impl Plan {
@@ -129,6 +131,7 @@ impl Plan {
             is_stubborn,
             // Two origins, each on a used connection and on a fresh one.
             pranks: Cell::new(if is_stubborn { 4 } else { 1 }),
+            is_bound: Cell::new(false),
         }
     }
 

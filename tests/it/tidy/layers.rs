@@ -26,6 +26,7 @@ const LEAVES: &[&str] = &[
     "route",
     "slab",
     "sse",
+    "sticky",
     "time",
     "wheel",
     "work",
