@@ -130,9 +130,8 @@ impl Pool {
         let Some(key) = known.map(|(key, _)| key) else {
             return self.upstreams.insert(Upstream::of(api, stats, io.now));
         };
-        let upstream = &mut self.upstreams[key];
-        upstream.update(api, io.now);
-        for index in 0..api.targets.len() {
+        let moved = self.upstreams[key].update(api, io.now);
+        for index in (0..api.targets.len()).filter(|index| moved >> index & 1 != 0) {
             self.leave_addresses(key, index, io);
         }
         self.note_change(key);
@@ -174,17 +173,30 @@ impl Pool {
     fn close_idle_beyond_max<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         for index in 0..self.upstreams[key].endpoints.len() {
             loop {
-                let Pool { upstreams, connections, .. } = self;
-                let upstream = &mut upstreams[key];
-                let endpoint = &mut upstream.endpoints[index];
-                if endpoint.open <= upstream.max {
+                let upstream = &self.upstreams[key];
+                if upstream.endpoints[index].open <= upstream.max
+                    || !self.close_idle_of(key, index, io)
+                {
                     break;
                 }
-                let Some(connection) = endpoint.idle.pop(connections) else { break };
-                connections[connection].pooled = false;
-                self.close_idle(connection, io);
             }
         }
+    }
+
+    /// Closes an idle connection to an endpoint. False if there is none.
+    fn close_idle_of<N: Net>(
+        &mut self,
+        key: Key<Upstream>,
+        index: usize,
+        io: &mut Io<'_, N>,
+    ) -> bool {
+        let Pool { upstreams, connections, .. } = self;
+        let Some(connection) = upstreams[key].endpoints[index].idle.pop(connections) else {
+            return false;
+        };
+        connections[connection].pooled = false;
+        self.close_idle(connection, io);
+        true
     }
 
     /// An upstream, if it is still there.

@@ -36,6 +36,8 @@ mod rate;
 mod reference;
 mod renewal;
 mod retry;
+#[cfg(test)]
+mod scratch;
 mod shared;
 mod sources;
 mod sticky;
@@ -376,13 +378,22 @@ impl Api {
 
     /// The targets that requests go to, as bits, the first one the lowest: those with a weight.
     pub fn targets_to_ask(&self) -> u64 {
-        let with_weight = (0..).zip(&self.targets).filter(|(_, target)| target.weight > 0);
-        with_weight.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index)
+        self.targets_that(|target| target.weight > 0)
+    }
+
+    /// The targets that are backups, as bits.
+    pub fn backups(&self) -> u64 {
+        self.targets_that(|target| target.is_backup)
+    }
+
+    fn targets_that(&self, are: impl Fn(&Target) -> bool) -> u64 {
+        let targets = (0..).zip(&self.targets);
+        targets.fold(0, |bits, (index, target): (u32, _)| bits | u64::from(are(target)) << index)
     }
 
     /// True exactly when there is more than one target to ask.
     pub fn has_several_targets(&self) -> bool {
-        self.targets_to_ask().count_ones() > 1
+        self.targets.iter().filter(|target| target.weight > 0).nth(1).is_some()
     }
 
     /// The request target that goes upstream, for a matched path and the request's query.

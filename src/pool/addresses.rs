@@ -116,9 +116,7 @@ impl Addresses {
 
     /// The address to try next. None if all were tried.
     pub(super) fn next(&mut self, tried: &mut Tried, now: Tick) -> Option<Address> {
-        if tried.version != self.version {
-            *tried = Tried { version: self.version, ..Tried::default() };
-        }
+        self.begin(tried);
         let family = self.family.or_else(|| Some(Family::of(&self.list.first()?.address)));
         let is_foreign = |index: usize| Some(Family::of(&self.list[index].address)) != family;
         let passed_over = |index: usize| self.list[index].is_bad(now);
@@ -130,23 +128,28 @@ impl Addresses {
         };
         let index = indices.filter(|index| tried.bits >> index & 1 == 0).min_by_key(rank)?;
         self.next = (index + 1) % self.list.len();
-        tried.bits |= 1 << index;
-        tried.last = u8::try_from(index).unwrap_or(u8::MAX);
-        Some(self.list[index].address.clone())
+        Some(self.try_at(index, tried))
     }
 
     /// The address with this number, if it was not tried.
     pub(super) fn only(&mut self, number: u8, tried: &mut Tried) -> Option<Address> {
-        if tried.version != self.version {
-            *tried = Tried { version: self.version, ..Tried::default() };
-        }
+        self.begin(tried);
         let index = self.list.iter().position(|known| known.number == number)?;
-        if tried.bits >> index & 1 != 0 {
-            return None;
+        (tried.bits >> index & 1 == 0).then(|| self.try_at(index, tried))
+    }
+
+    /// Forgets what was tried of another list.
+    const fn begin(&self, tried: &mut Tried) {
+        if tried.version != self.version {
+            *tried = Tried { version: self.version, bits: 0, last: 0 };
         }
+    }
+
+    /// Marks an address as tried, and returns it.
+    fn try_at(&self, index: usize, tried: &mut Tried) -> Address {
         tried.bits |= 1 << index;
         tried.last = u8::try_from(index).unwrap_or(u8::MAX);
-        Some(self.list[index].address.clone())
+        self.list[index].address.clone()
     }
 
     /// The number of the address tried last.
@@ -214,12 +217,10 @@ impl Addresses {
     }
 
     /// Takes over the addresses of a newer configuration. Empty if they are not known, and then the
-    /// present ones stay.
-    pub(super) fn update(&mut self, addresses: &[Address], now: Tick) {
+    /// present ones stay. True when the addresses have changed.
+    pub(super) fn update(&mut self, addresses: &[Address], now: Tick) -> bool {
         self.asked_at = now;
-        if !addresses.is_empty() {
-            self.replace(addresses);
-        }
+        !addresses.is_empty() && self.replace(addresses)
     }
 
     /// Replaces the list. Name servers return the same addresses in changing order, which means

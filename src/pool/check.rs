@@ -117,10 +117,9 @@ impl Pool {
         let Some(address) = endpoint.addresses.to_check(turn).cloned() else {
             return Probe::LeftOut;
         };
-        if endpoint.open >= max {
-            let Some(idle) = endpoint.idle.pop(&self.connections) else { return Probe::LeftOut };
-            self.connections[idle].pooled = false;
-            self.close_idle(idle, io);
+        let is_full = endpoint.open >= max;
+        if is_full && !self.close_idle_of(of.upstream, of.index(), io) {
+            return Probe::LeftOut;
         }
         self.close_idle_beyond(room, io);
         if self.connections.len() > room {

@@ -341,27 +341,21 @@ impl Pool {
         search: Search,
         io: &mut Io<'_, N>,
     ) -> Option<Key<Connection>> {
+        let (of, index) = (wanted.upstream?, usize::from(search.endpoint));
         loop {
             let Pool { upstreams, connections, .. } = self;
-            let upstream = upstreams.get_mut(wanted.upstream?)?;
-            let max = upstream.max;
-            let endpoint = &mut upstream.endpoints[usize::from(search.endpoint)];
-            let key = match search.only {
-                None => endpoint.idle.pop(connections)?,
-                Some(number) => {
-                    let fits = |connection: &Connection| connection.address == number;
-                    match endpoint.idle.pop_where(connections, fits) {
-                        Some(key) => key,
-                        // One to another address makes room.
-                        None if endpoint.open >= max => {
-                            let key = endpoint.idle.pop(connections)?;
-                            self.idle_timers.disarm(key.index());
-                            self.close(key, io);
-                            return None;
-                        }
-                        None => return None,
-                    }
+            let upstream = upstreams.get_mut(of)?;
+            let endpoint = &mut upstream.endpoints[index];
+            let idle = match search.only {
+                None => endpoint.idle.pop(connections),
+                Some(number) => endpoint.idle.pop_where(connections, |c| c.address == number),
+            };
+            let Some(key) = idle else {
+                // One to another address makes room.
+                if endpoint.open >= upstream.max {
+                    self.close_idle_of(of, index, io);
                 }
+                return None;
             };
             let until = self.idle_timers.armed(key.index());
             self.idle_timers.disarm(key.index());

@@ -100,7 +100,7 @@ impl Upstream {
             retry_on: api.retry_on,
             checking: Checking::of(api),
             stats: stats.api(&api.name),
-            backups: bits_of(&api.targets, |target| target.is_backup),
+            backups: api.backups(),
             bad: 0,
             turn: 0,
             queue: Queue::default(),
@@ -121,21 +121,24 @@ impl Upstream {
                 .all(|(endpoint, target)| endpoint.target.is_same_place(target))
     }
 
-    /// Takes over a newer configuration of the same api.
-    pub(super) fn update(&mut self, api: &Api, now: Tick) {
+    /// Takes over a newer configuration of the same api. Returns the endpoints whose addresses have
+    /// changed, as bits.
+    pub(super) fn update(&mut self, api: &Api, now: Tick) -> u64 {
         self.idle_max = api.keepalive_upstream;
         self.max = api.max_upstream.unwrap_or(usize::MAX);
         self.health.clone_from(&api.health);
         self.retry_on = api.retry_on;
         self.checking = Checking::of(api);
-        self.backups = bits_of(&api.targets, |target| target.is_backup);
-        for (endpoint, target) in self.endpoints.iter_mut().zip(&api.targets) {
-            endpoint.addresses.update(&target.addresses, now);
+        self.backups = api.backups();
+        let mut moved = 0;
+        for (index, (endpoint, target)) in self.endpoints.iter_mut().zip(&api.targets).enumerate() {
+            moved |= u64::from(endpoint.addresses.update(&target.addresses, now)) << index;
             endpoint.target.clone_from(target);
             if self.checking.is_none() {
                 endpoint.addresses.forget_checks();
             }
         }
+        moved
     }
 
     /// Shakes hands by one of these from now on.
