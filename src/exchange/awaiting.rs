@@ -1,13 +1,10 @@
 //! The state of awaiting a response head.
 
 use super::lookahead::Lookahead;
-use crate::http::head::HeadSearch;
+use crate::http::head::{HeadSearch, INTERIMS_MAX};
 use crate::pool::Connection;
 use crate::slab::Key;
 use crate::time::Tick;
-
-/// The most interim responses before a final one. An upstream that sends more is broken.
-const INTERIMS_MAX: u8 = 32;
 
 /// A response head that is awaited.
 #[derive(Debug)]

@@ -32,6 +32,10 @@ pub use start::METHOD_MAX;
 
 use memchr::memchr;
 
+/// The most interim responses before a final one (RFC 9110 section 15.2). A server that sends more
+/// is broken.
+pub const INTERIMS_MAX: u8 = 32;
+
 /// The limits on a head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {

@@ -12,15 +12,13 @@ use super::Proxy;
 use super::head::{Found, find_head, head_limits};
 use crate::config::Checks;
 use crate::conn::Written;
-use crate::http::head::{self, FieldStore, HeadSearch, ResponseHead};
+use crate::http::head::{FieldStore, HeadSearch, INTERIMS_MAX, ResponseHead};
 use crate::net::{Address, Net};
 use crate::pool::{Checked, Connection, Owner, Probe};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::rc::Rc;
 use std::time::Duration;
-
-/// The most interim responses in front of the one that counts.
-const INTERIMS_MAX: u8 = 32;
 
 /// What looks after the health of an endpoint. See the module.
 #[derive(Debug)]
@@ -116,16 +114,17 @@ impl<N: Net> Proxy<N> {
 
     fn run_check(&mut self, key: Key<Check>, now: Tick) {
         for _ in 0..self.shared.portions.steps_per_turn {
-            let of = self.checks[key].of;
-            let Some(checks) = self.shared.pool.checking(of).map(|c| c.checks.clone()) else {
+            let Some(checking) = self.shared.pool.checking(self.checks[key].of).map(Rc::clone)
+            else {
                 self.moves += 1;
                 return self.end_check(key, now);
             };
-            match self.step_check(key, &checks, now) {
+            let checks = &checking.checks;
+            match self.step_check(key, checks, now) {
                 Came::Waits(until) => return self.checks.wake_at(key, until),
                 Came::Moved => {}
-                Came::Over(result) => self.note_check(key, Some(result), &checks, now),
-                Came::GivesWay => self.note_check(key, None, &checks, now),
+                Came::Over(result) => self.note_check(key, Some(result), checks, now),
+                Came::GivesWay => self.note_check(key, None, checks, now),
             }
             self.moves += 1;
         }
@@ -218,9 +217,8 @@ impl<N: Net> Proxy<N> {
             Found::Wrong(error, _) => return Came::Over(Err(error.what().to_owned())),
         };
         let search = std::mem::replace(&mut asking.search, HeadSearch::response());
-        let end = if search.is_folded() { head::unfold(bytes) } else { bytes.len() };
         let mut store = FieldStore::new();
-        match ResponseHead::parse(&bytes[..end], &mut store, &limits, false) {
+        match ResponseHead::parse(search.joined(bytes), &mut store, &limits, false) {
             Err(error) => Came::Over(Err(error.what().to_owned())),
             Ok(ResponseHead { status: 200..=399, .. }) => Came::Over(Ok(())),
             Ok(ResponseHead { status: 102..=199 | 100, .. }) if asking.interims < INTERIMS_MAX => {

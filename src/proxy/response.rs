@@ -68,10 +68,10 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     };
     let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
     awaiting.retry = false;
-    let end = if search.is_folded() { head::unfold(bytes) } else { bytes.len() };
+    let bytes = search.joined(bytes);
     exchange.keep_alive_if(!step.phase.is_draining());
     let mut store = FieldStore::new();
-    let parsed = ResponseHead::parse(&bytes[..end], &mut store, &limits, exchange.facts.is_head());
+    let parsed = ResponseHead::parse(bytes, &mut store, &limits, exchange.facts.is_head());
     let head = match parsed {
         Ok(head) => head,
         Err(error) => return bad_head(error),
@@ -88,7 +88,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         sticky::learn(exchange, pool, apis, key, &head, step.now.tick);
     }
     if !waited && lookahead::keeps_back(exchange, &head) {
-        let lookahead = Lookahead::new(&bytes[..end], head.length);
+        let lookahead = Lookahead::new(bytes, head.length);
         return lookahead::begin(exchange, &pool[key].conn, lookahead, io);
     }
     if exchange.stage().is_stream() {

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::resolver::addresses_of_all;
 use crate::config::Target;
 use crate::http::body::BodyReader;
-use crate::http::head::{self, FieldStore, HeadLimits, HeadSearch, ResponseHead};
+use crate::http::head::{FieldStore, HeadLimits, HeadSearch, ResponseHead};
 use crate::net::Address;
 use crate::time::Tick;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -106,10 +106,9 @@ impl Client {
                 }
                 continue;
             };
-            let head = &mut bytes[..end];
-            let length = if search.is_folded() { head::unfold(head) } else { end };
             let mut store = FieldStore::new();
-            let head = ResponseHead::parse(&head[..length], &mut store, &LIMITS, false);
+            let head = search.joined(&mut bytes[..end]);
+            let head = ResponseHead::parse(head, &mut store, &LIMITS, false);
             let head = head.map_err(|error| error.what().to_owned())?;
             let (status, body) = (head.status, BodyReader::response(head.length));
             bytes.drain(..end);

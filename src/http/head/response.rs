@@ -39,7 +39,7 @@ pub struct ResponseHead<'h, 'b> {
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
     /// Parses a head. `bytes` must be exactly the head that a [`HeadSearch`](super::HeadSearch)
-    /// found, with its folded lines joined ([`unfold`](super::unfold)). `request_was_head` says
+    /// found, with its folded lines [`joined`](super::HeadSearch::joined). `request_was_head` says
     /// whether the request's method was HEAD.
     ///
     /// # Errors

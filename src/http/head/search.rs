@@ -2,7 +2,7 @@
 
 use super::super::abnf::{is_blank, trim_start};
 use super::start::{self, Start};
-use super::{HeadError, HeadLimits};
+use super::{HeadError, HeadLimits, unfold};
 use crate::buf::narrow;
 use crate::work;
 use memchr::memchr2;
@@ -15,7 +15,7 @@ const LEADING_MAX: u8 = 4;
 ///
 /// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
 /// error, and each error is reported as soon as it can be seen. A field line may be folded
-/// ([`HeadSearch::is_folded`]) in a response, but not in a request. The start line is checked once
+/// ([`HeadSearch::joined`]) in a response, but not in a request. The start line is checked once
 /// it is complete, unless it is that of a complete request, which is parsed next; of the fields
 /// only their number is.
 #[derive(Clone, Debug)]
@@ -68,10 +68,15 @@ impl HeadSearch {
         HeadSearch { side, lines: 0, line: 0, searched: 0 }
     }
 
-    /// True exactly when some field lines are folded, so that the head must be passed through
-    /// [`unfold`](super::unfold) before it is parsed.
+    /// True exactly when some field lines are folded.
     pub const fn is_folded(&self) -> bool {
         matches!(self.side, Side::Response { folded: true })
+    }
+
+    /// The head that was found, as it is parsed: its folded lines are joined in place.
+    pub fn joined<'b>(&self, head: &'b mut [u8]) -> &'b [u8] {
+        let length = if self.is_folded() { unfold(head) } else { head.len() };
+        &head[..length]
     }
 
     /// Searches what is new in `bytes`, which holds all bytes of the head so far. Returns the
