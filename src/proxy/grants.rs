@@ -18,12 +18,14 @@ pub(super) fn page_of(
     head: &RequestHead<'_, '_>,
     may_answer_early: bool,
 ) -> Option<Box<Page>> {
+    if api.cors.is_some() || !may_answer_early && head.method != "GET" {
+        return None;
+    }
+    let origin = head.fields.only("Origin")?;
     let streams = &api.streams;
     let outlives = streams.on_outage != OnOutage::Error || streams.resume != Resume::Never;
-    let origin = head.fields.only("Origin")?;
-    let has_head_of_ours = || outlives || api.has_rates() && !streams.rates_are_errors;
-    let gets_one = may_answer_early || head.method == "GET" && has_head_of_ours();
-    if api.cors.is_some() || !gets_one {
+    let may_be_told_to_wait = || api.has_rates() && !streams.rates_are_errors;
+    if !may_answer_early && !outlives && !may_be_told_to_wait() {
         return None;
     }
     let has = |name| head.fields.get(name).is_some();

@@ -52,12 +52,11 @@ pub(super) fn shown(api: &Api, head: &RequestHead<'_, '_>) -> Option<Shown> {
 
 /// Binds a request to the replica that knows its client, if one does.
 pub(super) fn bind(exchange: &mut Exchange, shown: Shown, apis: &mut Apis, now: Tick) {
-    let Some(sticky) = exchange.api().and_then(|api| api.sticky.clone()) else { return };
+    let Some(sticky) = exchange.api().and_then(|api| api.sticky.as_ref()) else { return };
+    let (age, is_exclusive) = (seconds(sticky.age), sticky.by.is_exclusive());
     let state = exchange.api_state.and_then(|key| apis.get_mut(key));
-    let age = seconds(sticky.age);
     let found = state.and_then(|state| state.sticky.find(&shown.value, age, now.as_seconds()));
     let Some(outbound) = exchange.outbound.as_mut().filter(|_| found.is_some()) else { return };
-    let is_exclusive = sticky.by.is_exclusive();
     outbound.bound = found.map(|replica| Bound { replica, is_exclusive });
     outbound.ends_session = Some(shown.value.into_boxed_slice()).filter(|_| shown.ends);
 }
