@@ -196,55 +196,57 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
 }
 
 fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
-    let free = |value: &DeValue<'_>| {
+    let free = |value: &DeValue<'_>, before: Option<&ListenAddr>| {
         let address = ListenAddr::parse(text(value)?)?;
-        is_free(&address, server)?;
+        let before = before.map(|listen| ("admin.listen", listen));
+        is_free(&address, of_server(server).into_iter().chain(before).collect())?;
         Ok(address)
     };
-    let listen = t.take("listen", free).unwrap_or_else(|| listen::loopback(9090));
+    let listen = t.take("listen", |value| free(value, None));
+    let listen = listen.unwrap_or_else(|| listen::loopback(9090));
     let probes = t.take("probes", |value| match value.as_str() {
         Some("") => Ok(None),
-        _ => match free(value)? {
-            address if address == listen && !listen::is_any_port(&address) => {
-                Err("admin.listen already has this address; write another one".into())
-            }
-            address => Ok(Some(address)),
-        },
+        _ => free(value, Some(&listen)).map(Some),
     });
     let hosts = t.take("hosts", |value| list(value, "[\"millstream\"]", host));
     Some(Admin { listen, probes: probes.flatten(), hosts: hosts.unwrap_or_default() })
 }
 
-/// Checks that no server listener has this address, except for port 0.
-fn is_free(address: &ListenAddr, server: &Server) -> Result<(), Wrong> {
-    for (key, taken) in [("listen", &server.listen), ("listen_tls", &server.listen_tls)] {
-        if !listen::is_any_port(address) && taken.contains(address) {
-            return Err(format!("server.{key} already has this address; write another one").into());
-        }
-    }
-    Ok(())
-}
-
 fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
     let free = |value: &DeValue<'_>| {
         let address = listen::ip_and_port(text(value)?)?;
-        is_free(&ListenAddr::Tcp(address), server)?;
-        let own = ListenAddr::Tcp(address);
-        for (key, taken) in [
-            ("listen", admin.map(|admin| &admin.listen)),
-            ("probes", admin.and_then(|admin| admin.probes.as_ref())),
-        ] {
-            if taken == Some(&own) && address.port() != 0 {
-                let what = format!("admin.{key} already has this address; write another one");
-                return Err(what.into());
-            }
-        }
+        is_free(&ListenAddr::Tcp(address), [of_server(server), of_admin(admin)].concat())?;
         Ok(address)
     };
     Some(Demo {
         listen: t.take("listen", free).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8000))),
         interval: t.take("interval", duration).unwrap_or(seconds(1)),
     })
+}
+
+/// Addresses to listen on, with their keys.
+type Listeners<'a> = Vec<(&'static str, &'a ListenAddr)>;
+
+/// Checks that no other listener has this address, except for port 0.
+fn is_free(address: &ListenAddr, others: Listeners<'_>) -> Result<(), Wrong> {
+    let is_taken = |other: &ListenAddr| other == address && !listen::is_any_port(address);
+    match others.into_iter().find(|(_, other)| is_taken(other)) {
+        None => Ok(()),
+        Some((key, _)) => Err(format!("{key} already has this address; write another one").into()),
+    }
+}
+
+/// The listeners for clients.
+fn of_server(server: &Server) -> Listeners<'_> {
+    let plain = server.listen.iter().map(|address| ("server.listen", address));
+    plain.chain(server.listen_tls.iter().map(|address| ("server.listen_tls", address))).collect()
+}
+
+/// The listeners for operators.
+fn of_admin(admin: Option<&Admin>) -> Listeners<'_> {
+    let listen = admin.map(|admin| ("admin.listen", &admin.listen));
+    let probes = admin.and_then(|admin| admin.probes.as_ref());
+    listen.into_iter().chain(probes.map(|probes| ("admin.probes", probes))).collect()
 }
 
 /// Reads an api, and the locations of the names in it that are looked up elsewhere.
