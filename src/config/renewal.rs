@@ -279,21 +279,16 @@ fn told_of_upstream(former: &UpstreamClient, new: &UpstreamClient) -> Vec<String
 #[cfg(feature = "tls")]
 mod tests {
     use super::*;
+    use crate::config::scratch::Scratch;
     use rcgen::{CertificateParams, KeyPair};
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A folder with a pair, and with a file of authorities.
-    struct Folder(PathBuf);
+    struct Folder(Scratch);
 
     impl Folder {
         fn new() -> Folder {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("millstream-renewal-{}-{n}", std::process::id());
-            let folder = Folder(std::env::temp_dir().join(name));
-            fs::create_dir(&folder.0).unwrap();
+            let folder = Folder(Scratch::new());
             let [certificate, key] = new_pair();
             folder.replace("chain.pem", &certificate);
             folder.replace("key.pem", &key);
@@ -315,12 +310,6 @@ mod tests {
             let mut config = Config::parse("x", &text).unwrap();
             config.load_certificates(&self.0).unwrap();
             config
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 

@@ -106,35 +106,13 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::scratch::Scratch;
     use std::os::unix::fs::symlink;
-
-    /// A folder that is empty, and gone when the test is over.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Scratch {
-            let name = format!("millstream-sources-{name}-{}", std::process::id());
-            let path = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Scratch(path)
-        }
-
-        fn at(&self, name: &str) -> PathBuf {
-            self.0.join(name)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
     fn a_change_shows() {
-        let scratch = Scratch::new("change");
-        let (path, keys) = (scratch.at("a.toml"), scratch.at("keys.toml"));
+        let scratch = Scratch::new();
+        let (path, keys) = (scratch.join("a.toml"), scratch.join("keys.toml"));
         fs::write(&path, "1").unwrap();
         let mut sources = Sources::of(&path);
         sources.add(&keys, Seen::of(&keys));
@@ -145,35 +123,35 @@ mod tests {
         fs::write(&keys, "2").unwrap();
         let with_keys = sources.look();
         assert!(!with_keys.are_as(&sources) && with_keys != sources);
-        fs::write(scratch.at("b.toml"), "1").unwrap();
+        fs::write(scratch.join("b.toml"), "1").unwrap();
         let beside = sources.look();
         assert!(beside.are_as(&with_keys) && beside != with_keys);
-        fs::rename(scratch.at("b.toml"), &path).unwrap();
+        fs::rename(scratch.join("b.toml"), &path).unwrap();
         assert!(!sources.look().are_as(&with_keys));
     }
 
     /// As Kubernetes mounts a ConfigMap: a new version is one renamed link.
     #[test]
     fn links_are_followed_to_what_changes() {
-        let scratch = Scratch::new("links");
+        let scratch = Scratch::new();
         for version in ["v1", "v2"] {
-            fs::create_dir(scratch.at(version)).unwrap();
-            fs::write(scratch.at(version).join("a.toml"), version).unwrap();
+            fs::create_dir(scratch.join(version)).unwrap();
+            fs::write(scratch.join(version).join("a.toml"), version).unwrap();
         }
-        symlink("v1", scratch.at("..data")).unwrap();
-        symlink("..data/a.toml", scratch.at("a.toml")).unwrap();
-        let sources = Sources::of(&scratch.at("a.toml"));
-        let want = [scratch.0.clone(), scratch.at("v1")];
+        symlink("v1", scratch.join("..data")).unwrap();
+        symlink("..data/a.toml", scratch.join("a.toml")).unwrap();
+        let sources = Sources::of(&scratch.join("a.toml"));
+        let want = [scratch.to_path_buf(), scratch.join("v1")];
         assert_eq!(sources.directories().into_iter().collect::<Vec<_>>(), want);
-        symlink("v2", scratch.at("new")).unwrap();
-        fs::rename(scratch.at("new"), scratch.at("..data")).unwrap();
+        symlink("v2", scratch.join("new")).unwrap();
+        fs::rename(scratch.join("new"), scratch.join("..data")).unwrap();
         assert!(!sources.look().are_as(&sources));
-        assert!(sources.directories().contains(&scratch.at("v2")));
+        assert!(sources.directories().contains(&scratch.join("v2")));
         // Links that lead in a circle end somewhere.
-        symlink("b", scratch.at("c")).unwrap();
-        symlink("c", scratch.at("b")).unwrap();
-        let circle = Sources::of(&scratch.at("b"));
-        assert!(circle.directories().into_iter().eq([scratch.0.clone()]));
+        symlink("b", scratch.join("c")).unwrap();
+        symlink("c", scratch.join("b")).unwrap();
+        let circle = Sources::of(&scratch.join("b"));
+        assert!(circle.directories().into_iter().eq([scratch.to_path_buf()]));
     }
 
     #[test]

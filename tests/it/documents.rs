@@ -29,6 +29,15 @@ const OTHERS: [&str; 8] = [
     "conf/front/README.md",
 ];
 
+/// Checks a page that is written from another file.
+fn assert_written(name: &str, page: &str) {
+    let file = root().join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, page).unwrap();
+    }
+    assert!(fs::read_to_string(&file).unwrap() == page, "`make golden` writes {name}");
+}
+
 /// Each document with its text.
 fn documents() -> impl Iterator<Item = (PathBuf, String)> {
     pages().into_iter().chain(OTHERS.map(|name| root().join(name))).map(|file| {

@@ -1,17 +1,12 @@
 //! The page with every key, docs/keys.md, is written from conf/millstream.toml by `make golden`, so
 //! it says what that file says.
 
-use super::{EVERY_KEY, root};
+use super::{EVERY_KEY, assert_written};
 use std::fmt::Write as _;
-use std::fs;
 
 #[test]
 fn the_page_with_every_key_is_that_of_the_file() {
-    let (file, page) = (root().join("docs/keys.md"), page());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&file, &page).unwrap();
-    }
-    assert!(fs::read_to_string(&file).unwrap() == page, "`make golden` writes docs/keys.md");
+    assert_written("docs/keys.md", &page());
 }
 
 /// A section for each table of the file, and a row for each key. A comment belongs to what follows

@@ -1,17 +1,12 @@
 //! The words of logs, streams and metrics for who reads the book: docs/words.md is these sections
 //! of millstream(1), and `make golden` writes it.
 
-use super::root;
+use super::assert_written;
 use std::fmt::Write as _;
-use std::fs;
 
 #[test]
 fn the_page_with_every_word_is_that_of_the_manual() {
-    let (file, page) = (root().join("docs/words.md"), page());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&file, &page).unwrap();
-    }
-    assert!(fs::read_to_string(&file).unwrap() == page, "`make golden` writes docs/words.md");
+    assert_written("docs/words.md", &page());
 }
 
 const BEGINNING: &str = "# Reasons, states and metrics

@@ -3,15 +3,15 @@
 use super::PATIENCE;
 use super::line::Line;
 use super::program::Scratch;
+use super::secured::Secured;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -146,7 +146,7 @@ impl Server {
     ///
     /// # Errors
     /// Why that failed.
-    pub(super) fn greet(&self, stream: TcpStream) -> io::Result<Line<Secured>> {
+    pub(super) fn greet(&self, stream: TcpStream) -> io::Result<Line<Secured<ServerConnection>>> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let server = ServerConnection::new(Arc::clone(&self.0)).unwrap();
         let mut stream = StreamOwned::new(server, stream);
@@ -154,44 +154,5 @@ impl Server {
             stream.conn.complete_io(&mut stream.sock)?;
         }
         Ok(Line::over(Secured(stream)))
-    }
-}
-
-/// The upstream's end of a secured connection.
-pub(super) struct Secured(pub(super) StreamOwned<ServerConnection, TcpStream>);
-
-impl Secured {
-    /// Says that no more follows, and ends.
-    pub(super) fn finish(&mut self) {
-        self.0.conn.send_close_notify();
-        self.0.flush().unwrap();
-        self.truncate();
-    }
-
-    /// Ends without saying so.
-    pub(super) fn truncate(&mut self) {
-        self.0.sock.shutdown(std::net::Shutdown::Write).unwrap();
-    }
-}
-
-impl Read for Secured {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-}
-
-impl Write for Secured {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl AsFd for Secured {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.sock.as_fd()
     }
 }

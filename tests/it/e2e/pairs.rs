@@ -7,7 +7,7 @@ use super::line::{Line, Origin};
 use super::program::{Ended, Program, Scratch};
 use super::secured::{Client, Secured, Served};
 use rcgen::KeyPair;
-use rustls::{HandshakeKind, version};
+use rustls::{ClientConnection, HandshakeKind, version};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
@@ -207,7 +207,7 @@ fn a_renewal_touches_no_stream() {
     let mut served = Served::new("certificates_on_change = '5ms'");
     let client = served.client();
     let (mut line, mut upstream) = served.stream(&client);
-    let shown = |line: &mut Line<Secured>| {
+    let shown = |line: &mut Line<Secured<ClientConnection>>| {
         line.stream().0.conn.peer_certificates().map(|chain| chain[0].to_vec())
     };
     let former = shown(&mut line);

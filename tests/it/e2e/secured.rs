@@ -7,10 +7,13 @@ use super::{GET, PATIENCE, STREAM, event};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
-use rustls::{SupportedProtocolVersion, version};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, RootCertStore, SideData,
+    StreamOwned, SupportedProtocolVersion, version,
+};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::DerefMut;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -48,7 +51,7 @@ impl Served {
     }
 
     /// A stream that has begun.
-    pub(super) fn stream(&self, client: &Client) -> (Line<Secured>, Line) {
+    pub(super) fn stream(&self, client: &Client) -> (Line<Secured<ClientConnection>>, Line) {
         let mut client = client.connect(self.address).unwrap();
         client.send(GET);
         let mut upstream = self.origin.accept();
@@ -97,7 +100,10 @@ impl Client {
     ///
     /// # Errors
     /// Why that failed.
-    pub(super) fn connect(&self, address: SocketAddr) -> io::Result<Line<Secured>> {
+    pub(super) fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> io::Result<Line<Secured<ClientConnection>>> {
         let name = ServerName::try_from("a.example").unwrap();
         let conn = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
         let mut stream = StreamOwned::new(conn, TcpStream::connect_timeout(&address, PATIENCE)?);
@@ -109,16 +115,42 @@ impl Client {
     }
 }
 
-/// The client's end of a secured connection.
-pub(super) struct Secured(pub(super) StreamOwned<ClientConnection, TcpStream>);
+/// One end of a secured connection.
+pub(super) struct Secured<C>(pub(super) StreamOwned<C, TcpStream>);
 
-impl Read for Secured {
+impl<C, S> Secured<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    /// Says that no more follows, and ends.
+    pub(super) fn finish(&mut self) {
+        self.0.conn.send_close_notify();
+        self.0.flush().unwrap();
+        self.truncate();
+    }
+
+    /// Ends without saying so.
+    pub(super) fn truncate(&mut self) {
+        self.0.sock.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+impl<C, S> Read for Secured<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf)
     }
 }
 
-impl Write for Secured {
+impl<C, S> Write for Secured<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.write(buf)
     }
@@ -128,7 +160,7 @@ impl Write for Secured {
     }
 }
 
-impl AsFd for Secured {
+impl<C> AsFd for Secured<C> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.sock.as_fd()
     }

@@ -1,10 +1,11 @@
 //! Upstreams that speak TLS, with real ciphers and certificates.
 
-use super::certificates::{Authority, Secured, Server, file, replace};
+use super::certificates::{Authority, Server, file, replace};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
+use super::secured::Secured;
 use super::{GET, STREAM, event};
-use rustls::HandshakeKind;
+use rustls::{HandshakeKind, ServerConnection};
 
 /// What stands around the target, and in its table.
 fn config(origin: &Origin, tls: &str) -> String {
@@ -27,7 +28,7 @@ fn trusting(authority: &Authority, origin: &Origin, more: &str) -> (Program, Scr
 }
 
 /// What a request is answered with, if its upstream shakes hands, and what the upstream has seen.
-fn served(program: &Program, origin: &Origin, server: &Server) -> Line<Secured> {
+fn served(program: &Program, origin: &Origin, server: &Server) -> Line<Secured<ServerConnection>> {
     let mut client = program.connect();
     client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut upstream = server.greet(origin.accept_stream()).unwrap();
@@ -296,7 +297,7 @@ fn what_an_upstream_is_shown_is_renewed() {
         certificate.as_str(),
         key.as_str()
     ));
-    let shown = |upstream: &mut Line<Secured>| {
+    let shown = |upstream: &mut Line<Secured<ServerConnection>>| {
         upstream.stream().0.conn.peer_certificates().map(|chain| chain[0].to_vec())
     };
     let mut client = program.connect();
