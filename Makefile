@@ -104,6 +104,7 @@ fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
 	@tests/interop/run --deps $(DEPS)
 	@tests/interop/fronts --deps $(DEPS)
+	@tests/interop/balancers
 	@tests/interop/moves --deps $(DEPS)
 	@tests/interop/replicas --deps $(DEPS)
 

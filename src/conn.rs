@@ -97,13 +97,18 @@ impl Conn {
         Ok(Conn::new(sock))
     }
 
-    /// Secures a connection that was just accepted; [`Conn::shaken`] tells when that has ended.
+    /// Secures a connection that was accepted and is registered with `token`; [`Conn::shaken`]
+    /// tells when that has ended. What was read before is consumed.
     ///
     /// # Errors
     /// Those of [`Net::secure_as_server`].
-    pub fn secure<N: Net>(&mut self, net: &mut N, server: &Server) -> io::Result<()> {
-        self.ready = Ready::NONE;
-        net.secure_as_server(self.sock, server)
+    pub fn secure<N: Net>(&mut self, net: &mut N, server: &Server, token: Token) -> io::Result<()> {
+        assert!(self.ahead.is_none(), "what was read belongs to the handshake");
+        net.secure_as_server(self.sock, server, token)?;
+        // What is known of the socket is of use below, and no event tells it again.
+        let known = std::mem::replace(&mut self.ready, Ready::NONE);
+        self.heard(net, known);
+        Ok(())
     }
 
     /// The result of securing: success, or why it failed. None while it is in progress; an event

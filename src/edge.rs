@@ -11,7 +11,7 @@ use crate::auth::Hash;
 use crate::config::Config;
 use crate::descriptors::{self, Budget};
 use crate::quota::Quota;
-use crate::session::{Port, Service, Session, State};
+use crate::session::{Port, Service, Session};
 use listeners::Listeners;
 use rates::Rates;
 use reclaim::Reclaimable;
@@ -36,7 +36,7 @@ pub struct Edge {
     admin: usize,
     /// The number of connections to the listener for probes.
     probes: usize,
-    /// The number of client connections whose TLS handshake is not over.
+    /// The number of client connections whose TLS handshake is not over, or has yet to begin.
     handshakes: usize,
 }
 
@@ -108,16 +108,23 @@ impl Edge {
         }
     }
 
-    /// The number of client connections whose TLS handshake is not over.
+    /// The number of client connections whose TLS handshake is not over, or has yet to begin.
     pub const fn handshakes(&self) -> usize {
         self.handshakes
     }
 
     /// Notes that a session is about to leave its state.
-    pub const fn note_left(&mut self, state: &State) {
-        if let State::Handshake { .. } = state {
+    pub const fn note_left(&mut self, session: &Session) {
+        if session.is_shaking_hands() {
             self.handshakes -= 1;
             self.listeners.resume_secure();
+        }
+    }
+
+    /// Notes that a session has entered a state.
+    pub const fn note_entered(&mut self, session: &Session) {
+        if session.is_shaking_hands() {
+            self.handshakes += 1;
         }
     }
 
@@ -125,13 +132,13 @@ impl Edge {
     pub fn note_begun(&mut self, session: &Session) {
         *self.count_mut(session.service) += 1;
         self.refused += usize::from(session.refused);
-        self.handshakes += usize::from(matches!(session.state, State::Handshake { .. }));
+        self.note_entered(session);
     }
 
     /// Counts a session that has ended.
     pub fn note_over(&mut self, session: &Session) {
         *self.count_mut(session.service) -= 1;
         self.refused -= usize::from(session.refused);
-        self.note_left(&session.state);
+        self.note_left(session);
     }
 }

@@ -10,7 +10,7 @@
 //!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
 //!    whose key is whose, [`quota`] how much each has, [`rate`] how fast that comes, [`cors`] which
 //!    pages may read what, [`access`] how a request is told of, and [`demo`] the events of the
-//!    built-in source.
+//!    built-in source. [`proxy_protocol`] is what may stand in front of all that.
 //! 3. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 4. [`config`]: what the configuration file says, judged and typed.
@@ -55,6 +55,7 @@ mod net;
 mod pipe;
 mod pool;
 mod proxy;
+mod proxy_protocol;
 mod quota;
 mod rate;
 mod route;

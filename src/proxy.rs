@@ -31,6 +31,7 @@ mod next;
 mod outage;
 mod phase;
 mod portions;
+mod proxy_header;
 mod redirects;
 mod relay;
 mod reload;

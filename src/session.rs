@@ -33,9 +33,12 @@ pub struct Session {
     pub state: State,
     /// The service of the listener that accepted it.
     pub service: Service,
-    /// True exactly when the client speaks TLS.
+    /// True exactly when TLS is spoken on the connection.
     pub is_secure: bool,
-    /// The client's address. None on a Unix socket.
+    /// True exactly when the client speaks TLS, here or with who passes its connection on.
+    pub is_https: bool,
+    /// The client's address: where the connection comes from, or what its PROXY header says. None
+    /// on a Unix socket.
     pub peer: Option<IpAddr>,
     /// True exactly when it was accepted only to be told that there is no room.
     pub refused: bool,
@@ -47,10 +50,18 @@ pub struct Session {
 /// The state of a session.
 #[derive(Debug)]
 pub enum State {
+    /// The PROXY header is arriving that says whose connection it is. Next: `Handshake`, `Idle`,
+    /// `Active` with a refusal, or closed.
+    ProxyHeader {
+        /// When the connection was accepted.
+        since: Tick,
+        /// The same links as in `Idle`.
+        links: Links,
+    },
     /// The TLS handshake is under way. Next: `Idle`, or `Active` with a refusal, or `Lingering`, or
     /// closed.
     Handshake {
-        /// When the connection was accepted.
+        /// When it could begin.
         since: Tick,
         /// The same links as in `Idle`.
         links: Links,
@@ -87,20 +98,38 @@ pub enum State {
 impl Session {
     /// Creates the session of a connection that was just accepted at `port`.
     pub const fn new(conn: Conn, port: Port, peer: Option<IpAddr>, now: Tick) -> Session {
-        let Port { service, is_secure } = port;
-        let state = if is_secure {
-            State::Handshake { since: now, links: Links::NONE }
+        let Port { service, is_secure, is_https, .. } = port;
+        let state = if port.proxy_protocol {
+            State::ProxyHeader { since: now, links: Links::NONE }
+        } else if is_secure {
+            State::handshake(now)
         } else {
             State::fresh(now)
         };
-        Session { conn, state, service, is_secure, peer, refused: false, is_outdated: false }
+        let (refused, is_outdated) = (false, false);
+        Session { conn, state, service, is_secure, is_https, peer, refused, is_outdated }
+    }
+
+    /// True exactly when a TLS handshake is under way, or is going to be as soon as it can begin.
+    pub const fn is_shaking_hands(&self) -> bool {
+        match self.state {
+            State::ProxyHeader { .. } => self.is_secure,
+            State::Handshake { .. } => true,
+            State::Idle { .. }
+            | State::Head { .. }
+            | State::Active(_)
+            | State::Lingering { .. } => false,
+        }
     }
 
     /// True exactly when a client's next request is incomplete or unchecked, or is complete and its
     /// response has not begun. Requests to the admin listener are as urgent as open streams.
     pub fn is_arriving(&self) -> bool {
         let arrives = match &self.state {
-            State::Handshake { .. } | State::Idle { .. } | State::Head { .. } => true,
+            State::ProxyHeader { .. }
+            | State::Handshake { .. }
+            | State::Idle { .. }
+            | State::Head { .. } => true,
             State::Active(exchange) => exchange.is_arriving(),
             State::Lingering { .. } => false,
         };
@@ -124,6 +153,11 @@ impl Session {
 }
 
 impl State {
+    /// The state of a connection on which hands are to be shaken.
+    pub const fn handshake(now: Tick) -> State {
+        State::Handshake { since: now, links: Links::NONE }
+    }
+
     /// The state of a connection on which a first request may come.
     pub const fn fresh(now: Tick) -> State {
         State::Idle { since: now, fresh: true, links: Links::NONE }
@@ -137,7 +171,8 @@ impl State {
     /// The links, in a state that may be closed to make room.
     pub const fn links_mut(&mut self) -> Option<&mut Links> {
         match self {
-            State::Handshake { links, .. }
+            State::ProxyHeader { links, .. }
+            | State::Handshake { links, .. }
             | State::Idle { links, .. }
             | State::Lingering { links, .. } => Some(links),
             State::Head { .. } | State::Active(_) => None,
@@ -148,7 +183,8 @@ impl State {
     #[cfg(feature = "sim")]
     pub const fn links(&self) -> Option<Links> {
         match self {
-            State::Handshake { links, .. }
+            State::ProxyHeader { links, .. }
+            | State::Handshake { links, .. }
             | State::Idle { links, .. }
             | State::Lingering { links, .. } => Some(*links),
             State::Head { .. } | State::Active(_) => None,
@@ -161,19 +197,24 @@ impl State {
 pub struct Port {
     /// The service that it belongs to.
     pub service: Service,
-    /// True exactly when clients speak TLS.
+    /// True exactly when TLS is spoken.
     pub is_secure: bool,
+    /// True exactly when each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// True exactly when clients speak TLS, here or with who passes their connections on. Where it
+    /// is not spoken here, a PROXY header may say otherwise.
+    pub is_https: bool,
 }
 
 impl Port {
     /// A listener where clients speak plain HTTP.
     pub const fn plain(service: Service) -> Port {
-        Port { service, is_secure: false }
+        Port { service, is_secure: false, proxy_protocol: false, is_https: false }
     }
 
     /// A listener where clients speak TLS.
     pub const fn secure(service: Service) -> Port {
-        Port { service, is_secure: true }
+        Port { is_secure: true, is_https: true, ..Port::plain(service) }
     }
 }
 

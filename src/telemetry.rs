@@ -10,6 +10,7 @@ mod key_stats;
 mod lately;
 mod log_limit;
 mod outcome;
+mod proxy_headers;
 mod record;
 mod stats;
 
@@ -19,6 +20,7 @@ pub use handshakes::Handshake;
 pub use key_stats::KeyStats;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;
+pub use proxy_headers::ProxyHeader;
 pub use record::{Record, Report, Volume};
 pub use stats::{ApiStats, LastingStats, Stats, Unserved};
 

@@ -33,6 +33,6 @@ pub use crate::proxy::Portions;
 pub use crate::shell::service::Inherited;
 pub use crate::shell::sys::listen;
 pub use crate::sse::naive;
-pub use crate::telemetry::{Cause, Failure, Handshake, Outcome};
+pub use crate::telemetry::{Cause, Failure, Handshake, Outcome, ProxyHeader};
 pub use crate::time::Tick;
 pub use crate::work::take as work_done;

@@ -241,7 +241,7 @@ fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{Cause, Failure, Handshake};
+    use crate::telemetry::{Cause, Failure, Handshake, ProxyHeader};
     use crate::time::{Now, Tick};
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -432,15 +432,16 @@ mod tests {
         assert!(!text.contains("gone.test"), "no configuration has it any more");
     }
 
-    /// The manual explains each family and no other, each reason why a target failed, and each end
-    /// of a handshake.
+    /// The manual explains each family and no other, each reason why a target failed, each end of a
+    /// handshake, and what may come in place of a PROXY header.
     #[test]
     fn the_manual_has_every_family() {
         let manual = include_str!("../../doc/millstream.1");
         let (_, section) = manual.split_once("\n.Ss Metrics\n").unwrap();
         let (section, _) = section.split_once("\n.Sh ").unwrap();
         let (handshakes, addresses) = (Some(0), Some((0, 0)));
-        let process = Process { handshakes, addresses, ..Process::default() };
+        let (proxy_protocol, default) = (true, Process::default());
+        let process = Process { handshakes, addresses, proxy_protocol, ..default };
         let text = text(&Stats::new(), &process);
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();
@@ -453,7 +454,8 @@ mod tests {
         explained.sort_unstable();
         assert_eq!(explained, families);
         let known = Failure::ALL.map(Failure::word).into_iter();
-        let known: Vec<&str> = known.chain(Handshake::ALL.map(Handshake::word)).collect();
+        let known = known.chain(Handshake::ALL.map(Handshake::word));
+        let known: Vec<&str> = known.chain(ProxyHeader::ALL.map(ProxyHeader::word)).collect();
         assert_eq!(words, known);
     }
 }

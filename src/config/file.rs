@@ -114,6 +114,14 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
     let redirect_to_https = |value: &DeValue<'_>| listen::redirect(value, &listen_tls);
     let redirect_to_https = t.take("redirect_to_https", redirect_to_https).flatten();
     let max_head_bytes = t.take("max_head_bytes", memory(KIB..=1024 * KIB)).unwrap_or(16 * KIB);
+    let trusted_proxies =
+        t.take("trusted_proxies", networks).map(TrustedProxies).unwrap_or_default();
+    let at = |value: &DeValue<'_>| {
+        listen::proxy_protocol(value, [&listen, &listen_tls], &trusted_proxies)
+    };
+    let proxy_protocol = t.take("proxy_protocol", at).unwrap_or_default();
+    let forwarded_proto = |value: &DeValue<'_>| listen::forwarded_proto(value, &listen);
+    let forwarded_https = t.take("forwarded_proto", forwarded_proto).unwrap_or_default();
     Server {
         listen,
         listen_tls,
@@ -134,10 +142,9 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         max_held_bytes: t
             .take("max_held_bytes", size(1 << 20..=1 << 40))
             .map_or(64 * KIB * KIB, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-        trusted_proxies: t
-            .take("trusted_proxies", networks)
-            .map(TrustedProxies)
-            .unwrap_or_default(),
+        trusted_proxies,
+        proxy_protocol,
+        forwarded_https,
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
         reload_on_change: t.take("reload_on_change", flag).unwrap_or(false),

@@ -3,7 +3,7 @@
 use super::error::Wrong;
 use super::table::Table;
 use super::value::{list, text};
-use super::{Redirect, uri};
+use super::{Redirect, TrustedProxies, uri};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -145,6 +145,71 @@ fn origin(value: &DeValue<'_>) -> Result<String, Wrong> {
         None | Some(443) => format!("https://{host}"),
         Some(port) => format!("https://{host}:{port}"),
     })
+}
+
+/// Reads the addresses where connections begin with a PROXY header. `listening` are those without
+/// TLS and those with it.
+pub(super) fn proxy_protocol(
+    value: &DeValue<'_>,
+    listening: [&[ListenAddr]; 2],
+    trusted: &TrustedProxies,
+) -> Result<Vec<ListenAddr>, Wrong> {
+    let mut addresses = Vec::new();
+    list(value, "[\"0.0.0.0:8443\"]", |value| {
+        let address = ListenAddr::parse(text(value)?)?;
+        if addresses.contains(&address) {
+            return Err("this address is already in the list; write it once".into());
+        }
+        if !listening.iter().any(|those| those.contains(&address)) {
+            return Err(
+                "neither listen nor listen_tls has this address; write one of theirs".into()
+            );
+        }
+        let is_unix = matches!(address, ListenAddr::Unix(_));
+        if is_unix && !trusted.contains(None) {
+            return Err("nobody may connect there; add \"unix:\" to trusted_proxies".into());
+        }
+        if !is_unix && !trusted.has_networks() {
+            let what = "nobody may connect there; write into trusted_proxies who sends the header";
+            return Err(what.into());
+        }
+        addresses.push(address);
+        Ok(())
+    })?;
+    Ok(addresses)
+}
+
+/// Reads which addresses without TLS have clients that speak https with something in front: all of
+/// them, or those that are named.
+pub(super) fn forwarded_proto(
+    value: &DeValue<'_>,
+    listen: &[ListenAddr],
+) -> Result<Vec<ListenAddr>, Wrong> {
+    let what = "not a scheme that can be told; write \"https\", or {\"0.0.0.0:8080\" = \"https\"}";
+    if value.as_str() == Some("") {
+        return Ok(Vec::new());
+    }
+    if value.as_str() == Some("https") {
+        return match listen {
+            [] => Err("listen has no address, and clients of listen_tls speak https anyway; \
+                leave it out"
+                .into()),
+            _ => Ok(listen.to_vec()),
+        };
+    }
+    let mut addresses = Vec::new();
+    for (key, value) in value.as_table().ok_or(what)? {
+        let at = |what: &str| Wrong { at: Some(key.span().start), what: what.to_owned() };
+        let address = ListenAddr::parse(key.get_ref()).map_err(at)?;
+        if !listen.contains(&address) {
+            return Err(at("listen does not have this address; write one of its own"));
+        }
+        if value.get_ref().as_str() != Some("https") {
+            return Err(Wrong { at: Some(value.span().start), what: what.to_owned() });
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
 }
 
 /// True exactly when the system chooses the port, another one each time.

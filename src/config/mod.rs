@@ -168,8 +168,13 @@ pub struct Server {
     /// Maximum number of bytes held for all clients together beyond a small buffer each: at least 1
     /// MiB.
     pub max_held_bytes: usize,
-    /// The peers whose `X-Forwarded-*` fields are trusted.
+    /// The peers whose `X-Forwarded-*` fields are trusted, and their PROXY headers.
     pub trusted_proxies: TrustedProxies,
+    /// Those of [`Server::addresses`] where each connection begins with a PROXY header.
+    pub proxy_protocol: Vec<ListenAddr>,
+    /// `forwarded_proto`: those of [`Server::listen`] whose clients speak https with who passes
+    /// their connections on.
+    pub forwarded_https: Vec<ListenAddr>,
     /// True exactly when several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
     /// The user that the process switches to once it listens. None: it does not switch.

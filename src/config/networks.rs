@@ -27,6 +27,11 @@ impl Networks {
         self.networks.is_empty() && !self.unix
     }
 
+    /// True exactly when there are addresses among them.
+    pub const fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
     pub(super) fn add(&mut self, text: &str) -> Result<(), &'static str> {
         if text == "unix:" {
             self.unix = true;

@@ -15,6 +15,9 @@ impl Config {
         for address in &self.server.listen_tls {
             line(&mut out, format_args!("listening with TLS on {address}"));
         }
+        for address in &self.server.proxy_protocol {
+            line(&mut out, format_args!("connections to {address} begin with a PROXY header"));
+        }
         for api in &self.apis {
             line(
                 &mut out,

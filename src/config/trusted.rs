@@ -19,6 +19,11 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
+    /// True exactly when peers with addresses can be trusted.
+    pub fn has_networks(&self) -> bool {
+        self.0.has_networks()
+    }
+
     /// The address of the original client, for a connection from `peer` whose request lists these
     /// addresses in X-Forwarded-For. Only a trusted proxy's list counts, and of it the last address
     /// that is not a trusted proxy's: anybody could have written what precedes it. For the same

@@ -117,6 +117,10 @@ pub(super) const OTHERS: &Hints = &[
     (&["proxy_pass", "reverse_proxy", "backend", "backends", "upstream", "upstreams"], TARGETS),
     (&["target", "targets", "url", "servers", "origin"], TARGETS),
     (&["hostname", "domains", "vhost"], Key("api.host")),
+    (
+        &["accept_proxy", "expect_proxy", "use_proxy_protocol", "accept_proxy_protocol"],
+        Key("server.proxy_protocol"),
+    ),
     (&["location", "path", "prefix", "path_prefix", "base_path"], Key("api.listen_path")),
     (&["strip_prefix", "strip_path"], Key("api.strip_listen_path")),
     (&["preserve_host", "pass_host_header"], Key("api.preserve_host_header")),

@@ -1,8 +1,9 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
+use super::UpstreamTls;
 use super::shared::{Breach, Served};
 use super::vain;
-use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Target, UpstreamTls};
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -49,9 +50,19 @@ impl Config {
 
     /// Warns if nobody comes who could be redirected.
     fn redirect_in_vain(&self) -> Option<String> {
-        (self.server.redirect_to_https.is_some() && self.server.listen.is_empty()).then(|| {
-            "server.redirect_to_https has no effect: server.listen has no address".to_owned()
-        })
+        let Server { listen, forwarded_https, proxy_protocol, redirect_to_https, .. } =
+            &self.server;
+        let is_redirected = |address: &ListenAddr| {
+            !forwarded_https.contains(address) || proxy_protocol.contains(address)
+        };
+        let why = if listen.is_empty() {
+            "server.listen has no address"
+        } else if listen.iter().any(is_redirected) {
+            return None;
+        } else {
+            "server.forwarded_proto says that all clients have come by https"
+        };
+        redirect_to_https.as_ref().map(|_| format!("server.redirect_to_https has no effect: {why}"))
     }
 
     /// Warns that a reload will fail.

@@ -6,6 +6,7 @@
 //! waiting. Those where TLS is spoken pause together while there are as many handshakes as there
 //! may be: who comes meanwhile waits in the kernel's queue.
 
+use crate::config::{ListenAddr, Server};
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::net::{ListenerId, Net};
@@ -52,6 +53,16 @@ impl Listener {
     }
 }
 
+/// What is spoken at an address of `server.listen`, or of `server.listen_tls` if it is secure.
+pub fn port_at(server: &Server, address: &ListenAddr, is_secure: bool) -> Port {
+    let port = if is_secure { Port::secure(Service::Apis) } else { Port::plain(Service::Apis) };
+    Port {
+        proxy_protocol: server.proxy_protocol.contains(address),
+        is_https: port.is_https || server.forwarded_https.contains(address),
+        ..port
+    }
+}
+
 impl Listeners {
     /// Creates open listeners, in order.
     pub fn new(ports: &[Port]) -> Listeners {
@@ -67,6 +78,13 @@ impl Listeners {
             self.all.resize_with(index + 1, closed);
         }
         self.all[index] = Listener::new(port, true);
+    }
+
+    /// Changes what is expected of the connections of an open listener from now on.
+    pub fn change(&mut self, listener: ListenerId, port: Port) {
+        if let Some(listener) = self.all.get_mut(listener.0 as usize) {
+            listener.port = port;
+        }
     }
 
     /// Notes that a listener was closed.

@@ -44,9 +44,10 @@ impl Reclaimable {
             return None;
         }
         match session.state {
-            State::Handshake { .. } if session.refused => Some(&mut self.turned_away),
+            _ if session.refused && session.is_shaking_hands() => Some(&mut self.turned_away),
             _ if session.refused => None,
-            State::Handshake { .. } => Some(&mut self.shaking),
+            State::ProxyHeader { .. } if !session.is_secure => Some(&mut self.silent),
+            State::ProxyHeader { .. } | State::Handshake { .. } => Some(&mut self.shaking),
             State::Lingering { .. } => Some(&mut self.lingering),
             State::Idle { fresh: false, .. } => Some(&mut self.idle),
             State::Idle { fresh: true, .. } => Some(&mut self.silent),
@@ -115,7 +116,9 @@ impl State {
     fn may_be_closed(&self, now: Tick) -> bool {
         match self {
             State::Lingering { until, .. } => until.since(now) + GRACE <= LINGER,
-            State::Handshake { since, .. } => now.since(*since) >= GRACE,
+            State::ProxyHeader { since, .. } | State::Handshake { since, .. } => {
+                now.since(*since) >= GRACE
+            }
             State::Idle { since, fresh, .. } => !fresh || now.since(*since) >= GRACE,
             State::Head { .. } | State::Active(_) => false,
         }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn one_that_is_turned_away_keeps_nobody_from_a_handshake() {
         let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
-        let port = Port { is_secure: true, ..Port::plain(Service::Apis) };
+        let port = Port::secure(Service::Apis);
         let [let_in, refused] = [false, true].map(|refused| {
             let new = Session::new(Conn::unconnected(), port, None, Tick::ZERO);
             let key = sessions.insert(Session { refused, ..new });

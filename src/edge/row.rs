@@ -94,6 +94,7 @@ mod tests {
             state,
             service: Service::Apis,
             is_secure: false,
+            is_https: false,
             peer: None,
             refused: false,
             is_outdated: false,

@@ -157,13 +157,18 @@ pub trait Net {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Secures a connection that was accepted, before it is registered. From then on it is one that
-    /// is being established: a [`Ready::WRITE`] event tells that the handshake has ended, and
-    /// [`Net::connected`] how.
+    /// Secures a connection that was accepted and is registered with `token`, now or before
+    /// anything is waited for. From then on it is one that is being established: a
+    /// [`Ready::WRITE`] event tells that the handshake has ended, and [`Net::connected`] how.
     ///
     /// # Errors
     /// `Unsupported` if this network cannot.
-    fn secure_as_server(&mut self, _sock: SockId, _server: &tls::Server) -> io::Result<()> {
+    fn secure_as_server(
+        &mut self,
+        _sock: SockId,
+        _server: &tls::Server,
+        _token: Token,
+    ) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

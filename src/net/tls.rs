@@ -117,12 +117,12 @@ impl<N: Net> TlsNet<N> {
     }
 
     /// Gives a socket a session.
-    fn begin(&mut self, sock: SockId, engine: Engine, phase: Phase) {
+    fn begin(&mut self, sock: SockId, engine: Engine, phase: Phase) -> &mut Session {
         let index = sock.0 as usize;
         if self.sessions.len() <= index {
             self.sessions.resize_with(index + 1, || None);
         }
-        self.sessions[index] = Some(Box::new(Session::new(engine, phase)));
+        self.sessions[index].insert(Box::new(Session::new(engine, phase)))
     }
 
     fn forget(&mut self, sock: SockId) -> Option<Box<Session>> {
@@ -158,9 +158,10 @@ impl<N: Net> Net for TlsNet<N> {
         Ok(())
     }
 
-    fn secure_as_server(&mut self, sock: SockId, server: &Server) -> io::Result<()> {
+    fn secure_as_server(&mut self, sock: SockId, server: &Server, token: Token) -> io::Result<()> {
         let engine = server.begin().map_err(|error| explain::explain(&error))?;
-        self.begin(sock, Engine::Server(engine), Phase::Accepted);
+        let session = self.begin(sock, Engine::Server(engine), Phase::Accepted);
+        session.token = token;
         Ok(())
     }
 

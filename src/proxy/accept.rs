@@ -14,10 +14,11 @@
 //! The admin listener comes first in each turn and has a portion of its own, so that a crowd of
 //! clients cannot keep the operator waiting.
 
-use super::{Portions, Proxy, ends, handshake, session_token};
+use super::shared::Shared;
+use super::{Portions, Proxy, ends, handshake, proxy_header, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
-use crate::net::Net;
+use crate::net::{Net, Ready};
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::time::{Now, Tick};
@@ -91,11 +92,7 @@ impl<N: Net> Proxy<N> {
                 self.shared.edge.listeners.resume(index);
                 if let Some(accepted) = accepted {
                     self.moves += 1;
-                    if let Room::Of(key) = room {
-                        handshake::make_room(&self.tasks[key], &mut self.shared);
-                        self.close(key);
-                    }
-                    self.admit(accepted, now);
+                    self.take_in(accepted, room, now);
                 }
             }
             Err(error) => {
@@ -109,6 +106,21 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Takes in a connection, if it comes from who may connect to its port. Whoever may not takes
+    /// nobody's place.
+    fn take_in(&mut self, accepted: Accepted, room: Room, now: Now) {
+        if accepted.port.proxy_protocol && !proxy_header::may_come(accepted.peer, &mut self.shared)
+        {
+            let Shared { net, memory, .. } = &mut self.shared;
+            return accepted.conn.close(net, &mut memory.buffers);
+        }
+        if let Room::Of(key) = room {
+            handshake::make_room(&self.tasks[key], &mut self.shared);
+            self.close(key);
+        }
+        self.admit(accepted, now);
+    }
+
     /// Looks for room for one more handshake. One that has gone on for a while makes room.
     fn room_for_handshake(&mut self, now: Tick) -> Room {
         let Proxy { tasks, shared, .. } = self;
@@ -118,9 +130,20 @@ impl<N: Net> Proxy<N> {
         shared.edge.reclaimable.choose_handshake(tasks, now).map_or(Room::None, Room::Of)
     }
 
+    /// Begins the TLS handshake with a client. False if that cannot be.
+    pub(super) fn shake_hands_with(&mut self, key: Key<Session>) -> bool {
+        let Proxy { tasks, shared, .. } = self;
+        let secured = shared.secure(&mut tasks[key].conn, session_token(key));
+        if let Err(error) = &secured {
+            let text = format!("connection closed: cannot speak TLS: {error}");
+            shared.log(log::Level::Error, "secure", &text);
+        }
+        secured.is_ok()
+    }
+
     /// Creates the session of a new connection, if there is room.
     fn admit(&mut self, accepted: Accepted, now: Now) {
-        let Accepted { mut conn, peer, port } = accepted;
+        let Accepted { conn, peer, port } = accepted;
         let service = port.service;
         if self.shared.edge.is_full_of(service) && !self.make_room_for_operator(service) {
             let key = if service == Service::Admin { "admin.listen" } else { "admin.probes" };
@@ -138,14 +161,6 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }
-        if port.is_secure
-            && let Err(error) = self.shared.secure(&mut conn)
-        {
-            let text = format!("connection closed: cannot speak TLS: {error}");
-            self.shared.log(log::Level::Error, "secure", &text);
-            conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
-            return;
-        }
         let session = Session { refused: full, ..Session::new(conn, port, peer, now.tick) };
         self.shared.edge.note_begun(&session);
         let key = self.tasks.insert(session);
@@ -157,8 +172,18 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.shared.edge.reclaimable.add(&mut self.tasks, key);
-        // Who speaks TLS can be told only when hands are shaken.
-        if full && !port.is_secure {
+        let has_header = port.proxy_protocol;
+        if port.is_secure && !has_header {
+            // An event tells when the client has said hello.
+            self.tasks[key].conn.ready = Ready::NONE;
+            if !self.shake_hands_with(key) {
+                self.close(key);
+                return;
+            }
+        }
+        // Who speaks TLS can be told only when hands are shaken, and behind a header it is known
+        // who is told.
+        if full && !port.is_secure && !has_header {
             let next = ends::refused_connection(&mut self.shared, service, now.tick);
             self.follow(next, key, now);
         }

@@ -110,7 +110,10 @@ impl<N: Net> Proxy<N> {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
             State::Active(exchange) if exchange.is_live() => Some((2, exchange.began, key)),
-            State::Handshake { .. } | State::Active(_) | State::Lingering { .. } => None,
+            State::ProxyHeader { .. }
+            | State::Handshake { .. }
+            | State::Active(_)
+            | State::Lingering { .. } => None,
         });
         let Some((.., key)) = spare.min_by_key(|(rank, since, _)| (*rank, *since)) else {
             return false;
@@ -214,6 +217,7 @@ impl<N: Net> Proxy<N> {
             connections: self.connections(),
             connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),
+            proxy_protocol: !config.server.proxy_protocol.is_empty(),
             addresses: edge.rates.addresses(),
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),

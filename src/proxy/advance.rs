@@ -9,8 +9,8 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, connect, deadlines, early, ends, grants, handshake, local, outage, relay};
-use super::{request, response, retry, streams, tunnel, waits};
+use super::{Proxy, connect, deadlines, early, ends, grants, handshake, local, outage};
+use super::{proxy_header, relay, request, response, retry, streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -70,6 +70,7 @@ impl<N: Net> Proxy<N> {
             return deadlines::drain(session);
         }
         match &session.state {
+            State::ProxyHeader { .. } => proxy_header::run(session, &mut self.shared, now.tick),
             State::Handshake { .. } => handshake::run(session, &mut self.shared, now.tick),
             State::Idle { .. } | State::Head { .. } => {
                 request::run(session, &mut self.shared, now.tick)
@@ -101,9 +102,19 @@ impl<N: Net> Proxy<N> {
                 Next::FreeDescriptor(search, error) => {
                     self.free_descriptor(search, error, key, now)
                 }
-                Next::Shaken => {
+                Next::ShakeHands => {
+                    self.enter(key, State::handshake(now.tick));
+                    if self.shake_hands_with(key) {
+                        return Became::Moved;
+                    }
+                    Next::Close
+                }
+                Next::Fresh => {
                     self.enter(key, State::fresh(now.tick));
                     return Became::Moved;
+                }
+                Next::TimeOutProxyHeader => {
+                    proxy_header::time_out(&self.tasks[key], &mut self.shared)
                 }
                 Next::TimeOutHandshake => handshake::time_out(&self.tasks[key], &mut self.shared),
                 Next::TimeOutHead => {

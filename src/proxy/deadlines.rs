@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
+    /// `read_timeout`: the PROXY header of a connection is incomplete.
+    ProxyHeader,
     /// `tls.handshake_timeout`: the TLS handshake with the client is not over.
     Handshake,
     /// `read_timeout`: no request has begun on a new client connection.
@@ -75,6 +77,7 @@ impl Deadline {
     /// The name of the deadline in `/streams`. millstream(1) explains each.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Deadline::ProxyHeader => "proxy_header",
             Deadline::Handshake => "handshake",
             Deadline::Keepalive => "keepalive",
             Deadline::FirstByte => "first_byte",
@@ -121,6 +124,10 @@ impl Deadline {
 pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Earliest {
     let server = &shared.config.server;
     let mut earliest = match &session.state {
+        State::ProxyHeader { since, .. } => {
+            let end = shared.phase.end_of_silence(*since);
+            Earliest::new(since.after(server.read_timeout).min(end), Deadline::ProxyHeader)
+        }
         State::Handshake { since, .. } => {
             let end = shared.phase.end_of_silence(*since);
             let timeout = shared.tls.handshake_timeout;
@@ -316,6 +323,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
             unreachable!("what is due is done by the step before, {deadline:?}")
         }
         Deadline::FirstByte | Deadline::Keepalive | Deadline::Linger => return Next::Close,
+        Deadline::ProxyHeader => return Next::TimeOutProxyHeader,
         Deadline::Handshake => return Next::TimeOutHandshake,
         Deadline::RequestHead => return Next::TimeOutHead,
         Deadline::RequestBody => {

@@ -119,7 +119,10 @@ impl<N: Net> Proxy<N> {
         let clients = self.tasks.iter().map(|(_, session)| session);
         for session in clients.filter(|session| !session.service.is_for_operators()) {
             let place = match &session.state {
-                State::Handshake { .. } | State::Idle { .. } | State::Lingering { .. } => continue,
+                State::ProxyHeader { .. }
+                | State::Handshake { .. }
+                | State::Idle { .. }
+                | State::Lingering { .. } => continue,
                 State::Head { .. } => &mut open.requests,
                 State::Active(exchange) if exchange.is_subscription() => &mut open.subscriptions,
                 State::Active(exchange) if exchange.record.is_open_stream() => &mut open.answers,

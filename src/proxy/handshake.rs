@@ -31,7 +31,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             } else if session.refused {
                 refused_connection(shared, session.service, now)
             } else {
-                Next::Shaken
+                Next::Fresh
             }
         }
         Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Next::Blocked,

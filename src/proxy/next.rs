@@ -26,10 +26,14 @@ pub(super) enum Next {
     /// There is no descriptor for an upstream connection. Close another connection and go on
     /// connecting.
     FreeDescriptor(Search, io::Error),
-    /// The TLS handshake with the client is over.
-    Shaken,
-    /// It was not over in time.
+    /// The PROXY header has come, and TLS is spoken behind it.
+    ShakeHands,
+    /// The PROXY header was not complete in time.
+    TimeOutProxyHeader,
+    /// The TLS handshake with the client was not over in time.
     TimeOutHandshake,
+    /// What comes before requests is over.
+    Fresh,
     /// The request head was not complete in time.
     TimeOutHead,
     /// A request head has begun to arrive and was searched this far.

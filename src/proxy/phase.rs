@@ -76,6 +76,7 @@ impl Phase {
         match &session.state {
             State::Active(exchange) if !session.service.is_for_operators() => ends.of(exchange),
             State::Active(_)
+            | State::ProxyHeader { .. }
             | State::Handshake { .. }
             | State::Idle { .. }
             | State::Head { .. }

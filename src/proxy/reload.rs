@@ -38,7 +38,7 @@ use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::Upstream;
-use crate::session::Port;
+use crate::session::{Port, Session, State};
 use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
@@ -91,7 +91,11 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let mut outdated = Vec::new();
-        for (key, session) in tasks.iter_mut().filter(|(_, session)| session.is_secure) {
+        // Who has yet to shake hands does so on the present terms.
+        let is_in = |session: &Session| {
+            session.is_secure && !matches!(session.state, State::ProxyHeader { .. })
+        };
+        for (key, session) in tasks.iter_mut().filter(|(_, session)| is_in(session)) {
             let speaks_newest = session.conn.agreed(net).is_some_and(|a| a.version == "TLSv1.3");
             if all || !speaks_newest {
                 session.is_outdated = true;
@@ -109,6 +113,11 @@ impl<N: Net> Proxy<N> {
     /// Adds a listener that was opened.
     pub fn open_listener(&mut self, listener: ListenerId, port: Port) {
         self.shared.edge.listeners.open(listener, port);
+    }
+
+    /// Changes what is expected of the connections that a listener accepts from now on.
+    pub fn change_listener(&mut self, listener: ListenerId, port: Port) {
+        self.shared.edge.listeners.change(listener, port);
     }
 
     /// Closes a listener. Connections that it accepted stay.

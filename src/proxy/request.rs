@@ -31,15 +31,16 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     if session.is_outdated {
         return Next::Linger;
     }
-    let Session { conn, state, service, peer, is_secure, .. } = session;
-    let (service, peer, is_secure) = (*service, *peer, *is_secure);
+    let Session { conn, state, service, peer, is_secure, is_https, .. } = session;
+    let (service, peer, is_secure, is_https) = (*service, *peer, *is_secure, *is_https);
     let mut new = HeadSearch::request();
     let (search, begun, fresh) = match state {
         State::Head { search, .. } => (search, true, false),
         State::Idle { fresh, .. } => (&mut new, false, *fresh),
-        State::Handshake { .. } | State::Active(_) | State::Lingering { .. } => {
-            (&mut new, false, false)
-        }
+        State::ProxyHeader { .. }
+        | State::Handshake { .. }
+        | State::Active(_)
+        | State::Lingering { .. } => (&mut new, false, false),
     };
     let may_wait = begun || fresh || !shared.phase.is_closed() || service.is_for_operators();
     let (mut io, _) = shared.memory.split(&mut shared.net, None, now);
@@ -57,7 +58,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         }
     };
     let shown = handshake::shown(conn, is_secure, shared);
-    let from = Sender { peer, is_secure, shown: shown.as_ref() };
+    let from = Sender { peer, is_https, shown: shown.as_ref() };
     let (io, out) = shared.memory.split(&mut shared.net, None, now);
     let bytes = &io.scratch[..length];
     let (is_head, told) = (is_head(bytes), shared.telemetry.tell(bytes));
@@ -109,8 +110,8 @@ fn is_head(bytes: &[u8]) -> bool {
 struct Sender<'a> {
     /// The address of the client, or of a proxy in front of us. None for a Unix socket.
     peer: Option<IpAddr>,
-    /// True exactly when it came over TLS.
-    is_secure: bool,
+    /// True exactly when the client has sent it over TLS.
+    is_https: bool,
     /// What the client has shown, if it was asked for a certificate.
     shown: Option<&'a Shown>,
 }
@@ -188,7 +189,7 @@ fn check_head(
     check_limits(head)?;
     let mut path = Vec::new();
     let found = find_api(head, config, router, &mut path);
-    if !from.is_secure
+    if !from.is_https
         && let Some(location) = to_https::location(head, found, config, from.peer)?
     {
         return Err(Refusal::Redirect(location));
@@ -267,7 +268,7 @@ fn forwarding<'a>(
         host: if api.preserve_host_header { head.authority } else { api.host_header.as_deref() },
         client: from.peer,
         peer_trusted: config.server.trusted_proxies.contains(from.peer),
-        proto: if from.is_secure { "https" } else { "http" },
+        proto: if from.is_https { "https" } else { "http" },
         stripped: if api.strip_listen_path { &api.listen_path } else { "" },
         length: head.length,
         upgrade: facts.upgrade != Offer::NOTHING,

@@ -12,8 +12,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn enter(&mut self, key: Key<Session>, state: State) {
         let Proxy { tasks, shared, .. } = self;
         shared.edge.reclaimable.remove(tasks, key);
-        shared.edge.note_left(&tasks[key].state);
+        shared.edge.note_left(&tasks[key]);
         tasks[key].state = state;
+        shared.edge.note_entered(&tasks[key]);
         shared.edge.reclaimable.add(tasks, key);
     }
 

@@ -10,7 +10,7 @@ use crate::conn::Conn;
 use crate::descriptors::Budget;
 use crate::edge::Edge;
 use crate::exchange::{Exchange, Source};
-use crate::net::Net;
+use crate::net::{Net, Token};
 use crate::pool::Pool;
 use crate::route::Router;
 use crate::session::Port;
@@ -126,13 +126,13 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Secures a connection that was accepted where TLS is spoken.
+    /// Secures a connection that was accepted where TLS is spoken, and registered with `token`.
     ///
     /// # Errors
     /// If that is not configured.
-    pub(super) fn secure(&mut self, conn: &mut Conn) -> io::Result<()> {
+    pub(super) fn secure(&mut self, conn: &mut Conn, token: Token) -> io::Result<()> {
         let server = self.tls.server.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        conn.secure(&mut self.net, server)
+        conn.secure(&mut self.net, server, token)
     }
 
     /// Logs a problem that does not belong to an api.

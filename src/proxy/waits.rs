@@ -18,6 +18,8 @@ use crate::time::Tick;
 /// Something that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
+    /// More of a PROXY header, or the end of the connection, from who passes a client on.
+    ProxyHeader,
     /// The end of the TLS handshake with the client.
     ClientHandshake,
     /// More of a request head, or the end of the connection, from the client.
@@ -49,6 +51,7 @@ impl Wait {
     /// the deadline's name.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Wait::ProxyHeader => "proxy_header",
             Wait::ClientHandshake => "client_handshake",
             Wait::ClientHead => "client_head",
             Wait::ClientBytes => "client_bytes",
@@ -69,6 +72,7 @@ impl Wait {
 pub(super) fn of<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> Vec<Wait> {
     let mut waits = Vec::new();
     match &session.state {
+        State::ProxyHeader { .. } => waits.push(Wait::ProxyHeader),
         State::Handshake { .. } => waits.push(Wait::ClientHandshake),
         State::Idle { .. } | State::Head { .. } => waits.push(Wait::ClientHead),
         State::Lingering { .. } => waits.push(Wait::ClientEnd),
@@ -143,7 +147,9 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
     let upstream = exchange.and_then(Exchange::connection).map(|key| &pool[key].conn);
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
     match wait {
-        Wait::ClientHead | Wait::ClientEnd => session.conn.ready.has(Ready::READ),
+        Wait::ProxyHeader | Wait::ClientHead | Wait::ClientEnd => {
+            session.conn.ready.has(Ready::READ)
+        }
         Wait::ClientBytes => session.conn.has_input(),
         Wait::ClientHandshake | Wait::ClientRoom => writable(&session.conn),
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
@@ -227,7 +233,7 @@ mod oracle {
             for (_, session) in self.tasks.iter() {
                 buffers += usize::from(!session.conn.ahead().is_empty());
                 let Some(exchange) = session.exchange() else {
-                    let shakes = matches!(session.state, State::Handshake { .. });
+                    let shakes = session.is_shaking_hands();
                     let counts =
                         !session.service.is_for_operators() && (!session.refused || shakes);
                     let begun = matches!(session.state, State::Head { .. });

@@ -144,11 +144,19 @@ impl EventLoop {
         let (present, mut inherited) = (&self.listening, Inherited::default());
         let net = tls::inner(self.proxy.net());
         let listening = listeners::open(&mut config, present, &mut inherited, net)?;
-        for new in listening.iter().filter(|new| !self.listening.contains(new)) {
-            self.proxy.open_listener(new.id, new.port);
+        for listener in &listening {
+            match self.listening.iter().find(|old| old.id == listener.id) {
+                None => self.proxy.open_listener(listener.id, listener.port),
+                Some(old) if old.port != listener.port => {
+                    self.proxy.change_listener(listener.id, listener.port);
+                }
+                Some(_) => {}
+            }
         }
-        for old in self.listening.iter().filter(|old| !listening.contains(old)) {
-            self.proxy.close_listener(old.id);
+        for old in &self.listening {
+            if listening.iter().all(|listener| listener.id != old.id) {
+                self.proxy.close_listener(old.id);
+            }
         }
         self.listening = listening;
         let budget = config.budget(descriptors);

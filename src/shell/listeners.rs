@@ -3,8 +3,9 @@
 
 use super::service::Inherited;
 use super::sys;
-use crate::config::{Config, ListenAddr};
+use crate::config::{Config, ListenAddr, Server};
 use crate::descriptors;
+use crate::edge::listeners::port_at;
 use crate::net::mio::MioNet;
 use crate::net::{ListenerId, Net};
 use crate::session::{Port, Service};
@@ -36,8 +37,10 @@ pub(super) fn open(
     let mut listening = Vec::new();
     let opened = open_all(config, present, inherited, net, &mut listening);
     if opened.is_err() {
-        for new in listening.iter().filter(|new| !present.contains(new)) {
-            net.close_listener(new.id);
+        for new in &listening {
+            if present.iter().all(|present| present.id != new.id) {
+                net.close_listener(new.id);
+            }
         }
     }
     opened.map(|()| listening)
@@ -52,9 +55,13 @@ fn open_all(
 ) -> Result<(), String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
     let mut open = |wanted: &ListenAddr, port: Port| {
-        let is_open = |l: &&Listening| l.wanted == *wanted && l.port == port;
+        // Where the system chooses the port, an address can be one with TLS and one without.
+        let is_open = |l: &&Listening| {
+            let serves = (l.port.service, l.port.is_secure);
+            l.wanted == *wanted && serves == (port.service, port.is_secure)
+        };
         let listener = match present.iter().find(is_open) {
-            Some(present) => present.clone(),
+            Some(present) => Listening { port, ..present.clone() },
             None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {
                     let bound = listener.address()?;
@@ -67,13 +74,12 @@ fn open_all(
         listening.push(listener);
         Ok::<_, String>(bound)
     };
-    let server = &mut config.server;
-    for (addresses, port) in [
-        (&mut server.listen, Port::plain(Service::Apis)),
-        (&mut server.listen_tls, Port::secure(Service::Apis)),
-    ] {
-        for address in addresses {
-            if let Some(bound) = open(address, port)? {
+    let server = config.server.clone();
+    for (wanted, is_secure) in [(&server.listen, false), (&server.listen_tls, true)] {
+        let Server { listen, listen_tls, .. } = &mut config.server;
+        let addresses = if is_secure { listen_tls } else { listen };
+        for (wanted, address) in wanted.iter().zip(addresses) {
+            if let Some(bound) = open(wanted, port_at(&server, wanted, is_secure))? {
                 *address = ListenAddr::Tcp(bound);
             }
         }

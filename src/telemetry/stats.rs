@@ -9,6 +9,7 @@ use super::handshakes::Handshakes;
 use super::key_stats::AllKeys;
 use super::lately::{Lately, Minute, Problem};
 use super::outcome::Outcome;
+use super::proxy_headers::ProxyHeaders;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::time::Tick;
@@ -229,6 +230,8 @@ pub struct Stats {
     pub accept_pauses: Counter,
     /// The TLS handshakes with clients.
     pub handshakes: Handshakes,
+    /// The PROXY headers of clients' connections.
+    pub proxy_headers: ProxyHeaders,
 }
 
 impl Stats {
@@ -242,6 +245,7 @@ impl Stats {
             no_api,
             accept_pauses: Counter::default(),
             handshakes: Handshakes::default(),
+            proxy_headers: ProxyHeaders::default(),
         }
     }
 

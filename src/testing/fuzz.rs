@@ -20,6 +20,7 @@ mod head;
 mod lenient;
 mod path;
 mod proxy;
+mod proxy_protocol;
 mod readings;
 mod script;
 mod sse;
@@ -34,6 +35,7 @@ pub use config::config;
 pub use head::{framing, head};
 pub use path::route;
 pub use proxy::proxy;
+pub use proxy_protocol::proxy_protocol;
 pub use readings::path_readings;
 pub use sse::sse;
 pub use tls::tls;
@@ -48,7 +50,7 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
@@ -62,6 +64,7 @@ pub const TARGETS: [Target; 13] = [
     ("proxy", proxy),
     ("tls", tls),
     ("x509", x509),
+    ("proxy_protocol", proxy_protocol),
 ];
 
 /// Small enough that an input of 4 KiB can exceed each of them.

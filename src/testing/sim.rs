@@ -83,6 +83,17 @@ pub enum Heard {
     Reset,
 }
 
+/// What stands in front of some listeners, and connects there in place of clients.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// Those listeners.
+    pub listeners: Vec<ListenerId>,
+    /// Its address.
+    pub address: IpAddr,
+    /// What it says first of a client with this address.
+    pub says: fn(&mut Rng, IpAddr) -> Vec<u8>,
+}
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 struct Queue {
@@ -102,6 +113,8 @@ struct Link {
     address: Option<SocketAddr>,
     /// The far end speaks TLS.
     far: Option<Box<Far>>,
+    /// What comes before anything that the peer says.
+    preface: VecDeque<u8>,
     token: Option<Token>,
     /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
     owed: Ready,
@@ -145,6 +158,7 @@ pub struct SimNet {
     secured: BTreeMap<SocketAddr, Arc<ServerConfig>>,
     /// How clients speak TLS.
     clients: Arc<ClientConfig>,
+    front: Option<Front>,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
     /// Listeners at which somebody arrived that no event has told of yet.
@@ -178,6 +192,7 @@ impl SimNet {
             hosts: BTreeMap::new(),
             secured: BTreeMap::new(),
             clients: Arc::new(toy::client_config(None)),
+            front: None,
             arrived: BTreeMap::new(),
             listener_edges: Vec::new(),
             free: Vec::new(),
@@ -342,6 +357,7 @@ impl SimNet {
         let server = address.and_then(|address| self.secured.get(&address));
         self.links.push(Link {
             far: server.map(|server| Box::new(Far::server(server))),
+            preface: VecDeque::new(),
             to_proxy: Queue::default(),
             to_peer: Queue::default(),
             state,

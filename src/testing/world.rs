@@ -4,6 +4,7 @@
 use crate::admin::ShellCommand;
 use crate::config::{Config, Drain};
 use crate::descriptors::Budget;
+use crate::edge::listeners::port_at;
 use crate::net::Address;
 use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Portions, Proxy};
@@ -34,6 +35,18 @@ pub const PORTS: [Port; 5] = [
     Port::secure(Service::Apis),
     Port::plain(Service::Probes),
 ];
+
+/// Those ports, and what the configuration says of the first address without TLS and with it.
+fn ports(config: &Config) -> [Port; 5] {
+    let server = &config.server;
+    let mut ports = PORTS;
+    for (port, addresses) in [(0, &server.listen), (3, &server.listen_tls)] {
+        if let Some(address) = addresses.first() {
+            ports[port] = port_at(server, address, ports[port].is_secure);
+        }
+    }
+    ports
+}
 
 /// A proxy, its network and its clock.
 #[derive(Debug)]
@@ -66,7 +79,8 @@ impl World {
     ) -> World {
         let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
-        let proxy = Proxy::new(net, config, &PORTS, budget, portions, seed, now);
+        let ports = ports(&config);
+        let proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
         World {
             proxy,
             now,

@@ -95,6 +95,8 @@ fn defaults() {
         max_body_bytes: None,
         max_held_bytes: 64 << 20,
         trusted_proxies: TrustedProxies::default(),
+        proxy_protocol: vec![],
+        forwarded_https: vec![],
         reuse_port: false,
         user: None,
     };

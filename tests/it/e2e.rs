@@ -14,6 +14,7 @@ mod line;
 mod pairs;
 mod process;
 mod program;
+mod proxied;
 mod reload;
 mod remote;
 mod saturation;

@@ -18,6 +18,7 @@
 //!
 //! ```text
 //! t=1s   client connects | stops reading | reads on | leaves | resets
+//! t=1s   tls connects behind BYTES  (which come before anything else)
 //! t=1s   client finishes            (ends its side, and goes on listening)
 //! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
 //! t=1s   origin truncates           (like leaves, but where it speaks TLS, it does not say so)
@@ -232,6 +233,8 @@ struct Stage {
     actors: [(&'static str, Vec<Actor>); 7],
     addresses: Vec<SocketAddr>,
     budget: Budget,
+    /// What comes before anything that the next client says.
+    preface: Vec<u8>,
     out: String,
 }
 
@@ -303,7 +306,8 @@ impl Stage {
         let (config, out) = (text.to_owned(), String::new());
         let kinds = ["client", "admin", "probe", "demo", "tls", "plain", "origin"];
         let actors = kinds.map(|kind| (kind, Vec::new()));
-        let mut stage = Stage { world, config, actors, addresses, budget, out };
+        let preface = Vec::new();
+        let mut stage = Stage { world, config, actors, addresses, budget, preface, out };
         stage.world.settle()?;
         Ok(stage)
     }
@@ -341,6 +345,10 @@ impl Stage {
         if let Some(text) = what.strip_prefix("finishes with ") {
             self.say(who, &unescape(text)?)?;
             return self.act(who, "finishes");
+        }
+        if let Some(text) = what.strip_prefix("connects behind ") {
+            self.preface = unescape(text)?;
+            return self.act(who, "connects");
         }
         let actor = self.actor(who)?;
         let peer = actor.peer;
@@ -477,6 +485,7 @@ impl Stage {
                 _ => net.client(listener, from),
             };
             let peer = peer.ok_or("the proxy does not listen any more")?;
+            net.inject(peer, &std::mem::take(&mut self.preface));
             self.actors[place].1.push(Actor::new(peer));
             if kind == "tls" {
                 // Hands are shaken before anything is said.

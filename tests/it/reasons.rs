@@ -2,7 +2,7 @@
 //! each of them, and some transcript shows each of them.
 
 use crate::golden;
-use millstream::testing::{Cause, Failure, Handshake, Outcome};
+use millstream::testing::{Cause, Failure, Handshake, Outcome, ProxyHeader};
 use std::collections::BTreeSet;
 
 const MANUAL: &str = include_str!("../../doc/millstream.1");
@@ -66,13 +66,23 @@ fn a_limit_is_called_by_its_key() {
 /// In the metrics, too.
 #[test]
 fn each_end_of_a_handshake_has_a_transcript() {
+    each_is_counted("millstream_handshakes_total", &Handshake::ALL.map(Handshake::word));
+}
+
+/// In the metrics, too.
+#[test]
+fn what_comes_for_a_proxy_header_has_a_transcript() {
+    each_is_counted("millstream_proxy_headers_total", &ProxyHeader::ALL.map(ProxyHeader::word));
+}
+
+/// Some transcript has a sample of this name that is not zero for each of the results.
+fn each_is_counted(name: &str, results: &[&str]) {
     let transcripts = golden::texts();
-    let shown = |word: &&str| {
-        let sample = format!("millstream_handshakes_total{{result=\"{word}\"}} ");
+    let shown = |word: &&&str| {
+        let sample = format!("{name}{{result=\"{word}\"}} ");
         let mut lines = transcripts.lines().map(str::trim_start);
         lines.any(|line| line.starts_with(&sample) && !line.ends_with(" 0\\n"))
     };
-    let words = Handshake::ALL.map(Handshake::word).into_iter();
-    let missing: Vec<&str> = words.filter(|word| !shown(word)).collect();
+    let missing: Vec<&&str> = results.iter().filter(|word| !shown(word)).collect();
     assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }

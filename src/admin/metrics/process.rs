@@ -30,6 +30,8 @@ pub struct Process<'a> {
     pub connections_max: usize,
     /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
     pub handshakes: Option<usize>,
+    /// True exactly when connections begin with a PROXY header somewhere.
+    pub proxy_protocol: bool,
     /// The number of addresses whose requests are counted, and how many were forgotten while that
     /// mattered. None if no api counts them.
     pub addresses: Option<(usize, u64)>,
@@ -86,6 +88,13 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
         out.family("millstream_handshakes_total", MetricType::Counter, help);
         for (ended, count) in stats.handshakes.all() {
             out.sample(&[("result", ended.word())], count);
+        }
+    }
+    if process.proxy_protocol {
+        let help = "Connections that had to begin with a PROXY header, by what came.";
+        out.family("millstream_proxy_headers_total", MetricType::Counter, help);
+        for (came, count) in stats.proxy_headers.all() {
+            out.sample(&[("result", came.word())], count);
         }
     }
     if let Some((known, forgotten)) = process.addresses {

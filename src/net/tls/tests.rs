@@ -43,7 +43,7 @@ impl Pair {
             false => net.inner.client(LISTENER, None),
         };
         let (mut conn, _) = Conn::accept(&mut net, LISTENER).unwrap();
-        conn.secure(&mut net, &toy::server(None)).unwrap();
+        conn.secure(&mut net, &toy::server(None), Token(0)).unwrap();
         Pair { net, conn, far: far.unwrap() }
     }
 

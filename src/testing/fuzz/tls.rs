@@ -72,7 +72,7 @@ impl Play {
         } else {
             let far = inner(&mut net).secured_client(ListenerId(0), None).unwrap();
             let (mut conn, _) = Conn::accept(&mut net, ListenerId(0)).unwrap();
-            conn.secure(&mut net, &toy::server(None)).unwrap();
+            conn.secure(&mut net, &toy::server(None), Token(0)).unwrap();
             (conn, far)
         };
         conn.register(&mut net, Token(0)).unwrap();

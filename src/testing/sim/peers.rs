@@ -3,13 +3,29 @@
 //! Those whose connections are secured have a [`Far`] end that speaks TLS for them.
 
 use super::far::{AHEAD, Far};
-use super::{Heard, LinkState, Peer, SimNet};
+use super::{Front, Heard, LinkState, Peer, SimNet};
 use crate::net::ListenerId;
 use std::net::{IpAddr, SocketAddr};
 
 impl SimNet {
-    /// A client connects. None when the listener is closed.
+    /// Has `front`, if there is one, connect in place of clients that connect from now on.
+    pub fn put_in_front(&mut self, front: Option<Front>) {
+        self.front = front;
+    }
+
+    /// A client connects, or what is in front in its place. None when the listener is closed.
     pub fn client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
+        let front = self.front.clone().filter(|front| front.listeners.contains(&listener));
+        let (Some(front), Some(client)) = (front, from) else {
+            return self.direct_client(listener, from);
+        };
+        let peer = self.direct_client(listener, Some(front.address))?;
+        self.links[peer.0].preface = (front.says)(&mut self.rng, client).into();
+        Some(peer)
+    }
+
+    /// A client connects past what is in front. None when the listener is closed.
+    pub fn direct_client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
         if self.closed_listeners.contains(&listener) {
             return None;
         }
@@ -38,7 +54,7 @@ impl SimNet {
         }
         let capacity = self.faults.capacity;
         let link = &mut self.links[peer.0];
-        if !link.takes_bytes() {
+        if !link.takes_bytes() || !link.preface.is_empty() {
             return 0;
         }
         let n = bytes.len().min(capacity.saturating_sub(link.to_proxy.bytes.len()));
@@ -123,9 +139,13 @@ impl SimNet {
 
 /// What peers do whose connections are secured.
 impl SimNet {
-    /// True exactly when the far end of a secured connection can do something by itself.
+    /// True exactly when something can be done at the far end of a connection by itself: what is in
+    /// front says what it has to say, or a secured client goes on.
     pub(super) fn can_pump(&self, index: usize) -> bool {
         let link = &self.links[index];
+        if !link.preface.is_empty() {
+            return link.takes_bytes() && link.to_proxy.bytes.len() < self.faults.capacity;
+        }
         let Some(far) = &link.far else { return false };
         let hears = far.heard.len() < AHEAD && !link.to_peer.bytes.is_empty();
         let has_room = link.to_proxy.bytes.len() < self.faults.capacity;
@@ -140,6 +160,13 @@ impl SimNet {
         }
         let capacity = self.faults.capacity;
         let link = &mut self.links[index];
+        if !link.preface.is_empty() {
+            let most = link.preface.len().min(capacity - link.to_proxy.bytes.len());
+            let n = self.rng.size(1, most);
+            link.to_proxy.bytes.extend(link.preface.drain(..n));
+            link.edge = true;
+            return;
+        }
         let Some(far) = &mut link.far else { return };
         if far.heard.len() < AHEAD && !link.to_peer.bytes.is_empty() {
             link.edge |= link.to_peer.bytes.len() >= capacity;
@@ -226,7 +253,7 @@ impl SimNet {
     /// Bytes come that the far end of a secured connection has not sent.
     pub fn inject(&mut self, peer: Peer, bytes: &[u8]) {
         let link = &mut self.links[peer.0];
-        if link.takes_bytes() {
+        if link.takes_bytes() && link.preface.is_empty() {
             link.to_proxy.bytes.extend(bytes);
             link.edge |= !bytes.is_empty();
         }

@@ -98,7 +98,8 @@ impl<W: Wires> World<W> {
         let Secured::Clients(server) = self.wires.secured().clone() else {
             return self.hold(conn);
         };
-        conn.secure(self.wires.net(), &server).unwrap();
+        let token = Token(self.conns.len() as u64);
+        conn.secure(self.wires.net(), &server, token).unwrap();
         let conn = self.hold(conn);
         self.until("a handshake", |w| w.conns[conn].shaken(w.wires.net())).unwrap();
         conn

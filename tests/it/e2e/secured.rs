@@ -30,11 +30,22 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(tls: &str) -> Served {
+        Served::with("", tls)
+    }
+
+    /// Where connections begin with a PROXY header.
+    pub(super) fn behind_a_header() -> Served {
+        let server = "trusted_proxies = ['127.0.0.1']\nproxy_protocol = ['127.0.0.1:0']";
+        Served::with(server, "")
+    }
+
+    fn with(server: &str, tls: &str) -> Served {
         let (authority, origin) = (Authority::new(), Origin::listen());
         let pair = authority.issue("a.example");
         let files = [file(&pair.certificate), file(&pair.key)];
         let config = Scratch::file(&format!(
-            "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n[tls]\n{tls}\n\
+            "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n{server}\n\
+             [tls]\n{tls}\n\
              [[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n\
              [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
             files[0].as_str(),
@@ -104,10 +115,20 @@ impl Client {
         &self,
         address: SocketAddr,
     ) -> io::Result<Line<Secured<ClientConnection>>> {
+        self.connect_behind(b"", address)
+    }
+
+    /// Shakes hands on a connection that begins with `preface`.
+    pub(super) fn connect_behind(
+        &self,
+        preface: &[u8],
+        address: SocketAddr,
+    ) -> io::Result<Line<Secured<ClientConnection>>> {
         let name = ServerName::try_from("a.example").unwrap();
         let conn = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
         let mut stream = StreamOwned::new(conn, TcpStream::connect_timeout(&address, PATIENCE)?);
         stream.sock.set_read_timeout(Some(PATIENCE))?;
+        stream.sock.write_all(preface)?;
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }

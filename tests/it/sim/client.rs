@@ -60,11 +60,6 @@ pub(crate) struct Client {
     end: End,
 }
 
-/// True exactly when this is the address of such a client.
-pub(crate) fn is_honest(address: &str) -> bool {
-    address.starts_with("2001::1:")
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Open,
@@ -95,15 +90,16 @@ impl Client {
         size_max: usize,
     ) -> Client {
         let mut own = Vec::new();
+        let address = format!("2001::1:{number}").parse().unwrap();
         for _ in 0..rng.between(1, 3) {
             let id = plans.len();
-            plans.push(Plan::draw(rng, id, size_max));
+            plans.push(Plan::draw(rng, id, address, size_max));
             own.push(id);
         }
         let leaves = rng.chance(25);
         Client {
             plans: own,
-            address: format!("2001::1:{number}").parse().unwrap(),
+            address,
             sent: Vec::new(),
             key,
             peer: None,

@@ -2,7 +2,7 @@
 
 use super::loss::Loss;
 use super::rates::{self, Pace};
-use super::{END, HEARTBEAT, health, room, sessions};
+use super::{END, HEARTBEAT, front, health, room, sessions};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 
@@ -17,6 +17,8 @@ pub(crate) struct Draft {
     pub(crate) drain_at: Option<Tick>,
     /// True exactly when clients speak TLS.
     pub(crate) secured: bool,
+    /// True exactly when a load balancer is in front.
+    pub(crate) fronted: bool,
     /// How fast requests may come.
     pub(crate) paces: Vec<Pace>,
 }
@@ -36,6 +38,7 @@ impl Draft {
         text += &checks;
         sessions::draw(&mut of(0x7365_7374), &mut text);
         let secured = draw_secured(&mut of(0x746c_7322), &mut text);
+        let fronted = front::draw(&mut of(0x6672_6f6e), &mut text);
         let paces = rates::draw(&mut of(0x7261_7465), &mut text);
         let mut loss = Loss::draw(fate, &mut text);
         if let Some(loss) = &mut loss {
@@ -51,7 +54,7 @@ impl Draft {
         if secured {
             draw_other_terms(&mut of(0x746c_7324), &mut other);
         }
-        Draft { text, other, checks, loss, drain_at, secured, paces }
+        Draft { text, other, checks, loss, drain_at, secured, fronted, paces }
     }
 }
 

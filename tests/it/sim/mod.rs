@@ -14,6 +14,7 @@ mod draft;
 mod drain;
 mod endless;
 mod events;
+mod front;
 mod health;
 mod hostile;
 mod loss;
@@ -34,6 +35,7 @@ use client::Client;
 use draft::Draft;
 use drain::Draining;
 use endless::Endless;
+use front::Impostor;
 use health::Course;
 use hostile::Hostile;
 use loss::Loss;
@@ -216,6 +218,7 @@ struct Play {
     operators: Vec<Operator>,
     endless: Vec<Endless>,
     strays: Vec<Stray>,
+    impostors: Vec<Impostor>,
     origins: Vec<Origin>,
     plans: Vec<Plan>,
     draining: Option<Draining>,
@@ -242,7 +245,7 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, checks, loss, drain_at, secured, paces } =
+        let Draft { text, other, checks, loss, drain_at, secured, fronted, paces } =
             Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -262,12 +265,8 @@ impl Play {
         let course = Course::draw(seed, last, &checks);
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
-        let operators: Vec<_> =
-            (0..dice.below(3)).map(|number| Operator::draw(number, &mut dice, tiny)).collect();
+        let operators = draw_operators(&mut dice, tiny, &mut terms);
         hostile.extend((0..dice.below(3)).map(|number| Hostile::hasty(number, &mut dice)));
-        if operators.iter().any(|operator| operator.ends) {
-            (terms.kind, terms.ends, terms.ends_answers) = (false, true, true);
-        }
         let mut draining = drain_at.map(|at| Draining::draw(at, &mut fate, config.drain));
         let some = if loss.is_some() || draining.is_some() { fate.below(8) } else { 0 };
         let mut endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
@@ -275,12 +274,14 @@ impl Play {
             speech::secure(seed, &mut clients, &mut hostile, &mut endless);
         }
         let strays = stray::draw(seed, &config);
+        let impostors = front::impostors(seed, &config);
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
             terms.event_max = 0;
         }
-        let all_clients = clients.len() + hostile.len() + endless.len() + strays.len();
+        let others = endless.len() + strays.len() + impostors.len();
+        let all_clients = clients.len() + hostile.len() + others;
         draining.iter_mut().for_each(|draining| draining.come_to(all_clients, &mut terms));
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
@@ -288,6 +289,7 @@ impl Play {
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
         world.net().clients_show(Some(Shows::Good));
+        world.net().put_in_front(fronted.then(front::front));
         terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
         Play {
             room: Room::of(world.proxy.config()),
@@ -299,6 +301,7 @@ impl Play {
             operators,
             endless,
             strays,
+            impostors,
             origins: Vec::new(),
             plans,
             draining,
@@ -400,6 +403,9 @@ impl Play {
         for client in &mut self.strays {
             moved |= client.act(self.world.net(), now);
         }
+        for client in &mut self.impostors {
+            moved |= client.act(self.world.net(), now);
+        }
         let patient = self.terms.kind && !self.terms.drains;
         for operator in &mut self.operators {
             moved |= operator.act(self.world.net(), patient, now)?;
@@ -417,6 +423,7 @@ impl Play {
         let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
         let endless = self.endless.iter().map(|client| client.next(self.world.now));
         let strays = self.strays.iter().map(|client| client.next(self.world.now));
+        let impostors = self.impostors.iter().map(|client| client.next(self.world.now));
         let signals = self.draining.map_or([Tick::NEVER; 2], |d| [d.at, d.again_at]);
         let now = self.world.now;
         let drain = signals.into_iter().filter(|at| *at > now).min().unwrap_or(Tick::NEVER);
@@ -429,6 +436,7 @@ impl Play {
             .chain(origins)
             .chain(endless)
             .chain(strays)
+            .chain(impostors)
             .min()
             .unwrap_or(Tick::NEVER)
             .min(self.world.wake())
@@ -444,6 +452,9 @@ impl Play {
         }
         for stray in &self.strays {
             stray.judge(self.terms.kind && !self.terms.drains)?;
+        }
+        for impostor in &self.impostors {
+            impostor.judge()?;
         }
         repeats::judge(&self.plans, &self.origins, self.terms)?;
         health::judge(&self.plans, &self.origins, self.course.sick, self.terms)?;
@@ -475,6 +486,15 @@ impl Play {
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
         }
     }
+}
+
+fn draw_operators(dice: &mut Rng, tiny: bool, terms: &mut Terms) -> Vec<Operator> {
+    let operators: Vec<_> =
+        (0..dice.below(3)).map(|number| Operator::draw(number, dice, tiny)).collect();
+    if operators.iter().any(|operator| operator.ends) {
+        (terms.kind, terms.ends, terms.ends_answers) = (false, true, true);
+    }
+    operators
 }
 
 /// The first of the addresses refuses connections now and then. True if it does not.

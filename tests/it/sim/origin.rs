@@ -1,7 +1,6 @@
 //! An origin's end of one connection: reads requests, checks that they are what a client sent, and
 //! answers as planned.
 
-use super::client;
 use super::endless::{Kind, PACE};
 use super::health;
 use super::hostile;
@@ -337,7 +336,7 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
         return Err(format!("via: {:?}", head.get("via")));
     }
     let client = head.get("x-forwarded-for");
-    if !client.is_some_and(client::is_honest) {
+    if client != Some(&*plan.client.to_string()) {
         return Err(format!("x-forwarded-for: {client:?}"));
     }
     let [verified, certificate] = ["x-ssl-client-verify", "client-cert"].map(|n| head.get(n));

@@ -3,6 +3,7 @@
 use super::events::Stream;
 use millstream::testing::rng::Rng;
 use std::cell::Cell;
+use std::net::IpAddr;
 
 /// Where the origins are; connections to the first are refused in some worlds.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
@@ -84,11 +85,13 @@ pub(crate) struct Plan {
     pub(crate) pranks: Cell<u8>,
     /// Its client has a session, so that only one origin may be asked.
     pub(crate) is_bound: Cell<bool>,
+    /// Its client's address.
+    pub(crate) client: IpAddr,
 }
 
 impl Plan {
     /// Bodies have at most `size_max` bytes.
-    pub(crate) fn draw(rng: &mut Rng, id: usize, size_max: usize) -> Plan {
+    pub(crate) fn draw(rng: &mut Rng, id: usize, client: IpAddr, size_max: usize) -> Plan {
         let method = rng.pick(&["GET", "GET", "POST", "PUT", "HEAD"]);
         let has_body = matches!(method, "POST" | "PUT");
         let http10 = rng.chance(15);
@@ -132,6 +135,7 @@ impl Plan {
             // Two origins, each on a used connection and on a fresh one.
             pranks: Cell::new(if is_stubborn { 4 } else { 1 }),
             is_bound: Cell::new(false),
+            client,
         }
     }
 

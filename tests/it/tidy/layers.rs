@@ -21,6 +21,7 @@ const LEAVES: &[&str] = &[
     "http",
     "json",
     "metrics",
+    "proxy_protocol",
     "quota",
     "rate",
     "route",

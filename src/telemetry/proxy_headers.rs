@@ -1,0 +1,96 @@
+//! What came where connections have to begin with a PROXY header.
+
+use crate::metrics::Counter;
+use crate::proxy_protocol::{Header, Wrong};
+
+/// What came where a connection has to begin with a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// One of version 1, with a client's address.
+    V1,
+    /// One of version 2, with a client's address.
+    V2,
+    /// One without an address, such as that of a health check.
+    Local,
+    /// Somebody who is not in `server.trusted_proxies`.
+    Untrusted,
+    /// Something else.
+    Absent,
+    /// One that cannot be understood.
+    Malformed,
+    /// One that is too long.
+    TooLong,
+    /// Not all of it before the connection was closed.
+    Closed,
+    /// Not all of it before `server.read_timeout`.
+    Timeout,
+}
+
+// The last variant has the last index, so the list below is complete.
+const _: () = assert!(ProxyHeader::ALL.len() == ProxyHeader::Timeout as usize + 1);
+
+impl ProxyHeader {
+    /// All of them.
+    pub const ALL: [ProxyHeader; 9] = [
+        ProxyHeader::V1,
+        ProxyHeader::V2,
+        ProxyHeader::Local,
+        ProxyHeader::Untrusted,
+        ProxyHeader::Absent,
+        ProxyHeader::Malformed,
+        ProxyHeader::TooLong,
+        ProxyHeader::Closed,
+        ProxyHeader::Timeout,
+    ];
+
+    /// The word in metrics and in the log. millstream(1) explains each.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ProxyHeader::V1 => "v1",
+            ProxyHeader::V2 => "v2",
+            ProxyHeader::Local => "local",
+            ProxyHeader::Untrusted => "server.trusted_proxies",
+            ProxyHeader::Absent => "no_proxy_header",
+            ProxyHeader::Malformed => "bad_proxy_header",
+            ProxyHeader::TooLong => "long_proxy_header",
+            ProxyHeader::Closed => "closed",
+            ProxyHeader::Timeout => "server.read_timeout",
+        }
+    }
+}
+
+impl From<Header> for ProxyHeader {
+    fn from(header: Header) -> ProxyHeader {
+        match (header.client, header.version) {
+            (None, _) => ProxyHeader::Local,
+            (Some(_), 1) => ProxyHeader::V1,
+            (Some(_), _) => ProxyHeader::V2,
+        }
+    }
+}
+
+impl From<Wrong> for ProxyHeader {
+    fn from(wrong: Wrong) -> ProxyHeader {
+        match wrong {
+            Wrong::Absent => ProxyHeader::Absent,
+            Wrong::Malformed => ProxyHeader::Malformed,
+            Wrong::TooLong => ProxyHeader::TooLong,
+        }
+    }
+}
+
+/// The numbers of connections, by what came.
+#[derive(Debug, Default)]
+pub struct ProxyHeaders([Counter; ProxyHeader::ALL.len()]);
+
+impl ProxyHeaders {
+    /// Counts one.
+    pub fn count(&self, came: ProxyHeader) {
+        self.0[came as usize].one();
+    }
+
+    /// All numbers.
+    pub fn all(&self) -> impl Iterator<Item = (ProxyHeader, u64)> + '_ {
+        ProxyHeader::ALL.into_iter().zip(self.0.iter().map(Counter::get))
+    }
+}

@@ -1,0 +1,110 @@
+//! The reader of PROXY headers against one that has all bytes at once.
+
+use super::in_pieces;
+use crate::proxy_protocol::{Found, Header, LINE_MAX, PAYLOAD_MAX, find};
+use std::net::IpAddr;
+use std::ops::Range;
+
+/// What a connection brings, as its reader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// A header, and how many bytes were taken for it.
+    Header(Header, usize),
+    /// No header, for whatever reason: one may be seen before another.
+    Wrong,
+    /// All was taken, and it is no header yet.
+    Incomplete,
+}
+
+/// The bytes are what a connection brings. In whatever pieces they come, exactly the header is
+/// taken of them, if one is there.
+pub fn proxy_protocol(bytes: &[u8]) {
+    let (naive, mut first) = (naive(bytes), None);
+    in_pieces(bytes, |pieces| {
+        let read = read(bytes, pieces);
+        let found = match read {
+            Read::Header(header, taken) => Some((header, taken)),
+            Read::Wrong | Read::Incomplete => None,
+        };
+        assert_eq!(found, naive, "{read:?}");
+        assert_eq!(*first.get_or_insert(read), read, "it depends on the pieces");
+    });
+}
+
+fn read(bytes: &[u8], pieces: &[Range<usize>]) -> Read {
+    let mut taken = 0;
+    for there in pieces.iter().map(|piece| piece.end) {
+        loop {
+            match find(&bytes[..taken]) {
+                Ok(Found::Whole(header)) => return Read::Header(header, taken),
+                Ok(Found::Missing(_)) if taken == there => break,
+                Ok(Found::Missing(missing)) => taken += missing.min(there - taken),
+                Err(_) => return Read::Wrong,
+            }
+        }
+    }
+    Read::Incomplete
+}
+
+/// The header that the bytes begin with, and its length.
+fn naive(bytes: &[u8]) -> Option<(Header, usize)> {
+    if bytes.starts_with(b"PROXY ") {
+        let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+        let line = str::from_utf8(&bytes[..end]).ok()?;
+        let is_whole = end + 2 <= LINE_MAX && !line.contains(['\r', '\n']);
+        return is_whole.then(|| Some((naive_line(line)?, end + 2)))?;
+    }
+    let rest = bytes.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n")?;
+    let [command, family, high, low, rest @ ..] = rest else { return None };
+    let length = usize::from(*high) * 256 + usize::from(*low);
+    let payload = rest.get(..length).filter(|_| length <= PAYLOAD_MAX)?;
+    Some((naive_binary(*command, *family, payload)?, 16 + length))
+}
+
+fn naive_line(line: &str) -> Option<Header> {
+    let of = |client: Option<IpAddr>| Header { version: 1, client, is_tls: None };
+    let port = |text: &str| text.parse::<u16>().is_ok_and(|port| port.to_string() == text);
+    let parts: Vec<&str> = line.split(' ').collect();
+    match parts[1..] {
+        ["UNKNOWN", ..] => Some(of(None)),
+        [family @ ("TCP4" | "TCP6"), from, to, a, b] if port(a) && port(b) => {
+            let [from, to] = [from, to].map(|text| text.parse::<IpAddr>().ok());
+            let is_right = |address: IpAddr| address.is_ipv4() == (family == "TCP4");
+            (is_right(from?) && is_right(to?)).then_some(of(from))
+        }
+        _ => None,
+    }
+}
+
+fn naive_binary(command: u8, family: u8, payload: &[u8]) -> Option<Header> {
+    let of = |client, is_tls| Header { version: 2, client, is_tls };
+    if command == 0x20 {
+        return Some(of(None, None));
+    }
+    let (address, length) = match (command, family) {
+        (0x21, 0x00) => (0, 0),
+        (0x21, 0x11) => (4, 12),
+        (0x21, 0x12) => (0, 12),
+        (0x21, 0x21) => (16, 36),
+        (0x21, 0x22) => (0, 36),
+        (0x21, 0x31 | 0x32) => (0, 216),
+        _ => return None,
+    };
+    let client = match address {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(payload.get(..4)?).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(payload.get(..16)?).ok()?)),
+        _ => None,
+    };
+    let (mut at, mut said) = (length, Vec::new());
+    payload.get(..length)?;
+    while at < payload.len() {
+        let [kind, high, low] = payload.get(at..at + 3)?.try_into().ok()?;
+        let size = usize::from(high) * 256 + usize::from(low);
+        let value = payload.get(at + 3..at + 3 + size)?;
+        at += 3 + size;
+        if kind == 0x20 {
+            said.push(value.get(..5)?[0] % 2 == 1);
+        }
+    }
+    (said.len() < 2).then(|| of(client, said.first().copied()))
+}
