@@ -22,7 +22,7 @@ mod stream;
 mod upload;
 
 pub use awaiting::Awaiting;
-pub use local::{Live, Local};
+pub use local::{Behind, Local};
 pub use local_reply::{LocalReply, Why};
 pub use lookahead::Lookahead;
 pub use outbound::Outbound;
@@ -36,6 +36,7 @@ pub use upload::Upload;
 use crate::apis::{ApiState, Permit};
 use crate::buf::BufPool;
 use crate::config::{Api, Config, StreamKind};
+use crate::event_log::LogCell;
 use crate::http::fields::{Names, Nominated};
 use crate::http::framing::BodyLength;
 use crate::http::head::ResponseHead;
@@ -155,14 +156,9 @@ impl Exchange {
         if let Source::Awaiting(awaiting) = self.source_mut() { Some(awaiting) } else { None }
     }
 
-    /// The queue of live events, if the client watches the live page.
-    pub const fn live_mut(&mut self) -> Option<&mut Live> {
-        if let Some(Local::Live(live)) = self.source_mut().local_mut() { Some(live) } else { None }
-    }
-
-    /// True exactly when the client watches the live page.
-    pub const fn is_live(&self) -> bool {
-        matches!(self.source().local(), Some(Local::Live(_)))
+    /// True exactly when the client reads this log.
+    pub fn follows(&self, log: &Rc<LogCell>) -> bool {
+        self.source().log().is_some_and(|own| Rc::ptr_eq(own, log))
     }
 
     /// True exactly when the client's connection may be used for a next request.

@@ -7,10 +7,11 @@
 //!    [`metrics`], [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they
 //!    do and [`coverage`] what has occurred, for tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
-//!    begin and end, and [`route`]: host and path to an api. Slices in, values out. [`auth`] knows
-//!    whose key is whose, [`quota`] how much each has, [`rate`] how fast that comes, [`cors`] which
-//!    pages may read what, [`access`] how a request is told of, and [`demo`] the events of the
-//!    built-in source. [`proxy_protocol`] is what may stand in front of all that.
+//!    begin and end, [`event_log`]: events that many clients read, and [`route`]: host and path to
+//!    an api. Slices in, values out. [`auth`] knows whose key is whose, [`quota`] how much each
+//!    has, [`rate`] how fast that comes, [`cors`] which pages may read what, [`access`] how a
+//!    request is told of, and [`demo`] the events of the built-in source. [`proxy_protocol`] is
+//!    what may stand in front of all that.
 //! 3. [`net`]: the seam between the proxy and the network, with two sides to it: the real one, and
 //!    one in memory in which every test can decide what goes wrong and what time it is.
 //! 4. [`config`]: what the configuration file says, judged and typed.
@@ -47,6 +48,7 @@ mod demo;
 mod descriptors;
 mod digits;
 mod edge;
+mod event_log;
 mod exchange;
 mod http;
 mod json;

@@ -25,6 +25,7 @@ pub mod intake;
 pub mod io;
 pub mod kept;
 pub mod outlet;
+pub mod place;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -32,17 +33,19 @@ mod trial;
 
 pub use intake::SourceFault;
 pub use io::{Io, Moved};
-pub use outlet::Flow;
+pub use outlet::{Flow, SinkGone};
 
 use crate::buf::BufPool;
 use crate::conn::Conn;
+use crate::event_log::{EventLog, Reading};
 use crate::http::fields::Names;
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::time::Tick;
 use events::{Events, Terms};
 use intake::Intake;
-use outlet::{Outlet, SinkGone};
+use outlet::Outlet;
+use place::Place;
 use std::time::Duration;
 
 /// The reason why a direction cannot continue.
@@ -64,6 +67,17 @@ impl From<SinkGone> for Fault {
     fn from(SinkGone: SinkGone) -> Fault {
         Fault::SinkGone
     }
+}
+
+/// What came of reading a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// Some of it was given out.
+    Moved,
+    /// Nothing was: there is no more yet, or what came before is still pending.
+    Blocked,
+    /// What comes next is not held any more.
+    Lost,
 }
 
 /// One direction of an exchange. See the module.
@@ -111,6 +125,49 @@ impl Pipe {
     /// Continues an event stream from another source, whose body is framed as `from`.
     pub fn change_source(&mut self, from: BodyLength, now: Tick) {
         self.intake.begin(from, now);
+    }
+
+    /// Gives out the events of a log, from this position on, as the body that begins now.
+    pub fn follow(&mut self, position: u64) {
+        self.intake.follow(position);
+        self.outlet.watch_events();
+    }
+
+    /// Gives out what a log has, with one write at most, once nothing is pending.
+    ///
+    /// # Errors
+    /// [`SinkGone`].
+    pub fn read_log<N: Net>(
+        &mut self,
+        log: &EventLog,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<Followed, SinkGone> {
+        let Some(place) = self.intake.place().filter(|_| self.outlet.is_quiet()) else {
+            return Ok(Followed::Blocked);
+        };
+        io.buffers.count_beside(io.net.held_bytes());
+        let most = io.buffers.share().min(io.window_max).max(io.high_water);
+        match log.read(place.next(), most) {
+            Reading::Nothing => Ok(Followed::Blocked),
+            Reading::Lost => Ok(Followed::Lost),
+            Reading::Run(run) => {
+                self.intake.note_run(&run, io.now);
+                self.outlet.give_run(&run, sink, io)?;
+                Ok(Followed::Moved)
+            }
+        }
+    }
+
+    /// True exactly when a reader of a log who has missed some of it can go on with what comes
+    /// later: it is between two events.
+    pub fn may_skip(&self) -> bool {
+        self.intake.place().is_some_and(Place::is_between_events)
+    }
+
+    /// True exactly when a log has something for this client.
+    pub fn is_behind(&self, log: &EventLog) -> bool {
+        self.intake.place().is_some_and(|place| log.has(place.next()))
     }
 
     /// Treats the body, which begins now, as an event stream.

@@ -20,6 +20,8 @@ mod demo;
 mod drain;
 mod early;
 mod ends;
+mod followers;
+mod from_log;
 mod grants;
 mod handshake;
 mod head;

@@ -1,19 +1,20 @@
 //! `/events`: the live page's event stream. One `hello`, then a `tick` with totals each second; the
 //! page computes rates.
 //!
-//! A tick is written once for all listeners, and those of the last two minutes are kept for new
-//! ones. Without listeners there is no work: ticks are made only while somebody listens and for two
-//! minutes afterwards, in case they reconnect.
+//! A tick is written once for all listeners, into a log, and those of the last two minutes are kept
+//! there for new ones. A listener that reads none for so long misses some. Without listeners there
+//! is no work: ticks are made only while somebody listens and for two minutes afterwards, in case
+//! they reconnect.
 //!
 //! A tick takes one walk over the sessions, which counts the streams that are held, resumed or
 //! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
 
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
 use crate::config::Expiry;
+use crate::event_log::{Limits, LogCell};
 use crate::json::Json;
 use crate::telemetry::{ApiStats, Outcome, Stats};
 use crate::time::{Now, Tick};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of ticks kept.
 const KEPT: usize = 120;
+
+/// Maximum number of bytes kept: some of the longest ticks that there can be, or all of the usual.
+const KEPT_BYTES: usize = 8 << 20;
 
 /// How long ticks are still made after the last listener left.
 const AFTERWARDS: Duration = Duration::from_secs(120);
@@ -52,7 +56,7 @@ pub struct ProcessNow {
 /// The last ticks, and the time of the next.
 #[derive(Debug)]
 pub struct Ticks {
-    kept: VecDeque<(Tick, Rc<[u8]>)>,
+    log: Rc<LogCell>,
     last_id: u64,
     /// When the next tick is due. [`Tick::NEVER`] while nobody listens.
     next: Tick,
@@ -62,8 +66,10 @@ pub struct Ticks {
 
 impl Ticks {
     /// Creates an empty history.
-    pub const fn new() -> Ticks {
-        Ticks { kept: VecDeque::new(), last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
+    pub fn new() -> Ticks {
+        let limits = Limits { bytes: KEPT_BYTES, events: KEPT, age: AFTERWARDS };
+        let log = Rc::new(LogCell::new(limits));
+        Ticks { log, last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
     }
 
     /// When the next tick is due.
@@ -71,9 +77,9 @@ impl Ticks {
         self.next
     }
 
-    /// The ticks kept.
-    pub fn kept(&self) -> impl Iterator<Item = Rc<[u8]>> + '_ {
-        self.kept.iter().map(|(_, event)| Rc::clone(event))
+    /// The log of ticks.
+    pub const fn log(&self) -> &Rc<LogCell> {
+        &self.log
     }
 
     /// Notes that somebody is listening, for the first time or still.
@@ -85,29 +91,15 @@ impl Ticks {
     }
 
     /// Makes the tick that is due from the current state.
-    pub fn make(
-        &mut self,
-        process: &ProcessNow,
-        stats: &Stats,
-        apis: &[ApiNow<'_>],
-        now: Now,
-    ) -> Rc<[u8]> {
+    pub fn make(&mut self, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) {
         self.last_id += 1;
-        let event: Rc<[u8]> = tick(self.last_id, process, stats, apis, now).into();
-        while self
-            .kept
-            .front()
-            .is_some_and(|(at, _)| self.kept.len() >= KEPT || at.after(AFTERWARDS) < now.tick)
-        {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((now.tick, Rc::clone(&event)));
+        let event = tick(self.last_id, process, stats, apis, now);
+        self.log.with(|log| log.append(&event, now.tick));
         // Counted from when it was due, so that small delays do not add up.
         self.next = self.next.after(INTERVAL).max(now.tick);
         if self.until < now.tick {
             self.next = Tick::NEVER;
         }
-        event
     }
 }
 
@@ -230,7 +222,7 @@ mod tests {
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
         let streams = [0; StreamState::ALL.len()];
         let apis = [ApiNow { state: &state, upstream: &upstreams[key], streams }];
-        let event = Ticks::new().make(&PROCESS, &stats, &apis, at(5));
+        let event = tick(1, &PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
             \"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
@@ -240,7 +232,7 @@ mod tests {
         assert_eq!(std::str::from_utf8(&event), Ok(want));
         let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true };
         let process = ProcessNow { expiries: vec![expiry; 9], ..PROCESS };
-        let event = Ticks::new().make(&process, &stats, &[], at(5));
+        let event = tick(1, &process, &stats, &[], at(5));
         let object = "{\"text\":\"a.pem expires\",\"is_valid\":true}";
         let want = format!("\"connections\":2,\"expiries\":[{}],", [object; 4].join(","));
         assert!(str::from_utf8(&event).unwrap().contains(&want), "{event:?}");
@@ -265,10 +257,11 @@ mod tests {
             seconds += 1;
         }
         assert_eq!(seconds, 132);
-        assert_eq!(ticks.kept().count(), KEPT);
+        let kept = |ticks: &Ticks| ticks.log.with(|log| log.end() - log.oldest());
+        assert_eq!(kept(&ticks), KEPT as u64);
         // Ticks older than that are of no use.
         ticks.is_heard(at(1000).tick);
         ticks.make(&PROCESS, &stats, &[], at(1000));
-        assert_eq!(ticks.kept().count(), 1);
+        assert_eq!(kept(&ticks), 1);
     }
 }

@@ -2,7 +2,6 @@
 //! the access log and the counters.
 
 use super::Exchange;
-use crate::pipe::events::Events;
 use crate::telemetry::{Report, Volume};
 use crate::time::Tick;
 use std::net::IpAddr;
@@ -25,7 +24,7 @@ impl Exchange {
         Volume {
             bytes_in: self.upload.taken(),
             bytes_out: self.response.outlet.given(),
-            events: self.response.intake.events().map_or(0, Events::events),
+            events: self.response.intake.count().unwrap_or(0),
         }
     }
 
@@ -47,7 +46,7 @@ impl Exchange {
             cause: self.cause,
             queued: self.queued(),
             upstream_status: self.extras().and_then(|extras| extras.upstream_status),
-            counts_events: self.response.intake.events().is_some(),
+            counts_events: self.response.intake.count().is_some(),
             volume: self.volume(),
             delivered: self.response.delivered(),
         }

@@ -13,9 +13,11 @@ use super::awaiting::Awaiting;
 use super::local::Local;
 use super::queued::Queued;
 use crate::coverage;
+use crate::event_log::LogCell;
 use crate::pool::{Attempt, Connection};
 use crate::slab::Key;
 use crate::time::Tick;
+use std::rc::Rc;
 
 /// How far an exchange has come: what its client has received of the response, or will once it is
 /// sent.
@@ -75,6 +77,7 @@ impl Stage {
         match kind {
             SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             SourceKind::Local => matches!(self, Unanswered | Body | Stream),
+            SourceKind::Log => matches!(self, Body),
             SourceKind::Queued | SourceKind::Connecting | SourceKind::Awaiting => {
                 matches!(self, Unanswered | Early | Held | Resuming)
             }
@@ -114,6 +117,8 @@ pub enum Source {
     None,
     /// This process.
     Local(Box<Local>),
+    /// A log of events that others read, too.
+    Log(Rc<LogCell>),
     /// An upstream that a connection is waited for.
     Queued(Box<Queued>),
     /// An upstream that is being connected to.
@@ -133,6 +138,8 @@ pub enum SourceKind {
     None,
     /// [`Source::Local`].
     Local,
+    /// [`Source::Log`].
+    Log,
     /// [`Source::Queued`].
     Queued,
     /// [`Source::Connecting`].
@@ -148,9 +155,10 @@ pub enum SourceKind {
 impl SourceKind {
     /// All kinds of source.
     #[cfg(feature = "sim")]
-    pub const ALL: [SourceKind; 7] = [
+    pub const ALL: [SourceKind; 8] = [
         SourceKind::None,
         SourceKind::Local,
+        SourceKind::Log,
         SourceKind::Queued,
         SourceKind::Connecting,
         SourceKind::Awaiting,
@@ -165,6 +173,7 @@ impl Source {
         match self {
             Source::None => SourceKind::None,
             Source::Local(_) => SourceKind::Local,
+            Source::Log(_) => SourceKind::Log,
             Source::Queued(_) => SourceKind::Queued,
             Source::Connecting(_) => SourceKind::Connecting,
             Source::Awaiting(_) => SourceKind::Awaiting,
@@ -179,13 +188,31 @@ impl Source {
             Source::Connecting(attempt) => Some(attempt.connection),
             Source::Awaiting(awaiting) => Some(awaiting.connection),
             Source::Upstream(connection) => Some(*connection),
-            Source::None | Source::Local(_) | Source::Queued(_) | Source::Waiting(_) => None,
+            Source::None
+            | Source::Local(_)
+            | Source::Log(_)
+            | Source::Queued(_)
+            | Source::Waiting(_) => None,
         }
     }
 
     /// The local source, if this is one.
     pub const fn local(&self) -> Option<&Local> {
         if let Source::Local(local) = self { Some(local) } else { None }
+    }
+
+    /// The log that is read, or will be once what goes before it is out.
+    pub fn log(&self) -> Option<&Rc<LogCell>> {
+        match self {
+            Source::Log(log) => Some(log),
+            Source::Local(local) => local.log_behind(),
+            Source::None
+            | Source::Queued(_)
+            | Source::Connecting(_)
+            | Source::Awaiting(_)
+            | Source::Upstream(_)
+            | Source::Waiting(_) => None,
+        }
     }
 
     /// Mutable [`Source::local`].
@@ -254,7 +281,11 @@ impl Exchange {
             && match self.source {
                 Source::Queued(_) | Source::Connecting(_) => true,
                 Source::Awaiting(_) => self.upload.done(),
-                Source::None | Source::Local(_) | Source::Upstream(_) | Source::Waiting(_) => false,
+                Source::None
+                | Source::Local(_)
+                | Source::Log(_)
+                | Source::Upstream(_)
+                | Source::Waiting(_) => false,
             }
     }
 

@@ -199,6 +199,11 @@ impl BodyWriter {
         self.end();
     }
 
+    /// True exactly when the body is in the chunked coding and has not ended.
+    pub fn writes_chunks(&self) -> bool {
+        matches!(self.0, WriteState::Body(BodyLength::Chunked))
+    }
+
     /// True exactly when the end of the body has been framed.
     pub const fn ended(&self) -> bool {
         matches!(self.0, WriteState::Ended { .. })

@@ -10,8 +10,10 @@
 use super::events::{Events, Terms};
 use super::io::{Io, Portion, Rest};
 use super::kept::Kept;
+use super::place::Place;
 use crate::buf::BufPool;
 use crate::conn::{Conn, Read};
+use crate::event_log::Run;
 use crate::http::body::BodyReader;
 use crate::http::chunk::{ChunkError, HEADROOM, Piece};
 use crate::http::fields::{self, Names};
@@ -68,6 +70,8 @@ enum Watch {
     Events(Events),
     /// The same, and what its first event says.
     Endpoint(Box<(Events, Endpoint)>),
+    /// Nothing: it is no body of a connection. The events of a log go out from this place on.
+    Log(Place),
     /// It is a request: the member by which one in JSON asks for an event stream, and all of it, so
     /// that it can be sent again.
     Request(Option<StreamMember>, Option<Box<Kept>>),
@@ -78,7 +82,7 @@ impl Watch {
         match self {
             Watch::Events(events) => Some(events),
             Watch::Endpoint(both) => Some(&both.0),
-            Watch::Nothing | Watch::Request(..) => None,
+            Watch::Nothing | Watch::Log(_) | Watch::Request(..) => None,
         }
     }
 
@@ -86,14 +90,14 @@ impl Watch {
         match self {
             Watch::Events(events) => Some(events),
             Watch::Endpoint(both) => Some(&mut both.0),
-            Watch::Nothing | Watch::Request(..) => None,
+            Watch::Nothing | Watch::Log(_) | Watch::Request(..) => None,
         }
     }
 
     /// True exactly when something of it may pass that came earlier.
     fn has_free(&self) -> bool {
         match self {
-            Watch::Nothing => false,
+            Watch::Nothing | Watch::Log(_) => false,
             Watch::Events(events) => events.has_free(),
             Watch::Endpoint(both) => both.0.has_free(),
             Watch::Request(_, kept) => kept.as_ref().is_some_and(|kept| kept.has_left()),
@@ -107,7 +111,7 @@ impl Watch {
             Watch::Events(events) => events.take_free(out, buffers),
             Watch::Endpoint(both) => both.0.take_free(out, buffers),
             Watch::Request(_, Some(kept)) => kept.take(out, buffers),
-            Watch::Nothing | Watch::Request(_, None) => 0,
+            Watch::Nothing | Watch::Log(_) | Watch::Request(_, None) => 0,
         }
     }
 
@@ -239,6 +243,37 @@ impl Intake {
         self.watch.events_mut()
     }
 
+    /// Takes from a log, from this position on, instead of from a connection.
+    pub fn follow(&mut self, position: u64) {
+        self.watch = Watch::Log(Place::new(position));
+    }
+
+    /// The place in a log, if that is what is read.
+    pub const fn place(&self) -> Option<&Place> {
+        if let Watch::Log(place) = &self.watch { Some(place) } else { None }
+    }
+
+    /// Goes on at a later position of a log, between two events.
+    pub fn skip_to(&mut self, position: u64) {
+        if let Watch::Log(place) = &mut self.watch {
+            place.skip_to(position);
+        }
+    }
+
+    /// Takes note that these chunks of a log are given out.
+    pub(super) fn note_run(&mut self, run: &Run<'_>, now: Tick) {
+        if let Watch::Log(place) = &mut self.watch {
+            place.note(run);
+            self.silent_since = now;
+        }
+    }
+
+    /// The number of events so far. None if they cannot be counted.
+    pub fn count(&self) -> Option<u64> {
+        let place = self.place().map(Place::events);
+        place.or_else(|| self.events().map(Events::events))
+    }
+
     /// Payload bytes taken from the source so far.
     pub const fn taken(&self) -> u64 {
         self.taken
@@ -329,7 +364,7 @@ impl Intake {
                 }
                 piece.payload
             }
-            Watch::Nothing => piece.payload,
+            Watch::Nothing | Watch::Log(_) => piece.payload,
         };
         let start = HEADROOM + piece.start;
         Ok(Some(self.portion(start..start + passing, piece.ended)))

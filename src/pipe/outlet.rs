@@ -10,6 +10,7 @@
 use super::io::{Io, Moved, Portion, Rest};
 use crate::buf::{Buf, BufPool};
 use crate::conn::{Conn, Written};
+use crate::event_log::Run;
 use crate::http::body::BodyWriter;
 use crate::http::chunk::HEADROOM;
 use crate::http::framing::BodyLength;
@@ -235,6 +236,42 @@ impl Outlet {
             self.append(&end, io.buffers, io.now);
         }
         self.settle();
+        Ok(())
+    }
+
+    /// Writes chunks of a log, as far as the sink takes them; the rest is buffered. For a body
+    /// without chunks it is what is in them. Nothing is pending.
+    ///
+    /// # Errors
+    /// [`SinkGone`].
+    pub fn give_run<N: Net>(
+        &mut self,
+        run: &Run<'_>,
+        sink: &mut Conn,
+        io: &mut Io<'_, N>,
+    ) -> Result<(), SinkGone> {
+        debug_assert!(self.is_quiet());
+        self.position =
+            if run.ends_between_events() { Position::Between } else { Position::Within };
+        let mut end = HEADROOM;
+        let bytes = if self.writer.writes_chunks() {
+            self.given += run.payloads().map(|payload| payload.len() as u64).sum::<u64>();
+            run.bytes()
+        } else {
+            for payload in run.payloads() {
+                io.scratch[end..end + payload.len()].copy_from_slice(payload);
+                end += payload.len();
+            }
+            self.given += (end - HEADROOM) as u64;
+            let framed = self.writer.frame(io.scratch, HEADROOM..end, false);
+            &io.scratch[framed]
+        };
+        let n = if sink.ready.has(Ready::WRITE) { write(sink, bytes, io.net)? } else { 0 };
+        if n > 0 {
+            self.still_since = io.now;
+        }
+        self.gather_ms = 0;
+        self.append(&bytes[n..], io.buffers, io.now);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 mod ticks;
 
 use super::Proxy;
+use super::followers::Followers;
 use super::head::head_limits;
 use super::next::Next;
 use super::phase::Phase;
@@ -43,8 +44,8 @@ pub(super) struct Admin {
     page: Option<(Rc<[u8]>, Rc<str>)>,
     /// The events of the live page.
     pub ticks: Ticks,
-    /// Sessions that receive the ticks. Some may be gone.
-    watchers: Vec<Key<Session>>,
+    /// Who watches the live page.
+    watchers: Followers,
     /// What tells what the process has used, if anything does.
     pub usage: Option<fn() -> Option<Usage>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
@@ -109,7 +110,9 @@ impl<N: Net> Proxy<N> {
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
-            State::Active(exchange) if exchange.is_live() => Some((2, exchange.began, key)),
+            State::Active(exchange) if exchange.follows(self.admin.ticks.log()) => {
+                Some((2, exchange.began, key))
+            }
             State::ProxyHeader { .. }
             | State::Handshake { .. }
             | State::Active(_)
@@ -297,7 +300,7 @@ impl<N: Net> Proxy<N> {
             key: exchange.key_name().map(|name| &**name),
             request: exchange.record.told.line(),
             age_ms: millis(now.since(exchange.began)),
-            events: exchange.response.intake.events().map_or(0, |events| events.events()),
+            events: exchange.response.intake.count().unwrap_or(0),
             bytes_in: exchange.upload.taken(),
             bytes_out: exchange.response.delivered(),
             idle_ms: millis(now.since(exchange.quiet_since())),

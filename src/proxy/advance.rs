@@ -9,7 +9,7 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, connect, deadlines, early, ends, grants, handshake, local, outage};
+use super::{Proxy, connect, deadlines, early, ends, from_log, grants, handshake, local, outage};
 use super::{proxy_header, relay, request, response, retry, streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
@@ -262,6 +262,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
     match *step.exchange.source() {
         Source::None | Source::Waiting(_) => step.watch_client(),
         Source::Local(_) => local::run(step),
+        Source::Log(_) => from_log::run(step),
         Source::Queued(ref queued) => {
             let place = queued.place;
             connect::wait(step, place)

@@ -157,7 +157,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
     let mut earliest = Earliest::new(stuck, Deadline::ResponseStuck);
     earliest.or(response.outlet.flush_deadline(now, high_water), Deadline::Flush);
     match exchange.source() {
-        Source::None | Source::Local(_) => {}
+        Source::None | Source::Local(_) | Source::Log(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
         Source::Queued(queued) => {
             earliest.or(queued.gives_up, Deadline::Queue);

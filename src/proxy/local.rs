@@ -2,7 +2,7 @@
 
 use super::next::Next;
 use super::step::Step;
-use crate::exchange::{Source, Stage};
+use crate::exchange::{Behind, Source, Stage};
 use crate::net::Net;
 
 /// Writes what is due, no faster than the client reads it.
@@ -12,13 +12,18 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let (response, source) = exchange.response_and_source_mut();
     if let Some(local) = source.local_mut()
         && response.pending() == 0
-        && let Some((piece, last)) = local.take(io.high_water, *now)
+        && let Some((piece, behind)) = local.take(io.high_water, *now)
     {
-        if last {
-            response.queue_last(&piece, io);
-            exchange.enter(Stage::Reply, Source::None);
-        } else {
-            response.queue_payload(&piece, io);
+        match behind {
+            Behind::More => response.queue_payload(&piece, io),
+            Behind::End => {
+                response.queue_last(&piece, io);
+                exchange.enter(Stage::Reply, Source::None);
+            }
+            Behind::Log(log) => {
+                response.queue_payload(&piece, io);
+                exchange.go_on_with(Source::Log(log));
+            }
         }
         return Next::Moved;
     }

@@ -3,6 +3,7 @@
 use super::portions::Portions;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
+use crate::event_log;
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
 use crate::pipe::Io;
 use crate::time::Tick;
@@ -91,10 +92,10 @@ impl Memory {
 }
 
 /// The size of the largest buffer. It holds heads, or a relayed portion with its framing and
-/// trailers, and behind them a local reply, or a head of ours and its events.
+/// trailers, or a chunk of a log, and behind them a local reply, or a head of ours and its events.
 fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
     let relayed = portions.high_water.max(portions.window_max);
-    let portion = relayed + HEADROOM + TAILROOM + TRAILERS_MAX;
+    let portion = (relayed + HEADROOM + TAILROOM + TRAILERS_MAX).max(event_log::CHUNK_MAX);
     head_room.max(portion + REPLY_MAX) + OWN_EVENTS_MAX
 }
 

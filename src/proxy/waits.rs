@@ -9,7 +9,7 @@ use super::deadlines::{self, Deadline};
 use super::shared::Shared;
 use super::step::watches_client;
 use crate::conn::Conn;
-use crate::exchange::{Exchange, Source, Upload};
+use crate::exchange::{Exchange, Local, Source, Upload};
 use crate::net::{Net, Ready};
 use crate::pool::Pool;
 use crate::session::{Session, State};
@@ -96,7 +96,8 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
         Source::Local(local) if local.is_fed() && response.pending() == 0 => {
             waits.push(Wait::LocalData);
         }
-        Source::None | Source::Local(_) | Source::Waiting(_) => {}
+        Source::Log(_) if response.pending() == 0 => waits.push(Wait::LocalData),
+        Source::None | Source::Local(_) | Source::Log(_) | Source::Waiting(_) => {}
         Source::Queued(_) => waits.push(Wait::UpstreamQueue),
         Source::Connecting(_) => waits.push(Wait::UpstreamConnection),
         Source::Awaiting(_) => {
@@ -160,9 +161,12 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
             pool.is_turn_of(queued.place) != Some(false)
         }),
         Wait::UpstreamConnection => upstream.is_none_or(|c| writable(c) || c.hung_up()),
-        Wait::LocalData => exchange.is_none_or(
-            |exchange| matches!(exchange.source(), Source::Local(local) if local.has_more()),
-        ),
+        Wait::LocalData => exchange.is_none_or(|exchange| {
+            let Source::Log(log) = exchange.source() else {
+                return exchange.source().local().is_some_and(Local::has_more);
+            };
+            log.with(|log| exchange.response.is_behind(log))
+        }),
         // The wheel may be a little late by design. The oracle checks whether it has the deadline.
         Wait::Until(..) => false,
     }

@@ -16,6 +16,7 @@
 mod agreement;
 mod body;
 mod config;
+mod event_log;
 mod head;
 mod lenient;
 mod path;
@@ -32,6 +33,7 @@ mod x509;
 pub use agreement::agreement;
 pub use body::{body, chunk};
 pub use config::config;
+pub use event_log::event_log;
 pub use head::{framing, head};
 pub use path::route;
 pub use proxy::proxy;
@@ -50,7 +52,7 @@ use std::ops::Range;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("head", head),
     ("framing", framing),
     ("chunk", chunk),
@@ -65,6 +67,7 @@ pub const TARGETS: [Target; 14] = [
     ("tls", tls),
     ("x509", x509),
     ("proxy_protocol", proxy_protocol),
+    ("event_log", event_log),
 ];
 
 /// Small enough that an input of 4 KiB can exceed each of them.

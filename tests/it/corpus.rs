@@ -39,7 +39,7 @@ macro_rules! targets {
 targets! {
     head: 2000, framing: 2000, chunk: 2000, body: 2000, sse: 2000, route: 2000,
     path_readings: 1000, config: 2000, wheel: 2000, agreement: 2000, proxy: 1000, tls: 1000,
-    x509: 2000, proxy_protocol: 2000
+    x509: 2000, proxy_protocol: 2000, event_log: 1000
 }
 
 fn root() -> PathBuf {

@@ -5,7 +5,7 @@ use crate::admin::answer::{self, Around};
 use crate::admin::api_now::ApiNow;
 use crate::admin::live::{self, ProcessNow};
 use crate::admin::streams::StreamState;
-use crate::exchange::{Exchange, Live, Local, Source, Stage};
+use crate::exchange::{Exchange, Local, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::proxy::next::Next;
@@ -42,12 +42,13 @@ impl<N: Net> Proxy<N> {
         exchange.response.begin(to, to, now);
         exchange.response.queue(out, io.buffers, now);
         let names: Vec<&str> = config.apis.iter().map(|api| api.name.as_str()).collect();
-        let mut live = Live::default();
         let demo = config.demo.as_ref().and_then(|demo| config.demo_url(demo.listen));
-        live.push(live::hello(self.started_unix_ms, demo.as_deref(), &names).into());
-        self.admin.ticks.kept().for_each(|tick| live.push(tick));
-        exchange.enter(Stage::Body, Source::Local(Box::new(Local::Live(live))));
-        self.admin.watchers.push(key);
+        let hello = live::hello(self.started_unix_ms, demo.as_deref(), &names);
+        let log = self.admin.ticks.log();
+        exchange.response.follow(log.with(|log| log.oldest()));
+        let preface = Local::Preface(hello.into(), 0, Rc::clone(log));
+        exchange.enter(Stage::Body, Source::Local(Box::new(preface)));
+        self.admin.watchers.add(key);
         self.admin.ticks.is_heard(now);
         Next::Moved
     }
@@ -72,16 +73,9 @@ impl<N: Net> Proxy<N> {
             Some(ApiNow { state, upstream: pool.upstream(state.upstream)?, streams })
         });
         let apis: Vec<ApiNow<'_>> = present.collect();
-        let event = self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
+        self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
         self.moves += 1;
-        for key in std::mem::take(&mut self.admin.watchers) {
-            let exchange = self.tasks.get_mut(key).and_then(Session::exchange_mut);
-            if let Some(live) = exchange.and_then(Exchange::live_mut) {
-                live.push(Rc::clone(&event));
-                self.admin.watchers.push(key);
-                self.tasks.wake(key);
-            }
-        }
+        self.admin.watchers.wake(&mut self.tasks, self.admin.ticks.log());
         if !self.admin.watchers.is_empty() {
             self.admin.ticks.is_heard(now.tick);
         }

@@ -33,7 +33,7 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
     (Stage::Unanswered, Stage::Early, &[(200, 266), (232, 266), (232, 384), (264, 384)]),
     (Stage::Unanswered, Stage::Held, &[(200, 266), (232, 266), (232, 502), (264, 502)]),
     (Stage::Unanswered, Stage::Tunnel, &[(200, 266), (232, 266), (232, 618), (264, 618)]),
-    (Stage::Body, Stage::Reply, &[(366, 127), (366, 93)]),
+    (Stage::Body, Stage::Reply, &[(366, 116), (366, 93)]),
     (Stage::Body, Stage::Delivering, &[(468, 150), (808, 150)]),
     (Stage::Stream, Stage::Resuming, &[(468, 258), (536, 258)]),
     (
@@ -51,9 +51,10 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
 ];
 
 /// What the kinds of sources mean.
-const KINDS: [(SourceKind, &str); 7] = [
+const KINDS: [(SourceKind, &str); 8] = [
     (SourceKind::None, "nowhere yet, or nowhere any more"),
     (SourceKind::Local, "this process"),
+    (SourceKind::Log, "a log that others read, too"),
     (SourceKind::Queued, "an upstream, once a connection is free"),
     (SourceKind::Connecting, "an upstream, once it is connected to"),
     (SourceKind::Awaiting, "an upstream, once its head is there"),
@@ -180,7 +181,7 @@ fn draw_kind(out: &mut String, kind: SourceKind, x: i32, y: i32) {
 }
 
 fn draw_legend(out: &mut String) {
-    let (x, mut y) = (536, 560);
+    let (x, mut y) = (536, 548);
     let _ = writeln!(out, "<g class=\"legend\">");
     let _ = writeln!(
         out,

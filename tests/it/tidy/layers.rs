@@ -18,6 +18,7 @@ const LEAVES: &[&str] = &[
     "demo",
     "descriptors",
     "digits",
+    "event_log",
     "http",
     "json",
     "metrics",

@@ -1,0 +1,342 @@
+//! Events that many clients read, each at its own pace.
+//!
+//! An [`EventLog`] has whole events, oldest first, each written once in the form in which it goes
+//! out: as a chunk (RFC 9112 section 7.1), or several if it is long. A reader holds nothing but a
+//! *position*, the number of the chunk that it reads next, so a thousand readers of a log cost a
+//! thousand numbers. A position never means another event: chunks are numbered on for as long as
+//! the log exists. [`EventLog::read`] returns the chunks that lie together, so that a reader who
+//! is behind gets many events in one write. A reader whose events are gone is told so.
+//!
+//! What is held is the longest run of the last events that is within the [`Limits`]. The last event
+//! is held in any case, however long it is: those who wait for it shall have it.
+//!
+//! The bytes are in a ring in which no chunk is split, and what is known of each chunk is in
+//! another. The first has room for one more chunk than its limit says, so a place is always found.
+//! Both grow until they are as large as they have to be, and then nothing is allocated any more.
+//!
+//! Tested against a list of all events that there ever were.
+
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod model;
+
+use crate::http::chunk;
+use crate::time::Tick;
+use crate::work;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+/// Maximum length of a chunk with its framing, in bytes. A reader whose socket takes a part of one
+/// keeps the rest, in a buffer of the usual size.
+pub const CHUNK_MAX: usize = 8 * 1024;
+
+/// Maximum length of a chunk's payload, in bytes.
+const PAYLOAD_MAX: usize = CHUNK_MAX - FRAMING_MAX;
+
+/// The framing of the longest chunk: a size of four digits, and two line ends.
+const FRAMING_MAX: usize = 4 + 4;
+
+/// The room of the smallest ring, in bytes.
+const ROOM_MIN: usize = 4 * 1024;
+
+/// How much a log holds: whichever is reached first.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Maximum number of bytes of all events, with their framing: at most 1 GiB.
+    pub bytes: usize,
+    /// Maximum number of events; at least one.
+    pub events: usize,
+    /// Maximum age of an event, in whole seconds.
+    pub age: Duration,
+}
+
+/// A chunk in the ring.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    /// Where it begins in the ring.
+    start: u32,
+    /// When it came, in seconds.
+    at: u32,
+    /// The length of its payload.
+    payload: u16,
+    /// True exactly when it is the last of its event.
+    is_last: bool,
+}
+
+const _: () = assert!(size_of::<Chunk>() <= 12);
+
+impl Chunk {
+    /// Its length with its framing.
+    fn len(self) -> usize {
+        framed(self.payload.into())
+    }
+
+    const fn start(self) -> usize {
+        self.start as usize
+    }
+
+    fn end(self) -> usize {
+        self.start() + self.len()
+    }
+}
+
+/// The length of a chunk with a payload of this length.
+fn framed(payload: usize) -> usize {
+    let digits = 1 + payload.ilog2() as usize / 4;
+    digits + 2 + payload + 2
+}
+
+/// A log that those hold on to who write or read it. It is taken out for one call at a time, so no
+/// borrow can be held at the wrong moment.
+pub struct LogCell(Cell<Option<Box<EventLog>>>);
+
+impl LogCell {
+    /// Creates a log without events.
+    pub fn new(limits: Limits) -> LogCell {
+        LogCell(Cell::new(Some(Box::new(EventLog::new(limits)))))
+    }
+
+    /// Calls `with` with the log, which it may change.
+    ///
+    /// # Panics
+    /// Within another call.
+    pub fn with<T>(&self, with: impl FnOnce(&mut EventLog) -> T) -> T {
+        let Some(mut log) = self.0.take() else { panic!("a log is taken out twice") };
+        let result = with(&mut log);
+        self.0.set(Some(log));
+        result
+    }
+}
+
+impl fmt::Debug for LogCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with(|log| log.fmt(f))
+    }
+}
+
+/// Events that many clients read. See the module.
+pub struct EventLog {
+    limits: Limits,
+    ring: Box<[u8]>,
+    /// The chunks of the events that are held, oldest first.
+    chunks: VecDeque<Chunk>,
+    /// The position of the first of them.
+    first: u64,
+    /// The number of events that are held.
+    events: usize,
+    /// The length of all chunks.
+    bytes: usize,
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub enum Reading<'a> {
+    /// These chunks.
+    Run(Run<'a>),
+    /// Nothing: there is no further event yet.
+    Nothing,
+    /// Nothing: what it would have read is not held any more.
+    Lost,
+}
+
+/// Chunks that lie together.
+#[derive(Debug)]
+pub struct Run<'a> {
+    log: &'a EventLog,
+    /// The index of the first chunk.
+    first: usize,
+    /// The index behind the last.
+    end: usize,
+}
+
+impl EventLog {
+    /// Creates a log without events. It takes no memory yet.
+    pub fn new(limits: Limits) -> EventLog {
+        assert!(limits.events > 0 && limits.bytes <= 1 << 30, "no log can be within {limits:?}");
+        let (ring, chunks) = (Box::default(), VecDeque::new());
+        EventLog { limits, ring, chunks, first: 0, events: 0, bytes: 0 }
+    }
+
+    /// The position of the oldest event that is held; of the next one, if none is.
+    pub const fn oldest(&self) -> u64 {
+        self.first
+    }
+
+    /// The position of the next event.
+    pub fn end(&self) -> u64 {
+        self.first + self.chunks.len() as u64
+    }
+
+    /// Appends an event, which ends with an empty line, and drops those that are too old, or for
+    /// which there is no room any more.
+    ///
+    /// # Panics
+    /// If the event is empty or longer than 1 GiB.
+    pub fn append(&mut self, event: &[u8], now: Tick) {
+        assert!(!event.is_empty() && event.len() <= 1 << 30, "an event of {} bytes", event.len());
+        work::note(event.len());
+        let needed: usize = event.chunks(PAYLOAD_MAX).map(|payload| framed(payload.len())).sum();
+        let most = self.limits.bytes.max(needed);
+        self.expire(now);
+        while self.bytes + needed > most || self.events >= self.limits.events {
+            self.drop_oldest();
+        }
+        self.resize(needed, most);
+        let mut payloads = event.chunks(PAYLOAD_MAX).peekable();
+        while let Some(payload) = payloads.next() {
+            self.put(payload, payloads.peek().is_none(), now);
+        }
+        self.events += 1;
+    }
+
+    /// Drops the events that are too old.
+    pub fn expire(&mut self, now: Tick) {
+        let age = u32::try_from(self.limits.age.as_secs()).unwrap_or(u32::MAX);
+        let is_over = |chunk: &Chunk| now.as_seconds().saturating_sub(chunk.at) > age;
+        while self.chunks.front().is_some_and(is_over) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        while let Some(chunk) = self.chunks.pop_front() {
+            self.first += 1;
+            self.bytes -= chunk.len();
+            if chunk.is_last {
+                self.events -= 1;
+                return;
+            }
+        }
+    }
+
+    /// Makes the ring large enough for `needed` more bytes, and no larger than for `most`.
+    fn resize(&mut self, needed: usize, most: usize) {
+        let (room, wanted) = (self.ring.len().saturating_sub(CHUNK_MAX), self.bytes + needed);
+        if (wanted..=most).contains(&room) {
+            return;
+        }
+        let room = wanted.max(2 * room).max(ROOM_MIN).min(most);
+        let mut ring = vec![0; room + CHUNK_MAX].into_boxed_slice();
+        let mut at = 0;
+        for chunk in &mut self.chunks {
+            let len = chunk.len();
+            ring[at..at + len].copy_from_slice(&self.ring[chunk.start()..chunk.end()]);
+            chunk.start = narrow(at);
+            at += len;
+        }
+        work::note(at);
+        self.ring = ring;
+    }
+
+    /// Adds a chunk to the ring, which has room for it.
+    fn put(&mut self, payload: &[u8], is_last: bool, now: Tick) {
+        let len = framed(payload.len());
+        let start = self.place(len);
+        let body = start + len - 2 - payload.len();
+        self.ring[body..][..payload.len()].copy_from_slice(payload);
+        let chunk = chunk::frame(&mut self.ring, body..body + payload.len());
+        debug_assert_eq!(chunk, start..start + len);
+        let (start, at) = (narrow(start), now.as_seconds());
+        let Ok(payload) = u16::try_from(payload.len()) else {
+            unreachable!("a payload is no longer than {PAYLOAD_MAX}");
+        };
+        self.chunks.push_back(Chunk { start, at, payload, is_last });
+        self.bytes += len;
+    }
+
+    /// Where the next chunk goes: behind the last one, or to the start of the ring.
+    fn place(&self, len: usize) -> usize {
+        let (Some(oldest), Some(last)) = (self.chunks.front(), self.chunks.back()) else {
+            return 0;
+        };
+        let is_wrapped = last.start < oldest.start;
+        let (at, end) = match is_wrapped {
+            true => (last.end(), oldest.start()),
+            false if last.end() + len <= self.ring.len() => (last.end(), self.ring.len()),
+            false => (0, oldest.start()),
+        };
+        assert!(at + len <= end, "a ring has room for one more chunk than is held");
+        at
+    }
+
+    /// What a reader gets who has read up to `position`: at most `most` bytes, unless the first
+    /// chunk is longer.
+    ///
+    /// # Panics
+    /// If no chunk before that position ever existed.
+    pub fn read(&self, position: u64, most: usize) -> Reading<'_> {
+        assert!(position <= self.end(), "a position in front of what was written");
+        let Some(first) = position.checked_sub(self.first) else { return Reading::Lost };
+        let Ok(first) = usize::try_from(first) else { unreachable!("as many chunks as are held") };
+        let Some(chunk) = self.chunks.get(first) else { return Reading::Nothing };
+        let (start, mut end, mut behind) = (chunk.start(), chunk.end(), first + 1);
+        while let Some(chunk) = self.chunks.get(behind)
+            && chunk.start() == end
+            && chunk.end() - start <= most
+        {
+            (end, behind) = (chunk.end(), behind + 1);
+        }
+        Reading::Run(Run { log: self, first, end: behind })
+    }
+
+    /// True exactly when a reader at this position gets something, if only that it is too late.
+    pub fn has(&self, position: u64) -> bool {
+        position < self.end()
+    }
+}
+
+impl<'a> Run<'a> {
+    fn chunks(&self) -> impl Iterator<Item = Chunk> + use<'a> {
+        self.log.chunks.range(self.first..self.end).copied()
+    }
+
+    fn last(&self) -> Chunk {
+        self.log.chunks[self.end - 1]
+    }
+
+    /// The chunks, as a body in the chunked coding has them.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.log.ring[self.log.chunks[self.first].start()..self.last().end()]
+    }
+
+    /// What is in each chunk.
+    pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let ring = &self.log.ring;
+        self.chunks()
+            .map(|chunk| &ring[chunk.end() - 2 - usize::from(chunk.payload)..chunk.end() - 2])
+    }
+
+    /// The number of events that end in these chunks.
+    pub fn events(&self) -> u64 {
+        self.chunks().map(|chunk| u64::from(chunk.is_last)).sum()
+    }
+
+    /// True exactly when the last chunk is the end of an event.
+    pub fn ends_between_events(&self) -> bool {
+        self.last().is_last
+    }
+
+    /// The position behind these chunks.
+    pub fn next(&self) -> u64 {
+        self.log.first + self.end as u64
+    }
+}
+
+/// An offset in a ring, none of which is longer than 2 GiB.
+#[expect(clippy::cast_possible_truncation, reason = "no ring is longer than 2 GiB")]
+fn narrow(at: usize) -> u32 {
+    debug_assert!(u32::try_from(at).is_ok());
+    at as u32
+}
+
+impl fmt::Debug for EventLog {
+    /// Shows counts but never contents, which belong to a peer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventLog { events, bytes, first, .. } = self;
+        write!(f, "EventLog {{ {events} events, {bytes} bytes, from {first} }}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Tests of a log against a list of all events, over long runs.
+
+use super::model::Model;
+use super::*;
+use fastrand::Rng;
+
+fn limits(bytes: usize, events: usize, seconds: u64) -> Limits {
+    Limits { bytes, events, age: Duration::from_secs(seconds) }
+}
+
+/// A size of any order of magnitude.
+fn dice_size(dice: &mut Rng) -> usize {
+    let bits = dice.u32(4..18);
+    dice.usize(..1 << bits)
+}
+
+fn at(seconds: u64) -> Tick {
+    Tick::from_millis(seconds * 1000)
+}
+
+/// All that a reader gets from `position` on, and where it is then.
+fn read_on(log: &EventLog, mut position: u64, most: usize) -> (Vec<u8>, Vec<u8>, u64) {
+    let (mut chunks, mut plain) = (Vec::new(), Vec::new());
+    loop {
+        match log.read(position, most) {
+            Reading::Run(run) => {
+                let several = run.chunks().count() > 1;
+                assert!(run.bytes().len() <= most || !several);
+                chunks.extend_from_slice(run.bytes());
+                run.payloads().for_each(|payload| plain.extend_from_slice(payload));
+                assert!(log.has(position) && run.next() > position);
+                position = run.next();
+            }
+            Reading::Nothing => {
+                assert!(!log.has(position) && position == log.end());
+                return (chunks, plain, position);
+            }
+            Reading::Lost => panic!("{position} is lost in {log:?}"),
+        }
+    }
+}
+
+/// Compares what is held, and what each reader gets, with the model.
+fn compare(log: &EventLog, model: &Model, most: usize) {
+    let positions = model.positions();
+    assert_eq!((log.oldest(), log.end()), (positions[0], *positions.last().unwrap()));
+    let (chunks, plain, _) = read_on(log, log.oldest(), most);
+    assert!(chunks == model.held() && plain == model.plain(), "{log:?}");
+    if let Some(before) = log.oldest().checked_sub(1) {
+        assert!(matches!(log.read(before, most), Reading::Lost) && log.has(before));
+    }
+    let held = chunks.len();
+    assert_eq!((log.bytes, log.events), (held, positions.len() - 1));
+}
+
+#[test]
+fn what_is_held_is_what_the_limits_say() {
+    for seed in 0..60 {
+        let mut dice = Rng::with_seed(seed);
+        let limits = limits(dice_size(&mut dice), dice.usize(1..60), dice.u64(..50));
+        let longest = 1 << dice.u32(1..16);
+        let (mut log, mut model) = (EventLog::new(limits), Model::new(limits));
+        let mut now = 0;
+        for step in 0..400 {
+            now += dice.u64(..3) * dice.u64(..3);
+            if dice.u8(..8) == 0 {
+                log.expire(at(now));
+                model.expire(at(now));
+            } else {
+                let event = vec![b'a' + dice.u8(..26); dice.usize(1..=longest)];
+                log.append(&event, at(now));
+                model.append(&event, at(now));
+                let needed: usize = event.chunks(PAYLOAD_MAX).map(|p| framed(p.len())).sum();
+                assert!(log.ring.len() <= limits.bytes.max(needed) + CHUNK_MAX, "{log:?}");
+            }
+            if dice.u8(..4) == 0 || step == 399 {
+                compare(&log, &model, dice.usize(..20_000));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_who_stops_anywhere_goes_on_there() {
+    let mut log = EventLog::new(limits(1000, 100, 9));
+    for event in ["data: a\n\n", "data: b\n\n", "data: c\n\n"] {
+        log.append(event.as_bytes(), at(0));
+    }
+    let Reading::Run(run) = log.read(1, 20) else { panic!("there is more") };
+    assert_eq!(run.bytes(), b"9\r\ndata: b\n\n\r\n");
+    assert_eq!((run.events(), run.next(), run.ends_between_events()), (1, 2, true));
+    let Reading::Run(run) = log.read(1, 28) else { panic!("there is more") };
+    assert_eq!(run.bytes(), b"9\r\ndata: b\n\n\r\n9\r\ndata: c\n\n\r\n");
+    assert_eq!(run.payloads().collect::<Vec<_>>(), [b"data: b\n\n", b"data: c\n\n"]);
+    assert_eq!((run.events(), run.next()), (2, 3));
+    assert!(matches!(log.read(3, 28), Reading::Nothing));
+}
+
+#[test]
+fn a_long_event_is_several_chunks_and_ends_with_the_last() {
+    let mut log = EventLog::new(limits(100, 100, 9));
+    log.append(b"data: a\n\n", at(0));
+    let event = vec![b'x'; PAYLOAD_MAX + 1];
+    log.append(&event, at(0));
+    assert_eq!((log.oldest(), log.end()), (1, 3), "it is all that is held, too long as it is");
+    let Reading::Run(run) = log.read(1, 0) else { panic!("there is more") };
+    assert_eq!((run.bytes().len(), run.events()), (CHUNK_MAX, 0));
+    assert!(!run.ends_between_events());
+    let Reading::Run(run) = log.read(2, 0) else { panic!("there is more") };
+    assert_eq!((run.bytes(), run.events()), (&b"1\r\nx\r\n"[..], 1));
+    assert!(run.ends_between_events());
+    log.append(b"data: b\n\n", at(0));
+    assert_eq!((log.oldest(), log.end()), (3, 4), "all of it goes together");
+    assert_eq!(log.ring.len(), 100 + CHUNK_MAX, "and so does its memory");
+}
+
+#[test]
+fn in_the_long_run_nothing_is_allocated() {
+    let mut log = EventLog::new(limits(3000, 50, 9));
+    let mut dice = Rng::with_seed(7);
+    let mut event = vec![b'x'; 300];
+    let mut places = Vec::new();
+    for step in 0..10_000 {
+        event.resize(dice.usize(1..300), b'x');
+        log.append(&event, at(0));
+        if step >= 1000 {
+            places.push((log.ring.as_ptr(), log.ring.len(), log.chunks.capacity()));
+        }
+    }
+    places.dedup();
+    assert_eq!(places.len(), 1);
+}
+
+#[test]
+#[should_panic = "a position in front of what was written"]
+fn nobody_is_ahead_of_a_log() {
+    let log = EventLog::new(limits(10, 10, 10));
+    log.read(1, 10);
+}

@@ -1,0 +1,46 @@
+//! The place of one of a log's readers.
+
+use crate::event_log::Run;
+
+/// How far a client has read in a log. See [`crate::event_log`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    next: u64,
+    events: u64,
+    between: bool,
+}
+
+impl Place {
+    /// The place in front of this position.
+    pub(super) const fn new(next: u64) -> Place {
+        Place { next, events: 0, between: true }
+    }
+
+    /// The position of what is read next.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The number of events read so far.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// True exactly when what was read ends between two events.
+    pub const fn is_between_events(&self) -> bool {
+        self.between
+    }
+
+    /// Takes note that these chunks were read.
+    pub(super) fn note(&mut self, run: &Run<'_>) {
+        self.next = run.next();
+        self.events += run.events();
+        self.between = run.ends_between_events();
+    }
+
+    /// Goes on at a later position, between two events.
+    pub(super) fn skip_to(&mut self, next: u64) {
+        debug_assert!(self.between && next >= self.next);
+        self.next = next;
+    }
+}
