@@ -28,6 +28,9 @@ impl Draft {
         // Each part has a generator of its own, so that it leaves the others as they were.
         let of = |salt: u64| Rng::new(seed ^ salt);
         let mut text = draw_config(rng);
+        if of(0x616c_6f6e).chance(5) {
+            return health::decide_alone(&mut of(0x6865_616d), &text);
+        }
         draw_events(&mut of(0x6265_6174), &mut text);
         let mut scarce = of(0x7175_6575);
         let [limits, other_limits] = [0, 0].map(|_| room::draw(&mut scarce));

@@ -2,6 +2,7 @@
 //! another one is better.
 
 use super::Terms;
+use super::draft::Draft;
 use super::origin::Origin;
 use super::plan::{Mischief, Plan};
 use millstream::Config;
@@ -51,13 +52,43 @@ pub(crate) fn draw_checks(rng: &mut Rng) -> String {
     )
 }
 
+/// Makes a world of it in which nothing but checks decides which origin is asked. In others
+/// something else nearly always may.
+pub(crate) fn decide_alone(rng: &mut Rng, text: &str) -> Draft {
+    let interval = rng.pick(&["10ms", "100ms", "1s"]);
+    let [passes, fails] = [0, 0].map(|_| rng.pick(&[1, 2]));
+    let checks = format!(
+        "health_path = \"{PATH}\"\nhealth_interval = \"{interval}\"\nhealth_timeout = \"30s\"\n\
+         health_passes = {passes}\nhealth_fails = {fails}\n"
+    );
+    let other_keys = |line: &&str| {
+        let key = line.split(" = ").next().unwrap_or_default().trim();
+        !matches!(key, "target_url" | "retry_on" | "max_streams" | "max_streams_per_ip")
+    };
+    let mut text = text.lines().filter(other_keys).collect::<Vec<_>>().join("\n");
+    text += "\ntarget_url = [\"http://10.0.0.1\", \"http://10.0.0.2\"]\nmax_fails = 0\n";
+    text += &checks;
+    Draft {
+        other: text.clone(),
+        text,
+        checks,
+        loss: None,
+        drain_at: None,
+        secured: false,
+        fronted: false,
+        paces: Vec::new(),
+    }
+}
+
 /// What there is to check, and for how long.
 pub(crate) struct Course {
     /// Which origins fail their checks.
     pub(crate) sick: [bool; 2],
     /// True exactly when there are checks at first.
     pub(crate) has_checks: bool,
-    /// When there are none any more, and with which configuration.
+    /// From when on there are none.
+    pub(crate) ends_at: Tick,
+    /// When there are none any more, and with which configuration. None once it is served.
     pub(crate) calm: Option<(Tick, Config)>,
 }
 
@@ -70,7 +101,7 @@ impl Course {
         let at = Tick::from_millis(rng.between(3000, 8000));
         let has_checks = !checks.is_empty();
         let calm = has_checks.then(|| (at, super::parse(&text.replace(checks, ""))));
-        Course { sick, has_checks, calm }
+        Course { sick, has_checks, ends_at: at, calm }
     }
 }
 
@@ -82,9 +113,10 @@ impl Course {
 pub(crate) fn judge(
     plans: &[Plan],
     origins: &[Origin],
-    sick: [bool; 2],
+    course: &Course,
     terms: Terms,
 ) -> Result<(), String> {
+    let sick = course.sick;
     let is_clear = sick[0] != sick[1] && terms.checks_decide && terms.kind && terms.reachable;
     if !is_clear || terms.retries.is_none() || terms.scarce || terms.secured {
         return Ok(());
@@ -95,7 +127,8 @@ pub(crate) fn judge(
     let is_plain = |id: &usize| matches!(plans[*id].mischief, Mischief::None);
     for origin in origins.iter().filter(|origin| sick[origin.address]) {
         let mut asked = origin.seen.iter().zip(&origin.seen_at);
-        let wrong = asked.find(|(id, at)| is_plain(id) && **at > told.after(ON_ITS_WAY));
+        let is_late = |at: &Tick| (told.after(ON_ITS_WAY)..course.ends_at).contains(at);
+        let wrong = asked.find(|(id, at)| is_plain(id) && is_late(at));
         if let Some((id, at)) = wrong {
             return Err(format!("{:?} went to a sick origin at {at:?}, told {told:?}", plans[*id]));
         }

@@ -457,7 +457,7 @@ impl Play {
             impostor.judge()?;
         }
         repeats::judge(&self.plans, &self.origins, self.terms)?;
-        health::judge(&self.plans, &self.origins, self.course.sick, self.terms)?;
+        health::judge(&self.plans, &self.origins, &self.course, self.terms)?;
         if let Some(draining) = self.draining {
             if !self.world.proxy.is_drained() {
                 return Err("it does not end when the last client is gone".to_owned());

@@ -203,15 +203,15 @@ impl Origin {
                 self.then = Then::Endless(kind);
                 return Ok(true);
             }
-            if hostile::is_request(&head) {
-                return self.turn_away(&head);
-            }
             if head.first_line == format!("GET {} HTTP/1.1", health::PATH) {
                 let status = if self.is_sick { "503 Sick" } else { "204 Well" };
                 self.unsent.extend(format!("HTTP/1.1 {status}\r\n\r\n").bytes());
                 self.then = Then::Close;
                 self.is_check = true;
                 return Ok(true);
+            }
+            if hostile::is_request(&head) {
+                return self.turn_away(&head);
             }
             let id = judge_head(&head, plans)?;
             sessions::judge(&head, self.address)?;
