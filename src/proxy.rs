@@ -233,7 +233,8 @@ impl<N: Net> Proxy<N> {
 
     /// Closes all listeners.
     pub fn close_listeners(&mut self) {
-        for listener in self.shared.edge.listeners.close_all(|_| true) {
+        for listener in self.shared.edge.listeners.open_ones(|_| true) {
+            self.shared.edge.listeners.close(listener);
             self.shared.net.close_listener(listener);
         }
     }

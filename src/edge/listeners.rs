@@ -112,18 +112,6 @@ impl Listeners {
         at.min().unwrap_or(Tick::NEVER)
     }
 
-    /// Marks the listeners of some services as closed, and returns them.
-    pub fn close_all(&mut self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
-        let mut closed = Vec::new();
-        for (index, listener) in (0..).zip(&mut self.all).filter(|(_, l)| which(l.port.service)) {
-            if std::mem::replace(&mut listener.open, false) {
-                listener.ready = false;
-                closed.push(ListenerId(index));
-            }
-        }
-        closed
-    }
-
     /// The indices of the listeners for operators, or of all others, in the order of this
     /// turn. Each time another one comes first.
     pub fn in_turn(&mut self, operators: bool) -> Vec<usize> {
@@ -136,12 +124,22 @@ impl Listeners {
         in_turn.filter(is_one).collect()
     }
 
-    /// Marks all open listeners as ready, and returns the indices of all listeners.
-    pub fn ask_all(&mut self) -> impl Iterator<Item = usize> + use<> {
-        for listener in &mut self.all {
-            listener.ready = listener.open;
+    /// The open listeners of some services.
+    pub fn open_ones(&self, which: impl Fn(Service) -> bool) -> Vec<ListenerId> {
+        let open = (0..).zip(&self.all).filter(|(_, l)| l.open && which(l.port.service));
+        open.map(|(index, _)| ListenerId(index)).collect()
+    }
+
+    /// Marks a listener as ready if it is open, whatever it pauses for.
+    pub fn ask(&mut self, index: usize) {
+        if let Some(listener) = self.all.get_mut(index) {
+            (listener.ready, listener.paused_until) = (listener.open, None);
         }
-        0..self.all.len()
+    }
+
+    /// True exactly when a listener may have another connection, now that it was asked.
+    pub fn may_have_more(&self, index: usize) -> bool {
+        self.all.get(index).is_some_and(|listener| listener.accepts_at(None) == Tick::ZERO)
     }
 
     /// True exactly when a listener may have a connection that can be accepted now.

@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::{Portions, Proxy, ends, handshake, proxy_header, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
-use crate::net::{Net, Ready};
+use crate::net::{ListenerId, Net, Ready};
 use crate::session::{Service, Session};
 use crate::slab::Key;
 use crate::time::{Now, Tick};
@@ -68,18 +68,18 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Accepts all waiting connections, as long as there are room and descriptors.
-    pub(super) fn accept_all(&mut self, now: Now) {
-        for index in self.shared.edge.listeners.ask_all() {
-            while self.shared.edge.has_room()
-                && self.shared.edge.listeners.is_ready(index, now.tick)
-            {
-                self.accept_one(index, now);
-            }
+    /// Accepts all connections that wait at a listener, as long as there are room and descriptors,
+    /// because it closes: the kernel resets those that are left. So handshakes may be more than
+    /// there are at a time otherwise, for once.
+    pub(super) fn empty_queue(&mut self, listener: ListenerId, now: Now) {
+        let index = usize::from(listener.0);
+        self.shared.edge.listeners.ask(index);
+        while self.shared.edge.has_room() && self.shared.edge.listeners.may_have_more(index) {
+            self.accept_in(Room::Free, index, now);
         }
     }
 
-    /// Accepts a connection at a listener. If that fails, the listener pauses.
+    /// Accepts a connection at a listener, if there is room for its handshake.
     fn accept_one(&mut self, index: usize, now: Now) {
         let is_secure = self.shared.edge.listeners.is_secure(index);
         let room = if is_secure { self.room_for_handshake(now.tick) } else { Room::Free };
@@ -87,6 +87,11 @@ impl<N: Net> Proxy<N> {
             self.shared.edge.listeners.pause_secure(now.tick);
             return;
         }
+        self.accept_in(room, index, now);
+    }
+
+    /// Accepts a connection at a listener. If that fails, the listener pauses.
+    fn accept_in(&mut self, room: Room, index: usize, now: Now) {
         match self.shared.edge.listeners.accept(index, &mut self.shared.net) {
             Ok(accepted) => {
                 self.shared.edge.listeners.resume(index);

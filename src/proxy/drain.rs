@@ -10,8 +10,8 @@ use super::shared::Shared;
 use crate::config;
 use crate::exchange::Exchange;
 use crate::net::Net;
-use crate::session::State;
-use crate::time::{Now, Tick};
+use crate::session::{Service, State};
+use crate::time::Tick;
 use std::fmt;
 
 /// What is open, of clients.
@@ -77,12 +77,12 @@ impl<N: Net> Proxy<N> {
     /// listener stays open.
     fn close_port(&mut self, ends: Ends, now: Tick) {
         // Clients that connected before this are still served.
-        self.accept_all(Now { tick: now, unix_ms: self.unix_ms });
-        let Shared { net, edge, pool, memory, phase, .. } = &mut self.shared;
-        *phase = Phase::Closed(ends);
-        for listener in edge.listeners.close_all(|service| !service.is_for_operators()) {
-            net.close_listener(listener);
+        let is_for_clients = |service: Service| !service.is_for_operators();
+        for listener in self.shared.edge.listeners.open_ones(is_for_clients) {
+            self.close_listener(listener, now);
         }
+        let Shared { net, pool, memory, phase, .. } = &mut self.shared;
+        *phase = Phase::Closed(ends);
         let (mut io, _) = memory.split(net, None, now);
         pool.take_in_released(&mut io);
         pool.close_idle_beyond(0, &mut io);

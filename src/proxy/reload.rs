@@ -41,7 +41,7 @@ use crate::pool::Upstream;
 use crate::session::{Port, Session, State};
 use crate::slab::Key;
 use crate::telemetry::Outcome;
-use crate::time::Tick;
+use crate::time::{Now, Tick};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,8 +120,9 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.listeners.change(listener, port);
     }
 
-    /// Closes a listener. Connections that it accepted stay.
-    pub fn close_listener(&mut self, listener: ListenerId) {
+    /// Closes a listener. Connections that it accepted stay, and so do those that wait there.
+    pub fn close_listener(&mut self, listener: ListenerId, now: Tick) {
+        self.empty_queue(listener, Now { tick: now, unix_ms: self.unix_ms });
         self.shared.edge.listeners.close(listener);
         self.shared.net.close_listener(listener);
     }

@@ -155,7 +155,7 @@ impl EventLoop {
         }
         for old in &self.listening {
             if listening.iter().all(|listener| listener.id != old.id) {
-                self.proxy.close_listener(old.id);
+                self.proxy.close_listener(old.id, self.clock.now().tick);
             }
         }
         self.listening = listening;

@@ -24,6 +24,7 @@ mod held;
 mod journal;
 mod manual;
 mod packages;
+mod ports;
 mod queue;
 mod reasons;
 mod reuse;

@@ -107,6 +107,45 @@ fn a_delay_serves_who_comes_late() {
     assert!(ended.stderr.contains("drained: nothing was cut"), "{}", ended.stderr);
 }
 
+/// Two processes share a port, as in an upgrade. Who has connected to the one that ends is served
+/// by it, and all others by the other one.
+#[test]
+fn a_shared_port_loses_nobody_who_waits() {
+    let origin = Origin::listen();
+    let sharing = |address: &str| {
+        Program::with(&format!(
+            "[server]\nlisten = ['{address}']\nreuse_port = true\n\
+             [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+            origin.address()
+        ))
+    };
+    let old = sharing("127.0.0.1:0");
+    let address = old.address();
+    let _new = sharing(&address.to_string());
+    old.signal("STOP");
+    let mut waiting: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut client = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            client.write_all(NOWHERE.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    old.signal("TERM");
+    old.signal("CONT");
+    for client in &mut waiting {
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 204");
+    }
+    drop(waiting);
+    assert_eq!(old.ended().status, Some(0));
+    let mut late = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    late.write_all(NOWHERE.as_bytes()).unwrap();
+    late.read_exact(&mut [0; 12]).unwrap();
+}
+
 /// An answer that takes longer than it may is cut visibly, and the process counts it.
 #[test]
 fn an_answer_that_has_no_end_is_cut() {
