@@ -122,6 +122,12 @@ impl Conn {
         net.agreed(self.sock)
     }
 
+    /// True exactly when `server` would accept the certificate of a secured connection's peer. See
+    /// [`Net::accepts_certificate`].
+    pub fn is_accepted_by<N: Net>(&self, net: &N, server: &Server, unix_ms: u64) -> bool {
+        net.accepts_certificate(self.sock, server, unix_ms)
+    }
+
     /// Takes note of an event. True exactly when something may be possible now.
     pub fn heard<N: Net>(&mut self, net: &mut N, ready: Ready) -> bool {
         let ready = net.heard(self.sock, ready);

@@ -13,6 +13,7 @@
 mod accept;
 mod admin;
 mod advance;
+mod certificates;
 mod checks;
 mod connect;
 mod deadlines;
@@ -90,6 +91,8 @@ pub struct Proxy<N: Net> {
     /// What looks after the health of targets.
     checks: Tasks<checks::Check>,
     admin: admin::Admin,
+    /// Sessions whose clients' certificates have to be judged again.
+    unjudged: Vec<Key<Session>>,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
     /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970.
@@ -120,6 +123,7 @@ impl<N: Net> Proxy<N> {
             shared: Shared::new(net, config, ports, budget, portions, seed, now),
             checks: Tasks::new(now),
             admin: admin::Admin::default(),
+            unjudged: Vec::new(),
             unix_ms: 0,
             started_unix_ms: 0,
             arrivals: 0,
@@ -186,7 +190,7 @@ impl<N: Net> Proxy<N> {
         self.serve_arrivals(streamed, now);
         self.run_checks(now.tick);
         self.call_waiting();
-        let shakes_hands = self.shake_hands();
+        let shakes_hands = self.shake_hands() | self.judge_certificates(now.tick);
         let listeners = &self.shared.edge.listeners;
         let queued = self.tasks.has_queued() || self.checks.has_queued();
         let waits = queued || self.shared.pool.is_waited_for();

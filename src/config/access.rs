@@ -1,5 +1,6 @@
 //! `[api.auth]` and `[api.cors]`: who may use an api, and which pages may read its responses.
 
+use super::Api;
 use super::error::Wrong;
 use super::load::Readers;
 use super::table::Table;
@@ -27,7 +28,32 @@ pub struct Auth {
     pub readers: Readers,
 }
 
-pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
+impl Api {
+    /// True exactly when not everybody may come in.
+    pub(super) const fn is_guarded(&self) -> bool {
+        self.client_certificate || self.auth.is_some()
+    }
+}
+
+/// Reads whether clients need a certificate. They may be asked for one.
+pub(super) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<bool, Wrong> {
+    match flag(value)? {
+        true if !is_asked => Err("nobody is asked for one; write listen_tls in [server], and \
+            client_ca and verify_client = \"require\" or \"optional\" in [tls]"
+            .into()),
+        needed => Ok(needed),
+    }
+}
+
+/// Reads the keys about keys. If clients need a certificate, nobody needs a key unless `keys_file`
+/// says so.
+pub(super) fn auth(t: &mut Table<'_, '_>, needs_certificate: bool) -> Option<Auth> {
+    if needs_certificate && !t.has("keys_file") {
+        for key in ["keys_file", "header", "query", "cookie", "forward"] {
+            t.take(key, |_| -> Result<(), Wrong> { Err(WITHOUT_KEYS.into()) });
+        }
+        return None;
+    }
     let keys_file = t.take("keys_file", file).unwrap_or_else(|| "keys.toml".to_owned());
     let headers = t.take("header", key_fields).unwrap_or_else(|| vec!["Authorization".to_owned()]);
     let query = t.take("query", parameter).unwrap_or_default();
@@ -40,6 +66,9 @@ pub(super) fn auth(t: &mut Table<'_, '_>) -> Option<Auth> {
     let carriers = Carriers { headers, query, cookie };
     Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), readers: Readers::Few })
 }
+
+const WITHOUT_KEYS: &str = "it is about keys, and with client_certificate nobody needs one unless \
+    keys_file is there, too; write that, or leave this out";
 
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     match text(value)? {

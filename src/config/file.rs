@@ -3,9 +3,9 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{auth, cors};
+use super::access::{auth, client_certificate, cors};
 use super::clients::clients;
-use super::error::{ConfigErrors, Wrong};
+use super::error::{ConfigErrors, Location, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
 use super::health::health;
@@ -23,7 +23,7 @@ use super::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
 };
 use super::{
-    Admin, Api, ApiLocations, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
+    Admin, Api, ApiLocations, Auth, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
     Server, Sources, StreamKind, Streams,
 };
 use super::{TrustedProxies, listen, unknown};
@@ -83,7 +83,8 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let admin = t.table_if_any("admin", |t| admin(t, &server));
     let demo = t.table_if_any("demo", |t| demo(t, &server, admin.as_ref()));
     let mut seen = Seen::default();
-    let apis = t.tables("api", |t| api(t, &mut seen));
+    let shows_certificates = tls.verify_client.is_some() && !server.listen_tls.is_empty();
+    let apis = t.tables("api", |t| api(t, &mut seen, shows_certificates));
     if idle {
         t.missing("api", "there is nothing to serve; write an [[api]], or a [demo]");
     } else if apis.len() > APIS_MAX {
@@ -256,8 +257,13 @@ fn of_admin(admin: Option<&Admin>) -> Listeners<'_> {
     listen.into_iter().chain(probes.map(|probes| ("admin.probes", probes))).collect()
 }
 
-/// Reads an api, and the locations of the names in it that are looked up elsewhere.
-fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
+/// Reads an api, and the locations of the names in it that are looked up elsewhere. Clients may be
+/// asked for certificates.
+fn api(
+    t: &mut Table<'_, '_>,
+    seen: &mut Seen,
+    shows_certificates: bool,
+) -> Option<(Api, ApiLocations)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
     let active = t.take("active", flag).unwrap_or(true);
     let hosts = t.take("host", hosts).unwrap_or_default();
@@ -284,11 +290,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let sticky = t.table_if_any("sticky", sticky);
     let streams = streams(t);
     let clients = clients(t);
-    let mut keys_location = t.location_of("auth");
-    let auth = t.table_if_any("auth", |t| {
-        keys_location = t.location_of("keys_file");
-        auth(t)
-    });
+    let (client_certificate, auth, keys_location) = guards(t, shows_certificates);
     let cors_is_on = t.has("cors");
     let cors = t.table_if_any("cors", cors);
     let written = Written::into_request(auth.as_ref());
@@ -320,6 +322,7 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
         sticky,
         streams,
         clients,
+        client_certificate,
         auth,
         request_headers: request_headers.unwrap_or_default(),
         response_headers: response_headers.unwrap_or_default(),
@@ -328,6 +331,19 @@ fn api(t: &mut Table<'_, '_>, seen: &mut Seen) -> Option<(Api, ApiLocations)> {
     let locations =
         ApiLocations { target: target_location, keys: keys_location, tls: tls_location };
     Some((api, locations))
+}
+
+/// Reads who may use an api: whether clients need a certificate, which they may be asked for, how
+/// keys are checked, and where their file is named.
+fn guards(t: &mut Table<'_, '_>, shows_certificates: bool) -> (bool, Option<Auth>, Location) {
+    let (mut certificate, mut location) = (false, t.location_of("auth"));
+    let auth = t.table_if_any("auth", |t| {
+        location = t.location_of("keys_file");
+        let needed = |value: &DeValue<'_>| client_certificate(value, shows_certificates);
+        certificate = t.take("client_certificate", needed).unwrap_or(false);
+        auth(t, certificate)
+    });
+    (certificate, auth, location)
 }
 
 /// Reads an api's keys about event streams.

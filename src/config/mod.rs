@@ -282,6 +282,8 @@ pub struct Api {
     pub streams: Streams,
     /// Which clients may send which requests.
     pub clients: Clients,
+    /// Whether clients need a certificate.
+    pub client_certificate: bool,
     /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
     /// The request fields to set or remove.

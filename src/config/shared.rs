@@ -186,10 +186,10 @@ fn server_key(address: &Address) -> (String, u16) {
 impl Api {
     /// The clients that are served.
     pub(super) fn served(&self) -> Served {
-        match (self.active, &self.auth) {
+        match (self.active, self.is_guarded()) {
             (false, _) => Served::Nobody,
-            (true, Some(_)) => Served::Keys,
-            (true, None) => Served::Everybody,
+            (true, true) => Served::Keys,
+            (true, false) => Served::Everybody,
         }
     }
 

@@ -64,7 +64,7 @@ impl Config {
             let candidates = [format!("{}{rest}", api.listen_path), rest.to_owned()];
             let path = candidates.iter().find(|path| leads_there(path))?;
             let known = api.target().addresses.contains(&demo.into());
-            (known && api.auth.is_none()).then(|| format!("{scheme}://{authority}{path}"))
+            (known && !api.is_guarded()).then(|| format!("{scheme}://{authority}{path}"))
         })
     }
 }
@@ -105,6 +105,9 @@ fn remarks(api: &Api) -> String {
     let mut remarks = api.name.clone();
     if api.strip_listen_path && !api.listen_path.is_empty() {
         remarks += ", listen path stripped";
+    }
+    if api.client_certificate {
+        remarks += ", client certificate required";
     }
     if api.auth.is_some() {
         remarks += ", key required";

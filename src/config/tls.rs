@@ -65,7 +65,7 @@ pub struct VerifyClient {
     pub optional: bool,
     /// What is in the file. Empty before
     /// [`Config::load_certificates`](super::Config::load_certificates).
-    pub(super) authorities: Vec<u8>,
+    pub authorities: Vec<u8>,
     /// The file as it was when it was last read.
     pub(super) seen: Seen,
 }

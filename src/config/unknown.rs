@@ -49,15 +49,8 @@ pub(super) const TYK: &Hints = &[
     ),
     (&["use_keyless"], Say("leave it out: without an [api.auth] table nobody needs a key")),
     (&["use_standard_auth", "auth_configs", "use_basic_auth", "use_oauth2", "use_openid"], AUTH),
-    (
-        &[
-            "enable_jwt",
-            "enable_signature_checking",
-            "enable_coprocess_auth",
-            "use_mutual_tls_auth",
-        ],
-        AUTH,
-    ),
+    (&["enable_jwt", "enable_signature_checking", "enable_coprocess_auth"], AUTH),
+    (&["use_mutual_tls_auth"], Key("api.auth.client_certificate")),
     (&["auth_header_name"], Key("api.auth.header")),
     (&["use_param", "param_name"], Key("api.auth.query")),
     (&["use_cookie", "cookie_name"], Key("api.auth.cookie")),

@@ -4,6 +4,7 @@ use crate::auth::{self, Denied, Key};
 use crate::config::Api;
 use crate::cors::Grant;
 use crate::exchange::LocalReply;
+use crate::http::client_cert::Shown;
 use crate::http::credentials::Unclear;
 use crate::http::forward::Handover;
 use crate::http::head::RequestHead;
@@ -68,9 +69,14 @@ fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
     api.clients.allowed_origins.is_empty() || head.fields.all("Origin").all(is_allowed)
 }
 
-/// Authorises a request. Otherwise returns the refusal, or the reply to a preflight. The connection
-/// stays open, because the client did nothing wrong.
-pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, LocalReply> {
+/// Authorises a request of a client that may have `shown` a certificate. Otherwise returns the
+/// refusal, or the reply to a preflight. The connection stays open, because the client did nothing
+/// wrong, unless only another handshake can bring what is missing.
+pub fn authorize<'b>(
+    api: &Api,
+    head: &RequestHead<'_, 'b>,
+    shown: Option<&Shown>,
+) -> Result<Pass<'b>, LocalReply> {
     let query = head.target.query;
     if api.cors.is_some() && is_preflight(head) {
         return Err(LocalReply::preflight());
@@ -78,6 +84,11 @@ pub fn authorize<'b>(api: &Api, head: &RequestHead<'_, 'b>) -> Result<Pass<'b>, 
     if !is_from_allowed_page(api, head) {
         let what = "a page that is not in api.allowed_origins sent the request";
         return Err(LocalReply::refused(Cause::AllowedOrigins, 403, what).closing(false));
+    }
+    if api.client_certificate && !matches!(shown, Some(Shown::Certificate { .. })) {
+        // HTTP has no challenge for this (RFC 9110 section 11), so it is no 401.
+        let what = "the client has shown no certificate";
+        return Err(LocalReply::refused(Cause::NoCertificate, 403, what).closing(true));
     }
     let Some(auth) = &api.auth else {
         return Ok(Pass { key: None, query: query.map(Cow::Borrowed), secret: None });

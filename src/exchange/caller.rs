@@ -23,6 +23,23 @@ impl Exchange {
         self.key().map(|key| &key.name)
     }
 
+    /// Who sent the request, for logs: the name of its key or, where only a certificate was needed,
+    /// whose that is.
+    pub fn caller_name(&self) -> Option<&str> {
+        let of_certificate = || self.subject().filter(|_| self.is_certified());
+        self.key_name().map(|name| &**name).or_else(of_certificate)
+    }
+
+    /// True exactly when a certificate of the client, which was verified, has let it in.
+    pub fn is_certified(&self) -> bool {
+        self.has_certificate() && self.api().is_some_and(|api| api.client_certificate)
+    }
+
+    /// True exactly when the client has shown a certificate, which was verified.
+    pub fn has_certificate(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.has_certificate)
+    }
+
     /// Whose certificate the client has shown, if it was asked for one.
     pub fn subject(&self) -> Option<&str> {
         self.caller.as_ref()?.subject.as_deref()

@@ -161,6 +161,8 @@ impl LocalReply {
             Some("Clients of this address are not served here.")
         } else if matches!(cause, Cause::AllowedOrigins) {
             Some("Pages of this origin may not send requests here.")
+        } else if matches!(cause, Cause::NoCertificate) {
+            Some("A client certificate is required.")
         } else if matches!(cause, Cause::TargetGone) {
             Some("The server of this session is gone; begin a new one.")
         } else {

@@ -38,6 +38,7 @@ impl Exchange {
             api: self.api().map(|api| api.name.as_str()),
             client: self.client(peer),
             key: self.key_name(),
+            caller: self.caller_name(),
             tls,
             subject: self.subject(),
             kind: self.facts.kind,

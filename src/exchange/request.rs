@@ -139,6 +139,8 @@ pub struct Caller {
     pub key: Option<Arc<auth::Key>>,
     /// Whose certificate the client has shown, if it was asked for one.
     pub subject: Option<Box<str>>,
+    /// True exactly when it has shown one, which was verified.
+    pub has_certificate: bool,
     /// Counts the exchange among the streams of its address and its key, where these are limited.
     pub shares: Shares,
     /// The page of another origin that sent the request, as long as the upstream decides what the
@@ -163,7 +165,7 @@ impl Caller {
     /// True when anything is set.
     pub fn is_known(&self) -> bool {
         let known = self.client.is_some() || self.key.is_some() || self.page.is_some();
-        let known = known || self.asked.is_some() || self.subject.is_some();
+        let known = known || self.asked.is_some() || self.has_certificate;
         known || self.shares.held() != [0, 0]
     }
 }

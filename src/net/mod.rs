@@ -178,6 +178,13 @@ pub trait Net {
         None
     }
 
+    /// True exactly when `server` would accept the certificate that the peer of a connection has
+    /// shown. One that has expired by `unix_ms` is as good as it was. Also true if it asks for
+    /// none.
+    fn accepts_certificate(&self, _sock: SockId, _server: &tls::Server, _unix_ms: u64) -> bool {
+        true
+    }
+
     /// Checks whether a connection is established that was started with [`Net::connect`], or
     /// accepted and secured.
     ///

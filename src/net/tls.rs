@@ -170,6 +170,11 @@ impl<N: Net> Net for TlsNet<N> {
         (session.phase == Phase::Open).then(|| session.engine.agreed())
     }
 
+    fn accepts_certificate(&self, sock: SockId, server: &Server, unix_ms: u64) -> bool {
+        let session = self.sessions.get(sock.0 as usize).and_then(Option::as_deref);
+        session.is_some_and(|session| server.accepts(session.engine.certificates(), unix_ms))
+    }
+
     fn connected(&mut self, sock: SockId) -> io::Result<()> {
         let Some((session, ..)) = self.session(sock) else { return self.inner.connected(sock) };
         let result = session.connected();

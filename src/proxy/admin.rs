@@ -297,7 +297,7 @@ impl<N: Net> Proxy<N> {
             tls: session.conn.agreed(&self.shared.net).map(|agreed| agreed.version),
             api: exchange.api().map_or("", |api| api.name.as_str()),
             client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
-            key: exchange.key_name().map(|name| &**name),
+            key: exchange.caller_name(),
             request: exchange.record.told.line(),
             age_ms: millis(now.since(exchange.began)),
             events: exchange.response.intake.count().unwrap_or(0),

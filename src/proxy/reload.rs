@@ -22,7 +22,9 @@
 //! begun goes on, a stream for as long as it likes. A key names one client, whom somebody wants
 //! gone; these terms name nobody. Authorities are exchanged as a matter of course, the new ones
 //! beside the old ones first, and nearly all clients would come in again: all at once. To end what
-//! runs there is the operator's command. What we show is another matter. Connections stay when
+//! runs there is the operator's command. Where an api asks for a certificate it is as good as a
+//! key, though, and is judged anew ([`super::certificates`]). What we show is another matter.
+//! Connections stay when
 //! certificates change or go: what their clients have verified is as true as before.
 //!
 //! A stream that begins is also checked against the present configuration, and not only against the
@@ -108,6 +110,9 @@ impl<N: Net> Proxy<N> {
         for key in outdated {
             tasks.wake(key);
         }
+        if all {
+            self.judge_certificates_again();
+        }
     }
 
     /// Adds a listener that was opened.
@@ -154,8 +159,18 @@ pub(super) fn judge_anew(
     if exchange.expires_with() == Some(Outcome::Removed) && outcome == Outcome::Removed {
         return;
     }
+    end(exchange, outcome, config.drain.window, share, now);
+}
+
+/// Ends an exchange that is not admitted any more. What was revoked has less time than a window.
+pub(super) fn end(
+    exchange: &mut Exchange,
+    outcome: Outcome,
+    window: Duration,
+    share: f64,
+    now: Tick,
+) {
     let revoked = outcome == Outcome::Revoked;
-    let window = config.drain.window;
     let last = now.after(if revoked { window.min(REVOKED_WITHIN) } else { window });
     let is_answer = exchange.stage().is_stream() && exchange.is_answer();
     let until = match (revoked, exchange.stage().is_endless()) {
@@ -176,8 +191,12 @@ pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -
     }
 }
 
-/// True when the key of an exchange still admits it to `api`, or `api` needs none.
+/// True when the key of an exchange still admits it to `api`, or `api` needs none, and its client
+/// has a certificate if it needs one.
 fn may_stay(exchange: &Exchange, api: &Api) -> bool {
+    if api.client_certificate && !exchange.has_certificate() {
+        return false;
+    }
     let keys = api.auth.as_ref().map(|auth| &auth.keys);
     keys.is_none_or(|keys| {
         exchange.key().is_some_and(|key| auth::still_admits(keys, key, &api.name))

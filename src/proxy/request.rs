@@ -209,11 +209,13 @@ fn check_head(
         && matches!(head.method, "GET" | "POST");
     let page = grants::page_of(api, head, may_answer_early);
     let subject = from.shown.and_then(Shown::subject).map(Box::from);
-    let mut caller = Caller { client, page, subject, ..Caller::default() };
+    let has_certificate = matches!(from.shown, Some(Shown::Certificate { .. }));
+    let mut caller = Caller { client, page, subject, has_certificate, ..Caller::default() };
     let admitted = authz::check_address(api, address)
         .and_then(|()| rates.admit_address(&api.name, address, now))
         .and_then(|()| check_body(head, api, config));
-    let outbound = admitted.and_then(|()| authz::authorize(api, head)).and_then(|pass| {
+    let authorized = admitted.and_then(|()| authz::authorize(api, head, from.shown));
+    let outbound = authorized.and_then(|pass| {
         let query = last_event_id::lift(api, head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
         let mut to = forwarding(head, &target, &pass, api, config, from, facts);

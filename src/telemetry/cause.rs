@@ -47,6 +47,8 @@ pub enum Cause {
     AllowedOrigins,
     /// The parameter of `api.last_event_id_query` is repeated, or cannot be a field.
     LastEventIdQuery,
+    /// The client needs a certificate and has shown none.
+    NoCertificate,
     /// The request needs a key and has none.
     NoKey,
     /// The key is unknown.
@@ -125,7 +127,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 53] = [
+    pub const ALL: [Cause; 54] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -144,6 +146,7 @@ impl Cause {
         Cause::MaxRequestsPerIp,
         Cause::AllowedOrigins,
         Cause::LastEventIdQuery,
+        Cause::NoCertificate,
         Cause::NoKey,
         Cause::UnknownKey,
         Cause::KeyOfOtherApi,
@@ -202,6 +205,7 @@ impl Cause {
             Cause::MaxRequestsPerIp => "api.max_requests_per_ip",
             Cause::AllowedOrigins => "api.allowed_origins",
             Cause::LastEventIdQuery => "api.last_event_id_query",
+            Cause::NoCertificate => "no_certificate",
             Cause::NoKey => "no_key",
             Cause::UnknownKey => "unknown_key",
             Cause::KeyOfOtherApi => "key_of_other_api",

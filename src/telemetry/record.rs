@@ -103,6 +103,8 @@ pub struct Report<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
+    /// Who sent the request: the name of the key, or whose the certificate is that has let it in.
+    pub caller: Option<&'a str>,
     /// The version of TLS that the client speaks, if it does.
     pub tls: Option<&'a str>,
     /// Whose certificate the client has shown, if it was asked for one.
@@ -143,7 +145,7 @@ impl Report<'_> {
             id: *id,
             api: self.api,
             client: self.client,
-            key: self.key.map(|name| &**name),
+            key: self.caller,
             tls: self.tls,
             subject: self.subject,
             told,

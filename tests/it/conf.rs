@@ -133,6 +133,7 @@ fn defaults() {
         health: Health { max_fails: Some(1), fail_timeout: seconds(10), checks: None },
         streams: default_streams(),
         clients: Clients::default(),
+        client_certificate: false,
         auth: None,
         request_headers: Changes::default(),
         response_headers: Changes::default(),

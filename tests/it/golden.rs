@@ -28,6 +28,7 @@
 //! t=1s   net ADDRESS speaks plainly (although it is asked by https)
 //! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
 //! t=1s   net clients show none | good | expired | ...  (a certificate, to who asks for one)
+//!                                   (whose issuer is foreign, unless client_ca is foreign.pem)
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
@@ -248,8 +249,14 @@ fn parse(config: &str) -> Result<Config, String> {
     };
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
     config.secure(|_| Ok(toy::client())).map_err(|e| e.to_string())?;
-    let asks = config.tls.verify_client.as_ref();
-    config.tls.server = Some(toy::server(asks.map(|asks| Asks { optional: asks.optional })));
+    let asks = config.tls.verify_client.as_mut().map(|asks| {
+        // No file is read, so its name stands for what is in it.
+        asks.authorities = asks.client_ca.clone().into_bytes();
+        let is_foreign = asks.client_ca == "foreign.pem";
+        let accepts = if is_foreign { Shows::Foreign } else { Shows::Good };
+        Asks { optional: asks.optional, accepts }
+    });
+    config.tls.server = Some(toy::server(asks));
     Ok(config)
 }
 

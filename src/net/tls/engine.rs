@@ -7,6 +7,7 @@
 
 use crate::net::Agreed;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
@@ -143,19 +144,28 @@ impl Engine {
         }
     }
 
-    /// What the handshake has agreed on.
-    pub fn agreed(&self) -> Agreed<'_> {
-        let state: &CommonState = match self {
+    fn state(&self) -> &CommonState {
+        match self {
             Engine::Client(conn) => conn,
             Engine::Server(conn) => conn,
-        };
+        }
+    }
+
+    /// The certificate that the peer has shown, and those of its issuers behind it.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.state().peer_certificates().unwrap_or_default()
+    }
+
+    /// What the handshake has agreed on.
+    pub fn agreed(&self) -> Agreed<'_> {
+        let state = self.state();
         Agreed {
             version: match state.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 _ => "TLSv1.3",
             },
             is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
-            certificate: state.peer_certificates().and_then(<[_]>::first).map(AsRef::as_ref),
+            certificate: self.certificates().first().map(AsRef::as_ref),
         }
     }
 

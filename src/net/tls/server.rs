@@ -3,8 +3,11 @@
 use super::explain::sentence;
 use super::pair::Pair;
 use super::pem::roots_in;
+use super::x509::Certificate;
 use super::{ALPN, Clients, ServerTerms, lean};
 use rustls::crypto::ring::Ticketer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
     WebPkiClientVerifier,
@@ -12,17 +15,22 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What clients may also speak inside. Those that will speak nothing else offer nothing else.
 const HTTP_10: &[u8] = b"http/1.0";
 
 /// The server's side of connections. The same means the same settings, not others that are equal.
 #[derive(Clone, Debug)]
-pub struct Server(Arc<ServerConfig>);
+pub struct Server {
+    config: Arc<ServerConfig>,
+    /// What judges the certificates of clients, if they are asked for one.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
 
 impl PartialEq for Server {
     fn eq(&self, other: &Server) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.config, &other.config)
     }
 }
 
@@ -40,14 +48,18 @@ impl Server {
         let Ok(builder) = builder.with_protocol_versions(versions) else {
             unreachable!("the provider has ciphers of both versions");
         };
-        let builder = match &terms.clients {
-            None => builder.with_no_client_auth(),
+        let verifier = match &terms.clients {
+            None => None,
             Some(Clients { authorities, optional }) => {
                 let roots = Arc::new(roots_in(authorities)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 let verifier = if *optional { verifier.allow_unauthenticated() } else { verifier };
-                builder.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
+                Some(verifier.build().map_err(|e| e.to_string())?)
             }
+        };
+        let builder = match &verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms.pairs)));
         config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
@@ -58,18 +70,28 @@ impl Server {
         } else {
             config.send_tls13_tickets = 0;
         }
-        Ok(Server(Arc::new(config)))
+        Ok(Server { config: Arc::new(config), verifier })
     }
 
     /// What the simulator wants.
     #[cfg(feature = "sim")]
-    pub fn with(config: ServerConfig) -> Server {
-        Server(Arc::new(config))
+    pub fn with(config: ServerConfig, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Server {
+        Server { config: Arc::new(config), verifier }
+    }
+
+    /// True exactly when a client with these certificates, its own and those of its issuers, would
+    /// be let in. Whether they are still valid was judged when it came.
+    pub(super) fn accepts(&self, certificates: &[CertificateDer<'_>], unix_ms: u64) -> bool {
+        let Some(verifier) = &self.verifier else { return true };
+        let Some((own, issuers)) = certificates.split_first() else { return false };
+        let last = Certificate::read(own).map_or(u64::MAX, |read| read.valid[1]);
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(last.min(unix_ms / 1000)));
+        verifier.verify_client_cert(own, issuers, at).is_ok()
     }
 
     /// A connection that has not begun.
     pub(super) fn begin(&self) -> Result<UnbufferedServerConnection, Error> {
-        UnbufferedServerConnection::new(Arc::clone(&self.0))
+        UnbufferedServerConnection::new(Arc::clone(&self.config))
     }
 }
 
@@ -154,10 +176,11 @@ mod tests {
     fn terms_are_met() {
         let pairs = [pair(&["a.example"])];
         let terms = ServerTerms { pairs: &pairs, only_newest: true, clients: None, tickets: false };
-        let Server(config) = Server::new(&terms).unwrap();
+        let Server { config, verifier } = Server::new(&terms).unwrap();
+        assert!(verifier.is_none());
         assert_eq!(config.alpn_protocols, [b"http/1.1", b"http/1.0"]);
         assert_eq!((config.send_tls13_tickets, config.ticketer.enabled()), (0, false));
-        let Server(config) = Server::new(&ServerTerms { tickets: true, ..terms }).unwrap();
+        let Server { config, .. } = Server::new(&ServerTerms { tickets: true, ..terms }).unwrap();
         assert!(config.ticketer.enabled() && !config.session_storage.can_cache());
         let clients = |authorities| Some(Clients { authorities, optional: true });
         let wrong = Server::new(&ServerTerms { clients: clients(b""), ..terms }).unwrap_err();

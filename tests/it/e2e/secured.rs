@@ -30,16 +30,21 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(tls: &str) -> Served {
-        Served::with("", tls)
+        Served::with("", tls, "")
+    }
+
+    /// Where clients need a certificate.
+    pub(super) fn to_the_certified(tls: &str) -> Served {
+        Served::with("", tls, "[api.auth]\nclient_certificate = true\n")
     }
 
     /// Where connections begin with a PROXY header.
     pub(super) fn behind_a_header() -> Served {
         let server = "trusted_proxies = ['127.0.0.1']\nproxy_protocol = ['127.0.0.1:0']";
-        Served::with(server, "")
+        Served::with(server, "", "")
     }
 
-    fn with(server: &str, tls: &str) -> Served {
+    fn with(server: &str, tls: &str, api: &str) -> Served {
         let (authority, origin) = (Authority::new(), Origin::listen());
         let pair = authority.issue("a.example");
         let files = [file(&pair.certificate), file(&pair.key)];
@@ -47,7 +52,7 @@ impl Served {
             "[server]\nlisten = ['127.0.0.1:0']\nlisten_tls = ['127.0.0.1:0']\n{server}\n\
              [tls]\n{tls}\n\
              [[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n\
-             [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+             [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n{api}",
             files[0].as_str(),
             files[1].as_str(),
             origin.address()
@@ -328,6 +333,45 @@ fn a_client_may_have_to_show_another_certificate() {
         let mut refused = old.connect(served.address).unwrap();
         assert!(refused.stream().read(&mut [0]).is_err());
         drop(served.stream(&new));
+    }
+}
+
+/// Where an api needs it, a certificate is as good as a key: who has none is refused, its subject
+/// is the name in the log, and what runs with it ends when nobody has issued it any more.
+#[test]
+fn a_certificate_is_as_good_as_a_key() {
+    for looks in ["false", "'5ms'"] {
+        let (leaving, staying) = (Authority::new(), Authority::new());
+        let ca = leaving.file();
+        replace(&ca, &format!("{}{}", leaving.pem(), staying.pem()));
+        let mut served = Served::to_the_certified(&format!(
+            "certificates_on_change = {looks}\nclient_ca = '{}'\nverify_client = 'optional'",
+            ca.as_str()
+        ));
+        let shows = |whose: &Authority| {
+            Client::new(&served.authority, &[&version::TLS13], Some(&whose.issue("client")))
+        };
+        let clients = [shows(&leaving), shows(&staying)];
+        let mut uncertified = served.client().connect(served.address).unwrap();
+        uncertified.send(GET);
+        assert_eq!(uncertified.response().first_line, "HTTP/1.1 403 Forbidden");
+        uncertified.rest();
+        assert_eq!(uncertified.end(), End::Closed);
+        let told = served.program.says("time=");
+        assert!(told.contains(" key=- ") && told.contains(" reason=no_certificate "), "{told}");
+        let [(mut leaves, mut left), (mut stays, mut upstream)] =
+            clients.map(|client| served.stream(&client));
+        let told = served.program.says("time=");
+        assert!(told.contains(" key=\"CN=rcgen self signed cert\" "), "{told}");
+        replace(&ca, staying.pem());
+        if looks == "false" {
+            served.program.signal("HUP");
+        }
+        assert_eq!(leaves.rest(), "");
+        left.end();
+        let (wire, event) = event("one");
+        upstream.send(wire);
+        stays.expect(&event);
     }
 }
 

@@ -567,7 +567,8 @@ fn parse(text: &str) -> Config {
     config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
     config.secure(|_| Ok(toy::client())).expect("the toy works");
     let asks = config.tls.verify_client.as_ref();
-    config.tls.server = Some(toy::server(asks.map(|asks| Asks { optional: asks.optional })));
+    let asks = asks.map(|asks| Asks { optional: asks.optional, accepts: Shows::Good });
+    config.tls.server = Some(toy::server(asks));
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.
     match config.apis[0].targets.as_mut_slice() {
