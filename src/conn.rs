@@ -11,7 +11,7 @@ use crate::buf::{Buf, BufPool};
 use crate::net::tls::{ClientOf, Server};
 use crate::net::{Address, Agreed, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A connection, downstream or upstream. Its owner closes it, exactly once.
 #[derive(Debug)]
@@ -77,8 +77,9 @@ impl Conn {
         Ok((conn, peer))
     }
 
-    /// Starts to connect to `address`, where it speaks TLS with `server` if there is one;
-    /// [`Conn::connected`] tells when that has ended.
+    /// Starts to connect to `address`, where it speaks TLS with `server` if there is one, behind
+    /// the `preface`; [`Conn::connected`] tells when that has ended. Without TLS the preface is
+    /// the caller's to write.
     ///
     /// # Errors
     /// Those of [`Net::connect`] and [`Net::secure_as_client`].
@@ -86,10 +87,11 @@ impl Conn {
         net: &mut N,
         address: &Address,
         server: Option<&ClientOf>,
+        preface: &[u8],
     ) -> io::Result<Conn> {
         let sock = net.connect(address)?;
         if let Some(server) = server
-            && let Err(error) = net.secure_as_client(sock, server)
+            && let Err(error) = net.secure_as_client(sock, server, preface)
         {
             net.close(sock);
             return Err(error);
@@ -115,6 +117,11 @@ impl Conn {
     /// follows.
     pub fn shaken<N: Net>(&mut self, net: &mut N) -> Option<io::Result<()>> {
         self.ready.has(Ready::WRITE).then(|| net.connected(self.sock))
+    }
+
+    /// The addresses of the connection: the peer's and our own. None if it has none.
+    pub fn addresses<N: Net>(&self, net: &N) -> Option<[SocketAddr; 2]> {
+        net.addresses(self.sock)
     }
 
     /// What the handshake of a secured connection has agreed on. See [`Net::agreed`].

@@ -1,5 +1,5 @@
 //! The PROXY protocol: the header in which a load balancer says whose connection it passes on
-//! (HAProxy's doc/proxy-protocol.txt, versions 1 and 2).
+//! (HAProxy's doc/proxy-protocol.txt, versions 1 and 2), and in which we do (version 2).
 //!
 //! A header stands in front of everything else, TLS too, and nobody answers it. It is read step by
 //! step, and each step asks for as many bytes as a header must still have at least
@@ -9,7 +9,7 @@
 //! What cannot be a header is refused with its first byte that says so. Nothing is guessed: a
 //! connection that may begin without a header would let every client say who it is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Maximum length of a header of version 1 in bytes, with its line end.
 pub const LINE_MAX: usize = 107;
@@ -41,9 +41,9 @@ const CLIENT_SSL: u8 = 0x01;
 pub struct Header {
     /// Its version: 1 or 2.
     pub version: u8,
-    /// The client's address. None if the connection is no client's, or one of which this is not
-    /// known: then it has the address that it comes from.
-    pub client: Option<IpAddr>,
+    /// The client's address and port. None if the connection is no client's, or one of which this
+    /// is not known: then it has the address that it comes from.
+    pub client: Option<SocketAddr>,
     /// Whether the client speaks TLS with who sends the header. None if it does not say.
     pub is_tls: Option<bool>,
 }
@@ -130,10 +130,9 @@ fn line_of(line: &[u8]) -> Option<Header> {
     let family = fields.next()?;
     let [from, to] = [(); 2].map(|()| fields.next().and_then(|text| address(family, text)));
     let (from, _) = (from?, to?);
-    for _ in 0..2 {
-        fields.next().filter(|text| is_port(text))?;
-    }
-    fields.next().is_none().then_some(Header { client: Some(from), ..unknown })
+    let [port, other] = [(); 2].map(|()| fields.next().and_then(port));
+    let (client, _) = (SocketAddr::new(from, port?), other?);
+    fields.next().is_none().then_some(Header { client: Some(client), ..unknown })
 }
 
 fn address(family: &str, text: &str) -> Option<IpAddr> {
@@ -144,11 +143,11 @@ fn address(family: &str, text: &str) -> Option<IpAddr> {
     }
 }
 
-/// True exactly when it is a port, without a sign and without zeros in front.
-fn is_port(text: &str) -> bool {
+/// A port, without a sign and without zeros in front.
+fn port(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let has_zeros = text.len() > 1 && text.starts_with('0');
-    is_plain && !has_zeros && text.parse::<u16>().is_ok()
+    if is_plain && !has_zeros { text.parse().ok() } else { None }
 }
 
 fn find_binary(bytes: &[u8]) -> Result<Found, Wrong> {
@@ -214,16 +213,20 @@ fn header_of(kind: Kind, payload: &[u8]) -> Result<Header, Wrong> {
         Kind::Local => return Ok(Header { version: 2, client: None, is_tls: None }),
         Kind::Other(length) => (None, payload.get(length..)),
         Kind::Tcp4 => {
-            let from = payload.first_chunk::<4>().map(|from| Ipv4Addr::from(*from).into());
-            (from, payload.get(TCP4..))
+            let from = payload.first_chunk::<4>().map(|from| IpAddr::from(*from));
+            (from.zip(port_at(payload, 8)), payload.get(TCP4..))
         }
         Kind::Tcp6 => {
-            let from = payload.first_chunk::<16>().map(|from| Ipv6Addr::from(*from).into());
-            (from, payload.get(TCP6..))
+            let from = payload.first_chunk::<16>().map(|from| IpAddr::from(*from));
+            (from.zip(port_at(payload, 32)), payload.get(TCP6..))
         }
     };
     let is_tls = rest.and_then(is_tls).ok_or(Wrong::Malformed)?;
-    Ok(Header { version: 2, client, is_tls })
+    Ok(Header { version: 2, client: client.map(SocketAddr::from), is_tls })
+}
+
+fn port_at(payload: &[u8], at: usize) -> Option<u16> {
+    payload.get(at..)?.first_chunk().map(|port| u16::from_be_bytes(*port))
 }
 
 /// Whether the client speaks TLS, if the values behind the addresses say that. None if they are
@@ -242,6 +245,44 @@ fn is_tls(mut values: &[u8]) -> Option<Option<bool>> {
         }
     }
     values.is_empty().then_some(is_tls)
+}
+
+/// What our own connections begin with, which are no client's.
+pub const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+/// Appends a header of version 2 for a connection of this `client`, who has connected to `own`,
+/// if these are known.
+pub fn write(out: &mut Vec<u8>, client: Option<SocketAddr>, own: Option<SocketAddr>) {
+    let start = |out: &mut Vec<u8>, family: u8, length: usize| {
+        out.extend_from_slice(SIGNATURE);
+        let [.., high, low] = length.to_be_bytes();
+        out.extend_from_slice(&[0x21, family, high, low]);
+    };
+    let Some(client) = client else { return start(out, 0x00, 0) };
+    let [from, to] = [Some(client), own].map(|address| {
+        address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip().to_canonical())
+    });
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            start(out, 0x11, TCP4);
+            out.extend_from_slice(&[from.octets(), to.octets()].concat());
+        }
+        // Both have to be of one family.
+        _ => {
+            start(out, 0x21, TCP6);
+            for address in [from, if own.is_some() { to } else { Ipv6Addr::UNSPECIFIED.into() }] {
+                let octets = match address {
+                    IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+                    IpAddr::V6(address) => address.octets(),
+                };
+                out.extend_from_slice(&octets);
+            }
+        }
+    }
+    let own = own.map_or(0, |own| own.port());
+    for port in [client.port(), own] {
+        out.extend_from_slice(&port.to_be_bytes());
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct Session {
     /// The client's address: where the connection comes from, or what its PROXY header says. None
     /// on a Unix socket.
     pub peer: Option<IpAddr>,
+    /// The client's port, if its PROXY header says that. Otherwise 0.
+    pub port: u16,
     /// True exactly when it was accepted only to be told that there is no room.
     pub refused: bool,
     /// True exactly when its client was let in on terms that have changed since. Its next request
@@ -107,7 +109,7 @@ impl Session {
             State::fresh(now)
         };
         let (refused, is_outdated) = (false, false);
-        Session { conn, state, service, is_secure, is_https, peer, refused, is_outdated }
+        Session { conn, state, service, is_secure, is_https, peer, port: 0, refused, is_outdated }
     }
 
     /// True exactly when a TLS handshake is under way, or is going to be as soon as it can begin.

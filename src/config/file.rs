@@ -38,6 +38,9 @@ const KIB: usize = 1 << 10;
 /// Maximum number of apis: an api's number has 16 bits.
 const APIS_MAX: usize = 1 << 16;
 
+/// The default of `keepalive_upstream`.
+pub(super) const KEEPALIVE_UPSTREAM: usize = 1024;
+
 /// The default of `response_timeout`.
 pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
 
@@ -281,7 +284,9 @@ fn api(
     let response_timeout = t.take("response_timeout", limit).unwrap_or(Some(RESPONSE_TIMEOUT));
     let idle_timeout = t.take("idle_timeout", limit).unwrap_or(Some(seconds(60)));
     let tunnel_idle_timeout = t.take("tunnel_idle_timeout", limit).flatten();
-    let keepalive_upstream = t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(1024);
+    let keepalive_upstream =
+        t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(KEEPALIVE_UPSTREAM);
+    let send_proxy = t.take("send_proxy", flag).unwrap_or(false);
     let max_upstream = t.take("max_upstream", count(0..=65_535)).filter(|n| *n != 0);
     let queue_timeout = t.take("queue_timeout", duration).unwrap_or(seconds(5));
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
@@ -314,6 +319,7 @@ fn api(
         idle_timeout,
         tunnel_idle_timeout,
         keepalive_upstream,
+        send_proxy,
         max_upstream,
         queue_timeout,
         retry_on,

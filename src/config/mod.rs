@@ -265,6 +265,8 @@ pub struct Api {
     pub tunnel_idle_timeout: Option<Duration>,
     /// Maximum number of idle upstream connections kept for reuse: 0 to 65,535.
     pub keepalive_upstream: usize,
+    /// Whether each upstream connection begins with a PROXY header that names the client.
+    pub send_proxy: bool,
     /// Maximum number of connections to each target, idle ones included: up to 65,535. None: no
     /// limit.
     pub max_upstream: Option<usize>,

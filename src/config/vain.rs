@@ -1,14 +1,14 @@
 //! Keys of an api that have no effect, or not the one that they may be meant to have, because of
 //! others.
 
-use super::file::RESPONSE_TIMEOUT;
+use super::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT};
 use super::health::FAIL_TIMEOUT;
 use super::{Api, Failed, OnOutage, StreamKind, Target};
 use std::time::Duration;
 
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
-    let all = retries(api).into_iter().chain(kinds(api)).chain(health(api));
+    let all = retries(api).into_iter().chain(kinds(api)).chain(health(api)).chain(kept(api));
     all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
 
@@ -62,6 +62,15 @@ fn health(api: &Api) -> [(bool, &'static str); 5] {
             "health_path decides nothing: target_url is the only target, and is asked in any case",
         ),
     ]
+}
+
+/// What is said about connections that are kept, and whether it is in vain.
+fn kept(api: &Api) -> [(bool, &'static str); 1] {
+    let is_changed = !matches!(api.keepalive_upstream, 0 | KEEPALIVE_UPSTREAM);
+    [(
+        api.send_proxy && is_changed,
+        "keepalive_upstream has no effect: with send_proxy no connection is used twice",
+    )]
 }
 
 /// What is said about streams of the other kind, and whether it is in vain.

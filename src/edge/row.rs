@@ -95,6 +95,7 @@ mod tests {
             service: Service::Apis,
             is_secure: false,
             is_https: false,
+            port: 0,
             peer: None,
             refused: false,
             is_outdated: false,

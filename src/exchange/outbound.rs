@@ -3,6 +3,7 @@
 use super::Exchange;
 use crate::config::Failed;
 use crate::http::forward::OutboundHead;
+use crate::http::head::ResponseHead;
 use crate::pool::Bound;
 use crate::time::Tick;
 
@@ -54,6 +55,13 @@ impl Outbound {
 }
 
 impl Exchange {
+    /// True exactly when the connection of a response with this head can be used again once its
+    /// body was read. One that has begun with who the client is (`send_proxy`) is nobody else's.
+    pub fn leaves_reusable(&self, head: &ResponseHead<'_, '_>) -> bool {
+        let is_own = self.api().is_some_and(|api| api.send_proxy);
+        !is_own && self.facts.leaves_reusable(head)
+    }
+
     /// True exactly when the request can be sent again, as far as it is concerned.
     pub fn can_repeat(&self) -> bool {
         let is_bodiless = self.outbound.as_ref().map(|outbound| outbound.is_bodiless);

@@ -241,6 +241,13 @@ impl Net for MioNet {
         Ok(self.keep(Socket::Tcp(mio::net::TcpStream::connect(address)?)))
     }
 
+    fn addresses(&self, sock: SockId) -> Option<[SocketAddr; 2]> {
+        let Socket::Tcp(stream) = &self.sockets.get(sock.0 as usize)?.as_ref()?.socket else {
+            return None;
+        };
+        Some([stream.peer_addr().ok()?, stream.local_addr().ok()?])
+    }
+
     fn connected(&mut self, sock: SockId) -> io::Result<()> {
         let Socket::Tcp(stream) = self.socket(sock)? else {
             return Ok(());

@@ -149,12 +149,22 @@ pub trait Net {
     fn connect(&mut self, address: &Address) -> io::Result<SockId>;
 
     /// Secures a connection that was started with [`Net::connect`], before it is registered. It is
-    /// established when the handshake is over, too.
+    /// established when the handshake is over, too. The `preface` is sent before that, as it is.
     ///
     /// # Errors
     /// `Unsupported` if this network cannot.
-    fn secure_as_client(&mut self, _sock: SockId, _server: &tls::ClientOf) -> io::Result<()> {
+    fn secure_as_client(
+        &mut self,
+        _sock: SockId,
+        _server: &tls::ClientOf,
+        _preface: &[u8],
+    ) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The addresses of a connection: the peer's and our own. None if it has none.
+    fn addresses(&self, _sock: SockId) -> Option<[SocketAddr; 2]> {
+        None
     }
 
     /// Secures a connection that was accepted and is registered with `token`, now or before

@@ -59,7 +59,7 @@ use session::{Phase, Session};
 use shared::Shared;
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Whose a certificate in DER is, as a text (RFC 4514) of visible ASCII characters and spaces.
 /// Empty if it does not say that.
@@ -152,10 +152,24 @@ impl<N: Net> Net for TlsNet<N> {
         self.inner.connect(address)
     }
 
-    fn secure_as_client(&mut self, sock: SockId, server: &ClientOf) -> io::Result<()> {
+    fn secure_as_client(
+        &mut self,
+        sock: SockId,
+        server: &ClientOf,
+        preface: &[u8],
+    ) -> io::Result<()> {
         let engine = server.begin().map_err(|error| explain::explain(&error))?;
         self.begin(sock, Engine::Client(engine), Phase::Connecting);
+        if let Some((session, _, shared)) = self.session(sock)
+            && !preface.is_empty()
+        {
+            shared.buffers.append(&mut session.unsent, preface);
+        }
         Ok(())
+    }
+
+    fn addresses(&self, sock: SockId) -> Option<[SocketAddr; 2]> {
+        self.inner.addresses(sock)
     }
 
     fn secure_as_server(&mut self, sock: SockId, server: &Server, token: Token) -> io::Result<()> {

@@ -19,6 +19,7 @@ use crate::http::changes::Changes;
 use crate::http::fields::write_line;
 use crate::net::{Address, Net};
 use crate::pipe::Io;
+use crate::proxy_protocol;
 use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
@@ -42,6 +43,8 @@ pub struct Checking {
     host: Option<String>,
     /// The fields that requests to them have.
     fields: Changes,
+    /// Whether connections to them begin with a PROXY header.
+    send_proxy: bool,
 }
 
 impl Checking {
@@ -49,7 +52,12 @@ impl Checking {
     pub(super) fn of(api: &Api) -> Option<Rc<Checking>> {
         let checks = api.health.checks.clone().filter(|_| api.active)?;
         let (host, fields) = (api.host_header.clone(), api.request_headers.clone());
-        Some(Rc::new(Checking { checks, host, fields }))
+        Some(Rc::new(Checking { checks, host, fields, send_proxy: api.send_proxy }))
+    }
+
+    /// What the connection of a check begins with: that it is no client's.
+    const fn preface(&self) -> &'static [u8] {
+        if self.send_proxy { proxy_protocol::LOCAL } else { b"" }
     }
 }
 
@@ -134,6 +142,7 @@ impl Pool {
             address: NO_ADDRESS,
             stats: &stats,
             room,
+            preface: upstream.checking.as_ref().map_or(b"", |checking| checking.preface()),
         };
         match self.begin_connection(&address, server.as_ref(), lead, io) {
             Ok(connection) => {
@@ -168,7 +177,11 @@ impl Pool {
     pub fn write_check(&self, of: Checked, out: &mut Vec<u8>) {
         let Some(upstream) = self.upstreams.get(of.upstream) else { return };
         let Some(checking) = &upstream.checking else { return };
-        let own = &upstream.endpoints[of.index()].target.authority;
+        let target = &upstream.endpoints[of.index()].target;
+        let own = &target.authority;
+        if !target.is_secure {
+            out.extend_from_slice(checking.preface());
+        }
         out.extend_from_slice(b"GET ");
         out.extend_from_slice(checking.checks.path.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");

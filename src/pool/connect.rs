@@ -38,6 +38,9 @@ pub struct Wanted<'a> {
     pub room: usize,
     /// True exactly when a failure is worth a warning in the log.
     pub logs: bool,
+    /// What a new connection begins with, before TLS. If that is anything, it is nobody else's, and
+    /// none that was used before will do.
+    pub preface: &'a [u8],
 }
 
 /// Where a connection leads, and for whom.
@@ -55,6 +58,8 @@ pub(super) struct Lead<'a> {
     pub(super) stats: &'a Rc<ApiStats>,
     /// How many other connections the pool may have.
     pub(super) room: usize,
+    /// What it begins with, before TLS.
+    pub(super) preface: &'a [u8],
 }
 
 /// The progress of a search for a connection.
@@ -347,11 +352,12 @@ impl Pool {
             let upstream = upstreams.get_mut(of)?;
             let endpoint = &mut upstream.endpoints[index];
             let idle = match search.only {
+                _ if !wanted.preface.is_empty() => None,
                 None => endpoint.idle.pop(connections),
                 Some(number) => endpoint.idle.pop_where(connections, |c| c.address == number),
             };
             let Some(key) = idle else {
-                // One to another address makes room.
+                // One that will not do makes room.
                 if endpoint.open >= upstream.max {
                     self.close_idle_of(of, index, io);
                 }
@@ -487,9 +493,9 @@ impl Pool {
             target = &endpoint.target;
         }
         let server = target.tls.clone();
-        let Wanted { owner, upstream, stats, room, .. } = wanted;
+        let Wanted { owner, upstream, stats, room, preface, .. } = wanted;
         let (endpoint, number) = (search.endpoint, address_number.unwrap_or(NO_ADDRESS));
-        let lead = Lead { owner, upstream, endpoint, address: number, stats, room };
+        let lead = Lead { owner, upstream, endpoint, address: number, stats, room, preface };
         self.begin_connection(address, server.as_ref(), lead, io)
     }
 
@@ -502,10 +508,11 @@ impl Pool {
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
         self.close_idle_beyond(lead.room, io);
-        let conn = match Conn::connect(io.net, address, server) {
+        let preface = lead.preface;
+        let conn = match Conn::connect(io.net, address, server, preface) {
             // The system may run out of descriptors before this process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {
-                Conn::connect(io.net, address, server)?
+                Conn::connect(io.net, address, server, preface)?
             }
             result => result?,
         };

@@ -118,6 +118,7 @@ impl Stage {
             stats: &stats,
             room: usize::MAX,
             logs: true,
+            preface: b"",
         };
         let search = Search::new(Tick::from_millis(5000));
         let (io, log) = (&mut self.around.io(), &mut self.log);

@@ -165,7 +165,7 @@ impl<N: Net> Proxy<N> {
         now: Now,
         act: impl FnOnce(&mut Step<'_, N>) -> Next,
     ) -> Next {
-        let Session { conn, peer, is_secure, state, .. } = &mut self.tasks[key];
+        let Session { conn, peer, port, is_secure, state, .. } = &mut self.tasks[key];
         let State::Active(exchange) = state else {
             unreachable!("an action for an exchange where there is none");
         };
@@ -176,6 +176,7 @@ impl<N: Net> Proxy<N> {
             key,
             conn,
             peer: *peer,
+            port: *port,
             is_secure: *is_secure,
             exchange,
             io,

@@ -14,10 +14,12 @@ use crate::pipe::events::Events;
 use crate::pool::{
     Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Search, Wanted,
 };
+use crate::proxy_protocol;
 use crate::slab::Key;
 use crate::telemetry::{Cause, LogLimit, Outcome};
 use crate::time::Tick;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Checks whether the connection has been made or has failed.
@@ -203,6 +205,7 @@ fn with_wanted<N: Net, T>(
     step: &mut Step<'_, N>,
     act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
 ) -> Option<T> {
+    let preface = preface(step).unwrap_or_default();
     let Step { key, exchange, io, pool, edge, apis, telemetry, .. } = step;
     let wanted = Wanted {
         owner: Owner::of(*key),
@@ -212,15 +215,41 @@ fn with_wanted<N: Net, T>(
         room: edge.upstream_connections_max().saturating_sub(1),
         // A stream that waits for its upstream asks repeatedly.
         logs: !exchange.stage().is_without_upstream(),
+        preface: &preface,
     };
     Some(act(pool, wanted, io, &mut telemetry.log))
 }
 
+/// The PROXY header that tells the upstream whose connection it is. None if it is not told.
+fn preface<N: Net>(step: &Step<'_, N>) -> Option<Vec<u8>> {
+    step.exchange.api().filter(|api| api.send_proxy)?;
+    let [peer, own] = step.conn.addresses(step.io.net).map_or([None; 2], |both| both.map(Some));
+    let address = step.exchange.client(step.peer);
+    let of = |known: Option<IpAddr>| known.map(|known| known.to_canonical());
+    // Of a client that another proxy names, nobody knows the port.
+    let port = if of(address) == of(peer.map(|peer| peer.ip())) {
+        peer.map_or(0, |peer| peer.port())
+    } else if of(address) == of(step.peer) {
+        step.port
+    } else {
+        0
+    };
+    let client = address.map(|address| SocketAddr::new(address, port));
+    let mut header = Vec::new();
+    proxy_protocol::write(&mut header, client, own);
+    Some(header)
+}
+
 /// Sends the request on an established connection and awaits the response.
 fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: bool) -> Next {
+    let preface = preface(step);
     let Step { exchange, io, out, pool, .. } = step;
     if let (Some(api), Some(outbound)) = (exchange.api(), &exchange.outbound) {
-        let host = &api.targets[pool[connection].endpoint()].authority;
+        let target = &api.targets[pool[connection].endpoint()];
+        let host = &target.authority;
+        if let Some(preface) = preface.filter(|_| !target.is_secure) {
+            out.extend_from_slice(&preface);
+        }
         let resumes = exchange.stage().is_without_upstream();
         let events = if resumes { exchange.response.intake.events() } else { None };
         outbound.head.write(out, host, events.and_then(Events::resume_from));

@@ -235,7 +235,7 @@ pub(super) fn join(
             if !grants::may_read_latest(exchange) {
                 return Next::Do(Action::Withhold);
             }
-            pool[key].persistent = exchange.facts.leaves_reusable(head);
+            pool[key].persistent = exchange.leaves_reusable(head);
             pool[key].note_idle_limit(head.idle_limit);
             exchange.drop_trailers(head);
             exchange.response.change_source(head.length, now);

@@ -70,7 +70,9 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
 /// Goes on with what the header says.
 fn take<N: Net>(session: &mut Session, header: Header, shared: &mut Shared<N>, now: Tick) -> Next {
     shared.telemetry.stats.proxy_headers.count(header.into());
-    session.peer = header.client.or(session.peer);
+    if let Some(client) = header.client {
+        (session.peer, session.port) = (Some(client.ip()), client.port());
+    }
     if session.is_secure {
         // Whoever passes TLS on does not speak it, and may say so.
         return Next::ShakeHands;

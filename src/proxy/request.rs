@@ -276,7 +276,7 @@ fn forwarding<'a>(
         upgrade: facts.upgrade != Offer::NOTHING,
         uncoded: facts.may_stream && api.streams.compression == Compression::Strip,
         // A body may follow a response that must have none, so the connection is not reused.
-        close: api.keepalive_upstream == 0 || head.is_head(),
+        close: api.keepalive_upstream == 0 || api.send_proxy || head.is_head(),
         changes: Some(&api.request_headers),
         last_event_id: None,
         key: pass.handover(api),

@@ -242,7 +242,7 @@ fn forward_final(
     date: &str,
     now: Tick,
 ) {
-    connection.persistent = exchange.facts.leaves_reusable(head);
+    connection.persistent = exchange.leaves_reusable(head);
     connection.note_idle_limit(head.idle_limit);
     exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;

@@ -30,7 +30,9 @@ pub(super) struct Step<'a, N: Net> {
     pub conn: &'a mut Conn,
     /// The client's address. None on a Unix socket.
     pub peer: Option<IpAddr>,
-    /// True exactly when the client speaks TLS.
+    /// The client's port, if its PROXY header says that. Otherwise 0.
+    pub port: u16,
+    /// True exactly when TLS is spoken with the client.
     pub is_secure: bool,
     pub exchange: &'a mut Exchange,
     pub io: Io<'a, N>,

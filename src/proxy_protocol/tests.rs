@@ -21,8 +21,10 @@ fn v6() -> Vec<u8> {
     [&from.octets(), &to.octets(), [0xc8, 0x22, 1, 0xbb].as_slice()].concat()
 }
 
+/// Of a client with this address and the port 51234, unless it is nobody.
 fn header(version: u8, client: &str, is_tls: Option<bool>) -> Header {
-    Header { version, client: client.parse().ok(), is_tls }
+    let address = client.parse().map(|address| SocketAddr::new(address, 51234));
+    Header { version, client: address.ok(), is_tls }
 }
 
 /// Reads what a connection brings as its reader does, of which each read brings at most `most`
@@ -71,13 +73,13 @@ fn refuse(wire: &[u8], want: Wrong) {
 fn lines() {
     let check = |line: &str, client| check(line.as_bytes(), header(1, client, None));
     check("PROXY TCP4 192.0.2.7 10.0.0.1 51234 443\r\n", "192.0.2.7");
-    check("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", "255.255.255.255");
-    check("PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", "0.0.0.0");
+    check("PROXY TCP4 255.255.255.255 255.255.255.255 51234 65535\r\n", "255.255.255.255");
+    check("PROXY TCP4 0.0.0.0 0.0.0.0 51234 0\r\n", "0.0.0.0");
     check("PROXY TCP6 2001:db8::7 ::1 51234 443\r\n", "2001:db8::7");
-    check("PROXY TCP6 :: :: 0 0\r\n", "::");
-    check("PROXY TCP6 ::ffff:192.0.2.7 ::1 1 1\r\n", "::ffff:192.0.2.7");
+    check("PROXY TCP6 :: :: 51234 0\r\n", "::");
+    check("PROXY TCP6 ::ffff:192.0.2.7 ::1 51234 1\r\n", "::ffff:192.0.2.7");
     let whole = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
-    check(&format!("PROXY TCP6 {whole} {whole} 65535 65535\r\n"), whole);
+    check(&format!("PROXY TCP6 {whole} {whole} 51234 65535\r\n"), whole);
     check("PROXY UNKNOWN\r\n", "nobody");
     check(&format!("PROXY UNKNOWN {whole} {whole} 65535 65535\r\n"), "nobody");
     check("PROXY UNKNOWN whatever that may be\r\n", "nobody");
@@ -229,4 +231,28 @@ fn check_long(wire: &[u8]) {
     for most in [1, 100, usize::MAX] {
         assert_eq!(read(wire, most), (Ok(header(2, "nobody", None)), wire.len()));
     }
+}
+
+/// What is written is read as what it says.
+#[test]
+fn what_we_say() {
+    let check = |client: &str, own: &str, want: &str| {
+        let (mut wire, client) = (Vec::new(), client.parse().ok());
+        write(&mut wire, client, own.parse().ok());
+        let want = Header { version: 2, client: want.parse().ok(), is_tls: None };
+        assert_eq!(read(&wire, usize::MAX), (Ok(want), wire.len()), "{client:?} to {own}");
+        wire
+    };
+    let v4 = check("192.0.2.7:51234", "10.0.0.1:443", "192.0.2.7:51234");
+    assert_eq!(v4, binary(0x21, 0x11, &V4));
+    let v6 = check("[2001:db8::7]:51234", "[::1]:443", "[2001:db8::7]:51234");
+    assert_eq!(v6, binary(0x21, 0x21, &self::v6()));
+    // An address of IPv4, however it is written.
+    check("[::ffff:192.0.2.7]:51234", "[::ffff:10.0.0.1]:443", "192.0.2.7:51234");
+    check("192.0.2.7:51234", "[::1]:443", "[::ffff:192.0.2.7]:51234");
+    check("[2001:db8::7]:51234", "10.0.0.1:443", "[2001:db8::7]:51234");
+    check("192.0.2.7:0", "somewhere", "192.0.2.7:0");
+    check("[2001:db8::7]:0", "somewhere", "[2001:db8::7]:0");
+    assert_eq!(check("somebody", "10.0.0.1:443", "nobody"), binary(0x21, 0x00, b""));
+    assert_eq!(LOCAL, binary(0x20, 0x00, b""));
 }

@@ -115,6 +115,8 @@ struct Link {
     far: Option<Box<Far>>,
     /// What comes before anything that the peer says.
     preface: VecDeque<u8>,
+    /// What has come of the PROXY header with which the proxy begins, if it is to have one.
+    announced: Option<Vec<u8>>,
     token: Option<Token>,
     /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
     owed: Ready,
@@ -159,6 +161,8 @@ pub struct SimNet {
     /// How clients speak TLS.
     clients: Arc<ClientConfig>,
     front: Option<Front>,
+    /// Origins expect PROXY headers.
+    hears_headers: bool,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
     /// Listeners at which somebody arrived that no event has told of yet.
@@ -193,6 +197,7 @@ impl SimNet {
             secured: BTreeMap::new(),
             clients: Arc::new(toy::client_config(None)),
             front: None,
+            hears_headers: false,
             arrived: BTreeMap::new(),
             listener_edges: Vec::new(),
             free: Vec::new(),
@@ -358,6 +363,7 @@ impl SimNet {
         self.links.push(Link {
             far: server.map(|server| Box::new(Far::server(server))),
             preface: VecDeque::new(),
+            announced: address.filter(|_| self.hears_headers).map(|_| Vec::new()),
             to_proxy: Queue::default(),
             to_peer: Queue::default(),
             state,

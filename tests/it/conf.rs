@@ -125,6 +125,7 @@ fn defaults() {
         idle_timeout: Some(seconds(60)),
         tunnel_idle_timeout: None,
         keepalive_upstream: 1024,
+        send_proxy: false,
         max_upstream: None,
         queue_timeout: seconds(5),
         retry_on: RetryOn::CONNECT,

@@ -29,7 +29,7 @@ impl Pair {
         net.inner.set_host(address(), Host::Listening);
         net.inner.secure(address(), Some(Shows::Good));
         let server = toy::client().of("a.example").unwrap();
-        let conn = Conn::connect(&mut net, &address().into(), Some(&server)).unwrap();
+        let conn = Conn::connect(&mut net, &address().into(), Some(&server), b"").unwrap();
         let far = net.inner.origin(address()).unwrap();
         on(Pair { net, conn, far }.shaken());
         on(Pair::accepted(faults, true).shaken());

@@ -2,7 +2,7 @@
 
 use super::in_pieces;
 use crate::proxy_protocol::{Found, Header, LINE_MAX, PAYLOAD_MAX, find};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 /// What a connection brings, as its reader sees it.
@@ -62,15 +62,16 @@ fn naive(bytes: &[u8]) -> Option<(Header, usize)> {
 }
 
 fn naive_line(line: &str) -> Option<Header> {
-    let of = |client: Option<IpAddr>| Header { version: 1, client, is_tls: None };
-    let port = |text: &str| text.parse::<u16>().is_ok_and(|port| port.to_string() == text);
+    let of = |client: Option<SocketAddr>| Header { version: 1, client, is_tls: None };
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| port.to_string() == text);
     let parts: Vec<&str> = line.split(' ').collect();
     match parts[1..] {
         ["UNKNOWN", ..] => Some(of(None)),
-        [family @ ("TCP4" | "TCP6"), from, to, a, b] if port(a) && port(b) => {
+        [family @ ("TCP4" | "TCP6"), from, to, a, b] => {
             let [from, to] = [from, to].map(|text| text.parse::<IpAddr>().ok());
             let is_right = |address: IpAddr| address.is_ipv4() == (family == "TCP4");
-            (is_right(from?) && is_right(to?)).then_some(of(from))
+            let ([from, to], [a, _]) = ([from?, to?], [port(a)?, port(b)?]);
+            (is_right(from) && is_right(to)).then(|| of(Some(SocketAddr::new(from, a))))
         }
         _ => None,
     }
@@ -90,9 +91,13 @@ fn naive_binary(command: u8, family: u8, payload: &[u8]) -> Option<Header> {
         (0x21, 0x31 | 0x32) => (0, 216),
         _ => return None,
     };
+    let of_address = |address: IpAddr, at: usize| {
+        let port = u16::from(*payload.get(at)?) * 256 + u16::from(*payload.get(at + 1)?);
+        Some(SocketAddr::new(address, port))
+    };
     let client = match address {
-        4 => Some(IpAddr::from(<[u8; 4]>::try_from(payload.get(..4)?).ok()?)),
-        16 => Some(IpAddr::from(<[u8; 16]>::try_from(payload.get(..16)?).ok()?)),
+        4 => of_address(<[u8; 4]>::try_from(payload.get(..4)?).ok()?.into(), 8),
+        16 => of_address(<[u8; 16]>::try_from(payload.get(..16)?).ok()?.into(), 32),
         _ => None,
     };
     let (mut at, mut said) = (length, Vec::new());

@@ -67,7 +67,7 @@ impl Play {
             inner(&mut net).set_host(address, Host::Listening);
             inner(&mut net).secure(address, Some(Shows::Good));
             let server = toy::client().of("a.example").unwrap();
-            let conn = Conn::connect(&mut net, &address.into(), Some(&server)).unwrap();
+            let conn = Conn::connect(&mut net, &address.into(), Some(&server), b"").unwrap();
             (conn, inner(&mut net).origin(address).unwrap())
         } else {
             let far = inner(&mut net).secured_client(ListenerId(0), None).unwrap();

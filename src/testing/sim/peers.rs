@@ -3,7 +3,7 @@
 //! Those whose connections are secured have a [`Far`] end that speaks TLS for them.
 
 use super::far::{AHEAD, Far};
-use super::{Front, Heard, LinkState, Peer, SimNet};
+use super::{Front, Heard, Link, LinkState, Peer, SimNet};
 use crate::net::ListenerId;
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,6 +42,33 @@ impl SimNet {
         Some(peer)
     }
 
+    /// Whether all connections that the proxy makes from now on begin with a PROXY header.
+    pub fn expect_headers(&mut self, expected: bool) {
+        self.hears_headers = expected;
+    }
+
+    /// The PROXY header with which the proxy has begun a connection, as far as it has come.
+    pub fn announced(&self, peer: Peer) -> Option<&[u8]> {
+        self.links[peer.0].announced.as_deref()
+    }
+
+    /// Takes a PROXY header from what has come, before anything else is heard of it.
+    fn hear_header(&mut self, index: usize) {
+        let capacity = self.faults.capacity;
+        let Link { announced, to_peer, edge, .. } = &mut self.links[index];
+        let Some(header) = announced else { return };
+        let length = |header: &[u8]| match header {
+            [_, _, _, _, _, _, _, _, _, _, _, _, _, _, high, low, ..] => {
+                16 + usize::from(*high) * 256 + usize::from(*low)
+            }
+            _ => 16,
+        };
+        while header.len() < length(header) && !to_peer.bytes.is_empty() {
+            *edge |= to_peer.bytes.len() >= capacity;
+            header.extend(to_peer.bytes.pop_front());
+        }
+    }
+
     /// The next connection that the proxy made to `address`, if any.
     pub fn origin(&mut self, address: SocketAddr) -> Option<Peer> {
         self.arrived.get_mut(&address)?.pop_front().map(Peer)
@@ -65,6 +92,7 @@ impl SimNet {
 
     /// The peer reads at most `max` bytes.
     pub fn hear(&mut self, peer: Peer, max: usize) -> Heard {
+        self.hear_header(peer.0);
         if self.links[peer.0].far.is_some() {
             return self.hear_secured(peer, max);
         }
@@ -158,6 +186,7 @@ impl SimNet {
         if !self.can_pump(index) {
             return;
         }
+        self.hear_header(index);
         let capacity = self.faults.capacity;
         let link = &mut self.links[index];
         if !link.preface.is_empty() {

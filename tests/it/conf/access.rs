@@ -186,6 +186,27 @@ fn health_that_decides_nothing() {
     check(two, "health_path = '/'", &[]);
 }
 
+/// Keys of which others leave nothing.
+#[test]
+fn keys_beside_those_of_proxies_in_front() {
+    let check = |server: &str, api: &str, want: &[&str]| {
+        let text = format!("[server]\n{server}\n{API}{api}\n");
+        assert_eq!(parse(&text).warnings(None), want, "{server} {api}");
+    };
+    let kept = "api a: keepalive_upstream has no effect: with send_proxy no connection is used \
+        twice";
+    check("", "send_proxy = true\nkeepalive_upstream = 5", &[kept]);
+    check("", "send_proxy = true\nkeepalive_upstream = 0", &[]);
+    check("", "send_proxy = true", &[]);
+    let redirect = "redirect_to_https = 'https://a.example'\nforwarded_proto = 'https'\n";
+    let none = "server.redirect_to_https has no effect: server.forwarded_proto says that all \
+        clients have come by https";
+    check(redirect, "", &[none]);
+    // A header may say otherwise.
+    let listen = "trusted_proxies = ['10.0.0.1']\nproxy_protocol = ['127.0.0.1:8080']\n";
+    check(&format!("{redirect}{listen}"), "", &[]);
+}
+
 /// Keys about streams that are of the other kind.
 #[test]
 fn keys_for_another_kind() {

@@ -208,7 +208,7 @@ impl<W: Wires> World<W> {
         let conn = {
             let secured = self.wires.secured().clone();
             let server = if let Secured::Origin(server) = &secured { Some(server) } else { None };
-            Conn::connect(self.wires.net(), &address.into(), server)
+            Conn::connect(self.wires.net(), &address.into(), server, b"")
         };
         let conn = conn.map_err(|e| e.kind())?;
         let conn = self.hold(conn);

@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     pub(crate) secured: bool,
     /// True exactly when a load balancer is in front.
     pub(crate) fronted: bool,
+    /// True exactly when origins are told whose connections they get.
+    pub(crate) announces: bool,
     /// How fast requests may come.
     pub(crate) paces: Vec<Pace>,
 }
@@ -42,6 +44,7 @@ impl Draft {
         sessions::draw(&mut of(0x7365_7374), &mut text);
         let secured = draw_secured(&mut of(0x746c_7322), &mut text);
         let fronted = front::draw(&mut of(0x6672_6f6e), &mut text);
+        let announces = front::draw_announced(&mut of(0x616e_6e6f), &mut text);
         let paces = rates::draw(&mut of(0x7261_7465), &mut text);
         let mut loss = Loss::draw(fate, &mut text);
         if let Some(loss) = &mut loss {
@@ -57,7 +60,7 @@ impl Draft {
         if secured {
             draw_other_terms(&mut of(0x746c_7324), &mut other);
         }
-        Draft { text, other, checks, loss, drain_at, secured, fronted, paces }
+        Draft { text, other, checks, loss, drain_at, secured, fronted, announces, paces }
     }
 }
 

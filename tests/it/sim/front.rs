@@ -33,8 +33,41 @@ pub(super) fn draw(rng: &mut Rng, text: &mut String) -> bool {
     true
 }
 
-pub(super) fn front() -> Front {
-    Front { listeners: LISTENERS.to_vec(), address: ADDRESS.parse().unwrap(), says }
+/// Has connections to origins begin with a header, or not. True if they do.
+pub(super) fn draw_announced(rng: &mut Rng, text: &mut String) -> bool {
+    let announces = rng.chance(20);
+    if announces {
+        let path = "listen_path = \"/\"\n";
+        *text = text.replacen(path, &format!("{path}send_proxy = true\n"), 1);
+    }
+    announces
+}
+
+/// Whether a connection with this request has begun as it should: with a header that names its
+/// client, or none for a check.
+///
+/// # Errors
+/// What it has begun with instead.
+pub(super) fn judge_announced(told: Option<&[u8]>, client: Option<IpAddr>) -> Result<(), String> {
+    let want = match client {
+        None => binary(0x20, 0x00, b""),
+        Some(IpAddr::V6(client)) => binary(0x21, 0x21, &[&client.octets(), &[0; 20][..]].concat()),
+        Some(IpAddr::V4(_)) => return Err("clients have addresses of IPv6".to_owned()),
+    };
+    // All but the port, which only a header of the client's own connection can have said.
+    let known = if client.is_some() { 16 + 16 } else { 16 };
+    let is_right = |told: &[u8]| told.len() == want.len() && told[..known] == want[..known];
+    match told {
+        Some(told) if !is_right(told) => Err(format!("announced as {}", told.escape_ascii())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Has it stand in front, or not, and origins expect headers, or not.
+pub(super) fn stand(net: &mut SimNet, fronted: bool, announces: bool) {
+    let front = || Front { listeners: LISTENERS.to_vec(), address: ADDRESS.parse().unwrap(), says };
+    net.put_in_front(fronted.then(front));
+    net.expect_headers(announces);
 }
 
 /// What is said of a client with this address.

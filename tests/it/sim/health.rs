@@ -76,6 +76,7 @@ pub(crate) fn decide_alone(rng: &mut Rng, text: &str) -> Draft {
         drain_at: None,
         secured: false,
         fronted: false,
+        announces: false,
         paces: Vec::new(),
     }
 }

@@ -152,7 +152,7 @@ impl Terms {
         Terms {
             kind,
             patient: config.server.keepalive_timeout > Duration::from_secs(3600),
-            pooling: api.keepalive_upstream > 0,
+            pooling: api.keepalive_upstream > 0 && !api.send_proxy,
             ends: streams.max_age.is_some(),
             ends_answers: false,
             streams_are: streams.kind,
@@ -245,7 +245,7 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, checks, loss, drain_at, secured, fronted, paces } =
+        let Draft { text, other, checks, loss, drain_at, secured, fronted, announces, paces } =
             Draft::draw(seed, &mut rng, &mut fate);
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
@@ -289,7 +289,7 @@ impl Play {
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
         world.net().clients_show(Some(Shows::Good));
-        world.net().put_in_front(fronted.then(front::front));
+        front::stand(world.net(), fronted, announces);
         terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
         Play {
             room: Room::of(world.proxy.config()),

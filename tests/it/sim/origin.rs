@@ -2,6 +2,7 @@
 //! answers as planned.
 
 use super::endless::{Kind, PACE};
+use super::front;
 use super::health;
 use super::hostile;
 use super::message::{Body, Head, chunked};
@@ -142,7 +143,8 @@ impl Origin {
                 return Ok(true);
             }
         };
-        let read = self.read(plans, now)?;
+        let told = net.announced(self.peer).map(<[u8]>::to_vec);
+        let read = self.read(plans, told.as_deref(), now)?;
         Ok(sent || heard || read)
     }
 
@@ -189,7 +191,8 @@ impl Origin {
         true
     }
 
-    fn read(&mut self, plans: &[Plan], now: Tick) -> Result<bool, String> {
+    /// `told` is what the proxy has said first of whose connection it is, if it is to say that.
+    fn read(&mut self, plans: &[Plan], told: Option<&[u8]>, now: Tick) -> Result<bool, String> {
         if self.then != Then::GoOn {
             return Ok(false);
         }
@@ -204,6 +207,7 @@ impl Origin {
                 return Ok(true);
             }
             if head.first_line == format!("GET {} HTTP/1.1", health::PATH) {
+                front::judge_announced(told, None)?;
                 let status = if self.is_sick { "503 Sick" } else { "204 Well" };
                 self.unsent.extend(format!("HTTP/1.1 {status}\r\n\r\n").bytes());
                 self.then = Then::Close;
@@ -214,6 +218,7 @@ impl Origin {
                 return self.turn_away(&head);
             }
             let id = judge_head(&head, plans)?;
+            front::judge_announced(told, Some(plans[id].client))?;
             sessions::judge(&head, self.address)?;
             self.seen.push(id);
             self.seen_at.push(now);
