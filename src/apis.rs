@@ -4,7 +4,8 @@
 mod unstreamed;
 mod waking;
 
-use crate::config::{Api, Config};
+use crate::auth::verdicts::Verdicts;
+use crate::config::{Api, Config, ForwardAuth};
 use crate::cors::grants::Grants;
 use crate::net::Net;
 use crate::pipe::Io;
@@ -37,8 +38,21 @@ pub struct ApiState {
     pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
+    /// The server that is asked which requests may come in, if one is.
+    pub auth: Option<AuthServer>,
     /// The number of open event streams.
     streams: Rc<Cell<usize>>,
+}
+
+/// A server that is asked which requests may come in, and what it has said.
+#[derive(Debug)]
+pub struct AuthServer {
+    /// The upstream that leads to it.
+    pub upstream: Key<Upstream>,
+    /// Its answers that still hold.
+    pub verdicts: Verdicts,
+    /// How it was asked for them.
+    asked: ForwardAuth,
 }
 
 /// Counts an event stream of an api as open for as long as the permit exists.
@@ -63,6 +77,7 @@ impl ApiState {
             unstreamed: Unstreamed::default(),
             sticky: Sticky::default(),
             waking: Waking::default(),
+            auth: None,
             streams: Rc::default(),
         }
     }
@@ -74,6 +89,12 @@ impl ApiState {
         }
         self.streams.set(self.streams() + 1);
         Some(Permit(Rc::clone(&self.streams)))
+    }
+
+    /// True exactly when this upstream leads to the server that is asked which requests may come
+    /// in.
+    fn asks(&self, upstream: Key<Upstream>) -> bool {
+        self.auth.as_ref().is_some_and(|auth| auth.upstream == upstream)
     }
 
     /// The number of open event streams.
@@ -100,8 +121,13 @@ impl Apis {
         stats: &mut Stats,
         io: &mut Io<'_, N>,
     ) {
-        let in_order = config.apis.iter().map(|api| self.state_of(api, pool, stats, io)).collect();
+        let of = |api| {
+            let key = self.state_of(api, pool, stats, io);
+            (key, self.update_auth(key, api, pool, stats, io))
+        };
+        let (in_order, left): (Vec<_>, Vec<_>) = config.apis.iter().map(of).unzip();
         self.in_order = in_order;
+        let mut former: Vec<Key<Upstream>> = left.into_iter().flatten().collect();
         let gone: Vec<Key<ApiState>> = self
             .states
             .iter()
@@ -111,7 +137,13 @@ impl Apis {
         for key in gone {
             if let Some(state) = self.states.remove(key) {
                 pool.remove_upstream(state.upstream, io);
+                former.extend(state.auth.map(|auth| auth.upstream));
             }
+        }
+        // An api with other endpoints may still ask the same server.
+        let asked = |key: &Key<Upstream>| self.states.iter().any(|(_, state)| state.asks(*key));
+        for key in former.into_iter().filter(|key| !asked(key)) {
+            pool.remove_upstream(key, io);
         }
         stats.forget_endpoints();
     }
@@ -123,7 +155,7 @@ impl Apis {
         stats: &mut Stats,
         io: &mut Io<'_, N>,
     ) -> Key<ApiState> {
-        let upstream = pool.upstream_of(api, stats, io);
+        let upstream = pool.upstream_of(api.backend(), stats, io);
         let known = self.states.iter().find(|(_, state)| state.upstream == upstream);
         let key = match known {
             Some((key, _)) => key,
@@ -140,6 +172,27 @@ impl Apis {
             self.states[key].sticky = Sticky::default();
         }
         key
+    }
+
+    /// Takes over which server is asked for an api. Returns the upstream of the one before if it is
+    /// another one.
+    fn update_auth<N: Net>(
+        &mut self,
+        key: Key<ApiState>,
+        api: &Api,
+        pool: &mut Pool,
+        stats: &mut Stats,
+        io: &mut Io<'_, N>,
+    ) -> Option<Key<Upstream>> {
+        let former = self.states[key].auth.take();
+        let left = former.as_ref().map(|former| former.upstream);
+        let Some(auth) = api.forward_auth.as_ref().filter(|_| api.active) else { return left };
+        let upstream = pool.upstream_of(auth.backend(&api.name), stats, io);
+        let same = former.filter(|former| former.upstream == upstream);
+        let verdicts = same.filter(|same| same.asked.answers_like(auth));
+        let verdicts = verdicts.map(|same| same.verdicts).unwrap_or_default();
+        self.states[key].auth = Some(AuthServer { upstream, verdicts, asked: auth.clone() });
+        left.filter(|left| *left != upstream)
     }
 
     /// The key of the api with this index in the configuration.

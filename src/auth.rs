@@ -8,6 +8,8 @@
 //!
 //! Tested against the plain comparison.
 
+pub mod verdicts;
+
 use crate::digits::hex_value;
 use crate::rate::Rate;
 use sha2::{Digest, Sha256};

@@ -234,6 +234,12 @@ impl BufPool {
         self.beside = bytes;
     }
 
+    /// Takes into account that more bytes wait elsewhere, until [`BufPool::count_beside`] counts
+    /// them all.
+    pub const fn count_more_beside(&mut self, bytes: usize) {
+        self.beside += bytes;
+    }
+
     /// Raises the size of the largest buffer to `largest` if that is more.
     pub fn grow(&mut self, largest: usize) {
         self.largest = self.largest.max(largest);

@@ -31,6 +31,10 @@ pub const PROBES: usize = 8;
 /// that, new connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
 
+/// The number of connections to ask again about open streams (`auth.recheck`) that clients leave
+/// room for, or a sixteenth of the limit if that is less.
+pub const RECHECKS: u64 = 64;
+
 /// Descriptors that clients do not get, or a quarter of the limit if that is less.
 const KEPT_BACK: usize = 128;
 
@@ -87,6 +91,11 @@ pub const fn least(listeners: usize) -> u64 {
 pub fn ran_out(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
+}
+
+/// The error of a process that has no descriptor left.
+pub fn none_left() -> io::Error {
+    Errno::EMFILE.into()
 }
 
 /// The text of an error, with the [`REMEDY`] if it is a lack of descriptors.

@@ -5,6 +5,7 @@
 //! request. An event stream stays in one stage for days, so whatever is needed only briefly is on
 //! the heap.
 
+mod authorizing;
 mod awaiting;
 mod caller;
 mod early;
@@ -21,6 +22,7 @@ mod stage;
 mod stream;
 mod upload;
 
+pub use authorizing::{Authorizing, Kept, LetIn, Verdict};
 pub use awaiting::Awaiting;
 pub use local::{Behind, Local};
 pub use local_reply::{LocalReply, Why};

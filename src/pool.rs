@@ -44,7 +44,7 @@ pub use endpoint::Endpoint;
 pub use owner::Owner;
 pub use upstream::{Place, Upstream};
 
-use crate::config::{Api, UpstreamClient};
+use crate::config::{Backend, UpstreamClient};
 use crate::conn::Read;
 use crate::net::{Net, Ready, Resolution, Token};
 use crate::pipe::Io;
@@ -119,19 +119,19 @@ impl Pool {
         }
     }
 
-    /// The upstream of an api: the known one, brought up to date, or a new one.
+    /// The upstream that leads to a backend: the known one, brought up to date, or a new one.
     pub fn upstream_of<N: Net>(
         &mut self,
-        api: &Api,
+        backend: Backend<'_>,
         stats: &mut Stats,
         io: &mut Io<'_, N>,
     ) -> Key<Upstream> {
-        let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(api));
+        let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(backend));
         let Some(key) = known.map(|(key, _)| key) else {
-            return self.upstreams.insert(Upstream::of(api, stats, io.now));
+            return self.upstreams.insert(Upstream::of(backend, stats, io.now));
         };
-        let moved = self.upstreams[key].update(api, io.now);
-        for index in (0..api.targets.len()).filter(|index| moved >> index & 1 != 0) {
+        let moved = self.upstreams[key].update(backend, io.now);
+        for index in (0..backend.targets.len()).filter(|index| moved >> index & 1 != 0) {
             self.leave_addresses(key, index, io);
         }
         self.note_change(key);

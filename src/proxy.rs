@@ -13,6 +13,9 @@
 mod accept;
 mod admin;
 mod advance;
+mod auth_request;
+mod auth_requests;
+mod authorize;
 mod certificates;
 mod checks;
 mod connect;
@@ -35,6 +38,7 @@ mod outage;
 mod phase;
 mod portions;
 mod proxy_header;
+mod recheck;
 mod redirects;
 mod relay;
 mod reload;
@@ -147,6 +151,8 @@ impl<N: Net> Proxy<N> {
                 self.tasks.wake(key);
             } else if let Some(key) = owner.and_then(Owner::check) {
                 self.checks.wake(key);
+            } else if let Some(owner) = owner {
+                self.shared.auth_requests.wake(owner);
             }
         } else if let Some(key) = Key::from_bits(token.0)
             && let Some(session) = self.tasks.get_mut(key)
@@ -171,6 +177,8 @@ impl<N: Net> Proxy<N> {
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.checks.expire(now.tick, self.shared.portions.timers_per_turn);
+        let Shared { auth_requests, portions, .. } = &mut self.shared;
+        auth_requests.expire(now.tick, portions.timers_per_turn);
         self.shared.begin_turn(now);
         self.call_waiting();
         self.accept_operators(now);
@@ -189,16 +197,19 @@ impl<N: Net> Proxy<N> {
         }
         self.serve_arrivals(streamed, now);
         self.run_checks(now.tick);
+        self.run_auth_requests(now.tick);
         self.call_waiting();
         let shakes_hands = self.shake_hands() | self.judge_certificates(now.tick);
         let listeners = &self.shared.edge.listeners;
         let queued = self.tasks.has_queued() || self.checks.has_queued();
+        let queued = queued || self.shared.auth_requests.has_queued();
         let waits = queued || self.shared.pool.is_waited_for();
         if shakes_hands || waits || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
         let timers = timers.min(self.checks.next_timer());
+        let timers = timers.min(self.shared.auth_requests.next_timer());
         let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
     }
@@ -215,6 +226,8 @@ impl<N: Net> Proxy<N> {
                 tasks.wake(key);
             } else if let Some(key) = owner.check() {
                 checks.wake(key);
+            } else {
+                shared.auth_requests.wake(owner);
             }
         });
     }

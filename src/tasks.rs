@@ -173,6 +173,11 @@ impl<T> Tasks<T> {
         self.tasks.key_at(index)
     }
 
+    /// True exactly when there is no task.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.len() == 0
+    }
+
     /// The number of tasks.
     #[cfg(feature = "sim")]
     pub fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 //! Counters add the difference that a step has made. Nothing here blocks: lines go into a queue in
 //! memory, and another thread writes them.
 
+mod auth_stats;
 mod cause;
 mod endpoint_stats;
 mod handshakes;
@@ -14,6 +15,7 @@ mod proxy_headers;
 mod record;
 mod stats;
 
+pub use auth_stats::{Answered, Asked};
 pub use cause::Cause;
 pub use endpoint_stats::{EndpointStats, Failure, Health, is_outage};
 pub use handshakes::Handshake;

@@ -48,6 +48,8 @@ pub struct ApiNow<'a> {
     pub state: &'a ApiState,
     /// The upstream of the api.
     pub upstream: &'a Upstream,
+    /// The one that is asked which requests may come in, if one is.
+    pub auth_server: Option<&'a Upstream>,
     /// The number of its streams in each state, in the order of [`StreamState::ALL`].
     pub streams: [usize; StreamState::ALL.len()],
 }
@@ -55,7 +57,7 @@ pub struct ApiNow<'a> {
 impl ApiNow<'_> {
     /// Writes the state as a JSON object.
     pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
-        let ApiNow { state, upstream, streams } = self;
+        let ApiNow { state, upstream, auth_server, streams } = self;
         let stats = &state.stats;
         json.begin('{');
         json.name("name").string(&state.name);
@@ -66,7 +68,8 @@ impl ApiNow<'_> {
         json.name("opened").number(stats.opened());
         json.name("requests").number(stats.begun());
         json.name("upstreams").number(stats.upstream_connections());
-        json.name("idle_upstreams").number(upstream.idle() as u64);
+        let idle = upstream.idle() + auth_server.map_or(0, Upstream::idle);
+        json.name("idle_upstreams").number(idle as u64);
         if upstream.waiting() > 0 {
             json.name("queued").number(upstream.waiting() as u64);
         }
@@ -78,7 +81,9 @@ impl ApiNow<'_> {
             }
         }
         write_troubles(stats, json, details, now);
-        write_troubled(&upstream.endpoints, json, details, now);
+        let endpoints = auth_server.iter().flat_map(|server| &server.endpoints);
+        let endpoints = upstream.endpoints.iter().chain(endpoints);
+        write_troubled(endpoints, json, details, now);
         json.end('}');
     }
 }
@@ -126,11 +131,16 @@ fn write_counts(
 }
 
 /// Writes the targets that are failing, skipped, unhealthy, or failed recently.
-fn write_troubled(endpoints: &[Endpoint], json: &mut Json<'_>, details: &mut Details, now: Now) {
+fn write_troubled<'e, E: Iterator<Item = &'e Endpoint>>(
+    endpoints: E,
+    json: &mut Json<'_>,
+    details: &mut Details,
+    now: Now,
+) {
     let failed_lately = |endpoint: &Endpoint| {
         endpoint.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
     };
-    let troubled = endpoints.iter().filter(|endpoint| {
+    let troubled = endpoints.filter(|endpoint| {
         let fails = matches!(endpoint.stats.health(), Health::Failing(_));
         let is_bad = endpoint.is_passed_over(now.tick) || endpoint.is_unhealthy();
         fails || is_bad || failed_lately(endpoint)
@@ -187,14 +197,14 @@ mod tests {
             target_url = ['http://10.0.0.1', 'http://10.0.0.2']";
         let config = Config::parse("x", text).unwrap();
         let mut stats = Stats::new();
-        let mut upstream = || Upstream::of(&config.apis[0], &mut stats, Tick::ZERO);
+        let mut upstream = || Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO);
         let (nowhere, upstream) = (Slab::new().insert(upstream()), upstream());
         (ApiState::new("a b", nowhere, &mut stats), upstream)
     }
 
     fn text((state, upstream): &Api, streams: [usize; 7], details: usize, now: Now) -> String {
         let mut out = String::new();
-        ApiNow { state, upstream, streams }.write(
+        ApiNow { state, upstream, auth_server: None, streams }.write(
             &mut Json::new(&mut out),
             &mut Details(details),
             now,

@@ -210,7 +210,7 @@ mod tests {
         let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'";
         let config = Config::parse("x", text).unwrap();
         let mut upstreams = Slab::new();
-        let key = upstreams.insert(Upstream::of(&config.apis[0], &mut stats, Tick::ZERO));
+        let key = upstreams.insert(Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO));
         let state = ApiState::new("a b", key, &mut stats);
         let api = &state.stats;
         api.streams(StreamKind::Answer).opened.add(3);
@@ -221,7 +221,8 @@ mod tests {
         stats.no_api.requests.one(404);
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
         let streams = [0; StreamState::ALL.len()];
-        let apis = [ApiNow { state: &state, upstream: &upstreams[key], streams }];
+        let upstream = &upstreams[key];
+        let apis = [ApiNow { state: &state, upstream, auth_server: None, streams }];
         let event = tick(1, &PROCESS, &stats, &apis, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\

@@ -2,6 +2,8 @@
 
 use super::Api;
 use super::error::Wrong;
+use super::fields::is_about_more;
+use super::forward_auth::ForwardAuth;
 use super::load::Readers;
 use super::table::Table;
 use super::value::{duration_or_zero, flag, list, text};
@@ -9,7 +11,7 @@ use crate::auth::Keys;
 use crate::cors::{self, Policy};
 use crate::http::abnf::is_token;
 use crate::http::credentials::Carriers;
-use crate::http::fields::{END_TO_END, is_reserved, same_to_gateway};
+use crate::http::fields::{is_reserved, same_to_gateway};
 use std::sync::Arc;
 use toml::de::DeValue;
 
@@ -31,7 +33,7 @@ pub struct Auth {
 impl Api {
     /// True exactly when not everybody may come in.
     pub(super) const fn is_guarded(&self) -> bool {
-        self.client_certificate || self.auth.is_some()
+        self.client_certificate || self.auth.is_some() || self.forward_auth.is_some()
     }
 }
 
@@ -45,12 +47,17 @@ pub(super) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<
     }
 }
 
-/// Reads the keys about keys. If clients need a certificate, nobody needs a key unless `keys_file`
-/// says so.
-pub(super) fn auth(t: &mut Table<'_, '_>, needs_certificate: bool) -> Option<Auth> {
-    if needs_certificate && !t.has("keys_file") {
+/// Reads the keys about keys. If clients need a certificate, or somebody is `asked` who may come
+/// in, nobody needs a key unless `keys_file` says so.
+pub(super) fn auth(
+    t: &mut Table<'_, '_>,
+    needs_certificate: bool,
+    asked: Option<&ForwardAuth>,
+) -> Option<Auth> {
+    if (needs_certificate || asked.is_some()) && !t.has("keys_file") {
+        let why = if needs_certificate { WITH_CERTIFICATE } else { WITH_URL };
         for key in ["keys_file", "header", "query", "cookie", "forward"] {
-            t.take(key, |_| -> Result<(), Wrong> { Err(WITHOUT_KEYS.into()) });
+            t.take(key, |_| -> Result<(), Wrong> { Err(why.into()) });
         }
         return None;
     }
@@ -58,7 +65,13 @@ pub(super) fn auth(t: &mut Table<'_, '_>, needs_certificate: bool) -> Option<Aut
     let headers = t.take("header", key_fields).unwrap_or_else(|| vec!["Authorization".to_owned()]);
     let query = t.take("query", parameter).unwrap_or_default();
     let cookie = t.take("cookie", cookie).unwrap_or_default();
-    let forward = t.take("forward", flag).unwrap_or(false);
+    let passed = asked.iter().flat_map(|asked| &asked.pass);
+    let is_passed = passed.into_iter().any(|name| same_to_gateway(name, "Authorization"));
+    let forward = t.take("forward", |value| match flag(value)? {
+        true if is_passed => Err("pass says who writes Authorization; leave it out there".into()),
+        forward => Ok(forward),
+    });
+    let forward = forward.unwrap_or(false);
     if headers.is_empty() && query.is_empty() && cookie.is_empty() {
         t.missing("header", "no carrier is left for the key; set header, query or cookie");
         return None;
@@ -67,8 +80,10 @@ pub(super) fn auth(t: &mut Table<'_, '_>, needs_certificate: bool) -> Option<Aut
     Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), readers: Readers::Few })
 }
 
-const WITHOUT_KEYS: &str = "it is about keys, and with client_certificate nobody needs one unless \
-    keys_file is there, too; write that, or leave this out";
+const WITH_CERTIFICATE: &str = "it is about keys, and with client_certificate nobody needs one \
+    unless keys_file is there, too; write that, or leave this out";
+const WITH_URL: &str = "it is about keys, and with url nobody needs one unless keys_file is there, \
+    too; write that, or leave this out";
 
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     match text(value)? {
@@ -107,10 +122,7 @@ fn header(value: &DeValue<'_>) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
         return Err("not a field name; write \"Authorization\", or \"X-Api-Key\"".into());
     }
-    let is = |field: &&str| field.eq_ignore_ascii_case(name);
-    let means_more =
-        END_TO_END.iter().find(|field| is(field)).is_some_and(|f| *f != "Authorization");
-    if means_more || is_reserved(name) {
+    if is_about_more(name) || is_reserved(name) {
         let what = "this field has another meaning; write \"Authorization\", or \"X-Api-Key\"";
         return Err(what.into());
     }

@@ -6,7 +6,7 @@ use super::table::Table;
 use super::value::{list, text};
 use crate::http::abnf::is_token;
 use crate::http::changes::Changes;
-use crate::http::fields::{is_about_origins, is_reserved, same_to_gateway};
+use crate::http::fields::{END_TO_END, is_about_origins, is_reserved, same_to_gateway};
 use toml::de::DeValue;
 
 /// Maximum total size of the fields to set, in bytes: they share one buffer with the rest of the
@@ -15,27 +15,29 @@ const SET_MAX: usize = 16 << 10;
 
 /// What millstream itself writes into a head, so that it cannot be configured here.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
+pub(super) struct Written<'a> {
     /// True exactly when the head is a response's.
     pub response: bool,
     /// True exactly when a key is forwarded in `Authorization`.
     pub authorization: bool,
     /// True exactly when millstream writes `Access-Control-*`.
     pub origins: bool,
+    /// The fields that only the answer of `auth.url` may give to a request.
+    pub passed: &'a [String],
 }
 
-impl Written {
-    pub(super) fn into_request(auth: Option<&Auth>) -> Written {
+impl Written<'_> {
+    pub(super) fn into_request<'a>(auth: Option<&Auth>, passed: &'a [String]) -> Written<'a> {
         let authorization = auth.is_some_and(|auth| auth.forward);
-        Written { response: false, authorization, origins: false }
+        Written { response: false, authorization, origins: false, passed }
     }
 
-    pub(super) fn into_response(cors: bool) -> Written {
-        Written { response: true, authorization: false, origins: cors }
+    pub(super) const fn into_response(cors: bool) -> Written<'static> {
+        Written { response: true, authorization: false, origins: cors, passed: &[] }
     }
 }
 
-pub(super) fn changes(t: &mut Table<'_, '_>, written: Written) -> Option<Changes> {
+pub(super) fn changes(t: &mut Table<'_, '_>, written: Written<'_>) -> Option<Changes> {
     let set = t.take("set", |value| set(value, written)).unwrap_or_default();
     let remove = t.take("remove", |value| {
         list(value, "[\"Cookie\"]", |value| {
@@ -49,7 +51,7 @@ pub(super) fn changes(t: &mut Table<'_, '_>, written: Written) -> Option<Changes
     Some(Changes { set, remove: remove.unwrap_or_default() })
 }
 
-fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, Wrong> {
+fn set(value: &DeValue<'_>, written: Written<'_>) -> Result<Vec<(String, String)>, Wrong> {
     let example = "{ \"X-Env\" = \"prod\" }";
     let table = value.as_table().ok_or_else(|| format!("not a table; write {example}"))?;
     let mut fields: Vec<(String, String)> = Vec::new();
@@ -72,7 +74,7 @@ fn set(value: &DeValue<'_>, written: Written) -> Result<Vec<(String, String)>, W
 }
 
 /// Reads the name of a field that only the operator may write.
-fn name(name: &str, written: Written) -> Result<String, Wrong> {
+fn name(name: &str, written: Written<'_>) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
         return Err("not a field name; write one like \"X-Env\"".into());
     }
@@ -84,6 +86,9 @@ fn name(name: &str, written: Written) -> Result<String, Wrong> {
     if written.authorization && same_to_gateway(name, "Authorization") {
         return Err("auth.forward writes this field; leave one of them out".into());
     }
+    if written.passed.iter().any(|field| same_to_gateway(name, field)) {
+        return Err("auth.pass says who writes this field; leave one of them out".into());
+    }
     if written.origins && is_about_origins(name) {
         return Err("[api.cors] writes this field; leave one of them out".into());
     }
@@ -91,6 +96,12 @@ fn name(name: &str, written: Written) -> Result<String, Wrong> {
         return Err("only the server that encodes the body can set this field; leave it out".into());
     }
     Ok(name.to_owned())
+}
+
+/// True exactly when a field says more of a message than who sends it.
+pub(super) fn is_about_more(name: &str) -> bool {
+    let mut known = END_TO_END.iter().filter(|field| **field != "Authorization");
+    known.any(|field| field.eq_ignore_ascii_case(name))
 }
 
 /// Reads a field value (RFC 9110 section 5.5) of ASCII characters.

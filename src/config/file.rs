@@ -8,6 +8,7 @@ use super::clients::clients;
 use super::error::{ConfigErrors, Location, Wrong};
 use super::event::one_event;
 use super::fields::{Written, changes};
+use super::forward_auth::forward_auth;
 use super::health::health;
 use super::log::log;
 use super::networks::networks;
@@ -23,10 +24,11 @@ use super::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
 };
 use super::{
-    Admin, Api, ApiLocations, Auth, Compression, Config, Demo, Drain, ListenAddr, OnOutage, Resume,
-    Server, Sources, StreamKind, Streams,
+    Admin, Api, ApiLocations, Auth, Compression, Config, Demo, Drain, ForwardAuth, ListenAddr,
+    OnOutage, Resume, Server, Sources, StreamKind, Streams, Target,
 };
 use super::{TrustedProxies, listen, unknown};
+use crate::http::changes::Changes;
 use crate::http::upgrade;
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -55,6 +57,7 @@ const FORMAT: Format = Format {
         [api.upstream_tls]
         [api.sticky]
         [api.auth]
+        [api.auth.upstream_tls]
         [api.request_headers]
         [api.response_headers]
         [api.cors]
@@ -295,11 +298,12 @@ fn api(
     let sticky = t.table_if_any("sticky", sticky);
     let streams = streams(t);
     let clients = clients(t);
-    let (client_certificate, auth, keys_location) = guards(t, shows_certificates);
+    let of_targets = targets.as_deref().unwrap_or_default();
+    let (client_certificate, auth, forward_auth, [keys, asked @ ..]) =
+        guards(t, of_targets, shows_certificates);
     let cors_is_on = t.has("cors");
     let cors = t.table_if_any("cors", cors);
-    let written = Written::into_request(auth.as_ref());
-    let request_headers = t.table_if_any("request_headers", |t| changes(t, written));
+    let request_headers = request_headers(t, auth.as_ref(), forward_auth.as_ref());
     let written = Written::into_response(cors_is_on);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
     // All keys were taken before this point, so no error above makes one of them unknown.
@@ -330,26 +334,49 @@ fn api(
         clients,
         client_certificate,
         auth,
-        request_headers: request_headers.unwrap_or_default(),
+        forward_auth,
+        request_headers,
         response_headers: response_headers.unwrap_or_default(),
         cors,
     };
-    let locations =
-        ApiLocations { target: target_location, keys: keys_location, tls: tls_location };
-    Some((api, locations))
+    let (target, tls) = (target_location, tls_location);
+    Some((api, ApiLocations { target, keys, tls, auth: asked }))
 }
 
-/// Reads who may use an api: whether clients need a certificate, which they may be asked for, how
-/// keys are checked, and where their file is named.
-fn guards(t: &mut Table<'_, '_>, shows_certificates: bool) -> (bool, Option<Auth>, Location) {
-    let (mut certificate, mut location) = (false, t.location_of("auth"));
-    let auth = t.table_if_any("auth", |t| {
-        location = t.location_of("keys_file");
+/// Reads what is changed in requests. What an auth server gives them nobody else does.
+fn request_headers(
+    t: &mut Table<'_, '_>,
+    auth: Option<&Auth>,
+    asked: Option<&ForwardAuth>,
+) -> Changes {
+    let passed = asked.map_or(&[][..], |asked| &asked.pass);
+    let written = Written::into_request(auth, passed);
+    let changes = t.table_if_any("request_headers", |t| changes(t, written));
+    let mut changes = changes.unwrap_or_default();
+    changes.remove.extend_from_slice(passed);
+    changes
+}
+
+/// Reads who may use an api with these targets: whether clients need a certificate, which they may
+/// be asked for, how keys are checked, who else is asked; and where the key file, the URL, and what
+/// is said about its TLS are named.
+fn guards(
+    t: &mut Table<'_, '_>,
+    targets: &[Target],
+    shows_certificates: bool,
+) -> (bool, Option<Auth>, Option<ForwardAuth>, [Location; 3]) {
+    let whole = t.location_of("auth");
+    let (mut certificate, mut locations) = (false, [whole.clone(), whole.clone(), whole]);
+    let auths = t.table_if_any("auth", |t| {
+        let tls = if t.has("upstream_tls") { "upstream_tls" } else { "url" };
+        locations = ["keys_file", "url", tls].map(|key| t.location_of(key));
         let needed = |value: &DeValue<'_>| client_certificate(value, shows_certificates);
         certificate = t.take("client_certificate", needed).unwrap_or(false);
-        auth(t, certificate)
+        let forward_auth = forward_auth(t, targets);
+        Some((auth(t, certificate, forward_auth.as_ref()), forward_auth))
     });
-    (certificate, auth, location)
+    let (auth, forward_auth) = auths.unwrap_or_default();
+    (certificate, auth, forward_auth, locations)
 }
 
 /// Reads an api's keys about event streams.

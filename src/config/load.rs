@@ -3,7 +3,7 @@
 use super::error::{ConfigErrors, Location};
 use super::reference::{self, Reference, Resolve};
 use super::renewal::Seen;
-use super::{Config, Sources, Tls, keys};
+use super::{Config, Sources, Tls, UpstreamTls, keys};
 use crate::auth::Keys;
 use crate::descriptors;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -99,11 +99,16 @@ impl Config {
     /// The names of all files that are read with it, as configured.
     fn files(&self) -> impl Iterator<Item = &str> {
         let keys = self.apis.iter().filter_map(|api| Some(api.auth.as_ref()?.keys_file.as_str()));
-        let upstreams = self.apis.iter().filter(|api| api.active && api.target().is_secure);
+        let active = self.apis.iter().filter(|api| api.active);
+        let upstreams = active.flat_map(|api| {
+            let auth_server = api.forward_auth.iter().map(|auth| (&auth.target[0], &auth.tls));
+            [(api.target(), &api.upstream_tls)].into_iter().chain(auth_server)
+        });
+        let upstreams = upstreams.filter(|(target, _)| target.is_secure).map(|(_, tls)| tls);
         let served = Some(&self.tls).filter(|_| !self.server.listen_tls.is_empty());
         let referenced = self.referenced.iter().map(String::as_str);
         keys.chain(referenced)
-            .chain(upstreams.flat_map(|api| api.upstream_tls.files()))
+            .chain(upstreams.flat_map(UpstreamTls::files))
             .chain(served.into_iter().flat_map(Tls::files))
     }
 

@@ -42,6 +42,13 @@ fn fields(value: &DeValue<'_>, apis: &[Api]) -> Result<Vec<Field>, Wrong> {
         if SECRET.into_iter().any(is) || keys.any(is) {
             return Err("this field may carry a key, which no log must show; leave it out".into());
         }
+        let passed = apis.iter().filter_map(|api| api.forward_auth.as_ref());
+        let mut passed = passed.flat_map(|auth| &auth.pass);
+        if passed.any(|name| same_to_gateway(&field.name, name)) {
+            return Err("auth.pass takes this field off requests, because clients can write \
+                anything into it; leave it out"
+                .into());
+        }
         fields.push(field);
         Ok(())
     })?;

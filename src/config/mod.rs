@@ -4,12 +4,13 @@
 //! normalized, and "0 means off" has become an `Option`. A file with a mistake gives no
 //! configuration, only all of its errors with their locations.
 //!
-//! In reading order: `file` is the schema, with `access` for authentication and CORS, `keys` for
-//! the key file, `health` and `sticky` for targets, `tls` and `upstream_tls` for certificates, and
-//! `fields` for changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate`
-//! and `event` for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared`
-//! finds apis that lead to the same paths of the same servers; `error` holds errors and their
-//! locations, `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys.
+//! In reading order: `file` is the schema, with `access` for authentication and CORS,
+//! `forward_auth` for who is asked about requests, `keys` for the key file, `health` and `sticky`
+//! for targets, `tls` and `upstream_tls` for certificates, and `fields` for changes to fields;
+//! `table` reads a TOML table for it, with `value`, `units`, `rate` and `event` for single values;
+//! `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis that lead to the
+//! same paths of the same servers; `error` holds errors and their locations, `unknown` guesses what
+//! an unknown key was meant to be, and `json` maps Tyk's keys.
 //! `warnings`, `vain` and `certificates` say what is right and may still not be meant.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
@@ -18,6 +19,7 @@
 //! defaults.
 
 mod access;
+mod backend;
 mod certificates;
 mod clients;
 mod drain;
@@ -25,6 +27,7 @@ mod error;
 mod event;
 mod fields;
 mod file;
+mod forward_auth;
 mod health;
 mod json;
 mod keys;
@@ -56,10 +59,12 @@ mod value;
 mod warnings;
 
 pub use access::Auth;
+pub use backend::Backend;
 pub use certificates::Expiry;
 pub use clients::Clients;
 pub use drain::Drain;
 pub use error::ConfigErrors;
+pub use forward_auth::ForwardAuth;
 pub use health::{Checks, Health};
 pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
@@ -81,7 +86,7 @@ pub use upstream_tls::{UpstreamClient, UpstreamTls};
 
 use crate::access::{Field, Form};
 use crate::cors;
-use crate::descriptors::Budget;
+use crate::descriptors::{self, Budget};
 use crate::http::changes::Changes;
 use crate::net::Resolution;
 use crate::route;
@@ -128,6 +133,8 @@ struct ApiLocations {
     target: Location,
     keys: Location,
     tls: Location,
+    /// Those of `auth.url`, and of how it is asked.
+    auth: [Location; 2],
 }
 
 /// `[server]`: listeners and limits for clients.
@@ -288,6 +295,8 @@ pub struct Api {
     pub client_certificate: bool,
     /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
+    /// Who is asked which requests may come in. None: nobody.
+    pub forward_auth: Option<ForwardAuth>,
     /// The request fields to set or remove.
     pub request_headers: Changes,
     /// The response fields to set or remove.
@@ -383,26 +392,6 @@ impl Api {
         let mut keys = self.auth.iter().flat_map(|auth| &*auth.keys);
         let any = max_requests.is_some() || max_requests_per_ip.is_some();
         any || keys.any(|key| key.max_requests.is_some())
-    }
-
-    /// The targets that requests go to, as bits, the first one the lowest: those with a weight.
-    pub fn targets_to_ask(&self) -> u64 {
-        self.targets_that(|target| target.weight > 0)
-    }
-
-    /// The targets that are backups, as bits.
-    pub fn backups(&self) -> u64 {
-        self.targets_that(|target| target.is_backup)
-    }
-
-    fn targets_that(&self, are: impl Fn(&Target) -> bool) -> u64 {
-        let targets = (0..).zip(&self.targets);
-        targets.fold(0, |bits, (index, target): (u32, _)| bits | u64::from(are(target)) << index)
-    }
-
-    /// True exactly when there is more than one target to ask.
-    pub fn has_several_targets(&self) -> bool {
-        self.targets.iter().filter(|target| target.weight > 0).nth(1).is_some()
     }
 
     /// The request target that goes upstream, for a matched path and the request's query.
@@ -521,8 +510,9 @@ impl Config {
         let target = Target::parse_typed(url);
         let target = target.map_err(|what| ConfigErrors::one(location.clone(), what))?;
         config.apis[0].targets = vec![target];
-        let [target, keys] = [location.clone(), location.clone()];
-        config.locations = vec![ApiLocations { target, keys, tls: location }];
+        let [target, keys, tls] = [(); 3].map(|()| location.clone());
+        let auth = [(); 2].map(|()| location.clone());
+        config.locations = vec![ApiLocations { target, keys, tls, auth }];
         if let Some(listen) = listen {
             let address = ListenAddr::parse(listen)
                 .map_err(|what| ConfigErrors::one(Location::whole("--listen"), what))?;
@@ -552,14 +542,23 @@ impl Config {
 
     fn unresolved_targets(&mut self) -> impl Iterator<Item = (&Location, &mut Target)> {
         let apis = self.apis.iter_mut().zip(&self.locations).filter(|(api, _)| api.active);
-        let targets = apis
-            .flat_map(|(api, locations)| api.targets.iter_mut().map(|t| (&locations.target, t)));
+        let targets = apis.flat_map(|(api, locations)| {
+            let auth_servers = api.forward_auth.iter_mut().flat_map(|auth| &mut auth.target);
+            let auth_servers = auth_servers.map(|target| (&locations.auth[0], target));
+            api.targets.iter_mut().map(|target| (&locations.target, target)).chain(auth_servers)
+        });
         targets.filter(|(_, target)| target.addresses.is_empty())
     }
 
     /// Divides the file descriptors of a process that may have this many.
     pub fn budget(&self, descriptors: u64) -> Budget {
-        Budget::of(descriptors, self.listeners(), self.server.max_connections)
+        let rechecks = |api: &Api| api.forward_auth.as_ref().is_some_and(|a| a.recheck.is_some());
+        let any = self.apis.iter().any(rechecks);
+        let kept_back = if any { descriptors::RECHECKS.min(descriptors / 16) } else { 0 };
+        let max = self.server.max_connections;
+        let budget = Budget::of(descriptors - kept_back, self.listeners(), max);
+        let connections = budget.connections + usize::try_from(kept_back).unwrap_or(0);
+        Budget { connections, ..budget }
     }
 
     /// The addresses of the listeners for operators.

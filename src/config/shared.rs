@@ -15,8 +15,8 @@ const BREACHES_MAX: usize = 100;
 pub(super) enum Served {
     /// Everybody who can connect.
     Everybody,
-    /// Everybody with a key.
-    Keys,
+    /// Everybody with a key, or whom `auth.url` lets in.
+    Some,
     /// Nobody: the api is not active.
     Nobody,
 }
@@ -188,7 +188,7 @@ impl Api {
     pub(super) fn served(&self) -> Served {
         match (self.active, self.is_guarded()) {
             (false, _) => Served::Nobody,
-            (true, true) => Served::Keys,
+            (true, true) => Served::Some,
             (true, false) => Served::Everybody,
         }
     }

@@ -112,6 +112,10 @@ fn remarks(api: &Api) -> String {
     if api.auth.is_some() {
         remarks += ", key required";
     }
+    if let Some(auth) = &api.forward_auth {
+        let [target] = &auth.target;
+        let _ = write!(remarks, ", {target} is asked");
+    }
     if !api.active {
         remarks += ", not active";
     }

@@ -397,7 +397,8 @@ mod tests {
         check(&"listen".repeat(100_000), None);
     }
 
-    /// No hint is for a key of the table itself, and every key that a hint names exists.
+    /// No hint is for a key of the table itself, and every key that a hint names exists. Two words
+    /// are keys of `[api.auth]`, and mean something else wherever they are not known.
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();
@@ -405,7 +406,9 @@ mod tests {
             for word in *words {
                 assert_eq!(*word, as_written_here(word));
                 let home = tables.iter().find(|table| table.keys.contains(word));
-                assert!(home.is_none(), "{word} is a key: {home:?}");
+                let is_both = matches!(*word, "url" | "timeout")
+                    && home.is_some_and(|home| home.header == "api.auth");
+                assert!(home.is_none() || is_both, "{word} is a key: {home:?}");
             }
             if let Key(path) = meant {
                 let (header, key) = path.rsplit_once('.').unwrap();

@@ -1,4 +1,5 @@
-//! `[api.upstream_tls]`: how an api's targets are asked that begin with `https://`.
+//! `[api.upstream_tls]`: how an api's targets are asked that begin with `https://`, and
+//! `[api.auth.upstream_tls]`: how its `auth.url` is.
 
 use super::error::{ConfigErrors, Location, Wrong};
 use super::load::read_file;
@@ -7,14 +8,14 @@ use super::table::Table;
 use super::tls::{cannot_read, pair};
 use super::uri;
 use super::value::{file, flag, text};
-use super::{Api, Config};
+use super::{Api, Config, ForwardAuth, Target};
 use crate::net::tls::{Client, ClientOf, Pair, Terms, Trust};
 use std::io;
 use std::path::Path;
 use toml::de::DeValue;
 
-/// `[api.upstream_tls]`: how targets are asked that begin with `https://`. The names of files are
-/// those in the configuration, relative to its own.
+/// `[api.upstream_tls]`, or `[api.auth.upstream_tls]`: how targets are asked that begin with
+/// `https://`. The names of files are those in the configuration, relative to its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// The file with the certificates of the authorities to trust. None: those that the system
@@ -146,11 +147,22 @@ impl Config {
         }
         let mut errors = ConfigErrors::default();
         let known = &mut self.tls.upstreams;
-        for (api, locations) in self.apis.iter_mut().zip(&self.locations) {
-            if !api.active || !api.target().is_secure {
+        let active = self.apis.iter_mut().zip(&self.locations).filter(|(api, _)| api.active);
+        let upstreams = active.flat_map(|(api, locations)| {
+            let Api { targets, upstream_tls, forward_auth, .. } = api;
+            let auth_server = forward_auth.iter_mut().map(|auth| {
+                let ForwardAuth { target, tls, .. } = auth;
+                (target.as_mut_slice(), &*tls, &locations.auth[1])
+            });
+            [(targets.as_mut_slice(), &*upstream_tls, &locations.tls)]
+                .into_iter()
+                .chain(auth_server)
+        });
+        for (targets, terms, location) in upstreams {
+            if !targets.iter().any(|target| target.is_secure) {
                 continue;
             }
-            let settings = api.upstream_tls.for_any_name();
+            let settings = terms.for_any_name();
             let place = known.iter().position(|known| known.settings == settings);
             let made = match place {
                 Some(place) => Ok(place),
@@ -159,18 +171,18 @@ impl Config {
                     known.len() - 1
                 }),
             };
-            let secured = made.and_then(|place| secure(api, &known[place].client));
+            let secured = made.and_then(|place| secure(targets, terms, &known[place].client));
             if let Err(what) = secured {
-                errors.append(ConfigErrors::one(Location::clone(&locations.tls), what));
+                errors.append(ConfigErrors::one(Location::clone(location), what));
             }
         }
         errors.done()
     }
 }
 
-fn secure(api: &mut Api, client: &Client) -> Result<(), String> {
-    for target in &mut api.targets {
-        let name = api.upstream_tls.server_name.as_ref().unwrap_or(&target.host);
+fn secure(targets: &mut [Target], terms: &UpstreamTls, client: &Client) -> Result<(), String> {
+    for target in targets {
+        let name = terms.server_name.as_ref().unwrap_or(&target.host);
         target.tls = Some(client.of(name)?);
     }
     Ok(())

@@ -76,14 +76,21 @@ impl Config {
 
     /// Warnings about one api.
     fn about(&self, api: &Api) -> Vec<String> {
-        let loops = api.targets.iter().filter_map(|target| self.own_listener(&target.addresses));
-        let loops = loops
-            .map(|listener| format!("target_url points back to this process, {listener}"))
-            .collect::<Vec<String>>();
+        let targets = api.targets.iter().map(|target| ("target_url", target));
+        let auth_server = api.forward_auth.iter().flat_map(|auth| &auth.target);
+        let targets = targets.chain(auth_server.map(|target| ("auth.url", target)));
+        let loops = targets.filter_map(|(key, target)| {
+            let listener = self.own_listener(&target.addresses)?;
+            Some(format!("{key} points back to this process, {listener}"))
+        });
+        let loops = loops.collect::<Vec<String>>();
         let others = [
             self.hidden_addresses(api),
             too_few_connections(api),
-            upstream_tls(api),
+            upstream_tls("upstream_tls", "target_url", api.target(), &api.upstream_tls),
+            api.forward_auth.as_ref().and_then(|auth| {
+                upstream_tls("auth.upstream_tls", "auth.url", &auth.target[0], &auth.tls)
+            }),
             unsendable_key(api),
             null_origin(api),
         ];
@@ -359,18 +366,17 @@ fn too_few_connections(api: &Api) -> Option<String> {
 }
 
 /// Warns if the upstream is not who it has to be, as far as anybody knows.
-fn upstream_tls(api: &Api) -> Option<String> {
-    let tls = &api.upstream_tls;
-    if !api.target().is_secure {
+fn upstream_tls(table: &str, url: &str, target: &Target, tls: &UpstreamTls) -> Option<String> {
+    if !target.is_secure {
         return (*tls != UpstreamTls::default()).then(|| {
-            "upstream_tls has no effect: target_url begins with http://, so nothing is encrypted"
-                .to_owned()
+            format!("{table} has no effect: {url} begins with http://, so nothing is encrypted")
         });
     }
     tls.insecure_skip_verify.then(|| {
-        "upstream_tls.insecure_skip_verify: whoever gets in between can read and change \
-        everything; name the issuer of the upstream's certificate in ca_file instead"
-            .to_owned()
+        format!(
+            "{table}.insecure_skip_verify: whoever gets in between can read and change \
+            everything; name the issuer of the upstream's certificate in ca_file instead"
+        )
     })
 }
 
@@ -392,7 +398,10 @@ fn breach(breach: &Breach<'_>) -> String {
     let (path, upstream_path, name) = (shown(path), shown(upstream_path), &guarded.name);
     let how = match guarded.served() {
         Served::Nobody => format!("api {name}, which is not active, serves nobody"),
-        Served::Keys | Served::Everybody => format!("api {name} requires a key"),
+        Served::Some if guarded.auth.is_none() && guarded.forward_auth.is_some() => {
+            format!("api {name} asks auth.url first")
+        }
+        Served::Some | Served::Everybody => format!("api {name} requires a key"),
     };
     format!(
         "api {}: its path {path} leads to {upstream_path} on a server where {how}; protect both \

@@ -1,6 +1,6 @@
 //! Who sent the request of an exchange, and what pages of other origins may read of its response.
 
-use super::{Asked, Exchange};
+use super::{Asked, Exchange, LetIn};
 use crate::auth;
 use crate::cors::grants::Page;
 use crate::cors::{Field, Grant, Policy};
@@ -16,6 +16,11 @@ impl Exchange {
     /// The key that admitted the request, if it needed one.
     pub fn key(&self) -> Option<&auth::Key> {
         self.caller.as_ref()?.key.as_deref()
+    }
+
+    /// What is known of it if another server has let it in.
+    pub fn let_in(&self) -> Option<&LetIn> {
+        self.caller.as_ref()?.let_in.as_deref()
     }
 
     /// The name, for logs, of the key that admitted the request.

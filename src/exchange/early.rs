@@ -10,14 +10,25 @@ impl Exchange {
     }
 
     /// When the client gets the head of an event stream although the upstream has not answered.
-    /// Never while it waits for leave to send its body.
+    /// Never while it waits for leave to send its body, and not before it was let in.
     pub fn early_answer_at(&self) -> Tick {
         let waits = self.stage() == Stage::Unanswered && !self.awaits_continue;
         if !(self.may_answer_early && waits && self.may_stream()) {
             return Tick::NEVER;
         }
+        if self.source().authorizing().is_some() {
+            return Tick::NEVER;
+        }
+        let let_in = self.extras().and_then(|extras| extras.let_in);
         let after = self.api().and_then(|api| api.streams.early_answer);
-        after.map_or(Tick::NEVER, |after| self.began.after(after))
+        after.map_or(Tick::NEVER, |after| let_in.unwrap_or(self.began).after(after))
+    }
+
+    /// Notes that the client was let in only now, if an early answer depends on it.
+    pub fn note_let_in(&mut self, now: Tick) {
+        if self.may_answer_early {
+            self.extras_mut().let_in = Some(now);
+        }
     }
 
     /// True exactly when the client got the head of an event stream before the upstream has

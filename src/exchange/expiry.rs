@@ -1,18 +1,30 @@
-//! The expiry of an exchange: when the proxy ends it.
+//! The expiry of an exchange: when the proxy ends it, and when it asks whether it has to.
 //!
 //! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
-//! to: at `max_stream_age`, in a drain, by the operator, or when its api or its key is gone. After
-//! that moment there is a *grace*: an event stream ends after the current event, and a client has
-//! time to read what is pending. When the grace is over, whatever is left is cut. An answer is cut
-//! in any case, but between two events if that is possible in time.
+//! to: at `max_stream_age`, in a drain, by the operator, when its api or its key is gone, or when
+//! the server that has let it in says so (`auth.recheck`). After that moment there is a *grace*: an
+//! event stream ends after the current event, and a client has time to read what is pending. When
+//! the grace is over, whatever is left is cut. An answer is cut in any case, but between two events
+//! if that is possible in time.
 
 use super::{Exchange, Stage};
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
-/// The end of an exchange that the proxy decides. See the module.
+/// The end of an exchange that the proxy decides, and when it is asked about. See the module.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Expiry {
+pub(super) struct Expiry {
+    end: Option<End>,
+    /// When the server is asked again that has let it in.
+    recheck_at: Tick,
+}
+
+// An allocation of this size takes as much as one of a word.
+const _: () = assert!(size_of::<Expiry>() <= 24);
+
+/// The end of an exchange that the proxy decides.
+#[derive(Clone, Copy, Debug)]
+enum End {
     /// It expires at this moment, with this outcome. Next: `At` an earlier moment, `Grace`.
     At(Tick, Outcome),
     /// It is ending, and is cut at this moment if it has not ended before. Next: it has ended.
@@ -20,18 +32,30 @@ pub(super) enum Expiry {
 }
 
 impl Exchange {
+    fn end(&self) -> Option<&End> {
+        self.expiry.as_deref()?.end.as_ref()
+    }
+
+    fn end_mut(&mut self) -> &mut Option<End> {
+        &mut self.expiry_mut().end
+    }
+
+    fn expiry_mut(&mut self) -> &mut Expiry {
+        let none = Expiry { end: None, recheck_at: Tick::NEVER };
+        self.expiry.get_or_insert_with(|| Box::new(none))
+    }
+
     /// The outcome with which it will expire, if it will.
     pub fn expires_with(&self) -> Option<Outcome> {
-        match self.expiry.as_deref()? {
-            Expiry::At(_, outcome) | Expiry::Grace(_, outcome) => Some(*outcome),
+        match self.end()? {
+            End::At(_, outcome) | End::Grace(_, outcome) => Some(*outcome),
         }
     }
 
     /// When it expires. A response with an end of its own expires only if its api or its key is
     /// gone, and a request for a subscription also in a drain.
     pub fn expires_at(&self) -> Tick {
-        let Some(Expiry::At(at, outcome) | Expiry::Grace(at, outcome)) = self.expiry.as_deref()
-        else {
+        let Some(End::At(at, outcome) | End::Grace(at, outcome)) = self.end() else {
             return Tick::NEVER;
         };
         let asks = self.stage() == Stage::Unanswered && self.is_subscription();
@@ -41,21 +65,44 @@ impl Exchange {
         if expires { *at } else { Tick::NEVER }
     }
 
+    /// When the server is asked again that has let it in. [`Tick::NEVER`] if it is not, or is being
+    /// asked.
+    pub fn recheck_at(&self) -> Tick {
+        self.expiry.as_ref().map_or(Tick::NEVER, |expiry| expiry.recheck_at)
+    }
+
+    /// When it expires, or is asked about.
+    pub fn acts_at(&self) -> Tick {
+        self.expires_at().min(self.recheck_at())
+    }
+
+    /// Has the server asked again at this moment that has let it in.
+    pub fn set_recheck(&mut self, at: Tick) {
+        if at != self.recheck_at() {
+            self.expiry_mut().recheck_at = at;
+        }
+    }
+
+    /// True exactly when the proxy may act on it by itself: end it, or ask whether it has to.
+    pub const fn has_expiry(&self) -> bool {
+        self.expiry.is_some()
+    }
+
     /// True exactly when it has expired and still has its grace.
     pub fn is_in_grace(&self) -> bool {
-        matches!(self.expiry.as_deref(), Some(Expiry::Grace(..)))
+        matches!(self.end(), Some(End::Grace(..)))
     }
 
     /// Makes an event stream or a tunnel, or in a drain a request for a subscription, expire at
     /// this moment, unless it expires earlier.
     pub fn expire_stream_at(&mut self, at: Tick, outcome: Outcome) {
-        match self.expiry.as_deref_mut() {
-            None => self.expiry = Some(Box::new(Expiry::At(at, outcome))),
-            Some(Expiry::At(until, known)) if at < *until => {
+        match self.end_mut() {
+            none @ None => *none = Some(End::At(at, outcome)),
+            Some(End::At(until, known)) if at < *until => {
                 *until = at;
                 *known = if known.ends_everything() { *known } else { outcome };
             }
-            Some(Expiry::At(..) | Expiry::Grace(..)) => {}
+            Some(End::At(..) | End::Grace(..)) => {}
         }
     }
 
@@ -63,20 +110,21 @@ impl Exchange {
     /// gone. An earlier expiry stays. If it is already ending, it has until the `last` moment.
     pub fn expire_at(&mut self, at: Tick, last: Tick, outcome: Outcome) {
         let until = self.expires_at();
-        self.expiry = Some(Box::new(match self.expiry.as_deref() {
-            Some(Expiry::Grace(..)) => {
-                Expiry::Grace(if until == Tick::NEVER { at } else { until.min(last) }, outcome)
+        let end = match self.end() {
+            Some(End::Grace(..)) => {
+                End::Grace(if until == Tick::NEVER { at } else { until.min(last) }, outcome)
             }
-            Some(Expiry::At(..)) | None => Expiry::At(until.min(at), outcome),
-        }));
+            Some(End::At(..)) | None => End::At(until.min(at), outcome),
+        };
+        *self.end_mut() = Some(end);
     }
 
     /// Begins the grace, which ends at `until`.
     pub fn begin_grace(&mut self, until: Tick) {
-        if let Some(expiry) = self.expiry.as_deref_mut()
-            && let Expiry::At(_, outcome) = *expiry
+        if let Some(end) = self.end_mut()
+            && let End::At(_, outcome) = *end
         {
-            *expiry = Expiry::Grace(until, outcome);
+            *end = End::Grace(until, outcome);
         }
     }
 }

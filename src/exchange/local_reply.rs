@@ -69,6 +69,19 @@ impl LocalReply {
         LocalReply::new(status, Why::Refused(cause), what)
     }
 
+    /// Passes on that a request was not let in. All other fields of the reply are whose answer it
+    /// was.
+    pub const fn not_let_in(status: u16) -> LocalReply {
+        let what = "auth.url did not let it in";
+        let reply = LocalReply::refused(Cause::AuthRefused, status, what);
+        LocalReply { fields: &[], close: false, ..reply }
+    }
+
+    /// Refuses a request because nobody has said whether it may come in.
+    pub const fn not_judged(cause: Cause, what: &'static str) -> LocalReply {
+        LocalReply { close: false, ..LocalReply::refused(cause, 503, what) }
+    }
+
     /// Refuses a request because there is no room, or no time left.
     pub const fn busy(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply::new(503, Why::Busy(cause), what)
@@ -155,7 +168,9 @@ impl LocalReply {
             return Some("Too many requests were sent; try again later.");
         }
         let Why::Refused(cause) = self.why else { return None };
-        if matches!(cause, Cause::HttpOnTlsPort) {
+        if matches!(cause, Cause::AuthRefused) {
+            Some("Whoever decides who may come in did not let this request in.")
+        } else if matches!(cause, Cause::HttpOnTlsPort) {
             Some("This port speaks HTTPS, and the request came as plain HTTP; use https://.")
         } else if matches!(cause, Cause::Allow | Cause::Deny) {
             Some("Clients of this address are not served here.")
@@ -178,6 +193,13 @@ impl LocalReply {
     /// Refuses a request whose head is invalid.
     pub const fn of_head(error: HeadError) -> LocalReply {
         LocalReply::refused(Cause::of_head(error), error.status(), error.what())
+    }
+
+    /// True exactly when an operator should know of it: a server is at fault.
+    pub fn is_worth_a_warning(&self) -> bool {
+        let is_of_auth_server =
+            matches!(self.cause(), Some(Cause::AuthUnavailable | Cause::AuthTimeout));
+        is_of_auth_server || self.is_upstream_fault()
     }
 
     /// True exactly when an upstream is at fault.

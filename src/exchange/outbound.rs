@@ -94,6 +94,6 @@ impl Exchange {
         if !self.may_ask_another() {
             return 0;
         }
-        (api.targets_to_ask() & !outbound.failed).count_ones().saturating_sub(1)
+        (api.backend().targets_to_ask() & !outbound.failed).count_ones().saturating_sub(1)
     }
 }

@@ -1,5 +1,6 @@
 //! What is remembered of a request when its head is gone: the facts about it, and who sent it.
 
+use super::authorizing::LetIn;
 use crate::auth;
 use crate::config::{StreamKind, Streams};
 use crate::cors::Grant;
@@ -148,6 +149,8 @@ pub struct Caller {
     pub page: Option<Box<Page>>,
     /// What the client asked for, where redirects are written in its terms.
     pub asked: Option<Box<Asked>>,
+    /// What is known of a request that another server has let in.
+    pub let_in: Option<Box<LetIn>>,
 }
 
 /// The server that a client asked for.
@@ -165,7 +168,7 @@ impl Caller {
     /// True when anything is set.
     pub fn is_known(&self) -> bool {
         let known = self.client.is_some() || self.key.is_some() || self.page.is_some();
-        let known = known || self.asked.is_some() || self.has_certificate;
+        let known = known || self.asked.is_some() || self.has_certificate || self.let_in.is_some();
         known || self.shares.held() != [0, 0]
     }
 }

@@ -9,6 +9,7 @@
 //! through them too, long after its client has received a head.
 
 use super::Exchange;
+use super::authorizing::Authorizing;
 use super::awaiting::Awaiting;
 use super::local::Local;
 use super::queued::Queued;
@@ -78,6 +79,7 @@ impl Stage {
             SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             SourceKind::Local => matches!(self, Unanswered | Body | Stream),
             SourceKind::Log => matches!(self, Body),
+            SourceKind::Authorizing => matches!(self, Unanswered),
             SourceKind::Queued | SourceKind::Connecting | SourceKind::Awaiting => {
                 matches!(self, Unanswered | Early | Held | Resuming)
             }
@@ -119,6 +121,8 @@ pub enum Source {
     Local(Box<Local>),
     /// A log of events that others read, too.
     Log(Rc<LogCell>),
+    /// An upstream, if another server says that the request may come in.
+    Authorizing(Box<Authorizing>),
     /// An upstream that a connection is waited for.
     Queued(Box<Queued>),
     /// An upstream that is being connected to.
@@ -140,6 +144,8 @@ pub enum SourceKind {
     Local,
     /// [`Source::Log`].
     Log,
+    /// [`Source::Authorizing`].
+    Authorizing,
     /// [`Source::Queued`].
     Queued,
     /// [`Source::Connecting`].
@@ -155,10 +161,11 @@ pub enum SourceKind {
 impl SourceKind {
     /// All kinds of source.
     #[cfg(feature = "sim")]
-    pub const ALL: [SourceKind; 8] = [
+    pub const ALL: [SourceKind; 9] = [
         SourceKind::None,
         SourceKind::Local,
         SourceKind::Log,
+        SourceKind::Authorizing,
         SourceKind::Queued,
         SourceKind::Connecting,
         SourceKind::Awaiting,
@@ -174,6 +181,7 @@ impl Source {
             Source::None => SourceKind::None,
             Source::Local(_) => SourceKind::Local,
             Source::Log(_) => SourceKind::Log,
+            Source::Authorizing(_) => SourceKind::Authorizing,
             Source::Queued(_) => SourceKind::Queued,
             Source::Connecting(_) => SourceKind::Connecting,
             Source::Awaiting(_) => SourceKind::Awaiting,
@@ -191,9 +199,20 @@ impl Source {
             Source::None
             | Source::Local(_)
             | Source::Log(_)
+            | Source::Authorizing(_)
             | Source::Queued(_)
             | Source::Waiting(_) => None,
         }
+    }
+
+    /// The question that is being asked about the request, if this is it.
+    pub const fn authorizing(&self) -> Option<&Authorizing> {
+        if let Source::Authorizing(authorizing) = self { Some(authorizing) } else { None }
+    }
+
+    /// Mutable [`Source::authorizing`].
+    pub const fn authorizing_mut(&mut self) -> Option<&mut Authorizing> {
+        if let Source::Authorizing(authorizing) = self { Some(authorizing) } else { None }
     }
 
     /// The local source, if this is one.
@@ -207,6 +226,7 @@ impl Source {
             Source::Log(log) => Some(log),
             Source::Local(local) => local.log_behind(),
             Source::None
+            | Source::Authorizing(_)
             | Source::Queued(_)
             | Source::Connecting(_)
             | Source::Awaiting(_)
@@ -268,6 +288,14 @@ impl Exchange {
         connection
     }
 
+    /// Takes out the question that is being asked about the request, if one is. The source is then
+    /// `None` until another one is entered.
+    pub fn take_authorizing(&mut self) -> Option<Box<Authorizing>> {
+        self.source.authorizing()?;
+        let source = std::mem::replace(&mut self.source, Source::None);
+        if let Source::Authorizing(authorizing) = source { Some(authorizing) } else { None }
+    }
+
     /// True exactly when the exchange may stay in this state while nothing happens.
     pub const fn is_settled(&self) -> bool {
         let has_none = matches!(self.source, Source::None);
@@ -279,7 +307,7 @@ impl Exchange {
     pub fn is_arriving(&self) -> bool {
         self.stage == Stage::Unanswered
             && match self.source {
-                Source::Queued(_) | Source::Connecting(_) => true,
+                Source::Authorizing(_) | Source::Queued(_) | Source::Connecting(_) => true,
                 Source::Awaiting(_) => self.upload.done(),
                 Source::None
                 | Source::Local(_)

@@ -1,5 +1,5 @@
 //! The parts that only few exchanges have, most of them event streams: the state of resuming, a
-//! clock for their events, and how long they waited for a connection.
+//! clock for their events, how long they waited for a connection, and when they were let in.
 
 use super::Exchange;
 use crate::config::{KnownBy, Resume};
@@ -29,6 +29,8 @@ pub struct Extras {
     pub queued: Option<Duration>,
     /// The status with which the upstream has answered, if the client does not see it.
     pub upstream_status: Option<u16>,
+    /// When another server has let the request in, if that matters.
+    pub let_in: Option<Tick>,
 }
 
 /// When the events of a stream came. A comment is none.

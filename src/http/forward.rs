@@ -17,6 +17,8 @@
 //!
 //! Tested by parsing what is written: it must mean the same, for valid and for odd heads.
 
+mod auth_request;
+
 use super::changes::Changes;
 use super::client_cert::Shown;
 use super::credentials::Carriers;
@@ -31,6 +33,8 @@ use crate::digits::{AddressText, Digits};
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::ops::Range;
+
+pub use auth_request::{max_age, write_passed, write_question};
 
 /// Our pseudonym in Via.
 pub const PSEUDONYM: &str = "millstream";

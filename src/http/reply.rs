@@ -43,10 +43,14 @@ impl Reply<'_> {
 }
 
 /// The statuses of local replies, each with its reason phrase and sentence.
-pub const STATUSES: [(u16, &str, &str); 22] = [
+pub const STATUSES: [(u16, &str, &str); 26] = [
     (200, "OK", "All is well."),
     (202, "Accepted", "The request was accepted."),
     (204, "No Content", ""),
+    (301, "Moved Permanently", "This is to be asked for elsewhere."),
+    (302, "Found", "This is to be asked for elsewhere."),
+    (303, "See Other", "This is to be asked for elsewhere."),
+    (307, "Temporary Redirect", "This is to be asked for elsewhere."),
     (308, "Permanent Redirect", "This is served by https."),
     (400, "Bad Request", "The request is malformed or ambiguous."),
     (401, "Unauthorized", "A key is required."),

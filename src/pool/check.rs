@@ -143,6 +143,7 @@ impl Pool {
             stats: &stats,
             room,
             preface: upstream.checking.as_ref().map_or(b"", |checking| checking.preface()),
+            gives_way: true,
         };
         match self.begin_connection(&address, server.as_ref(), lead, io) {
             Ok(connection) => {

@@ -10,7 +10,7 @@ use super::owner::Owner;
 use super::queue::Wants;
 use super::upstream::{Choice, Place, Upstream};
 use super::{Pool, token_of};
-use crate::config::{Api, Failed};
+use crate::config::{Backend, Failed};
 use crate::conn::Conn;
 use crate::descriptors;
 use crate::net::tls::ClientOf;
@@ -28,14 +28,16 @@ use std::rc::Rc;
 pub struct Wanted<'a> {
     /// The future owner.
     pub owner: Owner,
-    /// The upstream to connect to. None if it is gone; the addresses are then those of `api`.
+    /// The upstream to connect to. None if it is gone; the addresses are then those of `backend`.
     pub upstream: Option<Key<Upstream>>,
-    /// The api that the connection is for, in the configuration of the request.
-    pub api: &'a Api,
+    /// What the connection is to lead to, in the configuration of the request.
+    pub backend: Backend<'a>,
     /// The counters of the api.
     pub stats: &'a Rc<ApiStats>,
     /// How many other connections the pool may have. Idle ones are closed to stay within this.
     pub room: usize,
+    /// True exactly when no connection is made that would take the place of another owner's.
+    pub gives_way: bool,
     /// True exactly when a failure is worth a warning in the log.
     pub logs: bool,
     /// What a new connection begins with, before TLS. If that is anything, it is nobody else's, and
@@ -60,6 +62,8 @@ pub(super) struct Lead<'a> {
     pub(super) room: usize,
     /// What it begins with, before TLS.
     pub(super) preface: &'a [u8],
+    /// True exactly when none is made beyond that.
+    pub(super) gives_way: bool,
 }
 
 /// The progress of a search for a connection.
@@ -218,7 +222,7 @@ impl Pool {
                 return Ok(Acquired::Connecting(attempt));
             }
             search.failed |= self.give_up_endpoint(wanted, search, io.now);
-            if !wanted.api.retry_on.has(Failed::Connect) {
+            if !wanted.backend.retry_on.has(Failed::Connect) {
                 return Err(NoConnection::Unreachable);
             }
         }
@@ -242,7 +246,7 @@ impl Pool {
                 return Ok(Acquired::Connecting(attempt));
             }
             search.failed |= self.give_up_endpoint(wanted, search, io.now);
-            if !wanted.api.retry_on.has(Failed::Connect) {
+            if !wanted.backend.retry_on.has(Failed::Connect) {
                 return Err(NoConnection::Unreachable);
             }
         }
@@ -267,7 +271,7 @@ impl Pool {
 
     /// Finds out which endpoints a search is for.
     fn aim(&self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> Result<(), NoConnection> {
-        (search.among, search.only) = (wanted.api.targets_to_ask(), None);
+        (search.among, search.only) = (wanted.backend.targets_to_ask(), None);
         let Some(bound) = search.bound else { return Ok(()) };
         let upstream = wanted.upstream.and_then(|key| self.upstreams.get(key));
         let Some(found) =
@@ -296,7 +300,7 @@ impl Pool {
         let place = search.place.map(|place| place.number);
         match self.upstream_mut(wanted) {
             Some(upstream) => Ok(upstream.choose(search.wants(), place, now)),
-            None if wanted.api.max_upstream.is_some() => Err(NoConnection::Removed),
+            None if wanted.backend.max.is_some() => Err(NoConnection::Removed),
             // The api is gone, but the request was meant for its endpoint.
             None if search.failed == 0 => Ok(Choice::Endpoint(usize::from(search.endpoint))),
             None => Ok(Choice::Failed),
@@ -307,7 +311,7 @@ impl Pool {
     fn may_connect(&self, wanted: Wanted<'_>, search: Search) -> bool {
         match wanted.upstream.and_then(|key| self.upstreams.get(key)) {
             Some(upstream) => upstream.endpoints[usize::from(search.endpoint)].open < upstream.max,
-            None => wanted.api.max_upstream.is_none(),
+            None => wanted.backend.max.is_none(),
         }
     }
 
@@ -401,7 +405,7 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) -> Result<Option<Attempt>, NoConnection> {
-        let others = match wanted.api.retry_on.has(Failed::Connect) {
+        let others = match wanted.backend.retry_on.has(Failed::Connect) {
             true => (search.wants().left() & !(1 << search.endpoint)).count_ones(),
             false => 0,
         };
@@ -438,7 +442,7 @@ impl Pool {
         let addresses = match self.upstream_mut(wanted) {
             Some(upstream) => &mut upstream.endpoints[index].addresses,
             None => {
-                configured = Addresses::of(wanted.api.targets.get(index)?, now);
+                configured = Addresses::of(wanted.backend.targets.get(index)?, now);
                 &mut configured
             }
         };
@@ -468,7 +472,7 @@ impl Pool {
             endpoint.addresses.failed(search.tried, now)
         });
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
-        let (name, target) = (&wanted.api.name, &wanted.api.targets[index]);
+        let (name, target) = (&wanted.backend.name, &wanted.backend.targets[index]);
         let level = if wanted.logs { log::Level::Warn } else { log::Level::Debug };
         // Timeouts and other errors are limited separately in the log.
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
@@ -484,7 +488,7 @@ impl Pool {
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
         let mut address_number = None;
-        let mut target = &wanted.api.targets[usize::from(search.endpoint)];
+        let mut target = &wanted.backend.targets[usize::from(search.endpoint)];
         if let Some(upstream) = self.upstream_mut(wanted) {
             let endpoint = &upstream.endpoints[usize::from(search.endpoint)];
             endpoint.stats.connects.one();
@@ -493,9 +497,10 @@ impl Pool {
             target = &endpoint.target;
         }
         let server = target.tls.clone();
-        let Wanted { owner, upstream, stats, room, preface, .. } = wanted;
+        let Wanted { owner, upstream, stats, room, gives_way, preface, .. } = wanted;
         let (endpoint, number) = (search.endpoint, address_number.unwrap_or(NO_ADDRESS));
-        let lead = Lead { owner, upstream, endpoint, address: number, stats, room, preface };
+        let lead =
+            Lead { owner, upstream, endpoint, address: number, stats, room, preface, gives_way };
         self.begin_connection(address, server.as_ref(), lead, io)
     }
 
@@ -508,6 +513,9 @@ impl Pool {
         io: &mut Io<'_, N>,
     ) -> io::Result<Key<Connection>> {
         self.close_idle_beyond(lead.room, io);
+        if lead.gives_way && self.connections.len() > lead.room {
+            return Err(descriptors::none_left());
+        }
         let preface = lead.preface;
         let conn = match Conn::connect(io.net, address, server, preface) {
             // The system may run out of descriptors before this process reaches its limit.

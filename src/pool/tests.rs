@@ -91,7 +91,7 @@ impl Stage {
         let scratch = vec![0; HEADROOM + 8192 + TAILROOM];
         let mut around = Around { net, scratch, buffers: BufPool::new(8192, 8192, 8192, 0) };
         let mut pool = Pool::new(16, Tick::ZERO);
-        let upstream = pool.upstream_of(&api, &mut stats, &mut around.io());
+        let upstream = pool.upstream_of(api.backend(), &mut stats, &mut around.io());
         Stage {
             pool,
             around,
@@ -114,9 +114,10 @@ impl Stage {
         let wanted = Wanted {
             owner: Owner::of(key),
             upstream: Some(self.upstream),
-            api: &self.api,
+            backend: self.api.backend(),
             stats: &stats,
             room: usize::MAX,
+            gives_way: false,
             logs: true,
             preface: b"",
         };
@@ -188,7 +189,7 @@ impl Stage {
     /// Another configuration of the api is served.
     fn reload(&mut self, keys: &str) {
         self.api = api(self.api.targets.len(), keys);
-        self.pool.upstream_of(&self.api, &mut self.stats, &mut self.around.io());
+        self.pool.upstream_of(self.api.backend(), &mut self.stats, &mut self.around.io());
     }
 
     /// The numbers of connections to each endpoint.

@@ -21,7 +21,7 @@ use super::check::Checking;
 use super::endpoint::{Endpoint, hash_of};
 use super::owner::Owner;
 use super::queue::{Queue, Waiter, Wants};
-use crate::config::{Api, Failed, Health, RetryOn, UpstreamClient, UpstreamTls};
+use crate::config::{Backend, Failed, Health, RetryOn, UpstreamClient, UpstreamTls};
 use crate::net::Address;
 use crate::slab::Key;
 use crate::sticky::{Replica, Secret};
@@ -46,6 +46,8 @@ pub struct Place {
 pub struct Upstream {
     /// The name of its api.
     pub name: String,
+    /// True exactly when it is asked which requests of the api may come in.
+    is_auth_server: bool,
     /// Its endpoints, in the order of the configuration. Never empty.
     pub endpoints: Vec<Endpoint>,
     /// How they are asked if they speak TLS. Connections on other terms are not for its api.
@@ -86,21 +88,22 @@ pub(super) enum Choice {
 }
 
 impl Upstream {
-    /// Creates the upstream of an api, without connections.
-    pub fn of(api: &Api, stats: &mut Stats, now: Tick) -> Upstream {
+    /// Creates the upstream that leads to a backend, without connections.
+    pub fn of(to: Backend<'_>, stats: &mut Stats, now: Tick) -> Upstream {
         let mut endpoint =
-            |target| Endpoint::new(target, stats.endpoint(&api.name, format!("{target}")), now);
+            |target| Endpoint::new(target, stats.endpoint(to.name, format!("{target}")), now);
         Upstream {
-            name: api.name.clone(),
-            endpoints: api.targets.iter().map(&mut endpoint).collect(),
-            tls: api.upstream_tls.clone(),
-            idle_max: api.keepalive_upstream,
-            max: api.max_upstream.unwrap_or(usize::MAX),
-            health: api.health.clone(),
-            retry_on: api.retry_on,
-            checking: Checking::of(api),
-            stats: stats.api(&api.name),
-            backups: api.backups(),
+            name: to.name.to_owned(),
+            is_auth_server: to.is_auth_server,
+            endpoints: to.targets.iter().map(&mut endpoint).collect(),
+            tls: to.tls.clone(),
+            idle_max: to.idle_max,
+            max: to.max.unwrap_or(usize::MAX),
+            health: to.health.clone(),
+            retry_on: to.retry_on,
+            checking: to.checked.and_then(Checking::of),
+            stats: stats.api(to.name),
+            backups: to.backups(),
             bad: 0,
             turn: 0,
             queue: Queue::default(),
@@ -108,30 +111,30 @@ impl Upstream {
         }
     }
 
-    /// True when `api`, perhaps of another configuration, has this name and the same endpoints, and
-    /// asks them on the same terms.
-    pub fn is_of(&self, api: &Api) -> bool {
-        self.name == api.name
-            && self.tls == api.upstream_tls
-            && self.endpoints.len() == api.targets.len()
+    /// True when a backend, perhaps of another configuration, is for the same api and the same
+    /// purpose, and has the same endpoints, which are asked on the same terms.
+    pub fn is_of(&self, backend: Backend<'_>) -> bool {
+        (self.name.as_str(), self.is_auth_server) == (backend.name, backend.is_auth_server)
+            && self.tls == *backend.tls
+            && self.endpoints.len() == backend.targets.len()
             && self
                 .endpoints
                 .iter()
-                .zip(&api.targets)
+                .zip(backend.targets)
                 .all(|(endpoint, target)| endpoint.target.is_same_place(target))
     }
 
-    /// Takes over a newer configuration of the same api. Returns the endpoints whose addresses have
-    /// changed, as bits.
-    pub(super) fn update(&mut self, api: &Api, now: Tick) -> u64 {
-        self.idle_max = api.keepalive_upstream;
-        self.max = api.max_upstream.unwrap_or(usize::MAX);
-        self.health.clone_from(&api.health);
-        self.retry_on = api.retry_on;
-        self.checking = Checking::of(api);
-        self.backups = api.backups();
+    /// Takes over a newer configuration of the same backend. Returns the endpoints whose addresses
+    /// have changed, as bits.
+    pub(super) fn update(&mut self, to: Backend<'_>, now: Tick) -> u64 {
+        self.idle_max = to.idle_max;
+        self.max = to.max.unwrap_or(usize::MAX);
+        self.health.clone_from(to.health);
+        self.retry_on = to.retry_on;
+        self.checking = to.checked.and_then(Checking::of);
+        self.backups = to.backups();
         let mut moved = 0;
-        for (index, (endpoint, target)) in self.endpoints.iter_mut().zip(&api.targets).enumerate() {
+        for (index, (endpoint, target)) in self.endpoints.iter_mut().zip(to.targets).enumerate() {
             moved |= u64::from(endpoint.addresses.update(&target.addresses, now)) << index;
             endpoint.target.clone_from(target);
             if self.checking.is_none() {

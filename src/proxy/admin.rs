@@ -205,12 +205,18 @@ impl<N: Net> Proxy<N> {
         let Shared { config, edge, pool, apis, memory, telemetry, .. } = &self.shared;
         let speaks_tls = !config.server.listen_tls.is_empty();
         let (mut upstreams, mut states) = (BTreeMap::new(), BTreeMap::new());
+        let mut auth_servers = BTreeMap::new();
         let in_order = || config.apis.iter().zip(apis.in_order());
         let sticky = in_order().filter(|(api, _)| api.sticky.is_some());
         let sticky = sticky.map(|(_, (_, state))| (state.name.as_str(), state.sticky.len()));
         for ((_, state), counts) in apis.in_order().zip(self.stream_states(now)) {
             if let Some(upstream) = pool.upstream(state.upstream) {
                 upstreams.insert(state.name.as_str(), upstream);
+            }
+            if let Some(upstream) =
+                state.auth.as_ref().and_then(|auth| pool.upstream(auth.upstream))
+            {
+                auth_servers.insert(state.name.as_str(), upstream);
             }
             states.insert(state.name.as_str(), counts);
         }
@@ -231,6 +237,7 @@ impl<N: Net> Proxy<N> {
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
+            auth_servers,
             sticky: sticky.collect(),
             states,
             certificates: self.shared.tls.certificates(),

@@ -4,13 +4,15 @@
 //! its share of the turn and is queued again behind the others. A step or a deadline returns what
 //! is to be done next ([`Next`]), and only [`Proxy::follow`] does it. Deadlines are checked only
 //! when nothing moves, so a slow peer is judged by what it did and never by how late this process
-//! looked. Three ends do not wait for that, because a busy peer could put them off forever: the end
-//! of a drain, the expiry of an exchange, and the end of a lingering close.
+//! looked. Four do not wait for that, because a busy peer could put them off forever: the end of a
+//! drain, the expiry of an exchange, the question whether it has to expire, and the end of a
+//! lingering close.
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, connect, deadlines, early, ends, from_log, grants, handshake, local, outage};
-use super::{proxy_header, relay, request, response, retry, streams, tunnel, waits};
+use super::{Proxy, authorize, connect, deadlines, early, ends, from_log, grants, handshake};
+use super::{local, outage, proxy_header, recheck, relay, request, response, retry};
+use super::{streams, tunnel, waits};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
@@ -75,8 +77,9 @@ impl<N: Net> Proxy<N> {
             State::Idle { .. } | State::Head { .. } => {
                 request::run(session, &mut self.shared, now.tick)
             }
-            State::Active(exchange) if exchange.expires_at() <= now.tick => {
-                Next::Do(Action::Expire)
+            State::Active(exchange) if exchange.has_expiry() && exchange.acts_at() <= now.tick => {
+                let expires = exchange.expires_at() <= now.tick;
+                Next::Do(if expires { Action::Expire } else { Action::Recheck })
             }
             State::Active(_) => self.with_exchange(key, now, take),
             State::Lingering { until, .. } => {
@@ -182,8 +185,9 @@ impl<N: Net> Proxy<N> {
             io,
             out,
             pool: &mut shared.pool,
-            edge: &shared.edge,
+            edge: &mut shared.edge,
             apis: &mut shared.apis,
+            auth_requests: &mut shared.auth_requests,
             telemetry: &mut shared.telemetry,
             config: &shared.config,
             phase: &shared.phase,
@@ -194,9 +198,9 @@ impl<N: Net> Proxy<N> {
         })
     }
 
-    /// Frees a descriptor for an upstream connection by closing that of a check, or the client
-    /// connection that loses least, and goes on connecting. It closes one and no more: where the
-    /// whole system has none left, the others would be closed in vain.
+    /// Frees a descriptor for an upstream connection by closing that of a check or of a recheck, or
+    /// the client connection that loses least, and goes on connecting. It closes one and no more:
+    /// where the whole system has none left, the others would be closed in vain.
     fn free_descriptor(
         &mut self,
         search: Search,
@@ -204,7 +208,7 @@ impl<N: Net> Proxy<N> {
         key: Key<Session>,
         now: Now,
     ) -> Next {
-        if self.interrupt_check(now.tick) || self.reclaim(now.tick) {
+        if self.interrupt_for_client(now.tick) || self.reclaim(now.tick) {
             let next = self.with_exchange(key, now, |step| connect::go_on(step, search));
             let Next::FreeDescriptor(_, again) = next else { return next };
             error = again;
@@ -264,6 +268,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
         Source::None | Source::Waiting(_) => step.watch_client(),
         Source::Local(_) => local::run(step),
         Source::Log(_) => from_log::run(step),
+        Source::Authorizing(_) => authorize::run(step),
         Source::Queued(ref queued) => {
             let place = queued.place;
             connect::wait(step, place)
@@ -287,6 +292,8 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
 fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
     coverage::note("Action", &[&action]);
     match action {
+        Action::Authorize(question) => authorize::ask(step, question),
+        Action::Judged => authorize::judged(step),
         Action::Connect => connect::connect(step),
         Action::AskAgain => connect::ask_again(step),
         Action::TimeOutConnect => connect::time_out(step),
@@ -307,6 +314,7 @@ fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::EndEarly(reply) => early::end(step, &reply),
         Action::AskLater => outage::schedule(step),
         Action::Expire => streams::expire(step),
+        Action::Recheck => recheck::ask(step),
         Action::EndStream(outcome) => streams::end_between_events(step, outcome),
         Action::Withhold => grants::withhold(step),
         Action::Fail(reply) => outage::fail(step, reply),

@@ -210,9 +210,10 @@ fn with_wanted<N: Net, T>(
     let wanted = Wanted {
         owner: Owner::of(*key),
         upstream: exchange.api_state.and_then(|key| apis.get(key)).map(|state| state.upstream),
-        api: exchange.api()?,
+        backend: exchange.api()?.backend(),
         stats: exchange.record.stats.as_ref()?,
         room: edge.upstream_connections_max().saturating_sub(1),
+        gives_way: false,
         // A stream that waits for its upstream asks repeatedly.
         logs: !exchange.stage().is_without_upstream(),
         preface: &preface,

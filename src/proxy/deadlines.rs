@@ -57,6 +57,8 @@ pub(super) enum Deadline {
     /// The end of an event stream or a tunnel by `max_stream_age`, a drain or the operator; or of
     /// any exchange whose api or key is gone.
     Expiry,
+    /// `auth.recheck`: the auth server is asked again about what is open.
+    Recheck,
     /// A lost upstream is asked again.
     AskAgain,
     /// `resume_timeout`: a lost upstream is not asked any more.
@@ -95,6 +97,7 @@ impl Deadline {
             Deadline::TunnelIdle => "tunnel_idle",
             Deadline::Heartbeat => "heartbeat",
             Deadline::Expiry => "stream_end",
+            Deadline::Recheck => "recheck",
             Deadline::AskAgain => "ask_again",
             Deadline::GiveUp => "give_up",
             Deadline::ResponseStuck => "response_stuck",
@@ -157,7 +160,8 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
     let mut earliest = Earliest::new(stuck, Deadline::ResponseStuck);
     earliest.or(response.outlet.flush_deadline(now, high_water), Deadline::Flush);
     match exchange.source() {
-        Source::None | Source::Local(_) | Source::Log(_) => {}
+        // Who is asked has a time limit.
+        Source::None | Source::Local(_) | Source::Log(_) | Source::Authorizing(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
         Source::Queued(queued) => {
             earliest.or(queued.gives_up, Deadline::Queue);
@@ -182,7 +186,10 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
         earliest.or(local.next(), Deadline::Event);
     }
     earliest.or(exchange.early_answer_at(), Deadline::EarlyAnswer);
-    earliest.or(exchange.expires_at(), Deadline::Expiry);
+    if exchange.has_expiry() {
+        earliest.or(exchange.expires_at(), Deadline::Expiry);
+        earliest.or(exchange.recheck_at(), Deadline::Recheck);
+    }
     of_stream(&mut earliest, exchange);
     earliest
 }
@@ -350,6 +357,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::StreamSilence => Action::StreamSilent(Outcome::UpstreamIdle),
         Deadline::Heartbeat => Action::Heartbeat,
         Deadline::Expiry => Action::Expire,
+        Deadline::Recheck => Action::Recheck,
         Deadline::AskAgain => Action::AskAgain,
         Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),

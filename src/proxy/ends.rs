@@ -101,7 +101,11 @@ pub(super) fn redirect<N: Net>(step: &mut Step<'_, N>, location: &str) -> Next {
 }
 
 /// Sends a local reply with some more fields.
-fn reply_with<N: Net>(step: &mut Step<'_, N>, local: LocalReply, more: &[(&str, &str)]) -> Next {
+pub(super) fn reply_with<N: Net>(
+    step: &mut Step<'_, N>,
+    local: LocalReply,
+    more: &[(&str, &str)],
+) -> Next {
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && !step.phase.is_draining();
@@ -201,8 +205,8 @@ pub(super) fn leave<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     if visible { Next::Close } else { Next::Abort }
 }
 
-/// Logs a local reply, at most once a second per cause and api. An upstream's failure is a warning,
-/// anything else is information.
+/// Logs a local reply, at most once a second per cause and api. The failure of an upstream, or of
+/// who says which requests may come in, is a warning; anything else is information.
 pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalReply) {
     let LocalReply { status, what, .. } = reply;
     let name = exchange.api().map_or("", |api| api.name.as_str());
@@ -213,7 +217,7 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
     };
     let before = if exchange.is_answered_early() { "answered early, then " } else { "" };
     let text = format!("{before}{status}: {what} ({}){api}", cause.word());
-    let level = if reply.is_upstream_fault() { log::Level::Warn } else { log::Level::Info };
+    let level = if reply.is_worth_a_warning() { log::Level::Warn } else { log::Level::Info };
     log.log(level, name, cause.word(), &text);
 }
 

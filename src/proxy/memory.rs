@@ -1,5 +1,6 @@
 //! The memory for bytes: the buffers that are lent out, and the scratch that every step works in.
 
+use super::auth_request::PASSED_MAX;
 use super::portions::Portions;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
@@ -110,7 +111,9 @@ fn head_room(config: &Config, portions: &Portions) -> usize {
         api.targets.iter().map(length).max().unwrap_or(0)
     };
     let targets = config.apis.iter().map(target_of).max().unwrap_or(0);
-    let changes_of = |api: &Api| api.request_headers.bytes().max(api.response_headers.bytes());
+    let passed = |api: &Api| if api.forward_auth.is_some() { PASSED_MAX } else { 0 };
+    let changes_of =
+        |api: &Api| (api.request_headers.bytes() + passed(api)).max(api.response_headers.bytes());
     let changes = config.apis.iter().map(changes_of).max().unwrap_or(0);
     let before = portions.high_water.max(config.server.max_head_bytes);
     let head = config.server.max_head_bytes + targets + changes + 2048;

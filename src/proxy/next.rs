@@ -9,6 +9,7 @@ use crate::http::head::HeadSearch;
 use crate::pool::Search;
 use crate::telemetry::{Failure, Outcome};
 use std::io;
+use std::rc::Rc;
 
 /// The result of a step.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub(super) enum Next {
 /// Something to do for an exchange. It concerns no other session.
 #[derive(Debug)]
 pub(super) enum Action {
+    /// Ask this about the request before anything is done for it.
+    Authorize(Rc<[u8]>),
+    /// Act on the answer.
+    Judged,
     /// Find a connection for the request, for the first time or because it is its turn.
     Connect,
     /// Ask the upstream of an event stream again.
@@ -90,6 +95,8 @@ pub(super) enum Action {
     AskLater,
     /// End the exchange, because it has expired.
     Expire,
+    /// Ask again whether what is open may stay.
+    Recheck,
     /// End an event stream between two events.
     EndStream(Outcome),
     /// End a stream whose upstream does not let the waiting page read its response.

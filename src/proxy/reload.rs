@@ -14,7 +14,9 @@
 //! no response yet gets a 503, or a 403 if its key is gone; a response under way is cut visibly.
 //! The last tenth of the window is for an event to end and for clients to read what is pending. A
 //! key is revoked on purpose, so its streams get no window; the few seconds are what an ordinary
-//! request takes.
+//! request takes. Where an auth server is asked from now on (`auth.url`), nobody has let those in
+//! that are there, as if their keys were gone. One that takes the place of another has not, either,
+//! but is asked about those that are open, if it is to be ([`super::recheck`]).
 //!
 //! Who may come in where TLS is spoken is decided in the handshake. If a client would have to bring
 //! something else now (`verify_client`, `client_ca`, `min_version`), what it brought counts for no
@@ -30,9 +32,9 @@
 //! A stream that begins is also checked against the present configuration, and not only against the
 //! one under which it was requested: its upstream may have taken long, and its key may be gone.
 
-use super::Proxy;
 use super::phase::within;
 use super::shared::Shared;
+use super::{Proxy, recheck};
 use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config, Tls};
@@ -63,6 +65,7 @@ impl<N: Net> Proxy<N> {
                 && exchange.api_state.is_some()
             {
                 judge_anew(exchange, config, apis, random.f64(), now);
+                recheck::schedule(exchange, config, apis, random, now);
                 judged.push(key);
             }
         }
@@ -162,6 +165,12 @@ pub(super) fn judge_anew(
     end(exchange, outcome, config.drain.window, share, now);
 }
 
+/// Makes an exchange expire that may not come in any more: at once if it is open, and otherwise
+/// within a few seconds, in which `share` (0 to 1) places it.
+pub(super) fn revoke(exchange: &mut Exchange, config: &Config, share: f64, now: Tick) {
+    end(exchange, Outcome::Revoked, config.drain.window, share, now);
+}
+
 /// Ends an exchange that is not admitted any more. What was revoked has less time than a window.
 pub(super) fn end(
     exchange: &mut Exchange,
@@ -192,13 +201,15 @@ pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -
 }
 
 /// True when the key of an exchange still admits it to `api`, or `api` needs none, and its client
-/// has a certificate if it needs one.
+/// has a certificate if it needs one; and the same of a server that lets requests in.
 fn may_stay(exchange: &Exchange, api: &Api) -> bool {
     if api.client_certificate && !exchange.has_certificate() {
         return false;
     }
     let keys = api.auth.as_ref().map(|auth| &auth.keys);
-    keys.is_none_or(|keys| {
+    let has_key = keys.is_none_or(|keys| {
         exchange.key().is_some_and(|key| auth::still_admits(keys, key, &api.name))
-    })
+    });
+    let is_asked_about = || exchange.source().authorizing().is_some();
+    has_key && (api.forward_auth.is_none() || exchange.let_in().is_some() || is_asked_about())
 }

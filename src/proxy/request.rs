@@ -5,7 +5,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
-use super::{admin, demo, grants, handshake, last_event_id, sticky, to_https};
+use super::{admin, authorize, demo, grants, handshake, last_event_id, sticky, to_https};
 use crate::access::Told;
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
@@ -154,6 +154,8 @@ struct Checked {
     caller: Caller,
     /// What the request shows of its client, if that is looked at.
     shown: Option<sticky::Shown>,
+    /// What another server is asked about it, if one is.
+    question: Option<Rc<[u8]>>,
     /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
@@ -211,6 +213,7 @@ fn check_head(
     let subject = from.shown.and_then(Shown::subject).map(Box::from);
     let has_certificate = matches!(from.shown, Some(Shown::Certificate { .. }));
     let mut caller = Caller { client, page, subject, has_certificate, ..Caller::default() };
+    let mut question = None;
     let admitted = authz::check_address(api, address)
         .and_then(|()| rates.admit_address(&api.name, address, now))
         .and_then(|()| check_body(head, api, config));
@@ -225,6 +228,11 @@ fn check_head(
         let strips = api.streams.compression == Compression::Strip;
         to.uncoded |= may_answer_early || may_ask_in_body && strips;
         let outbound = forward::outbound(out, head, &to);
+        if api.forward_auth.is_some() {
+            out.clear();
+            forward::write_question(out, head, &to, &path, pass.query.as_deref());
+            question = Some(Rc::from(out.as_slice()));
+        }
         if api.rewrite_redirects {
             caller.asked = asked(head, &to).map(Box::new);
         }
@@ -242,6 +250,7 @@ fn check_head(
         dropped_trailers: dropped_trailers(api, head),
         caller,
         shown: sticky::shown(api, head),
+        question,
         outbound,
     })
 }
@@ -383,7 +392,7 @@ fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>>
 /// Refuses a request whose rewritten head is longer than `room`.
 fn fits(checked: Checked, room: usize) -> Result<Checked, LocalReply> {
     match &checked.outbound {
-        Ok(outbound) if outbound.size() > room => {
+        Ok(outbound) if authorize::size_of(outbound, checked.question.is_some()) > room => {
             let what = "the rewritten request head is too long";
             Err(LocalReply::refused(Cause::MaxHeadBytes, 431, what))
         }
@@ -436,8 +445,11 @@ fn begin<N: Net>(
             if let Phase::Closed(ends) = shared.phase {
                 ends.set(&mut exchange, shared.random.f64(), now);
             }
-            admission::admit(&mut exchange, peer, &shared.apis, &mut shared.edge, now)
-                .map_or_else(Action::Fail, |()| Action::Connect)
+            match checked.question {
+                Some(question) => Action::Authorize(question),
+                None => admission::admit(&mut exchange, peer, &shared.apis, &mut shared.edge, now)
+                    .map_or_else(Action::Fail, |()| Action::Connect),
+            }
         }
     };
     Next::Begin(exchange, Some(then))

@@ -1,6 +1,7 @@
 //! What all sessions share: the network, the pool of upstream connections, memory, telemetry, and
 //! the configuration.
 
+use super::auth_requests::AuthRequests;
 use super::memory::Memory;
 use super::phase::Phase;
 use super::portions::Portions;
@@ -28,6 +29,8 @@ pub(super) struct Shared<N: Net> {
     pub edge: Edge,
     pub pool: Pool,
     pub apis: Apis,
+    /// What asks which requests may come in.
+    pub auth_requests: AuthRequests,
     pub memory: Memory,
     pub telemetry: Telemetry,
     pub config: Rc<Config>,
@@ -59,6 +62,7 @@ impl<N: Net> Shared<N> {
             edge: Edge::new(ports, &config, budget),
             pool: Pool::new(connections, now),
             apis: Apis::default(),
+            auth_requests: AuthRequests::new(now),
             memory: Memory::new(&config, &portions),
             telemetry: Telemetry::new(&config),
             router: Rc::new(config.router()),
@@ -110,13 +114,19 @@ impl<N: Net> Shared<N> {
     pub(super) fn begin_turn(&mut self, now: Now) {
         self.date.set(now.unix_ms);
         self.telemetry.begin_turn(now);
-        self.memory.buffers.count_beside(self.net.held_bytes());
+        let kept = self.auth_requests.kept().get();
+        self.memory.buffers.count_beside(self.net.held_bytes() + kept);
         let (mut io, _) = self.memory.split(&mut self.net, None, now.tick);
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }
 
-    /// Closes the upstream connection that an exchange holds or waits for, if it does.
+    /// Closes the upstream connection that an exchange holds or waits for, if it does, and asks no
+    /// more whether it may come in.
     pub(super) fn close_connection(&mut self, exchange: &mut Exchange) {
+        if let Some(authorizing) = exchange.take_authorizing() {
+            let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
+            self.auth_requests.cancel(authorizing.request, &mut self.pool, &mut io);
+        }
         if let Source::Queued(queued) = exchange.source() {
             self.pool.leave_queue(queued.place);
         }

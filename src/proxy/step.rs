@@ -3,6 +3,7 @@
 //! A step sees one exchange, its client's connection, and what all sessions share. It never sees
 //! another session; whatever concerns those is left to [`super::advance`].
 
+use super::auth_requests::AuthRequests;
 use super::next::Next;
 use super::phase::Phase;
 use crate::apis::Apis;
@@ -39,8 +40,10 @@ pub(super) struct Step<'a, N: Net> {
     /// The buffer for a head. It is empty at the beginning of a step.
     pub out: &'a mut Vec<u8>,
     pub pool: &'a mut Pool,
-    pub edge: &'a Edge,
+    pub edge: &'a mut Edge,
     pub apis: &'a mut Apis,
+    /// What asks which requests may come in.
+    pub auth_requests: &'a mut AuthRequests,
     pub telemetry: &'a mut Telemetry,
     /// The present configuration. The exchange may have begun under an earlier one.
     pub config: &'a Rc<Config>,
@@ -93,9 +96,13 @@ impl<N: Net> Step<'_, N> {
         Some(place)
     }
 
-    /// Closes the upstream connection that the exchange holds or waits for, if it does.
+    /// Closes the upstream connection that the exchange holds or waits for, if it does, and asks no
+    /// more whether it may come in.
     pub(super) fn close_connection(&mut self) {
         self.leave_queue();
+        if let Some(authorizing) = self.exchange.take_authorizing() {
+            self.auth_requests.cancel(authorizing.request, self.pool, &mut self.io);
+        }
         if let Some(connection) = self.exchange.take_connection() {
             self.pool.leave(connection, self.exchange.upload.sent(), &mut self.io);
         }

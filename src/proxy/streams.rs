@@ -64,6 +64,7 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     if !Rc::ptr_eq(&exchange.config, config) {
         super::reload::judge_anew(exchange, config, apis, random.f64(), now);
     }
+    super::recheck::schedule(exchange, config, apis, random, now);
     telemetry.opened(&exchange.report(step.peer, tls), now);
 }
 
@@ -125,9 +126,13 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
         (stage, _) if stage.is_stream() => expire_stream(exchange, outcome, was_ending),
         (Stage::Unanswered, _) if outcome == Outcome::Drained => send_away(step),
         _ if was_ending => Next::end(outcome),
-        (Stage::Unanswered, Source::Queued(_) | Source::Connecting(_) | Source::Awaiting(_)) => {
-            turn_away(exchange, outcome)
-        }
+        (
+            Stage::Unanswered,
+            Source::Authorizing(_)
+            | Source::Queued(_)
+            | Source::Connecting(_)
+            | Source::Awaiting(_),
+        ) => turn_away(exchange, outcome),
         (Stage::Body, Source::Upstream(_)) => Next::Do(Action::Cut(outcome)),
         (Stage::Tunnel, _) => Next::end(outcome),
         // The response is being sent, or is about to be.
@@ -140,7 +145,7 @@ pub(super) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
     exchange.end_with(outcome);
     exchange.keep_alive_if(false);
     Next::fail(if outcome == Outcome::Revoked {
-        LocalReply::ended(403, "its key was revoked")
+        LocalReply::ended(403, "it may not come in any more")
     } else {
         LocalReply::ended(503, "its api was removed")
     })

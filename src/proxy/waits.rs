@@ -11,7 +11,6 @@ use super::step::watches_client;
 use crate::conn::Conn;
 use crate::exchange::{Exchange, Local, Source, Upload};
 use crate::net::{Net, Ready};
-use crate::pool::Pool;
 use crate::session::{Session, State};
 use crate::time::Tick;
 
@@ -30,6 +29,8 @@ pub(super) enum Wait {
     ClientRoom,
     /// The client's end of a lingering connection.
     ClientEnd,
+    /// What the auth server says of the request.
+    Verdict,
     /// More of a response head, or the end of the connection, from the upstream.
     UpstreamHead,
     /// Bytes of a body, or the end of the connection, from the upstream.
@@ -57,6 +58,7 @@ impl Wait {
             Wait::ClientBytes => "client_bytes",
             Wait::ClientRoom => "client_room",
             Wait::ClientEnd => "client_end",
+            Wait::Verdict => "verdict",
             Wait::UpstreamHead => "upstream_head",
             Wait::UpstreamBytes => "upstream_bytes",
             Wait::UpstreamRoom => "upstream_room",
@@ -98,6 +100,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
         }
         Source::Log(_) if response.pending() == 0 => waits.push(Wait::LocalData),
         Source::None | Source::Local(_) | Source::Log(_) | Source::Waiting(_) => {}
+        Source::Authorizing(_) => waits.push(Wait::Verdict),
         Source::Queued(_) => waits.push(Wait::UpstreamQueue),
         Source::Connecting(_) => waits.push(Wait::UpstreamConnection),
         Source::Awaiting(_) => {
@@ -132,7 +135,7 @@ pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) ->
     if waits.is_empty() || !session.exchange().is_none_or(Exchange::is_settled) {
         return Some("it waits for nothing".to_owned());
     }
-    if let Some(wait) = waits.iter().find(|wait| has_happened(session, &shared.pool, **wait)) {
+    if let Some(wait) = waits.iter().find(|wait| has_happened(session, shared, **wait)) {
         return Some(format!("it waits for {wait:?}, which has happened"));
     }
     let ahead_max = shared.portions.ahead_max;
@@ -143,7 +146,8 @@ pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) ->
     None
 }
 
-fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
+fn has_happened<N: Net>(session: &Session, shared: &Shared<N>, wait: Wait) -> bool {
+    let pool = &shared.pool;
     let exchange = session.exchange();
     let upstream = exchange.and_then(Exchange::connection).map(|key| &pool[key].conn);
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
@@ -156,6 +160,11 @@ fn has_happened(session: &Session, pool: &Pool, wait: Wait) -> bool {
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
         Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
         Wait::UpstreamRoom => upstream.is_none_or(writable),
+        Wait::Verdict => exchange.is_none_or(|exchange| {
+            let Some(authorizing) = exchange.source().authorizing() else { return true };
+            let is_asked = shared.auth_requests.is_asking(authorizing.request);
+            authorizing.verdict.is_some() || !is_asked
+        }),
         Wait::UpstreamQueue => exchange.is_none_or(|exchange| {
             let Source::Queued(queued) = exchange.source() else { return true };
             pool.is_turn_of(queued.place) != Some(false)
@@ -195,7 +204,9 @@ mod oracle {
                     return Some(format!("session {key:?}: {what}"));
                 }
             }
-            self.stalled_check().or_else(|| self.unbalanced())
+            let stalled = self.stalled_check();
+            let stalled = stalled.or_else(|| self.shared.auth_requests.stalled(&self.shared.pool));
+            stalled.or_else(|| self.unbalanced())
         }
 
         /// A check of a target's health that could go on, or that no timer wakes.
@@ -259,8 +270,11 @@ mod oracle {
             }
             buffers += pool.iter().filter(|c| !c.conn.ahead().is_empty()).count();
             in_use += self.checks.iter().filter(|(_, c)| c.connection().is_some()).count();
-            if let Some(what) = self.miscounted(&exchanges) {
-                return Some(what);
+            in_use += self.shared.auth_requests.connections();
+            let what =
+                self.miscounted(&exchanges).or_else(|| self.questions_miscounted(&exchanges));
+            if what.is_some() {
+                return what;
             }
             let by_address = apis.in_order().map(|(_, state)| state.addresses.held()).sum();
             let counted = [by_address, self.shared.edge.key_streams.held()];
@@ -275,9 +289,10 @@ mod oracle {
             if buffers != lent {
                 return Some(format!("{lent} buffers lent, {buffers} held"));
             }
+            let asked = apis.in_order().filter(|(_, state)| state.auth.is_some()).count();
             let (upstreams, served) = (pool.upstreams(), apis.in_order().count());
-            if upstreams != served {
-                return Some(format!("{upstreams} upstreams, {served} apis"));
+            if upstreams != served + asked {
+                return Some(format!("{upstreams} upstreams, {served} apis, {asked} asked"));
             }
             if let Some((target, counted, are)) = pool.miscounted() {
                 return Some(format!("{target} counts {counted:?} connections of {are:?}"));
@@ -294,6 +309,15 @@ mod oracle {
             let (idle, all) = (pool.idle(), pool.len());
             (in_use + idle != all)
                 .then(|| format!("{all} connections, {in_use} in use, {idle} idle"))
+        }
+
+        /// The size of the questions that are kept, if it is not the one that is counted.
+        fn questions_miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
+            let questions = exchanges.iter().filter_map(|exchange| exchange.let_in());
+            let questions = questions.filter_map(|let_in| let_in.question.as_ref());
+            let kept = questions.map(|kept| kept.question().len()).sum::<usize>();
+            let counted = self.shared.auth_requests.kept().get();
+            (kept != counted).then(|| format!("{counted} bytes of questions counted, {kept} kept"))
         }
 
         /// An api whose count of open streams is not the number of its permits.
@@ -341,7 +365,8 @@ mod oracle {
         /// The numbers of sessions and checks, upstream connections, and buffers in use.
         pub fn in_use(&self) -> (usize, usize, usize) {
             let Shared { pool, memory, .. } = &self.shared;
-            (self.tasks.len() + self.checks.len(), pool.len(), memory.buffers.lent())
+            let tasks = self.tasks.len() + self.checks.len() + self.shared.auth_requests.len();
+            (tasks, pool.len(), memory.buffers.lent())
         }
     }
 }
@@ -378,6 +403,7 @@ mod tests {
             Deadline::TunnelIdle,
             Deadline::Heartbeat,
             Deadline::Expiry,
+            Deadline::Recheck,
             Deadline::AskAgain,
             Deadline::GiveUp,
             Deadline::ResponseStuck,

@@ -57,6 +57,12 @@ pub enum Cause {
     KeyOfOtherApi,
     /// The request has two keys, or the field of the key twice.
     AmbiguousKey,
+    /// The server of `auth.url` has not let the request in.
+    AuthRefused,
+    /// The server of `auth.url` cannot be asked, or has said nothing that decides.
+    AuthUnavailable,
+    /// `auth.timeout` has passed.
+    AuthTimeout,
     /// `key.max_requests` is exceeded.
     KeyMaxRequests,
     /// `api.max_requests` is exceeded.
@@ -127,7 +133,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 54] = [
+    pub const ALL: [Cause; 57] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -151,6 +157,9 @@ impl Cause {
         Cause::UnknownKey,
         Cause::KeyOfOtherApi,
         Cause::AmbiguousKey,
+        Cause::AuthRefused,
+        Cause::AuthUnavailable,
+        Cause::AuthTimeout,
         Cause::KeyMaxRequests,
         Cause::MaxRequests,
         Cause::MaxConnections,
@@ -210,6 +219,9 @@ impl Cause {
             Cause::UnknownKey => "unknown_key",
             Cause::KeyOfOtherApi => "key_of_other_api",
             Cause::AmbiguousKey => "ambiguous_key",
+            Cause::AuthRefused => "auth_refused",
+            Cause::AuthUnavailable => "auth_unavailable",
+            Cause::AuthTimeout => "auth.timeout",
             Cause::KeyMaxRequests => "key.max_requests",
             Cause::MaxRequests => "api.max_requests",
             Cause::MaxConnections => "server.max_connections",

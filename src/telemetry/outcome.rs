@@ -20,7 +20,8 @@ pub enum Outcome {
     UpstreamStalled,
     /// The stream reached `max_stream_age`.
     MaxAge,
-    /// The key that admitted it was removed, or does not admit it to this api any more.
+    /// The key that admitted it was removed, or does not admit it to this api any more; or the
+    /// server of `auth.url` does not.
     Revoked,
     /// Its api was removed from the configuration or has other endpoints.
     Removed,
@@ -112,7 +113,7 @@ impl Outcome {
                 Some("no event came for api.first_event_timeout or api.stall_timeout")
             }
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
-            Outcome::Revoked => Some("its key was revoked"),
+            Outcome::Revoked => Some("its key was revoked, or auth.url lets it in no more"),
             Outcome::Removed => Some("its api was removed"),
             Outcome::Drained => Some("drain.answers or drain.window is over"),
             Outcome::Ended => Some("ended by the operator"),

@@ -3,6 +3,7 @@
 //! An api's counters belong to its name and outlive every configuration that has it; their users
 //! hold them by `Rc`. Nothing is counted per client, except by its key.
 
+use super::auth_stats::AuthStats;
 use super::cause::Cause;
 use super::endpoint_stats::EndpointStats;
 use super::handshakes::Handshakes;
@@ -90,6 +91,8 @@ pub struct ApiStats {
     pub spared: Counter,
     /// Streams that were opened before their upstream had answered.
     pub early_answers: Counter,
+    /// What was said of requests and streams, where another server is asked who may come in.
+    pub auth: AuthStats,
     /// The time from a request to the first event of its stream.
     pub first_event: Histogram,
     /// The duration of event streams.
@@ -127,6 +130,7 @@ impl ApiStats {
             queued: Counter::default(),
             spared: Counter::default(),
             early_answers: Counter::default(),
+            auth: AuthStats::default(),
             first_event: Histogram::new(FIRST_EVENT),
             stream_duration: Histogram::new(STREAM),
             request_duration: Histogram::new(REQUEST),

@@ -136,6 +136,7 @@ fn defaults() {
         clients: Clients::default(),
         client_certificate: false,
         auth: None,
+        forward_auth: None,
         request_headers: Changes::default(),
         response_headers: Changes::default(),
         cors: None,
@@ -203,6 +204,7 @@ fn the_commented_file_has_every_key() {
                         || section.contains(&format!("\n[[{key}]]\n"))
                 }
                 _ if section.contains(&format!("\n[api.{key}]\n")) => true,
+                "\n[api.auth]\n" if section.contains(&format!("\n[api.auth.{key}]\n")) => true,
                 "\n[tls]\n" if section.contains(&format!("\n[[tls.{key}]]\n")) => true,
                 _ => section[..end].contains(&format!("\n{key} = ")),
             };

@@ -290,31 +290,33 @@ impl Actor {
     }
 }
 
+/// The hosts that a configuration names, and whether they speak TLS.
+fn hosts_of(config: &Config) -> Vec<(SocketAddr, bool)> {
+    let tcp = |address: &Address| match address {
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
+    };
+    let targets = config.apis.iter().flat_map(|api| {
+        let asked = api.forward_auth.iter().flat_map(|auth| &auth.target);
+        api.targets.iter().chain(asked)
+    });
+    targets.flat_map(|t| t.addresses.iter().filter_map(tcp).map(|at| (at, t.is_secure))).collect()
+}
+
 impl Stage {
     fn new(config: &str) -> Result<Stage, String> {
         let text = if config.is_empty() { PLAIN } else { config };
         toy::begin();
         let config = parse(text)?;
-        let tcp = |address: &Address| match address {
-            Address::Tcp(address) => Some(*address),
-            Address::Unix(_) => None,
-        };
-        let targets = config.apis.iter().flat_map(|api| &api.targets);
-        let addresses: Vec<(SocketAddr, bool)> = targets
-            .flat_map(|t| t.addresses.iter().filter_map(tcp).map(|at| (at, t.is_secure)))
-            .collect();
+        let hosts = hosts_of(&config);
         let budget = Budget::unlimited(config.server.max_connections.unwrap_or(1000));
-        let mut world = World::within(budget, config, 0, Faults::NONE, Portions::default());
-        for &(address, is_secure) in &addresses {
-            world.net().set_host(address, Host::Listening);
-            world.net().secure(address, is_secure.then_some(Shows::Good));
-        }
-        let addresses = addresses.into_iter().map(|(address, _)| address).collect();
+        let world = World::within(budget, config, 0, Faults::NONE, Portions::default());
         let (config, out) = (text.to_owned(), String::new());
         let kinds = ["client", "admin", "probe", "demo", "tls", "plain", "origin"];
         let actors = kinds.map(|kind| (kind, Vec::new()));
-        let preface = Vec::new();
+        let (addresses, preface) = (Vec::new(), Vec::new());
         let mut stage = Stage { world, config, actors, addresses, budget, preface, out };
+        stage.meet(hosts);
         stage.world.settle()?;
         Ok(stage)
     }
@@ -404,7 +406,9 @@ impl Stage {
             if changed == self.config {
                 return Err(format!("{line}: that is so already, or there is no such line"));
             }
-            self.world.proxy.reload(parse(&changed)?, self.budget, at);
+            let config = parse(&changed)?;
+            self.meet(hosts_of(&config));
+            self.world.proxy.reload(config, self.budget, at);
             self.config = changed;
             return Ok(());
         }
@@ -417,6 +421,17 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Lets there be hosts that were not there.
+    fn meet(&mut self, hosts: Vec<(SocketAddr, bool)>) {
+        for (address, is_secure) in hosts {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+                self.world.net().set_host(address, Host::Listening);
+                self.world.net().secure(address, is_secure.then_some(Shows::Good));
+            }
+        }
     }
 
     /// Where connections to a new address are taken.

@@ -2,7 +2,7 @@
 
 use crate::admin::streams::StreamState;
 use crate::metrics::{Exposition, MetricType, seconds};
-use crate::pool::Upstream;
+use crate::pool::{Endpoint, Upstream};
 use crate::telemetry::Stats;
 use crate::time::{Now, millis};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub struct Process<'a> {
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
     pub upstreams: BTreeMap<&'a str, &'a Upstream>,
+    /// Those that are asked which requests may come in, by api, where one is.
+    pub auth_servers: BTreeMap<&'a str, &'a Upstream>,
     /// The number of clients of which it is known which target knows them, by api, where that
     /// counts.
     pub sticky: BTreeMap<&'a str, usize>,
@@ -62,6 +64,14 @@ pub struct Process<'a> {
     pub certificates: Vec<(&'a str, u64)>,
     /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
+}
+
+impl Process<'_> {
+    /// The endpoints of an api: its targets, and who is asked which requests may come in.
+    pub(super) fn endpoints(&self, api: &str) -> impl Iterator<Item = &Endpoint> {
+        let upstreams = [&self.upstreams, &self.auth_servers];
+        upstreams.into_iter().filter_map(|by_api| by_api.get(api)).flat_map(|u| &u.endpoints)
+    }
 }
 
 /// Writes the metrics of the process.

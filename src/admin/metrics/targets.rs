@@ -11,6 +11,7 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     of_connections(out, stats, process);
     of_targets(out, stats, process);
     of_clients(out, process);
+    of_auth_servers(out, stats, process);
 }
 
 /// Writes the numbers of connections to each target, and of those who wait for one.
@@ -19,8 +20,7 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     out.family("millstream_upstream_connections", MetricType::Gauge, help);
     for (api, stats) in stats.all().skip(1) {
         let mut others = stats.upstream_connections();
-        let endpoints = process.upstreams.get(api).map_or(&[][..], |u| u.endpoints.as_slice());
-        for endpoint in endpoints {
+        for endpoint in process.endpoints(api) {
             let (in_use, open) = (endpoint.in_use() as u64, endpoint.open() as u64);
             let target = endpoint.target.to_string();
             for (state, count) in [("in_use", in_use), ("idle", open - in_use)] {
@@ -47,6 +47,17 @@ fn of_clients(out: &mut Exposition, process: &Process<'_>) {
     out.family("millstream_sticky_clients", MetricType::Gauge, help);
     for (api, count) in &process.sticky {
         out.sample(&[("api", api)], count);
+    }
+}
+
+/// Writes what was said of requests and of open streams, where another server says who may come in.
+fn of_auth_servers(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
+    let help = "Answers of the auth server of an api, by what was asked about, and the result.";
+    out.family("millstream_auth_requests_total", MetricType::Counter, help);
+    for (api, stats) in stats.all().filter(|(api, _)| process.auth_servers.contains_key(api)) {
+        for ([asked, answered], count) in stats.auth.all() {
+            out.sample(&[("api", api), ("asked", asked), ("result", answered)], count);
+        }
     }
 }
 
@@ -98,8 +109,8 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 /// Writes whether each target should be asked, and how often it should not have been.
 fn of_health(out: &mut Exposition, process: &Process<'_>) {
     let each = || {
-        let apis = process.upstreams.iter();
-        apis.flat_map(|(api, upstream)| upstream.endpoints.iter().map(move |e| (*api, e)))
+        let apis = process.upstreams.keys();
+        apis.flat_map(|api| process.endpoints(api).map(move |endpoint| (*api, endpoint)))
     };
     let mut family = |name, kind, help, of: &dyn Fn(&Endpoint) -> Option<u64>| {
         out.family(name, kind, help);

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, head_fields: 60, target_bytes: 1000 };
 
-const TO: Forward<'_> = Forward {
+pub(super) const TO: Forward<'_> = Forward {
     path_and_query: b"/up?a",
     host: None,
     client: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9))),

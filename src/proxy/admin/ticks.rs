@@ -70,7 +70,9 @@ impl<N: Net> Proxy<N> {
         let states = self.stream_states(now.tick);
         let Shared { pool, apis, telemetry, .. } = &self.shared;
         let present = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
-            Some(ApiNow { state, upstream: pool.upstream(state.upstream)?, streams })
+            let auth_server = state.auth.as_ref().and_then(|auth| pool.upstream(auth.upstream));
+            let upstream = pool.upstream(state.upstream)?;
+            Some(ApiNow { state, upstream, auth_server, streams })
         });
         let apis: Vec<ApiNow<'_>> = present.collect();
         self.admin.ticks.make(&process, &telemetry.stats, &apis, now);

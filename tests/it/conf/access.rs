@@ -158,6 +158,30 @@ fn retries_that_never_happen() {
     }
 }
 
+/// What may not be meant about a server that is asked which requests may come in.
+#[test]
+fn auth_servers_that_may_not_be_meant() {
+    let check = |keys: &str, want: &[&str]| {
+        let text = format!("[server]\nlisten = ['127.0.0.1:8001']\n{API}{keys}\n");
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(parse(&text).warnings(None), want, "{keys}");
+    };
+    check("auth.url = 'http://127.0.0.1:8002/verify'", &[]);
+    let back = "auth.url points back to this process, 127.0.0.1:8001";
+    check("auth.url = 'http://127.0.0.1:8001/verify'", &[back]);
+    let plain = "auth.upstream_tls has no effect: auth.url begins with http://, so nothing is \
+        encrypted";
+    check("auth = { url = 'http://b', upstream_tls = { server_name = 'c' } }", &[plain]);
+    let trusts = "auth.upstream_tls.insecure_skip_verify: whoever gets in between can read and \
+        change everything; name the issuer of the upstream's certificate in ca_file instead";
+    check(
+        "auth = { url = 'https://b', upstream_tls = { insecure_skip_verify = true } }",
+        &[trusts],
+    );
+    let summary = parse(&format!("{API}auth.url = 'http://b/verify?c'\n")).summary();
+    assert!(summary.contains(", http://b/verify?... is asked"), "{summary}");
+}
+
 /// Keys about the health of targets that decide nothing.
 #[test]
 fn health_that_decides_nothing() {

@@ -51,10 +51,11 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
 ];
 
 /// What the kinds of sources mean.
-const KINDS: [(SourceKind, &str); 8] = [
+const KINDS: [(SourceKind, &str); 9] = [
     (SourceKind::None, "nowhere yet, or nowhere any more"),
     (SourceKind::Local, "this process"),
     (SourceKind::Log, "a log that others read, too"),
+    (SourceKind::Authorizing, "an upstream, once it is let in"),
     (SourceKind::Queued, "an upstream, once a connection is free"),
     (SourceKind::Connecting, "an upstream, once it is connected to"),
     (SourceKind::Awaiting, "an upstream, once its head is there"),
@@ -63,7 +64,7 @@ const KINDS: [(SourceKind, &str); 8] = [
 ];
 
 const WIDTH: i32 = 980;
-const HEIGHT: i32 = 781;
+const HEIGHT: i32 = 800;
 
 /// From the left, and from above.
 type Point = (i32, i32);
@@ -181,7 +182,7 @@ fn draw_kind(out: &mut String, kind: SourceKind, x: i32, y: i32) {
 }
 
 fn draw_legend(out: &mut String) {
-    let (x, mut y) = (536, 548);
+    let (x, mut y) = (536, 540);
     let _ = writeln!(out, "<g class=\"legend\">");
     let _ = writeln!(
         out,

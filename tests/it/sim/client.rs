@@ -1,12 +1,13 @@
 //! A client of a simulated world: asks one or several times on a connection, at its own pace, and
 //! may leave when it likes.
 
-use super::Terms;
+use super::auth::{self, Standing};
 use super::events::without_ours;
 use super::message::{Body, Head, chunked};
 use super::plan::{Framing, Mischief, Plan, bodiless};
 use super::sessions::FIELD;
 use super::speech::{Leaves, Records, Speech};
+use super::terms::Terms;
 use crate::journal;
 use millstream::testing::RetryOn;
 use millstream::testing::rng::Rng;
@@ -25,8 +26,12 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// All that it has sent.
     pub(crate) sent: Vec<u8>,
-    /// A field that each of its requests carries, with its line end, if it needs a key.
-    key: &'static str,
+    /// The fields that each of its requests carries, with their line ends, if it needs a key or is
+    /// asked about.
+    key: String,
+    /// How it is known to who is asked about it.
+    standing: Standing,
+    number: u64,
     pub(crate) speech: Speech,
     /// What it does to its records, if it speaks TLS.
     pub(crate) records: Option<Records>,
@@ -101,7 +106,9 @@ impl Client {
             plans: own,
             address,
             sent: Vec::new(),
-            key,
+            key: key.to_owned(),
+            standing: Standing::Good,
+            number,
             peer: None,
             speech: Speech::Http,
             records: None,
@@ -123,6 +130,11 @@ impl Client {
             end: End::Open,
             rng: Rng::new(rng.bits()),
         }
+    }
+
+    /// Lets it show who it is.
+    pub(crate) fn show(&mut self, standing: Standing) {
+        (self.key, self.standing) = (standing.fields('c', self.number), standing);
     }
 
     pub(crate) fn act(
@@ -167,7 +179,7 @@ impl Client {
             journal::note(|| format!("{now:?} {peer:?} asks {plan:?}"));
             plan.is_bound.set(self.session.is_some());
             let session = self.session.iter().map(|name| format!("{FIELD}: {name}\r\n"));
-            let fields: String = session.chain([self.key.to_owned()]).collect();
+            let fields: String = session.chain([self.key.clone()]).collect();
             self.unsent = request(plan, &fields, self.rng.size(1, 500));
             self.asked += 1;
         }
@@ -282,6 +294,7 @@ impl Client {
     /// Whether what it got is what it should have got.
     pub(crate) fn judge(&self, plans: &[Plan], terms: Terms) -> Result<(), String> {
         let mut honest = terms.kind && !terms.scarce && self.leaves_at.is_none() && !self.deaf;
+        honest &= self.standing == Standing::Good;
         for (index, &id) in self.plans.iter().enumerate() {
             let plan = &plans[id];
             // Where a body ends only with its connection, an early answer may end in a reset: the
@@ -293,7 +306,11 @@ impl Client {
             honest &= knowable && (plan.mischief == Mischief::None || terms.recovers(plan));
             let answer = self.answers.get(index);
             if let Some(answer) = answer {
-                judge_answer(plan, answer, terms).map_err(|why| format!("{why}\n  {plan:?}"))?;
+                let judged = match self.standing {
+                    Standing::Good => judge_answer(plan, answer, terms),
+                    Standing::Mortal | Standing::Bad => judge_refusal(answer, terms),
+                };
+                judged.map_err(|why| format!("{why}\n  {plan:?}"))?;
             }
             let served = answer.is_some_and(|a| a.complete && a.status == plan.status);
             let once = terms.pooling && plan.request.is_some();
@@ -351,6 +368,7 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let early = is_early(plan, answer, terms) && (plan.events.is_none() || !honest);
     let spared = spared || early;
     let own = matches!(answer.status, 400 | 408 | 429 | 502 | 503 | 504) || spared;
+    let own = own || terms.auth.is_some() && auth::is_refusal(answer.status);
     let turned_away = terms.loses && matches!(answer.status, 403 | 404);
     let own = own || turned_away && !plan.body.starts_with(&answer.body);
     if let Mischief::Flood(_) = plan.mischief {
@@ -393,6 +411,13 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         return if unknowable { Ok(()) } else { Err("a cut that looks like an end".to_owned()) };
     }
     Ok(())
+}
+
+/// An answer to who was not let in. Who comes too fast, or in a drain, may be told to come back.
+fn judge_refusal(answer: &Answer, terms: Terms) -> Result<(), String> {
+    let spared = terms.spares && answer.status == 200 && naive::events(&answer.body).is_empty();
+    let own = auth::is_refusal(answer.status) || matches!(answer.status, 400 | 408);
+    if own || spared { Ok(()) } else { Err(format!("let in with status {}", answer.status)) }
 }
 
 /// When a client leaves early, and how.

@@ -2,7 +2,8 @@
 
 use super::loss::Loss;
 use super::rates::{self, Pace};
-use super::{END, HEARTBEAT, front, health, room, sessions};
+use super::terms::{END, HEARTBEAT};
+use super::{auth, front, health, room, sessions};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 
@@ -23,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) announces: bool,
     /// How fast requests may come.
     pub(crate) paces: Vec<Pace>,
+    /// Who is asked which of them may come in, if somebody is.
+    pub(crate) auth: Option<auth::Rules>,
 }
 
 impl Draft {
@@ -55,12 +58,13 @@ impl Draft {
         if loss.is_none() && drain_at.is_none() {
             draw_kind(&mut of(0x6b69_6e64), &mut text);
         }
+        let auth = if loss.is_none() { auth::draw(&mut of(0x6175_7468), &mut text) } else { None };
         let checks = if loss.is_none() { checks } else { String::new() };
         let mut other = text.replace(&limits, &other_limits);
         if secured {
             draw_other_terms(&mut of(0x746c_7324), &mut other);
         }
-        Draft { text, other, checks, loss, drain_at, secured, fronted, announces, paces }
+        Draft { text, other, checks, loss, drain_at, secured, fronted, announces, paces, auth }
     }
 }
 

@@ -3,8 +3,8 @@
 //! Whoever has no end is watched ([`Endless`]): it must be served until its time has come, and be
 //! gone soon after. So much for what has no end; what has one is judged by [`super::client`].
 
-use super::Terms;
 use super::endless::{Endless, Kind, PACE};
+use super::terms::Terms;
 use millstream::testing::rng::Rng;
 use millstream::testing::{Drain, Tick};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! worlds that lose their api or their key, or that drain. The proxy is to end them; one that is
 //! still there long after that leaves by itself.
 
+use super::auth::Standing;
 use super::message::Head;
 use super::speech::{Records, Speech};
 use crate::journal;
@@ -112,13 +113,15 @@ pub(crate) struct Endless {
     pub(crate) kind: Kind,
     /// Nobody else has it.
     pub(crate) address: IpAddr,
+    /// How it is known to who is asked about it.
+    pub(crate) standing: Standing,
     /// All that it has sent.
     pub(crate) sent: Vec<u8>,
     /// All that it has heard.
     pub(crate) heard: Vec<u8>,
     /// When it heard the first byte of a 200 or a 101.
     pub(crate) answered_at: Option<Tick>,
-    /// When the proxy ended it.
+    /// When the proxy ended it, or its connection.
     pub(crate) ended_at: Option<Tick>,
     pub(crate) speech: Speech,
     /// What it does to its records, if it speaks TLS.
@@ -144,6 +147,7 @@ impl Endless {
         Endless {
             kind,
             address: format!("2003::1:{number}").parse().unwrap(),
+            standing: Standing::Good,
             sent: Vec::new(),
             heard: Vec::new(),
             answered_at: None,
@@ -158,6 +162,13 @@ impl Endless {
             deaf: rng.chance(30),
             gone: false,
         }
+    }
+
+    /// Lets the one of this number show who it is.
+    pub(crate) fn show(&mut self, standing: Standing, number: u64) {
+        self.standing = standing;
+        let fields = standing.fields('e', number);
+        self.unsent = format!("{}{fields}\r\n", self.kind.request()).into_bytes();
     }
 
     /// True when it did anything.
@@ -196,13 +207,17 @@ impl Endless {
                 {
                     self.answered_at = Some(now);
                 }
+                // One that ends as it should keeps its connection.
+                if self.answered_at.is_some() && self.heard.ends_with(b"\r\n0\r\n\r\n") {
+                    self.ended_at = self.ended_at.or(Some(now));
+                }
                 true
             }
             Heard::Nothing => sent > 0,
             end @ (Heard::End | Heard::Reset) => {
                 journal::note(|| format!("{now:?} {peer:?} ({:?}) hears {end:?}", self.kind));
                 net.leave(peer);
-                (self.gone, self.ended_at) = (true, Some(now));
+                (self.gone, self.ended_at) = (true, self.ended_at.or(Some(now)));
                 true
             }
         }

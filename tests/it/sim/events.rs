@@ -1,7 +1,7 @@
 //! Event streams in simulated worlds: what an origin sends, how it goes on from an id, and whether
 //! what a client got of it is what it should have got.
 
-use super::Terms;
+use super::terms::Terms;
 use millstream::testing::naive;
 use millstream::testing::rng::Rng;
 

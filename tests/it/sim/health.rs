@@ -1,10 +1,10 @@
 //! The health of origins: some have checks, and an origin that fails them is not asked while
 //! another one is better.
 
-use super::Terms;
 use super::draft::Draft;
 use super::origin::Origin;
 use super::plan::{Mischief, Plan};
+use super::terms::Terms;
 use millstream::Config;
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
@@ -78,6 +78,7 @@ pub(crate) fn decide_alone(rng: &mut Rng, text: &str) -> Draft {
         fronted: false,
         announces: false,
         paces: Vec::new(),
+        auth: None,
     }
 }
 

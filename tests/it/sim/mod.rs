@@ -9,6 +9,7 @@
 //! `SIM_SEED=7 cargo test --test it sim -- --nocapture` replays one world and tells its story;
 //! `SIM_SEEDS=100000` plays more of them than usual.
 
+mod auth;
 mod client;
 mod draft;
 mod drain;
@@ -28,9 +29,11 @@ mod room;
 mod sessions;
 mod speech;
 mod stray;
+pub(crate) mod terms;
 mod told;
 
 use crate::journal;
+use auth::AuthServer;
 use client::Client;
 use draft::Draft;
 use drain::Draining;
@@ -44,16 +47,15 @@ use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Host};
 use millstream::testing::toy::{self, Asks, Shows};
 use millstream::testing::world::World;
-use millstream::testing::{
-    Address, Budget, Compression, Failed, OnOutage, Portions, Resume, RetryOn, StreamKind, Tick,
-};
+use millstream::testing::{Address, Budget, Portions, Tick};
 use operator::Operator;
 use origin::Origin;
-use plan::{ADDRESSES, Mischief, Plan};
+use plan::{ADDRESSES, Plan};
 use rates::Pace;
 use room::Room;
-use std::time::Duration;
+use std::collections::BTreeMap;
 use stray::Stray;
+use terms::Terms;
 use told::Sent;
 
 #[test]
@@ -90,120 +92,6 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What may be demanded of a world.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    /// True exactly when nothing in it keeps an honest exchange from its end.
-    pub(crate) kind: bool,
-    /// True exactly when an idle connection is never closed under a client that takes its time.
-    pub(crate) patient: bool,
-    /// True exactly when upstream connections are reused. Then one may die with a request on it
-    /// that cannot be sent twice.
-    pub(crate) pooling: bool,
-    /// True exactly when the proxy may end subscriptions that could go on.
-    pub(crate) ends: bool,
-    /// True exactly when it may end answers that could.
-    pub(crate) ends_answers: bool,
-    /// What all its event streams are, if the method does not tell.
-    pub(crate) streams_are: Option<StreamKind>,
-    /// True exactly when it drains, and so may turn clients away.
-    pub(crate) drains: bool,
-    /// True exactly when it drains so late that nobody is turned away on a new connection.
-    pub(crate) awaits_all: bool,
-    /// True exactly when it asks for the rest of event streams that broke.
-    pub(crate) resumes: bool,
-    /// True exactly when it spares who asks for an event stream the errors of an outage.
-    pub(crate) spares: bool,
-    /// True exactly when it may answer before the origin.
-    pub(crate) early: bool,
-    /// True exactly when a client that an origin knows goes to that origin.
-    pub(crate) heeds_sessions: bool,
-    /// True exactly when there may be fewer streams than are asked for.
-    pub(crate) scarce: bool,
-    /// True exactly when the api, or its key, is taken away.
-    pub(crate) loses: bool,
-    /// After which failures of an origin the other one is asked, if there is one.
-    pub(crate) retries: Option<RetryOn>,
-    /// True exactly when every origin can be connected to.
-    pub(crate) reachable: bool,
-    /// True exactly when an origin is passed over only because it has failed its checks, which fail
-    /// only where the origin says so.
-    pub(crate) checks_decide: bool,
-    /// True exactly when its origins speak TLS.
-    pub(crate) secured: bool,
-    /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
-    pub(crate) event_max: usize,
-    /// True exactly when the origin may be asked for a coded event stream.
-    pub(crate) passes: bool,
-    /// Its heartbeats; empty if they are comments.
-    pub(crate) heartbeat: &'static str,
-    /// The event in front of the end of an answer that the proxy ends; empty if there is none.
-    pub(crate) end: &'static str,
-}
-
-/// The events of ours that may come.
-const HEARTBEAT: &str = "event: ping\ndata: {}\n\n";
-const END: &str = "event: end\ndata: early\n\n";
-
-impl Terms {
-    fn of(config: &Config, kind: bool) -> Terms {
-        let api = &config.apis[0];
-        let (streams, health) = (&api.streams, &api.health);
-        Terms {
-            kind,
-            patient: config.server.keepalive_timeout > Duration::from_secs(3600),
-            pooling: api.keepalive_upstream > 0 && !api.send_proxy,
-            ends: streams.max_age.is_some(),
-            ends_answers: false,
-            streams_are: streams.kind,
-            drains: false,
-            awaits_all: false,
-            resumes: streams.resume != Resume::Never,
-            event_max: streams.event_max,
-            spares: streams.on_outage != OnOutage::Error || rates::spares(api),
-            early: streams.early_answer.is_some(),
-            heeds_sessions: api.sticky.is_some(),
-            scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
-            loses: false,
-            passes: streams.compression == Compression::Pass,
-            heartbeat: streams.heartbeat_event.as_ref().map_or("", |_| HEARTBEAT),
-            end: streams.end_event.as_ref().map_or("", |_| END),
-            retries: (api.targets.len() > 1).then_some(api.retry_on),
-            reachable: true,
-            checks_decide: health.max_fails.is_none()
-                && health.checks.as_ref().is_some_and(|c| c.timeout >= Duration::from_secs(5)),
-            secured: api.target().is_secure,
-        }
-    }
-
-    /// True when an event stream that comes of a plan is a subscription.
-    pub(crate) fn subscribes(self, plan: &Plan) -> bool {
-        self.streams_are.map_or(plan.method == "GET", |kind| kind == StreamKind::Subscription)
-    }
-
-    /// Notes whether the first origin can be connected to.
-    fn note_reachable(&mut self, reachable: bool) {
-        self.reachable = reachable;
-        let goes_on = self.retries.is_none_or(|retries| retries.has(Failed::Connect));
-        self.kind &= reachable || goes_on;
-    }
-
-    /// True exactly when the other origin must have been asked after what the first one did. The
-    /// request has nothing that might have been forgotten.
-    pub(crate) fn recovers(self, plan: &Plan) -> bool {
-        let failed = match plan.mischief {
-            Mischief::Silent => Failed::Timeout,
-            Mischief::Deaf | Mischief::Garbage => Failed::BadGateway,
-            Mischief::Refusal(status) => Failed::of_status(status).unwrap(),
-            Mischief::None | Mischief::CutAt(_) | Mischief::ResetAt(_) | Mischief::Flood(_) => {
-                return false;
-            }
-        };
-        let listed = self.retries.is_some_and(|retries| retries.has(failed)) && !plan.is_stubborn;
-        listed && self.reachable && plan.request.is_none() && !plan.is_bound.get()
-    }
-}
-
 /// Values of `max_held_bytes` that count for short events, too. So little is never configured.
 const HELD_MAX: [usize; 4] = [0, 600, 5000, 100_000];
 
@@ -220,6 +108,9 @@ struct Play {
     strays: Vec<Stray>,
     impostors: Vec<Impostor>,
     origins: Vec<Origin>,
+    auth_servers: Vec<AuthServer>,
+    /// When each path was first let in.
+    let_in: BTreeMap<String, Tick>,
     plans: Vec<Plan>,
     draining: Option<Draining>,
     /// When another configuration is served, and which.
@@ -245,8 +136,8 @@ impl Play {
         let portions = draw_portions(&mut rng);
         // Of their own, so that they leave the worlds as they were.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
-        let Draft { text, other, checks, loss, drain_at, secured, fronted, announces, paces } =
-            Draft::draw(seed, &mut rng, &mut fate);
+        let draft = Draft::draw(seed, &mut rng, &mut fate);
+        let Draft { text, other, checks, loss, drain_at, secured, paces, auth, .. } = draft;
         let mut config = parse(&text);
         let tiny = faults.capacity < 100 || portions.high_water < 100;
         let size_max = draw_size_max(&mut rng, tiny);
@@ -255,14 +146,12 @@ impl Play {
         let mut clients: Vec<_> = (0..rng.between(1, 6))
             .map(|number| Client::draw(number, key, &mut rng, &mut plans, size_max))
             .collect();
+        auth::introduce(auth, &mut clients, seed);
         let mut terms = Terms::of(&config, faults.no_descriptor == 0 && loss.is_none());
-        terms.scarce |= !paces.is_empty();
-        (terms.ends, terms.loses) = (terms.ends || loss.is_some(), loss.is_some());
-        terms.ends_answers = loss.is_some();
+        terms.expect(auth.map(|rules| rules.within(tiny)), loss.as_ref(), &paces);
         let mut hostile: Vec<_> = (0..rng.below(3)).map(|n| Hostile::draw(n, &mut rng)).collect();
         let reload = rng.chance(20).then(|| draw_reload(&mut rng, &other));
-        let last = if reload.is_some() { &other } else { &text };
-        let course = Course::draw(seed, last, &checks);
+        let course = Course::draw(seed, if reload.is_some() { &other } else { &text }, &checks);
         // Of their own, so that they leave the worlds as they were.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
         let operators = draw_operators(&mut dice, tiny, &mut terms);
@@ -270,6 +159,7 @@ impl Play {
         let mut draining = drain_at.map(|at| Draining::draw(at, &mut fate, config.drain));
         let some = if loss.is_some() || draining.is_some() { fate.below(8) } else { 0 };
         let mut endless: Vec<_> = (0..some).map(|n| Endless::draw(n, &mut fate, key)).collect();
+        auth::introduce_endless(auth, draining.is_some(), &mut endless, seed);
         if secured {
             speech::secure(seed, &mut clients, &mut hostile, &mut endless);
         }
@@ -288,9 +178,8 @@ impl Play {
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let faults = Faults { descriptors: all, ..faults };
         let mut world = World::within(budget, config, seed, faults, portions);
-        world.net().clients_show(Some(Shows::Good));
-        front::stand(world.net(), fronted, announces);
-        terms.note_reachable(draw_hosts(&mut rng, &mut world, terms.secured));
+        front::stand(world.net(), draft.fronted, draft.announces);
+        draw_hosts(&mut rng, &mut world, &mut terms);
         Play {
             room: Room::of(world.proxy.config()),
             world,
@@ -303,6 +192,8 @@ impl Play {
             strays,
             impostors,
             origins: Vec::new(),
+            auth_servers: Vec::new(),
+            let_in: BTreeMap::new(),
             plans,
             draining,
             reload,
@@ -391,6 +282,15 @@ impl Play {
                 moved = true;
             }
         }
+        while let Some(rules) = self.terms.auth
+            && let Some(peer) = self.world.net().origin(auth::ADDRESS.parse().unwrap())
+        {
+            self.auth_servers.push(AuthServer::new(peer, rules, self.rng.bits()));
+            moved = true;
+        }
+        for server in &mut self.auth_servers {
+            moved |= server.act(self.world.net(), &mut self.let_in, now)?;
+        }
         for client in &mut self.clients {
             moved |= client.act(self.world.net(), &self.plans, now)?;
         }
@@ -411,7 +311,7 @@ impl Play {
             moved |= operator.act(self.world.net(), patient, now)?;
         }
         for origin in &mut self.origins {
-            moved |= origin.act(self.world.net(), &self.plans, now)?;
+            moved |= origin.act(self.world.net(), &self.plans, self.terms.auth, now)?;
         }
         Ok(moved)
     }
@@ -421,6 +321,7 @@ impl Play {
         let hostile = self.hostile.iter().map(|client| client.next(self.world.now));
         let origins = self.origins.iter().map(|origin| origin.next(self.world.now));
         let operators = self.operators.iter().map(|operator| operator.next(self.world.now));
+        let servers = self.auth_servers.iter().map(|server| server.next(self.world.now));
         let endless = self.endless.iter().map(|client| client.next(self.world.now));
         let strays = self.strays.iter().map(|client| client.next(self.world.now));
         let impostors = self.impostors.iter().map(|client| client.next(self.world.now));
@@ -434,6 +335,7 @@ impl Play {
             .chain(hostile)
             .chain(operators)
             .chain(origins)
+            .chain(servers)
             .chain(endless)
             .chain(strays)
             .chain(impostors)
@@ -457,6 +359,13 @@ impl Play {
             impostor.judge()?;
         }
         repeats::judge(&self.plans, &self.origins, self.terms)?;
+        if let Some(rules) = self.terms.auth {
+            auth::judge_questions(&self.plans, &self.origins, &self.let_in)?;
+            // A tight budget has no room for asking again, as that of a configuration has.
+            if self.budget.connections == usize::MAX {
+                auth::judge_endless(&self.endless, rules)?;
+            }
+        }
         health::judge(&self.plans, &self.origins, &self.course, self.terms)?;
         if let Some(draining) = self.draining {
             if !self.world.proxy.is_drained() {
@@ -466,8 +375,8 @@ impl Play {
         }
         match self.world.net().shortages {
             0 => {}
-            // A check may have had it, and was closed.
-            _ if self.course.has_checks => {}
+            // A check may have had it, or a recheck, and was closed.
+            _ if self.course.has_checks || self.terms.auth.is_some() => {}
             n => return Err(format!("a descriptor was missing {n} times")),
         }
         let mut sent = Sent::default();
@@ -497,15 +406,17 @@ fn draw_operators(dice: &mut Rng, tiny: bool, terms: &mut Terms) -> Vec<Operator
     operators
 }
 
-/// The first of the addresses refuses connections now and then. True if it does not.
-fn draw_hosts(rng: &mut Rng, world: &mut World, secured: bool) -> bool {
+/// The first of the addresses refuses connections now and then.
+fn draw_hosts(rng: &mut Rng, world: &mut World, terms: &mut Terms) {
+    world.net().clients_show(Some(Shows::Good));
     let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
     for (address, host) in ADDRESSES.into_iter().zip([first, Host::Listening]) {
         let address = address.parse().unwrap();
         world.net().set_host(address, host);
-        world.net().secure(address, secured.then_some(Shows::Good));
+        world.net().secure(address, terms.secured.then_some(Shows::Good));
     }
-    first == Host::Listening
+    terms.note_reachable(first == Host::Listening);
+    terms.auth.iter().for_each(|rules| rules.listen(world.net()));
 }
 
 fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {

@@ -1,6 +1,7 @@
 //! An origin's end of one connection: reads requests, checks that they are what a client sent, and
 //! answers as planned.
 
+use super::auth::{self, Rules};
 use super::endless::{Kind, PACE};
 use super::front;
 use super::health;
@@ -114,6 +115,7 @@ impl Origin {
         &mut self,
         net: &mut SimNet,
         plans: &[Plan],
+        auth: Option<Rules>,
         now: Tick,
     ) -> Result<bool, String> {
         if !self.open {
@@ -144,7 +146,7 @@ impl Origin {
             }
         };
         let told = net.announced(self.peer).map(<[u8]>::to_vec);
-        let read = self.read(plans, told.as_deref(), now)?;
+        let read = self.read(plans, told.as_deref(), auth, now)?;
         Ok(sent || heard || read)
     }
 
@@ -192,7 +194,13 @@ impl Origin {
     }
 
     /// `told` is what the proxy has said first of whose connection it is, if it is to say that.
-    fn read(&mut self, plans: &[Plan], told: Option<&[u8]>, now: Tick) -> Result<bool, String> {
+    fn read(
+        &mut self,
+        plans: &[Plan],
+        told: Option<&[u8]>,
+        auth: Option<Rules>,
+        now: Tick,
+    ) -> Result<bool, String> {
         if self.then != Then::GoOn {
             return Ok(false);
         }
@@ -201,12 +209,16 @@ impl Origin {
                 return Ok(false);
             };
             self.wire.drain(..head.length);
+            let is_check = head.first_line == format!("GET {} HTTP/1.1", health::PATH);
+            if let Some(rules) = auth.filter(|_| !is_check) {
+                auth::judge_request(&head, rules, now)?;
+            }
             if let Some(kind) = Kind::of(&head) {
                 self.unsent.extend(kind.answer());
                 self.then = Then::Endless(kind);
                 return Ok(true);
             }
-            if head.first_line == format!("GET {} HTTP/1.1", health::PATH) {
+            if is_check {
                 front::judge_announced(told, None)?;
                 let status = if self.is_sick { "503 Sick" } else { "204 Well" };
                 self.unsent.extend(format!("HTTP/1.1 {status}\r\n\r\n").bytes());

@@ -1,8 +1,8 @@
 //! How often a request may be sent.
 
-use super::Terms;
 use super::origin::Origin;
 use super::plan::Plan;
+use super::terms::Terms;
 use millstream::testing::{Failed, RetryOn};
 use std::collections::BTreeMap;
 
