@@ -395,7 +395,8 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
         let ends = terms.ends && terms.subscribes(plan);
         events.judge(body, answer.complete, unknowable, Terms { ends, ..terms })?;
-        let resumed = terms.resumes && terms.kind && !terms.ends && plan.is_resumable() && cut;
+        let can_resume = terms.resumes && terms.kind && !terms.ends && !terms.queues;
+        let resumed = can_resume && plan.is_resumable() && cut;
         let had_id = !naive::events(body).is_empty();
         let within = events.may_be_within(body, terms.event_max);
         if resumed && had_id && !answer.complete && !within {

@@ -39,6 +39,8 @@ pub(crate) struct Terms {
     pub(crate) heeds_sessions: bool,
     /// True exactly when there may be fewer streams than are asked for.
     pub(crate) scarce: bool,
+    /// True exactly when a request may have to wait for a connection.
+    pub(crate) queues: bool,
     /// True exactly when the api, or its key, is taken away.
     pub(crate) loses: bool,
     /// Who is asked which requests may come in, if somebody is.
@@ -85,6 +87,7 @@ impl Terms {
             early: streams.early_answer.is_some(),
             heeds_sessions: api.sticky.is_some(),
             scarce: streams.max.is_some() || streams.max_per_ip.is_some() || room::is_scarce(api),
+            queues: api.max_upstream.is_some(),
             loses: false,
             auth: None,
             passes: streams.compression == Compression::Pass,
@@ -110,6 +113,8 @@ impl Terms {
         self.scarce |= !paces.is_empty();
         (self.loses, self.ends_answers) = (loss.is_some(), loss.is_some());
         self.ends |= loss.is_some();
+        // Who is answered by an upstream that is gone is not known to the next.
+        self.heeds_sessions &= loss.is_none();
     }
 
     /// True when an event stream that comes of a plan is a subscription.
