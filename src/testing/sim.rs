@@ -161,8 +161,8 @@ pub struct SimNet {
     /// How clients speak TLS.
     clients: Arc<ClientConfig>,
     front: Option<Front>,
-    /// Origins expect PROXY headers.
-    hears_headers: bool,
+    /// Where connections begin with PROXY headers.
+    hears_headers: Vec<SocketAddr>,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
     /// Listeners at which somebody arrived that no event has told of yet.
@@ -197,7 +197,7 @@ impl SimNet {
             secured: BTreeMap::new(),
             clients: Arc::new(toy::client_config(None)),
             front: None,
-            hears_headers: false,
+            hears_headers: Vec::new(),
             arrived: BTreeMap::new(),
             listener_edges: Vec::new(),
             free: Vec::new(),
@@ -363,7 +363,7 @@ impl SimNet {
         self.links.push(Link {
             far: server.map(|server| Box::new(Far::server(server))),
             preface: VecDeque::new(),
-            announced: address.filter(|_| self.hears_headers).map(|_| Vec::new()),
+            announced: address.filter(|to| self.hears_headers.contains(to)).map(|_| Vec::new()),
             to_proxy: Queue::default(),
             to_peer: Queue::default(),
             state,

@@ -42,9 +42,10 @@ impl SimNet {
         Some(peer)
     }
 
-    /// Whether all connections that the proxy makes from now on begin with a PROXY header.
-    pub fn expect_headers(&mut self, expected: bool) {
-        self.hears_headers = expected;
+    /// Has connections that the proxy makes to these addresses from now on begin with a header of
+    /// the PROXY protocol.
+    pub fn expect_headers(&mut self, at: Vec<SocketAddr>) {
+        self.hears_headers = at;
     }
 
     /// The PROXY header with which the proxy has begun a connection, as far as it has come.

@@ -3,6 +3,7 @@
 //!
 //! There, some try to come past it, or to say something else. None of them gets a byte.
 
+use super::plan::ADDRESSES;
 use super::speech::Leaves;
 use crate::journal;
 use millstream::Config;
@@ -67,7 +68,8 @@ pub(super) fn judge_announced(told: Option<&[u8]>, client: Option<IpAddr>) -> Re
 pub(super) fn stand(net: &mut SimNet, fronted: bool, announces: bool) {
     let front = || Front { listeners: LISTENERS.to_vec(), address: ADDRESS.parse().unwrap(), says };
     net.put_in_front(fronted.then(front));
-    net.expect_headers(announces);
+    let origins = ADDRESSES.into_iter().filter(|_| announces);
+    net.expect_headers(origins.map(|address| address.parse().unwrap()).collect());
 }
 
 /// What is said of a client with this address.
