@@ -2,6 +2,7 @@
 //! streams, what pages may read, and its counters.
 
 mod unstreamed;
+mod vetoes;
 mod waking;
 
 use crate::auth::verdicts::Verdicts;
@@ -17,6 +18,7 @@ use crate::telemetry::{ApiStats, Stats};
 use std::cell::Cell;
 use std::rc::Rc;
 use unstreamed::Unstreamed;
+use vetoes::Vetoes;
 use waking::Waking;
 
 /// The state of an api. See the module.
@@ -34,6 +36,8 @@ pub struct ApiState {
     pub grants: Grants,
     /// The requests that are not to be answered early again.
     pub unstreamed: Unstreamed,
+    /// The streams that are not to be shared for a while.
+    pub vetoes: Vetoes,
     /// Which replicas know which clients.
     pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
@@ -75,6 +79,7 @@ impl ApiState {
             addresses: Quota::default(),
             grants: Grants::default(),
             unstreamed: Unstreamed::default(),
+            vetoes: Vetoes::default(),
             sticky: Sticky::default(),
             waking: Waking::default(),
             auth: None,

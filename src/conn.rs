@@ -58,9 +58,8 @@ impl Conn {
         Conn { sock, ready: Ready::NONE, broken: false, kept_for_long: false, ahead: None }
     }
 
-    /// Creates a connection that leads nowhere, for tests that move no bytes.
-    #[cfg(test)]
-    pub(crate) const fn unconnected() -> Conn {
+    /// A connection that leads nowhere: nothing is ever possible on it.
+    pub const fn unconnected() -> Conn {
         Conn::new(SockId(u32::MAX))
     }
 

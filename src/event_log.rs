@@ -25,6 +25,7 @@ use crate::work;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Maximum length of a chunk with its framing, in bytes. A reader whose socket takes a part of one
@@ -41,7 +42,7 @@ const FRAMING_MAX: usize = 4 + 4;
 const ROOM_MIN: usize = 4 * 1024;
 
 /// How much a log holds: whichever is reached first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of bytes of all events, with their framing: at most 1 GiB.
     pub bytes: usize,
@@ -54,6 +55,8 @@ pub struct Limits {
 /// A chunk in the ring.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
+    /// The hash of the id that its event carries, if it is the last of that. 0 if there is none.
+    id: u64,
     /// Where it begins in the ring.
     start: u32,
     /// When it came, in seconds.
@@ -64,7 +67,7 @@ struct Chunk {
     is_last: bool,
 }
 
-const _: () = assert!(size_of::<Chunk>() <= 12);
+const _: () = assert!(size_of::<Chunk>() <= 24);
 
 impl Chunk {
     /// Its length with its framing.
@@ -127,6 +130,12 @@ pub struct EventLog {
     events: usize,
     /// The length of all chunks.
     bytes: usize,
+    /// The key of the hashes of ids, so that nobody can choose two that are the same.
+    secret: RandomState,
+    /// The hash of the id behind which the log begins, if it does not begin with its stream.
+    begins_behind: Option<u64>,
+    /// True exactly when an event carried an id.
+    has_ids: bool,
 }
 
 /// What a reader gets.
@@ -154,8 +163,24 @@ impl EventLog {
     /// Creates a log without events. It takes no memory yet.
     pub fn new(limits: Limits) -> EventLog {
         assert!(limits.events > 0 && limits.bytes <= 1 << 30, "no log can be within {limits:?}");
-        let (ring, chunks) = (Box::default(), VecDeque::new());
-        EventLog { limits, ring, chunks, first: 0, events: 0, bytes: 0 }
+        EventLog {
+            limits,
+            ring: Box::default(),
+            chunks: VecDeque::new(),
+            first: 0,
+            events: 0,
+            bytes: 0,
+            secret: RandomState::new(),
+            begins_behind: None,
+            has_ids: false,
+        }
+    }
+
+    /// Notes that the first event is the one behind the last that carried this id.
+    pub fn begin_behind(&mut self, id: &[u8]) {
+        debug_assert_eq!(self.end(), 0);
+        self.begins_behind = Some(self.hash(id));
+        self.has_ids = true;
     }
 
     /// The position of the oldest event that is held; of the next one, if none is.
@@ -168,12 +193,44 @@ impl EventLog {
         self.first + self.chunks.len() as u64
     }
 
-    /// Appends an event, which ends with an empty line, and drops those that are too old, or for
-    /// which there is no room any more.
+    /// How many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        self.ring.len() + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// True exactly when an event carried an id, or the log begins behind one that did.
+    pub const fn has_ids(&self) -> bool {
+        self.has_ids
+    }
+
+    /// The number of events from this position on.
+    pub fn events_from(&self, position: u64) -> u64 {
+        let gone = usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.chunks.iter().skip(gone).map(|chunk| u64::from(chunk.is_last)).sum()
+    }
+
+    /// The position behind the last event that carried this id. None if none of those that are held
+    /// did. An empty id is none.
+    pub fn find(&self, id: &[u8]) -> Option<u64> {
+        let hash = self.hash(id);
+        if id.is_empty() {
+            return None;
+        }
+        let back = self.chunks.iter().rev().position(|chunk| chunk.id == hash);
+        let begins = || (self.first == 0 && self.begins_behind == Some(hash)).then_some(0);
+        back.map(|back| self.end() - back as u64).or_else(begins)
+    }
+
+    fn hash(&self, id: &[u8]) -> u64 {
+        self.secret.hash_one(id).max(1)
+    }
+
+    /// Appends an event, which ends with an empty line and carries this id, if any. Drops those
+    /// that are too old, or for which there is no room any more.
     ///
     /// # Panics
     /// If the event is empty or longer than 1 GiB.
-    pub fn append(&mut self, event: &[u8], now: Tick) {
+    pub fn append(&mut self, event: &[u8], id: Option<&[u8]>, now: Tick) {
         assert!(!event.is_empty() && event.len() <= 1 << 30, "an event of {} bytes", event.len());
         work::note(event.len());
         let needed: usize = event.chunks(PAYLOAD_MAX).map(|payload| framed(payload.len())).sum();
@@ -188,6 +245,11 @@ impl EventLog {
             self.put(payload, payloads.peek().is_none(), now);
         }
         self.events += 1;
+        let id = id.map_or(0, |id| self.hash(id));
+        self.has_ids |= id != 0;
+        if let Some(last) = self.chunks.back_mut() {
+            last.id = id;
+        }
     }
 
     /// Drops the events that are too old.
@@ -241,7 +303,7 @@ impl EventLog {
         let Ok(payload) = u16::try_from(payload.len()) else {
             unreachable!("a payload is no longer than {PAYLOAD_MAX}");
         };
-        self.chunks.push_back(Chunk { start, at, payload, is_last });
+        self.chunks.push_back(Chunk { id: 0, start, at, payload, is_last });
         self.bytes += len;
     }
 
@@ -315,6 +377,11 @@ impl<'a> Run<'a> {
     /// True exactly when the last chunk is the end of an event.
     pub fn ends_between_events(&self) -> bool {
         self.last().is_last
+    }
+
+    /// True exactly when an event of their log carried an id.
+    pub const fn has_ids(&self) -> bool {
+        self.log.has_ids()
     }
 
     /// The position behind these chunks.

@@ -12,6 +12,7 @@ mod early;
 mod expiry;
 mod local;
 mod local_reply;
+mod log;
 mod lookahead;
 mod outbound;
 mod queued;
@@ -26,8 +27,9 @@ pub use authorizing::{Authorizing, Kept, LetIn, Verdict};
 pub use awaiting::Awaiting;
 pub use local::{Behind, Local};
 pub use local_reply::{LocalReply, Why};
+pub use log::{Change, Log, LogState};
 pub use lookahead::Lookahead;
-pub use outbound::Outbound;
+pub use outbound::{Outbound, Shareable};
 pub use request::{Asked, Caller, RequestFacts};
 #[cfg(feature = "sim")]
 pub use stage::SourceKind;
@@ -38,7 +40,6 @@ pub use upload::Upload;
 use crate::apis::{ApiState, Permit};
 use crate::buf::BufPool;
 use crate::config::{Api, Config, StreamKind};
-use crate::event_log::LogCell;
 use crate::http::fields::{Names, Nominated};
 use crate::http::framing::BodyLength;
 use crate::http::head::ResponseHead;
@@ -159,7 +160,7 @@ impl Exchange {
     }
 
     /// True exactly when the client reads this log.
-    pub fn follows(&self, log: &Rc<LogCell>) -> bool {
+    pub fn follows(&self, log: &Rc<Log>) -> bool {
         self.source().log().is_some_and(|own| Rc::ptr_eq(own, log))
     }
 

@@ -32,7 +32,7 @@ mod tests;
 mod trial;
 
 pub use intake::SourceFault;
-pub use io::{Io, Moved};
+pub use io::{Io, Moved, Rest};
 pub use outlet::{Flow, SinkGone};
 
 use crate::buf::BufPool;
@@ -42,7 +42,7 @@ use crate::http::fields::Names;
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::time::Tick;
-use events::{Events, Terms};
+use events::Terms;
 use intake::Intake;
 use outlet::Outlet;
 use place::Place;
@@ -127,10 +127,9 @@ impl Pipe {
         self.intake.begin(from, now);
     }
 
-    /// Gives out the events of a log, from this position on, as the body that begins now.
+    /// Gives out the events of a log from this position on, once its body begins.
     pub fn follow(&mut self, position: u64) {
         self.intake.follow(position);
-        self.outlet.watch_events();
     }
 
     /// Gives out what a log has, with one write at most, once nothing is pending.
@@ -260,7 +259,7 @@ impl Pipe {
     /// # Panics
     /// If it is not between two events.
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        let comment = self.intake.events().map_or(&b""[..], Events::comment);
+        let comment = self.intake.comment();
         self.outlet.put_in(comment, false, io);
     }
 

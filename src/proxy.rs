@@ -24,6 +24,8 @@ mod demo;
 mod drain;
 mod early;
 mod ends;
+mod feed;
+mod feeds;
 mod followers;
 mod from_log;
 mod grants;
@@ -46,6 +48,7 @@ mod request;
 mod response;
 mod retry;
 mod sessions;
+mod share;
 mod shared;
 mod step;
 mod sticky;
@@ -94,6 +97,8 @@ pub struct Proxy<N: Net> {
     shared: Shared<N>,
     /// What looks after the health of targets.
     checks: Tasks<checks::Check>,
+    /// What fills the logs that many clients read.
+    feeds: feeds::Feeds,
     admin: admin::Admin,
     /// Sessions whose clients' certificates have to be judged again.
     unjudged: Vec<Key<Session>>,
@@ -122,11 +127,13 @@ impl<N: Net> Proxy<N> {
     ) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
         tasks.reserve(budget.clients.min(RESERVED_MAX));
+        let feeds = feeds::Feeds::new(now);
         let mut proxy = Proxy {
             tasks,
             shared: Shared::new(net, config, ports, budget, portions, seed, now),
             checks: Tasks::new(now),
-            admin: admin::Admin::default(),
+            admin: admin::Admin::new(feeds.deserted()),
+            feeds,
             unjudged: Vec::new(),
             unix_ms: 0,
             started_unix_ms: 0,
@@ -151,6 +158,8 @@ impl<N: Net> Proxy<N> {
                 self.tasks.wake(key);
             } else if let Some(key) = owner.and_then(Owner::check) {
                 self.checks.wake(key);
+            } else if let Some(key) = owner.and_then(Owner::feed) {
+                self.feeds.tasks.wake(key);
             } else if let Some(owner) = owner {
                 self.shared.auth_requests.wake(owner);
             }
@@ -179,10 +188,12 @@ impl<N: Net> Proxy<N> {
         self.checks.expire(now.tick, self.shared.portions.timers_per_turn);
         let Shared { auth_requests, portions, .. } = &mut self.shared;
         auth_requests.expire(now.tick, portions.timers_per_turn);
+        self.feeds.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.shared.begin_turn(now);
         self.call_waiting();
         self.accept_operators(now);
         self.make_tick(now);
+        self.run_feeds(now);
         let mut streamed = false;
         // Sessions woken from here on run in the next turn, so that every session gets its turn.
         for _ in 0..self.tasks.queue_len() {
@@ -198,17 +209,19 @@ impl<N: Net> Proxy<N> {
         self.serve_arrivals(streamed, now);
         self.run_checks(now.tick);
         self.run_auth_requests(now.tick);
+        self.let_linger(now.tick);
         self.call_waiting();
         let shakes_hands = self.shake_hands() | self.judge_certificates(now.tick);
         let listeners = &self.shared.edge.listeners;
         let queued = self.tasks.has_queued() || self.checks.has_queued();
         let queued = queued || self.shared.auth_requests.has_queued();
+        let queued = queued || self.feeds.tasks.has_queued();
         let waits = queued || self.shared.pool.is_waited_for();
         if shakes_hands || waits || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
-        let timers = timers.min(self.checks.next_timer());
+        let timers = timers.min(self.checks.next_timer()).min(self.feeds.tasks.next_timer());
         let timers = timers.min(self.shared.auth_requests.next_timer());
         let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
@@ -216,7 +229,7 @@ impl<N: Net> Proxy<N> {
 
     /// Wakes those who wait for an upstream connection and can have one now.
     fn call_waiting(&mut self) {
-        let Proxy { tasks, checks, shared, .. } = self;
+        let Proxy { tasks, checks, feeds, shared, .. } = self;
         // There is nearly always nobody.
         if !shared.pool.may_call() {
             return;
@@ -226,6 +239,8 @@ impl<N: Net> Proxy<N> {
                 tasks.wake(key);
             } else if let Some(key) = owner.check() {
                 checks.wake(key);
+            } else if let Some(key) = owner.feed() {
+                feeds.tasks.wake(key);
             } else {
                 shared.auth_requests.wake(owner);
             }

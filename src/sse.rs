@@ -20,10 +20,13 @@
 //!
 //! Tested on every input split at every position, and against a naive reader that sees the whole.
 
+mod blocks;
 pub mod endpoint;
 mod ids;
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;
+
+pub use blocks::each_block;
 
 use crate::work;
 use ids::Ids;

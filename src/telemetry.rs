@@ -14,6 +14,7 @@ mod outcome;
 mod proxy_headers;
 mod record;
 mod stats;
+mod veto;
 
 pub use auth_stats::{Answered, Asked};
 pub use cause::Cause;
@@ -25,6 +26,7 @@ pub use outcome::Outcome;
 pub use proxy_headers::ProxyHeader;
 pub use record::{Record, Report, Volume};
 pub use stats::{ApiStats, LastingStats, Stats, Unserved};
+pub use veto::Veto;
 
 use crate::access::{Field, Queue, Told};
 use crate::config::Config;

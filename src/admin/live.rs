@@ -11,11 +11,10 @@
 
 use crate::admin::api_now::{ApiNow, Details, write_troubles};
 use crate::config::Expiry;
-use crate::event_log::{Limits, LogCell};
+use crate::event_log::Limits;
 use crate::json::Json;
 use crate::telemetry::{ApiStats, Outcome, Stats};
 use crate::time::{Now, Tick};
-use std::rc::Rc;
 use std::time::Duration;
 
 /// The time from one tick to the next.
@@ -53,10 +52,9 @@ pub struct ProcessNow {
     pub expiries: Vec<Expiry>,
 }
 
-/// The last ticks, and the time of the next.
+/// The number of the last tick, and the time of the next.
 #[derive(Debug)]
 pub struct Ticks {
-    log: Rc<LogCell>,
     last_id: u64,
     /// When the next tick is due. [`Tick::NEVER`] while nobody listens.
     next: Tick,
@@ -66,20 +64,18 @@ pub struct Ticks {
 
 impl Ticks {
     /// Creates an empty history.
-    pub fn new() -> Ticks {
-        let limits = Limits { bytes: KEPT_BYTES, events: KEPT, age: AFTERWARDS };
-        let log = Rc::new(LogCell::new(limits));
-        Ticks { log, last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
+    pub const fn new() -> Ticks {
+        Ticks { last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
+    }
+
+    /// How much of them is kept.
+    pub const fn limits() -> Limits {
+        Limits { bytes: KEPT_BYTES, events: KEPT, age: AFTERWARDS }
     }
 
     /// When the next tick is due.
     pub const fn next(&self) -> Tick {
         self.next
-    }
-
-    /// The log of ticks.
-    pub const fn log(&self) -> &Rc<LogCell> {
-        &self.log
     }
 
     /// Notes that somebody is listening, for the first time or still.
@@ -91,15 +87,20 @@ impl Ticks {
     }
 
     /// Makes the tick that is due from the current state.
-    pub fn make(&mut self, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) {
+    pub fn make(
+        &mut self,
+        process: &ProcessNow,
+        stats: &Stats,
+        apis: &[ApiNow<'_>],
+        now: Now,
+    ) -> Vec<u8> {
         self.last_id += 1;
-        let event = tick(self.last_id, process, stats, apis, now);
-        self.log.with(|log| log.append(&event, now.tick));
         // Counted from when it was due, so that small delays do not add up.
         self.next = self.next.after(INTERVAL).max(now.tick);
         if self.until < now.tick {
             self.next = Tick::NEVER;
         }
+        tick(self.last_id, process, stats, apis, now)
     }
 }
 
@@ -258,11 +259,5 @@ mod tests {
             seconds += 1;
         }
         assert_eq!(seconds, 132);
-        let kept = |ticks: &Ticks| ticks.log.with(|log| log.end() - log.oldest());
-        assert_eq!(kept(&ticks), KEPT as u64);
-        // Ticks older than that are of no use.
-        ticks.is_heard(at(1000).tick);
-        ticks.make(&PROCESS, &stats, &[], at(1000));
-        assert_eq!(kept(&ticks), 1);
     }
 }

@@ -7,12 +7,12 @@ use super::streams::StreamState;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType};
 use crate::telemetry::{ApiStats, KeyStats, LastingStats, Outcome, Stats};
-pub use process::{Process, Usage};
+pub use process::{Logs, Process, Usage};
 
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
 
-const COUNTERS: [(&str, Of, &str); 12] = [
+const COUNTERS: [(&str, Of, &str); 15] = [
     ("millstream_events_total", |s| &s.events, "Events that were passed on."),
     ("millstream_received_bytes_total", |s| &s.bytes_in, "Payload taken from clients."),
     ("millstream_sent_bytes_total", |s| &s.bytes_out, "Payload handed to clients."),
@@ -57,6 +57,21 @@ const COUNTERS: [(&str, Of, &str); 12] = [
         |s| &s.unserved,
         "Requests that were not served: answered with 500 or above, told to reconnect, held, or \
         answered early and then failed.",
+    ),
+    (
+        "millstream_share_streams_total",
+        |s| &s.shared,
+        "Event streams whose events came from an upstream stream that others read, too.",
+    ),
+    (
+        "millstream_share_replayed_events_total",
+        |s| &s.replayed,
+        "Events that were held for clients of a shared stream who came later or came back.",
+    ),
+    (
+        "millstream_share_gaps_total",
+        |s| &s.gaps,
+        "Clients of a shared stream who had missed more than what was held.",
     ),
 ];
 
@@ -165,6 +180,14 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
             out.sample(&[("api", api), ("reason", cause.word())], count);
         }
     }
+    let help = "Requests that got an upstream stream of their own despite [api.share], by reason.";
+    out.family("millstream_share_vetoes_total", MetricType::Counter, help);
+    for (api, stats) in stats.all().skip(1) {
+        for (veto, count) in stats.vetoes() {
+            out.sample(&[("api", api), ("reason", veto.word())], count);
+        }
+    }
+    of_logs(&mut out, process);
     for of in LASTING {
         of_lasting(&mut out, stats, &of);
     }
@@ -223,6 +246,22 @@ fn of_states(out: &mut Exposition, process: &Process<'_>) {
         for state in StreamState::ALL {
             let labels = [("api", *api), ("state", state.word())];
             out.sample(&labels, counts[state as usize]);
+        }
+    }
+}
+
+/// Writes what is shared at this moment.
+fn of_logs(out: &mut Exposition, process: &Process<'_>) {
+    type Of = fn(&Logs) -> usize;
+    let families: [(&str, Of, &str); 3] = [
+        ("millstream_share_upstreams", |l| l.count, "Upstream streams that are shared."),
+        ("millstream_share_clients", |l| l.readers, "Clients of shared upstream streams."),
+        ("millstream_share_bytes", |l| l.bytes, "Memory of the events of shared streams."),
+    ];
+    for (name, of, help) in families {
+        out.family(name, MetricType::Gauge, help);
+        for (api, logs) in &process.logs {
+            out.sample(&[("api", api)], of(logs));
         }
     }
 }

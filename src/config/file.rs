@@ -14,6 +14,7 @@ use super::log::log;
 use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
+use super::share::share;
 use super::sticky::sticky;
 use super::table::{self, Format, Table};
 use super::targets::targets;
@@ -56,6 +57,7 @@ const FORMAT: Format = Format {
         [[api]]
         [api.upstream_tls]
         [api.sticky]
+        [api.share]
         [api.auth]
         [api.auth.upstream_tls]
         [api.request_headers]
@@ -296,15 +298,14 @@ fn api(
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let health = health(t);
     let sticky = t.table_if_any("sticky", sticky);
-    let streams = streams(t);
+    let (share, streams) = (t.table_if_any("share", share), streams(t));
     let clients = clients(t);
     let of_targets = targets.as_deref().unwrap_or_default();
     let (client_certificate, auth, forward_auth, [keys, asked @ ..]) =
         guards(t, of_targets, shows_certificates);
-    let cors_is_on = t.has("cors");
+    let written = Written::into_response(t.has("cors"));
     let cors = t.table_if_any("cors", cors);
     let request_headers = request_headers(t, auth.as_ref(), forward_auth.as_ref());
-    let written = Written::into_response(cors_is_on);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
     // All keys were taken before this point, so no error above makes one of them unknown.
     let api = Api {
@@ -330,6 +331,7 @@ fn api(
         retry_body,
         health,
         sticky,
+        share,
         streams,
         clients,
         client_certificate,

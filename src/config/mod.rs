@@ -6,17 +6,16 @@
 //!
 //! In reading order: `file` is the schema, with `access` for authentication and CORS,
 //! `forward_auth` for who is asked about requests, `keys` for the key file, `health` and `sticky`
-//! for targets, `tls` and `upstream_tls` for certificates, and `fields` for changes to fields;
-//! `table` reads a TOML table for it, with `value`, `units`, `rate` and `event` for single values;
-//! `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis that lead to the
-//! same paths of the same servers; `error` holds errors and their locations, `unknown` guesses what
-//! an unknown key was meant to be, and `json` maps Tyk's keys.
-//! `warnings`, `vain` and `certificates` say what is right and may still not be meant.
+//! for targets, `share` for streams, `tls` and `upstream_tls` for certificates, and `fields` for
+//! changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate` and `event`
+//! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
+//! that lead to the same paths of the same servers; `error` holds errors and their locations,
+//! `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys. `warnings`,
+//! `vain` and `certificates` say what is right and may still not be meant.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
-//! tests/it/conf.rs tests the whole from outside, and compares conf/millstream.toml with the
-//! defaults.
+//! tests/it/conf.rs tests the whole from outside, and conf/millstream.toml against the defaults.
 
 mod access;
 mod backend;
@@ -41,6 +40,7 @@ mod renewal;
 mod retry;
 #[cfg(test)]
 mod scratch;
+mod share;
 mod shared;
 mod sources;
 mod sticky;
@@ -75,6 +75,7 @@ pub use renewal::Renewal;
 #[cfg(test)]
 pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
+pub use share::{Join, OnGap, Share};
 pub use sources::Sources;
 pub use sticky::{KnownBy, Sticky};
 pub use target::Target;
@@ -172,8 +173,7 @@ pub struct Server {
     pub max_target_bytes: usize,
     /// Maximum length of a request body in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
-    /// Maximum number of bytes held for all clients together beyond a small buffer each: at least 1
-    /// MiB.
+    /// Maximum number of bytes held for all clients beyond a small buffer each: at least 1 MiB.
     pub max_held_bytes: usize,
     /// The peers whose `X-Forwarded-*` fields are trusted, and their PROXY headers.
     pub trusted_proxies: TrustedProxies,
@@ -287,6 +287,8 @@ pub struct Api {
     pub health: Health,
     /// Which replica clients go to that one of them knows. None: any.
     pub sticky: Option<Sticky>,
+    /// How clients share upstream streams. None: each has its own.
+    pub share: Option<Share>,
     /// The settings for its event streams.
     pub streams: Streams,
     /// Which clients may send which requests.

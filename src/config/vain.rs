@@ -3,12 +3,18 @@
 
 use super::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT};
 use super::health::FAIL_TIMEOUT;
-use super::{Api, Failed, OnOutage, StreamKind, Target};
+use super::{Api, Compression, Failed, OnOutage, StreamKind, Target};
+use crate::http::fields::is_named;
 use std::time::Duration;
 
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
-    let all = retries(api).into_iter().chain(kinds(api)).chain(health(api)).chain(kept(api));
+    let all = retries(api)
+        .into_iter()
+        .chain(kinds(api))
+        .chain(health(api))
+        .chain(kept(api))
+        .chain(share(api));
     all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
 
@@ -71,6 +77,37 @@ fn kept(api: &Api) -> [(bool, &'static str); 1] {
         api.send_proxy && is_changed,
         "keepalive_upstream has no effect: with send_proxy no connection is used twice",
     )]
+}
+
+/// What is said about shared streams, and whether it is in vain.
+fn share(api: &Api) -> Vec<(bool, &'static str)> {
+    let Some(share) = &api.share else { return Vec::new() };
+    let is_own = |field: &str| ["Cookie", "Authorization"].iter().any(|own| is_named(field, own));
+    let forwards = api.auth.as_ref().is_some_and(|auth| auth.forward);
+    vec![
+        (api.sticky.is_some(), "share has no effect: with sticky, each client has its own stream"),
+        (api.send_proxy, "share has no effect: with send_proxy, each client has its own stream"),
+        (
+            api.streams.compression == Compression::Pass,
+            "share has no effect: compression is \"pass\", so each client has its own stream",
+        ),
+        (
+            api.streams.kind == Some(StreamKind::Answer),
+            "share has no effect: it is for subscriptions, and kind is \"answer\"",
+        ),
+        (
+            forwards && !share.per_key,
+            "share has no effect: auth.forward sends each client's key upstream; set share.per_key",
+        ),
+        (
+            share.headers.iter().any(|field| is_own(field)),
+            "share.headers lists Cookie or Authorization, so nearly each client has its own stream",
+        ),
+        (
+            share.per_key && api.auth.is_none(),
+            "share.per_key shares among all who show no certificate: there is no [api.auth]",
+        ),
+    ]
 }
 
 /// What is said about streams of the other kind, and whether it is in vain.

@@ -199,7 +199,8 @@ impl Config {
 
     /// True exactly when unfinished events of this api's streams are held.
     fn holds_events(&self, api: &Api) -> bool {
-        api.streams.resume != Resume::Never || self.server.flush_interval.is_some()
+        let resumes = api.streams.resume != Resume::Never;
+        resumes || api.share.is_some() || self.server.flush_interval.is_some()
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {

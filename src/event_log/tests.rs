@@ -68,7 +68,7 @@ fn what_is_held_is_what_the_limits_say() {
                 model.expire(at(now));
             } else {
                 let event = vec![b'a' + dice.u8(..26); dice.usize(1..=longest)];
-                log.append(&event, at(now));
+                log.append(&event, None, at(now));
                 model.append(&event, at(now));
                 let needed: usize = event.chunks(PAYLOAD_MAX).map(|p| framed(p.len())).sum();
                 assert!(log.ring.len() <= limits.bytes.max(needed) + CHUNK_MAX, "{log:?}");
@@ -84,7 +84,7 @@ fn what_is_held_is_what_the_limits_say() {
 fn a_reader_who_stops_anywhere_goes_on_there() {
     let mut log = EventLog::new(limits(1000, 100, 9));
     for event in ["data: a\n\n", "data: b\n\n", "data: c\n\n"] {
-        log.append(event.as_bytes(), at(0));
+        log.append(event.as_bytes(), None, at(0));
     }
     let Reading::Run(run) = log.read(1, 20) else { panic!("there is more") };
     assert_eq!(run.bytes(), b"9\r\ndata: b\n\n\r\n");
@@ -99,9 +99,9 @@ fn a_reader_who_stops_anywhere_goes_on_there() {
 #[test]
 fn a_long_event_is_several_chunks_and_ends_with_the_last() {
     let mut log = EventLog::new(limits(100, 100, 9));
-    log.append(b"data: a\n\n", at(0));
+    log.append(b"data: a\n\n", None, at(0));
     let event = vec![b'x'; PAYLOAD_MAX + 1];
-    log.append(&event, at(0));
+    log.append(&event, None, at(0));
     assert_eq!((log.oldest(), log.end()), (1, 3), "it is all that is held, too long as it is");
     let Reading::Run(run) = log.read(1, 0) else { panic!("there is more") };
     assert_eq!((run.bytes().len(), run.events()), (CHUNK_MAX, 0));
@@ -109,9 +109,26 @@ fn a_long_event_is_several_chunks_and_ends_with_the_last() {
     let Reading::Run(run) = log.read(2, 0) else { panic!("there is more") };
     assert_eq!((run.bytes(), run.events()), (&b"1\r\nx\r\n"[..], 1));
     assert!(run.ends_between_events());
-    log.append(b"data: b\n\n", at(0));
+    log.append(b"data: b\n\n", None, at(0));
     assert_eq!((log.oldest(), log.end()), (3, 4), "all of it goes together");
     assert_eq!(log.ring.len(), 100 + CHUNK_MAX, "and so does its memory");
+}
+
+#[test]
+fn who_comes_back_goes_on_behind_the_last_event_with_its_id() {
+    let mut log = EventLog::new(limits(1000, 5, 9));
+    log.begin_behind(b"0");
+    assert_eq!((log.find(b"0"), log.find(b"1")), (Some(0), None));
+    for id in ["1", "2", "", "2", "3"] {
+        let id = Some(id.as_bytes()).filter(|id| *id != b"3");
+        log.append(b"data\n\n", id, at(0));
+    }
+    let found = ["0", "1", "2", "", "3"].map(|id| log.find(id.as_bytes()));
+    assert_eq!(found, [Some(0), Some(1), Some(4), None, None]);
+    assert_eq!((log.events_from(1), log.events_from(5)), (4, 0));
+    log.append(&[b'x'; 9000], Some(b"long"), at(0));
+    let found = ["0", "1", "2", "long"].map(|id| log.find(id.as_bytes()));
+    assert_eq!(found, [None, None, None, Some(log.end())], "only what is held");
 }
 
 #[test]
@@ -122,7 +139,7 @@ fn in_the_long_run_nothing_is_allocated() {
     let mut places = Vec::new();
     for step in 0..10_000 {
         event.resize(dice.usize(1..300), b'x');
-        log.append(&event, at(0));
+        log.append(&event, None, at(0));
         if step >= 1000 {
             places.push((log.ring.as_ptr(), log.ring.len(), log.chunks.capacity()));
         }

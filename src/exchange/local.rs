@@ -1,7 +1,7 @@
 //! Responses that this process writes itself.
 
+use super::Log;
 use crate::demo;
-use crate::event_log::LogCell;
 use crate::time::{Now, Tick};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ pub enum Local {
     /// A body that is known in full, from this offset on.
     Bytes(Rc<[u8]>, usize),
     /// What goes before the events of a log, from this offset on.
-    Preface(Box<[u8]>, usize, Rc<LogCell>),
+    Preface(Box<[u8]>, usize, Rc<Log>),
     /// Nothing yet: the shell's answer is awaited.
     Shell,
 }
@@ -27,7 +27,7 @@ pub enum Behind {
     /// Nothing: it is the last.
     End,
     /// The events of this log.
-    Log(Rc<LogCell>),
+    Log(Rc<Log>),
 }
 
 impl Local {
@@ -59,7 +59,7 @@ impl Local {
     }
 
     /// The log whose events are behind what it writes, if there is one.
-    pub const fn log_behind(&self) -> Option<&Rc<LogCell>> {
+    pub const fn log_behind(&self) -> Option<&Rc<Log>> {
         if let Local::Preface(.., log) = self { Some(log) } else { None }
     }
 
@@ -97,6 +97,7 @@ fn take_piece<'a>(
 mod tests {
     use super::*;
     use crate::event_log::Limits;
+    use crate::exchange::LogState;
     use std::time::Duration;
 
     const NOW: Now = Now { tick: Tick::ZERO, unix_ms: 0 };
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn pieces_are_the_whole() {
         let limits = Limits { bytes: 9, events: 9, age: Duration::ZERO };
-        let log = Rc::new(LogCell::new(limits));
+        let log = Log::new(limits, LogState::Open, &Rc::default());
         for most in 1..12 {
             let (text, behind) = all(&mut Local::Bytes(b"0123456789".as_slice().into(), 0), most);
             assert!(text == "0123456789" && matches!(behind, Behind::End));

@@ -22,13 +22,35 @@ pub struct Outbound {
     pub bound: Option<Bound>,
     /// What the client shows, if the request ends the session of that name.
     pub ends_session: Option<Box<[u8]>>,
+    /// How it may share its stream, until that is decided.
+    pub shareable: Option<Box<Shareable>>,
+}
+
+/// A request that may share its stream with others.
+#[derive(Debug)]
+pub struct Shareable {
+    /// The name of the stream: two requests with the same one go upstream as the same bytes, and
+    /// have the same key where that matters.
+    pub name: [u8; 32],
+    /// The head for all who share.
+    pub head: OutboundHead,
+    /// The last event that the client has seen, if it says so.
+    pub last_event_id: Option<Box<[u8]>>,
 }
 
 impl Outbound {
     /// Creates a request that was not sent yet.
     pub const fn new(head: OutboundHead, is_bodiless: bool) -> Outbound {
         let gives_up = Tick::NEVER;
-        Outbound { head, is_bodiless, failed: 0, gives_up, bound: None, ends_session: None }
+        Outbound {
+            head,
+            is_bodiless,
+            failed: 0,
+            gives_up,
+            bound: None,
+            ends_session: None,
+            shareable: None,
+        }
     }
 
     /// The targets that have failed the request, as bits.

@@ -90,6 +90,21 @@ impl RequestFacts {
         }
     }
 
+    /// The facts about the request of a feed, which asks for a subscription like a client.
+    pub const fn of_feed() -> RequestFacts {
+        RequestFacts {
+            version: Version::Http11,
+            method: Method::Get,
+            retryable: true,
+            upgrade: Offer::NOTHING,
+            kind: StreamKind::Subscription,
+            may_stream: true,
+            accepts_json: false,
+            is_last: false,
+            grant: Grant::Nothing,
+        }
+    }
+
     /// The facts about a request that was not understood.
     pub const fn unknown(is_head: bool) -> RequestFacts {
         RequestFacts {

@@ -68,6 +68,13 @@ impl Exchange {
         has_id && self.resume().is_some() && !self.is_in_grace()
     }
 
+    /// The upstream is not asked again for this exchange.
+    pub fn forget_resuming(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.resume = None;
+        }
+    }
+
     /// Notes that an upstream has answered. The request is kept if the response is an event stream
     /// that is to be resumed.
     pub fn note_served(&mut self, now: Tick) {
@@ -78,9 +85,7 @@ impl Exchange {
             }
             Some(_) | None => {
                 self.outbound = None;
-                if let Some(extras) = &mut self.extras {
-                    extras.resume = None;
-                }
+                self.forget_resuming();
             }
         }
     }

@@ -12,9 +12,9 @@ use super::Exchange;
 use super::authorizing::Authorizing;
 use super::awaiting::Awaiting;
 use super::local::Local;
+use super::log::{Log, Reader};
 use super::queued::Queued;
 use crate::coverage;
-use crate::event_log::LogCell;
 use crate::pool::{Attempt, Connection};
 use crate::slab::Key;
 use crate::time::Tick;
@@ -78,7 +78,7 @@ impl Stage {
         match kind {
             SourceKind::None => matches!(self, Unanswered | Reply | Delivering | Held | Resuming),
             SourceKind::Local => matches!(self, Unanswered | Body | Stream),
-            SourceKind::Log => matches!(self, Body),
+            SourceKind::Log => matches!(self, Unanswered | Body | Stream | Early | Held),
             SourceKind::Authorizing => matches!(self, Unanswered),
             SourceKind::Queued | SourceKind::Connecting | SourceKind::Awaiting => {
                 matches!(self, Unanswered | Early | Held | Resuming)
@@ -120,7 +120,7 @@ pub enum Source {
     /// This process.
     Local(Box<Local>),
     /// A log of events that others read, too.
-    Log(Rc<LogCell>),
+    Log(Reader),
     /// An upstream, if another server says that the request may come in.
     Authorizing(Box<Authorizing>),
     /// An upstream that a connection is waited for.
@@ -221,7 +221,7 @@ impl Source {
     }
 
     /// The log that is read, or will be once what goes before it is out.
-    pub fn log(&self) -> Option<&Rc<LogCell>> {
+    pub fn log(&self) -> Option<&Rc<Log>> {
         match self {
             Source::Log(log) => Some(log),
             Source::Local(local) => local.log_behind(),
@@ -307,13 +307,12 @@ impl Exchange {
     pub fn is_arriving(&self) -> bool {
         self.stage == Stage::Unanswered
             && match self.source {
-                Source::Authorizing(_) | Source::Queued(_) | Source::Connecting(_) => true,
+                Source::Authorizing(_)
+                | Source::Queued(_)
+                | Source::Connecting(_)
+                | Source::Log(_) => true,
                 Source::Awaiting(_) => self.upload.done(),
-                Source::None
-                | Source::Local(_)
-                | Source::Log(_)
-                | Source::Upstream(_)
-                | Source::Waiting(_) => false,
+                Source::None | Source::Local(_) | Source::Upstream(_) | Source::Waiting(_) => false,
             }
     }
 

@@ -114,18 +114,36 @@ impl Exchange {
     /// Begins to scan the response for events, because it is an event stream whose bytes can be
     /// read. From here on the client's position is known.
     pub fn watch_events(&mut self) {
+        // What is in a log was looked at when it was filled.
+        if self.response.intake.place().is_some() {
+            self.response.outlet.watch_events();
+        } else {
+            self.response.watch_events(self.event_terms(false));
+        }
+    }
+
+    /// The events will not come from a log.
+    pub fn unfollow(&mut self) {
+        self.response.intake.unfollow();
+        if self.stage().is_stream() {
+            let terms = self.event_terms(false);
+            self.response.intake.watch_events(terms);
+        }
+    }
+
+    /// On which terms the events of the response are looked at: for a log if it `fills` one.
+    pub fn event_terms(&self, fills: bool) -> Terms {
         let streams = self.api().map(|api| &api.streams);
         let resumable = self.wants_resuming();
         let always = streams.is_some_and(|streams| streams.resume == Resume::Always);
-        let terms = Terms {
+        Terms {
             event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
             resumable,
             // The orderly end of an answer is its end.
             outlives_source: resumable && always && !self.is_answer(),
-            whole: self.config.server.flush_interval.is_some(),
-            verbatim: streams.is_some_and(|streams| streams.heartbeat.is_none()),
-        };
-        self.response.watch_events(terms);
+            whole: fills || self.config.server.flush_interval.is_some(),
+            verbatim: !fills && streams.is_some_and(|streams| streams.heartbeat.is_none()),
+        }
     }
 
     /// True exactly when the first event of its stream may say by what its client is known.

@@ -231,7 +231,7 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
 
 /// True exactly when `sent` is this field's name. The length alone nearly always rules it out.
 #[inline]
-pub(super) fn is_named(sent: &str, name: &str) -> bool {
+pub fn is_named(sent: &str, name: &str) -> bool {
     sent.len() == name.len() && sent.eq_ignore_ascii_case(name)
 }
 

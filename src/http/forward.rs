@@ -18,6 +18,9 @@
 //! Tested by parsing what is written: it must mean the same, for valid and for odd heads.
 
 mod auth_request;
+mod shared;
+
+pub use shared::{query as shared_query, shared};
 
 use super::changes::Changes;
 use super::client_cert::Shown;
@@ -134,6 +137,22 @@ impl OutboundHead {
     /// The size in bytes, without the host and the last event's id.
     pub const fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The whole head, without the host and the last event's id.
+    pub const fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same request for what comes behind the event with this id.
+    pub fn continuing(self, id: &[u8]) -> OutboundHead {
+        let mut bytes = self.bytes.into_vec();
+        bytes.truncate(bytes.len() - b"\r\n".len());
+        let start = bytes.len();
+        write_line(&mut bytes, "Last-Event-ID", id);
+        let line = start..bytes.len();
+        bytes.extend_from_slice(b"\r\n");
+        OutboundHead { bytes: bytes.into(), last_event_id: vec![line], ..self }
     }
 
     /// A number for who asks for what. It is the same for a client that repeats its request with

@@ -69,6 +69,11 @@ pub struct Events {
 
 const _: () = assert!(size_of::<Events>() <= 48);
 
+/// See [`Events::comment`].
+pub(super) const fn comment(has_ids: bool) -> &'static [u8] {
+    if has_ids { b":\n" } else { b":\n\n" }
+}
+
 impl Events {
     /// Creates the state at the start of a stream.
     pub fn new(terms: Terms) -> Events {
@@ -100,7 +105,7 @@ impl Events {
     /// model APIs, would take an empty line for an event once it has seen an id. Clients
     /// that look only for empty lines and know no comments need one.
     pub const fn comment(&self) -> &'static [u8] {
-        if self.scanner.has_ids() { b":\n" } else { b":\n\n" }
+        comment(self.scanner.has_ids())
     }
 
     /// The id from which the rest of this stream can be requested. None if it cannot, or while the
@@ -242,6 +247,20 @@ impl Events {
     /// True exactly when some bytes are held.
     pub const fn holds_any(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Takes all held bytes that may pass. False if they do not end between two events: then there
+    /// are none to take.
+    pub(super) fn take_all(&mut self, buffers: &mut BufPool, take: impl FnOnce(&[u8])) -> bool {
+        let free = self.free as usize;
+        if let Some(held) = &self.held
+            && self.free_between
+        {
+            take(&held.bytes()[..free]);
+        }
+        buffers.pass(&mut self.held, free);
+        (self.free, self.between) = (0, self.free_between);
+        self.between
     }
 
     /// Moves held bytes that may pass into `out`, as far as there is room. Returns how many.

@@ -248,6 +248,11 @@ impl Intake {
         self.watch = Watch::Log(Place::new(position));
     }
 
+    /// Takes from a connection after all.
+    pub fn unfollow(&mut self) {
+        self.watch = Watch::Nothing;
+    }
+
     /// The place in a log, if that is what is read.
     pub const fn place(&self) -> Option<&Place> {
         if let Watch::Log(place) = &self.watch { Some(place) } else { None }
@@ -266,6 +271,12 @@ impl Intake {
             place.note(run);
             self.silent_since = now;
         }
+    }
+
+    /// The comment that is a heartbeat. Empty if the body is no event stream that can be read.
+    pub(super) fn comment(&self) -> &'static [u8] {
+        let of_log = self.place().map(Place::comment);
+        of_log.or_else(|| self.events().map(Events::comment)).unwrap_or_default()
     }
 
     /// The number of events so far. None if they cannot be counted.
@@ -368,6 +379,35 @@ impl Intake {
         };
         let start = HEADROOM + piece.start;
         Ok(Some(self.portion(start..start + passing, piece.ended)))
+    }
+
+    /// Takes whole events, with at most one read, and hands them to `each`, as many as are there.
+    /// Returns what follows. None if there is nothing now; an event will follow. An unfinished
+    /// event at the end of the body is none.
+    ///
+    /// # Errors
+    /// See [`SourceFault`]. [`SourceFault::TooLong`]: an event cannot be held.
+    pub fn take_events<N: Net>(
+        &mut self,
+        source: &mut Conn,
+        io: &mut Io<'_, N>,
+        each: impl FnOnce(&[u8]),
+    ) -> Result<Option<Rest>, SourceFault> {
+        let is_over = self.reader.ended();
+        if let Some(events) = self.watch.events_mut().filter(|events| events.has_free()) {
+            if !events.take_all(io.buffers, each) && !is_over {
+                return Err(SourceFault::TooLong);
+            }
+            return Ok(Some(self.portion(HEADROOM..HEADROOM, is_over).rest));
+        }
+        let Some(portion) = self.take(source, 0, io)? else { return Ok(None) };
+        if portion.between == Some(false) {
+            return Err(SourceFault::TooLong);
+        }
+        if !portion.payload.is_empty() {
+            each(&io.scratch[portion.payload]);
+        }
+        Ok(Some(portion.rest))
     }
 
     /// The number of bytes to take next: never more than one buffer could keep in addition to those

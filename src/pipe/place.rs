@@ -1,5 +1,8 @@
 //! The place of one of a log's readers.
 
+use super::events;
+#[cfg(doc)]
+use super::events::Events;
 use crate::event_log::Run;
 
 /// How far a client has read in a log. See [`crate::event_log`].
@@ -8,12 +11,18 @@ pub struct Place {
     next: u64,
     events: u64,
     between: bool,
+    has_ids: bool,
 }
 
 impl Place {
     /// The place in front of this position.
     pub(super) const fn new(next: u64) -> Place {
-        Place { next, events: 0, between: true }
+        Place { next, events: 0, between: true, has_ids: false }
+    }
+
+    /// The comment that is a heartbeat. See [`Events::comment`].
+    pub(super) const fn comment(&self) -> &'static [u8] {
+        events::comment(self.has_ids)
     }
 
     /// The position of what is read next.
@@ -36,6 +45,7 @@ impl Place {
         self.next = run.next();
         self.events += run.events();
         self.between = run.ends_between_events();
+        self.has_ids |= run.has_ids();
     }
 
     /// Goes on at a later position, between two events.

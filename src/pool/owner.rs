@@ -3,12 +3,18 @@
 use crate::slab::Key;
 use std::num::NonZeroU64;
 
-/// The highest bit, which a key leaves free, marks those that are no clients.
-const NO_CLIENT_BIT: u64 = 1 << 63;
+/// Where the kind of an owner stands: in the highest bit, which a key leaves free, and in the
+/// highest of its index, because there are not two billion of anything.
+const KIND: u64 = 1 << 63 | 1 << 31;
 
-/// Of these, the highest bit of the index marks requests to auth servers: neither has two
-/// billion of them.
-const AUTH_BIT: u64 = 1 << 31;
+/// A health check.
+const CHECK: u64 = 1 << 63;
+
+/// A feed of a log.
+const FEED: u64 = 1 << 31;
+
+/// A request that asks who may come in.
+const AUTH_REQUEST: u64 = CHECK | FEED;
 
 /// The owner of a connection. Only the caller knows who it is; it is informed of the connection's
 /// events.
@@ -16,43 +22,57 @@ const AUTH_BIT: u64 = 1 << 31;
 pub struct Owner(NonZeroU64);
 
 impl Owner {
-    /// The owner with this key.
+    /// The owner with this key: a client.
     pub fn of<T>(key: Key<T>) -> Owner {
-        let Some(bits) = NonZeroU64::new(key.to_bits()) else {
+        Owner::of_kind(key, 0)
+    }
+
+    /// The owner with this key, of another kind: a check of an endpoint's health.
+    pub fn of_check<T>(key: Key<T>) -> Owner {
+        Owner::of_kind(key, CHECK)
+    }
+
+    /// The owner with this key, of another kind: a feed of a log.
+    pub fn of_feed<T>(key: Key<T>) -> Owner {
+        Owner::of_kind(key, FEED)
+    }
+
+    /// The owner with this key, of another kind: a request that asks who may come in.
+    pub fn of_auth_request<T>(key: Key<T>) -> Owner {
+        Owner::of_kind(key, AUTH_REQUEST)
+    }
+
+    fn of_kind<T>(key: Key<T>, kind: u64) -> Owner {
+        let bits = key.to_bits();
+        assert!(bits & KIND == 0, "there are more of something than there can be");
+        let Some(bits) = NonZeroU64::new(bits | kind) else {
             unreachable!("no generation of a key is zero");
         };
         Owner(bits)
     }
 
-    /// The owner with this key, of another kind: a check of an endpoint's health.
-    pub fn of_check<T>(key: Key<T>) -> Owner {
-        assert!(key.to_bits() & AUTH_BIT == 0, "more checks than there can be");
-        Owner(Owner::of(key).0 | NO_CLIENT_BIT)
-    }
-
-    /// The owner with this key, of a third kind: a request that asks who may come in.
-    pub fn of_auth_request<T>(key: Key<T>) -> Owner {
-        Owner(Owner::of_check(key).0 | AUTH_BIT)
+    /// The key again, for the caller that knows its type. None if it is one of another kind.
+    pub fn key<T>(self) -> Option<Key<T>> {
+        self.key_of_kind(0)
     }
 
     /// The key of a check again. None if it is no check.
     pub fn check<T>(self) -> Option<Key<T>> {
-        self.key_of_kind(NO_CLIENT_BIT)
+        self.key_of_kind(CHECK)
+    }
+
+    /// The key of a feed again. None if it is no feed.
+    pub fn feed<T>(self) -> Option<Key<T>> {
+        self.key_of_kind(FEED)
     }
 
     /// The key of a request that asks who may come in. None if it is none.
     pub fn auth_request<T>(self) -> Option<Key<T>> {
-        self.key_of_kind(NO_CLIENT_BIT | AUTH_BIT)
+        self.key_of_kind(AUTH_REQUEST)
     }
 
     fn key_of_kind<T>(self, kind: u64) -> Option<Key<T>> {
-        let both = NO_CLIENT_BIT | AUTH_BIT;
-        let is_it = self.0.get() & both == kind;
-        if is_it { Key::from_bits(self.0.get() & !both) } else { None }
-    }
-
-    /// The key again, for the caller that knows its type. None if it is one of another kind.
-    pub fn key<T>(self) -> Option<Key<T>> {
-        Key::from_bits(self.0.get())
+        let bits = self.0.get();
+        if bits & KIND == kind { Key::from_bits(bits & !KIND) } else { None }
     }
 }

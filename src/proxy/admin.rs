@@ -19,11 +19,12 @@ use super::waits::{self, Wait};
 use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
-use crate::admin::metrics::{self, Process, Usage};
+use crate::admin::metrics::{self, Logs, Process, Usage};
 use crate::admin::streams::{First, Page, Query, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
-use crate::exchange::{Begin, Exchange, Local, LocalReply, RequestFacts, Source, Stage, Upload};
+use crate::exchange::{Begin, Exchange, Local, LocalReply, Log, LogState, RequestFacts, Source};
+use crate::exchange::{Stage, Upload};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, RequestHead, Version};
 use crate::net::Net;
@@ -31,6 +32,7 @@ use crate::session::{Service, Session, State};
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome};
 use crate::time::{Now, Tick, millis};
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -38,17 +40,33 @@ use std::rc::Rc;
 const COMMANDS_MAX: usize = 16;
 
 /// The state of the admin listener.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Admin {
     /// The page and its content security policy, once they were requested.
     page: Option<(Rc<[u8]>, Rc<str>)>,
-    /// The events of the live page.
+    /// When the live page has its next event.
     pub ticks: Ticks,
+    /// Its events.
+    log: Rc<Log>,
     /// Who watches the live page.
     watchers: Followers,
     /// What tells what the process has used, if anything does.
     pub usage: Option<fn() -> Option<Usage>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
+}
+
+impl Admin {
+    /// An admin listener that nobody has asked anything. See [`Log::new`].
+    pub(super) fn new(deserted: &Rc<Cell<bool>>) -> Admin {
+        Admin {
+            page: None,
+            ticks: Ticks::new(),
+            log: Log::new(Ticks::limits(), LogState::Open, deserted),
+            watchers: Followers::default(),
+            usage: None,
+            commands: VecDeque::new(),
+        }
+    }
 }
 
 /// The request that waits for the result of a command.
@@ -110,7 +128,7 @@ impl<N: Net> Proxy<N> {
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
-            State::Active(exchange) if exchange.follows(self.admin.ticks.log()) => {
+            State::Active(exchange) if exchange.follows(&self.admin.log) => {
                 Some((2, exchange.began, key))
             }
             State::ProxyHeader { .. }
@@ -239,10 +257,19 @@ impl<N: Net> Proxy<N> {
             upstreams,
             auth_servers,
             sticky: sticky.collect(),
+            logs: self.logs(),
             states,
             certificates: self.shared.tls.certificates(),
             key_bytes: self.key_bytes(),
         }
+    }
+
+    /// What the clients of each api share, where that is possible.
+    fn logs(&self) -> BTreeMap<&str, Logs> {
+        let Shared { config, apis, .. } = &self.shared;
+        let in_order = config.apis.iter().zip(apis.in_order());
+        let shared = in_order.filter(|(api, _)| api.share.is_some());
+        shared.map(|(_, (key, state))| (state.name.as_str(), self.feeds.logs(key))).collect()
     }
 
     /// The payload of unfinished requests, from and to clients, by the names of their keys. It is

@@ -18,7 +18,7 @@ use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Moved;
-use crate::pool::Search;
+use crate::pool::{Owner, Search};
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome, Volume};
@@ -55,7 +55,7 @@ impl<N: Net> Proxy<N> {
                     self.tasks.wake_at(key, next.look_at(now.tick));
                     return;
                 }
-                let due = deadlines::act(next.deadline, session);
+                let due = deadlines::act(next.deadline, session.exchange());
                 became = self.follow(due, key, now);
             }
             self.moves += 1;
@@ -69,7 +69,7 @@ impl<N: Net> Proxy<N> {
     fn step(&mut self, key: Key<Session>, now: Now) -> Next {
         let session = &mut self.tasks[key];
         if self.shared.phase.end_of(session) <= now.tick {
-            return deadlines::drain(session);
+            return deadlines::drain(session.exchange());
         }
         match &session.state {
             State::ProxyHeader { .. } => proxy_header::run(session, &mut self.shared, now.tick),
@@ -99,9 +99,11 @@ impl<N: Net> Proxy<N> {
                 Next::Settled => return Became::Settled,
                 Next::Do(action) => self.with_exchange(key, now, |step| perform(step, action)),
                 Next::WakeWaiting => {
-                    outage::wake_waiting(&mut self.tasks, &mut self.shared, key, now.tick);
+                    let answered = self.tasks[key].exchange().and_then(outage::answered);
+                    self.wake_waiting(answered, now.tick);
                     Next::Do(Action::Open)
                 }
+                Next::Share => self.share(key, now.tick),
                 Next::FreeDescriptor(search, error) => {
                     self.free_descriptor(search, error, key, now)
                 }
@@ -172,30 +174,9 @@ impl<N: Net> Proxy<N> {
         let State::Active(exchange) = state else {
             unreachable!("an action for an exchange where there is none");
         };
-        let shared = &mut self.shared;
-        let flush_interval = exchange.config.server.flush_interval;
-        let (io, out) = shared.memory.split(&mut shared.net, flush_interval, now.tick);
-        act(&mut Step {
-            key,
-            conn,
-            peer: *peer,
-            port: *port,
-            is_secure: *is_secure,
-            exchange,
-            io,
-            out,
-            pool: &mut shared.pool,
-            edge: &mut shared.edge,
-            apis: &mut shared.apis,
-            auth_requests: &mut shared.auth_requests,
-            telemetry: &mut shared.telemetry,
-            config: &shared.config,
-            phase: &shared.phase,
-            random: &mut shared.random,
-            date: shared.date.text(),
-            ahead_max: shared.portions.ahead_max,
-            now,
-        })
+        let mut step = self.shared.step(Owner::of(key), conn, exchange, now);
+        (step.peer, step.port, step.is_secure) = (*peer, *port, *is_secure);
+        act(&mut step)
     }
 
     /// Frees a descriptor for an upstream connection by closing that of a check or of a recheck, or
@@ -213,7 +194,12 @@ impl<N: Net> Proxy<N> {
             let Next::FreeDescriptor(_, again) = next else { return next };
             error = again;
         }
-        let error = descriptors::explain(&error);
+        self.out_of_descriptors(&error)
+    }
+
+    /// Fails a request for which there is no descriptor.
+    pub(super) fn out_of_descriptors(&mut self, error: &io::Error) -> Next {
+        let error = descriptors::explain(error);
         let text = format!("no descriptor left for an upstream connection: {error}");
         self.shared.log(log::Level::Warn, "descriptor", &text);
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
@@ -238,7 +224,12 @@ fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
 
 /// Keeps the time for an event. Where events cannot be told apart, bytes stand for them. While the
 /// upstream is not read, because the client is slow, it is not waited for.
-fn note_events<N: Net>(step: &mut Step<'_, N>, before: Volume, after: Volume, waited: bool) {
+pub(super) fn note_events<N: Net>(
+    step: &mut Step<'_, N>,
+    before: Volume,
+    after: Volume,
+    waited: bool,
+) {
     let Step { exchange, io, .. } = step;
     let come = if exchange.response.intake.events().is_some() {
         after.events > before.events
@@ -250,7 +241,8 @@ fn note_events<N: Net>(step: &mut Step<'_, N>, before: Volume, after: Volume, wa
     }
 }
 
-fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
+/// Moves an exchange as its source requires.
+pub(super) fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
     // Pending bytes go out before anything else.
     if !matches!(step.exchange.source(), Source::Upstream(_)) {
         match step.exchange.response.write_pending(step.conn, &mut step.io) {
@@ -289,12 +281,14 @@ fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
 }
 
 /// Performs an action of a step or a deadline.
-fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
+pub(super) fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
     coverage::note("Action", &[&action]);
     match action {
         Action::Authorize(question) => authorize::ask(step, question),
         Action::Judged => authorize::judged(step),
         Action::Connect => connect::connect(step),
+        Action::Share => Next::Share,
+        Action::Veto(_) => unreachable!("only a feed asks for others"),
         Action::AskAgain => connect::ask_again(step),
         Action::TimeOutConnect => connect::time_out(step),
         Action::Connected(result) => connect::connected(step, result),

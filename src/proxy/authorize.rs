@@ -28,9 +28,11 @@ pub(super) const fn size_of(outbound: &OutboundHead, asked: bool) -> usize {
 
 /// Begins to ask about a request.
 pub(super) fn ask<N: Net>(step: &mut Step<'_, N>, question: Rc<[u8]>) -> Next {
-    let Step { key, exchange, apis, auth_requests, .. } = step;
+    let Step { owner, exchange, apis, auth_requests, .. } = step;
     let now = step.io.now;
-    let (Some(api), Some(api_state)) = (exchange.api, exchange.api_state) else {
+    let (Some(session), Some(api), Some(api_state)) =
+        (owner.key(), exchange.api, exchange.api_state)
+    else {
         return refuse_unasked();
     };
     let known = apis.get_mut(api_state).and_then(|state| state.auth.as_mut()).and_then(|auth| {
@@ -43,7 +45,7 @@ pub(super) fn ask<N: Net>(step: &mut Step<'_, N>, question: Rc<[u8]>) -> Next {
         }
         return let_in(step, &question, &lines);
     }
-    let about = About { session: *key, id: exchange.record.id, asked: Asked::Request };
+    let about = About { session, id: exchange.record.id, asked: Asked::Request };
     let (config, asked) = (Rc::clone(&exchange.config), Rc::clone(&question));
     let ask = Ask { about, question: asked, config, api, api_state };
     let Some(request) = auth_requests.begin(ask, apis, now) else { return refuse_unasked() };

@@ -11,9 +11,7 @@ use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pipe::events::Events;
-use crate::pool::{
-    Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Search, Wanted,
-};
+use crate::pool::{Acquired, Attempt, Connection, NoConnection, Place, Pool, Search, Wanted};
 use crate::proxy_protocol;
 use crate::slab::Key;
 use crate::telemetry::{Cause, LogLimit, Outcome};
@@ -206,9 +204,9 @@ fn with_wanted<N: Net, T>(
     act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
 ) -> Option<T> {
     let preface = preface(step).unwrap_or_default();
-    let Step { key, exchange, io, pool, edge, apis, telemetry, .. } = step;
+    let Step { owner, exchange, io, pool, edge, apis, telemetry, .. } = step;
     let wanted = Wanted {
-        owner: Owner::of(*key),
+        owner: *owner,
         upstream: exchange.api_state.and_then(|key| apis.get(key)).map(|state| state.upstream),
         backend: exchange.api()?.backend(),
         stats: exchange.record.stats.as_ref()?,

@@ -153,7 +153,8 @@ pub(super) fn next<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) -> 
     earliest
 }
 
-fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
+/// The earliest deadline of an exchange.
+pub(super) fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> Earliest {
     let response = &exchange.response;
     let stuck =
         response.outlet.stuck_deadline(now, high_water, exchange.config.server.write_timeout);
@@ -317,13 +318,14 @@ fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
     }
 }
 
-/// What happens to a session that has had its time in a drain.
-pub(super) fn drain(session: &Session) -> Next {
-    if session.exchange().is_some() { Next::end(Outcome::Drained) } else { Next::Close }
+/// What happens to a session that has had its time in a drain, and to its exchange.
+pub(super) const fn drain(exchange: Option<&Exchange>) -> Next {
+    if exchange.is_some() { Next::end(Outcome::Drained) } else { Next::Close }
 }
 
-/// What happens when a deadline has passed and nothing else moves.
-pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
+/// What happens when a deadline of a session, or of its exchange, has passed and nothing else
+/// moves.
+pub(super) fn act(deadline: Deadline, exchange: Option<&Exchange>) -> Next {
     let refuse = |cause, status, what| Action::Fail(LocalReply::refused(cause, status, what));
     Next::Do(match deadline {
         Deadline::Flush | Deadline::Event => {
@@ -334,7 +336,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::Handshake => return Next::TimeOutHandshake,
         Deadline::RequestHead => return Next::TimeOutHead,
         Deadline::RequestBody => {
-            let api = session.exchange().and_then(|exchange| exchange.api());
+            let api = exchange.and_then(|exchange| exchange.api());
             Action::Fail(LocalReply::stalled_body(api))
         }
         Deadline::RequestStuck => Action::GiveUpRequest,
@@ -343,12 +345,12 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
             "no connection to the upstream became free in time",
         )),
         Deadline::Connect => Action::TimeOutConnect,
-        Deadline::ResponseHead => match session.exchange() {
+        Deadline::ResponseHead => match exchange {
             Some(exchange) => Action::Fail(late_response(exchange)),
             None => unreachable!("only an exchange awaits a response"),
         },
         Deadline::EarlyAnswer => Action::AnswerEarly,
-        Deadline::FirstEvent if !has_stream(session) => {
+        Deadline::FirstEvent if !has_stream(exchange) => {
             refuse(Cause::FirstEventTimeout, 504, "the upstream sent no event in time")
         }
         Deadline::FirstEvent | Deadline::Stall => Action::StreamSilent(Outcome::UpstreamStalled),
@@ -361,7 +363,7 @@ pub(super) fn act(deadline: Deadline, session: &Session) -> Next {
         Deadline::AskAgain => Action::AskAgain,
         Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),
-        Deadline::Drain => return drain(session),
+        Deadline::Drain => return drain(exchange),
     })
 }
 
@@ -372,9 +374,9 @@ pub(super) fn late_response(exchange: &Exchange) -> LocalReply {
     LocalReply::refused(cause, 504, "the upstream did not respond in time")
 }
 
-/// True exactly when an upstream has answered the session's request with an event stream.
-fn has_stream(session: &Session) -> bool {
-    session.exchange().is_some_and(|exchange| exchange.stage() == Stage::Stream)
+/// True exactly when an upstream has answered the request with an event stream.
+fn has_stream(exchange: Option<&Exchange>) -> bool {
+    exchange.is_some_and(|exchange| exchange.stage() == Stage::Stream)
 }
 
 /// The earliest of several deadlines. Of two at the same moment it is the one added first.

@@ -1,27 +1,109 @@
 //! Responses whose events come from a log that others read, too ([`crate::event_log`]).
 //!
 //! The client has a place in the log and holds nothing else, but what its socket has refused. While
-//! that is pending nothing more is read, so the log is its queue.
+//! that is pending nothing more is read, so the log is its queue. What becomes of the stream it
+//! sees in the state of the log.
 
+use super::head::head_limits;
 use super::next::{Action, Next};
 use super::step::{Step, watches_client};
-use crate::exchange::{Exchange, Source};
+use super::{outage, response};
+use crate::edge::admission;
+use crate::event_log::EventLog;
+use crate::exchange::{Exchange, LocalReply, LogState, Source, Stage};
+use crate::http::framing::BodyLength;
+use crate::http::head::{FieldStore, ResponseHead};
 use crate::net::Net;
 use crate::pipe::Followed;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Cause, Outcome};
+use std::rc::Rc;
 
-/// Gives out what the log has, no faster than the client reads it.
+/// Goes on as the stream of the log does.
 #[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Source::Log(log) = step.exchange.source() else { return Next::Blocked };
+    let (stage, state) = (step.exchange.stage(), log.state());
+    match state {
+        _ if matches!(stage, Stage::Body | Stage::Stream) => read(step),
+        LogState::Awaited => step.watch_client(),
+        LogState::Held(_) if stage == Stage::Held => step.watch_client(),
+        LogState::Held(reply) => Next::Do(Action::Hold(reply)),
+        LogState::Open | LogState::Ended(_) => begin(step),
+        LogState::Failed(reply) => {
+            step.exchange.unfollow();
+            outage::fail(step, reply)
+        }
+        LogState::Private(veto) => {
+            step.exchange.unfollow();
+            if let Some(stats) = &step.exchange.record.stats {
+                stats.count_veto(veto);
+            }
+            Next::Do(if stage == Stage::Held { Action::AskLater } else { Action::Connect })
+        }
+    }
+}
+
+/// Begins the stream, with the head of the upstream's response if the client has none.
+fn begin<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Step { exchange, io, out, .. } = step;
+    let Source::Log(log) = exchange.source() else { return Next::Blocked };
+    let bytes = Rc::clone(log).head();
+    if exchange.stage() == Stage::Unanswered {
+        let mut store = FieldStore::new();
+        let limits = head_limits(&exchange.config);
+        let head = match ResponseHead::parse(&bytes, &mut store, &limits, false) {
+            Ok(head) => head,
+            Err(error) => {
+                let cause = Cause::of_response_head(error);
+                return Next::fail(LocalReply::refused(cause, 502, error.what()));
+            }
+        };
+        if let Err(reply) =
+            admission::acquire(exchange, step.peer, step.apis, &step.edge.key_streams)
+        {
+            return Next::fail(reply);
+        }
+        exchange.keep_alive_if(!step.phase.is_draining());
+        let to = BodyLength::untold(exchange.facts.version);
+        response::write_final(exchange, &head, to, out, step.date);
+        exchange.response.outlet.begin(to, false);
+        exchange.watch_events();
+        exchange.response.queue(out, io.buffers, io.now);
+        exchange.record.status = 200;
+    }
+    exchange.upload.abandon(io.buffers);
+    exchange.outbound = None;
+    exchange.forget_resuming();
+    exchange.enter_with_source(Stage::Stream);
+    if let Some(stats) = &exchange.record.stats {
+        stats.shared.one();
+    }
+    Next::Do(Action::Open)
+}
+
+/// Gives out what the log has, no faster than the client reads it.
+fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, conn, io, .. } = step;
+    if exchange.is_in_grace() && exchange.response.outlet.is_between_events() {
+        return Next::Do(Action::Expire);
+    }
+    let is_stream = exchange.stage() == Stage::Stream;
     let (response, source) = exchange.response_and_source_mut();
     let Source::Log(log) = source else { return Next::Blocked };
-    let followed = log.with(|log| response.read_log(log, conn, io));
+    let followed = log.read(|events| response.read_log(events, conn, io));
     match followed {
         Err(_) => Next::end(Outcome::ClientGone),
-        Ok(Followed::Blocked) => step.watch_client(),
+        Ok(Followed::Blocked) => {
+            if let LogState::Ended(outcome) = log.state()
+                && response.pending() == 0
+            {
+                return Next::Do(Action::EndStream(outcome));
+            }
+            step.watch_client()
+        }
+        Ok(Followed::Lost) if is_stream => lose(step),
         Ok(Followed::Lost) if response.may_skip() => {
-            response.intake.skip_to(log.with(|log| log.oldest()));
+            response.intake.skip_to(log.read(EventLog::oldest));
             Next::Moved
         }
         // The rest of the event is gone.
@@ -31,12 +113,39 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
+/// True exactly when there is something to do about the log, of which its readers were told.
+pub(super) fn can_go_on(exchange: &Exchange) -> bool {
+    let Source::Log(log) = exchange.source() else { return true };
+    let is_new = match (exchange.stage(), log.state()) {
+        (Stage::Body | Stage::Stream, LogState::Ended(_)) => true,
+        (Stage::Body | Stage::Stream, _) => log.read(|events| exchange.response.is_behind(events)),
+        (_, LogState::Awaited) | (Stage::Held, LogState::Held(_)) => false,
+        _ => true,
+    };
+    is_new && log.is_told()
+}
+
+/// Ends the stream of a client who was too slow: what it would have been sent next is not held any
+/// more. Within an event that is a visible cut.
+fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if let Some(stats) = &step.exchange.record.stats {
+        stats.gaps.one();
+    }
+    Next::Do(if step.exchange.response.may_skip() {
+        Action::EndStream(Outcome::SlowClient)
+    } else {
+        Action::Cut(Outcome::SlowClient)
+    })
+}
+
 /// True when all that the log has was sent and nothing else can move, as is usual after an event.
 /// Another step would find that out, too.
 fn has_settled<N: Net>(step: &Step<'_, N>) -> bool {
     let Exchange { response, .. } = &*step.exchange;
     let Source::Log(log) = step.exchange.source() else { return false };
     response.outlet.is_quiet()
-        && !log.with(|log| response.is_behind(log))
+        && !log.read(|events| response.is_behind(events))
+        && !matches!(log.state(), LogState::Ended(_))
+        && !step.exchange.is_in_grace()
         && !watches_client(step.conn, step.exchange, step.ahead_max)
 }

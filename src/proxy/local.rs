@@ -22,7 +22,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
             }
             Behind::Log(log) => {
                 response.queue_payload(&piece, io);
-                exchange.go_on_with(Source::Log(log));
+                exchange.go_on_with(Source::Log(log.reader()));
             }
         }
         return Next::Moved;

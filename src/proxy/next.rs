@@ -7,7 +7,7 @@ use crate::config::Failed;
 use crate::exchange::{Exchange, LocalReply};
 use crate::http::head::HeadSearch;
 use crate::pool::Search;
-use crate::telemetry::{Failure, Outcome};
+use crate::telemetry::{Failure, Outcome, Veto};
 use std::io;
 use std::rc::Rc;
 
@@ -22,6 +22,8 @@ pub(super) enum Next {
     Settled,
     /// Perform this action for the exchange.
     Do(Action),
+    /// Let the session read the log of the stream that it asks for.
+    Share,
     /// The upstream has answered. Streams that wait for it may ask again soon.
     WakeWaiting,
     /// There is no descriptor for an upstream connection. Close another connection and go on
@@ -63,6 +65,10 @@ pub(super) enum Action {
     Judged,
     /// Find a connection for the request, for the first time or because it is its turn.
     Connect,
+    /// Read the log of an upstream stream that others read, too, or begin one.
+    Share,
+    /// End sharing, because the answer is not for everybody.
+    Veto(Veto),
     /// Ask the upstream of an event stream again.
     AskAgain,
     /// Give up the address that is being connected to.

@@ -22,13 +22,15 @@
 //! browser would otherwise turn it into an error. With credentials it needs a grant of the
 //! upstream, or a page could learn from the response whether its user has a key.
 
+use super::Proxy;
 use super::ends::log_reply;
+use super::feed::Feed;
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use super::step::Step;
 use super::{early, grants, retry, streams};
-use crate::apis::Apis;
+use crate::apis::{ApiState, Apis};
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
 use crate::http::framing::BodyLength;
@@ -38,7 +40,6 @@ use crate::net::Net;
 use crate::pool::{Connection, Pool};
 use crate::session::Session;
 use crate::slab::Key;
-use crate::tasks::Tasks;
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome, Unserved, is_outage};
 use crate::time::Tick;
 use std::time::Duration;
@@ -125,14 +126,20 @@ pub(super) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     }
     let Step { exchange, io, .. } = step;
     exchange.upload.abandon(io.buffers);
-    exchange.enter(Stage::Held, Source::Waiting(io.now));
+    // A reader of a log waits for who fills it.
+    let asks = !matches!(exchange.source(), Source::Log(_));
+    if asks {
+        exchange.enter(Stage::Held, Source::Waiting(io.now));
+    } else {
+        exchange.enter_with_source(Stage::Held);
+    }
     if let Some(stats) = &exchange.record.stats {
         stats.held.one();
         stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
     exchange.extras_mut().resume = Some(Resumption::default());
     streams::open(step);
-    Next::Do(Action::AskLater)
+    if asks { Next::Do(Action::AskLater) } else { Next::Moved }
 }
 
 /// Prepares to resume an event stream that has lost its upstream.
@@ -177,38 +184,43 @@ pub(super) fn schedule<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// Lets other streams that asked this upstream in vain ask again soon, now that it has answered.
-/// The delay is random, so that they do not all ask at once. A stream that has not asked in vain
-/// keeps its first wait, because the upstream may have chosen that.
-pub(super) fn wake_waiting<N: Net>(
-    tasks: &mut Tasks<Session>,
-    shared: &mut Shared<N>,
-    key: Key<Session>,
-    now: Tick,
-) {
-    let Shared { apis, random, .. } = shared;
-    let Some(exchange) = tasks[key].exchange() else { return };
-    let (answered, status) = (exchange.api_state, exchange.record.status);
-    let Some(state) = answered.and_then(|key| apis.get_mut(key)) else { return };
-    if status >= 500 || !state.waking.is_due(now) {
-        return;
-    }
-    let waits = |session: &Session| {
-        session.exchange().is_some_and(|exchange| {
+/// The api whose upstream has answered an exchange, unless it answered that it is unavailable.
+pub(super) fn answered(exchange: &Exchange) -> Option<Key<ApiState>> {
+    exchange.api_state.filter(|_| exchange.record.status < 500)
+}
+
+impl<N: Net> Proxy<N> {
+    /// Lets other streams that asked the upstream of this api in vain ask again soon, now that it
+    /// has answered. The delay is random, so that they do not all ask at once. A stream that has
+    /// not asked in vain keeps its first wait, because the upstream may have chosen that.
+    pub(super) fn wake_waiting(&mut self, answered: Option<Key<ApiState>>, now: Tick) {
+        let Proxy { tasks, feeds, shared: Shared { apis, random, .. }, .. } = self;
+        let Some(state) = answered.and_then(|api| apis.get_mut(api)) else { return };
+        if !state.waking.is_due(now) {
+            return;
+        }
+        let waits = |exchange: &Exchange| {
             exchange.api_state == answered
                 && matches!(exchange.source(), Source::Waiting(_))
                 && exchange.resume().is_some_and(|resume| resume.has_asked_in_vain())
-        })
-    };
-    let found = tasks.iter().filter(|(_, session)| waits(session));
-    let waiting: Vec<Key<Session>> = found.map(|(key, _)| key).collect();
-    let time = state.waking.wake(waiting.len(), now);
-    for key in waiting {
-        let soon = now.after(time.mul_f64(0.1 + 0.9 * random.f64()));
-        let exchange = tasks[key].exchange_mut();
-        if let Some(Source::Waiting(until)) = exchange.map(|exchange| exchange.source_mut()) {
-            *until = soon.min(*until);
+        };
+        let sessions = tasks.iter().filter(|(_, session)| session.exchange().is_some_and(waits));
+        let sessions: Vec<Key<Session>> = sessions.map(|(key, _)| key).collect();
+        let others = feeds.tasks.iter().filter(|(_, feed)| waits(&feed.exchange));
+        let others: Vec<Key<Feed>> = others.map(|(key, _)| key).collect();
+        let time = state.waking.wake(sessions.len() + others.len(), now);
+        let mut ask_soon = |exchange: Option<&mut Exchange>| {
+            if let Some(Source::Waiting(until)) = exchange.map(|exchange| exchange.source_mut()) {
+                *until = (*until).min(now.after(time.mul_f64(0.1 + 0.9 * random.f64())));
+            }
+        };
+        for key in sessions {
+            ask_soon(tasks[key].exchange_mut());
             tasks.wake(key);
+        }
+        for key in others {
+            ask_soon(Some(&mut feeds.tasks[key].exchange));
+            feeds.tasks.wake(key);
         }
     }
 }

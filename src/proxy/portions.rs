@@ -22,6 +22,8 @@ pub struct Portions {
     /// The number of TLS handshakes that one turn takes a step further, behind the sessions that
     /// have something to do. A step is heavy: it costs as much as some ten events.
     pub handshakes_per_turn: usize,
+    /// The number of readers of logs that one turn wakes.
+    pub readers_per_turn: usize,
     /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
     /// The number of bytes of a next request to read while one is being served. Bytes that arrived
@@ -39,6 +41,7 @@ impl Default for Portions {
             arrivals_per_turn: 32,
             arrivals_beside_streams: 3,
             handshakes_per_turn: 4,
+            readers_per_turn: 1024,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
         }

@@ -67,9 +67,11 @@ fn auth_of<'c>(
 
 /// Asks again about what is open, because it is time.
 pub(super) fn ask<N: Net>(step: &mut Step<'_, N>) -> Next {
-    let Step { key, exchange, apis, auth_requests, config, random, telemetry, .. } = step;
+    let Step { owner, exchange, apis, auth_requests, config, random, telemetry, .. } = step;
     let now = step.io.now;
     exchange.set_recheck(Tick::NEVER);
+    // A feed is let in by nobody: its readers are.
+    let Some(session) = owner.key() else { return Next::Moved };
     let (Some((api, _)), Some(api_state)) = (auth_of(exchange, config, apis), exchange.api_state)
     else {
         return Next::Moved;
@@ -83,7 +85,7 @@ pub(super) fn ask<N: Net>(step: &mut Step<'_, N>) -> Next {
         reload::revoke(exchange, config, random.f64(), now);
         return Next::Moved;
     };
-    let about = About { session: *key, id: exchange.record.id, asked: Asked::Open };
+    let about = About { session, id: exchange.record.id, asked: Asked::Open };
     let config = Rc::clone(config);
     auth_requests.begin(Ask { about, question, config, api, api_state }, apis, now);
     Next::Moved

@@ -55,7 +55,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
 }
 
 /// Handles an upstream that broke off or sent a malformed body.
-fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
+pub(super) fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
     if let Fault::Source(SourceFault::Malformed(error)) = fault {
         let name = step.exchange.api().map_or("", |api| api.name.as_str());
         let text =

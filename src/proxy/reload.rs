@@ -73,6 +73,7 @@ impl<N: Net> Proxy<N> {
             tasks.wake(key);
         }
         self.update_checks(now);
+        self.look_at_feeds(now);
     }
 
     /// Shakes hands on other terms from now on, with clients and with targets.

@@ -5,13 +5,14 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::phase::Phase;
 use super::shared::Shared;
-use super::{admin, authorize, demo, grants, handshake, last_event_id, sticky, to_https};
+use super::{admin, authorize, demo, grants, handshake, last_event_id, share, sticky, to_https};
 use crate::access::Told;
 use crate::config::{Api, Compression, Config};
 use crate::conn::Conn;
 use crate::edge::rates::Rates;
 use crate::edge::{admission, authz};
-use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts, Upload};
+use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts};
+use crate::exchange::{Shareable, Upload};
 use crate::http::client_cert::Shown;
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
@@ -21,7 +22,7 @@ use crate::http::upgrade::Offer;
 use crate::net::Net;
 use crate::route::{self, RouteId, Router};
 use crate::session::{Service, Session, State};
-use crate::telemetry::Cause;
+use crate::telemetry::{Cause, Veto};
 use crate::time::Tick;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -156,6 +157,8 @@ struct Checked {
     shown: Option<sticky::Shown>,
     /// What another server is asked about it, if one is.
     question: Option<Rc<[u8]>>,
+    /// How it may share its stream, or why not, if that is looked at.
+    share: Option<Result<Shareable, Veto>>,
     /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
@@ -214,6 +217,7 @@ fn check_head(
     let has_certificate = matches!(from.shown, Some(Shown::Certificate { .. }));
     let mut caller = Caller { client, page, subject, has_certificate, ..Caller::default() };
     let mut question = None;
+    let mut share = None;
     let admitted = authz::check_address(api, address)
         .and_then(|()| rates.admit_address(&api.name, address, now))
         .and_then(|()| check_body(head, api, config));
@@ -233,6 +237,8 @@ fn check_head(
             forward::write_question(out, head, &to, &path, pass.query.as_deref());
             question = Some(Rc::from(out.as_slice()));
         }
+        let rest = query.rest.as_deref();
+        share = share::judge(head, api, facts, (&path, rest), pass.key.as_deref(), &to, out);
         if api.rewrite_redirects {
             caller.asked = asked(head, &to).map(Box::new);
         }
@@ -251,6 +257,7 @@ fn check_head(
         caller,
         shown: sticky::shown(api, head),
         question,
+        share,
         outbound,
     })
 }
@@ -438,7 +445,21 @@ fn begin<N: Net>(
         Err(refusal) if refusal.exceeded.is_some() => Action::Fail(refusal),
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
-            exchange.outbound = Some(Box::new(Outbound::new(outbound, length.is_empty())));
+            let mut outbound = Outbound::new(outbound, length.is_empty());
+            let then = match checked.share {
+                Some(Ok(shareable)) => {
+                    outbound.shareable = Some(Box::new(shareable));
+                    Action::Share
+                }
+                Some(Err(veto)) => {
+                    if let Some(stats) = &exchange.record.stats {
+                        stats.count_veto(veto);
+                    }
+                    Action::Connect
+                }
+                None => Action::Connect,
+            };
+            exchange.outbound = Some(Box::new(outbound));
             if let Some(shown) = checked.shown {
                 sticky::bind(&mut exchange, shown, &mut shared.apis, now);
             }
@@ -448,7 +469,7 @@ fn begin<N: Net>(
             match checked.question {
                 Some(question) => Action::Authorize(question),
                 None => admission::admit(&mut exchange, peer, &shared.apis, &mut shared.edge, now)
-                    .map_or_else(Action::Fail, |()| Action::Connect),
+                    .map_or_else(Action::Fail, |()| then),
             }
         }
     };

@@ -12,7 +12,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::relay::{RequestFault, pump_request};
 use super::step::Step;
-use super::{grants, lookahead, outage, redirects, retry, sticky, tunnel};
+use super::{feed, grants, lookahead, outage, redirects, retry, sticky, tunnel};
 use crate::apis::Apis;
 use crate::config::{Failed, OnOutage};
 use crate::conn::Conn;
@@ -90,6 +90,9 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     if !waited && lookahead::keeps_back(exchange, &head) {
         let lookahead = Lookahead::new(bytes, head.length);
         return lookahead::begin(exchange, &pool[key].conn, lookahead, io);
+    }
+    if let Some(log) = step.fills {
+        return feed::answered(exchange, pool, key, &head, log, out, step.now.tick);
     }
     if exchange.stage().is_stream() {
         let log = &mut telemetry.log;
@@ -252,13 +255,32 @@ fn forward_final(
         (length @ (BodyLength::Empty | BodyLength::Length(_)), _) if keeps_length => length,
         (_, version) => BodyLength::untold(version),
     };
-    let anti_buffering =
-        head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
     if head.is_event_stream {
         exchange.start_event_clock(now);
     } else {
         admission::release(exchange);
     }
+    write_final(exchange, head, to, out, date);
+    exchange.response.begin(head.length, to, now);
+    if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
+        exchange.watch_events();
+        if exchange.is_known_by_query() {
+            exchange.response.intake.watch_endpoint();
+        }
+    }
+    exchange.note_served(now);
+}
+
+/// Writes the head of a final response whose body the client gets with this framing.
+pub(super) fn write_final(
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_, '_>,
+    to: BodyLength,
+    out: &mut Vec<u8>,
+    date: &str,
+) {
+    let anti_buffering =
+        head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
     // A client that was not asked for its body may send it or not, so the next request could not be
     // told from it.
     exchange.keep_alive_if(to != BodyLength::UntilClose && !exchange.awaits_continue);
@@ -268,14 +290,6 @@ fn forward_final(
     let replaced = &redirects::rewritten(exchange, head);
     let respond = Respond { date, anti_buffering, cors, replaced, ..respond(exchange, to, false) };
     forward::write_response(out, head, &respond);
-    exchange.response.begin(head.length, to, now);
-    if is_readable && matches!(to, BodyLength::Chunked | BodyLength::UntilClose) {
-        exchange.watch_events();
-        if exchange.is_known_by_query() {
-            exchange.response.intake.watch_endpoint();
-        }
-    }
-    exchange.note_served(now);
 }
 
 fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_> {

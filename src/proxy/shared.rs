@@ -5,6 +5,7 @@ use super::auth_requests::AuthRequests;
 use super::memory::Memory;
 use super::phase::Phase;
 use super::portions::Portions;
+use super::step::Step;
 use crate::apis::Apis;
 use crate::config::{Config, Tls};
 use crate::conn::Conn;
@@ -12,7 +13,7 @@ use crate::descriptors::Budget;
 use crate::edge::Edge;
 use crate::exchange::{Exchange, Source};
 use crate::net::{Net, Token};
-use crate::pool::Pool;
+use crate::pool::{Owner, Pool};
 use crate::route::Router;
 use crate::session::Port;
 use crate::telemetry::Telemetry;
@@ -133,6 +134,40 @@ impl<N: Net> Shared<N> {
         if let Some(connection) = exchange.take_connection() {
             let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
             self.pool.leave(connection, exchange.upload.sent(), &mut io);
+        }
+    }
+
+    /// What a step of this exchange works on.
+    pub(super) fn step<'a>(
+        &'a mut self,
+        owner: Owner,
+        conn: &'a mut Conn,
+        exchange: &'a mut Exchange,
+        now: Now,
+    ) -> Step<'a, N> {
+        let flush_interval = exchange.config.server.flush_interval;
+        let (io, out) = self.memory.split(&mut self.net, flush_interval, now.tick);
+        Step {
+            owner,
+            fills: None,
+            conn,
+            peer: None,
+            port: 0,
+            is_secure: false,
+            exchange,
+            io,
+            out,
+            pool: &mut self.pool,
+            edge: &mut self.edge,
+            apis: &mut self.apis,
+            auth_requests: &mut self.auth_requests,
+            telemetry: &mut self.telemetry,
+            config: &self.config,
+            phase: &self.phase,
+            random: &mut self.random,
+            date: self.date.text(),
+            ahead_max: self.portions.ahead_max,
+            now,
         }
     }
 

@@ -10,13 +10,11 @@ use crate::apis::Apis;
 use crate::config::Config;
 use crate::conn::{Conn, Read};
 use crate::edge::Edge;
-use crate::exchange::{Exchange, Stage};
+use crate::exchange::{Exchange, Log, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Io;
-use crate::pool::{Endpoint, Place, Pool};
+use crate::pool::{Endpoint, Owner, Place, Pool};
 use crate::rate::Exceeded;
-use crate::session::Session;
-use crate::slab::Key;
 use crate::telemetry::{Failure, Outcome, Telemetry};
 use crate::time::{Now, millis};
 use std::net::IpAddr;
@@ -25,8 +23,10 @@ use std::rc::Rc;
 /// An exchange and its surroundings, borrowed for a step.
 #[derive(Debug)]
 pub(super) struct Step<'a, N: Net> {
-    /// The session that the exchange belongs to.
-    pub key: Key<Session>,
+    /// Who the exchange belongs to.
+    pub owner: Owner,
+    /// The log that it fills, if it is that of a feed.
+    pub fills: Option<&'a Rc<Log>>,
     /// The client's connection.
     pub conn: &'a mut Conn,
     /// The client's address. None on a Unix socket.

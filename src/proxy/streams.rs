@@ -129,6 +129,7 @@ pub(super) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
         (
             Stage::Unanswered,
             Source::Authorizing(_)
+            | Source::Log(_)
             | Source::Queued(_)
             | Source::Connecting(_)
             | Source::Awaiting(_),
@@ -169,6 +170,10 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
         return Next::Do(Action::EndStream(outcome));
     }
     let stuck = exchange.response.pending() > 0;
+    // What is in a log is whole, and the rest of its event follows.
+    if !was_ending && exchange.response.intake.place().is_some() {
+        return Next::Moved;
+    }
     match exchange.response.intake.events_mut() {
         Some(events) if !was_ending => {
             events.want_whole();
@@ -205,7 +210,7 @@ fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     let together = matches!(
         outcome,
         Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut | Outcome::NoStream
-    );
+    ) || matches!(step.exchange.source(), Source::Log(_));
     let farewell = if together { step.retry_field(None) } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);

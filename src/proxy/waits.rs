@@ -6,6 +6,9 @@
 //! and the simulator checks all sessions after each turn.
 
 use super::deadlines::{self, Deadline};
+#[cfg(feature = "sim")]
+use super::feed::Feed;
+use super::from_log;
 use super::shared::Shared;
 use super::step::watches_client;
 use crate::conn::Conn;
@@ -43,6 +46,8 @@ pub(super) enum Wait {
     UpstreamConnection,
     /// Something to write that another part of this process provides.
     LocalData,
+    /// More of a log, or another state of its stream.
+    Log,
     /// A deadline.
     Until(Tick, Deadline),
 }
@@ -65,6 +70,7 @@ impl Wait {
             Wait::UpstreamQueue => "upstream_queue",
             Wait::UpstreamConnection => "upstream_connection",
             Wait::LocalData => "local_data",
+            Wait::Log => "log",
             Wait::Until(_, deadline) => deadline.name(),
         }
     }
@@ -98,7 +104,7 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
         Source::Local(local) if local.is_fed() && response.pending() == 0 => {
             waits.push(Wait::LocalData);
         }
-        Source::Log(_) if response.pending() == 0 => waits.push(Wait::LocalData),
+        Source::Log(_) if response.pending() == 0 => waits.push(Wait::Log),
         Source::None | Source::Local(_) | Source::Log(_) | Source::Waiting(_) => {}
         Source::Authorizing(_) => waits.push(Wait::Verdict),
         Source::Queued(_) => waits.push(Wait::UpstreamQueue),
@@ -118,6 +124,20 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
     }
 }
 
+/// What is wrong with a feed that is not queued. See [`stall`].
+#[cfg(feature = "sim")]
+pub(super) fn stall_of_feed<N: Net>(feed: &Feed, shared: &Shared<N>, now: Tick) -> Option<String> {
+    let (at, _) = feed.next_deadline(shared.portions.high_water, now);
+    let mut waits = Vec::new();
+    of_exchange(&feed.exchange, shared.portions.high_water, now, &mut waits);
+    if at == Tick::NEVER && waits.is_empty() {
+        return Some("it waits for nothing".to_owned());
+    }
+    let nobody = Conn::unconnected();
+    let happened = |wait: &&Wait| has_happened(&nobody, Some(&feed.exchange), shared, **wait);
+    waits.iter().find(happened).map(|wait| format!("it waits for {wait:?}, which has happened"))
+}
+
 fn of_request(request: &Upload, high_water: usize, now: Tick, waits: &mut Vec<Wait>) {
     let Some(request) = request.pipe() else { return };
     if request.outlet.wants_sink(now, high_water) {
@@ -135,7 +155,8 @@ pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) ->
     if waits.is_empty() || !session.exchange().is_none_or(Exchange::is_settled) {
         return Some("it waits for nothing".to_owned());
     }
-    if let Some(wait) = waits.iter().find(|wait| has_happened(session, shared, **wait)) {
+    let happened = |wait: &&Wait| has_happened(&session.conn, session.exchange(), shared, **wait);
+    if let Some(wait) = waits.iter().find(happened) {
         return Some(format!("it waits for {wait:?}, which has happened"));
     }
     let ahead_max = shared.portions.ahead_max;
@@ -146,17 +167,19 @@ pub(super) fn stall<N: Net>(session: &Session, shared: &Shared<N>, now: Tick) ->
     None
 }
 
-fn has_happened<N: Net>(session: &Session, shared: &Shared<N>, wait: Wait) -> bool {
+fn has_happened<N: Net>(
+    conn: &Conn,
+    exchange: Option<&Exchange>,
+    shared: &Shared<N>,
+    wait: Wait,
+) -> bool {
     let pool = &shared.pool;
-    let exchange = session.exchange();
     let upstream = exchange.and_then(Exchange::connection).map(|key| &pool[key].conn);
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
     match wait {
-        Wait::ProxyHeader | Wait::ClientHead | Wait::ClientEnd => {
-            session.conn.ready.has(Ready::READ)
-        }
-        Wait::ClientBytes => session.conn.has_input(),
-        Wait::ClientHandshake | Wait::ClientRoom => writable(&session.conn),
+        Wait::ProxyHeader | Wait::ClientHead | Wait::ClientEnd => conn.ready.has(Ready::READ),
+        Wait::ClientBytes => conn.has_input(),
+        Wait::ClientHandshake | Wait::ClientRoom => writable(conn),
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
         Wait::UpstreamBytes => upstream.is_none_or(Conn::has_input),
         Wait::UpstreamRoom => upstream.is_none_or(writable),
@@ -170,12 +193,10 @@ fn has_happened<N: Net>(session: &Session, shared: &Shared<N>, wait: Wait) -> bo
             pool.is_turn_of(queued.place) != Some(false)
         }),
         Wait::UpstreamConnection => upstream.is_none_or(|c| writable(c) || c.hung_up()),
-        Wait::LocalData => exchange.is_none_or(|exchange| {
-            let Source::Log(log) = exchange.source() else {
-                return exchange.source().local().is_some_and(Local::has_more);
-            };
-            log.with(|log| exchange.response.is_behind(log))
-        }),
+        Wait::LocalData => {
+            exchange.is_none_or(|exchange| exchange.source().local().is_some_and(Local::has_more))
+        }
+        Wait::Log => exchange.is_none_or(from_log::can_go_on),
         // The wheel may be a little late by design. The oracle checks whether it has the deadline.
         Wait::Until(..) => false,
     }
@@ -186,6 +207,7 @@ fn has_happened<N: Net>(session: &Session, shared: &Shared<N>, wait: Wait) -> bo
 mod oracle {
     use super::super::Proxy;
     use super::super::reload;
+    use super::stall_of_feed;
     use super::{Exchange, Net, Ready, Session, Shared, Source, State, Tick, deadlines, stall};
     use crate::net::SockId;
     use crate::slab::Key;
@@ -204,7 +226,7 @@ mod oracle {
                     return Some(format!("session {key:?}: {what}"));
                 }
             }
-            let stalled = self.stalled_check();
+            let stalled = self.stalled_check().or_else(|| self.stalled_feed(now));
             let stalled = stalled.or_else(|| self.shared.auth_requests.stalled(&self.shared.pool));
             stalled.or_else(|| self.unbalanced())
         }
@@ -222,6 +244,23 @@ mod oracle {
                 });
                 if stalls || late > u128::from(slack) {
                     return Some(format!("check {check:?} is not woken"));
+                }
+            }
+            None
+        }
+
+        /// A feed that could go on, or that no timer wakes.
+        fn stalled_feed(&self, now: Tick) -> Option<String> {
+            let feeds = &self.feeds.tasks;
+            for (key, feed) in feeds.iter().filter(|(key, _)| !feeds.is_queued(*key)) {
+                let (at, _) = feed.next_deadline(self.shared.portions.high_water, now);
+                let slack = at.as_millis() / 8 + 1;
+                let late = feeds.timer(key).as_millis().saturating_sub(at.as_millis()) > slack;
+                if let Some(what) = stall_of_feed(feed, &self.shared, Tick::ZERO) {
+                    return Some(format!("feed {key:?}: {what}"));
+                }
+                if at != Tick::NEVER && late {
+                    return Some(format!("feed {key:?}: due is {at:?}, and no timer is"));
                 }
             }
             None
@@ -256,6 +295,13 @@ mod oracle {
                     continue;
                 };
                 exchanges.push(exchange);
+                let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
+                // The counts of a removed api are no longer reachable.
+                let counted = exchange.api_state.is_some_and(|key| apis.get(key).is_some());
+                shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
+            }
+            exchanges.extend(self.feeds.tasks.iter().map(|(_, feed)| &*feed.exchange));
+            for exchange in &exchanges {
                 buffers += usize::from(exchange.upload.pending() > 0);
                 let upload = exchange.upload.pipe();
                 buffers += usize::from(upload.is_some_and(|pipe| pipe.intake.keeps_any()));
@@ -263,10 +309,6 @@ mod oracle {
                 let events = exchange.response.intake.events();
                 buffers += usize::from(events.is_some_and(|events| events.holds_any()));
                 in_use += usize::from(exchange.connection().is_some());
-                let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
-                // The counts of a removed api are no longer reachable.
-                let counted = exchange.api_state.is_some_and(|key| apis.get(key).is_some());
-                shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             buffers += pool.iter().filter(|c| !c.conn.ahead().is_empty()).count();
             in_use += self.checks.iter().filter(|(_, c)| c.connection().is_some()).count();
@@ -365,7 +407,8 @@ mod oracle {
         /// The numbers of sessions and checks, upstream connections, and buffers in use.
         pub fn in_use(&self) -> (usize, usize, usize) {
             let Shared { pool, memory, .. } = &self.shared;
-            let tasks = self.tasks.len() + self.checks.len() + self.shared.auth_requests.len();
+            let tasks = self.tasks.len() + self.checks.len() + self.feeds.tasks.len();
+            let tasks = tasks + self.shared.auth_requests.len();
             (tasks, pool.len(), memory.buffers.lent())
         }
     }
@@ -387,6 +430,7 @@ mod tests {
             Wait::ClientRoom,
             Wait::UpstreamHead,
             Wait::UpstreamBytes,
+            Wait::Log,
             Wait::UpstreamRoom,
             Wait::UpstreamQueue,
             Wait::UpstreamConnection,

@@ -49,6 +49,8 @@ pub enum Cause {
     LastEventIdQuery,
     /// The client needs a certificate and has shown none.
     NoCertificate,
+    /// The last event that the client has seen is not held any more.
+    OnGap,
     /// The request needs a key and has none.
     NoKey,
     /// The key is unknown.
@@ -133,7 +135,7 @@ const _: () = assert!(Cause::ALL.len() == Cause::NotDone as usize + 1);
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 57] = [
+    pub const ALL: [Cause; 58] = [
         Cause::NotHttp,
         Cause::TlsOnPlainPort,
         Cause::HttpOnTlsPort,
@@ -153,6 +155,7 @@ impl Cause {
         Cause::AllowedOrigins,
         Cause::LastEventIdQuery,
         Cause::NoCertificate,
+        Cause::OnGap,
         Cause::NoKey,
         Cause::UnknownKey,
         Cause::KeyOfOtherApi,
@@ -215,6 +218,7 @@ impl Cause {
             Cause::AllowedOrigins => "api.allowed_origins",
             Cause::LastEventIdQuery => "api.last_event_id_query",
             Cause::NoCertificate => "no_certificate",
+            Cause::OnGap => "api.share.on_gap",
             Cause::NoKey => "no_key",
             Cause::UnknownKey => "unknown_key",
             Cause::KeyOfOtherApi => "key_of_other_api",

@@ -11,6 +11,7 @@ use super::key_stats::AllKeys;
 use super::lately::{Lately, Minute, Problem};
 use super::outcome::Outcome;
 use super::proxy_headers::ProxyHeaders;
+use super::veto::Veto;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Histogram, Statuses};
 use crate::time::Tick;
@@ -93,6 +94,14 @@ pub struct ApiStats {
     pub early_answers: Counter,
     /// What was said of requests and streams, where another server is asked who may come in.
     pub auth: AuthStats,
+    /// Streams whose events come from one that others read, too.
+    pub shared: Counter,
+    /// Requests that were not shared although `[api.share]` is there, by [`Veto`].
+    vetoes: [Counter; Veto::ALL.len()],
+    /// Events that were held for who came later, or came back.
+    pub replayed: Counter,
+    /// Clients of a shared stream who have missed some of it.
+    pub gaps: Counter,
     /// The time from a request to the first event of its stream.
     pub first_event: Histogram,
     /// The duration of event streams.
@@ -131,6 +140,10 @@ impl ApiStats {
             spared: Counter::default(),
             early_answers: Counter::default(),
             auth: AuthStats::default(),
+            shared: Counter::default(),
+            vetoes: std::array::from_fn(|_| Counter::default()),
+            replayed: Counter::default(),
+            gaps: Counter::default(),
             first_event: Histogram::new(FIRST_EVENT),
             stream_duration: Histogram::new(STREAM),
             request_duration: Histogram::new(REQUEST),
@@ -152,6 +165,17 @@ impl ApiStats {
     /// The numbers of refused requests, by the causes that occurred.
     pub fn refusals(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         let all = Cause::ALL.into_iter().zip(self.refusals.iter().map(Counter::get));
+        all.filter(|(_, count)| *count > 0)
+    }
+
+    /// Counts a request that is not shared.
+    pub fn count_veto(&self, veto: Veto) {
+        self.vetoes[veto as usize].one();
+    }
+
+    /// The numbers of requests that were not shared, by the vetoes that occurred.
+    pub fn vetoes(&self) -> impl Iterator<Item = (Veto, u64)> + '_ {
+        let all = Veto::ALL.into_iter().zip(self.vetoes.iter().map(Counter::get));
         all.filter(|(_, count)| *count > 0)
     }
 

@@ -131,6 +131,7 @@ fn defaults() {
         retry_on: RetryOn::CONNECT,
         retry_body: 0,
         sticky: None,
+        share: None,
         health: Health { max_fails: Some(1), fail_timeout: seconds(10), checks: None },
         streams: default_streams(),
         clients: Clients::default(),
@@ -186,6 +187,7 @@ fn the_commented_file_has_every_key() {
     let tables = ["server", "tls", "[tls.certificate]", "drain", "log", "admin", "demo", "[api]"];
     let tables = tables.into_iter().chain([
         "api.sticky",
+        "api.share",
         "api.auth",
         "api.request_headers",
         "api.response_headers",

@@ -59,7 +59,7 @@ fn a_limit_is_called_by_its_key() {
     let keys = include_str!("../../conf/millstream.toml").lines().chain(["max_streams = 0"]);
     let keys: BTreeSet<&str> = keys.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
     let limits: Vec<&str> =
-        words().into_iter().filter_map(|word| Some(word.split_once('.')?.1)).collect();
+        words().into_iter().filter_map(|word| Some(word.rsplit_once('.')?.1)).collect();
     assert!(limits.len() > 10 && limits.iter().all(|key| keys.contains(key)), "{limits:?}");
 }
 

@@ -17,6 +17,17 @@ pub struct Usage {
     pub resident_bytes: Option<u64>,
 }
 
+/// What the clients of an api share.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Logs {
+    /// The number of upstream streams.
+    pub count: usize,
+    /// The number of clients that read them.
+    pub readers: usize,
+    /// The memory of their events, in bytes.
+    pub bytes: usize,
+}
+
 /// The process-wide values.
 #[derive(Clone, Debug, Default)]
 pub struct Process<'a> {
@@ -58,6 +69,8 @@ pub struct Process<'a> {
     /// The number of clients of which it is known which target knows them, by api, where that
     /// counts.
     pub sticky: BTreeMap<&'a str, usize>,
+    /// What the clients of each api share, where that is possible.
+    pub logs: BTreeMap<&'a str, Logs>,
     /// The number of streams in each state, in the order of [`StreamState::ALL`], by api.
     pub states: BTreeMap<&'a str, [usize; StreamState::ALL.len()]>,
     /// The certificates that clients are shown, and the last second of their validity, since 1970.

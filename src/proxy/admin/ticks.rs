@@ -5,6 +5,7 @@ use crate::admin::answer::{self, Around};
 use crate::admin::api_now::ApiNow;
 use crate::admin::live::{self, ProcessNow};
 use crate::admin::streams::StreamState;
+use crate::event_log::EventLog;
 use crate::exchange::{Exchange, Local, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::net::Net;
@@ -44,8 +45,9 @@ impl<N: Net> Proxy<N> {
         let names: Vec<&str> = config.apis.iter().map(|api| api.name.as_str()).collect();
         let demo = config.demo.as_ref().and_then(|demo| config.demo_url(demo.listen));
         let hello = live::hello(self.started_unix_ms, demo.as_deref(), &names);
-        let log = self.admin.ticks.log();
-        exchange.response.follow(log.with(|log| log.oldest()));
+        let log = &self.admin.log;
+        exchange.response.follow(log.read(EventLog::oldest));
+        exchange.response.outlet.watch_events();
         let preface = Local::Preface(hello.into(), 0, Rc::clone(log));
         exchange.enter(Stage::Body, Source::Local(Box::new(preface)));
         self.admin.watchers.add(key);
@@ -75,9 +77,14 @@ impl<N: Net> Proxy<N> {
             Some(ApiNow { state, upstream, auth_server, streams })
         });
         let apis: Vec<ApiNow<'_>> = present.collect();
-        self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
+        let event = self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
+        self.admin.log.change(|log| log.append(&event, None, now.tick));
         self.moves += 1;
-        self.admin.watchers.wake(&mut self.tasks, self.admin.ticks.log());
+        self.admin.watchers.begin();
+        self.admin.log.take_change();
+        let mut all = usize::MAX;
+        self.admin.watchers.wake(&mut all, &mut self.tasks, &self.admin.log);
+        self.admin.log.note_told();
         if !self.admin.watchers.is_empty() {
             self.admin.ticks.is_heard(now.tick);
         }

@@ -26,8 +26,9 @@ pub fn event_log(bytes: &[u8]) {
         } else {
             let len = 1 + (usize::from(step[1]) << (step[0] % 8));
             let event = vec![b'a' + u8::try_from(number % 26).unwrap_or(0); len];
-            log.append(&event, now);
+            log.append(&event, Some(&event[..1]), now);
             model.append(&event, now);
+            assert_eq!(log.find(&event[..1]), Some(log.end()));
         }
         if number % 8 < 7 {
             continue;

@@ -231,6 +231,34 @@ fn keys_beside_those_of_proxies_in_front() {
     check(&format!("{redirect}{listen}"), "", &[]);
 }
 
+/// Keys beside which nobody shares a stream, or hardly anybody.
+#[test]
+fn sharing_in_vain() {
+    let check = |api: &str, want: &[&str]| {
+        let text = format!("{API}{api}\n");
+        let warnings = parse(&text).warnings(None);
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(warnings, want, "{api}");
+    };
+    let share = "[api.share]\njoin = 'now'";
+    check(share, &[]);
+    let compressed =
+        "share has no effect: compression is \"pass\", so each client has its own stream";
+    check(&format!("compression = 'pass'\n{share}"), &[compressed]);
+    let named = "share has no effect: with send_proxy, each client has its own stream";
+    check(&format!("send_proxy = true\n{share}"), &[named]);
+    let answers = "share has no effect: it is for subscriptions, and kind is \"answer\"";
+    check(&format!("kind = 'answer'\n{share}"), &[answers]);
+    let own =
+        "share.headers lists Cookie or Authorization, so nearly each client has its own stream";
+    check(&format!("{share}\nheaders = ['cookie']"), &[own]);
+    let keyless = "share.per_key shares among all who show no certificate: there is no [api.auth]";
+    check(&format!("{share}\nper_key = true"), &[keyless]);
+    let held = "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
+        event may hold; raise that, or lower this";
+    check(&format!("max_event_bytes = '9MiB'\n{share}"), &[held]);
+}
+
 /// Keys about streams that are of the other kind.
 #[test]
 fn keys_for_another_kind() {

@@ -33,7 +33,7 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
     (Stage::Unanswered, Stage::Early, &[(200, 266), (232, 266), (232, 384), (264, 384)]),
     (Stage::Unanswered, Stage::Held, &[(200, 266), (232, 266), (232, 502), (264, 502)]),
     (Stage::Unanswered, Stage::Tunnel, &[(200, 266), (232, 266), (232, 618), (264, 618)]),
-    (Stage::Body, Stage::Reply, &[(366, 116), (366, 93)]),
+    (Stage::Body, Stage::Reply, &[(366, 127), (366, 93)]),
     (Stage::Body, Stage::Delivering, &[(468, 150), (808, 150)]),
     (Stage::Stream, Stage::Resuming, &[(468, 258), (536, 258)]),
     (
@@ -42,7 +42,7 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
         &[(430, 231), (430, 212), (772, 212), (772, 176), (808, 176)],
     ),
     (Stage::Early, Stage::Stream, &[(366, 338), (366, 301)]),
-    (Stage::Early, Stage::Held, &[(366, 430), (366, 456)]),
+    (Stage::Early, Stage::Held, &[(366, 430), (366, 445)]),
     (Stage::Early, Stage::Delivering, &[(468, 384), (890, 384), (890, 197)]),
     (Stage::Held, Stage::Stream, &[(468, 490), (502, 490), (502, 293), (468, 293)]),
     (Stage::Held, Stage::Delivering, &[(468, 514), (930, 514), (930, 197)]),

@@ -1,0 +1,123 @@
+//! `[api.share]`: one upstream stream for many clients.
+
+use super::error::Wrong;
+use super::table::Table;
+use super::value::{count, duration_or_zero, flag, list, memory, text};
+use crate::event_log::Limits;
+use crate::http::abnf::is_token;
+use crate::http::fields::{is_reserved, same_to_gateway};
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// `[api.share]`: one upstream stream for many clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// What a client gets that does not say where it was.
+    pub join: Join,
+    /// The query parameters that tell streams apart, and go upstream. None: all.
+    pub query: Option<Vec<String>>,
+    /// The request fields that tell streams apart, and go upstream. None of them twice.
+    pub headers: Vec<String>,
+    /// Whether only clients with the same key share.
+    pub per_key: bool,
+    /// How much is held of a stream.
+    pub limits: Limits,
+    /// What a client gets that was further back than that.
+    pub on_gap: OnGap,
+    /// How long the upstream stream is kept when the last client has left.
+    pub linger: Duration,
+    /// Maximum number of shared upstream streams: 1 to 65,535.
+    pub max_logs: usize,
+}
+
+/// `join`: what a client gets that does not say where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// What comes from now on.
+    Now,
+    /// All that is held, and what comes.
+    Log,
+}
+
+/// `on_gap`: what a client gets whose last event is not held any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// An upstream stream of its own.
+    Private,
+    /// An empty stream that says when to come back.
+    End,
+}
+
+/// Reads the table.
+pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
+    let join = t.require("join", "\"now\", or \"log\" for streams with a short history", join);
+    let query = t.take("query", |value| list(value, "[\"room\"], or [\"*\"]", parameter));
+    let query = query.unwrap_or_else(|| vec!["*".to_owned()]);
+    let headers = t.take("headers", fields).unwrap_or_default();
+    let per_key = t.take("per_key", flag).unwrap_or(false);
+    let events = t.take("log_events", count(1..=100_000)).unwrap_or(1024);
+    let bytes = t.take("log_bytes", memory(4 << 10..=1 << 30)).unwrap_or(1 << 20);
+    let age = t.take("log_age", duration_or_zero).unwrap_or(Duration::from_secs(300));
+    let age = if age.is_zero() { Duration::MAX } else { age };
+    let on_gap = t.take("on_gap", on_gap).unwrap_or(OnGap::Private);
+    let linger = t.take("linger", duration_or_zero).unwrap_or(Duration::from_secs(10));
+    let max_logs = t.take("max_logs", count(1..=65_535)).unwrap_or(256);
+    let query = Some(query).filter(|names| names.iter().all(|name| name != "*"));
+    let limits = Limits { bytes, events, age };
+    Some(Share { join: join?, query, headers, per_key, limits, on_gap, linger, max_logs })
+}
+
+fn join(value: &DeValue<'_>) -> Result<Join, Wrong> {
+    match value.as_str() {
+        Some("now") => Ok(Join::Now),
+        Some("log") => Ok(Join::Log),
+        _ => Err("not a place to begin; write \"now\" or \"log\"".into()),
+    }
+}
+
+fn on_gap(value: &DeValue<'_>) -> Result<OnGap, Wrong> {
+    match value.as_str() {
+        Some("private") => Ok(OnGap::Private),
+        Some("end") => Ok(OnGap::End),
+        _ => Err("not what a gap can lead to; write \"private\" or \"end\"".into()),
+    }
+}
+
+/// Reads the name of a query parameter, or `*`.
+fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
+    match text(value)? {
+        "" => Err("no name; write one like \"room\", or [] for none".into()),
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// Reads the names of fields that a client may send upstream, each once.
+fn fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    let mut names: Vec<String> = Vec::new();
+    list(value, "[\"Accept-Language\"]", |value| {
+        let name = field(text(value)?)?;
+        if names.iter().any(|other| same_to_gateway(&name, other)) {
+            return Err("this field is already in the list; write it once".into());
+        }
+        names.push(name);
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+fn field(name: &str) -> Result<String, Wrong> {
+    if !is_token(name.as_bytes()) {
+        return Err("not a field name; write one like \"Accept-Language\"".into());
+    }
+    let is = |field: &str| same_to_gateway(name, field);
+    if is("Origin") {
+        return Err("[api.cors] says which pages may read a shared stream; leave it out".into());
+    }
+    if is("Accept") || is("Last-Event-ID") || is("Accept-Encoding") || is("Range") {
+        return Err("millstream handles this field of a shared stream itself; leave it out".into());
+    }
+    if is_reserved(name) {
+        return Err("millstream handles this field itself; leave it out".into());
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,169 @@
+//! A log that many exchanges read: its events, and how far their upstream stream is.
+//!
+//! Whoever fills it changes its state, and each reader acts on that in its own steps. A reader
+//! holds on to it, so one that is behind reads to the end of a log that nobody fills any more.
+
+use super::LocalReply;
+use crate::event_log::{EventLog, Limits, LogCell};
+use crate::telemetry::{Outcome, Veto};
+use crate::time::Tick;
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// How far the stream of a log is.
+#[derive(Clone, Copy, Debug)]
+pub enum LogState {
+    /// It is awaited.
+    Awaited,
+    /// It is awaited for long, because no upstream can serve it, as this reply would say.
+    Held(LocalReply),
+    /// It is there.
+    Open,
+    /// It cannot be had, as this reply says.
+    Failed(LocalReply),
+    /// It is not to be shared, for this reason.
+    Private(Veto),
+    /// It was there and is over.
+    Ended(Outcome),
+}
+
+/// What has changed of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There are more events.
+    Events,
+    /// Its state, and perhaps its events.
+    State,
+}
+
+/// A log that many exchanges read. See the module.
+pub struct Log {
+    events: LogCell,
+    state: Cell<LogState>,
+    /// The head of its stream: the upstream's, without what concerns one message only.
+    head: Cell<Rc<[u8]>>,
+    readers: Cell<usize>,
+    /// What has changed since somebody last took note.
+    change: Cell<Option<Change>>,
+    /// True exactly when it has changed, and not all readers were woken.
+    untold: Cell<bool>,
+    /// Set when the last reader leaves.
+    deserted: Rc<Cell<bool>>,
+}
+
+impl Log {
+    /// Creates a log without events, in this state. `deserted` is set whenever its last reader
+    /// leaves.
+    pub fn new(limits: Limits, state: LogState, deserted: &Rc<Cell<bool>>) -> Rc<Log> {
+        Rc::new(Log {
+            events: LogCell::new(limits),
+            state: Cell::new(state),
+            head: Cell::default(),
+            readers: Cell::new(0),
+            change: Cell::new(None),
+            untold: Cell::new(false),
+            deserted: Rc::clone(deserted),
+        })
+    }
+
+    /// Calls `read` with its events.
+    pub fn read<T>(&self, read: impl FnOnce(&EventLog) -> T) -> T {
+        self.events.with(|events| read(events))
+    }
+
+    /// Calls `change` with its events. Its readers have to be woken.
+    pub fn change<T>(&self, change: impl FnOnce(&mut EventLog) -> T) -> T {
+        self.note(self.change.get().unwrap_or(Change::Events));
+        self.events.with(change)
+    }
+
+    /// Drops the events that are too old.
+    pub fn expire(&self, now: Tick) {
+        self.events.with(|events| events.expire(now));
+    }
+
+    /// How far its stream is.
+    pub const fn state(&self) -> LogState {
+        self.state.get()
+    }
+
+    /// Changes the state. Its readers have to be woken.
+    pub fn enter(&self, state: LogState) {
+        self.note(Change::State);
+        self.state.set(state);
+    }
+
+    fn note(&self, change: Change) {
+        self.change.set(Some(change));
+        self.untold.set(true);
+    }
+
+    /// The stream is there, with this head.
+    pub fn open(&self, head: &[u8]) {
+        self.head.set(head.into());
+        self.enter(LogState::Open);
+    }
+
+    /// The head of its stream.
+    pub fn head(&self) -> Rc<[u8]> {
+        let head = self.head.take();
+        self.head.set(Rc::clone(&head));
+        head
+    }
+
+    /// What has changed since this was last asked, if anything has.
+    pub fn take_change(&self) -> Option<Change> {
+        self.change.take()
+    }
+
+    /// All readers have been woken since the last change that was taken note of.
+    pub fn note_told(&self) {
+        self.untold.set(self.change.get().is_some());
+    }
+
+    /// True exactly when all readers have been woken since the last change.
+    pub const fn is_told(&self) -> bool {
+        !self.untold.get()
+    }
+
+    /// The number of its readers.
+    pub const fn readers(&self) -> usize {
+        self.readers.get()
+    }
+
+    /// Counts another reader.
+    pub fn reader(self: &Rc<Log>) -> Reader {
+        self.readers.set(self.readers.get() + 1);
+        Reader(Rc::clone(self))
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Log { events, state, readers, .. } = self;
+        write!(f, "{events:?}, {:?}, {} readers", state.get(), readers.get())
+    }
+}
+
+/// A reader of a log, counted for as long as it exists.
+#[derive(Debug)]
+pub struct Reader(Rc<Log>);
+
+impl Deref for Reader {
+    type Target = Rc<Log>;
+
+    fn deref(&self) -> &Rc<Log> {
+        &self.0
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.readers.set(self.0.readers.get() - 1);
+        if self.0.readers.get() == 0 {
+            self.0.deserted.set(true);
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! A feed: it has one upstream stream and fills a log that many clients read (`[api.share]`).
+//!
+//! It is an exchange without a client. It is moved by the same steps as any other: it connects,
+//! waits in queues, retries, resumes, and meets outages. What differs stands here: a head is judged
+//! instead of forwarded ([`share`]), events go into the log, and whatever would be said to a client
+//! becomes the state of the log, on which each reader acts in its own steps.
+//!
+//! When the log has changed its readers are woken, so many of them in a turn, and those of other
+//! feeds and everybody else in between. The feed reads on when all have been woken, so that nobody
+//! misses what is read faster than it can be written.
+
+use super::advance::{self, Became};
+use super::deadlines::{self, Deadline};
+use super::feeds::Feeds;
+use super::followers::Followers;
+use super::next::{Action, Next};
+use super::step::Step;
+use super::{Proxy, connect, outage, relay, share};
+use crate::apis::ApiState;
+use crate::config::OnOutage;
+use crate::conn::Conn;
+use crate::coverage;
+use crate::exchange::{Change, Exchange, LocalReply, Log, LogState, Resumption, Source, Stage};
+use crate::http::head::ResponseHead;
+use crate::net::Net;
+use crate::pipe::{Fault, Rest, SourceFault};
+use crate::pool::{Connection, Owner, Pool};
+use crate::slab::Key;
+use crate::sse::each_block;
+use crate::telemetry::{Cause, Failure, Outcome, Veto, is_outage};
+use crate::time::{Now, Tick};
+use std::rc::Rc;
+
+/// The name of a stream: of which api it is, and what is asked for.
+pub(super) type Name = (Key<ApiState>, [u8; 32]);
+
+/// A feed. See the module.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) exchange: Box<Exchange>,
+    /// It leads nowhere.
+    conn: Conn,
+    pub(super) log: Rc<Log>,
+    pub(super) name: Name,
+    pub(super) followers: Followers,
+    /// When its upstream stream is given up, because nobody reads the log.
+    pub(super) lingers_until: Tick,
+    /// When its readers are woken, because of what has come. [`Tick::NEVER`] if nothing has.
+    tells_at: Tick,
+    /// True exactly when it is over, and only its readers have to be woken.
+    is_over: bool,
+}
+
+impl Feed {
+    /// A feed that has not asked yet.
+    pub(super) fn new(exchange: Box<Exchange>, log: Rc<Log>, name: Name) -> Feed {
+        Feed {
+            exchange,
+            conn: Conn::unconnected(),
+            log,
+            name,
+            followers: Followers::default(),
+            lingers_until: Tick::NEVER,
+            tells_at: Tick::NEVER,
+            is_over: false,
+        }
+    }
+
+    /// True exactly when a request may read its log.
+    pub(super) const fn is_open_to_others(&self) -> bool {
+        !self.is_over
+    }
+
+    /// When it has something to do by itself.
+    pub(super) fn next_deadline(&self, high_water: usize, now: Tick) -> (Tick, Option<Deadline>) {
+        let own = self.lingers_until.min(self.tells_at);
+        let next = deadlines::of_exchange(&self.exchange, high_water, now);
+        if next.at < own { (next.at, Some(next.deadline)) } else { (own, None) }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Lets the feeds go on that may be able to.
+    pub(super) fn run_feeds(&mut self, now: Now) {
+        self.feeds.left = self.shared.portions.readers_per_turn;
+        for _ in 0..self.feeds.tasks.queue_len() {
+            if let Some(key) = self.feeds.tasks.next_queued() {
+                self.run_feed(key, now);
+            }
+        }
+    }
+
+    fn run_feed(&mut self, key: Key<Feed>, now: Now) {
+        for _ in 0..self.shared.portions.steps_per_turn {
+            if self.tell(key, now.tick) {
+                self.moves += 1;
+                return self.feeds.tasks.wake(key);
+            }
+            let feed = &self.feeds.tasks[key];
+            if feed.is_over && feed.log.is_told() || feed.lingers_until <= now.tick {
+                self.moves += 1;
+                return self.end_feed(key);
+            }
+            let next = self.with_feed(key, now, move_feed);
+            let mut became = self.follow_feed(next, key, now);
+            if matches!(became, Became::Blocked | Became::Settled) {
+                if self.notes_change(key, now.tick) {
+                    self.moves += 1;
+                    continue;
+                }
+                let high_water = self.shared.portions.high_water;
+                let feed = &self.feeds.tasks[key];
+                let (at, deadline) = feed.next_deadline(high_water, now.tick);
+                if at > now.tick {
+                    return self.feeds.tasks.wake_at(key, at);
+                }
+                let Some(deadline) = deadline else { continue };
+                let due = deadlines::act(deadline, Some(&feed.exchange));
+                became = self.follow_feed(due, key, now);
+            }
+            debug_assert!(became != Became::Gone);
+            self.notes_change(key, now.tick);
+            self.moves += 1;
+        }
+        self.feeds.tasks.wake(key);
+    }
+
+    /// Takes note of a change of the log, if there was one: its readers are told at once, or of
+    /// events when `flush_interval` is over.
+    fn notes_change(&mut self, key: Key<Feed>, now: Tick) -> bool {
+        let feed = &mut self.feeds.tasks[key];
+        let Some(change) = feed.log.take_change() else { return false };
+        let gathers = feed.exchange.config.server.flush_interval;
+        let waits = gathers.filter(|_| change == Change::Events);
+        let at = waits.map_or(now, |interval| now.after(interval));
+        feed.tells_at = feed.tells_at.min(at);
+        true
+    }
+
+    /// Wakes some readers, if they have to be. True if there are more.
+    fn tell(&mut self, key: Key<Feed>, now: Tick) -> bool {
+        let Feeds { tasks, left, .. } = &mut self.feeds;
+        let feed = &mut tasks[key];
+        if feed.tells_at <= now {
+            feed.tells_at = Tick::NEVER;
+            feed.followers.begin();
+        }
+        if !feed.followers.is_waking() {
+            return false;
+        }
+        let more = feed.followers.wake(left, &mut self.tasks, &feed.log);
+        if !more && feed.tells_at == Tick::NEVER {
+            feed.log.note_told();
+        }
+        more
+    }
+
+    /// Runs `act` for the exchange of a feed.
+    fn with_feed(
+        &mut self,
+        key: Key<Feed>,
+        now: Now,
+        act: impl FnOnce(&mut Step<'_, N>, &Rc<Log>) -> Next,
+    ) -> Next {
+        let Feed { exchange, conn, log, .. } = &mut self.feeds.tasks[key];
+        let mut step = self.shared.step(Owner::of_feed(key), conn, exchange, now);
+        step.fills = Some(log);
+        act(&mut step, log)
+    }
+
+    /// Carries out `next`, and what follows from it.
+    fn follow_feed(&mut self, mut next: Next, key: Key<Feed>, now: Now) -> Became {
+        loop {
+            coverage::note("Next", &[&next]);
+            next = match next {
+                Next::Moved => return Became::Moved,
+                Next::Blocked => return Became::Blocked,
+                Next::Settled => return Became::Settled,
+                Next::Do(Action::Veto(veto)) => {
+                    coverage::note("Action", &[&Action::Veto(veto)]);
+                    self.veto(key, veto, now.tick);
+                    return Became::Moved;
+                }
+                Next::Do(action) => match end_of(&action) {
+                    Some(state) => {
+                        self.with_feed(key, now, |step, _| give_up(step, &action));
+                        self.feeds.tasks[key].end(state);
+                        return Became::Moved;
+                    }
+                    None => self.with_feed(key, now, |step, log| perform(step, action, log)),
+                },
+                Next::WakeWaiting => {
+                    let answered = outage::answered(&self.feeds.tasks[key].exchange);
+                    self.wake_waiting(answered, now.tick);
+                    Next::Do(Action::Open)
+                }
+                Next::FreeDescriptor(search, error) => {
+                    let freed = self.interrupt_check(now.tick) || self.reclaim(now.tick);
+                    let again = |step: &mut Step<'_, N>, _: &Rc<Log>| connect::go_on(step, search);
+                    match freed.then(|| self.with_feed(key, now, again)) {
+                        Some(Next::FreeDescriptor(_, error)) => self.out_of_descriptors(&error),
+                        Some(next) => next,
+                        None => self.out_of_descriptors(&error),
+                    }
+                }
+                Next::Share
+                | Next::ShakeHands
+                | Next::TimeOutProxyHeader
+                | Next::Fresh
+                | Next::TimeOutHandshake
+                | Next::TimeOutHead
+                | Next::Head(_)
+                | Next::Begin(..)
+                | Next::BeginAdmin(..)
+                | Next::Idle
+                | Next::Linger
+                | Next::Close
+                | Next::Abort => unreachable!("a feed has no client"),
+            };
+        }
+    }
+
+    /// Ends sharing: what the upstream sends is not for everybody.
+    fn veto(&mut self, key: Key<Feed>, veto: Veto, now: Tick) {
+        let feed = &mut self.feeds.tasks[key];
+        let (api, name) = feed.name;
+        if let Some(state) = self.shared.apis.get_mut(api) {
+            state.vetoes.note(&name, veto, now);
+        }
+        // Who has a part of it must not go on with something else.
+        let has_begun = matches!(feed.log.state(), LogState::Open);
+        feed.end(if has_begun {
+            LogState::Ended(Outcome::UpstreamCut)
+        } else {
+            LogState::Private(veto)
+        });
+        let name = feed.exchange.api_name();
+        let text = format!("a stream is not shared ({}), api {name}", veto.word());
+        self.shared.telemetry.log.log(log::Level::Info, name, veto.word(), &text);
+    }
+}
+
+impl Feed {
+    /// Gives the upstream stream up. The readers see why in the state of the log.
+    pub(super) fn end(&mut self, state: LogState) {
+        self.log.enter(state);
+        self.is_over = true;
+    }
+}
+
+/// Moves the upstream stream of a feed as its source requires.
+fn move_feed<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
+    let source = step.exchange.source();
+    if matches!(source, Source::None) && step.exchange.stage() == Stage::Unanswered {
+        return Next::Do(Action::Connect);
+    }
+    let Source::Upstream(connection) = *source else { return advance::move_source(step) };
+    let before = step.exchange.volume();
+    let next = read(step, connection, log);
+    if step.exchange.times_events() {
+        let after = step.exchange.volume();
+        advance::note_events(step, before, after, true);
+    }
+    next
+}
+
+/// Reads some events into the log.
+fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next {
+    let Step { exchange, io, out, pool, .. } = step;
+    let now = io.now;
+    let taken = exchange.response.intake.take_events(&mut pool[key].conn, io, |events| {
+        each_block(events, out, |block| log.change(|log| log.append(block.text, block.id, now)));
+    });
+    match taken {
+        Ok(Some(Rest::More)) => Next::Moved,
+        Ok(Some(Rest::End | Rest::Trailers(_))) => Next::Do(Action::Release),
+        Ok(None) => Next::Blocked,
+        Err(SourceFault::TooLong) => Next::Do(Action::Veto(Veto::LongEvent)),
+        Err(fault) => relay::lose(step, Fault::Source(fault)),
+    }
+}
+
+/// What becomes of the stream with an action that ends it.
+const fn end_of(action: &Action) -> Option<LogState> {
+    if let Action::Reply(reply) | Action::ReplyWithRetry(reply) = action {
+        Some(LogState::Failed(*reply))
+    } else if let Action::EndStream(end) | Action::Cut(end) | Action::End(end) = action {
+        Some(LogState::Ended(*end))
+    } else if let Action::Release = action {
+        Some(LogState::Ended(Outcome::Complete))
+    } else {
+        None
+    }
+}
+
+/// Gives the connection back, or closes it.
+fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
+    coverage::note("Action", &[action]);
+    if let Action::Release = action {
+        return relay::release(step);
+    }
+    if let Action::Cut(outcome) = action
+        && let Some(failure) = Failure::of_cut(*outcome)
+    {
+        step.count_failure(failure);
+    }
+    step.close_connection();
+    Next::Moved
+}
+
+/// Acts on the head of the upstream's response: the first one, or one to a stream that is resumed.
+pub(super) fn answered(
+    exchange: &mut Exchange,
+    pool: &mut Pool,
+    key: Key<Connection>,
+    head: &ResponseHead<'_, '_>,
+    log: &Log,
+    out: &mut Vec<u8>,
+    now: Tick,
+) -> Next {
+    let fail = |cause, status, what| Next::fail(LocalReply::refused(cause, status, what));
+    match head.status {
+        101 => {
+            let what = "the upstream switched protocols";
+            return fail(Cause::UpstreamMalformed, 502, what);
+        }
+        100..200 => {
+            let counted = exchange.awaiting_mut().map(|awaiting| awaiting.count_interim(now));
+            return match counted {
+                Some(Err(what)) => fail(Cause::UpstreamMalformed, 502, what),
+                Some(Ok(())) | None => Next::Moved,
+            };
+        }
+        _ => {}
+    }
+    let waits = exchange.stage().is_stream();
+    let unavailable = match head.status {
+        status if is_outage(status) => waits || exchange.on_outage() != OnOutage::Error,
+        status => waits && matches!(status, 408 | 429 | 500..=599),
+    };
+    if unavailable {
+        let what = "the upstream answered that it is unavailable";
+        return fail(Cause::UpstreamUnavailable, head.status.max(500), what);
+    }
+    let Some((api, share)) = exchange.api().and_then(|api| Some((api, api.share.as_ref()?))) else {
+        return Next::Do(Action::Veto(Veto::NoStream));
+    };
+    pool.note_answer(key, head.status, now);
+    if let Some(veto) = share::veto_of_answer(head, api, share) {
+        return Next::Do(Action::Veto(veto));
+    }
+    pool[key].persistent = exchange.facts.leaves_reusable(head);
+    pool[key].note_idle_limit(head.idle_limit);
+    if let Some(stats) = &exchange.record.stats
+        && exchange.resume().is_some_and(Resumption::is_of_broken_stream)
+    {
+        stats.resumed.one();
+    }
+    exchange.response.change_source(head.length, now);
+    if exchange.response.intake.events().is_none() {
+        let terms = exchange.event_terms(true);
+        exchange.response.intake.watch_events(terms);
+    }
+    exchange.start_event_clock(now);
+    exchange.enter(Stage::Stream, Source::Upstream(key));
+    exchange.record.status = 200;
+    exchange.note_served(now);
+    share::write_lasting(head, out);
+    log.open(out);
+    Next::Do(Action::NoteAnswer)
+}
+
+/// Performs an action of a step or a deadline.
+fn perform<N: Net>(step: &mut Step<'_, N>, action: Action, log: &Log) -> Next {
+    let Step { exchange, io, pool, .. } = step;
+    if let Action::NoteAnswer = action {
+        return Next::WakeWaiting;
+    }
+    if let Action::Open = action {
+        if let Some(connection) = exchange.connection() {
+            pool[connection].conn.keep_for_long(io.net);
+        }
+        return Next::Moved;
+    }
+    if let Action::Hold(reply) = action {
+        exchange.enter(Stage::Held, Source::Waiting(io.now));
+        exchange.extras_mut().resume = Some(Resumption::default());
+        log.enter(LogState::Held(reply));
+        return Next::Do(Action::AskLater);
+    }
+    advance::perform(step, action)
+}

@@ -1,0 +1,241 @@
+//! The feeds by the names of their streams, and who reads which.
+
+use super::Proxy;
+use super::feed::{Feed, Name};
+use super::next::{Action, Next};
+use super::shared::Shared;
+use crate::access::Told;
+use crate::admin::metrics::Logs;
+use crate::apis::ApiState;
+use crate::config::{Api, Join, OnGap, Share};
+use crate::event_log::EventLog;
+use crate::exchange::{
+    Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts, Shareable, Source, Upload,
+};
+use crate::http::framing::BodyLength;
+use crate::net::Net;
+use crate::session::Session;
+use crate::slab::Key;
+use crate::tasks::Tasks;
+use crate::telemetry::{Cause, Outcome, Veto};
+use crate::time::Tick;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// The feeds. See the module.
+#[derive(Debug)]
+pub(super) struct Feeds {
+    pub(super) tasks: Tasks<Feed>,
+    /// Those whose logs others may read.
+    by_name: BTreeMap<Name, Key<Feed>>,
+    /// How many more readers this turn wakes.
+    pub(super) left: usize,
+    /// Set when the last reader of a log has left.
+    deserted: Rc<Cell<bool>>,
+}
+
+impl Feeds {
+    pub(super) fn new(now: Tick) -> Feeds {
+        let (tasks, by_name) = (Tasks::new(now), BTreeMap::new());
+        Feeds { tasks, by_name, left: 0, deserted: Rc::default() }
+    }
+
+    /// What a log sets whose last reader has left.
+    pub(super) const fn deserted(&self) -> &Rc<Cell<bool>> {
+        &self.deserted
+    }
+
+    /// What the clients of an api share.
+    pub(super) fn logs(&self, api: Key<ApiState>) -> Logs {
+        let mut logs = Logs::default();
+        for (_, feed) in self.tasks.iter().filter(|(_, feed)| feed.name.0 == api) {
+            logs.count += 1;
+            logs.readers += feed.log.readers();
+            logs.bytes += feed.log.read(EventLog::memory);
+        }
+        logs
+    }
+
+    /// The number of feeds of an api.
+    fn count(&self, name: &Name) -> usize {
+        self.tasks.iter().filter(|(_, feed)| feed.name.0 == name.0).count()
+    }
+
+    /// The feed of the stream of this name whose log a request for this api may read. One of
+    /// another configuration is left to those who read it.
+    fn find(&mut self, name: &Name, api: &Api) -> Option<Key<Feed>> {
+        let key = *self.by_name.get(name)?;
+        let feed = &self.tasks[key];
+        if feed.is_open_to_others() && feed.exchange.api().is_some_and(|own| are_alike(own, api)) {
+            return Some(key);
+        }
+        self.by_name.remove(name);
+        None
+    }
+}
+
+/// True exactly when an upstream stream is the same under both configurations of an api. What
+/// concerns each client may differ.
+fn are_alike(a: &Api, b: &Api) -> bool {
+    let of_upstream = |api: &Api| {
+        let streams = &api.streams;
+        (
+            (streams.resume, streams.resume_timeout, streams.on_outage, streams.event_max),
+            (streams.response_timeout, streams.first_event_timeout),
+            (streams.stall_timeout, streams.idle_timeout),
+            (api.retry_on, api.connect_timeout, api.queue_timeout),
+        )
+    };
+    a.share == b.share && of_upstream(a) == of_upstream(b)
+}
+
+impl<N: Net> Proxy<N> {
+    /// Lets a session read the log of the stream that it has asked for, which begins if there is
+    /// none. Otherwise it asks for itself.
+    pub(super) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
+        let alone = Next::Do(Action::Connect);
+        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
+        let outbound = exchange.outbound.as_mut();
+        let shareable = outbound.and_then(|outbound| outbound.shareable.take());
+        let (Some(api), Some(shareable)) = (exchange.api_state, shareable) else { return alone };
+        let name = (api, shareable.name);
+        let id = shareable.last_event_id.clone();
+        let vetoed = |veto| {
+            move |exchange: &Exchange| {
+                if let Some(stats) = &exchange.record.stats {
+                    stats.count_veto(veto);
+                }
+            }
+        };
+        let known = self.shared.apis.get(api).and_then(|state| state.vetoes.find(&name.1, now));
+        if let Some(veto) = known {
+            vetoed(veto)(exchange);
+            return alone;
+        }
+        let Some(share) = exchange.api().and_then(|api| api.share.clone()) else { return alone };
+        let found = exchange.api().and_then(|api| self.feeds.find(&name, api));
+        let feed = match found {
+            Some(feed) => feed,
+            None if self.feeds.count(&name) >= share.max_logs => {
+                vetoed(Veto::MaxLogs)(exchange);
+                return alone;
+            }
+            None => begin(&mut self.feeds, exchange, *shareable, &share, &mut self.shared, now),
+        };
+        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
+        let feed_of = &mut self.feeds.tasks[feed];
+        let Some(position) = position(&feed_of.log, id.as_deref(), share.join, now) else {
+            if let Some(stats) = &exchange.record.stats {
+                stats.gaps.one();
+            }
+            return match share.on_gap {
+                OnGap::Private => {
+                    vetoed(Veto::LastEventId)(exchange);
+                    alone
+                }
+                OnGap::End => {
+                    let what = "the last event that the client has seen is not held any more";
+                    Next::Do(Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what)))
+                }
+            };
+        };
+        if let Some(stats) = &exchange.record.stats {
+            stats.replayed.add(feed_of.log.read(|log| log.events_from(position)));
+        }
+        exchange.response.follow(position);
+        exchange.go_on_with(Source::Log(feed_of.log.reader()));
+        feed_of.followers.add(key);
+        feed_of.lingers_until = Tick::NEVER;
+        self.feeds.tasks.wake(feed);
+        Next::Moved
+    }
+
+    /// Looks after the feeds whose last reader has left.
+    pub(super) fn let_linger(&mut self, now: Tick) {
+        if !self.feeds.deserted.take() {
+            return;
+        }
+        let Proxy { feeds, shared, .. } = self;
+        let mut deserted = Vec::new();
+        for (key, feed) in feeds.tasks.iter_mut() {
+            if feed.log.readers() == 0 {
+                let share = feed.exchange.api().and_then(|api| api.share.as_ref());
+                let is_wanted = shared.apis.get(feed.name.0).is_some() && !shared.phase.is_closed();
+                let linger = share.filter(|_| is_wanted).map(|share| share.linger);
+                let until = now.after(linger.unwrap_or_default());
+                feed.lingers_until = feed.lingers_until.min(until);
+                deserted.push(key);
+            }
+        }
+        for key in deserted {
+            feeds.tasks.wake(key);
+        }
+    }
+
+    /// Looks after all feeds that nobody reads, under another configuration.
+    pub(super) fn look_at_feeds(&mut self, now: Tick) {
+        self.feeds.deserted.set(true);
+        self.let_linger(now);
+    }
+
+    /// Removes a feed and closes its connection.
+    pub(super) fn end_feed(&mut self, key: Key<Feed>) {
+        let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
+        if self.feeds.by_name.get(&feed.name) == Some(&key) {
+            self.feeds.by_name.remove(&feed.name);
+        }
+        if feed.is_open_to_others() {
+            feed.end(LogState::Ended(Outcome::Complete));
+        }
+        self.shared.close_connection(&mut feed.exchange);
+        feed.exchange.upload.abandon(&mut self.shared.memory.buffers);
+        feed.exchange.response.abandon(&mut self.shared.memory.buffers);
+    }
+}
+
+/// Where a client begins to read that has seen this event, if any. None if that is not held.
+fn position(log: &Log, id: Option<&[u8]>, join: Join, now: Tick) -> Option<u64> {
+    log.expire(now);
+    log.read(|events| match (id, join) {
+        (Some(id), _) => events.find(id),
+        (None, Join::Now) => Some(events.end()),
+        (None, Join::Log) => Some(events.oldest()),
+    })
+}
+
+/// Begins the feed of a stream that this client is the first to ask for.
+fn begin<N: Net>(
+    feeds: &mut Feeds,
+    first: &Exchange,
+    shareable: Shareable,
+    share: &Share,
+    shared: &mut Shared<N>,
+    now: Tick,
+) -> Key<Feed> {
+    let Shareable { name, head, last_event_id } = shareable;
+    let mut record = shared.telemetry.record(Told::default(), true, false);
+    record.stats.clone_from(&first.record.stats);
+    let mut exchange = Exchange::new(Begin {
+        facts: RequestFacts::of_feed(),
+        keeps_alive: false,
+        upload: Upload::unread(BodyLength::Empty),
+        config: &first.config,
+        record,
+        now,
+    });
+    (exchange.api, exchange.api_state) = (first.api, first.api_state);
+    let log = Log::new(share.limits, LogState::Awaited, &feeds.deserted);
+    let head = match &last_event_id {
+        Some(id) => {
+            log.change(|events| events.begin_behind(id));
+            head.continuing(id)
+        }
+        None => head,
+    };
+    exchange.outbound = Some(Box::new(Outbound::new(head, true)));
+    let Some(api) = first.api_state else { unreachable!("an api serves the client") };
+    let key = feeds.tasks.insert(Feed::new(exchange, log, (api, name)));
+    feeds.by_name.insert((api, name), key);
+    key
+}

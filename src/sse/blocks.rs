@@ -1,0 +1,138 @@
+//! The blocks of an event stream, one by one, without what is meant for one client only.
+//!
+//! A block is what an empty line ends: an event, or fields that only change the last event ID. For
+//! a log, which many clients read, it is written anew: without comments, which keep a connection
+//! alive, and without `retry`, which says when to come back, and with lines that end in LF.
+
+use super::FieldKind;
+use memchr::{memchr, memchr2};
+
+/// A block, as it is written into a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// Its lines, and the empty line.
+    pub text: &'a [u8],
+    /// The value of its last `id` that counts. None if it has none.
+    pub id: Option<&'a [u8]>,
+}
+
+/// Calls `each` with the blocks of `bytes`, which begin and end between two events. `text` is a
+/// buffer.
+pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'_>)) {
+    text.clear();
+    let (mut rest, mut id) = (bytes, None);
+    while let Some(end) = memchr2(b'\n', b'\r', rest) {
+        let (line, behind) = rest.split_at(end);
+        rest = behind.strip_prefix(b"\r\n").unwrap_or(&behind[1..]);
+        if line.is_empty() {
+            if !text.is_empty() {
+                text.push(b'\n');
+                each(Block { text, id: id.map(|(from, to)| &text[from..to]) });
+            }
+            text.clear();
+            id = None;
+            continue;
+        }
+        let (name, value) = field(line);
+        if name.is_empty() && line[0] == b':' || is(name, FieldKind::Retry) {
+            continue;
+        }
+        text.extend_from_slice(line);
+        if is(name, FieldKind::Id) && memchr(0, value).is_none() {
+            id = Some((text.len() - value.len(), text.len()));
+        }
+        text.push(b'\n');
+    }
+}
+
+/// The name and the value of a field.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let Some(colon) = memchr(b':', line) else { return (line, b"") };
+    let value = &line[colon + 1..];
+    (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+}
+
+fn is(name: &[u8], kind: FieldKind) -> bool {
+    kind.name().strip_suffix(b":") == Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive;
+    use super::*;
+    use fastrand::Rng;
+
+    /// The blocks, as text, and their ids.
+    fn blocks(bytes: &[u8]) -> Vec<(String, Option<String>)> {
+        let mut found = Vec::new();
+        let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        each_block(bytes, &mut Vec::new(), |block| {
+            found.push((string(block.text), block.id.map(string)));
+        });
+        found
+    }
+
+    #[test]
+    fn what_a_log_gets() {
+        let check = |bytes: &str, want: &[(&str, Option<&str>)]| {
+            let want: Vec<_> =
+                want.iter().map(|(text, id)| ((*text).to_owned(), id.map(str::to_owned))).collect();
+            assert_eq!(blocks(bytes.as_bytes()), want, "{bytes:?}");
+        };
+        check("", &[]);
+        check("data: a\n\n", &[("data: a\n\n", None)]);
+        check("data: a\n\ndata: b\n\n", &[("data: a\n\n", None), ("data: b\n\n", None)]);
+        check(": hello\n\ndata: a\n: b\nid: 7\n\n", &[("data: a\nid: 7\n\n", Some("7"))]);
+        check("retry: 5\n\nretry: 5\ndata: a\n\nretry\n\n", &[("data: a\n\n", None)]);
+        check("retry: \ndata\nretry:x\n\n", &[("data\n\n", None)]);
+        check("id: 1\n\n", &[("id: 1\n\n", Some("1"))]);
+        check("id: 1\nid:  2 \ndata\n\n", &[("id: 1\nid:  2 \ndata\n\n", Some(" 2 "))]);
+        check("id: 1\nid\ndata:\n\n", &[("id: 1\nid\ndata:\n\n", Some(""))]);
+        check("id: 1\nid: a\0\ndata:\n\n", &[("id: 1\nid: a\0\ndata:\n\n", Some("1"))]);
+        check(
+            "data: a\r\n\r\nid: 1\rdata: b\r\r",
+            &[("data: a\n\n", None), ("id: 1\ndata: b\n\n", Some("1"))],
+        );
+        // The LF belongs to a CR that came before.
+        check("\ndata: a\r\n\n", &[("data: a\n\n", None)]);
+        check("ID: 1\n data: x\nevent: y\n\n", &[("ID: 1\n data: x\nevent: y\n\n", None)]);
+    }
+
+    /// A client that reads the blocks sees the events that it would have seen in the stream.
+    #[test]
+    fn a_client_sees_the_same_events() {
+        const PARTS: [&[u8]; 14] = [
+            b"data",
+            b"data:",
+            b"id: ",
+            b"id",
+            b"retry: 1",
+            b":",
+            b" ",
+            b"\n",
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"event: e",
+            b"x",
+            b"\0",
+        ];
+        for seed in 0..3000 {
+            let mut dice = Rng::with_seed(seed);
+            let parts = (0..dice.usize(..40)).flat_map(|_| PARTS[dice.usize(..PARTS.len())]);
+            let mut stream: Vec<u8> = parts.copied().collect();
+            stream.extend_from_slice(b"\n\n");
+            let mut text = Vec::new();
+            let mut ids = Vec::new();
+            each_block(&stream, &mut Vec::new(), |block| {
+                text.extend_from_slice(block.text);
+                ids.extend(block.id.map(<[u8]>::to_vec));
+            });
+            let (want, got) = (naive::read(&stream), naive::read(&text));
+            assert_eq!(got.events, want.events, "{stream:?}");
+            assert_eq!(got.last_id, want.last_id, "{stream:?}");
+            assert_eq!(ids.last().unwrap_or(&Vec::new()), &want.last_id, "{stream:?}");
+            assert_eq!(got.retry, None);
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! Worlds of shared streams: clients that come together, lag, leave and come back with ids that are
+//! right, old or foreign, and an origin that breaks, ends, answers something else, or turns
+//! private.
+//!
+//! Each event says of which stream it is, its number there, and what the origin has seen of whoever
+//! asked. So a client knows that it has missed none and got none twice, that it got nothing that it
+//! would not have got by asking alone, and nothing that was meant for another. `SIM_SEED` and
+//! `SIM_SEEDS` are heeded as in the other worlds.
+
+use super::message::{Body, Head};
+use super::{draw_faults, draw_portions, number};
+use crate::journal;
+use millstream::Config;
+use millstream::testing::naive;
+use millstream::testing::rng::Rng;
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::world::World;
+use millstream::testing::{ListenerId, Tick};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// How long things happen, in milliseconds, and how long all is calm behind that.
+const BUSY: u64 = 4000;
+const CALM: u64 = 30_000;
+
+#[test]
+fn shares() {
+    if let Some(seed) = number("SIM_SEED") {
+        journal::start();
+        let played = Play::new(seed).run();
+        journal::take().iter().for_each(|line| println!("{line}"));
+        return played.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+    let (first, seeds) = (number("SIM_FIRST").unwrap_or(0), number("SIM_SEEDS").unwrap_or(600));
+    let mut failed = Vec::new();
+    for seed in first..first + seeds {
+        match std::panic::catch_unwind(|| Play::new(seed).run()) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => failed.push(format!("seed {seed}: {why}")),
+            Err(_) => failed.push(format!("seed {seed}: it panicked")),
+        }
+    }
+    let replay = "SIM_SEED=... cargo test --test it shares -- --nocapture";
+    assert!(
+        failed.is_empty(),
+        "{}\n{} failed; {replay}",
+        failed[..failed.len().min(5)].join("\n"),
+        failed.len()
+    );
+}
+
+/// What is drawn once for a world.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    /// Each so manieth event has an id.
+    ids: u64,
+    resumes: bool,
+    /// The origin does nothing odd.
+    kind: bool,
+}
+
+struct Play {
+    world: World,
+    rng: Rng,
+    terms: Terms,
+    /// How many events each stream has had.
+    published: [u64; 3],
+    feeders: Vec<Feeder>,
+    viewers: Vec<Viewer>,
+    /// Which viewer has seen what was meant for one.
+    secrets: BTreeMap<u64, usize>,
+    last_secret: u64,
+    address: SocketAddr,
+}
+
+/// A connection of the origin.
+struct Feeder {
+    peer: Peer,
+    wire: Vec<u8>,
+    unsent: Vec<u8>,
+    stream: Option<usize>,
+    /// What it has seen of who asks.
+    who: String,
+    is_shared: bool,
+    next: u64,
+    secret: u64,
+    ends: bool,
+    is_gone: bool,
+}
+
+/// A client, with one connection after the other.
+struct Viewer {
+    address: IpAddr,
+    stream: usize,
+    fields: String,
+    who: String,
+    is_old: bool,
+    peer: Option<Peer>,
+    wire: Vec<u8>,
+    body: Option<Body>,
+    text: Vec<u8>,
+    /// The number that the first event must have.
+    expects: Option<u64>,
+    seen: usize,
+    last: Option<u64>,
+    last_id: Option<u64>,
+    reads_at: Tick,
+    comes_at: Tick,
+}
+
+impl Play {
+    fn new(seed: u64) -> Play {
+        let mut rng = Rng::new(seed ^ 0x7368_6172);
+        let capacity = rng.pick(&[100, 4096, 65536]);
+        let faults = Faults { no_descriptor: 0, capacity, ..draw_faults(&mut rng) };
+        let mut portions = draw_portions(&mut rng);
+        portions.readers_per_turn = rng.size(1, 3);
+        // All that was missed has to come in the time of calm.
+        portions.high_water = rng.pick(&[100, 1000, 8167]);
+        portions.window_max = rng.pick(&[50, 3000, 65536]);
+        let resume = rng.pick(&["false", "true", "\"always\""]);
+        let on_gap = rng.pick(&["private", "private", "end"]);
+        let text = format!(
+            "[server]\n{}\n[[api]]\nname = \"a\"\nlisten_path = \"/\"\n\
+             target_url = \"http://10.0.0.1\"\n\
+             resume = {resume}\non_outage = \"{}\"\nheartbeat = \"{}\"\nearly_answer = \"{}\"\n\
+             [api.share]\njoin = \"{}\"\nheaders = [\"X-Group\"]\nlog_events = {}\n\
+             log_bytes = \"4KiB\"\nlog_age = \"{}\"\non_gap = \"{on_gap}\"\nlinger = \"{}\"\n\
+             max_logs = {}\n",
+            rng.pick(&["", "", "flush_interval = \"30ms\""]),
+            rng.pick(&["error", "retry", "hold"]),
+            rng.pick(&["0s", "100ms", "15s"]),
+            rng.pick(&["0s", "0s", "50ms"]),
+            rng.pick(&["now", "log"]),
+            rng.between(1, 30),
+            rng.pick(&["0s", "1s", "5m"]),
+            rng.pick(&["0s", "70ms", "10s"]),
+            rng.pick(&[1, 2, 256]),
+        );
+        journal::note(|| text.clone());
+        let config = Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let mut world = World::new(config, seed, faults, portions);
+        let address = "10.0.0.1:80".parse().unwrap();
+        world.net().set_host(address, Host::Listening);
+        let viewers = (0..rng.between(1, 8)).map(|number| Viewer::draw(number, &mut rng)).collect();
+        let terms = Terms {
+            ids: rng.pick(&[1, 1, 1, 3, 1000]),
+            resumes: resume != "false",
+            kind: rng.chance(30),
+        };
+        Play {
+            world,
+            rng,
+            terms,
+            published: [0; 3],
+            feeders: Vec::new(),
+            viewers,
+            secrets: BTreeMap::new(),
+            last_secret: 0,
+            address,
+        }
+    }
+
+    fn run(mut self) -> Result<(), String> {
+        for step in 0..BUSY + CALM {
+            let is_busy = step < BUSY;
+            if !is_busy && step % 20 != 0 {
+                continue;
+            }
+            if is_busy && self.rng.chance(20) {
+                let stream = self.rng.size(0, 2);
+                self.published[stream] += self.rng.between(1, 3);
+            }
+            if is_busy && !self.terms.kind && self.rng.chance(1) {
+                let host = if self.rng.chance(70) { Host::Listening } else { Host::Refusing };
+                self.world.net().set_host(self.address, host);
+            }
+            if step == BUSY {
+                self.world.net().set_host(self.address, Host::Listening);
+            }
+            self.feed(is_busy)?;
+            self.view(is_busy)?;
+            let now = Tick::from_millis(step);
+            while self.world.wake() < now || self.world.net().has_events() {
+                let next = self.world.wake().min(now).max(self.world.now);
+                self.world.advance_to(next);
+                self.world.turn()?;
+            }
+            self.world.advance_to(now);
+            self.world.turn()?;
+        }
+        self.judge_the_end()
+    }
+
+    /// Lets the origin do something.
+    fn feed(&mut self, is_busy: bool) -> Result<(), String> {
+        while let Some(peer) = self.world.net().origin(self.address) {
+            self.feeders.push(Feeder {
+                peer,
+                wire: Vec::new(),
+                unsent: Vec::new(),
+                stream: None,
+                who: String::new(),
+                is_shared: false,
+                next: 0,
+                secret: 0,
+                ends: false,
+                is_gone: false,
+            });
+        }
+        for index in 0..self.feeders.len() {
+            let feeder = &mut self.feeders[index];
+            if feeder.is_gone {
+                continue;
+            }
+            match self.world.net().hear(feeder.peer, 4096) {
+                Heard::Bytes(bytes) => feeder.wire.extend(bytes),
+                Heard::Nothing => {}
+                Heard::End | Heard::Reset => {
+                    self.world.net().leave(feeder.peer);
+                    feeder.is_gone = true;
+                    continue;
+                }
+            }
+            if feeder.stream.is_none()
+                && let Some(head) = Head::parse(&feeder.wire)?
+            {
+                feeder.wire.drain(..head.length);
+                self.answer(index, &head, is_busy)?;
+            }
+            self.send(index, is_busy);
+        }
+        let mut shared = BTreeMap::new();
+        for feeder in self.feeders.iter().filter(|f| f.is_shared && !f.is_gone && !f.ends) {
+            let known = shared.insert((feeder.stream, feeder.who.clone()), feeder.peer);
+            let told = |peer| !self.world.proxy.is_draining() && Some(peer) != known;
+            if known.is_some() && told(feeder.peer) && self.terms.kind {
+                return Err(format!("two requests for {:?} {}", feeder.stream, feeder.who));
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a request, mostly with an event stream.
+    fn answer(&mut self, index: usize, head: &Head, is_busy: bool) -> Result<(), String> {
+        let path = head.first_line.split(' ').nth(1).unwrap_or_default();
+        let stream = ["/a", "/b", "/c"].iter().position(|known| *known == path);
+        let stream = stream.ok_or_else(|| format!("asked for {path}"))?;
+        let said = ["cookie", "authorization", "x-group"].map(|name| head.get(name).unwrap_or("-"));
+        let feeder = &mut self.feeders[index];
+        feeder.who = said.join("/");
+        feeder.is_shared = head.get("x-forwarded-for").is_none();
+        if feeder.is_shared && (said[0] != "-" || said[1] != "-") {
+            return Err(format!("{} goes upstream for others", feeder.who));
+        }
+        let id = head.get("last-event-id").and_then(|id| id.parse::<u64>().ok());
+        let known = id.filter(|id| *id < self.published[stream]);
+        feeder.next = known.map_or(self.published[stream], |id| id + 1);
+        let (peer, is_kind) = (feeder.peer, self.terms.kind || !is_busy);
+        journal::note(|| format!("{:?} {peer:?} is asked {}", self.world.now, head.first_line));
+        let luck = if is_kind { 100 } else { self.rng.below(110) };
+        let head = match luck {
+            0..2 => {
+                self.world.net().reset(peer);
+                self.feeders[index].is_gone = true;
+                return Ok(());
+            }
+            2..5 => "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+            5..7 => "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+            7..15 => {
+                self.last_secret += 1;
+                self.feeders[index].secret = self.last_secret;
+                ["Set-Cookie: a=1", "Cache-Control: private", "Vary: X-Else, Accept"]
+                    [self.rng.size(0, 2)]
+            }
+            _ => "",
+        };
+        let feeder = &mut self.feeders[index];
+        if head.starts_with("HTTP") {
+            feeder.unsent.extend(head.bytes());
+            return Ok(());
+        }
+        let more = if head.is_empty() { String::new() } else { format!("{head}\r\n") };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             Transfer-Encoding: chunked\r\n{more}\r\n"
+        );
+        feeder.unsent.extend(head.bytes());
+        feeder.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Sends what is new, and now and then breaks or ends.
+    fn send(&mut self, index: usize, is_busy: bool) {
+        let feeder = &mut self.feeders[index];
+        if let Some(stream) = feeder.stream.filter(|_| !feeder.ends) {
+            while feeder.next < self.published[stream] {
+                let event = event(stream, feeder.next, &feeder.who, feeder.secret, self.terms.ids);
+                feeder.next += 1;
+                feeder.unsent.extend(chunk(&event));
+            }
+            if is_busy && !self.terms.kind && self.rng.chance(1) {
+                feeder.ends = true;
+                let rest: &[u8] = if self.rng.chance(50) { b"0\r\n\r\n" } else { b"5\r\ndata:" };
+                feeder.unsent.extend(rest);
+            }
+        }
+        let most = self.rng.size(1, 3000).min(feeder.unsent.len());
+        let sent = self.world.net().send(feeder.peer, &feeder.unsent[..most]);
+        feeder.unsent.drain(..sent);
+        if feeder.ends && feeder.unsent.is_empty() {
+            self.world.net().leave(feeder.peer);
+            feeder.is_gone = true;
+        }
+    }
+
+    /// Lets each viewer do something.
+    fn view(&mut self, is_busy: bool) -> Result<(), String> {
+        for index in 0..self.viewers.len() {
+            let Play { world, viewers, rng, published, terms, .. } = self;
+            let viewer = &mut viewers[index];
+            let now = world.now;
+            let Some(peer) = viewer.peer else {
+                if now >= viewer.comes_at && is_busy {
+                    viewer.come(world, rng, published, *terms);
+                }
+                continue;
+            };
+            if is_busy && rng.chance(1) && rng.chance(30) {
+                world.net().leave(peer);
+                viewer.go(now, rng);
+                continue;
+            }
+            if is_busy && rng.chance(1) {
+                viewer.reads_at = now.after(Duration::from_millis(rng.below(1500)));
+            }
+            if now < viewer.reads_at && is_busy {
+                continue;
+            }
+            match world.net().hear(peer, rng.size(1, 20_000)) {
+                Heard::Bytes(bytes) => viewer.wire.extend(bytes),
+                Heard::Nothing => continue,
+                Heard::End | Heard::Reset => {
+                    world.net().leave(peer);
+                    viewer.go(now, rng);
+                    continue;
+                }
+            }
+            for secret in viewer.read(*terms).map_err(|why| format!("viewer {index}: {why}"))? {
+                if self.secrets.insert(secret, index).is_some_and(|other| other != index) {
+                    return Err(format!("viewer {index} sees what was meant for another"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All is calm: who is there has seen all, and when all have left nothing is left of them.
+    fn judge_the_end(mut self) -> Result<(), String> {
+        for (index, viewer) in self.viewers.iter().enumerate() {
+            let all = self.published[viewer.stream].checked_sub(1);
+            let is_there = viewer.peer.is_some() && matches!(viewer.body, Some(Body::Chunked(_)));
+            if is_there && viewer.last.is_some() && viewer.last != all {
+                return Err(format!("viewer {index} has {:?} of {all:?}", viewer.last));
+            }
+        }
+        for viewer in &self.viewers {
+            if let Some(peer) = viewer.peer {
+                self.world.net().leave(peer);
+            }
+        }
+        for _ in 0..100 {
+            let next = self.world.now.after(Duration::from_secs(1));
+            while self.world.now < next {
+                self.feed(false)?;
+                self.world.settle()?;
+                let at = self.world.wake().min(next);
+                self.world.advance_to(at);
+            }
+        }
+        let (tasks, _, buffers) = self.world.proxy.in_use();
+        if (tasks, buffers) == (0, 0) {
+            Ok(())
+        } else {
+            Err(format!("{tasks} tasks and {buffers} buffers are left"))
+        }
+    }
+}
+
+impl Viewer {
+    fn draw(number: u64, rng: &mut Rng) -> Viewer {
+        let said = rng.pick(&[
+            "",
+            "",
+            "",
+            "",
+            "Cookie: c=N\r\n",
+            "Authorization: N\r\n",
+            "X-Group: g\r\n",
+        ]);
+        let fields = said.replace('N', &number.to_string());
+        let value = |name: &str| {
+            let line = fields.strip_prefix(name).map(str::trim_end);
+            line.unwrap_or("-").to_owned()
+        };
+        let who = ["Cookie: ", "Authorization: ", "X-Group: "].map(value).join("/");
+        Viewer {
+            address: format!("192.0.2.{number}").parse().unwrap(),
+            stream: rng.pick(&[0, 0, 0, 1, 2]),
+            fields,
+            who,
+            is_old: rng.chance(15),
+            peer: None,
+            wire: Vec::new(),
+            body: None,
+            text: Vec::new(),
+            expects: None,
+            seen: 0,
+            last: None,
+            last_id: None,
+            reads_at: Tick::ZERO,
+            comes_at: Tick::from_millis(rng.below(1500)),
+        }
+    }
+
+    /// Asks for its stream, as if it had seen this or that.
+    fn come(&mut self, world: &mut World, rng: &mut Rng, published: &[u64; 3], terms: Terms) {
+        let Some(peer) = world.net().client(ListenerId(0), Some(self.address)) else { return };
+        let id = match rng.below(10) {
+            0..6 => self.last_id,
+            6 => Some(rng.below(published[self.stream].max(1))),
+            7 => Some(99_999),
+            _ => None,
+        };
+        // Only an event with an id can be asked for.
+        let id = id.filter(|id| *id == 99_999 || id.is_multiple_of(terms.ids));
+        self.expects = id.filter(|id| *id < published[self.stream]).map(|id| id + 1);
+        let version = if self.is_old { "1.0" } else { "1.1" };
+        let path = ["/a", "/b", "/c"][self.stream];
+        let line = id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let request = format!(
+            "GET {path} HTTP/{version}\r\nHost: a\r\nAccept: text/event-stream\r\n{}{line}\r\n",
+            self.fields
+        );
+        journal::note(|| {
+            format!("{:?} {peer:?} of {} asks {path} {line}", world.now, self.address)
+        });
+        world.net().send(peer, request.as_bytes());
+        self.peer = Some(peer);
+        (self.seen, self.last, self.body) = (0, None, None);
+        self.wire.clear();
+        self.text.clear();
+    }
+
+    fn go(&mut self, now: Tick, rng: &mut Rng) {
+        self.peer = None;
+        self.comes_at = now.after(Duration::from_millis(rng.below(400)));
+    }
+
+    /// Reads what has come. Returns the secrets that it has seen.
+    fn read(&mut self, terms: Terms) -> Result<Vec<u64>, String> {
+        if self.body.is_none()
+            && let Some(head) = Head::parse(&self.wire)?
+        {
+            self.wire.drain(..head.length);
+            if !head.first_line.contains(" 200 ") {
+                self.seen = usize::MAX;
+            }
+            self.body = Some(head.body(false, false)?);
+        }
+        let Some(body) = &mut self.body else { return Ok(Vec::new()) };
+        body.read(&mut self.wire, &mut self.text)?;
+        if self.seen == usize::MAX {
+            return Ok(Vec::new());
+        }
+        let events = naive::events(&self.text);
+        let mut secrets = Vec::new();
+        for event in &events[self.seen..] {
+            let data = String::from_utf8(event.data.clone()).map_err(|_| "no text")?;
+            let parts: Vec<&str> = data.split(' ').collect();
+            let [stream, number, who, secret] = parts[..] else { return Err(format!("{data:?}")) };
+            let (stream, number): (usize, u64) = (stream.parse().unwrap(), number.parse().unwrap());
+            if stream != self.stream || who != self.who {
+                return Err(format!("{data:?} to {} of {}", self.who, self.stream));
+            }
+            // What had no id of its own comes again where a stream is resumed.
+            let again = terms.resumes && number > 0 && (number - 1).is_multiple_of(terms.ids);
+            let follows = match (self.last, self.expects) {
+                (Some(last), _) => number == last + 1 || again && number <= last && terms.ids > 1,
+                (None, Some(expected)) => number == expected,
+                (None, None) => true,
+            };
+            if !follows {
+                return Err(format!("{number} after {:?}, expected {:?}", self.last, self.expects));
+            }
+            self.last = Some(number);
+            if number.is_multiple_of(terms.ids) {
+                self.last_id = Some(number);
+            }
+            secrets.extend(secret.parse::<u64>().ok().filter(|secret| *secret > 0));
+        }
+        self.seen = events.len();
+        Ok(secrets)
+    }
+}
+
+/// An event, in one of the ways in which it can be written.
+fn event(stream: usize, number: u64, who: &str, secret: u64, ids: u64) -> String {
+    let end = ["\n", "\r\n", "\n"][stream];
+    let id = if number.is_multiple_of(ids) { format!("id: {number}{end}") } else { String::new() };
+    let comment = if number % 5 == 1 { format!(": hello{end}{end}") } else { String::new() };
+    let retry = if number % 7 == 2 { format!("retry: 10{end}") } else { String::new() };
+    format!("{comment}{retry}{id}event: e{end}data: {stream} {number} {who} {secret}{end}{end}")
+}
+
+fn chunk(text: &str) -> Vec<u8> {
+    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
+}
