@@ -16,6 +16,7 @@ mod advance;
 mod auth_request;
 mod auth_requests;
 mod authorize;
+mod background;
 mod certificates;
 mod checks;
 mod connect;
@@ -65,7 +66,7 @@ use crate::admin::metrics::Usage;
 use crate::config::Config;
 use crate::descriptors::Budget;
 use crate::net::{ListenerId, Net, Ready, Token};
-use crate::pool::{self, Owner};
+use crate::pool;
 use crate::session::{Port, Session};
 use crate::slab::Key;
 use crate::tasks::Tasks;
@@ -153,15 +154,8 @@ impl<N: Net> Proxy<N> {
     pub fn on_socket(&mut self, token: Token, ready: Ready) {
         if let Some(connection) = pool::connection_of(token) {
             let Shared { pool, net, .. } = &mut self.shared;
-            let owner = pool.on_event(connection, ready, net);
-            if let Some(key) = owner.and_then(Owner::key) {
-                self.tasks.wake(key);
-            } else if let Some(key) = owner.and_then(Owner::check) {
-                self.checks.wake(key);
-            } else if let Some(key) = owner.and_then(Owner::feed) {
-                self.feeds.tasks.wake(key);
-            } else if let Some(owner) = owner {
-                self.shared.auth_requests.wake(owner);
+            if let Some(owner) = pool.on_event(connection, ready, net) {
+                self.wake_owner(owner);
             }
         } else if let Some(key) = Key::from_bits(token.0)
             && let Some(session) = self.tasks.get_mut(key)
@@ -185,10 +179,7 @@ impl<N: Net> Proxy<N> {
         }
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
-        self.checks.expire(now.tick, self.shared.portions.timers_per_turn);
-        let Shared { auth_requests, portions, .. } = &mut self.shared;
-        auth_requests.expire(now.tick, portions.timers_per_turn);
-        self.feeds.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
+        self.expire_background(now.tick);
         self.shared.begin_turn(now);
         self.call_waiting();
         self.accept_operators(now);
@@ -207,44 +198,34 @@ impl<N: Net> Proxy<N> {
             self.advance(key, now);
         }
         self.serve_arrivals(streamed, now);
-        self.run_checks(now.tick);
-        self.run_auth_requests(now.tick);
-        self.let_linger(now.tick);
+        self.run_background(now);
         self.call_waiting();
         let shakes_hands = self.shake_hands() | self.judge_certificates(now.tick);
         let listeners = &self.shared.edge.listeners;
-        let queued = self.tasks.has_queued() || self.checks.has_queued();
-        let queued = queued || self.shared.auth_requests.has_queued();
-        let queued = queued || self.feeds.tasks.has_queued();
-        let waits = queued || self.shared.pool.is_waited_for();
+        let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
         if shakes_hands || waits || listeners.can_accept(now.tick) {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
-        let timers = timers.min(self.checks.next_timer()).min(self.feeds.tasks.next_timer());
-        let timers = timers.min(self.shared.auth_requests.next_timer());
+        let timers = timers.min(self.next_of_background());
         let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
     }
 
-    /// Wakes those who wait for an upstream connection and can have one now.
+    /// Wakes those who wait for an upstream connection and can have one now. There is nearly always
+    /// nobody.
+    #[inline]
     fn call_waiting(&mut self) {
-        let Proxy { tasks, checks, feeds, shared, .. } = self;
-        // There is nearly always nobody.
-        if !shared.pool.may_call() {
-            return;
+        if self.shared.pool.may_call() {
+            self.call_those_who_wait();
         }
-        shared.pool.call_waiting(|owner| {
-            if let Some(key) = owner.key() {
-                tasks.wake(key);
-            } else if let Some(key) = owner.check() {
-                checks.wake(key);
-            } else if let Some(key) = owner.feed() {
-                feeds.tasks.wake(key);
-            } else {
-                shared.auth_requests.wake(owner);
-            }
-        });
+    }
+
+    #[inline(never)]
+    fn call_those_who_wait(&mut self) {
+        let mut called = Vec::new();
+        self.shared.pool.call_waiting(|owner| called.push(owner));
+        called.into_iter().for_each(|owner| self.wake_owner(owner));
     }
 
     /// Goes on with some handshakes, behind whoever has bytes to move. True if there are more that

@@ -70,11 +70,14 @@ impl AuthRequests {
         }
     }
 
+    /// True exactly when nothing is being asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Lets those go on that have waited long enough, at most `max` of them.
     pub(super) fn expire(&mut self, now: Tick, max: usize) {
-        if !self.tasks.is_empty() {
-            self.tasks.expire(now, max);
-        }
+        self.tasks.expire(now, max);
     }
 
     /// True exactly when some of them may be able to go on.
