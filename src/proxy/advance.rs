@@ -18,11 +18,11 @@ use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Moved;
-use crate::pool::{Owner, Search};
+use crate::pool::Owner;
 use crate::session::{Session, State};
 use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome, Volume};
-use crate::time::Now;
+use crate::time::{Now, Tick};
 use std::io;
 
 /// The result of following a step.
@@ -105,7 +105,9 @@ impl<N: Net> Proxy<N> {
                 }
                 Next::Share => self.share(key, now.tick),
                 Next::FreeDescriptor(search, error) => {
-                    self.free_descriptor(search, error, key, now)
+                    self.free_descriptor(error, now.tick, |proxy| {
+                        proxy.with_exchange(key, now, |step| connect::go_on(step, search))
+                    })
                 }
                 Next::ShakeHands => {
                     self.enter(key, State::handshake(now.tick));
@@ -114,10 +116,7 @@ impl<N: Net> Proxy<N> {
                     }
                     Next::Close
                 }
-                Next::Fresh => {
-                    self.enter(key, State::fresh(now.tick));
-                    return Became::Moved;
-                }
+                Next::Fresh => return self.move_to(key, State::fresh(now.tick)),
                 Next::TimeOutProxyHeader => {
                     proxy_header::time_out(&self.tasks[key], &mut self.shared)
                 }
@@ -126,8 +125,7 @@ impl<N: Net> Proxy<N> {
                     request::time_out(&mut self.tasks[key], &mut self.shared, now.tick)
                 }
                 Next::Head(search) => {
-                    self.enter(key, State::Head { search, since: now.tick });
-                    return Became::Moved;
+                    return self.move_to(key, State::Head { search, since: now.tick });
                 }
                 Next::Begin(exchange, then) => {
                     self.enter(key, State::Active(exchange));
@@ -137,10 +135,7 @@ impl<N: Net> Proxy<N> {
                     self.enter(key, State::Active(exchange));
                     self.answer_operator(key, ask, now.tick)
                 }
-                Next::Idle => {
-                    self.enter(key, State::idle(now.tick));
-                    return Became::Moved;
-                }
+                Next::Idle => return self.move_to(key, State::idle(now.tick)),
                 Next::Linger => {
                     let conn = &self.tasks[key].conn;
                     if conn.ready.has(Ready::READ) || !conn.hung_up() {
@@ -163,6 +158,11 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    fn move_to(&mut self, key: Key<Session>, state: State) -> Became {
+        self.enter(key, state);
+        Became::Moved
+    }
+
     /// Runs `act` for the exchange of a session that has one.
     fn with_exchange(
         &mut self,
@@ -179,30 +179,30 @@ impl<N: Net> Proxy<N> {
         act(&mut step)
     }
 
-    /// Frees a descriptor for an upstream connection by closing that of a check or of a recheck, or
-    /// the client connection that loses least, and goes on connecting. It closes one and no more:
-    /// where the whole system has none left, the others would be closed in vain.
-    fn free_descriptor(
+    /// Frees a descriptor for an upstream connection, and goes on connecting. Fails if there is
+    /// none for it.
+    pub(super) fn free_descriptor(
         &mut self,
-        search: Search,
         mut error: io::Error,
-        key: Key<Session>,
-        now: Now,
+        now: Tick,
+        go_on: impl FnOnce(&mut Proxy<N>) -> Next,
     ) -> Next {
-        if self.interrupt_for_client(now.tick) || self.reclaim(now.tick) {
-            let next = self.with_exchange(key, now, |step| connect::go_on(step, search));
+        if self.close_one_for_client(now) {
+            let next = go_on(self);
             let Next::FreeDescriptor(_, again) = next else { return next };
             error = again;
         }
-        self.out_of_descriptors(&error)
-    }
-
-    /// Fails a request for which there is no descriptor.
-    pub(super) fn out_of_descriptors(&mut self, error: &io::Error) -> Next {
-        let error = descriptors::explain(error);
+        let error = descriptors::explain(&error);
         let text = format!("no descriptor left for an upstream connection: {error}");
         self.shared.log(log::Level::Warn, "descriptor", &text);
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
+    }
+
+    /// Closes the connection of a check or of a recheck, or the client connection that loses least,
+    /// because an upstream connection for a client needs a descriptor. It closes one and no more:
+    /// where the whole system has none left, the others would be closed in vain.
+    pub(super) fn close_one_for_client(&mut self, now: Tick) -> bool {
+        self.interrupt_check(now) || self.interrupt_recheck(now) || self.reclaim(now)
     }
 }
 

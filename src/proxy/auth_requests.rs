@@ -63,6 +63,14 @@ impl AuthRequests {
         }
     }
 
+    /// A question about an open stream that has a connection.
+    fn connected_recheck(&self) -> Option<Key<AuthRequest>> {
+        let is_it = |request: &AuthRequest| {
+            request.ask.about.asked == Asked::Open && request.connection().is_some()
+        };
+        self.tasks.iter().find(|(_, request)| is_it(request)).map(|(key, _)| key)
+    }
+
     /// Lets a question go on, because something has happened that it may wait for.
     pub(super) fn wake(&mut self, owner: Owner) {
         if let Some(key) = owner.auth_request() {
@@ -130,22 +138,14 @@ impl<N: Net> Proxy<N> {
     /// Frees a descriptor, if the question is about a client that needs it.
     fn free_descriptor_to_ask(&mut self, key: Key<AuthRequest>, now: Tick) -> bool {
         let asked = self.shared.auth_requests.tasks[key].ask.about.asked;
-        asked == Asked::Request && (self.interrupt_for_client(now) || self.reclaim(now))
+        asked == Asked::Request && self.close_one_for_client(now)
     }
 
-    /// Closes a connection that is about no client, because one needs its descriptor. False if
-    /// there is none.
-    pub(super) fn interrupt_for_client(&mut self, now: Tick) -> bool {
-        if self.interrupt_check(now) {
-            return true;
-        }
-        let mut all = self.shared.auth_requests.tasks.iter();
-        let is_in_the_way = |request: &AuthRequest| {
-            request.ask.about.asked == Asked::Open && request.connection().is_some()
-        };
-        let found = all.find(|(_, request)| is_in_the_way(request)).map(|(key, _)| key);
+    /// Gives up a question about an open stream that has a connection, because a client needs its
+    /// descriptor. False if there is none.
+    pub(super) fn interrupt_recheck(&mut self, now: Tick) -> bool {
+        let found = self.shared.auth_requests.connected_recheck();
         let Some(key) = found else { return false };
-        drop(all);
         self.end_auth_request(key, no_room(), now);
         true
     }

@@ -6,7 +6,6 @@
 
 use super::{Proxy, reload};
 use crate::net::Net;
-use crate::telemetry::Outcome;
 use crate::time::Tick;
 
 impl<N: Net> Proxy<N> {
@@ -31,8 +30,7 @@ impl<N: Net> Proxy<N> {
             let present = exchange.api_state.and_then(|key| shared.apis.index_of(key));
             let present = present.map(|index| &shared.config.apis[index]);
             if exchange.is_certified() || present.is_some_and(|api| api.client_certificate) {
-                let window = shared.config.drain.window;
-                reload::end(exchange, Outcome::Revoked, window, shared.random.f64(), now);
+                reload::revoke(exchange, &shared.config, shared.random.f64(), now);
                 tasks.wake(key);
             }
         }

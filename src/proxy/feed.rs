@@ -195,13 +195,8 @@ impl<N: Net> Proxy<N> {
                     Next::Do(Action::Open)
                 }
                 Next::FreeDescriptor(search, error) => {
-                    let freed = self.interrupt_check(now.tick) || self.reclaim(now.tick);
                     let again = |step: &mut Step<'_, N>, _: &Rc<Log>| connect::go_on(step, search);
-                    match freed.then(|| self.with_feed(key, now, again)) {
-                        Some(Next::FreeDescriptor(_, error)) => self.out_of_descriptors(&error),
-                        Some(next) => next,
-                        None => self.out_of_descriptors(&error),
-                    }
+                    self.free_descriptor(error, now.tick, |proxy| proxy.with_feed(key, now, again))
                 }
                 Next::Share
                 | Next::ShakeHands

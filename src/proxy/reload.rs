@@ -163,23 +163,18 @@ pub(super) fn judge_anew(
     if exchange.expires_with() == Some(Outcome::Removed) && outcome == Outcome::Removed {
         return;
     }
-    end(exchange, outcome, config.drain.window, share, now);
+    end(exchange, outcome, config, share, now);
 }
 
 /// Makes an exchange expire that may not come in any more: at once if it is open, and otherwise
 /// within a few seconds, in which `share` (0 to 1) places it.
 pub(super) fn revoke(exchange: &mut Exchange, config: &Config, share: f64, now: Tick) {
-    end(exchange, Outcome::Revoked, config.drain.window, share, now);
+    end(exchange, Outcome::Revoked, config, share, now);
 }
 
 /// Ends an exchange that is not admitted any more. What was revoked has less time than a window.
-pub(super) fn end(
-    exchange: &mut Exchange,
-    outcome: Outcome,
-    window: Duration,
-    share: f64,
-    now: Tick,
-) {
+fn end(exchange: &mut Exchange, outcome: Outcome, config: &Config, share: f64, now: Tick) {
+    let window = config.drain.window;
     let revoked = outcome == Outcome::Revoked;
     let last = now.after(if revoked { window.min(REVOKED_WITHIN) } else { window });
     let is_answer = exchange.stage().is_stream() && exchange.is_answer();
