@@ -1,8 +1,7 @@
 //! The state of each api that outlives a configuration: where its requests go, its open event
 //! streams, what pages may read, and its counters.
 
-mod unstreamed;
-mod vetoes;
+mod recent;
 mod waking;
 
 use crate::auth::verdicts::Verdicts;
@@ -14,11 +13,10 @@ use crate::pool::{Pool, Upstream};
 use crate::quota::{Network, Quota};
 use crate::slab::{Key, Slab};
 use crate::sticky::Sticky;
-use crate::telemetry::{ApiStats, Stats};
+use crate::telemetry::{ApiStats, Stats, Veto};
+use recent::Recent;
 use std::cell::Cell;
 use std::rc::Rc;
-use unstreamed::Unstreamed;
-use vetoes::Vetoes;
 use waking::Waking;
 
 /// The state of an api. See the module.
@@ -34,10 +32,15 @@ pub struct ApiState {
     pub addresses: Quota<Network>,
     /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
     pub grants: Grants,
-    /// The requests that are not to be answered early again.
-    pub unstreamed: Unstreamed,
-    /// The streams that are not to be shared for a while.
-    pub vetoes: Vetoes,
+    /// The fingerprints of requests that were opened as event streams before the upstream had
+    /// answered, and whose answers were none. They are not answered early again: a browser's
+    /// EventSource gives up when it sees such an answer, but behind a head of ours it does not see
+    /// it, and would come back for ever.
+    pub unstreamed: Recent<u64, ()>,
+    /// The names of streams that are not to be shared, and why. Whether an answer is the same for
+    /// everybody is known only when it is there; behind one that was not, nobody waits for the
+    /// next.
+    pub vetoes: Recent<[u8; 32], Veto>,
     /// Which replicas know which clients.
     pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
@@ -78,8 +81,8 @@ impl ApiState {
             stats: stats.api(name),
             addresses: Quota::default(),
             grants: Grants::default(),
-            unstreamed: Unstreamed::default(),
-            vetoes: Vetoes::default(),
+            unstreamed: Recent::default(),
+            vetoes: Recent::default(),
             sticky: Sticky::default(),
             waking: Waking::default(),
             auth: None,

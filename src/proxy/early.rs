@@ -55,7 +55,8 @@ pub(super) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// else, its page may read it, and there is room for one.
 fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
     let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
-    let knows = |request| state.is_some_and(|state| state.unstreamed.has(request, step.io.now));
+    let knows =
+        |request| state.is_some_and(|state| state.unstreamed.find(&request, step.io.now).is_some());
     if fingerprint(step.exchange).is_some_and(knows) {
         return false;
     }
@@ -87,7 +88,7 @@ pub(super) fn end_without_stream(
     if failed && let Some(stats) = &exchange.record.stats {
         stats.count_unserved(Unserved { at: now, cause: None, status: head.status });
     } else if let (Some(state), Some(request)) = (state, fingerprint(exchange)) {
-        state.unstreamed.note(request, now);
+        state.unstreamed.note(request, (), now);
     }
     exchange.extras_mut().upstream_status = Some(head.status);
     Next::Do(Action::EndStream(Outcome::NoStream))

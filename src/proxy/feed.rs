@@ -220,7 +220,7 @@ impl<N: Net> Proxy<N> {
         let feed = &mut self.feeds.tasks[key];
         let (api, name) = feed.name;
         if let Some(state) = self.shared.apis.get_mut(api) {
-            state.vetoes.note(&name, veto, now);
+            state.vetoes.note(name, veto, now);
         }
         // Who has a part of it must not go on with something else.
         let has_begun = matches!(feed.log.state(), LogState::Open);
