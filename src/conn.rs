@@ -242,6 +242,23 @@ impl Conn {
         }
     }
 
+    /// Writes what is left of a short request, and takes off what has gone out. True if anything
+    /// has. What a broken connection does not take is dropped: the response may have come before.
+    pub fn write_unsent<N: Net>(&mut self, net: &mut N, unsent: &mut Vec<u8>) -> bool {
+        if unsent.is_empty() {
+            return false;
+        }
+        match self.write_if_ready(net, unsent) {
+            Written::Bytes(n) => {
+                unsent.drain(..n);
+                return true;
+            }
+            Written::Blocked => {}
+            Written::Broken => unsent.clear(),
+        }
+        false
+    }
+
     /// Like [`Conn::write`], if the connection is ready for it.
     pub fn write_if_ready<N: Net>(&mut self, net: &mut N, bytes: &[u8]) -> Written {
         if self.ready.has(Ready::WRITE) { self.write(net, bytes) } else { Written::Blocked }

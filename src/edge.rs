@@ -75,6 +75,11 @@ impl Edge {
         self.budget.connections.saturating_sub(self.clients - self.refused)
     }
 
+    /// The most connections to upstreams beside one that is about to be made.
+    pub const fn upstream_connections_beside(&self) -> usize {
+        self.upstream_connections_max().saturating_sub(1)
+    }
+
     /// The most client connections.
     pub const fn clients_max(&self) -> usize {
         self.budget.clients

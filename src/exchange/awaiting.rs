@@ -6,6 +6,9 @@ use crate::pool::Connection;
 use crate::slab::Key;
 use crate::time::Tick;
 
+/// The first bytes of every response (RFC 9112 section 4).
+const BEGINNING: &[u8] = b"HTTP/";
+
 /// A response head that is awaited.
 #[derive(Debug)]
 pub struct Awaiting {
@@ -31,6 +34,12 @@ impl Awaiting {
     pub fn new(connection: Key<Connection>, retry: bool, now: Tick) -> Awaiting {
         let search = HeadSearch::response();
         Awaiting { connection, search, sent: now, since: now, retry, interims: 0, lookahead: None }
+    }
+
+    /// True exactly when these bytes, which are no head, belong to the exchange before this one,
+    /// however that ended.
+    pub fn is_of_another(&self, bytes: &[u8]) -> bool {
+        self.retry && !bytes.starts_with(BEGINNING)
     }
 
     /// True exactly when the head has come and waits for the first event.

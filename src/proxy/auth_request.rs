@@ -9,13 +9,13 @@
 use super::head::{Found, find_head, head_limits};
 use crate::apis::ApiState;
 use crate::config::{Config, ForwardAuth};
-use crate::conn::{Read, Written};
+use crate::conn::Read;
 use crate::edge::Edge;
 use crate::exchange::{Awaiting, LocalReply, Verdict};
 use crate::http::body::BodyReader;
 use crate::http::forward;
 use crate::http::framing::BodyLength;
-use crate::http::head::{self, FieldStore, HeadSearch, ResponseHead};
+use crate::http::head::{FieldStore, HeadSearch, ResponseHead};
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pool::{
@@ -37,9 +37,6 @@ const DISCARD_MAX: usize = 64 << 10;
 
 /// The fields of a refusal that the client gets.
 const TOLD: [&str; 4] = ["Location", "WWW-Authenticate", "Set-Cookie", "Retry-After"];
-
-/// The first bytes of every response (RFC 9112 section 4).
-const BEGINNING: &[u8] = b"HTTP/";
 
 /// Who a question is about.
 #[derive(Clone, Copy, Debug)]
@@ -269,7 +266,7 @@ impl<N: Net> Step<'_, N> {
             upstream: Some(request.upstream).filter(|key| pool.upstream(*key).is_some()),
             backend: api.forward_auth.as_ref()?.backend(&api.name),
             stats: &request.stats,
-            room: edge.upstream_connections_max().saturating_sub(1),
+            room: edge.upstream_connections_beside(),
             gives_way: request.ask.about.asked == Asked::Open,
             logs: true,
             preface: b"",
@@ -301,16 +298,8 @@ impl<N: Net> Step<'_, N> {
         let State::Awaiting(awaiting, unsent) = &mut request.state else { return Came::Moved };
         let connection = awaiting.connection;
         let conn = &mut pool[connection].conn;
-        if !unsent.is_empty() {
-            match conn.write_if_ready(io.net, unsent) {
-                Written::Bytes(n) => {
-                    unsent.drain(..n);
-                    return Came::Moved;
-                }
-                Written::Blocked => {}
-                // It may have answered before.
-                Written::Broken => unsent.clear(),
-            }
+        if conn.write_unsent(io.net, unsent) {
+            return Came::Moved;
         }
         let bytes = match find_head(conn, &mut awaiting.search, &limits, io) {
             Found::Complete(bytes) => bytes,
@@ -321,16 +310,15 @@ impl<N: Net> Step<'_, N> {
                 let what = "auth.url closed the connection before its answer was complete";
                 return self.fail(Failure::Closed, what);
             }
-            Found::Wrong(_, bytes) if awaiting.retry && !bytes.starts_with(BEGINNING) => {
+            Found::Wrong(_, bytes) if awaiting.is_of_another(bytes) => {
                 return self.ask_again(connection);
             }
             Found::Wrong(error, _) => return self.fail(Failure::Malformed, error.what()),
         };
         awaiting.retry = false;
         let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
-        let end = if search.is_folded() { head::unfold(bytes) } else { bytes.len() };
         let mut store = FieldStore::new();
-        let head = match ResponseHead::parse(&bytes[..end], &mut store, &limits, false) {
+        let head = match ResponseHead::parse(search.joined(bytes), &mut store, &limits, false) {
             Ok(head) => head,
             Err(error) => return self.fail(Failure::Malformed, error.what()),
         };

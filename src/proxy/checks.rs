@@ -11,7 +11,6 @@
 use super::Proxy;
 use super::head::{Found, find_head, head_limits};
 use crate::config::Checks;
-use crate::conn::Written;
 use crate::http::head::{FieldStore, HeadSearch, INTERIMS_MAX, ResponseHead};
 use crate::net::{Address, Net};
 use crate::pool::{Checked, Connection, Owner, Probe};
@@ -146,7 +145,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn begin_check(&mut self, key: Key<Check>, checks: &Checks, now: Tick) -> Came {
-        let room = self.shared.edge.upstream_connections_max().saturating_sub(1);
+        let room = self.shared.edge.upstream_connections_beside();
         let (mut io, _) = self.shared.memory.split(&mut self.shared.net, None, now);
         let check = &mut self.checks[key];
         let (of, turn) = (check.of, check.turn);
@@ -195,16 +194,8 @@ impl<N: Net> Proxy<N> {
             };
         };
         let conn = &mut pool[asking.connection].conn;
-        if !unsent.is_empty() {
-            match conn.write_if_ready(io.net, unsent) {
-                Written::Bytes(n) => {
-                    unsent.drain(..n);
-                    return Came::Moved;
-                }
-                Written::Blocked => {}
-                // It may have responded before.
-                Written::Broken => unsent.clear(),
-            }
+        if conn.write_unsent(io.net, unsent) {
+            return Came::Moved;
         }
         let limits = head_limits(config);
         let bytes = match find_head(conn, &mut asking.search, &limits, &mut io) {

@@ -210,7 +210,7 @@ fn with_wanted<N: Net, T>(
         upstream: exchange.api_state.and_then(|key| apis.get(key)).map(|state| state.upstream),
         backend: exchange.api()?.backend(),
         stats: exchange.record.stats.as_ref()?,
-        room: edge.upstream_connections_max().saturating_sub(1),
+        room: edge.upstream_connections_beside(),
         gives_way: false,
         // A stream that waits for its upstream asks repeatedly.
         logs: !exchange.stage().is_without_upstream(),

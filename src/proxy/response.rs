@@ -29,9 +29,6 @@ use crate::telemetry::{Cause, Failure, Outcome, is_outage};
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// The first bytes of every response (RFC 9112 section 4).
-const BEGINNING: &[u8] = b"HTTP/";
-
 /// Sends the request and awaits the response head.
 #[inline(never)]
 pub(super) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
@@ -132,10 +129,7 @@ fn await_head<'a, N: Net>(
             let what = "the upstream closed before its response head was complete";
             Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what))
         }
-        // These bytes belong to the previous exchange, however that ended.
-        Found::Wrong(_, bytes) if awaiting.retry && !bytes.starts_with(BEGINNING) => {
-            Next::Do(Action::SendAgain)
-        }
+        Found::Wrong(_, bytes) if awaiting.is_of_another(bytes) => Next::Do(Action::SendAgain),
         Found::Wrong(error, _) => bad_head(error),
     })
 }
