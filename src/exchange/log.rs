@@ -29,6 +29,13 @@ pub enum LogState {
     Ended(Outcome),
 }
 
+impl LogState {
+    /// True exactly when nobody fills the log any more.
+    pub const fn is_over(&self) -> bool {
+        matches!(self, LogState::Failed(_) | LogState::Private(_) | LogState::Ended(_))
+    }
+}
+
 /// What has changed of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

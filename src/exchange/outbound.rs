@@ -5,6 +5,7 @@ use crate::config::Failed;
 use crate::http::forward::OutboundHead;
 use crate::http::head::ResponseHead;
 use crate::pool::Bound;
+use crate::telemetry::Veto;
 use crate::time::Tick;
 
 /// What is needed to send a request to one target after another. See the module.
@@ -82,6 +83,13 @@ impl Exchange {
     pub fn leaves_reusable(&self, head: &ResponseHead<'_, '_>) -> bool {
         let is_own = self.api().is_some_and(|api| api.send_proxy);
         !is_own && self.facts.leaves_reusable(head)
+    }
+
+    /// Counts that the request is not shared, for this reason.
+    pub fn count_veto(&self, veto: Veto) {
+        if let Some(stats) = &self.record.stats {
+            stats.count_veto(veto);
+        }
     }
 
     /// True exactly when the request can be sent again, as far as it is concerned.

@@ -47,8 +47,6 @@ pub(super) struct Feed {
     pub(super) lingers_until: Tick,
     /// When its readers are woken, because of what has come. [`Tick::NEVER`] if nothing has.
     tells_at: Tick,
-    /// True exactly when it is over, and only its readers have to be woken.
-    is_over: bool,
 }
 
 impl Feed {
@@ -62,13 +60,12 @@ impl Feed {
             followers: Followers::default(),
             lingers_until: Tick::NEVER,
             tells_at: Tick::NEVER,
-            is_over: false,
         }
     }
 
-    /// True exactly when a request may read its log.
-    pub(super) const fn is_open_to_others(&self) -> bool {
-        !self.is_over
+    /// True exactly when its upstream stream is over, and only its readers have to be woken.
+    pub(super) fn is_over(&self) -> bool {
+        self.log.state().is_over()
     }
 
     /// When it has something to do by itself.
@@ -97,7 +94,7 @@ impl<N: Net> Proxy<N> {
                 return self.feeds.tasks.wake(key);
             }
             let feed = &self.feeds.tasks[key];
-            if feed.is_over && feed.log.is_told() || feed.lingers_until <= now.tick {
+            if feed.is_over() && feed.log.is_told() || feed.lingers_until <= now.tick {
                 self.moves += 1;
                 return self.end_feed(key);
             }
@@ -184,7 +181,7 @@ impl<N: Net> Proxy<N> {
                 Next::Do(action) => match end_of(&action) {
                     Some(state) => {
                         self.with_feed(key, now, |step, _| give_up(step, &action));
-                        self.feeds.tasks[key].end(state);
+                        self.feeds.tasks[key].log.enter(state);
                         return Became::Moved;
                     }
                     None => self.with_feed(key, now, |step, log| perform(step, action, log)),
@@ -224,7 +221,7 @@ impl<N: Net> Proxy<N> {
         }
         // Who has a part of it must not go on with something else.
         let has_begun = matches!(feed.log.state(), LogState::Open);
-        feed.end(if has_begun {
+        feed.log.enter(if has_begun {
             LogState::Ended(Outcome::UpstreamCut)
         } else {
             LogState::Private(veto)
@@ -232,14 +229,6 @@ impl<N: Net> Proxy<N> {
         let name = feed.exchange.api_name();
         let text = format!("a stream is not shared ({}), api {name}", veto.word());
         self.shared.telemetry.log.log(log::Level::Info, name, veto.word(), &text);
-    }
-}
-
-impl Feed {
-    /// Gives the upstream stream up. The readers see why in the state of the log.
-    pub(super) fn end(&mut self, state: LogState) {
-        self.log.enter(state);
-        self.is_over = true;
     }
 }
 
@@ -313,20 +302,8 @@ pub(super) fn answered(
     out: &mut Vec<u8>,
     now: Tick,
 ) -> Next {
-    let fail = |cause, status, what| Next::fail(LocalReply::refused(cause, status, what));
-    match head.status {
-        101 => {
-            let what = "the upstream switched protocols";
-            return fail(Cause::UpstreamMalformed, 502, what);
-        }
-        100..200 => {
-            let counted = exchange.awaiting_mut().map(|awaiting| awaiting.count_interim(now));
-            return match counted {
-                Some(Err(what)) => fail(Cause::UpstreamMalformed, 502, what),
-                Some(Ok(())) | None => Next::Moved,
-            };
-        }
-        _ => {}
+    if head.status < 200 {
+        return outage::pass_over_interim(exchange, head.status, now);
     }
     let waits = exchange.stage().is_stream();
     let unavailable = match head.status {
@@ -335,7 +312,8 @@ pub(super) fn answered(
     };
     if unavailable {
         let what = "the upstream answered that it is unavailable";
-        return fail(Cause::UpstreamUnavailable, head.status.max(500), what);
+        let (cause, status) = (Cause::UpstreamUnavailable, head.status.max(500));
+        return Next::fail(LocalReply::refused(cause, status, what));
     }
     let Some((api, share)) = exchange.api().and_then(|api| Some((api, api.share.as_ref()?))) else {
         return Next::Do(Action::Veto(Veto::NoStream));
@@ -344,22 +322,12 @@ pub(super) fn answered(
     if let Some(veto) = share::veto_of_answer(head, api, share) {
         return Next::Do(Action::Veto(veto));
     }
-    pool[key].persistent = exchange.facts.leaves_reusable(head);
-    pool[key].note_idle_limit(head.idle_limit);
-    if let Some(stats) = &exchange.record.stats
-        && exchange.resume().is_some_and(Resumption::is_of_broken_stream)
-    {
-        stats.resumed.one();
-    }
-    exchange.response.change_source(head.length, now);
     if exchange.response.intake.events().is_none() {
         let terms = exchange.event_terms(true);
         exchange.response.intake.watch_events(terms);
     }
-    exchange.start_event_clock(now);
-    exchange.enter(Stage::Stream, Source::Upstream(key));
     exchange.record.status = 200;
-    exchange.note_served(now);
+    outage::take_body(exchange, &mut pool[key], key, head, now);
     share::write_lasting(head, out);
     log.open(out);
     Next::Do(Action::NoteAnswer)

@@ -35,9 +35,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
         }
         LogState::Private(veto) => {
             step.exchange.unfollow();
-            if let Some(stats) = &step.exchange.record.stats {
-                stats.count_veto(veto);
-            }
+            step.exchange.count_veto(veto);
             Next::Do(if stage == Stage::Held { Action::AskLater } else { Action::Connect })
         }
     }

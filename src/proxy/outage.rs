@@ -225,6 +225,39 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// Waits on, behind an interim response that nobody gets.
+pub(super) fn pass_over_interim(exchange: &mut Exchange, status: u16, now: Tick) -> Next {
+    let fail = |what| Next::fail(LocalReply::refused(Cause::UpstreamMalformed, 502, what));
+    if status == 101 {
+        return fail("the upstream switched protocols");
+    }
+    match exchange.awaiting_mut().map(|awaiting| awaiting.count_interim(now)) {
+        Some(Err(what)) => fail(what),
+        Some(Ok(())) | None => Next::Moved,
+    }
+}
+
+/// Goes on with the body of this response as an event stream, whose head nobody gets from here.
+pub(super) fn take_body(
+    exchange: &mut Exchange,
+    connection: &mut Connection,
+    key: Key<Connection>,
+    head: &ResponseHead<'_, '_>,
+    now: Tick,
+) {
+    connection.persistent = exchange.leaves_reusable(head);
+    connection.note_idle_limit(head.idle_limit);
+    exchange.response.change_source(head.length, now);
+    if let Some(stats) = &exchange.record.stats
+        && exchange.resume().is_some_and(|resume| resume.is_of_broken_stream())
+    {
+        stats.resumed.one();
+    }
+    exchange.start_event_clock(now);
+    exchange.enter(Stage::Stream, Source::Upstream(key));
+    exchange.note_served(now);
+}
+
 /// Acts on the upstream's response for a stream whose client already has its head.
 pub(super) fn join(
     exchange: &mut Exchange,
@@ -237,28 +270,14 @@ pub(super) fn join(
 ) -> Next {
     let fail = |cause, what| Next::fail(LocalReply::refused(cause, 502, what));
     match head.status {
-        101 => fail(Cause::UpstreamMalformed, "the upstream switched protocols"),
-        100..200 => match exchange.awaiting_mut().map(|awaiting| awaiting.count_interim(now)) {
-            Some(Err(what)) => fail(Cause::UpstreamMalformed, what),
-            Some(Ok(())) | None => Next::Moved,
-        },
+        100..200 => pass_over_interim(exchange, head.status, now),
         200 if head.is_event_stream && !head.is_coded => {
             grants::read(exchange, head);
             if !grants::may_read_latest(exchange) {
                 return Next::Do(Action::Withhold);
             }
-            pool[key].persistent = exchange.leaves_reusable(head);
-            pool[key].note_idle_limit(head.idle_limit);
             exchange.drop_trailers(head);
-            exchange.response.change_source(head.length, now);
-            if let Some(stats) = &exchange.record.stats
-                && exchange.resume().is_some_and(|resume| resume.is_of_broken_stream())
-            {
-                stats.resumed.one();
-            }
-            exchange.start_event_clock(now);
-            exchange.enter(Stage::Stream, Source::Upstream(key));
-            exchange.note_served(now);
+            take_body(exchange, &mut pool[key], key, head, now);
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::NoteAnswer)
         }

@@ -452,9 +452,7 @@ fn begin<N: Net>(
                     Action::Share
                 }
                 Some(Err(veto)) => {
-                    if let Some(stats) = &exchange.record.stats {
-                        stats.count_veto(veto);
-                    }
+                    exchange.count_veto(veto);
                     Action::Connect
                 }
                 None => Action::Connect,
