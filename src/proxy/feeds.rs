@@ -67,7 +67,7 @@ impl Feeds {
     fn find(&mut self, name: &Name, api: &Api) -> Option<Key<Feed>> {
         let key = *self.by_name.get(name)?;
         let feed = &self.tasks[key];
-        if feed.is_open_to_others() && feed.exchange.api().is_some_and(|own| are_alike(own, api)) {
+        if !feed.is_over() && feed.exchange.api().is_some_and(|own| are_alike(own, api)) {
             return Some(key);
         }
         self.by_name.remove(name);
@@ -95,59 +95,44 @@ impl<N: Net> Proxy<N> {
     /// none. Otherwise it asks for itself.
     pub(super) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
         let alone = Next::Do(Action::Connect);
-        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
+        let Proxy { tasks, feeds, shared, .. } = self;
+        let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
         let outbound = exchange.outbound.as_mut();
         let shareable = outbound.and_then(|outbound| outbound.shareable.take());
-        let (Some(api), Some(shareable)) = (exchange.api_state, shareable) else { return alone };
-        let name = (api, shareable.name);
-        let id = shareable.last_event_id.clone();
-        let vetoed = |veto| {
-            move |exchange: &Exchange| {
-                if let Some(stats) = &exchange.record.stats {
-                    stats.count_veto(veto);
-                }
-            }
+        let config = Rc::clone(&exchange.config);
+        let api = exchange.api.and_then(|index| config.apis.get(usize::from(index)));
+        let share = api.and_then(|api| api.share.as_ref());
+        let (Some(state), Some(shareable), Some(api), Some(share)) =
+            (exchange.api_state, shareable, api, share)
+        else {
+            return alone;
         };
-        let known = self.shared.apis.get(api).and_then(|state| state.vetoes.find(&name.1, now));
-        if let Some(veto) = known {
-            vetoed(veto)(exchange);
+        let (name, id) = ((state, shareable.name), shareable.last_event_id.clone());
+        if let Some(veto) = shared.apis.get(state).and_then(|s| s.vetoes.find(&name.1, now)) {
+            exchange.count_veto(veto);
             return alone;
         }
-        let Some(share) = exchange.api().and_then(|api| api.share.clone()) else { return alone };
-        let found = exchange.api().and_then(|api| self.feeds.find(&name, api));
-        let feed = match found {
+        let feed = match feeds.find(&name, api) {
             Some(feed) => feed,
-            None if self.feeds.count(&name) >= share.max_logs => {
-                vetoed(Veto::MaxLogs)(exchange);
+            None if feeds.count(&name) >= share.max_logs => {
+                exchange.count_veto(Veto::MaxLogs);
                 return alone;
             }
-            None => begin(&mut self.feeds, exchange, *shareable, &share, &mut self.shared, now),
+            None => begin(feeds, exchange, *shareable, share, shared, now),
         };
-        let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
-        let feed_of = &mut self.feeds.tasks[feed];
-        let Some(position) = position(&feed_of.log, id.as_deref(), share.join, now) else {
-            if let Some(stats) = &exchange.record.stats {
-                stats.gaps.one();
-            }
-            return match share.on_gap {
-                OnGap::Private => {
-                    vetoed(Veto::LastEventId)(exchange);
-                    alone
-                }
-                OnGap::End => {
-                    let what = "the last event that the client has seen is not held any more";
-                    Next::Do(Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what)))
-                }
-            };
+        let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
+        let Some(position) = position(log, id.as_deref(), share.join, now) else {
+            return tell_gap(exchange, share.on_gap);
         };
         if let Some(stats) = &exchange.record.stats {
-            stats.replayed.add(feed_of.log.read(|log| log.events_from(position)));
+            stats.replayed.add(log.read(|log| log.events_from(position)));
         }
         exchange.response.follow(position);
-        exchange.go_on_with(Source::Log(feed_of.log.reader()));
-        feed_of.followers.add(key);
-        feed_of.lingers_until = Tick::NEVER;
-        self.feeds.tasks.wake(feed);
+        exchange.go_on_with(Source::Log(log.reader()));
+        let id = exchange.record.id;
+        followers.add(key, id, tasks, log);
+        *lingers_until = Tick::NEVER;
+        feeds.tasks.wake(feed);
         Next::Moved
     }
 
@@ -185,12 +170,29 @@ impl<N: Net> Proxy<N> {
         if self.feeds.by_name.get(&feed.name) == Some(&key) {
             self.feeds.by_name.remove(&feed.name);
         }
-        if feed.is_open_to_others() {
-            feed.end(LogState::Ended(Outcome::Complete));
+        if !feed.is_over() {
+            feed.log.enter(LogState::Ended(Outcome::Complete));
         }
         self.shared.close_connection(&mut feed.exchange);
         feed.exchange.upload.abandon(&mut self.shared.memory.buffers);
         feed.exchange.response.abandon(&mut self.shared.memory.buffers);
+    }
+}
+
+/// What becomes of a client whose last event is not held any more.
+fn tell_gap(exchange: &Exchange, on_gap: OnGap) -> Next {
+    if let Some(stats) = &exchange.record.stats {
+        stats.gaps.one();
+    }
+    match on_gap {
+        OnGap::Private => {
+            exchange.count_veto(Veto::LastEventId);
+            Next::Do(Action::Connect)
+        }
+        OnGap::End => {
+            let what = "the last event that the client has seen is not held any more";
+            Next::Do(Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what)))
+        }
     }
 }
 

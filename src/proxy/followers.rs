@@ -6,25 +6,39 @@ use crate::slab::Key;
 use crate::tasks::Tasks;
 use std::rc::Rc;
 
+/// A session, and the id of its request that reads a log.
+type Follower = (Key<Session>, u64);
+
+/// How many of those who have left may be among so many readers, and as many again.
+const SPARE: usize = 64;
+
 /// The sessions that read a log. Some may be gone, or read it no more.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
-    sessions: Vec<Key<Session>>,
+    all: Vec<Follower>,
     /// The number of those, from the first, that have to be woken.
     asleep: usize,
 }
 
 impl Followers {
-    /// Adds a session. It may have read the log before.
-    pub(super) fn add(&mut self, key: Key<Session>) {
-        if !self.sessions.contains(&key) {
-            self.sessions.push(key);
+    /// Adds a session whose request of this id begins to read the log. Each reads it once.
+    pub(super) fn add(
+        &mut self,
+        key: Key<Session>,
+        id: u64,
+        tasks: &Tasks<Session>,
+        log: &Rc<Log>,
+    ) {
+        // Who has left is noticed when all are woken, and while a log is quiet nobody is.
+        if self.asleep == 0 && self.all.len() > 2 * log.readers() + SPARE {
+            self.all.retain(|follower| reads(*follower, tasks, log));
         }
+        self.all.push((key, id));
     }
 
     /// All have to be woken.
     pub(super) const fn begin(&mut self) {
-        self.asleep = self.sessions.len();
+        self.asleep = self.all.len();
     }
 
     /// Wakes as many as are `left` of those who have to be, and forgets those who do not read the
@@ -38,12 +52,11 @@ impl Followers {
         while *left > 0 && self.asleep > 0 {
             *left -= 1;
             self.asleep -= 1;
-            let key = self.sessions[self.asleep];
-            let exchange = tasks.get(key).and_then(Session::exchange);
-            if exchange.is_some_and(|exchange| exchange.follows(log)) {
-                tasks.wake(key);
+            let follower = self.all[self.asleep];
+            if reads(follower, tasks, log) {
+                tasks.wake(follower.0);
             } else {
-                self.sessions.swap_remove(self.asleep);
+                self.all.swap_remove(self.asleep);
             }
         }
         self.asleep > 0
@@ -51,11 +64,41 @@ impl Followers {
 
     /// True exactly when there were none when they were last woken, and none came since.
     pub(super) const fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        self.all.is_empty()
     }
 
     /// True exactly when some have to be woken.
     pub(super) const fn is_waking(&self) -> bool {
         self.asleep > 0
+    }
+}
+
+fn reads((key, id): Follower, tasks: &Tasks<Session>, log: &Rc<Log>) -> bool {
+    let exchange = tasks.get(key).and_then(Session::exchange);
+    exchange.is_some_and(|exchange| exchange.record.id == id && exchange.follows(log))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Conn;
+    use crate::event_log::Limits;
+    use crate::exchange::LogState;
+    use crate::session::{Port, Service};
+    use crate::time::Tick;
+    use std::time::Duration;
+
+    #[test]
+    fn those_who_have_left_a_quiet_log_are_forgotten() {
+        let limits = Limits { bytes: 9, events: 9, age: Duration::ZERO };
+        let log = Log::new(limits, LogState::Open, &Rc::default());
+        let (mut tasks, mut followers) = (Tasks::new(Tick::ZERO), Followers::default());
+        for id in 0..1000 {
+            let port = Port::plain(Service::Apis);
+            let key = tasks.insert(Session::new(Conn::unconnected(), port, None, Tick::ZERO));
+            followers.add(key, id, &tasks, &log);
+            tasks.remove(key);
+            assert!(followers.all.len() <= SPARE + 1);
+        }
     }
 }

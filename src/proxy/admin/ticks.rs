@@ -50,7 +50,8 @@ impl<N: Net> Proxy<N> {
         exchange.response.outlet.watch_events();
         let preface = Local::Preface(hello.into(), 0, Rc::clone(log));
         exchange.enter(Stage::Body, Source::Local(Box::new(preface)));
-        self.admin.watchers.add(key);
+        let id = exchange.record.id;
+        self.admin.watchers.add(key, id, &self.tasks, &self.admin.log);
         self.admin.ticks.is_heard(now);
         Next::Moved
     }
