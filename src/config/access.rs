@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::error::Wrong;
-use super::fields::is_about_more;
+use super::fields::{is_about_more, names};
 use super::forward_auth::ForwardAuth;
 use super::load::Readers;
 use super::table::Table;
@@ -104,16 +104,7 @@ fn key_fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     if value.is_str() {
         return Ok(vec![header(value)?]);
     }
-    let mut headers: Vec<String> = Vec::new();
-    list(value, "\"Authorization\", or [\"Authorization\", \"X-Api-Key\"]", |value| {
-        let header = header(value)?;
-        if headers.iter().any(|other| same_to_gateway(&header, other)) {
-            return Err("this field is already in the list; write it once".into());
-        }
-        headers.push(header);
-        Ok(())
-    })?;
-    Ok(headers)
+    names(value, "\"Authorization\", or [\"Authorization\", \"X-Api-Key\"]", header)
 }
 
 /// Reads the name of a field that carries nothing but keys, or `Authorization`.

@@ -37,6 +37,24 @@ impl Written<'_> {
     }
 }
 
+/// Reads a list of names of fields, each of which `name` reads, and none of which is there twice.
+pub(super) fn names(
+    value: &DeValue<'_>,
+    example: &str,
+    name: impl Fn(&DeValue<'_>) -> Result<String, Wrong>,
+) -> Result<Vec<String>, Wrong> {
+    let mut names: Vec<String> = Vec::new();
+    list(value, example, |value| {
+        let name = name(value)?;
+        if names.iter().any(|other| same_to_gateway(&name, other)) {
+            return Err("this field is already in the list; write it once".into());
+        }
+        names.push(name);
+        Ok(())
+    })?;
+    Ok(names)
+}
+
 pub(super) fn changes(t: &mut Table<'_, '_>, written: Written<'_>) -> Option<Changes> {
     let set = t.take("set", |value| set(value, written)).unwrap_or_default();
     let remove = t.take("remove", |value| {

@@ -1,15 +1,15 @@
 //! `url` in `[api.auth]`, and the keys beside it: who is asked which requests may come in.
 
 use super::error::Wrong;
-use super::fields::is_about_more;
+use super::fields::{is_about_more, names};
 use super::health::{FAIL_TIMEOUT, Health};
 use super::retry::RetryOn;
 use super::table::Table;
 use super::upstream_tls::{UpstreamTls, upstream_tls};
-use super::value::{duration, limit, list, text};
+use super::value::{duration, limit, text};
 use super::{Backend, Target};
 use crate::http::abnf::is_token;
-use crate::http::fields::{is_reserved, same_to_gateway};
+use crate::http::fields::is_reserved;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -116,8 +116,7 @@ fn url(value: &DeValue<'_>) -> Result<Option<(Target, String)>, Wrong> {
 
 /// Reads the names of fields that only the server's answer may give to a request.
 fn pass(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
-    let mut names: Vec<String> = Vec::new();
-    list(value, "[\"X-User\"]", |value| {
+    let names = names(value, "[\"X-User\"]", |value| {
         let name = text(value)?;
         if !is_token(name.as_bytes()) {
             return Err("not a field name; write one like \"X-User\"".into());
@@ -125,11 +124,7 @@ fn pass(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
         if is_reserved(name) || is_about_more(name) {
             return Err("this field has another meaning; write one like \"X-User\"".into());
         }
-        if names.iter().any(|other| same_to_gateway(name, other)) {
-            return Err("this field is already in the list; write it once".into());
-        }
-        names.push(name.to_owned());
-        Ok(())
+        Ok(name.to_owned())
     })?;
     if names.len() > PASS_MAX {
         return Err(format!("more than {PASS_MAX} fields; write fewer").into());

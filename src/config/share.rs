@@ -1,6 +1,7 @@
 //! `[api.share]`: one upstream stream for many clients.
 
 use super::error::Wrong;
+use super::fields::names;
 use super::table::Table;
 use super::value::{count, duration_or_zero, flag, list, memory, text};
 use crate::event_log::Limits;
@@ -93,19 +94,11 @@ fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
 
 /// Reads the names of fields that a client may send upstream, each once.
 fn fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
-    let mut names: Vec<String> = Vec::new();
-    list(value, "[\"Accept-Language\"]", |value| {
-        let name = field(text(value)?)?;
-        if names.iter().any(|other| same_to_gateway(&name, other)) {
-            return Err("this field is already in the list; write it once".into());
-        }
-        names.push(name);
-        Ok(())
-    })?;
-    Ok(names)
+    names(value, "[\"Accept-Language\"]", field)
 }
 
-fn field(name: &str) -> Result<String, Wrong> {
+fn field(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = text(value)?;
     if !is_token(name.as_bytes()) {
         return Err("not a field name; write one like \"Accept-Language\"".into());
     }
