@@ -88,6 +88,10 @@ fn share(api: &Api) -> Vec<(bool, &'static str)> {
         (api.sticky.is_some(), "share has no effect: with sticky, each client has its own stream"),
         (api.send_proxy, "share has no effect: with send_proxy, each client has its own stream"),
         (
+            api.forward_auth.is_some(),
+            "share has no effect: with auth.url, each client has its own stream",
+        ),
+        (
             api.streams.compression == Compression::Pass,
             "share has no effect: compression is \"pass\", so each client has its own stream",
         ),

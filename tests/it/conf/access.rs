@@ -247,6 +247,8 @@ fn sharing_in_vain() {
     check(&format!("compression = 'pass'\n{share}"), &[compressed]);
     let named = "share has no effect: with send_proxy, each client has its own stream";
     check(&format!("send_proxy = true\n{share}"), &[named]);
+    let judged = "share has no effect: with auth.url, each client has its own stream";
+    check(&format!("auth.url = 'http://10.0.0.9/verify'\n{share}"), &[judged]);
     let answers = "share has no effect: it is for subscriptions, and kind is \"answer\"";
     check(&format!("kind = 'answer'\n{share}"), &[answers]);
     let own =
