@@ -4,11 +4,10 @@
 //! There, some try to come past it, or to say something else. None of them gets a byte.
 
 use super::plan::ADDRESSES;
-use super::speech::Leaves;
-use crate::journal;
+use super::speech::{Leaves, listen};
 use millstream::Config;
 use millstream::testing::rng::Rng;
-use millstream::testing::sim::{Front, Heard, Peer, SimNet};
+use millstream::testing::sim::{Front, Peer, SimNet};
 use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 
@@ -157,21 +156,9 @@ impl Impostor {
             self.gone = true;
             return true;
         }
-        match net.hear(peer, usize::MAX) {
-            Heard::Bytes(bytes) => {
-                journal::note(|| {
-                    format!("{now:?} {peer:?} (impostor) hears {}", bytes.escape_ascii())
-                });
-                self.heard.extend(bytes);
-                true
-            }
-            Heard::Nothing => sent > 0,
-            Heard::End | Heard::Reset => {
-                net.leave(peer);
-                self.gone = true;
-                true
-            }
-        }
+        let heard = listen(net, peer, "impostor", &mut self.heard, now);
+        self.gone = heard.is_none();
+        heard.unwrap_or(true) || sent > 0
     }
 
     /// When it acts by itself.

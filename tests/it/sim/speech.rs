@@ -3,9 +3,10 @@
 use super::client::Client;
 use super::endless::Endless;
 use super::hostile::Hostile;
-use millstream::testing::ListenerId;
+use crate::journal;
 use millstream::testing::rng::Rng;
-use millstream::testing::sim::{Peer, SimNet};
+use millstream::testing::sim::{Heard, Peer, SimNet};
+use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 
 /// What a client speaks.
@@ -28,6 +29,29 @@ impl Speech {
             Speech::Http => net.client(http, Some(from)),
             Speech::Tls => net.secured_client(tls, Some(from)),
             Speech::NoTls => net.client(tls, Some(from)),
+        }
+    }
+}
+
+/// A client listens, and keeps what it has `heard`. True if it was anything. None if it was the
+/// end, upon which it leaves.
+pub(crate) fn listen(
+    net: &mut SimNet,
+    peer: Peer,
+    who: &str,
+    heard: &mut Vec<u8>,
+    now: Tick,
+) -> Option<bool> {
+    match net.hear(peer, usize::MAX) {
+        Heard::Bytes(bytes) => {
+            journal::note(|| format!("{now:?} {peer:?} ({who}) hears {}", bytes.escape_ascii()));
+            heard.extend(bytes);
+            Some(true)
+        }
+        Heard::Nothing => Some(false),
+        Heard::End | Heard::Reset => {
+            net.leave(peer);
+            None
         }
     }
 }

@@ -2,11 +2,10 @@
 //! to which it should have gone, and nothing of it goes further.
 
 use super::message::Head;
-use super::speech::Speech;
-use crate::journal;
+use super::speech::{Speech, listen};
 use millstream::Config;
 use millstream::testing::rng::Rng;
-use millstream::testing::sim::{Heard, Peer, SimNet};
+use millstream::testing::sim::{Peer, SimNet};
 use millstream::testing::{Redirect, Tick};
 use std::net::IpAddr;
 
@@ -92,21 +91,9 @@ impl Stray {
         let most = self.rng.size(1, 200).min(self.unsent.len());
         let sent = net.send(peer, &self.unsent[..most]);
         self.sent.extend(self.unsent.drain(..sent));
-        match net.hear(peer, usize::MAX) {
-            Heard::Bytes(bytes) => {
-                journal::note(|| {
-                    format!("{now:?} {peer:?} (stray) hears {}", bytes.escape_ascii())
-                });
-                self.heard.extend(bytes);
-                true
-            }
-            Heard::Nothing => sent > 0,
-            Heard::End | Heard::Reset => {
-                net.leave(peer);
-                self.gone = true;
-                true
-            }
-        }
+        let heard = listen(net, peer, "stray", &mut self.heard, now);
+        self.gone = heard.is_none();
+        heard.unwrap_or(true) || sent > 0
     }
 
     /// When it acts by itself.
