@@ -30,4 +30,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s \
     CMD ["/millstream", "--probe", "http://127.0.0.1:9090/healthz"]
 ENTRYPOINT ["/millstream"]
-CMD ["/etc/millstream/millstream.toml"]
+CMD ["--sandbox", "/etc/millstream/millstream.toml"]

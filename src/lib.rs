@@ -4,8 +4,8 @@
 //! in reading order, from the leaves up. Each names only those that stand before it, or beside it.
 //!
 //! 1. [`time`], [`slab`], [`wheel`], [`tasks`], [`buf`], [`digits`], [`base64`], [`json`],
-//!    [`metrics`], [`descriptors`]: the plain parts. No socket, no clock. [`work`] counts what they
-//!    do and [`coverage`] what has occurred, for tests.
+//!    [`metrics`], [`descriptors`], [`confines`]: the plain parts. No socket, no clock. [`work`]
+//!    counts what they do and [`coverage`] what has occurred, for tests.
 //! 2. [`http`]: the subset of RFC 9110 and RFC 9112 that is spoken here, [`sse`]: where events
 //!    begin and end, [`event_log`]: events that many clients read, and [`route`]: host and path to
 //!    an api. Slices in, values out. [`auth`] knows whose key is whose, [`quota`] how much each
@@ -41,6 +41,7 @@ mod auth;
 mod base64;
 mod buf;
 mod config;
+mod confines;
 mod conn;
 mod cors;
 mod coverage;
@@ -75,10 +76,11 @@ mod wheel;
 mod work;
 
 pub use auth::entry as key_entry;
-pub use config::Config;
+pub use config::{Config, ConfigErrors};
 pub use shell::clock::unix_ms;
-pub use shell::process::Process;
+pub use shell::process::{Process, Start};
 pub use shell::remote::{probe, reload};
+pub use shell::sandbox::Sandbox;
 pub use shell::sys::{raise_descriptor_limit, survive_file_size_limit};
 pub use shell::{arguments, logger, resolver};
 

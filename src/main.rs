@@ -1,7 +1,8 @@
 //! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
 use millstream::arguments::{self, Command};
-use millstream::{Config, Process, key_entry, logger, probe, reload, resolver};
+use millstream::{Config, ConfigErrors, Process, Sandbox, Start};
+use millstream::{key_entry, logger, probe, reload, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,27 +36,31 @@ fn main() -> ExitCode {
             Ok(config) => print(&checked(&config)),
             Err(wrong) => fail(WRONG, &wrong.to_string()),
         },
-        Command::Run(path) => run(resolver::load(&path).map_err(|e| e.to_string()), Some(path)),
-        Command::To { url, listen } => {
+        Command::Run { file, sandbox } => run(Config::load(&file), Some(file), sandbox),
+        Command::To { url, listen, sandbox } => {
             let config = Config::to(&url, listen.as_deref()).and_then(|mut config| {
                 config.load_tls(Path::new(""))?;
-                resolver::resolve(&mut config);
                 Ok(config)
             });
-            run(config.map_err(|e| e.to_string()), None)
+            run(config, None, sandbox)
         }
     }
 }
 
-/// Runs with a configuration. `file` is where it was read, if it was read from a file.
-fn run(config: Result<Config, String>, file: Option<PathBuf>) -> ExitCode {
-    let config = match config {
+/// Runs with a configuration whose names are not resolved. `file` is where it was read, if it was
+/// read from a file. `sandbox` is what the command line says of that.
+fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: bool) -> ExitCode {
+    let mut config = match config {
         Ok(config) => config,
-        Err(wrong) => return fail(WRONG, &wrong),
+        Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
     logger::start(&config.log);
+    let wanted = sandbox || config.server.sandbox;
+    let confined = wanted.then(|| Sandbox::of_files(&config, file.as_deref()));
+    resolver::resolve(&mut config);
     survive_file_size_limit();
-    let served = Process::open(config, file).and_then(|process| {
+    let start = Start { file, sandbox, confined };
+    let served = Process::open(config, start).and_then(|process| {
         print(&process.summary());
         process.run().map_err(|error| error.to_string())
     });

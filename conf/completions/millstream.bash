@@ -26,7 +26,8 @@ _millstream() {
             ;;
     esac
     if [[ $word == -* ]]; then
-        local options="--check -t -c -f --to --listen --hash-key --probe --reload --version --help"
+        local options="--check -t -c -f --to --listen --sandbox --hash-key --probe --reload"
+        options+=" --version --help"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     else
         compopt -o filenames

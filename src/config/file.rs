@@ -157,6 +157,7 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
         user: t.take("user", user),
         reload_on_change: t.take("reload_on_change", flag).unwrap_or(false),
+        sandbox: t.take("sandbox", flag).unwrap_or(false),
     }
 }
 

@@ -3,18 +3,20 @@
 use super::error::{ConfigErrors, Location};
 use super::reference::{self, Reference, Resolve};
 use super::renewal::Seen;
+use super::sources::folders_of;
 use super::{Config, Sources, Tls, UpstreamTls, keys};
 use crate::auth::Keys;
+use crate::confines;
 use crate::descriptors;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env::{self, VarError};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The contents of a key file, and who can read it.
@@ -94,6 +96,15 @@ impl Config {
             hidden.push(path.display().to_string());
         }
         self.hidden = hidden;
+    }
+
+    /// The folders of its own file at `path`, of all files that are read with it, and of the links
+    /// on the way to them.
+    pub fn folders(&self, path: &Path) -> BTreeSet<PathBuf> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut folders = folders_of(path);
+        self.files().for_each(|file| folders.extend(folders_of(&folder.join(file))));
+        folders
     }
 
     /// The names of all files that are read with it, as configured.
@@ -210,6 +221,7 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// Opens a regular file. Opening a pipe would block everything that follows, and a device may have
 /// no end.
 fn open(path: &Path) -> io::Result<File> {
+    confines::may_read(path)?;
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file; write the path of one"));
     }

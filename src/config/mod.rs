@@ -11,7 +11,8 @@
 //! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
 //! that lead to the same paths of the same servers; `error` holds errors and their locations,
 //! `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys. `warnings`,
-//! `vain` and `certificates` say what is right and may still not be meant.
+//! `vain` and `certificates` say what is right and may still not be meant; `everything` is the
+//! configuration without a file.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
@@ -24,6 +25,7 @@ mod clients;
 mod drain;
 mod error;
 mod event;
+mod everything;
 mod fields;
 mod file;
 mod forward_auth;
@@ -76,7 +78,7 @@ pub use renewal::Renewal;
 pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
 pub use share::{Join, OnGap, Share};
-pub use sources::Sources;
+pub use sources::{Sources, folders_of};
 pub use sticky::{KnownBy, Sticky};
 pub use target::Target;
 pub use tls::Tls;
@@ -188,6 +190,8 @@ pub struct Server {
     pub user: Option<String>,
     /// True exactly when the configuration is loaded again when its files change.
     pub reload_on_change: bool,
+    /// True exactly when the process confines itself to what it needs.
+    pub sandbox: bool,
 }
 
 /// `redirect_to_https`: where requests without TLS are sent.
@@ -461,14 +465,6 @@ pub enum Resume {
     Always,
 }
 
-/// The file that `--to` stands for, except for its two addresses.
-const EVERYTHING: &str = "
-    [[api]]
-    name = 'default'
-    listen_path = '/'
-    target_url = 'http://127.0.0.1'
-";
-
 /// Checks the name of a key for an entry in the key file.
 ///
 /// # Errors
@@ -498,29 +494,6 @@ impl Config {
         mut resolve: impl FnMut(Reference<'_>) -> Result<String, String>,
     ) -> Result<Config, ConfigErrors> {
         file::read(file_name, text, &mut resolve)
-    }
-
-    /// The configuration that forwards everything from `listen` (127.0.0.1:8080 by default) to
-    /// `url`, whose `http://` may be omitted. A name has no addresses before
-    /// [`Config::resolve`].
-    ///
-    /// # Errors
-    /// If the URL or the address is wrong.
-    pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
-        let mut config = Config::parse("--to", EVERYTHING)?;
-        let location = Location::whole("--to");
-        let target = Target::parse_typed(url);
-        let target = target.map_err(|what| ConfigErrors::one(location.clone(), what))?;
-        config.apis[0].targets = vec![target];
-        let [target, keys, tls] = [(); 3].map(|()| location.clone());
-        let auth = [(); 2].map(|()| location.clone());
-        config.locations = vec![ApiLocations { target, keys, tls, auth }];
-        if let Some(listen) = listen {
-            let address = ListenAddr::parse(listen)
-                .map_err(|what| ConfigErrors::one(Location::whole("--listen"), what))?;
-            config.server.listen = vec![address];
-        }
-        Ok(config)
     }
 
     /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns

@@ -62,6 +62,14 @@ impl Sources {
     }
 }
 
+/// The directories in which something comes, goes or is written if this file changes: its own, and
+/// those of all links on the way to it.
+pub fn folders_of(path: &Path) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    follow(path, &mut folders);
+    folders
+}
+
 /// The folder of a file. That of a plain name is the working directory.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {

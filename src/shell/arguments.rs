@@ -23,6 +23,7 @@ Options:
   -t, --check        read the file and all files it names, print a summary and warnings
   -c FILE, -f FILE   another way to name CONFIG.toml; -c without FILE is --check
   --to URL           a host, with an optional port and base path: localhost:8000
+  --sandbox          open no file and make no system call but what is needed; on Linux
   --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
   --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
   --probe URL        as of --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
@@ -62,14 +63,21 @@ pub enum Command {
     Probe(String),
     /// Have the process with the admin listener at this URL reload its configuration.
     Reload(String),
-    /// Run with this file.
-    Run(PathBuf),
+    /// Run with a file.
+    Run {
+        /// The file.
+        file: PathBuf,
+        /// Whether in a sandbox, whatever the file says.
+        sandbox: bool,
+    },
     /// Run without a file.
     To {
         /// The upstream of all requests.
         url: String,
         /// The address to listen on, if it was given.
         listen: Option<String>,
+        /// Whether in a sandbox.
+        sandbox: bool,
     },
 }
 
@@ -96,6 +104,7 @@ impl From<lexopt::Error> for ArgumentError {
 struct Options {
     file: Option<PathBuf>,
     check: bool,
+    sandbox: bool,
     to: Option<String>,
     listen: Option<String>,
     /// Whether a key is to be hashed, and the name of its owner.
@@ -118,6 +127,7 @@ pub fn parse(
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('v' | 'V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('t') => options.check = true,
+            Arg::Long("sandbox") => options.sandbox = true,
             Arg::Long("check") => {
                 options.check = true;
                 // The file of "--check=FILE". The one of "--check FILE" is an argument of its own.
@@ -152,7 +162,9 @@ pub fn parse(
 
 impl Options {
     fn command(mut self) -> Result<Command, ArgumentError> {
-        let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None) && !self.check;
+        let alone = (&self.file, &self.to, &self.listen) == (&None, &None, &None)
+            && !self.check
+            && !self.sandbox;
         let wrong = match (self.hash_key.take(), self.probe.take(), self.reload.take()) {
             (None, None, None) => return self.run_or_check(),
             (Some(name), None, None) if alone => return Ok(Command::HashKey { name }),
@@ -170,10 +182,16 @@ impl Options {
 
     /// A configuration, or `--to`.
     fn run_or_check(self) -> Result<Command, ArgumentError> {
+        let sandbox = self.sandbox;
         let wrong = match (self.file, self.to, self.listen) {
+            (Some(_), None, None) if self.check && sandbox => {
+                "--check and --sandbox cannot be combined; a check opens what a start would"
+            }
             (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
-            (Some(file), None, None) => return Ok(Command::Run(file)),
-            (None, Some(url), listen) if !self.check => return Ok(Command::To { url, listen }),
+            (Some(file), None, None) => return Ok(Command::Run { file, sandbox }),
+            (None, Some(url), listen) if !self.check => {
+                return Ok(Command::To { url, listen, sandbox });
+            }
             (None, None, None) if self.check => {
                 "nothing to check; give it a file: --check CONFIG.toml"
             }
@@ -232,13 +250,20 @@ mod tests {
         let to = |url: &str, listen: Option<&str>| Command::To {
             url: url.to_owned(),
             listen: listen.map(str::to_owned),
+            sandbox: false,
         };
+        let run = |file: &str, sandbox| Command::Run { file: file.into(), sandbox };
         let check = |line, want| assert_eq!(of(line), Ok(want), "{line}");
         for line in ["a.toml", "-c a.toml", "-ca.toml", "-c=a.toml", "-f a.toml", "-fa.toml"] {
-            check(line, Command::Run("a.toml".into()));
+            check(line, run("a.toml", false));
         }
-        check("-- --a.toml", Command::Run("--a.toml".into()));
-        check("-f -a.toml", Command::Run("-a.toml".into()));
+        check("-- --a.toml", run("--a.toml", false));
+        check("-f -a.toml", run("-a.toml", false));
+        for line in ["--sandbox a.toml", "a.toml --sandbox", "--sandbox -f a.toml"] {
+            check(line, run("a.toml", true));
+        }
+        let confined = Command::To { url: "a".to_owned(), listen: None, sandbox: true };
+        check("--to a --sandbox", confined);
         for line in [
             "--check a.toml",
             "--check=a.toml",
@@ -310,6 +335,12 @@ mod tests {
             check(line, "--probe URL takes no other arguments");
         }
         check("-t --reload a", "--reload URL takes no other arguments");
+        check("--sandbox --reload a", "--reload URL takes no other arguments");
+        check("--sandbox", "nothing to run; give it CONFIG.toml or --to URL");
+        check(
+            "--sandbox -t a.toml",
+            "--check and --sandbox cannot be combined; a check opens what a start would",
+        );
         check("--reload a --probe b", "--probe and --reload cannot be combined");
         check("--hash-key --reload a", alone);
         check("--probe", "missing argument for option '--probe'");
@@ -342,6 +373,7 @@ mod tests {
             "--listen",
             "--probe",
             "--reload",
+            "--sandbox",
             "--version",
             "--help",
         ]

@@ -11,6 +11,7 @@
 //!   configuration files, which `watch` knows to have changed, and one for host names, which
 //!   [`resolver`] looks up; [`logger`] has one for standard error, and `output` one for the access
 //!   log on standard output.
+//! - [`sandbox`] gives up what the process has no use for.
 //! - [`arguments`] reads the command line; [`remote`] is what it does with a process that runs, and
 //!   `client` how that is asked.
 
@@ -25,6 +26,7 @@ mod output;
 pub mod process;
 pub mod remote;
 pub mod resolver;
+pub mod sandbox;
 pub mod service;
 pub mod sys;
 mod watch;

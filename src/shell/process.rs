@@ -13,6 +13,7 @@ use super::event_loop::{EventLoop, Turn};
 use super::jobs::{Completion, Job, Jobs};
 use super::logger;
 use super::output::Output;
+use super::sandbox::Sandbox;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
 use super::watch::{Changes, Notices};
@@ -36,6 +37,10 @@ pub struct Process {
     descriptors: u64,
     /// The configuration file. None if the configuration came from the command line.
     file: Option<PathBuf>,
+    /// True exactly when the command line asked for a sandbox.
+    sandbox: bool,
+    /// True exactly when there is one.
+    is_confined: bool,
     reload: Reload,
     /// What is known of the configuration's files, if it is loaded again when they change.
     changes: Option<Changes>,
@@ -57,6 +62,18 @@ pub struct Process {
     stops: usize,
 }
 
+/// How a process was started, beside its configuration.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Where the configuration was read, and is read again at a reload. None if it came from the
+    /// command line.
+    pub file: Option<PathBuf>,
+    /// True exactly when the command line asked for a sandbox, whatever the configuration says.
+    pub sandbox: bool,
+    /// The sandbox, if there is one, closed for files.
+    pub confined: Option<Sandbox>,
+}
+
 /// How often it is asked which certificates are not valid for long, if nobody looks at their files.
 const EXPIRIES_EVERY: Duration = Duration::from_secs(3600);
 
@@ -72,12 +89,12 @@ enum Reload {
 }
 
 impl Process {
-    /// Opens the listeners of `config`, becomes the user that it names, and prepares to run. `file`
-    /// is where `config` was read, and is read again at a reload.
+    /// Opens the listeners of `config`, becomes the user that it names, closes the sandbox if there
+    /// is one, and prepares to run.
     ///
     /// # Errors
     /// What could not be done, and why.
-    pub fn open(config: Config, file: Option<PathBuf>) -> Result<Process, String> {
+    pub fn open(config: Config, start: Start) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
         let (look_every, expiries) = (config.tls.look_every, config.tls.expiries(unix_ms()));
@@ -102,6 +119,9 @@ impl Process {
         let waker = event_loop.waker().map_err(|e| format!("cannot create a waker: {e}"))?;
         let signals =
             watch_signals(&event_loop).map_err(|e| format!("cannot watch signals: {e}"))?;
+        if let Some(sandbox) = &start.confined {
+            sandbox.close();
+        }
         let config = event_loop.config();
         let sources = config.server.reload_on_change.then(|| config.sources.clone());
         Ok(Process {
@@ -114,7 +134,9 @@ impl Process {
             jobs: Jobs::new(waker),
             output: Output::to_stdout(),
             descriptors,
-            file,
+            file: start.file,
+            sandbox: start.sandbox,
+            is_confined: start.confined.is_some(),
             reload: Reload::Idle,
             reload_tickets: Vec::new(),
             look_at: Tick::ZERO.after(look_every.unwrap_or(EXPIRIES_EVERY)),
@@ -329,6 +351,9 @@ impl Process {
         let present = self.event_loop.config();
         if config.server.user != present.server.user {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
+        }
+        if (config.server.sandbox || self.sandbox) != self.is_confined {
+            return Err("server.sandbox: it cannot be changed while running; restart".to_owned());
         }
         let known = present.warnings(Some(self.descriptors));
         config.tls.keep(self.event_loop.tls());

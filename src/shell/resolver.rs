@@ -3,6 +3,7 @@
 
 use super::worker;
 use crate::config::{Config, ConfigErrors};
+use crate::confines;
 use crate::descriptors;
 use crate::net::{Address, Resolution};
 use std::collections::VecDeque;
@@ -59,6 +60,9 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// If it has none.
 pub(super) fn addresses_of(host: &str, port: u16) -> Resolution {
     let found = (host, port).to_socket_addrs();
+    if let Some(what) = confines::replaced() {
+        log::warn!("{what}");
+    }
     let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
     let mut addresses = Vec::new();
     for address in found.map(Address::Tcp) {

@@ -4,19 +4,21 @@
 use super::service::Inherited;
 use crate::admin::metrics::Usage;
 use crate::config::ListenAddr;
+use crate::confines;
 use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// How many connections may wait to be accepted. The kernel has a limit of its own (`somaxconn`).
@@ -161,6 +163,7 @@ fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::T
 /// Listens on a path. A socket file without a listener was left behind by a process that crashed,
 /// and is replaced. Any other file is kept, and is an error.
 fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
+    confines::may_bind(path)?;
     match mio::net::UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
             std::fs::remove_file(path)?;
@@ -177,6 +180,16 @@ fn is_abandoned(path: &Path) -> bool {
             .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
+/// What Linux tells of the process. It stays open, because a process that has confined itself can
+/// open nothing there.
+static STATUS: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/status").ok());
+
+/// Prepares to tell what the process uses.
+#[cfg(target_os = "linux")]
+pub(super) fn prepare_usage() {
+    LazyLock::force(&STATUS);
+}
+
 /// What the process has used until now. None if the system does not tell.
 pub fn usage() -> Option<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
@@ -186,7 +199,9 @@ pub fn usage() -> Option<Usage> {
     };
     let cpu = duration(usage.user_time())? + duration(usage.system_time())?;
     // Made when it is read, so nothing is waited for. The line is "VmRSS:  2048 kB".
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut status = [0; 8192];
+    let read = STATUS.as_ref().and_then(|file| file.read_at(&mut status, 0).ok()).unwrap_or(0);
+    let status = String::from_utf8_lossy(&status[..read]);
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     Some(Usage { cpu, resident_bytes: kib.map(|kib| 1024 * kib) })

@@ -48,6 +48,33 @@ fn everything(config: &Config) -> String {
     format!("{server:#?}\n{tls:?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
 }
 
+fn default_server() -> Server {
+    Server {
+        reload_on_change: false,
+        sandbox: false,
+        listen: vec![ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap())],
+        listen_tls: vec![],
+        redirect_to_https: None,
+        read_timeout: seconds(10),
+        body_timeout: seconds(60),
+        write_timeout: seconds(30),
+        keepalive_timeout: seconds(75),
+        flush_interval: None,
+        upgrade: vec!["websocket".to_owned()],
+        max_connections: None,
+        max_head_bytes: 16384,
+        max_head_fields: 100,
+        max_target_bytes: 8192,
+        max_body_bytes: None,
+        max_held_bytes: 64 << 20,
+        trusted_proxies: TrustedProxies::default(),
+        proxy_protocol: vec![],
+        forwarded_https: vec![],
+        reuse_port: false,
+        user: None,
+    }
+}
+
 fn default_streams() -> Streams {
     Streams {
         kind: None,
@@ -76,31 +103,7 @@ fn default_streams() -> Streams {
 #[test]
 fn defaults() {
     let config = parse(MINIMAL);
-    let listen = ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap());
-    let server = Server {
-        reload_on_change: false,
-        listen: vec![listen],
-        listen_tls: vec![],
-        redirect_to_https: None,
-        read_timeout: seconds(10),
-        body_timeout: seconds(60),
-        write_timeout: seconds(30),
-        keepalive_timeout: seconds(75),
-        flush_interval: None,
-        upgrade: vec!["websocket".to_owned()],
-        max_connections: None,
-        max_head_bytes: 16384,
-        max_head_fields: 100,
-        max_target_bytes: 8192,
-        max_body_bytes: None,
-        max_held_bytes: 64 << 20,
-        trusted_proxies: TrustedProxies::default(),
-        proxy_protocol: vec![],
-        forwarded_https: vec![],
-        reuse_port: false,
-        user: None,
-    };
-    assert_eq!(config.server, server);
+    assert_eq!(config.server, default_server());
     let [delay, window, answers, retry_min, retry_max] = [0, 30, 30, 1, 10].map(seconds);
     assert_eq!(config.drain, Drain { delay, window, answers, retry_min, retry_max });
     assert_eq!(config.log.level, log::LevelFilter::Info);

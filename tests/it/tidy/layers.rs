@@ -13,6 +13,7 @@ const LEAVES: &[&str] = &[
     "auth",
     "base64",
     "buf",
+    "confines",
     "cors",
     "coverage",
     "demo",

@@ -1,0 +1,123 @@
+//! What the process may still open once it has confined itself, and what is said of the rest.
+//!
+//! Like the user it runs as, that is one thing for the whole process, and for good. The system
+//! enforces it; here it is known, so that whoever reads an error learns what to do about it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static CONFINES: OnceLock<Confines> = OnceLock::new();
+
+/// What may be opened. All paths are absolute, and no link leads to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confines {
+    /// Files, and folders with all below, that can be read.
+    pub readable: Vec<PathBuf>,
+    /// Folders in which sockets can be made and removed.
+    pub sockets: Vec<PathBuf>,
+    /// Files of `readable` that stand for themselves, each with what it was. Another one that takes
+    /// its name cannot be read.
+    pub pinned: Vec<(PathBuf, Identity)>,
+}
+
+/// Which file it is: device and inode. None: there is none.
+pub type Identity = Option<[u64; 2]>;
+
+/// Tells which file has a name now.
+pub fn identity(path: &Path) -> Identity {
+    fs::metadata(path).ok().map(|file| [file.dev(), file.ino()])
+}
+
+/// From now on the process is confined.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "no other system is asked to confine it")
+)]
+pub fn set(confines: Confines) {
+    // There is only the first time.
+    let _ = CONFINES.set(confines);
+}
+
+/// Judges whether a file may be read.
+///
+/// # Errors
+/// If it is outside. A file that is not there is nowhere, and for others to complain about.
+pub fn may_read(path: &Path) -> io::Result<()> {
+    CONFINES.get().map_or(Ok(()), |confines| within(&confines.readable, path))
+}
+
+/// Judges whether a socket may be made at this path.
+///
+/// # Errors
+/// If it is outside.
+pub fn may_bind(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder.unwrap_or(path),
+    };
+    CONFINES.get().map_or(Ok(()), |confines| within(&confines.sockets, folder))
+}
+
+fn within(allowed: &[PathBuf], path: &Path) -> io::Result<()> {
+    let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
+    if allowed.iter().any(|folder| real.starts_with(folder)) {
+        return Ok(());
+    }
+    let what = "outside of what the sandbox lets through, which is decided at the start; restart";
+    Err(io::Error::other(what))
+}
+
+/// What is to be said of files of the resolver that others have taken the place of. It is said
+/// once.
+pub fn replaced() -> Option<String> {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let confines = CONFINES.get()?;
+    let file = confines.replaced()?;
+    (!SAID.swap(true, Ordering::Relaxed)).then(|| {
+        format!(
+            "sandbox: {} is another file than at the start, which cannot be read; names may not \
+            resolve, so restart",
+            file.display()
+        )
+    })
+}
+
+impl Confines {
+    fn replaced(&self) -> Option<&Path> {
+        let other = |(path, known): &&(PathBuf, Identity)| identity(path) != *known;
+        self.pinned.iter().find(other).map(|(path, _)| path.as_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_and_names_are_whole() {
+        let below = [fs::canonicalize("/proc/self").unwrap()];
+        assert!(within(&below, Path::new("/proc/self/status")).is_ok());
+        assert!(within(&below, &below[0]).is_ok());
+        assert!(within(&below, Path::new("/nowhere")).is_ok());
+        let wrong = within(&below, Path::new("/proc/self/root")).unwrap_err();
+        assert!(wrong.to_string().ends_with("; restart"), "{wrong}");
+        assert!(within(&[PathBuf::from("/pro")], Path::new("/proc")).is_err());
+    }
+
+    #[test]
+    fn another_file_of_the_same_name_is_noticed() {
+        let (here, nowhere) = (PathBuf::from("/dev/null"), PathBuf::from("/nowhere"));
+        let pinned = |of: [Identity; 2]| Confines {
+            pinned: vec![(here.clone(), of[0]), (nowhere.clone(), of[1])],
+            ..Confines::default()
+        };
+        let now = identity(&here);
+        assert!(now.is_some() && pinned([now, None]).replaced().is_none());
+        assert_eq!(pinned([Some([1, 1]), None]).replaced(), Some(here.as_path()));
+        assert_eq!(pinned([now, Some([1, 1])]).replaced(), Some(nowhere.as_path()));
+    }
+}

@@ -1,0 +1,139 @@
+//! What may be opened, enforced by Landlock.
+//!
+//! Rules are on folders, because whoever edits a file or renews a certificate puts another one in
+//! its place. A rule holds for all that is below its folder, too. Only files that lie in `/etc`
+//! itself have rules of their own: that folder holds what all others on this host keep, and what
+//! the resolver reads there is rarely replaced. When it is, it is said ([`confines::replaced`]).
+//!
+//! Looking at a file (`stat`), its name and where a link leads is possible everywhere.
+
+use crate::config::{Config, folders_of};
+use crate::confines::{self, Confines};
+use landlock::{
+    ABI, Access, AccessFs, RestrictSelfAttr, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, path_beneath_rules,
+};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the resolvers of glibc and musl read, and who users are.
+const RESOLVER: [&str; 10] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/machine-id",
+];
+
+/// What glibc loads when it resolves the first name: modules for each source of names, and the
+/// libraries that these need. A static program loads none.
+const LIBRARIES: [&str; 7] =
+    ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib"];
+
+/// What else such modules read, and how many processors an allocator finds.
+const DATA: [&str; 3] = ["/var/lib/sss", "/run/systemd/resolve", "/sys/devices/system/cpu/online"];
+
+/// Where distributions keep the certificates of authorities. A configuration that is loaded later
+/// may be the first to need them.
+const AUTHORITIES: [&str; 12] = [
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls",
+    "/etc/pki/ca-trust",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+    "/usr/share/pki",
+    "/usr/share/ssl",
+    "/var/lib/ca-certificates",
+    "/system/etc/security/cacerts",
+];
+
+/// Lets this thread, and all that it will start, open only what is needed. Returns the folders of
+/// the configuration, for the log.
+///
+/// # Errors
+/// Why the system cannot.
+pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, String> {
+    let own = of_configuration(config, file);
+    let mut readable = own.clone();
+    let mut pinned = Vec::new();
+    for name in RESOLVER {
+        let path = Path::new(name);
+        match fs::canonicalize(path).ok().and_then(|real| Some((real.parent()?.to_owned(), real))) {
+            Some((folder, _)) if is_apart(&folder) => {
+                readable.insert(folder);
+            }
+            Some((_, real)) => {
+                readable.insert(real);
+                pinned.push((path.to_owned(), confines::identity(path)));
+            }
+            // It may come later, which is worth to be told.
+            None => pinned.push((path.to_owned(), None)),
+        }
+    }
+    let libraries = if cfg!(target_feature = "crt-static") { &[][..] } else { &LIBRARIES };
+    let system = libraries.iter().chain(&DATA).chain(&AUTHORITIES).map(PathBuf::from);
+    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(std::env::var_os);
+    let named = named.iter().flatten().flat_map(std::env::split_paths);
+    for path in system.chain(named) {
+        readable.extend(fs::canonicalize(&path));
+        if path.is_file() {
+            readable.extend(folders_of(&path).into_iter().filter(|folder| is_apart(folder)));
+        }
+    }
+    let sockets = config.socket_files().into_iter().map(|path| match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder.unwrap_or(path),
+    });
+    let sockets: BTreeSet<PathBuf> = sockets.flat_map(fs::canonicalize).collect();
+    match enforce(&readable, &sockets) {
+        Ok(RulesetStatus::NotEnforced) => {
+            Err("it needs Landlock, which is in Linux since 5.13, and can be switched off".into())
+        }
+        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
+            let names: Vec<String> = own.iter().map(|path| path.display().to_string()).collect();
+            let [readable, sockets] = [readable, sockets].map(|set| set.into_iter().collect());
+            confines::set(Confines { readable, sockets, pinned });
+            let none = "no folder but the system's";
+            Ok(if names.is_empty() { none.to_owned() } else { names.join(", ") })
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The folders of all files that a reload reads.
+fn of_configuration(config: &Config, file: Option<&Path>) -> BTreeSet<PathBuf> {
+    let folders = file.map_or_else(BTreeSet::new, |file| config.folders(file));
+    // Several of them may be the same, by way of links or of "..".
+    folders.iter().flat_map(fs::canonicalize).collect()
+}
+
+/// True exactly when a folder is for one purpose, so that all of it may be read.
+fn is_apart(folder: &Path) -> bool {
+    folder.components().count() > 2
+}
+
+fn enforce(
+    readable: &BTreeSet<PathBuf>,
+    sockets: &BTreeSet<PathBuf>,
+) -> Result<RulesetStatus, RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let bind = AccessFs::MakeSock | AccessFs::RemoveFile;
+    // Older systems know a part of these rights, which is enforced then.
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .create()?
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(sockets, bind))?
+        .all_threads(true)?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}

@@ -1,0 +1,223 @@
+//! What the program cannot do once it has confined itself, and what it still can.
+
+use super::certificates::{Authority, file, replace};
+use super::line::{Line, Origin};
+use super::program::{Program, Scratch};
+use super::{begin_stream, event, skip};
+use millstream::{Config, Sandbox};
+use socket2::{Domain, Socket, Type};
+use std::fs;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::os::unix::fs::{PermissionsExt, chown, chroot, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Whether a program that has started is confined by all means. Says so if the system has none.
+fn is_confined(program: &mut Program, test: &str) -> bool {
+    program.logs("sandbox: ");
+    let seccomp = program.identity("Seccomp");
+    if seccomp != "2" {
+        skip(test, "this system cannot confine a process");
+    }
+    seccomp == "2"
+}
+
+/// Names are resolved, files read again that others have taken the place of, sockets come and go.
+#[test]
+fn all_goes_on_within() {
+    let origin = Origin::listen();
+    let (folder, socket) = (Scratch::folder(), Scratch::folder());
+    let at = |name: &str| format!("{}/{name}", folder.as_str());
+    let text = |name: &str, path: &str| {
+        format!(
+            "[server]\nlisten = ['127.0.0.1:0', 'unix:{}/{path}']\nsandbox = true\n\
+             reload_on_change = true\n[admin]\nlisten = '127.0.0.1:0'\n\
+             [[api]]\nname = 'a'\nlisten_path = '/{name}/'\nstrip_listen_path = true\n\
+             target_url = 'http://localhost:{}/{name}/'\n\
+             [api.request_headers]\nset = {{ Secret = '${{file:secret}}' }}\n",
+            socket.as_str(),
+            origin.address().port()
+        )
+    };
+    fs::create_dir(at("v1")).unwrap();
+    fs::write(at("v1/a.toml"), text("events", "one")).unwrap();
+    fs::write(at("secret"), "first").unwrap();
+    symlink("v1/a.toml", at("a.toml")).unwrap();
+    let mut program = Program::start(&[&at("a.toml")]);
+    if !is_confined(&mut program, "e2e::sandbox::all_goes_on_within") {
+        return;
+    }
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    // Another file in its place, and another folder.
+    fs::create_dir(at("v2")).unwrap();
+    fs::write(at("v2/a.toml"), text("new", "two")).unwrap();
+    symlink("v2/a.toml", at("b.toml")).unwrap();
+    fs::write(at("secret2"), "second").unwrap();
+    fs::rename(at("secret2"), at("secret")).unwrap();
+    fs::rename(at("b.toml"), at("a.toml")).unwrap();
+    program.logs("configuration reloaded");
+    let mut asks = program.connect();
+    asks.send("GET /new/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(origin.accept().request().get("secret"), Some("second"));
+    let exists = |name: &str| Path::new(&format!("{}/{name}", socket.as_str())).exists();
+    assert!(!exists("one") && exists("two"));
+    let (wire, event) = event("one");
+    upstream.send(wire);
+    client.expect(&event);
+    // What it uses is read from a file of the system's.
+    let admin = program.says("admin listener on http://");
+    let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
+    operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    operator.response();
+    assert!(operator.rest().contains("\nprocess_resident_memory_bytes "));
+    program.signal("TERM");
+    program.signal("TERM");
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(!exists("two"));
+}
+
+/// Such a file is told apart from one that nobody may read, and nothing changes.
+#[test]
+fn a_reload_that_names_what_is_outside_is_refused() {
+    let origin = Origin::listen();
+    let (folder, outside) = (Scratch::folder(), Scratch::folder());
+    let at = format!("{}/a.toml", folder.as_str());
+    let keys = format!("{}/keys.toml", outside.as_str());
+    fs::write(&keys, "").unwrap();
+    let api = format!(
+        "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+        origin.address()
+    );
+    let server = |more: &str| format!("[server]\nlisten = ['127.0.0.1:0']\n{more}\n{api}");
+    fs::write(&at, server("")).unwrap();
+    let mut program = Program::start(&["--sandbox", &at]);
+    if !is_confined(&mut program, "e2e::sandbox::a_reload_that_names_what_is_outside_is_refused") {
+        return;
+    }
+    let restart =
+        "outside of what the sandbox lets through, which is decided at the start; restart";
+    let socket = format!("unix:{}/socket", outside.as_str());
+    let secured = format!("http://{}", origin.address());
+    let secured = server("").replace(&secured, "https://localhost");
+    for (text, complaint) in [
+        (
+            server("") + &format!("[api.auth]\nkeys_file = '{keys}'\n"),
+            format!("api[0].auth.keys_file: cannot read the key file: {restart}"),
+        ),
+        (
+            format!("{secured}[api.upstream_tls]\nca_file = '{keys}'\n"),
+            format!("api[0].upstream_tls: ca_file: cannot read {keys}: {restart}"),
+        ),
+        (
+            server("").replace("127.0.0.1:0'", &format!("127.0.0.1:0', '{socket}'")),
+            format!("cannot listen on {socket}: {restart}"),
+        ),
+    ] {
+        fs::write(&at, text).unwrap();
+        program.signal("HUP");
+        program.logs(&complaint);
+    }
+    begin_stream(&program, &origin);
+    // The system's authorities can be read, if there are any.
+    fs::write(&at, &secured).unwrap();
+    program.signal("HUP");
+    program.logs("reload");
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    assert_eq!(log.matches(restart).count(), 3, "{log}");
+}
+
+/// It can neither be left nor entered later.
+#[test]
+fn it_is_decided_at_the_start() {
+    let text = |sandbox| {
+        format!(
+            "[server]\nlisten = ['127.0.0.1:0']\nsandbox = {sandbox}\n[demo]\n\
+             listen = '127.0.0.1:0'\n"
+        )
+    };
+    for (first, then) in [(false, true), (true, false)] {
+        let config = Scratch::file(&text(first));
+        let mut program = Program::start(&[config.as_str()]);
+        fs::write(config.as_str(), text(then)).unwrap();
+        program.signal("HUP");
+        program.logs("server.sandbox: it cannot be changed while running; restart");
+    }
+}
+
+#[test]
+fn a_certificate_is_renewed_within() {
+    let authority = Authority::new();
+    let pair = authority.issue("a.example");
+    let [certificate, key] = [&pair.certificate, &pair.key].map(|text| file(text));
+    let mut program = Program::with(&format!(
+        "[server]\nlisten_tls = ['127.0.0.1:0']\nlisten = ['127.0.0.1:0']\nsandbox = true\n[tls]\n\
+         certificates_on_change = '5ms'\n\
+         [[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n[demo]\nlisten = '127.0.0.1:0'\n",
+        certificate.as_str(),
+        key.as_str()
+    ));
+    if !is_confined(&mut program, "e2e::sandbox::a_certificate_is_renewed_within") {
+        return;
+    }
+    let pair = authority.issue_from_to("a.example", 2000, 2099);
+    replace(&certificate, &pair.certificate);
+    replace(&key, &pair.key);
+    program.logs("was renewed, and is valid until 2099-01-01");
+}
+
+/// Tried by a process of its own, because there is no way back: it is this test once more.
+#[test]
+fn nothing_else_is_possible() {
+    const INSIDE: &str = "MILLSTREAM_TEST_SANDBOX";
+    const TEST: &str = "e2e::sandbox::nothing_else_is_possible";
+    if let Some(folder) = std::env::var_os(INSIDE) {
+        return from_within(Path::new(&folder));
+    }
+    let probe =
+        "[server]\nlisten = ['127.0.0.1:0']\nsandbox = true\n[demo]\nlisten = '127.0.0.1:0'";
+    if !is_confined(&mut Program::with(probe), TEST) {
+        return;
+    }
+    let folder = Scratch::folder();
+    fs::write(format!("{}/a.toml", folder.as_str()), "[demo]\n").unwrap();
+    let test = std::env::current_exe().unwrap();
+    let inside = Command::new(test).args(["--exact", TEST]).env(INSIDE, folder.as_str()).output();
+    let inside = inside.unwrap();
+    let said = String::from_utf8_lossy(&inside.stdout);
+    assert!(inside.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// What a process in the sandbox, whose configuration lies in `folder`, tries in vain.
+fn from_within(folder: &Path) {
+    let config = folder.join("a.toml");
+    let outside = std::env::current_exe().unwrap();
+    Sandbox::of_files(&Config::load(&config).unwrap(), Some(&config)).close();
+    assert_eq!(fs::read_to_string(&config).unwrap(), "[demo]\n");
+    assert!("localhost:80".to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some()));
+    let ends_with = |errno: i32, tried: io::Result<()>, what: &str| {
+        assert_eq!(tried.map_err(|error| error.raw_os_error()), Err(Some(errno)), "{what}");
+    };
+    const EPERM: i32 = 1;
+    const EACCES: i32 = 13;
+    ends_with(EACCES, fs::read(&outside).map(drop), "a file outside is read");
+    ends_with(EACCES, fs::read_dir("/").map(drop), "a folder outside is read");
+    ends_with(EACCES, fs::write(&config, ""), "its configuration is written");
+    ends_with(EACCES, fs::write(folder.join("b.toml"), ""), "a file is made");
+    ends_with(EACCES, fs::remove_file(&config), "its configuration is removed");
+    ends_with(EACCES, fs::read("/proc/self/environ").map(drop), "a process is looked into");
+    ends_with(EPERM, Err(Command::new(&outside).exec()), "a program is started");
+    ends_with(EPERM, Command::new(&outside).spawn().map(drop), "a process is started");
+    ends_with(EPERM, fs::set_permissions(&config, PermissionsExt::from_mode(0o777)), "a mode");
+    ends_with(EPERM, chown(&config, Some(1), None), "an owner");
+    ends_with(EPERM, fs::rename(&config, folder.join("b.toml")), "a file is renamed");
+    let raw = Socket::new(Domain::PACKET, Type::RAW, None);
+    ends_with(EPERM, raw.map(drop), "all packets of the host are read");
+    let errno = |tried: nix::Result<()>| tried.map_err(io::Error::from);
+    ends_with(EPERM, errno(nix::sys::prctl::set_dumpable(true)), "others may look into it");
+    ends_with(EPERM, chroot(folder), "it is somewhere else");
+    ends_with(EPERM, errno(nix::sys::ptrace::attach(nix::unistd::getppid())), "another is traced");
+}
