@@ -33,10 +33,7 @@ pub fn identity(path: &Path) -> Identity {
 }
 
 /// From now on the process is confined.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "no other system is asked to confine it")
-)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux confines"))]
 pub fn set(confines: Confines) {
     // There is only the first time.
     let _ = CONFINES.set(confines);
