@@ -5,6 +5,7 @@ pub mod authz;
 pub mod listeners;
 pub mod rates;
 pub mod reclaim;
+mod returning;
 pub mod row;
 
 use crate::auth::Hash;
@@ -12,9 +13,12 @@ use crate::config::Config;
 use crate::descriptors::{self, Budget};
 use crate::quota::Quota;
 use crate::session::{Port, Service, Session};
+use crate::time::Tick;
 use listeners::Listeners;
 use rates::Rates;
 use reclaim::Reclaimable;
+use returning::Returning;
+use std::time::Duration;
 
 /// The listeners, limits and counts of clients. See the module.
 #[derive(Debug)]
@@ -38,6 +42,9 @@ pub struct Edge {
     probes: usize,
     /// The number of client connections whose TLS handshake is not over, or has yet to begin.
     handshakes: usize,
+    /// The number of client connections with TLS, also of those that shake hands.
+    secure: usize,
+    returning: Returning,
 }
 
 impl Edge {
@@ -55,6 +62,8 @@ impl Edge {
             admin: 0,
             probes: 0,
             handshakes: 0,
+            secure: 0,
+            returning: Returning::default(),
         }
     }
 
@@ -118,6 +127,18 @@ impl Edge {
         self.handshakes
     }
 
+    /// Over how long a time to spread the returns of clients that leave together, if each handshake
+    /// takes as long as this.
+    pub fn spread_of_returns(&mut self, handshake: Duration, now: Tick) -> Duration {
+        self.returning.spread(self.secure, handshake, now)
+    }
+
+    /// Notes that a session turns out to speak no TLS.
+    pub const fn note_plain(&mut self, session: &mut Session) {
+        self.secure -= if session.is_secure { 1 } else { 0 };
+        session.is_secure = false;
+    }
+
     /// Notes that a session is about to leave its state.
     pub const fn note_left(&mut self, session: &Session) {
         if session.is_shaking_hands() {
@@ -137,6 +158,7 @@ impl Edge {
     pub fn note_begun(&mut self, session: &Session) {
         *self.count_mut(session.service) += 1;
         self.refused += usize::from(session.refused);
+        self.secure += usize::from(session.is_secure);
         self.note_entered(session);
     }
 
@@ -144,6 +166,7 @@ impl Edge {
     pub fn note_over(&mut self, session: &Session) {
         *self.count_mut(session.service) -= 1;
         self.refused -= usize::from(session.refused);
+        self.secure -= usize::from(session.is_secure);
         self.note_left(session);
     }
 }

@@ -4,6 +4,7 @@
 use super::{Config, Tls};
 use crate::net::tls::Pair;
 use crate::time::date::day;
+use std::time::Duration;
 
 /// How long before its end a certificate is warned of. Whoever renews it by itself does that
 /// earlier: certbot a third of the validity, or 30 days.
@@ -43,6 +44,13 @@ impl Tls {
             }
         }
         out
+    }
+
+    /// What a handshake with a client takes the event loop, with the slowest of the keys, unless
+    /// that is an unusual one. Measured, and rounded up.
+    pub fn handshake_cost(&self) -> Duration {
+        let is_slow = self.pairs().any(|(_, pair)| pair.has_rsa_key());
+        Duration::from_micros(if is_slow { 1000 } else { 300 })
     }
 
     /// The certificates that are shown to clients, each with its file.

@@ -6,12 +6,13 @@ use crate::config::Api;
 use crate::http::head::HeadError;
 use crate::rate::Exceeded;
 use crate::telemetry::Cause;
+use std::time::Duration;
 
 /// The methods that are forwarded. Which of them a resource supports is up to its origin.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// The time after which to retry after a 429 or a 503 (RFC 9110 section 10.2.3), in seconds.
-const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
+/// The time after which to retry after a 429 or a 503 (RFC 9110 section 10.2.3).
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The challenge of a 401 (RFC 6750 section 3).
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Bearer realm=\"millstream\"");
@@ -32,6 +33,8 @@ pub struct LocalReply {
     pub close: bool,
     /// Fields in addition to those of every reply.
     pub fields: &'static [Field],
+    /// After which time to retry, if that helps.
+    pub retry_after: Option<Duration>,
     /// The rate that the request exceeds, if it does.
     pub exceeded: Option<Exceeded>,
     /// True exactly when the client accepts JSON, as far as that is known without its exchange.
@@ -58,10 +61,11 @@ impl LocalReply {
         let fields: &[Field] = match status {
             401 => &[CHALLENGE],
             405 => &[ALLOW],
-            429 | 503 => &[RETRY_AFTER],
             _ => &[],
         };
-        LocalReply { status, why, what, close: true, fields, exceeded: None, json: false }
+        let retry_after = if matches!(status, 429 | 503) { Some(RETRY_AFTER) } else { None };
+        let (exceeded, json) = (None, false);
+        LocalReply { status, why, what, close: true, fields, retry_after, exceeded, json }
     }
 
     /// Refuses a request, and closes the connection.
@@ -74,7 +78,7 @@ impl LocalReply {
     pub const fn not_let_in(status: u16) -> LocalReply {
         let what = "auth.url did not let it in";
         let reply = LocalReply::refused(Cause::AuthRefused, status, what);
-        LocalReply { fields: &[], close: false, ..reply }
+        LocalReply { fields: &[], retry_after: None, close: false, ..reply }
     }
 
     /// Refuses a request because nobody has said whether it may come in.
@@ -101,7 +105,7 @@ impl LocalReply {
     pub const fn over_rate(cause: Cause, exceeded: Exceeded) -> LocalReply {
         let what = "requests come faster than they may";
         let reply = LocalReply::over_quota(cause, what);
-        LocalReply { fields: &[], exceeded: Some(exceeded), ..reply }
+        LocalReply { retry_after: Some(exceeded.wait), exceeded: Some(exceeded), ..reply }
     }
 
     /// Ends an exchange that has no response yet.

@@ -28,7 +28,7 @@ use crate::http::reply::{self, Reply};
 use crate::net::{Net, Ready};
 use crate::session::{Service, Session};
 use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
-use crate::time::{Tick, millis};
+use crate::time::Tick;
 
 /// Begins the exchange of a request that is refused before it goes to an upstream. `told` is what
 /// is told of it in logs, as far as it was understood.
@@ -106,6 +106,7 @@ pub(super) fn reply_with<N: Net>(
     local: LocalReply,
     more: &[(&str, &str)],
 ) -> Next {
+    let seconds = step.retry_after(&local).map(|seconds| seconds.to_string());
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && !step.phase.is_draining();
@@ -116,8 +117,6 @@ pub(super) fn reply_with<N: Net>(
     exchange.cause = local.cause();
     let preflight = local.why == Why::Preflight;
     let cors = exchange.cors_fields(preflight).unwrap_or_default();
-    // Rounded up, because nobody is to come back too early.
-    let seconds = local.exceeded.map(|by| millis(by.wait).div_ceil(1000).to_string());
     let after = seconds.as_deref().map(|seconds| ("Retry-After", seconds));
     let reply = Reply {
         sentence: local.sentence(),

@@ -61,7 +61,7 @@ fn failed<N: Net>(
     let ended = TlsError::fault_of(error).map_or(Handshake::Closed, Handshake::from);
     note(session, shared, ended, &error.to_string());
     if ended == Handshake::PlainHttp {
-        session.is_secure = false;
+        shared.edge.note_plain(session);
         let what = "plain HTTP where TLS is spoken";
         let refusal = LocalReply::refused(Cause::HttpOnTlsPort, 400, what);
         return refused(shared, session.service, Told::default(), false, refusal, now);

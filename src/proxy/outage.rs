@@ -82,7 +82,7 @@ pub(super) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
 
 /// Replies with an empty stream that says when to reconnect.
 pub(super) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
-    let body = step.retry_field(refused.exceeded);
+    let body = step.retry_field(refused.exceeded, Duration::ZERO);
     grants::recall(step);
     let Step { exchange, io, out, phase, date, telemetry, .. } = step;
     log_reply(exchange, &mut telemetry.log, &refused);

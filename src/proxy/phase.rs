@@ -132,8 +132,13 @@ impl Ends {
     }
 }
 
-/// The moment at `share` (0 to 1) of the remaining window. The last tenth stays free, so that
-/// events can end and clients can read.
+/// The part of a window in which subscriptions are ended. The last tenth stays free, so that events
+/// can end and clients can read.
+pub(super) fn spread_of_ends(window: Duration) -> Duration {
+    window * 9 / 10
+}
+
+/// The moment at `share` (0 to 1) of the remaining window.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -141,6 +146,6 @@ impl Ends {
     reason = "a share of a window, in milliseconds"
 )]
 pub(super) fn within(now: Tick, deadline: Tick, share: f64) -> Tick {
-    let window = deadline.since(now).as_millis() as f64;
-    now.after(Duration::from_millis((window * 0.9 * share) as u64))
+    let window = spread_of_ends(deadline.since(now)).as_millis() as f64;
+    now.after(Duration::from_millis((window * share) as u64))
 }

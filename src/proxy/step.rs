@@ -10,7 +10,7 @@ use crate::apis::Apis;
 use crate::config::Config;
 use crate::conn::{Conn, Read};
 use crate::edge::Edge;
-use crate::exchange::{Exchange, Log, Stage};
+use crate::exchange::{Exchange, LocalReply, Log, Stage};
 use crate::net::{Net, Ready};
 use crate::pipe::Io;
 use crate::pool::{Endpoint, Owner, Place, Pool};
@@ -19,6 +19,7 @@ use crate::telemetry::{Failure, Outcome, Telemetry};
 use crate::time::{Now, millis};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An exchange and its surroundings, borrowed for a step.
 #[derive(Debug)]
@@ -121,15 +122,36 @@ impl<N: Net> Step<'_, N> {
     }
 
     /// A block with the `retry` field that tells an event stream's client when to reconnect: when
-    /// the rate that it has exceeded will have room again, if it has.
-    pub(super) fn retry_field(&mut self, exceeded: Option<Exceeded>) -> String {
-        let drain = &self.config.drain;
+    /// the rate that it has exceeded will have room again, if it has. Others leave, too, throughout
+    /// a time of this length.
+    pub(super) fn retry_field(&mut self, exceeded: Option<Exceeded>, leave: Duration) -> String {
+        let drain = self.config.drain;
         let (first, last) = match exceeded {
             Some(Exceeded { wait, refill }) => (wait, wait + refill),
-            None => (drain.retry_min, drain.retry_max),
+            None => {
+                let spread = Some(self.spread_of_returns()).filter(|spread| *spread > leave);
+                let last = drain.retry_min.saturating_add(spread.unwrap_or_default());
+                (drain.retry_min, drain.retry_max.max(last))
+            }
         };
         let times = millis(first)..=millis(last);
         format!("retry: {}\n\n", self.random.u64(times))
+    }
+
+    /// The value of Retry-After for a reply, in seconds, if it has one.
+    pub(super) fn retry_after(&mut self, reply: &LocalReply) -> Option<u64> {
+        // Rounded up, because nobody is to come back too early.
+        let least = millis(reply.retry_after?).div_ceil(1000);
+        if reply.status != 503 {
+            return Some(least);
+        }
+        // It is not its own doing, so there are others.
+        let spread = millis(self.spread_of_returns()) / 1000;
+        Some(least + if spread == 0 { 0 } else { self.random.u64(0..=spread) })
+    }
+
+    fn spread_of_returns(&mut self) -> Duration {
+        self.edge.spread_of_returns(self.config.tls.handshake_cost(), self.now.tick)
     }
 }
 

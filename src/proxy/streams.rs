@@ -19,7 +19,7 @@
 use super::ends;
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
-use super::phase::Phase;
+use super::phase::{Phase, spread_of_ends};
 use super::step::Step;
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Source, Stage};
@@ -211,7 +211,13 @@ fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
         outcome,
         Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut | Outcome::NoStream
     ) || matches!(step.exchange.source(), Source::Log(_));
-    let farewell = if together { step.retry_field(None) } else { String::new() };
+    // These are ended throughout the window.
+    let leave = if matches!(outcome, Outcome::Drained | Outcome::Removed) {
+        spread_of_ends(step.config.drain.window)
+    } else {
+        Duration::ZERO
+    };
+    let farewell = if together { step.retry_field(None, leave) } else { String::new() };
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);
     exchange.upload.abandon(io.buffers);

@@ -30,6 +30,7 @@ mod reasons;
 mod reuse;
 mod room;
 mod sim;
+mod storm;
 mod tidy;
 mod watching;
 mod work;
