@@ -14,6 +14,26 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The bytes of a text in base64, with its padding. None if it is none, or written in another way
+/// than [`encode`] does.
+pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let digits = text.strip_suffix(b"=").unwrap_or(text);
+    let digits = digits.strip_suffix(b"=").unwrap_or(digits);
+    for group in digits.chunks(4) {
+        let mut bits = 0;
+        for digit in group {
+            let value = DIGITS.iter().position(|known| known == digit)?;
+            bits = bits << 6 | u32::try_from(value).ok()?;
+        }
+        let [_, all @ ..] = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        bytes.extend_from_slice(&all[..group.len() - 1]);
+    }
+    let mut again = Vec::with_capacity(text.len());
+    encode(&bytes, &mut again);
+    (again == text).then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +53,16 @@ mod tests {
             let mut out = Vec::new();
             encode(text.as_bytes(), &mut out);
             assert_eq!(str::from_utf8(&out), Ok(want));
+            assert_eq!(decode(want.as_bytes()).as_deref(), Some(text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64() {
+        for text in
+            ["=", "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9v!", "Zm 9", "Zm9vY", "====", "Zg=="]
+        {
+            assert_eq!(decode(text.as_bytes()).is_some(), text == "Zg==", "{text}");
         }
     }
 }

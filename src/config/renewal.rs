@@ -9,10 +9,11 @@
 
 use super::error::ConfigErrors;
 use super::load::read_file;
-use super::tls::{Certificate, Part, TlsVersion, VerifyClient, cannot_read, pair};
+use super::tls::{Certificate, Part, SessionTickets, TlsVersion, VerifyClient};
+use super::tls::{cannot_read, pair};
 use super::upstream_tls::UpstreamClient;
 use super::{Config, Tls};
-use crate::net::tls::{Clients, Pair, Server, ServerTerms};
+use crate::net::tls::{Clients, Pair, Server, ServerTerms, TicketKeys, Tickets};
 use crate::time::date;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -92,6 +93,26 @@ impl VerifyClient {
     }
 }
 
+impl SessionTickets {
+    /// Reads the keys, if they are in a file. If they cannot be used, they stay as they were.
+    fn load(&mut self, folder: &Path) -> Result<(), String> {
+        let SessionTickets::OfFile { file, keys, seen } = self else { return Ok(()) };
+        *seen = Seen::of(&folder.join(&*file));
+        let read = read_file(&folder.join(&*file)).map_err(|error| cannot_read(file, &error))?;
+        *keys = Some(TicketKeys::read(&read).map_err(|what| format!("{file}: {what}"))?);
+        Ok(())
+    }
+
+    /// How clients get tickets.
+    fn terms(&self) -> Tickets<'_> {
+        match self {
+            SessionTickets::OfFile { keys: Some(keys), .. } => Tickets::With(keys),
+            SessionTickets::OfProcess => Tickets::OfProcess,
+            SessionTickets::Off | SessionTickets::OfFile { keys: None, .. } => Tickets::None,
+        }
+    }
+}
+
 /// What was found so far.
 #[derive(Default)]
 struct Findings {
@@ -114,6 +135,7 @@ impl Tls {
         let (mut tls, mut found) = (Tls::clone(self), Findings::default());
         if tls.server.is_some() {
             tls.look_at_certificates(&mut found);
+            tls.look_at_tickets(&mut found);
             tls.look_at_authorities(&mut found);
         }
         if !found.renewed.is_empty()
@@ -141,6 +163,18 @@ impl Tls {
                 }
                 Err((_, what)) => found.refused.push(format!("tls.certificate: {what}")),
             }
+        }
+    }
+
+    fn look_at_tickets(&mut self, found: &mut Findings) {
+        let SessionTickets::OfFile { file, seen, .. } = &self.session_tickets else { return };
+        if Seen::of(&self.folder.join(file)) == *seen {
+            return;
+        }
+        let again = format!("tls.session_tickets: {file} was read again");
+        match self.session_tickets.load(&self.folder) {
+            Ok(()) => found.renewed.push(again),
+            Err(what) => found.refused.push(format!("tls.session_tickets: {what}")),
         }
     }
 
@@ -218,7 +252,7 @@ impl Tls {
                 authorities,
                 optional: *optional,
             }),
-            tickets: self.session_tickets,
+            tickets: self.session_tickets.terms(),
         });
         let file = verify.map_or("", |verify| &verify.client_ca);
         self.server = Some(server.map_err(|what| format!("{file}: {what}"))?);
@@ -243,6 +277,9 @@ impl Config {
             if let Err((part, what)) = own.load(folder) {
                 errors.add(locations[part as usize].clone(), what);
             }
+        }
+        if let Err(what) = tls.session_tickets.load(folder) {
+            errors.add(tls_locations.session_tickets.clone(), what);
         }
         let authorities = tls.verify_client.as_mut().map_or(Ok(()), |verify| verify.load(folder));
         if let Err(what) = authorities.and_then(|()| tls.serve()) {
@@ -388,6 +425,36 @@ mod tests {
         assert_eq!(look(&mut tls), renewed, "with the former authorities");
         folder.replace("ca.pem", &certificate);
         assert_eq!(look(&mut tls), ["tls.client_ca: ca.pem was read again"]);
+    }
+
+    #[test]
+    fn a_handshake_takes_longer_with_rsa() {
+        let folder = Folder::new();
+        assert_eq!(folder.load("").tls.handshake_cost().as_micros(), 300);
+        let key = KeyPair::from_pem(include_str!("../../tests/it/e2e/rsa.pem")).unwrap();
+        let params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        folder.replace("chain.pem", &params.self_signed(&key).unwrap().pem());
+        folder.replace("key.pem", &key.serialize_pem());
+        assert_eq!(folder.load("").tls.handshake_cost().as_micros(), 1000);
+    }
+
+    #[test]
+    fn keys_of_tickets_are_renewed() {
+        let folder = Folder::new();
+        let keys = |of: &[&str]| of.iter().map(|key| key.repeat(16) + "\n").collect::<String>();
+        folder.replace("tickets", &keys(&["QUJD"]));
+        let mut tls = Arc::new(folder.load("session_tickets = 'tickets'").tls);
+        let server = tls.server.clone();
+        assert!(look(&mut tls).is_empty());
+        folder.replace("tickets", "QUJD\n");
+        let wrong = "tls.session_tickets: tickets: line 1 is no key of 32 to 1024 bytes; `openssl \
+            rand -base64 48` makes one";
+        assert_eq!(look(&mut tls), [wrong]);
+        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert_eq!(tls.server, server);
+        folder.replace("tickets", &keys(&["REVG", "QUJD"]));
+        assert_eq!(look(&mut tls), ["tls.session_tickets: tickets was read again"]);
+        assert!(tls.server != server && look(&mut tls).is_empty());
     }
 
     #[test]

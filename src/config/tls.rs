@@ -5,9 +5,9 @@ use super::error::{Location, Wrong};
 use super::renewal::Seen;
 use super::table::Table;
 use super::upstream_tls::UpstreamClient;
-use super::value::{count, duration, file, flag, text};
+use super::value::{count, duration, file, text};
 use crate::descriptors;
-use crate::net::tls::{Pair, PairError, Server};
+use crate::net::tls::{Pair, PairError, Server, TicketKeys};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Tls {
     pub verify_client: Option<VerifyClient>,
     /// Whether clients get tickets, with which the next handshake is a short one. Those that are
     /// asked for a certificate get none.
-    pub session_tickets: bool,
+    pub session_tickets: SessionTickets,
     /// How often the files are looked at, to be read again when they have changed. None: only a
     /// reload reads them.
     pub look_every: Option<Duration>,
@@ -70,6 +70,25 @@ pub struct VerifyClient {
     pub(super) seen: Seen,
 }
 
+/// `session_tickets`: whether clients get tickets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionTickets {
+    /// They get none.
+    Off,
+    /// They do, and the keys of these end with the process.
+    OfProcess,
+    /// They do, and a restart and other machines know them as well.
+    OfFile {
+        /// The file with the keys.
+        file: String,
+        /// What is in it. None where there is no address to listen on, and before
+        /// [`Config::load_certificates`](super::Config::load_certificates).
+        keys: Option<TicketKeys>,
+        /// The file as it was when it was last read.
+        seen: Seen,
+    },
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -85,6 +104,7 @@ pub(super) struct TlsLocations {
     /// Those of the files of each certificate.
     pub(super) certificates: Vec<[Location; 2]>,
     pub(super) client_ca: Location,
+    pub(super) session_tickets: Location,
 }
 
 /// How often the files are looked at, unless it is said.
@@ -99,7 +119,8 @@ enum Verify {
 }
 
 pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
-    let client_ca_location = t.location_of("client_ca");
+    let [client_ca_location, session_tickets] =
+        ["client_ca", "session_tickets"].map(|key| t.location_of(key));
     let mut seen = Vec::new();
     let certificates = t.tables("certificate", |t| certificate(t, &mut seen));
     let (certificates, locations) = certificates.into_iter().unzip();
@@ -135,13 +156,14 @@ pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
         handshake_timeout: handshake_timeout.unwrap_or(Duration::from_secs(10)),
         max_handshakes,
         verify_client,
-        session_tickets: t.take("session_tickets", flag).unwrap_or(true),
+        session_tickets: t.take("session_tickets", tickets).unwrap_or(SessionTickets::OfProcess),
         look_every: t.take("certificates_on_change", look_every).unwrap_or(Some(LOOK_EVERY)),
         server: None,
         upstreams: Vec::new(),
         folder: PathBuf::new(),
     };
-    (tls, TlsLocations { certificates: locations, client_ca: client_ca_location })
+    let (certificates, client_ca) = (locations, client_ca_location);
+    (tls, TlsLocations { certificates, client_ca, session_tickets })
 }
 
 /// Reads a certificate, and the locations of its files.
@@ -172,6 +194,25 @@ fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
         Some("1.2") => Ok(TlsVersion::Tls12),
         Some("1.3") => Ok(TlsVersion::Tls13),
         _ => Err("not a version that is spoken; write \"1.2\" or \"1.3\"".into()),
+    }
+}
+
+/// Reads whether clients get tickets, and where their keys are.
+fn tickets(value: &DeValue<'_>) -> Result<SessionTickets, Wrong> {
+    match value.as_bool() {
+        Some(true) => return Ok(SessionTickets::OfProcess),
+        Some(false) => return Ok(SessionTickets::Off),
+        None => {}
+    }
+    let wrong = "not a choice; write true, false, or the file of the keys, like \"tickets.key\"";
+    match value.as_str() {
+        // Whoever writes this does not mean a file.
+        None | Some("" | "true" | "false" | "on" | "off" | "yes" | "no") => Err(wrong.into()),
+        Some(_) => Ok(SessionTickets::OfFile {
+            file: file(value)?.ok_or_else(|| Wrong::from(wrong))?,
+            keys: None,
+            seen: Seen::default(),
+        }),
     }
 }
 
@@ -208,7 +249,12 @@ impl Tls {
     /// The names of all its files, as configured.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let pairs = self.certificates.iter().flat_map(|certificate| &certificate.files);
-        pairs.chain(self.verify_client.iter().map(|verify| &verify.client_ca)).map(String::as_str)
+        let tickets = match &self.session_tickets {
+            SessionTickets::OfFile { file, .. } => Some(file),
+            SessionTickets::Off | SessionTickets::OfProcess => None,
+        };
+        let authorities = self.verify_client.iter().map(|verify| &verify.client_ca);
+        pairs.chain(authorities).chain(tickets).map(String::as_str)
     }
 }
 

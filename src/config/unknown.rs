@@ -21,6 +21,7 @@ const TLS: Meant = Say(
     "for clients, write listen_tls in [server], and certificate and key in [[tls.certificate]]; \
     for targets, write https:// in target_url",
 );
+const TICKETS: Meant = Key("tls.session_tickets");
 const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
@@ -128,7 +129,8 @@ pub(super) const OTHERS: &Hints = &[
     (&["ssl_protocols", "tls_min_version", "min_tls_version"], Key("tls.min_version")),
     (&["ssl_client_certificate", "client_ca_file", "ca_file_client"], Key("tls.client_ca")),
     (&["ssl_verify_client", "client_auth"], Key("tls.verify_client")),
-    (&["ssl_session_tickets", "ssl_session_cache"], Key("tls.session_tickets")),
+    (&["ssl_session_tickets", "ssl_session_cache", "ssl_session_ticket_key"], TICKETS),
+    (&["tls_ticket_keys", "ticket_keys"], TICKETS),
     (
         &["proxy_ssl_trusted_certificate", "tls_trusted_ca_certs", "root_ca", "ca_cert"],
         Key("api.upstream_tls.ca_file"),

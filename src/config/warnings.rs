@@ -2,6 +2,7 @@
 
 use super::UpstreamTls;
 use super::shared::{Breach, Served};
+use super::tls::SessionTickets;
 use super::vain;
 use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
@@ -23,6 +24,7 @@ impl Config {
         }
         out.extend(self.about_certificates());
         out.extend(self.tls_in_vain());
+        out.extend(self.ticket_keys_in_vain());
         out.extend(self.redirect_in_vain());
         out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
         for api in self.apis.iter().filter(|api| api.active) {
@@ -46,6 +48,16 @@ impl Config {
         let is_set = !self.tls.certificates.is_empty() || self.tls.verify_client.is_some();
         (is_set && self.server.listen_tls.is_empty())
             .then(|| "tls has no effect: server.listen_tls has no address".to_owned())
+    }
+
+    /// Warns if there are keys of tickets that nobody gets.
+    fn ticket_keys_in_vain(&self) -> Option<String> {
+        let is_set = matches!(self.tls.session_tickets, SessionTickets::OfFile { .. });
+        (is_set && self.tls.verify_client.is_some()).then(|| {
+            "tls.session_tickets has no effect: clients that are asked for a certificate \
+            (verify_client) get no tickets"
+                .to_owned()
+        })
     }
 
     /// Warns if nobody comes who could be redirected.

@@ -39,6 +39,8 @@ mod server;
 mod session;
 mod shared;
 mod terms;
+mod ticket_keys;
+mod ticketer;
 mod tickets;
 mod x509;
 
@@ -47,7 +49,8 @@ pub use client::{Client, ClientOf};
 pub use engine::{Done, Engine, Sealed};
 pub use pair::Pair;
 pub use server::Server;
-pub use terms::{Clients, PairError, ServerTerms, Terms, Trust};
+pub use terms::{Clients, PairError, ServerTerms, Terms, Tickets, Trust};
+pub use ticket_keys::TicketKeys;
 #[cfg(feature = "sim")]
 pub use x509::Certificate;
 

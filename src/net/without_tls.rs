@@ -2,9 +2,12 @@
 
 #[path = "tls/terms.rs"]
 mod terms;
+#[path = "tls/ticket_keys.rs"]
+mod ticket_keys;
 
 use std::convert::Infallible;
-pub use terms::{Clients, PairError, ServerTerms, Terms, Trust};
+pub use terms::{Clients, PairError, ServerTerms, Terms, Tickets, Trust};
+pub use ticket_keys::TicketKeys;
 
 /// A network, as it is.
 pub type TlsNet<N> = N;

@@ -22,6 +22,7 @@ mod saturation;
 mod secured;
 mod service;
 mod streams;
+mod tickets;
 mod tls;
 
 use crate::sim::message::{Body, Head};

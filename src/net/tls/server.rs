@@ -3,9 +3,9 @@
 use super::explain::sentence;
 use super::pair::Pair;
 use super::pem::roots_in;
+use super::ticketer::Ticketer;
 use super::x509::Certificate;
-use super::{ALPN, Clients, ServerTerms, lean};
-use rustls::crypto::ring::Ticketer;
+use super::{ALPN, Clients, ServerTerms, Tickets, lean};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
@@ -65,10 +65,15 @@ impl Server {
         config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
         // What a ticket has need not be kept here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if terms.tickets && terms.clients.is_none() {
-            config.ticketer = Ticketer::new().map_err(|error| sentence(&error))?;
-        } else {
-            config.send_tls13_tickets = 0;
+        match terms.tickets {
+            Tickets::OfProcess if terms.clients.is_none() => {
+                let own = rustls::crypto::ring::Ticketer::new();
+                config.ticketer = own.map_err(|error| sentence(&error))?;
+            }
+            Tickets::With(keys) if terms.clients.is_none() => {
+                config.ticketer = Arc::new(Ticketer::new(keys));
+            }
+            Tickets::None | Tickets::OfProcess | Tickets::With(_) => config.send_tls13_tickets = 0,
         }
         Ok(Server { config: Arc::new(config), verifier })
     }
@@ -140,6 +145,7 @@ impl ResolvesServerCert for ByName {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TicketKeys;
     use super::*;
     use rcgen::{CertificateParams, KeyPair};
 
@@ -175,13 +181,18 @@ mod tests {
     #[test]
     fn terms_are_met() {
         let pairs = [pair(&["a.example"])];
-        let terms = ServerTerms { pairs: &pairs, only_newest: true, clients: None, tickets: false };
+        let terms =
+            ServerTerms { pairs: &pairs, only_newest: true, clients: None, tickets: Tickets::None };
         let Server { config, verifier } = Server::new(&terms).unwrap();
         assert!(verifier.is_none());
         assert_eq!(config.alpn_protocols, [b"http/1.1", b"http/1.0"]);
         assert_eq!((config.send_tls13_tickets, config.ticketer.enabled()), (0, false));
-        let Server { config, .. } = Server::new(&ServerTerms { tickets: true, ..terms }).unwrap();
+        let Server { config, .. } =
+            Server::new(&ServerTerms { tickets: Tickets::OfProcess, ..terms }).unwrap();
         assert!(config.ticketer.enabled() && !config.session_storage.can_cache());
+        let keys = TicketKeys::read("QUJD".repeat(16).as_bytes()).unwrap();
+        let shared = ServerTerms { tickets: Tickets::With(&keys), ..terms };
+        assert!(Server::new(&shared).unwrap().config.ticketer.enabled());
         let clients = |authorities| Some(Clients { authorities, optional: true });
         let wrong = Server::new(&ServerTerms { clients: clients(b""), ..terms }).unwrap_err();
         assert_eq!(wrong, "no certificate in it; it has to be a PEM file");

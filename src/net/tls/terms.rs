@@ -1,7 +1,7 @@
 //! What the two sides of a secured connection are configured with. A program without TLS has these
 //! types as well.
 
-use super::Pair;
+use super::{Pair, TicketKeys};
 
 /// What a client is configured with.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,18 @@ pub struct ServerTerms<'a> {
     /// asked for a certificate get none: whoever comes with a ticket shows no certificate, the one
     /// in the ticket is not judged again, and each handshake brings a new ticket. So somebody whose
     /// certificate has expired would be let in for as long as they come back.
-    pub tickets: bool,
+    pub tickets: Tickets<'a>,
+}
+
+/// Whether clients get tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tickets<'a> {
+    /// They get none.
+    None,
+    /// They do, and the keys of these are in memory only.
+    OfProcess,
+    /// They do, with these keys.
+    With(&'a TicketKeys),
 }
 
 /// How clients are asked for a certificate.
