@@ -30,6 +30,9 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The part of version 2 that says how long the rest is.
 const FIXED: usize = 16;
 
+/// `PP2_TYPE_CRC32C`: the checksum of the header.
+const TYPE_CRC32C: u8 = 0x03;
+
 /// `PP2_TYPE_SSL`: what is said of TLS between the client and who sends the header.
 const TYPE_SSL: u8 = 0x20;
 
@@ -160,7 +163,7 @@ fn find_binary(bytes: &[u8]) -> Result<Found, Wrong> {
     match length.checked_sub(payload.len()) {
         // Nobody asks for more.
         None => Err(Wrong::Malformed),
-        Some(0) => header_of(kind, payload).map(Found::Whole),
+        Some(0) => header_of(kind, bytes).map(Found::Whole),
         Some(missing) => Ok(Found::Missing(missing)),
     }
 }
@@ -208,20 +211,22 @@ fn kind_of(command: u8, family: u8, length: usize) -> Result<Kind, Wrong> {
     if length < least { Err(Wrong::Malformed) } else { Ok(kind) }
 }
 
-fn header_of(kind: Kind, payload: &[u8]) -> Result<Header, Wrong> {
-    let (client, rest) = match kind {
+/// Reads a whole header.
+fn header_of(kind: Kind, header: &[u8]) -> Result<Header, Wrong> {
+    let payload = header.get(FIXED..).unwrap_or_default();
+    let (client, length) = match kind {
         Kind::Local => return Ok(Header { version: 2, client: None, is_tls: None }),
-        Kind::Other(length) => (None, payload.get(length..)),
+        Kind::Other(length) => (None, length),
         Kind::Tcp4 => {
             let from = payload.first_chunk::<4>().map(|from| IpAddr::from(*from));
-            (from.zip(port_at(payload, 8)), payload.get(TCP4..))
+            (from.zip(port_at(payload, 8)), TCP4)
         }
         Kind::Tcp6 => {
             let from = payload.first_chunk::<16>().map(|from| IpAddr::from(*from));
-            (from.zip(port_at(payload, 32)), payload.get(TCP6..))
+            (from.zip(port_at(payload, 32)), TCP6)
         }
     };
-    let is_tls = rest.and_then(is_tls).ok_or(Wrong::Malformed)?;
+    let is_tls = is_tls(header, FIXED + length).ok_or(Wrong::Malformed)?;
     Ok(Header { version: 2, client: client.map(SocketAddr::from), is_tls })
 }
 
@@ -229,14 +234,25 @@ fn port_at(payload: &[u8], at: usize) -> Option<u16> {
     payload.get(at..)?.first_chunk().map(|port| u16::from_be_bytes(*port))
 }
 
-/// Whether the client speaks TLS, if the values behind the addresses say that. None if they are
-/// cut, or say it twice.
-fn is_tls(mut values: &[u8]) -> Option<Option<bool>> {
-    let mut is_tls = None;
+/// Whether the client speaks TLS, if the values behind the addresses, from this place on, say that.
+/// None if they are cut, say something twice, or have a checksum that the header does not have.
+fn is_tls(header: &[u8], place: usize) -> Option<Option<bool>> {
+    let mut values = header.get(place..)?;
+    let (mut is_tls, mut is_summed) = (None, false);
     while let Some((&[kind, high, low], rest)) = values.split_first_chunk::<3>() {
         let (value, behind) = rest.split_at_checked(u16::from_be_bytes([high, low]).into())?;
         values = behind;
-        if kind == TYPE_SSL {
+        if kind == TYPE_CRC32C {
+            // It was made while its own four bytes were zero.
+            let (at, sum) = (header.len() - behind.len() - 4, <[u8; 4]>::try_from(value).ok()?);
+            let [before, after] = [header.get(..at)?, behind];
+            let parts = before.iter().chain(&[0; 4]).chain(after);
+            if std::mem::replace(&mut is_summed, true)
+                || crc32c(parts.copied()) != u32::from_be_bytes(sum)
+            {
+                return None;
+            }
+        } else if kind == TYPE_SSL {
             // Its first byte says what the client has, four more whether it was verified.
             let client = value.first_chunk::<5>()?[0];
             if is_tls.replace(client & CLIENT_SSL != 0).is_some() {
@@ -245,6 +261,17 @@ fn is_tls(mut values: &[u8]) -> Option<Option<bool>> {
         }
     }
     values.is_empty().then_some(is_tls)
+}
+
+/// The checksum CRC-32C (RFC 9260 appendix A).
+fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
+    let sum = bytes.fold(!0, |sum: u32, byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            // The polynomial, with its bits in the order in which they come.
+            sum >> 1 ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 }
+        })
+    });
+    !sum
 }
 
 /// What our own connections begin with, which are no client's.

@@ -188,6 +188,52 @@ fn what_is_said_of_tls() {
     self::check(&local, header(2, "nobody", None));
 }
 
+/// A value with the checksum of the header that it stands in, in front of `behind`.
+fn summed(family: u8, before: &[u8], behind: &[u8]) -> Vec<u8> {
+    let payload = [before, &value(TYPE_CRC32C, &[0; 4]), behind].concat();
+    let mut wire = binary(0x21, family, &payload);
+    let at = FIXED + before.len() + 3;
+    let sum = crc32c(wire.iter().copied()).to_be_bytes();
+    wire[at..at + 4].copy_from_slice(&sum);
+    wire
+}
+
+#[test]
+fn a_checksum_that_is_wrong_is_refused() {
+    // The check of the usual lists of such sums.
+    assert_eq!(crc32c(b"123456789".iter().copied()), 0xe306_9283);
+    assert_eq!(crc32c(std::iter::empty()), 0);
+    let ssl = value(TYPE_SSL, &[1, 0, 0, 0, 0]);
+    let (v6, other) = ([v6(), ssl.clone()].concat(), value(0x04, &[7; 9]));
+    for (family, before, behind, want) in [
+        (0x11, V4.as_slice(), b"".as_slice(), header(2, "192.0.2.7", None)),
+        (0x11, &V4, &ssl, header(2, "192.0.2.7", Some(true))),
+        (0x21, &v6, b"", header(2, "2001:db8::7", Some(true))),
+        (0x00, b"", &other, header(2, "nobody", None)),
+    ] {
+        let wire = summed(family, before, behind);
+        check(&wire, want);
+        // Each byte counts, but for the one that says that this is a checksum. Some are wrong by
+        // themselves.
+        let kind = FIXED + before.len();
+        for at in (FIXED..wire.len()).filter(|at| *at != kind) {
+            let mut wrong = wire.clone();
+            wrong[at] ^= 0x10;
+            let found = find(&wrong);
+            assert!(!matches!(found, Ok(Found::Whole(_))), "{at} of {}", wire.escape_ascii());
+        }
+    }
+    let whole = summed(0x11, &V4, b"");
+    for values in [
+        value(TYPE_CRC32C, &[0; 3]),
+        value(TYPE_CRC32C, &[0; 5]),
+        value(TYPE_CRC32C, &[0; 4]),
+        [&whole[FIXED + V4.len()..], &whole[FIXED + V4.len()..]].concat(),
+    ] {
+        refuse(&binary(0x21, 0x11, &[V4.as_slice(), &values].concat()), Wrong::Malformed);
+    }
+}
+
 #[test]
 fn binaries_that_are_none() {
     let malformed = |wire: &[u8]| refuse(wire, Wrong::Malformed);
