@@ -26,7 +26,7 @@ mod upload;
 pub use authorizing::{Authorizing, Kept, LetIn, Verdict};
 pub use awaiting::Awaiting;
 pub use local::{Behind, Local};
-pub use local_reply::{LocalReply, Why};
+pub use local_reply::{LocalReply, Lost, Why};
 pub use log::{Change, Log, LogState};
 pub use lookahead::Lookahead;
 pub use outbound::{Outbound, Shareable};

@@ -50,10 +50,25 @@ pub enum Why {
     Busy(Cause),
     /// The exchange was ended before it had a response. Its outcome says why.
     Ended,
+    /// It was ended so because its client may not come in any more: it has lost this.
+    Revoked(Lost),
     /// The reply to a CORS preflight.
     Preflight,
     /// The request needs no upstream.
     Answered,
+}
+
+/// What a client has lost by which it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Its key.
+    Key,
+    /// Its certificate.
+    Certificate,
+    /// One of both.
+    KeyOrCertificate,
+    /// The consent of who was asked, or it came in when nothing was needed.
+    Consent,
 }
 
 impl LocalReply {
@@ -113,6 +128,11 @@ impl LocalReply {
         LocalReply::new(status, Why::Ended, what)
     }
 
+    /// Ends an exchange that has no response yet, and whose client may not come in any more.
+    pub const fn revoked(lost: Lost) -> LocalReply {
+        LocalReply::new(403, Why::Revoked(lost), "it may not come in any more")
+    }
+
     /// Refuses a request whose body is longer than `api` allows.
     pub const fn too_long_body(api: Option<&Api>) -> LocalReply {
         let cause = match api {
@@ -162,7 +182,7 @@ impl LocalReply {
     pub const fn cause(&self) -> Option<Cause> {
         match self.why {
             Why::Refused(cause) | Why::Busy(cause) => Some(cause),
-            Why::Ended | Why::Preflight | Why::Answered => None,
+            Why::Ended | Why::Revoked(_) | Why::Preflight | Why::Answered => None,
         }
     }
 
@@ -170,6 +190,14 @@ impl LocalReply {
     pub const fn sentence(&self) -> Option<&'static str> {
         if self.exceeded.is_some() {
             return Some("Too many requests were sent; try again later.");
+        }
+        if let Why::Revoked(lost) = self.why {
+            return match lost {
+                Lost::Key => None,
+                Lost::Certificate => Some("This certificate is not valid here."),
+                Lost::KeyOrCertificate => Some("This key or certificate is not valid here."),
+                Lost::Consent => Some("This request may not come in any more."),
+            };
         }
         let Why::Refused(cause) = self.why else { return None };
         if matches!(cause, Cause::AuthRefused) {

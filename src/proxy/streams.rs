@@ -22,7 +22,7 @@ use super::next::{Action, Next};
 use super::phase::{Phase, spread_of_ends};
 use super::step::Step;
 use crate::config::OnOutage;
-use crate::exchange::{Exchange, LocalReply, Source, Stage};
+use crate::exchange::{Exchange, LocalReply, Lost, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::http::reply::{self, StreamHead};
 use crate::net::Net;
@@ -146,7 +146,12 @@ pub(super) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
     exchange.end_with(outcome);
     exchange.keep_alive_if(false);
     Next::fail(if outcome == Outcome::Revoked {
-        LocalReply::ended(403, "it may not come in any more")
+        LocalReply::revoked(match (exchange.key().is_some(), exchange.is_certified()) {
+            (true, false) => Lost::Key,
+            (false, true) => Lost::Certificate,
+            (true, true) => Lost::KeyOrCertificate,
+            (false, false) => Lost::Consent,
+        })
     } else {
         LocalReply::ended(503, "its api was removed")
     })
