@@ -1,6 +1,7 @@
 //! What is said about the certificates of `[[tls.certificate]]` and `[api.upstream_tls]` that can
 //! be used, and may still not do what is wanted.
 
+use super::upstream_tls::Asks;
 use super::{Config, Tls};
 use crate::net::tls::Pair;
 use crate::time::date::day;
@@ -63,7 +64,11 @@ impl Tls {
     fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
         let upstreams = self.upstreams.iter().filter_map(|own| {
             let [file, _] = own.settings.identity.as_ref()?;
-            Some(Shown { to: To::Targets, file, pair: own.identity.as_ref()? })
+            let to = match own.asks {
+                Asks::Targets => To::Targets,
+                Asks::AuthServer => To::AuthServers,
+            };
+            Some(Shown { to, file, pair: own.identity.as_ref()? })
         });
         self.pairs().map(|(file, pair)| Shown { to: To::Clients, file, pair }).chain(upstreams)
     }
@@ -81,6 +86,7 @@ struct Shown<'a> {
 enum To {
     Clients,
     Targets,
+    AuthServers,
 }
 
 impl To {
@@ -89,6 +95,7 @@ impl To {
         match self {
             To::Clients => "tls.certificate",
             To::Targets => "api.upstream_tls.certificate",
+            To::AuthServers => "api.auth.upstream_tls.certificate",
         }
     }
 
@@ -96,6 +103,7 @@ impl To {
         match self {
             To::Clients => "clients",
             To::Targets => "targets",
+            To::AuthServers => "auth servers",
         }
     }
 }

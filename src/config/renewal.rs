@@ -208,10 +208,10 @@ impl Tls {
             match UpstreamClient::load(&own.settings, folder) {
                 Ok(new) => {
                     found.renewed.extend(told_of_upstream(own, &new));
-                    *own = new;
+                    *own = new.that_asks(own.asks);
                 }
                 Err(what) => {
-                    found.refused.push(format!("api.upstream_tls.{what}"));
+                    found.refused.push(format!("{}.{what}", own.asks.table()));
                     own.seen = seen;
                 }
             }
@@ -298,16 +298,16 @@ fn told(file: &str, pair: &Pair) -> String {
 /// What is told of an upstream's files that have changed.
 fn told_of_upstream(former: &UpstreamClient, new: &UpstreamClient) -> Vec<String> {
     let changed = |at: usize| former.seen.get(at) != new.seen.get(at);
-    let mut out = Vec::new();
+    let (mut out, table) = (Vec::new(), former.asks.table());
     // The authorities stand in front of the certificate and the key.
     let place = usize::from(new.settings.ca_file.is_some());
     if let Some(file) = new.settings.ca_file.as_ref().filter(|_| changed(0)) {
-        out.push(format!("api.upstream_tls.ca_file: {file} was read again"));
+        out.push(format!("{table}.ca_file: {file} was read again"));
     }
     if let (Some([file, _]), Some(pair)) = (&new.settings.identity, &new.identity)
         && (changed(place) || changed(place + 1))
     {
-        out.push(format!("api.upstream_tls.certificate: {}", told(file, pair)));
+        out.push(format!("{table}.certificate: {}", told(file, pair)));
     }
     out
 }
@@ -502,6 +502,33 @@ mod tests {
         let again = "api.upstream_tls.ca_file: ca.pem was read again";
         assert_eq!(look(&mut tls), [again, again]);
         assert!(clients(&tls).iter().zip(&after).all(|(new, old)| new != old));
+    }
+
+    #[test]
+    fn what_auth_servers_are_shown_is_renewed() {
+        let folder = Folder::new();
+        let text = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://a.example'\n\
+            [api.auth]\nurl = 'https://b.example'\n[api.auth.upstream_tls]\nca_file = 'ca.pem'\n\
+            certificate = 'chain.pem'\nkey = 'key.pem'\n";
+        let mut config = Config::parse("x", text).unwrap();
+        config.load_tls(&folder.0).unwrap();
+        let mut tls = Arc::new(config.tls);
+        let [certificate, key] = new_pair();
+        folder.replace("chain.pem", &certificate);
+        let table = "api.auth.upstream_tls";
+        let wrong = format!("{table}.key: key.pem: it is not the key of the certificate");
+        assert_eq!(look(&mut tls), [wrong]);
+        folder.replace("key.pem", &key);
+        folder.replace("ca.pem", &certificate);
+        let renewed = [
+            format!("{table}.ca_file: ca.pem was read again"),
+            format!("{table}.certificate: chain.pem was renewed"),
+        ];
+        assert_eq!(look(&mut tls), renewed);
+        let expiries = tls.expiries(u64::MAX / 2);
+        let expired = format!("{table}.certificate: chain.pem expired on ");
+        assert!(expiries[0].text.starts_with(&expired), "{}", expiries[0].text);
+        assert!(expiries[0].text.contains("so auth servers refuse it"), "{}", expiries[0].text);
     }
 
     #[test]

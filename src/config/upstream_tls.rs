@@ -55,6 +55,27 @@ pub struct UpstreamClient {
     client: Client,
     /// The files as they were when they were last read.
     pub(super) seen: Vec<Seen>,
+    /// Whom it asks, as far as the configuration named it first.
+    pub(super) asks: Asks,
+}
+
+/// Who is asked by `https://`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// The targets of an api.
+    Targets,
+    /// An auth server.
+    AuthServer,
+}
+
+impl Asks {
+    /// The table that says how.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Asks::Targets => "api.upstream_tls",
+            Asks::AuthServer => "api.auth.upstream_tls",
+        }
+    }
 }
 
 impl UpstreamClient {
@@ -63,7 +84,13 @@ impl UpstreamClient {
         // First, so that what changes meanwhile is read again.
         let seen = UpstreamClient::look(settings, folder);
         let (client, identity) = client(settings, |file| read_file(&folder.join(file)))?;
-        Ok(UpstreamClient { settings: settings.clone(), identity, client, seen })
+        let asks = Asks::Targets;
+        Ok(UpstreamClient { settings: settings.clone(), identity, client, seen, asks })
+    }
+
+    /// The same, for who is asked with it.
+    pub(super) fn that_asks(self, asks: Asks) -> UpstreamClient {
+        UpstreamClient { asks, ..self }
     }
 
     /// Looks at the files.
@@ -133,7 +160,7 @@ impl Config {
         self.secure_with(|settings| {
             let client = client(settings)?;
             let (settings, identity, seen) = (settings.clone(), None, Vec::new());
-            Ok(UpstreamClient { settings, identity, client, seen })
+            Ok(UpstreamClient { settings, identity, client, seen, asks: Asks::Targets })
         })
     }
 
@@ -152,13 +179,13 @@ impl Config {
             let Api { targets, upstream_tls, forward_auth, .. } = api;
             let auth_server = forward_auth.iter_mut().map(|auth| {
                 let ForwardAuth { target, tls, .. } = auth;
-                (target.as_mut_slice(), &*tls, &locations.auth[1])
+                (target.as_mut_slice(), &*tls, &locations.auth[1], Asks::AuthServer)
             });
-            [(targets.as_mut_slice(), &*upstream_tls, &locations.tls)]
+            [(targets.as_mut_slice(), &*upstream_tls, &locations.tls, Asks::Targets)]
                 .into_iter()
                 .chain(auth_server)
         });
-        for (targets, terms, location) in upstreams {
+        for (targets, terms, location, asks) in upstreams {
             if !targets.iter().any(|target| target.is_secure) {
                 continue;
             }
@@ -167,7 +194,7 @@ impl Config {
             let made = match place {
                 Some(place) => Ok(place),
                 None => load(&settings).map(|own| {
-                    known.push(own);
+                    known.push(own.that_asks(asks));
                     known.len() - 1
                 }),
             };

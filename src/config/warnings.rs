@@ -414,6 +414,9 @@ fn breach(breach: &Breach<'_>) -> String {
         Served::Some if guarded.auth.is_none() && guarded.forward_auth.is_some() => {
             format!("api {name} asks auth.url first")
         }
+        Served::Some if guarded.auth.is_none() => {
+            format!("api {name} requires a client certificate")
+        }
         Served::Some | Served::Everybody => format!("api {name} requires a key"),
     };
     format!(

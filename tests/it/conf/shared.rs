@@ -45,6 +45,19 @@ fn check(open: &str, guarded: &str, want: &[&str]) {
     assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");
 }
 
+/// Where a certificate is enough, nobody is told of keys.
+#[test]
+fn an_api_that_wants_a_certificate_guards_too() {
+    let here = here();
+    let guarded = format!(
+        "listen_path = '/secret'{here}\n[api.auth]\nclient_certificate = true\n\
+         [server]\nlisten_tls = ['127.0.0.1:443']\n[tls]\nclient_ca = 'ca.pem'\n\
+         verify_client = 'optional'\n[[tls.certificate]]\ncertificate = 'a.pem'\nkey = 'b.pem'"
+    );
+    let secret = reaches("/pub/secret", "/secret", " requires a client certificate");
+    check(&format!("{STRIP}{here}"), &guarded, &[&secret]);
+}
+
 #[test]
 fn an_api_that_strips_reaches_what_another_one_guards() {
     let here = here();
