@@ -17,27 +17,27 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the resolvers of glibc and musl read, and who users are.
-const RESOLVER: [&str; 10] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/services",
-    "/etc/ld.so.cache",
-    "/etc/passwd",
-    "/etc/group",
-    "/etc/machine-id",
-];
+/// What says how names are resolved, by glibc and by musl.
+const RESOLVER: [&str; 5] =
+    ["/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
 /// What glibc loads when it resolves the first name: modules for each source of names, and the
 /// libraries that these need. A static program loads none.
 const LIBRARIES: [&str; 7] =
     ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib"];
 
-/// What else such modules read, and how many processors an allocator finds.
-const DATA: [&str; 3] = ["/var/lib/sss", "/run/systemd/resolve", "/sys/devices/system/cpu/online"];
+/// What else these and the start read: users, caches, and how many processors there are. Nothing is
+/// lost if others take the place of these files.
+const DATA: [&str; 8] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/etc/machine-id",
+    "/var/lib/sss",
+    "/run/systemd/resolve",
+    "/sys/devices/system/cpu/online",
+];
 
 /// Where distributions keep the certificates of authorities. A configuration that is loaded later
 /// may be the first to need them.
