@@ -19,8 +19,14 @@ mod trial;
 mod turns;
 mod watch;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
 use crate::args::Args;
 use crate::sys::{self, Events, MILLISECOND, Outcome, Poller, Ready, SECOND};
+use crate::tls;
 use plan::{Again, Plan};
 use stream::{Heard, Role, State, Stream};
 use tally::{Report, Tally};
@@ -53,6 +59,8 @@ struct Load {
     ends: Vec<End>,
     scratch: Vec<u8>,
     events: Events,
+    /// How each client of a storm asks, if it keeps its tickets.
+    tickets: HashMap<usize, Arc<ClientConfig>>,
 }
 
 /// The end of a stream that was to go on.
@@ -81,6 +89,7 @@ pub fn main(args: Args) -> Outcome<()> {
         ends: Vec::new(),
         scratch: vec![0; 64 * 1024],
         events: Events::new(),
+        tickets: HashMap::new(),
     };
     let mut report = Report::new();
     load.pump(SETTLING)?;
@@ -119,8 +128,13 @@ impl Load {
         Ok(())
     }
 
-    fn connect(&self, role: Role, number: usize) -> Outcome<Stream> {
-        Stream::connect(self.plan.to, self.plan.tls.as_ref(), role, number)
+    fn connect(&mut self, role: Role, number: usize) -> Outcome<Stream> {
+        let mut tls = self.plan.tls.as_ref();
+        if let Some(config) = tls.filter(|_| self.plan.resume && role == Role::Newcomer) {
+            let own = self.tickets.entry(number);
+            tls = Some(own.or_insert_with(|| tls::keeping_tickets(config)));
+        }
+        Stream::connect(self.plan.to, tls, role, number)
     }
 
     fn watch_for_room(&self, stream: &Stream, number: usize) -> Outcome<()> {

@@ -1,8 +1,9 @@
 //! TLS as load and origin speak it: version 1.3, around a socket that never blocks.
 //!
-//! The load believes every certificate, and never resumes a session. So each of its handshakes is a
-//! full one for the peer, and costs the load the least it can: to verify takes a client longer than
-//! to sign takes a server. The origin hands out tickets, and knows which handshakes were resumed.
+//! The load believes every certificate, and resumes no session unless that is the question. So
+//! each of its handshakes is a full one for the peer, and costs the load the least it can: to
+//! verify takes a client longer than to sign takes a server. The origin hands out tickets, and
+//! knows which handshakes were resumed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -47,6 +48,13 @@ pub fn client() -> Outcome<Arc<ClientConfig>> {
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// How one client asks that keeps its tickets.
+pub fn keeping_tickets(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(1);
+    Arc::new(config)
 }
 
 /// How the origin answers, with what [`write_certificate`] has written.

@@ -45,18 +45,26 @@ impl Load {
         self.alone(report)?;
         let mut during = Tally::new();
         let mut times = Vec::new();
+        let mut resumed = 0;
         for _ in 0..STORMS {
             let before = std::mem::replace(&mut self.tally, during);
             times.push(self.rush()?);
             self.all_go_on()?;
             during = std::mem::replace(&mut self.tally, before);
-            self.streams.truncate(self.plan.streams);
+            let newcomers = self.streams.drain(self.plan.streams..);
+            let again = newcomers.filter(|stream| stream.socket.resumed() == Some(true));
+            resumed += again.count();
             self.open = self.streams.len();
             self.pump(SETTLING)?;
         }
         times.sort_unstable();
         report.add("storm_ms", times[STORMS / 2] as f64 / MILLISECOND as f64);
         report.add_quantiles("storm", &during.delays);
+        if self.plan.resume {
+            // Those of the first storm have none to come with.
+            let comers = (STORMS - 1) * self.plan.storm;
+            report.add_share("resumed_percent", resumed as f64 * 100.0, comers as u64);
+        }
         Ok(())
     }
 

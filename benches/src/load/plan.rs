@@ -3,6 +3,7 @@
 //! ```text
 //! load --to ADDR --path PATH  through which peer, to which of the origin's paths
 //!      --tls                  with TLS
+//!      --resume               each client of a storm comes with the tickets of the one before
 //!      --streams N            so many connections, each with a request of its own
 //!      --post                 POST instead of GET
 //!      --rest SECONDS         after opening do nothing, and see what that costs the peer
@@ -46,6 +47,8 @@ pub struct Plan {
     pub to: SocketAddr,
     /// How TLS is spoken, if it is.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Clients of a storm keep their tickets.
+    pub resume: bool,
     /// The target of requests, to which the stream's number is added.
     pub path: String,
     /// The number of connections.
@@ -111,6 +114,7 @@ impl Plan {
         let mut plan = Self {
             to: nowhere,
             tls: None,
+            resume: false,
             path: "/idle".into(),
             streams: 1,
             post: false,
@@ -136,6 +140,7 @@ impl Plan {
             match name {
                 "to" => to = Some(option.parsed()?),
                 "tls" => plan.tls = Some(tls::client()?),
+                "resume" => plan.resume = true,
                 "path" => plan.path = option.text()?,
                 "streams" => plan.streams = option.number()?,
                 "post" => plan.post = true,

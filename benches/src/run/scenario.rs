@@ -92,6 +92,7 @@ pub const ALL: &[Scenario] = &[
     TLS_FRESH,
     TLS_CHURN,
     TLS_STORM,
+    TLS_RETURN,
     TLS_UPSTREAM,
 ];
 
@@ -388,6 +389,23 @@ const TLS_CHURN: Scenario = Scenario {
 const TLS_STORM: Scenario = Scenario {
     name: "tls-storm",
     about: "storm, with clients that come with TLS, each with a full handshake (P-256)",
+    tls: true,
+    ..STORM
+};
+
+const TLS_RETURN: Scenario = Scenario {
+    name: "tls-return",
+    about: "storm, with clients that come with TLS, each with a ticket of the storm before: what a \
+            peer is spared whose tickets outlive it",
+    load: "--path /paced?rate=100&size=100 --streams 100 --storm 2000 --seconds 2 --resume",
+    columns: &[
+        column("alone_p99_us", "alone: delay p99 µs", 1.0),
+        column("storm_p50_us", "in the storm: delay p50 µs", 1.0),
+        column("storm_p99_us", "p99 µs", 1.0),
+        column("storm_max_us", "max µs", 1.0),
+        with_ratio("storm_ms", "storm ms", 1.0),
+        column("resumed_percent", "handshakes resumed %", 1.0),
+    ],
     tls: true,
     ..STORM
 };
