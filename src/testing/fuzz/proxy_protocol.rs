@@ -58,7 +58,8 @@ fn naive(bytes: &[u8]) -> Option<(Header, usize)> {
     let [command, family, high, low, rest @ ..] = rest else { return None };
     let length = usize::from(*high) * 256 + usize::from(*low);
     let payload = rest.get(..length).filter(|_| length <= PAYLOAD_MAX)?;
-    Some((naive_binary(*command, *family, payload)?, 16 + length))
+    let header = bytes.get(..16 + length)?;
+    Some((naive_binary(*command, *family, payload, header)?, header.len()))
 }
 
 fn naive_line(line: &str) -> Option<Header> {
@@ -77,7 +78,7 @@ fn naive_line(line: &str) -> Option<Header> {
     }
 }
 
-fn naive_binary(command: u8, family: u8, payload: &[u8]) -> Option<Header> {
+fn naive_binary(command: u8, family: u8, payload: &[u8], header: &[u8]) -> Option<Header> {
     let of = |client, is_tls| Header { version: 2, client, is_tls };
     if command == 0x20 {
         return Some(of(None, None));
@@ -100,7 +101,7 @@ fn naive_binary(command: u8, family: u8, payload: &[u8]) -> Option<Header> {
         16 => of_address(<[u8; 16]>::try_from(payload.get(..16)?).ok()?.into(), 32),
         _ => None,
     };
-    let (mut at, mut said) = (length, Vec::new());
+    let (mut at, mut said, mut sums) = (length, Vec::new(), Vec::new());
     payload.get(..length)?;
     while at < payload.len() {
         let [kind, high, low] = payload.get(at..at + 3)?.try_into().ok()?;
@@ -109,7 +110,24 @@ fn naive_binary(command: u8, family: u8, payload: &[u8]) -> Option<Header> {
         at += 3 + size;
         if kind == 0x20 {
             said.push(value.get(..5)?[0] % 2 == 1);
+        } else if kind == 0x03 {
+            let mut zeroed = header.to_vec();
+            zeroed[16 + at - size..16 + at].fill(0);
+            sums.push(naive_sum(&zeroed).to_be_bytes() == value);
         }
     }
-    (said.len() < 2).then(|| of(client, said.first().copied()))
+    let is_right = sums.len() < 2 && sums.iter().all(|is_right| *is_right);
+    (said.len() < 2 && is_right).then(|| of(client, said.first().copied()))
+}
+
+/// The checksum CRC-32C, with the highest bits first, as its polynomial is usually written.
+fn naive_sum(bytes: &[u8]) -> u32 {
+    let mut sum = u32::MAX;
+    for byte in bytes {
+        sum ^= u32::from(byte.reverse_bits()) << 24;
+        for _ in 0..8 {
+            sum = sum << 1 ^ if sum >> 31 == 1 { 0x1edc_6f41 } else { 0 };
+        }
+    }
+    !sum.reverse_bits()
 }
