@@ -249,13 +249,10 @@ impl Events {
         self.held.is_some()
     }
 
-    /// Takes all held bytes that may pass. False if they do not end between two events: then there
-    /// are none to take.
+    /// Takes all held bytes that may pass. False if they do not end between two events.
     pub(super) fn take_all(&mut self, buffers: &mut BufPool, take: impl FnOnce(&[u8])) -> bool {
         let free = self.free as usize;
-        if let Some(held) = &self.held
-            && self.free_between
-        {
+        if let Some(held) = &self.held {
             take(&held.bytes()[..free]);
         }
         buffers.pass(&mut self.held, free);

@@ -386,7 +386,8 @@ impl Intake {
     /// event at the end of the body is none.
     ///
     /// # Errors
-    /// See [`SourceFault`]. [`SourceFault::TooLong`]: an event cannot be held.
+    /// See [`SourceFault`]. [`SourceFault::TooLong`]: an event cannot be held. What has come of it
+    /// is handed to `each` as well, behind the events before it.
     pub fn take_events<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -401,13 +402,14 @@ impl Intake {
             return Ok(Some(self.portion(HEADROOM..HEADROOM, is_over).rest));
         }
         let Some(portion) = self.take(source, 0, io)? else { return Ok(None) };
-        if portion.between == Some(false) {
-            return Err(SourceFault::TooLong);
-        }
         if !portion.payload.is_empty() {
             each(&io.scratch[portion.payload]);
         }
-        Ok(Some(portion.rest))
+        if portion.between == Some(false) {
+            Err(SourceFault::TooLong)
+        } else {
+            Ok(Some(portion.rest))
+        }
     }
 
     /// The number of bytes to take next: never more than one buffer could keep in addition to those

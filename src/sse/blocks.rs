@@ -16,8 +16,8 @@ pub struct Block<'a> {
     pub id: Option<&'a [u8]>,
 }
 
-/// Calls `each` with the blocks of `bytes`, which begin and end between two events. `text` is a
-/// buffer.
+/// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished one at
+/// their end is none. `text` is a buffer.
 pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'_>)) {
     text.clear();
     let (mut rest, mut id) = (bytes, None);
@@ -80,6 +80,8 @@ mod tests {
             assert_eq!(blocks(bytes.as_bytes()), want, "{bytes:?}");
         };
         check("", &[]);
+        check("data: a\n\ndata: b\n", &[("data: a\n\n", None)]);
+        check("data: a\n\ndata: b", &[("data: a\n\n", None)]);
         check("data: a\n\n", &[("data: a\n\n", None)]);
         check("data: a\n\ndata: b\n\n", &[("data: a\n\n", None), ("data: b\n\n", None)]);
         check(": hello\n\ndata: a\n: b\nid: 7\n\n", &[("data: a\nid: 7\n\n", Some("7"))]);
