@@ -329,6 +329,11 @@ impl Pool {
         }
     }
 
+    /// Gives a connection that has an owner to another one, with whatever comes on it.
+    pub fn hand_over(&mut self, key: Key<Connection>, owner: Owner) {
+        self.connections[key].owner = Some(owner);
+    }
+
     /// Notes an event of a connection, and returns the owner to inform, if it has one.
     pub fn on_event<N: Net>(
         &mut self,

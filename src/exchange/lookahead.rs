@@ -37,6 +37,11 @@ impl Lookahead {
         }
     }
 
+    /// No search: the head need not wait.
+    pub fn over(head: &[u8]) -> Lookahead {
+        Lookahead { over: true, ..Lookahead::new(head, BodyLength::Empty) }
+    }
+
     /// The head.
     pub const fn head(&self) -> &[u8] {
         &self.head

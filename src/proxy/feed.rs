@@ -7,12 +7,16 @@
 //!
 //! When the log has changed its readers are woken, so many of them in a turn, and those of other
 //! feeds and everybody else in between. The feed reads on when all have been woken, so that nobody
-//! misses what is read faster than it can be written.
+//! misses what is read faster than it can be written. When the stream has ended they are woken a few
+//! at a time, spread over a time that grows with their number, because all of them come back.
+//!
+//! An answer that is not for everybody goes to the client that was the first to ask, who would get
+//! as much by asking again, and the others ask for themselves ([`Proxy::veto`]).
 
 use super::advance::{self, Became};
 use super::deadlines::{self, Deadline};
 use super::feeds::Feeds;
-use super::followers::Followers;
+use super::followers::{self, Follower, Followers};
 use super::next::{Action, Next};
 use super::step::Step;
 use super::{Proxy, connect, outage, relay, share};
@@ -20,7 +24,9 @@ use crate::apis::ApiState;
 use crate::config::OnOutage;
 use crate::conn::Conn;
 use crate::coverage;
-use crate::exchange::{Change, Exchange, LocalReply, Log, LogState, Resumption, Source, Stage};
+use crate::exchange::{
+    Change, Exchange, LocalReply, Log, LogState, Lookahead, Resumption, Source, Stage,
+};
 use crate::http::head::ResponseHead;
 use crate::net::Net;
 use crate::pipe::{Fault, Rest, SourceFault};
@@ -30,6 +36,16 @@ use crate::sse::each_block;
 use crate::telemetry::{Cause, Failure, Outcome, Veto, is_outage};
 use crate::time::{Now, Tick};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long after some readers of a stream that has ended the next ones are woken.
+const ENDS_EACH: Duration = Duration::from_millis(10);
+
+/// The number of these times over which the ends are spread at most.
+const ENDS_MAX: usize = 500;
+
+/// How many readers are woken each time if that is enough.
+const ENDS_AT_ONCE: usize = 10;
 
 /// The name of a stream: of which api it is, and what is asked for.
 pub(super) type Name = (Key<ApiState>, [u8; 32]);
@@ -43,23 +59,32 @@ pub(super) struct Feed {
     pub(super) log: Rc<Log>,
     pub(super) name: Name,
     pub(super) followers: Followers,
+    /// Who was the first to ask for it, and its request.
+    pub(super) first: Follower,
+    /// True exactly when the upstream was asked for what comes behind an event of a client.
+    pub(super) continues: bool,
     /// When its upstream stream is given up, because nobody reads the log.
     pub(super) lingers_until: Tick,
     /// When its readers are woken, because of what has come. [`Tick::NEVER`] if nothing has.
     tells_at: Tick,
+    /// When the next of them are woken. [`Tick::NEVER`] if all have been.
+    goes_on_at: Tick,
 }
 
 impl Feed {
-    /// A feed that has not asked yet.
-    pub(super) fn new(exchange: Box<Exchange>, log: Rc<Log>, name: Name) -> Feed {
+    /// A feed that has not asked yet, for this client.
+    pub(super) fn new(exchange: Box<Exchange>, log: Rc<Log>, name: Name, first: Follower) -> Feed {
         Feed {
             exchange,
             conn: Conn::unconnected(),
             log,
             name,
             followers: Followers::default(),
+            first,
+            continues: false,
             lingers_until: Tick::NEVER,
             tells_at: Tick::NEVER,
+            goes_on_at: Tick::NEVER,
         }
     }
 
@@ -70,7 +95,10 @@ impl Feed {
 
     /// When it has something to do by itself.
     pub(super) fn next_deadline(&self, high_water: usize, now: Tick) -> (Tick, Option<Deadline>) {
-        let own = self.lingers_until.min(self.tells_at);
+        let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
+        if self.is_over() {
+            return (own, None);
+        }
         let next = deadlines::of_exchange(&self.exchange, high_water, now);
         if next.at < own { (next.at, Some(next.deadline)) } else { (own, None) }
     }
@@ -89,14 +117,18 @@ impl<N: Net> Proxy<N> {
 
     fn run_feed(&mut self, key: Key<Feed>, now: Now) {
         for _ in 0..self.shared.portions.steps_per_turn {
-            if self.tell(key, now.tick) {
-                self.moves += 1;
-                return self.feeds.tasks.wake(key);
-            }
+            self.tell(key, now.tick);
             let feed = &self.feeds.tasks[key];
             if feed.is_over() && feed.log.is_told() || feed.lingers_until <= now.tick {
                 self.moves += 1;
                 return self.end_feed(key);
+            }
+            if feed.goes_on_at <= now.tick {
+                return self.feeds.tasks.wake(key);
+            }
+            if feed.is_over() {
+                let (at, _) = feed.next_deadline(self.shared.portions.high_water, now.tick);
+                return self.feeds.tasks.wake_at(key, at);
             }
             let next = self.with_feed(key, now, move_feed);
             let mut became = self.follow_feed(next, key, now);
@@ -134,22 +166,33 @@ impl<N: Net> Proxy<N> {
         true
     }
 
-    /// Wakes some readers, if they have to be. True if there are more.
-    fn tell(&mut self, key: Key<Feed>, now: Tick) -> bool {
+    /// Wakes some readers, if they have to be.
+    fn tell(&mut self, key: Key<Feed>, now: Tick) {
         let Feeds { tasks, left, .. } = &mut self.feeds;
         let feed = &mut tasks[key];
         if feed.tells_at <= now {
             feed.tells_at = Tick::NEVER;
+            feed.goes_on_at = now;
             feed.followers.begin();
         }
-        if !feed.followers.is_waking() {
-            return false;
+        if feed.goes_on_at > now {
+            return;
         }
-        let more = feed.followers.wake(left, &mut self.tasks, &feed.log);
+        self.moves += 1;
+        let ends = matches!(feed.log.state(), LogState::Ended(_));
+        let most =
+            if ends { feed.followers.len().div_ceil(ENDS_MAX).max(ENDS_AT_ONCE) } else { *left };
+        let few = most.min(*left);
+        *left -= few;
+        let more = feed.followers.wake(few, &mut self.tasks, &feed.log);
+        feed.goes_on_at = match more {
+            true if ends && few > 0 => now.after(ENDS_EACH),
+            true => now,
+            false => Tick::NEVER,
+        };
         if !more && feed.tells_at == Tick::NEVER {
             feed.log.note_told();
         }
-        more
     }
 
     /// Runs `act` for the exchange of a feed.
@@ -216,19 +259,55 @@ impl<N: Net> Proxy<N> {
     fn veto(&mut self, key: Key<Feed>, veto: Veto, now: Tick) {
         let feed = &mut self.feeds.tasks[key];
         let (api, name) = feed.name;
-        if let Some(state) = self.shared.apis.get_mut(api) {
+        // Whether there is a stream behind an event that a client names says nothing of others.
+        let is_of_client = feed.continues && veto == Veto::NoStream;
+        if let Some(state) = self.shared.apis.get_mut(api).filter(|_| !is_of_client) {
             state.vetoes.note(name, veto, now);
         }
         // Who has a part of it must not go on with something else.
         let has_begun = matches!(feed.log.state(), LogState::Open);
+        let name = feed.exchange.api_name();
+        let text = format!("a stream is not shared ({}), api {name}", veto.word());
+        self.shared.telemetry.log.log(log::Level::Info, name, veto.word(), &text);
+        if !has_begun {
+            self.hand_over(key, veto);
+        }
+        let feed = &mut self.feeds.tasks[key];
+        self.shared.close_connection(&mut feed.exchange);
         feed.log.enter(if has_begun {
             LogState::Ended(Outcome::UpstreamCut)
         } else {
             LogState::Private(veto)
         });
-        let name = feed.exchange.api_name();
-        let text = format!("a stream is not shared ({}), api {name}", veto.word());
-        self.shared.telemetry.log.log(log::Level::Info, name, veto.word(), &text);
+    }
+
+    /// Gives the answer that has come to the client that was the first to ask, as one to its own
+    /// request, if it still waits and may have it.
+    fn hand_over(&mut self, key: Key<Feed>, veto: Veto) {
+        let Proxy { tasks, feeds, shared, .. } = self;
+        let Feed { exchange, log, first, .. } = &mut feeds.tasks[key];
+        let has_head = exchange.awaiting_mut().is_some_and(|awaiting| awaiting.has_head());
+        if !has_head || !followers::reads(*first, tasks, log) {
+            return;
+        }
+        let (client, connection) = (first.0, exchange.connection());
+        let (Some(own), Some(connection)) = (tasks[client].exchange_mut(), connection) else {
+            return;
+        };
+        let Source::Awaiting(awaiting) = std::mem::replace(exchange.source_mut(), Source::None)
+        else {
+            return;
+        };
+        shared.pool.hand_over(connection, Owner::of(client));
+        std::mem::swap(&mut own.upload, &mut exchange.upload);
+        own.unfollow();
+        own.count_veto(veto);
+        if let (Some(own), Some(asked)) = (&mut own.outbound, &exchange.outbound) {
+            own.note_failed(asked.failed(), asked.gives_up());
+        }
+        own.forget_outbound();
+        own.go_on_with(Source::Awaiting(awaiting));
+        tasks.wake(client);
     }
 }
 
@@ -293,11 +372,12 @@ fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
 }
 
 /// Acts on the head of the upstream's response: the first one, or one to a stream that is resumed.
+/// It was read from these `bytes`.
 pub(super) fn answered(
     exchange: &mut Exchange,
     pool: &mut Pool,
     key: Key<Connection>,
-    head: &ResponseHead<'_, '_>,
+    (head, bytes): (&ResponseHead<'_, '_>, &[u8]),
     log: &Log,
     out: &mut Vec<u8>,
     now: Tick,
@@ -320,6 +400,11 @@ pub(super) fn answered(
     };
     pool.note_answer(key, head.status, now);
     if let Some(veto) = share::veto_of_answer(head, api, share) {
+        if share::is_for_first(head, veto)
+            && let Some(awaiting) = exchange.awaiting_mut()
+        {
+            awaiting.lookahead = Some(Box::new(Lookahead::over(bytes)));
+        }
         return Next::Do(Action::Veto(veto));
     }
     if exchange.response.intake.events().is_none() {

@@ -118,7 +118,7 @@ impl<N: Net> Proxy<N> {
                 exchange.count_veto(Veto::MaxLogs);
                 return alone;
             }
-            None => begin(feeds, exchange, *shareable, share, shared, now),
+            None => begin(feeds, (key, exchange), *shareable, share, shared, now),
         };
         let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
         let Some(position) = position(log, id.as_deref(), share.join, now) else {
@@ -209,7 +209,7 @@ fn position(log: &Log, id: Option<&[u8]>, join: Join, now: Tick) -> Option<u64> 
 /// Begins the feed of a stream that this client is the first to ask for.
 fn begin<N: Net>(
     feeds: &mut Feeds,
-    first: &Exchange,
+    (client, first): (Key<Session>, &Exchange),
     shareable: Shareable,
     share: &Share,
     shared: &mut Shared<N>,
@@ -237,7 +237,9 @@ fn begin<N: Net>(
     };
     exchange.outbound = Some(Box::new(Outbound::new(head, true)));
     let Some(api) = first.api_state else { unreachable!("an api serves the client") };
-    let key = feeds.tasks.insert(Feed::new(exchange, log, (api, name)));
+    let mut feed = Feed::new(exchange, log, (api, name), (client, first.record.id));
+    feed.continues = last_event_id.is_some();
+    let key = feeds.tasks.insert(feed);
     feeds.by_name.insert((api, name), key);
     key
 }

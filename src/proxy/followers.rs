@@ -7,7 +7,7 @@ use crate::tasks::Tasks;
 use std::rc::Rc;
 
 /// A session, and the id of its request that reads a log.
-type Follower = (Key<Session>, u64);
+pub(super) type Follower = (Key<Session>, u64);
 
 /// How many of those who have left may be among so many readers, and as many again.
 const SPARE: usize = 64;
@@ -41,16 +41,10 @@ impl Followers {
         self.asleep = self.all.len();
     }
 
-    /// Wakes as many as are `left` of those who have to be, and forgets those who do not read the
-    /// log any more. True if there are more.
-    pub(super) fn wake(
-        &mut self,
-        left: &mut usize,
-        tasks: &mut Tasks<Session>,
-        log: &Rc<Log>,
-    ) -> bool {
-        while *left > 0 && self.asleep > 0 {
-            *left -= 1;
+    /// Wakes so `many` of those who have to be, and forgets those who do not read the log any more.
+    /// True if there are more.
+    pub(super) fn wake(&mut self, many: usize, tasks: &mut Tasks<Session>, log: &Rc<Log>) -> bool {
+        for _ in 0..many.min(self.asleep) {
             self.asleep -= 1;
             let follower = self.all[self.asleep];
             if reads(follower, tasks, log) {
@@ -67,13 +61,14 @@ impl Followers {
         self.all.is_empty()
     }
 
-    /// True exactly when some have to be woken.
-    pub(super) const fn is_waking(&self) -> bool {
-        self.asleep > 0
+    /// The number of all. Some may be gone.
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
     }
 }
 
-fn reads((key, id): Follower, tasks: &Tasks<Session>, log: &Rc<Log>) -> bool {
+/// True exactly when this request still reads the log.
+pub(super) fn reads((key, id): Follower, tasks: &Tasks<Session>, log: &Rc<Log>) -> bool {
     let exchange = tasks.get(key).and_then(Session::exchange);
     exchange.is_some_and(|exchange| exchange.record.id == id && exchange.follows(log))
 }

@@ -89,7 +89,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         return lookahead::begin(exchange, &pool[key].conn, lookahead, io);
     }
     if let Some(log) = step.fills {
-        return feed::answered(exchange, pool, key, &head, log, out, step.now.tick);
+        return feed::answered(exchange, pool, key, (&head, bytes), log, out, step.now.tick);
     }
     if exchange.stage().is_stream() {
         let log = &mut telemetry.log;

@@ -130,6 +130,13 @@ pub(super) fn veto_of_answer(
     vetoes.into_iter().find(|(_, applies)| *applies).map(|(veto, _)| veto)
 }
 
+/// True exactly when an answer that is not shared may go to the client for which it was asked, as
+/// if it had asked for itself. Not one that says that something is wrong with the request, or that
+/// it varies: the client's own request may have said more.
+pub(super) fn is_for_first(head: &ResponseHead<'_, '_>, veto: Veto) -> bool {
+    veto != Veto::Vary && !(400..500).contains(&head.status) && head.fields.get("Vary").is_none()
+}
+
 /// Writes the head of an answer for those who come later, too: without what concerns this message
 /// or this connection only.
 pub(super) fn write_lasting(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {

@@ -83,8 +83,8 @@ impl<N: Net> Proxy<N> {
         self.moves += 1;
         self.admin.watchers.begin();
         self.admin.log.take_change();
-        let mut all = usize::MAX;
-        self.admin.watchers.wake(&mut all, &mut self.tasks, &self.admin.log);
+        let all = usize::MAX;
+        self.admin.watchers.wake(all, &mut self.tasks, &self.admin.log);
         self.admin.log.note_told();
         if !self.admin.watchers.is_empty() {
             self.admin.ticks.is_heard(now.tick);
