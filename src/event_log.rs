@@ -5,7 +5,8 @@
 //! *position*, the number of the chunk that it reads next, so a thousand readers of a log cost a
 //! thousand numbers. A position never means another event: chunks are numbered on for as long as
 //! the log exists. [`EventLog::read`] returns the chunks that lie together, so that a reader who
-//! is behind gets many events in one write. A reader whose events are gone is told so.
+//! is behind gets many events in one write. A reader whose events are gone is told so. Where the
+//! log keeps the last event of each name ([`latest`]) it can go on with these.
 //!
 //! What is held is the longest run of the last events that is within the [`Limits`]. The last event
 //! is held in any case, however long it is: those who wait for it shall have it.
@@ -16,12 +17,14 @@
 //!
 //! Tested against a list of all events that there ever were.
 
+mod latest;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
 
 use crate::http::chunk;
 use crate::time::Tick;
 use crate::work;
+use latest::{Latest, Piece};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -136,6 +139,8 @@ pub struct EventLog {
     begins_behind: Option<u64>,
     /// True exactly when an event carried an id.
     has_ids: bool,
+    /// The last event of each name, if these are kept.
+    latest: Option<Box<Latest>>,
 }
 
 /// What a reader gets.
@@ -153,10 +158,14 @@ pub enum Reading<'a> {
 #[derive(Debug)]
 pub struct Run<'a> {
     log: &'a EventLog,
-    /// The index of the first chunk.
+    /// The index of the first chunk in the ring.
     first: usize,
     /// The index behind the last.
     end: usize,
+    /// The only one, if it is not in the ring.
+    kept: Option<&'a Piece>,
+    /// The position behind the last.
+    next: u64,
 }
 
 impl EventLog {
@@ -173,7 +182,14 @@ impl EventLog {
             secret: RandomState::new(),
             begins_behind: None,
             has_ids: false,
+            latest: None,
         }
+    }
+
+    /// Keeps the last event of each name, for those who fall behind. No event has come yet.
+    pub fn keep_latest(&mut self) {
+        debug_assert_eq!(self.end(), 0);
+        self.latest = Some(Box::default());
     }
 
     /// Notes that the first event is the one behind the last that carried this id.
@@ -195,7 +211,8 @@ impl EventLog {
 
     /// How many bytes of memory it takes.
     pub fn memory(&self) -> usize {
-        self.ring.len() + self.chunks.capacity() * size_of::<Chunk>()
+        let latest = self.latest.as_ref().map_or(0, |latest| latest.memory());
+        self.ring.len() + self.chunks.capacity() * size_of::<Chunk>() + latest
     }
 
     /// True exactly when an event carried an id, or the log begins behind one that did.
@@ -231,13 +248,34 @@ impl EventLog {
     /// # Panics
     /// If the event is empty or longer than 1 GiB.
     pub fn append(&mut self, event: &[u8], id: Option<&[u8]>, now: Tick) {
+        self.append_named(event, id, None, now);
+    }
+
+    /// The same for an event with this name. One without is none of those of which the last is
+    /// kept.
+    pub fn append_named(
+        &mut self,
+        event: &[u8],
+        id: Option<&[u8]>,
+        name: Option<&[u8]>,
+        now: Tick,
+    ) {
         assert!(!event.is_empty() && event.len() <= 1 << 30, "an event of {} bytes", event.len());
         work::note(event.len());
         let needed: usize = event.chunks(PAYLOAD_MAX).map(|payload| framed(payload.len())).sum();
         let most = self.limits.bytes.max(needed);
+        let name = name.map(|name| self.hash(name));
+        if let (Some(latest), Some(name)) = (&mut self.latest, name) {
+            latest.replace(name);
+        }
         self.expire(now);
         while self.bytes + needed > most || self.events >= self.limits.events {
             self.drop_oldest();
+        }
+        self.limit_latest(now);
+        let position = self.end();
+        if let (Some(latest), Some(name)) = (&mut self.latest, name) {
+            latest.note(name, position);
         }
         self.resize(needed, most);
         let mut payloads = event.chunks(PAYLOAD_MAX).peekable();
@@ -254,21 +292,45 @@ impl EventLog {
 
     /// Drops the events that are too old.
     pub fn expire(&mut self, now: Tick) {
-        let age = u32::try_from(self.limits.age.as_secs()).unwrap_or(u32::MAX);
-        let is_over = |chunk: &Chunk| now.as_seconds().saturating_sub(chunk.at) > age;
-        while self.chunks.front().is_some_and(is_over) {
+        let since = self.since(now);
+        while self.chunks.front().is_some_and(|chunk| chunk.at < since) {
             self.drop_oldest();
+        }
+        self.limit_latest(now);
+    }
+
+    /// What came before this second is too old.
+    fn since(&self, now: Tick) -> u32 {
+        let age = u32::try_from(self.limits.age.as_secs()).unwrap_or(u32::MAX);
+        now.as_seconds().saturating_sub(age)
+    }
+
+    fn limit_latest(&mut self, now: Tick) {
+        let since = self.since(now);
+        if let Some(latest) = &mut self.latest {
+            latest.limit(&self.limits, since);
         }
     }
 
     fn drop_oldest(&mut self) {
+        let position = self.first;
+        let keeps = self.latest.as_ref().is_some_and(|latest| latest.has(position));
+        let mut kept = Vec::new();
         while let Some(chunk) = self.chunks.pop_front() {
             self.first += 1;
             self.bytes -= chunk.len();
+            if keeps {
+                work::note(chunk.len());
+                let bytes = self.ring[chunk.start()..chunk.end()].into();
+                kept.push(Piece { chunk: Chunk { start: 0, ..chunk }, bytes });
+            }
             if chunk.is_last {
                 self.events -= 1;
-                return;
+                break;
             }
+        }
+        if let Some(latest) = self.latest.as_mut().filter(|_| keeps) {
+            latest.keep(position, kept.into());
         }
     }
 
@@ -339,7 +401,24 @@ impl EventLog {
         {
             (end, behind) = (chunk.end(), behind + 1);
         }
-        Reading::Run(Run { log: self, first, end: behind })
+        let next = self.first + behind as u64;
+        Reading::Run(Run { log: self, first, end: behind, kept: None, next })
+    }
+
+    /// The same for a reader who gets of each name the last event only, one chunk at a time. It may
+    /// be behind what is held. [`Reading::Nothing`]: none is left, so it can go on at the end.
+    pub fn read_latest(&self, position: u64, is_between: bool) -> Reading<'_> {
+        let next = self.latest.as_ref().and_then(|latest| latest.next(position));
+        let position = match next {
+            Some(next) if is_between => next,
+            None if is_between => return Reading::Nothing,
+            _ => position,
+        };
+        let kept = self.latest.as_ref().and_then(|latest| latest.chunk(position));
+        match kept {
+            Some(_) => Reading::Run(Run { log: self, first: 0, end: 0, kept, next: position + 1 }),
+            None => self.read(position, 0),
+        }
     }
 
     /// True exactly when a reader at this position gets something, if only that it is too late.
@@ -350,23 +429,27 @@ impl EventLog {
 
 impl<'a> Run<'a> {
     fn chunks(&self) -> impl Iterator<Item = Chunk> + use<'a> {
-        self.log.chunks.range(self.first..self.end).copied()
+        let kept = self.kept.map(|piece| piece.chunk);
+        kept.into_iter().chain(self.log.chunks.range(self.first..self.end).copied())
     }
 
     fn last(&self) -> Chunk {
-        self.log.chunks[self.end - 1]
+        self.kept.map_or_else(|| self.log.chunks[self.end - 1], |piece| piece.chunk)
     }
 
     /// The chunks, as a body in the chunked coding has them.
     pub fn bytes(&self) -> &'a [u8] {
-        &self.log.ring[self.log.chunks[self.first].start()..self.last().end()]
+        match self.kept {
+            Some(piece) => &piece.bytes,
+            None => &self.log.ring[self.log.chunks[self.first].start()..self.last().end()],
+        }
     }
 
     /// What is in each chunk.
     pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let ring = &self.log.ring;
+        let bytes: &[u8] = self.kept.map_or(&self.log.ring, |piece| &piece.bytes);
         self.chunks()
-            .map(|chunk| &ring[chunk.end() - 2 - usize::from(chunk.payload)..chunk.end() - 2])
+            .map(|chunk| &bytes[chunk.end() - 2 - usize::from(chunk.payload)..chunk.end() - 2])
     }
 
     /// The number of events that end in these chunks.
@@ -385,8 +468,13 @@ impl<'a> Run<'a> {
     }
 
     /// The position behind these chunks.
-    pub fn next(&self) -> u64 {
-        self.log.first + self.end as u64
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// True exactly when nothing is behind these chunks yet.
+    pub fn is_at_end(&self) -> bool {
+        self.next == self.log.end()
     }
 }
 

@@ -147,7 +147,16 @@ impl Pipe {
         };
         io.buffers.count_beside(io.net.held_bytes());
         let most = io.buffers.share().min(io.window_max).max(io.high_water);
-        match log.read(place.next(), most) {
+        let reading = if place.catches_up() {
+            log.read_latest(place.next(), place.is_between_events())
+        } else {
+            log.read(place.next(), most)
+        };
+        match reading {
+            Reading::Nothing if log.has(place.next()) => {
+                self.intake.skip_to(log.end());
+                Ok(Followed::Moved)
+            }
             Reading::Nothing => Ok(Followed::Blocked),
             Reading::Lost => Ok(Followed::Lost),
             Reading::Run(run) => {

@@ -455,7 +455,7 @@ fn always(value: &DeValue<'_>) -> Result<bool, Wrong> {
 }
 
 /// Reads an event that goes into event streams. An empty string means that there is none.
-fn event(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
+pub(super) fn event(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     match text(value)? {
         "" => Ok(None),
         event => one_event(event).map(Some),

@@ -2,6 +2,7 @@
 
 use super::error::Wrong;
 use super::fields::names;
+use super::file::event;
 use super::table::Table;
 use super::value::{count, duration_or_zero, flag, list, memory, text};
 use crate::event_log::Limits;
@@ -25,6 +26,10 @@ pub struct Share {
     pub limits: Limits,
     /// What a client gets that was further back than that.
     pub on_gap: OnGap,
+    /// The event that tells a client that it has missed some, if there is one.
+    pub gap_event: Option<String>,
+    /// What a client gets that reads too slowly.
+    pub slow: Slow,
     /// How long the upstream stream is kept when the last client has left.
     pub linger: Duration,
     /// Maximum number of shared upstream streams: 1 to 65,535.
@@ -45,8 +50,23 @@ pub enum Join {
 pub enum OnGap {
     /// An upstream stream of its own.
     Private,
+    /// What a client gets that does not say where it was and where `join` says this, behind
+    /// `gap_event`.
+    Join(Join),
     /// An empty stream that says when to come back.
     End,
+}
+
+/// `slow`: what a client gets that reads so slowly that what it would be sent next is not held any
+/// more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// The end of its stream.
+    End,
+    /// What is held, behind `gap_event`.
+    Skip,
+    /// The last event of each name, behind `gap_event` if there is one.
+    Latest,
 }
 
 /// Reads the table.
@@ -61,11 +81,22 @@ pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
     let age = t.take("log_age", duration_or_zero).unwrap_or(Duration::from_secs(300));
     let age = if age.is_zero() { Duration::MAX } else { age };
     let on_gap = t.take("on_gap", on_gap).unwrap_or(OnGap::Private);
+    let has_event = t.has("gap_event");
+    let gap_event = t.take("gap_event", event);
+    let is_wrong = has_event && gap_event.is_none();
+    let gap_event = gap_event.flatten();
+    let slow = t.take("slow", slow).unwrap_or(Slow::End);
+    let tells = matches!(on_gap, OnGap::Join(_)) || slow == Slow::Skip;
+    if tells && gap_event.is_none() && !is_wrong {
+        let what = "missing; who misses some has to be told; write gap_event = ";
+        t.missing("gap_event", &format!("{what}\"event: gap\\ndata: {{}}\""));
+    }
     let linger = t.take("linger", duration_or_zero).unwrap_or(Duration::from_secs(10));
     let max_logs = t.take("max_logs", count(1..=65_535)).unwrap_or(256);
     let query = Some(query).filter(|names| names.iter().all(|name| name != "*"));
     let limits = Limits { bytes, events, age };
-    Some(Share { join: join?, query, headers, per_key, limits, on_gap, linger, max_logs })
+    let join = join?;
+    Some(Share { join, query, headers, per_key, limits, on_gap, gap_event, slow, linger, max_logs })
 }
 
 fn join(value: &DeValue<'_>) -> Result<Join, Wrong> {
@@ -79,8 +110,25 @@ fn join(value: &DeValue<'_>) -> Result<Join, Wrong> {
 fn on_gap(value: &DeValue<'_>) -> Result<OnGap, Wrong> {
     match value.as_str() {
         Some("private") => Ok(OnGap::Private),
+        Some("now") => Ok(OnGap::Join(Join::Now)),
+        Some("log") => Ok(OnGap::Join(Join::Log)),
         Some("end") => Ok(OnGap::End),
-        _ => Err("not what a gap can lead to; write \"private\" or \"end\"".into()),
+        _ => {
+            let words = "\"private\", \"now\", \"log\" or \"end\"";
+            Err(format!("not what a gap can lead to; write {words}").into())
+        }
+    }
+}
+
+fn slow(value: &DeValue<'_>) -> Result<Slow, Wrong> {
+    match value.as_str() {
+        Some("end") => Ok(Slow::End),
+        Some("skip") => Ok(Slow::Skip),
+        Some("latest") => Ok(Slow::Latest),
+        _ => {
+            let words = "\"end\", \"skip\" or \"latest\"";
+            Err(format!("not what a slow client can get; write {words}").into())
+        }
     }
 }
 

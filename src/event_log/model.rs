@@ -60,12 +60,13 @@ impl Model {
     }
 }
 
-fn pieces(event: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The payloads of an event's chunks.
+pub(crate) fn pieces(event: &[u8]) -> impl Iterator<Item = &[u8]> {
     event.chunks(CHUNK_MAX - 8)
 }
 
 /// An event in the chunked coding.
-fn chunked(event: &[u8]) -> Vec<u8> {
+pub(crate) fn chunked(event: &[u8]) -> Vec<u8> {
     let chunk =
         |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
     pieces(event).flat_map(chunk).collect()

@@ -131,6 +131,66 @@ fn who_comes_back_goes_on_behind_the_last_event_with_its_id() {
     assert_eq!(found, [None, None, None, Some(log.end())], "only what is held");
 }
 
+/// All that a reader gets from `position` on who gets the last event of each name.
+fn read_latest_on(log: &EventLog, mut position: u64) -> (Vec<u8>, Vec<u8>) {
+    let (mut chunks, mut plain, mut between) = (Vec::new(), Vec::new(), true);
+    loop {
+        match log.read_latest(position, between) {
+            Reading::Run(run) => {
+                chunks.extend_from_slice(run.bytes());
+                run.payloads().for_each(|payload| plain.extend_from_slice(payload));
+                assert!(run.next() > position && run.is_at_end() == (run.next() == log.end()));
+                (position, between) = (run.next(), run.ends_between_events());
+            }
+            Reading::Nothing => return (chunks, plain),
+            Reading::Lost => panic!("{position} is lost in {log:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_has_fallen_behind_gets_the_last_event_of_each_name() {
+    for seed in 0..60 {
+        let mut dice = Rng::with_seed(seed);
+        let limits = limits(dice_size(&mut dice), dice.usize(1..30), dice.u64(..50));
+        let longest = 1 << dice.u32(1..15);
+        let mut log = EventLog::new(limits);
+        log.keep_latest();
+        // All events with their positions, names and times.
+        let (mut all, mut now) = (Vec::<(u64, u8, u64, Vec<u8>)>::new(), 0);
+        let mut lost = Vec::new();
+        for _ in 0..200 {
+            now += dice.u64(..3) * dice.u64(..2);
+            let name = dice.u8(..9);
+            let event = vec![b'a' + dice.u8(..26); dice.usize(1..=longest)];
+            all.push((log.end(), name, now, event.clone()));
+            let known = [name];
+            let known = Some(&known[..]).filter(|_| name > 0);
+            log.append_named(&event, None, known, at(now));
+            let from = all[dice.usize(..all.len())].0;
+            let is_last =
+                |index: usize| all[index + 1..].iter().all(|(_, n, ..)| *n != all[index].1);
+            let lasts = (0..all.len()).filter(|index| is_last(*index)).map(|index| &all[index]);
+            let age = limits.age.as_secs();
+            let lasts = lasts.filter(|(_, name, came, _)| *name > 0 && now - came <= age);
+            // Of those that are not in the ring, only the last ones within the limits are kept.
+            let mut lasts: Vec<_> = lasts.filter(|(at, ..)| !lost.contains(at)).collect();
+            loop {
+                let out = lasts.iter().take_while(|(position, ..)| *position < log.oldest());
+                let out: Vec<usize> = out.map(|(.., event)| model::chunked(event).len()).collect();
+                if out.len() <= limits.events && out.iter().sum::<usize>() <= limits.bytes {
+                    break;
+                }
+                lost.push(lasts.remove(0).0);
+            }
+            lasts.retain(|(position, ..)| *position >= from);
+            let plain: Vec<u8> = lasts.iter().flat_map(|(.., event)| event.clone()).collect();
+            let chunks: Vec<u8> = lasts.iter().flat_map(|(.., e)| model::chunked(e)).collect();
+            assert!(read_latest_on(&log, from) == (chunks, plain), "seed {seed}: {log:?}");
+        }
+    }
+}
+
 #[test]
 fn in_the_long_run_nothing_is_allocated() {
     let mut log = EventLog::new(limits(3000, 50, 9));

@@ -28,6 +28,7 @@ impl Lookahead {
             outlives_source: false,
             whole: false,
             verbatim: true,
+            tells_gaps: false,
         };
         Lookahead {
             head: head.into(),

@@ -62,10 +62,12 @@ impl Exchange {
         }
     }
 
-    /// True when the rest of the stream can be requested without the client noticing.
+    /// True when the rest of the stream can be requested without the client noticing, or with a
+    /// gap of which it is told.
     pub fn can_resume(&self) -> bool {
-        let has_id = self.response.intake.events().is_some_and(|e| e.resume_from().is_some());
-        has_id && self.resume().is_some() && !self.is_in_grace()
+        self.response.intake.events().is_some_and(Events::may_resume)
+            && self.resume().is_some()
+            && !self.is_in_grace()
     }
 
     /// The upstream is not asked again for this exchange.

@@ -142,8 +142,14 @@ impl Exchange {
             // The orderly end of an answer is its end.
             outlives_source: resumable && always && !self.is_answer(),
             whole: fills || self.config.server.flush_interval.is_some(),
+            tells_gaps: fills && self.gap_event().is_some(),
             verbatim: !fills && streams.is_some_and(|streams| streams.heartbeat.is_none()),
         }
+    }
+
+    /// The event that tells a client of a shared stream that it has missed some, if there is one.
+    pub fn gap_event(&self) -> Option<&str> {
+        self.api()?.share.as_ref()?.gap_event.as_deref()
     }
 
     /// True exactly when the first event of its stream may say by what its client is known.

@@ -32,6 +32,9 @@ pub struct Terms {
     pub whole: bool,
     /// True exactly when the client gets the bytes of the source and none of ours.
     pub verbatim: bool,
+    /// True exactly when who reads the stream is told what is missing of it, so that it may be
+    /// resumed without an id.
+    pub tells_gaps: bool,
 }
 
 /// The handling of a byte order mark at the start of a body.
@@ -60,6 +63,7 @@ pub struct Events {
     whole: bool,
     resumable: bool,
     outlives_source: bool,
+    tells_gaps: bool,
     /// True exactly when the bytes passed on so far end between two events.
     between: bool,
     /// True exactly when the bytes that may pass end between two events.
@@ -85,6 +89,7 @@ impl Events {
             whole: terms.whole || terms.resumable,
             resumable: terms.resumable,
             outlives_source: terms.outlives_source,
+            tells_gaps: terms.tells_gaps,
             between: true,
             free_between: true,
             start: if terms.verbatim { Start::Keep(0) } else { Start::Strip },
@@ -114,9 +119,14 @@ impl Events {
         if self.resumable && self.between { self.scanner.last_id() } else { None }
     }
 
+    /// True exactly when the rest can be requested, or what comes now where a gap is told.
+    pub fn may_resume(&self) -> bool {
+        self.resume_from().is_some() || self.resumable && self.between && self.tells_gaps
+    }
+
     /// True exactly when the end of the source counts as a break.
     pub(super) fn outlives_source(&self) -> bool {
-        self.outlives_source && self.resume_from().is_some()
+        self.outlives_source && self.may_resume()
     }
 
     /// The reconnection time that the upstream asks for.

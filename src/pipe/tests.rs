@@ -55,6 +55,7 @@ fn an_event_is_read_on_when_the_sink_has_what_came_before_it() {
         outlives_source: false,
         whole: true,
         verbatim: false,
+        tells_gaps: false,
     });
     for piece in ["data: a", "\n\n", "da"] {
         trial.send(piece.as_bytes());

@@ -7,8 +7,8 @@
 //!
 //! When the log has changed its readers are woken, so many of them in a turn, and those of other
 //! feeds and everybody else in between. The feed reads on when all have been woken, so that nobody
-//! misses what is read faster than it can be written. When the stream has ended they are woken a few
-//! at a time, spread over a time that grows with their number, because all of them come back.
+//! misses what is read faster than it can be written. When the stream has ended they are woken a
+//! few at a time, spread over a time that grows with their number, because all of them come back.
 //!
 //! An answer that is not for everybody goes to the client that was the first to ask, who would get
 //! as much by asking again, and the others ask for themselves ([`Proxy::veto`]).
@@ -332,7 +332,9 @@ fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next
     let Step { exchange, io, out, pool, .. } = step;
     let now = io.now;
     let taken = exchange.response.intake.take_events(&mut pool[key].conn, io, |events| {
-        each_block(events, out, |block| log.change(|log| log.append(block.text, block.id, now)));
+        each_block(events, out, |block| {
+            log.change(|log| log.append_named(block.text, block.id, block.name, now));
+        });
     });
     match taken {
         Ok(Some(Rest::More)) => Next::Moved,
@@ -412,6 +414,17 @@ pub(super) fn answered(
         exchange.response.intake.watch_events(terms);
     }
     exchange.record.status = 200;
+    // Nobody knows what came in between.
+    let is_resumed = exchange.stage() == Stage::Resuming;
+    if is_resumed
+        && exchange.response.intake.events().is_some_and(|events| events.resume_from().is_none())
+        && let Some(event) = exchange.gap_event()
+    {
+        log.change(|log| log.append(event.as_bytes(), None, now));
+        if let Some(stats) = &exchange.record.stats {
+            stats.gaps.add(log.readers() as u64);
+        }
+    }
     outage::take_body(exchange, &mut pool[key], key, head, now);
     share::write_lasting(head, out);
     log.open(out);

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use crate::access::Told;
 use crate::admin::metrics::Logs;
 use crate::apis::ApiState;
-use crate::config::{Api, Join, OnGap, Share};
+use crate::config::{Api, Join, OnGap, Share, Slow};
 use crate::event_log::EventLog;
 use crate::exchange::{
     Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts, Shareable, Source, Upload,
@@ -121,13 +121,22 @@ impl<N: Net> Proxy<N> {
             None => begin(feeds, (key, exchange), *shareable, share, shared, now),
         };
         let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
-        let Some(position) = position(log, id.as_deref(), share.join, now) else {
-            return tell_gap(exchange, share.on_gap);
+        log.expire(now);
+        let known = id.as_deref().map(|id| log.read(|events| events.find(id)));
+        let position = match (known, share.on_gap) {
+            (None, _) => share.join.position(log),
+            (Some(Some(position)), _) => position,
+            (Some(None), OnGap::Join(join)) => join.position(log),
+            (Some(None), _) => return tell_gap(exchange, share.on_gap),
         };
         if let Some(stats) = &exchange.record.stats {
             stats.replayed.add(log.read(|log| log.events_from(position)));
         }
         exchange.response.follow(position);
+        if known == Some(None) {
+            note_gap(exchange);
+            exchange.response.intake.miss(false);
+        }
         exchange.go_on_with(Source::Log(log.reader()));
         let id = exchange.record.id;
         followers.add(key, id, tasks, log);
@@ -179,13 +188,17 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// What becomes of a client whose last event is not held any more.
-fn tell_gap(exchange: &Exchange, on_gap: OnGap) -> Next {
+fn note_gap(exchange: &Exchange) {
     if let Some(stats) = &exchange.record.stats {
         stats.gaps.one();
     }
+}
+
+/// What becomes of a client whose last event is not held any more, and who does not read the log.
+fn tell_gap(exchange: &Exchange, on_gap: OnGap) -> Next {
+    note_gap(exchange);
     match on_gap {
-        OnGap::Private => {
+        OnGap::Private | OnGap::Join(_) => {
             exchange.count_veto(Veto::LastEventId);
             Next::Do(Action::Connect)
         }
@@ -196,14 +209,14 @@ fn tell_gap(exchange: &Exchange, on_gap: OnGap) -> Next {
     }
 }
 
-/// Where a client begins to read that has seen this event, if any. None if that is not held.
-fn position(log: &Log, id: Option<&[u8]>, join: Join, now: Tick) -> Option<u64> {
-    log.expire(now);
-    log.read(|events| match (id, join) {
-        (Some(id), _) => events.find(id),
-        (None, Join::Now) => Some(events.end()),
-        (None, Join::Log) => Some(events.oldest()),
-    })
+impl Join {
+    /// Where a client begins to read.
+    fn position(self, log: &Log) -> u64 {
+        log.read(|events| match self {
+            Join::Now => events.end(),
+            Join::Log => events.oldest(),
+        })
+    }
 }
 
 /// Begins the feed of a stream that this client is the first to ask for.
@@ -228,6 +241,9 @@ fn begin<N: Net>(
     });
     (exchange.api, exchange.api_state) = (first.api, first.api_state);
     let log = Log::new(share.limits, LogState::Awaited, &feeds.deserted);
+    if share.slow == Slow::Latest {
+        log.change(EventLog::keep_latest);
+    }
     let head = match &last_event_id {
         Some(id) => {
             log.change(|events| events.begin_behind(id));

@@ -8,6 +8,7 @@ use super::head::head_limits;
 use super::next::{Action, Next};
 use super::step::{Step, watches_client};
 use super::{outage, response};
+use crate::config::Slow;
 use crate::edge::admission;
 use crate::event_log::EventLog;
 use crate::exchange::{Exchange, LocalReply, LogState, Source, Stage};
@@ -15,6 +16,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, ResponseHead};
 use crate::net::Net;
 use crate::pipe::Followed;
+use crate::pipe::place::Place;
 use crate::telemetry::{Cause, Outcome};
 use std::rc::Rc;
 
@@ -85,6 +87,9 @@ fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
     if exchange.is_in_grace() && exchange.response.outlet.is_between_events() {
         return Next::Do(Action::Expire);
     }
+    if exchange.response.outlet.is_quiet() && exchange.response.intake.take_gap() {
+        return tell_gap(step);
+    }
     let is_stream = exchange.stage() == Stage::Stream;
     let (response, source) = exchange.response_and_source_mut();
     let Source::Log(log) = source else { return Next::Blocked };
@@ -116,24 +121,51 @@ pub(super) fn can_go_on(exchange: &Exchange) -> bool {
     let Source::Log(log) = exchange.source() else { return true };
     let is_new = match (exchange.stage(), log.state()) {
         (Stage::Body | Stage::Stream, LogState::Ended(_)) => true,
-        (Stage::Body | Stage::Stream, _) => log.read(|events| exchange.response.is_behind(events)),
+        (Stage::Body | Stage::Stream, _) => {
+            let has_gap = exchange.response.intake.place().is_some_and(Place::has_gap);
+            has_gap || log.read(|events| exchange.response.is_behind(events))
+        }
         (_, LogState::Awaited) | (Stage::Held, LogState::Held(_)) => false,
         _ => true,
     };
     is_new && log.is_told()
 }
 
-/// Ends the stream of a client who was too slow: what it would have been sent next is not held any
-/// more. Within an event that is a visible cut.
+/// Does what `slow` says for a client who was too slow: what it would have been sent next is not
+/// held any more. Within an event that is a visible cut.
 fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
-    if let Some(stats) = &step.exchange.record.stats {
+    let exchange = &mut *step.exchange;
+    if let Some(stats) = &exchange.record.stats {
         stats.gaps.one();
     }
-    Next::Do(if step.exchange.response.may_skip() {
-        Action::EndStream(Outcome::SlowClient)
-    } else {
-        Action::Cut(Outcome::SlowClient)
-    })
+    if !exchange.response.may_skip() {
+        return Next::Do(Action::Cut(Outcome::SlowClient));
+    }
+    let slow = exchange.api().and_then(|api| api.share.as_ref()).map_or(Slow::End, |s| s.slow);
+    let (response, source) = exchange.response_and_source_mut();
+    match (slow, source) {
+        (Slow::Skip, Source::Log(log)) => {
+            response.intake.skip_to(log.read(EventLog::oldest));
+            response.intake.miss(false);
+            Next::Moved
+        }
+        (Slow::Latest, _) => {
+            response.intake.miss(true);
+            Next::Moved
+        }
+        (Slow::End | Slow::Skip, _) => Next::Do(Action::EndStream(Outcome::SlowClient)),
+    }
+}
+
+/// Tells a client that it has missed some, if there is an event for that.
+fn tell_gap<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Step { exchange, io, .. } = step;
+    let Exchange { config, api, response, .. } = &mut **exchange;
+    let api = api.and_then(|index| config.apis.get(usize::from(index)));
+    if let Some(event) = api.and_then(|api| api.share.as_ref()?.gap_event.as_ref()) {
+        response.put_in(event.as_bytes(), io);
+    }
+    Next::Moved
 }
 
 /// True when all that the log has was sent and nothing else can move, as is usual after an event.

@@ -14,6 +14,8 @@ pub struct Block<'a> {
     pub text: &'a [u8],
     /// The value of its last `id` that counts. None if it has none.
     pub id: Option<&'a [u8]>,
+    /// The name of the event, `message` if it has no other. None if the block is no event.
+    pub name: Option<&'a [u8]>,
 }
 
 /// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished one at
@@ -21,16 +23,18 @@ pub struct Block<'a> {
 pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'_>)) {
     text.clear();
     let (mut rest, mut id) = (bytes, None);
+    let (mut name_of_event, mut has_data): (&[u8], _) = (b"", false);
     while let Some(end) = memchr2(b'\n', b'\r', rest) {
         let (line, behind) = rest.split_at(end);
         rest = behind.strip_prefix(b"\r\n").unwrap_or(&behind[1..]);
         if line.is_empty() {
             if !text.is_empty() {
                 text.push(b'\n');
-                each(Block { text, id: id.map(|(from, to)| &text[from..to]) });
+                let name = if name_of_event.is_empty() { b"message" } else { name_of_event };
+                each(Block { text, id, name: has_data.then_some(name) });
             }
             text.clear();
-            id = None;
+            (id, name_of_event, has_data) = (None, b"", false);
             continue;
         }
         let (name, value) = field(line);
@@ -39,8 +43,11 @@ pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'
         }
         text.extend_from_slice(line);
         if is(name, FieldKind::Id) && memchr(0, value).is_none() {
-            id = Some((text.len() - value.len(), text.len()));
+            id = Some(value);
+        } else if name == b"event" {
+            name_of_event = value;
         }
+        has_data |= is(name, FieldKind::Data);
         text.push(b'\n');
     }
 }
@@ -103,7 +110,7 @@ mod tests {
     /// A client that reads the blocks sees the events that it would have seen in the stream.
     #[test]
     fn a_client_sees_the_same_events() {
-        const PARTS: [&[u8]; 14] = [
+        const PARTS: [&[u8]; 15] = [
             b"data",
             b"data:",
             b"id: ",
@@ -116,6 +123,7 @@ mod tests {
             b"\r",
             b"\r\n",
             b"event: e",
+            b"event",
             b"x",
             b"\0",
         ];
@@ -125,15 +133,18 @@ mod tests {
             let mut stream: Vec<u8> = parts.copied().collect();
             stream.extend_from_slice(b"\n\n");
             let mut text = Vec::new();
-            let mut ids = Vec::new();
+            let (mut ids, mut names) = (Vec::new(), Vec::new());
             each_block(&stream, &mut Vec::new(), |block| {
                 text.extend_from_slice(block.text);
                 ids.extend(block.id.map(<[u8]>::to_vec));
+                names.extend(block.name.map(<[u8]>::to_vec));
             });
             let (want, got) = (naive::read(&stream), naive::read(&text));
             assert_eq!(got.events, want.events, "{stream:?}");
             assert_eq!(got.last_id, want.last_id, "{stream:?}");
             assert_eq!(ids.last().unwrap_or(&Vec::new()), &want.last_id, "{stream:?}");
+            let kinds: Vec<Vec<u8>> = want.events.into_iter().map(|event| event.kind).collect();
+            assert_eq!(names, kinds, "{stream:?}");
             assert_eq!(got.retry, None);
         }
     }

@@ -11,6 +11,7 @@ const PLAIN: Terms = Terms {
     outlives_source: false,
     whole: false,
     verbatim: false,
+    tells_gaps: false,
 };
 
 /// Takes everything available: the payload, whether it ends between two events, and what follows.

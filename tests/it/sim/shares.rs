@@ -24,6 +24,9 @@ use std::time::Duration;
 const BUSY: u64 = 4000;
 const CALM: u64 = 30_000;
 
+/// How many names events have.
+const NAMES: u64 = 3;
+
 #[test]
 fn shares() {
     if let Some(seed) = number("SIM_SEED") {
@@ -58,6 +61,10 @@ struct Terms {
     resumes: bool,
     /// The origin does nothing odd.
     kind: bool,
+    /// Who misses some is told.
+    tells: bool,
+    /// Who is too slow gets the last event of each name, and all names have room.
+    catches_up: bool,
 }
 
 struct Play {
@@ -105,6 +112,11 @@ struct Viewer {
     seen: usize,
     last: Option<u64>,
     last_id: Option<u64>,
+    /// It was told that it has missed some, and has not caught up since.
+    has_gap: bool,
+    /// The number of the first event, and of the last one of each name.
+    first: Option<u64>,
+    last_of: BTreeMap<u64, u64>,
     reads_at: Tick,
     comes_at: Tick,
 }
@@ -120,21 +132,26 @@ impl Play {
         portions.high_water = rng.pick(&[100, 1000, 8167]);
         portions.window_max = rng.pick(&[50, 3000, 65536]);
         let resume = rng.pick(&["false", "true", "\"always\""]);
-        let on_gap = rng.pick(&["private", "private", "end"]);
+        let tells = rng.chance(60);
+        let on_gap =
+            rng.pick(&["private", "private", "end", "now", "log"][..if tells { 5 } else { 3 }]);
+        let slow = rng.pick(&["end", "skip", "latest"][..if tells { 3 } else { 1 }]);
+        let gap_event = if tells { "event: gap\\ndata: {}" } else { "" };
+        let (events, age) = (rng.between(1, 30), rng.pick(&["0s", "1s", "5m"]));
         let text = format!(
             "[server]\n{}\n[[api]]\nname = \"a\"\nlisten_path = \"/\"\n\
              target_url = \"http://10.0.0.1\"\n\
              resume = {resume}\non_outage = \"{}\"\nheartbeat = \"{}\"\nearly_answer = \"{}\"\n\
              [api.share]\njoin = \"{}\"\nheaders = [\"X-Group\"]\nlog_events = {}\n\
              log_bytes = \"4KiB\"\nlog_age = \"{}\"\non_gap = \"{on_gap}\"\nlinger = \"{}\"\n\
-             max_logs = {}\n",
+             max_logs = {}\nslow = \"{slow}\"\ngap_event = \"{gap_event}\"\n",
             rng.pick(&["", "", "flush_interval = \"30ms\""]),
             rng.pick(&["error", "retry", "hold"]),
             rng.pick(&["0s", "100ms", "15s"]),
             rng.pick(&["0s", "0s", "50ms"]),
             rng.pick(&["now", "log"]),
-            rng.between(1, 30),
-            rng.pick(&["0s", "1s", "5m"]),
+            events,
+            age,
             rng.pick(&["0s", "70ms", "10s"]),
             rng.pick(&[1, 2, 256]),
         );
@@ -144,7 +161,10 @@ impl Play {
         let address = "10.0.0.1:80".parse().unwrap();
         world.net().set_host(address, Host::Listening);
         let viewers = (0..rng.between(1, 8)).map(|number| Viewer::draw(number, &mut rng)).collect();
+        let is_roomy = events >= NAMES && age != "1s";
         let terms = Terms {
+            tells,
+            catches_up: slow == "latest" && is_roomy,
             ids: rng.pick(&[1, 1, 1, 3, 1000]),
             resumes: resume != "false",
             kind: rng.chance(30),
@@ -347,7 +367,10 @@ impl Play {
                     continue;
                 }
             }
-            for secret in viewer.read(*terms).map_err(|why| format!("viewer {index}: {why}"))? {
+            let published = published[viewer.stream];
+            for secret in
+                viewer.read(published, *terms).map_err(|why| format!("viewer {index}: {why}"))?
+            {
                 if self.secrets.insert(secret, index).is_some_and(|other| other != index) {
                     return Err(format!("viewer {index} sees what was meant for another"));
                 }
@@ -361,8 +384,13 @@ impl Play {
         for (index, viewer) in self.viewers.iter().enumerate() {
             let all = self.published[viewer.stream].checked_sub(1);
             let is_there = viewer.peer.is_some() && matches!(viewer.body, Some(Body::Chunked(_)));
-            if is_there && viewer.last.is_some() && viewer.last != all {
+            // What came while the stream had broken is a gap, and nothing may have come since.
+            let has_all = viewer.last == all || viewer.has_gap && !self.terms.kind;
+            if is_there && viewer.last.is_some() && !has_all {
                 return Err(format!("viewer {index} has {:?} of {all:?}", viewer.last));
+            }
+            if is_there && self.terms.kind && self.terms.catches_up {
+                viewer.judge_names(self.published[viewer.stream])?;
             }
         }
         for viewer in &self.viewers {
@@ -419,6 +447,9 @@ impl Viewer {
             seen: 0,
             last: None,
             last_id: None,
+            has_gap: false,
+            first: None,
+            last_of: BTreeMap::new(),
             reads_at: Tick::ZERO,
             comes_at: Tick::from_millis(rng.below(1500)),
         }
@@ -449,6 +480,7 @@ impl Viewer {
         world.net().send(peer, request.as_bytes());
         self.peer = Some(peer);
         (self.seen, self.last, self.body) = (0, None, None);
+        (self.has_gap, self.first, self.last_of) = (false, None, BTreeMap::new());
         self.wire.clear();
         self.text.clear();
     }
@@ -458,8 +490,19 @@ impl Viewer {
         self.comes_at = now.after(Duration::from_millis(rng.below(400)));
     }
 
-    /// Reads what has come. Returns the secrets that it has seen.
-    fn read(&mut self, terms: Terms) -> Result<Vec<u64>, String> {
+    /// Checks that it has seen the last event of each name that it could.
+    fn judge_names(&self, published: u64) -> Result<(), String> {
+        for number in published.saturating_sub(NAMES)..published {
+            let seen = self.last_of.get(&(number % NAMES)).copied();
+            if self.first.is_some_and(|first| first <= number) && seen != Some(number) {
+                return Err(format!("it has not seen {number}, but {seen:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has come, of so many events. Returns the secrets that it has seen.
+    fn read(&mut self, published: u64, terms: Terms) -> Result<Vec<u64>, String> {
         if self.body.is_none()
             && let Some(head) = Head::parse(&self.wire)?
         {
@@ -477,6 +520,13 @@ impl Viewer {
         let events = naive::events(&self.text);
         let mut secrets = Vec::new();
         for event in &events[self.seen..] {
+            if event.kind == b"gap" {
+                if !terms.tells {
+                    return Err("a gap is told, and there is no word for it".to_owned());
+                }
+                (self.has_gap, self.expects) = (true, None);
+                continue;
+            }
             let data = String::from_utf8(event.data.clone()).map_err(|_| "no text")?;
             let parts: Vec<&str> = data.split(' ').collect();
             let [stream, number, who, secret] = parts[..] else { return Err(format!("{data:?}")) };
@@ -487,6 +537,7 @@ impl Viewer {
             // What had no id of its own comes again where a stream is resumed.
             let again = terms.resumes && number > 0 && (number - 1).is_multiple_of(terms.ids);
             let follows = match (self.last, self.expects) {
+                (Some(last), _) if self.has_gap && number > last => true,
                 (Some(last), _) => number == last + 1 || again && number <= last && terms.ids > 1,
                 (None, Some(expected)) => number == expected,
                 (None, None) => true,
@@ -494,7 +545,14 @@ impl Viewer {
             if !follows {
                 return Err(format!("{number} after {:?}, expected {:?}", self.last, self.expects));
             }
+            if event.kind != format!("e{}", number % NAMES).into_bytes() {
+                return Err(format!("{:?} is called {:?}", event.data, event.kind));
+            }
             self.last = Some(number);
+            self.first = self.first.or(self.last);
+            self.last_of.insert(number % NAMES, number);
+            // Further gaps are told.
+            self.has_gap &= number + 1 < published;
             if number.is_multiple_of(terms.ids) {
                 self.last_id = Some(number);
             }
@@ -511,7 +569,10 @@ fn event(stream: usize, number: u64, who: &str, secret: u64, ids: u64) -> String
     let id = if number.is_multiple_of(ids) { format!("id: {number}{end}") } else { String::new() };
     let comment = if number % 5 == 1 { format!(": hello{end}{end}") } else { String::new() };
     let retry = if number % 7 == 2 { format!("retry: 10{end}") } else { String::new() };
-    format!("{comment}{retry}{id}event: e{end}data: {stream} {number} {who} {secret}{end}{end}")
+    format!(
+        "{comment}{retry}{id}event: e{}{end}data: {stream} {number} {who} {secret}{end}{end}",
+        number % NAMES
+    )
 }
 
 fn chunk(text: &str) -> Vec<u8> {
