@@ -9,7 +9,8 @@
 //! log keeps the last event of each name ([`latest`]) it can go on with these.
 //!
 //! What is held is the longest run of the last events that is within the [`Limits`]. The last event
-//! is held in any case, however long it is: those who wait for it shall have it.
+//! is held in any case, however long it is: those who wait for it shall have it. So are those that
+//! come together ([`EventLog::begin_portion`]), until the next ones do.
 //!
 //! The bytes are in a ring in which no chunk is split, and what is known of each chunk is in
 //! another. The first has room for one more chunk than its limit says, so a place is always found.
@@ -129,6 +130,8 @@ pub struct EventLog {
     chunks: VecDeque<Chunk>,
     /// The position of the first of them.
     first: u64,
+    /// The position from which on nothing may be dropped, because no reader could have read it.
+    portion: u64,
     /// The number of events that are held.
     events: usize,
     /// The length of all chunks.
@@ -177,6 +180,7 @@ impl EventLog {
             ring: Box::default(),
             chunks: VecDeque::new(),
             first: 0,
+            portion: u64::MAX,
             events: 0,
             bytes: 0,
             secret: RandomState::new(),
@@ -190,6 +194,17 @@ impl EventLog {
     pub fn keep_latest(&mut self) {
         debug_assert_eq!(self.end(), 0);
         self.latest = Some(Box::default());
+    }
+
+    /// All that is appended from here on is held until this is called again. Without that, readers
+    /// can read after each event.
+    pub fn begin_portion(&mut self) {
+        self.portion = self.end();
+    }
+
+    /// True exactly when more is held than the limits say.
+    pub const fn is_overfull(&self) -> bool {
+        self.bytes > self.limits.bytes || self.events > self.limits.events
     }
 
     /// Notes that the first event is the one behind the last that carried this id.
@@ -269,7 +284,8 @@ impl EventLog {
             latest.replace(name);
         }
         self.expire(now);
-        while self.bytes + needed > most || self.events >= self.limits.events {
+        let is_full = |log: &EventLog| log.bytes + needed > most || log.events >= log.limits.events;
+        while is_full(self) && self.first < self.portion {
             self.drop_oldest();
         }
         self.limit_latest(now);
@@ -277,7 +293,7 @@ impl EventLog {
         if let (Some(latest), Some(name)) = (&mut self.latest, name) {
             latest.note(name, position);
         }
-        self.resize(needed, most);
+        self.resize(needed, most.max(self.bytes + needed));
         let mut payloads = event.chunks(PAYLOAD_MAX).peekable();
         while let Some(payload) = payloads.next() {
             self.put(payload, payloads.peek().is_none(), now);
@@ -293,7 +309,8 @@ impl EventLog {
     /// Drops the events that are too old.
     pub fn expire(&mut self, now: Tick) {
         let since = self.since(now);
-        while self.chunks.front().is_some_and(|chunk| chunk.at < since) {
+        let is_old = |log: &EventLog| log.chunks.front().is_some_and(|chunk| chunk.at < since);
+        while is_old(self) && self.first < self.portion {
             self.drop_oldest();
         }
         self.limit_latest(now);

@@ -97,6 +97,24 @@ fn a_reader_who_stops_anywhere_goes_on_there() {
 }
 
 #[test]
+fn what_comes_together_is_held_together() {
+    let mut log = EventLog::new(limits(30, 2, 9));
+    log.append(b"data: a\n\n", None, at(0));
+    log.begin_portion();
+    let event = |n: u64| format!("data: {n}\n\n");
+    (0..100).for_each(|n| log.append(event(n).as_bytes(), None, at(0)));
+    assert_eq!((log.oldest(), log.end()), (1, 101), "what came before is dropped");
+    let (_, plain, _) = read_on(&log, 1, 20);
+    assert_eq!(plain, (0..100).flat_map(|n| event(n).into_bytes()).collect::<Vec<_>>());
+    log.begin_portion();
+    log.append(b"data: b\n\n", None, at(0));
+    assert_eq!((log.oldest(), log.end(), log.ring.len()), (100, 102, 30 + CHUNK_MAX));
+    log.begin_portion();
+    log.append(b"data: c\n\n", None, at(20));
+    assert_eq!((log.oldest(), log.end()), (102, 103), "also where it is too old");
+}
+
+#[test]
 fn a_long_event_is_several_chunks_and_ends_with_the_last() {
     let mut log = EventLog::new(limits(100, 100, 9));
     log.append(b"data: a\n\n", None, at(0));

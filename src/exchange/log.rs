@@ -86,6 +86,11 @@ impl Log {
         self.events.with(change)
     }
 
+    /// All events that are appended from here on are held until this is called again.
+    pub fn begin_portion(&self) {
+        self.events.with(EventLog::begin_portion);
+    }
+
     /// Drops the events that are too old.
     pub fn expire(&self, now: Tick) {
         self.events.with(|events| events.expire(now));

@@ -24,6 +24,7 @@ use crate::apis::ApiState;
 use crate::config::OnOutage;
 use crate::conn::Conn;
 use crate::coverage;
+use crate::event_log::EventLog;
 use crate::exchange::{
     Change, Exchange, LocalReply, Log, LogState, Lookahead, Resumption, Source, Stage,
 };
@@ -93,6 +94,12 @@ impl Feed {
         self.log.state().is_over()
     }
 
+    /// True exactly when there is more to read.
+    fn has_input(&self, pool: &Pool) -> bool {
+        let Source::Upstream(connection) = *self.exchange.source() else { return false };
+        pool[connection].conn.has_input() || !self.exchange.response.intake.is_quiet()
+    }
+
     /// When it has something to do by itself.
     pub(super) fn next_deadline(&self, high_water: usize, now: Tick) -> (Tick, Option<Deadline>) {
         let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
@@ -116,8 +123,9 @@ impl<N: Net> Proxy<N> {
     }
 
     fn run_feed(&mut self, key: Key<Feed>, now: Now) {
+        let mut has_told = false;
         for _ in 0..self.shared.portions.steps_per_turn {
-            self.tell(key, now.tick);
+            has_told |= self.tell(key, now.tick);
             let feed = &self.feeds.tasks[key];
             if feed.is_over() && feed.log.is_told() || feed.lingers_until <= now.tick {
                 self.moves += 1;
@@ -129,6 +137,10 @@ impl<N: Net> Proxy<N> {
             if feed.is_over() {
                 let (at, _) = feed.next_deadline(self.shared.portions.high_water, now.tick);
                 return self.feeds.tasks.wake_at(key, at);
+            }
+            // Who was told reads before more comes.
+            if has_told && feed.has_input(&self.shared.pool) {
+                return self.feeds.tasks.wake(key);
             }
             let next = self.with_feed(key, now, move_feed);
             let mut became = self.follow_feed(next, key, now);
@@ -160,14 +172,15 @@ impl<N: Net> Proxy<N> {
         let feed = &mut self.feeds.tasks[key];
         let Some(change) = feed.log.take_change() else { return false };
         let gathers = feed.exchange.config.server.flush_interval;
-        let waits = gathers.filter(|_| change == Change::Events);
+        let may_wait = change == Change::Events && !feed.log.read(EventLog::is_overfull);
+        let waits = gathers.filter(|_| may_wait);
         let at = waits.map_or(now, |interval| now.after(interval));
         feed.tells_at = feed.tells_at.min(at);
         true
     }
 
-    /// Wakes some readers, if they have to be.
-    fn tell(&mut self, key: Key<Feed>, now: Tick) {
+    /// Wakes some readers, if they have to be. True if it did.
+    fn tell(&mut self, key: Key<Feed>, now: Tick) -> bool {
         let Feeds { tasks, left, .. } = &mut self.feeds;
         let feed = &mut tasks[key];
         if feed.tells_at <= now {
@@ -176,7 +189,7 @@ impl<N: Net> Proxy<N> {
             feed.followers.begin();
         }
         if feed.goes_on_at > now {
-            return;
+            return false;
         }
         self.moves += 1;
         let ends = matches!(feed.log.state(), LogState::Ended(_));
@@ -193,6 +206,7 @@ impl<N: Net> Proxy<N> {
         if !more && feed.tells_at == Tick::NEVER {
             feed.log.note_told();
         }
+        true
     }
 
     /// Runs `act` for the exchange of a feed.
@@ -331,6 +345,10 @@ fn move_feed<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
 fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next {
     let Step { exchange, io, out, pool, .. } = step;
     let now = io.now;
+    // Those who were woken have read, or are too slow.
+    if log.is_told() {
+        log.begin_portion();
+    }
     let taken = exchange.response.intake.take_events(&mut pool[key].conn, io, |events| {
         each_block(events, out, |block| {
             log.change(|log| log.append_named(block.text, block.id, block.name, now));
