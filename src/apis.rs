@@ -41,6 +41,9 @@ pub struct ApiState {
     /// everybody is known only when it is there; behind one that was not, nobody waits for the
     /// next.
     pub vetoes: Recent<[u8; 32], Veto>,
+    /// The last events of shared streams that are over, and the upstream's ids of these, by the
+    /// epoch of their own (`ids = "own"`).
+    pub last_ids: Recent<u64, (u64, Rc<[u8]>)>,
     /// Which replicas know which clients.
     pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
@@ -83,6 +86,7 @@ impl ApiState {
             grants: Grants::default(),
             unstreamed: Recent::default(),
             vetoes: Recent::default(),
+            last_ids: Recent::default(),
             sticky: Sticky::default(),
             waking: Waking::default(),
             auth: None,

@@ -202,6 +202,11 @@ impl EventLog {
         self.portion = self.end();
     }
 
+    /// True exactly when something has come since then.
+    pub fn has_portion(&self) -> bool {
+        self.portion < self.end()
+    }
+
     /// True exactly when more is held than the limits say.
     pub const fn is_overfull(&self) -> bool {
         self.bytes > self.limits.bytes || self.events > self.limits.events

@@ -28,6 +28,7 @@ mod ends;
 mod feed;
 mod feeds;
 mod followers;
+mod fresh;
 mod from_log;
 mod grants;
 mod handshake;

@@ -26,7 +26,7 @@ mod ids;
 #[cfg(any(test, feature = "sim"))]
 pub mod naive;
 
-pub use blocks::each_block;
+pub use blocks::{Block, each_block};
 
 use crate::work;
 use ids::Ids;

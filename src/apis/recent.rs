@@ -22,7 +22,7 @@ impl<K, V> Default for Recent<K, V> {
     }
 }
 
-impl<K: PartialEq, V: Copy> Recent<K, V> {
+impl<K: PartialEq, V: Clone> Recent<K, V> {
     /// Remembers what was learnt of a request.
     pub fn note(&mut self, request: K, learnt: V, now: Tick) {
         let over = |(at, ..): &(Tick, K, V)| now.since(*at) >= KEPT;
@@ -35,7 +35,7 @@ impl<K: PartialEq, V: Copy> Recent<K, V> {
     /// What was learnt last of a request, if that is remembered.
     pub fn find(&self, request: &K, now: Tick) -> Option<V> {
         let recent = self.0.iter().rev().take_while(|(at, ..)| now.since(*at) < KEPT);
-        recent.into_iter().find(|(_, known, _)| known == request).map(|(.., learnt)| *learnt)
+        recent.into_iter().find(|(_, known, _)| known == request).map(|(.., learnt)| learnt.clone())
     }
 }
 

@@ -4,24 +4,32 @@ use super::error::Wrong;
 use super::fields::names;
 use super::file::event;
 use super::table::Table;
-use super::value::{count, duration_or_zero, flag, list, memory, text};
+use super::value::{count, duration, duration_or_zero, flag, list, memory, text};
 use crate::event_log::Limits;
 use crate::http::abnf::is_token;
 use crate::http::fields::{is_reserved, same_to_gateway};
 use std::time::Duration;
 use toml::de::DeValue;
 
+/// The default of `settle`.
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
+
 /// `[api.share]`: one upstream stream for many clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
     /// What a client gets that does not say where it was.
     pub join: Join,
+    /// For how long the own stream of a client has to be quiet that then goes on with what others
+    /// get.
+    pub settle: Duration,
     /// The query parameters that tell streams apart, and go upstream. None: all.
     pub query: Option<Vec<String>>,
     /// The request fields that tell streams apart, and go upstream. None of them twice.
     pub headers: Vec<String>,
     /// Whether only clients with the same key share.
     pub per_key: bool,
+    /// Whose ids the events have.
+    pub ids: Ids,
     /// How much is held of a stream.
     pub limits: Limits,
     /// What a client gets that was further back than that.
@@ -39,10 +47,21 @@ pub struct Share {
 /// `join`: what a client gets that does not say where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
+    /// An upstream stream of its own until that is quiet, and then what others get.
+    Fresh,
     /// What comes from now on.
     Now,
     /// All that is held, and what comes.
     Log,
+}
+
+/// `ids`: whose ids the events of a shared stream have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// The upstream's.
+    Keep,
+    /// Ours.
+    Own,
 }
 
 /// `on_gap`: what a client gets whose last event is not held any more.
@@ -71,11 +90,14 @@ pub enum Slow {
 
 /// Reads the table.
 pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
-    let join = t.require("join", "\"now\", or \"log\" for streams with a short history", join);
+    let join =
+        t.require("join", "\"now\", \"log\" for a short history, or \"fresh\" for a state", join);
+    let settle = t.take("settle", duration).unwrap_or(SETTLE);
     let query = t.take("query", |value| list(value, "[\"room\"], or [\"*\"]", parameter));
     let query = query.unwrap_or_else(|| vec!["*".to_owned()]);
     let headers = t.take("headers", fields).unwrap_or_default();
     let per_key = t.take("per_key", flag).unwrap_or(false);
+    let ids = t.take("ids", ids).unwrap_or(Ids::Keep);
     let events = t.take("log_events", count(1..=100_000)).unwrap_or(1024);
     let bytes = t.take("log_bytes", memory(4 << 10..=1 << 30)).unwrap_or(1 << 20);
     let age = t.take("log_age", duration_or_zero).unwrap_or(Duration::from_secs(300));
@@ -86,7 +108,7 @@ pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
     let is_wrong = has_event && gap_event.is_none();
     let gap_event = gap_event.flatten();
     let slow = t.take("slow", slow).unwrap_or(Slow::End);
-    let tells = matches!(on_gap, OnGap::Join(_)) || slow == Slow::Skip;
+    let tells = matches!(on_gap, OnGap::Join(_)) || slow == Slow::Skip || ids == Ids::Own;
     if tells && gap_event.is_none() && !is_wrong {
         let what = "missing; who misses some has to be told; write gap_event = ";
         t.missing("gap_event", &format!("{what}\"event: gap\\ndata: {{}}\""));
@@ -96,14 +118,36 @@ pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
     let query = Some(query).filter(|names| names.iter().all(|name| name != "*"));
     let limits = Limits { bytes, events, age };
     let join = join?;
-    Some(Share { join, query, headers, per_key, limits, on_gap, gap_event, slow, linger, max_logs })
+    Some(Share {
+        join,
+        settle,
+        query,
+        headers,
+        per_key,
+        ids,
+        limits,
+        on_gap,
+        gap_event,
+        slow,
+        linger,
+        max_logs,
+    })
 }
 
 fn join(value: &DeValue<'_>) -> Result<Join, Wrong> {
     match value.as_str() {
         Some("now") => Ok(Join::Now),
         Some("log") => Ok(Join::Log),
-        _ => Err("not a place to begin; write \"now\" or \"log\"".into()),
+        Some("fresh") => Ok(Join::Fresh),
+        _ => Err("not a place to begin; write \"now\", \"log\" or \"fresh\"".into()),
+    }
+}
+
+fn ids(value: &DeValue<'_>) -> Result<Ids, Wrong> {
+    match value.as_str() {
+        Some("keep") => Ok(Ids::Keep),
+        Some("own") => Ok(Ids::Own),
+        _ => Err("not a choice of ids; write \"keep\" or \"own\"".into()),
     }
 }
 
@@ -112,9 +156,10 @@ fn on_gap(value: &DeValue<'_>) -> Result<OnGap, Wrong> {
         Some("private") => Ok(OnGap::Private),
         Some("now") => Ok(OnGap::Join(Join::Now)),
         Some("log") => Ok(OnGap::Join(Join::Log)),
+        Some("fresh") => Ok(OnGap::Join(Join::Fresh)),
         Some("end") => Ok(OnGap::End),
         _ => {
-            let words = "\"private\", \"now\", \"log\" or \"end\"";
+            let words = "\"private\", \"now\", \"log\", \"fresh\" or \"end\"";
             Err(format!("not what a gap can lead to; write {words}").into())
         }
     }

@@ -3,9 +3,13 @@
 
 use super::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT};
 use super::health::FAIL_TIMEOUT;
-use super::{Api, Compression, Failed, OnOutage, StreamKind, Target};
+use super::share::SETTLE;
+use super::{Api, Compression, Failed, Ids, Join, OnGap, OnOutage, StreamKind, Target};
 use crate::http::fields::is_named;
 use std::time::Duration;
+
+/// How many bytes all logs of an api may take that nobody is warned of.
+const LOGS_MAX: usize = 1 << 30;
 
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
@@ -83,6 +87,7 @@ fn kept(api: &Api) -> [(bool, &'static str); 1] {
 fn share(api: &Api) -> Vec<(bool, &'static str)> {
     let Some(share) = &api.share else { return Vec::new() };
     let is_own = |field: &str| ["Cookie", "Authorization"].iter().any(|own| is_named(field, own));
+    let begins_fresh = share.join == Join::Fresh || share.on_gap == OnGap::Join(Join::Fresh);
     let forwards = api.auth.as_ref().is_some_and(|auth| auth.forward);
     vec![
         (api.sticky.is_some(), "share has no effect: with sticky, each client has its own stream"),
@@ -110,6 +115,20 @@ fn share(api: &Api) -> Vec<(bool, &'static str)> {
         (
             share.per_key && api.auth.is_none(),
             "share.per_key shares among all who show no certificate: there is no [api.auth]",
+        ),
+        (
+            !begins_fresh && share.settle != SETTLE,
+            "share.settle has no effect: neither share.join nor share.on_gap is \"fresh\"",
+        ),
+        (
+            share.ids == Ids::Own && share.on_gap == OnGap::End,
+            "share.on_gap is \"end\" and share.ids \"own\": no client that comes back after a \
+            restart is served",
+        ),
+        (
+            share.limits.bytes.saturating_mul(share.max_logs) > LOGS_MAX,
+            "share: the logs may take more than 1 GiB of memory, share.log_bytes times \
+            share.max_logs",
         ),
     ]
 }

@@ -4,7 +4,10 @@
 //! holds on to it, so one that is behind reads to the end of a log that nobody fills any more.
 
 use super::LocalReply;
+use super::own_ids::OwnIds;
 use crate::event_log::{EventLog, Limits, LogCell};
+use crate::http::abnf::is_text;
+use crate::sse::{Block, ID_MAX};
 use crate::telemetry::{Outcome, Veto};
 use crate::time::Tick;
 use std::cell::Cell;
@@ -48,6 +51,8 @@ pub enum Change {
 /// A log that many exchanges read. See the module.
 pub struct Log {
     events: LogCell,
+    /// The ids of its events, if these are not the upstream's.
+    own_ids: Option<OwnIds>,
     state: Cell<LogState>,
     /// The head of its stream: the upstream's, without what concerns one message only.
     head: Cell<Rc<[u8]>>,
@@ -64,8 +69,19 @@ impl Log {
     /// Creates a log without events, in this state. `deserted` is set whenever its last reader
     /// leaves.
     pub fn new(limits: Limits, state: LogState, deserted: &Rc<Cell<bool>>) -> Rc<Log> {
+        Log::with_ids(limits, state, None, deserted)
+    }
+
+    /// The same, with ids of its own if there are any.
+    pub fn with_ids(
+        limits: Limits,
+        state: LogState,
+        own_ids: Option<OwnIds>,
+        deserted: &Rc<Cell<bool>>,
+    ) -> Rc<Log> {
         Rc::new(Log {
             events: LogCell::new(limits),
+            own_ids,
             state: Cell::new(state),
             head: Cell::default(),
             readers: Cell::new(0),
@@ -89,6 +105,27 @@ impl Log {
     /// All events that are appended from here on are held until this is called again.
     pub fn begin_portion(&self) {
         self.events.with(EventLog::begin_portion);
+    }
+
+    /// Appends a block of the upstream's stream. Its readers have to be woken.
+    pub fn append(&self, block: Block<'_>, now: Tick) {
+        let Block { text, id, name } = block;
+        let Some(own) = &self.own_ids else {
+            return self.change(|events| events.append_named(text, id, name, now));
+        };
+        if let Some(id) = id {
+            let can_be_sent = id.len() <= ID_MAX && id.iter().all(|byte| is_text(*byte));
+            own.note_upstream(if can_be_sent { id } else { b"" });
+        }
+        if !text.is_empty() {
+            let id = own.write_next(text);
+            self.change(|events| events.append_named(text, Some(&text[id]), name, now));
+        }
+    }
+
+    /// The ids of its events, if these are not the upstream's.
+    pub const fn own_ids(&self) -> Option<&OwnIds> {
+        self.own_ids.as_ref()
     }
 
     /// Drops the events that are too old.

@@ -25,6 +25,8 @@ pub struct Outbound {
     pub ends_session: Option<Box<[u8]>>,
     /// How it may share its stream, until that is decided.
     pub shareable: Option<Box<Shareable>>,
+    /// The last event that the client has seen, if that was given its id by a log of ours.
+    pub own_id: Option<Box<[u8]>>,
 }
 
 /// A request that may share its stream with others.
@@ -51,7 +53,17 @@ impl Outbound {
             bound: None,
             ends_session: None,
             shareable: None,
+            own_id: None,
         }
+    }
+
+    /// Asks for what comes behind the event with this id of the upstream's, or for what comes now.
+    pub fn ask_behind(&mut self, id: Option<&[u8]>) {
+        let head = std::mem::take(&mut self.head).without_last_event_id();
+        self.head = match id {
+            Some(id) => head.continuing(id),
+            None => head,
+        };
     }
 
     /// The targets that have failed the request, as bits.

@@ -1,7 +1,7 @@
 //! The parts that only few exchanges have, most of them event streams: the state of resuming, a
 //! clock for their events, how long they waited for a connection, and when they were let in.
 
-use super::Exchange;
+use super::{Exchange, Fresh};
 use crate::config::{KnownBy, Resume};
 use crate::pipe::events::Terms;
 use crate::time::Tick;
@@ -29,6 +29,10 @@ pub struct Extras {
     pub queued: Option<Duration>,
     /// The status with which the upstream has answered, if the client does not see it.
     pub upstream_status: Option<u16>,
+    /// How the client goes on with a log when its own stream is quiet, if it does.
+    pub fresh: Option<Fresh>,
+    /// True exactly when the client has missed some, and was not told so yet.
+    pub has_gap: bool,
     /// When another server has let the request in, if that matters.
     pub let_in: Option<Tick>,
 }
@@ -150,6 +154,17 @@ impl Exchange {
     /// The event that tells a client of a shared stream that it has missed some, if there is one.
     pub fn gap_event(&self) -> Option<&str> {
         self.api()?.share.as_ref()?.gap_event.as_deref()
+    }
+
+    /// True exactly when the client has missed some, and was not told so yet.
+    pub fn has_gap(&self) -> bool {
+        self.extras().is_some_and(|extras| extras.has_gap)
+    }
+
+    /// Takes note that the client was told what it has missed. True if there was something.
+    pub fn take_gap(&mut self) -> bool {
+        let extras = self.extras.as_deref_mut();
+        extras.is_some_and(|extras| std::mem::take(&mut extras.has_gap))
     }
 
     /// True exactly when the first event of its stream may say by what its client is known.

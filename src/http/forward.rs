@@ -123,7 +123,7 @@ const IDENTITY: [&str; 4] = ["Authorization", "Cookie", "X-Forwarded-For", "X-Fo
 
 /// The head of a request that goes upstream, without the parts that may differ on each attempt: the
 /// endpoint's host and the id of the last event received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboundHead {
     /// The whole head, in order.
     bytes: Box<[u8]>,
@@ -144,7 +144,18 @@ impl OutboundHead {
         &self.bytes
     }
 
-    /// The same request for what comes behind the event with this id.
+    /// The same request without the id of an event.
+    pub fn without_last_event_id(self) -> OutboundHead {
+        let (mut bytes, mut from) = (Vec::new(), 0);
+        for line in &self.last_event_id {
+            bytes.extend_from_slice(&self.bytes[from..line.start]);
+            from = line.end;
+        }
+        bytes.extend_from_slice(&self.bytes[from..]);
+        OutboundHead { bytes: bytes.into(), last_event_id: Vec::new(), ..self }
+    }
+
+    /// The same request, which had no such id, for what comes behind the event with this one.
     pub fn continuing(self, id: &[u8]) -> OutboundHead {
         let mut bytes = self.bytes.into_vec();
         bytes.truncate(bytes.len() - b"\r\n".len());

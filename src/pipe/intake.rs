@@ -265,20 +265,11 @@ impl Intake {
         }
     }
 
-    /// Takes note that some of a log was missed. If it `catches_up`, the client goes on with the
-    /// last event of each name.
-    pub fn miss(&mut self, catches_up: bool) {
+    /// Goes on with the last event of each name of a log, until it is at the end.
+    pub fn catch_up(&mut self) {
         if let Watch::Log(place) = &mut self.watch {
-            place.miss(catches_up);
+            place.catch_up();
         }
-    }
-
-    /// Takes note that the client was told what it has missed. True if there was something.
-    pub fn take_gap(&mut self) -> bool {
-        let Watch::Log(place) = &mut self.watch else { return false };
-        let had = place.has_gap();
-        place.note_told();
-        had
     }
 
     /// Takes note that these chunks of a log are given out.

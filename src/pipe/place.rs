@@ -12,8 +12,6 @@ pub struct Place {
     events: u64,
     between: bool,
     has_ids: bool,
-    /// True exactly when it has missed some, and was not told so yet.
-    gap: bool,
     /// True exactly when it gets of each name the last event only, until it is at the end.
     catches_up: bool,
 }
@@ -21,7 +19,7 @@ pub struct Place {
 impl Place {
     /// The place in front of this position.
     pub(super) const fn new(next: u64) -> Place {
-        Place { next, events: 0, between: true, has_ids: false, gap: false, catches_up: false }
+        Place { next, events: 0, between: true, has_ids: false, catches_up: false }
     }
 
     /// The comment that is a heartbeat. See [`Events::comment`].
@@ -53,25 +51,15 @@ impl Place {
         self.catches_up &= !run.is_at_end();
     }
 
-    /// It has missed some. If it `catches_up`, it goes on with the last event of each name.
-    pub(super) fn miss(&mut self, catches_up: bool) {
+    /// Goes on with the last event of each name, until it is at the end.
+    pub(super) fn catch_up(&mut self) {
         debug_assert!(self.between);
-        (self.gap, self.catches_up) = (true, catches_up);
+        self.catches_up = true;
     }
 
     /// True exactly when it gets of each name the last event only, until it is at the end.
     pub(super) const fn catches_up(&self) -> bool {
         self.catches_up
-    }
-
-    /// True exactly when it has missed some, and was not told so yet.
-    pub const fn has_gap(&self) -> bool {
-        self.gap
-    }
-
-    /// It was told that it has missed some.
-    pub(super) const fn note_told(&mut self) {
-        self.gap = false;
     }
 
     /// Goes on at a later position, between two events.

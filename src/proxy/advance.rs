@@ -104,6 +104,7 @@ impl<N: Net> Proxy<N> {
                     Next::Do(Action::Open)
                 }
                 Next::Share => self.share(key, now.tick),
+                Next::Settle => self.settle(key),
                 Next::FreeDescriptor(search, error) => {
                     self.free_descriptor(error, now.tick, |proxy| {
                         proxy.with_exchange(key, now, |step| connect::go_on(step, search))
@@ -288,6 +289,7 @@ pub(super) fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::Judged => authorize::judged(step),
         Action::Connect => connect::connect(step),
         Action::Share => Next::Share,
+        Action::Settle => Next::Settle,
         Action::Veto(_) => unreachable!("only a feed asks for others"),
         Action::AskAgain => connect::ask_again(step),
         Action::TimeOutConnect => connect::time_out(step),
@@ -298,6 +300,7 @@ pub(super) fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::NoteAnswer => grants::note_answer(step),
         Action::Open => {
             streams::open(step);
+            from_log::tell_gap_before(step);
             Next::Moved
         }
         Action::Release => relay::release(step),

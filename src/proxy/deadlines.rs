@@ -59,6 +59,9 @@ pub(super) enum Deadline {
     Expiry,
     /// `auth.recheck`: the auth server is asked again about what is open.
     Recheck,
+    /// `share.settle`: the client's own stream has been quiet for so long that it goes on with the
+    /// log that others read.
+    Settle,
     /// A lost upstream is asked again.
     AskAgain,
     /// `resume_timeout`: a lost upstream is not asked any more.
@@ -98,6 +101,7 @@ impl Deadline {
             Deadline::Heartbeat => "heartbeat",
             Deadline::Expiry => "stream_end",
             Deadline::Recheck => "recheck",
+            Deadline::Settle => "settle",
             Deadline::AskAgain => "ask_again",
             Deadline::GiveUp => "give_up",
             Deadline::ResponseStuck => "response_stuck",
@@ -179,6 +183,9 @@ pub(super) fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> 
             of_request(&mut earliest, exchange, high_water, now);
             of_silence(&mut earliest, exchange, high_water);
             of_events(&mut earliest, exchange, high_water);
+            if exchange.is_fresh() {
+                earliest.or(exchange.settles_at(), Deadline::Settle);
+            }
         }
     }
     if let Source::Local(local) = exchange.source()
@@ -360,6 +367,7 @@ pub(super) fn act(deadline: Deadline, exchange: Option<&Exchange>) -> Next {
         Deadline::Heartbeat => Action::Heartbeat,
         Deadline::Expiry => Action::Expire,
         Deadline::Recheck => Action::Recheck,
+        Deadline::Settle => Action::Settle,
         Deadline::AskAgain => Action::AskAgain,
         Deadline::GiveUp => Action::EndStream(Outcome::UpstreamCut),
         Deadline::ResponseStuck => Action::End(Outcome::SlowClient),

@@ -33,7 +33,7 @@ use crate::net::Net;
 use crate::pipe::{Fault, Rest, SourceFault};
 use crate::pool::{Connection, Owner, Pool};
 use crate::slab::Key;
-use crate::sse::each_block;
+use crate::sse::{Block, each_block};
 use crate::telemetry::{Cause, Failure, Outcome, Veto, is_outage};
 use crate::time::{Now, Tick};
 use std::rc::Rc;
@@ -129,7 +129,7 @@ impl<N: Net> Proxy<N> {
             let feed = &self.feeds.tasks[key];
             if feed.is_over() && feed.log.is_told() || feed.lingers_until <= now.tick {
                 self.moves += 1;
-                return self.end_feed(key);
+                return self.end_feed(key, now.tick);
             }
             if feed.goes_on_at <= now.tick {
                 return self.feeds.tasks.wake(key);
@@ -138,8 +138,9 @@ impl<N: Net> Proxy<N> {
                 let (at, _) = feed.next_deadline(self.shared.portions.high_water, now.tick);
                 return self.feeds.tasks.wake_at(key, at);
             }
-            // Who was told reads before more comes.
-            if has_told && feed.has_input(&self.shared.pool) {
+            // Who was told of events reads them before more come.
+            let told_events = has_told && feed.log.read(EventLog::has_portion);
+            if told_events && feed.has_input(&self.shared.pool) {
                 return self.feeds.tasks.wake(key);
             }
             let next = self.with_feed(key, now, move_feed);
@@ -253,6 +254,7 @@ impl<N: Net> Proxy<N> {
                     self.free_descriptor(error, now.tick, |proxy| proxy.with_feed(key, now, again))
                 }
                 Next::Share
+                | Next::Settle
                 | Next::ShakeHands
                 | Next::TimeOutProxyHeader
                 | Next::Fresh
@@ -318,6 +320,9 @@ impl<N: Net> Proxy<N> {
         own.count_veto(veto);
         if let (Some(own), Some(asked)) = (&mut own.outbound, &exchange.outbound) {
             own.note_failed(asked.failed(), asked.gives_up());
+            if own.own_id.take().is_some() {
+                own.ask_behind(None);
+            }
         }
         own.forget_outbound();
         own.go_on_with(Source::Awaiting(awaiting));
@@ -350,9 +355,7 @@ fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next
         log.begin_portion();
     }
     let taken = exchange.response.intake.take_events(&mut pool[key].conn, io, |events| {
-        each_block(events, out, |block| {
-            log.change(|log| log.append_named(block.text, block.id, block.name, now));
-        });
+        each_block(events, out, log.own_ids().is_none(), |block| log.append(block, now));
     });
     match taken {
         Ok(Some(Rest::More)) => Next::Moved,
@@ -438,7 +441,8 @@ pub(super) fn answered(
         && exchange.response.intake.events().is_some_and(|events| events.resume_from().is_none())
         && let Some(event) = exchange.gap_event()
     {
-        log.change(|log| log.append(event.as_bytes(), None, now));
+        let text = &mut event.as_bytes().to_vec();
+        log.append(Block { text, id: None, name: None }, now);
         if let Some(stats) = &exchange.record.stats {
             stats.gaps.add(log.readers() as u64);
         }

@@ -2,16 +2,17 @@
 
 use super::Proxy;
 use super::feed::{Feed, Name};
+use super::fresh;
 use super::next::{Action, Next};
 use super::shared::Shared;
 use crate::access::Told;
 use crate::admin::metrics::Logs;
-use crate::apis::ApiState;
-use crate::config::{Api, Join, OnGap, Share, Slow};
+use crate::apis::{ApiState, Apis};
+use crate::config::{Api, Ids, Join, OnGap, Share, Slow};
 use crate::event_log::EventLog;
-use crate::exchange::{
-    Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts, Shareable, Source, Upload,
-};
+use crate::exchange::own_ids::{self, OwnIds};
+use crate::exchange::{Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts};
+use crate::exchange::{Shareable, Source, Stage, Upload};
 use crate::http::framing::BodyLength;
 use crate::net::Net;
 use crate::session::Session;
@@ -62,6 +63,25 @@ impl Feeds {
         self.tasks.iter().filter(|(_, feed)| feed.name.0 == name.0).count()
     }
 
+    /// The upstream's id of the event that has this id of ours, if it is known: of the last event
+    /// of a log that is there, or was a minute ago.
+    fn upstream_id(
+        &self,
+        api: Key<ApiState>,
+        own: &[u8],
+        apis: &Apis,
+        now: Tick,
+    ) -> Option<Box<[u8]>> {
+        let (epoch, number) = own_ids::parse(own)?;
+        let mut logs = self.tasks.iter().filter(|(_, feed)| feed.name.0 == api);
+        let present = logs.find_map(|(_, feed)| feed.log.own_ids().filter(|o| o.epoch == epoch));
+        let (last, id) = match present {
+            Some(own_ids) => own_ids.last(),
+            None => apis.get(api)?.last_ids.find(&epoch, now).map(|(n, id)| (n, (*id).into()))?,
+        };
+        Some(id).filter(|id| last == number && !id.is_empty())
+    }
+
     /// The feed of the stream of this name whose log a request for this api may read. One of
     /// another configuration is left to those who read it.
     fn find(&mut self, name: &Name, api: &Api) -> Option<Key<Feed>> {
@@ -94,7 +114,6 @@ impl<N: Net> Proxy<N> {
     /// Lets a session read the log of the stream that it has asked for, which begins if there is
     /// none. Otherwise it asks for itself.
     pub(super) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
-        let alone = Next::Do(Action::Connect);
         let Proxy { tasks, feeds, shared, .. } = self;
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
         let outbound = exchange.outbound.as_mut();
@@ -105,38 +124,75 @@ impl<N: Net> Proxy<N> {
         let (Some(state), Some(shareable), Some(api), Some(share)) =
             (exchange.api_state, shareable, api, share)
         else {
-            return alone;
+            return ask_alone(exchange, feeds, &shared.apis, now);
         };
         let (name, id) = ((state, shareable.name), shareable.last_event_id.clone());
         if let Some(veto) = shared.apis.get(state).and_then(|s| s.vetoes.find(&name.1, now)) {
             exchange.count_veto(veto);
-            return alone;
+            return ask_alone(exchange, feeds, &shared.apis, now);
         }
+        let is_own = exchange.outbound.as_ref().is_some_and(|outbound| outbound.own_id.is_some());
+        let upstream_id = match &id {
+            Some(own) if is_own => feeds.upstream_id(state, own, &shared.apis, now),
+            id => id.clone(),
+        };
         let feed = match feeds.find(&name, api) {
             Some(feed) => feed,
             None if feeds.count(&name) >= share.max_logs => {
                 exchange.count_veto(Veto::MaxLogs);
-                return alone;
+                return ask_alone(exchange, feeds, &shared.apis, now);
             }
-            None => begin(feeds, (key, exchange), *shareable, share, shared, now),
+            None => begin(
+                feeds,
+                (key, exchange),
+                *shareable,
+                upstream_id.as_deref(),
+                share,
+                shared,
+                now,
+            ),
         };
-        let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
+        let log = Rc::clone(&feeds.tasks[feed].log);
         log.expire(now);
         let known = id.as_deref().map(|id| log.read(|events| events.find(id)));
-        let position = match (known, share.on_gap) {
-            (None, _) => share.join.position(log),
-            (Some(Some(position)), _) => position,
-            (Some(None), OnGap::Join(join)) => join.position(log),
-            (Some(None), _) => return tell_gap(exchange, share.on_gap),
+        let join = match (known, share.on_gap) {
+            (Some(Some(position)), _) => return self.follow_log(key, feed, position),
+            (None, _) => share.join,
+            (Some(None), OnGap::Join(join)) => join,
+            // An upstream stream of its own would bring no more.
+            (Some(None), OnGap::Private) if upstream_id.is_none() => share.join,
+            (Some(None), on_gap) => {
+                feeds.deserted.set(true);
+                note_gap(exchange);
+                return match on_gap {
+                    OnGap::End => Next::Do(end_at_gap()),
+                    OnGap::Private | OnGap::Join(_) => {
+                        exchange.count_veto(Veto::LastEventId);
+                        ask_alone(exchange, feeds, &shared.apis, now)
+                    }
+                };
+            }
         };
+        if known.is_some() {
+            note_gap(exchange);
+            exchange.extras_mut().has_gap = true;
+        }
+        match join {
+            Join::Fresh if matches!(log.state(), LogState::Open) => fresh::begin(exchange, &log),
+            Join::Now | Join::Fresh => self.follow_log(key, feed, log.read(EventLog::end)),
+            Join::Log => self.follow_log(key, feed, log.read(EventLog::oldest)),
+        }
+    }
+
+    /// Lets a client read a log from this position on.
+    pub(super) fn follow_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64) -> Next {
+        let Proxy { tasks, feeds, .. } = self;
+        let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
+        let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
         if let Some(stats) = &exchange.record.stats {
             stats.replayed.add(log.read(|log| log.events_from(position)));
         }
         exchange.response.follow(position);
-        if known == Some(None) {
-            note_gap(exchange);
-            exchange.response.intake.miss(false);
-        }
         exchange.go_on_with(Source::Log(log.reader()));
         let id = exchange.record.id;
         followers.add(key, id, tasks, log);
@@ -174,10 +230,16 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Removes a feed and closes its connection.
-    pub(super) fn end_feed(&mut self, key: Key<Feed>) {
+    pub(super) fn end_feed(&mut self, key: Key<Feed>, now: Tick) {
         let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
         if self.feeds.by_name.get(&feed.name) == Some(&key) {
             self.feeds.by_name.remove(&feed.name);
+        }
+        if let Some(own) = feed.log.own_ids()
+            && let Some(state) = self.shared.apis.get_mut(feed.name.0)
+        {
+            let (number, id) = own.last();
+            state.last_ids.note(own.epoch, (number, id.into()), now);
         }
         if !feed.is_over() {
             feed.log.enter(LogState::Ended(Outcome::Complete));
@@ -188,42 +250,44 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// Lets a client ask for itself. What a log of ours has given its last event as an id means nothing
+/// to the upstream: that is asked for what comes behind the same event if its own id is known, and
+/// else the client is told that it has missed some.
+fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> Next {
+    let own = exchange.outbound.as_mut().and_then(|outbound| outbound.own_id.take());
+    if let Some(own) = own {
+        let state = exchange.api_state;
+        let known = state.and_then(|state| feeds.upstream_id(state, &own, apis, now));
+        if let Some(outbound) = &mut exchange.outbound {
+            outbound.ask_behind(known.as_deref());
+        }
+        if known.is_none() {
+            exchange.extras_mut().has_gap = true;
+        }
+    }
+    let is_held = exchange.stage() == Stage::Held;
+    Next::Do(if is_held { Action::AskLater } else { Action::Connect })
+}
+
 fn note_gap(exchange: &Exchange) {
     if let Some(stats) = &exchange.record.stats {
         stats.gaps.one();
     }
 }
 
-/// What becomes of a client whose last event is not held any more, and who does not read the log.
-fn tell_gap(exchange: &Exchange, on_gap: OnGap) -> Next {
-    note_gap(exchange);
-    match on_gap {
-        OnGap::Private | OnGap::Join(_) => {
-            exchange.count_veto(Veto::LastEventId);
-            Next::Do(Action::Connect)
-        }
-        OnGap::End => {
-            let what = "the last event that the client has seen is not held any more";
-            Next::Do(Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what)))
-        }
-    }
+/// Ends a client whose last event is not held any more.
+const fn end_at_gap() -> Action {
+    let what = "the last event that the client has seen is not held any more";
+    Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what))
 }
 
-impl Join {
-    /// Where a client begins to read.
-    fn position(self, log: &Log) -> u64 {
-        log.read(|events| match self {
-            Join::Now => events.end(),
-            Join::Log => events.oldest(),
-        })
-    }
-}
-
-/// Begins the feed of a stream that this client is the first to ask for.
+/// Begins the feed of a stream that this client is the first to ask for. The upstream is asked for
+/// what comes behind the event with `upstream_id`, if that is known.
 fn begin<N: Net>(
     feeds: &mut Feeds,
     (client, first): (Key<Session>, &Exchange),
     shareable: Shareable,
+    upstream_id: Option<&[u8]>,
     share: &Share,
     shared: &mut Shared<N>,
     now: Tick,
@@ -240,21 +304,22 @@ fn begin<N: Net>(
         now,
     });
     (exchange.api, exchange.api_state) = (first.api, first.api_state);
-    let log = Log::new(share.limits, LogState::Awaited, &feeds.deserted);
+    let own_ids = (share.ids == Ids::Own).then(|| OwnIds::new(shared.random.u64(..)));
+    let log = Log::with_ids(share.limits, LogState::Awaited, own_ids, &feeds.deserted);
     if share.slow == Slow::Latest {
         log.change(EventLog::keep_latest);
     }
-    let head = match &last_event_id {
-        Some(id) => {
+    let head = match (&last_event_id, upstream_id) {
+        (Some(id), Some(upstream_id)) => {
             log.change(|events| events.begin_behind(id));
-            head.continuing(id)
+            head.continuing(upstream_id)
         }
-        None => head,
+        _ => head,
     };
     exchange.outbound = Some(Box::new(Outbound::new(head, true)));
     let Some(api) = first.api_state else { unreachable!("an api serves the client") };
     let mut feed = Feed::new(exchange, log, (api, name), (client, first.record.id));
-    feed.continues = last_event_id.is_some();
+    feed.continues = upstream_id.is_some();
     let key = feeds.tasks.insert(feed);
     feeds.by_name.insert((api, name), key);
     key

@@ -16,7 +16,7 @@ use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, ResponseHead};
 use crate::net::Net;
 use crate::pipe::Followed;
-use crate::pipe::place::Place;
+use crate::pipe::Io;
 use crate::telemetry::{Cause, Outcome};
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
         LogState::Private(veto) => {
             step.exchange.unfollow();
             step.exchange.count_veto(veto);
-            Next::Do(if stage == Stage::Held { Action::AskLater } else { Action::Connect })
+            Next::Do(Action::Share)
         }
     }
 }
@@ -87,8 +87,9 @@ fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
     if exchange.is_in_grace() && exchange.response.outlet.is_between_events() {
         return Next::Do(Action::Expire);
     }
-    if exchange.response.outlet.is_quiet() && exchange.response.intake.take_gap() {
-        return tell_gap(step);
+    if exchange.response.outlet.is_quiet() && exchange.take_gap() {
+        tell_gap(exchange, io);
+        return Next::Moved;
     }
     let is_stream = exchange.stage() == Stage::Stream;
     let (response, source) = exchange.response_and_source_mut();
@@ -122,8 +123,7 @@ pub(super) fn can_go_on(exchange: &Exchange) -> bool {
     let is_new = match (exchange.stage(), log.state()) {
         (Stage::Body | Stage::Stream, LogState::Ended(_)) => true,
         (Stage::Body | Stage::Stream, _) => {
-            let has_gap = exchange.response.intake.place().is_some_and(Place::has_gap);
-            has_gap || log.read(|events| exchange.response.is_behind(events))
+            exchange.has_gap() || log.read(|events| exchange.response.is_behind(events))
         }
         (_, LogState::Awaited) | (Stage::Held, LogState::Held(_)) => false,
         _ => true,
@@ -146,26 +146,30 @@ fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
     match (slow, source) {
         (Slow::Skip, Source::Log(log)) => {
             response.intake.skip_to(log.read(EventLog::oldest));
-            response.intake.miss(false);
-            Next::Moved
         }
-        (Slow::Latest, _) => {
-            response.intake.miss(true);
-            Next::Moved
-        }
-        (Slow::End | Slow::Skip, _) => Next::Do(Action::EndStream(Outcome::SlowClient)),
+        (Slow::Latest, _) => response.intake.catch_up(),
+        (Slow::End | Slow::Skip, _) => return Next::Do(Action::EndStream(Outcome::SlowClient)),
     }
+    exchange.extras_mut().has_gap = true;
+    Next::Moved
 }
 
 /// Tells a client that it has missed some, if there is an event for that.
-fn tell_gap<N: Net>(step: &mut Step<'_, N>) -> Next {
-    let Step { exchange, io, .. } = step;
-    let Exchange { config, api, response, .. } = &mut **exchange;
+fn tell_gap<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
+    let Exchange { config, api, response, .. } = exchange;
     let api = api.and_then(|index| config.apis.get(usize::from(index)));
     if let Some(event) = api.and_then(|api| api.share.as_ref()?.gap_event.as_ref()) {
         response.put_in(event.as_bytes(), io);
     }
-    Next::Moved
+}
+
+/// Tells a client whose own upstream stream begins that it has missed some, if it has.
+pub(super) fn tell_gap_before<N: Net>(step: &mut Step<'_, N>) {
+    let Step { exchange, io, .. } = step;
+    let is_readable = exchange.response.intake.events().is_some();
+    if is_readable && exchange.response.outlet.is_between_events() && exchange.take_gap() {
+        tell_gap(exchange, io);
+    }
 }
 
 /// True when all that the log has was sent and nothing else can move, as is usual after an event.

@@ -24,6 +24,8 @@ pub(super) enum Next {
     Do(Action),
     /// Let the session read the log of the stream that it asks for.
     Share,
+    /// Let the session go on with the log that others read.
+    Settle,
     /// The upstream has answered. Streams that wait for it may ask again soon.
     WakeWaiting,
     /// There is no descriptor for an upstream connection. Close another connection and go on
@@ -67,6 +69,8 @@ pub(super) enum Action {
     Connect,
     /// Read the log of an upstream stream that others read, too, or begin one.
     Share,
+    /// Go on with the log that others read, too, because the client's own stream is quiet.
+    Settle,
     /// End sharing, because the answer is not for everybody.
     Veto(Veto),
     /// Ask the upstream of an event stream again.

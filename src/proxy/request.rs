@@ -159,6 +159,8 @@ struct Checked {
     question: Option<Rc<[u8]>>,
     /// How it may share its stream, or why not, if that is looked at.
     share: Option<Result<Shareable, Veto>>,
+    /// The last event that the client has seen, if that was given its id by a log of ours.
+    own_id: Option<Box<[u8]>>,
     /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
@@ -217,7 +219,7 @@ fn check_head(
     let has_certificate = matches!(from.shown, Some(Shown::Certificate { .. }));
     let mut caller = Caller { client, page, subject, has_certificate, ..Caller::default() };
     let mut question = None;
-    let mut share = None;
+    let (mut share, mut own_id) = (None, None);
     let admitted = authz::check_address(api, address)
         .and_then(|()| rates.admit_address(&api.name, address, now))
         .and_then(|()| check_body(head, api, config));
@@ -239,6 +241,7 @@ fn check_head(
         }
         let rest = query.rest.as_deref();
         share = share::judge(head, api, facts, (&path, rest), pass.key.as_deref(), &to, out);
+        own_id = share.as_ref().and_then(|_| share::own_id(head, api, &to));
         if api.rewrite_redirects {
             caller.asked = asked(head, &to).map(Box::new);
         }
@@ -258,6 +261,7 @@ fn check_head(
         shown: sticky::shown(api, head),
         question,
         share,
+        own_id,
         outbound,
     })
 }
@@ -446,6 +450,7 @@ fn begin<N: Net>(
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {
             let mut outbound = Outbound::new(outbound, length.is_empty());
+            outbound.own_id = checked.own_id;
             let then = match checked.share {
                 Some(Ok(shareable)) => {
                     outbound.shareable = Some(Box::new(shareable));
@@ -453,7 +458,7 @@ fn begin<N: Net>(
                 }
                 Some(Err(veto)) => {
                     exchange.count_veto(veto);
-                    Action::Connect
+                    if outbound.own_id.is_some() { Action::Share } else { Action::Connect }
                 }
                 None => Action::Connect,
             };

@@ -12,7 +12,7 @@ use super::head::{Found, find_head, head_limits};
 use super::next::{Action, Next};
 use super::relay::{RequestFault, pump_request};
 use super::step::Step;
-use super::{feed, grants, lookahead, outage, redirects, retry, sticky, tunnel};
+use super::{feed, fresh, grants, lookahead, outage, redirects, retry, sticky, tunnel};
 use crate::apis::Apis;
 use crate::config::{Failed, OnOutage};
 use crate::conn::Conn;
@@ -99,6 +99,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         }
         return next;
     }
+    fresh::judge(exchange, &head);
     let passes = pass(exchange, step.peer, &head, apis, step.edge);
     let stage = passes.and_then(|()| {
         forward_head(exchange, &mut pool[key], &head, out, step.date, step.now.tick)

@@ -6,8 +6,8 @@
 //! client asks for itself: a wrong guess would show it what is not its own.
 
 use crate::auth;
-use crate::config::{Api, Compression, Share, StreamKind};
-use crate::exchange::{RequestFacts, Shareable};
+use crate::config::{Api, Compression, Ids, Share, StreamKind};
+use crate::exchange::{RequestFacts, Shareable, own_ids};
 use crate::http::abnf::is_text;
 use crate::http::client_cert::Shown;
 use crate::http::fields::{Nominated, is_named, write_line};
@@ -103,6 +103,14 @@ fn last_event_id<'b>(
         Some(id) if others.is_some() || !can_be_one(&id) => Err(Veto::LastEventId),
         id => Ok(id.filter(|id| !id.is_empty())),
     }
+}
+
+/// The last event that a client has seen, if that was given its id by a log of ours, which means
+/// nothing to an upstream.
+pub(super) fn own_id(head: &RequestHead<'_, '_>, api: &Api, to: &Forward<'_>) -> Option<Box<[u8]>> {
+    api.share.as_ref().filter(|share| share.ids == Ids::Own)?;
+    let mut ids = head.fields.all("Last-Event-ID").chain(to.last_event_id);
+    ids.find(|id| own_ids::parse(id).is_some()).map(Box::from)
 }
 
 /// Why the answer of an upstream is not shared, if it is not.

@@ -448,6 +448,7 @@ mod tests {
             Deadline::Heartbeat,
             Deadline::Expiry,
             Deadline::Recheck,
+            Deadline::Settle,
             Deadline::AskAgain,
             Deadline::GiveUp,
             Deadline::ResponseStuck,

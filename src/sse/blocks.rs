@@ -8,10 +8,10 @@ use super::FieldKind;
 use memchr::{memchr, memchr2};
 
 /// A block, as it is written into a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Block<'a> {
-    /// Its lines, and the empty line.
-    pub text: &'a [u8],
+    /// Its lines, and the empty line. Nothing if none are left.
+    pub text: &'a mut Vec<u8>,
     /// The value of its last `id` that counts. None if it has none.
     pub id: Option<&'a [u8]>,
     /// The name of the event, `message` if it has no other. None if the block is no event.
@@ -19,8 +19,13 @@ pub struct Block<'a> {
 }
 
 /// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished one at
-/// their end is none. `text` is a buffer.
-pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'_>)) {
+/// their end is none. Lines with an id are left out unless it `keeps_ids`. `text` is a buffer.
+pub fn each_block(
+    bytes: &[u8],
+    text: &mut Vec<u8>,
+    keeps_ids: bool,
+    mut each: impl FnMut(Block<'_>),
+) {
     text.clear();
     let (mut rest, mut id) = (bytes, None);
     let (mut name_of_event, mut has_data): (&[u8], _) = (b"", false);
@@ -28,8 +33,10 @@ pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'
         let (line, behind) = rest.split_at(end);
         rest = behind.strip_prefix(b"\r\n").unwrap_or(&behind[1..]);
         if line.is_empty() {
-            if !text.is_empty() {
-                text.push(b'\n');
+            if !text.is_empty() || id.is_some() {
+                if !text.is_empty() {
+                    text.push(b'\n');
+                }
                 let name = if name_of_event.is_empty() { b"message" } else { name_of_event };
                 each(Block { text, id, name: has_data.then_some(name) });
             }
@@ -41,14 +48,17 @@ pub fn each_block(bytes: &[u8], text: &mut Vec<u8>, mut each: impl FnMut(Block<'
         if name.is_empty() && line[0] == b':' || is(name, FieldKind::Retry) {
             continue;
         }
-        text.extend_from_slice(line);
-        if is(name, FieldKind::Id) && memchr(0, value).is_none() {
+        let is_id = is(name, FieldKind::Id);
+        if is_id && memchr(0, value).is_none() {
             id = Some(value);
         } else if name == b"event" {
             name_of_event = value;
         }
         has_data |= is(name, FieldKind::Data);
-        text.push(b'\n');
+        if keeps_ids || !is_id {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
     }
 }
 
@@ -73,7 +83,7 @@ mod tests {
     fn blocks(bytes: &[u8]) -> Vec<(String, Option<String>)> {
         let mut found = Vec::new();
         let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        each_block(bytes, &mut Vec::new(), |block| {
+        each_block(bytes, &mut Vec::new(), true, |block| {
             found.push((string(block.text), block.id.map(string)));
         });
         found
@@ -134,7 +144,9 @@ mod tests {
             stream.extend_from_slice(b"\n\n");
             let mut text = Vec::new();
             let (mut ids, mut names) = (Vec::new(), Vec::new());
-            each_block(&stream, &mut Vec::new(), |block| {
+            let mut without = Vec::new();
+            each_block(&stream, &mut Vec::new(), false, |block| without.append(block.text));
+            each_block(&stream, &mut Vec::new(), true, |block| {
                 text.extend_from_slice(block.text);
                 ids.extend(block.id.map(<[u8]>::to_vec));
                 names.extend(block.name.map(<[u8]>::to_vec));
@@ -143,9 +155,12 @@ mod tests {
             assert_eq!(got.events, want.events, "{stream:?}");
             assert_eq!(got.last_id, want.last_id, "{stream:?}");
             assert_eq!(ids.last().unwrap_or(&Vec::new()), &want.last_id, "{stream:?}");
-            let kinds: Vec<Vec<u8>> = want.events.into_iter().map(|event| event.kind).collect();
+            let kinds: Vec<Vec<u8>> = want.events.iter().cloned().map(|event| event.kind).collect();
             assert_eq!(names, kinds, "{stream:?}");
             assert_eq!(got.retry, None);
+            let (want, got) = (got.events, naive::read(&without));
+            assert_eq!((got.last_id.as_slice(), got.events.len()), (&b""[..], want.len()));
+            assert!(got.events.iter().zip(&want).all(|(got, want)| got.data == want.data));
         }
     }
 }

@@ -256,6 +256,17 @@ fn sharing_in_vain() {
     check(&format!("{share}\nheaders = ['cookie']"), &[own]);
     let keyless = "share.per_key shares among all who show no certificate: there is no [api.auth]";
     check(&format!("{share}\nper_key = true"), &[keyless]);
+    let settled = "share.settle has no effect: neither share.join nor share.on_gap is \"fresh\"";
+    check(&format!("{share}\nsettle = '1s'"), &[settled]);
+    let event = "gap_event = 'data: gap'";
+    check(&format!("{share}\nsettle = '1s'\non_gap = 'fresh'\n{event}"), &[]);
+    let lost = "share.on_gap is \"end\" and share.ids \"own\": no client that comes back after a \
+        restart is served";
+    check(&format!("{share}\non_gap = 'end'\nids = 'own'\n{event}"), &[lost]);
+    let large =
+        "share: the logs may take more than 1 GiB of memory, share.log_bytes times share.max_logs";
+    check(&format!("{share}\nlog_bytes = '8MiB'"), &[large]);
+    check(&format!("{share}\nlog_bytes = '4MiB'"), &[]);
     let held = "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
         event may hold; raise that, or lower this";
     check(&format!("max_event_bytes = '9MiB'\n{share}"), &[held]);

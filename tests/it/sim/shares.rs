@@ -7,18 +7,20 @@
 //! would not have got by asking alone, and nothing that was meant for another. `SIM_SEED` and
 //! `SIM_SEEDS` are heeded as in the other worlds.
 
+mod viewer;
+
 use super::message::{Body, Head};
 use super::{draw_faults, draw_portions, number};
 use crate::journal;
 use millstream::Config;
-use millstream::testing::naive;
+use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
-use millstream::testing::{ListenerId, Tick};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
+use viewer::Viewer;
 
 /// How long things happen, in milliseconds, and how long all is calm behind that.
 const BUSY: u64 = 4000;
@@ -63,6 +65,10 @@ struct Terms {
     kind: bool,
     /// Who misses some is told.
     tells: bool,
+    /// The events of a shared stream have ids of their own.
+    own: bool,
+    /// Who joins may get some twice.
+    fresh: bool,
     /// Who is too slow gets the last event of each name, and all names have room.
     catches_up: bool,
 }
@@ -96,31 +102,6 @@ struct Feeder {
     is_gone: bool,
 }
 
-/// A client, with one connection after the other.
-struct Viewer {
-    address: IpAddr,
-    stream: usize,
-    fields: String,
-    who: String,
-    is_old: bool,
-    peer: Option<Peer>,
-    wire: Vec<u8>,
-    body: Option<Body>,
-    text: Vec<u8>,
-    /// The number that the first event must have.
-    expects: Option<u64>,
-    seen: usize,
-    last: Option<u64>,
-    last_id: Option<u64>,
-    /// It was told that it has missed some, and has not caught up since.
-    has_gap: bool,
-    /// The number of the first event, and of the last one of each name.
-    first: Option<u64>,
-    last_of: BTreeMap<u64, u64>,
-    reads_at: Tick,
-    comes_at: Tick,
-}
-
 impl Play {
     fn new(seed: u64) -> Play {
         let mut rng = Rng::new(seed ^ 0x7368_6172);
@@ -133,8 +114,11 @@ impl Play {
         portions.window_max = rng.pick(&[50, 3000, 65536]);
         let resume = rng.pick(&["false", "true", "\"always\""]);
         let tells = rng.chance(60);
-        let on_gap =
-            rng.pick(&["private", "private", "end", "now", "log"][..if tells { 5 } else { 3 }]);
+        let on_gap = rng.pick(
+            &["private", "private", "end", "now", "log", "fresh"][..if tells { 6 } else { 3 }],
+        );
+        let join = rng.pick(&["now", "log", "fresh"]);
+        let ids = if tells { rng.pick(&["keep", "own"]) } else { "keep" };
         let slow = rng.pick(&["end", "skip", "latest"][..if tells { 3 } else { 1 }]);
         let gap_event = if tells { "event: gap\\ndata: {}" } else { "" };
         let (events, age) = (rng.between(1, 30), rng.pick(&["0s", "1s", "5m"]));
@@ -142,14 +126,15 @@ impl Play {
             "[server]\n{}\n[[api]]\nname = \"a\"\nlisten_path = \"/\"\n\
              target_url = \"http://10.0.0.1\"\n\
              resume = {resume}\non_outage = \"{}\"\nheartbeat = \"{}\"\nearly_answer = \"{}\"\n\
-             [api.share]\njoin = \"{}\"\nheaders = [\"X-Group\"]\nlog_events = {}\n\
+             [api.share]\njoin = \"{join}\"\nsettle = \"{}\"\nids = \"{ids}\"\n\
+             headers = [\"X-Group\"]\nlog_events = {}\n\
              log_bytes = \"4KiB\"\nlog_age = \"{}\"\non_gap = \"{on_gap}\"\nlinger = \"{}\"\n\
              max_logs = {}\nslow = \"{slow}\"\ngap_event = \"{gap_event}\"\n",
             rng.pick(&["", "", "flush_interval = \"30ms\""]),
             rng.pick(&["error", "retry", "hold"]),
             rng.pick(&["0s", "100ms", "15s"]),
             rng.pick(&["0s", "0s", "50ms"]),
-            rng.pick(&["now", "log"]),
+            rng.pick(&["1ms", "30ms", "500ms"]),
             events,
             age,
             rng.pick(&["0s", "70ms", "10s"]),
@@ -164,6 +149,8 @@ impl Play {
         let is_roomy = events >= NAMES && age != "1s";
         let terms = Terms {
             tells,
+            own: ids == "own",
+            fresh: join == "fresh" || on_gap == "fresh",
             catches_up: slow == "latest" && is_roomy,
             ids: rng.pick(&[1, 1, 1, 3, 1000]),
             resumes: resume != "false",
@@ -413,153 +400,6 @@ impl Play {
         } else {
             Err(format!("{tasks} tasks and {buffers} buffers are left"))
         }
-    }
-}
-
-impl Viewer {
-    fn draw(number: u64, rng: &mut Rng) -> Viewer {
-        let said = rng.pick(&[
-            "",
-            "",
-            "",
-            "",
-            "Cookie: c=N\r\n",
-            "Authorization: N\r\n",
-            "X-Group: g\r\n",
-        ]);
-        let fields = said.replace('N', &number.to_string());
-        let value = |name: &str| {
-            let line = fields.strip_prefix(name).map(str::trim_end);
-            line.unwrap_or("-").to_owned()
-        };
-        let who = ["Cookie: ", "Authorization: ", "X-Group: "].map(value).join("/");
-        Viewer {
-            address: format!("192.0.2.{number}").parse().unwrap(),
-            stream: rng.pick(&[0, 0, 0, 1, 2]),
-            fields,
-            who,
-            is_old: rng.chance(15),
-            peer: None,
-            wire: Vec::new(),
-            body: None,
-            text: Vec::new(),
-            expects: None,
-            seen: 0,
-            last: None,
-            last_id: None,
-            has_gap: false,
-            first: None,
-            last_of: BTreeMap::new(),
-            reads_at: Tick::ZERO,
-            comes_at: Tick::from_millis(rng.below(1500)),
-        }
-    }
-
-    /// Asks for its stream, as if it had seen this or that.
-    fn come(&mut self, world: &mut World, rng: &mut Rng, published: &[u64; 3], terms: Terms) {
-        let Some(peer) = world.net().client(ListenerId(0), Some(self.address)) else { return };
-        let id = match rng.below(10) {
-            0..6 => self.last_id,
-            6 => Some(rng.below(published[self.stream].max(1))),
-            7 => Some(99_999),
-            _ => None,
-        };
-        // Only an event with an id can be asked for.
-        let id = id.filter(|id| *id == 99_999 || id.is_multiple_of(terms.ids));
-        self.expects = id.filter(|id| *id < published[self.stream]).map(|id| id + 1);
-        let version = if self.is_old { "1.0" } else { "1.1" };
-        let path = ["/a", "/b", "/c"][self.stream];
-        let line = id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        let request = format!(
-            "GET {path} HTTP/{version}\r\nHost: a\r\nAccept: text/event-stream\r\n{}{line}\r\n",
-            self.fields
-        );
-        journal::note(|| {
-            format!("{:?} {peer:?} of {} asks {path} {line}", world.now, self.address)
-        });
-        world.net().send(peer, request.as_bytes());
-        self.peer = Some(peer);
-        (self.seen, self.last, self.body) = (0, None, None);
-        (self.has_gap, self.first, self.last_of) = (false, None, BTreeMap::new());
-        self.wire.clear();
-        self.text.clear();
-    }
-
-    fn go(&mut self, now: Tick, rng: &mut Rng) {
-        self.peer = None;
-        self.comes_at = now.after(Duration::from_millis(rng.below(400)));
-    }
-
-    /// Checks that it has seen the last event of each name that it could.
-    fn judge_names(&self, published: u64) -> Result<(), String> {
-        for number in published.saturating_sub(NAMES)..published {
-            let seen = self.last_of.get(&(number % NAMES)).copied();
-            if self.first.is_some_and(|first| first <= number) && seen != Some(number) {
-                return Err(format!("it has not seen {number}, but {seen:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what has come, of so many events. Returns the secrets that it has seen.
-    fn read(&mut self, published: u64, terms: Terms) -> Result<Vec<u64>, String> {
-        if self.body.is_none()
-            && let Some(head) = Head::parse(&self.wire)?
-        {
-            self.wire.drain(..head.length);
-            if !head.first_line.contains(" 200 ") {
-                self.seen = usize::MAX;
-            }
-            self.body = Some(head.body(false, false)?);
-        }
-        let Some(body) = &mut self.body else { return Ok(Vec::new()) };
-        body.read(&mut self.wire, &mut self.text)?;
-        if self.seen == usize::MAX {
-            return Ok(Vec::new());
-        }
-        let events = naive::events(&self.text);
-        let mut secrets = Vec::new();
-        for event in &events[self.seen..] {
-            if event.kind == b"gap" {
-                if !terms.tells {
-                    return Err("a gap is told, and there is no word for it".to_owned());
-                }
-                (self.has_gap, self.expects) = (true, None);
-                continue;
-            }
-            let data = String::from_utf8(event.data.clone()).map_err(|_| "no text")?;
-            let parts: Vec<&str> = data.split(' ').collect();
-            let [stream, number, who, secret] = parts[..] else { return Err(format!("{data:?}")) };
-            let (stream, number): (usize, u64) = (stream.parse().unwrap(), number.parse().unwrap());
-            if stream != self.stream || who != self.who {
-                return Err(format!("{data:?} to {} of {}", self.who, self.stream));
-            }
-            // What had no id of its own comes again where a stream is resumed.
-            let again = terms.resumes && number > 0 && (number - 1).is_multiple_of(terms.ids);
-            let follows = match (self.last, self.expects) {
-                (Some(last), _) if self.has_gap && number > last => true,
-                (Some(last), _) => number == last + 1 || again && number <= last && terms.ids > 1,
-                (None, Some(expected)) => number == expected,
-                (None, None) => true,
-            };
-            if !follows {
-                return Err(format!("{number} after {:?}, expected {:?}", self.last, self.expects));
-            }
-            if event.kind != format!("e{}", number % NAMES).into_bytes() {
-                return Err(format!("{:?} is called {:?}", event.data, event.kind));
-            }
-            self.last = Some(number);
-            self.first = self.first.or(self.last);
-            self.last_of.insert(number % NAMES, number);
-            // Further gaps are told.
-            self.has_gap &= number + 1 < published;
-            if number.is_multiple_of(terms.ids) {
-                self.last_id = Some(number);
-            }
-            secrets.extend(secret.parse::<u64>().ok().filter(|secret| *secret > 0));
-        }
-        self.seen = events.len();
-        Ok(secrets)
     }
 }
 

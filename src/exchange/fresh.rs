@@ -1,0 +1,38 @@
+//! A client that gets the state of things from an upstream stream of its own, before it goes on
+//! with a log (`join = "fresh"`).
+
+use super::Exchange;
+use super::log::Reader;
+use super::stage::{Source, Stage};
+use crate::time::Tick;
+
+/// How a client goes on when its own stream is quiet. See the module.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The log.
+    pub log: Reader,
+    /// Where the log was when the client asked.
+    pub position: u64,
+}
+
+impl Exchange {
+    /// True exactly when the client goes on with a log when its own stream is quiet.
+    pub fn is_fresh(&self) -> bool {
+        self.extras().is_some_and(|extras| extras.fresh.is_some())
+    }
+
+    /// When its own stream has been quiet for long enough. [`Tick::NEVER`] if the client does not
+    /// go on with a log, or is not between two events.
+    pub fn settles_at(&self) -> Tick {
+        let is_own = matches!((self.stage(), self.source()), (Stage::Stream, Source::Upstream(_)));
+        let response = &self.response;
+        let is_between = response.outlet.is_between_events() && response.is_quiet();
+        let events = response.intake.events();
+        let is_quiet = is_between && events.is_some_and(|events| !events.holds_any());
+        if !self.is_fresh() || !is_own || !is_quiet || self.is_in_grace() {
+            return Tick::NEVER;
+        }
+        let settle = self.api().and_then(|api| api.share.as_ref()).map(|share| share.settle);
+        settle.map_or(Tick::NEVER, |settle| response.intake.silent_since().after(settle))
+    }
+}
