@@ -474,6 +474,23 @@ impl<'a> Run<'a> {
             .map(|chunk| &bytes[chunk.end() - 2 - usize::from(chunk.payload)..chunk.end() - 2])
     }
 
+    /// The first of these chunks, and how long they are: those that have the first `written` bytes,
+    /// and at least one, and those behind that are of the same event. The bytes are those of the
+    /// chunks if they are `framed`, and else of what is in them.
+    pub fn front(&self, written: usize, framed: bool) -> (Run<'a>, usize) {
+        let (mut len, mut count, mut is_whole) = (0, 0, false);
+        for chunk in self.chunks() {
+            if is_whole && len >= written {
+                break;
+            }
+            len += if framed { chunk.len() } else { chunk.payload.into() };
+            (count, is_whole) = (count + 1, chunk.is_last);
+        }
+        let left = self.chunks().count() - count;
+        let (end, next) = (self.end - left, self.next - left as u64);
+        (Run { end, next, ..*self }, len)
+    }
+
     /// The number of events that end in these chunks.
     pub fn events(&self) -> u64 {
         self.chunks().map(|chunk| u64::from(chunk.is_last)).sum()

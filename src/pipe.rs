@@ -160,8 +160,8 @@ impl Pipe {
             Reading::Nothing => Ok(Followed::Blocked),
             Reading::Lost => Ok(Followed::Lost),
             Reading::Run(run) => {
-                self.intake.note_run(&run, io.now);
-                self.outlet.give_run(&run, sink, io)?;
+                let given = self.outlet.give_run(&run, sink, io)?;
+                self.intake.note_run(&given, io.now);
                 Ok(Followed::Moved)
             }
         }

@@ -94,6 +94,15 @@ fn a_reader_who_stops_anywhere_goes_on_there() {
     assert_eq!(run.payloads().collect::<Vec<_>>(), [b"data: b\n\n", b"data: c\n\n"]);
     assert_eq!((run.events(), run.next()), (2, 3));
     assert!(matches!(log.read(3, 28), Reading::Nothing));
+    let Reading::Run(run) = log.read(0, 50) else { panic!("there is more") };
+    for (written, framed, want) in
+        [(0, true, 1), (14, true, 1), (15, true, 2), (42, true, 3), (9, false, 1), (10, false, 2)]
+    {
+        let (front, len) = run.front(written, framed);
+        let each = if framed { 14 } else { 9 };
+        assert_eq!((front.next(), len), (want as u64, each * want));
+        assert_eq!((front.events(), front.bytes()), (want as u64, &run.bytes()[..14 * want]));
+    }
 }
 
 #[test]
@@ -123,6 +132,8 @@ fn a_long_event_is_several_chunks_and_ends_with_the_last() {
     assert_eq!((log.oldest(), log.end()), (1, 3), "it is all that is held, too long as it is");
     let Reading::Run(run) = log.read(1, 0) else { panic!("there is more") };
     assert_eq!((run.bytes().len(), run.events()), (CHUNK_MAX, 0));
+    let Reading::Run(both) = log.read(1, 20_000) else { panic!("there is more") };
+    assert_eq!(both.front(1, true).1, CHUNK_MAX + 6, "it is not cut");
     assert!(!run.ends_between_events());
     let Reading::Run(run) = log.read(2, 0) else { panic!("there is more") };
     assert_eq!((run.bytes(), run.events()), (&b"1\r\nx\r\n"[..], 1));

@@ -239,40 +239,41 @@ impl Outlet {
         Ok(())
     }
 
-    /// Writes chunks of a log, as far as the sink takes them; the rest is buffered. For a body
-    /// without chunks it is what is in them. Nothing is pending.
+    /// Writes chunks of a log, as far as the sink takes them. For a body without chunks it is what
+    /// is in them. Of an event that the sink takes in part, the rest is buffered; all behind it
+    /// stays in the log. Returns the chunks that were given out, at least one. Nothing is pending.
     ///
     /// # Errors
     /// [`SinkGone`].
-    pub fn give_run<N: Net>(
+    pub fn give_run<'a, N: Net>(
         &mut self,
-        run: &Run<'_>,
+        run: &Run<'a>,
         sink: &mut Conn,
         io: &mut Io<'_, N>,
-    ) -> Result<(), SinkGone> {
+    ) -> Result<Run<'a>, SinkGone> {
         debug_assert!(self.is_quiet());
-        self.position =
-            if run.ends_between_events() { Position::Between } else { Position::Within };
         let mut end = HEADROOM;
-        let bytes = if self.writer.writes_chunks() {
-            self.given += run.payloads().map(|payload| payload.len() as u64).sum::<u64>();
+        let is_framed = self.writer.writes_chunks();
+        let bytes = if is_framed {
             run.bytes()
         } else {
             for payload in run.payloads() {
                 io.scratch[end..end + payload.len()].copy_from_slice(payload);
                 end += payload.len();
             }
-            self.given += (end - HEADROOM) as u64;
-            let framed = self.writer.frame(io.scratch, HEADROOM..end, false);
-            &io.scratch[framed]
+            &io.scratch[HEADROOM..end]
         };
         let n = if sink.ready.has(Ready::WRITE) { write(sink, bytes, io.net)? } else { 0 };
         if n > 0 {
             self.still_since = io.now;
         }
         self.gather_ms = 0;
-        self.append(&bytes[n..], io.buffers, io.now);
-        Ok(())
+        let (front, len) = run.front(n, is_framed);
+        self.append(&bytes[n..len], io.buffers, io.now);
+        self.given += front.payloads().map(|payload| payload.len() as u64).sum::<u64>();
+        self.position =
+            if front.ends_between_events() { Position::Between } else { Position::Within };
+        Ok(front)
     }
 
     /// Writes pending bytes that are due, once.
