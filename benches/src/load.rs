@@ -27,6 +27,7 @@ use rustls::ClientConfig;
 use crate::args::Args;
 use crate::sys::{self, Events, MILLISECOND, Outcome, Poller, Ready, SECOND};
 use crate::tls;
+use check::Check;
 use plan::{Again, Plan};
 use stream::{Heard, Role, State, Stream};
 use tally::{Report, Tally};
@@ -134,7 +135,11 @@ impl Load {
             let own = self.tickets.entry(number);
             tls = Some(own.or_insert_with(|| tls::keeping_tickets(config)));
         }
-        Stream::connect(self.plan.to, tls, role, number)
+        let check = match self.plan.shared {
+            true => Check::of_shared(),
+            false => Check::new(number as u32),
+        };
+        Stream::connect(self.plan.to, tls, role, check)
     }
 
     fn watch_for_room(&self, stream: &Stream, number: usize) -> Outcome<()> {

@@ -51,6 +51,21 @@ fn the_floor_passes_everything_on() {
 }
 
 #[test]
+fn clients_of_one_stream_come_and_stall() {
+    let scenarios = "shared,shared-idle,replay,stalled";
+    let arguments = [
+        "--peers",
+        "floor",
+        "--streams",
+        "5",
+        "--scenario",
+        scenarios,
+    ];
+    let text = run("shared", &arguments).unwrap();
+    assert_eq!(rows(&text).len(), 4, "{text}");
+}
+
+#[test]
 fn streams_beside_slow_readers_go_on() {
     let arguments = ["--peers", "floor", "--streams", "5", "--scenario", "slow"];
     let text = run("slow", &arguments).unwrap();

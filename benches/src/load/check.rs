@@ -17,6 +17,8 @@ pub struct Check {
     last_delay: Option<u64>,
     /// The size of the first event, which all have.
     size: Option<usize>,
+    /// The first event may be any.
+    joins: bool,
 }
 
 impl Check {
@@ -28,6 +30,23 @@ impl Check {
             partial: Vec::new(),
             last_delay: None,
             size: None,
+            joins: false,
+        }
+    }
+
+    /// The stream that all ask for, which has begun already.
+    pub fn of_shared() -> Self {
+        Self {
+            joins: true,
+            ..Self::new(0)
+        }
+    }
+
+    /// The same stream, of which nothing was read.
+    pub fn anew(&self) -> Self {
+        Self {
+            joins: self.joins,
+            ..Self::new(self.stream)
         }
     }
 
@@ -98,6 +117,9 @@ impl Check {
         }
         let event = event.strip_suffix(b"\n").unwrap_or(event);
         let stamp = event::read(event).map_err(|mangled| mangled.to_string())?;
+        if self.joins && self.size.is_none() {
+            self.next = stamp.sequence;
+        }
         if (stamp.stream, stamp.sequence) != (self.stream, self.next) {
             let (stream, sequence) = (stamp.stream, stamp.sequence);
             return Err(format!(
@@ -195,6 +217,18 @@ mod tests {
         for wrong in ["", "a short body", "a short body\n\n", "another body\n"] {
             assert!(short(&[wrong]).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_shared_stream_begins_anywhere_and_goes_on_from_there() {
+        let read = |check: &mut Check, events: &[u32]| {
+            let text: String = events.iter().map(|number| event(0, *number)).collect();
+            check.read(text.as_bytes(), 2, &mut Tally::new())
+        };
+        let mut check = Check::of_shared();
+        assert_eq!(read(&mut check, &[7, 8]), Ok(()));
+        assert!(read(&mut check, &[10]).is_err());
+        assert_eq!(read(&mut check.anew(), &[3]), Ok(()));
     }
 
     #[test]

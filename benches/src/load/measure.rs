@@ -56,6 +56,8 @@ impl Load {
             self.reload(report)
         } else if self.plan.slow > 0 {
             self.slow(report)
+        } else if self.plan.stalled > 0 {
+            self.stalled(report)
         } else if self.plan.visits > 0 {
             self.visits(report)
         } else if self.plan.storm > 0 {
@@ -106,6 +108,10 @@ impl Load {
             self.count_calls(report)?;
         }
         self.all_go_on()?;
+        if self.plan.shared {
+            let origin = Control::connect(self.plan.control)?.tally()?;
+            report.add("upstreams", origin.open as f64);
+        }
         if self.plan.again == Again::Leave {
             self.streams.clear();
             self.pump(LEAVING)?;

@@ -11,6 +11,8 @@
 //!      --burst N              for so many events on each
 //!      --control ADDR         the origin's own address
 //!      --seconds N            count and measure for so long
+//!      --shared               all connections ask for the same stream, and may come to it late
+//!      --stalled N            beside the streams so many that read nothing
 //!      --again WORD           when a response ends, send the request again: keep, on the
 //!                             same connection; fresh, on a new one. leave: the client leaves
 //!                             behind the first event, and comes back
@@ -75,6 +77,10 @@ pub struct Plan {
     pub calls: bool,
     /// The number of slow readers.
     pub slow: usize,
+    /// All connections ask for the same stream.
+    pub shared: bool,
+    /// The number of readers that read nothing.
+    pub stalled: usize,
     /// Clients a second that open a stream and leave behind its first event.
     pub visits: usize,
     /// Clients that open a stream, all at once.
@@ -128,6 +134,8 @@ impl Plan {
             raw: false,
             calls: false,
             slow: 0,
+            shared: false,
+            stalled: 0,
             visits: 0,
             storm: 0,
             drain: false,
@@ -154,6 +162,8 @@ impl Plan {
                 "raw" => plan.raw = true,
                 "calls" => plan.calls = true,
                 "slow" => plan.slow = option.number()?,
+                "shared" => plan.shared = true,
+                "stalled" => plan.stalled = option.number()?,
                 "visits" => plan.visits = option.number()?,
                 "storm" => plan.storm = option.number()?,
                 "drain" => plan.drain = true,
@@ -183,10 +193,12 @@ impl Plan {
     pub fn request(&self, role: Role, number: usize) -> Vec<u8> {
         let path = match role {
             Role::Main => self.path.as_str(),
+            Role::Slow if self.shared => self.path.as_str(),
             Role::Slow => "/saturate?size=16000&room=65536",
             Role::Visitor | Role::Newcomer => "/tokens?n=1000000&gap_ms=60000",
             Role::Short => "/short",
         };
+        let number = if self.shared { 0 } else { number };
         let mark = if path.contains('?') { '&' } else { '?' };
         let (method, length, body) = match self.post {
             true => ("POST", "Content-Length: 16\r\n", "{\"stream\": true}"),

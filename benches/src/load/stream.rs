@@ -75,7 +75,7 @@ impl Stream {
         to: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
         role: Role,
-        number: usize,
+        check: Check,
     ) -> Outcome<Self> {
         let buffer = (role == Role::Slow).then_some(SMALL_BUFFER);
         let socket =
@@ -83,7 +83,7 @@ impl Stream {
         Ok(Self {
             socket: Socket::client(socket, tls)?,
             role,
-            check: Check::new(number as u32),
+            check,
             open: false,
             state: State::Idle,
             response: Response::new(),
@@ -94,7 +94,7 @@ impl Stream {
     /// Sends the request, whose response is the next one; it fits into an empty socket.
     pub fn ask(&mut self, request: &[u8]) -> Outcome<()> {
         self.response = Response::new();
-        self.check = Check::new(self.check.stream);
+        self.check = self.check.anew();
         self.state = State::Asked;
         self.asked = sys::now();
         let written = self

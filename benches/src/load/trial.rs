@@ -39,6 +39,21 @@ impl Load {
         self.all_go_on()
     }
 
+    /// Paced streams by themselves, and then beside clients that read nothing.
+    pub fn stalled(&mut self, report: &mut Report) -> Outcome<()> {
+        self.alone(report)?;
+        let before = self.plan.watch.map(Watch::memory).transpose()?;
+        self.open(self.plan.stalled, Role::Slow)?;
+        self.tally = Tally::new();
+        self.pump(self.plan.window)?;
+        report.add_quantiles("beside", &self.tally.delays);
+        if let (Some(watch), Some(before)) = (self.plan.watch, before) {
+            let growth = watch.memory()?.saturating_sub(before);
+            report.add_share("memory_slow", growth as f64, self.plan.stalled as u64);
+        }
+        self.all_go_on()
+    }
+
     /// Waits until the buffers between the origin and the slow readers are full.
     fn fill(&mut self) -> Outcome<()> {
         let mut control = Control::connect(self.plan.control)?;

@@ -61,9 +61,9 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// Puts what is known here into the places of names in capitals. FRONT and ORIGIN are ports,
     /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, POOL is a number of
-    /// connections, the others are paths. A line that begins with {http} or {https} is only for
-    /// clients that come with that, and one with {to http} or {to https} for an origin that is
-    /// asked with that.
+    /// connections, JOIN is a word, the others are paths. A line that begins with {http} or
+    /// {https} is only for clients that come with that, one with {to http} or {to https} for an
+    /// origin that is asked with that, and one with {share} for streams that are shared.
     fn fill(&self, text: &str) -> String {
         let (https, to_https) = (self.scenario.tls, self.scenario.upstream_tls);
         let marks = [
@@ -71,6 +71,7 @@ impl Place<'_> {
             ("{https}", https),
             ("{to http}", !to_https),
             ("{to https}", to_https),
+            ("{share}", self.scenario.join.is_some()),
         ];
         let kept = |line| {
             let mut found = marks.iter().filter_map(|&(mark, kept)| {
@@ -89,6 +90,7 @@ impl Place<'_> {
             .replace("ADMIN", &admin)
             .replace("WINDOW", &self.scenario.window.to_string())
             .replace("HEARTBEAT", &self.scenario.heartbeat.to_string())
+            .replace("JOIN", self.scenario.join.unwrap_or_default())
             .replace("POOL", &self.scenario.pool.to_string())
             .replace("FOLDER", &self.folder.display().to_string())
             .replace("MILLSTREAM", &self.millstream.display().to_string())

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub tls: bool,
     /// The origin is asked with TLS.
     pub upstream_tls: bool,
+    /// What clients get who join a stream, for peers that can share one.
+    pub join: Option<&'static str>,
     /// The origin's nice value. One that gives way to the load, with which it shares a core, does
     /// not keep it from reading what is there.
     pub origin_nice: u32,
@@ -63,6 +65,7 @@ const PLAIN: Scenario = Scenario {
     pool: 256,
     tls: false,
     upstream_tls: false,
+    join: None,
     origin_nice: 0,
 };
 
@@ -86,6 +89,11 @@ pub const ALL: &[Scenario] = &[
     SLOW,
     DRAIN,
     RELOAD,
+    SHARED,
+    UNSHARED,
+    SHARED_IDLE,
+    REPLAY,
+    STALLED,
     TLS_IDLE,
     TLS_BOTH,
     TLS_PACED,
@@ -349,6 +357,76 @@ const RELOAD: Scenario = Scenario {
     need: Need::Reload,
     window: 3600,
     ..PLAIN
+};
+
+const SHARED: Scenario = Scenario {
+    name: "shared",
+    about: "1,000 clients of one stream with 10 events of 100 bytes a second, which millstream \
+            reads once; the others have an upstream stream for each client",
+    load: "--path /paced?rate=10&size=100 --shared --streams 1000 --seconds 8 --calls",
+    columns: &[
+        column("upstreams", "upstream streams", 1.0),
+        with_ratio("cpu_event_us", "CPU µs/event", 1.0),
+        CALLS,
+        BUSY,
+        EVENTS,
+        DELAY,
+        DELAY_99,
+        DELAY_999,
+    ],
+    join: Some("now"),
+    ..PACED
+};
+
+const UNSHARED: Scenario = Scenario {
+    name: "unshared",
+    about: "shared, without [api.share]",
+    join: None,
+    ..SHARED
+};
+
+const SHARED_IDLE: Scenario = Scenario {
+    name: "shared-idle",
+    about: "idle, with 9,000 clients of one stream",
+    load: "--path /idle --shared --streams 9000 --rest 10 --wakes 5",
+    join: Some("now"),
+    ..IDLE
+};
+
+const REPLAY: Scenario = Scenario {
+    name: "replay",
+    about: "16 clients that join one stream with 1,000 events of 100 bytes a second, get what \
+            is held of it (up to 1,024 events), leave, and come back; who shares nothing gives \
+            them the next event",
+    load: "--path /paced?rate=1000&size=100 --shared --streams 16 --seconds 5 --again leave",
+    columns: &[
+        CPU_STREAM,
+        CPU_EVENT,
+        BUSY,
+        Column {
+            title: "streams/s",
+            ..RESPONSES
+        },
+        EVENTS,
+    ],
+    join: Some("log"),
+    ..CHURN
+};
+
+const STALLED: Scenario = Scenario {
+    name: "stalled",
+    about: "90 clients of one stream with 200 events of 1,000 bytes a second, alone and beside 10 \
+            more that read nothing",
+    load: "--path /paced?rate=200&size=1000 --shared --streams 90 --stalled 10 --seconds 6",
+    columns: &[
+        column("memory_slow", "bytes/stalled client", 1.0),
+        column("alone_p50_us", "alone: delay p50 µs", 1.0),
+        column("alone_p99_us", "p99 µs", 1.0),
+        column("beside_p50_us", "beside: delay p50 µs", 1.0),
+        column("beside_p99_us", "p99 µs", 1.0),
+    ],
+    join: Some("now"),
+    ..SLOW
 };
 
 const TLS_IDLE: Scenario = Scenario {
