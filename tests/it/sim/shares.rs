@@ -10,12 +10,14 @@
 mod viewer;
 
 use super::message::{Body, Head};
+use super::speech::Speech;
 use super::{draw_faults, draw_portions, number};
 use crate::journal;
 use millstream::Config;
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
+use millstream::testing::toy;
 use millstream::testing::world::World;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +27,10 @@ use viewer::Viewer;
 /// How long things happen, in milliseconds, and how long all is calm behind that.
 const BUSY: u64 = 4000;
 const CALM: u64 = 30_000;
+
+/// Where clients speak TLS.
+const TLS: &str = "listen = [\"127.0.0.1:8080\"]\nlisten_tls = [\"127.0.0.1:8443\"]\n";
+const CERTIFICATE: &str = "[[tls.certificate]]\ncertificate = \"a\"\nkey = \"b\"\n";
 
 /// How many names events have.
 const NAMES: u64 = 3;
@@ -113,6 +119,9 @@ impl Play {
         portions.high_water = rng.pick(&[100, 1000, 8167]);
         portions.window_max = rng.pick(&[50, 3000, 65536]);
         let resume = rng.pick(&["false", "true", "\"always\""]);
+        toy::begin();
+        // Of its own, so that it leaves the worlds as they were.
+        let is_secure = Rng::new(seed ^ 0x746c_7324).chance(30);
         let tells = rng.chance(60);
         let on_gap = rng.pick(
             &["private", "private", "end", "now", "log", "fresh"][..if tells { 6 } else { 3 }],
@@ -123,14 +132,16 @@ impl Play {
         let gap_event = if tells { "event: gap\\ndata: {}" } else { "" };
         let (events, age) = (rng.between(1, 30), rng.pick(&["0s", "1s", "5m"]));
         let text = format!(
-            "[server]\n{}\n[[api]]\nname = \"a\"\nlisten_path = \"/\"\n\
+            "[server]\n{}{}\n{}[[api]]\nname = \"a\"\nlisten_path = \"/\"\n\
              target_url = \"http://10.0.0.1\"\n\
              resume = {resume}\non_outage = \"{}\"\nheartbeat = \"{}\"\nearly_answer = \"{}\"\n\
              [api.share]\njoin = \"{join}\"\nsettle = \"{}\"\nids = \"{ids}\"\n\
              headers = [\"X-Group\"]\nlog_events = {}\n\
              log_bytes = \"4KiB\"\nlog_age = \"{}\"\non_gap = \"{on_gap}\"\nlinger = \"{}\"\n\
              max_logs = {}\nslow = \"{slow}\"\ngap_event = \"{gap_event}\"\n",
+            if is_secure { TLS } else { "" },
             rng.pick(&["", "", "flush_interval = \"30ms\""]),
+            if is_secure { CERTIFICATE } else { "" },
             rng.pick(&["error", "retry", "hold"]),
             rng.pick(&["0s", "100ms", "15s"]),
             rng.pick(&["0s", "0s", "50ms"]),
@@ -141,11 +152,14 @@ impl Play {
             rng.pick(&[1, 2, 256]),
         );
         journal::note(|| text.clone());
-        let config = Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let mut config = Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        config.tls.server = is_secure.then(|| toy::server(None));
         let mut world = World::new(config, seed, faults, portions);
         let address = "10.0.0.1:80".parse().unwrap();
         world.net().set_host(address, Host::Listening);
-        let viewers = (0..rng.between(1, 8)).map(|number| Viewer::draw(number, &mut rng)).collect();
+        let speech = if is_secure { Speech::Tls } else { Speech::Http };
+        let count = rng.between(1, 8);
+        let viewers = (0..count).map(|number| Viewer::draw(number, speech, &mut rng)).collect();
         let is_roomy = events >= NAMES && age != "1s";
         let terms = Terms {
             tells,

@@ -1,13 +1,14 @@
 //! The clients of shared streams, and what each may see.
 
 use super::super::message::{Body, Head};
+use super::super::speech::Speech;
 use super::{NAMES, Terms};
 use crate::journal;
+use millstream::testing::Tick;
 use millstream::testing::naive;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::Peer;
 use millstream::testing::world::World;
-use millstream::testing::{ListenerId, Tick};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 /// A client, with one connection after the other.
 pub(super) struct Viewer {
     address: IpAddr,
+    speech: Speech,
     pub(super) stream: usize,
     fields: String,
     who: String,
@@ -41,7 +43,7 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn draw(number: u64, rng: &mut Rng) -> Viewer {
+    pub(super) fn draw(number: u64, speech: Speech, rng: &mut Rng) -> Viewer {
         let said = rng.pick(&[
             "",
             "",
@@ -59,6 +61,7 @@ impl Viewer {
         let who = ["Cookie: ", "Authorization: ", "X-Group: "].map(value).join("/");
         Viewer {
             address: format!("192.0.2.{number}").parse().unwrap(),
+            speech,
             stream: rng.pick(&[0, 0, 0, 1, 2]),
             fields,
             who,
@@ -88,7 +91,7 @@ impl Viewer {
         published: &[u64; 3],
         terms: Terms,
     ) {
-        let Some(peer) = world.net().client(ListenerId(0), Some(self.address)) else { return };
+        let Some(peer) = self.speech.connect(world.net(), self.address) else { return };
         let plain = |id: u64| (id, id.to_string());
         let id = match rng.below(10) {
             0..6 => self.last_id.clone(),
