@@ -229,6 +229,11 @@ impl EventLog {
         self.first + self.chunks.len() as u64
     }
 
+    /// The number of events that are held.
+    pub const fn len(&self) -> usize {
+        self.events
+    }
+
     /// How many bytes of memory it takes.
     pub fn memory(&self) -> usize {
         let latest = self.latest.as_ref().map_or(0, |latest| latest.memory());

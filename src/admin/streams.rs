@@ -1,5 +1,6 @@
-//! `/streams`: a page of the open event streams and tunnels. It takes one walk over the sessions,
-//! and stores no more of them than the page holds.
+//! `/streams`: a page of the open event streams and tunnels, and the upstream streams that are
+//! shared. It takes one walk over the sessions and one over those, and stores no more of them than
+//! the page holds.
 
 use crate::access::split;
 use crate::digits::Digits;
@@ -219,6 +220,42 @@ pub struct Row<'a> {
     pub until: Option<&'a str>,
     /// In how many milliseconds the proxy ends it, if that is decided.
     pub ends_in_ms: Option<u64>,
+    /// The id of the upstream stream that it shares with others, if it does.
+    pub shares: Option<u64>,
+}
+
+/// The maximum number of shared upstream streams in a response: those with the most clients.
+pub const GROUPS_MAX: usize = 50;
+
+/// One upstream stream that clients share.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// Its id.
+    pub id: u64,
+    /// Its state.
+    pub state: StreamState,
+    /// The name of the api.
+    pub api: &'a str,
+    /// The method and the target of the first client that asked for it, as logs show them.
+    pub request: &'a str,
+    /// The time since that request, in milliseconds.
+    pub age_ms: u64,
+    /// The number of its clients.
+    pub clients: usize,
+    /// The number of events so far.
+    pub events: u64,
+    /// How many events are held.
+    pub held_events: usize,
+    /// The memory that they take, in bytes.
+    pub held_bytes: usize,
+    /// Events that were held for clients who came later or came back.
+    pub replayed: u64,
+    /// How often a client had missed more than what was held.
+    pub gaps: u64,
+    /// How many clients got an upstream stream of their own instead.
+    pub vetoes: u64,
+    /// How long no event has come, in milliseconds.
+    pub idle_ms: u64,
 }
 
 /// A page of the list in JSON.
@@ -264,16 +301,49 @@ impl Page {
         json.end(']');
         json.name("until").string_or_null(row.until);
         json.name("ends_in_ms").number_or_null(row.ends_in_ms);
+        let shares = row.shares.map(Digits::hexadecimal);
+        json.name("shares").string_or_null(shares.as_ref().map(Digits::as_str));
         json.end('}');
         self.last = row.id;
     }
 
-    /// Finishes the page. If there is `more`, it includes the id after which the next page starts.
-    pub fn finish(mut self, more: bool) -> String {
+    /// Ends the list of streams, and begins that of the upstream streams that are shared, of which
+    /// there are so many. If there is `more` of the first, the page includes the id after which the
+    /// next one starts.
+    pub fn begin_groups(&mut self, more: bool, total: usize) {
         let last = Digits::hexadecimal(self.last);
         let mut json = Json::new(&mut self.text);
         json.end(']');
         json.name("next").string_or_null(if more { Some(last.as_str()) } else { None });
+        json.name("shared_total").number(total as u64);
+        json.name("shared").begin('[');
+    }
+
+    /// Adds a shared upstream stream.
+    pub fn add_group(&mut self, group: &Group<'_>) {
+        let mut json = Json::new(&mut self.text);
+        let (_, target) = split(group.request);
+        json.begin('{');
+        json.name("id").string(Digits::hexadecimal(group.id).as_str());
+        json.name("api").string(group.api);
+        json.name("target").string(target.unwrap_or_default());
+        json.name("state").string(group.state.word());
+        json.name("age_ms").number(group.age_ms);
+        json.name("clients").number(group.clients as u64);
+        json.name("events").number(group.events);
+        json.name("held_events").number(group.held_events as u64);
+        json.name("held_bytes").number(group.held_bytes as u64);
+        json.name("replayed_events").number(group.replayed);
+        json.name("gaps").number(group.gaps);
+        json.name("vetoes").number(group.vetoes);
+        json.name("idle_ms").number(group.idle_ms);
+        json.end('}');
+    }
+
+    /// Finishes the page.
+    pub fn finish(mut self) -> String {
+        let mut json = Json::new(&mut self.text);
+        json.end(']');
         json.end('}');
         self.text.push('\n');
         self.text
@@ -343,26 +413,50 @@ mod tests {
             waits: &["client_room", "upstream_bytes"],
             until: Some("heartbeat"),
             ends_in_ms: Some(7),
+            shares: None,
+        };
+        let group = Group {
+            id: 33,
+            state: StreamState::Resuming,
+            api: "a",
+            request: "GET /b",
+            age_ms: 1,
+            clients: 2,
+            events: 3,
+            held_events: 4,
+            held_bytes: 5,
+            replayed: 6,
+            gaps: 7,
+            vetoes: 8,
+            idle_ms: 9,
         };
         let mut page = Page::new(2);
         page.add(&row);
         let state = StreamState::Tunnel;
         let tunnel = Row { id: 32, state, kind: "tunnel", tls: None, key: Some("k"), ..row };
-        page.add(&Row { waits: &[], until: None, ends_in_ms: None, ..tunnel });
+        page.add(&Row { waits: &[], until: None, ends_in_ms: None, shares: Some(33), ..tunnel });
+        page.begin_groups(true, 9);
+        page.add_group(&group);
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"tls\":\"TLSv1.3\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
             \"state\":\"held\",\"age_ms\":1,\"events\":2,\"bytes_in\":6,\"bytes_out\":3,\
             \"idle_ms\":4,\"pending_bytes\":5,\"waits\":[\"client_room\",\"upstream_bytes\"],\
-            \"until\":\"heartbeat\",\"ends_in_ms\":7},\
+            \"until\":\"heartbeat\",\"ends_in_ms\":7,\"shares\":null},\
             {\"id\":\"20\",\"api\":\"a\",\"client\":\"::1\",\"tls\":null,\
             \"key\":\"k\",\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"tunnel\",\
             \"state\":\"tunnel\",\
             \"age_ms\":1,\"events\":2,\
             \"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\"waits\":[],\
-            \"until\":null,\"ends_in_ms\":null}],\"next\":\"20\"}\n";
-        assert_eq!(page.finish(true), want);
-        assert_eq!(Page::new(0).finish(false), "{\"total\":0,\"streams\":[],\"next\":null}\n");
+            \"until\":null,\"ends_in_ms\":null,\"shares\":\"21\"}],\"next\":\"20\",\
+            \"shared_total\":9,\"shared\":[{\"id\":\"21\",\"api\":\"a\",\"target\":\"/b\",\
+            \"state\":\"resuming\",\"age_ms\":1,\"clients\":2,\"events\":3,\"held_events\":4,\
+            \"held_bytes\":5,\"replayed_events\":6,\"gaps\":7,\"vetoes\":8,\"idle_ms\":9}]}\n";
+        assert_eq!(page.finish(), want);
+        let mut none = Page::new(0);
+        none.begin_groups(false, 0);
+        let want = "{\"total\":0,\"streams\":[],\"next\":null,\"shared_total\":0,\"shared\":[]}\n";
+        assert_eq!(none.finish(), want);
     }
 }

@@ -7,6 +7,7 @@ use super::LocalReply;
 use super::own_ids::OwnIds;
 use crate::event_log::{EventLog, Limits, LogCell};
 use crate::http::abnf::is_text;
+use crate::metrics::Counter;
 use crate::sse::{Block, ID_MAX};
 use crate::telemetry::{Outcome, Veto};
 use crate::time::Tick;
@@ -50,6 +51,8 @@ pub enum Change {
 
 /// A log that many exchanges read. See the module.
 pub struct Log {
+    /// The id of the request for its events.
+    pub id: u64,
     events: LogCell,
     /// The ids of its events, if these are not the upstream's.
     own_ids: Option<OwnIds>,
@@ -63,23 +66,37 @@ pub struct Log {
     untold: Cell<bool>,
     /// Set when the last reader leaves.
     deserted: Rc<Cell<bool>>,
+    /// What has become of its clients.
+    pub counts: Counts,
+}
+
+/// What has become of the clients of a log, so often.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Events that were held for clients who came later or came back.
+    pub replayed: Counter,
+    /// Clients who had missed more than what was held.
+    pub gaps: Counter,
+    /// Clients who got an upstream stream of their own.
+    pub vetoes: Counter,
 }
 
 impl Log {
     /// Creates a log without events, in this state. `deserted` is set whenever its last reader
     /// leaves.
     pub fn new(limits: Limits, state: LogState, deserted: &Rc<Cell<bool>>) -> Rc<Log> {
-        Log::with_ids(limits, state, None, deserted)
+        Log::with_ids(limits, state, (0, None), deserted)
     }
 
-    /// The same, with ids of its own if there are any.
+    /// The same for the request with this id, with ids of its own if there are any.
     pub fn with_ids(
         limits: Limits,
         state: LogState,
-        own_ids: Option<OwnIds>,
+        (id, own_ids): (u64, Option<OwnIds>),
         deserted: &Rc<Cell<bool>>,
     ) -> Rc<Log> {
         Rc::new(Log {
+            id,
             events: LogCell::new(limits),
             own_ids,
             state: Cell::new(state),
@@ -88,6 +105,7 @@ impl Log {
             change: Cell::new(None),
             untold: Cell::new(false),
             deserted: Rc::clone(deserted),
+            counts: Counts::default(),
         })
     }
 

@@ -106,11 +106,16 @@ impl Events {
         self.scanner.events()
     }
 
+    /// True exactly when the stream has had an id.
+    pub const fn has_ids(&self) -> bool {
+        self.scanner.has_ids()
+    }
+
     /// The comment that is a heartbeat. The decoder of httpx-sse, used by the Python clients of
     /// model APIs, would take an empty line for an event once it has seen an id. Clients
     /// that look only for empty lines and know no comments need one.
     pub const fn comment(&self) -> &'static [u8] {
-        comment(self.scanner.has_ids())
+        comment(self.has_ids())
     }
 
     /// The id from which the rest of this stream can be requested. None if it cannot, or while the

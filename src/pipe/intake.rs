@@ -245,7 +245,9 @@ impl Intake {
 
     /// Takes from a log, from this position on, instead of from a connection.
     pub fn follow(&mut self, position: u64) {
-        self.watch = Watch::Log(Place::new(position));
+        let before = self.events().map(|events| (events.events(), events.has_ids()));
+        let (events, has_ids) = before.unwrap_or_default();
+        self.watch = Watch::Log(Place::new(position, events, has_ids));
     }
 
     /// Takes from a connection after all.

@@ -17,9 +17,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place in front of this position.
-    pub(super) const fn new(next: u64) -> Place {
-        Place { next, events: 0, between: true, has_ids: false, catches_up: false }
+    /// The place in front of this position, of a client that has had so many `events` from
+    /// elsewhere. `has_ids`: one of these had an id.
+    pub(super) const fn new(next: u64, events: u64, has_ids: bool) -> Place {
+        Place { next, events, between: true, has_ids, catches_up: false }
     }
 
     /// The comment that is a heartbeat. See [`Events::comment`].

@@ -10,6 +10,7 @@
 mod ticks;
 
 use super::Proxy;
+use super::feed::Feed;
 use super::followers::Followers;
 use super::head::head_limits;
 use super::next::Next;
@@ -20,7 +21,7 @@ use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Logs, Process, Usage};
-use crate::admin::streams::{First, Page, Query, Row};
+use crate::admin::streams::{First, GROUPS_MAX, Group, Page, Query, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
 use crate::exchange::{Begin, Exchange, Local, LocalReply, Log, LogState, RequestFacts, Source};
@@ -313,7 +314,39 @@ impl<N: Net> Proxy<N> {
         for key in keys.into_iter().filter_map(Key::from_bits) {
             self.describe(key, now, &mut page);
         }
-        Answer::of(200, MediaType::Json, page.finish(more).into_bytes().into())
+        self.describe_groups(more, now, &mut page);
+        Answer::of(200, MediaType::Json, page.finish().into_bytes().into())
+    }
+
+    /// The upstream streams that most clients share, behind those of clients, of which there may be
+    /// `more`.
+    fn describe_groups(&self, more: bool, now: Tick, page: &mut Page) {
+        let mut first = First::new(GROUPS_MAX, None);
+        for (key, feed) in self.feeds.tasks.iter() {
+            let rank = [u64::MAX - feed.log.readers() as u64, feed.exchange.record.id, 0];
+            first.offer(rank, key.to_bits());
+        }
+        let (keys, total, _) = first.finish();
+        page.begin_groups(more, total);
+        for key in keys.into_iter().filter_map(Key::from_bits) {
+            let Feed { exchange, log, .. } = &self.feeds.tasks[key];
+            let (held_events, held_bytes) = log.read(|events| (events.len(), events.memory()));
+            page.add_group(&Group {
+                id: exchange.record.id,
+                state: self.stream_state(exchange, now),
+                api: exchange.api_name(),
+                request: exchange.record.told.line(),
+                age_ms: millis(now.since(exchange.began)),
+                clients: log.readers(),
+                events: exchange.response.intake.count().unwrap_or(0),
+                held_events,
+                held_bytes,
+                replayed: log.counts.replayed.get(),
+                gaps: log.counts.gaps.get(),
+                vetoes: log.counts.vetoes.get(),
+                idle_ms: millis(now.since(exchange.quiet_since())),
+            });
+        }
     }
 
     fn describe(&self, key: Key<Session>, now: Tick, page: &mut Page) {
@@ -342,6 +375,7 @@ impl<N: Net> Proxy<N> {
             waits: &things.into_iter().map(Wait::name).collect::<Vec<_>>(),
             until: moments.first().map(|moment| moment.name()),
             ends_in_ms: (end != Tick::NEVER).then(|| millis(end.since(now))),
+            shares: exchange.source().log().map(|log| log.id),
         });
     }
 

@@ -446,6 +446,7 @@ pub(super) fn answered(
         if let Some(stats) = &exchange.record.stats {
             stats.gaps.add(log.readers() as u64);
         }
+        log.counts.gaps.add(log.readers() as u64);
     }
     outage::take_body(exchange, &mut pool[key], key, head, now);
     share::write_lasting(head, out);

@@ -5,7 +5,6 @@ use super::feed::{Feed, Name};
 use super::fresh;
 use super::next::{Action, Next};
 use super::shared::Shared;
-use crate::access::Told;
 use crate::admin::metrics::Logs;
 use crate::apis::{ApiState, Apis};
 use crate::config::{Api, Ids, Join, OnGap, Share, Slow};
@@ -163,18 +162,19 @@ impl<N: Net> Proxy<N> {
             (Some(None), OnGap::Private) if upstream_id.is_none() => share.join,
             (Some(None), on_gap) => {
                 feeds.deserted.set(true);
-                note_gap(exchange);
+                note_gap(exchange, &log);
                 return match on_gap {
                     OnGap::End => Next::Do(end_at_gap()),
                     OnGap::Private | OnGap::Join(_) => {
                         exchange.count_veto(Veto::LastEventId);
+                        log.counts.vetoes.one();
                         ask_alone(exchange, feeds, &shared.apis, now)
                     }
                 };
             }
         };
         if known.is_some() {
-            note_gap(exchange);
+            note_gap(exchange, &log);
             exchange.extras_mut().has_gap = true;
         }
         match join {
@@ -190,7 +190,9 @@ impl<N: Net> Proxy<N> {
         let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
         if let Some(stats) = &exchange.record.stats {
-            stats.replayed.add(log.read(|log| log.events_from(position)));
+            let replayed = log.read(|log| log.events_from(position));
+            stats.replayed.add(replayed);
+            log.counts.replayed.add(replayed);
         }
         exchange.response.follow(position);
         exchange.go_on_with(Source::Log(log.reader()));
@@ -239,7 +241,9 @@ impl<N: Net> Proxy<N> {
             && let Some(state) = self.shared.apis.get_mut(feed.name.0)
         {
             let (number, id) = own.last();
-            state.last_ids.note(own.epoch, (number, id.into()), now);
+            if !id.is_empty() {
+                state.last_ids.note(own.epoch, (number, id.into()), now);
+            }
         }
         if !feed.is_over() {
             feed.log.enter(LogState::Ended(Outcome::Complete));
@@ -269,7 +273,8 @@ fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> 
     Next::Do(if is_held { Action::AskLater } else { Action::Connect })
 }
 
-fn note_gap(exchange: &Exchange) {
+fn note_gap(exchange: &Exchange, log: &Log) {
+    log.counts.gaps.one();
     if let Some(stats) = &exchange.record.stats {
         stats.gaps.one();
     }
@@ -293,7 +298,7 @@ fn begin<N: Net>(
     now: Tick,
 ) -> Key<Feed> {
     let Shareable { name, head, last_event_id } = shareable;
-    let mut record = shared.telemetry.record(Told::default(), true, false);
+    let mut record = shared.telemetry.record(first.record.told.clone(), true, false);
     record.stats.clone_from(&first.record.stats);
     let mut exchange = Exchange::new(Begin {
         facts: RequestFacts::of_feed(),
@@ -305,7 +310,12 @@ fn begin<N: Net>(
     });
     (exchange.api, exchange.api_state) = (first.api, first.api_state);
     let own_ids = (share.ids == Ids::Own).then(|| OwnIds::new(shared.random.u64(..)));
-    let log = Log::with_ids(share.limits, LogState::Awaited, own_ids, &feeds.deserted);
+    let log = Log::with_ids(
+        share.limits,
+        LogState::Awaited,
+        (exchange.record.id, own_ids),
+        &feeds.deserted,
+    );
     if share.slow == Slow::Latest {
         log.change(EventLog::keep_latest);
     }

@@ -38,7 +38,9 @@ pub(super) fn judge(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
     let share = api.and_then(|api| Some((api, api.share.as_ref()?)));
     if let Some(veto) = share.and_then(|(api, share)| share::veto_of_answer(head, api, share)) {
         exchange.count_veto(veto);
-        exchange.extras_mut().fresh = None;
+        if let Some(fresh) = exchange.extras_mut().fresh.take() {
+            fresh.log.counts.vetoes.one();
+        }
     }
 }
 

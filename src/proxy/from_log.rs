@@ -138,6 +138,9 @@ fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
     if let Some(stats) = &exchange.record.stats {
         stats.gaps.one();
     }
+    if let Source::Log(log) = exchange.source() {
+        log.counts.gaps.one();
+    }
     if !exchange.response.may_skip() {
         return Next::Do(Action::Cut(Outcome::SlowClient));
     }
