@@ -184,9 +184,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// True exactly when the main streams have events by the clock, or without a pause, for ever.
+    /// True exactly when the main streams have events by the clock, or without a pause, for ever,
+    /// and nobody leaves them.
     pub fn is_endless(&self) -> bool {
-        self.path.starts_with("/paced") || self.path.starts_with("/saturate")
+        let has_events = self.path.starts_with("/paced") || self.path.starts_with("/saturate");
+        has_events && self.again != Again::Leave
     }
 
     /// The bytes of a connection's request.
