@@ -103,7 +103,10 @@ impl Outcome {
             | Outcome::Resuming
             | Outcome::NoStream
             | Outcome::Spared => None,
-            Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
+            Outcome::SlowClient => Some(
+                "the client took nothing for server.write_timeout, or fell behind what api.share \
+                 holds",
+            ),
             Outcome::UpstreamCut => Some("the upstream broke off or sent a malformed body"),
             Outcome::UpstreamIdle => Some(
                 "nothing arrived for api.idle_timeout, api.stream_idle_timeout or \
