@@ -2,6 +2,7 @@
 //! streams, what pages may read, and its counters.
 
 mod recent;
+mod totals;
 mod waking;
 
 use crate::auth::verdicts::Verdicts;
@@ -10,13 +11,12 @@ use crate::cors::grants::Grants;
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pool::{Pool, Upstream};
-use crate::quota::{Network, Quota};
 use crate::slab::{Key, Slab};
-use crate::sticky::Sticky;
 use crate::telemetry::{ApiStats, Stats, Veto};
 use recent::Recent;
-use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+pub use totals::{ApiTotals, Permit, Totals};
 use waking::Waking;
 
 /// The state of an api. See the module.
@@ -28,8 +28,8 @@ pub struct ApiState {
     pub upstream: Key<Upstream>,
     /// Its counters.
     pub stats: Rc<ApiStats>,
-    /// The open event streams by client address, where that is limited.
-    pub addresses: Quota<Network>,
+    /// What is counted and remembered for it in all event loops.
+    pub totals: Arc<ApiTotals>,
     /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
     pub grants: Grants,
     /// The fingerprints of requests that were opened as event streams before the upstream had
@@ -44,14 +44,10 @@ pub struct ApiState {
     /// The last events of shared streams that are over, and the upstream's ids of these, by the
     /// epoch of their own (`ids = "own"`).
     pub last_ids: Recent<u64, (u64, Rc<[u8]>)>,
-    /// Which replicas know which clients.
-    pub sticky: Sticky,
     /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
     /// The server that is asked which requests may come in, if one is.
     pub auth: Option<AuthServer>,
-    /// The number of open event streams.
-    streams: Rc<Cell<usize>>,
 }
 
 /// A server that is asked which requests may come in, and what it has said.
@@ -65,42 +61,26 @@ pub struct AuthServer {
     asked: ForwardAuth,
 }
 
-/// Counts an event stream of an api as open for as long as the permit exists.
-#[derive(Debug)]
-pub struct Permit(Rc<Cell<usize>>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 impl ApiState {
     /// Creates the state of an api, with nothing but its name and its upstream.
-    pub fn new(name: &str, upstream: Key<Upstream>, stats: &mut Stats) -> ApiState {
+    pub fn new(
+        name: &str,
+        upstream: Key<Upstream>,
+        totals: &Totals,
+        stats: &mut Stats,
+    ) -> ApiState {
         ApiState {
             name: name.to_owned(),
             upstream,
             stats: stats.api(name),
-            addresses: Quota::default(),
+            totals: totals.of(name),
             grants: Grants::default(),
             unstreamed: Recent::default(),
             vetoes: Recent::default(),
             last_ids: Recent::default(),
-            sticky: Sticky::default(),
             waking: Waking::default(),
             auth: None,
-            streams: Rc::default(),
         }
-    }
-
-    /// Counts another event stream as open, if fewer than `max` are.
-    pub fn permit(&self, max: usize) -> Option<Permit> {
-        if self.streams() >= max {
-            return None;
-        }
-        self.streams.set(self.streams() + 1);
-        Some(Permit(Rc::clone(&self.streams)))
     }
 
     /// True exactly when this upstream leads to the server that is asked which requests may come
@@ -108,21 +88,22 @@ impl ApiState {
     fn asks(&self, upstream: Key<Upstream>) -> bool {
         self.auth.as_ref().is_some_and(|auth| auth.upstream == upstream)
     }
-
-    /// The number of open event streams.
-    pub fn streams(&self) -> usize {
-        self.streams.get()
-    }
 }
 
 /// The states of all apis, by key and in the order of the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Apis {
     states: Slab<ApiState>,
     in_order: Vec<Key<ApiState>>,
+    totals: Arc<Totals>,
 }
 
 impl Apis {
+    /// No apis yet. What is counted for them in all event loops is in `totals`.
+    pub fn new(totals: Arc<Totals>) -> Apis {
+        Apis { states: Slab::new(), in_order: Vec::new(), totals }
+    }
+
     /// Takes over the apis of a configuration. The state of an api stays with its name as long as
     /// it has the same endpoints. The state of any other api is removed, and its idle connections
     /// are closed.
@@ -172,16 +153,13 @@ impl Apis {
         let key = match known {
             Some((key, _)) => key,
             None => {
-                let mut state = ApiState::new(&api.name, upstream, stats);
-                // What replicas know they know, if they are still there.
-                let former = self.states.iter_mut().find(|(_, former)| former.name == api.name);
-                state.sticky =
-                    former.map(|(_, s)| std::mem::take(&mut s.sticky)).unwrap_or_default();
+                // What replicas know they know, if they are still there. So the totals stay.
+                let state = ApiState::new(&api.name, upstream, &self.totals, stats);
                 self.states.insert(state)
             }
         };
         if api.sticky.is_none() {
-            self.states[key].sticky = Sticky::default();
+            self.states[key].totals.sticky.with(std::mem::take);
         }
         key
     }

@@ -7,18 +7,18 @@ pub mod rates;
 pub mod reclaim;
 mod returning;
 pub mod row;
+mod totals;
 
-use crate::auth::Hash;
 use crate::config::Config;
 use crate::descriptors::{self, Budget};
-use crate::quota::Quota;
 use crate::session::{Port, Service, Session};
 use crate::time::Tick;
 use listeners::Listeners;
-use rates::Rates;
 use reclaim::Reclaimable;
 use returning::Returning;
+use std::sync::Arc;
 use std::time::Duration;
+pub use totals::Totals;
 
 /// The listeners, limits and counts of clients. See the module.
 #[derive(Debug)]
@@ -27,10 +27,8 @@ pub struct Edge {
     pub listeners: Listeners,
     /// Sessions that may be closed to make room for others.
     pub reclaimable: Reclaimable,
-    /// The open event streams by key, where that is limited.
-    pub key_streams: Quota<Hash>,
-    /// What is left of the limits on how fast requests come.
-    pub rates: Rates,
+    /// What is counted in all event loops.
+    pub totals: Arc<Totals>,
     budget: Budget,
     /// The number of client connections, including refused ones.
     clients: usize,
@@ -49,13 +47,13 @@ pub struct Edge {
 
 impl Edge {
     /// Creates an edge with open listeners, in order, and no connections. `budget` limits the
-    /// connections, and `config` the rates of requests.
-    pub fn new(ports: &[Port], config: &Config, budget: Budget) -> Edge {
+    /// connections of all event loops, and `config` the rates of requests.
+    pub fn new(ports: &[Port], config: &Config, budget: Budget, totals: Arc<Totals>) -> Edge {
+        totals.rates.with(|rates| rates.update(config));
         Edge {
             listeners: Listeners::new(ports),
             reclaimable: Reclaimable::default(),
-            key_streams: Quota::default(),
-            rates: Rates::of(config),
+            totals,
             budget,
             clients: 0,
             refused: 0,
@@ -70,7 +68,7 @@ impl Edge {
     /// Changes the limits on connections and rates.
     pub fn update(&mut self, config: &Config, budget: Budget) {
         self.budget = budget;
-        self.rates.update(config);
+        self.totals.rates.with(|rates| rates.update(config));
     }
 
     /// The number of client connections, without those to the admin listener.
@@ -95,8 +93,14 @@ impl Edge {
     }
 
     /// True exactly when there is room for another client connection.
-    pub const fn has_room(&self) -> bool {
-        self.clients - self.refused < self.budget.clients
+    pub fn has_room(&self) -> bool {
+        self.totals.clients() < self.budget.clients
+    }
+
+    /// Takes a place for another client connection, which the session that begins there holds.
+    /// False if there is none.
+    pub fn take_place(&self) -> bool {
+        self.totals.take_place(self.budget.clients)
     }
 
     /// True exactly when another client may be told that there is no room.
@@ -154,7 +158,8 @@ impl Edge {
         }
     }
 
-    /// Counts a session that begins.
+    /// Counts a session that begins. A client that is not refused has a place already
+    /// ([`Edge::take_place`]).
     pub fn note_begun(&mut self, session: &Session) {
         *self.count_mut(session.service) += 1;
         self.refused += usize::from(session.refused);
@@ -167,6 +172,9 @@ impl Edge {
         *self.count_mut(session.service) -= 1;
         self.refused -= usize::from(session.refused);
         self.secure -= usize::from(session.is_secure);
+        if !session.service.is_for_operators() && !session.refused {
+            self.totals.leave_place();
+        }
         self.note_left(session);
     }
 }

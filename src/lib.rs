@@ -53,6 +53,7 @@ mod event_log;
 mod exchange;
 mod http;
 mod json;
+mod locked;
 mod metrics;
 mod net;
 mod pipe;

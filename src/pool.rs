@@ -99,8 +99,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Creates a pool without upstreams, with room for `connections`.
-    pub fn new(connections: usize, now: Tick) -> Pool {
+    /// Creates a pool without upstreams, with room for `connections`. `secret` is the key of the
+    /// hashes by which replicas are known.
+    pub fn new(connections: usize, secret: Secret, now: Tick) -> Pool {
         let mut slab = Slab::new();
         slab.reserve(connections);
         Pool {
@@ -115,7 +116,7 @@ impl Pool {
             displaced: Vec::new(),
             waiting: 0,
             closed: 0,
-            secret: Secret::default(),
+            secret,
         }
     }
 

@@ -19,6 +19,7 @@ mod authorize;
 mod background;
 mod certificates;
 mod checks;
+mod common;
 mod connect;
 mod deadlines;
 mod demo;
@@ -60,6 +61,7 @@ mod tunnel;
 mod waits;
 
 pub use admin::Ticket;
+pub use common::Common;
 pub use portions::Portions;
 
 use crate::access::Queue;
@@ -114,25 +116,29 @@ pub struct Proxy<N: Net> {
     moves: u64,
 }
 
+/// On what terms a proxy works, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The limits on connections.
+    pub budget: Budget,
+    /// How much is done at a time.
+    pub portions: Portions,
+    /// What determines all random choices.
+    pub seed: u64,
+    /// What it has in common with the other event loops of the process.
+    pub common: Common,
+}
+
 impl<N: Net> Proxy<N> {
     /// Creates a proxy that serves `config` on the listeners of `net`. They are open already:
-    /// `ports`, in order. `budget` limits the connections. `seed` determines all
-    /// random choices.
-    pub fn new(
-        net: N,
-        config: Config,
-        ports: &[Port],
-        budget: Budget,
-        portions: Portions,
-        seed: u64,
-        now: Tick,
-    ) -> Proxy<N> {
+    /// `ports`, in order.
+    pub fn new(net: N, config: Config, ports: &[Port], terms: Terms, now: Tick) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
-        tasks.reserve(budget.clients.min(RESERVED_MAX));
+        tasks.reserve(terms.budget.clients.min(RESERVED_MAX));
         let feeds = feeds::Feeds::new(now);
         let mut proxy = Proxy {
             tasks,
-            shared: Shared::new(net, config, ports, budget, portions, seed, now),
+            shared: Shared::new(net, config, ports, terms, now),
             checks: Tasks::new(now),
             admin: admin::Admin::new(feeds.deserted()),
             feeds,

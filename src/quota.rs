@@ -1,44 +1,33 @@
 //! Quotas on open event streams, for each client address and each key. A share counts for as long
-//! as it is held.
+//! as it is held, in whichever event loop.
 //!
 //! A table has entries only for holders with open streams, so it is never longer than the number of
 //! streams.
 //!
-//! `Drop` gives a share back, through a `Cell` whose map is taken out and put back. So no share can
-//! be forgotten, and no borrow can be held at the wrong moment.
+//! `Drop` gives a share back, so none can be forgotten.
 
 use crate::auth::Hash;
-use std::cell::Cell;
+use crate::locked::Locked;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
-/// The number of open streams of each holder.
-#[derive(Debug)]
-pub struct Quota<K: Ord + Copy>(Rc<Table<K>>);
+/// The number of open streams of each holder. A clone is the same quota.
+#[derive(Clone)]
+pub struct Quota<K: Ord + Copy>(Arc<Table<K>>);
 
-struct Table<K>(Cell<BTreeMap<K, usize>>);
+type Table<K> = Locked<BTreeMap<K, usize>>;
 
-impl<K: Ord> Table<K> {
-    /// Calls `look` with the entries, which it may change.
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<K, usize>) -> T) -> T {
-        let mut entries = self.0.take();
-        let seen = look(&mut entries);
-        self.0.set(entries);
-        seen
-    }
-}
-
-impl<K: Ord> fmt::Debug for Table<K> {
+impl<K: Ord + Copy> fmt::Debug for Quota<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} entries", self.with(|entries| entries.len()))
+        write!(f, "{} entries", self.0.with(|entries| entries.len()))
     }
 }
 
 impl<K: Ord + Copy> Default for Quota<K> {
     fn default() -> Quota<K> {
-        Quota(Rc::new(Table(Cell::default())))
+        Quota(Arc::default())
     }
 }
 
@@ -52,7 +41,7 @@ impl<K: Ord + Copy> Quota<K> {
             }
             open < max
         });
-        granted.then(|| Share { table: Rc::clone(&self.0), holder })
+        granted.then(|| Share { table: Arc::clone(&self.0), holder })
     }
 
     /// The number of shares held.
@@ -63,10 +52,15 @@ impl<K: Ord + Copy> Quota<K> {
 }
 
 /// A holder's share of a quota: one open stream, counted until it is dropped.
-#[derive(Debug)]
 pub struct Share<K: Ord + Copy> {
-    table: Rc<Table<K>>,
+    table: Arc<Table<K>>,
     holder: K,
+}
+
+impl<K: Ord + Copy + fmt::Debug> fmt::Debug for Share<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a share of {:?}", self.holder)
+    }
 }
 
 impl<K: Ord + Copy> Drop for Share<K> {
@@ -136,9 +130,9 @@ mod tests {
         assert!(counts.acquire('a', 2).is_some(), "and given back at once");
         drop((b, c));
         assert_eq!(counts.held(), 0);
-        assert_eq!(format!("{counts:?}"), "Quota(0 entries)", "nobody is remembered");
+        assert_eq!(format!("{counts:?}"), "0 entries", "nobody is remembered");
         assert!(counts.acquire('a', 0).is_none());
-        assert_eq!(format!("{counts:?}"), "Quota(0 entries)");
+        assert_eq!(format!("{counts:?}"), "0 entries");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::time::{Now, Tick};
 use record::FirstEvent;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counters and logs of the process. See the module.
 #[derive(Debug)]
@@ -52,15 +53,16 @@ pub struct Telemetry {
     secret_parameters: Vec<String>,
     /// The fields of requests that the access log shows.
     fields: Vec<Field>,
-    /// The id of the last request.
-    last_id: u64,
+    /// The id of the last request, in any event loop.
+    last_id: Arc<AtomicU64>,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
 }
 
 impl Telemetry {
-    /// Creates empty telemetry. `config` says what is reported.
-    pub fn new(config: &Config) -> Telemetry {
+    /// Creates empty telemetry. `config` says what is reported, and `last_id` is the id of the last
+    /// request.
+    pub fn new(config: &Config, last_id: Arc<AtomicU64>) -> Telemetry {
         let mut telemetry = Telemetry {
             stats: Stats::new(),
             access: Queue::default(),
@@ -69,7 +71,7 @@ impl Telemetry {
             reports: false,
             secret_parameters: Vec::new(),
             fields: Vec::new(),
-            last_id: 0,
+            last_id,
             unix_ms: 0,
         };
         telemetry.update(config);
@@ -106,9 +108,8 @@ impl Telemetry {
     /// the requests of no api until it has one. If `logged`, it gets a line in the
     /// access log.
     pub fn record(&mut self, told: Told, counted: bool, logged: bool) -> Record {
-        self.last_id += 1;
         Record {
-            id: self.last_id,
+            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             told,
             first_event: FirstEvent::NONE,
             status: 0,

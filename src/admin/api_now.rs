@@ -181,6 +181,7 @@ fn unix_ms(at: Tick, now: Now) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apis::Totals;
     use crate::config::Config;
     use crate::slab::Slab;
     use crate::telemetry::{Cause, Failure, Outcome, Stats};
@@ -199,7 +200,7 @@ mod tests {
         let mut stats = Stats::new();
         let mut upstream = || Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO);
         let (nowhere, upstream) = (Slab::new().insert(upstream()), upstream());
-        (ApiState::new("a b", nowhere, &mut stats), upstream)
+        (ApiState::new("a b", nowhere, &Totals::default(), &mut stats), upstream)
     }
 
     fn text((state, upstream): &Api, streams: [usize; 7], details: usize, now: Now) -> String {

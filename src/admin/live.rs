@@ -187,7 +187,7 @@ fn tick(id: u64, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: 
 mod tests {
     use super::*;
     use crate::admin::streams::StreamState;
-    use crate::apis::ApiState;
+    use crate::apis::{ApiState, Totals};
     use crate::config::{Config, StreamKind};
     use crate::pool::Upstream;
     use crate::slab::Slab;
@@ -212,7 +212,7 @@ mod tests {
         let config = Config::parse("x", text).unwrap();
         let mut upstreams = Slab::new();
         let key = upstreams.insert(Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO));
-        let state = ApiState::new("a b", key, &mut stats);
+        let state = ApiState::new("a b", key, &Totals::default(), &mut stats);
         let api = &state.stats;
         api.streams(StreamKind::Answer).opened.add(3);
         api.tunnels.opened.add(5);

@@ -34,7 +34,7 @@ pub fn acquire(
     }
     let mut shares = Shares::default();
     if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.client(peer)) {
-        shares.address = state.addresses.acquire(Network::of(client), max);
+        shares.address = state.totals.addresses.acquire(Network::of(client), max);
         if shares.address.is_none() {
             let what = "too many event streams are open for this address";
             return Err(LocalReply::over_quota(Cause::MaxStreamsPerIp, what));
@@ -49,7 +49,7 @@ pub fn acquire(
             return Err(LocalReply::over_quota(Cause::KeyMaxStreams, what));
         }
     }
-    let Some(permit) = state.permit(api.streams.max.unwrap_or(usize::MAX)) else {
+    let Some(permit) = state.totals.permit(api.streams.max.unwrap_or(usize::MAX)) else {
         return Err(LocalReply::busy(Cause::MaxStreams, "too many event streams are open"));
     };
     exchange.permit = Some(permit);
@@ -79,9 +79,10 @@ pub fn admit(
     edge: &mut Edge,
     now: Tick,
 ) -> Result<(), LocalReply> {
-    edge.rates.admit(exchange.api_name(), exchange.key(), now)?;
+    let (api, key) = (exchange.api_name(), exchange.key());
+    edge.totals.rates.with(|rates| rates.admit(api, key, now))?;
     if !exchange.facts.wants_events() {
         return Ok(());
     }
-    acquire(exchange, peer, apis, &edge.key_streams)
+    acquire(exchange, peer, apis, &edge.totals.key_streams)
 }

@@ -42,16 +42,16 @@ struct ApiRates {
     number: u32,
 }
 
-impl Rates {
-    /// The rates of a configuration, of which nothing is used.
-    pub fn of(config: &Config) -> Rates {
+impl Default for Rates {
+    /// No rates yet.
+    fn default() -> Rates {
         let addresses = Buckets::new(ADDRESSES_MAX);
-        let mut rates = Rates { apis: BTreeMap::new(), keys: BTreeMap::new(), addresses, next: 0 };
-        rates.update(config);
-        rates
+        Rates { apis: BTreeMap::new(), keys: BTreeMap::new(), addresses, next: 0 }
     }
+}
 
-    /// Takes over another configuration.
+impl Rates {
+    /// Takes over a configuration. What is used of a rate that it has, too, stays so.
     pub fn update(&mut self, config: &Config) {
         let mut known = std::mem::take(&mut self.apis);
         for api in &config.apis {

@@ -9,6 +9,7 @@ use crate::http::chunk::{HEADROOM, TAILROOM};
 use crate::net::Address;
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
+use crate::sticky::Secret;
 use crate::telemetry::{LogLimit, Stats};
 use crate::testing::sim::{Faults, Host, SimNet};
 use crate::time::Tick;
@@ -90,7 +91,7 @@ impl Stage {
         (0..targets).for_each(|n| net.set_host(address(n), Host::Listening));
         let scratch = vec![0; HEADROOM + 8192 + TAILROOM];
         let mut around = Around { net, scratch, buffers: BufPool::new(8192, 8192, 8192, 0) };
-        let mut pool = Pool::new(16, Tick::ZERO);
+        let mut pool = Pool::new(16, Secret::default(), Tick::ZERO);
         let upstream = pool.upstream_of(api.backend(), &mut stats, &mut around.io());
         Stage {
             pool,

@@ -146,6 +146,12 @@ impl<N: Net> Proxy<N> {
         secured.is_ok()
     }
 
+    /// Takes a place for a client connection, perhaps that of one that makes room.
+    fn take_place(&mut self, now: Tick) -> bool {
+        let takes = |proxy: &mut Self| proxy.shared.edge.take_place();
+        takes(self) || self.reclaim(now) && takes(self)
+    }
+
     /// Creates the session of a new connection, if there is room.
     fn admit(&mut self, accepted: Accepted, now: Now) {
         let Accepted { conn, peer, port } = accepted;
@@ -157,8 +163,7 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }
-        let full =
-            !service.is_for_operators() && !self.shared.edge.has_room() && !self.reclaim(now.tick);
+        let full = !service.is_for_operators() && !self.take_place(now.tick);
         if full && !self.shared.edge.may_refuse() {
             let max = self.shared.edge.clients_max();
             let text = format!("connection closed: server.max_connections ({max}) is reached");

@@ -227,7 +227,9 @@ impl<N: Net> Proxy<N> {
         let mut auth_servers = BTreeMap::new();
         let in_order = || config.apis.iter().zip(apis.in_order());
         let sticky = in_order().filter(|(api, _)| api.sticky.is_some());
-        let sticky = sticky.map(|(_, (_, state))| (state.name.as_str(), state.sticky.len()));
+        let sticky = sticky.map(|(_, (_, state))| {
+            (state.name.as_str(), state.totals.sticky.with(|sticky| sticky.len()))
+        });
         for ((_, state), counts) in apis.in_order().zip(self.stream_states(now)) {
             if let Some(upstream) = pool.upstream(state.upstream) {
                 upstreams.insert(state.name.as_str(), upstream);
@@ -246,7 +248,7 @@ impl<N: Net> Proxy<N> {
             connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),
             proxy_protocol: !config.server.proxy_protocol.is_empty(),
-            addresses: edge.rates.addresses(),
+            addresses: edge.totals.rates.with(|rates| rates.addresses()),
             buffers: memory.buffers.lent(),
             buffer_bytes: memory.buffers.lent_bytes(),
             held_bytes: memory.buffers.held_bytes(),

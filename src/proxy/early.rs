@@ -62,7 +62,8 @@ fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
     }
     grants::recall(step);
     grants::may_be_read(step.exchange)
-        && admission::acquire(step.exchange, step.peer, step.apis, &step.edge.key_streams).is_ok()
+        && admission::acquire(step.exchange, step.peer, step.apis, &step.edge.totals.key_streams)
+            .is_ok()
 }
 
 /// The fingerprint of a request whose client, perhaps an EventSource, would repeat it. None for any

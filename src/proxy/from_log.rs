@@ -59,7 +59,7 @@ fn begin<N: Net>(step: &mut Step<'_, N>) -> Next {
             }
         };
         if let Err(reply) =
-            admission::acquire(exchange, step.peer, step.apis, &step.edge.key_streams)
+            admission::acquire(exchange, step.peer, step.apis, &step.edge.totals.key_streams)
         {
             return Next::fail(reply);
         }

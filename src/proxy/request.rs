@@ -19,6 +19,7 @@ use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadSearch, RequestHead};
 use crate::http::upgrade::Offer;
+use crate::locked::Locked;
 use crate::net::Net;
 use crate::route::{self, RouteId, Router};
 use crate::session::{Service, Session, State};
@@ -68,7 +69,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             let rules = Rules {
                 config: &shared.config,
                 router: &shared.router,
-                rates: &mut shared.edge.rates,
+                rates: &shared.edge.totals.rates,
                 now,
             };
             match check_request(bytes, &told, rules, from, out)
@@ -121,7 +122,7 @@ struct Sender<'a> {
 struct Rules<'a> {
     config: &'a Config,
     router: &'a Router,
-    rates: &'a mut Rates,
+    rates: &'a Locked<Rates>,
     now: Tick,
 }
 
@@ -221,7 +222,7 @@ fn check_head(
     let mut question = None;
     let (mut share, mut own_id) = (None, None);
     let admitted = authz::check_address(api, address)
-        .and_then(|()| rates.admit_address(&api.name, address, now))
+        .and_then(|()| rates.with(|rates| rates.admit_address(&api.name, address, now)))
         .and_then(|()| check_body(head, api, config));
     let authorized = admitted.and_then(|()| authz::authorize(api, head, from.shown));
     let outbound = authorized.and_then(|pass| {

@@ -149,7 +149,7 @@ fn pass(
         return Err(LocalReply::refused(Cause::UpstreamUnavailable, head.status, what));
     }
     if head.is_event_stream {
-        admission::acquire(exchange, peer, apis, &edge.key_streams)?;
+        admission::acquire(exchange, peer, apis, &edge.totals.key_streams)?;
         grants::read(exchange, head);
         grants::pass_on(exchange);
     }

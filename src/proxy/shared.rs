@@ -1,6 +1,7 @@
 //! What all sessions share: the network, the pool of upstream connections, memory, telemetry, and
 //! the configuration.
 
+use super::Terms;
 use super::auth_requests::AuthRequests;
 use super::memory::Memory;
 use super::phase::Phase;
@@ -52,20 +53,19 @@ impl<N: Net> Shared<N> {
         net: N,
         config: Config,
         ports: &[Port],
-        budget: Budget,
-        portions: Portions,
-        seed: u64,
+        terms: Terms,
         now: Tick,
     ) -> Shared<N> {
+        let Terms { budget, portions, seed, common } = terms;
         let connections = budget.clients.min(super::RESERVED_MAX);
         let mut shared = Shared {
             net,
-            edge: Edge::new(ports, &config, budget),
-            pool: Pool::new(connections, now),
-            apis: Apis::default(),
+            edge: Edge::new(ports, &config, budget, common.edge),
+            pool: Pool::new(connections, common.apis.secret.clone(), now),
+            apis: Apis::new(common.apis),
             auth_requests: AuthRequests::new(now),
             memory: Memory::new(&config, &portions),
-            telemetry: Telemetry::new(&config),
+            telemetry: Telemetry::new(&config, common.last_id),
             router: Rc::new(config.router()),
             tls: Arc::new(config.tls.clone()),
             config: Rc::new(config),

@@ -18,6 +18,7 @@ use crate::http::head::{RequestHead, ResponseHead};
 use crate::http::query;
 use crate::pool::{Bound, Connection, Pool};
 use crate::slab::Key;
+use crate::sticky::Sticky;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
@@ -51,11 +52,12 @@ pub(super) fn shown(api: &Api, head: &RequestHead<'_, '_>) -> Option<Shown> {
 }
 
 /// Binds a request to the replica that knows its client, if one does.
-pub(super) fn bind(exchange: &mut Exchange, shown: Shown, apis: &mut Apis, now: Tick) {
+pub(super) fn bind(exchange: &mut Exchange, shown: Shown, apis: &Apis, now: Tick) {
     let Some(sticky) = exchange.api().and_then(|api| api.sticky.as_ref()) else { return };
     let (age, is_exclusive) = (seconds(sticky.age), sticky.by.is_exclusive());
-    let state = exchange.api_state.and_then(|key| apis.get_mut(key));
-    let found = state.and_then(|state| state.sticky.find(&shown.value, age, now.as_seconds()));
+    let state = exchange.api_state.and_then(|key| apis.get(key));
+    let find = |sticky: &mut Sticky| sticky.find(&shown.value, age, now.as_seconds());
+    let found = state.and_then(|state| state.totals.sticky.with(find));
     let Some(outbound) = exchange.outbound.as_mut().filter(|_| found.is_some()) else { return };
     outbound.bound = found.map(|replica| Bound { replica, is_exclusive });
     outbound.ends_session = Some(shown.value.into_boxed_slice()).filter(|_| shown.ends);
@@ -65,7 +67,7 @@ pub(super) fn bind(exchange: &mut Exchange, shown: Shown, apis: &mut Apis, now: 
 pub(super) fn learn(
     exchange: &Exchange,
     pool: &Pool,
-    apis: &mut Apis,
+    apis: &Apis,
     key: Key<Connection>,
     head: &ResponseHead<'_, '_>,
     now: Tick,
@@ -73,8 +75,8 @@ pub(super) fn learn(
     let Some(sticky) = exchange.api().and_then(|api| api.sticky.as_ref()) else { return };
     let ended = exchange.outbound.as_ref().and_then(|outbound| outbound.ends_session.as_ref());
     if let Some(value) = ended.filter(|_| matches!(head.status, 200..=299 | 404)) {
-        if let Some(state) = exchange.api_state.and_then(|key| apis.get_mut(key)) {
-            state.sticky.forget(value);
+        if let Some(state) = exchange.api_state.and_then(|key| apis.get(key)) {
+            state.totals.sticky.with(|sticky| sticky.forget(value));
         }
         return;
     }
@@ -101,7 +103,7 @@ pub(super) fn learn(
 pub(super) fn learn_from_event(
     exchange: &mut Exchange,
     pool: &Pool,
-    apis: &mut Apis,
+    apis: &Apis,
     key: Key<Connection>,
     now: Tick,
 ) {
@@ -117,17 +119,20 @@ pub(super) fn learn_from_event(
 fn note(
     exchange: &Exchange,
     pool: &Pool,
-    apis: &mut Apis,
+    apis: &Apis,
     key: Key<Connection>,
     value: &[u8],
     now: Tick,
 ) {
     let Some(sticky) = exchange.api().and_then(|api| api.sticky.as_ref()) else { return };
-    let state = exchange.api_state.and_then(|key| apis.get_mut(key));
+    let state = exchange.api_state.and_then(|key| apis.get(key));
     let (Some(state), Some(replica)) = (state, pool.replica_of(key)) else { return };
     if !value.is_empty() {
         let (max, age) = (sticky.max, seconds(sticky.age));
-        state.sticky.bind(value, replica, max, age, now.as_seconds());
+        let bind = |sticky: &mut Sticky| {
+            sticky.bind(value, replica, max, age, now.as_seconds());
+        };
+        state.totals.sticky.with(bind);
     }
 }
 

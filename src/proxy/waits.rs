@@ -297,7 +297,9 @@ mod oracle {
                 exchanges.push(exchange);
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
                 // The counts of a removed api are no longer reachable.
-                let counted = exchange.api_state.is_some_and(|key| apis.get(key).is_some());
+                let counted = exchange.permit.as_ref().is_some_and(|permit| {
+                    apis.in_order().any(|(_, state)| permit.is_of(&state.totals))
+                });
                 shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             exchanges.extend(self.feeds.tasks.iter().map(|(_, feed)| &*feed.exchange));
@@ -318,8 +320,8 @@ mod oracle {
             if what.is_some() {
                 return what;
             }
-            let by_address = apis.in_order().map(|(_, state)| state.addresses.held()).sum();
-            let counted = [by_address, self.shared.edge.key_streams.held()];
+            let by_address = apis.in_order().map(|(_, state)| state.totals.addresses.held()).sum();
+            let counted = [by_address, self.shared.edge.totals.key_streams.held()];
             if shares != counted {
                 return Some(format!("{counted:?} shares counted, {shares:?} held"));
             }
@@ -364,9 +366,10 @@ mod oracle {
 
         /// An api whose count of open streams is not the number of its permits.
         fn miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
-            for (key, state) in self.shared.apis.in_order() {
-                let own = exchanges.iter().filter(|exchange| exchange.api_state == Some(key));
-                let (held, counted) = (own.filter(|e| e.permit.is_some()).count(), state.streams());
+            for (_, state) in self.shared.apis.in_order() {
+                let permits = exchanges.iter().filter_map(|exchange| exchange.permit.as_ref());
+                let held = permits.filter(|permit| permit.is_of(&state.totals)).count();
+                let counted = state.totals.streams();
                 if held != counted {
                     return Some(format!("{counted} streams counted, {held} open"));
                 }

@@ -15,7 +15,7 @@ use crate::config::{Config, Tls};
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
-use crate::proxy::{Portions, Proxy, RESERVED_MAX, Ticket};
+use crate::proxy::{Common, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
 use crate::session::Port;
 use crate::slab::Key;
 use crate::time::Tick;
@@ -68,9 +68,10 @@ impl EventLoop {
         let listening = listeners::open(&mut config, &[], inherited, &mut net)?;
         let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
         let mut clock = Clock::start();
-        let (portions, seed, now) = (Portions::default(), sys::seed(), clock.now().tick);
+        let (portions, seed, common) = (Portions::default(), sys::seed(), Common::default());
+        let terms = Terms { budget, portions, seed, common };
         let net = tls::around(net, sockets_max);
-        let mut proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
+        let mut proxy = Proxy::new(net, config, &ports, terms, clock.now().tick);
         proxy.measure_with(sys::usage);
         let events = mio::Events::with_capacity(EVENTS_MAX);
         Ok(EventLoop { poll, events, proxy, listening, clock })

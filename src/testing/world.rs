@@ -7,7 +7,7 @@ use crate::descriptors::Budget;
 use crate::edge::listeners::port_at;
 use crate::net::Address;
 use crate::net::tls::{self, TlsNet};
-use crate::proxy::{Portions, Proxy};
+use crate::proxy::{Common, Portions, Proxy, Terms};
 use crate::session::{Port, Service};
 use crate::testing::sim::{Faults, SimEvent, SimNet};
 use crate::time::{Now, Tick};
@@ -80,7 +80,8 @@ impl World {
         let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
         let ports = ports(&config);
-        let proxy = Proxy::new(net, config, &ports, budget, portions, seed, now);
+        let terms = Terms { budget, portions, seed, common: Common::default() };
+        let proxy = Proxy::new(net, config, &ports, terms, now);
         World {
             proxy,
             now,

@@ -22,6 +22,7 @@ const LEAVES: &[&str] = &[
     "event_log",
     "http",
     "json",
+    "locked",
     "metrics",
     "proxy_protocol",
     "quota",

@@ -1,0 +1,95 @@
+//! What is counted and remembered for an api, whichever event loop its clients are in.
+
+use crate::locked::Locked;
+use crate::quota::{Network, Quota};
+use crate::sticky::{Secret, Sticky};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+/// The totals of all apis, by name. They stay while some event loop serves the api.
+#[derive(Debug, Default)]
+pub struct Totals {
+    apis: Locked<BTreeMap<String, Weak<ApiTotals>>>,
+    /// The key of the hashes by which replicas are known.
+    pub secret: Secret,
+}
+
+/// The totals of an api. See the module.
+#[derive(Debug, Default)]
+pub struct ApiTotals {
+    /// The number of open event streams.
+    streams: AtomicUsize,
+    /// The open event streams by client address, where that is limited.
+    pub addresses: Quota<Network>,
+    /// Which replicas know which clients.
+    pub sticky: Locked<Sticky>,
+}
+
+impl Totals {
+    /// The totals of the api with this name.
+    pub fn of(&self, name: &str) -> Arc<ApiTotals> {
+        self.apis.with(|apis| {
+            apis.retain(|_, known| known.strong_count() > 0);
+            if let Some(known) = apis.get(name).and_then(Weak::upgrade) {
+                return known;
+            }
+            let new = Arc::default();
+            apis.insert(name.to_owned(), Arc::downgrade(&new));
+            new
+        })
+    }
+}
+
+impl ApiTotals {
+    /// Counts another event stream as open, if fewer than `max` are.
+    pub fn permit(self: &Arc<Self>, max: usize) -> Option<Permit> {
+        let another = |open| (open < max).then_some(open + 1);
+        let counted = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
+        counted.is_ok().then(|| Permit(Arc::clone(self)))
+    }
+
+    /// The number of open event streams.
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts an event stream of an api as open for as long as the permit exists.
+#[derive(Debug)]
+pub struct Permit(Arc<ApiTotals>);
+
+impl Permit {
+    /// True exactly when it is counted there.
+    #[cfg(feature = "sim")]
+    pub fn is_of(&self, totals: &Arc<ApiTotals>) -> bool {
+        Arc::ptr_eq(&self.0, totals)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_count_while_they_are_held() {
+        let totals = Totals::default();
+        let (one, other) = (totals.of("a"), totals.of("a"));
+        let permits = [one.permit(2), other.permit(2)];
+        assert!(permits.iter().all(Option::is_some) && other.permit(2).is_none());
+        assert_eq!((one.streams(), totals.of("b").streams()), (2, 0));
+        drop(permits);
+        assert_eq!(other.streams(), 0);
+        // What nobody serves any more begins anew.
+        let permit = one.permit(1);
+        drop((one, other));
+        assert!(permit.is_some_and(|permit| permit.0.streams() == 1));
+        assert_eq!(totals.of("a").streams(), 0);
+    }
+}

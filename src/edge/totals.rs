@@ -1,0 +1,36 @@
+//! What is counted and limited for the process, whichever event loop a client is in.
+
+use super::rates::Rates;
+use crate::auth::Hash;
+use crate::locked::Locked;
+use crate::quota::Quota;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The totals. See the module.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// The number of client connections, without those that are being refused.
+    clients: AtomicUsize,
+    /// The open event streams by key, where that is limited.
+    pub key_streams: Quota<Hash>,
+    /// What is left of the limits on how fast requests come.
+    pub rates: Locked<Rates>,
+}
+
+impl Totals {
+    /// The number of client connections, without those that are being refused.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Takes one of `max` places for client connections. False if there is none.
+    pub(super) fn take_place(&self, max: usize) -> bool {
+        let another = |clients| (clients < max).then_some(clients + 1);
+        self.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).is_ok()
+    }
+
+    /// Gives a place back.
+    pub(super) fn leave_place(&self) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
