@@ -1,15 +1,16 @@
-//! Counters, histograms, and the Prometheus text format (version 0.0.4).
+//! Counters, histograms, and what Prometheus is told of them ([`Exposition`]).
 //!
 //! Counting adds to an integer behind a shared reference: no lock, no allocation, no lookup by
 //! name. Code that counts holds its counters by `Rc`; only the code that writes the text knows
-//! names and labels.
-//!
-//! Tested against a strict parser of that text.
+//! names and labels. Each event loop counts for itself.
+
+mod exposition;
 
 use crate::time::millis;
 use std::cell::Cell;
-use std::fmt::{Display, Write};
 use std::time::Duration;
+
+pub use exposition::{Exposition, Merge, MetricType, Value};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -101,100 +102,6 @@ impl Histogram {
     }
 }
 
-/// The type of a metric family, as the format names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricType {
-    /// A value that only grows.
-    Counter,
-    /// A value that can go up and down.
-    Gauge,
-    /// Durations in buckets.
-    Histogram,
-}
-
-/// A writer of the text, family by family.
-#[derive(Debug, Default)]
-pub struct Exposition {
-    text: String,
-    name: &'static str,
-}
-
-impl Exposition {
-    /// Begins a family. Its samples follow. Each family needs its own name.
-    pub fn family(&mut self, name: &'static str, kind: MetricType, help: &str) {
-        self.name = name;
-        let kind = match kind {
-            MetricType::Counter => "counter",
-            MetricType::Gauge => "gauge",
-            MetricType::Histogram => "histogram",
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// Writes a sample of the current family.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.line("", labels, None, value);
-    }
-
-    /// Writes the samples of a histogram in the current family. Empty histograms are omitted.
-    pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        let Histogram { bounds, buckets, longer, sum_ms } = histogram;
-        let count = buckets.iter().map(Counter::get).sum::<u64>() + longer.get();
-        if count == 0 {
-            return;
-        }
-        let mut below = 0;
-        for (bound, bucket) in bounds.iter().zip(buckets) {
-            below += bucket.get();
-            self.line("_bucket", labels, Some(&seconds(*bound)), below);
-        }
-        self.line("_bucket", labels, Some("+Inf"), count);
-        self.line("_sum", labels, None, seconds(sum_ms.get()));
-        self.line("_count", labels, None, count);
-    }
-
-    /// Returns the whole text.
-    pub fn into_text(self) -> String {
-        self.text
-    }
-
-    fn line(
-        &mut self,
-        suffix: &str,
-        labels: &[(&str, &str)],
-        le: Option<&str>,
-        value: impl Display,
-    ) {
-        self.text.push_str(self.name);
-        self.text.push_str(suffix);
-        let mut before = '{';
-        for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
-            let _ = write!(self.text, "{before}{name}=\"");
-            for c in value.chars() {
-                match c {
-                    '\\' => self.text.push_str("\\\\"),
-                    '"' => self.text.push_str("\\\""),
-                    '\n' => self.text.push_str("\\n"),
-                    c => self.text.push(c),
-                }
-            }
-            self.text.push('"');
-            before = ',';
-        }
-        let _ = writeln!(self.text, "{} {value}", if before == ',' { "}" } else { "" });
-    }
-}
-
-/// Formats milliseconds as seconds, with no more digits than necessary.
-pub fn seconds(ms: u64) -> String {
-    let (whole, rest) = (ms / 1000, ms % 1000);
-    if rest == 0 {
-        return whole.to_string();
-    }
-    format!("{whole}.{rest:03}").trim_end_matches('0').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,39 +116,5 @@ mod tests {
         assert_eq!((all[0], all[1], all.len()), ((200, 2), (201, 1), 25));
         assert_eq!(all[24], (0, 8));
         assert_eq!(statuses.total(), 33);
-    }
-
-    #[test]
-    fn a_bound_belongs_to_its_bucket() {
-        let histogram = Histogram::new(&[5, 1000, 1500]);
-        for ms in [0, 5, 6, 1000, 1001, 2000] {
-            histogram.observe(Duration::from_millis(ms));
-        }
-        let mut text = Exposition::default();
-        text.family("x_seconds", MetricType::Histogram, "How long.");
-        text.histogram(&[("api", "a")], &histogram);
-        text.histogram(&[("api", "quiet")], &Histogram::new(&[1]));
-        let want = "\
-# HELP x_seconds How long.
-# TYPE x_seconds histogram
-x_seconds_bucket{api=\"a\",le=\"0.005\"} 2
-x_seconds_bucket{api=\"a\",le=\"1\"} 4
-x_seconds_bucket{api=\"a\",le=\"1.5\"} 5
-x_seconds_bucket{api=\"a\",le=\"+Inf\"} 6
-x_seconds_sum{api=\"a\"} 4.012
-x_seconds_count{api=\"a\"} 6
-";
-        assert_eq!(text.into_text(), want);
-    }
-
-    #[test]
-    fn labels_are_escaped() {
-        let mut text = Exposition::default();
-        text.family("x_total", MetricType::Counter, "Things.");
-        text.sample(&[], 1);
-        text.sample(&[("a", "q\"b\\n\nz"), ("b", "")], 2);
-        let want = "# HELP x_total Things.\n# TYPE x_total counter\nx_total 1\n\
-            x_total{a=\"q\\\"b\\\\n\\nz\",b=\"\"} 2\n";
-        assert_eq!(text.into_text(), want);
     }
 }

@@ -1,7 +1,7 @@
 //! The metrics of the process as a whole.
 
 use crate::admin::streams::StreamState;
-use crate::metrics::{Exposition, MetricType, seconds};
+use crate::metrics::{Exposition, Merge, MetricType, Value};
 use crate::pool::{Endpoint, Upstream};
 use crate::telemetry::Stats;
 use crate::time::{Now, millis};
@@ -89,19 +89,39 @@ impl Process<'_> {
 
 /// Writes the metrics of the process.
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    out.family("millstream_build_info", MetricType::Gauge, "The running version.");
-    out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    out.family("millstream_start_time_seconds", MetricType::Gauge, "When the process was started.");
-    out.sample(&[], seconds(process.started_unix_ms));
-    out.family("millstream_draining", MetricType::Gauge, "Whether the process is draining.");
-    out.sample(&[], u8::from(process.draining));
-    out.family("millstream_accepting", MetricType::Gauge, "Whether clients can connect.");
-    out.sample(&[], u8::from(process.accepting));
+    out.family_of(
+        Merge::Largest,
+        "millstream_build_info",
+        MetricType::Gauge,
+        "The running version.",
+    );
+    out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
+    out.family_of(
+        Merge::Smallest,
+        "millstream_start_time_seconds",
+        MetricType::Gauge,
+        "When the process was started.",
+    );
+    out.sample(&[], Value::Millis(process.started_unix_ms));
+    out.family_of(
+        Merge::Largest,
+        "millstream_draining",
+        MetricType::Gauge,
+        "Whether the process is draining.",
+    );
+    out.sample(&[], process.draining);
+    out.family_of(
+        Merge::Largest,
+        "millstream_accepting",
+        MetricType::Gauge,
+        "Whether clients can connect.",
+    );
+    out.sample(&[], process.accepting);
     let help = "Client connections, except those of the admin listener.";
     out.family("millstream_client_connections", MetricType::Gauge, help);
     out.sample(&[], process.connections);
     let help = "How many client connections there may be.";
-    out.family("millstream_client_connections_max", MetricType::Gauge, help);
+    out.family_of(Merge::Largest, "millstream_client_connections_max", MetricType::Gauge, help);
     out.sample(&[], process.connections_max);
     if let Some(handshakes) = process.handshakes {
         let help = "Client connections whose TLS handshake is not over.";
@@ -122,10 +142,15 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     }
     if let Some((known, forgotten)) = process.addresses {
         let help = "Client addresses whose requests are counted for max_requests_per_ip.";
-        out.family("millstream_rate_addresses", MetricType::Gauge, help);
+        out.family_of(Merge::Largest, "millstream_rate_addresses", MetricType::Gauge, help);
         out.sample(&[], known);
         let help = "Client addresses that were forgotten for lack of room while they counted.";
-        out.family("millstream_rate_addresses_forgotten_total", MetricType::Counter, help);
+        out.family_of(
+            Merge::Largest,
+            "millstream_rate_addresses_forgotten_total",
+            MetricType::Counter,
+            help,
+        );
         out.sample(&[], forgotten);
     }
     let help = "Buffers that hold bytes for peers that are not reading them.";
@@ -150,9 +175,14 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
     out.sample(&[], process.access_lines_dropped);
     let help = "When a certificate that is shown expires, by the name of its file.";
-    out.family("millstream_certificate_expiry_timestamp_seconds", MetricType::Gauge, help);
+    out.family_of(
+        Merge::Smallest,
+        "millstream_certificate_expiry_timestamp_seconds",
+        MetricType::Gauge,
+        help,
+    );
     for (file, last) in &process.certificates {
-        out.sample(&[("certificate", file)], last);
+        out.sample(&[("certificate", file)], *last);
     }
     of_usage(out, process.usage);
 }
@@ -160,12 +190,12 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
 /// Writes what every process has under the same names, so that rules and dashboards know it.
 fn of_usage(out: &mut Exposition, usage: Option<Usage>) {
     let help = "Processor time of the process; the event loop has one thread.";
-    out.family("process_cpu_seconds_total", MetricType::Counter, help);
+    out.family_of(Merge::Largest, "process_cpu_seconds_total", MetricType::Counter, help);
     if let Some(usage) = usage {
-        out.sample(&[], seconds(millis(usage.cpu)));
+        out.sample(&[], Value::Millis(millis(usage.cpu)));
     }
     let help = "Resident memory of the process.";
-    out.family("process_resident_memory_bytes", MetricType::Gauge, help);
+    out.family_of(Merge::Largest, "process_resident_memory_bytes", MetricType::Gauge, help);
     if let Some(bytes) = usage.and_then(|usage| usage.resident_bytes) {
         out.sample(&[], bytes);
     }

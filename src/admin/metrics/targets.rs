@@ -1,7 +1,7 @@
 //! The metrics of each target: its connections, its failures, and whether it should be asked.
 
 use super::Process;
-use crate::metrics::{Exposition, MetricType, seconds};
+use crate::metrics::{Exposition, Merge, MetricType, Value};
 use crate::pool::Endpoint;
 use crate::telemetry::{Health, Stats};
 use crate::time::{Tick, millis};
@@ -44,9 +44,9 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 /// Writes how many clients have to go to a target that knows them.
 fn of_clients(out: &mut Exposition, process: &Process<'_>) {
     let help = "Clients of which it is known which target knows them.";
-    out.family("millstream_sticky_clients", MetricType::Gauge, help);
+    out.family_of(Merge::Largest, "millstream_sticky_clients", MetricType::Gauge, help);
     for (api, count) in &process.sticky {
-        out.sample(&[("api", api)], count);
+        out.sample(&[("api", api)], *count);
     }
 }
 
@@ -65,7 +65,7 @@ fn of_auth_servers(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let unix = |at: Tick| {
         let age = millis(process.now.tick.since(at));
-        seconds(process.now.unix_ms.saturating_sub(age))
+        Value::Millis(process.now.unix_ms.saturating_sub(age))
     };
     let help = "Attempts to connect to an upstream, by target.";
     out.family("millstream_upstream_connects_total", MetricType::Counter, help);
@@ -84,20 +84,30 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
         }
     }
     let help = "Whether a target failed to serve the last request sent to it.";
-    out.family("millstream_upstream_failing", MetricType::Gauge, help);
+    out.family_of(Merge::Largest, "millstream_upstream_failing", MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         let failing = matches!(stats.health(), Health::Failing(_));
-        out.sample(&[("api", api), ("target", target)], u8::from(failing));
+        out.sample(&[("api", api), ("target", target)], failing);
     }
     let help = "When a failing target began to serve no requests; only while it is failing.";
-    out.family("millstream_upstream_failing_since_timestamp_seconds", MetricType::Gauge, help);
+    out.family_of(
+        Merge::Smallest,
+        "millstream_upstream_failing_since_timestamp_seconds",
+        MetricType::Gauge,
+        help,
+    );
     for (api, target, stats) in stats.endpoints() {
         if let Health::Failing(since) = stats.health() {
             out.sample(&[("api", api), ("target", target)], unix(since));
         }
     }
     let help = "When a target last served a request, if it has served one.";
-    out.family("millstream_upstream_last_success_timestamp_seconds", MetricType::Gauge, help);
+    out.family_of(
+        Merge::Largest,
+        "millstream_upstream_last_success_timestamp_seconds",
+        MetricType::Gauge,
+        help,
+    );
     for (api, target, stats) in stats.endpoints() {
         if let Some(at) = stats.last_success() {
             out.sample(&[("api", api), ("target", target)], unix(at));
@@ -112,8 +122,8 @@ fn of_health(out: &mut Exposition, process: &Process<'_>) {
         let apis = process.upstreams.keys();
         apis.flat_map(|api| process.endpoints(api).map(move |endpoint| (*api, endpoint)))
     };
-    let mut family = |name, kind, help, of: &dyn Fn(&Endpoint) -> Option<u64>| {
-        out.family(name, kind, help);
+    let mut family = |merge, name, kind, help, of: &dyn Fn(&Endpoint) -> Option<u64>| {
+        out.family_of(merge, name, kind, help);
         for (api, endpoint) in each() {
             let target = endpoint.target.to_string();
             if let Some(value) = of(endpoint) {
@@ -123,13 +133,15 @@ fn of_health(out: &mut Exposition, process: &Process<'_>) {
     };
     let help = "Whether other targets are preferred, after failures.";
     let is_passed_over = |e: &Endpoint| Some(e.is_passed_over(process.now.tick).into());
-    family("millstream_upstream_passed_over", MetricType::Gauge, help, &is_passed_over);
+    let (gauge, merge) = (MetricType::Gauge, Merge::Largest);
+    family(merge, "millstream_upstream_passed_over", gauge, help, &is_passed_over);
     let help = "Times that a target was passed over from then on, after failures in a row.";
     let ejections = |e: &Endpoint| Some(e.stats.passed_over.get());
-    family("millstream_upstream_ejections_total", MetricType::Counter, help, &ejections);
+    let counter = MetricType::Counter;
+    family(Merge::Sum, "millstream_upstream_ejections_total", counter, help, &ejections);
     let help = "Whether a target passes its health checks; only if it was checked.";
     let is_healthy = |e: &Endpoint| e.is_healthy().map(u64::from);
-    family("millstream_upstream_healthy", MetricType::Gauge, help, &is_healthy);
+    family(Merge::Smallest, "millstream_upstream_healthy", gauge, help, &is_healthy);
     let help = "Health checks of a target, by result; only if it is checked.";
     out.family("millstream_upstream_health_checks_total", MetricType::Counter, help);
     for (api, endpoint) in each().filter(|(_, endpoint)| endpoint.is_checked()) {
