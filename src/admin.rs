@@ -17,11 +17,13 @@ pub mod api_now;
 pub mod live;
 pub mod metrics;
 pub mod page;
+pub mod parts;
 pub mod streams;
 
 use crate::http::authority::Authority;
 use crate::http::head::RequestHead;
 use answer::Answer;
+use parts::Inquiry;
 use std::net::Ipv4Addr;
 use streams::Query;
 
@@ -35,16 +37,12 @@ pub enum Ask {
     Page,
     /// `GET /events`: the live page's event stream.
     Events,
-    /// `GET /metrics`: the metrics.
-    Metrics,
     /// `GET /healthz`: whether the process is alive.
     Health,
     /// `GET /readyz`: whether the process takes new requests.
     Ready,
-    /// `GET /streams`: a page of the open streams.
-    Streams(Query),
-    /// `DELETE /streams/ID`: end a stream.
-    End(u64),
+    /// `GET /metrics`, `GET /streams` and `DELETE /streams/ID`: what concerns every event loop.
+    All(Inquiry),
     /// A command that only the shell can carry out.
     Command(ShellCommand),
 }
@@ -52,7 +50,7 @@ pub enum Ask {
 impl Ask {
     /// True exactly when the request changes something.
     pub const fn changes(self) -> bool {
-        matches!(self, Ask::End(_) | Ask::Command(_))
+        matches!(self, Ask::All(Inquiry::End(_)) | Ask::Command(_))
     }
 }
 
@@ -63,6 +61,8 @@ pub enum ShellCommand {
     Reload,
     /// `POST /drain`: shut down, as on a first SIGTERM.
     Drain,
+    /// What is asked of every event loop, where there are several.
+    Inquire(Inquiry),
 }
 
 /// Determines what a request asks for. `hosts` are names that it may be sent to, in lower case. A
@@ -89,19 +89,20 @@ pub fn check_request(
         }
         "/" => (Ask::Page, READS),
         "/events" => (Ask::Events, READS),
-        "/metrics" => (Ask::Metrics, READS),
+        "/metrics" => (Ask::All(Inquiry::Metrics), READS),
         "/healthz" => (Ask::Health, READS),
         "/readyz" => (Ask::Ready, READS),
         "/streams" => {
             let query = Query::parse(query).map_err(|wrong| Answer::text(400, wrong))?;
-            (Ask::Streams(query), READS)
+            let inquiry = if query.needs_rank() { Inquiry::Rank } else { Inquiry::Streams };
+            (Ask::All(inquiry(query)), READS)
         }
         "/reload" => (Ask::Command(ShellCommand::Reload), "POST"),
         "/drain" => (Ask::Command(ShellCommand::Drain), "POST"),
         path => {
             let id = path.strip_prefix("/streams/").and_then(streams::id);
             let id = id.ok_or_else(|| Answer::text(404, NOTHING))?;
-            (Ask::End(id), "DELETE")
+            (Ask::All(Inquiry::End(id)), "DELETE")
         }
     };
     let allowed = allow.split(", ").any(|method| method == head.method);
@@ -159,8 +160,8 @@ mod tests {
         check("GET /", Ok(Ask::Page));
         check("HEAD /", Ok(Ask::Page));
         check("GET /events?x", Ok(Ask::Events));
-        check("GET /metrics", Ok(Ask::Metrics));
-        check("GET /streams", Ok(Ask::Streams(Query::parse("").unwrap())));
+        check("GET /metrics", Ok(Ask::All(Inquiry::Metrics)));
+        check("GET /streams", Ok(Ask::All(Inquiry::Streams(Query::parse("").unwrap()))));
         check("GET /streams?limit=0", Err(400));
         check("GET /streams/", Err(404));
         check("GET /streams/1f", Err(405));
@@ -170,7 +171,7 @@ mod tests {
         check("POST /drain", Err(403));
         check("GET /drain", Err(405));
         let fields = "Host: [::1]\r\nX-Millstream: 1\r\n";
-        assert_eq!(ask("DELETE /streams/1f", fields), Ok(Ask::End(0x1f)));
+        assert_eq!(ask("DELETE /streams/1f", fields), Ok(Ask::All(Inquiry::End(0x1f))));
         assert_eq!(ask("POST /reload", fields), Ok(Ask::Command(ShellCommand::Reload)));
         let twice = "Host: [::1]\r\nX-Millstream: 1\r\nX-Millstream: 1\r\n";
         assert_eq!(ask("POST /reload", twice), Err(403));
@@ -186,7 +187,7 @@ mod tests {
         check("GET /healthz", "millstream:9091", Ok(Ask::Health));
         check("HEAD /readyz?x", "10.0.0.1", Ok(Ask::Ready));
         check("POST /readyz", "a", Err(405));
-        check("GET /metrics", "10.0.0.1", Ok(Ask::Metrics));
+        check("GET /metrics", "10.0.0.1", Ok(Ask::All(Inquiry::Metrics)));
         check("GET /metrics", "a.example", Err(421));
         for line in ["GET /", "GET /events", "GET /streams", "DELETE /streams/1f", "POST /reload"] {
             check(line, "localhost", Err(404));

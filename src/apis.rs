@@ -205,6 +205,12 @@ impl Apis {
         self.states.get_mut(key)
     }
 
+    /// True exactly when a permit is counted for one of the apis that are served.
+    #[cfg(feature = "sim")]
+    pub fn count(&self, permit: &Permit) -> bool {
+        self.in_order().any(|(_, state)| permit.is_of(&state.totals))
+    }
+
     /// The apis of the present configuration, in its order.
     pub fn in_order(&self) -> impl Iterator<Item = (Key<ApiState>, &ApiState)> {
         self.in_order.iter().map(|key| (*key, &self.states[*key]))

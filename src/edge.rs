@@ -7,6 +7,7 @@ pub mod rates;
 pub mod reclaim;
 mod returning;
 pub mod row;
+mod share;
 mod totals;
 
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::time::Tick;
 use listeners::Listeners;
 use reclaim::Reclaimable;
 use returning::Returning;
+use share::Share;
 use std::sync::Arc;
 use std::time::Duration;
 pub use totals::Totals;
@@ -29,6 +31,10 @@ pub struct Edge {
     pub reclaimable: Reclaimable,
     /// What is counted in all event loops.
     pub totals: Arc<Totals>,
+    /// The number of event loops.
+    loops: usize,
+    /// Whether this one lets others accept.
+    share: Share,
     budget: Budget,
     /// The number of client connections, including refused ones.
     clients: usize,
@@ -47,13 +53,21 @@ pub struct Edge {
 
 impl Edge {
     /// Creates an edge with open listeners, in order, and no connections. `budget` limits the
-    /// connections of all event loops, and `config` the rates of requests.
-    pub fn new(ports: &[Port], config: &Config, budget: Budget, totals: Arc<Totals>) -> Edge {
+    /// connections of all `loops` together, and `config` the rates of requests.
+    pub fn new(
+        ports: &[Port],
+        config: &Config,
+        budget: Budget,
+        totals: Arc<Totals>,
+        loops: usize,
+    ) -> Edge {
         totals.rates.with(|rates| rates.update(config));
         Edge {
             listeners: Listeners::new(ports),
             reclaimable: Reclaimable::default(),
             totals,
+            loops,
+            share: Share::default(),
             budget,
             clients: 0,
             refused: 0,
@@ -77,13 +91,15 @@ impl Edge {
     }
 
     /// The most connections to upstreams. Each client has a descriptor reserved for one of its own;
-    /// idle connections use only those that are left.
-    pub const fn upstream_connections_max(&self) -> usize {
-        self.budget.connections.saturating_sub(self.clients - self.refused)
+    /// idle connections use only those that are left, of which each event loop has its part.
+    pub fn upstream_connections_max(&self) -> usize {
+        let (own, all) = (self.clients - self.refused, self.totals.clients());
+        let part = self.budget.connections / self.loops;
+        own.saturating_add(part).saturating_sub((2 * all).div_ceil(self.loops))
     }
 
     /// The most connections to upstreams beside one that is about to be made.
-    pub const fn upstream_connections_beside(&self) -> usize {
+    pub fn upstream_connections_beside(&self) -> usize {
         self.upstream_connections_max().saturating_sub(1)
     }
 
@@ -105,7 +121,7 @@ impl Edge {
 
     /// True exactly when another client may be told that there is no room.
     pub const fn may_refuse(&self) -> bool {
-        self.refused < self.budget.refusals
+        self.refused < self.budget.refusals.div_ceil(self.loops)
     }
 
     /// True exactly when a service has reached its limit of connections, if it has one of its own.
@@ -141,6 +157,14 @@ impl Edge {
     pub const fn note_plain(&mut self, session: &mut Session) {
         self.secure -= if session.is_secure { 1 } else { 0 };
         session.is_secure = false;
+    }
+
+    /// The places that are taken of all, and the clients that should have them, unless they are as
+    /// many. Other event loops must have no clients.
+    #[cfg(feature = "sim")]
+    pub fn miscounted_places(&self) -> Option<[usize; 2]> {
+        let places = [self.totals.clients(), self.clients - self.refused];
+        (places[0] != places[1]).then_some(places)
     }
 
     /// Notes that a session is about to leave its state.

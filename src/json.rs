@@ -45,6 +45,11 @@ impl Json<'_> {
         self
     }
 
+    /// Writes a value that is JSON already.
+    pub fn written(&mut self, value: &str) {
+        self.literal(value);
+    }
+
     /// Writes a string.
     pub fn string(&mut self, text: &str) {
         self.separate();

@@ -270,6 +270,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The present configuration.
+    #[cfg(feature = "sim")]
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
@@ -277,6 +278,11 @@ impl<N: Net> Proxy<N> {
     /// The number of open client connections, without those to the admin listener.
     pub const fn connections(&self) -> usize {
         self.shared.edge.clients()
+    }
+
+    /// The number of open client connections of all event loops.
+    pub fn connections_of_all(&self) -> usize {
+        self.shared.edge.totals.clients()
     }
 
     /// The number of streams, tunnels and other requests that a drain has cut.

@@ -21,6 +21,7 @@ pub use cause::Cause;
 pub use endpoint_stats::{EndpointStats, Failure, Health, is_outage};
 pub use handshakes::Handshake;
 pub use key_stats::KeyStats;
+pub use lately::Minute;
 pub use log_limit::LogLimit;
 pub use outcome::Outcome;
 pub use proxy_headers::ProxyHeader;
@@ -60,13 +61,13 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Creates empty telemetry. `config` says what is reported, and `last_id` is the id of the last
-    /// request.
-    pub fn new(config: &Config, last_id: Arc<AtomicU64>) -> Telemetry {
+    /// Creates empty telemetry. `config` says what is reported, `last_id` is the id of the last
+    /// request, and `log` is limited together with that of the other event loops.
+    pub fn new(config: &Config, last_id: Arc<AtomicU64>, log: LogLimit) -> Telemetry {
         let mut telemetry = Telemetry {
             stats: Stats::new(),
             access: Queue::default(),
-            log: LogLimit::default(),
+            log,
             cut_in_drain: 0,
             reports: false,
             secret_parameters: Vec::new(),

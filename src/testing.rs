@@ -19,7 +19,7 @@ pub use crate::access::Form;
 pub use crate::config::{
     Api, Certificate, Clients, Compression, Demo, Drain, Failed, Health, KeysText, ListenAddr,
     OnOutage, Readers, Redirect, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion,
-    TrustedProxies, UpstreamTls, VerifyClient,
+    TrustedProxies, UpstreamTls, VerifyClient, Workers,
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};

@@ -9,7 +9,7 @@ use crate::admin::streams::StreamState;
 use crate::apis::ApiState;
 use crate::json::Json;
 use crate::pool::{Endpoint, Upstream};
-use crate::telemetry::{ApiStats, Health, Unserved};
+use crate::telemetry::{ApiStats, Failure, Health, Minute, Unserved};
 use crate::time::{Now, Tick, millis};
 use std::time::Duration;
 
@@ -41,78 +41,157 @@ impl Details {
     }
 }
 
-/// The current state of an api.
-#[derive(Clone, Copy, Debug)]
-pub struct ApiNow<'a> {
-    /// The counters and settings of the api.
-    pub state: &'a ApiState,
-    /// The upstream of the api.
-    pub upstream: &'a Upstream,
-    /// The one that is asked which requests may come in, if one is.
-    pub auth_server: Option<&'a Upstream>,
+/// What is counted for an api: the name of each number in a tick, in order.
+const NUMBERS: [&str; 10] = [
+    "streams",
+    "tunnels",
+    "events",
+    "bytes_out",
+    "opened",
+    "requests",
+    "upstreams",
+    "idle_upstreams",
+    "queued",
+    "targets",
+];
+
+/// Those of [`NUMBERS`] that are omitted if they are zero.
+const OMITTED: [&str; 1] = ["queued"];
+
+/// The current state of an api, in one event loop or in several.
+#[derive(Clone, Debug)]
+pub struct ApiNow {
+    name: String,
+    /// In the order of [`NUMBERS`].
+    numbers: [u64; NUMBERS.len()],
     /// The number of its streams in each state, in the order of [`StreamState::ALL`].
-    pub streams: [usize; StreamState::ALL.len()],
+    streams: [usize; StreamState::ALL.len()],
+    troubles: Troubles,
+    troubled: Vec<Troubled>,
 }
 
-impl ApiNow<'_> {
+impl ApiNow {
+    /// The state of an api with this upstream, and with the one that is asked which requests may
+    /// come in, if one is. `streams` are its streams in each state.
+    pub fn of(
+        state: &ApiState,
+        upstream: &Upstream,
+        auth_server: Option<&Upstream>,
+        streams: [usize; StreamState::ALL.len()],
+        now: Tick,
+    ) -> ApiNow {
+        let stats = &state.stats;
+        let idle = upstream.idle() + auth_server.map_or(0, Upstream::idle);
+        let endpoints = auth_server.iter().flat_map(|server| &server.endpoints);
+        let endpoints = upstream.endpoints.iter().chain(endpoints);
+        ApiNow {
+            name: state.name.clone(),
+            numbers: [
+                stats.open(),
+                stats.open_tunnels(),
+                stats.events.get(),
+                stats.bytes_out.get(),
+                stats.opened(),
+                stats.begun(),
+                stats.upstream_connections(),
+                idle as u64,
+                upstream.waiting() as u64,
+                upstream.endpoints.len() as u64,
+            ],
+            streams,
+            troubles: Troubles::of(stats, now),
+            troubled: endpoints.filter_map(|endpoint| Troubled::of(endpoint, now)).collect(),
+        }
+    }
+
+    /// Takes in the state of the same api in another event loop.
+    pub fn merge(&mut self, other: ApiNow) {
+        let each = self.numbers.iter_mut().zip(other.numbers).zip(NUMBERS);
+        for ((own, other), name) in each {
+            // All loops have the same.
+            *own = if name == "targets" { *own } else { *own + other };
+        }
+        self.streams.iter_mut().zip(other.streams).for_each(|(own, other)| *own += other);
+        self.troubles.merge(other.troubles);
+        for troubled in other.troubled {
+            match self.troubled.iter_mut().find(|known| known.target == troubled.target) {
+                Some(known) => known.merge(troubled),
+                None => self.troubled.push(troubled),
+            }
+        }
+    }
+
     /// Writes the state as a JSON object.
     pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
-        let ApiNow { state, upstream, auth_server, streams } = self;
-        let stats = &state.stats;
         json.begin('{');
-        json.name("name").string(&state.name);
-        json.name("streams").number(stats.open());
-        json.name("tunnels").number(stats.open_tunnels());
-        json.name("events").number(stats.events.get());
-        json.name("bytes_out").number(stats.bytes_out.get());
-        json.name("opened").number(stats.opened());
-        json.name("requests").number(stats.begun());
-        json.name("upstreams").number(stats.upstream_connections());
-        let idle = upstream.idle() + auth_server.map_or(0, Upstream::idle);
-        json.name("idle_upstreams").number(idle as u64);
-        if upstream.waiting() > 0 {
-            json.name("queued").number(upstream.waiting() as u64);
+        json.name("name").string(&self.name);
+        for (name, number) in NUMBERS.into_iter().zip(self.numbers) {
+            if number > 0 || !OMITTED.contains(&name) {
+                json.name(name).number(number);
+            }
         }
-        json.name("targets").number(upstream.endpoints.len() as u64);
         for stream in TOLD {
-            let count = streams[stream as usize];
+            let count = self.streams[stream as usize];
             if count > 0 {
                 json.name(stream.word()).number(count as u64);
             }
         }
-        write_troubles(stats, json, details, now);
-        let endpoints = auth_server.iter().flat_map(|server| &server.endpoints);
-        let endpoints = upstream.endpoints.iter().chain(endpoints);
-        write_troubled(endpoints, json, details, now);
+        self.troubles.write(json, details, now);
+        let mut troubled = self.troubled.iter().take_while(|_| details.another()).peekable();
+        if troubled.peek().is_some() {
+            json.name("troubled").begin('[');
+            troubled.for_each(|target| target.write(json, now));
+            json.end(']');
+        }
         json.end('}');
     }
 }
 
-/// Writes recent problems of an api, or of requests without one, and the last request that was not
-/// served, as members of an object.
-pub fn write_troubles(stats: &ApiStats, json: &mut Json<'_>, details: &mut Details, now: Now) {
-    if let Some(Unserved { at, cause, status }) = stats.last_unserved() {
-        json.name("last_unserved").begin('{');
-        json.name("at").number(unix_ms(at, now));
-        json.name("status").number(status.into());
-        if let Some(cause) = cause {
-            json.name("cause").string(cause.word());
+/// Recent problems of an api, or of requests without one, and the last request that was not served.
+#[derive(Clone, Debug)]
+pub struct Troubles {
+    last_unserved: Option<Unserved>,
+    minute: Minute,
+}
+
+impl Troubles {
+    /// The problems that were counted.
+    pub fn of(stats: &ApiStats, now: Tick) -> Troubles {
+        Troubles { last_unserved: stats.last_unserved(), minute: stats.minute(now) }
+    }
+
+    /// Takes in those of another event loop.
+    pub fn merge(&mut self, other: Troubles) {
+        let both = self.last_unserved.into_iter().chain(other.last_unserved);
+        self.last_unserved = both.max_by_key(|unserved| unserved.at);
+        self.minute.merge(&other.minute);
+    }
+
+    /// Writes them as members of an object.
+    pub fn write(&self, json: &mut Json<'_>, details: &mut Details, now: Now) {
+        if let Some(Unserved { at, cause, status }) = self.last_unserved {
+            json.name("last_unserved").begin('{');
+            json.name("at").number(unix_ms(at, now));
+            json.name("status").number(status.into());
+            if let Some(cause) = cause {
+                json.name("cause").string(cause.word());
+            }
+            json.end('}');
         }
+        let minute = &self.minute;
+        if minute.is_empty() {
+            return;
+        }
+        json.name("minute").begin('{');
+        json.name("requests").number(minute.requests);
+        if minute.unserved() > 0 {
+            json.name("unserved").number(minute.unserved());
+        }
+        let refused = minute.refused().take_while(|_| details.another());
+        write_counts(json, "refused", refused.map(|(cause, count)| (cause.word(), count)));
+        write_counts(json, "cut", minute.cut().map(|(outcome, count)| (outcome.word(), count)));
         json.end('}');
     }
-    let minute = stats.minute(now.tick);
-    if minute.is_empty() {
-        return;
-    }
-    json.name("minute").begin('{');
-    json.name("requests").number(minute.requests);
-    if minute.unserved() > 0 {
-        json.name("unserved").number(minute.unserved());
-    }
-    let refused = minute.refused().take_while(|_| details.another());
-    write_counts(json, "refused", refused.map(|(cause, count)| (cause.word(), count)));
-    write_counts(json, "cut", minute.cut().map(|(outcome, count)| (outcome.word(), count)));
-    json.end('}');
 }
 
 /// Writes an object with a count for each word, as a member of another object. Omits it if it would
@@ -130,47 +209,64 @@ fn write_counts(
     }
 }
 
-/// Writes the targets that are failing, skipped, unhealthy, or failed recently.
-fn write_troubled<'e, E: Iterator<Item = &'e Endpoint>>(
-    endpoints: E,
-    json: &mut Json<'_>,
-    details: &mut Details,
-    now: Now,
-) {
-    let failed_lately = |endpoint: &Endpoint| {
-        endpoint.stats.last_failure().is_some_and(|(_, at)| now.tick.since(at) < RECENT)
-    };
-    let troubled = endpoints.filter(|endpoint| {
-        let fails = matches!(endpoint.stats.health(), Health::Failing(_));
-        let is_bad = endpoint.is_passed_over(now.tick) || endpoint.is_unhealthy();
-        fails || is_bad || failed_lately(endpoint)
-    });
-    let mut troubled = troubled.take_while(|_| details.another()).peekable();
-    if troubled.peek().is_some() {
-        json.name("troubled").begin('[');
-        troubled.for_each(|endpoint| write_endpoint(endpoint, json, now));
-        json.end(']');
-    }
+/// A target that is failing, skipped, unhealthy, or failed recently.
+#[derive(Clone, Debug)]
+struct Troubled {
+    target: String,
+    failing_since: Option<Tick>,
+    failure: Option<(Failure, Tick)>,
+    /// Until when others are preferred. In the past if they are not.
+    passed_over_until: Tick,
+    is_unhealthy: bool,
 }
 
-fn write_endpoint(endpoint: &Endpoint, json: &mut Json<'_>, now: Now) {
-    json.begin('{');
-    json.name("target").string(&endpoint.target.to_string());
-    if let Health::Failing(since) = endpoint.stats.health() {
-        json.name("failing_since").number(unix_ms(since, now));
+impl Troubled {
+    fn of(endpoint: &Endpoint, now: Tick) -> Option<Troubled> {
+        let failing_since = match endpoint.stats.health() {
+            Health::Failing(since) => Some(since),
+            Health::Untried | Health::Up(_) => None,
+        };
+        let failure = endpoint.stats.last_failure();
+        let is_bad = endpoint.is_passed_over(now) || endpoint.is_unhealthy();
+        let failed_lately = failure.is_some_and(|(_, at)| now.since(at) < RECENT);
+        (failing_since.is_some() || is_bad || failed_lately).then(|| Troubled {
+            target: endpoint.target.to_string(),
+            failing_since,
+            failure,
+            passed_over_until: endpoint.passed_over_until(),
+            is_unhealthy: endpoint.is_unhealthy(),
+        })
     }
-    if let Some((failure, at)) = endpoint.stats.last_failure() {
-        json.name("failure").string(failure.word());
-        json.name("failed_at").number(unix_ms(at, now));
+
+    /// Takes in what another event loop says of the same target.
+    fn merge(&mut self, other: Troubled) {
+        let both = self.failing_since.into_iter().chain(other.failing_since);
+        self.failing_since = both.min();
+        let both = self.failure.into_iter().chain(other.failure);
+        self.failure = both.max_by_key(|(_, at)| *at);
+        self.passed_over_until = self.passed_over_until.max(other.passed_over_until);
+        self.is_unhealthy |= other.is_unhealthy;
     }
-    if endpoint.is_passed_over(now.tick) {
-        let left = millis(endpoint.passed_over_until().since(now.tick));
-        json.name("passed_over_until").number(now.unix_ms + left);
+
+    fn write(&self, json: &mut Json<'_>, now: Now) {
+        json.begin('{');
+        json.name("target").string(&self.target);
+        if let Some(since) = self.failing_since {
+            json.name("failing_since").number(unix_ms(since, now));
+        }
+        if let Some((failure, at)) = self.failure {
+            json.name("failure").string(failure.word());
+            json.name("failed_at").number(unix_ms(at, now));
+        }
+        if self.passed_over_until > now.tick {
+            let left = millis(self.passed_over_until.since(now.tick));
+            json.name("passed_over_until").number(now.unix_ms + left);
+        }
+        if self.is_unhealthy {
+            json.name("unhealthy").boolean(true);
+        }
+        json.end('}');
     }
-    if endpoint.is_unhealthy() {
-        json.name("unhealthy").boolean(true);
-    }
-    json.end('}');
 }
 
 /// Converts a moment in the past to wall-clock time, using the current time.
@@ -184,7 +280,7 @@ mod tests {
     use crate::apis::Totals;
     use crate::config::Config;
     use crate::slab::Slab;
-    use crate::telemetry::{Cause, Failure, Outcome, Stats};
+    use crate::telemetry::{Cause, Outcome, Stats};
 
     fn at(seconds: u64) -> Now {
         let ms = seconds * 1000;
@@ -205,11 +301,8 @@ mod tests {
 
     fn text((state, upstream): &Api, streams: [usize; 7], details: usize, now: Now) -> String {
         let mut out = String::new();
-        ApiNow { state, upstream, auth_server: None, streams }.write(
-            &mut Json::new(&mut out),
-            &mut Details(details),
-            now,
-        );
+        let api = ApiNow::of(state, upstream, None, streams, now.tick);
+        api.write(&mut Json::new(&mut out), &mut Details(details), now);
         out
     }
 

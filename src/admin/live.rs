@@ -9,7 +9,7 @@
 //! A tick takes one walk over the sessions, which counts the streams that are held, resumed or
 //! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
 
-use crate::admin::api_now::{ApiNow, Details, write_troubles};
+use crate::admin::api_now::{ApiNow, Details, Troubles};
 use crate::config::Expiry;
 use crate::event_log::Limits;
 use crate::json::Json;
@@ -36,9 +36,29 @@ const APIS_MAX: usize = 100;
 /// Maximum number of certificates in a tick.
 const EXPIRIES_MAX: usize = 4;
 
-/// The process-wide part of a tick.
+/// What is counted for all apis together: the name of each number in a tick, in order.
+const NUMBERS: [&str; 6] = ["connections", "streams", "tunnels", "events", "bytes_out", "requests"];
+
+/// The current state, in one event loop or in several.
 #[derive(Clone, Debug)]
-pub struct ProcessNow {
+pub struct LiveNow {
+    /// How far the process is on its way to its end.
+    pub drain: DrainNow,
+    /// The certificates that are not valid, or not for long.
+    pub expiries: Vec<Expiry>,
+    /// The apis, in the order of the configuration.
+    pub apis: Vec<ApiNow>,
+    /// In the order of [`NUMBERS`].
+    numbers: [u64; NUMBERS.len()],
+    /// The problems of requests without an api.
+    troubles: Troubles,
+    /// The number of streams and tunnels that have ended, in the order of [`Outcome::ALL`].
+    closed: [u64; Outcome::ALL.len()],
+}
+
+/// How far the process is on its way to its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DrainNow {
     /// True exactly when the process is draining.
     pub draining: bool,
     /// When the port closes, in milliseconds since 1970. None if that is not decided, or if it is
@@ -46,10 +66,46 @@ pub struct ProcessNow {
     pub closes_at: Option<u64>,
     /// When everything is over at the latest, once the port is closed, in milliseconds since 1970.
     pub ends_at: Option<u64>,
-    /// The number of client connections.
-    pub connections: usize,
-    /// The certificates that are not valid, or not for long.
-    pub expiries: Vec<Expiry>,
+}
+
+impl LiveNow {
+    /// The state of an event loop with so many client connections and these counters, to which its
+    /// apis, certificates and drain are to be added.
+    pub fn of(stats: &Stats, connections: usize, now: Tick) -> LiveNow {
+        let all = || stats.all().map(|(_, stats)| stats);
+        let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
+        LiveNow {
+            drain: DrainNow::default(),
+            expiries: Vec::new(),
+            apis: Vec::new(),
+            numbers: [
+                connections as u64,
+                sum(ApiStats::open),
+                sum(ApiStats::open_tunnels),
+                sum(|stats| stats.events.get()),
+                sum(|stats| stats.bytes_out.get()),
+                sum(ApiStats::begun),
+            ],
+            troubles: Troubles::of(&stats.no_api, now),
+            closed: Outcome::ALL.map(|outcome| {
+                let closed = |stats: &ApiStats| {
+                    stats.closed(outcome) + stats.tunnels.closed[outcome.index()].get()
+                };
+                all().map(closed).sum()
+            }),
+        }
+    }
+
+    /// Takes in the state of another event loop, which serves the same apis.
+    pub fn merge(&mut self, other: LiveNow) {
+        self.numbers.iter_mut().zip(other.numbers).for_each(|(own, other)| *own += other);
+        self.closed.iter_mut().zip(other.closed).for_each(|(own, other)| *own += other);
+        self.troubles.merge(other.troubles);
+        // A reload reaches the loops one after the other.
+        for (own, other) in self.apis.iter_mut().zip(other.apis) {
+            own.merge(other);
+        }
+    }
 }
 
 /// The number of the last tick, and the time of the next.
@@ -86,21 +142,19 @@ impl Ticks {
         }
     }
 
-    /// Makes the tick that is due from the current state.
-    pub fn make(
-        &mut self,
-        process: &ProcessNow,
-        stats: &Stats,
-        apis: &[ApiNow<'_>],
-        now: Now,
-    ) -> Vec<u8> {
-        self.last_id += 1;
+    /// Notes that the tick which is due is being made.
+    pub fn begin(&mut self, now: Tick) {
         // Counted from when it was due, so that small delays do not add up.
-        self.next = self.next.after(INTERVAL).max(now.tick);
-        if self.until < now.tick {
+        self.next = self.next.after(INTERVAL).max(now);
+        if self.until < now {
             self.next = Tick::NEVER;
         }
-        tick(self.last_id, process, stats, apis, now)
+    }
+
+    /// Makes the next tick from the state of all event loops.
+    pub fn make(&mut self, state: &LiveNow, now: Now) -> Vec<u8> {
+        self.last_id += 1;
+        tick(self.last_id, state, now)
     }
 }
 
@@ -131,25 +185,23 @@ pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8>
     out.into_bytes()
 }
 
-fn tick(id: u64, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: Now) -> Vec<u8> {
-    let all = || stats.all().map(|(_, stats)| stats);
-    let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
+fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
+    let LiveNow { drain, expiries, apis, numbers, troubles, closed } = state;
     let mut details = Details::all();
     let mut out = format!("event: tick\nid: {id}\ndata: ");
     let mut json = Json::new(&mut out);
     json.begin('{');
     json.name("t").number(now.unix_ms);
-    json.name("draining").boolean(process.draining);
-    if let Some(at) = process.closes_at {
+    json.name("draining").boolean(drain.draining);
+    if let Some(at) = drain.closes_at {
         json.name("closes_at").number(at);
     }
-    if let Some(at) = process.ends_at {
+    if let Some(at) = drain.ends_at {
         json.name("ends_at").number(at);
     }
-    json.name("connections").number(process.connections as u64);
-    if !process.expiries.is_empty() {
+    if !expiries.is_empty() {
         json.name("expiries").begin('[');
-        for Expiry { text, is_valid } in process.expiries.iter().take(EXPIRIES_MAX) {
+        for Expiry { text, is_valid } in expiries.iter().take(EXPIRIES_MAX) {
             json.begin('{');
             json.name("text").string(text);
             json.name("is_valid").boolean(*is_valid);
@@ -157,25 +209,18 @@ fn tick(id: u64, process: &ProcessNow, stats: &Stats, apis: &[ApiNow<'_>], now: 
         }
         json.end(']');
     }
-    json.name("streams").number(sum(ApiStats::open));
-    json.name("tunnels").number(sum(ApiStats::open_tunnels));
-    json.name("events").number(sum(|stats| stats.events.get()));
-    json.name("bytes_out").number(sum(|stats| stats.bytes_out.get()));
-    json.name("requests").number(sum(ApiStats::begun));
-    write_troubles(&stats.no_api, &mut json, &mut details, now);
+    for (name, number) in NUMBERS.into_iter().zip(numbers) {
+        json.name(name).number(*number);
+    }
+    troubles.write(&mut json, &mut details, now);
     json.name("apis").begin('[');
     for api in apis.iter().take(APIS_MAX) {
         api.write(&mut json, &mut details, now);
     }
     json.end(']');
     json.name("closed").begin('{');
-    for outcome in Outcome::ALL {
-        let closed =
-            |stats: &ApiStats| stats.closed(outcome) + stats.tunnels.closed[outcome.index()].get();
-        let count: u64 = all().map(closed).sum();
-        if count > 0 {
-            json.name(outcome.word()).number(count);
-        }
+    for (outcome, count) in Outcome::ALL.into_iter().zip(closed).filter(|(_, count)| **count > 0) {
+        json.name(outcome.word()).number(*count);
     }
     json.end('}');
     json.end('}');
@@ -192,14 +237,6 @@ mod tests {
     use crate::pool::Upstream;
     use crate::slab::Slab;
     use crate::telemetry::Cause;
-
-    const PROCESS: ProcessNow = ProcessNow {
-        draining: false,
-        closes_at: None,
-        ends_at: None,
-        connections: 2,
-        expiries: Vec::new(),
-    };
 
     fn at(seconds: u64) -> Now {
         Now { tick: Tick::from_millis(seconds * 1000), unix_ms: seconds * 1000 }
@@ -223,8 +260,9 @@ mod tests {
         stats.no_api.count_refusal(Cause::NoApi, at(5).tick);
         let streams = [0; StreamState::ALL.len()];
         let upstream = &upstreams[key];
-        let apis = [ApiNow { state: &state, upstream, auth_server: None, streams }];
-        let event = tick(1, &PROCESS, &stats, &apis, at(5));
+        let mut live = LiveNow::of(&stats, 2, at(5).tick);
+        live.apis = vec![ApiNow::of(&state, upstream, None, streams, at(5).tick)];
+        let event = tick(1, &live, at(5));
         let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
             \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
             \"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
@@ -233,10 +271,9 @@ mod tests {
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
         let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true };
-        let process = ProcessNow { expiries: vec![expiry; 9], ..PROCESS };
-        let event = tick(1, &process, &stats, &[], at(5));
+        let event = tick(1, &LiveNow { expiries: vec![expiry; 9], ..live }, at(5));
         let object = "{\"text\":\"a.pem expires\",\"is_valid\":true}";
-        let want = format!("\"connections\":2,\"expiries\":[{}],", [object; 4].join(","));
+        let want = format!("false,\"expiries\":[{}],\"connections\":2,", [object; 4].join(","));
         assert!(str::from_utf8(&event).unwrap().contains(&want), "{event:?}");
         let hello = String::from_utf8(hello(9, Some("http://x/"), &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");
@@ -249,13 +286,13 @@ mod tests {
 
     #[test]
     fn ticks_are_made_while_somebody_listens_and_a_little_longer() {
-        let (mut ticks, stats) = (Ticks::new(), Stats::new());
+        let mut ticks = Ticks::new();
         assert_eq!(ticks.next(), Tick::NEVER);
         ticks.is_heard(at(10).tick);
         let mut seconds = 10;
         while ticks.next() != Tick::NEVER {
             assert_eq!(ticks.next(), at(seconds).tick);
-            ticks.make(&PROCESS, &stats, &[], at(seconds));
+            ticks.begin(at(seconds).tick);
             seconds += 1;
         }
         assert_eq!(seconds, 132);

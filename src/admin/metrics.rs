@@ -159,8 +159,8 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
     ),
 ];
 
-/// Writes all metrics.
-pub fn text(stats: &Stats, process: &Process<'_>) -> String {
+/// All metrics, as far as this event loop knows them.
+pub fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
     let mut out = Exposition::default();
     process::write(&mut out, stats, process);
     out.family(
@@ -206,7 +206,7 @@ pub fn text(stats: &Stats, process: &Process<'_>) -> String {
         }
     }
     of_keys(&mut out, stats, process);
-    out.into_text()
+    out
 }
 
 /// Writes the numbers of exchanges that were opened, have ended, and are open.
@@ -387,7 +387,7 @@ mod tests {
             states: BTreeMap::from([("clock", [0, 1, 2, 3, 4, 5, 6])]),
             ..Process::default()
         };
-        let text = text(&stats, &process);
+        let text = exposition(&stats, &process).into_text();
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
             ("millstream_start_time_seconds", 1_795_000_000.042),
@@ -444,7 +444,7 @@ mod tests {
             down.mark_failing(Tick::from_millis(ms));
         }
         let now = Now { tick: Tick::from_millis(5000), unix_ms: 1_795_000_005_000 };
-        let text = text(&stats, &Process { now, ..Process::default() });
+        let text = exposition(&stats, &Process { now, ..Process::default() }).into_text();
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
             ("millstream_upstream_connects_total{api=\"clock\",target=\"http://down.test/\"}", 2.0),
@@ -481,7 +481,7 @@ mod tests {
         let (handshakes, addresses) = (Some(0), Some((0, 0)));
         let (proxy_protocol, default) = (true, Process::default());
         let process = Process { handshakes, addresses, proxy_protocol, ..default };
-        let text = text(&Stats::new(), &process);
+        let text = exposition(&Stats::new(), &process).into_text();
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();
         families.sort_unstable();

@@ -1,10 +1,11 @@
 //! `/streams`: a page of the open event streams and tunnels, and the upstream streams that are
-//! shared. It takes one walk over the sessions and one over those, and stores no more of them than
-//! the page holds.
+//! shared. It takes one walk over the sessions of each event loop and one over those, and stores no
+//! more of them than the page holds.
 
 use crate::access::split;
 use crate::digits::Digits;
 use crate::json::Json;
+use crate::time::Tick;
 use std::collections::BinaryHeap;
 
 /// The default number of streams in a response.
@@ -32,11 +33,58 @@ pub struct Query {
     pub limit: usize,
     /// The order of the streams.
     pub order: Order,
-    /// The id of the stream after which the page starts.
-    pub after: Option<u64>,
+    /// The stream after which the page starts.
+    pub after: Option<After>,
+}
+
+/// The stream after which a page starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The one with this id.
+    Id(u64),
+    /// One with this rank at that time.
+    Rank(Rank, Tick),
 }
 
 impl Query {
+    /// True exactly when the id of the stream after which the page starts does not say where that
+    /// is.
+    pub fn needs_rank(&self) -> bool {
+        self.order == Order::Slowest && matches!(self.after, Some(After::Id(_)))
+    }
+
+    /// The id of the stream after which the page starts, if that is said by its id.
+    pub fn after_id(&self) -> Option<u64> {
+        match self.after? {
+            After::Id(id) => Some(id),
+            After::Rank(..) => None,
+        }
+    }
+
+    /// The same query, where the page starts after the rank that a stream had `at` that time, or
+    /// with the first stream.
+    #[must_use]
+    pub fn behind(self, rank: Option<Rank>, at: Tick) -> Query {
+        Query { after: rank.map(|rank| After::Rank(rank, at)), ..self }
+    }
+
+    /// The time at which streams are ranked. Their ranks change as they are idle.
+    pub fn ranked_at(&self, now: Tick) -> Tick {
+        match self.after {
+            Some(After::Rank(_, at)) => at,
+            Some(After::Id(_)) | None => now,
+        }
+    }
+
+    /// The rank after which the page starts. None if it starts with the first stream.
+    pub fn after_rank(&self) -> Option<Rank> {
+        match self.after? {
+            After::Rank(rank, _) => Some(rank),
+            // A stream that is gone still has a known place in an order by number.
+            After::Id(id) => Some(self.order.rank(id, 0, 0)),
+        }
+    }
+
     /// Parses the query string. Unknown names are ignored.
     ///
     /// # Errors
@@ -55,7 +103,8 @@ impl Query {
                 ("order", _) => return Err("The order is not oldest, newest or slowest."),
                 ("after", "") => query.after = None,
                 ("after", after) => {
-                    query.after = Some(id(after).ok_or("The value of after is not an id.")?);
+                    let id = id(after).ok_or("The value of after is not an id.")?;
+                    query.after = Some(After::Id(id));
                 }
                 _ => {}
             }
@@ -77,11 +126,6 @@ pub fn id(text: &str) -> Option<u64> {
 pub type Rank = [u64; 3];
 
 impl Order {
-    /// The rank of a stream that has ended, if its id alone determines it.
-    pub fn rank_of_ended(self, id: u64) -> Option<Rank> {
-        (self != Order::Slowest).then(|| self.rank(id, 0, 0))
-    }
-
     /// The rank of a stream with this id, this many bytes pending, and idle for this long.
     pub const fn rank(self, id: u64, pending: u64, idle_ms: u64) -> Rank {
         match self {
@@ -127,10 +171,9 @@ impl<T: Ord> First<T> {
     }
 
     /// Returns the selected items in order, the number of items offered, and whether more follow.
-    pub fn finish(self) -> (Vec<T>, usize, bool) {
+    pub fn finish(self) -> (Vec<(Rank, T)>, usize, bool) {
         let more = self.behind > self.heap.len();
-        let few = self.heap.into_sorted_vec().into_iter().map(|(_, what)| what).collect();
-        (few, self.total, more)
+        (self.heap.into_sorted_vec(), self.total, more)
     }
 }
 
@@ -258,95 +301,143 @@ pub struct Group<'a> {
     pub idle_ms: u64,
 }
 
-/// A page of the list in JSON.
+/// A page: the first event streams and tunnels of a list, and the shared upstream streams.
 #[derive(Debug)]
 pub struct Page {
-    text: String,
-    last: u64,
+    /// The streams and tunnels.
+    pub streams: List,
+    /// The upstream streams that most clients share.
+    pub groups: List,
 }
 
 impl Page {
-    /// Creates a page of a list with this many streams in all.
-    pub fn new(total: usize) -> Page {
+    /// Takes in the page of another event loop, in the same order.
+    pub fn merge(&mut self, other: Page) {
+        self.streams.merge(other.streams);
+        self.groups.merge(other.groups);
+    }
+
+    /// The page in JSON. If more streams follow, it says the id after which the next page starts.
+    pub fn into_text(self) -> String {
+        let Page { streams, groups } = self;
         let mut text = String::new();
         let mut json = Json::new(&mut text);
         json.begin('{');
-        json.name("total").number(total as u64);
-        json.name("streams").begin('[');
-        Page { text, last: 0 }
+        json.name("total").number(streams.total as u64);
+        json.name("streams");
+        streams.write(&mut json);
+        let last = streams.rows.last().filter(|_| streams.more);
+        let last = last.map(|row| Digits::hexadecimal(row.id));
+        json.name("next").string_or_null(last.as_ref().map(Digits::as_str));
+        json.name("shared_total").number(groups.total as u64);
+        json.name("shared");
+        groups.write(&mut json);
+        json.end('}');
+        text.push('\n');
+        text
+    }
+}
+
+/// The first of many things, and how many there are.
+#[derive(Debug)]
+pub struct List {
+    /// The most of them that are in it.
+    limit: usize,
+    /// Those that are in it, in order.
+    rows: Vec<Listed>,
+    /// The number of all.
+    total: usize,
+    /// True exactly when more of them follow.
+    more: bool,
+}
+
+#[derive(Debug)]
+struct Listed {
+    rank: Rank,
+    id: u64,
+    /// What it is, in JSON.
+    text: String,
+}
+
+impl List {
+    /// An empty list of at most `limit` of `total` things, of which `more` follow or not.
+    pub const fn new(limit: usize, total: usize, more: bool) -> List {
+        List { limit, rows: Vec::new(), total, more }
     }
 
-    /// Adds a stream.
-    pub fn add(&mut self, row: &Row<'_>) {
-        let mut json = Json::new(&mut self.text);
-        let (method, target) = split(row.request);
+    /// Adds a thing, which comes behind those that were added before.
+    pub fn add(&mut self, rank: Rank, id: u64, write: impl FnOnce(&mut Json<'_>)) {
+        let mut text = String::new();
+        write(&mut Json::new(&mut text));
+        self.rows.push(Listed { rank, id, text });
+    }
+
+    /// Takes in the first things of another event loop, in the same order.
+    fn merge(&mut self, other: List) {
+        self.total += other.total;
+        self.more |= other.more || self.rows.len() + other.rows.len() > self.limit;
+        self.rows.extend(other.rows);
+        self.rows.sort_unstable_by_key(|row| row.rank);
+        self.rows.truncate(self.limit);
+    }
+
+    fn write(&self, json: &mut Json<'_>) {
+        json.begin('[');
+        self.rows.iter().for_each(|row| json.written(&row.text));
+        json.end(']');
+    }
+}
+
+impl Row<'_> {
+    /// Writes it as a JSON object.
+    pub fn write(&self, json: &mut Json<'_>) {
+        let (method, target) = split(self.request);
         json.begin('{');
-        json.name("id").string(Digits::hexadecimal(row.id).as_str());
-        json.name("api").string(row.api);
-        json.name("client").string(row.client);
-        json.name("tls").string_or_null(row.tls);
-        json.name("key").string_or_null(row.key);
+        json.name("id").string(Digits::hexadecimal(self.id).as_str());
+        json.name("api").string(self.api);
+        json.name("client").string(self.client);
+        json.name("tls").string_or_null(self.tls);
+        json.name("key").string_or_null(self.key);
         json.name("method").string_or_null(method);
         json.name("target").string(target.unwrap_or_default());
-        json.name("kind").string(row.kind);
-        json.name("state").string(row.state.word());
-        json.name("age_ms").number(row.age_ms);
-        json.name("events").number(row.events);
-        json.name("bytes_in").number(row.bytes_in);
-        json.name("bytes_out").number(row.bytes_out);
-        json.name("idle_ms").number(row.idle_ms);
-        json.name("pending_bytes").number(row.pending_bytes as u64);
+        json.name("kind").string(self.kind);
+        json.name("state").string(self.state.word());
+        json.name("age_ms").number(self.age_ms);
+        json.name("events").number(self.events);
+        json.name("bytes_in").number(self.bytes_in);
+        json.name("bytes_out").number(self.bytes_out);
+        json.name("idle_ms").number(self.idle_ms);
+        json.name("pending_bytes").number(self.pending_bytes as u64);
         json.name("waits").begin('[');
-        row.waits.iter().for_each(|wait| json.string(wait));
+        self.waits.iter().for_each(|wait| json.string(wait));
         json.end(']');
-        json.name("until").string_or_null(row.until);
-        json.name("ends_in_ms").number_or_null(row.ends_in_ms);
-        let shares = row.shares.map(Digits::hexadecimal);
+        json.name("until").string_or_null(self.until);
+        json.name("ends_in_ms").number_or_null(self.ends_in_ms);
+        let shares = self.shares.map(Digits::hexadecimal);
         json.name("shares").string_or_null(shares.as_ref().map(Digits::as_str));
         json.end('}');
-        self.last = row.id;
     }
+}
 
-    /// Ends the list of streams, and begins that of the upstream streams that are shared, of which
-    /// there are so many. If there is `more` of the first, the page includes the id after which the
-    /// next one starts.
-    pub fn begin_groups(&mut self, more: bool, total: usize) {
-        let last = Digits::hexadecimal(self.last);
-        let mut json = Json::new(&mut self.text);
-        json.end(']');
-        json.name("next").string_or_null(if more { Some(last.as_str()) } else { None });
-        json.name("shared_total").number(total as u64);
-        json.name("shared").begin('[');
-    }
-
-    /// Adds a shared upstream stream.
-    pub fn add_group(&mut self, group: &Group<'_>) {
-        let mut json = Json::new(&mut self.text);
-        let (_, target) = split(group.request);
+impl Group<'_> {
+    /// Writes it as a JSON object.
+    pub fn write(&self, json: &mut Json<'_>) {
+        let (_, target) = split(self.request);
         json.begin('{');
-        json.name("id").string(Digits::hexadecimal(group.id).as_str());
-        json.name("api").string(group.api);
+        json.name("id").string(Digits::hexadecimal(self.id).as_str());
+        json.name("api").string(self.api);
         json.name("target").string(target.unwrap_or_default());
-        json.name("state").string(group.state.word());
-        json.name("age_ms").number(group.age_ms);
-        json.name("clients").number(group.clients as u64);
-        json.name("events").number(group.events);
-        json.name("held_events").number(group.held_events as u64);
-        json.name("held_bytes").number(group.held_bytes as u64);
-        json.name("replayed_events").number(group.replayed);
-        json.name("gaps").number(group.gaps);
-        json.name("vetoes").number(group.vetoes);
-        json.name("idle_ms").number(group.idle_ms);
+        json.name("state").string(self.state.word());
+        json.name("age_ms").number(self.age_ms);
+        json.name("clients").number(self.clients as u64);
+        json.name("events").number(self.events);
+        json.name("held_events").number(self.held_events as u64);
+        json.name("held_bytes").number(self.held_bytes as u64);
+        json.name("replayed_events").number(self.replayed);
+        json.name("gaps").number(self.gaps);
+        json.name("vetoes").number(self.vetoes);
+        json.name("idle_ms").number(self.idle_ms);
         json.end('}');
-    }
-
-    /// Finishes the page.
-    pub fn finish(mut self) -> String {
-        let mut json = Json::new(&mut self.text);
-        json.end(']');
-        json.end('}');
-        self.text.push('\n');
-        self.text
     }
 }
 
@@ -361,7 +452,8 @@ mod tests {
         };
         check("", 50, Order::Oldest, None);
         check("order=slowest&limit=1000", 1000, Order::Slowest, None);
-        check("limit=1&after=1f&order=newest&x=y&z", 1, Order::Newest, Some(0x1f));
+        let after = Some(After::Id(0x1f));
+        check("limit=1&after=1f&order=newest&x=y&z", 1, Order::Newest, after);
         check("after=", 50, Order::Oldest, None);
         for text in ["limit=0", "limit=1001", "limit=", "order=", "after=x", "after=01", "after=A"]
         {
@@ -383,13 +475,34 @@ mod tests {
                 ranks.iter().for_each(|rank| first.offer(*rank, *rank));
                 let (few, total, more) = first.finish();
                 assert!(total == 97 && few.len() <= limit);
-                all.extend(few);
+                all.extend(few.into_iter().map(|(rank, _)| rank));
                 after = all.last().copied();
                 if !more {
                     break;
                 }
             }
             assert_eq!(all, sorted, "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn lists_of_several_loops_are_one() {
+        let list = |ids: &[u64], more| {
+            let mut list = List::new(3, ids.len(), more);
+            ids.iter().for_each(|id| list.add([*id, 0, 0], *id, |json| json.number(*id)));
+            list
+        };
+        for (one, other, more, want) in [
+            (&[1, 4][..], &[2, 3][..], false, ("[1,2,3]", true)),
+            (&[1], &[2, 3], false, ("[1,2,3]", false)),
+            (&[], &[2], true, ("[2]", true)),
+        ] {
+            let mut all = list(one, more);
+            all.merge(list(other, false));
+            let mut text = String::new();
+            all.write(&mut Json::new(&mut text));
+            assert_eq!((text.as_str(), all.more), want);
+            assert_eq!(all.total, one.len() + other.len());
         }
     }
 
@@ -430,13 +543,14 @@ mod tests {
             vetoes: 8,
             idle_ms: 9,
         };
-        let mut page = Page::new(2);
-        page.add(&row);
+        let (mut streams, mut groups) = (List::new(2, 2, true), List::new(1, 9, true));
+        streams.add([1, 0, 0], row.id, |json| row.write(json));
         let state = StreamState::Tunnel;
         let tunnel = Row { id: 32, state, kind: "tunnel", tls: None, key: Some("k"), ..row };
-        page.add(&Row { waits: &[], until: None, ends_in_ms: None, shares: Some(33), ..tunnel });
-        page.begin_groups(true, 9);
-        page.add_group(&group);
+        let tunnel = Row { waits: &[], until: None, ends_in_ms: None, shares: Some(33), ..tunnel };
+        streams.add([2, 0, 0], tunnel.id, |json| tunnel.write(json));
+        groups.add([1, 0, 0], group.id, |json| group.write(json));
+        let page = Page { streams, groups };
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"tls\":\"TLSv1.3\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
@@ -453,10 +567,9 @@ mod tests {
             \"shared_total\":9,\"shared\":[{\"id\":\"21\",\"api\":\"a\",\"target\":\"/b\",\
             \"state\":\"resuming\",\"age_ms\":1,\"clients\":2,\"events\":3,\"held_events\":4,\
             \"held_bytes\":5,\"replayed_events\":6,\"gaps\":7,\"vetoes\":8,\"idle_ms\":9}]}\n";
-        assert_eq!(page.finish(), want);
-        let mut none = Page::new(0);
-        none.begin_groups(false, 0);
+        assert_eq!(page.into_text(), want);
+        let none = Page { streams: List::new(9, 0, false), groups: List::new(9, 0, false) };
         let want = "{\"total\":0,\"streams\":[],\"next\":null,\"shared_total\":0,\"shared\":[]}\n";
-        assert_eq!(none.finish(), want);
+        assert_eq!(none.into_text(), want);
     }
 }

@@ -50,6 +50,7 @@ impl ApiTotals {
     }
 
     /// The number of open event streams.
+    #[cfg(any(test, feature = "sim"))]
     pub fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
@@ -76,6 +77,28 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever asks from whatever thread, there are never more than there may be.
+    #[test]
+    fn permits_are_exact_across_threads() {
+        let (totals, max) = (Totals::default(), 3);
+        let (held, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..2000 {
+                        let api = totals.of("a");
+                        let Some(permit) = api.permit(max) else { continue };
+                        most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        assert!(most.load(Ordering::SeqCst) <= max);
+        assert_eq!(totals.of("a").streams(), 0);
+    }
 
     #[test]
     fn permits_count_while_they_are_held() {

@@ -24,6 +24,7 @@ use super::uri;
 use super::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
 };
+use super::workers::{Workers, workers};
 use super::{
     Admin, Api, ApiLocations, Auth, Compression, Config, Demo, Drain, ForwardAuth, ListenAddr,
     OnOutage, Resume, Server, Sources, StreamKind, Streams, Target,
@@ -155,6 +156,7 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         proxy_protocol,
         forwarded_https,
         reuse_port: t.take("reuse_port", flag).unwrap_or(false),
+        workers: t.take("workers", workers).unwrap_or(Workers::Number(1)),
         user: t.take("user", user),
         reload_on_change: t.take("reload_on_change", flag).unwrap_or(false),
         sandbox: t.take("sandbox", flag).unwrap_or(false),

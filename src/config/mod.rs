@@ -59,6 +59,7 @@ mod uri;
 mod vain;
 mod value;
 mod warnings;
+mod workers;
 
 pub use access::Auth;
 pub use backend::Backend;
@@ -86,6 +87,7 @@ pub use tls::Tls;
 pub use tls::{Certificate, TlsVersion, VerifyClient};
 pub use trusted::TrustedProxies;
 pub use upstream_tls::{UpstreamClient, UpstreamTls};
+pub use workers::{WORKERS_MAX, Workers};
 
 use crate::access::{Field, Form};
 use crate::cors;
@@ -186,6 +188,8 @@ pub struct Server {
     pub forwarded_https: Vec<ListenAddr>,
     /// True exactly when several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// How many event loops serve clients.
+    pub workers: Workers,
     /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
     /// True exactly when the configuration is loaded again when its files change.

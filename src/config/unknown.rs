@@ -157,10 +157,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["client_max_body_size", "max_body_size"], Key("server.max_body_bytes")),
     (&["max_header_bytes", "max_header_size"], Key("server.max_head_bytes")),
     (&["worker_connections", "maxconn"], Key("server.max_connections")),
-    (
-        &["worker_processes", "workers", "threads", "nbthread"],
-        Say("a process is one thread; start several, with reuse_port = true in [server]"),
-    ),
+    (&["worker_processes", "threads", "nbthread"], Key("server.workers")),
     (
         &["daemon", "pid", "pid_file", "pidfile"],
         Say("millstream stays in the foreground and writes no PID file; leave it out"),

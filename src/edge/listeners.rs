@@ -27,6 +27,8 @@ pub struct Listeners {
     first: usize,
     /// When there may be room for a handshake, if there was none.
     secure_paused_until: Option<Tick>,
+    /// Until when clients are left to other event loops.
+    left_until: Option<Tick>,
 }
 
 #[derive(Debug)]
@@ -43,13 +45,15 @@ impl Listener {
         Listener { port, ready: open, open, paused_until: None }
     }
 
-    /// When a connection can be accepted that may be waiting. [`Tick::NEVER`] if none is.
-    fn accepts_at(&self, secure_paused_until: Option<Tick>) -> Tick {
+    /// When a connection can be accepted that may be waiting, given until when those with TLS
+    /// pause, and those of clients. [`Tick::NEVER`] if none is.
+    fn accepts_at(&self, [secure, left]: [Option<Tick>; 2]) -> Tick {
         if !self.ready {
             return Tick::NEVER;
         }
-        let secure = secure_paused_until.filter(|_| self.port.is_secure);
-        self.paused_until.max(secure).unwrap_or(Tick::ZERO)
+        let secure = secure.filter(|_| self.port.is_secure);
+        let left = left.filter(|_| !self.port.service.is_for_operators());
+        self.paused_until.max(secure).max(left).unwrap_or(Tick::ZERO)
     }
 }
 
@@ -67,7 +71,7 @@ impl Listeners {
     /// Creates open listeners, in order.
     pub fn new(ports: &[Port]) -> Listeners {
         let all = ports.iter().map(|&port| Listener::new(port, true));
-        Listeners { all: all.collect(), first: 0, secure_paused_until: None }
+        Listeners { all: all.collect(), first: 0, secure_paused_until: None, left_until: None }
     }
 
     /// Adds a listener that was opened.
@@ -108,7 +112,7 @@ impl Listeners {
 
     /// When another turn could accept more. [`Tick::NEVER`] if nobody waits.
     pub fn resumes_at(&self) -> Tick {
-        let at = self.all.iter().map(|listener| listener.accepts_at(self.secure_paused_until));
+        let at = self.all.iter().map(|listener| listener.accepts_at(self.pauses()));
         at.min().unwrap_or(Tick::NEVER)
     }
 
@@ -139,12 +143,22 @@ impl Listeners {
 
     /// True exactly when a listener may have another connection, now that it was asked.
     pub fn may_have_more(&self, index: usize) -> bool {
-        self.all.get(index).is_some_and(|listener| listener.accepts_at(None) == Tick::ZERO)
+        self.all.get(index).is_some_and(|listener| listener.accepts_at([None; 2]) == Tick::ZERO)
     }
 
     /// True exactly when a listener may have a connection that can be accepted now.
     pub fn is_ready(&self, index: usize, now: Tick) -> bool {
-        self.all[index].accepts_at(self.secure_paused_until) <= now
+        self.all[index].accepts_at(self.pauses()) <= now
+    }
+
+    /// Until when listeners pause that are not paused by themselves.
+    const fn pauses(&self) -> [Option<Tick>; 2] {
+        [self.secure_paused_until, self.left_until]
+    }
+
+    /// Leaves clients to other event loops until then.
+    pub const fn leave_to_others(&mut self, until: Tick) {
+        self.left_until = Some(until);
     }
 
     /// True exactly when TLS is spoken at a listener.

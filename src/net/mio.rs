@@ -15,7 +15,9 @@ use mio::{Interest, Registry};
 use socket2::TcpKeepalive;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,6 +135,28 @@ impl MioNet {
             None => self.listeners.push(Some(listener)),
         }
         Ok(id)
+    }
+
+    /// Another descriptor of the same listening socket, for another poll.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    ///
+    /// # Panics
+    /// If there is no such listener.
+    pub fn share_listener(&self, id: ListenerId) -> io::Result<Listener> {
+        match self.listeners.get(usize::from(id.0)).and_then(Option::as_ref) {
+            Some(Listener::Tcp(listener)) => {
+                let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+                Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket)))
+            }
+            Some(Listener::Unix(listener, _)) => {
+                let socket = UnixListener::from(listener.as_fd().try_clone_to_owned()?);
+                // The file belongs to whoever has bound it.
+                Ok(Listener::Unix(mio::net::UnixListener::from_std(socket), None))
+            }
+            None => panic!("no listener has this id"),
+        }
     }
 
     /// The listener or socket that an event is about. None for a source that is not ours or is

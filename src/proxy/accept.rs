@@ -63,6 +63,9 @@ impl<N: Net> Proxy<N> {
         for index in self.shared.edge.listeners.in_turn(operators) {
             while left > 0 && self.shared.edge.listeners.is_ready(index, now.tick) {
                 left -= 1;
+                if !operators && let Some(until) = self.shared.edge.lets_others_go_first(now.tick) {
+                    return self.shared.edge.listeners.leave_to_others(until);
+                }
                 self.accept_one(index, now);
             }
         }

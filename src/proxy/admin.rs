@@ -21,7 +21,8 @@ use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Logs, Process, Usage};
-use crate::admin::streams::{First, GROUPS_MAX, Group, Page, Query, Row};
+use crate::admin::parts::{Inquiry, Part};
+use crate::admin::streams::{First, GROUPS_MAX, Group, List, Page, Query, Rank, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
 use crate::exchange::{Begin, Exchange, Local, LocalReply, Log, LogState, RequestFacts, Source};
@@ -54,6 +55,8 @@ pub(super) struct Admin {
     /// What tells what the process has used, if anything does.
     pub usage: Option<fn() -> Option<Usage>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
+    /// True exactly when a tick is due for which the other event loops are to be asked.
+    wants_tick: bool,
 }
 
 impl Admin {
@@ -66,6 +69,7 @@ impl Admin {
             watchers: Followers::default(),
             usage: None,
             commands: VecDeque::new(),
+            wants_tick: false,
         }
     }
 }
@@ -155,10 +159,6 @@ impl<N: Net> Proxy<N> {
             Err(answer) => answer,
             Ok(Ask::Page) => self.page(),
             Ok(Ask::Events) => return self.begin_live(key, now),
-            Ok(Ask::Metrics) => {
-                let text = metrics::text(&self.shared.telemetry.stats, &self.process_now(now));
-                Answer::of(200, MediaType::Metrics, text.into_bytes().into())
-            }
             Ok(Ask::Health) => Answer::text(200, "The loop turns."),
             Ok(Ask::Ready) => match self.shared.phase {
                 Phase::Serving => Answer::text(200, "Ready."),
@@ -168,19 +168,58 @@ impl<N: Net> Proxy<N> {
                 }
                 Phase::Closed(_) => Answer::text(503, "Draining: the port is closed."),
             },
-            Ok(Ask::Streams(query)) => self.list_streams(query, now),
-            Ok(Ask::End(id)) => self.end_by_hand(id, now),
-            Ok(Ask::Command(command)) if self.admin.commands.len() < COMMANDS_MAX => {
-                if let Some(exchange) = self.tasks[key].exchange_mut() {
-                    exchange.go_on_with(Source::Local(Box::new(Local::Shell)));
-                    let ticket = Ticket { session: key, id: exchange.record.id };
-                    self.admin.commands.push_back((ticket, command));
-                }
-                return Next::Moved;
+            Ok(Ask::All(inquiry)) if self.shared.loops == 1 => self.answer_alone(inquiry, now),
+            Ok(Ask::All(inquiry)) => {
+                return self.pass_to_shell(key, ShellCommand::Inquire(inquiry), now);
             }
-            Ok(Ask::Command(_)) => Answer::text(503, "Too many commands are waiting already."),
+            Ok(Ask::Command(command)) => return self.pass_to_shell(key, command, now),
         };
         self.give(key, answer, now)
+    }
+
+    /// Lets the shell carry out a command, for whose result the request waits.
+    fn pass_to_shell(&mut self, key: Key<Session>, command: ShellCommand, now: Tick) -> Next {
+        if self.admin.commands.len() >= COMMANDS_MAX {
+            let answer = Answer::text(503, "Too many commands are waiting already.");
+            return self.give(key, answer, now);
+        }
+        if let Some(exchange) = self.tasks[key].exchange_mut() {
+            exchange.go_on_with(Source::Local(Box::new(Local::Shell)));
+            let ticket = Ticket { session: key, id: exchange.record.id };
+            self.admin.commands.push_back((ticket, command));
+        }
+        Next::Moved
+    }
+
+    /// Answers what is asked of every event loop where this is the only one.
+    fn answer_alone(&mut self, inquiry: Inquiry, now: Tick) -> Answer {
+        let now = Now { tick: now, unix_ms: self.unix_ms };
+        let mut part = self.part_of(inquiry, now);
+        while let Some(inquiry) = part.next() {
+            part = self.part_of(inquiry, now);
+        }
+        part.into_answer()
+    }
+
+    /// This event loop's part of the answer to the operator.
+    pub fn part_of(&mut self, inquiry: Inquiry, now: Now) -> Part {
+        let at = now.tick;
+        match inquiry {
+            Inquiry::Metrics => {
+                let stats = &self.shared.telemetry.stats;
+                Part::Metrics(metrics::exposition(stats, &self.process_now(at)))
+            }
+            Inquiry::Streams(query) => Part::Streams(Page {
+                streams: self.list_streams(query, at),
+                groups: self.list_groups(at),
+            }),
+            Inquiry::Rank(query) => {
+                let found = query.after_id().and_then(|id| self.stream(id));
+                Part::Rank(query, found.map(|(_, exchange)| rank(query, exchange, at)), at)
+            }
+            Inquiry::End(id) => Part::Ended(self.end_by_hand(id, at)),
+            Inquiry::Live => Part::Live(Box::new(self.live_now(now))),
+        }
     }
 
     /// Sends the answer to a waiting request.
@@ -292,48 +331,38 @@ impl<N: Net> Proxy<N> {
         bytes
     }
 
-    /// A page of the event streams and tunnels of all apis. All sessions are visited, but only
-    /// those on the page are described.
-    fn list_streams(&self, query: Query, now: Tick) -> Answer {
-        let Query { limit, order, after } = query;
-        let rank = |exchange: &Exchange| {
-            let idle = millis(now.since(exchange.quiet_since()));
-            let pending = exchange.response.pending() as u64;
-            order.rank(exchange.record.id, pending, idle)
-        };
-        // In an order by number, a stream that is gone still has a known place. In any other order
-        // it does not.
-        let after = after.and_then(|id| match self.stream(id) {
-            Some((_, exchange)) => Some(rank(exchange)),
-            None => order.rank_of_ended(id),
-        });
-        let mut first = First::new(limit, after);
+    /// The first event streams and tunnels of a page. All sessions are visited, but only those on
+    /// the page are described.
+    fn list_streams(&self, query: Query, now: Tick) -> List {
+        let mut first = First::new(query.limit, query.after_rank());
+        let at = query.ranked_at(now);
         for (key, exchange) in self.streams() {
-            first.offer(rank(exchange), key.to_bits());
+            first.offer(rank(query, exchange, at), key.to_bits());
         }
         let (keys, total, more) = first.finish();
-        let mut page = Page::new(total);
-        for key in keys.into_iter().filter_map(Key::from_bits) {
-            self.describe(key, now, &mut page);
+        let mut list = List::new(query.limit, total, more);
+        for (rank, key) in keys {
+            if let Some(key) = Key::from_bits(key) {
+                self.describe(key, rank, now, &mut list);
+            }
         }
-        self.describe_groups(more, now, &mut page);
-        Answer::of(200, MediaType::Json, page.finish().into_bytes().into())
+        list
     }
 
-    /// The upstream streams that most clients share, behind those of clients, of which there may be
-    /// `more`.
-    fn describe_groups(&self, more: bool, now: Tick, page: &mut Page) {
+    /// The upstream streams that most clients share.
+    fn list_groups(&self, now: Tick) -> List {
         let mut first = First::new(GROUPS_MAX, None);
         for (key, feed) in self.feeds.tasks.iter() {
             let rank = [u64::MAX - feed.log.readers() as u64, feed.exchange.record.id, 0];
             first.offer(rank, key.to_bits());
         }
-        let (keys, total, _) = first.finish();
-        page.begin_groups(more, total);
-        for key in keys.into_iter().filter_map(Key::from_bits) {
+        let (keys, total, more) = first.finish();
+        let mut list = List::new(GROUPS_MAX, total, more);
+        for (rank, key) in keys {
+            let Some(key) = Key::from_bits(key) else { continue };
             let Feed { exchange, log, .. } = &self.feeds.tasks[key];
             let (held_events, held_bytes) = log.read(|events| (events.len(), events.memory()));
-            page.add_group(&Group {
+            let group = Group {
                 id: exchange.record.id,
                 state: self.stream_state(exchange, now),
                 api: exchange.api_name(),
@@ -347,11 +376,13 @@ impl<N: Net> Proxy<N> {
                 gaps: log.counts.gaps.get(),
                 vetoes: log.counts.vetoes.get(),
                 idle_ms: millis(now.since(exchange.quiet_since())),
-            });
+            };
+            list.add(rank, group.id, |json| group.write(json));
         }
+        list
     }
 
-    fn describe(&self, key: Key<Session>, now: Tick, page: &mut Page) {
+    fn describe(&self, key: Key<Session>, rank: Rank, now: Tick, list: &mut List) {
         let session = &self.tasks[key];
         let Some(exchange) = session.exchange() else { return };
         let (moments, things): (Vec<Wait>, Vec<Wait>) = waits::of(session, &self.shared, now)
@@ -359,7 +390,7 @@ impl<N: Net> Proxy<N> {
             .partition(|wait| matches!(wait, Wait::Until(..)));
         let client = exchange.client(session.peer);
         let end = exchange.expires_at().min(self.shared.phase.end_of(session));
-        page.add(&Row {
+        let row = Row {
             id: exchange.record.id,
             state: self.stream_state(exchange, now),
             kind: exchange.report(session.peer, None).kind(),
@@ -378,7 +409,8 @@ impl<N: Net> Proxy<N> {
             until: moments.first().map(|moment| moment.name()),
             ends_in_ms: (end != Tick::NEVER).then(|| millis(end.since(now))),
             shares: exchange.source().log().map(|log| log.id),
-        });
+        };
+        list.add(rank, row.id, |json| row.write(json));
     }
 
     /// The event streams and tunnels of all apis.
@@ -393,22 +425,20 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Ends an event stream between two events, after the current one: an answer is cut there. A
-    /// tunnel is closed.
-    fn end_by_hand(&mut self, id: u64, now: Tick) -> Answer {
+    /// tunnel is closed. Says how, if there is one with this id.
+    fn end_by_hand(&mut self, id: u64, now: Tick) -> Option<&'static str> {
         let sentence = |exchange: &Exchange| match exchange {
             tunnel if tunnel.record.is_tunnel() => "It is closed.",
             answer if answer.is_answer() => "It is cut between two events.",
             _ => "It ends between two events.",
         };
-        let found = self.stream(id).map(|(key, exchange)| (key, sentence(exchange)));
-        let Some((key, sentence)) = found else {
-            return Answer::text(404, "No open stream has this id.");
-        };
+        let (key, exchange) = self.stream(id)?;
+        let sentence = sentence(exchange);
         if let Some(exchange) = self.tasks[key].exchange_mut() {
             exchange.expire_stream_at(now, Outcome::Ended);
         }
         self.tasks.wake(key);
-        Answer::text(202, sentence)
+        Some(sentence)
     }
 
     /// The next command for the shell. It reports the result with [`Proxy::answer_command`].
@@ -418,12 +448,18 @@ impl<N: Net> Proxy<N> {
 
     /// Sends the result of a command to the request that waits for it, if that is still there. A
     /// turn has to follow.
-    pub fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str, now: Tick) {
+    pub fn answer_command(&mut self, ticket: Ticket, answer: Answer, now: Tick) {
         let Ticket { session: key, id } = ticket;
         let exchange = self.tasks.get(key).and_then(Session::exchange);
         if exchange.is_some_and(|exchange| exchange.record.id == id) {
-            self.give(key, Answer::text(status, sentence), now);
+            self.give(key, answer, now);
             self.tasks.wake(key);
         }
     }
+}
+
+/// The rank of an open stream in the order that is asked for.
+fn rank(query: Query, exchange: &Exchange, now: Tick) -> Rank {
+    let idle = millis(now.since(exchange.quiet_since()));
+    query.order.rank(exchange.record.id, exchange.response.pending() as u64, idle)
 }

@@ -3,15 +3,32 @@
 //! All of it is counted at the pace of requests and streams that begin and end. Connections, bytes
 //! and events are nobody's but their own event loop's.
 
-use crate::{apis, edge};
+use super::drain::Tally;
+use crate::apis;
+use crate::edge;
+use crate::telemetry::LogLimit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// See the module. A clone is the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Common {
     pub(super) edge: Arc<edge::Totals>,
     pub(super) apis: Arc<apis::Totals>,
     /// The id of the last request.
     pub(super) last_id: Arc<AtomicU64>,
+    /// What was logged of late.
+    pub(super) log: LogLimit,
+    /// What was open as the loops went on in a drain.
+    pub(super) drain: Arc<Tally>,
+    /// The number of event loops.
+    pub(super) loops: usize,
+}
+
+impl Common {
+    /// What so many event loops have in common. Each gets a clone.
+    pub fn of(loops: usize) -> Common {
+        let (edge, apis, last_id, log, drain) = Default::default();
+        Common { edge, apis, last_id, log, drain, loops }
+    }
 }

@@ -9,10 +9,11 @@ use super::phase::{Ends, Phase};
 use super::shared::Shared;
 use crate::config;
 use crate::exchange::Exchange;
+use crate::locked::Locked;
 use crate::net::Net;
 use crate::session::{Service, State};
 use crate::time::Tick;
-use std::fmt;
+use std::{fmt, ops};
 
 /// What is open, of clients.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +38,39 @@ impl fmt::Display for Open {
     }
 }
 
+impl ops::AddAssign for Open {
+    fn add_assign(&mut self, other: Open) {
+        self.subscriptions += other.subscriptions;
+        self.answers += other.answers;
+        self.tunnels += other.tunnels;
+        self.requests += other.requests;
+    }
+}
+
+/// What was open in each event loop when it took a step. The last one tells it of all.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Locked<[(usize, Open); 2]>);
+
+/// A step of a drain that is told.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Delay,
+    Closed,
+}
+
+impl Tally {
+    /// Adds what is open in one of so many `loops` as it takes a step. Returns what is open in all
+    /// of them if it is the last.
+    fn add(&self, step: Told, open: Open, loops: usize) -> Option<Open> {
+        self.0.with(|steps| {
+            let (count, sum) = &mut steps[step as usize];
+            *count += 1;
+            *sum += open;
+            (*count == loops).then_some(*sum)
+        })
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// Begins to drain, as the configuration says. Has no effect if it has begun.
     pub fn drain(&mut self, now: Tick) {
@@ -55,8 +89,12 @@ impl<N: Net> Proxy<N> {
             return self.close_port(ends, now);
         }
         self.shared.phase = Phase::Delay(closes, ends);
-        let (delay, open) = (drain.delay, self.count_open());
-        log::info!("draining: everything is served for {delay:?}, then the port closes; {open}");
+        let delay = drain.delay;
+        if let Some(open) = self.open_in_all(Told::Delay) {
+            log::info!(
+                "draining: everything is served for {delay:?}, then the port closes; {open}"
+            );
+        }
     }
 
     /// Ends everything at once, in whatever step of a drain.
@@ -87,9 +125,10 @@ impl<N: Net> Proxy<N> {
         pool.take_in_released(&mut io);
         pool.close_idle_beyond(0, &mut io);
         self.set_ends(ends, now);
-        let open = self.count_open();
         let [window, answers] = [ends.subscriptions, ends.answers].map(|end| end.since(now));
-        if ends.last > now {
+        if ends.last > now
+            && let Some(open) = self.open_in_all(Told::Closed)
+        {
             log::info!(
                 "draining: the port is closed; subscriptions have {window:?} to end and all else \
                  {answers:?}; {open}; a second signal closes them now"
@@ -112,6 +151,11 @@ impl<N: Net> Proxy<N> {
         for exchange in others {
             ends.set(exchange, 1.0, now);
         }
+    }
+
+    /// What is open in all event loops, if this is the last of them to take a step.
+    fn open_in_all(&self, step: Told) -> Option<Open> {
+        self.shared.drain.add(step, self.count_open(), self.shared.loops)
     }
 
     fn count_open(&self) -> Open {

@@ -465,7 +465,7 @@ fn begin<N: Net>(
             };
             exchange.outbound = Some(Box::new(outbound));
             if let Some(shown) = checked.shown {
-                sticky::bind(&mut exchange, shown, &mut shared.apis, now);
+                sticky::bind(&mut exchange, shown, &shared.apis, now);
             }
             if let Phase::Closed(ends) = shared.phase {
                 ends.set(&mut exchange, shared.random.f64(), now);

@@ -3,6 +3,7 @@
 
 use super::Terms;
 use super::auth_requests::AuthRequests;
+use super::drain::Tally;
 use super::memory::Memory;
 use super::phase::Phase;
 use super::portions::Portions;
@@ -40,6 +41,10 @@ pub(super) struct Shared<N: Net> {
     pub tls: Arc<Tls>,
     pub router: Rc<Router>,
     pub portions: Portions,
+    /// The number of event loops, of which this is one.
+    pub loops: usize,
+    /// What was open as they went on in a drain.
+    pub drain: Arc<Tally>,
     /// How far the proxy is on its way to its end.
     pub phase: Phase,
     /// The source of random times.
@@ -60,16 +65,18 @@ impl<N: Net> Shared<N> {
         let connections = budget.clients.min(super::RESERVED_MAX);
         let mut shared = Shared {
             net,
-            edge: Edge::new(ports, &config, budget, common.edge),
+            edge: Edge::new(ports, &config, budget, common.edge, common.loops),
             pool: Pool::new(connections, common.apis.secret.clone(), now),
             apis: Apis::new(common.apis),
             auth_requests: AuthRequests::new(now),
             memory: Memory::new(&config, &portions),
-            telemetry: Telemetry::new(&config, common.last_id),
+            telemetry: Telemetry::new(&config, common.last_id, common.log),
             router: Rc::new(config.router()),
             tls: Arc::new(config.tls.clone()),
             config: Rc::new(config),
             portions,
+            loops: common.loops,
+            drain: common.drain,
             phase: Phase::Serving,
             random: fastrand::Rng::with_seed(seed),
             date: HttpDate::default(),

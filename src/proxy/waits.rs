@@ -297,9 +297,7 @@ mod oracle {
                 exchanges.push(exchange);
                 let held = exchange.caller.as_ref().map_or([0, 0], |caller| caller.shares.held());
                 // The counts of a removed api are no longer reachable.
-                let counted = exchange.permit.as_ref().is_some_and(|permit| {
-                    apis.in_order().any(|(_, state)| permit.is_of(&state.totals))
-                });
+                let counted = exchange.permit.as_ref().is_some_and(|permit| apis.count(permit));
                 shares = [shares[0] + held[0] * usize::from(counted), shares[1] + held[1]];
             }
             exchanges.extend(self.feeds.tasks.iter().map(|(_, feed)| &*feed.exchange));
@@ -364,8 +362,11 @@ mod oracle {
             (kept != counted).then(|| format!("{counted} bytes of questions counted, {kept} kept"))
         }
 
-        /// An api whose count of open streams is not the number of its permits.
+        /// A count of places for clients, or of the open streams of an api, that is wrong.
         fn miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
+            if let Some([taken, clients]) = self.shared.edge.miscounted_places() {
+                return Some(format!("{taken} places taken, {clients} clients"));
+            }
             for (_, state) in self.shared.apis.in_order() {
                 let permits = exchanges.iter().filter_map(|exchange| exchange.permit.as_ref());
                 let held = permits.filter(|permit| permit.is_of(&state.totals)).count();

@@ -1,17 +1,24 @@
 //! The event loop: wait for events, record them, take a turn of the proxy, repeat.
 //!
 //! It owns the poll, the listeners, the clock and a [`Proxy`], and knows no signal, no file and no
-//! log output. It shares nothing with another loop, so a second one would be a second value on a
-//! second thread, with listeners of its own. Its methods are all that the process asks of it.
+//! log output. Another loop is another value on another thread, and what they have in common is
+//! [`Common`]. Its methods are all that the process asks of it.
+//!
+//! What can fail is done before there is a loop ([`Opening`]), and on the main thread. So either
+//! all loops open, or none does.
 
 use super::clock::Clock;
-use super::listeners::{self, Listening};
+use super::listeners::{self, Listening, Offer};
 use super::resolver::NameQuery;
 use super::service::Inherited;
 use super::sys;
 use crate::access::Queue;
 use crate::admin::ShellCommand;
+use crate::admin::answer::Answer;
+use crate::admin::live::LiveNow;
+use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
+use crate::descriptors::Budget;
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
@@ -48,43 +55,89 @@ pub(super) struct Turn {
     pub(super) wake: Tick,
 }
 
-impl EventLoop {
+/// What a loop needs, to be moved to its thread and started there.
+#[derive(Debug)]
+pub(super) struct Opening {
+    poll: mio::Poll,
+    net: MioNet,
+    config: Config,
+    listening: Vec<Listening>,
+    budget: Budget,
+    sockets_max: usize,
+    clock: Clock,
+}
+
+impl Opening {
     /// Listens where `config` says, on inherited sockets where there are any, and prepares to serve
     /// with at most `descriptors` file descriptors.
     ///
     /// # Errors
     /// An address that cannot be listened on, or a poll that cannot be created.
-    pub(super) fn open(
+    pub(super) fn first(
         mut config: Config,
         descriptors: u64,
         inherited: &mut Inherited,
-    ) -> Result<EventLoop, String> {
-        let poll = mio::Poll::new().map_err(|e| format!("cannot create a poll: {e}"))?;
-        let registry = poll.registry().try_clone();
-        let registry = registry.map_err(|e| format!("cannot create a poll: {e}"))?;
+    ) -> Result<Opening, String> {
         let budget = config.budget(descriptors);
         let sockets_max = 2 * budget.clients.min(RESERVED_MAX);
-        let mut net = MioNet::new(registry, sockets_max);
+        let (poll, mut net) = create_poll(sockets_max)?;
         let listening = listeners::open(&mut config, &[], inherited, &mut net)?;
-        let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
-        let mut clock = Clock::start();
-        let (portions, seed, common) = (Portions::default(), sys::seed(), Common::default());
-        let terms = Terms { budget, portions, seed, common };
-        let net = tls::around(net, sockets_max);
-        let mut proxy = Proxy::new(net, config, &ports, terms, clock.now().tick);
-        proxy.measure_with(sys::usage);
-        let events = mio::Events::with_capacity(EVENTS_MAX);
-        Ok(EventLoop { poll, events, proxy, listening, clock })
+        Ok(Opening { poll, net, config, listening, budget, sockets_max, clock: Clock::start() })
+    }
+
+    /// Prepares another loop that serves the same clients, one of `loops`.
+    ///
+    /// # Errors
+    /// A poll that cannot be created, or an address that cannot be listened on once more.
+    pub(super) fn another(&self, loops: usize) -> Result<Opening, String> {
+        let sockets_max = self.sockets_max.div_ceil(loops);
+        let (poll, mut net) = create_poll(sockets_max)?;
+        let offers = listeners::offer(&self.config, &self.listening, &[], &self.net)?;
+        let listening = listeners::take(offers, &[], &mut net);
+        // Times that loops exchange are those of one clock.
+        let Opening { config, budget, clock, .. } = self;
+        let (config, budget, clock) = (config.clone(), *budget, *clock);
+        Ok(Opening { poll, net, config, listening, budget, sockets_max, clock })
+    }
+
+    /// The configuration, with the ports that the system chose.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Creates a waker, with which another thread can end a wait. There can be only one.
     ///
     /// # Errors
     /// If the system has no descriptor left.
-    pub(super) fn waker(&self) -> io::Result<mio::Waker> {
-        mio::Waker::new(self.poll.registry(), WAKE)
+    pub(super) fn waker(&self) -> Result<Arc<mio::Waker>, String> {
+        let waker = mio::Waker::new(self.poll.registry(), WAKE);
+        waker.map(Arc::new).map_err(|e| format!("cannot create a waker: {e}"))
     }
 
+    /// Starts the loop with this index of so many `loops`, on the thread that is to run it.
+    pub(super) fn start(self, common: Common, index: usize, loops: usize) -> EventLoop {
+        let Opening { poll, net, config, listening, budget, sockets_max, mut clock } = self;
+        let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
+        let (portions, seed) = (Portions::default(), sys::seed());
+        let terms = Terms { budget, portions, seed, common };
+        let net = tls::around(net, sockets_max);
+        let mut proxy =
+            Proxy::new(net, config.part_of(index, loops), &ports, terms, clock.now().tick);
+        proxy.measure_with(sys::usage);
+        let events = mio::Events::with_capacity(EVENTS_MAX);
+        EventLoop { poll, events, proxy, listening, clock }
+    }
+}
+
+/// A poll, and a network whose events come from it.
+fn create_poll(sockets_max: usize) -> Result<(mio::Poll, MioNet), String> {
+    let poll = mio::Poll::new().map_err(|e| format!("cannot create a poll: {e}"))?;
+    let registry = poll.registry().try_clone();
+    let registry = registry.map_err(|e| format!("cannot create a poll: {e}"))?;
+    Ok((poll, MioNet::new(registry, sockets_max)))
+}
+
+impl EventLoop {
     /// Lets a wait end when `source` becomes readable.
     ///
     /// # Errors
@@ -131,20 +184,36 @@ impl EventLoop {
         Ok(woken)
     }
 
-    /// The configuration that is served, with the ports that the system chose.
-    pub(super) fn config(&self) -> &Config {
-        self.proxy.config()
-    }
-
-    /// Serves another configuration from now on. If it cannot listen where that one says, nothing
-    /// changes.
+    /// Opens the listeners of another configuration, and offers them to each of `others`. If that
+    /// fails, nothing changes.
     ///
     /// # Errors
     /// The address that cannot be listened on.
-    pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<(), String> {
+    pub(super) fn open_listeners(
+        &mut self,
+        config: &mut Config,
+        others: usize,
+    ) -> Result<(Vec<Listening>, Vec<Vec<Offer>>), String> {
         let (present, mut inherited) = (&self.listening, Inherited::default());
         let net = tls::inner(self.proxy.net());
-        let listening = listeners::open(&mut config, present, &mut inherited, net)?;
+        let listening = listeners::open(config, present, &mut inherited, net)?;
+        let offer = |_| listeners::offer(config, &listening, present, net);
+        match (0..others).map(offer).collect() {
+            Ok(offers) => Ok((listening, offers)),
+            Err(error) => {
+                listeners::close_new(&listening, present, net);
+                Err(error)
+            }
+        }
+    }
+
+    /// Listens where the first loop does, as it has offered.
+    pub(super) fn take_listeners(&mut self, offers: Vec<Offer>) -> Vec<Listening> {
+        listeners::take(offers, &self.listening, tls::inner(self.proxy.net()))
+    }
+
+    /// Serves another configuration from now on, on these listeners.
+    pub(super) fn reload(&mut self, config: Config, listening: Vec<Listening>, descriptors: u64) {
         for listener in &listening {
             match self.listening.iter().find(|old| old.id == listener.id) {
                 None => self.proxy.open_listener(listener.id, listener.port),
@@ -162,7 +231,6 @@ impl EventLoop {
         self.listening = listening;
         let budget = config.budget(descriptors);
         self.proxy.reload(config, budget, self.clock.now().tick);
-        Ok(())
     }
 
     /// The terms on which hands are shaken.
@@ -207,9 +275,9 @@ impl EventLoop {
         self.proxy.close_listeners();
     }
 
-    /// The number of open client connections.
-    pub(super) fn connections(&self) -> usize {
-        self.proxy.connections()
+    /// The number of open client connections of all loops.
+    pub(super) fn connections_of_all(&self) -> usize {
+        self.proxy.connections_of_all()
     }
 
     /// Takes the next command that came by the admin listener. Its ticket is for the answer.
@@ -218,15 +286,32 @@ impl EventLoop {
     }
 
     /// Answers a command of the admin listener.
-    pub(super) fn answer_command(&mut self, ticket: Ticket, status: u16, sentence: &str) {
+    pub(super) fn answer_command(&mut self, ticket: Ticket, answer: Answer) {
         let now = self.clock.now().tick;
-        self.proxy.answer_command(ticket, status, sentence, now);
+        self.proxy.answer_command(ticket, answer, now);
+    }
+
+    /// This loop's part of an answer to the operator.
+    pub(super) fn part_of(&mut self, inquiry: Inquiry) -> Part {
+        let now = self.clock.now();
+        self.proxy.part_of(inquiry, now)
+    }
+
+    /// True when the states of all loops are wanted for the live page, once for each time.
+    pub(super) const fn wants_tick(&mut self) -> bool {
+        self.proxy.wants_tick()
+    }
+
+    /// Tells the live page the state of all loops.
+    pub(super) fn tell_watchers(&mut self, state: &LiveNow) {
+        let now = self.clock.now();
+        self.proxy.tell_watchers(state, now);
     }
 
     /// Takes the next name whose addresses are stale.
     pub(super) fn next_stale_name(&mut self) -> Option<NameQuery> {
         let ((key, place), host, port) = self.proxy.next_stale_name()?;
-        Some(NameQuery { target: (key.to_bits(), place), host, port })
+        Some(NameQuery { event_loop: 0, target: (key.to_bits(), place), host, port })
     }
 
     /// Passes on the answer to a query of [`EventLoop::next_stale_name`].

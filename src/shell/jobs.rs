@@ -5,20 +5,15 @@
 //! takes. One worker loads files and another resolves names, so that a name server that does not
 //! answer delays no reload. A job that completes wakes the event loop.
 
+use super::mailbox::Mailbox;
 use super::resolver::{self, NameQuery};
 use super::watch::Notices;
 use super::worker::Worker;
 use crate::config::{Config, ConfigErrors, Renewal, Sources, Tls};
 use crate::net::Resolution;
-use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-#[expect(
-    clippy::disallowed_types,
-    reason = "shared between threads; locked only to move a job"
-)]
-use std::sync::Mutex;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// A job for a worker.
 #[derive(Debug)]
@@ -51,25 +46,16 @@ pub(super) enum Completion {
 pub(super) struct Jobs {
     loader: Worker<Job>,
     resolver: Worker<Job>,
-    completions: Completions,
+    completions: Mailbox<Completion>,
 }
-
-/// A queue of results, which the workers fill and the process empties.
-#[expect(clippy::disallowed_types, reason = "shared between threads; locked only to move a job")]
-#[derive(Clone, Debug, Default)]
-struct Completions(Arc<Mutex<VecDeque<Completion>>>);
 
 impl Jobs {
     /// No jobs yet. `waker` is called whenever one completes.
-    pub(super) fn new(waker: mio::Waker) -> Jobs {
-        let (completions, waker) = (Completions::default(), Arc::new(waker));
+    pub(super) fn new(waker: Arc<mio::Waker>) -> Jobs {
+        let completions = Mailbox::of(waker);
         let worker = |name| {
-            let (completions, waker) = (completions.clone(), Arc::clone(&waker));
-            Worker::new(name, usize::MAX, move |job| {
-                completions.push(run(job));
-                // It fails only when the event loop is gone, and nobody waits for the result.
-                let _ = waker.wake();
-            })
+            let completions = completions.clone();
+            Worker::new(name, usize::MAX, move |job| completions.send(run(job)))
         };
         Jobs { loader: worker("loader"), resolver: worker("resolver"), completions }
     }
@@ -88,17 +74,7 @@ impl Jobs {
 
     /// Takes the oldest result that has not been taken.
     pub(super) fn next_completion(&self) -> Option<Completion> {
-        self.completions.pop()
-    }
-}
-
-impl Completions {
-    fn push(&self, completion: Completion) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(completion);
-    }
-
-    fn pop(&self) -> Option<Completion> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.completions.take()
     }
 }
 

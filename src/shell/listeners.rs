@@ -1,12 +1,17 @@
 //! Opens the listeners of a configuration, and keeps those that are open already. Either all of
 //! them open, or none does.
+//!
+//! The first event loop opens them, and offers the others those to which clients connect. With
+//! `reuse_port` each loop has a socket of its own, among which the kernel divides the connections.
+//! Otherwise all have the same one, so that an address that is in use stays an error, and the loops
+//! divide them ([`crate::edge::Edge::lets_others_go_first`]).
 
 use super::service::Inherited;
 use super::sys;
 use crate::config::{Config, ListenAddr, Server};
 use crate::descriptors;
 use crate::edge::listeners::port_at;
-use crate::net::mio::MioNet;
+use crate::net::mio::{Listener, MioNet};
 use crate::net::{ListenerId, Net};
 use crate::session::{Port, Service};
 use std::net::SocketAddr;
@@ -23,6 +28,15 @@ pub(super) struct Listening {
     bound: Option<SocketAddr>,
 }
 
+impl Listening {
+    /// True exactly when it is the one for this address. Where the system chooses the port, an
+    /// address can be one with TLS and one without.
+    fn is_for(&self, wanted: &ListenAddr, port: Port) -> bool {
+        let serves = (self.port.service, self.port.is_secure);
+        self.wanted == *wanted && serves == (port.service, port.is_secure)
+    }
+}
+
 /// Opens the listeners of `config` that are not among `present`, and returns all of them. Writes
 /// the ports that the system chose into `config`, in place of port 0.
 ///
@@ -37,13 +51,76 @@ pub(super) fn open(
     let mut listening = Vec::new();
     let opened = open_all(config, present, inherited, net, &mut listening);
     if opened.is_err() {
-        for new in &listening {
-            if present.iter().all(|present| present.id != new.id) {
-                net.close_listener(new.id);
-            }
-        }
+        close_new(&listening, present, net);
     }
     opened.map(|()| listening)
+}
+
+/// Closes those of `listening` that are not among `present`.
+pub(super) fn close_new(listening: &[Listening], present: &[Listening], net: &mut MioNet) {
+    for new in listening.iter().filter(|new| !has(present, new)) {
+        net.close_listener(new.id);
+    }
+}
+
+fn has(listening: &[Listening], listener: &Listening) -> bool {
+    listening.iter().any(|one| one.id == listener.id)
+}
+
+/// A listener of the first event loop, for another one.
+#[derive(Debug)]
+pub(super) struct Offer {
+    of_first: Listening,
+    /// A socket, unless the other loop has one already.
+    socket: Option<Listener>,
+}
+
+/// Offers another event loop those of `listening` to which clients connect, which are open in the
+/// first one. It has those that were `present` before.
+///
+/// # Errors
+/// If no descriptor is left, or an address cannot be listened on once more.
+pub(super) fn offer(
+    config: &Config,
+    listening: &[Listening],
+    present: &[Listening],
+    net: &MioNet,
+) -> Result<Vec<Offer>, String> {
+    let Server { reuse_port, write_timeout, .. } = config.server;
+    let of_clients = listening.iter().filter(|l| l.port.service == Service::Apis);
+    let offers = of_clients.map(|of_first| {
+        let socket = match of_first.bound {
+            _ if has(present, of_first) => None,
+            Some(bound) if reuse_port => {
+                let (bound, mut nothing) = (ListenAddr::Tcp(bound), Inherited::default());
+                Some(sys::listen(&bound, true, write_timeout, &mut nothing))
+            }
+            Some(_) | None => Some(net.share_listener(of_first.id)),
+        };
+        let explain =
+            |e| format!("cannot listen on {}: {}", of_first.wanted, descriptors::explain(&e));
+        let socket = socket.transpose().map_err(explain)?;
+        Ok(Offer { of_first: of_first.clone(), socket })
+    });
+    offers.collect()
+}
+
+/// Takes over what the first event loop has offered.
+pub(super) fn take(offers: Vec<Offer>, present: &[Listening], net: &mut MioNet) -> Vec<Listening> {
+    let take = |Offer { of_first, socket }: Offer| {
+        let Some(socket) = socket else {
+            let known = present.iter().find(|known| known.is_for(&of_first.wanted, of_first.port));
+            return known.map(|known| Listening { port: of_first.port, ..known.clone() });
+        };
+        match net.add_listener(socket) {
+            Ok(id) => Some(Listening { id, ..of_first }),
+            Err(error) => {
+                log::error!("cannot listen on {} in all workers: {error}", of_first.wanted);
+                None
+            }
+        }
+    };
+    offers.into_iter().filter_map(take).collect()
 }
 
 fn open_all(
@@ -55,12 +132,7 @@ fn open_all(
 ) -> Result<(), String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
     let mut open = |wanted: &ListenAddr, port: Port| {
-        // Where the system chooses the port, an address can be one with TLS and one without.
-        let is_open = |l: &&Listening| {
-            let serves = (l.port.service, l.port.is_secure);
-            l.wanted == *wanted && serves == (port.service, port.is_secure)
-        };
-        let listener = match present.iter().find(is_open) {
+        let listener = match present.iter().find(|l| l.is_for(wanted, port)) {
             Some(present) => Listening { port, ..present.clone() },
             None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {

@@ -1,7 +1,7 @@
 //! The process: signals, the configuration file, reloads, and everything else there is one of.
 //!
-//! It owns one [`EventLoop`] and runs it on the main thread. These cross between the two, each as a
-//! value, so that a loop on another thread could exchange the same by queues:
+//! It owns the event loops ([`Loops`]), and runs the first of them on the main thread. These cross
+//! between the two, each as a value, and for a loop on another thread by mailboxes:
 //!
 //! - to the loop: a configuration to serve, the order to drain or to end, the addresses of a name,
 //!   and the answer to an operator's command;
@@ -10,29 +10,40 @@
 
 use super::clock::unix_ms;
 use super::event_loop::{EventLoop, Turn};
+use super::inquiries::{For, Inquiries};
 use super::jobs::{Completion, Job, Jobs};
 use super::logger;
+use super::loops::{Loops, Openings, Report};
 use super::output::Output;
+use super::resolver::NameQuery;
 use super::sandbox::Sandbox;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
 use super::watch::{Changes, Notices};
 use crate::admin::ShellCommand;
-use crate::config::{Config, Expiry, Renewal, Sources};
+use crate::admin::answer::Answer;
+use crate::admin::parts::Inquiry;
+use crate::config::{Config, Expiry, Renewal, Sources, WORKERS_MAX, Workers};
 use crate::proxy::Ticket;
 use crate::time::Tick;
 use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// The process, listening and ready to run.
 #[derive(Debug)]
 pub struct Process {
-    event_loop: EventLoop,
+    loops: Loops,
+    /// What the operator asks of all loops.
+    inquiries: Inquiries,
     signals: Signals,
     jobs: Jobs,
     output: Output,
+    /// The number of event loops.
+    workers: usize,
     /// The limit on open files.
     descriptors: u64,
     /// The configuration file. None if the configuration came from the command line.
@@ -48,6 +59,8 @@ pub struct Process {
     notices: Option<Notices>,
     /// What was said when a configuration was last refused.
     refused: String,
+    /// The number of event loops that do not serve the configuration yet that was loaded.
+    unserved: usize,
     /// True exactly when somebody has asked for the reload, and waits for its result.
     is_asked: bool,
     /// The operator's commands that are answered when the reload is over.
@@ -82,7 +95,7 @@ const EXPIRIES_EVERY: Duration = Duration::from_secs(3600);
 enum Reload {
     /// It is not.
     Idle,
-    /// A job loads it. Next: `Idle`, when that completes.
+    /// A job loads it, and all event loops are told to serve it. Next: `Idle`, when they do.
     Loading,
     /// A job loads it, and the file may have changed since. Next: `Loading`.
     LoadingTwice,
@@ -106,30 +119,35 @@ impl Process {
         }
         let mut inherited =
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
-        let event_loop = EventLoop::open(config, descriptors, &mut inherited)?;
+        let workers = workers(config.server.workers);
+        config.fits(workers)?;
+        let openings = Openings::open(config, workers, descriptors, &mut inherited)?;
         for address in inherited.left() {
             log::warn!("inherited socket is not used: the configuration has no listener {address}");
         }
-        let config = event_loop.config();
+        let config = openings.config();
         if let Some(user) = &config.server.user {
             service::become_user(user, &config.socket_files())
                 .map_err(|e| format!("server.user: {e}"))?;
         }
         service::set_no_new_privileges();
-        let waker = event_loop.waker().map_err(|e| format!("cannot create a waker: {e}"))?;
-        let signals =
-            watch_signals(&event_loop).map_err(|e| format!("cannot watch signals: {e}"))?;
         if let Some(sandbox) = &start.confined {
             sandbox.close();
         }
-        let config = event_loop.config();
+        let (loops, waker) = openings.start()?;
+        let signals =
+            watch_signals(&loops.first).map_err(|e| format!("cannot watch signals: {e}"))?;
+        let config = loops.config();
         let sources = config.server.reload_on_change.then(|| config.sources.clone());
         Ok(Process {
             changes: sources.map(|sources| Changes::since(sources, Tick::ZERO)),
             notices: None,
             refused: String::new(),
+            unserved: 0,
             is_asked: false,
-            event_loop,
+            loops,
+            inquiries: Inquiries::default(),
+            workers,
             signals,
             jobs: Jobs::new(waker),
             output: Output::to_stdout(),
@@ -148,7 +166,7 @@ impl Process {
 
     /// The [`Config::summary`] of what is served, with the ports that the system chose.
     pub fn summary(&self) -> String {
-        self.event_loop.config().summary()
+        self.loops.config().summary()
     }
 
     /// Runs until it has drained.
@@ -158,30 +176,34 @@ impl Process {
     pub fn run(mut self) -> io::Result<()> {
         service::notify("READY=1");
         loop {
-            let Turn { now, wake } = self.event_loop.turn();
+            let Turn { now, wake } = self.loops.first.turn();
             self.resolve_stale_names();
             self.look_at_certificates(now);
             self.look_at_sources(now);
+            if self.loops.first.wants_tick() {
+                self.inquiries.ask(For::Watchers, Inquiry::Live, &mut self.loops);
+            }
             let commanded = self.run_commands();
-            if self.event_loop.is_drained() && !commanded {
+            if self.loops.is_drained() && !commanded {
                 break;
             }
-            let flush = self.output.take_from(self.event_loop.access_log(), now);
+            let flush = self.output.take_from(self.loops.first.access_log(), now);
             let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
             let until =
                 if commanded { now } else { wake.min(flush).min(self.look_at).min(changes) };
-            if self.event_loop.wait(now, until)? {
+            if self.loops.first.wait(now, until)? {
                 self.take_signals();
                 self.take_completions();
+                self.take_reports();
             }
         }
-        self.event_loop.close_listeners();
-        match self.event_loop.cut_in_drain() {
+        self.loops.finish();
+        match self.loops.cut_in_drain() {
             0 => log::info!("drained: nothing was cut"),
             1 => log::info!("drained: 1 stream, tunnel or other request was cut"),
             cut => log::info!("drained: {cut} streams, tunnels or other requests were cut"),
         }
-        self.output.finish(self.event_loop.access_log());
+        self.output.finish(self.loops.first.access_log());
         Ok(())
     }
 
@@ -201,7 +223,7 @@ impl Process {
         while let Some(completion) = self.jobs.next_completion() {
             match completion {
                 Completion::Resolved(query, resolution) => {
-                    self.event_loop.name_resolved(&query, &resolution);
+                    self.loops.name_resolved(query, resolution);
                 }
                 Completion::Looked(renewal) => {
                     self.looks = false;
@@ -211,23 +233,54 @@ impl Process {
                 }
                 Completion::Watched(seen, notices) => self.watched(seen, notices),
                 Completion::Loaded(loaded) => {
-                    let changed = self.reload == Reload::LoadingTwice;
-                    self.reload = Reload::Idle;
                     let loaded = loaded.map_err(|errors| errors.to_string());
-                    let result = loaded.and_then(|config| self.serve(config));
-                    self.report_reload(result);
-                    if changed {
-                        self.load_again();
+                    match loaded.and_then(|config| self.serve(config)) {
+                        Ok(0) => self.end_reload(Ok(())),
+                        Ok(loops) => self.unserved = loops,
+                        Err(errors) => self.end_reload(Err(errors)),
                     }
                 }
             }
         }
     }
 
+    /// Ends a reload, and begins the next if the file may have changed since.
+    fn end_reload(&mut self, result: Result<(), String>) {
+        let changed = self.reload == Reload::LoadingTwice;
+        self.reload = Reload::Idle;
+        self.report_reload(result);
+        if changed {
+            self.load_again();
+        }
+    }
+
+    /// Does what the other event loops need.
+    fn take_reports(&mut self) {
+        while let Some(report) = self.loops.next_report() {
+            match report {
+                Report::Stale(query) => self.resolve(query),
+                Report::Serves => {
+                    self.unserved -= 1;
+                    if self.unserved == 0 {
+                        self.end_reload(Ok(()));
+                    }
+                }
+                Report::Part(part) => self.inquiries.take(part, &mut self.loops),
+                // The first loop looks whether all have.
+                Report::Drained(..) => {}
+            }
+        }
+    }
+
+    /// Answers an operator who waits for the result of a command.
+    fn answer(&mut self, ticket: Ticket, status: u16, sentence: &str) {
+        self.loops.first.answer_command(ticket, Answer::text(status, sentence));
+    }
+
     /// Runs the commands of the admin listener. True if there were any.
     fn run_commands(&mut self) -> bool {
         let mut any = false;
-        while let Some((ticket, command)) = self.event_loop.next_command() {
+        while let Some((ticket, command)) = self.loops.first.next_command() {
             any = true;
             match command {
                 ShellCommand::Drain => {
@@ -236,12 +289,15 @@ impl Process {
                         self.stops = 1;
                         self.drain();
                     }
-                    let sentence = self.event_loop.config().drain.told();
-                    self.event_loop.answer_command(ticket, 202, &sentence);
+                    let sentence = self.loops.config().drain.told();
+                    self.answer(ticket, 202, &sentence);
+                }
+                ShellCommand::Inquire(inquiry) => {
+                    self.inquiries.ask(For::Operator(ticket), inquiry, &mut self.loops);
                 }
                 ShellCommand::Reload if self.file.is_none() => {
                     let sentence = "There is no configuration file to reload.";
-                    self.event_loop.answer_command(ticket, 409, sentence);
+                    self.answer(ticket, 409, sentence);
                 }
                 ShellCommand::Reload => {
                     self.reload_tickets.push(ticket);
@@ -255,10 +311,14 @@ impl Process {
 
     /// Starts a job for each name whose addresses are stale.
     fn resolve_stale_names(&mut self) {
-        while let Some(query) = self.event_loop.next_stale_name() {
-            if let Err(error) = self.jobs.submit(Job::Resolve(query.clone())) {
-                self.event_loop.name_resolved(&query, &Err(error.to_string()));
-            }
+        while let Some(query) = self.loops.first.next_stale_name() {
+            self.resolve(query);
+        }
+    }
+
+    fn resolve(&mut self, query: NameQuery) {
+        if let Err(error) = self.jobs.submit(Job::Resolve(query.clone())) {
+            self.loops.name_resolved(query, Err(error.to_string()));
         }
     }
 
@@ -268,11 +328,11 @@ impl Process {
         if now < self.look_at {
             return;
         }
-        let tls = Some(self.event_loop.tls()).filter(|tls| tls.is_renewable());
+        let tls = Some(self.loops.first.tls()).filter(|tls| tls.is_renewable());
         let every = tls.map(|tls| tls.look_every.unwrap_or(EXPIRIES_EVERY));
         self.look_at = every.map_or(Tick::NEVER, |every| now.after(every));
         // Their text has the days that are left, so each is said once a day.
-        let expiries = self.event_loop.tls().expiries(unix_ms());
+        let expiries = self.loops.first.tls().expiries(unix_ms());
         for new in expiries.iter().filter(|expiry| !self.expiries.contains(expiry)) {
             log::warn!("{}", new.text);
         }
@@ -286,7 +346,7 @@ impl Process {
 
     /// Shakes hands with the certificates that were found to be renewed.
     fn renew(&mut self, renewal: Renewal) {
-        if !renewal.is_of(self.event_loop.tls()) {
+        if !renewal.is_of(self.loops.first.tls()) {
             return;
         }
         for what in &renewal.renewed {
@@ -295,7 +355,7 @@ impl Process {
         for what in &renewal.refused {
             log::warn!("{what}; what was there before stays, until this changes again");
         }
-        self.event_loop.renew(renewal.tls);
+        self.loops.renew(renewal.tls);
     }
 
     /// Starts a job that looks at the files of the configuration, if they may have changed.
@@ -317,10 +377,10 @@ impl Process {
     fn watched(&mut self, seen: Sources, notices: Option<Notices>) {
         let Some(changes) = &mut self.changes else { return };
         self.notices = notices.filter(|notices| {
-            let watched = notices.watch_with(|descriptor| self.event_loop.watch(descriptor));
+            let watched = notices.watch_with(|descriptor| self.loops.first.watch(descriptor));
             watched.is_ok()
         });
-        let now = self.event_loop.now();
+        let now = self.loops.first.now();
         if changes.looked(seen, self.notices.is_some(), now) {
             log::info!("the configuration's files have changed");
             self.load_again();
@@ -344,33 +404,38 @@ impl Process {
     }
 
     /// Serves a configuration that was loaded again. If that fails, nothing has changed.
-    fn serve(&mut self, mut config: Config) -> Result<(), String> {
-        if self.event_loop.is_draining() {
+    /// Returns how many event loops will report that they serve it.
+    fn serve(&mut self, mut config: Config) -> Result<usize, String> {
+        if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
         }
-        let present = self.event_loop.config();
+        let present = self.loops.config();
         if config.server.user != present.server.user {
             return Err("server.user: it cannot be changed while running; restart".to_owned());
         }
         if (config.server.sandbox || self.sandbox) != self.is_confined {
             return Err("server.sandbox: it cannot be changed while running; restart".to_owned());
         }
+        if workers(config.server.workers) != self.workers {
+            return Err("server.workers: it cannot be changed while running; restart".to_owned());
+        }
+        config.fits(self.workers)?;
         let known = present.warnings(Some(self.descriptors));
-        config.tls.keep(self.event_loop.tls());
-        self.event_loop.reload(config, self.descriptors)?;
-        let config = self.event_loop.config();
+        config.tls.keep(self.loops.first.tls());
+        let loops = self.loops.reload(config, self.descriptors)?;
+        let config = self.loops.config();
         logger::configure(&config.log);
         let warnings = config.warnings(Some(self.descriptors)).into_iter();
         for new in warnings.filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
         let sources = config.server.reload_on_change.then(|| config.sources.clone());
-        let now = self.event_loop.now();
+        let now = self.loops.first.now();
         self.changes = sources.map(|sources| Changes::since(sources, now));
         self.notices = None;
         self.refused.clear();
         self.look_at = Tick::ZERO;
-        Ok(())
+        Ok(loops)
     }
 
     /// Logs the result of a reload, and answers the operators who asked for it. What nobody has
@@ -395,23 +460,32 @@ impl Process {
         };
         self.is_asked = false;
         for ticket in std::mem::take(&mut self.reload_tickets) {
-            self.event_loop.answer_command(ticket, status, &sentence);
+            self.answer(ticket, status, &sentence);
         }
     }
 
     /// Drains: as the configuration says at the first stop, at once at the second.
     fn drain(&mut self) {
         if self.stops > 1 {
-            let connections = self.event_loop.connections();
+            let connections = self.loops.first.connections_of_all();
             log::info!("second signal: closing {connections} connections now");
-            self.event_loop.end();
+            self.loops.end();
             return;
         }
         // The service manager need not know the configuration.
-        let timeout = self.event_loop.config().drain.stop_timeout().as_micros();
+        let timeout = self.loops.config().drain.stop_timeout().as_micros();
         service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
         self.changes = None;
-        self.event_loop.drain();
+        self.loops.drain();
+    }
+}
+
+/// The number of event loops that are wanted.
+fn workers(wanted: Workers) -> usize {
+    match wanted {
+        Workers::Number(number) => number,
+        // What the process may use, as far as the system tells.
+        Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),
     }
 }
 

@@ -30,6 +30,8 @@ type Name = (String, u16);
 /// A name of the proxy's whose addresses are stale.
 #[derive(Clone, Debug)]
 pub(super) struct NameQuery {
+    /// The number of the event loop that asks. The first is 0.
+    pub(super) event_loop: usize,
     /// Which target's name it is; only the event loop knows what this means.
     pub(super) target: (u64, usize),
     /// The host name.

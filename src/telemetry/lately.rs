@@ -49,7 +49,7 @@ struct Slot {
     counts: Counts,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Counts(Vec<(Problem, u64)>);
 
 impl Counts {
@@ -104,7 +104,7 @@ fn slot_of(now: Tick) -> u64 {
 }
 
 /// What went wrong within a minute.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Minute {
     /// The number of requests since the first problem. 0 if there was none.
     pub requests: u64,
@@ -115,6 +115,12 @@ impl Minute {
     /// True exactly when nothing went wrong.
     pub const fn is_empty(&self) -> bool {
         self.counts.0.is_empty()
+    }
+
+    /// Takes in what went wrong in another event loop.
+    pub fn merge(&mut self, other: &Minute) {
+        self.requests += other.requests;
+        other.counts.0.iter().for_each(|(problem, count)| self.counts.add(*problem, *count));
     }
 
     /// The number of requests that were not served.

@@ -1,16 +1,20 @@
 //! The rate limit of the log: one line a second for each kind of problem of each api. The next line
 //! says how many were left out.
 
+use crate::locked::Locked;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
-/// The lines logged recently. There is an entry for each kind of problem that each api ever had.
-#[derive(Debug, Default)]
+/// The limit. A clone counts together with it.
+#[derive(Clone, Debug, Default)]
 pub struct LogLimit {
-    logged: BTreeMap<Rc<str>, BTreeMap<&'static str, Logged>>,
+    logged: Arc<Locked<Lines>>,
     /// The present second, since 1970.
     second: u64,
 }
+
+/// The lines logged recently. There is an entry for each kind of problem that each api ever had.
+type Lines = BTreeMap<String, BTreeMap<&'static str, Logged>>;
 
 #[derive(Debug, Default)]
 struct Logged {
@@ -32,19 +36,23 @@ impl LogLimit {
             log::log!(level, "{text}");
             return;
         }
-        if !self.logged.contains_key(api) {
-            self.logged.insert(api.into(), BTreeMap::new());
-        }
-        let Some(kinds) = self.logged.get_mut(api) else { return };
-        let logged = kinds.entry(kind).or_default();
-        if logged.second == self.second {
-            logged.left_out += 1;
-            return;
-        }
-        logged.second = self.second;
-        match std::mem::take(&mut logged.left_out) {
-            0 => log::log!(level, "{text}"),
-            n => log::log!(level, "{text} ({n} more like this were not logged)"),
+        let second = self.second;
+        let left_out = self.logged.with(|logged| {
+            if !logged.contains_key(api) {
+                logged.insert(api.to_owned(), BTreeMap::new());
+            }
+            let logged = logged.get_mut(api)?.entry(kind).or_default();
+            if logged.second == second {
+                logged.left_out += 1;
+                return None;
+            }
+            logged.second = second;
+            Some(std::mem::take(&mut logged.left_out))
+        });
+        match left_out {
+            None => {}
+            Some(0) => log::log!(level, "{text}"),
+            Some(n) => log::log!(level, "{text} ({n} more like this were not logged)"),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! transcripts, seeded worlds, and the fuzzer.
 
 use crate::admin::ShellCommand;
+use crate::admin::answer::Answer;
 use crate::config::{Config, Drain};
 use crate::descriptors::Budget;
 use crate::edge::listeners::port_at;
@@ -80,7 +81,7 @@ impl World {
         let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
         let ports = ports(&config);
-        let terms = Terms { budget, portions, seed, common: Common::default() };
+        let terms = Terms { budget, portions, seed, common: Common::of(1) };
         let proxy = Proxy::new(net, config, &ports, terms, now);
         World {
             proxy,
@@ -125,11 +126,12 @@ impl World {
             let (status, said) = match command {
                 ShellCommand::Drain => (202, "Draining."),
                 ShellCommand::Reload => (501, "There is no file."),
+                ShellCommand::Inquire(_) => (500, "There is one loop."),
             };
             if command == ShellCommand::Drain {
                 self.proxy.drain(self.now);
             }
-            self.proxy.answer_command(ticket, status, said, self.now);
+            self.proxy.answer_command(ticket, Answer::text(status, said), self.now);
             self.wake = self.now;
         }
         if let Some(wrong) = self.proxy.check(self.now) {

@@ -6,7 +6,7 @@ mod shared;
 
 use millstream::testing::{
     Address, Api, Changes, Clients, Compression, Demo, Drain, Form, Health, ListenAddr, OnOutage,
-    Resume, RetryOn, Server, Streams, TrustedProxies, UpstreamTls,
+    Resume, RetryOn, Server, Streams, TrustedProxies, UpstreamTls, Workers,
 };
 use millstream::{Config, resolver};
 use std::path::{Path, PathBuf};
@@ -71,6 +71,7 @@ fn default_server() -> Server {
         proxy_protocol: vec![],
         forwarded_https: vec![],
         reuse_port: false,
+        workers: Workers::Number(1),
         user: None,
     }
 }

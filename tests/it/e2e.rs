@@ -24,6 +24,7 @@ mod service;
 mod streams;
 mod tickets;
 mod tls;
+mod workers;
 
 use crate::sim::message::{Body, Head};
 use line::{Line, Origin};

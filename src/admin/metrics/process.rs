@@ -89,34 +89,40 @@ impl Process<'_> {
 
 /// Writes the metrics of the process.
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    out.family_of(
-        Merge::Largest,
-        "millstream_build_info",
-        MetricType::Gauge,
-        "The running version.",
-    );
+    of_life(out, process);
+    of_clients(out, stats, process);
+    of_memory(out, process);
+    let help = "How often accepting paused for lack of file descriptors.";
+    out.family("millstream_accept_pauses_total", MetricType::Counter, help);
+    out.sample(&[], stats.accept_pauses.get());
+    let help = "Access log lines dropped for lack of room.";
+    out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
+    out.sample(&[], process.access_lines_dropped);
+    let help = "When a certificate that is shown expires, by the name of its file.";
+    let name = "millstream_certificate_expiry_timestamp_seconds";
+    out.family_of(Merge::Smallest, name, MetricType::Gauge, help);
+    for (file, last) in &process.certificates {
+        out.sample(&[("certificate", file)], *last);
+    }
+    of_usage(out, process.usage);
+}
+
+/// Writes what the process is, and how far on its way to its end.
+fn of_life(out: &mut Exposition, process: &Process<'_>) {
+    let (gauge, any) = (MetricType::Gauge, Merge::Largest);
+    out.family_of(any, "millstream_build_info", gauge, "The running version.");
     out.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
-    out.family_of(
-        Merge::Smallest,
-        "millstream_start_time_seconds",
-        MetricType::Gauge,
-        "When the process was started.",
-    );
+    let (name, help) = ("millstream_start_time_seconds", "When the process was started.");
+    out.family_of(Merge::Smallest, name, gauge, help);
     out.sample(&[], Value::Millis(process.started_unix_ms));
-    out.family_of(
-        Merge::Largest,
-        "millstream_draining",
-        MetricType::Gauge,
-        "Whether the process is draining.",
-    );
+    out.family_of(any, "millstream_draining", gauge, "Whether the process is draining.");
     out.sample(&[], process.draining);
-    out.family_of(
-        Merge::Largest,
-        "millstream_accepting",
-        MetricType::Gauge,
-        "Whether clients can connect.",
-    );
+    out.family_of(any, "millstream_accepting", gauge, "Whether clients can connect.");
     out.sample(&[], process.accepting);
+}
+
+/// Writes the metrics of client connections before their requests.
+fn of_clients(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Client connections, except those of the admin listener.";
     out.family("millstream_client_connections", MetricType::Gauge, help);
     out.sample(&[], process.connections);
@@ -141,26 +147,24 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
         }
     }
     if let Some((known, forgotten)) = process.addresses {
+        // All event loops count them together.
         let help = "Client addresses whose requests are counted for max_requests_per_ip.";
         out.family_of(Merge::Largest, "millstream_rate_addresses", MetricType::Gauge, help);
         out.sample(&[], known);
         let help = "Client addresses that were forgotten for lack of room while they counted.";
-        out.family_of(
-            Merge::Largest,
-            "millstream_rate_addresses_forgotten_total",
-            MetricType::Counter,
-            help,
-        );
+        let name = "millstream_rate_addresses_forgotten_total";
+        out.family_of(Merge::Largest, name, MetricType::Counter, help);
         out.sample(&[], forgotten);
     }
+}
+
+/// Writes how much is held for whoever reads slowly.
+fn of_memory(out: &mut Exposition, process: &Process<'_>) {
     let help = "Buffers that hold bytes for peers that are not reading them.";
     out.family("millstream_buffers", MetricType::Gauge, help);
     out.sample(&[], process.buffers);
-    out.family(
-        "millstream_buffers_bytes",
-        MetricType::Gauge,
-        "Memory of the buffers that hold bytes.",
-    );
+    let help = "Memory of the buffers that hold bytes.";
+    out.family("millstream_buffers_bytes", MetricType::Gauge, help);
     out.sample(&[], process.buffer_bytes);
     let help = "Bytes that are held for clients, as far as max_held_bytes limits them.";
     out.family("millstream_held_bytes", MetricType::Gauge, help);
@@ -168,28 +172,11 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     let help = "How many bytes may be held for clients.";
     out.family("millstream_held_bytes_max", MetricType::Gauge, help);
     out.sample(&[], process.held_bytes_max);
-    let help = "How often accepting paused for lack of file descriptors.";
-    out.family("millstream_accept_pauses_total", MetricType::Counter, help);
-    out.sample(&[], stats.accept_pauses.get());
-    let help = "Access log lines dropped for lack of room.";
-    out.family("millstream_access_lines_dropped_total", MetricType::Counter, help);
-    out.sample(&[], process.access_lines_dropped);
-    let help = "When a certificate that is shown expires, by the name of its file.";
-    out.family_of(
-        Merge::Smallest,
-        "millstream_certificate_expiry_timestamp_seconds",
-        MetricType::Gauge,
-        help,
-    );
-    for (file, last) in &process.certificates {
-        out.sample(&[("certificate", file)], *last);
-    }
-    of_usage(out, process.usage);
 }
 
 /// Writes what every process has under the same names, so that rules and dashboards know it.
 fn of_usage(out: &mut Exposition, usage: Option<Usage>) {
-    let help = "Processor time of the process; the event loop has one thread.";
+    let help = "Processor time of the process; each worker has one thread.";
     out.family_of(Merge::Largest, "process_cpu_seconds_total", MetricType::Counter, help);
     if let Some(usage) = usage {
         out.sample(&[], Value::Millis(millis(usage.cpu)));

@@ -3,7 +3,7 @@
 use super::Proxy;
 use crate::admin::answer::{self, Around};
 use crate::admin::api_now::ApiNow;
-use crate::admin::live::{self, ProcessNow};
+use crate::admin::live::{self, DrainNow, LiveNow};
 use crate::admin::streams::StreamState;
 use crate::event_log::EventLog;
 use crate::exchange::{Exchange, Local, Source, Stage};
@@ -56,29 +56,29 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Makes a tick, if one is due, for all watchers.
+    /// Makes a tick, if one is due, for all watchers. Where there are other event loops, the shell
+    /// asks them first.
     pub(in crate::proxy) fn make_tick(&mut self, now: Now) {
         if self.admin.ticks.next() > now.tick {
             return;
         }
-        let at =
-            |tick: Tick| (tick != Tick::NEVER).then(|| now.unix_ms + millis(tick.since(now.tick)));
-        let process = ProcessNow {
-            draining: self.is_draining(),
-            closes_at: at(self.shared.phase.closes_at()),
-            ends_at: at(self.shared.phase.ends_at()),
-            connections: self.connections(),
-            expiries: self.shared.tls.expiries(now.unix_ms),
-        };
-        let states = self.stream_states(now.tick);
-        let Shared { pool, apis, telemetry, .. } = &self.shared;
-        let present = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
-            let auth_server = state.auth.as_ref().and_then(|auth| pool.upstream(auth.upstream));
-            let upstream = pool.upstream(state.upstream)?;
-            Some(ApiNow { state, upstream, auth_server, streams })
-        });
-        let apis: Vec<ApiNow<'_>> = present.collect();
-        let event = self.admin.ticks.make(&process, &telemetry.stats, &apis, now);
+        self.admin.ticks.begin(now.tick);
+        if self.shared.loops == 1 {
+            let state = self.live_now(now);
+            self.tell_watchers(&state, now);
+        } else {
+            self.admin.wants_tick = true;
+        }
+    }
+
+    /// True when the states of all event loops are wanted for a tick, once for each.
+    pub const fn wants_tick(&mut self) -> bool {
+        std::mem::replace(&mut self.admin.wants_tick, false)
+    }
+
+    /// Tells all watchers of the live page the state of all event loops.
+    pub fn tell_watchers(&mut self, state: &LiveNow, now: Now) {
+        let event = self.admin.ticks.make(state, now);
         self.admin.log.change(|log| log.append(&event, None, now.tick));
         self.moves += 1;
         self.admin.watchers.begin();
@@ -89,6 +89,28 @@ impl<N: Net> Proxy<N> {
         if !self.admin.watchers.is_empty() {
             self.admin.ticks.is_heard(now.tick);
         }
+    }
+
+    /// The state of this event loop. All sessions are visited.
+    pub(super) fn live_now(&self, now: Now) -> LiveNow {
+        let at =
+            |tick: Tick| (tick != Tick::NEVER).then(|| now.unix_ms + millis(tick.since(now.tick)));
+        let states = self.stream_states(now.tick);
+        let Shared { pool, apis, telemetry, tls, phase, .. } = &self.shared;
+        let present = apis.in_order().zip(states).filter_map(|((_, state), streams)| {
+            let auth_server = state.auth.as_ref().and_then(|auth| pool.upstream(auth.upstream));
+            let upstream = pool.upstream(state.upstream)?;
+            Some(ApiNow::of(state, upstream, auth_server, streams, now.tick))
+        });
+        let mut state = LiveNow::of(&telemetry.stats, self.connections(), now.tick);
+        state.apis = present.collect();
+        state.expiries = tls.expiries(now.unix_ms);
+        state.drain = DrainNow {
+            draining: phase.is_draining(),
+            closes_at: at(phase.closes_at()),
+            ends_at: at(phase.ends_at()),
+        };
+        state
     }
 
     /// The number of streams of each api in each state, in the order of the configuration. All

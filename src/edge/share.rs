@@ -1,0 +1,99 @@
+//! How event loops that accept at the same sockets divide the clients.
+//!
+//! Each of them is told of every connection, and whoever is first takes it. A loop that waits for
+//! nothing is nearly always first, so those that are busy get fewer. What remains is chance, and it
+//! adds up, because streams stay for long: so a loop that has more than its share lets the others
+//! go first for a moment. If none of them comes by then, because they have no time, it takes one.
+
+use super::Edge;
+use crate::time::Tick;
+use std::time::Duration;
+
+/// How long the others can go first.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// Whether a loop lets others go first. See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// Until when it does.
+    waits_until: Option<Tick>,
+}
+
+impl Edge {
+    /// Until when the others can accept a connection that waits now. None if it is this loop's
+    /// turn.
+    pub fn lets_others_go_first(&mut self, now: Tick) -> Option<Tick> {
+        if self.loops == 1 || !self.is_ahead() {
+            self.share.waits_until = None;
+            return None;
+        }
+        match self.share.waits_until {
+            Some(until) if until <= now => self.share.waits_until = None,
+            Some(_) => {}
+            None => self.share.waits_until = Some(now.after(MOMENT)),
+        }
+        self.share.waits_until
+    }
+
+    /// True exactly when this loop has more clients than an eighth, and one, above the average.
+    fn is_ahead(&self) -> bool {
+        let (own, all) = (self.clients - self.refused, self.totals.clients());
+        8 * own * self.loops > 9 * all + 8 * self.loops
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::descriptors::Budget;
+    use crate::edge::Totals;
+    use std::sync::Arc;
+
+    const fn at(ms: u64) -> Tick {
+        Tick::from_millis(ms)
+    }
+
+    /// A loop with `own` clients, and as many loops as there are numbers.
+    fn edge(own: usize, others: &[usize]) -> Edge {
+        let config = Config::to("http://10.0.0.1", None).unwrap();
+        let totals = Arc::new(Totals::default());
+        let all = own + others.iter().sum::<usize>();
+        let budget = Budget { clients: all, connections: 2 * all, refusals: 0 };
+        let mut edge = Edge::new(&[], &config, budget, totals, 1 + others.len());
+        assert!((0..all).all(|_| edge.take_place()));
+        edge.clients = own;
+        edge
+    }
+
+    #[test]
+    fn whoever_has_more_than_its_share_is_ahead() {
+        for (own, others, ahead) in [
+            (9, &[][..], false),
+            (1, &[0], false),
+            (2, &[0], false),
+            (3, &[0], true),
+            (100, &[100, 100, 100], false),
+            (114, &[100, 100, 100], false),
+            (150, &[100, 100, 100], true),
+            (0, &[100, 100, 100], false),
+        ] {
+            assert_eq!(edge(own, others).is_ahead(), ahead, "{own} {others:?}");
+        }
+    }
+
+    #[test]
+    fn others_go_first_for_a_moment() {
+        let mut ahead = edge(9, &[0]);
+        assert_eq!(ahead.lets_others_go_first(at(10)), Some(at(12)));
+        assert_eq!(ahead.lets_others_go_first(at(11)), Some(at(12)));
+        // Nobody came.
+        assert_eq!(ahead.lets_others_go_first(at(12)), None);
+        assert_eq!(ahead.lets_others_go_first(at(12)), Some(at(14)));
+        // The others have caught up.
+        ahead.clients = 4;
+        assert_eq!(ahead.lets_others_go_first(at(13)), None);
+        ahead.clients = 9;
+        assert_eq!(ahead.lets_others_go_first(at(20)), Some(at(22)));
+    }
+}

@@ -1,0 +1,294 @@
+//! The event loops of the process: the first on the main thread, the others on threads of their
+//! own.
+//!
+//! The first has the operator's listeners and the process around it. The others serve clients, do
+//! what they are told ([`Order`]), and tell what the process has to do for them ([`Report`]). Both
+//! cross as values, at the pace of reloads, questions of the operator and names that are looked up.
+
+use super::event_loop::{EventLoop, Opening, Turn};
+use super::listeners::Offer;
+use super::logger;
+use super::mailbox::Mailbox;
+use super::output::Output;
+use super::resolver::NameQuery;
+use super::service::Inherited;
+use crate::admin::parts::{Inquiry, Part};
+use crate::config::{Config, Tls};
+use crate::net::Resolution;
+use crate::proxy::Common;
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+/// The event loops. See the module.
+#[derive(Debug)]
+pub(super) struct Loops {
+    /// The one on this thread.
+    pub(super) first: EventLoop,
+    others: Vec<Other>,
+    reports: Mailbox<Report>,
+    /// What all of them serve together.
+    config: Config,
+}
+
+/// A loop on a thread of its own.
+#[derive(Debug)]
+struct Other {
+    orders: Mailbox<Order>,
+    thread: JoinHandle<()>,
+    /// The number of streams, tunnels and other requests that it has cut in the drain, once that is
+    /// over.
+    drained: Option<u64>,
+}
+
+/// What a loop is to do.
+#[derive(Debug)]
+enum Order {
+    /// Serve another configuration, on these listeners, with this many descriptors in all.
+    Serve(Box<Config>, Vec<Offer>, u64),
+    /// Shake hands on other terms.
+    Renew(Box<Tls>),
+    /// Take the answer to a question about a name.
+    Resolved(NameQuery, Resolution),
+    /// Tell its part of an answer to the operator.
+    Inquire(Inquiry),
+    /// Drain.
+    Drain,
+    /// End everything that is open.
+    End,
+    /// End itself.
+    Exit,
+}
+
+/// What a loop tells the process.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// The addresses of a name are stale.
+    Stale(NameQuery),
+    /// It serves the configuration that it was told to.
+    Serves,
+    /// Its part of the answer to the last inquiry.
+    Part(Part),
+    /// The loop with this number has drained, and has cut so many requests.
+    Drained(usize, u64),
+}
+
+/// What all loops need, before any of them runs.
+#[derive(Debug)]
+pub(super) struct Openings {
+    first: Opening,
+    others: Vec<Opening>,
+    config: Config,
+}
+
+impl Openings {
+    /// Opens `count` loops that listen where `config` says, as [`Opening::first`] does.
+    ///
+    /// # Errors
+    /// What could not be opened.
+    pub(super) fn open(
+        config: Config,
+        count: usize,
+        descriptors: u64,
+        inherited: &mut Inherited,
+    ) -> Result<Openings, String> {
+        let first = Opening::first(config, descriptors, inherited)?;
+        let others = (1..count).map(|_| first.another(count)).collect::<Result<_, _>>()?;
+        let config = first.config().clone();
+        Ok(Openings { first, others, config })
+    }
+
+    /// The configuration, with the ports that the system chose.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Starts all loops, and returns them with the waker of the first.
+    ///
+    /// # Errors
+    /// If no thread can be started, or no descriptor is left.
+    pub(super) fn start(self) -> Result<(Loops, Arc<mio::Waker>), String> {
+        let Openings { first, others: openings, config } = self;
+        let waker = first.waker()?;
+        let count = 1 + openings.len();
+        let common = Common::of(count);
+        let reports = Mailbox::of(Arc::clone(&waker));
+        let mut others = Vec::new();
+        for (opening, index) in openings.into_iter().zip(1..) {
+            let orders = Mailbox::of(opening.waker()?);
+            let (common, reports, mail) = (common.clone(), reports.clone(), orders.clone());
+            let run = move || {
+                let event_loop = opening.start(common, index, count);
+                run(event_loop, index, &mail, &reports);
+            };
+            let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
+            let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
+            others.push(Other { orders, thread, drained: None });
+        }
+        Ok((Loops { first: first.start(common, 0, count), others, reports, config }, waker))
+    }
+}
+
+impl Loops {
+    /// The configuration that they serve together, with the ports that the system chose.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes the oldest report that has not been taken.
+    pub(super) fn next_report(&mut self) -> Option<Report> {
+        let report = self.reports.take();
+        if let Some(Report::Drained(index, cut)) = report {
+            self.others[index - 1].drained = Some(cut);
+        }
+        report
+    }
+
+    /// Serves another configuration from now on, in all loops or, if it cannot listen where that
+    /// one says, in none. Returns how many loops will report that they serve it.
+    ///
+    /// # Errors
+    /// The address that cannot be listened on.
+    pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<usize, String> {
+        let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
+        let count = 1 + self.others.len();
+        for ((other, offers), index) in self.others.iter().zip(offers).zip(1..) {
+            let part = Box::new(config.clone().part_of(index, count));
+            other.orders.send(Order::Serve(part, offers, descriptors));
+        }
+        self.first.reload(config.clone().part_of(0, count), listening, descriptors);
+        self.config = config;
+        Ok(self.others.len())
+    }
+
+    /// Shakes hands on other terms from now on.
+    pub(super) fn renew(&mut self, tls: Tls) {
+        self.order(|| Order::Renew(Box::new(tls.clone())));
+        self.first.renew(tls);
+    }
+
+    /// Passes on what the name of a query means to the loop that has asked.
+    pub(super) fn name_resolved(&mut self, query: NameQuery, resolution: Resolution) {
+        match query.event_loop.checked_sub(1) {
+            None => self.first.name_resolved(&query, &resolution),
+            Some(other) => self.others[other].orders.send(Order::Resolved(query, resolution)),
+        }
+    }
+
+    /// Asks all others for their parts of an answer, which they report. Returns how many they are.
+    pub(super) fn inquire(&self, inquiry: Inquiry) -> usize {
+        self.order(|| Order::Inquire(inquiry));
+        self.others.len()
+    }
+
+    /// Begins to drain, as the configuration says.
+    pub(super) fn drain(&mut self) {
+        self.order(|| Order::Drain);
+        self.first.drain();
+    }
+
+    /// Ends everything that is open at once.
+    pub(super) fn end(&mut self) {
+        self.order(|| Order::End);
+        self.first.end();
+    }
+
+    /// True once all have closed the port and no client connection is left.
+    pub(super) fn is_drained(&self) -> bool {
+        self.first.is_drained() && self.others.iter().all(|other| other.drained.is_some())
+    }
+
+    /// The number of streams, tunnels and other requests that a drain has cut.
+    pub(super) fn cut_in_drain(&self) -> u64 {
+        let cut = self.others.iter().filter_map(|other| other.drained);
+        self.first.cut_in_drain() + cut.sum::<u64>()
+    }
+
+    /// Ends the others, and waits for their last lines of the access log.
+    pub(super) fn finish(&mut self) {
+        self.order(|| Order::Exit);
+        for other in self.others.drain(..) {
+            // One that has panicked has said so.
+            let _ = other.thread.join();
+        }
+        self.first.close_listeners();
+    }
+
+    fn order(&self, order: impl Fn() -> Order) {
+        self.others.iter().for_each(|other| other.orders.send(order()));
+    }
+}
+
+/// Ends the process when a loop ends that was not told to: by a panic, or without a poll.
+struct Essential {
+    /// True exactly when it was told to.
+    may_end: bool,
+}
+
+impl Drop for Essential {
+    fn drop(&mut self) {
+        if !self.may_end {
+            log::error!("a worker has ended: the process cannot go on");
+            logger::finish();
+            std::process::abort();
+        }
+    }
+}
+
+/// Runs the loop with this number until it is told to end.
+fn run(
+    mut event_loop: EventLoop,
+    index: usize,
+    orders: &Mailbox<Order>,
+    reports: &Mailbox<Report>,
+) {
+    let mut essential = Essential { may_end: false };
+    let mut output = Output::to_stdout();
+    let result = turn_until_exit(&mut event_loop, &mut output, index, orders, reports);
+    if let Err(error) = result {
+        log::error!("cannot poll: {error}");
+        return;
+    }
+    essential.may_end = true;
+    event_loop.close_listeners();
+    output.finish(event_loop.access_log());
+}
+
+fn turn_until_exit(
+    event_loop: &mut EventLoop,
+    output: &mut Output,
+    index: usize,
+    orders: &Mailbox<Order>,
+    reports: &Mailbox<Report>,
+) -> io::Result<()> {
+    let mut drained = false;
+    loop {
+        let Turn { now, wake } = event_loop.turn();
+        while let Some(query) = event_loop.next_stale_name() {
+            reports.send(Report::Stale(NameQuery { event_loop: index, ..query }));
+        }
+        if event_loop.is_drained() && !drained {
+            drained = true;
+            reports.send(Report::Drained(index, event_loop.cut_in_drain()));
+        }
+        let flush = output.take_from(event_loop.access_log(), now);
+        if !event_loop.wait(now, wake.min(flush))? {
+            continue;
+        }
+        while let Some(order) = orders.take() {
+            match order {
+                Order::Serve(config, offers, descriptors) => {
+                    let listening = event_loop.take_listeners(offers);
+                    event_loop.reload(*config, listening, descriptors);
+                    reports.send(Report::Serves);
+                }
+                Order::Renew(tls) => event_loop.renew(*tls),
+                Order::Resolved(query, resolution) => event_loop.name_resolved(&query, &resolution),
+                Order::Inquire(inquiry) => reports.send(Report::Part(event_loop.part_of(inquiry))),
+                Order::Drain => event_loop.drain(),
+                Order::End => event_loop.end(),
+                Order::Exit => return Ok(()),
+            }
+        }
+    }
+}

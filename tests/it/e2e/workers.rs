@@ -1,0 +1,194 @@
+//! Several event loops, which to everybody outside are one process.
+
+use super::line::{End, Line, Origin};
+use super::program::{Program, Scratch};
+use super::{GET, begin_stream, event};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+
+const WORKERS: usize = 4;
+
+/// More than enough for each loop to have some.
+const STREAMS: usize = 24;
+
+fn config(origin: &Origin, server: &str, api: &str) -> String {
+    format!(
+        "[server]\nlisten = ['127.0.0.1:0']\nworkers = {WORKERS}\n{server}\n\
+         [drain]\nwindow = '100ms'\n[admin]\nlisten = '127.0.0.1:0'\n[log]\naccess = 'text'\n\
+         [[api]]\nname = 'events'\nlisten_path = '/'\ntarget_url = 'http://{}'\n{api}\n",
+        origin.address()
+    )
+}
+
+/// A program with several loops, and its admin listener.
+fn start(origin: &Origin, server: &str, api: &str) -> (Program, SocketAddr) {
+    let mut program = Program::with(&config(origin, server, api));
+    let admin = admin_of(&mut program);
+    (program, admin)
+}
+
+fn admin_of(program: &mut Program) -> SocketAddr {
+    let url = program.says("admin listener on ");
+    let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+    address.unwrap().parse().unwrap()
+}
+
+fn ask(admin: SocketAddr, line: &str) -> (String, String) {
+    let mut operator = Line::to(admin);
+    let fields = "Host: localhost\r\nX-Millstream: 1\r\nConnection: close";
+    operator.send(format!("{line} HTTP/1.1\r\n{fields}\r\n\r\n"));
+    (operator.response().first_line, operator.rest())
+}
+
+/// The ids of the streams on a page, and after which the next one starts.
+fn page(admin: SocketAddr, query: &str) -> (Vec<String>, Option<String>) {
+    let (_, text) = ask(admin, &format!("GET /streams?{query}"));
+    let words = |name: &str| -> Vec<String> {
+        let name = format!("\"{name}\":\"");
+        let parts = text.split(name.as_str()).skip(1);
+        parts.map(|part| part.split('"').next().unwrap().to_owned()).collect()
+    };
+    (words("id"), words("next").pop())
+}
+
+fn begin_streams(program: &Program, origin: &Origin) -> Vec<(Line, Line)> {
+    (0..STREAMS).map(|_| begin_stream(program, origin)).collect()
+}
+
+/// The value of a sample, without its name and labels.
+fn sample<'t>(metrics: &'t str, name: &str) -> Option<&'t str> {
+    metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+#[test]
+fn an_operator_sees_one_process() {
+    for server in ["", "reuse_port = true"] {
+        let origin = Origin::listen();
+        let (program, admin) = start(&origin, server, "");
+        let mut streams = begin_streams(&program, &origin);
+        for (n, (client, upstream)) in streams.iter_mut().enumerate() {
+            let (wire, event) = event(&n.to_string());
+            upstream.send(wire);
+            client.expect(&event);
+        }
+        let (_, metrics) = ask(admin, "GET /metrics");
+        let of_api = "{api=\"events\",kind=\"subscription\"}";
+        assert_eq!(sample(&metrics, &format!("millstream_streams{of_api}")), Some("24"));
+        assert_eq!(sample(&metrics, "millstream_events_total{api=\"events\"}"), Some("24"));
+        assert_eq!(sample(&metrics, "millstream_client_connections "), Some("24"));
+        assert_eq!(metrics.matches("# TYPE millstream_streams gauge").count(), 1);
+        for order in ["oldest", "newest", "slowest"] {
+            let (mut all, mut after) = (Vec::new(), String::new());
+            loop {
+                let (ids, next) = page(admin, &format!("limit=5&order={order}&after={after}"));
+                all.extend(ids);
+                match next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+            }
+            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), STREAMS, "{order}: {all:?}");
+            assert_eq!(all.len(), STREAMS, "{order}: {all:?}");
+        }
+        let (ids, _) = page(admin, "limit=1000");
+        for id in &ids {
+            let (status, _) = ask(admin, &format!("DELETE /streams/{id}"));
+            assert_eq!(status, "HTTP/1.1 202 Accepted");
+        }
+        for (client, _) in &mut streams {
+            client.rest();
+        }
+        let (status, _) = ask(admin, &format!("DELETE /streams/{}", ids[0]));
+        assert_eq!(status, "HTTP/1.1 404 Not Found");
+    }
+}
+
+#[test]
+fn the_live_page_tells_of_all() {
+    let origin = Origin::listen();
+    let (program, admin) = start(&origin, "", "");
+    let _streams = begin_streams(&program, &origin);
+    let mut operator = Line::to(admin);
+    operator.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    operator.response();
+    let mut heard = String::new();
+    while !heard.contains("\"closed\":") {
+        heard.push_str(&operator.read(1));
+    }
+    assert!(heard.contains("\"connections\":24,\"streams\":24,"), "{heard}");
+    assert!(heard.contains("\"name\":\"events\",\"streams\":24,"), "{heard}");
+}
+
+#[test]
+fn limits_are_for_all() {
+    let origin = Origin::listen();
+    let (program, _) = start(&origin, "", &format!("max_streams = {STREAMS}"));
+    let mut streams = begin_streams(&program, &origin);
+    for _ in 0..WORKERS {
+        let mut another = program.connect();
+        another.send(GET);
+        assert_eq!(another.response().first_line, "HTTP/1.1 503 Service Unavailable");
+    }
+    // Whoever leaves makes room in whatever loop.
+    let (client, mut upstream) = streams.pop().unwrap();
+    drop(client);
+    upstream.end();
+    streams.push(begin_stream(&program, &origin));
+}
+
+#[test]
+fn a_reload_reaches_all() {
+    let (old, new) = (Origin::listen(), Origin::listen());
+    let file = Scratch::file(&config(&old, "", ""));
+    let mut program = Program::start(&[file.as_str()]);
+    let admin = admin_of(&mut program);
+    let mut before = begin_streams(&program, &old);
+    fs::write(file.as_str(), config(&new, "", "")).unwrap();
+    let (status, _) = ask(admin, "POST /reload");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    // What has begun ends within the window, and everybody who comes is led elsewhere.
+    for (client, _) in &mut before {
+        client.rest();
+    }
+    let _after = begin_streams(&program, &new);
+    let number = config(&new, "", "").replace("workers = 4", "workers = 3");
+    fs::write(file.as_str(), number).unwrap();
+    let (status, why) = ask(admin, "POST /reload");
+    assert_eq!(status, "HTTP/1.1 422 Unprocessable Content");
+    assert!(why.contains("server.workers: it cannot be changed while running"), "{why}");
+}
+
+#[test]
+fn a_drain_ends_all_and_is_told_once() {
+    let origin = Origin::listen();
+    let (mut program, _) = start(&origin, "", "");
+    let mut streams = begin_streams(&program, &origin);
+    let mut other = program.connect();
+    other.send("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.request();
+    program.signal("TERM");
+    program.logs("open are 24 subscriptions, 0 answers, 0 tunnels and 1 other request;");
+    for (client, _) in &mut streams {
+        assert_eq!(client.end(), End::Closed);
+    }
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    other.response();
+    drop(other);
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("draining: ").count(), 1, "{}", ended.stderr);
+    // The last lines of each loop are there.
+    assert_eq!(ended.stdout.matches("event=end ").count(), STREAMS, "{}", ended.stdout);
+}
+
+#[test]
+fn each_loop_needs_a_connection() {
+    let origin = Origin::listen();
+    let file = Scratch::file(&config(&origin, "", "max_upstream = 3"));
+    let ended = Program::run(&[file.as_str()]);
+    assert_eq!(ended.status, Some(1));
+    let why = "api events: max_upstream: each of server.workers (4) needs at least one connection";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
+}
