@@ -8,9 +8,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static CONFINES: OnceLock<Confines> = OnceLock::new();
+
+static CONFINED: OnceLock<Confined> = OnceLock::new();
+
+/// How often something was named that is outside.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 /// What may be opened. All paths are absolute, and no link leads to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,27 @@ pub fn set(confines: Confines) {
     let _ = CONFINES.set(confines);
 }
 
+/// What the system confines of a process that has asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confined {
+    /// Whether the system confines its files.
+    pub files: bool,
+    /// Whether the system confines its system calls.
+    pub calls: bool,
+}
+
+/// Notes what the system does of what it was asked for.
+pub fn note(confined: Confined) {
+    // There is only the first time.
+    let _ = CONFINED.set(confined);
+}
+
+/// What the system confines, and how often a file or a socket was named that is outside. None if it
+/// was not asked.
+pub fn state() -> Option<(Confined, u64)> {
+    CONFINED.get().map(|confined| (*confined, REFUSED.load(Ordering::Relaxed)))
+}
+
 /// Judges whether a file may be read.
 ///
 /// # Errors
@@ -64,6 +90,7 @@ fn within(allowed: &[PathBuf], path: &Path) -> io::Result<()> {
     if allowed.iter().any(|folder| real.starts_with(folder)) {
         return Ok(());
     }
+    REFUSED.fetch_add(1, Ordering::Relaxed);
     let what = "outside of what the sandbox lets through, which is decided at the start; restart";
     Err(io::Error::other(what))
 }

@@ -280,6 +280,7 @@ fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::confines::Confined;
     use crate::telemetry::{Cause, Failure, Handshake, ProxyHeader};
     use crate::time::{Now, Tick};
     use std::collections::BTreeMap;
@@ -479,8 +480,9 @@ mod tests {
         let (_, section) = manual.split_once("\n.Ss Metrics\n").unwrap();
         let (section, _) = section.split_once("\n.Sh ").unwrap();
         let (handshakes, addresses) = (Some(0), Some((0, 0)));
+        let sandbox = Some((Confined { files: true, calls: false }, 2));
         let (proxy_protocol, default) = (true, Process::default());
-        let process = Process { handshakes, addresses, proxy_protocol, ..default };
+        let process = Process { handshakes, addresses, proxy_protocol, sandbox, ..default };
         let text = exposition(&Stats::new(), &process).into_text();
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();

@@ -25,6 +25,7 @@ use crate::admin::parts::{Inquiry, Part};
 use crate::admin::streams::{First, GROUPS_MAX, Group, List, Page, Query, Rank, Row};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
+use crate::confines;
 use crate::exchange::{Begin, Exchange, Local, LocalReply, Log, LogState, RequestFacts, Source};
 use crate::exchange::{Stage, Upload};
 use crate::http::framing::BodyLength;
@@ -293,6 +294,7 @@ impl<N: Net> Proxy<N> {
             held_bytes: memory.buffers.held_bytes(),
             held_bytes_max: config.server.max_held_bytes,
             usage: self.admin.usage.and_then(|usage| usage()),
+            sandbox: confines::state(),
             draining: self.is_draining(),
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),

@@ -22,6 +22,7 @@ mod files;
 #[cfg(target_os = "linux")]
 use super::sys;
 use crate::config::Config;
+use crate::confines::{self, Confined};
 use std::path::Path;
 
 /// A sandbox that is closed for files, and not yet for system calls.
@@ -49,7 +50,9 @@ impl Sandbox {
             Ok(folders) => log::info!("sandbox: files can be read in {folders}"),
             Err(why) => log::warn!("sandbox: this system cannot confine files: {why}"),
         }
-        match calls::confine() {
+        let calls = calls::confine();
+        confines::note(Confined { files: self.files.is_ok(), calls: calls.is_ok() });
+        match calls {
             Ok(count) => log::info!("sandbox: all but {count} system calls end with EPERM"),
             Err(why) => log::warn!("sandbox: this system cannot confine system calls: {why}"),
         }
@@ -64,6 +67,7 @@ impl Sandbox {
     /// Says that nothing is confined.
     #[cfg(not(target_os = "linux"))]
     pub fn close(&self) {
+        confines::note(Confined { files: false, calls: false });
         log::warn!("sandbox: this system cannot confine a process; on Linux it would be");
     }
 }

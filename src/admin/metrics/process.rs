@@ -1,6 +1,7 @@
 //! The metrics of the process as a whole.
 
 use crate::admin::streams::StreamState;
+use crate::confines::Confined;
 use crate::metrics::{Exposition, Merge, MetricType, Value};
 use crate::pool::{Endpoint, Upstream};
 use crate::telemetry::Stats;
@@ -56,6 +57,9 @@ pub struct Process<'a> {
     pub held_bytes_max: usize,
     /// What the process has used, if that is known.
     pub usage: Option<Usage>,
+    /// What the system confines, and how much was named that is outside. None if the process has
+    /// not asked for a sandbox.
+    pub sandbox: Option<(Confined, u64)>,
     /// True exactly when the process is draining.
     pub draining: bool,
     /// True exactly when clients can connect.
@@ -87,9 +91,22 @@ impl Process<'_> {
     }
 }
 
+/// Writes what the system confines, if the process has asked for that. It is one for all loops.
+fn of_sandbox(out: &mut Exposition, sandbox: Option<(Confined, u64)>) {
+    let (Some((confined, refused)), one) = (sandbox, Merge::Largest) else { return };
+    let help = "Whether the system confines this of the process, which has asked for a sandbox.";
+    out.family_of(one, "millstream_sandboxed", MetricType::Gauge, help);
+    out.sample(&[("what", "files")], confined.files);
+    out.sample(&[("what", "calls")], confined.calls);
+    let help = "Files and sockets that were named and are outside of the sandbox.";
+    out.family_of(one, "millstream_sandbox_refused_total", MetricType::Counter, help);
+    out.sample(&[], refused);
+}
+
 /// Writes the metrics of the process.
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     of_life(out, process);
+    of_sandbox(out, process.sandbox);
     of_clients(out, stats, process);
     of_memory(out, process);
     let help = "How often accepting paused for lack of file descriptors.";

@@ -71,7 +71,15 @@ fn all_goes_on_within() {
     let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
     operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     operator.response();
-    assert!(operator.rest().contains("\nprocess_resident_memory_bytes "));
+    let metrics = operator.rest();
+    for sample in [
+        "process_resident_memory_bytes ",
+        "millstream_sandboxed{what=\"files\"} 1\n",
+        "millstream_sandboxed{what=\"calls\"} 1\n",
+        "millstream_sandbox_refused_total 0\n",
+    ] {
+        assert!(metrics.contains(&format!("\n{sample}")), "{sample}{metrics}");
+    }
     program.signal("TERM");
     program.signal("TERM");
     let ended = program.ended();
@@ -91,7 +99,8 @@ fn a_reload_that_names_what_is_outside_is_refused() {
         "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
         origin.address()
     );
-    let server = |more: &str| format!("[server]\nlisten = ['127.0.0.1:0']\n{more}\n{api}");
+    let admin = "[admin]\nlisten = '127.0.0.1:0'\n";
+    let server = |more: &str| format!("[server]\nlisten = ['127.0.0.1:0']\n{more}\n{admin}{api}");
     fs::write(&at, server("")).unwrap();
     let mut program = Program::start(&["--sandbox", &at]);
     if !is_confined(&mut program, "e2e::sandbox::a_reload_that_names_what_is_outside_is_refused") {
@@ -112,7 +121,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
             format!("api[0].upstream_tls: ca_file: cannot read {keys}: {restart}"),
         ),
         (
-            server("").replace("127.0.0.1:0'", &format!("127.0.0.1:0', '{socket}'")),
+            server("").replace("['127.0.0.1:0'", &format!("['127.0.0.1:0', '{socket}'")),
             format!("cannot listen on {socket}: {restart}"),
         ),
     ] {
@@ -121,6 +130,11 @@ fn a_reload_that_names_what_is_outside_is_refused() {
         program.logs(&complaint);
     }
     begin_stream(&program, &origin);
+    let admin = program.says("admin listener on http://");
+    let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
+    operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    operator.response();
+    assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 3\n"));
     // The system's authorities can be read, if there are any.
     fs::write(&at, &secured).unwrap();
     program.signal("HUP");
