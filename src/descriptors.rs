@@ -82,6 +82,12 @@ const fn beside_connections(listeners: usize) -> usize {
     PROCESS + FILES + ADMIN + PROBES + 2 * listeners
 }
 
+/// Descriptors of so many event loops beside the first: of each the poll, what it is registered by,
+/// its waker, and the listeners.
+pub const fn of_loops(others: usize, listeners: usize) -> u64 {
+    (others * (3 + 2 * listeners)) as u64
+}
+
 /// The lowest limit that leaves room for one client after everything else has its share.
 pub const fn least(listeners: usize) -> u64 {
     beside_connections(listeners) as u64 + 2

@@ -79,7 +79,7 @@ mod work;
 pub use auth::entry as key_entry;
 pub use config::{Config, ConfigErrors};
 pub use shell::clock::unix_ms;
-pub use shell::process::{Process, Start};
+pub use shell::process::{Process, Start, count_workers};
 pub use shell::remote::{probe, reload};
 pub use shell::sandbox::Sandbox;
 pub use shell::sys::{raise_descriptor_limit, survive_file_size_limit};

@@ -1,7 +1,7 @@
 //! The program: it reads the command line, runs what that asks for, and sets the exit status.
 
 use millstream::arguments::{self, Command};
-use millstream::{Config, ConfigErrors, Process, Sandbox, Start};
+use millstream::{Config, ConfigErrors, Process, Sandbox, Start, count_workers};
 use millstream::{key_entry, logger, probe, reload, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -55,11 +55,12 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
         Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
     logger::start(&config.log);
+    let workers = count_workers(&config);
     let wanted = sandbox || config.server.sandbox;
     let confined = wanted.then(|| Sandbox::of_files(&config, file.as_deref()));
     resolver::resolve(&mut config);
     survive_file_size_limit();
-    let start = Start { file, sandbox, confined };
+    let start = Start { file, sandbox, workers, confined };
     let served = Process::open(config, start).and_then(|process| {
         print(&process.summary());
         process.run().map_err(|error| error.to_string())

@@ -206,12 +206,14 @@ pub struct Port {
     /// True exactly when clients speak TLS, here or with who passes their connections on. Where it
     /// is not spoken here, a PROXY header may say otherwise.
     pub is_https: bool,
+    /// True exactly when other event loops accept at the same socket, if there are any.
+    pub is_shared: bool,
 }
 
 impl Port {
     /// A listener where clients speak plain HTTP.
     pub const fn plain(service: Service) -> Port {
-        Port { service, is_secure: false, proxy_protocol: false, is_https: false }
+        Port { service, is_secure: false, proxy_protocol: false, is_https: false, is_shared: false }
     }
 
     /// A listener where clients speak TLS.

@@ -101,7 +101,7 @@ impl LiveNow {
         self.numbers.iter_mut().zip(other.numbers).for_each(|(own, other)| *own += other);
         self.closed.iter_mut().zip(other.closed).for_each(|(own, other)| *own += other);
         self.troubles.merge(other.troubles);
-        // A reload reaches the loops one after the other.
+        // Both are of one configuration: a loop is told of another one before it is asked.
         for (own, other) in self.apis.iter_mut().zip(other.apis) {
             own.merge(other);
         }

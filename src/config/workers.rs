@@ -47,7 +47,6 @@ impl Config {
     pub fn part_of(mut self, index: usize, loops: usize) -> Config {
         let part = |all: usize| all / loops + usize::from(index < all % loops);
         self.server.max_held_bytes = part(self.server.max_held_bytes);
-        self.tls.max_handshakes = part(self.tls.max_handshakes).max(1);
         for api in &mut self.apis {
             api.max_upstream = api.max_upstream.map(part);
             api.keepalive_upstream = part(api.keepalive_upstream);

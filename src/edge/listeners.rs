@@ -27,7 +27,7 @@ pub struct Listeners {
     first: usize,
     /// When there may be room for a handshake, if there was none.
     secure_paused_until: Option<Tick>,
-    /// Until when clients are left to other event loops.
+    /// Until when those that are shared are left to other event loops.
     left_until: Option<Tick>,
 }
 
@@ -46,13 +46,13 @@ impl Listener {
     }
 
     /// When a connection can be accepted that may be waiting, given until when those with TLS
-    /// pause, and those of clients. [`Tick::NEVER`] if none is.
+    /// pause, and those that are shared. [`Tick::NEVER`] if none is.
     fn accepts_at(&self, [secure, left]: [Option<Tick>; 2]) -> Tick {
         if !self.ready {
             return Tick::NEVER;
         }
         let secure = secure.filter(|_| self.port.is_secure);
-        let left = left.filter(|_| !self.port.service.is_for_operators());
+        let left = left.filter(|_| self.port.is_shared);
         self.paused_until.max(secure).max(left).unwrap_or(Tick::ZERO)
     }
 }
@@ -63,6 +63,7 @@ pub fn port_at(server: &Server, address: &ListenAddr, is_secure: bool) -> Port {
     Port {
         proxy_protocol: server.proxy_protocol.contains(address),
         is_https: port.is_https || server.forwarded_https.contains(address),
+        is_shared: !server.reuse_port || matches!(address, ListenAddr::Unix(_)),
         ..port
     }
 }
@@ -112,7 +113,8 @@ impl Listeners {
 
     /// When another turn could accept more. [`Tick::NEVER`] if nobody waits.
     pub fn resumes_at(&self) -> Tick {
-        let at = self.all.iter().map(|listener| listener.accepts_at(self.pauses()));
+        let ready = self.all.iter().filter(|listener| listener.ready);
+        let at = ready.map(|listener| listener.accepts_at(self.pauses()));
         at.min().unwrap_or(Tick::NEVER)
     }
 
@@ -156,7 +158,12 @@ impl Listeners {
         [self.secure_paused_until, self.left_until]
     }
 
-    /// Leaves clients to other event loops until then.
+    /// True exactly when other event loops accept at the same socket.
+    pub fn is_shared(&self, index: usize) -> bool {
+        self.all[index].port.is_shared
+    }
+
+    /// Leaves those that are shared to other event loops until then.
     pub const fn leave_to_others(&mut self, until: Tick) {
         self.left_until = Some(until);
     }

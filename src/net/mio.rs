@@ -350,7 +350,14 @@ impl Net for MioNet {
 
     fn close_listener(&mut self, listener: ListenerId) {
         let listener = self.listeners.get_mut(listener.0 as usize).and_then(Option::take);
-        if let Some(Listener::Unix(_, Some(file))) = &listener {
+        let Some(mut listener) = listener else { return };
+        // Another event loop may have the same socket open, of which this poll would go on to hear.
+        // It fails only if it was not registered.
+        let _: io::Result<()> = match &mut listener {
+            Listener::Tcp(listener) => self.registry.deregister(listener),
+            Listener::Unix(listener, _) => self.registry.deregister(listener),
+        };
+        if let Listener::Unix(_, Some(file)) = &listener {
             file.remove();
         }
     }

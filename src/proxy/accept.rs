@@ -63,8 +63,12 @@ impl<N: Net> Proxy<N> {
         for index in self.shared.edge.listeners.in_turn(operators) {
             while left > 0 && self.shared.edge.listeners.is_ready(index, now.tick) {
                 left -= 1;
-                if !operators && let Some(until) = self.shared.edge.lets_others_go_first(now.tick) {
-                    return self.shared.edge.listeners.leave_to_others(until);
+                let edge = &mut self.shared.edge;
+                if edge.listeners.is_shared(index)
+                    && let Some(until) = edge.lets_others_go_first(now.tick)
+                {
+                    edge.listeners.leave_to_others(until);
+                    break;
                 }
                 self.accept_one(index, now);
             }
@@ -132,7 +136,9 @@ impl<N: Net> Proxy<N> {
     /// Looks for room for one more handshake. One that has gone on for a while makes room.
     fn room_for_handshake(&mut self, now: Tick) -> Room {
         let Proxy { tasks, shared, .. } = self;
-        if shared.edge.handshakes() < shared.tls.max_handshakes {
+        // Each event loop has its part.
+        let max = shared.tls.max_handshakes.div_ceil(shared.loops);
+        if shared.edge.handshakes() < max {
             return Room::Free;
         }
         shared.edge.reclaimable.choose_handshake(tasks, now).map_or(Room::None, Room::Of)

@@ -284,6 +284,7 @@ impl<N: Net> Proxy<N> {
         Process {
             started_unix_ms: self.started_unix_ms,
             now: Now { tick: now, unix_ms: self.unix_ms },
+            workers: self.shared.loops,
             connections: self.connections(),
             connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),

@@ -1,7 +1,7 @@
 //! What the event loops of a process have in common: what limits count, and the ids of requests.
 //!
-//! All of it is counted at the pace of requests and streams that begin and end. Connections, bytes
-//! and events are nobody's but their own event loop's.
+//! All of it is counted at the pace of requests and streams that begin and end. Upstream
+//! connections, bytes and events are nobody's but their own event loop's.
 
 use super::drain::Tally;
 use crate::apis;

@@ -35,7 +35,7 @@ impl For {
     fn tell(self, part: Part, loops: &mut Loops) {
         match (self, part) {
             (For::Watchers, Part::Live(state)) => loops.first.tell_watchers(&state),
-            (For::Watchers, _) => {}
+            (For::Watchers, other) => debug_assert!(false, "{other:?} is not for watchers"),
             (For::Operator(ticket), part) => {
                 loops.first.answer_command(ticket, part.into_answer());
             }
@@ -44,8 +44,18 @@ impl For {
 }
 
 impl Inquiries {
-    /// Asks all loops, now or when what was asked before is answered.
+    /// True exactly when nobody waits for an answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.asking.is_none() && self.waiting.is_empty()
+    }
+
+    /// Asks all loops, now or when what was asked before is answered. Watchers are told what is at
+    /// that time, so one question for them is enough.
     pub(super) fn ask(&mut self, whom: For, inquiry: Inquiry, loops: &mut Loops) {
+        let waits = |(whom, _): &(For, Inquiry)| matches!(whom, For::Watchers);
+        if matches!(whom, For::Watchers) && self.waiting.iter().any(waits) {
+            return;
+        }
         self.waiting.push_back((whom, inquiry));
         self.go_on(loops);
     }

@@ -93,7 +93,9 @@ pub(super) fn offer(
             _ if has(present, of_first) => None,
             Some(bound) if reuse_port => {
                 let (bound, mut nothing) = (ListenAddr::Tcp(bound), Inherited::default());
-                Some(sys::listen(&bound, true, write_timeout, &mut nothing))
+                // A socket that was inherited may let no other one in.
+                let own = sys::listen(&bound, true, write_timeout, &mut nothing);
+                Some(own.or_else(|_| net.share_listener(of_first.id)))
             }
             Some(_) | None => Some(net.share_listener(of_first.id)),
         };

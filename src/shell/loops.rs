@@ -14,6 +14,7 @@ use super::resolver::NameQuery;
 use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
+use crate::descriptors;
 use crate::net::Resolution;
 use crate::proxy::Common;
 use std::io;
@@ -92,6 +93,7 @@ impl Openings {
         descriptors: u64,
         inherited: &mut Inherited,
     ) -> Result<Openings, String> {
+        let descriptors = left_by_others(descriptors, count - 1, &config);
         let first = Opening::first(config, descriptors, inherited)?;
         let others = (1..count).map(|_| first.another(count)).collect::<Result<_, _>>()?;
         let config = first.config().clone();
@@ -118,8 +120,9 @@ impl Openings {
             let orders = Mailbox::of(opening.waker()?);
             let (common, reports, mail) = (common.clone(), reports.clone(), orders.clone());
             let run = move || {
+                let mut essential = Essential { may_end: false };
                 let event_loop = opening.start(common, index, count);
-                run(event_loop, index, &mail, &reports);
+                essential.may_end = run(event_loop, index, &mail, &reports);
             };
             let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
@@ -152,6 +155,7 @@ impl Loops {
     pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<usize, String> {
         let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
         let count = 1 + self.others.len();
+        let descriptors = left_by_others(descriptors, self.others.len(), &config);
         for ((other, offers), index) in self.others.iter().zip(offers).zip(1..) {
             let part = Box::new(config.clone().part_of(index, count));
             other.orders.send(Order::Serve(part, offers, descriptors));
@@ -219,6 +223,12 @@ impl Loops {
     }
 }
 
+/// How many descriptors are left of a limit, beside those of the loops that are not the first.
+fn left_by_others(descriptors: u64, others: usize, config: &Config) -> u64 {
+    let listeners = config.server.addresses().count();
+    descriptors.saturating_sub(descriptors::of_loops(others, listeners))
+}
+
 /// Ends the process when a loop ends that was not told to: by a panic, or without a poll.
 struct Essential {
     /// True exactly when it was told to.
@@ -235,23 +245,22 @@ impl Drop for Essential {
     }
 }
 
-/// Runs the loop with this number until it is told to end.
+/// Runs the loop with this number until it is told to end. False if it has to end before.
 fn run(
     mut event_loop: EventLoop,
     index: usize,
     orders: &Mailbox<Order>,
     reports: &Mailbox<Report>,
-) {
-    let mut essential = Essential { may_end: false };
+) -> bool {
     let mut output = Output::to_stdout();
     let result = turn_until_exit(&mut event_loop, &mut output, index, orders, reports);
     if let Err(error) = result {
         log::error!("cannot poll: {error}");
-        return;
+        return false;
     }
-    essential.may_end = true;
     event_loop.close_listeners();
     output.finish(event_loop.access_log());
+    true
 }
 
 fn turn_until_exit(

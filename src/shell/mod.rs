@@ -3,8 +3,8 @@
 //! In reading order:
 //!
 //! - [`process`] owns what a process has once: signals, the configuration file, the user it runs
-//!   as, worker threads and logs. It runs an `event_loop`, which owns the poll, the proxy and a
-//!   `clock`.
+//!   as, worker threads and logs. It has the `loops`, each an `event_loop`, which owns a poll, a
+//!   proxy and a `clock`. They talk by `mailbox`; `inquiries` has what all are asked.
 //! - [`sys`] and [`service`] talk to the operating system and to the service manager; `listeners`
 //!   opens what a configuration listens on.
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for

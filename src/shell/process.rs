@@ -65,6 +65,8 @@ pub struct Process {
     is_asked: bool,
     /// The operator's commands that are answered when the reload is over.
     reload_tickets: Vec<Ticket>,
+    /// Those that are answered when the one after it is over.
+    later_tickets: Vec<Ticket>,
     /// When certificates are looked at next.
     look_at: Tick,
     /// Whether a job looks at their files.
@@ -76,13 +78,15 @@ pub struct Process {
 }
 
 /// How a process was started, beside its configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Start {
     /// Where the configuration was read, and is read again at a reload. None if it came from the
     /// command line.
     pub file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox, whatever the configuration says.
     pub sandbox: bool,
+    /// The number of event loops ([`count_workers`]).
+    pub workers: usize,
     /// The sandbox, if there is one, closed for files.
     pub confined: Option<Sandbox>,
 }
@@ -119,7 +123,7 @@ impl Process {
         }
         let mut inherited =
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
-        let workers = workers(config.server.workers);
+        let workers = start.workers;
         config.fits(workers)?;
         let openings = Openings::open(config, workers, descriptors, &mut inherited)?;
         for address in inherited.left() {
@@ -157,6 +161,7 @@ impl Process {
             is_confined: start.confined.is_some(),
             reload: Reload::Idle,
             reload_tickets: Vec::new(),
+            later_tickets: Vec::new(),
             look_at: Tick::ZERO.after(look_every.unwrap_or(EXPIRIES_EVERY)),
             looks: false,
             expiries,
@@ -184,7 +189,7 @@ impl Process {
                 self.inquiries.ask(For::Watchers, Inquiry::Live, &mut self.loops);
             }
             let commanded = self.run_commands();
-            if self.loops.is_drained() && !commanded {
+            if self.loops.is_drained() && !commanded && self.inquiries.is_empty() {
                 break;
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
@@ -248,8 +253,10 @@ impl Process {
     fn end_reload(&mut self, result: Result<(), String>) {
         let changed = self.reload == Reload::LoadingTwice;
         self.reload = Reload::Idle;
+        let later = std::mem::take(&mut self.later_tickets);
         self.report_reload(result);
         if changed {
+            (self.reload_tickets, self.is_asked) = (later, true);
             self.load_again();
         }
     }
@@ -300,7 +307,11 @@ impl Process {
                     self.answer(ticket, 409, sentence);
                 }
                 ShellCommand::Reload => {
-                    self.reload_tickets.push(ticket);
+                    // What is being loaded was perhaps read before.
+                    let loading = self.reload != Reload::Idle;
+                    let tickets =
+                        if loading { &mut self.later_tickets } else { &mut self.reload_tickets };
+                    tickets.push(ticket);
                     self.is_asked = true;
                     self.load_again();
                 }
@@ -416,7 +427,7 @@ impl Process {
         if (config.server.sandbox || self.sandbox) != self.is_confined {
             return Err("server.sandbox: it cannot be changed while running; restart".to_owned());
         }
-        if workers(config.server.workers) != self.workers {
+        if config.server.workers != present.server.workers {
             return Err("server.workers: it cannot be changed while running; restart".to_owned());
         }
         config.fits(self.workers)?;
@@ -480,9 +491,10 @@ impl Process {
     }
 }
 
-/// The number of event loops that are wanted.
-fn workers(wanted: Workers) -> usize {
-    match wanted {
+/// The number of event loops that a configuration wants. In a sandbox nobody knows any more how
+/// many cores a container may use.
+pub fn count_workers(config: &Config) -> usize {
+    match config.server.workers {
         Workers::Number(number) => number,
         // What the process may use, as far as the system tells.
         Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),

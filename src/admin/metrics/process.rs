@@ -36,6 +36,8 @@ pub struct Process<'a> {
     pub started_unix_ms: u64,
     /// The time of the request.
     pub now: Now,
+    /// The number of event loops.
+    pub workers: usize,
     /// The number of client connections.
     pub connections: usize,
     /// The maximum number of client connections.
@@ -132,6 +134,9 @@ fn of_life(out: &mut Exposition, process: &Process<'_>) {
     let (name, help) = ("millstream_start_time_seconds", "When the process was started.");
     out.family_of(Merge::Smallest, name, gauge, help);
     out.sample(&[], Value::Millis(process.started_unix_ms));
+    let help = "Threads that serve clients, each with an event loop of its own.";
+    out.family_of(any, "millstream_workers", gauge, help);
+    out.sample(&[], process.workers);
     out.family_of(any, "millstream_draining", gauge, "Whether the process is draining.");
     out.sample(&[], process.draining);
     out.family_of(any, "millstream_accepting", gauge, "Whether clients can connect.");
