@@ -270,6 +270,9 @@ fn sharing_in_vain() {
     let held = "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
         event may hold; raise that, or lower this";
     check(&format!("max_event_bytes = '9MiB'\n{share}"), &[held]);
+    let several = format!("[server]\nworkers = 2\n{API}{share}\n");
+    let apart = "api a: share: each of server.workers has streams and logs of its own";
+    assert_eq!(parse(&several).warnings(None), [apart]);
 }
 
 /// Keys about streams that are of the other kind.
