@@ -2,22 +2,22 @@
 
 pub mod admission;
 pub mod authz;
+mod balance;
 pub mod listeners;
 pub mod rates;
 pub mod reclaim;
 mod returning;
 pub mod row;
-mod share;
 mod totals;
 
 use crate::config::Config;
 use crate::descriptors::{self, Budget};
 use crate::session::{Port, Service, Session};
 use crate::time::Tick;
+use balance::Balance;
 use listeners::Listeners;
 use reclaim::Reclaimable;
 use returning::Returning;
-use share::Share;
 use std::sync::Arc;
 use std::time::Duration;
 pub use totals::Totals;
@@ -34,7 +34,7 @@ pub struct Edge {
     /// The number of event loops.
     loops: usize,
     /// Whether this one lets others accept.
-    share: Share,
+    balance: Balance,
     budget: Budget,
     /// The number of client connections, including refused ones.
     clients: usize,
@@ -67,7 +67,7 @@ impl Edge {
             reclaimable: Reclaimable::default(),
             totals,
             loops,
-            share: Share::default(),
+            balance: Balance::default(),
             budget,
             clients: 0,
             refused: 0,

@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_millis(2);
 
 /// Whether a loop lets others go first. See the module.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Share {
+pub struct Balance {
     /// Until when it does.
     waits_until: Option<Tick>,
 }
@@ -24,15 +24,15 @@ impl Edge {
     /// turn.
     pub fn lets_others_go_first(&mut self, now: Tick) -> Option<Tick> {
         if self.loops == 1 || !self.is_ahead() {
-            self.share.waits_until = None;
+            self.balance.waits_until = None;
             return None;
         }
-        match self.share.waits_until {
-            Some(until) if until <= now => self.share.waits_until = None,
+        match self.balance.waits_until {
+            Some(until) if until <= now => self.balance.waits_until = None,
             Some(_) => {}
-            None => self.share.waits_until = Some(now.after(MOMENT)),
+            None => self.balance.waits_until = Some(now.after(MOMENT)),
         }
-        self.share.waits_until
+        self.balance.waits_until
     }
 
     /// True exactly when this loop has more clients than an eighth, and one, above the average.
