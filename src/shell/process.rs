@@ -202,8 +202,9 @@ impl Process {
                 self.take_reports();
             }
         }
+        let cut = self.loops.cut_in_drain();
         self.loops.finish();
-        match self.loops.cut_in_drain() {
+        match cut {
             0 => log::info!("drained: nothing was cut"),
             1 => log::info!("drained: 1 stream, tunnel or other request was cut"),
             cut => log::info!("drained: {cut} streams, tunnels or other requests were cut"),

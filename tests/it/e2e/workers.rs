@@ -184,6 +184,28 @@ fn a_drain_ends_all_and_is_told_once() {
 }
 
 #[test]
+fn what_is_cut_in_any_loop_is_told() {
+    let origin = Origin::listen();
+    let config = config(&origin, "", "").replace("window = '100ms'", "window = '30s'");
+    let mut program = Program::with(&config);
+    let ask = |_| {
+        let mut client = program.connect();
+        client.send("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut upstream = origin.accept();
+        upstream.request();
+        (client, upstream)
+    };
+    let _unanswered: Vec<(Line, Line)> = (0..STREAMS).map(ask).collect();
+    program.signal("TERM");
+    program.logs("and 24 other requests;");
+    program.signal("TERM");
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let told = "drained: 24 streams, tunnels or other requests were cut";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+}
+
+#[test]
 fn each_loop_needs_a_connection() {
     let origin = Origin::listen();
     let file = Scratch::file(&config(&origin, "", "max_upstream = 3"));
