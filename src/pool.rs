@@ -30,8 +30,10 @@ mod connect;
 mod connection;
 mod endpoint;
 mod idle;
+mod names;
 mod owner;
 mod queue;
+mod role;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -42,15 +44,16 @@ pub use connect::{Acquired, Attempt, Bound, NoConnection, Search, Wanted};
 pub use connection::Connection;
 pub use endpoint::Endpoint;
 pub use owner::Owner;
+pub use role::Role;
 pub use upstream::{Place, Upstream};
 
 use crate::config::{Backend, UpstreamClient};
 use crate::conn::Read;
-use crate::net::{Net, Ready, Resolution, Token};
+use crate::net::{Net, Ready, Token};
 use crate::pipe::Io;
 use crate::slab::{Key, Slab};
 use crate::sticky::{Replica, Secret};
-use crate::telemetry::{LogLimit, Stats};
+use crate::telemetry::Stats;
 use crate::time::Tick;
 use crate::wheel::Wheel;
 use connection::NO_ADDRESS;
@@ -82,6 +85,8 @@ pub struct Pool {
     readable: Vec<Key<Connection>>,
     /// Connections that became idle in this turn.
     released: Vec<Key<Connection>>,
+    /// What this event loop does for the others.
+    role: Role,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
     /// Upstreams at which somebody waits, where something has changed.
@@ -101,7 +106,7 @@ pub struct Pool {
 impl Pool {
     /// Creates a pool without upstreams, with room for `connections`. `secret` is the key of the
     /// hashes by which replicas are known.
-    pub fn new(connections: usize, secret: Secret, now: Tick) -> Pool {
+    pub fn new(connections: usize, secret: Secret, role: Role, now: Tick) -> Pool {
         let mut slab = Slab::new();
         slab.reserve(connections);
         Pool {
@@ -110,6 +115,7 @@ impl Pool {
             idle_timers: Wheel::new(now),
             readable: Vec::new(),
             released: Vec::new(),
+            role,
             stale_names: Vec::new(),
             changed: Vec::new(),
             stranded: Vec::new(),
@@ -482,49 +488,6 @@ impl Pool {
     /// Closes idle connections until at most `max` connections are left, or none is idle.
     pub fn close_idle_beyond<N: Net>(&mut self, max: usize, io: &mut Io<'_, N>) {
         while self.connections.len() > max && self.close_some_idle(io) {}
-    }
-
-    /// The next name to resolve again, with its endpoint and port. Each is returned once.
-    pub fn next_stale_name(&mut self) -> Option<((Key<Upstream>, usize), String, u16)> {
-        while let Some((key, index)) = self.stale_names.pop() {
-            if let Some(upstream) = self.upstreams.get(key) {
-                let target = &upstream.endpoints[index].target;
-                return Some(((key, index), target.host.clone(), target.port));
-            }
-        }
-        None
-    }
-
-    /// Takes the answer to [`Pool::next_stale_name`]. If the name could not be resolved, the
-    /// endpoint keeps its addresses.
-    pub fn name_answered<N: Net>(
-        &mut self,
-        key: Key<Upstream>,
-        index: usize,
-        answer: &Resolution,
-        io: &mut Io<'_, N>,
-        log: &mut LogLimit,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(key) else { return };
-        let (name, endpoint) = (&upstream.name, &mut upstream.endpoints[index]);
-        match answer {
-            Ok(addresses) => {
-                if let Some(what) = endpoint.resolved(addresses) {
-                    log::info!("api {name}: {} {what}", endpoint.target.host);
-                    self.leave_addresses(key, index, io);
-                }
-            }
-            Err(error) => {
-                endpoint.addresses.not_resolved();
-                let means = if endpoint.addresses.is_empty() {
-                    "requests to it fail until that succeeds"
-                } else {
-                    "keeping the previous addresses"
-                };
-                let text = format!("api {name}: {error}; {means}");
-                log.log(log::Level::Warn, name, "resolve", &text);
-            }
-        }
     }
 
     /// The number of idle connections closed so far. A turn in which it grows did something.

@@ -127,6 +127,8 @@ pub struct Terms {
     pub seed: u64,
     /// What it has in common with the other event loops of the process.
     pub common: Common,
+    /// Its number among them. The first is 0.
+    pub number: usize,
 }
 
 impl<N: Net> Proxy<N> {

@@ -206,13 +206,20 @@ impl Addresses {
     }
 
     /// Notes that the name could not be resolved. The addresses stay.
-    pub(super) fn not_resolved(&mut self) {
-        self.resolving = false;
+    pub(super) fn not_resolved(&mut self, now: Tick) {
+        self.note_answer(now);
+    }
+
+    /// Notes that the question for the name was answered, whoever has asked it.
+    fn note_answer(&mut self, now: Tick) {
+        if !std::mem::replace(&mut self.resolving, false) {
+            self.asked_at = now;
+        }
     }
 
     /// Takes the result of resolving the name. True when the addresses have changed.
-    pub(super) fn resolved(&mut self, addresses: &[Address]) -> bool {
-        self.resolving = false;
+    pub(super) fn resolved(&mut self, addresses: &[Address], now: Tick) -> bool {
+        self.note_answer(now);
         self.replace(addresses)
     }
 
@@ -385,9 +392,9 @@ mod tests {
         addresses.next(&mut tried, at(0));
         addresses.failed(tried, at(0));
         assert_eq!(addresses.left(tried), 2);
-        assert!(!addresses.resolved(&list(&[V4[2], V4[0], V4[1]])), "it is the same list");
+        assert!(!addresses.resolved(&list(&[V4[2], V4[0], V4[1]]), at(0)), "it is the same list");
         assert_eq!(addresses.left(tried), 2);
-        assert!(addresses.resolved(&list(&[V6[0], V4[0]])));
+        assert!(addresses.resolved(&list(&[V6[0], V4[0]]), at(0)));
         assert_eq!(addresses.left(tried), 2);
         // The address tried last was in the previous list.
         addresses.answered(tried);
@@ -401,18 +408,23 @@ mod tests {
         let mut some = addresses(&V4);
         assert!(!some.is_due(at(29)) && some.is_due(at(30)));
         assert!(!some.is_due(at(100)), "it is being asked for");
-        some.not_resolved();
-        assert!(some.is_due(at(100)) && !some.resolved(&list(&V4)));
+        some.not_resolved(at(100));
+        assert!(some.is_due(at(100)) && !some.resolved(&list(&V4), at(100)));
         attempt(&mut some, &[], at(104));
         assert!(!some.is_due(at(104)) && some.is_due(at(105)), "none of them is any use");
 
         let mut none = addresses(&[]);
         assert!(none.is_empty() && !none.is_due(at(4)) && none.is_due(at(5)));
-        none.not_resolved();
+        none.not_resolved(at(6));
         assert!(!none.is_due(at(9)) && none.is_due(at(10)));
-        assert!(none.resolved(&list(&V4)) && !none.is_empty() && !none.is_due(at(39)));
+        assert!(none.resolved(&list(&V4), at(11)) && !none.is_empty() && !none.is_due(at(39)));
         none.update(&[], at(40));
         assert!(!none.is_empty(), "what was known stays");
+
+        // Whoever has asked, the answer is as good.
+        assert!(!some.resolved(&list(&V4), at(120)) && !some.is_due(at(149)));
+        some.not_resolved(at(150));
+        assert!(!some.is_due(at(179)) && some.is_due(at(180)));
 
         let mut fixed = Addresses { named: false, ..addresses(&V4) };
         assert!(!fixed.is_due(at(1000)));

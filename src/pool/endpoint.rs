@@ -188,9 +188,9 @@ impl Endpoint {
 
     /// Takes the addresses to which its name resolves. If they have changed, returns what to log,
     /// and the endpoint is not passed over any more.
-    pub(super) fn resolved(&mut self, addresses: &[Address]) -> Option<&'static str> {
+    pub(super) fn resolved(&mut self, addresses: &[Address], now: Tick) -> Option<&'static str> {
         let had_none = self.addresses.is_empty();
-        if !self.addresses.resolved(addresses) {
+        if !self.addresses.resolved(addresses, now) {
             return None;
         }
         (self.passed_over_until, self.answered_badly) = (Tick::ZERO, false);

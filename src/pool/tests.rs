@@ -1,8 +1,8 @@
 //! The pool alone, with endpoints that may have few connections: who gets one, who waits, and who
 //! is called.
 
-use super::{Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Search, Upstream};
-use super::{Wanted, queue::Queue};
+use super::{Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Role, Search};
+use super::{Upstream, Wanted, queue::Queue};
 use crate::buf::BufPool;
 use crate::config::{Api, Config};
 use crate::http::chunk::{HEADROOM, TAILROOM};
@@ -91,7 +91,7 @@ impl Stage {
         (0..targets).for_each(|n| net.set_host(address(n), Host::Listening));
         let scratch = vec![0; HEADROOM + 8192 + TAILROOM];
         let mut around = Around { net, scratch, buffers: BufPool::new(8192, 8192, 8192, 0) };
-        let mut pool = Pool::new(16, Secret::default(), Tick::ZERO);
+        let mut pool = Pool::new(16, Secret::default(), Role::Alone, Tick::ZERO);
         let upstream = pool.upstream_of(api.backend(), &mut stats, &mut around.io());
         Stage {
             pool,

@@ -41,9 +41,7 @@ use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
-use crate::pool::Upstream;
 use crate::session::{Port, Session, State};
-use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::{Now, Tick};
 use std::sync::Arc;
@@ -136,16 +134,17 @@ impl<N: Net> Proxy<N> {
         self.shared.net.close_listener(listener);
     }
 
-    /// The next name to resolve again, with its endpoint and port. Each is returned once.
-    pub fn next_stale_name(&mut self) -> Option<((Key<Upstream>, usize), String, u16)> {
+    /// The next name to resolve again, with the port that its addresses get. Each is returned once.
+    pub fn next_stale_name(&mut self) -> Option<(String, u16)> {
         self.shared.pool.next_stale_name()
     }
 
-    /// Takes the result of resolving a name. If that failed, the endpoint keeps its addresses.
-    pub fn name_answered(&mut self, key: Key<Upstream>, endpoint: usize, answer: &Resolution) {
+    /// Takes the result of resolving a name, whoever has asked. If that failed, endpoints keep
+    /// their addresses.
+    pub fn name_answered(&mut self, name: (&str, u16), answer: &Resolution, now: Tick) {
         let Shared { pool, telemetry, memory, net, .. } = &mut self.shared;
-        let (mut io, _) = memory.split(net, None, Tick::ZERO);
-        pool.name_answered(key, endpoint, answer, &mut io, &mut telemetry.log);
+        let (mut io, _) = memory.split(net, None, now);
+        pool.name_answered(name, answer, &mut io, &mut telemetry.log);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::descriptors::Budget;
 use crate::edge::Edge;
 use crate::exchange::{Exchange, Source};
 use crate::net::{Net, Token};
-use crate::pool::{Owner, Pool};
+use crate::pool::{Owner, Pool, Role};
 use crate::route::Router;
 use crate::session::Port;
 use crate::telemetry::Telemetry;
@@ -61,12 +61,13 @@ impl<N: Net> Shared<N> {
         terms: Terms,
         now: Tick,
     ) -> Shared<N> {
-        let Terms { budget, portions, seed, common } = terms;
+        let Terms { budget, portions, seed, common, number } = terms;
         let connections = budget.clients.min(super::RESERVED_MAX);
+        let role = Role::of(number, common.loops);
         let mut shared = Shared {
             net,
             edge: Edge::new(ports, &config, budget, common.edge, common.loops),
-            pool: Pool::new(connections, common.apis.secret.clone(), now),
+            pool: Pool::new(connections, common.apis.secret.clone(), role, now),
             apis: Apis::new(common.apis),
             auth_requests: AuthRequests::new(now),
             memory: Memory::new(&config, &portions),

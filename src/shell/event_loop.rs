@@ -9,7 +9,7 @@
 
 use super::clock::Clock;
 use super::listeners::{self, Listening, Offer};
-use super::resolver::NameQuery;
+use super::resolver::Name;
 use super::service::Inherited;
 use super::sys;
 use crate::access::Queue;
@@ -24,7 +24,6 @@ use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
 use crate::proxy::{Common, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
 use crate::session::Port;
-use crate::slab::Key;
 use crate::time::Tick;
 use std::io;
 use std::sync::Arc;
@@ -119,7 +118,7 @@ impl Opening {
         let Opening { poll, net, config, listening, budget, sockets_max, mut clock } = self;
         let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
         let (portions, seed) = (Portions::default(), sys::seed());
-        let terms = Terms { budget, portions, seed, common };
+        let terms = Terms { budget, portions, seed, common, number: index };
         let net = tls::around(net, sockets_max);
         let mut proxy =
             Proxy::new(net, config.part_of(index, loops), &ports, terms, clock.now().tick);
@@ -312,17 +311,14 @@ impl EventLoop {
     }
 
     /// Takes the next name whose addresses are stale.
-    pub(super) fn next_stale_name(&mut self) -> Option<NameQuery> {
-        let ((key, place), host, port) = self.proxy.next_stale_name()?;
-        Some(NameQuery { event_loop: 0, target: (key.to_bits(), place), host, port })
+    pub(super) fn next_stale_name(&mut self) -> Option<Name> {
+        self.proxy.next_stale_name()
     }
 
-    /// Passes on the answer to a query of [`EventLoop::next_stale_name`].
-    pub(super) fn name_resolved(&mut self, query: &NameQuery, resolution: &Resolution) {
-        let (key, place) = query.target;
-        if let Some(key) = Key::from_bits(key) {
-            self.proxy.name_answered(key, place, resolution);
-        }
+    /// Passes on what a name means.
+    pub(super) fn name_resolved(&mut self, (host, port): &Name, resolution: &Resolution) {
+        let now = self.clock.now().tick;
+        self.proxy.name_answered((host, *port), resolution, now);
     }
 
     /// The access log lines that wait to be written.

@@ -6,11 +6,12 @@
 //! answer delays no reload. A job that completes wakes the event loop.
 
 use super::mailbox::Mailbox;
-use super::resolver::{self, NameQuery};
+use super::resolver::{self, Name};
 use super::watch::Notices;
 use super::worker::Worker;
 use crate::config::{Config, ConfigErrors, Renewal, Sources, Tls};
 use crate::net::Resolution;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub(super) enum Job {
     /// Look whether these files have changed, and watch them.
     Watch(Sources),
     /// Resolve a name.
-    Resolve(NameQuery),
+    Resolve(Name),
 }
 
 /// The result of a job.
@@ -38,7 +39,7 @@ pub(super) enum Completion {
     /// Files were looked at, and are watched if they can be.
     Watched(Sources, Option<Notices>),
     /// A name was resolved, or could not be.
-    Resolved(NameQuery, Resolution),
+    Resolved(Name, Resolution),
 }
 
 /// The two workers, and the results that the process has not taken yet.
@@ -47,6 +48,8 @@ pub(super) struct Jobs {
     loader: Worker<Job>,
     resolver: Worker<Job>,
     completions: Mailbox<Completion>,
+    /// The names that are being resolved.
+    names: BTreeSet<Name>,
 }
 
 impl Jobs {
@@ -57,7 +60,8 @@ impl Jobs {
             let completions = completions.clone();
             Worker::new(name, usize::MAX, move |job| completions.send(run(job)))
         };
-        Jobs { loader: worker("loader"), resolver: worker("resolver"), completions }
+        let (loader, resolver) = (worker("loader"), worker("resolver"));
+        Jobs { loader, resolver, completions, names: BTreeSet::new() }
     }
 
     /// Queues a job for its worker.
@@ -72,9 +76,26 @@ impl Jobs {
         worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
     }
 
+    /// Queues the resolution of a name, unless it is being resolved: one answer is for all.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(super) fn resolve(&mut self, name: &Name) -> io::Result<()> {
+        if self.names.contains(name) {
+            return Ok(());
+        }
+        self.submit(Job::Resolve(name.clone()))?;
+        self.names.insert(name.clone());
+        Ok(())
+    }
+
     /// Takes the oldest result that has not been taken.
-    pub(super) fn next_completion(&self) -> Option<Completion> {
-        self.completions.take()
+    pub(super) fn next_completion(&mut self) -> Option<Completion> {
+        let completion = self.completions.take();
+        if let Some(Completion::Resolved(name, _)) = &completion {
+            self.names.remove(name);
+        }
+        completion
     }
 }
 
@@ -87,9 +108,41 @@ fn run(job: Job) -> Completion {
             let notices = Notices::of(&sources).ok();
             Completion::Watched(sources.look(), notices)
         }
-        Job::Resolve(query) => {
-            let resolution = resolver::addresses_of(&query.host, query.port);
-            Completion::Resolved(query, resolution)
+        Job::Resolve(name) => {
+            let resolution = resolver::addresses_of(&name.0, name.1);
+            Completion::Resolved(name, resolution)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// However many event loops ask.
+    #[test]
+    fn a_name_is_asked_for_once_at_a_time() {
+        const WAKE: mio::Token = mio::Token(0);
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(8);
+        let mut jobs = Jobs::new(Arc::new(mio::Waker::new(poll.registry(), WAKE).unwrap()));
+        let mut next = |jobs: &mut Jobs| loop {
+            match jobs.next_completion() {
+                Some(completion) => return completion,
+                None => poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap(),
+            }
+        };
+        let name = ("localhost".to_owned(), 81);
+        for _ in 0..2 {
+            for _ in 0..3 {
+                jobs.resolve(&name).unwrap();
+            }
+            assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == name));
+        }
+        // The worker takes one job after the other.
+        let last = ("127.0.0.1".to_owned(), 82);
+        jobs.resolve(&last).unwrap();
+        assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == last));
     }
 }

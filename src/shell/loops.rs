@@ -10,7 +10,7 @@ use super::listeners::Offer;
 use super::logger;
 use super::mailbox::Mailbox;
 use super::output::Output;
-use super::resolver::NameQuery;
+use super::resolver::Name;
 use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
@@ -49,8 +49,8 @@ enum Order {
     Serve(Box<Config>, Vec<Offer>, u64),
     /// Shake hands on other terms.
     Renew(Box<Tls>),
-    /// Take the answer to a question about a name.
-    Resolved(NameQuery, Resolution),
+    /// Take the answer to a question about a name, whoever has asked it.
+    Resolved(Name, Resolution),
     /// Tell its part of an answer to the operator.
     Inquire(Inquiry),
     /// Drain.
@@ -65,7 +65,7 @@ enum Order {
 #[derive(Debug)]
 pub(super) enum Report {
     /// The addresses of a name are stale.
-    Stale(NameQuery),
+    Stale(Name),
     /// It serves the configuration that it was told to.
     Serves,
     /// Its part of the answer to the last inquiry.
@@ -171,12 +171,10 @@ impl Loops {
         self.first.renew(tls);
     }
 
-    /// Passes on what the name of a query means to the loop that has asked.
-    pub(super) fn name_resolved(&mut self, query: NameQuery, resolution: Resolution) {
-        match query.event_loop.checked_sub(1) {
-            None => self.first.name_resolved(&query, &resolution),
-            Some(other) => self.others[other].orders.send(Order::Resolved(query, resolution)),
-        }
+    /// Tells all loops what a name means.
+    pub(super) fn name_resolved(&mut self, name: &Name, resolution: &Resolution) {
+        self.order(|| Order::Resolved(name.clone(), resolution.clone()));
+        self.first.name_resolved(name, resolution);
     }
 
     /// Asks all others for their parts of an answer, which they report. Returns how many they are.
@@ -273,8 +271,8 @@ fn turn_until_exit(
     let mut drained = false;
     loop {
         let Turn { now, wake } = event_loop.turn();
-        while let Some(query) = event_loop.next_stale_name() {
-            reports.send(Report::Stale(NameQuery { event_loop: index, ..query }));
+        while let Some(name) = event_loop.next_stale_name() {
+            reports.send(Report::Stale(name));
         }
         if event_loop.is_drained() && !drained {
             drained = true;
@@ -292,7 +290,7 @@ fn turn_until_exit(
                     reports.send(Report::Serves);
                 }
                 Order::Renew(tls) => event_loop.renew(*tls),
-                Order::Resolved(query, resolution) => event_loop.name_resolved(&query, &resolution),
+                Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Inquire(inquiry) => reports.send(Report::Part(event_loop.part_of(inquiry))),
                 Order::Drain => event_loop.drain(),
                 Order::End => event_loop.end(),

@@ -15,7 +15,7 @@ use super::jobs::{Completion, Job, Jobs};
 use super::logger;
 use super::loops::{Loops, Openings, Report};
 use super::output::Output;
-use super::resolver::NameQuery;
+use super::resolver::Name;
 use super::sandbox::Sandbox;
 use super::service::{self, Inherited};
 use super::sys::{self, Signals};
@@ -228,8 +228,8 @@ impl Process {
     fn take_completions(&mut self) {
         while let Some(completion) = self.jobs.next_completion() {
             match completion {
-                Completion::Resolved(query, resolution) => {
-                    self.loops.name_resolved(query, resolution);
+                Completion::Resolved(name, resolution) => {
+                    self.loops.name_resolved(&name, &resolution);
                 }
                 Completion::Looked(renewal) => {
                     self.looks = false;
@@ -266,7 +266,7 @@ impl Process {
     fn take_reports(&mut self) {
         while let Some(report) = self.loops.next_report() {
             match report {
-                Report::Stale(query) => self.resolve(query),
+                Report::Stale(name) => self.resolve(name),
                 Report::Serves => {
                     self.unserved -= 1;
                     if self.unserved == 0 {
@@ -323,14 +323,14 @@ impl Process {
 
     /// Starts a job for each name whose addresses are stale.
     fn resolve_stale_names(&mut self) {
-        while let Some(query) = self.loops.first.next_stale_name() {
-            self.resolve(query);
+        while let Some(name) = self.loops.first.next_stale_name() {
+            self.resolve(name);
         }
     }
 
-    fn resolve(&mut self, query: NameQuery) {
-        if let Err(error) = self.jobs.submit(Job::Resolve(query.clone())) {
-            self.loops.name_resolved(query, Err(error.to_string()));
+    fn resolve(&mut self, name: Name) {
+        if let Err(error) = self.jobs.resolve(&name) {
+            self.loops.name_resolved(&name, &Err(error.to_string()));
         }
     }
 

@@ -25,20 +25,7 @@ const AT_ONCE: usize = 16;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A host name, and the port that its addresses get.
-type Name = (String, u16);
-
-/// A name of the proxy's whose addresses are stale.
-#[derive(Clone, Debug)]
-pub(super) struct NameQuery {
-    /// The number of the event loop that asks. The first is 0.
-    pub(super) event_loop: usize,
-    /// Which target's name it is; only the event loop knows what this means.
-    pub(super) target: (u64, usize),
-    /// The host name.
-    pub(super) host: String,
-    /// The port that the addresses get.
-    pub(super) port: u16,
-}
+pub(super) type Name = (String, u16);
 
 /// Resolves the names of a configuration. Blocks for five seconds at most; a name without an
 /// answer by then has no addresses.

@@ -81,7 +81,7 @@ impl World {
         let net = tls::around(SimNet::new(seed, faults), 0);
         let now = Tick::ZERO;
         let ports = ports(&config);
-        let terms = Terms { budget, portions, seed, common: Common::of(1) };
+        let terms = Terms { budget, portions, seed, common: Common::of(1), number: 0 };
         let proxy = Proxy::new(net, config, &ports, terms, now);
         World {
             proxy,
@@ -116,11 +116,11 @@ impl World {
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
         self.access.push_str(&self.proxy.access().take().0);
-        while let Some(((key, place), host, _)) = self.proxy.next_stale_name() {
+        while let Some((host, port)) = self.proxy.next_stale_name() {
             let none = || Err(format!("cannot resolve {host}: no such name"));
             let known = self.names.get(&host).filter(|addresses| !addresses.is_empty());
             let answer = known.cloned().map_or_else(none, Ok);
-            self.proxy.name_answered(key, place, &answer);
+            self.proxy.name_answered((&host, port), &answer, self.now);
         }
         while let Some((ticket, command)) = self.proxy.next_command() {
             let (status, said) = match command {

@@ -1,0 +1,118 @@
+//! The names of targets, which are resolved again when their addresses are stale.
+//!
+//! The answer for a name is for every endpoint that has it, of whatever api and in whatever event
+//! loop. So all have the same addresses, and who did not ask need not while these are fresh.
+
+use super::Pool;
+use crate::net::{Net, Resolution};
+use crate::pipe::Io;
+use crate::telemetry::LogLimit;
+
+impl Pool {
+    /// The next name to resolve again, with the port that its addresses get. Each is returned once.
+    pub fn next_stale_name(&mut self) -> Option<(String, u16)> {
+        while let Some((key, index)) = self.stale_names.pop() {
+            if let Some(upstream) = self.upstreams.get(key) {
+                let target = &upstream.endpoints[index].target;
+                return Some((target.host.clone(), target.port));
+            }
+        }
+        None
+    }
+
+    /// Takes the answer for a name, whoever has asked. If it could not be resolved, its endpoints
+    /// keep their addresses.
+    pub fn name_answered<N: Net>(
+        &mut self,
+        (host, port): (&str, u16),
+        answer: &Resolution,
+        io: &mut Io<'_, N>,
+        log: &mut LogLimit,
+    ) {
+        let mut moved = Vec::new();
+        for (key, upstream) in self.upstreams.iter_mut() {
+            let api = &upstream.name;
+            let endpoints = upstream.endpoints.iter_mut().enumerate();
+            let named = endpoints.filter(|(_, endpoint)| {
+                (endpoint.target.host.as_str(), endpoint.target.port) == (host, port)
+            });
+            for (index, endpoint) in named {
+                match answer {
+                    Ok(addresses) => {
+                        let Some(what) = endpoint.resolved(addresses, io.now) else { continue };
+                        moved.push((key, index));
+                        if self.role.writes() {
+                            log::info!("api {api}: {host} {what}");
+                        }
+                    }
+                    Err(error) => {
+                        endpoint.addresses.not_resolved(io.now);
+                        let means = if endpoint.addresses.is_empty() {
+                            "requests to it fail until that succeeds"
+                        } else {
+                            "keeping the previous addresses"
+                        };
+                        if self.role.writes() {
+                            let text = format!("api {api}: {error}; {means}");
+                            log.log(log::Level::Warn, api, "resolve", &text);
+                        }
+                    }
+                }
+            }
+        }
+        for (key, index) in moved {
+            self.leave_addresses(key, index, io);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::BufPool;
+    use crate::config::Config;
+    use crate::net::Address;
+    use crate::pool::Role;
+    use crate::sticky::Secret;
+    use crate::telemetry::Stats;
+    use crate::testing::sim::{Faults, SimNet};
+    use crate::time::Tick;
+
+    #[test]
+    fn an_answer_is_for_all_who_have_the_name() {
+        let api = |name: &str, url: &str| {
+            format!("[[api]]\nname = '{name}'\nlisten_path = '/{name}'\ntarget_url = '{url}'\n")
+        };
+        let text = [("a", "http://x.test"), ("b", "http://x.test/b"), ("c", "http://x.test:81")]
+            .map(|(name, url)| api(name, url));
+        let config = Config::parse("x", &text.concat()).unwrap();
+        let (mut net, mut scratch) = (SimNet::new(0, Faults::NONE), Vec::new());
+        let mut buffers = BufPool::new(8192, 8192, 8192, 0);
+        let mut io = Io {
+            net: &mut net,
+            scratch: &mut scratch,
+            buffers: &mut buffers,
+            now: Tick::from_millis(60_000),
+            high_water: 8192,
+            window_max: 8192,
+            flush_interval: None,
+        };
+        let (mut stats, mut log) = (Stats::new(), LogLimit::default());
+        let mut pool = Pool::new(16, Secret::default(), Role::Other, Tick::ZERO);
+        let keys: Vec<_> = config
+            .apis
+            .iter()
+            .map(|api| pool.upstream_of(api.backend(), &mut stats, &mut io))
+            .collect();
+        let address = Address::Tcp("10.0.0.1:80".parse().unwrap());
+        let answer = Ok(vec![address]);
+        pool.name_answered(("x.test", 80), &answer, &mut io, &mut log);
+        let mut has = |key| pool.upstreams[key].endpoints[0].addresses.len();
+        assert_eq!([keys[0], keys[1], keys[2]].map(&mut has), [1, 1, 0]);
+        // That it cannot be resolved any more changes nothing.
+        let failed = Err("no such name".to_owned());
+        pool.name_answered(("x.test", 80), &failed, &mut io, &mut log);
+        let mut has = |key| pool.upstreams[key].endpoints[0].addresses.len();
+        assert_eq!([keys[0], keys[1], keys[2]].map(&mut has), [1, 1, 0]);
+    }
+}
