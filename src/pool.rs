@@ -31,6 +31,7 @@ mod connection;
 mod endpoint;
 mod idle;
 mod names;
+mod news;
 mod owner;
 mod queue;
 mod role;
@@ -43,6 +44,7 @@ pub use check::{Checked, Probe};
 pub use connect::{Acquired, Attempt, Bound, NoConnection, Search, Wanted};
 pub use connection::Connection;
 pub use endpoint::Endpoint;
+pub use news::News;
 pub use owner::Owner;
 pub use role::Role;
 pub use upstream::{Place, Upstream};
@@ -87,6 +89,8 @@ pub struct Pool {
     released: Vec<Key<Connection>>,
     /// What this event loop does for the others.
     role: Role,
+    /// What the others have to know.
+    news: Vec<News>,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
     /// Upstreams at which somebody waits, where something has changed.
@@ -116,6 +120,7 @@ impl Pool {
             readable: Vec::new(),
             released: Vec::new(),
             role,
+            news: Vec::new(),
             stale_names: Vec::new(),
             changed: Vec::new(),
             stranded: Vec::new(),
@@ -292,8 +297,11 @@ impl Pool {
 
     /// Notes that a connection's endpoint has answered, perhaps only to say that it is unavailable.
     pub fn note_answer(&mut self, key: Key<Connection>, status: u16, now: Tick) {
-        if let Some((upstream, index)) = self.upstream_of_connection(key) {
-            self.upstreams[upstream].note_answer(index, status, now);
+        let role = self.role;
+        if let Some((upstream, index)) = self.upstream_of_connection(key)
+            && let Some(learnt) = self.upstreams[upstream].note_answer(index, status, role, now)
+        {
+            self.tell(upstream, index, learnt);
         }
     }
 
@@ -301,9 +309,19 @@ impl Pool {
     /// the ways that `retry_on` lists.
     pub fn note_failure(&mut self, key: Key<Connection>, now: Tick) {
         if let Some((upstream, index)) = self.upstream_of_connection(key) {
-            self.upstreams[upstream].note_failure(index, true, now);
-            self.look_at_endpoints(Some(upstream), now);
+            self.note_failure_of(upstream, index, true, now);
         }
+    }
+
+    /// Notes that an endpoint could not be connected to, or, if it was `asked`, has not answered as
+    /// it should.
+    fn note_failure_of(&mut self, key: Key<Upstream>, index: usize, asked: bool, now: Tick) {
+        let role = self.role;
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
+        if let Some(learnt) = upstream.note_failure(index, asked, role, now) {
+            self.tell(key, index, learnt);
+        }
+        self.look_at_endpoints(Some(key), now);
     }
 
     /// The upstream of a connection, while it is there, and the index of the endpoint.

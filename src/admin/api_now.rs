@@ -279,6 +279,7 @@ mod tests {
     use super::*;
     use crate::apis::Totals;
     use crate::config::Config;
+    use crate::pool::Role;
     use crate::slab::Slab;
     use crate::telemetry::{Cause, Outcome, Stats};
 
@@ -318,7 +319,7 @@ mod tests {
         assert_eq!(text(&api, [0; 7], 9, at(1)), format!("{QUIET}}}"));
         let want = format!("{QUIET},\"early\":4,\"held\":1,\"resuming\":2,\"stuck\":3}}");
         assert_eq!(text(&api, [0, 0, 4, 1, 2, 3, 0], 9, at(1)), want);
-        api.1.note_failure(1, false, at(1).tick);
+        api.1.note_failure(1, false, Role::Alone, at(1).tick);
         assert!(text(&api, [0; 7], 9, at(1)).len() > QUIET.len() + 1);
     }
 
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(text(&api, [0; 7], 9, at(60)), format!("{QUIET}{last}}}"));
 
         api.1.endpoints[0].stats.count_failure(Failure::Refused, at(2).tick);
-        api.1.note_failure(0, false, at(2).tick);
+        api.1.note_failure(0, false, Role::Alone, at(2).tick);
         api.1.endpoints[1].stats.count_failure(Failure::Closed, at(1).tick);
         let first = "{\"target\":\"http://10.0.0.1/\",\"failing_since\":1002000,\
             \"failure\":\"refused\",\"failed_at\":1002000";

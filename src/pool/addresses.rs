@@ -274,6 +274,13 @@ impl Addresses {
         known.verdict.note(passed, checks)
     }
 
+    /// Takes over what checks say of an address.
+    pub(super) fn judge(&mut self, address: &Address, is_healthy: bool) {
+        if let Some(known) = self.list.iter_mut().find(|known| known.address == *address) {
+            known.verdict = Verdict::of(is_healthy);
+        }
+    }
+
     /// Forgets what checks have said, because there are none any more.
     pub(super) fn forget_checks(&mut self) {
         self.list.iter_mut().for_each(|known| known.verdict = Verdict::NONE);

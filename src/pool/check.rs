@@ -5,12 +5,15 @@
 //! gives way: an endpoint that serves all it can shows by this that it serves. A check has a
 //! connection of its own, because a new client must be able to connect, too.
 //!
+//! The first event loop checks for all ([`super::news`]).
+//!
 //! The addresses of a name are checked in turn. An address that is unhealthy is used only while all
 //! of its endpoint are, and such an endpoint only while no other one is any good.
 
 use super::Pool;
 use super::connect::Lead;
 use super::connection::{Connection, NO_ADDRESS};
+use super::news::Learnt;
 use super::owner::Owner;
 use super::upstream::Upstream;
 use crate::config::{Api, Checks};
@@ -73,9 +76,13 @@ pub enum Probe {
 }
 
 impl Pool {
-    /// The endpoints that are to be checked and were not taken care of yet. From now on they are.
+    /// The endpoints that this event loop is to check and were not taken care of yet. From now on
+    /// they are.
     pub fn take_unchecked(&mut self) -> Vec<Checked> {
         let mut unchecked = Vec::new();
+        if !self.role.checks() {
+            return unchecked;
+        }
         for (upstream, of) in self.upstreams.iter_mut().filter(|(_, of)| of.checking.is_some()) {
             for (endpoint, of) in (0..).zip(&mut of.endpoints) {
                 if !std::mem::replace(&mut of.has_check, true) {
@@ -219,6 +226,9 @@ impl Pool {
             // That all is well from the beginning is no news.
             (Some(true), _) if known.is_some() => log::info!("api {name}: {target}{at} is healthy"),
             _ => {}
+        }
+        if let Some(is_healthy) = changed {
+            self.tell(of.upstream, of.index(), Learnt::Healthy(address.clone(), is_healthy));
         }
         self.look_at_endpoints(Some(of.upstream), now);
     }

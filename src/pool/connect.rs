@@ -6,6 +6,7 @@
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, NO_ADDRESS};
+use super::news::Learnt;
 use super::owner::Owner;
 use super::queue::Wants;
 use super::upstream::{Choice, Place, Upstream};
@@ -335,10 +336,9 @@ impl Pool {
     /// Notes that the chosen endpoint could not be connected to. This request does not go to it,
     /// and others may not for a while. Returns its bit in [`Search::failed`].
     pub fn give_up_endpoint(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
-        if let Some(upstream) = self.upstream_mut(wanted) {
-            upstream.note_failure(usize::from(search.endpoint), false, now);
+        if let Some(key) = wanted.upstream {
+            self.note_failure_of(key, usize::from(search.endpoint), false, now);
         }
-        self.look_at_endpoints(wanted.upstream, now);
         1 << search.endpoint
     }
 
@@ -558,9 +558,15 @@ impl Pool {
     /// Notes that the connection of an attempt was made.
     pub fn connected(&mut self, attempt: Attempt) {
         let Some(key) = self.connections[attempt.connection].upstream else { return };
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
         let Search { endpoint, tried, .. } = attempt.search;
-        let upstream = self.upstreams.get_mut(key);
-        if upstream.is_some_and(|upstream| upstream.connected(endpoint, tried)) {
+        let index = usize::from(endpoint);
+        let before = upstream.endpoints[index].passed_over_until();
+        let helps = upstream.connected(endpoint, tried);
+        if upstream.endpoints[index].passed_over_until() != before {
+            self.tell(key, index, Learnt::Connected);
+        }
+        if helps {
             self.note_change(key);
         }
     }

@@ -11,7 +11,6 @@ use crate::sticky::{Replica, Secret};
 use crate::telemetry::EndpointStats;
 use crate::time::Tick;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The load of one connection in use to an endpoint of weight 1.
 const LOAD: u64 = 1 << 20;
@@ -139,23 +138,43 @@ impl Endpoint {
     }
 
     /// Notes a failure: the endpoint could not be connected to, or, if it was `asked`, did not
-    /// answer as it should. Returns for how long it is passed over from now on, if it was not
-    /// before.
-    pub(super) fn note_failure(
-        &mut self,
-        health: &Health,
-        asked: bool,
-        now: Tick,
-    ) -> Option<Duration> {
+    /// answer as it should. True if it is passed over from now on, and was not before.
+    pub(super) fn note_failure(&mut self, health: &Health, asked: bool, now: Tick) -> bool {
         self.stats.mark_failing(now);
         self.fails = self.fails.saturating_add(1);
         if health.max_fails.is_none_or(|max| usize::from(self.fails) < max) {
-            return None;
+            return false;
         }
+        self.pass_over(now.after(health.fail_timeout), asked, now)
+    }
+
+    /// Passes it over until then, because it could not be connected to, or, if it was `asked`,
+    /// because of how it answered. True if it was not passed over before.
+    fn pass_over(&mut self, until: Tick, asked: bool, now: Tick) -> bool {
         let was_passed_over = self.is_passed_over(now);
-        self.passed_over_until = now.after(health.fail_timeout);
+        self.passed_over_until = until;
         self.answered_badly = asked;
-        (!was_passed_over).then_some(health.fail_timeout)
+        !was_passed_over
+    }
+
+    /// Takes note that another event loop passes it over. True if this one did not before.
+    pub(super) fn learn_failure(
+        &mut self,
+        health: &Health,
+        until: Tick,
+        asked: bool,
+        now: Tick,
+    ) -> bool {
+        let max = health.max_fails.and_then(|max| u16::try_from(max).ok()).unwrap_or(0);
+        self.fails = self.fails.max(max);
+        self.pass_over(until.max(self.passed_over_until), asked, now)
+    }
+
+    /// Takes note that it has answered another event loop. True if the log said that it is passed
+    /// over.
+    pub(super) fn learn_answer(&mut self, now: Tick) -> bool {
+        self.passed_over_until = Tick::ZERO;
+        self.note_answer(now)
     }
 
     /// Notes that the endpoint has answered as it should. While it is passed over that says
@@ -181,6 +200,11 @@ impl Endpoint {
     /// Notes that a connection to the address tried last was made.
     pub(super) fn connected(&mut self, tried: Tried) {
         self.addresses.answered(tried);
+        self.learn_connection();
+    }
+
+    /// Notes that it can be connected to, by whatever event loop.
+    pub(super) fn learn_connection(&mut self) {
         if !self.answered_badly {
             self.passed_over_until = Tick::ZERO;
         }

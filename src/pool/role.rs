@@ -21,6 +21,16 @@ impl Role {
         }
     }
 
+    /// True exactly when there are others.
+    pub(super) const fn has_others(self) -> bool {
+        !matches!(self, Role::Alone)
+    }
+
+    /// True exactly when it checks targets.
+    pub(super) const fn checks(self) -> bool {
+        self.writes()
+    }
+
     /// True exactly when the log has from it what concerns all.
     pub(super) const fn writes(self) -> bool {
         !matches!(self, Role::Other)

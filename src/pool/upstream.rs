@@ -19,8 +19,10 @@
 use super::addresses::Tried;
 use super::check::Checking;
 use super::endpoint::{Endpoint, hash_of};
+use super::news::Learnt;
 use super::owner::Owner;
 use super::queue::{Queue, Waiter, Wants};
+use super::role::Role;
 use crate::config::{Backend, Failed, Health, RetryOn, UpstreamClient, UpstreamTls};
 use crate::net::Address;
 use crate::slab::Key;
@@ -47,7 +49,7 @@ pub struct Upstream {
     /// The name of its api.
     pub name: String,
     /// True exactly when it is asked which requests of the api may come in.
-    is_auth_server: bool,
+    pub(super) is_auth_server: bool,
     /// Its endpoints, in the order of the configuration. Never empty.
     pub endpoints: Vec<Endpoint>,
     /// How they are asked if they speak TLS. Connections on other terms are not for its api.
@@ -205,21 +207,72 @@ impl Upstream {
     }
 
     /// Notes a failure of an endpoint: it could not be connected to, or, if it was `asked`, it did
-    /// not answer as it should. After several in a row it is passed over.
-    pub fn note_failure(&mut self, index: usize, asked: bool, now: Tick) {
-        let several = self.endpoints.len() > 1;
+    /// not answer as it should. After several in a row it is passed over, which others have to know
+    /// from then on.
+    pub fn note_failure(
+        &mut self,
+        index: usize,
+        asked: bool,
+        role: Role,
+        now: Tick,
+    ) -> Option<Learnt> {
         let endpoint = &mut self.endpoints[index];
-        if let Some(time) = endpoint.note_failure(&self.health, asked, now)
-            && several
-        {
+        if !endpoint.note_failure(&self.health, asked, now) {
+            return None;
+        }
+        let until = endpoint.passed_over_until();
+        self.tell_failing(index, role);
+        Some(Learnt::PassedOver { until, asked })
+    }
+
+    /// Counts and says that an endpoint is passed over, if there are others that are not.
+    fn tell_failing(&mut self, index: usize, role: Role) {
+        if self.endpoints.len() == 1 {
+            return;
+        }
+        let (time, endpoint) = (self.health.fail_timeout, &mut self.endpoints[index]);
+        endpoint.is_told = true;
+        if role.writes() {
             endpoint.stats.passed_over.one();
-            endpoint.is_told = true;
             log::warn!("api {}: {} is passed over for {time:?}", self.name, endpoint.target);
         }
     }
 
-    /// Notes that an endpoint has answered with this status.
-    pub(super) fn note_answer(&mut self, index: usize, status: u16, now: Tick) {
+    /// Says that an endpoint which is passed over answers again.
+    fn tell_answering(&self, index: usize, role: Role) {
+        if role.writes() {
+            log::info!("api {}: {} answers again", self.name, self.endpoints[index].target);
+        }
+    }
+
+    /// Goes by what another event loop has learnt of an endpoint.
+    pub(super) fn learn(&mut self, index: usize, learnt: &Learnt, role: Role, now: Tick) {
+        let endpoint = &mut self.endpoints[index];
+        match learnt {
+            Learnt::Healthy(address, is_healthy) => endpoint.addresses.judge(address, *is_healthy),
+            Learnt::PassedOver { until, asked } => {
+                if endpoint.learn_failure(&self.health, *until, *asked, now) {
+                    self.tell_failing(index, role);
+                }
+            }
+            Learnt::Connected => endpoint.learn_connection(),
+            Learnt::Answered => {
+                if endpoint.learn_answer(now) {
+                    self.tell_answering(index, role);
+                }
+            }
+        }
+    }
+
+    /// Notes that an endpoint has answered with this status. Others have to know it if it was
+    /// passed over.
+    pub(super) fn note_answer(
+        &mut self,
+        index: usize,
+        status: u16,
+        role: Role,
+        now: Tick,
+    ) -> Option<Learnt> {
         let failed = Failed::of_status(status).is_some_and(|failed| self.retry_on.has(failed));
         let endpoint = &mut self.endpoints[index];
         if is_outage(status) {
@@ -228,9 +281,11 @@ impl Upstream {
         } else {
             endpoint.stats.mark_answered(now);
         }
-        if !failed && endpoint.note_answer(now) {
-            log::info!("api {}: {} answers again", self.name, endpoint.target);
+        if failed || !endpoint.note_answer(now) {
+            return None;
         }
+        self.tell_answering(index, role);
+        Some(Learnt::Answered)
     }
 
     /// Looks at which endpoints are any good. True if that has changed.

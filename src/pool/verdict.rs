@@ -16,6 +16,11 @@ impl Verdict {
     /// That of an address that was not checked yet.
     pub(super) const NONE: Verdict = Verdict { healthy: None, against: 0 };
 
+    /// That of an address that was found healthy or not.
+    pub(super) const fn of(is_healthy: bool) -> Verdict {
+        Verdict { healthy: Some(is_healthy), against: 0 }
+    }
+
     /// True exactly when it was checked and is not healthy.
     pub(super) fn is_unhealthy(self) -> bool {
         self.healthy == Some(false)
@@ -38,7 +43,7 @@ impl Verdict {
         if self.healthy.is_some() && usize::from(self.against) < needed {
             return None;
         }
-        *self = Verdict { healthy: Some(passed), against: 0 };
+        *self = Verdict::of(passed);
         Some(passed)
     }
 }

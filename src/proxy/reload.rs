@@ -41,6 +41,7 @@ use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
+use crate::pool::News;
 use crate::session::{Port, Session, State};
 use crate::telemetry::Outcome;
 use crate::time::{Now, Tick};
@@ -132,6 +133,16 @@ impl<N: Net> Proxy<N> {
         self.empty_queue(listener, Now { tick: now, unix_ms: self.unix_ms });
         self.shared.edge.listeners.close(listener);
         self.shared.net.close_listener(listener);
+    }
+
+    /// Takes what the other event loops have to know of targets.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.shared.pool.take_news()
+    }
+
+    /// Goes by what another event loop has learnt of a target. A turn has to follow.
+    pub fn learn(&mut self, news: &News, now: Tick) {
+        self.shared.pool.learn(news, now);
     }
 
     /// The next name to resolve again, with the port that its addresses get. Each is returned once.

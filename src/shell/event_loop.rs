@@ -22,6 +22,7 @@ use crate::descriptors::Budget;
 use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
+use crate::pool::News;
 use crate::proxy::{Common, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
 use crate::session::Port;
 use crate::time::Tick;
@@ -308,6 +309,17 @@ impl EventLoop {
     pub(super) fn tell_watchers(&mut self, state: &LiveNow) {
         let now = self.clock.now();
         self.proxy.tell_watchers(state, now);
+    }
+
+    /// Takes what the other loops have to know of targets.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        self.proxy.take_news()
+    }
+
+    /// Goes by what another loop has learnt of a target.
+    pub(super) fn learn(&mut self, news: &News) {
+        let now = self.clock.now().tick;
+        self.proxy.learn(news, now);
     }
 
     /// Takes the next name whose addresses are stale.

@@ -16,6 +16,7 @@ use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
 use crate::descriptors;
 use crate::net::Resolution;
+use crate::pool::News;
 use crate::proxy::Common;
 use std::io;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ enum Order {
     Renew(Box<Tls>),
     /// Take the answer to a question about a name, whoever has asked it.
     Resolved(Name, Resolution),
+    /// Go by what another loop has learnt of a target.
+    Learn(News),
     /// Tell its part of an answer to the operator.
     Inquire(Inquiry),
     /// Drain.
@@ -66,6 +69,8 @@ enum Order {
 pub(super) enum Report {
     /// The addresses of a name are stale.
     Stale(Name),
+    /// The loop with this number has learnt something of a target.
+    Learnt(usize, News),
     /// It serves the configuration that it was told to.
     Serves,
     /// Its part of the answer to the last inquiry.
@@ -177,6 +182,25 @@ impl Loops {
         self.first.name_resolved(name, resolution);
     }
 
+    /// Tells all loops what the one with this number has learnt of a target.
+    pub(super) fn learn(&mut self, from: usize, news: &News) {
+        for (other, index) in self.others.iter().zip(1..) {
+            if index != from {
+                other.orders.send(Order::Learn(news.clone()));
+            }
+        }
+        if from != 0 {
+            self.first.learn(news);
+        }
+    }
+
+    /// Tells the others what the first loop has learnt of targets since it was last asked.
+    pub(super) fn pass_on_news(&mut self) {
+        for news in self.first.take_news() {
+            self.learn(0, &news);
+        }
+    }
+
     /// Asks all others for their parts of an answer, which they report. Returns how many they are.
     pub(super) fn inquire(&self, inquiry: Inquiry) -> usize {
         self.order(|| Order::Inquire(inquiry));
@@ -274,6 +298,9 @@ fn turn_until_exit(
         while let Some(name) = event_loop.next_stale_name() {
             reports.send(Report::Stale(name));
         }
+        for news in event_loop.take_news() {
+            reports.send(Report::Learnt(index, news));
+        }
         if event_loop.is_drained() && !drained {
             drained = true;
             reports.send(Report::Drained(index, event_loop.cut_in_drain()));
@@ -291,6 +318,7 @@ fn turn_until_exit(
                 }
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
+                Order::Learn(news) => event_loop.learn(&news),
                 Order::Inquire(inquiry) => reports.send(Report::Part(event_loop.part_of(inquiry))),
                 Order::Drain => event_loop.drain(),
                 Order::End => event_loop.end(),

@@ -183,6 +183,7 @@ impl Process {
         loop {
             let Turn { now, wake } = self.loops.first.turn();
             self.resolve_stale_names();
+            self.loops.pass_on_news();
             self.look_at_certificates(now);
             self.look_at_sources(now);
             if self.loops.first.wants_tick() {
@@ -267,6 +268,7 @@ impl Process {
         while let Some(report) = self.loops.next_report() {
             match report {
                 Report::Stale(name) => self.resolve(name),
+                Report::Learnt(index, news) => self.loops.learn(index, &news),
                 Report::Serves => {
                     self.unserved -= 1;
                     if self.unserved == 0 {

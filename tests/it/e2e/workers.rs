@@ -137,6 +137,73 @@ fn limits_are_for_all() {
     streams.push(begin_stream(&program, &origin));
 }
 
+/// What a target says of a check, and the first request that is none.
+fn passing_checks(origin: &Origin) -> Line {
+    loop {
+        let mut upstream = origin.accept();
+        if upstream.request().first_line != "GET /health HTTP/1.1" {
+            return upstream;
+        }
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    }
+}
+
+/// A request to a program whose first target is nobody, in whatever loop.
+fn answered_by(origin: &Origin, program: &Program) -> Line {
+    let mut client = program.connect();
+    client.send("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
+    passing_checks(origin).send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+    client
+}
+
+/// As [`config`], with another target that nobody is at, in front of the origin.
+fn with_nobody(origin: &Origin, api: &str) -> String {
+    let target = format!("'http://{}'", origin.address());
+    config(origin, "", api).replace(&target, &format!("['http://127.0.0.1:1', {target}]"))
+}
+
+const OF_NOBODY: &str = "{api=\"events\",target=\"http://127.0.0.1:1/\"}";
+
+#[test]
+fn targets_are_checked_once_for_all() {
+    let origin = Origin::listen();
+    let checks = "health_path = '/health'\nhealth_interval = '5s'";
+    let mut program = Program::with(&with_nobody(&origin, checks));
+    let admin = admin_of(&mut program);
+    program.logs("api events: http://127.0.0.1:1/ is unhealthy: ");
+    // Whoever has told its part of the metrics has learnt it.
+    let (_, metrics) = ask(admin, "GET /metrics");
+    assert_eq!(sample(&metrics, &format!("millstream_upstream_healthy{OF_NOBODY}")), Some("0"));
+    let _clients: Vec<Line> = (0..STREAMS).map(|_| answered_by(&origin, &program)).collect();
+    let (_, metrics) = ask(admin, "GET /metrics");
+    let connects = format!("millstream_upstream_connects_total{OF_NOBODY}");
+    assert_eq!(sample(&metrics, &connects), Some("0"));
+    program.signal("TERM");
+    let ended = program.ended();
+    assert_eq!(ended.stderr.matches("is unhealthy").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn what_one_loop_has_found_out_of_a_target_all_go_by() {
+    let origin = Origin::listen();
+    let mut program = Program::with(&with_nobody(&origin, "fail_timeout = '1h'"));
+    let admin = admin_of(&mut program);
+    let _first = answered_by(&origin, &program);
+    program.logs("api events: http://127.0.0.1:1/ is passed over for 3600s");
+    // Whoever has told its part of the metrics has told what it knows before that.
+    ask(admin, "GET /metrics");
+    let _others: Vec<Line> = (1..STREAMS).map(|_| answered_by(&origin, &program)).collect();
+    let (_, metrics) = ask(admin, "GET /metrics");
+    for counter in ["connects", "ejections"] {
+        let name = format!("millstream_upstream_{counter}_total{OF_NOBODY}");
+        assert_eq!(sample(&metrics, &name), Some("1"), "{counter}");
+    }
+    program.signal("TERM");
+    let ended = program.ended();
+    assert_eq!(ended.stderr.matches("is passed over").count(), 1, "{}", ended.stderr);
+}
+
 #[test]
 fn a_reload_reaches_all() {
     let (old, new) = (Origin::listen(), Origin::listen());

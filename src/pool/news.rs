@@ -1,0 +1,120 @@
+//! What an event loop learns of a target and the others have to know: what checks say of it, and
+//! that it is passed over.
+//!
+//! The first loop checks targets for all. Whoever finds that one has failed too often says so, and
+//! all pass it over. The first one also writes what the log says of it, so that this is there once.
+
+use super::Pool;
+use super::endpoint::Endpoint;
+use super::upstream::Upstream;
+use crate::config::Target;
+use crate::net::Address;
+use crate::slab::Key;
+use crate::time::Tick;
+
+/// What was learnt of a target. See the module.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The name of the api.
+    api: String,
+    /// True exactly when it is the api's auth server.
+    is_auth_server: bool,
+    target: Target,
+    learnt: Learnt,
+}
+
+/// What was learnt of an endpoint.
+#[derive(Clone, Debug)]
+pub enum Learnt {
+    /// Whether this address is healthy, as its checks say.
+    Healthy(Address, bool),
+    /// It is passed over until then.
+    PassedOver {
+        /// When that ends.
+        until: Tick,
+        /// True exactly when that is because of how it answered.
+        asked: bool,
+    },
+    /// It can be connected to again.
+    Connected,
+    /// It answers again as it should.
+    Answered,
+}
+
+impl Pool {
+    /// Takes what the other event loops have to know.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Tells the other event loops what was learnt of an endpoint.
+    pub(super) fn tell(&mut self, key: Key<Upstream>, index: usize, learnt: Learnt) {
+        let Some(upstream) = self.upstreams.get(key).filter(|_| self.role.has_others()) else {
+            return;
+        };
+        self.news.push(News {
+            api: upstream.name.clone(),
+            is_auth_server: upstream.is_auth_server,
+            target: upstream.endpoints[index].target.clone(),
+            learnt,
+        });
+    }
+
+    /// Goes by what another event loop has learnt. A turn has to follow.
+    pub fn learn(&mut self, news: &News, now: Tick) {
+        let role = self.role;
+        let is_it = |upstream: &Upstream| {
+            (&upstream.name, upstream.is_auth_server) == (&news.api, news.is_auth_server)
+        };
+        let mut changed = Vec::new();
+        for (key, upstream) in self.upstreams.iter_mut().filter(|(_, upstream)| is_it(upstream)) {
+            let is_it = |endpoint: &Endpoint| endpoint.target.is_same_place(&news.target);
+            for index in 0..upstream.endpoints.len() {
+                if is_it(&upstream.endpoints[index]) {
+                    upstream.learn(index, &news.learnt, role, now);
+                    changed.push(key);
+                }
+            }
+        }
+        for key in changed {
+            self.look_at_endpoints(Some(key), now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::pool::Role;
+    use crate::telemetry::Stats;
+
+    const fn at(seconds: u64) -> Tick {
+        Tick::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn what_one_loop_learns_is_counted_by_the_first() {
+        let text = "[[api]]\nname = 'a'\nlisten_path = '/'\nmax_fails = 2\n\
+            target_url = ['http://10.0.0.1', 'http://10.0.0.2']";
+        let config = Config::parse("x", text).unwrap();
+        let upstream = || Upstream::of(config.apis[0].backend(), &mut Stats::new(), Tick::ZERO);
+        let (mut first, mut other) = (upstream(), upstream());
+        assert!(other.note_failure(0, false, Role::Other, at(1)).is_none());
+        let learnt = other.note_failure(0, false, Role::Other, at(1)).unwrap();
+        for _ in 0..2 {
+            first.learn(0, &learnt, Role::First, at(1));
+        }
+        let counted = |upstream: &Upstream| upstream.endpoints[0].stats.passed_over.get();
+        assert!(first.endpoints[0].is_passed_over(at(10)) && counted(&first) == 1);
+        assert!(other.endpoints[0].is_passed_over(at(10)) && counted(&other) == 0);
+        // It is on probation in all of them.
+        let again = first.note_failure(0, false, Role::First, at(12)).unwrap();
+        other.learn(0, &again, Role::Other, at(12));
+        assert!(other.endpoints[0].is_passed_over(at(20)) && counted(&first) == 2);
+        let answered = other.note_answer(0, 200, Role::Other, at(30)).unwrap();
+        first.learn(0, &answered, Role::First, at(30));
+        assert!(first.note_answer(0, 200, Role::First, at(30)).is_none(), "it is told already");
+        assert!(first.note_failure(0, false, Role::First, at(31)).is_none());
+    }
+}
