@@ -429,6 +429,7 @@ mod tests {
         assert!(!none.is_empty(), "what was known stays");
 
         // Whoever has asked, the answer is as good.
+        some.not_resolved(at(105));
         assert!(!some.resolved(&list(&V4), at(120)) && !some.is_due(at(149)));
         some.not_resolved(at(150));
         assert!(!some.is_due(at(179)) && some.is_due(at(180)));
