@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod page;
 pub mod parts;
 pub mod streams;
+pub mod workers;
 
 use crate::http::authority::Authority;
 use crate::http::head::RequestHead;

@@ -10,6 +10,7 @@
 //! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
 
 use crate::admin::api_now::{ApiNow, Details, Troubles};
+use crate::admin::workers::{Asked, WorkerNow};
 use crate::config::Expiry;
 use crate::event_log::Limits;
 use crate::json::Json;
@@ -48,6 +49,8 @@ pub struct LiveNow {
     pub expiries: Vec<Expiry>,
     /// The apis, in the order of the configuration.
     pub apis: Vec<ApiNow>,
+    /// The event loops, where there are several.
+    pub workers: Vec<WorkerNow>,
     /// In the order of [`NUMBERS`].
     numbers: [u64; NUMBERS.len()],
     /// The problems of requests without an api.
@@ -78,6 +81,7 @@ impl LiveNow {
             drain: DrainNow::default(),
             expiries: Vec::new(),
             apis: Vec::new(),
+            workers: Vec::new(),
             numbers: [
                 connections as u64,
                 sum(ApiStats::open),
@@ -105,6 +109,23 @@ impl LiveNow {
         for (own, other) in self.apis.iter_mut().zip(other.apis) {
             own.merge(other);
         }
+        self.workers.extend(other.workers);
+    }
+
+    /// Notes which event loops have not answered. What is known of them is from before.
+    pub fn note_silent(&mut self, asked: &Asked) {
+        for &(number, time) in &asked.silent {
+            let known = self.workers.iter_mut().find(|worker| worker.number == number);
+            match known {
+                Some(known) => known.silent_for = Some(time),
+                None => self.workers.push(WorkerNow {
+                    number,
+                    silent_for: Some(time),
+                    ..WorkerNow::default()
+                }),
+            }
+        }
+        self.workers.sort_by_key(|worker| worker.number);
     }
 }
 
@@ -186,7 +207,7 @@ pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8>
 }
 
 fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
-    let LiveNow { drain, expiries, apis, numbers, troubles, closed } = state;
+    let LiveNow { drain, expiries, apis, workers, numbers, troubles, closed } = state;
     let mut details = Details::all();
     let mut out = format!("event: tick\nid: {id}\ndata: ");
     let mut json = Json::new(&mut out);
@@ -218,6 +239,11 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
         api.write(&mut json, &mut details, now);
     }
     json.end(']');
+    if !workers.is_empty() {
+        json.name("workers").begin('[');
+        workers.iter().for_each(|worker| worker.write(&mut json));
+        json.end(']');
+    }
     json.name("closed").begin('{');
     for (outcome, count) in Outcome::ALL.into_iter().zip(closed).filter(|(_, count)| **count > 0) {
         json.name(outcome.word()).number(*count);

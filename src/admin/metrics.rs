@@ -280,6 +280,7 @@ fn of_keys(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::workers::{Asked, WorkerNow};
     use crate::confines::Confined;
     use crate::telemetry::{Cause, Failure, Handshake, ProxyHeader};
     use crate::time::{Now, Tick};
@@ -482,8 +483,12 @@ mod tests {
         let (handshakes, addresses) = (Some(0), Some((0, 0)));
         let sandbox = Some((Confined { files: true, calls: false }, 2));
         let (proxy_protocol, default) = (true, Process::default());
-        let process = Process { handshakes, addresses, proxy_protocol, sandbox, ..default };
-        let text = exposition(&Stats::new(), &process).into_text();
+        let cpu = Some(Duration::from_secs(1));
+        let worker = Some(WorkerNow { number: 2, cpu, ..WorkerNow::default() });
+        let process = Process { handshakes, addresses, proxy_protocol, sandbox, worker, ..default };
+        let mut all = exposition(&Stats::new(), &process);
+        Asked { loops: 2, silent: Vec::new() }.expose(&mut all);
+        let text = all.into_text();
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut families: Vec<&str> = families.filter_map(|line| line.split(' ').next()).collect();
         families.sort_unstable();

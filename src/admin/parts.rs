@@ -3,6 +3,7 @@
 use super::answer::{Answer, MediaType};
 use super::live::LiveNow;
 use super::streams::{Page, Query, Rank};
+use super::workers::Asked;
 use crate::metrics::Exposition;
 use crate::time::Tick;
 
@@ -19,6 +20,8 @@ pub enum Inquiry {
     End(u64),
     /// The state for the live page.
     Live,
+    /// Whether it turns.
+    Health,
 }
 
 /// What one event loop answers, or several together. Those to the same inquiry are alike.
@@ -34,6 +37,8 @@ pub enum Part {
     Ended(Option<&'static str>),
     /// The state for the live page.
     Live(Box<LiveNow>),
+    /// That it turns.
+    Health,
 }
 
 impl Part {
@@ -48,6 +53,7 @@ impl Part {
             (Part::Rank(..), Part::Rank(..)) => {}
             (Part::Ended(all), Part::Ended(more)) => *all = all.or(more),
             (Part::Live(all), Part::Live(more)) => all.merge(*more),
+            (Part::Health, Part::Health) => {}
             (all, more) => debug_assert!(false, "{all:?} and {more:?} answer two inquiries"),
         }
     }
@@ -58,16 +64,39 @@ impl Part {
         Some(Inquiry::Streams(query.behind(*rank, *at)))
     }
 
-    /// The answer to the operator who has asked.
-    pub fn into_answer(self) -> Answer {
+    /// True exactly when both answer the same kind of inquiry.
+    pub fn is_like(&self, other: &Part) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// What is taken of it as long as its event loop does not answer, so that nothing that only
+    /// grows is smaller meanwhile.
+    pub fn to_be_kept(&self) -> Option<Part> {
         match self {
-            Part::Metrics(all) => {
+            Part::Metrics(told) => Some(Part::Metrics(told.clone())),
+            Part::Live(state) => Some(Part::Live(state.clone())),
+            Part::Streams(_) | Part::Rank(..) | Part::Ended(_) | Part::Health => None,
+        }
+    }
+
+    /// The answer to the operator who has asked, of whom some event loops may have told nothing.
+    pub fn into_answer(self, asked: &Asked) -> Answer {
+        match self {
+            Part::Metrics(mut all) => {
+                asked.expose(&mut all);
                 Answer::of(200, MediaType::Metrics, all.into_text().into_bytes().into())
             }
             Part::Streams(page) => {
-                Answer::of(200, MediaType::Json, page.into_text().into_bytes().into())
+                let text = page.into_text(&asked.silent);
+                Answer::of(200, MediaType::Json, text.into_bytes().into())
             }
+            Part::Health if asked.silent.is_empty() => Answer::text(200, "All loops turn."),
+            Part::Health => Answer::text(503, &asked.complaint()),
             Part::Ended(Some(sentence)) => Answer::text(202, sentence),
+            Part::Ended(None) if !asked.silent.is_empty() => {
+                let silent = asked.complaint();
+                Answer::text(202, &format!("It ends if a silent worker has it. {silent}"))
+            }
             // Nobody waits for what is not an answer.
             Part::Ended(None) | Part::Rank(..) | Part::Live(_) => {
                 Answer::text(404, "No open stream has this id.")

@@ -7,6 +7,7 @@ use crate::digits::Digits;
 use crate::json::Json;
 use crate::time::Tick;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 /// The default number of streams in a response.
 const LIMIT: usize = 50;
@@ -317,8 +318,9 @@ impl Page {
         self.groups.merge(other.groups);
     }
 
-    /// The page in JSON. If more streams follow, it says the id after which the next page starts.
-    pub fn into_text(self) -> String {
+    /// The page in JSON. If more streams follow, it says the id after which the next page starts;
+    /// if workers are `silent`, that theirs are missing.
+    pub fn into_text(self, silent: &[(usize, Duration)]) -> String {
         let Page { streams, groups } = self;
         let mut text = String::new();
         let mut json = Json::new(&mut text);
@@ -332,6 +334,11 @@ impl Page {
         json.name("shared_total").number(groups.total as u64);
         json.name("shared");
         groups.write(&mut json);
+        if !silent.is_empty() {
+            json.name("silent_workers").begin('[');
+            silent.iter().for_each(|(number, _)| json.number(*number as u64));
+            json.end(']');
+        }
         json.end('}');
         text.push('\n');
         text
@@ -567,9 +574,9 @@ mod tests {
             \"shared_total\":9,\"shared\":[{\"id\":\"21\",\"api\":\"a\",\"target\":\"/b\",\
             \"state\":\"resuming\",\"age_ms\":1,\"clients\":2,\"events\":3,\"held_events\":4,\
             \"held_bytes\":5,\"replayed_events\":6,\"gaps\":7,\"vetoes\":8,\"idle_ms\":9}]}\n";
-        assert_eq!(page.into_text(), want);
+        assert_eq!(page.into_text(&[]), want);
         let none = Page { streams: List::new(9, 0, false), groups: List::new(9, 0, false) };
         let want = "{\"total\":0,\"streams\":[],\"next\":null,\"shared_total\":0,\"shared\":[]}\n";
-        assert_eq!(none.into_text(), want);
+        assert_eq!(none.into_text(&[]), want);
     }
 }

@@ -87,12 +87,12 @@ impl Display for Value {
 }
 
 /// What is told, family by family.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Exposition {
     families: Vec<Family>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Family {
     name: &'static str,
     kind: MetricType,

@@ -23,6 +23,7 @@ use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Logs, Process, Usage};
 use crate::admin::parts::{Inquiry, Part};
 use crate::admin::streams::{First, GROUPS_MAX, Group, List, Page, Query, Rank, Row};
+use crate::admin::workers::{Asked, WorkerNow};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
 use crate::confines;
@@ -38,6 +39,7 @@ use crate::time::{Now, Tick, millis};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The most commands that may wait for the shell.
 const COMMANDS_MAX: usize = 16;
@@ -55,6 +57,8 @@ pub(super) struct Admin {
     watchers: Followers,
     /// What tells what the process has used, if anything does.
     pub usage: Option<fn() -> Option<Usage>>,
+    /// What tells how much processor time the present thread has used, if anything does.
+    cpu: Option<fn() -> Option<Duration>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
     /// True exactly when a tick is due for which the other event loops are to be asked.
     wants_tick: bool,
@@ -69,6 +73,7 @@ impl Admin {
             log: Log::new(Ticks::limits(), LogState::Open, deserted),
             watchers: Followers::default(),
             usage: None,
+            cpu: None,
             commands: VecDeque::new(),
             wants_tick: false,
         }
@@ -160,7 +165,10 @@ impl<N: Net> Proxy<N> {
             Err(answer) => answer,
             Ok(Ask::Page) => self.page(),
             Ok(Ask::Events) => return self.begin_live(key, now),
-            Ok(Ask::Health) => Answer::text(200, "The loop turns."),
+            Ok(Ask::Health) if self.shared.loops == 1 => Answer::text(200, "The loop turns."),
+            Ok(Ask::Health) => {
+                return self.pass_to_shell(key, ShellCommand::Inquire(Inquiry::Health), now);
+            }
             Ok(Ask::Ready) => match self.shared.phase {
                 Phase::Serving => Answer::text(200, "Ready."),
                 Phase::Delay(at, _) => {
@@ -199,7 +207,27 @@ impl<N: Net> Proxy<N> {
         while let Some(inquiry) = part.next() {
             part = self.part_of(inquiry, now);
         }
-        part.into_answer()
+        part.into_answer(&Asked { loops: 1, silent: Vec::new() })
+    }
+
+    /// Lets the operator know how much processor time the thread of this event loop has used, which
+    /// `cpu` asks the system for.
+    pub fn measure_thread_with(&mut self, cpu: fn() -> Option<Duration>) {
+        self.admin.cpu = Some(cpu);
+    }
+
+    /// How this event loop does, if there are others.
+    fn worker_now(&self) -> Option<WorkerNow> {
+        let Shared { loops, number, telemetry, .. } = &self.shared;
+        let open = telemetry.stats.all().map(|(_, stats)| stats.open());
+        let now = || WorkerNow {
+            number: number + 1,
+            connections: self.connections(),
+            streams: open.sum(),
+            cpu: self.admin.cpu.and_then(|cpu| cpu()),
+            silent_for: None,
+        };
+        (*loops > 1).then(now)
     }
 
     /// This event loop's part of the answer to the operator.
@@ -220,6 +248,7 @@ impl<N: Net> Proxy<N> {
             }
             Inquiry::End(id) => Part::Ended(self.end_by_hand(id, at)),
             Inquiry::Live => Part::Live(Box::new(self.live_now(now))),
+            Inquiry::Health => Part::Health,
         }
     }
 
@@ -285,6 +314,7 @@ impl<N: Net> Proxy<N> {
             started_unix_ms: self.started_unix_ms,
             now: Now { tick: now, unix_ms: self.unix_ms },
             workers: self.shared.loops,
+            worker: self.worker_now(),
             connections: self.connections(),
             connections_max: edge.clients_max(),
             handshakes: speaks_tls.then(|| edge.handshakes()),

@@ -43,6 +43,8 @@ pub(super) struct Shared<N: Net> {
     pub portions: Portions,
     /// The number of event loops, of which this is one.
     pub loops: usize,
+    /// The number of this one among them, counted from 0.
+    pub number: usize,
     /// What was open as they went on in a drain.
     pub drain: Arc<Tally>,
     /// How far the proxy is on its way to its end.
@@ -77,6 +79,7 @@ impl<N: Net> Shared<N> {
             config: Rc::new(config),
             portions,
             loops: common.loops,
+            number,
             drain: common.drain,
             phase: Phase::Serving,
             random: fastrand::Rng::with_seed(seed),

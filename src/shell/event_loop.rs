@@ -127,6 +127,7 @@ impl Opening {
         if index == 0 {
             proxy.measure_with(sys::usage);
         }
+        proxy.measure_thread_with(sys::cpu_of_thread);
         let events = mio::Events::with_capacity(EVENTS_MAX);
         EventLoop { poll, events, proxy, listening, clock }
     }

@@ -1,15 +1,31 @@
 //! What the operator asks of all event loops, one thing after the other.
+//!
+//! Nobody waits for long for a loop that does not turn. The answer is then what the others have
+//! told, says which one has told nothing, and has its last numbers where those only grow. Until
+//! that loop has caught up it is not asked, and not waited for.
 
 use super::loops::Loops;
 use crate::admin::parts::{Inquiry, Part};
+use crate::admin::workers::Asked;
 use crate::proxy::Ticket;
-use std::collections::VecDeque;
+use crate::time::Tick;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How long all loops may take to answer. A kubelet waits for one second.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(900);
 
 /// The questions, and what is known of the answer to the first.
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
+    /// The number of the last question.
+    last: u64,
     asking: Option<Asking>,
     waiting: VecDeque<(For, Inquiry)>,
+    /// The loops that owe an answer which was not waited for, and since when.
+    silent: BTreeMap<usize, Tick>,
+    /// What each loop has told last, of what is kept.
+    kept: Vec<(usize, Part)>,
 }
 
 /// For whom it is asked.
@@ -27,17 +43,29 @@ struct Asking {
     whom: For,
     /// What the loops have answered so far.
     part: Part,
-    /// The number of loops that have not.
-    missing: usize,
+    /// The loops that have not.
+    missing: BTreeSet<usize>,
+    /// When they were asked.
+    since: Tick,
+}
+
+impl Asking {
+    /// Until when it is waited for answers.
+    fn until(&self) -> Tick {
+        if self.missing.is_empty() { self.since } else { self.since.after(ANSWER_WITHIN) }
+    }
 }
 
 impl For {
-    fn tell(self, part: Part, loops: &mut Loops) {
+    fn tell(self, part: Part, asked: &Asked, loops: &mut Loops) {
         match (self, part) {
-            (For::Watchers, Part::Live(state)) => loops.first.tell_watchers(&state),
+            (For::Watchers, Part::Live(mut state)) => {
+                state.note_silent(asked);
+                loops.first.tell_watchers(&state);
+            }
             (For::Watchers, other) => debug_assert!(false, "{other:?} is not for watchers"),
             (For::Operator(ticket), part) => {
-                loops.first.answer_command(ticket, part.into_answer());
+                loops.first.answer_command(ticket, part.into_answer(asked));
             }
         }
     }
@@ -49,46 +77,83 @@ impl Inquiries {
         self.asking.is_none() && self.waiting.is_empty()
     }
 
+    /// When [`Inquiries::go_on`] is to be called, if no loop answers before.
+    pub(super) fn due(&self) -> Tick {
+        self.asking.as_ref().map_or(Tick::NEVER, Asking::until)
+    }
+
     /// Asks all loops, now or when what was asked before is answered. Watchers are told what is at
     /// that time, so one question for them is enough.
-    pub(super) fn ask(&mut self, whom: For, inquiry: Inquiry, loops: &mut Loops) {
+    pub(super) fn ask(&mut self, whom: For, inquiry: Inquiry, loops: &mut Loops, now: Tick) {
         let waits = |(whom, _): &(For, Inquiry)| matches!(whom, For::Watchers);
         if matches!(whom, For::Watchers) && self.waiting.iter().any(waits) {
             return;
         }
         self.waiting.push_back((whom, inquiry));
-        self.go_on(loops);
+        self.go_on(loops, now);
     }
 
-    /// Takes in what one of the other loops has answered.
-    pub(super) fn take(&mut self, part: Part, loops: &mut Loops) {
-        let Some(asking) = &mut self.asking else { return };
-        asking.part.merge(part);
-        asking.missing -= 1;
-        self.go_on(loops);
+    /// Takes in what the loop with this index has answered to the question with this number.
+    pub(super) fn take(
+        &mut self,
+        (index, number): (usize, u64),
+        part: Part,
+        loops: &mut Loops,
+        now: Tick,
+    ) {
+        if let Some(kept) = part.to_be_kept() {
+            self.kept.retain(|(of, known)| *of != index || !known.is_like(&kept));
+            self.kept.push((index, kept));
+        }
+        match &mut self.asking {
+            Some(asking) if number == self.last && asking.missing.contains(&index) => {
+                asking.missing.remove(&index);
+                asking.part.merge(part);
+            }
+            // It has caught up.
+            _ => _ = self.silent.remove(&index),
+        }
+        self.go_on(loops, now);
     }
 
-    /// Answers what all loops have answered, and asks them the next.
-    fn go_on(&mut self, loops: &mut Loops) {
+    /// Answers what all loops have answered, or have had enough time for, and asks them the next.
+    pub(super) fn go_on(&mut self, loops: &mut Loops, now: Tick) {
         loop {
             let next = match self.asking.take() {
                 None => self.waiting.pop_front(),
-                Some(asking) if asking.missing > 0 => {
+                Some(asking) if asking.until() > now => {
                     self.asking = Some(asking);
                     return;
                 }
-                Some(Asking { whom, part, .. }) => match part.next() {
-                    Some(inquiry) => Some((whom, inquiry)),
-                    None => {
-                        whom.tell(part, loops);
-                        self.waiting.pop_front()
-                    }
-                },
+                Some(asking) => self.conclude(asking, loops, now),
             };
             let Some((whom, inquiry)) = next else { return };
-            let missing = loops.inquire(inquiry);
+            self.last += 1;
+            let mut missing = loops.inquire(inquiry, self.last, |index| {
+                // What it is to do it does when it can.
+                !self.silent.contains_key(&index) || matches!(inquiry, Inquiry::End(_))
+            });
+            missing.retain(|index| !self.silent.contains_key(index));
             let part = loops.first.part_of(inquiry);
-            self.asking = Some(Asking { whom, part, missing });
+            self.asking = Some(Asking { whom, part, missing, since: now });
         }
+    }
+
+    /// Tells what is known of an answer, or returns what has to be asked before that.
+    fn conclude(&mut self, asking: Asking, loops: &mut Loops, now: Tick) -> Option<(For, Inquiry)> {
+        let Asking { whom, mut part, missing, since } = asking;
+        for index in missing {
+            self.silent.entry(index).or_insert(since);
+        }
+        if let Some(inquiry) = part.next() {
+            return Some((whom, inquiry));
+        }
+        let of_silent = self.kept.iter().filter(|(index, _)| self.silent.contains_key(index));
+        let kept = of_silent.filter_map(|(_, kept)| kept.to_be_kept().filter(|k| k.is_like(&part)));
+        kept.collect::<Vec<_>>().into_iter().for_each(|kept| part.merge(kept));
+        let silent = self.silent.iter().map(|(index, since)| (index + 1, now.since(*since)));
+        let asked = Asked { loops: loops.count(), silent: silent.collect() };
+        whom.tell(part, &asked, loops);
+        self.waiting.pop_front()
     }
 }

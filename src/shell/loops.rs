@@ -18,6 +18,7 @@ use crate::descriptors;
 use crate::net::Resolution;
 use crate::pool::News;
 use crate::proxy::Common;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -54,8 +55,8 @@ enum Order {
     Resolved(Name, Resolution),
     /// Go by what another loop has learnt of a target.
     Learn(News),
-    /// Tell its part of an answer to the operator.
-    Inquire(Inquiry),
+    /// Tell its part of the answer to the question with this number.
+    Inquire(Inquiry, u64),
     /// Drain.
     Drain,
     /// End everything that is open.
@@ -71,10 +72,10 @@ pub(super) enum Report {
     Stale(Name),
     /// The loop with this number has learnt something of a target.
     Learnt(usize, News),
-    /// It serves the configuration that it was told to.
-    Serves,
-    /// Its part of the answer to the last inquiry.
-    Part(Part),
+    /// The loop with this number serves the configuration that it was told to.
+    Serves(usize),
+    /// The part of the loop with this number of the answer to the question with that one.
+    Part((usize, u64), Part),
     /// The loop with this number has drained, and has cut so many requests.
     Drained(usize, u64),
 }
@@ -153,11 +154,15 @@ impl Loops {
     }
 
     /// Serves another configuration from now on, in all loops or, if it cannot listen where that
-    /// one says, in none. Returns how many loops will report that they serve it.
+    /// one says, in none. Returns the loops that will report that they serve it.
     ///
     /// # Errors
     /// The address that cannot be listened on.
-    pub(super) fn reload(&mut self, mut config: Config, descriptors: u64) -> Result<usize, String> {
+    pub(super) fn reload(
+        &mut self,
+        mut config: Config,
+        descriptors: u64,
+    ) -> Result<BTreeSet<usize>, String> {
         let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
         let count = 1 + self.others.len();
         let descriptors = left_by_others(descriptors, self.others.len(), &config);
@@ -167,7 +172,7 @@ impl Loops {
         }
         self.first.reload(config.clone().part_of(0, count), listening, descriptors);
         self.config = config;
-        Ok(self.others.len())
+        Ok((1..count).collect())
     }
 
     /// Shakes hands on other terms from now on.
@@ -201,10 +206,25 @@ impl Loops {
         }
     }
 
-    /// Asks all others for their parts of an answer, which they report. Returns how many they are.
-    pub(super) fn inquire(&self, inquiry: Inquiry) -> usize {
-        self.order(|| Order::Inquire(inquiry));
-        self.others.len()
+    /// Asks those of the others that are `wanted` for their parts of the answer to the question
+    /// with this number, which they report. Returns which they are.
+    pub(super) fn inquire(
+        &self,
+        inquiry: Inquiry,
+        number: u64,
+        wanted: impl Fn(usize) -> bool,
+    ) -> BTreeSet<usize> {
+        let asked = self.others.iter().zip(1..).filter(|(_, index)| wanted(*index));
+        let ask = |(other, index): (&Other, usize)| {
+            other.orders.send(Order::Inquire(inquiry, number));
+            index
+        };
+        asked.map(ask).collect()
+    }
+
+    /// The number of loops.
+    pub(super) const fn count(&self) -> usize {
+        1 + self.others.len()
     }
 
     /// Begins to drain, as the configuration says.
@@ -314,12 +334,15 @@ fn turn_until_exit(
                 Order::Serve(config, offers, descriptors) => {
                     let listening = event_loop.take_listeners(offers);
                     event_loop.reload(*config, listening, descriptors);
-                    reports.send(Report::Serves);
+                    reports.send(Report::Serves(index));
                 }
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Learn(news) => event_loop.learn(&news),
-                Order::Inquire(inquiry) => reports.send(Report::Part(event_loop.part_of(inquiry))),
+                Order::Inquire(inquiry, number) => {
+                    let part = event_loop.part_of(inquiry);
+                    reports.send(Report::Part((index, number), part));
+                }
                 Order::Drain => event_loop.drain(),
                 Order::End => event_loop.end(),
                 Order::Exit => return Ok(()),

@@ -10,7 +10,7 @@
 
 use super::clock::unix_ms;
 use super::event_loop::{EventLoop, Turn};
-use super::inquiries::{For, Inquiries};
+use super::inquiries::{ANSWER_WITHIN, For, Inquiries};
 use super::jobs::{Completion, Job, Jobs};
 use super::logger;
 use super::loops::{Loops, Openings, Report};
@@ -26,6 +26,7 @@ use crate::admin::parts::Inquiry;
 use crate::config::{Config, Expiry, Renewal, Sources, WORKERS_MAX, Workers};
 use crate::proxy::Ticket;
 use crate::time::Tick;
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -59,8 +60,10 @@ pub struct Process {
     notices: Option<Notices>,
     /// What was said when a configuration was last refused.
     refused: String,
-    /// The number of event loops that do not serve the configuration yet that was loaded.
-    unserved: usize,
+    /// The event loops that do not serve the configuration yet that was loaded.
+    unserved: BTreeSet<usize>,
+    /// Until when the operators who have asked for it wait for them. [`Tick::NEVER`] if none does.
+    served_by: Tick,
     /// True exactly when somebody has asked for the reload, and waits for its result.
     is_asked: bool,
     /// The operator's commands that are answered when the reload is over.
@@ -147,7 +150,8 @@ impl Process {
             changes: sources.map(|sources| Changes::since(sources, Tick::ZERO)),
             notices: None,
             refused: String::new(),
-            unserved: 0,
+            unserved: BTreeSet::new(),
+            served_by: Tick::NEVER,
             is_asked: false,
             loops,
             inquiries: Inquiries::default(),
@@ -186,22 +190,25 @@ impl Process {
             self.loops.pass_on_news();
             self.look_at_certificates(now);
             self.look_at_sources(now);
+            let mut commanded = self.run_commands(now);
             if self.loops.first.wants_tick() {
-                self.inquiries.ask(For::Watchers, Inquiry::Live, &mut self.loops);
+                commanded = true;
+                self.inquiries.ask(For::Watchers, Inquiry::Live, &mut self.loops, now);
             }
-            let commanded = self.run_commands();
             if self.loops.is_drained() && !commanded && self.inquiries.is_empty() {
                 break;
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
             let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
-            let until =
-                if commanded { now } else { wake.min(flush).min(self.look_at).min(changes) };
+            let due = self.inquiries.due().min(self.served_by);
+            let until = wake.min(flush).min(self.look_at).min(changes).min(due);
+            let until = if commanded { now } else { until };
             if self.loops.first.wait(now, until)? {
                 self.take_signals();
                 self.take_completions();
                 self.take_reports();
             }
+            self.wait_no_longer();
         }
         let cut = self.loops.cut_in_drain();
         self.loops.finish();
@@ -242,8 +249,11 @@ impl Process {
                 Completion::Loaded(loaded) => {
                     let loaded = loaded.map_err(|errors| errors.to_string());
                     match loaded.and_then(|config| self.serve(config)) {
-                        Ok(0) => self.end_reload(Ok(())),
-                        Ok(loops) => self.unserved = loops,
+                        Ok(loops) if loops.is_empty() => self.end_reload(Ok(())),
+                        Ok(loops) => {
+                            self.unserved = loops;
+                            self.served_by = self.loops.first.now().after(ANSWER_WITHIN);
+                        }
                         Err(errors) => self.end_reload(Err(errors)),
                     }
                 }
@@ -269,16 +279,42 @@ impl Process {
             match report {
                 Report::Stale(name) => self.resolve(name),
                 Report::Learnt(index, news) => self.loops.learn(index, &news),
-                Report::Serves => {
-                    self.unserved -= 1;
-                    if self.unserved == 0 {
+                Report::Serves(index) => {
+                    self.unserved.remove(&index);
+                    if self.unserved.is_empty() {
+                        self.served_by = Tick::NEVER;
                         self.end_reload(Ok(()));
                     }
                 }
-                Report::Part(part) => self.inquiries.take(part, &mut self.loops),
+                Report::Part(of, part) => {
+                    let now = self.loops.first.now();
+                    self.inquiries.take(of, part, &mut self.loops, now);
+                }
                 // The first loop looks whether all have.
                 Report::Drained(..) => {}
             }
+        }
+    }
+
+    /// Answers the operators who have waited long enough for event loops that do not turn.
+    fn wait_no_longer(&mut self) {
+        if self.inquiries.due().min(self.served_by) == Tick::NEVER {
+            return;
+        }
+        let now = self.loops.first.now();
+        self.inquiries.go_on(&mut self.loops, now);
+        if self.served_by > now {
+            return;
+        }
+        self.served_by = Tick::NEVER;
+        let workers: Vec<String> = self.unserved.iter().map(|n| format!("{}", n + 1)).collect();
+        let workers = workers.join(", ");
+        log::warn!("the configuration is not served yet by these workers: {workers}");
+        let sentence = format!(
+            "Configuration accepted. It is served, but not yet by these workers: {workers}."
+        );
+        for ticket in std::mem::take(&mut self.reload_tickets) {
+            self.answer(ticket, 202, &sentence);
         }
     }
 
@@ -288,7 +324,7 @@ impl Process {
     }
 
     /// Runs the commands of the admin listener. True if there were any.
-    fn run_commands(&mut self) -> bool {
+    fn run_commands(&mut self, now: Tick) -> bool {
         let mut any = false;
         while let Some((ticket, command)) = self.loops.first.next_command() {
             any = true;
@@ -303,7 +339,7 @@ impl Process {
                     self.answer(ticket, 202, &sentence);
                 }
                 ShellCommand::Inquire(inquiry) => {
-                    self.inquiries.ask(For::Operator(ticket), inquiry, &mut self.loops);
+                    self.inquiries.ask(For::Operator(ticket), inquiry, &mut self.loops, now);
                 }
                 ShellCommand::Reload if self.file.is_none() => {
                     let sentence = "There is no configuration file to reload.";
@@ -418,8 +454,8 @@ impl Process {
     }
 
     /// Serves a configuration that was loaded again. If that fails, nothing has changed.
-    /// Returns how many event loops will report that they serve it.
-    fn serve(&mut self, mut config: Config) -> Result<usize, String> {
+    /// Returns the event loops that will report that they serve it.
+    fn serve(&mut self, mut config: Config) -> Result<BTreeSet<usize>, String> {
         if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
         }

@@ -190,14 +190,27 @@ pub(super) fn prepare_usage() {
     LazyLock::force(&STATUS);
 }
 
-/// What the process has used until now. None if the system does not tell.
-pub fn usage() -> Option<Usage> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+/// The processor time of the process or of a thread. None if the system does not tell.
+fn cpu_of(who: UsageWho) -> Option<Duration> {
+    let usage = getrusage(who).ok()?;
     let duration = |time: TimeVal| {
         let [seconds, micros] = [time.tv_sec(), time.tv_usec()].map(|n| u64::try_from(n).ok());
         Some(Duration::from_secs(seconds?) + Duration::from_micros(micros?))
     };
-    let cpu = duration(usage.user_time())? + duration(usage.system_time())?;
+    Some(duration(usage.user_time())? + duration(usage.system_time())?)
+}
+
+/// The processor time of this thread until now. None if the system does not tell.
+pub fn cpu_of_thread() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    return cpu_of(UsageWho::RUSAGE_THREAD);
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// What the process has used until now. None if the system does not tell.
+pub fn usage() -> Option<Usage> {
+    let cpu = cpu_of(UsageWho::RUSAGE_SELF)?;
     // Made when it is read, so nothing is waited for. The line is "VmRSS:  2048 kB".
     let mut status = [0; 8192];
     let read = STATUS.as_ref().and_then(|file| file.read_at(&mut status, 0).ok()).unwrap_or(0);

@@ -1,6 +1,7 @@
 //! The metrics of the process as a whole.
 
 use crate::admin::streams::StreamState;
+use crate::admin::workers::WorkerNow;
 use crate::confines::Confined;
 use crate::metrics::{Exposition, Merge, MetricType, Value};
 use crate::pool::{Endpoint, Upstream};
@@ -38,6 +39,8 @@ pub struct Process<'a> {
     pub now: Now,
     /// The number of event loops.
     pub workers: usize,
+    /// How this one does, if there are several.
+    pub worker: Option<WorkerNow>,
     /// The number of client connections.
     pub connections: usize,
     /// The maximum number of client connections.
@@ -124,6 +127,9 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
         out.sample(&[("certificate", file)], *last);
     }
     of_usage(out, process.usage);
+    if let Some(worker) = &process.worker {
+        worker.expose(out);
+    }
 }
 
 /// Writes what the process is, and how far on its way to its end.

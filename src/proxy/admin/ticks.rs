@@ -104,7 +104,11 @@ impl<N: Net> Proxy<N> {
         });
         let mut state = LiveNow::of(&telemetry.stats, self.connections(), now.tick);
         state.apis = present.collect();
-        state.expiries = tls.expiries(now.unix_ms);
+        // One part of an answer is enough for what is the same in all.
+        if self.shared.number == 0 {
+            state.expiries = tls.expiries(now.unix_ms);
+        }
+        state.workers.extend(self.worker_now());
         state.drain = DrainNow {
             draining: phase.is_draining(),
             closes_at: at(phase.closes_at()),

@@ -134,6 +134,16 @@ impl Program {
         names.filter_map(|name| name.to_str()?.parse().ok()).collect()
     }
 
+    /// The thread with this name; none where that cannot be known.
+    pub(super) fn thread(&self, name: &str) -> Option<i32> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let mut threads = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+        let is_it = |thread: &std::fs::DirEntry| {
+            std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|is| is.trim() == name)
+        };
+        threads.find(is_it)?.file_name().to_str()?.parse().ok()
+    }
+
     /// Reads its standard output no more: the pipe is closed behind the next line, which is for
     /// the caller to bring about.
     pub(super) fn stop_listening(&mut self, bring_about: impl FnOnce(&Program)) {

@@ -2,7 +2,16 @@
 
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
+#[cfg(target_os = "linux")]
+use super::skip;
 use super::{GET, begin_stream, event};
+#[cfg(target_os = "linux")]
+use nix::sys::{
+    ptrace,
+    wait::{WaitPidFlag, waitpid},
+};
+#[cfg(target_os = "linux")]
+use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -118,6 +127,7 @@ fn the_live_page_tells_of_all() {
     }
     assert!(heard.contains("\"connections\":24,\"streams\":24,"), "{heard}");
     assert!(heard.contains("\"name\":\"events\",\"streams\":24,"), "{heard}");
+    assert_eq!(heard.matches("{\"number\":").count(), WORKERS, "{heard}");
 }
 
 #[test]
@@ -270,6 +280,99 @@ fn what_is_cut_in_any_loop_is_told() {
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     let told = "drained: 24 streams, tunnels or other requests were cut";
     assert!(ended.stderr.contains(told), "{}", ended.stderr);
+}
+
+#[test]
+fn each_loop_is_told_apart_for_the_operator() {
+    let origin = Origin::listen();
+    let (program, admin) = start(&origin, "", "");
+    let _streams = begin_streams(&program, &origin);
+    let (status, said) = ask(admin, "GET /healthz");
+    assert_eq!((status.as_str(), said.as_str()), ("HTTP/1.1 200 OK", "All loops turn.\n"));
+    let (_, metrics) = ask(admin, "GET /metrics");
+    let of_worker = |name: &str, n: usize| {
+        let sample = sample(&metrics, &format!("millstream_worker_{name}{{worker=\"{n}\"}}"));
+        sample.unwrap().parse::<usize>().unwrap()
+    };
+    for name in ["streams", "client_connections"] {
+        let all = (1..=WORKERS).map(|n| of_worker(name, n)).sum::<usize>();
+        assert_eq!(all, STREAMS, "{name}");
+    }
+    assert!((1..=WORKERS).all(|n| of_worker("up", n) == 1));
+}
+
+/// A worker that does not turn while this exists.
+#[cfg(target_os = "linux")]
+struct Stuck(Pid);
+
+#[cfg(target_os = "linux")]
+impl Stuck {
+    /// None where that cannot be brought about.
+    fn worker(program: &Program, number: usize) -> Option<Stuck> {
+        let thread = Pid::from_raw(program.thread(&format!("worker {number}"))?);
+        ptrace::seize(thread, ptrace::Options::empty()).ok()?;
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Some(Stuck(thread))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        ptrace::detach(self.0, None).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
+    let origin = Origin::listen();
+    let file = Scratch::file(&config(&origin, "", ""));
+    let mut program = Program::start(&[file.as_str()]);
+    let admin = admin_of(&mut program);
+    let mut streams = begin_streams(&program, &origin);
+    for (client, upstream) in &mut streams {
+        let (wire, event) = event("x");
+        upstream.send(wire);
+        client.expect(&event);
+    }
+    // What it has told is known from here on.
+    ask(admin, "GET /metrics");
+    let Some(stuck) = Stuck::worker(&program, 3) else {
+        return skip("a_loop_that_is_stuck_keeps_no_operator_waiting", "no thread can be stopped");
+    };
+    let (status, why) = ask(admin, "GET /healthz");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(why.starts_with("Worker 3 has not turned for "), "{why}");
+    let (_, metrics) = ask(admin, "GET /metrics");
+    assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"2\"}"), Some("1"));
+    assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"3\"}"), Some("0"));
+    assert_eq!(sample(&metrics, "millstream_events_total{api=\"events\"}"), Some("24"));
+    let (status, listed) = ask(admin, "GET /streams?limit=1000");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(listed.contains("\"silent_workers\":[3]"), "{listed}");
+    let (status, said) = ask(admin, "DELETE /streams/fffff");
+    assert_eq!(status, "HTTP/1.1 202 Accepted");
+    assert!(said.starts_with("It ends if a silent worker has it. Worker 3 has not"), "{said}");
+    let mut watcher = Line::to(admin);
+    watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    watcher.response();
+    let mut heard = String::new();
+    while !heard.contains("\"closed\":") {
+        heard.push_str(&watcher.read(1));
+    }
+    let (_, of_third) = heard.split_once("{\"number\":3,").expect(&heard);
+    assert!(of_third.split('}').next().unwrap().contains("\"silent_ms\":"), "{heard}");
+    // The others serve, and what it has missed it takes up when it turns.
+    let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
+    let (status, said) = ask(admin, "POST /reload");
+    assert_eq!(status, "HTTP/1.1 202 Accepted");
+    assert!(said.contains("not yet by these workers: 3."), "{said}");
+    drop(stuck);
+    program.logs("configuration reloaded");
+    let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
+    assert!(turns, "it stays silent");
 }
 
 #[test]

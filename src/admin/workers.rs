@@ -1,0 +1,92 @@
+//! How each event loop does, where there are several, and which of them have not answered.
+
+use crate::json::Json;
+use crate::metrics::{Exposition, MetricType, Value};
+use crate::time::millis;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How an event loop does.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerNow {
+    /// Its number, counted from 1.
+    pub number: usize,
+    /// The number of its client connections.
+    pub connections: usize,
+    /// The number of its open event streams.
+    pub streams: u64,
+    /// The processor time of its thread, if the system tells. Of one second it can use one.
+    pub cpu: Option<Duration>,
+    /// For how long it has not answered. None if it has.
+    pub silent_for: Option<Duration>,
+}
+
+/// The event loops that were asked, and those that have not answered in time.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The number of event loops.
+    pub loops: usize,
+    /// The numbers of those that have not answered, counted from 1 and in order, and for how long
+    /// they have not.
+    pub silent: Vec<(usize, Duration)>,
+}
+
+impl WorkerNow {
+    /// Writes what changes: a page computes rates.
+    pub(super) fn write(&self, json: &mut Json<'_>) {
+        json.begin('{');
+        json.name("number").number(self.number as u64);
+        json.name("connections").number(self.connections as u64);
+        json.name("streams").number(self.streams);
+        if let Some(cpu) = self.cpu {
+            json.name("cpu_ms").number(millis(cpu));
+        }
+        if let Some(time) = self.silent_for {
+            json.name("silent_ms").number(millis(time));
+        }
+        json.end('}');
+    }
+
+    /// Writes its metrics. Those of all workers have different labels.
+    pub(super) fn expose(&self, out: &mut Exposition) {
+        let number = self.number.to_string();
+        let labels = [("worker", number.as_str())];
+        let help = "Client connections of a worker.";
+        out.family("millstream_worker_client_connections", MetricType::Gauge, help);
+        out.sample(&labels, self.connections);
+        out.family("millstream_worker_streams", MetricType::Gauge, "Event streams of a worker.");
+        out.sample(&labels, self.streams);
+        if let Some(cpu) = self.cpu {
+            let help = "Processor time of a worker, of which each second has one.";
+            out.family("millstream_worker_cpu_seconds_total", MetricType::Counter, help);
+            out.sample(&labels, Value::Millis(millis(cpu)));
+        }
+    }
+}
+
+impl Asked {
+    /// Writes which workers have answered, where there are several.
+    pub(super) fn expose(&self, out: &mut Exposition) {
+        if self.loops < 2 {
+            return;
+        }
+        let help = "Whether a worker has answered in time; if not, its numbers are its last ones.";
+        out.family("millstream_worker_up", MetricType::Gauge, help);
+        for number in 1..=self.loops {
+            let is_up = self.silent.iter().all(|(silent, _)| *silent != number);
+            out.sample(&[("worker", &number.to_string())], is_up);
+        }
+    }
+
+    /// A sentence about those that have not answered.
+    pub(super) fn complaint(&self) -> String {
+        let mut text = String::new();
+        for (n, (number, time)) in self.silent.iter().enumerate() {
+            let before = if n == 0 { "Worker" } else { ", worker" };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{before} {number} has not turned for {time:?}");
+        }
+        text.push('.');
+        text
+    }
+}
