@@ -93,7 +93,7 @@ impl Opening {
         let sockets_max = self.sockets_max.div_ceil(loops);
         let (poll, mut net) = create_poll(sockets_max)?;
         let offers = listeners::offer(&self.config, &self.listening, &[], &self.net)?;
-        let listening = listeners::take(offers, &[], &mut net);
+        let listening = listeners::take(offers, &[], &mut net)?;
         // Times that loops exchange are those of one clock.
         let Opening { config, budget, clock, .. } = self;
         let (config, budget, clock) = (config.clone(), *budget, *clock);
@@ -211,9 +211,17 @@ impl EventLoop {
         }
     }
 
-    /// Listens where the first loop does, as it has offered.
-    pub(super) fn take_listeners(&mut self, offers: Vec<Offer>) -> Vec<Listening> {
+    /// Takes the listeners that the first loop has offered.
+    ///
+    /// # Errors
+    /// The address that cannot be listened on.
+    pub(super) fn take_listeners(&mut self, offers: Vec<Offer>) -> Result<Vec<Listening>, String> {
         listeners::take(offers, &self.listening, tls::inner(self.proxy.net()))
+    }
+
+    /// Closes those of these listeners that it does not serve.
+    pub(super) fn close_unserved(&mut self, listening: &[Listening]) {
+        listeners::close_new(listening, &self.listening, tls::inner(self.proxy.net()));
     }
 
     /// Serves another configuration from now on, on these listeners.

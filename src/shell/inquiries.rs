@@ -82,6 +82,11 @@ impl Inquiries {
         self.asking.as_ref().map_or(Tick::NEVER, Asking::until)
     }
 
+    /// Forgets what loops have told of apis in their order, because another configuration is served.
+    pub(super) fn note_reload(&mut self) {
+        self.kept.retain(|(_, part)| !matches!(part, Part::Live(_)));
+    }
+
     /// Asks all loops, now or when what was asked before is answered. Watchers are told what is at
     /// that time, so one question for them is enough.
     pub(super) fn ask(&mut self, whom: For, inquiry: Inquiry, loops: &mut Loops, now: Tick) {

@@ -108,21 +108,31 @@ pub(super) fn offer(
 }
 
 /// Takes over what the first event loop has offered.
-pub(super) fn take(offers: Vec<Offer>, present: &[Listening], net: &mut MioNet) -> Vec<Listening> {
-    let take = |Offer { of_first, socket }: Offer| {
+///
+/// # Errors
+/// The address that cannot be listened on. What was taken before it is closed again.
+pub(super) fn take(
+    offers: Vec<Offer>,
+    present: &[Listening],
+    net: &mut MioNet,
+) -> Result<Vec<Listening>, String> {
+    let mut listening = Vec::new();
+    for Offer { of_first, socket } in offers {
         let Some(socket) = socket else {
             let known = present.iter().find(|known| known.is_for(&of_first.wanted, of_first.port));
-            return known.map(|known| Listening { port: of_first.port, ..known.clone() });
+            listening.extend(known.map(|known| Listening { port: of_first.port, ..known.clone() }));
+            continue;
         };
         match net.add_listener(socket) {
-            Ok(id) => Some(Listening { id, ..of_first }),
+            Ok(id) => listening.push(Listening { id, ..of_first }),
             Err(error) => {
-                log::error!("cannot listen on {} in all workers: {error}", of_first.wanted);
-                None
+                close_new(&listening, present, net);
+                let (wanted, why) = (of_first.wanted, descriptors::explain(&error));
+                return Err(format!("cannot listen on {wanted} in all workers: {why}"));
             }
         }
-    };
-    offers.into_iter().filter_map(take).collect()
+    }
+    Ok(listening)
 }
 
 fn open_all(
@@ -173,4 +183,33 @@ fn open_all(
         demo.listen = open(&wanted, Port::plain(Service::Demo))?.unwrap_or(demo.listen);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    /// Nothing is left of those before it.
+    #[test]
+    fn one_that_no_poll_takes_is_an_error() {
+        let poll = mio::Poll::new().unwrap();
+        let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 8);
+        let offer = |socket| {
+            let wanted = ListenAddr::Tcp("127.0.0.1:80".parse().unwrap());
+            let (id, port) = (ListenerId(0), Port::plain(Service::Apis));
+            let of_first = Listening { id, port, wanted, bound: None };
+            let socket = mio::net::TcpListener::from_std(socket);
+            Offer { of_first, socket: Some(Listener::Tcp(socket)) }
+        };
+        let good = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let regular = File::open(std::env::current_exe().unwrap()).unwrap();
+        let no_socket = std::net::TcpListener::from(OwnedFd::from(regular));
+        let offers = vec![offer(good()), offer(no_socket)];
+        let error = take(offers, &[], &mut net).unwrap_err();
+        assert!(error.starts_with("cannot listen on 127.0.0.1:80 in all workers: "), "{error}");
+        let taken = take(vec![offer(good())], &[], &mut net).unwrap();
+        assert_eq!(taken[0].id, ListenerId(0), "its place is free again");
+    }
 }

@@ -6,7 +6,7 @@
 //! cross as values, at the pace of reloads, questions of the operator and names that are looked up.
 
 use super::event_loop::{EventLoop, Opening, Turn};
-use super::listeners::Offer;
+use super::listeners::{Listening, Offer};
 use super::logger;
 use super::mailbox::Mailbox;
 use super::output::Output;
@@ -32,6 +32,15 @@ pub(super) struct Loops {
     reports: Mailbox<Report>,
     /// What all of them serve together.
     config: Config,
+    /// What they are to serve next.
+    prepared: Option<Prepared>,
+}
+
+/// A configuration whose listeners are open in the first loop.
+#[derive(Debug)]
+struct Prepared {
+    config: Config,
+    listening: Vec<Listening>,
 }
 
 /// A loop on a thread of its own.
@@ -47,8 +56,12 @@ struct Other {
 /// What a loop is to do.
 #[derive(Debug)]
 enum Order {
-    /// Serve another configuration, on these listeners, with this many descriptors in all.
-    Serve(Box<Config>, Vec<Offer>, u64),
+    /// Take these listeners for another configuration.
+    Take(Vec<Offer>),
+    /// Serve that configuration on them, with this many descriptors in all.
+    Serve(Box<Config>, u64),
+    /// Close them again, because it is not served.
+    Withdraw,
     /// Shake hands on other terms.
     Renew(Box<Tls>),
     /// Take the answer to a question about a name, whoever has asked it.
@@ -72,6 +85,8 @@ pub(super) enum Report {
     Stale(Name),
     /// The loop with this number has learnt something of a target.
     Learnt(usize, News),
+    /// The loop with this number has the listeners for a configuration, or could not take one.
+    Took(usize, Result<(), String>),
     /// The loop with this number serves the configuration that it was told to.
     Serves(usize),
     /// The part of the loop with this number of the answer to the question with that one.
@@ -134,7 +149,8 @@ impl Openings {
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
             others.push(Other { orders, thread, drained: None });
         }
-        Ok((Loops { first: first.start(common, 0, count), others, reports, config }, waker))
+        let first = first.start(common, 0, count);
+        Ok((Loops { first, others, reports, config, prepared: None }, waker))
     }
 }
 
@@ -153,26 +169,47 @@ impl Loops {
         report
     }
 
-    /// Serves another configuration from now on, in all loops or, if it cannot listen where that
-    /// one says, in none. Returns the loops that will report that they serve it.
+    /// Opens the listeners of another configuration in all loops. Returns those that will report
+    /// that they have them, or could not take one.
     ///
     /// # Errors
     /// The address that cannot be listened on.
-    pub(super) fn reload(
-        &mut self,
-        mut config: Config,
-        descriptors: u64,
-    ) -> Result<BTreeSet<usize>, String> {
+    pub(super) fn prepare(&mut self, mut config: Config) -> Result<BTreeSet<usize>, String> {
         let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
-        let count = 1 + self.others.len();
-        let descriptors = left_by_others(descriptors, self.others.len(), &config);
-        for ((other, offers), index) in self.others.iter().zip(offers).zip(1..) {
+        for (other, offers) in self.others.iter().zip(offers) {
+            other.orders.send(Order::Take(offers));
+        }
+        self.prepared = Some(Prepared { config, listening });
+        Ok(self.indices())
+    }
+
+    /// Serves what was prepared from now on. Returns the loops that will report that they do.
+    pub(super) fn serve_prepared(&mut self, descriptors: u64) -> BTreeSet<usize> {
+        let Some(Prepared { config, listening }) = self.prepared.take() else {
+            return BTreeSet::new();
+        };
+        let count = self.count();
+        let descriptors = left_by_others(descriptors, count - 1, &config);
+        for (other, index) in self.others.iter().zip(1..) {
             let part = Box::new(config.clone().part_of(index, count));
-            other.orders.send(Order::Serve(part, offers, descriptors));
+            other.orders.send(Order::Serve(part, descriptors));
         }
         self.first.reload(config.clone().part_of(0, count), listening, descriptors);
         self.config = config;
-        Ok((1..count).collect())
+        self.indices()
+    }
+
+    /// Closes the listeners that were opened for what was prepared, because it is not served.
+    pub(super) fn withdraw_prepared(&mut self) {
+        if let Some(Prepared { listening, .. }) = self.prepared.take() {
+            self.first.close_unserved(&listening);
+            self.order(|| Order::Withdraw);
+        }
+    }
+
+    /// The numbers of the loops that are not the first.
+    fn indices(&self) -> BTreeSet<usize> {
+        (1..self.count()).collect()
     }
 
     /// Shakes hands on other terms from now on.
@@ -312,7 +349,7 @@ fn turn_until_exit(
     orders: &Mailbox<Order>,
     reports: &Mailbox<Report>,
 ) -> io::Result<()> {
-    let mut drained = false;
+    let (mut drained, mut taken) = (false, Vec::new());
     loop {
         let Turn { now, wake } = event_loop.turn();
         while let Some(name) = event_loop.next_stale_name() {
@@ -331,11 +368,15 @@ fn turn_until_exit(
         }
         while let Some(order) = orders.take() {
             match order {
-                Order::Serve(config, offers, descriptors) => {
-                    let listening = event_loop.take_listeners(offers);
-                    event_loop.reload(*config, listening, descriptors);
+                Order::Take(offers) => {
+                    let took = event_loop.take_listeners(offers).map(|all| taken = all);
+                    reports.send(Report::Took(index, took));
+                }
+                Order::Serve(config, descriptors) => {
+                    event_loop.reload(*config, std::mem::take(&mut taken), descriptors);
                     reports.send(Report::Serves(index));
                 }
+                Order::Withdraw => event_loop.close_unserved(&std::mem::take(&mut taken)),
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Learn(news) => event_loop.learn(&news),

@@ -60,10 +60,12 @@ pub struct Process {
     notices: Option<Notices>,
     /// What was said when a configuration was last refused.
     refused: String,
-    /// The event loops that do not serve the configuration yet that was loaded.
-    unserved: BTreeSet<usize>,
+    /// The event loops that have yet to say that they can serve, or do serve, what was loaded.
+    awaited: BTreeSet<usize>,
+    /// Why one of them cannot.
+    cannot: Option<String>,
     /// Until when the operators who have asked for it wait for them. [`Tick::NEVER`] if none does.
-    served_by: Tick,
+    await_until: Tick,
     /// True exactly when somebody has asked for the reload, and waits for its result.
     is_asked: bool,
     /// The operator's commands that are answered when the reload is over.
@@ -150,8 +152,9 @@ impl Process {
             changes: sources.map(|sources| Changes::since(sources, Tick::ZERO)),
             notices: None,
             refused: String::new(),
-            unserved: BTreeSet::new(),
-            served_by: Tick::NEVER,
+            awaited: BTreeSet::new(),
+            cannot: None,
+            await_until: Tick::NEVER,
             is_asked: false,
             loops,
             inquiries: Inquiries::default(),
@@ -200,7 +203,7 @@ impl Process {
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
             let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
-            let due = self.inquiries.due().min(self.served_by);
+            let due = self.inquiries.due().min(self.await_until);
             let until = wake.min(flush).min(self.look_at).min(changes).min(due);
             let until = if commanded { now } else { until };
             if self.loops.first.wait(now, until)? {
@@ -248,12 +251,9 @@ impl Process {
                 Completion::Watched(seen, notices) => self.watched(seen, notices),
                 Completion::Loaded(loaded) => {
                     let loaded = loaded.map_err(|errors| errors.to_string());
-                    match loaded.and_then(|config| self.serve(config)) {
-                        Ok(loops) if loops.is_empty() => self.end_reload(Ok(())),
-                        Ok(loops) => {
-                            self.unserved = loops;
-                            self.served_by = self.loops.first.now().after(ANSWER_WITHIN);
-                        }
+                    match loaded.and_then(|config| self.prepare(config)) {
+                        Ok(()) if self.awaited.is_empty() => self.go_on_reloading(),
+                        Ok(()) => self.await_until = self.loops.first.now().after(ANSWER_WITHIN),
                         Err(errors) => self.end_reload(Err(errors)),
                     }
                 }
@@ -263,6 +263,7 @@ impl Process {
 
     /// Ends a reload, and begins the next if the file may have changed since.
     fn end_reload(&mut self, result: Result<(), String>) {
+        self.await_until = Tick::NEVER;
         let changed = self.reload == Reload::LoadingTwice;
         self.reload = Reload::Idle;
         let later = std::mem::take(&mut self.later_tickets);
@@ -279,10 +280,16 @@ impl Process {
             match report {
                 Report::Stale(name) => self.resolve(name),
                 Report::Learnt(index, news) => self.loops.learn(index, &news),
+                Report::Took(index, took) => {
+                    self.cannot = self.cannot.take().or(took.err());
+                    self.awaited.remove(&index);
+                    if self.awaited.is_empty() {
+                        self.go_on_reloading();
+                    }
+                }
                 Report::Serves(index) => {
-                    self.unserved.remove(&index);
-                    if self.unserved.is_empty() {
-                        self.served_by = Tick::NEVER;
+                    self.awaited.remove(&index);
+                    if self.awaited.is_empty() {
                         self.end_reload(Ok(()));
                     }
                 }
@@ -298,21 +305,20 @@ impl Process {
 
     /// Answers the operators who have waited long enough for event loops that do not turn.
     fn wait_no_longer(&mut self) {
-        if self.inquiries.due().min(self.served_by) == Tick::NEVER {
+        if self.inquiries.due().min(self.await_until) == Tick::NEVER {
             return;
         }
         let now = self.loops.first.now();
         self.inquiries.go_on(&mut self.loops, now);
-        if self.served_by > now {
+        if self.await_until > now {
             return;
         }
-        self.served_by = Tick::NEVER;
-        let workers: Vec<String> = self.unserved.iter().map(|n| format!("{}", n + 1)).collect();
+        self.await_until = Tick::NEVER;
+        let workers: Vec<String> = self.awaited.iter().map(|n| (n + 1).to_string()).collect();
         let workers = workers.join(", ");
-        log::warn!("the configuration is not served yet by these workers: {workers}");
-        let sentence = format!(
-            "Configuration accepted. It is served, but not yet by these workers: {workers}."
-        );
+        log::warn!("the reload waits for these workers, which do not turn: {workers}");
+        let sentence =
+            format!("Reload accepted. It waits for these workers, which do not turn: {workers}.");
         for ticket in std::mem::take(&mut self.reload_tickets) {
             self.answer(ticket, 202, &sentence);
         }
@@ -453,9 +459,9 @@ impl Process {
         }
     }
 
-    /// Serves a configuration that was loaded again. If that fails, nothing has changed.
-    /// Returns the event loops that will report that they serve it.
-    fn serve(&mut self, mut config: Config) -> Result<BTreeSet<usize>, String> {
+    /// Opens the listeners of a configuration that was loaded again, in all event loops. If that
+    /// fails, nothing has changed.
+    fn prepare(&mut self, mut config: Config) -> Result<(), String> {
         if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
         }
@@ -470,9 +476,23 @@ impl Process {
             return Err("server.workers: it cannot be changed while running; restart".to_owned());
         }
         config.fits(self.workers)?;
-        let known = present.warnings(Some(self.descriptors));
         config.tls.keep(self.loops.first.tls());
-        let loops = self.loops.reload(config, self.descriptors)?;
+        self.awaited = self.loops.prepare(config)?;
+        Ok(())
+    }
+
+    /// Serves the configuration whose listeners are open, in all event loops or, if one of them
+    /// could not take them, in none.
+    fn go_on_reloading(&mut self) {
+        let drains = self.loops.first.is_draining();
+        let late = drains.then(|| "the process is draining".to_owned());
+        if let Some(why) = self.cannot.take().or(late) {
+            self.loops.withdraw_prepared();
+            return self.end_reload(Err(why));
+        }
+        let known = self.loops.config().warnings(Some(self.descriptors));
+        self.awaited = self.loops.serve_prepared(self.descriptors);
+        self.inquiries.note_reload();
         let config = self.loops.config();
         logger::configure(&config.log);
         let warnings = config.warnings(Some(self.descriptors)).into_iter();
@@ -485,7 +505,9 @@ impl Process {
         self.notices = None;
         self.refused.clear();
         self.look_at = Tick::ZERO;
-        Ok(loops)
+        if self.awaited.is_empty() {
+            self.end_reload(Ok(()));
+        }
     }
 
     /// Logs the result of a reload, and answers the operators who asked for it. What nobody has

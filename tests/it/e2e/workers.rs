@@ -368,7 +368,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
     let (status, said) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
-    assert!(said.contains("not yet by these workers: 3."), "{said}");
+    assert!(said.contains("It waits for these workers, which do not turn: 3."), "{said}");
     drop(stuck);
     program.logs("configuration reloaded");
     let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
