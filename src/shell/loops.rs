@@ -126,31 +126,33 @@ impl Openings {
         &self.config
     }
 
-    /// Starts all loops, and returns them with the waker of the first.
+    /// Starts all loops, and returns them with the output and the waker of the first.
     ///
     /// # Errors
     /// If no thread can be started, or no descriptor is left.
-    pub(super) fn start(self) -> Result<(Loops, Arc<mio::Waker>), String> {
+    pub(super) fn start(self) -> Result<(Loops, Output, Arc<mio::Waker>), String> {
         let Openings { first, others: openings, config } = self;
         let waker = first.waker()?;
         let count = 1 + openings.len();
         let common = Common::of(count);
         let reports = Mailbox::of(Arc::clone(&waker));
+        let output = Output::to_stdout();
         let mut others = Vec::new();
         for (opening, index) in openings.into_iter().zip(1..) {
             let orders = Mailbox::of(opening.waker()?);
             let (common, reports, mail) = (common.clone(), reports.clone(), orders.clone());
+            let output = output.another();
             let run = move || {
                 let mut essential = Essential { may_end: false };
                 let event_loop = opening.start(common, index, count);
-                essential.may_end = run(event_loop, index, &mail, &reports);
+                essential.may_end = run(event_loop, output, index, &mail, &reports);
             };
             let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
             others.push(Other { orders, thread, drained: None });
         }
         let first = first.start(common, 0, count);
-        Ok((Loops { first, others, reports, config, prepared: None }, waker))
+        Ok((Loops { first, others, reports, config, prepared: None }, output, waker))
     }
 }
 
@@ -185,9 +187,10 @@ impl Loops {
 
     /// Serves what was prepared from now on. Returns the loops that will report that they do.
     pub(super) fn serve_prepared(&mut self, descriptors: u64) -> BTreeSet<usize> {
-        let Some(Prepared { config, listening }) = self.prepared.take() else {
+        let Some(Prepared { mut config, listening }) = self.prepared.take() else {
             return BTreeSet::new();
         };
+        config.tls.keep(self.first.tls());
         let count = self.count();
         let descriptors = left_by_others(descriptors, count - 1, &config);
         for (other, index) in self.others.iter().zip(1..) {
@@ -327,11 +330,11 @@ impl Drop for Essential {
 /// Runs the loop with this number until it is told to end. False if it has to end before.
 fn run(
     mut event_loop: EventLoop,
+    mut output: Output,
     index: usize,
     orders: &Mailbox<Order>,
     reports: &Mailbox<Report>,
 ) -> bool {
-    let mut output = Output::to_stdout();
     let result = turn_until_exit(&mut event_loop, &mut output, index, orders, reports);
     if let Err(error) = result {
         log::error!("cannot poll: {error}");

@@ -7,6 +7,7 @@
 
 use super::worker::Worker;
 use crate::access::Queue;
+use crate::locked::Locked;
 use crate::time::Tick;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -44,15 +45,29 @@ pub(super) struct Output {
     next_batch: Tick,
     /// Lines that the worker could not write, and that the queue has not counted yet.
     lost: Arc<AtomicU64>,
+    failing: Failing,
 }
+
+/// While writing fails: how many lines were lost since it last succeeded, of all event loops.
+type Failing = Arc<Locked<Option<u64>>>;
 
 impl Output {
     /// Output to standard output, with nothing to write yet.
     pub(super) fn to_stdout() -> Output {
+        Output::with(Failing::default())
+    }
+
+    /// That of another event loop. What fails in both is said once.
+    pub(super) fn another(&self) -> Output {
+        Output::with(Arc::clone(&self.failing))
+    }
+
+    fn with(failing: Failing) -> Output {
         let lost = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer { out: io::stdout(), lost: Arc::clone(&lost), failing: None };
+        let (of_writer, failed) = (Arc::clone(&lost), Arc::clone(&failing));
+        let mut writer = Writer { out: io::stdout(), lost: of_writer, failing: failed };
         let worker = Worker::new("access log", BATCHES_MAX, move |batch| writer.write(batch));
-        Output { worker, next_batch: Tick::ZERO, lost }
+        Output { worker, next_batch: Tick::ZERO, lost, failing }
     }
 
     /// Hands the lines in `queue` to the worker, unless it is busy or was given some just now.
@@ -97,8 +112,7 @@ struct Writer<W> {
     out: W,
     /// The counter of [`Output::lost`].
     lost: Arc<AtomicU64>,
-    /// While writing fails: how many lines were lost since it last succeeded.
-    failing: Option<u64>,
+    failing: Failing,
 }
 
 impl<W: Write> Writer<W> {
@@ -111,17 +125,20 @@ impl<W: Write> Writer<W> {
         if written.is_err() {
             self.lost.fetch_add(batch.count(), Ordering::Relaxed);
         }
-        match (written, &mut self.failing) {
-            (Ok(()), None) => {}
-            (Ok(()), Some(n)) => {
-                log::warn!("access log resumed: {n} lines dropped");
-                self.failing = None;
+        let lost = self.failing.with(|failing| match (&written, &mut *failing) {
+            (Ok(()), _) => failing.take(),
+            (Err(_), Some(n)) => {
+                *n += batch.count();
+                None
             }
-            (Err(_), Some(n)) => *n += batch.count(),
-            (Err(error), None) => {
+            (Err(_), None) => failing.replace(batch.count()).or(Some(0)),
+        });
+        match (written, lost) {
+            (Ok(()), Some(n)) => log::warn!("access log resumed: {n} lines dropped"),
+            (Err(error), Some(_)) => {
                 log::warn!("cannot write the access log, dropping lines: {error}");
-                self.failing = Some(batch.count());
             }
+            (_, None) => {}
         }
     }
 }
@@ -151,10 +168,11 @@ mod tests {
     fn writing_goes_on_after_a_failure() {
         let lost = Arc::new(AtomicU64::new(0));
         let out = Flaky(vec![true, false, false, true], Vec::new());
-        let mut writer = Writer { out, lost: Arc::clone(&lost), failing: None };
-        for (n, failing) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None)] {
+        let failing = Failing::default();
+        let mut writer = Writer { out, lost: Arc::clone(&lost), failing: Arc::clone(&failing) };
+        for (n, lost) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None)] {
             writer.write(Batch { lines: format!("{n}\n"), dropped: n });
-            assert_eq!(writer.failing, failing);
+            assert_eq!(failing.with(|failing| *failing), lost);
         }
         assert_eq!((writer.out.1.as_slice(), lost.load(Ordering::Relaxed)), (&b"0\n3\n"[..], 2));
     }

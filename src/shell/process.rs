@@ -143,7 +143,7 @@ impl Process {
         if let Some(sandbox) = &start.confined {
             sandbox.close();
         }
-        let (loops, waker) = openings.start()?;
+        let (loops, output, waker) = openings.start()?;
         let signals =
             watch_signals(&loops.first).map_err(|e| format!("cannot watch signals: {e}"))?;
         let config = loops.config();
@@ -161,7 +161,7 @@ impl Process {
             workers,
             signals,
             jobs: Jobs::new(waker),
-            output: Output::to_stdout(),
+            output,
             descriptors,
             file: start.file,
             sandbox: start.sandbox,
@@ -461,7 +461,7 @@ impl Process {
 
     /// Opens the listeners of a configuration that was loaded again, in all event loops. If that
     /// fails, nothing has changed.
-    fn prepare(&mut self, mut config: Config) -> Result<(), String> {
+    fn prepare(&mut self, config: Config) -> Result<(), String> {
         if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
         }
@@ -476,7 +476,6 @@ impl Process {
             return Err("server.workers: it cannot be changed while running; restart".to_owned());
         }
         config.fits(self.workers)?;
-        config.tls.keep(self.loops.first.tls());
         self.awaited = self.loops.prepare(config)?;
         Ok(())
     }
