@@ -48,7 +48,11 @@ usage: bench COMMAND [OPTION...]
   floor    --listen ADDR --to ADDR  relay, and parse nothing
   load     --to ADDR --path PATH    open streams or send requests, check, measure; more options
                                     are told in src/load/plan.rs
-  pin      --core N -- COMMAND      run a command on one core, with all descriptors there are
+  spread   how evenly streams spread over the event loops of millstream, with one socket and with
+           one each
+           --workers N, --streams LIST, --rounds N, --millstream PATH
+                                    default 4, 100,1000,9000, 3
+  pin      [--core N] -- COMMAND    run a command, on one core, with all descriptors there are
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +74,7 @@ fn command() -> Outcome<()> {
     sys::raise_descriptor_limit()?;
     match command.to_str() {
         Some("run") => run::main(args),
+        Some("spread") => run::spread::main(args),
         Some("origin") => origin::main(args),
         Some("floor") => floor::main(args),
         Some("load") => load::main(args),
@@ -82,19 +87,19 @@ fn command() -> Outcome<()> {
     }
 }
 
-/// Becomes another program that is tied to one core, and that ends when its parent does.
+/// Becomes another program, perhaps tied to one core, that ends when its parent does.
 fn pin(args: Args) -> Outcome<()> {
-    let (mut core, mut program) = (0, None);
+    let (mut core, mut program) = (None, None);
     args.each(|name, option| {
         match name {
-            "core" => core = option.number()?,
+            "core" => core = Some(option.number()?),
             "" => program = Some(option.rest()?),
             _ => return option.unknown(),
         }
         Ok(())
     })?;
     let words = program.ok_or("pin: no command after --")?;
-    sys::pin_to(core)?;
+    core.map_or(Ok(()), sys::pin_to)?;
     sys::end_with_parent()?;
     let error = Command::new(&words[0])
         .args(&words[1..])

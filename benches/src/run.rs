@@ -14,6 +14,7 @@ mod plot;
 mod process;
 mod report;
 mod scenario;
+pub mod spread;
 mod table;
 
 use std::collections::BTreeMap;
@@ -147,7 +148,7 @@ fn measure(
         command.extend(["--listen-tls", &origin, "--certificate", &file].map(str::to_owned));
     }
     command.extend(["--listen".into(), control.to_string()]);
-    let _origin = Process::start("origin", &command, settings.load_core, folder)?;
+    let _origin = Process::start("origin", &command, Some(settings.load_core), folder)?;
     process::wait_for(control, None)?;
     let command = peer.command(&place)?;
     let mut running = None;
@@ -159,7 +160,7 @@ fn measure(
         load.push(origin);
     } else {
         load.push(front);
-        let started = Process::start(peer.name(), &command, settings.peer_core, folder)?;
+        let started = Process::start(peer.name(), &command, Some(settings.peer_core), folder)?;
         let tls = scenario.tls.then(tls::client).transpose()?;
         process::wait_for(place.front, tls.as_ref())
             .map_err(|error| started.last_words().unwrap_or(error))?;

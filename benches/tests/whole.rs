@@ -27,21 +27,23 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
+/// Runs scenarios with the floor and a few streams.
+fn floor(name: &str, scenarios: &str, more: &[&str]) -> std::io::Result<String> {
+    let usual = [
+        "--peers",
+        "floor",
+        "--streams",
+        "5",
+        "--scenario",
+        scenarios,
+    ];
+    run(name, &[&usual[..], more].concat())
+}
+
 #[test]
 fn the_floor_passes_everything_on() {
     let scenarios = "tokens,burst,short,crowd,pool,fresh,bulk,churn";
-    let text = run(
-        "floor",
-        &[
-            "--peers",
-            "floor",
-            "--streams",
-            "5",
-            "--scenario",
-            scenarios,
-        ],
-    )
-    .unwrap();
+    let text = floor("floor", scenarios, &[]).unwrap();
     let rows = rows(&text);
     assert_eq!(rows.len(), 8, "{text}");
     let empty = |row: &Vec<&str>| row.contains(&"–");
@@ -52,30 +54,19 @@ fn the_floor_passes_everything_on() {
 
 #[test]
 fn clients_of_one_stream_come_and_stall() {
-    let scenarios = "shared,shared-idle,replay,stalled";
-    let arguments = [
-        "--peers",
-        "floor",
-        "--streams",
-        "5",
-        "--scenario",
-        scenarios,
-    ];
-    let text = run("shared", &arguments).unwrap();
+    let text = floor("shared", "shared,shared-idle,replay,stalled", &[]).unwrap();
     assert_eq!(rows(&text).len(), 4, "{text}");
 }
 
 #[test]
 fn streams_beside_slow_readers_go_on() {
-    let arguments = ["--peers", "floor", "--streams", "5", "--scenario", "slow"];
-    let text = run("slow", &arguments).unwrap();
+    let text = floor("slow", "slow", &[]).unwrap();
     assert_eq!(rows(&text).len(), 1, "{text}");
 }
 
 #[test]
 fn streams_go_on_while_clients_come() {
-    let arguments = ["--peers", "floor", "--streams", "5", "--scenario"];
-    let text = run("arrivals", &[&arguments[..], &["visits,storm"]].concat()).unwrap();
+    let text = floor("arrivals", "visits,storm", &[]).unwrap();
     let rows = rows(&text);
     assert_eq!(rows.len(), 2, "{text}");
     let empty = |row: &Vec<&str>| row.contains(&"–");
@@ -84,13 +75,7 @@ fn streams_go_on_while_clients_come() {
 
 #[test]
 fn clients_that_come_with_tls_get_the_same() {
-    let scenarios = "tls-idle,tls-fresh,tls-churn";
-    let arguments = ["--peers", "floor", "--streams", "5", "--rest", "1"];
-    let text = run(
-        "tls",
-        &[&arguments[..], &["--scenario", scenarios]].concat(),
-    )
-    .unwrap();
+    let text = floor("tls", "tls-idle,tls-fresh,tls-churn", &["--rest", "1"]).unwrap();
     let rows = rows(&text);
     assert_eq!(rows.len(), 3, "{text}");
     let empty = |row: &Vec<&str>| row.contains(&"–");

@@ -23,14 +23,21 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command on one core, its output in a file of `folder`.
-    pub fn start(name: &str, command: &[String], core: usize, folder: &Path) -> Outcome<Self> {
+    /// Starts a command on one core, or on all, its output in a file of `folder`.
+    pub fn start(
+        name: &str,
+        command: &[String],
+        core: Option<usize>,
+        folder: &Path,
+    ) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("cannot start {name}: {error}");
         let log = folder.join(format!("{name}.log"));
         let output = File::create(&log).map_err(failed)?;
         let itself = std::env::current_exe().map_err(failed)?;
         let child = Command::new(itself)
-            .args(["pin", "--core", &core.to_string(), "--"])
+            .arg("pin")
+            .args(core.map(|core| format!("--core={core}")))
+            .arg("--")
             .args(command)
             .process_group(0)
             .stdin(Stdio::null())
