@@ -49,6 +49,8 @@ pub struct Edge {
     /// The number of client connections with TLS, also of those that shake hands.
     secure: usize,
     returning: Returning,
+    /// True exactly when the last client that has come found no place.
+    lacks_place: bool,
 }
 
 impl Edge {
@@ -76,6 +78,7 @@ impl Edge {
             handshakes: 0,
             secure: 0,
             returning: Returning::default(),
+            lacks_place: false,
         }
     }
 
@@ -115,8 +118,16 @@ impl Edge {
 
     /// Takes a place for another client connection, which the session that begins there holds.
     /// False if there is none.
-    pub fn take_place(&self) -> bool {
-        self.totals.take_place(self.budget.clients)
+    pub fn take_place(&mut self) -> bool {
+        let has_place = self.totals.take_place(self.budget.clients);
+        self.lacks_place = !has_place;
+        has_place
+    }
+
+    /// True exactly when a client has found no place since this was last asked, nor has whoever
+    /// came after it.
+    pub const fn take_lack(&mut self) -> bool {
+        std::mem::replace(&mut self.lacks_place, false)
     }
 
     /// True exactly when another client may be told that there is no room.

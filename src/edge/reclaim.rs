@@ -6,6 +6,9 @@
 //! that have never sent a byte; of each kind, the one that has been so for longest. All but the
 //! idle are left alone for a second, because what they wait for may still be on its way. So silent
 //! connections can fill all places for at most a second.
+//!
+//! An event loop closes sessions of its own only. If it has none to close, another one does so for
+//! whoever comes next ([`super::Edge::take_lack`]).
 
 use super::row::Row;
 use crate::session::{Session, State};

@@ -135,6 +135,18 @@ impl<N: Net> Proxy<N> {
         self.shared.net.close_listener(listener);
     }
 
+    /// True when a client was refused for lack of room since this was last asked, so that another
+    /// event loop could make some for the next.
+    pub const fn wants_room(&mut self) -> bool {
+        self.shared.edge.take_lack()
+    }
+
+    /// Makes room for a client of another event loop, unless there is some. False if nobody here
+    /// can be closed for that.
+    pub fn make_room(&mut self, now: Tick) -> bool {
+        self.shared.edge.has_room() || self.reclaim(now)
+    }
+
     /// Takes what the other event loops have to know of targets.
     pub fn take_news(&mut self) -> Vec<News> {
         self.shared.pool.take_news()
@@ -145,7 +157,8 @@ impl<N: Net> Proxy<N> {
         self.shared.pool.learn(news, now);
     }
 
-    /// The next name to resolve again, with the port that its addresses get. Each is returned once.
+    /// The next name to resolve again, with the port that its addresses get. Each is returned
+    /// once.
     pub fn next_stale_name(&mut self) -> Option<(String, u16)> {
         self.shared.pool.next_stale_name()
     }

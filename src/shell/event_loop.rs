@@ -320,6 +320,17 @@ impl EventLoop {
         self.proxy.tell_watchers(state, now);
     }
 
+    /// True when another loop could make room for clients of this one, once for each time.
+    pub(super) const fn wants_room(&mut self) -> bool {
+        self.proxy.wants_room()
+    }
+
+    /// Makes room for a client of another loop. False if it cannot.
+    pub(super) fn make_room(&mut self) -> bool {
+        let now = self.clock.now().tick;
+        self.proxy.make_room(now)
+    }
+
     /// Takes what the other loops have to know of targets.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         self.proxy.take_news()

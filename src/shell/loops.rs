@@ -34,6 +34,8 @@ pub(super) struct Loops {
     config: Config,
     /// What they are to serve next.
     prepared: Option<Prepared>,
+    /// True exactly when a loop was asked to make room, and has not said that it did or cannot.
+    makes_room: bool,
 }
 
 /// A configuration whose listeners are open in the first loop.
@@ -68,6 +70,8 @@ enum Order {
     Resolved(Name, Resolution),
     /// Go by what another loop has learnt of a target.
     Learn(News),
+    /// Make room for a client of the loop with this number.
+    MakeRoom(usize),
     /// Tell its part of the answer to the question with this number.
     Inquire(Inquiry, u64),
     /// Drain.
@@ -83,6 +87,10 @@ enum Order {
 pub(super) enum Report {
     /// The addresses of a name are stale.
     Stale(Name),
+    /// The loop with this number has refused a client for lack of room.
+    WantsRoom(usize),
+    /// The loop with this number has made room for one of that number, or cannot.
+    MadeRoom(usize, usize, bool),
     /// The loop with this number has learnt something of a target.
     Learnt(usize, News),
     /// The loop with this number has the listeners for a configuration, or could not take one.
@@ -152,7 +160,11 @@ impl Openings {
             others.push(Other { orders, thread, drained: None });
         }
         let first = first.start(common, 0, count);
-        Ok((Loops { first, others, reports, config, prepared: None }, output, waker))
+        Ok((
+            Loops { first, others, reports, config, prepared: None, makes_room: false },
+            output,
+            waker,
+        ))
     }
 }
 
@@ -236,6 +248,37 @@ impl Loops {
         }
         if from != 0 {
             self.first.learn(news);
+        }
+    }
+
+    /// Lets another loop make room for clients of the one with this number, unless one is asked to
+    /// at this moment.
+    pub(super) fn want_room(&mut self, of: usize) {
+        if !self.makes_room {
+            self.ask_for_room(of, 0);
+        }
+    }
+
+    /// Takes note that the loop with this number has made room for one of that number, or cannot.
+    pub(super) fn made_room(&mut self, index: usize, of: usize, made: bool) {
+        self.makes_room = false;
+        if !made {
+            self.ask_for_room(of, index + 1);
+        }
+    }
+
+    /// Asks the loops for room from one of them on, until one has made some.
+    fn ask_for_room(&mut self, of: usize, from: usize) {
+        for index in (from..self.count()).filter(|index| *index != of) {
+            match index.checked_sub(1) {
+                None if self.first.make_room() => return,
+                None => {}
+                Some(other) => {
+                    self.others[other].orders.send(Order::MakeRoom(of));
+                    self.makes_room = true;
+                    return;
+                }
+            }
         }
     }
 
@@ -358,6 +401,9 @@ fn turn_until_exit(
         while let Some(name) = event_loop.next_stale_name() {
             reports.send(Report::Stale(name));
         }
+        if event_loop.wants_room() {
+            reports.send(Report::WantsRoom(index));
+        }
         for news in event_loop.take_news() {
             reports.send(Report::Learnt(index, news));
         }
@@ -383,6 +429,9 @@ fn turn_until_exit(
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Learn(news) => event_loop.learn(&news),
+                Order::MakeRoom(of) => {
+                    reports.send(Report::MadeRoom(index, of, event_loop.make_room()));
+                }
                 Order::Inquire(inquiry, number) => {
                     let part = event_loop.part_of(inquiry);
                     reports.send(Report::Part((index, number), part));

@@ -191,6 +191,9 @@ impl Process {
             let Turn { now, wake } = self.loops.first.turn();
             self.resolve_stale_names();
             self.loops.pass_on_news();
+            if self.loops.first.wants_room() {
+                self.loops.want_room(0);
+            }
             self.look_at_certificates(now);
             self.look_at_sources(now);
             let mut commanded = self.run_commands(now);
@@ -279,6 +282,8 @@ impl Process {
         while let Some(report) = self.loops.next_report() {
             match report {
                 Report::Stale(name) => self.resolve(name),
+                Report::WantsRoom(index) => self.loops.want_room(index),
+                Report::MadeRoom(index, of, made) => self.loops.made_room(index, of, made),
                 Report::Learnt(index, news) => self.loops.learn(index, &news),
                 Report::Took(index, took) => {
                     self.cannot = self.cannot.take().or(took.err());

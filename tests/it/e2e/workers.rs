@@ -1,5 +1,6 @@
 //! Several event loops, which to everybody outside are one process.
 
+use super::certificates::{Authority, file};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
 #[cfg(target_os = "linux")]
@@ -128,6 +129,62 @@ fn the_live_page_tells_of_all() {
     assert!(heard.contains("\"connections\":24,\"streams\":24,"), "{heard}");
     assert!(heard.contains("\"name\":\"events\",\"streams\":24,"), "{heard}");
     assert_eq!(heard.matches("{\"number\":").count(), WORKERS, "{heard}");
+}
+
+#[test]
+fn a_loop_makes_room_for_another() {
+    const OPTIONS: &str = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
+    let origin = Origin::listen();
+    let (program, _) = start(&origin, &format!("max_connections = {}", STREAMS + 1), "");
+    let _streams = begin_streams(&program, &origin);
+    let ask = || {
+        let mut client = program.connect();
+        client.send(OPTIONS);
+        (client.response().first_line, client)
+    };
+    let (status, mut idle) = ask();
+    assert_eq!(status, "HTTP/1.1 204 No Content");
+    // Nobody else can be closed, in whatever loop it is and in whatever loop the next one comes.
+    let (status, _next) = ask();
+    assert_eq!(idle.end(), End::Closed);
+    if status == "HTTP/1.1 503 Service Unavailable" {
+        let (status, _after) = ask();
+        assert_eq!(status, "HTTP/1.1 204 No Content");
+    }
+}
+
+#[test]
+fn a_certificate_is_told_of_once() {
+    let origin = Origin::listen();
+    let authority = Authority::new();
+    let pair = authority.issue_from_to("a.example", 2000, 2020);
+    let [certificate, key] = [file(&pair.certificate), file(&pair.key)];
+    let text = format!(
+        "{}[[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n",
+        config(&origin, "listen_tls = ['127.0.0.1:0']", ""),
+        certificate.as_str(),
+        key.as_str()
+    );
+    let mut program = Program::with(&text);
+    let admin = admin_of(&mut program);
+    let mut operator = Line::to(admin);
+    operator.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    operator.response();
+    let mut heard = String::new();
+    while !heard.contains("\"closed\":") {
+        heard.push_str(&operator.read(1));
+    }
+    assert_eq!(heard.matches("\"is_valid\":false").count(), 1, "{heard}");
+    let (_, metrics) = ask(admin, "GET /metrics");
+    // The first second of 2020 is not in it.
+    let name = format!(
+        "millstream_certificate_expiry_timestamp_seconds{{certificate=\"{}\"}}",
+        certificate.as_str()
+    );
+    assert_eq!(sample(&metrics, &name), Some("1577836800"), "{metrics}");
+    program.signal("TERM");
+    let told = program.ended().stderr;
+    assert_eq!(told.matches("expired").count(), 1, "{told}");
 }
 
 #[test]
