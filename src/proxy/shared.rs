@@ -7,7 +7,7 @@ use super::drain::Tally;
 use super::memory::Memory;
 use super::phase::Phase;
 use super::portions::Portions;
-use super::step::Step;
+use super::step::{self, Step};
 use crate::apis::Apis;
 use crate::config::{Config, Tls};
 use crate::conn::Conn;
@@ -135,17 +135,11 @@ impl<N: Net> Shared<N> {
     /// Closes the upstream connection that an exchange holds or waits for, if it does, and asks no
     /// more whether it may come in.
     pub(super) fn close_connection(&mut self, exchange: &mut Exchange) {
-        if let Some(authorizing) = exchange.take_authorizing() {
-            let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
-            self.auth_requests.cancel(authorizing.request, &mut self.pool, &mut io);
-        }
         if let Source::Queued(queued) = exchange.source() {
             self.pool.leave_queue(queued.place);
         }
-        if let Some(connection) = exchange.take_connection() {
-            let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
-            self.pool.leave(connection, exchange.upload.sent(), &mut io);
-        }
+        let (mut io, _) = self.memory.split(&mut self.net, None, Tick::ZERO);
+        step::close_connection(exchange, &mut self.pool, &mut self.auth_requests, &mut io);
     }
 
     /// What a step of this exchange works on.

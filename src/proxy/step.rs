@@ -101,12 +101,7 @@ impl<N: Net> Step<'_, N> {
     /// more whether it may come in.
     pub(super) fn close_connection(&mut self) {
         self.leave_queue();
-        if let Some(authorizing) = self.exchange.take_authorizing() {
-            self.auth_requests.cancel(authorizing.request, self.pool, &mut self.io);
-        }
-        if let Some(connection) = self.exchange.take_connection() {
-            self.pool.leave(connection, self.exchange.upload.sent(), &mut self.io);
-        }
+        close_connection(self.exchange, self.pool, self.auth_requests, &mut self.io);
     }
 
     /// The endpoint that the exchange is connected to, while its upstream is there.
@@ -162,4 +157,20 @@ pub(super) fn watches_client(conn: &Conn, exchange: &Exchange, ahead_max: usize)
         && exchange.upload.source_done()
         && conn.ready.has(Ready::READ)
         && conn.ahead().len() < ahead_max
+}
+
+/// Closes the upstream connection that an exchange holds, if it does, and asks no more whether it
+/// may come in.
+pub(super) fn close_connection<N: Net>(
+    exchange: &mut Exchange,
+    pool: &mut Pool,
+    auth_requests: &mut AuthRequests,
+    io: &mut Io<'_, N>,
+) {
+    if let Some(authorizing) = exchange.take_authorizing() {
+        auth_requests.cancel(authorizing.request, pool, io);
+    }
+    if let Some(connection) = exchange.take_connection() {
+        pool.leave(connection, exchange.upload.sent(), io);
+    }
 }

@@ -90,24 +90,16 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
         out.sample(&[("api", api), ("target", target)], failing);
     }
     let help = "When a failing target began to serve no requests; only while it is failing.";
-    out.family_of(
-        Merge::Smallest,
-        "millstream_upstream_failing_since_timestamp_seconds",
-        MetricType::Gauge,
-        help,
-    );
+    let name = "millstream_upstream_failing_since_timestamp_seconds";
+    out.family_of(Merge::Smallest, name, MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         if let Health::Failing(since) = stats.health() {
             out.sample(&[("api", api), ("target", target)], unix(since));
         }
     }
     let help = "When a target last served a request, if it has served one.";
-    out.family_of(
-        Merge::Largest,
-        "millstream_upstream_last_success_timestamp_seconds",
-        MetricType::Gauge,
-        help,
-    );
+    let name = "millstream_upstream_last_success_timestamp_seconds";
+    out.family_of(Merge::Largest, name, MetricType::Gauge, help);
     for (api, target, stats) in stats.endpoints() {
         if let Some(at) = stats.last_success() {
             out.sample(&[("api", api), ("target", target)], unix(at));
