@@ -300,6 +300,20 @@ fn a_client_may_have_to_show_a_certificate() {
     }
 }
 
+#[test]
+fn the_access_log_says_who_has_shown_a_certificate() {
+    let clients = Authority::new();
+    let ca = clients.file();
+    let asks = format!("client_ca = '{}'\nverify_client = 'optional'", ca.as_str());
+    let served = Served::with("", &asks, "[log]\naccess = 'text'\n");
+    let client = Client::new(&served.authority, &[&version::TLS13], Some(&clients.issue("client")));
+    drop(served.stream(&client));
+    served.program.signal("TERM");
+    let told = served.program.ended().stdout;
+    let subject = " tls=TLSv1.3 subject=\"CN=rcgen self signed cert\"";
+    assert!(told.contains(subject), "{told}");
+}
+
 /// It has shown its certificate to former authorities. Its next request is on another connection.
 #[test]
 fn a_client_may_have_to_show_another_certificate() {

@@ -5,6 +5,7 @@ use super::program::{Program, Scratch};
 use super::secured::Client;
 use super::skip;
 use rustls::{HandshakeKind, version};
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -83,6 +84,34 @@ fn a_restart_and_a_new_key_forget_nobody() {
         program.signal("TERM");
         let log = program.ended().stderr;
         assert!(!log.contains("BBBB") && !log.contains("c2VjcmV0"), "{log}");
+    }
+}
+
+/// Whichever loop has made a ticket.
+#[test]
+fn all_workers_know_the_tickets_of_each_also_after_a_reload() {
+    let place = Place::new();
+    let config = place.config("");
+    let text = fs::read_to_string(config.as_str()).unwrap();
+    fs::write(config.as_str(), text.replace("[server]\n", "[server]\nworkers = 2\n")).unwrap();
+    let mut program =
+        Program::spawn(Command::new(super::program::BINARY).arg(config.as_str())).unwrap();
+    let address = program.says("listening with TLS on ").parse().unwrap();
+    for versions in [&[&version::TLS13], &[&version::TLS12]] {
+        let client = Client::new(&place.authority, versions, None);
+        assert_eq!(greet(&client, address), HandshakeKind::Full);
+        // They stay, so that there are some in each loop.
+        let resumed = || {
+            let mut line = client.connect(address).unwrap();
+            line.send(REQUEST);
+            line.response();
+            assert_eq!(line.stream().0.conn.handshake_kind(), Some(HandshakeKind::Resumed));
+            line
+        };
+        let _before: Vec<_> = (0..8).map(|_| resumed()).collect();
+        program.signal("HUP");
+        program.logs("configuration reloaded");
+        let _after: Vec<_> = (0..8).map(|_| resumed()).collect();
     }
 }
 
