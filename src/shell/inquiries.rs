@@ -82,7 +82,7 @@ impl Inquiries {
         self.asking.as_ref().map_or(Tick::NEVER, Asking::until)
     }
 
-    /// Forgets what loops have told of apis in their order, because another configuration is served.
+    /// Forgets what loops have told of apis in their order, because there is another configuration.
     pub(super) fn note_reload(&mut self) {
         self.kept.retain(|(_, part)| !matches!(part, Part::Live(_)));
     }
