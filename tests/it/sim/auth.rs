@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     /// True exactly when all clients have credentials that it accepts.
     pub(crate) accepts_all: bool,
     /// How often it is asked again.
-    recheck: Option<Duration>,
+    pub(crate) recheck: Option<Duration>,
     /// For how many seconds its answers hold.
     holds: u64,
     /// When it accepts some credentials no longer.

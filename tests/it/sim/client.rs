@@ -16,6 +16,10 @@ use millstream::testing::{Tick, naive};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// When a client gives up an answer that has not come to its end. An upstream that has no time for
+/// a handshake, byte by byte, is asked again for as long as somebody waits.
+const PATIENCE: Tick = Tick::from_millis(4_000_000);
+
 /// One client with one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -153,6 +157,9 @@ impl Client {
             }
             return Ok(true);
         };
+        if self.reading.is_some() && now >= PATIENCE {
+            self.leaves_at = self.leaves_at.or(Some((now, Leaves::Closing)));
+        }
         if let Some((_, leaves)) = self.leaves_at.filter(|(at, _)| *at <= now) {
             journal::note(|| format!("{now:?} {peer:?} leaves, {leaves:?}"));
             leaves.leave(net, peer);

@@ -94,8 +94,11 @@ impl Draining {
             if began.is_none_or(|began| began >= self.closes_at()) {
                 continue;
             }
-            // An empty stream in place of one, for which there was no upstream, is over at once.
-            if client.heard.windows(14).any(|name| name == b"Content-Length") {
+            // An empty stream in place of one, for which there was no upstream, is over at once,
+            // and one that was answered early once there is none.
+            let heard = |text: &[u8]| client.heard.windows(text.len()).any(|part| part == text);
+            let failed = ended < self.at && heard(b"retry: ") && !heard(b"data: {}");
+            if heard(b"Content-Length") || failed {
                 continue;
             }
             let end = client.heard.ends_with(b"0\r\n\r\n");
@@ -109,8 +112,8 @@ impl Draining {
                 continue;
             }
             if client.kind == Kind::Subscription {
-                let retry = client.heard.windows(7).any(|seven| seven == b"retry: ");
-                if ended < self.again_at && self.times.window >= UNHURRIED && !(end && retry) {
+                let properly = end && heard(b"retry: ");
+                if ended < self.again_at && self.times.window >= UNHURRIED && !properly {
                     return told("a subscription was not ended properly");
                 }
                 ends.push(ended);

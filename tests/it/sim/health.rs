@@ -125,8 +125,9 @@ pub(crate) fn judge(
     }
     let told: Option<Tick> = origins.iter().filter_map(|origin| origin.told_sick).min();
     let Some(told) = told else { return Ok(()) };
-    // Who was served badly by the better one goes on to the other.
-    let is_plain = |id: &usize| matches!(plans[*id].mischief, Mischief::None);
+    // Who was served badly by the better one goes on to the other, and whom one knows goes there.
+    let is_plain =
+        |id: &usize| matches!(plans[*id].mischief, Mischief::None) && !plans[*id].is_bound.get();
     for origin in origins.iter().filter(|origin| sick[origin.address]) {
         let mut asked = origin.seen.iter().zip(&origin.seen_at);
         let is_late = |at: &Tick| (told.after(ON_ITS_WAY)..course.ends_at).contains(at);

@@ -169,7 +169,7 @@ impl Play {
         let budget = draw_budget(&mut dice);
         if dice.chance(20) {
             config.server.max_held_bytes = dice.pick(&HELD_MAX);
-            terms.event_max = 0;
+            terms.hold_little(auth);
         }
         let others = endless.len() + strays.len() + impostors.len();
         let all_clients = clients.len() + hostile.len() + others;
