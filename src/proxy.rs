@@ -199,7 +199,7 @@ impl<N: Net> Proxy<N> {
         for _ in 0..self.tasks.queue_len() {
             let Some(key) = self.tasks.next_queued() else { continue };
             let session = &self.tasks[key];
-            if session.is_arriving() {
+            if session.is_arriving() || session.is_leaving() {
                 self.tasks.defer(key);
                 continue;
             }
@@ -209,7 +209,7 @@ impl<N: Net> Proxy<N> {
         self.serve_arrivals(streamed, now);
         self.run_background(now);
         self.call_waiting();
-        let shakes_hands = self.shake_hands() | self.judge_certificates(now.tick);
+        let shakes_hands = self.shake_hands(streamed) | self.judge_certificates(now.tick);
         let listeners = &self.shared.edge.listeners;
         let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
         if shakes_hands || waits || listeners.can_accept(now.tick) {
@@ -237,10 +237,12 @@ impl<N: Net> Proxy<N> {
         called.into_iter().for_each(|owner| self.wake_owner(owner));
     }
 
-    /// Goes on with some handshakes, behind whoever has bytes to move. True if there are more that
-    /// could go on.
-    fn shake_hands(&mut self) -> bool {
-        let more = self.shared.net.shake_hands(self.shared.portions.handshakes_per_turn);
+    /// Goes on with some handshakes, behind whoever has bytes to move. `streamed` says whether a
+    /// stream had something to do in this turn. True if there are more that could go on.
+    fn shake_hands(&mut self, streamed: bool) -> bool {
+        let Portions { handshakes_per_turn, handshakes_beside_streams, .. } = self.shared.portions;
+        let most = if streamed { handshakes_beside_streams } else { handshakes_per_turn };
+        let more = self.shared.net.shake_hands(most);
         while let Some((token, ready)) = self.shared.net.next_ready() {
             self.moves += 1;
             self.on_socket(token, ready);

@@ -138,6 +138,11 @@ impl Session {
         arrives && !self.service.is_for_operators()
     }
 
+    /// True exactly when the client has left what is open. Nobody waits for the end of that.
+    pub fn is_leaving(&self) -> bool {
+        self.is_streaming() && self.conn.hung_up()
+    }
+
     /// True exactly when the client has an open event stream or tunnel.
     pub fn is_streaming(&self) -> bool {
         self.exchange().is_some_and(|exchange| exchange.stage().is_endless())

@@ -7,6 +7,10 @@
 //! there are no streams, short turns would only cost more polls. Of the arrivals, those that were
 //! accepted come before those that still wait at a listener, of which one comes in all the same.
 //!
+//! A client that has left an open stream is put off like one that arrives: to close its connection
+//! and the upstream's takes as long as ten events, and it waits for neither. A crowd leaves at once
+//! as it comes.
+//!
 //! Of TLS handshakes there are `tls.max_handshakes` at one time. Whoever comes then waits in the
 //! kernel's queue, until one is over or has gone on for so long that it makes room. So clients that
 //! say nothing cannot keep others out for long, and a crowd that reconnects is not refused.

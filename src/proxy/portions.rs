@@ -14,14 +14,16 @@ pub struct Portions {
     pub window_max: usize,
     /// The number of steps that a session may take before the others have their turn.
     pub steps_per_turn: usize,
-    /// The number of steps that one turn takes for arrivals ([`super::accept`]), and of connections
-    /// that it accepts.
+    /// The number of steps that one turn takes for arrivals and for clients that have left
+    /// ([`super::accept`]), and of connections that it accepts.
     pub arrivals_per_turn: usize,
     /// The same in a turn in which open streams have something to do.
     pub arrivals_beside_streams: usize,
     /// The number of TLS handshakes that one turn takes a step further, behind the sessions that
     /// have something to do. A step is heavy: it costs as much as some ten events.
     pub handshakes_per_turn: usize,
+    /// The same in a turn in which open streams have something to do.
+    pub handshakes_beside_streams: usize,
     /// The number of readers of logs that one turn wakes.
     pub readers_per_turn: usize,
     /// The number of timers that one turn expires.
@@ -39,8 +41,9 @@ impl Default for Portions {
             window_max: 64 * 1024,
             steps_per_turn: 8,
             arrivals_per_turn: 32,
-            arrivals_beside_streams: 3,
+            arrivals_beside_streams: 4,
             handshakes_per_turn: 4,
+            handshakes_beside_streams: 1,
             readers_per_turn: 1024,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,

@@ -163,6 +163,37 @@ fn a_storm_of_arrivals_keeps_no_open_stream_waiting() {
     }
 }
 
+/// While hundreds of clients leave their streams, an open one has each event in the turn in which it
+/// comes, and no turn closes more than a few.
+#[test]
+fn a_crowd_that_leaves_keeps_no_open_stream_waiting() {
+    let (mut world, client, origin) = busy_stream("");
+    let crowd: Vec<Peer> =
+        (0..300).map(|_| world.net().client(ListenerId(0), None).unwrap()).collect();
+    for peer in &crowd {
+        world.net().send(*peer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    world.settle().unwrap();
+    while let Some(origin) = world.net().origin("10.0.0.1:80".parse().unwrap()) {
+        world.net().send(origin, b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    }
+    world.settle().unwrap();
+    world.net().hear(client, usize::MAX);
+    crowd.into_iter().for_each(|peer| world.net().leave(peer));
+    let few = Portions::default().arrivals_beside_streams;
+    let mut left = 301;
+    assert_eq!(world.proxy.in_use().0, left);
+    for turn in 0..400 {
+        world.net().send(origin, b"data: abc\n\n");
+        world.turn().unwrap();
+        assert!(matches!(world.net().hear(client, usize::MAX), Heard::Bytes(_)), "turn {turn}");
+        let now = world.proxy.in_use().0;
+        assert!(left <= now + few, "turn {turn} closes {}", left - now);
+        left = now;
+    }
+    assert_eq!(left, 1, "of those who have left");
+}
+
 /// Where no stream has anything to do, turns are longer, and there are fewer of them.
 #[test]
 fn a_storm_of_arrivals_takes_few_turns_where_no_stream_waits() {
