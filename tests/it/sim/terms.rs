@@ -117,8 +117,8 @@ impl Terms {
         self.heeds_sessions &= loss.is_none();
     }
 
-    /// Notes that so little can be held that events are passed on unfinished, and that it may not be
-    /// kept what was asked about a client. Who cannot be asked about again has to come again.
+    /// Notes that so little can be held that events are passed on unfinished, and that what was
+    /// asked about a client may not be kept. Who cannot be asked about again has to come again.
     pub(crate) fn hold_little(&mut self, auth: Option<auth::Rules>) {
         self.event_max = 0;
         self.ends |= auth.is_some_and(|rules| rules.recheck.is_some());
