@@ -163,8 +163,8 @@ fn a_storm_of_arrivals_keeps_no_open_stream_waiting() {
     }
 }
 
-/// While hundreds of clients leave their streams, an open one has each event in the turn in which it
-/// comes, and no turn closes more than a few.
+/// While hundreds of clients leave their streams, an open one has each event in the turn in which
+/// it comes, and no turn closes more than a few.
 #[test]
 fn a_crowd_that_leaves_keeps_no_open_stream_waiting() {
     let (mut world, client, origin) = busy_stream("");
