@@ -210,14 +210,14 @@ impl<N: Net> Proxy<N> {
         self.run_background(now);
         self.call_waiting();
         let shakes_hands = self.shake_hands(streamed) | self.judge_certificates(now.tick);
-        let listeners = &self.shared.edge.listeners;
+        let accepts = self.shared.edge.listeners.resumes_at();
         let waits = self.tasks.has_queued() || self.shared.pool.is_waited_for();
-        if shakes_hands || waits || listeners.can_accept(now.tick) {
+        if shakes_hands || waits || accepts <= now.tick {
             return now.tick;
         }
         let timers = self.tasks.next_timer().min(self.shared.pool.next_timer());
         let timers = timers.min(self.next_of_background());
-        let timers = timers.min(listeners.resumes_at()).min(self.admin.ticks.next());
+        let timers = timers.min(accepts).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
     }
 
