@@ -90,3 +90,40 @@ impl Asked {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_silent_is_named() {
+        let silent = vec![(2, Duration::from_millis(900)), (4, Duration::from_secs(12))];
+        let asked = Asked { loops: 4, silent };
+        let told = "Worker 2 has not turned for 900ms, worker 4 has not turned for 12s.";
+        assert_eq!(asked.complaint(), told);
+        let mut out = Exposition::default();
+        asked.expose(&mut out);
+        let text = out.into_text();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let up = |n, is| format!("millstream_worker_up{{worker=\"{n}\"}} {is}");
+        assert_eq!(samples, [up(1, 1), up(2, 0), up(3, 1), up(4, 0)]);
+        let mut alone = Exposition::default();
+        Asked { loops: 1, silent: Vec::new() }.expose(&mut alone);
+        assert!(alone.into_text().is_empty(), "there is nothing to tell apart");
+    }
+
+    #[test]
+    fn a_tick_has_what_a_page_needs() {
+        let worker = WorkerNow { number: 2, connections: 5, streams: 3, ..WorkerNow::default() };
+        let text = |worker: &WorkerNow| {
+            let mut text = String::new();
+            worker.write(&mut Json::new(&mut text));
+            text
+        };
+        let start = "{\"number\":2,\"connections\":5,\"streams\":3";
+        assert_eq!(text(&worker), format!("{start}}}"));
+        let (cpu, silent_for) = (Some(Duration::from_millis(7)), Some(Duration::from_secs(1)));
+        let silent = WorkerNow { cpu, silent_for, ..worker };
+        assert_eq!(text(&silent), format!("{start},\"cpu_ms\":7,\"silent_ms\":1000}}"));
+    }
+}
