@@ -53,6 +53,10 @@ struct Other {
     /// The number of streams, tunnels and other requests that it has cut in the drain, once that is
     /// over.
     drained: Option<u64>,
+    /// True exactly when it ends everything that is open, as it was told.
+    ends: bool,
+    /// True exactly when nobody waits for it any more, because it does not turn.
+    is_given_up: bool,
 }
 
 /// What a loop is to do.
@@ -99,6 +103,8 @@ pub(super) enum Report {
     Serves(usize),
     /// The part of the loop with this number of the answer to the question with that one.
     Part((usize, u64), Part),
+    /// The loop with this number ends everything that is open, as it was told.
+    Ends(usize),
     /// The loop with this number has drained, and has cut so many requests.
     Drained(usize, u64),
 }
@@ -157,7 +163,7 @@ impl Openings {
             };
             let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
-            others.push(Other { orders, thread, drained: None });
+            others.push(Other { orders, thread, drained: None, ends: false, is_given_up: false });
         }
         let first = first.start(common, 0, count);
         Ok((
@@ -177,8 +183,10 @@ impl Loops {
     /// Takes the oldest report that has not been taken.
     pub(super) fn next_report(&mut self) -> Option<Report> {
         let report = self.reports.take();
-        if let Some(Report::Drained(index, cut)) = report {
-            self.others[index - 1].drained = Some(cut);
+        match report {
+            Some(Report::Drained(index, cut)) => self.others[index - 1].drained = Some(cut),
+            Some(Report::Ends(index)) => self.others[index - 1].ends = true,
+            _ => {}
         }
         report
     }
@@ -322,9 +330,19 @@ impl Loops {
         self.first.end();
     }
 
+    /// Waits no longer for those that were told to end everything and have not even heard it. Their
+    /// connections end with the process.
+    pub(super) fn give_up(&mut self) {
+        for (other, index) in self.others.iter_mut().zip(1..).filter(|(other, _)| !other.ends) {
+            other.is_given_up = true;
+            log::error!("worker {} does not turn: its connections are cut", index + 1);
+        }
+    }
+
     /// True once all have closed the port and no client connection is left.
     pub(super) fn is_drained(&self) -> bool {
-        self.first.is_drained() && self.others.iter().all(|other| other.drained.is_some())
+        let is_over = |other: &Other| other.drained.is_some() || other.is_given_up;
+        self.first.is_drained() && self.others.iter().all(is_over)
     }
 
     /// The number of streams, tunnels and other requests that a drain has cut.
@@ -336,7 +354,7 @@ impl Loops {
     /// Ends the others, and waits for their last lines of the access log.
     pub(super) fn finish(&mut self) {
         self.order(|| Order::Exit);
-        for other in self.others.drain(..) {
+        for other in self.others.drain(..).filter(|other| !other.is_given_up) {
             // One that has panicked has said so.
             let _ = other.thread.join();
         }
@@ -437,7 +455,10 @@ fn turn_until_exit(
                     reports.send(Report::Part((index, number), part));
                 }
                 Order::Drain => event_loop.drain(),
-                Order::End => event_loop.end(),
+                Order::End => {
+                    event_loop.end();
+                    reports.send(Report::Ends(index));
+                }
                 Order::Exit => return Ok(()),
             }
         }

@@ -80,6 +80,8 @@ pub struct Process {
     expiries: Vec<Expiry>,
     /// How often it was asked to stop.
     stops: usize,
+    /// When event loops are given up that have not heard of the second time.
+    give_up_at: Tick,
 }
 
 /// How a process was started, beside its configuration.
@@ -173,6 +175,7 @@ impl Process {
             looks: false,
             expiries,
             stops: 0,
+            give_up_at: Tick::NEVER,
         })
     }
 
@@ -206,7 +209,7 @@ impl Process {
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
             let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
-            let due = self.inquiries.due().min(self.await_until);
+            let due = self.inquiries.due().min(self.await_until).min(self.give_up_at);
             let until = wake.min(flush).min(self.look_at).min(changes).min(due);
             let until = if commanded { now } else { until };
             if self.loops.first.wait(now, until)? {
@@ -303,17 +306,21 @@ impl Process {
                     self.inquiries.take(of, part, &mut self.loops, now);
                 }
                 // The first loop looks whether all have.
-                Report::Drained(..) => {}
+                Report::Ends(_) | Report::Drained(..) => {}
             }
         }
     }
 
-    /// Answers the operators who have waited long enough for event loops that do not turn.
+    /// Gives up on event loops that do not turn where the operator has waited long enough.
     fn wait_no_longer(&mut self) {
-        if self.inquiries.due().min(self.await_until) == Tick::NEVER {
+        if self.inquiries.due().min(self.await_until).min(self.give_up_at) == Tick::NEVER {
             return;
         }
         let now = self.loops.first.now();
+        if self.give_up_at <= now {
+            self.give_up_at = Tick::NEVER;
+            self.loops.give_up();
+        }
         self.inquiries.go_on(&mut self.loops, now);
         if self.await_until > now {
             return;
@@ -546,6 +553,7 @@ impl Process {
             let connections = self.loops.first.connections_of_all();
             log::info!("second signal: closing {connections} connections now");
             self.loops.end();
+            self.give_up_at = self.loops.first.now().after(ANSWER_WITHIN);
             return;
         }
         // The service manager need not know the configuration.

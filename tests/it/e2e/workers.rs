@@ -377,7 +377,10 @@ impl Stuck {
 #[cfg(target_os = "linux")]
 impl Drop for Stuck {
     fn drop(&mut self) {
-        ptrace::detach(self.0, None).unwrap();
+        // It may have ended with its process, which then waits for this.
+        if ptrace::detach(self.0, None).is_err() {
+            let _ = waitpid(self.0, Some(WaitPidFlag::__WALL));
+        }
     }
 }
 
@@ -430,6 +433,24 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     program.logs("configuration reloaded");
     let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
     assert!(turns, "it stays silent");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
+    let name = "a_loop_that_is_stuck_keeps_no_process_from_its_end";
+    let origin = Origin::listen();
+    let (mut program, _) = start(&origin, "", "");
+    let _streams = begin_streams(&program, &origin);
+    let Some(stuck) = Stuck::worker(&program, 2) else {
+        return skip(name, "no thread can be stopped");
+    };
+    program.signal("TERM");
+    program.signal("TERM");
+    program.logs("worker 2 does not turn: its connections are cut");
+    program.logs("drained: ");
+    drop(stuck);
+    assert_eq!(program.ended().status, Some(0));
 }
 
 #[test]
