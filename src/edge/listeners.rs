@@ -202,18 +202,16 @@ impl Listeners {
         }
     }
 
-    /// Ends the pause of a listener, because accepting has succeeded.
-    pub fn resume(&mut self, index: usize) {
-        if self.all[index].paused_until.take().is_some() {
-            log::warn!("accept resumed");
-        }
+    /// Ends the pause of a listener, because accepting has succeeded. Returns what to log of that.
+    pub fn resume(&mut self, index: usize) -> Option<&'static str> {
+        self.all[index].paused_until.take().map(|_| "accept resumed")
     }
 
-    /// Pauses a listener, because accepting has failed.
-    pub fn pause(&mut self, index: usize, error: &io::Error, now: Tick) {
-        if self.all[index].paused_until.replace(now.after(PAUSE)).is_none() {
-            log::warn!("accept failed, pausing {PAUSE:?}: {}", descriptors::explain(error));
-        }
+    /// Pauses a listener, because accepting has failed. Returns what to log if it did not pause.
+    pub fn pause(&mut self, index: usize, error: &io::Error, now: Tick) -> Option<String> {
+        let paused = self.all[index].paused_until.replace(now.after(PAUSE));
+        let why = || format!("accept failed, pausing {PAUSE:?}: {}", descriptors::explain(error));
+        paused.is_none().then(why)
     }
 }
 

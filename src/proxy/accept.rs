@@ -105,7 +105,9 @@ impl<N: Net> Proxy<N> {
     fn accept_in(&mut self, room: Room, index: usize, now: Now) {
         match self.shared.edge.listeners.accept(index, &mut self.shared.net) {
             Ok(accepted) => {
-                self.shared.edge.listeners.resume(index);
+                if let Some(text) = self.shared.edge.listeners.resume(index) {
+                    self.shared.log(log::Level::Warn, "accept_resumed", text);
+                }
                 if let Some(accepted) = accepted {
                     self.moves += 1;
                     self.take_in(accepted, room, now);
@@ -115,7 +117,10 @@ impl<N: Net> Proxy<N> {
                 let freed = descriptors::ran_out(&error)
                     && (self.shared.close_some_idle_connection(now.tick) || self.reclaim(now.tick));
                 if !freed {
-                    self.shared.edge.listeners.pause(index, &error, now.tick);
+                    let paused = self.shared.edge.listeners.pause(index, &error, now.tick);
+                    if let Some(text) = paused {
+                        self.shared.log(log::Level::Warn, "accept_failed", &text);
+                    }
                     self.shared.telemetry.stats.accept_pauses.one();
                 }
             }
