@@ -3,7 +3,9 @@
 //! Each of them is told of every connection, and whoever is first takes it. A loop that waits for
 //! nothing is nearly always first, so those that are busy get fewer. What remains is chance, and it
 //! adds up, because streams stay for long: so a loop that has more than its share lets the others
-//! go first for a moment. If none of them comes by then, because they have no time, it takes one.
+//! go first for a moment. If none of them comes by then, because they have no time, it takes one,
+//! and twice as many after each further moment in which none comes. So clients do not wait for a
+//! loop that is stuck.
 
 use super::Edge;
 use crate::time::Tick;
@@ -12,11 +14,18 @@ use std::time::Duration;
 /// How long the others can go first.
 const MOMENT: Duration = Duration::from_millis(2);
 
+/// The most connections that it takes after a moment in which none of the others came.
+const TAKES_MAX: usize = 64;
+
 /// Whether a loop lets others go first. See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Balance {
     /// Until when it does.
     waits_until: Option<Tick>,
+    /// How many connections it might take after the last moment. 0 if others came in it.
+    takes: usize,
+    /// How many of these are left.
+    left: usize,
 }
 
 impl Edge {
@@ -24,15 +33,25 @@ impl Edge {
     /// turn.
     pub fn lets_others_go_first(&mut self, now: Tick) -> Option<Tick> {
         if self.loops == 1 || !self.is_ahead() {
-            self.balance.waits_until = None;
+            self.balance = Balance::default();
             return None;
         }
-        match self.balance.waits_until {
-            Some(until) if until <= now => self.balance.waits_until = None,
+        let Balance { waits_until, takes, left } = &mut self.balance;
+        match *waits_until {
+            Some(until) if until <= now => {
+                *takes = (2 * *takes).clamp(1, TAKES_MAX);
+                (*waits_until, *left) = (None, *takes - 1);
+            }
+            None if *left > 0 => *left -= 1,
             Some(_) => {}
-            None => self.balance.waits_until = Some(now.after(MOMENT)),
+            None => *waits_until = Some(now.after(MOMENT)),
         }
-        self.balance.waits_until
+        *waits_until
+    }
+
+    /// Notes that no connection waits: others have taken those for which this loop has waited.
+    pub const fn note_nobody_waits(&mut self) {
+        (self.balance.takes, self.balance.left) = (0, 0);
     }
 
     /// True exactly when this loop has more clients than an eighth, and one, above the average.
@@ -90,10 +109,23 @@ mod tests {
         // Nobody came.
         assert_eq!(ahead.lets_others_go_first(at(12)), None);
         assert_eq!(ahead.lets_others_go_first(at(12)), Some(at(14)));
+        // Still nobody: it takes two, and then four.
+        for (ms, takes) in [(14, 2), (16, 4)] {
+            for _ in 0..takes {
+                assert_eq!(ahead.lets_others_go_first(at(ms)), None);
+            }
+            assert_eq!(ahead.lets_others_go_first(at(ms)), Some(at(ms + 2)));
+        }
+        // Others have come.
+        assert_eq!(ahead.lets_others_go_first(at(18)), None);
+        ahead.note_nobody_waits();
+        assert_eq!(ahead.lets_others_go_first(at(18)), Some(at(20)));
+        assert_eq!(ahead.lets_others_go_first(at(20)), None);
+        assert_eq!(ahead.lets_others_go_first(at(20)), Some(at(22)));
         // The others have caught up.
         ahead.clients = 4;
-        assert_eq!(ahead.lets_others_go_first(at(13)), None);
+        assert_eq!(ahead.lets_others_go_first(at(21)), None);
         ahead.clients = 9;
-        assert_eq!(ahead.lets_others_go_first(at(20)), Some(at(22)));
+        assert_eq!(ahead.lets_others_go_first(at(30)), Some(at(32)));
     }
 }

@@ -108,9 +108,12 @@ impl<N: Net> Proxy<N> {
                 if let Some(text) = self.shared.edge.listeners.resume(index) {
                     self.shared.log(log::Level::Warn, "accept_resumed", text);
                 }
-                if let Some(accepted) = accepted {
-                    self.moves += 1;
-                    self.take_in(accepted, room, now);
+                match accepted {
+                    Some(accepted) => {
+                        self.moves += 1;
+                        self.take_in(accepted, room, now);
+                    }
+                    None => self.shared.edge.note_nobody_waits(),
                 }
             }
             Err(error) => {
