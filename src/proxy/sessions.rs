@@ -1,6 +1,7 @@
 //! Changing the state of a session, and removing sessions.
 
 use super::Proxy;
+use crate::edge::admission;
 use crate::edge::reclaim::LINGER;
 use crate::net::Net;
 use crate::session::{Links, Session, State};
@@ -47,6 +48,8 @@ impl<N: Net> Proxy<N> {
         let mut session = tasks.remove(key)?;
         shared.edge.note_over(&session);
         if let State::Active(exchange) = &mut session.state {
+            // Whoever sees that its connection ends may come at once, and to another event loop.
+            admission::release(exchange);
             shared.close_connection(exchange);
             exchange.upload.abandon(&mut shared.memory.buffers);
             exchange.response.abandon(&mut shared.memory.buffers);
