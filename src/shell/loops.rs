@@ -36,6 +36,8 @@ pub(super) struct Loops {
     prepared: Option<Prepared>,
     /// True exactly when a loop was asked to make room, and has not said that it did or cannot.
     makes_room: bool,
+    /// The loop for whose clients the first one is to make room.
+    wants_room: Option<usize>,
 }
 
 /// A configuration whose listeners are open in the first loop.
@@ -167,7 +169,15 @@ impl Openings {
         }
         let first = first.start(common, 0, count);
         Ok((
-            Loops { first, others, reports, config, prepared: None, makes_room: false },
+            Loops {
+                first,
+                others,
+                reports,
+                config,
+                prepared: None,
+                makes_room: false,
+                wants_room: None,
+            },
             output,
             waker,
         ))
@@ -275,18 +285,24 @@ impl Loops {
         }
     }
 
-    /// Asks the loops for room from one of them on, until one has made some.
+    /// Asks a loop for room: the first of those from that number on.
     fn ask_for_room(&mut self, of: usize, from: usize) {
-        for index in (from..self.count()).filter(|index| *index != of) {
-            match index.checked_sub(1) {
-                None if self.first.make_room() => return,
-                None => {}
-                Some(other) => {
-                    self.others[other].orders.send(Order::MakeRoom(of));
-                    self.makes_room = true;
-                    return;
-                }
-            }
+        let Some(index) = (from..self.count()).find(|index| *index != of) else { return };
+        match index.checked_sub(1) {
+            None => self.wants_room = Some(of),
+            Some(other) => self.others[other].orders.send(Order::MakeRoom(of)),
+        }
+        self.makes_room = true;
+    }
+
+    /// Does what is to be done about room in the first loop, whose turn is over.
+    pub(super) fn look_for_room(&mut self) {
+        if self.first.wants_room() {
+            self.want_room(0);
+        }
+        if let Some(of) = self.wants_room.take() {
+            let made = self.first.make_room();
+            self.made_room(0, of, made);
         }
     }
 
@@ -413,7 +429,7 @@ fn turn_until_exit(
     orders: &Mailbox<Order>,
     reports: &Mailbox<Report>,
 ) -> io::Result<()> {
-    let (mut drained, mut taken) = (false, Vec::new());
+    let (mut drained, mut taken, mut wanted) = (false, Vec::new(), None);
     loop {
         let Turn { now, wake } = event_loop.turn();
         while let Some(name) = event_loop.next_stale_name() {
@@ -421,6 +437,9 @@ fn turn_until_exit(
         }
         if event_loop.wants_room() {
             reports.send(Report::WantsRoom(index));
+        }
+        if let Some(of) = wanted.take() {
+            reports.send(Report::MadeRoom(index, of, event_loop.make_room()));
         }
         for news in event_loop.take_news() {
             reports.send(Report::Learnt(index, news));
@@ -447,9 +466,8 @@ fn turn_until_exit(
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Learn(news) => event_loop.learn(&news),
-                Order::MakeRoom(of) => {
-                    reports.send(Report::MadeRoom(index, of, event_loop.make_room()));
-                }
+                // Whoever has had an event is spared until its turn.
+                Order::MakeRoom(of) => wanted = Some(of),
                 Order::Inquire(inquiry, number) => {
                     let part = event_loop.part_of(inquiry);
                     reports.send(Report::Part((index, number), part));

@@ -194,9 +194,7 @@ impl Process {
             let Turn { now, wake } = self.loops.first.turn();
             self.resolve_stale_names();
             self.loops.pass_on_news();
-            if self.loops.first.wants_room() {
-                self.loops.want_room(0);
-            }
+            self.loops.look_for_room();
             self.look_at_certificates(now);
             self.look_at_sources(now);
             let mut commanded = self.run_commands(now);
