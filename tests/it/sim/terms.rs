@@ -121,7 +121,9 @@ impl Terms {
     /// asked about a client may not be kept. Who cannot be asked about again has to come again.
     pub(crate) fn hold_little(&mut self, auth: Option<auth::Rules>) {
         self.event_max = 0;
-        self.ends |= auth.is_some_and(|rules| rules.recheck.is_some());
+        let asks_again = auth.is_some_and(|rules| rules.recheck.is_some());
+        self.ends |= asks_again;
+        self.ends_answers |= asks_again;
     }
 
     /// True when an event stream that comes of a plan is a subscription.
