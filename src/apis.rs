@@ -1,6 +1,7 @@
 //! The state of each api that outlives a configuration: where its requests go, its open event
 //! streams, what pages may read, and its counters.
 
+mod directory;
 mod recent;
 mod totals;
 mod waking;
@@ -12,7 +13,8 @@ use crate::net::Net;
 use crate::pipe::Io;
 use crate::pool::{Pool, Upstream};
 use crate::slab::{Key, Slab};
-use crate::telemetry::{ApiStats, Stats, Veto};
+use crate::telemetry::{ApiStats, Stats};
+pub use directory::{Claim, Claimed, Directory, Name, Place};
 use recent::Recent;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,13 +39,8 @@ pub struct ApiState {
     /// EventSource gives up when it sees such an answer, but behind a head of ours it does not see
     /// it, and would come back for ever.
     pub unstreamed: Recent<u64, ()>,
-    /// The names of streams that are not to be shared, and why. Whether an answer is the same for
-    /// everybody is known only when it is there; behind one that was not, nobody waits for the
-    /// next.
-    pub vetoes: Recent<[u8; 32], Veto>,
-    /// The last events of shared streams that are over, and the upstream's ids of these, by the
-    /// epoch of their own (`ids = "own"`).
-    pub last_ids: Recent<u64, (u64, Rc<[u8]>)>,
+    /// Where the streams are that its clients share.
+    pub directory: Arc<Directory>,
     /// When the streams that wait for the upstream ask it again, all together.
     pub waking: Waking,
     /// The server that is asked which requests may come in, if one is.
@@ -63,21 +60,16 @@ pub struct AuthServer {
 
 impl ApiState {
     /// Creates the state of an api, with nothing but its name and its upstream.
-    pub fn new(
-        name: &str,
-        upstream: Key<Upstream>,
-        totals: &Totals,
-        stats: &mut Stats,
-    ) -> ApiState {
+    pub fn new(api: &Api, upstream: Key<Upstream>, totals: &Totals, stats: &mut Stats) -> ApiState {
+        let name = &api.name;
         ApiState {
-            name: name.to_owned(),
+            name: name.clone(),
             upstream,
             stats: stats.api(name),
             totals: totals.of(name),
             grants: Grants::default(),
             unstreamed: Recent::default(),
-            vetoes: Recent::default(),
-            last_ids: Recent::default(),
+            directory: totals.directories.of(api),
             waking: Waking::default(),
             auth: None,
         }
@@ -154,7 +146,7 @@ impl Apis {
             Some((key, _)) => key,
             None => {
                 // What replicas know they know, if they are still there. So the totals stay.
-                let state = ApiState::new(&api.name, upstream, &self.totals, stats);
+                let state = ApiState::new(api, upstream, &self.totals, stats);
                 self.states.insert(state)
             }
         };

@@ -178,6 +178,12 @@ impl Edge {
         (places[0] != places[1]).then_some(places)
     }
 
+    /// The number of places that clients of this event loop have.
+    #[cfg(feature = "sim")]
+    pub const fn places(&self) -> usize {
+        self.clients - self.refused
+    }
+
     /// Notes that a session is about to leave its state.
     pub const fn note_left(&mut self, session: &Session) {
         if session.is_shaking_hands() {

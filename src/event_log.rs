@@ -18,9 +18,12 @@
 //!
 //! Tested against a list of all events that there ever were.
 
+mod batch;
 mod latest;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
+
+pub use batch::Batch;
 
 use crate::http::chunk;
 use crate::time::Tick;
@@ -122,7 +125,9 @@ impl fmt::Debug for LogCell {
     }
 }
 
-/// Events that many clients read. See the module.
+/// Events that many clients read. See the module. A clone has the same events at the same
+/// positions, and goes on like it with [`EventLog::take`].
+#[derive(Clone)]
 pub struct EventLog {
     limits: Limits,
     ring: Box<[u8]>,
@@ -288,8 +293,22 @@ impl EventLog {
         assert!(!event.is_empty() && event.len() <= 1 << 30, "an event of {} bytes", event.len());
         work::note(event.len());
         let needed: usize = event.chunks(PAYLOAD_MAX).map(|payload| framed(payload.len())).sum();
+        self.make_room(needed, name.map(|name| self.hash(name)), now);
+        let mut payloads = event.chunks(PAYLOAD_MAX).peekable();
+        while let Some(payload) = payloads.next() {
+            self.put(payload, payloads.peek().is_none(), now);
+        }
+        self.events += 1;
+        let id = id.map_or(0, |id| self.hash(id));
+        self.has_ids |= id != 0;
+        if let Some(last) = self.chunks.back_mut() {
+            last.id = id;
+        }
+    }
+
+    /// Prepares for an event of this many bytes with its framing, and with a name of this hash.
+    fn make_room(&mut self, needed: usize, name: Option<u64>, now: Tick) {
         let most = self.limits.bytes.max(needed);
-        let name = name.map(|name| self.hash(name));
         if let (Some(latest), Some(name)) = (&mut self.latest, name) {
             latest.replace(name);
         }
@@ -304,16 +323,6 @@ impl EventLog {
             latest.note(name, position);
         }
         self.resize(needed, most.max(self.bytes + needed));
-        let mut payloads = event.chunks(PAYLOAD_MAX).peekable();
-        while let Some(payload) = payloads.next() {
-            self.put(payload, payloads.peek().is_none(), now);
-        }
-        self.events += 1;
-        let id = id.map_or(0, |id| self.hash(id));
-        self.has_ids |= id != 0;
-        if let Some(last) = self.chunks.back_mut() {
-            last.id = id;
-        }
     }
 
     /// Drops the events that are too old.

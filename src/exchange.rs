@@ -167,6 +167,12 @@ impl Exchange {
         self.source().log().is_some_and(|own| Rc::ptr_eq(own, log))
     }
 
+    /// True exactly when the stream may be shared, and nobody knows yet what this client gets of
+    /// it.
+    pub fn is_undecided(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|outbound| outbound.shareable.is_some())
+    }
+
     /// True exactly when the client's connection may be used for a next request.
     pub const fn keeps_alive(&self) -> bool {
         self.keeps_alive

@@ -38,6 +38,7 @@ mod last_event_id;
 mod local;
 mod lookahead;
 mod memory;
+mod mirror;
 mod next;
 mod outage;
 mod phase;
@@ -57,11 +58,14 @@ mod step;
 mod sticky;
 mod streams;
 mod to_https;
+#[cfg(feature = "sim")]
+mod together;
 mod tunnel;
 mod waits;
 
 pub use admin::Ticket;
 pub use common::Common;
+pub use mirror::Message;
 pub use portions::Portions;
 
 use crate::access::Queue;
@@ -137,7 +141,7 @@ impl<N: Net> Proxy<N> {
     pub fn new(net: N, config: Config, ports: &[Port], terms: Terms, now: Tick) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
         tasks.reserve(terms.budget.clients.min(RESERVED_MAX));
-        let feeds = feeds::Feeds::new(now);
+        let feeds = feeds::Feeds::new(terms.number, terms.common.loops, now);
         let mut proxy = Proxy {
             tasks,
             shared: Shared::new(net, config, ports, terms, now),

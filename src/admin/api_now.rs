@@ -297,7 +297,7 @@ mod tests {
         let mut stats = Stats::new();
         let mut upstream = || Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO);
         let (nowhere, upstream) = (Slab::new().insert(upstream()), upstream());
-        (ApiState::new("a b", nowhere, &Totals::default(), &mut stats), upstream)
+        (ApiState::new(&config.apis[0], nowhere, &Totals::default(), &mut stats), upstream)
     }
 
     fn text((state, upstream): &Api, streams: [usize; 7], details: usize, now: Now) -> String {

@@ -275,7 +275,7 @@ mod tests {
         let config = Config::parse("x", text).unwrap();
         let mut upstreams = Slab::new();
         let key = upstreams.insert(Upstream::of(config.apis[0].backend(), &mut stats, Tick::ZERO));
-        let state = ApiState::new("a b", key, &Totals::default(), &mut stats);
+        let state = ApiState::new(&config.apis[0], key, &Totals::default(), &mut stats);
         let api = &state.stats;
         api.streams(StreamKind::Answer).opened.add(3);
         api.tunnels.opened.add(5);

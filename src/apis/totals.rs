@@ -1,5 +1,6 @@
 //! What is counted and remembered for an api, whichever event loop its clients are in.
 
+use super::directory::Directories;
 use crate::locked::Locked;
 use crate::quota::{Network, Quota};
 use crate::sticky::{Secret, Sticky};
@@ -11,6 +12,8 @@ use std::sync::{Arc, Weak};
 #[derive(Debug, Default)]
 pub struct Totals {
     apis: Locked<BTreeMap<String, Weak<ApiTotals>>>,
+    /// Where the streams are that clients share.
+    pub directories: Directories,
     /// The key of the hashes by which replicas are known.
     pub secret: Secret,
 }

@@ -78,7 +78,7 @@ pub use renewal::Renewal;
 #[cfg(test)]
 pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
-pub use share::{Ids, Join, OnGap, Share, Slow};
+pub use share::{Ids, Join, OnGap, Share, Sharing, Slow};
 pub use sources::{Sources, folders_of};
 pub use sticky::{KnownBy, Sticky};
 pub use target::Target;

@@ -5,6 +5,7 @@ use super::fields::names;
 use super::file::event;
 use super::table::Table;
 use super::value::{count, duration, duration_or_zero, flag, list, memory, text};
+use super::{Api, OnOutage, Resume, RetryOn};
 use crate::event_log::Limits;
 use crate::http::abnf::is_token;
 use crate::http::fields::{is_reserved, same_to_gateway};
@@ -42,6 +43,35 @@ pub struct Share {
     pub linger: Duration,
     /// Maximum number of shared upstream streams: 1 to 65,535.
     pub max_logs: usize,
+}
+
+/// What must be the same under two configurations of an api, so that clients of both can share an
+/// upstream stream. What concerns each client may differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    share: Share,
+    of_streams: (Resume, Duration, OnOutage, usize),
+    timeouts: [Option<Duration>; 4],
+    of_requests: (RetryOn, Duration, Duration),
+}
+
+impl Api {
+    /// On which terms its clients share. None if they do not.
+    pub fn sharing(&self) -> Option<Sharing> {
+        let streams = &self.streams;
+        let (response, first_event) = (streams.response_timeout, streams.first_event_timeout);
+        Some(Sharing {
+            share: self.share.clone()?,
+            of_streams: (
+                streams.resume,
+                streams.resume_timeout,
+                streams.on_outage,
+                streams.event_max,
+            ),
+            timeouts: [response, first_event, streams.stall_timeout, streams.idle_timeout],
+            of_requests: (self.retry_on, self.connect_timeout, self.queue_timeout),
+        })
+    }
 }
 
 /// `join`: what a client gets that does not say where it was.

@@ -4,9 +4,7 @@ use super::UpstreamTls;
 use super::shared::{Breach, Served};
 use super::tls::SessionTickets;
 use super::vain;
-use super::{
-    Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Server, Target, Workers,
-};
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -34,7 +32,6 @@ impl Config {
         }
         out.extend(self.breaches().iter().map(breach));
         self.warn_of_counts_apart(&mut out);
-        self.warn_of_shares_apart(&mut out);
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
             out.push(format!(
@@ -241,19 +238,6 @@ impl Config {
                     "api {name}: max_streams: there is room for {room}, not for {max}; {REMEDY}"
                 ));
             }
-        }
-    }
-
-    /// Warns if clients that share a stream do so only within their worker.
-    fn warn_of_shares_apart(&self, out: &mut Vec<String>) {
-        if self.server.workers == Workers::Number(1) {
-            return;
-        }
-        for api in self.apis.iter().filter(|api| api.active && api.share.is_some()) {
-            out.push(format!(
-                "api {}: share: each of server.workers has streams and logs of its own",
-                api.name
-            ));
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Chunk, Limits};
 use std::collections::BTreeMap;
 
 /// The last events by their names. See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Latest {
     /// The position of each, by the hash of its name.
     positions: BTreeMap<u64, u64>,
@@ -23,7 +23,7 @@ pub(super) struct Latest {
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Event {
     name: u64,
     /// Its chunks. None are here while the log holds it.
@@ -31,7 +31,7 @@ struct Event {
 }
 
 /// A chunk that is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Piece {
     /// What is known of it. It begins at the start of its bytes.
     pub(super) chunk: Chunk,
@@ -56,6 +56,11 @@ impl Latest {
     /// True exactly when the event at this position is the last of its name.
     pub(super) fn has(&self, position: u64) -> bool {
         self.events.contains_key(&position)
+    }
+
+    /// The hash of the name of the event at this position, if that is the last of its name.
+    pub(super) fn name_at(&self, position: u64) -> Option<u64> {
+        self.events.get(&position).map(|event| event.name)
     }
 
     /// Keeps the event at this position, which is the last of its name and which the log is about

@@ -80,6 +80,61 @@ fn what_is_held_is_what_the_limits_say() {
     }
 }
 
+/// Whenever it was made, and however far apart its batches are.
+#[test]
+fn a_clone_goes_on_like_its_log() {
+    for seed in 0..60 {
+        let mut dice = Rng::with_seed(seed);
+        let limits = limits(dice_size(&mut dice), dice.usize(1..60), dice.u64(1..50));
+        let longest = 1 << dice.u32(1..15);
+        let mut log = EventLog::new(limits);
+        if dice.bool() {
+            log.keep_latest();
+        }
+        let (mut copy, mut now) = (log.clone(), 0);
+        let most = if dice.bool() { 1 } else { 4 };
+        for step in 0..300 {
+            now += dice.u64(..3);
+            if dice.u8(..20) == 0 {
+                copy = log.clone();
+            }
+            log.begin_portion();
+            let before = log.end();
+            for _ in 0..dice.u8(..=most) {
+                let event = vec![b'a' + dice.u8(..26); dice.usize(1..=longest)];
+                let (id, name) = ([dice.u8(..9)], [dice.u8(..5)]);
+                let name = dice.bool().then_some(&name[..]);
+                log.append_named(&event, dice.bool().then_some(&id[..]), name, at(now));
+            }
+            let batch = log.events_since(before).unwrap();
+            copy.begin_portion();
+            copy.take(&batch, at(now));
+            assert_eq!((copy.end(), copy.has_ids()), (log.end(), log.has_ids()), "{step}");
+            let from = log.oldest().max(copy.oldest());
+            assert!(read_on(&copy, from, 999) == read_on(&log, from, 999), "{step}");
+            (0..9).for_each(|id| {
+                let [here, there] = [&log, &copy].map(|log| log.find(&[id]));
+                let is_held = |at: &u64| *at > from;
+                assert_eq!(here.filter(is_held), there.filter(is_held), "{step}");
+            });
+            let latest = |log: &EventLog| {
+                let (mut all, mut position) = (Vec::new(), 0);
+                let mut is_between = true;
+                while let Reading::Run(run) = log.read_latest(position, is_between) {
+                    all.extend_from_slice(run.bytes());
+                    (position, is_between) = (run.next(), run.ends_between_events());
+                }
+                all
+            };
+            // Which of several names goes first depends on what comes together.
+            if most == 1 {
+                assert!(latest(&log) == latest(&copy), "{step}");
+            }
+        }
+        assert!(log.oldest() == 0 || log.events_since(log.oldest() - 1).is_none());
+    }
+}
+
 #[test]
 fn a_reader_who_stops_anywhere_goes_on_there() {
     let mut log = EventLog::new(limits(1000, 100, 9));

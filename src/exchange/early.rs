@@ -10,13 +10,14 @@ impl Exchange {
     }
 
     /// When the client gets the head of an event stream although the upstream has not answered.
-    /// Never while it waits for leave to send its body, and not before it was let in.
+    /// Never while it waits for leave to send its body, and not before it was let in, or before it
+    /// is known what it gets of a stream that others share.
     pub fn early_answer_at(&self) -> Tick {
         let waits = self.stage() == Stage::Unanswered && !self.awaits_continue;
         if !(self.may_answer_early && waits && self.may_stream()) {
             return Tick::NEVER;
         }
-        if self.source().authorizing().is_some() {
+        if self.source().authorizing().is_some() || self.is_undecided() {
             return Tick::NEVER;
         }
         let let_in = self.extras().and_then(|extras| extras.let_in);

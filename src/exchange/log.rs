@@ -5,11 +5,11 @@
 
 use super::LocalReply;
 use super::own_ids::OwnIds;
-use crate::event_log::{EventLog, Limits, LogCell};
+use crate::event_log::{Batch, EventLog, Limits, LogCell};
 use crate::http::abnf::is_text;
 use crate::metrics::Counter;
 use crate::sse::{Block, ID_MAX};
-use crate::telemetry::{Outcome, Veto};
+use crate::telemetry::{ApiStats, Outcome, Veto};
 use crate::time::Tick;
 use std::cell::Cell;
 use std::fmt;
@@ -19,6 +19,10 @@ use std::rc::Rc;
 /// How far the stream of a log is.
 #[derive(Clone, Copy, Debug)]
 pub enum LogState {
+    /// Another event loop has it, and was asked for it. Nobody knows yet what its log holds.
+    Asked,
+    /// The other event loop does not have it any more. Who waits asks again.
+    Gone,
     /// It is awaited.
     Awaited,
     /// It is awaited for long, because no upstream can serve it, as this reply would say.
@@ -36,7 +40,12 @@ pub enum LogState {
 impl LogState {
     /// True exactly when nobody fills the log any more.
     pub const fn is_over(&self) -> bool {
-        matches!(self, LogState::Failed(_) | LogState::Private(_) | LogState::Ended(_))
+        match self {
+            LogState::Asked | LogState::Awaited | LogState::Held(_) | LogState::Open => false,
+            LogState::Gone | LogState::Failed(_) | LogState::Private(_) | LogState::Ended(_) => {
+                true
+            }
+        }
     }
 }
 
@@ -51,7 +60,7 @@ pub enum Change {
 
 /// A log that many exchanges read. See the module.
 pub struct Log {
-    /// The id of the request for its events.
+    /// The id of the request for its events, which is that of all its copies.
     pub id: u64,
     events: LogCell,
     /// The ids of its events, if these are not the upstream's.
@@ -60,6 +69,8 @@ pub struct Log {
     /// The head of its stream: the upstream's, without what concerns one message only.
     head: Cell<Rc<[u8]>>,
     readers: Cell<usize>,
+    /// True exactly when all who read it have missed some since somebody last took note.
+    has_gap: Cell<bool>,
     /// What has changed since somebody last took note.
     change: Cell<Option<Change>>,
     /// True exactly when it has changed, and not all readers were woken.
@@ -102,6 +113,7 @@ impl Log {
             state: Cell::new(state),
             head: Cell::default(),
             readers: Cell::new(0),
+            has_gap: Cell::new(false),
             change: Cell::new(None),
             untold: Cell::new(false),
             deserted: Rc::clone(deserted),
@@ -141,6 +153,32 @@ impl Log {
         }
     }
 
+    /// Goes on with what a log in another event loop holds, of which this is a copy. Its readers
+    /// have to be woken.
+    pub fn replace(&self, events: EventLog) {
+        self.change(|own| *own = events);
+    }
+
+    /// Appends what has come to the log of which this is a copy. Its readers have to be woken.
+    pub fn take(&self, batch: &Batch, now: Tick) {
+        self.change(|events| events.take(batch, now));
+    }
+
+    /// All who read it have missed some: counts that for those who read it here.
+    pub fn note_gap(&self, stats: Option<&ApiStats>) {
+        self.has_gap.set(true);
+        let readers = self.readers() as u64;
+        self.counts.gaps.add(readers);
+        if let Some(stats) = stats {
+            stats.gaps.add(readers);
+        }
+    }
+
+    /// True exactly when all who read it have missed some since this was last asked.
+    pub const fn take_gap(&self) -> bool {
+        self.has_gap.replace(false)
+    }
+
     /// The ids of its events, if these are not the upstream's.
     pub const fn own_ids(&self) -> Option<&OwnIds> {
         self.own_ids.as_ref()
@@ -169,8 +207,13 @@ impl Log {
 
     /// The stream is there, with this head.
     pub fn open(&self, head: &[u8]) {
-        self.head.set(head.into());
+        self.set_head(head);
         self.enter(LogState::Open);
+    }
+
+    /// The head of its stream is this.
+    pub fn set_head(&self, head: &[u8]) {
+        self.head.set(head.into());
     }
 
     /// The head of its stream.

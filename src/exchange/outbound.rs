@@ -39,6 +39,8 @@ pub struct Shareable {
     pub head: OutboundHead,
     /// The last event that the client has seen, if it says so.
     pub last_event_id: Option<Box<[u8]>>,
+    /// The key of the feed that has asked another event loop for the stream, in bits, if one has.
+    pub asked: Option<u64>,
 }
 
 impl Outbound {

@@ -50,6 +50,13 @@ impl OwnIds {
         self.upstream.set(known);
     }
 
+    /// The last event has this number, and the upstream's id is this, in the log of which this is a
+    /// copy.
+    pub fn go_on(&self, (number, upstream): &(u64, Box<[u8]>)) {
+        self.last.set(*number);
+        self.note_upstream(upstream);
+    }
+
     /// The number of the last event, and the upstream's id when that came.
     pub fn last(&self) -> (u64, Box<[u8]>) {
         let known = self.upstream.take();

@@ -1,9 +1,12 @@
-//! What the event loops of a process have in common: what limits count, and the ids of requests.
+//! What the event loops of a process have in common: what limits count, the ids of requests, and
+//! which loop has which shared stream.
 //!
-//! All of it is counted at the pace of requests and streams that begin and end. Upstream
-//! connections, bytes and events are nobody's but their own event loop's.
+//! All of it changes at the pace of requests and streams that begin and end. Upstream connections,
+//! bytes and events are nobody's but their own event loop's; those of a shared stream cross as
+//! values ([`super::mirror`]).
 
 use super::drain::Tally;
+use super::mirror::Crossing;
 use crate::apis;
 use crate::edge;
 use crate::telemetry::LogLimit;
@@ -21,6 +24,8 @@ pub struct Common {
     pub(super) log: LogLimit,
     /// What was open as the loops went on in a drain.
     pub(super) drain: Arc<Tally>,
+    /// What is on its way between the loops.
+    pub(super) crossing: Crossing,
     /// The number of event loops.
     pub(super) loops: usize,
 }
@@ -28,7 +33,7 @@ pub struct Common {
 impl Common {
     /// What so many event loops have in common. Each gets a clone.
     pub fn of(loops: usize) -> Common {
-        let (edge, apis, last_id, log, drain) = Default::default();
-        Common { edge, apis, last_id, log, drain, loops }
+        let (edge, apis, last_id, log, drain, crossing) = Default::default();
+        Common { edge, apis, last_id, log, drain, crossing, loops }
     }
 }

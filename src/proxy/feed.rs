@@ -17,10 +17,12 @@ use super::advance::{self, Became};
 use super::deadlines::{self, Deadline};
 use super::feeds::Feeds;
 use super::followers::{self, Follower, Followers};
+use super::mirror::{Mirror, Mirrors};
 use super::next::{Action, Next};
+use super::portions::Portions;
 use super::step::Step;
 use super::{Proxy, connect, outage, relay, share};
-use crate::apis::ApiState;
+use crate::apis::{self, ApiState, Claim};
 use crate::config::OnOutage;
 use crate::conn::Conn;
 use crate::coverage;
@@ -49,7 +51,7 @@ const ENDS_MAX: usize = 500;
 const ENDS_AT_ONCE: usize = 10;
 
 /// The name of a stream: of which api it is, and what is asked for.
-pub(super) type Name = (Key<ApiState>, [u8; 32]);
+pub(super) type Name = (Key<ApiState>, apis::Name);
 
 /// A feed. See the module.
 #[derive(Debug)]
@@ -60,6 +62,12 @@ pub(super) struct Feed {
     pub(super) log: Rc<Log>,
     pub(super) name: Name,
     pub(super) followers: Followers,
+    /// Whoever asks for the stream finds it, in any event loop. None if it is over, or a mirror.
+    pub(super) claim: Option<Claim>,
+    /// Who fills logs with the same in other event loops.
+    pub(super) mirrors: Mirrors,
+    /// How it is filled itself from a log in another event loop, if it is.
+    pub(super) mirror: Option<Box<Mirror>>,
     /// Who was the first to ask for it, and its request.
     pub(super) first: Follower,
     /// True exactly when the upstream was asked for what comes behind an event of a client.
@@ -81,6 +89,9 @@ impl Feed {
             log,
             name,
             followers: Followers::default(),
+            claim: None,
+            mirrors: Mirrors::default(),
+            mirror: None,
             first,
             continues: false,
             lingers_until: Tick::NEVER,
@@ -96,18 +107,30 @@ impl Feed {
 
     /// True exactly when there is more to read.
     fn has_input(&self, pool: &Pool) -> bool {
+        if let Some(mirror) = &self.mirror {
+            return mirror.has_input();
+        }
         let Source::Upstream(connection) = *self.exchange.source() else { return false };
         pool[connection].conn.has_input() || !self.exchange.response.intake.is_quiet()
     }
 
     /// When it has something to do by itself.
-    pub(super) fn next_deadline(&self, high_water: usize, now: Tick) -> (Tick, Option<Deadline>) {
+    pub(super) fn next_deadline(&self, portions: &Portions, now: Tick) -> (Tick, Option<Deadline>) {
         let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
-        if self.is_over() {
+        if self.is_over() || self.mirror.is_some() {
             return (own, None);
         }
-        let next = deadlines::of_exchange(&self.exchange, high_water, now);
+        let own = own.min(self.mirrors.waits_until(portions.crossing_max));
+        let next = deadlines::of_exchange(&self.exchange, portions.high_water, now);
         if next.at < own { (next.at, Some(next.deadline)) } else { (own, None) }
+    }
+}
+
+impl Feed {
+    /// True exactly when its mirrors have to take something before it reads on.
+    pub(super) fn waits_for_mirrors(&self, portions: &Portions) -> bool {
+        let is_read = matches!(self.exchange.source(), Source::Upstream(_));
+        is_read && self.mirrors.waits_until(portions.crossing_max) != Tick::NEVER
     }
 }
 
@@ -135,7 +158,7 @@ impl<N: Net> Proxy<N> {
                 return self.feeds.tasks.wake(key);
             }
             if feed.is_over() {
-                let (at, _) = feed.next_deadline(self.shared.portions.high_water, now.tick);
+                let (at, _) = feed.next_deadline(&self.shared.portions, now.tick);
                 return self.feeds.tasks.wake_at(key, at);
             }
             // Who was told of events reads them before more come.
@@ -143,16 +166,15 @@ impl<N: Net> Proxy<N> {
             if told_events && feed.has_input(&self.shared.pool) {
                 return self.feeds.tasks.wake(key);
             }
-            let next = self.with_feed(key, now, move_feed);
+            let next = self.move_feed(key, now);
             let mut became = self.follow_feed(next, key, now);
             if matches!(became, Became::Blocked | Became::Settled) {
                 if self.notes_change(key, now.tick) {
                     self.moves += 1;
                     continue;
                 }
-                let high_water = self.shared.portions.high_water;
                 let feed = &self.feeds.tasks[key];
-                let (at, deadline) = feed.next_deadline(high_water, now.tick);
+                let (at, deadline) = feed.next_deadline(&self.shared.portions, now.tick);
                 if at > now.tick {
                     return self.feeds.tasks.wake_at(key, at);
                 }
@@ -167,11 +189,30 @@ impl<N: Net> Proxy<N> {
         self.feeds.tasks.wake(key);
     }
 
+    /// Moves what fills the log: the upstream stream, or the log in another event loop.
+    fn move_feed(&mut self, key: Key<Feed>, now: Now) -> Next {
+        let portions = &self.shared.portions;
+        let feed = &mut self.feeds.tasks[key];
+        feed.mirrors.leave_behind(portions.crossing_max, now.tick);
+        if feed.mirror.is_some() {
+            self.take_update(key, now.tick)
+        } else if feed.waits_for_mirrors(portions) {
+            Next::Blocked
+        } else {
+            self.with_feed(key, now, move_source)
+        }
+    }
+
     /// Takes note of a change of the log, if there was one: its readers are told at once, or of
-    /// events when `flush_interval` is over.
+    /// events when `flush_interval` is over. Other event loops get it now.
     fn notes_change(&mut self, key: Key<Feed>, now: Tick) -> bool {
         let feed = &mut self.feeds.tasks[key];
         let Some(change) = feed.log.take_change() else { return false };
+        if feed.is_over() {
+            self.give_up_claim(key, now);
+        }
+        self.pass_on(key, change, now);
+        let feed = &mut self.feeds.tasks[key];
         let gathers = feed.exchange.config.server.flush_interval;
         let may_wait = change == Change::Events && !feed.log.read(EventLog::is_overfull);
         let waits = gathers.filter(|_| may_wait);
@@ -277,8 +318,8 @@ impl<N: Net> Proxy<N> {
         let (api, name) = feed.name;
         // Whether there is a stream behind an event that a client names says nothing of others.
         let is_of_client = feed.continues && veto == Veto::NoStream;
-        if let Some(state) = self.shared.apis.get_mut(api).filter(|_| !is_of_client) {
-            state.vetoes.note(name, veto, now);
+        if let Some(state) = self.shared.apis.get(api).filter(|_| !is_of_client) {
+            state.directory.note_veto(name, veto, now);
         }
         // Who has a part of it must not go on with something else.
         let has_begun = matches!(feed.log.state(), LogState::Open);
@@ -331,7 +372,7 @@ impl<N: Net> Proxy<N> {
 }
 
 /// Moves the upstream stream of a feed as its source requires.
-fn move_feed<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
+fn move_source<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
     let source = step.exchange.source();
     if matches!(source, Source::None) && step.exchange.stage() == Stage::Unanswered {
         return Next::Do(Action::Connect);
@@ -443,10 +484,7 @@ pub(super) fn answered(
     {
         let text = &mut event.as_bytes().to_vec();
         log.append(Block { text, id: None, name: None }, now);
-        if let Some(stats) = &exchange.record.stats {
-            stats.gaps.add(log.readers() as u64);
-        }
-        log.counts.gaps.add(log.readers() as u64);
+        log.note_gap(exchange.record.stats.as_deref());
     }
     outage::take_body(exchange, &mut pool[key], key, head, now);
     share::write_lasting(head, out);

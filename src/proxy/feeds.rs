@@ -1,13 +1,18 @@
 //! The feeds by the names of their streams, and who reads which.
+//!
+//! Where a stream is, in this event loop or another one, the [`Directory`] says. Whoever asks for
+//! one that is elsewhere waits until its log was copied ([`LogState::Asked`]), and only then is it
+//! decided what it gets.
 
 use super::Proxy;
-use super::feed::{Feed, Name};
+use super::feed::Feed;
 use super::fresh;
+use super::mirror::{self, Message, Mirror};
 use super::next::{Action, Next};
 use super::shared::Shared;
 use crate::admin::metrics::Logs;
-use crate::apis::{ApiState, Apis};
-use crate::config::{Api, Ids, Join, OnGap, Share, Slow};
+use crate::apis::{ApiState, Apis, Claimed, Directory, Place};
+use crate::config::{Api, Ids, Join, OnGap, Share, Sharing, Slow};
 use crate::event_log::EventLog;
 use crate::exchange::own_ids::{self, OwnIds};
 use crate::exchange::{Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts};
@@ -17,18 +22,24 @@ use crate::net::Net;
 use crate::session::Session;
 use crate::slab::Key;
 use crate::tasks::Tasks;
-use crate::telemetry::{Cause, Outcome, Veto};
+use crate::telemetry::{Cause, Outcome, Record, Veto};
 use crate::time::Tick;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The feeds. See the module.
 #[derive(Debug)]
 pub(super) struct Feeds {
     pub(super) tasks: Tasks<Feed>,
-    /// Those whose logs others may read.
-    by_name: BTreeMap<Name, Key<Feed>>,
+    /// By the ids of their logs.
+    by_id: BTreeMap<u64, Key<Feed>>,
+    /// Which event loop this is.
+    pub(super) event_loop: usize,
+    /// What is to be carried to each event loop.
+    pub(super) outbox: Box<[Vec<Message>]>,
+    pub(super) has_messages: bool,
     /// How many more readers this turn wakes.
     pub(super) left: usize,
     /// Set when the last reader of a log has left.
@@ -36,9 +47,28 @@ pub(super) struct Feeds {
 }
 
 impl Feeds {
-    pub(super) fn new(now: Tick) -> Feeds {
-        let (tasks, by_name) = (Tasks::new(now), BTreeMap::new());
-        Feeds { tasks, by_name, left: 0, deserted: Rc::default() }
+    /// No feeds yet, of the event loop with this index.
+    pub(super) fn new(event_loop: usize, loops: usize, now: Tick) -> Feeds {
+        Feeds {
+            tasks: Tasks::new(now),
+            by_id: BTreeMap::new(),
+            event_loop,
+            outbox: (0..loops).map(|_| Vec::new()).collect(),
+            has_messages: false,
+            left: 0,
+            deserted: Rc::default(),
+        }
+    }
+
+    /// Has a message carried to another event loop.
+    pub(super) fn send(&mut self, to: usize, message: Message) {
+        self.outbox[to].push(message);
+        self.has_messages = true;
+    }
+
+    /// The feed whose log has this id.
+    pub(super) fn of_id(&self, id: u64) -> Option<Key<Feed>> {
+        self.by_id.get(&id).copied()
     }
 
     /// What a log sets whose last reader has left.
@@ -50,16 +80,11 @@ impl Feeds {
     pub(super) fn logs(&self, api: Key<ApiState>) -> Logs {
         let mut logs = Logs::default();
         for (_, feed) in self.tasks.iter().filter(|(_, feed)| feed.name.0 == api) {
-            logs.count += 1;
+            logs.count += usize::from(feed.mirror.is_none());
             logs.readers += feed.log.readers();
             logs.bytes += feed.log.read(EventLog::memory);
         }
         logs
-    }
-
-    /// The number of feeds of an api.
-    fn count(&self, name: &Name) -> usize {
-        self.tasks.iter().filter(|(_, feed)| feed.name.0 == name.0).count()
     }
 
     /// The upstream's id of the event that has this id of ours, if it is known: of the last event
@@ -76,37 +101,13 @@ impl Feeds {
         let present = logs.find_map(|(_, feed)| feed.log.own_ids().filter(|o| o.epoch == epoch));
         let (last, id) = match present {
             Some(own_ids) => own_ids.last(),
-            None => apis.get(api)?.last_ids.find(&epoch, now).map(|(n, id)| (n, (*id).into()))?,
+            None => {
+                let (number, id) = apis.get(api)?.directory.last_id(epoch, now)?;
+                (number, (*id).into())
+            }
         };
         Some(id).filter(|id| last == number && !id.is_empty())
     }
-
-    /// The feed of the stream of this name whose log a request for this api may read. One of
-    /// another configuration is left to those who read it.
-    fn find(&mut self, name: &Name, api: &Api) -> Option<Key<Feed>> {
-        let key = *self.by_name.get(name)?;
-        let feed = &self.tasks[key];
-        if !feed.is_over() && feed.exchange.api().is_some_and(|own| are_alike(own, api)) {
-            return Some(key);
-        }
-        self.by_name.remove(name);
-        None
-    }
-}
-
-/// True exactly when an upstream stream is the same under both configurations of an api. What
-/// concerns each client may differ.
-fn are_alike(a: &Api, b: &Api) -> bool {
-    let of_upstream = |api: &Api| {
-        let streams = &api.streams;
-        (
-            (streams.resume, streams.resume_timeout, streams.on_outage, streams.event_max),
-            (streams.response_timeout, streams.first_event_timeout),
-            (streams.stall_timeout, streams.idle_timeout),
-            (api.retry_on, api.connect_timeout, api.queue_timeout),
-        )
-    };
-    a.share == b.share && of_upstream(a) == of_upstream(b)
 }
 
 impl<N: Net> Proxy<N> {
@@ -120,42 +121,42 @@ impl<N: Net> Proxy<N> {
         let config = Rc::clone(&exchange.config);
         let api = exchange.api.and_then(|index| config.apis.get(usize::from(index)));
         let share = api.and_then(|api| api.share.as_ref());
-        let (Some(state), Some(shareable), Some(api), Some(share)) =
-            (exchange.api_state, shareable, api, share)
+        let directory = exchange.api_state.and_then(|state| shared.apis.get(state));
+        let directory = directory.map(|state| Arc::clone(&state.directory));
+        let (Some(state), Some(mut shareable), Some(share), Some(sharing), Some(directory)) =
+            (exchange.api_state, shareable, share, api.and_then(Api::sharing), directory)
         else {
             return ask_alone(exchange, feeds, &shared.apis, now);
         };
-        let (name, id) = ((state, shareable.name), shareable.last_event_id.clone());
-        if let Some(veto) = shared.apis.get(state).and_then(|s| s.vetoes.find(&name.1, now)) {
+        if let Some(veto) = directory.veto(&shareable.name, now) {
             exchange.count_veto(veto);
             return ask_alone(exchange, feeds, &shared.apis, now);
         }
+        let id = shareable.last_event_id.clone();
         let is_own = exchange.outbound.as_ref().is_some_and(|outbound| outbound.own_id.is_some());
         let upstream_id = match &id {
             Some(own) if is_own => feeds.upstream_id(state, own, &shared.apis, now),
             id => id.clone(),
         };
-        let feed = match feeds.find(&name, api) {
-            Some(feed) => feed,
-            None if feeds.count(&name) >= share.max_logs => {
-                exchange.count_veto(Veto::MaxLogs);
-                return ask_alone(exchange, feeds, &shared.apis, now);
-            }
-            None => begin(
-                feeds,
-                (key, exchange),
-                *shareable,
-                upstream_id.as_deref(),
-                share,
-                shared,
-                now,
-            ),
+        let asks = Asks { client: key, first: exchange, shareable: &shareable, share, state };
+        let found = asks.find(feeds, upstream_id.as_deref(), (&directory, &sharing), shared, now);
+        let Some(feed) = found else {
+            exchange.count_veto(Veto::MaxLogs);
+            return ask_alone(exchange, feeds, &shared.apis, now);
         };
+        let has_waited = shareable.asked.replace(feed.to_bits()) == Some(feed.to_bits());
+        feeds.tasks[feed].lingers_until = Tick::NEVER;
         let log = Rc::clone(&feeds.tasks[feed].log);
+        if let (LogState::Asked, Some(outbound)) = (log.state(), &mut exchange.outbound) {
+            outbound.shareable = Some(shareable);
+            return self.read_log(key, feed, 0, !has_waited);
+        }
         log.expire(now);
         let known = id.as_deref().map(|id| log.read(|events| events.find(id)));
         let join = match (known, share.on_gap) {
-            (Some(Some(position)), _) => return self.follow_log(key, feed, position),
+            (Some(Some(position)), _) => {
+                return self.read_log(key, feed, position, !has_waited);
+            }
             (None, _) => share.join,
             (Some(None), OnGap::Join(join)) => join,
             // An upstream stream of its own would bring no more.
@@ -179,13 +180,20 @@ impl<N: Net> Proxy<N> {
         }
         match join {
             Join::Fresh if matches!(log.state(), LogState::Open) => fresh::begin(exchange, &log),
-            Join::Now | Join::Fresh => self.follow_log(key, feed, log.read(EventLog::end)),
-            Join::Log => self.follow_log(key, feed, log.read(EventLog::oldest)),
+            Join::Now | Join::Fresh => {
+                self.read_log(key, feed, log.read(EventLog::end), !has_waited)
+            }
+            Join::Log => self.read_log(key, feed, log.read(EventLog::oldest), !has_waited),
         }
     }
 
     /// Lets a client read a log from this position on.
     pub(super) fn follow_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64) -> Next {
+        self.read_log(key, feed, position, true)
+    }
+
+    /// The same, of a client that is not among those who are woken if it is `new`.
+    fn read_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64, new: bool) -> Next {
         let Proxy { tasks, feeds, .. } = self;
         let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
@@ -197,7 +205,9 @@ impl<N: Net> Proxy<N> {
         exchange.response.follow(position);
         exchange.go_on_with(Source::Log(log.reader()));
         let id = exchange.record.id;
-        followers.add(key, id, tasks, log);
+        if new {
+            followers.add(key, id, tasks, log);
+        }
         *lingers_until = Tick::NEVER;
         feeds.tasks.wake(feed);
         Next::Moved
@@ -211,10 +221,11 @@ impl<N: Net> Proxy<N> {
         let Proxy { feeds, shared, .. } = self;
         let mut deserted = Vec::new();
         for (key, feed) in feeds.tasks.iter_mut() {
-            if feed.log.readers() == 0 {
+            if feed.log.readers() == 0 && feed.mirrors.is_empty() {
                 let share = feed.exchange.api().and_then(|api| api.share.as_ref());
                 let is_wanted = shared.apis.get(feed.name.0).is_some() && !shared.phase.is_closed();
-                let linger = share.filter(|_| is_wanted).map(|share| share.linger);
+                let lingers = is_wanted && feed.mirror.is_none();
+                let linger = share.filter(|_| lingers).map(|share| share.linger);
                 let until = now.after(linger.unwrap_or_default());
                 feed.lingers_until = feed.lingers_until.min(until);
                 deserted.push(key);
@@ -231,19 +242,31 @@ impl<N: Net> Proxy<N> {
         self.let_linger(now);
     }
 
-    /// Removes a feed and closes its connection.
-    pub(super) fn end_feed(&mut self, key: Key<Feed>, now: Tick) {
-        let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
-        if self.feeds.by_name.get(&feed.name) == Some(&key) {
-            self.feeds.by_name.remove(&feed.name);
-        }
+    /// Lets whoever asks for the stream of a feed from now on, in any event loop, begin another.
+    /// Who comes back is known by what it has had of this one.
+    pub(super) fn give_up_claim(&mut self, key: Key<Feed>, now: Tick) {
+        let Some(feed) = self.feeds.tasks.get_mut(key) else { return };
+        let Some(claim) = feed.claim.take() else { return };
         if let Some(own) = feed.log.own_ids()
-            && let Some(state) = self.shared.apis.get_mut(feed.name.0)
+            && let Some(state) = self.shared.apis.get(feed.name.0)
         {
             let (number, id) = own.last();
             if !id.is_empty() {
-                state.last_ids.note(own.epoch, (number, id.into()), now);
+                state.directory.note_last_id(own.epoch, (number, &id), now);
             }
+        }
+        drop(claim);
+    }
+
+    /// Removes a feed and closes its connection.
+    pub(super) fn end_feed(&mut self, key: Key<Feed>, now: Tick) {
+        if self.feeds.tasks.get(key).is_some_and(|feed| !feed.is_over()) {
+            self.leave_owner(key);
+        }
+        self.give_up_claim(key, now);
+        let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
+        if self.feeds.by_id.get(&feed.log.id) == Some(&key) {
+            self.feeds.by_id.remove(&feed.log.id);
         }
         if !feed.is_over() {
             feed.log.enter(LogState::Ended(Outcome::Complete));
@@ -286,51 +309,116 @@ const fn end_at_gap() -> Action {
     Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what))
 }
 
-/// Begins the feed of a stream that this client is the first to ask for. The upstream is asked for
-/// what comes behind the event with `upstream_id`, if that is known.
-fn begin<N: Net>(
-    feeds: &mut Feeds,
-    (client, first): (Key<Session>, &Exchange),
-    shareable: Shareable,
-    upstream_id: Option<&[u8]>,
-    share: &Share,
-    shared: &mut Shared<N>,
-    now: Tick,
-) -> Key<Feed> {
-    let Shareable { name, head, last_event_id } = shareable;
-    let mut record = shared.telemetry.record(first.record.told.clone(), true, false);
-    record.stats.clone_from(&first.record.stats);
-    let mut exchange = Exchange::new(Begin {
-        facts: RequestFacts::of_feed(),
-        keeps_alive: false,
-        upload: Upload::unread(BodyLength::Empty),
-        config: &first.config,
-        record,
-        now,
-    });
-    (exchange.api, exchange.api_state) = (first.api, first.api_state);
-    let own_ids = (share.ids == Ids::Own).then(|| OwnIds::new(shared.random.u64(..)));
-    let log = Log::with_ids(
-        share.limits,
-        LogState::Awaited,
-        (exchange.record.id, own_ids),
-        &feeds.deserted,
-    );
-    if share.slow == Slow::Latest {
-        log.change(EventLog::keep_latest);
-    }
-    let head = match (&last_event_id, upstream_id) {
-        (Some(id), Some(upstream_id)) => {
-            log.change(|events| events.begin_behind(id));
-            head.continuing(upstream_id)
+/// A client that asks for a stream.
+struct Asks<'a> {
+    client: Key<Session>,
+    first: &'a Exchange,
+    shareable: &'a Shareable,
+    share: &'a Share,
+    state: Key<ApiState>,
+}
+
+impl Asks<'_> {
+    /// The feed of the stream: the one that there is in any event loop, by way of a mirror if it is
+    /// in another one, or one that begins. The upstream is then asked for what comes behind the
+    /// event with `upstream_id`, if that is known. None if there are as many as there may be.
+    fn find<N: Net>(
+        &self,
+        feeds: &mut Feeds,
+        upstream_id: Option<&[u8]>,
+        (directory, sharing): (&Arc<Directory>, &Sharing),
+        shared: &mut Shared<N>,
+        now: Tick,
+    ) -> Option<Key<Feed>> {
+        let name = self.shareable.name;
+        if let Some(place) = directory.find(&name, sharing) {
+            return Some(self.follow(place, feeds, shared, now));
         }
-        _ => head,
-    };
-    exchange.outbound = Some(Box::new(Outbound::new(head, true)));
-    let Some(api) = first.api_state else { unreachable!("an api serves the client") };
-    let mut feed = Feed::new(exchange, log, (api, name), (client, first.record.id));
-    feed.continues = upstream_id.is_some();
-    let key = feeds.tasks.insert(feed);
-    feeds.by_name.insert((api, name), key);
-    key
+        let epoch = (self.share.ids == Ids::Own).then(|| shared.random.u64(..));
+        let record = self.record(shared);
+        let place = Place { event_loop: feeds.event_loop, id: record.id, epoch };
+        match directory.claim(name, sharing.clone(), place, self.share.max_logs) {
+            Ok(claim) => {
+                let mut feed = self.begin(record, place, LogState::Awaited, (&feeds.deserted, now));
+                feed.claim = Some(claim);
+                self.ask_upstream(&mut feed, upstream_id);
+                Some(self.add(feed, feeds))
+            }
+            Err(Claimed::At(place)) => Some(self.follow(place, feeds, shared, now)),
+            Err(Claimed::Full) => None,
+        }
+    }
+
+    /// The feed of a stream that is there.
+    fn follow<N: Net>(
+        &self,
+        place: Place,
+        feeds: &mut Feeds,
+        shared: &mut Shared<N>,
+        now: Tick,
+    ) -> Key<Feed> {
+        if let Some(known) = feeds.of_id(place.id).filter(|key| !feeds.tasks[*key].is_over()) {
+            return known;
+        }
+        debug_assert_ne!(place.event_loop, feeds.event_loop, "a claim outlives its stream");
+        let record = self.record(shared);
+        let mut feed = self.begin(record, place, LogState::Asked, (&feeds.deserted, now));
+        feed.mirror = Some(Box::new(Mirror::of(place.event_loop)));
+        let key = self.add(feed, feeds);
+        mirror::follow(feeds, key);
+        key
+    }
+
+    fn record<N: Net>(&self, shared: &mut Shared<N>) -> Record {
+        let mut record = shared.telemetry.record(self.first.record.told.clone(), true, false);
+        record.stats.clone_from(&self.first.record.stats);
+        record
+    }
+
+    /// A feed that does nothing yet, of a stream at this place.
+    fn begin(
+        &self,
+        record: Record,
+        place: Place,
+        state: LogState,
+        (deserted, now): (&Rc<Cell<bool>>, Tick),
+    ) -> Feed {
+        let (first, share) = (self.first, self.share);
+        let mut exchange = Exchange::new(Begin {
+            facts: RequestFacts::of_feed(),
+            keeps_alive: false,
+            upload: Upload::unread(BodyLength::Empty),
+            config: &first.config,
+            record,
+            now,
+        });
+        (exchange.api, exchange.api_state) = (first.api, first.api_state);
+        let own_ids = place.epoch.map(OwnIds::new);
+        let log = Log::with_ids(share.limits, state, (place.id, own_ids), deserted);
+        if share.slow == Slow::Latest {
+            log.change(EventLog::keep_latest);
+        }
+        let client = (self.client, first.record.id);
+        Feed::new(exchange, log, (self.state, self.shareable.name), client)
+    }
+
+    fn ask_upstream(&self, feed: &mut Feed, upstream_id: Option<&[u8]>) {
+        let head = self.shareable.head.clone();
+        let head = match (&self.shareable.last_event_id, upstream_id) {
+            (Some(id), Some(upstream_id)) => {
+                feed.log.change(|events| events.begin_behind(id));
+                head.continuing(upstream_id)
+            }
+            _ => head,
+        };
+        feed.exchange.outbound = Some(Box::new(Outbound::new(head, true)));
+        feed.continues = upstream_id.is_some();
+    }
+
+    fn add(&self, feed: Feed, feeds: &mut Feeds) -> Key<Feed> {
+        let id = feed.log.id;
+        let key = feeds.tasks.insert(feed);
+        feeds.by_id.insert(id, key);
+        key
+    }
 }

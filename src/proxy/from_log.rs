@@ -26,6 +26,12 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Log(log) = step.exchange.source() else { return Next::Blocked };
     let (stage, state) = (step.exchange.stage(), log.state());
     match state {
+        LogState::Asked => step.watch_client(),
+        // Only now it is known what it can be given.
+        _ if step.exchange.is_undecided() => {
+            step.exchange.unfollow();
+            Next::Do(Action::Share)
+        }
         _ if matches!(stage, Stage::Body | Stage::Stream) => read(step),
         LogState::Awaited => step.watch_client(),
         LogState::Held(_) if stage == Stage::Held => step.watch_client(),
@@ -40,6 +46,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
             step.exchange.count_veto(veto);
             Next::Do(Action::Share)
         }
+        LogState::Gone => unreachable!("nobody reads what nobody has"),
     }
 }
 
@@ -125,6 +132,8 @@ pub(super) fn can_go_on(exchange: &Exchange) -> bool {
         (Stage::Body | Stage::Stream, _) => {
             exchange.has_gap() || log.read(|events| exchange.response.is_behind(events))
         }
+        (_, LogState::Asked) => false,
+        _ if exchange.is_undecided() => true,
         (_, LogState::Awaited) | (Stage::Held, LogState::Held(_)) => false,
         _ => true,
     };

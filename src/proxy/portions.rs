@@ -26,6 +26,9 @@ pub struct Portions {
     pub handshakes_beside_streams: usize,
     /// The number of readers of logs that one turn wakes.
     pub readers_per_turn: usize,
+    /// The number of bytes of a log that another event loop may have yet to take while the log's
+    /// stream is read on.
+    pub crossing_max: usize,
     /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
     /// The number of bytes of a next request to read while one is being served. Bytes that arrived
@@ -45,6 +48,7 @@ impl Default for Portions {
             handshakes_per_turn: 4,
             handshakes_beside_streams: 1,
             readers_per_turn: 1024,
+            crossing_max: 64 * 1024,
             timers_per_turn: 1024,
             ahead_max: 4 * 1024,
         }

@@ -52,7 +52,8 @@ pub(super) fn judge(
     {
         hasher.update(key.hash);
     }
-    Some(Ok(Shareable { name: hasher.finalize().into(), head, last_event_id }))
+    let name = hasher.finalize().into();
+    Some(Ok(Shareable { name, head, last_event_id, asked: None }))
 }
 
 /// Why a request is not shared, as far as it says itself.

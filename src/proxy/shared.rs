@@ -5,6 +5,7 @@ use super::Terms;
 use super::auth_requests::AuthRequests;
 use super::drain::Tally;
 use super::memory::Memory;
+use super::mirror::Crossing;
 use super::phase::Phase;
 use super::portions::Portions;
 use super::step::{self, Step};
@@ -45,6 +46,8 @@ pub(super) struct Shared<N: Net> {
     pub loops: usize,
     /// The number of this one among them, counted from 0.
     pub number: usize,
+    /// What is on its way between them.
+    pub crossing: Crossing,
     /// What was open as they went on in a drain.
     pub drain: Arc<Tally>,
     /// How far the proxy is on its way to its end.
@@ -80,6 +83,7 @@ impl<N: Net> Shared<N> {
             portions,
             loops: common.loops,
             number,
+            crossing: common.crossing,
             drain: common.drain,
             phase: Phase::Serving,
             random: fastrand::Rng::with_seed(seed),
@@ -127,7 +131,8 @@ impl<N: Net> Shared<N> {
         self.date.set(now.unix_ms);
         self.telemetry.begin_turn(now);
         let kept = self.auth_requests.kept().get();
-        self.memory.buffers.count_beside(self.net.held_bytes() + kept);
+        let crossing = self.crossing.bytes() / self.loops;
+        self.memory.buffers.count_beside(self.net.held_bytes() + kept + crossing);
         let (mut io, _) = self.memory.split(&mut self.net, None, now.tick);
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }

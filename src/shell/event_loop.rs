@@ -9,6 +9,7 @@
 
 use super::clock::Clock;
 use super::listeners::{self, Listening, Offer};
+use super::mailbox::Mailbox;
 use super::resolver::Name;
 use super::service::Inherited;
 use super::sys;
@@ -23,7 +24,7 @@ use crate::net::Resolution;
 use crate::net::mio::{EventSource, MioNet};
 use crate::net::tls::{self, TlsNet};
 use crate::pool::News;
-use crate::proxy::{Common, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
+use crate::proxy::{Common, Message, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
 use crate::session::Port;
 use crate::time::Tick;
 use std::io;
@@ -44,6 +45,10 @@ pub(super) struct EventLoop {
     proxy: Proxy<TlsNet<MioNet>>,
     listening: Vec<Listening>,
     clock: Clock,
+    /// Which of the loops this is.
+    index: usize,
+    /// What loops tell each other, by their indices.
+    mail: Arc<[Mailbox<Message>]>,
 }
 
 /// When a turn was taken, and when the next one is due.
@@ -114,8 +119,15 @@ impl Opening {
         waker.map(Arc::new).map_err(|e| format!("cannot create a waker: {e}"))
     }
 
-    /// Starts the loop with this index of so many `loops`, on the thread that is to run it.
-    pub(super) fn start(self, common: Common, index: usize, loops: usize) -> EventLoop {
+    /// Starts the loop with this index, on the thread that is to run it. There is a mailbox for
+    /// each loop, with its waker.
+    pub(super) fn start(
+        self,
+        common: Common,
+        index: usize,
+        mail: Arc<[Mailbox<Message>]>,
+    ) -> EventLoop {
+        let loops = mail.len();
         let Opening { poll, net, config, listening, budget, sockets_max, mut clock } = self;
         let ports: Vec<Port> = listening.iter().map(|l| l.port).collect();
         let (portions, seed) = (Portions::default(), sys::seed());
@@ -129,7 +141,7 @@ impl Opening {
         }
         proxy.measure_thread_with(sys::cpu_of_thread);
         let events = mio::Events::with_capacity(EVENTS_MAX);
-        EventLoop { poll, events, proxy, listening, clock }
+        EventLoop { poll, events, proxy, listening, clock, index, mail }
     }
 }
 
@@ -158,7 +170,16 @@ impl EventLoop {
     /// Does what the recorded events and the timers ask for.
     pub(super) fn turn(&mut self) -> Turn {
         let now = self.clock.now();
-        Turn { now: now.tick, wake: self.proxy.turn(now) }
+        let wake = self.proxy.turn(now);
+        if self.proxy.has_messages() {
+            for (to, mailbox) in self.mail.iter().enumerate() {
+                let messages = self.proxy.take_messages(to);
+                if !messages.is_empty() {
+                    mailbox.send_all(messages);
+                }
+            }
+        }
+        Turn { now: now.tick, wake }
     }
 
     /// Waits for events from `now` until `until` at most, and records them all for the next turn
@@ -183,6 +204,12 @@ impl EventLoop {
                 Some(EventSource::Listener(id)) => self.proxy.on_listener(id),
                 Some(EventSource::Socket(token, ready)) => self.proxy.on_socket(token, ready),
                 None => {}
+            }
+        }
+        if woken && self.mail.len() > 1 {
+            let now = self.clock.now().tick;
+            for message in self.mail[self.index].take_all() {
+                self.proxy.on_message(message, now);
             }
         }
         Ok(woken)

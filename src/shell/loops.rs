@@ -153,21 +153,24 @@ impl Openings {
         let common = Common::of(count);
         let reports = Mailbox::of(Arc::clone(&waker));
         let output = Output::to_stdout();
+        let wakers = openings.iter().map(Opening::waker).collect::<Result<Vec<_>, _>>()?;
+        let all = [&waker].into_iter().chain(&wakers);
+        let between: Arc<[_]> = all.map(|waker| Mailbox::of(Arc::clone(waker))).collect();
         let mut others = Vec::new();
-        for (opening, index) in openings.into_iter().zip(1..) {
-            let orders = Mailbox::of(opening.waker()?);
+        for ((opening, waker), index) in openings.into_iter().zip(wakers).zip(1..) {
+            let orders = Mailbox::of(waker);
             let (common, reports, mail) = (common.clone(), reports.clone(), orders.clone());
-            let output = output.another();
+            let (output, between) = (output.another(), Arc::clone(&between));
             let run = move || {
                 let mut essential = Essential { may_end: false };
-                let event_loop = opening.start(common, index, count);
+                let event_loop = opening.start(common, index, between);
                 essential.may_end = run(event_loop, output, index, &mail, &reports);
             };
             let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
             others.push(Other { orders, thread, drained: None, ends: false, is_given_up: false });
         }
-        let first = first.start(common, 0, count);
+        let first = first.start(common, 0, between);
         Ok((
             Loops {
                 first,

@@ -152,6 +152,7 @@ impl<'b> Settings<'b> {
             handshakes_per_turn: 4,
             handshakes_beside_streams: 1,
             readers_per_turn: self.pick(7, &[1024, 1]),
+            crossing_max: 1,
             timers_per_turn: self.pick(7, &[1024, 1]),
             ahead_max: self.pick(8, &[4096, 20, 1]),
         };

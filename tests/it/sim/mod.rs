@@ -471,6 +471,7 @@ fn draw_portions(rng: &mut Rng) -> Portions {
         handshakes_per_turn: 1,
         handshakes_beside_streams: 1,
         readers_per_turn: 1024,
+        crossing_max: 1024,
         timers_per_turn: rng.size(1, 3),
         ahead_max: rng.pick(&[1, 20, 4096]),
     }

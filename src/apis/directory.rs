@@ -1,0 +1,262 @@
+//! Which event loop has the upstream stream that clients share, and what is known of such streams.
+//!
+//! The loop whose client asks first for a stream claims it, and has it until the claim is dropped.
+//! Those of other loops find its [`Place`]. It is asked once for each client that asks for a
+//! stream, and never for an event.
+
+use super::recent::Recent;
+use crate::config::{Api, Sharing, Target, UpstreamTls};
+use crate::locked::Locked;
+use crate::telemetry::Veto;
+use crate::time::Tick;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+/// The name of a stream: two requests with the same one are the same to the upstream.
+pub type Name = [u8; 32];
+
+/// The shared streams of an api that leads to the same endpoints. See the module.
+#[derive(Debug, Default)]
+pub struct Directory(Locked<Streams>);
+
+#[derive(Debug, Default)]
+struct Streams {
+    claimed: BTreeMap<Name, Vec<(Sharing, Place)>>,
+    /// The number of those.
+    count: usize,
+    /// The names of streams that are not to be shared, and why. Whether an answer is the same for
+    /// everybody is known only when it is there; behind one that was not, nobody waits for the
+    /// next.
+    vetoes: Recent<Name, Veto>,
+    /// The last events of shared streams that are over, and the upstream's ids of these, by the
+    /// epoch of their own (`ids = "own"`).
+    last_ids: Recent<u64, (u64, Arc<[u8]>)>,
+}
+
+/// Where a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The event loop that has it.
+    pub event_loop: usize,
+    /// The id of the request for it.
+    pub id: u64,
+    /// The epoch of its ids, if these are not the upstream's.
+    pub epoch: Option<u64>,
+}
+
+/// Why a stream cannot be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Somebody was faster, here.
+    At(Place),
+    /// There are as many shared streams as there may be.
+    Full,
+}
+
+impl Directory {
+    /// Where the stream of this name is, that is shared on these terms.
+    pub fn find(&self, name: &Name, terms: &Sharing) -> Option<Place> {
+        self.0.with(|streams| streams.find(name, terms))
+    }
+
+    /// Claims the stream of this name, which will be at `place`, if fewer than `max` are claimed.
+    ///
+    /// # Errors
+    /// [`Claimed`].
+    pub fn claim(
+        self: &Arc<Directory>,
+        name: Name,
+        terms: Sharing,
+        place: Place,
+        max: usize,
+    ) -> Result<Claim, Claimed> {
+        self.0.with(|streams| {
+            if let Some(known) = streams.find(&name, &terms) {
+                return Err(Claimed::At(known));
+            }
+            if streams.count >= max {
+                return Err(Claimed::Full);
+            }
+            streams.count += 1;
+            streams.claimed.entry(name).or_default().push((terms, place));
+            Ok(Claim { directory: Arc::clone(self), name, id: place.id })
+        })
+    }
+
+    /// Remembers that the stream of this name is not to be shared.
+    pub fn note_veto(&self, name: Name, veto: Veto, now: Tick) {
+        self.0.with(|streams| streams.vetoes.note(name, veto, now));
+    }
+
+    /// Why the stream of this name is not to be shared, if that is known.
+    pub fn veto(&self, name: &Name, now: Tick) -> Option<Veto> {
+        self.0.with(|streams| streams.vetoes.find(name, now))
+    }
+
+    /// Remembers the number of the last event of a stream that is over, and the upstream's id of
+    /// it, by the epoch of its own.
+    pub fn note_last_id(&self, epoch: u64, (number, id): (u64, &[u8]), now: Tick) {
+        self.0.with(|streams| streams.last_ids.note(epoch, (number, id.into()), now));
+    }
+
+    /// The last event of the stream that had this epoch, if that is known.
+    pub fn last_id(&self, epoch: u64, now: Tick) -> Option<(u64, Arc<[u8]>)> {
+        self.0.with(|streams| streams.last_ids.find(&epoch, now))
+    }
+}
+
+impl Streams {
+    fn find(&self, name: &Name, terms: &Sharing) -> Option<Place> {
+        let mut known = self.claimed.get(name)?.iter();
+        known.find(|(others, _)| others == terms).map(|(_, place)| *place)
+    }
+}
+
+/// The claim to a stream. Whoever asks for it finds its place, until this is dropped.
+pub struct Claim {
+    directory: Arc<Directory>,
+    name: Name,
+    id: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.directory.0.with(|streams| {
+            let Some(known) = streams.claimed.get_mut(&self.name) else { return };
+            known.retain(|(_, place)| place.id != self.id);
+            streams.count -= 1;
+            if known.is_empty() {
+                streams.claimed.remove(&self.name);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Claim({:x})", self.id)
+    }
+}
+
+/// The directories of all apis. They stay while some event loop serves the api.
+#[derive(Debug, Default)]
+pub struct Directories(Locked<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    targets: Vec<Target>,
+    tls: UpstreamTls,
+    directory: Weak<Directory>,
+}
+
+impl Known {
+    fn is_of(&self, api: &Api) -> bool {
+        let is_same = |(own, target): (&Target, &Target)| own.is_same_place(target);
+        self.name == api.name
+            && self.tls == api.upstream_tls
+            && self.targets.len() == api.targets.len()
+            && self.targets.iter().zip(&api.targets).all(is_same)
+    }
+}
+
+impl Directories {
+    /// The directory of an api: of one with its name, and the same endpoints.
+    pub fn of(&self, api: &Api) -> Arc<Directory> {
+        self.0.with(|all| {
+            all.retain(|known| known.directory.strong_count() > 0);
+            let known = all.iter().find(|known| known.is_of(api));
+            if let Some(directory) = known.and_then(|known| known.directory.upgrade()) {
+                return directory;
+            }
+            let directory = Arc::default();
+            all.push(Known {
+                name: api.name.clone(),
+                targets: api.targets.clone(),
+                tls: api.upstream_tls.clone(),
+                directory: Arc::downgrade(&directory),
+            });
+            directory
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn api(more: &str) -> Api {
+        let text = format!(
+            "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'\n{more}"
+        );
+        Config::parse("x", &text).unwrap().apis.remove(0)
+    }
+
+    fn terms(more: &str) -> Sharing {
+        api(&format!("[api.share]\njoin = 'now'\n{more}")).sharing().unwrap()
+    }
+
+    const fn place(id: u64) -> Place {
+        Place { event_loop: 1, id, epoch: None }
+    }
+
+    #[test]
+    fn a_stream_is_found_until_its_claim_is_dropped() {
+        let directory = Arc::new(Directory::default());
+        let claim =
+            |name: u8, more, id, max| directory.claim([name; 32], terms(more), place(id), max);
+        let first = claim(1, "", 1, 9).unwrap();
+        assert_eq!(claim(1, "", 2, 9).unwrap_err(), Claimed::At(place(1)));
+        // One of other terms is another one.
+        let second = claim(1, "log_events = 7", 3, 9).unwrap();
+        assert_eq!(claim(2, "", 4, 2).unwrap_err(), Claimed::Full);
+        assert_eq!(directory.find(&[1; 32], &terms("")), Some(place(1)));
+        drop(first);
+        assert_eq!(directory.find(&[1; 32], &terms("")), None);
+        assert_eq!(directory.find(&[1; 32], &terms("log_events = 7")), Some(place(3)));
+        drop(second);
+        let empty = directory.0.with(|streams| (streams.claimed.len(), streams.count));
+        assert_eq!(empty, (0, 0));
+    }
+
+    /// However many threads ask at once, one has it.
+    #[test]
+    fn one_thread_has_a_stream() {
+        let directory = Arc::new(Directory::default());
+        let (held, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for thread in 0..4 {
+                let (directory, held, most) = (&directory, &held, &most);
+                threads.spawn(move || {
+                    for id in 0..1000 {
+                        let id = thread * 1000 + id;
+                        let Ok(claim) = directory.claim([0; 32], terms(""), place(id), 9) else {
+                            continue;
+                        };
+                        most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn an_api_that_leads_elsewhere_has_another_directory() {
+        let all = Directories::default();
+        let known = all.of(&api(""));
+        assert!(Arc::ptr_eq(&known, &all.of(&api("heartbeat = '1s'"))));
+        let mut moved = api("");
+        moved.targets[0].port = 81;
+        assert!(!Arc::ptr_eq(&known, &all.of(&moved)));
+        let before = Arc::downgrade(&known);
+        drop(known);
+        all.of(&api(""));
+        assert!(before.upgrade().is_none());
+    }
+}
