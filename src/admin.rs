@@ -14,6 +14,7 @@
 
 pub mod answer;
 pub mod api_now;
+pub mod groups;
 pub mod live;
 pub mod metrics;
 pub mod page;

@@ -2,6 +2,7 @@
 //! shared. It takes one walk over the sessions of each event loop and one over those, and stores no
 //! more of them than the page holds.
 
+use super::groups::Groups;
 use crate::access::split;
 use crate::digits::Digits;
 use crate::json::Json;
@@ -268,47 +269,13 @@ pub struct Row<'a> {
     pub shares: Option<u64>,
 }
 
-/// The maximum number of shared upstream streams in a response: those with the most clients.
-pub const GROUPS_MAX: usize = 50;
-
-/// One upstream stream that clients share.
-#[derive(Clone, Debug)]
-pub struct Group<'a> {
-    /// Its id.
-    pub id: u64,
-    /// Its state.
-    pub state: StreamState,
-    /// The name of the api.
-    pub api: &'a str,
-    /// The method and the target of the first client that asked for it, as logs show them.
-    pub request: &'a str,
-    /// The time since that request, in milliseconds.
-    pub age_ms: u64,
-    /// The number of its clients.
-    pub clients: usize,
-    /// The number of events so far.
-    pub events: u64,
-    /// How many events are held.
-    pub held_events: usize,
-    /// The memory that they take, in bytes.
-    pub held_bytes: usize,
-    /// Events that were held for clients who came later or came back.
-    pub replayed: u64,
-    /// How often a client had missed more than what was held.
-    pub gaps: u64,
-    /// How many clients got an upstream stream of their own instead.
-    pub vetoes: u64,
-    /// How long no event has come, in milliseconds.
-    pub idle_ms: u64,
-}
-
 /// A page: the first event streams and tunnels of a list, and the shared upstream streams.
 #[derive(Debug)]
 pub struct Page {
     /// The streams and tunnels.
     pub streams: List,
-    /// The upstream streams that most clients share.
-    pub groups: List,
+    /// The upstream streams that clients share.
+    pub groups: Groups,
 }
 
 impl Page {
@@ -331,8 +298,6 @@ impl Page {
         let last = streams.rows.last().filter(|_| streams.more);
         let last = last.map(|row| Digits::hexadecimal(row.id));
         json.name("next").string_or_null(last.as_ref().map(Digits::as_str));
-        json.name("shared_total").number(groups.total as u64);
-        json.name("shared");
         groups.write(&mut json);
         if !silent.is_empty() {
             json.name("silent_workers").begin('[');
@@ -426,28 +391,6 @@ impl Row<'_> {
     }
 }
 
-impl Group<'_> {
-    /// Writes it as a JSON object.
-    pub fn write(&self, json: &mut Json<'_>) {
-        let (_, target) = split(self.request);
-        json.begin('{');
-        json.name("id").string(Digits::hexadecimal(self.id).as_str());
-        json.name("api").string(self.api);
-        json.name("target").string(target.unwrap_or_default());
-        json.name("state").string(self.state.word());
-        json.name("age_ms").number(self.age_ms);
-        json.name("clients").number(self.clients as u64);
-        json.name("events").number(self.events);
-        json.name("held_events").number(self.held_events as u64);
-        json.name("held_bytes").number(self.held_bytes as u64);
-        json.name("replayed_events").number(self.replayed);
-        json.name("gaps").number(self.gaps);
-        json.name("vetoes").number(self.vetoes);
-        json.name("idle_ms").number(self.idle_ms);
-        json.end('}');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -535,29 +478,13 @@ mod tests {
             ends_in_ms: Some(7),
             shares: None,
         };
-        let group = Group {
-            id: 33,
-            state: StreamState::Resuming,
-            api: "a",
-            request: "GET /b",
-            age_ms: 1,
-            clients: 2,
-            events: 3,
-            held_events: 4,
-            held_bytes: 5,
-            replayed: 6,
-            gaps: 7,
-            vetoes: 8,
-            idle_ms: 9,
-        };
-        let (mut streams, mut groups) = (List::new(2, 2, true), List::new(1, 9, true));
+        let mut streams = List::new(2, 2, true);
         streams.add([1, 0, 0], row.id, |json| row.write(json));
         let state = StreamState::Tunnel;
         let tunnel = Row { id: 32, state, kind: "tunnel", tls: None, key: Some("k"), ..row };
         let tunnel = Row { waits: &[], until: None, ends_in_ms: None, shares: Some(33), ..tunnel };
         streams.add([2, 0, 0], tunnel.id, |json| tunnel.write(json));
-        groups.add([1, 0, 0], group.id, |json| group.write(json));
-        let page = Page { streams, groups };
+        let page = Page { streams, groups: Groups::new(9) };
         let want = "{\"total\":2,\"streams\":[{\"id\":\"1f\",\"api\":\"a\",\"client\":\"::1\",\
             \"tls\":\"TLSv1.3\",\"key\":null,\"method\":\"GET\",\
             \"target\":\"/\\\"\\u202e\",\"kind\":\"answer\",\
@@ -571,11 +498,9 @@ mod tests {
             \"age_ms\":1,\"events\":2,\
             \"bytes_in\":6,\"bytes_out\":3,\"idle_ms\":4,\"pending_bytes\":5,\"waits\":[],\
             \"until\":null,\"ends_in_ms\":null,\"shares\":\"21\"}],\"next\":\"20\",\
-            \"shared_total\":9,\"shared\":[{\"id\":\"21\",\"api\":\"a\",\"target\":\"/b\",\
-            \"state\":\"resuming\",\"age_ms\":1,\"clients\":2,\"events\":3,\"held_events\":4,\
-            \"held_bytes\":5,\"replayed_events\":6,\"gaps\":7,\"vetoes\":8,\"idle_ms\":9}]}\n";
+            \"shared_total\":9,\"shared\":[]}\n";
         assert_eq!(page.into_text(&[]), want);
-        let none = Page { streams: List::new(9, 0, false), groups: List::new(9, 0, false) };
+        let none = Page { streams: List::new(9, 0, false), groups: Groups::new(0) };
         let want = "{\"total\":0,\"streams\":[],\"next\":null,\"shared_total\":0,\"shared\":[]}\n";
         assert_eq!(none.into_text(&[]), want);
     }

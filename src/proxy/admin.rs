@@ -19,10 +19,11 @@ use super::shared::Shared;
 use super::waits::{self, Wait};
 use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
+use crate::admin::groups::{GROUPS_MAX, Group, GroupStream, Groups};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{self, Logs, Process, Usage};
 use crate::admin::parts::{Inquiry, Part};
-use crate::admin::streams::{First, GROUPS_MAX, Group, List, Page, Query, Rank, Row};
+use crate::admin::streams::{First, List, Page, Query, Rank, Row};
 use crate::admin::workers::{Asked, WorkerNow};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
@@ -37,6 +38,7 @@ use crate::slab::Key;
 use crate::telemetry::{Cause, Outcome};
 use crate::time::{Now, Tick, millis};
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -382,37 +384,40 @@ impl<N: Net> Proxy<N> {
         list
     }
 
-    /// The upstream streams that most clients share.
-    fn list_groups(&self, now: Tick) -> List {
-        let mut first = First::new(GROUPS_MAX, None);
-        for (key, feed) in self.feeds.tasks.iter() {
-            let rank = [u64::MAX - feed.log.readers() as u64, feed.exchange.record.id, 0];
-            first.offer(rank, key.to_bits());
+    /// The upstream streams that clients share: where there are no other event loops, those that
+    /// most share.
+    fn list_groups(&self, now: Tick) -> Groups {
+        let is_own = |feed: &&Feed| feed.mirror.is_none();
+        let all = || self.feeds.tasks.iter().map(|(_, feed)| feed);
+        let mut groups = Groups::new(all().filter(is_own).count());
+        let mut listed: Vec<&Feed> = all().collect();
+        if self.shared.loops == 1 {
+            listed.sort_unstable_by_key(|feed| (Reverse(feed.log.readers()), feed.log.id));
+            listed.truncate(GROUPS_MAX);
         }
-        let (keys, total, more) = first.finish();
-        let mut list = List::new(GROUPS_MAX, total, more);
-        for (rank, key) in keys {
-            let Some(key) = Key::from_bits(key) else { continue };
-            let Feed { exchange, log, .. } = &self.feeds.tasks[key];
+        for feed in listed {
+            let Feed { exchange, log, .. } = feed;
             let (held_events, held_bytes) = log.read(|events| (events.len(), events.memory()));
-            let group = Group {
-                id: exchange.record.id,
+            let stream = Some(feed).filter(is_own).map(|_| GroupStream {
                 state: self.stream_state(exchange, now),
-                api: exchange.api_name(),
-                request: exchange.record.told.line(),
+                api: exchange.api_name().to_owned(),
+                request: exchange.record.told.line().to_owned(),
                 age_ms: millis(now.since(exchange.began)),
-                clients: log.readers(),
                 events: exchange.response.intake.count().unwrap_or(0),
                 held_events,
+                idle_ms: millis(now.since(exchange.quiet_since())),
+            });
+            groups.add(Group {
+                id: log.id,
+                stream,
+                clients: log.readers(),
                 held_bytes,
                 replayed: log.counts.replayed.get(),
                 gaps: log.counts.gaps.get(),
                 vetoes: log.counts.vetoes.get(),
-                idle_ms: millis(now.since(exchange.quiet_since())),
-            };
-            list.add(rank, group.id, |json| group.write(json));
+            });
         }
-        list
+        groups
     }
 
     fn describe(&self, key: Key<Session>, rank: Rank, now: Tick, list: &mut List) {

@@ -5,7 +5,7 @@ use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
 #[cfg(target_os = "linux")]
 use super::skip;
-use super::{GET, begin_stream, event};
+use super::{GET, STREAM, begin_stream, event};
 #[cfg(target_os = "linux")]
 use nix::sys::{
     ptrace,
@@ -185,6 +185,61 @@ fn a_certificate_is_told_of_once() {
     program.signal("TERM");
     let told = program.ended().stderr;
     assert_eq!(told.matches("expired").count(), 1, "{told}");
+}
+
+/// Wherever clients of one stream are, they cost one connection to the target and miss nothing, and
+/// whoever comes back goes on where it was.
+#[test]
+fn a_shared_stream_is_one_for_all() {
+    let origin = Origin::listen();
+    let share = "[api.share]\njoin = 'log'\nlinger = '0s'\nlog_events = 1000";
+    let (program, admin) = start(&origin, "", share);
+    let come = |last: Option<usize>| {
+        let mut client = program.connect();
+        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n\r\n"));
+        let end = last.as_deref().unwrap_or("\r\n");
+        client.send(GET.strip_suffix("\r\n").unwrap().to_owned() + end);
+        client
+    };
+    let numbered = |n: usize| {
+        let event = format!("id: {n}\ndata: {n}\n\n");
+        (format!("{:x}\r\n{event}\r\n", event.len()), event)
+    };
+    let mut clients: Vec<Line> = (0..STREAMS).map(|_| come(None)).collect();
+    let mut upstream = origin.accept();
+    upstream.request();
+    upstream.send(STREAM);
+    for client in &mut clients {
+        assert_eq!(client.response().first_line, "HTTP/1.1 200 OK");
+    }
+    for n in 0..500 {
+        upstream.send(numbered(n).0);
+    }
+    for client in &mut clients {
+        (0..500).for_each(|n| client.expect(&numbered(n).1));
+    }
+    let (_, page) = ask(admin, "GET /streams");
+    assert_eq!(page.matches("\"shares\":\"").count(), STREAMS, "{page}");
+    assert!(page.contains("\"shared_total\":1,"), "{page}");
+    assert!(page.contains(&format!("\"clients\":{STREAMS},\"events\":500,")), "{page}");
+    // Some come back, in whatever loop.
+    for (n, client) in clients.iter_mut().enumerate() {
+        *client = come(Some(480 + n % 20));
+        assert_eq!(client.response().first_line, "HTTP/1.1 200 OK");
+        (481 + n % 20..500).for_each(|n| client.expect(&numbered(n).1));
+    }
+    upstream.send(numbered(500).0);
+    clients.iter_mut().for_each(|client| client.expect(&numbered(500).1));
+    let (_, metrics) = ask(admin, "GET /metrics");
+    let of_api = "{api=\"events\"}";
+    assert_eq!(sample(&metrics, &format!("millstream_share_upstreams{of_api}")), Some("1"));
+    let clients_now = sample(&metrics, &format!("millstream_share_clients{of_api}"));
+    assert_eq!(clients_now, Some(STREAMS.to_string().as_str()));
+    let connects = metrics.lines().find(|l| l.starts_with("millstream_upstream_connects_total{"));
+    assert!(connects.is_some_and(|line| line.ends_with(" 1")), "{connects:?}");
+    // The last one out, in whatever loop, has the upstream's stream closed.
+    drop(clients);
+    upstream.end();
 }
 
 #[test]
