@@ -8,6 +8,7 @@
 //! clients and origins, are driven by the test through the methods that take a [`Peer`].
 
 mod far;
+mod loops;
 mod peers;
 
 use super::rng::Rng;
@@ -118,6 +119,8 @@ struct Link {
     /// What has come of the PROXY header with which the proxy begins, if it is to have one.
     announced: Option<Vec<u8>>,
     token: Option<Token>,
+    /// The event loop whose socket it is.
+    event_loop: usize,
     /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
     owed: Ready,
     /// Epoll mode: something arrived that no event has told of yet.
@@ -154,7 +157,12 @@ pub struct SimNet {
     links: Vec<Link>,
     /// By listener: links that are not yet accepted, and where they come from.
     waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
-    closed_listeners: Vec<ListenerId>,
+    /// The number of event loops, all of which accept at the same listeners.
+    loops: usize,
+    /// The event loop that uses the network now.
+    event_loop: usize,
+    /// Which event loop has closed which.
+    closed_listeners: Vec<(usize, ListenerId)>,
     hosts: BTreeMap<SocketAddr, Host>,
     /// Where TLS is spoken, and how.
     secured: BTreeMap<SocketAddr, Arc<ServerConfig>>,
@@ -165,8 +173,8 @@ pub struct SimNet {
     hears_headers: Vec<SocketAddr>,
     /// By address: links that the proxy made and the test has not yet asked for.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
-    /// Listeners at which somebody arrived that no event has told of yet.
-    listener_edges: Vec<ListenerId>,
+    /// Listeners at which somebody arrived, and event loops that no event has told of it yet.
+    listener_edges: Vec<(usize, ListenerId)>,
     /// Socket ids that were closed and can be given again.
     free: Vec<u32>,
     /// The link of each socket id that is in use.
@@ -192,6 +200,8 @@ impl SimNet {
             faults,
             links: Vec::new(),
             waiting: BTreeMap::new(),
+            loops: 1,
+            event_loop: 0,
             closed_listeners: Vec::new(),
             hosts: BTreeMap::new(),
             secured: BTreeMap::new(),
@@ -249,21 +259,23 @@ impl SimNet {
         self.by_sock.iter().filter(|slot| slot.is_some()).count()
     }
 
-    /// The events of this turn, in an order and with the delays that the seed wants. Without
-    /// faults everything that is true is told at once.
+    /// The events of this turn of the event loop that uses the network, in an order and with the
+    /// delays that the seed wants. Without faults everything that is true is told at once.
     pub fn events(&mut self) -> Vec<SimEvent> {
         let mut events = Vec::new();
         let edges = std::mem::take(&mut self.listener_edges);
-        for listener in edges {
-            if self.rng.chance(self.faults.delayed) {
-                self.listener_edges.push(listener);
+        for edge in edges {
+            if edge.0 != self.event_loop || self.rng.chance(self.faults.delayed) {
+                self.listener_edges.push(edge);
             } else {
-                events.push(SimEvent::Listener(listener));
+                events.push(SimEvent::Listener(edge.1));
             }
         }
         for index in 0..self.links.len() {
-            self.pump(index);
-            self.event(index, &mut events);
+            if self.links[index].event_loop == self.event_loop {
+                self.pump(index);
+                self.event(index, &mut events);
+            }
         }
         for i in (1..events.len()).rev() {
             let j = usize::try_from(self.rng.below(i as u64 + 1)).unwrap_or(0);
@@ -369,6 +381,7 @@ impl SimNet {
             state,
             address,
             token: None,
+            event_loop: self.event_loop,
             owed,
             edge: true,
             socket_open: true,
@@ -458,6 +471,7 @@ impl Net for SimNet {
             return Err(Errno::EMFILE.into());
         }
         self.waiting.entry(listener.0).or_default().pop_front();
+        self.links[index].event_loop = self.event_loop;
         Ok((self.sock_for(index), from))
     }
 
@@ -567,7 +581,10 @@ impl Net for SimNet {
     }
 
     fn close_listener(&mut self, listener: ListenerId) {
-        self.closed_listeners.push(listener);
+        self.closed_listeners.push((self.event_loop, listener));
+        if !self.is_closed(listener) {
+            return;
+        }
         for (index, _) in self.waiting.remove(&listener.0).unwrap_or_default() {
             self.links[index].state = LinkState::Reset;
             self.links[index].socket_open = false;

@@ -1,18 +1,25 @@
 //! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
 //! transcripts, seeded worlds, and the fuzzer.
+//!
+//! There can be several event loops ([`World::of_loops`]), which take their turns in any order.
+//! What they tell each other is late, and in order for each two of them.
 
 use crate::admin::ShellCommand;
 use crate::admin::answer::Answer;
+use crate::admin::parts::{Inquiry, Part};
+use crate::admin::workers::Asked;
 use crate::config::{Config, Drain};
 use crate::descriptors::Budget;
 use crate::edge::listeners::port_at;
 use crate::net::Address;
 use crate::net::tls::{self, TlsNet};
-use crate::proxy::{Common, Portions, Proxy, Terms};
+use crate::pool::News;
+use crate::proxy::{Common, Message, Portions, Proxy, Terms, Ticket};
 use crate::session::{Port, Service};
+use crate::testing::rng::Rng;
 use crate::testing::sim::{Faults, SimEvent, SimNet};
 use crate::time::{Now, Tick};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// A configuration for tests that have no wishes of their own.
@@ -49,11 +56,52 @@ fn ports(config: &Config) -> [Port; 5] {
     ports
 }
 
+/// What an event loop tells another one.
+#[derive(Debug)]
+enum Mail {
+    /// About shared streams.
+    Message(Message),
+    /// About targets.
+    News(News),
+}
+
+/// What an event loop is told to do, as the shell tells it.
+#[derive(Clone, Debug)]
+enum Order {
+    Reload(Box<Config>, Budget),
+    Drain(Drain),
+    End,
+}
+
+/// An event loop that has not got the network just now.
+#[derive(Debug)]
+struct Other {
+    proxy: Proxy<TlsNet<SimNet>>,
+    wake: Tick,
+    idle_turns: usize,
+    /// What comes for it from each loop, and when.
+    mail: Vec<VecDeque<(Tick, Mail)>>,
+}
+
+/// The wall-clock time at this moment.
+const fn unix_ms(now: Tick) -> u64 {
+    1_795_000_000_000 + now.as_millis()
+}
+
 /// A proxy, its network and its clock.
 #[derive(Debug)]
 pub struct World {
-    /// The proxy, over its network.
+    /// The proxy, over its network: of several event loops the first.
     pub proxy: Proxy<TlsNet<SimNet>>,
+    others: Vec<Other>,
+    /// What comes for the first loop from each, and when.
+    mail: Vec<VecDeque<(Tick, Mail)>>,
+    /// What loops are to do, and when each of them hears of it.
+    orders: Vec<(Tick, usize, Order)>,
+    /// What operators have asked of all loops: by way of which, who, and what.
+    asked: Vec<(usize, Ticket, Inquiry)>,
+    /// How late the loops hear of each other.
+    dice: Rng,
     /// What time it is.
     pub now: Tick,
     /// What was written to the access log, until somebody clears it.
@@ -78,13 +126,45 @@ impl World {
         faults: Faults,
         portions: Portions,
     ) -> World {
-        let net = tls::around(SimNet::new(seed, faults), 0);
-        let now = Tick::ZERO;
-        let ports = ports(&config);
-        let terms = Terms { budget, portions, seed, common: Common::of(1), number: 0 };
-        let proxy = Proxy::new(net, config, &ports, terms, now);
+        Self::of_loops(1, budget, config, seed, faults, portions)
+    }
+
+    /// Like [`World::within`], with several event loops.
+    pub fn of_loops(
+        loops: usize,
+        budget: Budget,
+        config: Config,
+        seed: u64,
+        faults: Faults,
+        portions: Portions,
+    ) -> World {
+        let (now, ports) = (Tick::ZERO, ports(&config));
+        let common = Common::of(loops);
+        let mut all = (0..loops).map(|event_loop| {
+            let faults = if event_loop == 0 { faults.clone() } else { Faults::NONE };
+            let mut net = SimNet::new(seed, faults);
+            net.share_among(loops);
+            let (portions, common) = (portions.clone(), common.clone());
+            let terms = Terms {
+                budget,
+                portions,
+                seed: seed + event_loop as u64,
+                common,
+                number: event_loop,
+            };
+            let part = config.clone().part_of(event_loop, loops);
+            Proxy::new(tls::around(net, 0), part, &ports, terms, now)
+        });
+        let Some(proxy) = all.next() else { unreachable!("there is at least one loop") };
+        let mail = || (0..loops).map(|_| VecDeque::new()).collect();
+        let other = |proxy| Other { proxy, wake: now, idle_turns: 0, mail: mail() };
         World {
             proxy,
+            others: all.map(other).collect(),
+            mail: mail(),
+            orders: Vec::new(),
+            asked: Vec::new(),
+            dice: Rng::new(seed ^ 0x6c6f_6f70),
             now,
             access: String::new(),
             names: BTreeMap::new(),
@@ -98,11 +178,201 @@ impl World {
         tls::inner(self.proxy.net())
     }
 
-    /// One pass of the loop: deliver events, turn, and check all that must be true.
+    /// The proxies of all event loops.
+    pub fn all(&self) -> impl Iterator<Item = &Proxy<TlsNet<SimNet>>> {
+        [&self.proxy].into_iter().chain(self.others.iter().map(|other| &other.proxy))
+    }
+
+    /// The number of event loops.
+    pub fn loops(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Does something with the event loop of this index, which has the network meanwhile.
+    pub fn visit<T>(&mut self, index: usize, act: impl FnOnce(&mut World) -> T) -> T {
+        self.swap(index);
+        self.net().lend_to(index);
+        let result = act(self);
+        self.swap(index);
+        self.net().lend_to(0);
+        result
+    }
+
+    /// Has the event loop of this index and the first one change places, but for the network.
+    fn swap(&mut self, index: usize) {
+        let Some(other) = index.checked_sub(1).map(|other| &mut self.others[other]) else { return };
+        std::mem::swap(&mut self.proxy, &mut other.proxy);
+        std::mem::swap(tls::inner(self.proxy.net()), tls::inner(other.proxy.net()));
+        std::mem::swap(&mut self.wake, &mut other.wake);
+        std::mem::swap(&mut self.idle_turns, &mut other.idle_turns);
+        std::mem::swap(&mut self.mail, &mut other.mail);
+    }
+
+    /// One pass of each loop, in any order: deliver events, turn, and check all that must be true.
     ///
     /// # Errors
     /// What is not true.
     pub fn turn(&mut self) -> Result<(), String> {
+        self.take_orders();
+        if self.others.is_empty() {
+            return self.turn_one(0);
+        }
+        let mut left: Vec<usize> = (0..self.loops()).collect();
+        while !left.is_empty() {
+            let index = left.swap_remove(self.dice.size(0, left.len() - 1));
+            // One that sleeps stays asleep for a while.
+            if self.dice.chance(70) {
+                self.visit(index, |world| world.turn_one(index))?;
+            }
+        }
+        self.answer_asked();
+        let all: Vec<_> = self.all().collect();
+        let on_the_way = |from: usize, to: usize| {
+            let mail = if to == 0 { &self.mail } else { &self.others[to - 1].mail };
+            !mail[from].is_empty()
+        };
+        Proxy::check_together(&all, on_the_way).map_or(Ok(()), Err)
+    }
+
+    /// Serves another configuration: the first loop now, and the others within so many
+    /// milliseconds.
+    pub fn reload(&mut self, config: &Config, budget: Budget, within: u64) {
+        self.order(within, &Order::Reload(Box::new(config.clone()), budget));
+    }
+
+    /// Begins to drain with these times.
+    pub fn drain_as(&mut self, times: &Drain) {
+        self.order(1, &Order::Drain(*times));
+    }
+
+    /// Ends everything that is open.
+    pub fn end(&mut self) {
+        self.order(1, &Order::End);
+    }
+
+    /// Has all loops do something: the first one now, and the others within so many milliseconds.
+    fn order(&mut self, within: u64, order: &Order) {
+        for index in 0..self.loops() {
+            let late = if index == 0 { 0 } else { self.dice.below(within + 1) };
+            let before = self.orders.iter().filter(|(_, to, _)| *to == index).map(|(at, ..)| *at);
+            let at =
+                self.now.after(Duration::from_millis(late)).max(before.max().unwrap_or(self.now));
+            self.orders.push((at, index, order.clone()));
+        }
+        self.take_orders();
+    }
+
+    /// Has the loops do what they have heard of by now.
+    fn take_orders(&mut self) {
+        let (now, loops) = (self.now, self.loops());
+        let due: Vec<_> = self.orders.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, index, order) in due {
+            self.visit(index, |world| {
+                match order {
+                    Order::Reload(config, budget) => {
+                        world.proxy.reload(config.part_of(index, loops), budget, now);
+                    }
+                    Order::Drain(times) => world.proxy.drain_as(&times, now),
+                    Order::End => world.proxy.end(now),
+                }
+                world.wake = now;
+            });
+        }
+    }
+
+    /// Answers operators out of what all loops say, and tells who watches the live page.
+    fn answer_asked(&mut self) {
+        let now = Now { tick: self.now, unix_ms: unix_ms(self.now) };
+        let asked = Asked { loops: self.loops(), silent: Vec::new() };
+        for (index, ticket, inquiry) in std::mem::take(&mut self.asked) {
+            let mut part = self.part_of_all(inquiry, now);
+            while let Some(inquiry) = part.next() {
+                part = self.part_of_all(inquiry, now);
+            }
+            self.visit(index, |world| {
+                world.proxy.answer_command(ticket, part.into_answer(&asked), now.tick);
+                world.wake = now.tick;
+            });
+        }
+        for index in 0..self.loops() {
+            if self.visit(index, |world| world.proxy.wants_tick())
+                && let Part::Live(state) = self.part_of_all(Inquiry::Live, now)
+            {
+                self.visit(index, |world| {
+                    world.proxy.tell_watchers(&state, now);
+                    world.wake = now.tick;
+                });
+            }
+        }
+    }
+
+    fn part_of_all(&mut self, inquiry: Inquiry, now: Now) -> Part {
+        let mut part = self.proxy.part_of(inquiry, now);
+        for index in 1..self.loops() {
+            part.merge(self.visit(index, |world| world.proxy.part_of(inquiry, now)));
+        }
+        part
+    }
+
+    /// The number of steps of all loops that changed something.
+    pub fn moves(&self) -> u64 {
+        self.all().map(|proxy| proxy.moves()).sum()
+    }
+
+    /// True once no client is left in any loop after a drain.
+    pub fn is_drained(&self) -> bool {
+        self.all().all(|proxy| proxy.is_drained())
+    }
+
+    /// The numbers of sessions and checks, upstream connections, and buffers in use in all loops.
+    pub fn in_use(&self) -> (usize, usize, usize) {
+        let all = self.all().map(|proxy| proxy.in_use());
+        all.fold((0, 0, 0), |(a, b, c), (d, e, f)| (a + d, b + e, c + f))
+    }
+
+    /// The number of exchanges in all loops that the configuration does not admit any more.
+    pub fn unwanted(&self) -> usize {
+        self.all().map(|proxy| proxy.unwanted()).sum()
+    }
+
+    /// Takes what has come for a loop from others by now.
+    fn take_mail(&mut self) {
+        for from in 0..self.mail.len() {
+            while self.mail[from].front().is_some_and(|(at, _)| *at <= self.now) {
+                match self.mail[from].pop_front() {
+                    Some((_, Mail::Message(message))) => self.proxy.on_message(message, self.now),
+                    Some((_, Mail::News(news))) => self.proxy.learn(&news, self.now),
+                    None => {}
+                }
+                self.wake = self.now;
+            }
+        }
+    }
+
+    /// Sends what this loop has to tell others, each of which hears it a little later.
+    fn send_mail(&mut self, from: usize) {
+        let news = self.proxy.take_news();
+        for to in 0..self.loops() {
+            let messages = self.proxy.take_messages(to).into_iter().map(Mail::Message);
+            let news = news.iter().filter(|_| to != from).map(|news| Mail::News(news.clone()));
+            for mail in messages.chain(news) {
+                let late = self.dice.pick(&[0, 0, 0, 0, 1, 10, 100, 1500]);
+                let late = if self.dice.chance(90) { late.min(1) } else { late };
+                // The first loop and this one have changed places.
+                let box_of = match to {
+                    0 if from > 0 => &mut self.others[from - 1].mail,
+                    to if to == from => &mut self.mail,
+                    to => &mut self.others[to - 1].mail,
+                };
+                let before = box_of[from].back().map_or(self.now, |(at, _)| *at);
+                let at = before.max(self.now.after(Duration::from_millis(late)));
+                box_of[from].push_back((at, mail));
+            }
+        }
+    }
+
+    fn turn_one(&mut self, index: usize) -> Result<(), String> {
+        self.take_mail();
         let moves = self.proxy.moves();
         let events = self.net().events();
         let told = !events.is_empty();
@@ -112,10 +382,11 @@ impl World {
                 SimEvent::Socket(token, ready) => self.proxy.on_socket(token, ready),
             }
         }
-        let unix_ms = 1_795_000_000_000 + self.now.as_millis();
+        let unix_ms = unix_ms(self.now);
         let was_due = self.wake <= self.now;
         self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
         self.access.push_str(&self.proxy.access().take().0);
+        self.send_mail(index);
         while let Some((host, port)) = self.proxy.next_stale_name() {
             let none = || Err(format!("cannot resolve {host}: no such name"));
             let known = self.names.get(&host).filter(|addresses| !addresses.is_empty());
@@ -126,7 +397,10 @@ impl World {
             let (status, said) = match command {
                 ShellCommand::Drain => (202, "Draining."),
                 ShellCommand::Reload => (501, "There is no file."),
-                ShellCommand::Inquire(_) => (500, "There is one loop."),
+                ShellCommand::Inquire(inquiry) => {
+                    self.asked.push((index, ticket, inquiry));
+                    continue;
+                }
             };
             if command == ShellCommand::Drain {
                 self.proxy.drain(self.now);
@@ -160,7 +434,7 @@ impl World {
     pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..100_000 {
             self.turn()?;
-            if self.wake > self.now && !self.net().has_events() {
+            if self.wake() > self.now && !self.net().has_events() {
                 return Ok(());
             }
         }
@@ -174,9 +448,13 @@ impl World {
         self.proxy.drain_as(&drain, self.now);
     }
 
-    /// When the proxy wants to be called again.
+    /// When the proxy wants to be called again, or a loop hears from another one.
     pub fn wake(&self) -> Tick {
-        self.wake
+        let wakes = self.others.iter().map(|other| other.wake);
+        let mail = self.others.iter().flat_map(|other| &other.mail).chain(&self.mail);
+        let heard = mail.filter_map(|mail| mail.front()).map(|(at, _)| *at);
+        let orders = self.orders.iter().map(|(at, ..)| *at);
+        wakes.chain(heard).chain(orders).fold(self.wake, Tick::min)
     }
 
     /// Lets time pass.

@@ -36,8 +36,8 @@ fn the_transcripts_exercise_everything() {
 }
 
 /// The variants of an enum of the proxy's own, in the order of its source.
-fn variants<'t>(source: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
-    let (_, body) = source.split_once(&format!(" enum {name} {{\n")).unwrap();
+pub(crate) fn variants<'t>(source: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
+    let (_, body) = source.split_once(&format!("enum {name} {{\n")).unwrap();
     let (body, _) = body.split_once("\n}\n").unwrap();
     let names = body.lines().map(|line| line.trim_start());
     let names = names.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));

@@ -26,12 +26,12 @@ impl SimNet {
 
     /// A client connects past what is in front. None when the listener is closed.
     pub fn direct_client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
-        if self.closed_listeners.contains(&listener) {
+        if self.is_closed(listener) {
             return None;
         }
         let index = self.link(LinkState::Established, None);
         self.waiting.entry(listener.0).or_default().push_back((index, from));
-        self.listener_edges.push(listener);
+        self.tell_of(listener);
         Some(Peer(index))
     }
 

@@ -55,6 +55,7 @@ use plan::{ADDRESSES, Plan};
 use rates::Pace;
 use room::Room;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use stray::Stray;
 use terms::Terms;
 use told::Sent;
@@ -177,12 +178,12 @@ impl Play {
         // A tight one turns clients away, but no descriptor is missing within it.
         terms.kind &= budget.connections == usize::MAX;
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
-        let faults = Faults { descriptors: all, ..faults };
-        let mut world = World::within(budget, config, seed, faults, portions);
+        let net = (Faults { descriptors: all, ..faults }, portions);
+        let (room, mut world) = begin(seed, budget, config, &[&reload, &course.calm], net);
         front::stand(world.net(), draft.fronted, draft.announces);
         draw_hosts(&mut rng, &mut world, &mut terms);
         Play {
-            room: Room::of(world.proxy.config()),
+            room,
             world,
             budget,
             rng,
@@ -212,37 +213,37 @@ impl Play {
             let reload = self.reload.take_if(|(at, _)| *at <= self.world.now);
             let calm = || self.course.calm.take_if(|(at, _)| *at <= self.world.now);
             if let Some((_, config)) = reload.or_else(calm) {
-                let now = self.world.now;
                 self.terms.scarce |= Terms::of(&config, false).scarce;
                 let present = &self.world.proxy.config().tls;
                 // Who is shaking hands just then is not served.
                 self.terms.kind &= config.tls.verifies_clients_like(present);
-                self.world.proxy.reload(config, self.budget, now);
-                self.room.change(self.world.proxy.config());
+                self.world.reload(&config, self.budget, late(&config));
+                self.room.change(&config);
             }
             if let Some(loss) = self.loss.take_if(|loss| loss.at <= self.world.now) {
                 let now = self.world.now;
                 // Nobody brings it back.
-                (self.reload, self.rid_at) = (None, loss.rid_at(now));
-                self.world.proxy.reload(loss.config, self.budget, now);
+                let lost = now.after(Duration::from_millis(late(&loss.config)));
+                (self.reload, self.rid_at) = (None, loss.rid_at(lost));
+                self.world.reload(&loss.config, self.budget, late(&loss.config));
                 self.room.forget();
             }
-            let moves = self.world.proxy.moves();
+            let moves = self.world.moves();
             let moved = self.act()?;
             self.world.turn()?;
             self.room.judge(self.world.net())?;
             rates::judge(&self.paces, &self.origins, self.world.now)?;
-            let moved = moved || self.world.proxy.moves() != moves;
+            let moved = moved || self.world.moves() != moves;
             if moved || self.world.wake() <= self.world.now || self.world.net().has_events() {
                 continue;
             }
             if let Some(draining) = self.draining
                 && self.world.now > draining.over_at()
-                && !self.world.proxy.is_drained()
+                && !self.world.is_drained()
             {
                 return Err("something outlives the drain".to_owned());
             }
-            if self.world.now > self.rid_at && self.world.proxy.unwanted() > 0 {
+            if self.world.now > self.rid_at && self.world.unwanted() > 0 {
                 return Err("something outlives its api, or its key".to_owned());
             }
             let next = self.next_moment();
@@ -262,12 +263,12 @@ impl Play {
         let now = self.world.now;
         let Some(draining) = &mut self.draining else { return };
         if draining.at <= now && !self.world.proxy.is_draining() {
-            self.world.proxy.drain_as(&draining.times, now);
+            self.world.drain_as(&draining.times);
             draining.at = now;
         }
         if draining.again_at <= now && !draining.has_ended {
             draining.has_ended = true;
-            self.world.proxy.end(now);
+            self.world.end();
         }
     }
 
@@ -369,7 +370,7 @@ impl Play {
         }
         health::judge(&self.plans, &self.origins, &self.course, self.terms)?;
         if let Some(draining) = self.draining {
-            if !self.world.proxy.is_drained() {
+            if !self.world.is_drained() {
                 return Err("it does not end when the last client is gone".to_owned());
             }
             draining.judge(&self.endless)?;
@@ -391,7 +392,7 @@ impl Play {
             sent.add(address.to_string(), bytes);
         }
         sent.judge(&self.world.access)?;
-        match self.world.proxy.in_use() {
+        match self.world.in_use() {
             (0, 0, 0) => Ok(()),
             left => Err(format!("left over: {left:?} (sessions, upstreams, buffers)")),
         }
@@ -424,6 +425,30 @@ fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
     let head = rng.pick(&["1KiB", "3KiB", "32KiB"]);
     let text = text.replace("max_head_bytes = \"", &format!("max_head_bytes = \"{head}\" # \""));
     (Tick::from_millis(rng.below(3000)), parse(&text))
+}
+
+/// A world of one event loop or several, which serves other configurations later. A budget for few
+/// connections cannot be divided.
+fn begin(
+    seed: u64,
+    budget: Budget,
+    config: Config,
+    later: &[&Option<(Tick, Config)>],
+    (faults, portions): (Faults, Portions),
+) -> (Room, World) {
+    // Of its own, so that it leaves the worlds as they were.
+    let loops = Rng::new(seed ^ 0x6c6f_6f70).pick(&[1, 1, 1, 2, 3, 4]);
+    let fits = |config: &Config| config.fits(loops).is_ok();
+    let all_fit = fits(&config) && later.iter().copied().flatten().all(|(_, config)| fits(config));
+    let loops = if all_fit && budget.connections == usize::MAX { loops } else { 1 };
+    let room = Room::of(&config);
+    (room, World::of_loops(loops, budget, config, seed, faults, portions))
+}
+
+/// Within how many milliseconds all event loops serve this configuration. Where the connections to
+/// the upstream are counted, at once.
+fn late(config: &Config) -> u64 {
+    if config.apis.iter().any(|api| api.max_upstream.is_some()) { 0 } else { 20 }
 }
 
 fn draw_budget(dice: &mut Rng) -> Budget {
