@@ -117,8 +117,11 @@ impl Feed {
     /// When it has something to do by itself.
     pub(super) fn next_deadline(&self, portions: &Portions, now: Tick) -> (Tick, Option<Deadline>) {
         let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
-        if self.is_over() || self.mirror.is_some() {
+        if self.is_over() {
             return (own, None);
+        }
+        if let Some(mirror) = &self.mirror {
+            return (own.min(mirror.waits_until(self.log.state())), None);
         }
         let own = own.min(self.mirrors.waits_until(portions.crossing_max));
         let next = deadlines::of_exchange(&self.exchange, portions.high_water, now);

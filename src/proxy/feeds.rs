@@ -363,7 +363,7 @@ impl Asks<'_> {
         debug_assert_ne!(place.event_loop, feeds.event_loop, "a claim outlives its stream");
         let record = self.record(shared);
         let mut feed = self.begin(record, place, LogState::Asked, (&feeds.deserted, now));
-        feed.mirror = Some(Box::new(Mirror::of(place.event_loop)));
+        feed.mirror = Some(Box::new(Mirror::of(place.event_loop, now)));
         let key = self.add(feed, feeds);
         mirror::follow(feeds, key);
         key

@@ -26,13 +26,21 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Log(log) = step.exchange.source() else { return Next::Blocked };
     let (stage, state) = (step.exchange.stage(), log.state());
     match state {
+        _ if matches!(stage, Stage::Body | Stage::Stream) => read(step),
         LogState::Asked => step.watch_client(),
+        LogState::Private(veto) => {
+            step.exchange.unfollow();
+            step.exchange.count_veto(veto);
+            if let Some(outbound) = &mut step.exchange.outbound {
+                outbound.shareable = None;
+            }
+            Next::Do(Action::Share)
+        }
         // Only now it is known what it can be given.
         _ if step.exchange.is_undecided() => {
             step.exchange.unfollow();
             Next::Do(Action::Share)
         }
-        _ if matches!(stage, Stage::Body | Stage::Stream) => read(step),
         LogState::Awaited => step.watch_client(),
         LogState::Held(_) if stage == Stage::Held => step.watch_client(),
         LogState::Held(reply) => Next::Do(Action::Hold(reply)),
@@ -40,11 +48,6 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
         LogState::Failed(reply) => {
             step.exchange.unfollow();
             outage::fail(step, reply)
-        }
-        LogState::Private(veto) => {
-            step.exchange.unfollow();
-            step.exchange.count_veto(veto);
-            Next::Do(Action::Share)
         }
         LogState::Gone => unreachable!("nobody reads what nobody has"),
     }

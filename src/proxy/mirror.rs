@@ -12,6 +12,8 @@
 //! until it has caught up, and then what the log holds by then: who reads it there has missed what
 //! is not held any more, as somebody who reads too slowly.
 //!
+//! Where a loop does not even answer for so long, clients ask for themselves.
+//!
 //! A mirror that nobody reads asks for no more and is gone. So the feed lingers when nobody reads
 //! it in any loop.
 
@@ -24,6 +26,7 @@ use crate::event_log::{Batch, EventLog};
 use crate::exchange::{Change, Log, LogState};
 use crate::net::Net;
 use crate::slab::Key;
+use crate::telemetry::Veto;
 use crate::time::Tick;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -172,12 +175,19 @@ pub(super) struct Mirror {
     inbox: VecDeque<Update>,
     /// The number of bytes that were taken and not told of.
     taken: usize,
+    /// Until when it waits for a first answer.
+    waits_until: Tick,
 }
 
 impl Mirror {
-    /// A mirror of the stream in this event loop.
-    pub(super) const fn of(owner: usize) -> Mirror {
-        Mirror { owner, inbox: VecDeque::new(), taken: 0 }
+    /// A mirror of the stream in this event loop, which is asked for it now.
+    pub(super) fn of(owner: usize, now: Tick) -> Mirror {
+        Mirror { owner, inbox: VecDeque::new(), taken: 0, waits_until: now.after(PATIENCE) }
+    }
+
+    /// Until when it waits for a first answer, if the log is in this state.
+    pub(super) const fn waits_until(&self, state: LogState) -> Tick {
+        if let LogState::Asked = state { self.waits_until } else { Tick::NEVER }
     }
 
     /// The event loop that has the stream.
@@ -324,7 +334,15 @@ impl<N: Net> Proxy<N> {
     pub(super) fn take_update(&mut self, key: Key<Feed>, now: Tick) -> Next {
         let feed = &mut self.feeds.tasks[key];
         let Feed { log, mirror: Some(mirror), exchange, .. } = feed else { return Next::Blocked };
-        let Some(update) = mirror.inbox.pop_front() else { return Next::Blocked };
+        let Some(update) = mirror.inbox.pop_front() else {
+            if mirror.waits_until(log.state()) > now {
+                return Next::Blocked;
+            }
+            coverage::note("Silent", &[]);
+            log.enter(LogState::Private(Veto::Worker));
+            self.leave_owner(key);
+            return Next::Moved;
+        };
         // Those who were woken have read, or are too slow.
         if log.is_told() {
             log.begin_portion();

@@ -40,14 +40,16 @@ pub enum Veto {
     Vary,
     /// An event is longer than may be held.
     LongEvent,
+    /// The worker that has the stream did not answer.
+    Worker,
 }
 
 // The last variant has the last index, so the list below is complete.
-const _: () = assert!(Veto::ALL.len() == Veto::LongEvent as usize + 1);
+const _: () = assert!(Veto::ALL.len() == Veto::Worker as usize + 1);
 
 impl Veto {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Veto; 17] = [
+    pub const ALL: [Veto; 18] = [
         Veto::Sticky,
         Veto::AuthUrl,
         Veto::SendProxy,
@@ -65,6 +67,7 @@ impl Veto {
         Veto::Private,
         Veto::Vary,
         Veto::LongEvent,
+        Veto::Worker,
     ];
 
     /// The word in logs and metrics.
@@ -87,6 +90,7 @@ impl Veto {
             Veto::Private => "private",
             Veto::Vary => "vary",
             Veto::LongEvent => "long_event",
+            Veto::Worker => "worker",
         }
     }
 }

@@ -63,7 +63,7 @@ fn shares() {
     );
     let seen = recorded_coverage();
     let of = |kind| variants(MIRROR, kind).map(move |name| format!("{kind} {name}"));
-    let all = of("Request").chain(of("Update")).chain(["Behind".to_owned()]);
+    let all = of("Request").chain(of("Update")).chain(["Behind", "Silent"].map(str::to_owned));
     let missing: Vec<String> = all.filter(|name| !seen.contains(name)).collect();
     assert!(missing.is_empty() || seeds < 600, "no world has {missing:?}");
 }
