@@ -23,7 +23,6 @@ use super::portions::Portions;
 use super::step::Step;
 use super::{Proxy, connect, outage, relay, share};
 use crate::apis::{self, ApiState, Claim};
-use crate::config::OnOutage;
 use crate::conn::Conn;
 use crate::coverage;
 use crate::event_log::EventLog;
@@ -452,12 +451,9 @@ pub(super) fn answered(
     if head.status < 200 {
         return outage::pass_over_interim(exchange, head.status, now);
     }
+    // It is unavailable for all who wait, whatever on_outage says: each of them would be told so.
     let waits = exchange.stage().is_stream();
-    let unavailable = match head.status {
-        status if is_outage(status) => waits || exchange.on_outage() != OnOutage::Error,
-        status => waits && matches!(status, 408 | 429 | 500..=599),
-    };
-    if unavailable {
+    if is_outage(head.status) || waits && matches!(head.status, 408 | 429 | 500..=599) {
         let what = "the upstream answered that it is unavailable";
         let (cause, status) = (Cause::UpstreamUnavailable, head.status.max(500));
         return Next::fail(LocalReply::refused(cause, status, what));
