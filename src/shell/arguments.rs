@@ -40,7 +40,7 @@ Example:
 conf/millstream.toml lists every configuration key with its default and what it does;
 conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchange.
 SIGTERM and SIGINT drain: no new connections are accepted, open ones may finish. A second signal
-closes them at once. SIGHUP reloads the configuration file.
+closes them at once. SIGHUP reloads the configuration file. SIGUSR1 and SIGUSR2 are ignored.
 Exit status: 0 after a drain, 1 if it could not start or run, or a probe or a reload failed, 2 for
 a wrong command line or configuration.
 ";

@@ -230,6 +230,12 @@ impl Process {
 
     fn take_signals(&mut self) {
         let arrived = self.signals.take();
+        if arrived.user > 0 {
+            log::warn!(
+                "ignored SIGUSR1 or SIGUSR2: no log file is open here that could be opened again; \
+                SIGHUP reloads, SIGTERM drains"
+            );
+        }
         if arrived.reload > 0 {
             self.is_asked = true;
             self.load_again();

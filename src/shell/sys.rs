@@ -9,7 +9,7 @@ use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -44,11 +44,12 @@ pub fn survive_file_size_limit() {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP as sources for a poll.
+/// SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 as sources for a poll.
 #[derive(Debug)]
 pub struct Signals {
     stop: UnixStream,
     reload: UnixStream,
+    user: UnixStream,
 }
 
 /// How often each kind of signal has arrived since the last time.
@@ -58,6 +59,9 @@ pub struct Arrived {
     pub stop: usize,
     /// SIGHUP: reload.
     pub reload: usize,
+    /// SIGUSR1 and SIGUSR2: nothing, and yet a process that does not catch them is killed. Other
+    /// servers open their logs again, or start another program; logrotate and admins know that.
+    pub user: usize,
 }
 
 impl Signals {
@@ -66,17 +70,22 @@ impl Signals {
     /// # Errors
     /// If the system has no descriptor left.
     pub fn new() -> io::Result<Signals> {
-        Ok(Signals { stop: arrivals(&[SIGTERM, SIGINT])?, reload: arrivals(&[SIGHUP])? })
+        Ok(Signals {
+            stop: arrivals(&[SIGTERM, SIGINT])?,
+            reload: arrivals(&[SIGHUP])?,
+            user: arrivals(&[SIGUSR1, SIGUSR2])?,
+        })
     }
 
     /// The sources to register with a poll; one becomes readable when a signal arrives.
-    pub fn sources(&mut self) -> [&mut UnixStream; 2] {
-        [&mut self.stop, &mut self.reload]
+    pub fn sources(&mut self) -> [&mut UnixStream; 3] {
+        [&mut self.stop, &mut self.reload, &mut self.user]
     }
 
     /// Takes the signals that have arrived since the last time.
     pub fn take(&mut self) -> Arrived {
-        Arrived { stop: count(&mut self.stop), reload: count(&mut self.reload) }
+        let Signals { stop, reload, user } = self;
+        Arrived { stop: count(stop), reload: count(reload), user: count(user) }
     }
 }
 

@@ -50,6 +50,22 @@ fn streams_go_on_and_another_api_is_served() {
     client.expect(&event);
 }
 
+/// They are what logrotate sends to servers that open their logs again.
+#[test]
+fn signals_that_others_know_end_nothing() {
+    let origin = Origin::listen();
+    let file = Scratch::file(&config("'127.0.0.1:0'", &[("events", &origin)]));
+    let mut program = Program::start(&[file.as_str()]);
+    let (mut client, mut upstream) = begin_stream(&program, &origin);
+    for signal in ["USR1", "USR2"] {
+        program.signal(signal);
+        program.logs("ignored SIGUSR1 or SIGUSR2");
+        let (wire, event) = event(signal);
+        upstream.send(wire);
+        client.expect(&event);
+    }
+}
+
 #[test]
 fn a_wrong_file_changes_nothing() {
     let origin = Origin::listen();
