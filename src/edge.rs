@@ -203,7 +203,7 @@ impl Edge {
     /// ([`Edge::take_place`]).
     pub fn note_begun(&mut self, session: &Session) {
         *self.count_mut(session.service) += 1;
-        self.refused += usize::from(session.refused);
+        self.refused += usize::from(session.is_refused());
         self.secure += usize::from(session.is_secure);
         self.note_entered(session);
     }
@@ -211,9 +211,9 @@ impl Edge {
     /// Counts a session that has ended.
     pub fn note_over(&mut self, session: &Session) {
         *self.count_mut(session.service) -= 1;
-        self.refused -= usize::from(session.refused);
+        self.refused -= usize::from(session.is_refused());
         self.secure -= usize::from(session.is_secure);
-        if !session.service.is_for_operators() && !session.refused {
+        if !session.service.is_for_operators() && !session.is_refused() {
             self.totals.leave_place();
         }
         self.note_left(session);

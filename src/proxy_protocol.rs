@@ -44,8 +44,8 @@ const CLIENT_SSL: u8 = 0x01;
 pub struct Header {
     /// Its version: 1 or 2.
     pub version: u8,
-    /// The client's address and port. None if the connection is no client's, or one of which this
-    /// is not known: then it has the address that it comes from.
+    /// The client's address and port. None if the connection is the sender's own, as it says, or
+    /// one of a client whose address it does not tell. That may also be said of any client.
     pub client: Option<SocketAddr>,
     /// Whether the client speaks TLS with who sends the header. None if it does not say.
     pub is_tls: Option<bool>,

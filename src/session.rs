@@ -42,11 +42,23 @@ pub struct Session {
     pub peer: Option<IpAddr>,
     /// The client's port, if its PROXY header says that. Otherwise 0.
     pub port: u16,
-    /// True exactly when it was accepted only to be told that there is no room.
-    pub refused: bool,
-    /// True exactly when its client was let in on terms that have changed since. Its next request
-    /// has to come on another connection.
-    pub is_outdated: bool,
+    /// True exactly when its PROXY header does not say whose connection it is. Then `peer` is who
+    /// sent the header, and what requests say of their client is not its word.
+    pub is_anonymous: bool,
+    /// Whether requests are served on it.
+    pub standing: Standing,
+}
+
+/// Whether requests of a connection are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// They are.
+    Served,
+    /// Its client was let in on terms that have changed since. The next request has to come on
+    /// another connection.
+    Outdated,
+    /// It was accepted only to be told that there is no room.
+    Refused,
 }
 
 /// The state of a session.
@@ -108,8 +120,22 @@ impl Session {
         } else {
             State::fresh(now)
         };
-        let (refused, is_outdated) = (false, false);
-        Session { conn, state, service, is_secure, is_https, peer, port: 0, refused, is_outdated }
+        Session {
+            conn,
+            state,
+            service,
+            is_secure,
+            is_https,
+            peer,
+            port: 0,
+            is_anonymous: false,
+            standing: Standing::Served,
+        }
+    }
+
+    /// True exactly when it was accepted only to be told that there is no room.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.standing, Standing::Refused)
     }
 
     /// True exactly when a TLS handshake is under way, or is going to be as soon as it can begin.

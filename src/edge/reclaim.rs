@@ -47,8 +47,8 @@ impl Reclaimable {
             return None;
         }
         match session.state {
-            _ if session.refused && session.is_shaking_hands() => Some(&mut self.turned_away),
-            _ if session.refused => None,
+            _ if session.is_refused() && session.is_shaking_hands() => Some(&mut self.turned_away),
+            _ if session.is_refused() => None,
             State::ProxyHeader { .. } if !session.is_secure => Some(&mut self.silent),
             State::ProxyHeader { .. } | State::Handshake { .. } => Some(&mut self.shaking),
             State::Lingering { .. } => Some(&mut self.lingering),
@@ -132,7 +132,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::conn::Conn;
-    use crate::session::{Port, Service};
+    use crate::session::{Port, Service, Standing};
 
     #[test]
     fn one_that_has_just_had_an_event_is_spared() {
@@ -155,9 +155,9 @@ mod tests {
     fn one_that_is_turned_away_keeps_nobody_from_a_handshake() {
         let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
         let port = Port::secure(Service::Apis);
-        let [let_in, refused] = [false, true].map(|refused| {
+        let [let_in, refused] = [Standing::Served, Standing::Refused].map(|standing| {
             let new = Session::new(Conn::unconnected(), port, None, Tick::ZERO);
-            let key = sessions.insert(Session { refused, ..new });
+            let key = sessions.insert(Session { standing, ..new });
             reclaimable.add(&mut sessions, key);
             key
         });

@@ -82,7 +82,7 @@ fn links(sessions: &mut Tasks<Session>, index: u32) -> &mut Links {
 mod tests {
     use super::*;
     use crate::conn::Conn;
-    use crate::session::{Service, State};
+    use crate::session::{Service, Standing, State};
     use crate::time::Tick;
     use fastrand::Rng;
 
@@ -97,8 +97,8 @@ mod tests {
             is_https: false,
             port: 0,
             peer: None,
-            refused: false,
-            is_outdated: false,
+            is_anonymous: false,
+            standing: Standing::Served,
         }
     }
 

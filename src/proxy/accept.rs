@@ -23,7 +23,7 @@ use super::{Portions, Proxy, ends, handshake, proxy_header, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
 use crate::net::{ListenerId, Net, Ready};
-use crate::session::{Service, Session};
+use crate::session::{Service, Session, Standing};
 use crate::slab::Key;
 use crate::time::{Now, Tick};
 
@@ -192,7 +192,8 @@ impl<N: Net> Proxy<N> {
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }
-        let session = Session { refused: full, ..Session::new(conn, port, peer, now.tick) };
+        let standing = if full { Standing::Refused } else { Standing::Served };
+        let session = Session { standing, ..Session::new(conn, port, peer, now.tick) };
         self.shared.edge.note_begun(&session);
         let key = self.tasks.insert(session);
         let conn = &self.tasks[key].conn;

@@ -12,7 +12,7 @@ use crate::conn::Conn;
 use crate::exchange::LocalReply;
 use crate::http::client_cert::Shown;
 use crate::net::{Net, TlsError, tls};
-use crate::session::Session;
+use crate::session::{Session, Standing};
 use crate::telemetry::{Cause, Handshake};
 use crate::time::Tick;
 use std::io;
@@ -26,12 +26,10 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             let agreed = session.conn.agreed(&shared.net);
             let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
             shared.telemetry.stats.handshakes.count(ended);
-            if session.is_outdated {
-                Next::Linger
-            } else if session.refused {
-                refused_connection(shared, session.service, now)
-            } else {
-                Next::Fresh
+            match session.standing {
+                Standing::Served => Next::Fresh,
+                Standing::Outdated => Next::Linger,
+                Standing::Refused => refused_connection(shared, session.service, now),
             }
         }
         Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Next::Blocked,

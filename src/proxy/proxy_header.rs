@@ -3,8 +3,10 @@
 //!
 //! Where a port expects one, nothing is served without: who could leave it out, or send one of its
 //! own, would be whoever it likes. So only a trusted proxy may connect there, and what it says is
-//! the client's address from then on, for limits and logs and in X-Forwarded-For. A trusted proxy
-//! that speaks for itself (a health check) keeps its own.
+//! the client's address from then on, for limits and logs and in X-Forwarded-For. A header need not
+//! name one: then the connection keeps the proxy's. That may be a health check, or a client whose
+//! address the proxy does not have or does not tell (HAProxy: one of a Unix socket). So nothing is
+//! believed there of what requests say of their client.
 //!
 //! The header is read to its end and not a byte further, so what follows is for TLS, or for the
 //! reader of requests, as if nothing had been there.
@@ -70,15 +72,20 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
 /// Goes on with what the header says.
 fn take<N: Net>(session: &mut Session, header: Header, shared: &mut Shared<N>, now: Tick) -> Next {
     shared.telemetry.stats.proxy_headers.count(header.into());
-    if let Some(client) = header.client {
-        (session.peer, session.port) = (Some(client.ip()), client.port());
+    match header.client {
+        Some(client) => (session.peer, session.port) = (Some(client.ip()), client.port()),
+        None => session.is_anonymous = true,
     }
     if session.is_secure {
         // Whoever passes TLS on does not speak it, and may say so.
         return Next::ShakeHands;
     }
     session.is_https = header.is_tls.unwrap_or(session.is_https);
-    if session.refused { refused_connection(shared, session.service, now) } else { Next::Fresh }
+    if session.is_refused() {
+        refused_connection(shared, session.service, now)
+    } else {
+        Next::Fresh
+    }
 }
 
 /// Ends a connection whose header was not complete in time.

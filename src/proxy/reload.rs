@@ -42,7 +42,7 @@ use crate::descriptors::Budget;
 use crate::exchange::Exchange;
 use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::News;
-use crate::session::{Port, Session, State};
+use crate::session::{Port, Session, Standing, State};
 use crate::telemetry::Outcome;
 use crate::time::{Now, Tick};
 use std::sync::Arc;
@@ -103,7 +103,9 @@ impl<N: Net> Proxy<N> {
         for (key, session) in tasks.iter_mut().filter(|(_, session)| is_in(session)) {
             let speaks_newest = session.conn.agreed(net).is_some_and(|a| a.version == "TLSv1.3");
             if all || !speaks_newest {
-                session.is_outdated = true;
+                if !session.is_refused() {
+                    session.standing = Standing::Outdated;
+                }
                 if let Some(exchange) = session.exchange_mut() {
                     exchange.keep_alive_if(false);
                 }

@@ -22,7 +22,7 @@ use crate::http::upgrade::Offer;
 use crate::locked::Locked;
 use crate::net::Net;
 use crate::route::{self, RouteId, Router};
-use crate::session::{Service, Session, State};
+use crate::session::{Service, Session, Standing, State};
 use crate::telemetry::{Cause, Veto};
 use crate::time::Tick;
 use std::net::IpAddr;
@@ -30,11 +30,12 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    if session.is_outdated {
+    if session.standing == Standing::Outdated {
         return Next::Linger;
     }
-    let Session { conn, state, service, peer, is_secure, is_https, .. } = session;
+    let Session { conn, state, service, peer, is_secure, is_https, is_anonymous, .. } = session;
     let (service, peer, is_secure, is_https) = (*service, *peer, *is_secure, *is_https);
+    let is_trusted = !*is_anonymous && shared.config.server.trusted_proxies.contains(peer);
     let mut new = HeadSearch::request();
     let (search, begun, fresh) = match state {
         State::Head { search, .. } => (search, true, false),
@@ -60,7 +61,7 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
         }
     };
     let shown = handshake::shown(conn, is_secure, shared);
-    let from = Sender { peer, is_https, shown: shown.as_ref() };
+    let from = Sender { peer, is_trusted, is_https, shown: shown.as_ref() };
     let (io, out) = shared.memory.split(&mut shared.net, None, now);
     let bytes = &io.scratch[..length];
     let (is_head, told) = (is_head(bytes), shared.telemetry.tell(bytes));
@@ -112,6 +113,8 @@ fn is_head(bytes: &[u8]) -> bool {
 struct Sender<'a> {
     /// The address of the client, or of a proxy in front of us. None for a Unix socket.
     peer: Option<IpAddr>,
+    /// True exactly when that is a trusted proxy, whose forwarding fields are believed.
+    is_trusted: bool,
     /// True exactly when the client has sent it over TLS.
     is_https: bool,
     /// What the client has shown, if it was asked for a certificate.
@@ -198,7 +201,7 @@ fn check_head(
     let mut path = Vec::new();
     let found = find_api(head, config, router, &mut path);
     if !from.is_https
-        && let Some(location) = to_https::location(head, found, config, from.peer)?
+        && let Some(location) = to_https::location(head, found, config, from.is_trusted)?
     {
         return Err(Refusal::Redirect(location));
     }
@@ -206,8 +209,7 @@ fn check_head(
     let api = &config.apis[usize::from(id)];
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let facts = RequestFacts::of(head, offer, authz::grant(api, head), &api.streams);
-    let forwarded = head.fields.elements("X-Forwarded-For");
-    let address = config.server.trusted_proxies.client(from.peer, forwarded);
+    let address = client_address(head, config, from);
     let client = if address == from.peer { None } else { address };
     let may_ask_in_body = api.streams.heed_bodies()
         && !facts.may_stream
@@ -228,7 +230,7 @@ fn check_head(
     let outbound = authorized.and_then(|pass| {
         let query = last_event_id::lift(api, head, pass.query.as_deref())?;
         let target = upstream_target(api, &path, query.rest.as_deref());
-        let mut to = forwarding(head, &target, &pass, api, config, from, facts);
+        let mut to = forwarding(head, &target, &pass, api, from, facts);
         to.last_event_id = query.id.as_deref();
         // The head goes upstream before the body has said whether it asks for a stream. Behind a
         // head of ours the client would not know of a coding.
@@ -267,6 +269,13 @@ fn check_head(
     })
 }
 
+/// The address of the client, as far as is known.
+fn client_address(head: &RequestHead<'_, '_>, config: &Config, from: Sender<'_>) -> Option<IpAddr> {
+    let forwarded = head.fields.elements("X-Forwarded-For");
+    let forwarded = forwarded.filter(|_| from.is_trusted);
+    config.server.trusted_proxies.client(from.peer, forwarded)
+}
+
 /// What the client asked for, as far as is known.
 fn asked(head: &RequestHead<'_, '_>, to: &Forward<'_>) -> Option<Asked> {
     Some(Asked {
@@ -282,7 +291,6 @@ fn forwarding<'a>(
     target: &'a [u8],
     pass: &'a authz::Pass<'_>,
     api: &'a Api,
-    config: &Config,
     from: Sender<'a>,
     facts: RequestFacts,
 ) -> Forward<'a> {
@@ -290,7 +298,7 @@ fn forwarding<'a>(
         path_and_query: target,
         host: if api.preserve_host_header { head.authority } else { api.host_header.as_deref() },
         client: from.peer,
-        peer_trusted: config.server.trusted_proxies.contains(from.peer),
+        peer_trusted: from.is_trusted,
         proto: if from.is_https { "https" } else { "http" },
         stripped: if api.strip_listen_path { &api.listen_path } else { "" },
         length: head.length,

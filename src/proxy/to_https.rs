@@ -11,13 +11,13 @@ use crate::http::head::RequestHead;
 use crate::route::RouteId;
 use crate::telemetry::Cause;
 use std::fmt::Write;
-use std::net::IpAddr;
 
 /// Where an authority looks for what shows that a host is ours.
 const CHALLENGES: &str = "/.well-known/acme-challenge";
 
 /// Where a request without TLS is sent, if it is. `found` is the api that would serve it, or why
-/// none does; `peer` is who sent it, and may be a proxy that has spoken TLS with the client.
+/// none does; `is_trusted` says that a trusted proxy sent it, which may have spoken TLS with the
+/// client.
 ///
 /// # Errors
 /// If nobody knows which host was asked for.
@@ -25,7 +25,7 @@ pub(super) fn location(
     head: &RequestHead<'_, '_>,
     found: Result<RouteId, LocalReply>,
     config: &Config,
-    peer: Option<IpAddr>,
+    is_trusted: bool,
 ) -> Result<Option<Box<str>>, LocalReply> {
     let Some(redirect) = &config.server.redirect_to_https else { return Ok(None) };
     match found {
@@ -36,7 +36,7 @@ pub(super) fn location(
     }
     let told = head.fields.only("X-Forwarded-Proto");
     let is_secure = told.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
-    if is_secure && config.server.trusted_proxies.contains(peer) {
+    if is_secure && is_trusted {
         return Ok(None);
     }
     let mut location = match redirect {

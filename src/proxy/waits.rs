@@ -296,7 +296,7 @@ mod oracle {
                 let Some(exchange) = session.exchange() else {
                     let shakes = session.is_shaking_hands();
                     let counts =
-                        !session.service.is_for_operators() && (!session.refused || shakes);
+                        !session.service.is_for_operators() && (!session.is_refused() || shakes);
                     let begun = matches!(session.state, State::Head { .. });
                     reclaimable += usize::from(counts && !begun);
                     continue;

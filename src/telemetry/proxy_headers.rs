@@ -10,8 +10,8 @@ pub enum ProxyHeader {
     V1,
     /// One of version 2, with a client's address.
     V2,
-    /// One without an address, such as that of a health check.
-    Local,
+    /// One without a client's address: of a health check, or of a client that is not named.
+    NoAddress,
     /// Somebody who is not in `server.trusted_proxies`.
     Untrusted,
     /// Something else.
@@ -34,7 +34,7 @@ impl ProxyHeader {
     pub const ALL: [ProxyHeader; 9] = [
         ProxyHeader::V1,
         ProxyHeader::V2,
-        ProxyHeader::Local,
+        ProxyHeader::NoAddress,
         ProxyHeader::Untrusted,
         ProxyHeader::Absent,
         ProxyHeader::Malformed,
@@ -48,7 +48,7 @@ impl ProxyHeader {
         match self {
             ProxyHeader::V1 => "v1",
             ProxyHeader::V2 => "v2",
-            ProxyHeader::Local => "local",
+            ProxyHeader::NoAddress => "no_address",
             ProxyHeader::Untrusted => "server.trusted_proxies",
             ProxyHeader::Absent => "no_proxy_header",
             ProxyHeader::Malformed => "bad_proxy_header",
@@ -62,7 +62,7 @@ impl ProxyHeader {
 impl From<Header> for ProxyHeader {
     fn from(header: Header) -> ProxyHeader {
         match (header.client, header.version) {
-            (None, _) => ProxyHeader::Local,
+            (None, _) => ProxyHeader::NoAddress,
             (Some(_), 1) => ProxyHeader::V1,
             (Some(_), _) => ProxyHeader::V2,
         }
