@@ -6,6 +6,7 @@ use super::streams::{Page, Query, Rank};
 use super::workers::Asked;
 use crate::metrics::Exposition;
 use crate::time::Tick;
+use std::sync::Arc;
 
 /// What is asked of every event loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub enum Inquiry {
 /// What one event loop answers, or several together. Those to the same inquiry are alike.
 #[derive(Debug)]
 pub enum Part {
-    /// The metrics.
-    Metrics(Exposition),
+    /// The metrics. They are long, and kept.
+    Metrics(Arc<Exposition>),
     /// The page.
     Streams(Page),
     /// The rank of that stream, if it is there, and when it was asked for.
@@ -45,7 +46,7 @@ impl Part {
     /// Takes in the answer of another event loop.
     pub fn merge(&mut self, other: Part) {
         match (self, other) {
-            (Part::Metrics(all), Part::Metrics(more)) => all.merge(more),
+            (Part::Metrics(all), Part::Metrics(more)) => Arc::make_mut(all).merge(&more),
             (Part::Streams(all), Part::Streams(more)) => all.merge(more),
             (Part::Rank(_, all, at), Part::Rank(_, Some(found), since)) => {
                 (*all, *at) = (Some(found), since);
@@ -73,7 +74,7 @@ impl Part {
     /// grows is smaller meanwhile.
     pub fn to_be_kept(&self) -> Option<Part> {
         match self {
-            Part::Metrics(told) => Some(Part::Metrics(told.clone())),
+            Part::Metrics(told) => Some(Part::Metrics(Arc::clone(told))),
             Part::Live(state) => Some(Part::Live(state.clone())),
             Part::Streams(_) | Part::Rank(..) | Part::Ended(_) | Part::Health => None,
         }
@@ -83,7 +84,8 @@ impl Part {
     pub fn into_answer(self, asked: &Asked) -> Answer {
         match self {
             Part::Metrics(mut all) => {
-                asked.expose(&mut all);
+                asked.expose(Arc::make_mut(&mut all));
+                let all = Arc::unwrap_or_clone(all);
                 Answer::of(200, MediaType::Metrics, all.into_text().into_bytes().into())
             }
             Part::Streams(page) => {

@@ -143,11 +143,11 @@ impl Exposition {
     }
 
     /// Takes in what another event loop tells.
-    pub fn merge(&mut self, other: Exposition) {
-        for family in other.families {
+    pub fn merge(&mut self, other: &Exposition) {
+        for family in &other.families {
             match self.families.iter_mut().find(|known| known.name == family.name) {
                 Some(known) => known.merge(family),
-                None => self.families.push(family),
+                None => self.families.push(family.clone()),
             }
         }
     }
@@ -194,20 +194,37 @@ impl Exposition {
 }
 
 impl Family {
-    fn merge(&mut self, other: Family) {
-        let mut places = BTreeMap::new();
-        for (place, (labels, _)) in self.samples.iter().enumerate() {
-            places.insert(labels.clone(), place);
-        }
-        for (labels, value) in other.samples {
-            match places.get(&labels) {
+    fn merge(&mut self, other: &Family) {
+        for ((labels, value), place) in other.samples.iter().zip(self.places(other)) {
+            match place {
                 Some(place) => {
-                    let known = &mut self.samples[*place].1;
-                    *known = known.merged(value, self.merge);
+                    let known = &mut self.samples[place].1;
+                    *known = known.merged(*value, self.merge);
                 }
-                None => self.samples.push((labels, value)),
+                None => self.samples.push((labels.clone(), *value)),
             }
         }
+    }
+
+    /// Where the samples of another one are in this one. Event loops tell nearly the same, in the
+    /// same order, so each is nearly always behind the one before.
+    fn places(&self, other: &Family) -> Vec<Option<usize>> {
+        let mut known = BTreeMap::new();
+        let mut next = 0;
+        let mut place = |(labels, _): &(String, Value)| {
+            let mut place = next;
+            if self.samples.get(next).is_none_or(|(known, _)| known != labels) {
+                if known.is_empty() {
+                    for (place, (labels, _)) in self.samples.iter().enumerate() {
+                        known.insert(labels.as_str(), place);
+                    }
+                }
+                place = *known.get(labels.as_str())?;
+            }
+            next = place + 1;
+            Some(place)
+        };
+        other.samples.iter().map(&mut place).collect()
     }
 }
 
@@ -251,6 +268,30 @@ x_seconds_count{api=\"a\"} 6
     }
 
     #[test]
+    fn samples_are_merged_in_any_order() {
+        let told = |samples: &[(&str, u64)]| {
+            let mut told = Exposition::default();
+            told.family("x", MetricType::Gauge, "Things.");
+            samples.iter().for_each(|(a, value)| told.sample(&[("a", a)], *value));
+            told
+        };
+        for (one, other, want) in [
+            (&[("a", 1), ("b", 2), ("c", 3)][..], &[("a", 1), ("b", 1), ("c", 1)][..], "a2b3c4"),
+            (&[("a", 1), ("b", 2), ("c", 3)], &[("b", 1), ("c", 1), ("a", 1)], "a2b3c4"),
+            (&[("a", 1), ("c", 3)], &[("b", 1), ("c", 1), ("d", 1)], "a1c4b1d1"),
+            (&[], &[("b", 1), ("a", 1)], "b1a1"),
+            (&[("a", 1)], &[], "a1"),
+        ] {
+            let mut all = told(one);
+            all.merge(&told(other));
+            let text = all.into_text();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("x{a=\""));
+            let got: String = lines.map(|line| line.replace("\"} ", "")).collect();
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
     fn what_loops_tell_is_merged() {
         let told = |open: u64, since: u64, api: &str, took: &[u64]| {
             let mut told = Exposition::default();
@@ -268,8 +309,8 @@ x_seconds_count{api=\"a\"} 6
             told
         };
         let mut all = told(2, 1500, "b", &[]);
-        all.merge(told(3, 1250, "c", &[400, 600]));
-        all.merge(told(4, 2000, "b", &[700]));
+        all.merge(&told(3, 1250, "c", &[400, 600]));
+        all.merge(&told(4, 2000, "b", &[700]));
         let text = all.into_text();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let want = [

@@ -41,6 +41,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most commands that may wait for the shell.
@@ -238,7 +239,7 @@ impl<N: Net> Proxy<N> {
         match inquiry {
             Inquiry::Metrics => {
                 let stats = &self.shared.telemetry.stats;
-                Part::Metrics(metrics::exposition(stats, &self.process_now(at)))
+                Part::Metrics(Arc::new(metrics::exposition(stats, &self.process_now(at))))
             }
             Inquiry::Streams(query) => Part::Streams(Page {
                 streams: self.list_streams(query, at),

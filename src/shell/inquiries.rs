@@ -43,7 +43,9 @@ struct Asking {
     whom: For,
     /// What the loops have answered so far.
     part: Part,
-    /// The loops that have not.
+    /// The loops that have, beside the first.
+    told: BTreeSet<usize>,
+    /// The loops that are waited for.
     missing: BTreeSet<usize>,
     /// When they were asked.
     since: Tick,
@@ -110,15 +112,17 @@ impl Inquiries {
             self.kept.retain(|(of, known)| *of != index || !known.is_like(&kept));
             self.kept.push((index, kept));
         }
-        match &mut self.asking {
-            Some(asking) if number == self.last && asking.missing.contains(&index) => {
-                asking.missing.remove(&index);
-                asking.part.merge(part);
-            }
-            // It has caught up.
-            _ => _ = self.silent.remove(&index),
+        // It turns.
+        self.silent.remove(&index);
+        if let Some(asking) = self.asking.as_mut().filter(|_| number == self.last) {
+            asking.missing.remove(&index);
+            asking.told.insert(index);
+            asking.part.merge(part);
         }
-        self.go_on(loops, now);
+        // Whether there was enough time is asked when all are taken that have come.
+        if self.asking.as_ref().is_some_and(|asking| asking.missing.is_empty()) {
+            self.go_on(loops, now);
+        }
     }
 
     /// Answers what all loops have answered, or have had enough time for, and asks them the next.
@@ -140,24 +144,30 @@ impl Inquiries {
             });
             missing.retain(|index| !self.silent.contains_key(index));
             let part = loops.first.part_of(inquiry);
-            self.asking = Some(Asking { whom, part, missing, since: now });
+            self.asking = Some(Asking { whom, part, told: BTreeSet::new(), missing, since: now });
         }
     }
 
     /// Tells what is known of an answer, or returns what has to be asked before that.
     fn conclude(&mut self, asking: Asking, loops: &mut Loops, now: Tick) -> Option<(For, Inquiry)> {
-        let Asking { whom, mut part, missing, since } = asking;
+        let Asking { whom, mut part, told, missing, since } = asking;
         for index in missing {
             self.silent.entry(index).or_insert(since);
         }
         if let Some(inquiry) = part.next() {
             return Some((whom, inquiry));
         }
-        let of_silent = self.kept.iter().filter(|(index, _)| self.silent.contains_key(index));
-        let kept = of_silent.filter_map(|(_, kept)| kept.to_be_kept().filter(|k| k.is_like(&part)));
-        kept.collect::<Vec<_>>().into_iter().for_each(|kept| part.merge(kept));
-        let silent = self.silent.iter().map(|(index, since)| (index + 1, now.since(*since)));
-        let asked = Asked { loops: loops.count(), silent: silent.collect() };
+        // One that has caught up meanwhile has told nothing of this, either.
+        let mut silent = Vec::new();
+        for index in (1..loops.count()).filter(|index| !told.contains(index)) {
+            let since = self.silent.get(&index).map_or(since, |known| *known);
+            silent.push((index + 1, now.since(since)));
+            let kept = self.kept.iter().filter(|(of, kept)| *of == index && kept.is_like(&part));
+            if let Some(kept) = kept.filter_map(|(_, kept)| kept.to_be_kept()).next() {
+                part.merge(kept);
+            }
+        }
+        let asked = Asked { loops: loops.count(), silent };
         whom.tell(part, &asked, loops);
         self.waiting.pop_front()
     }
