@@ -428,9 +428,11 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_takes_longer_with_rsa() {
+    fn a_handshake_takes_longer_with_rsa_and_with_certificates_of_clients() {
         let folder = Folder::new();
+        let asking = "client_ca = 'ca.pem'\nverify_client = 'optional'";
         assert_eq!(folder.load("").tls.handshake_cost().as_micros(), 300);
+        assert_eq!(folder.load(asking).tls.handshake_cost().as_micros(), 500);
         let key = KeyPair::from_pem(include_str!("../../tests/it/e2e/rsa.pem")).unwrap();
         let params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
         folder.replace("chain.pem", &params.self_signed(&key).unwrap().pem());
