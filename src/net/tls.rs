@@ -70,6 +70,12 @@ pub fn subject_of(certificate: &[u8]) -> String {
     x509::subject(certificate).unwrap_or_default()
 }
 
+/// The last second of the validity of a certificate in DER, since 1970. The end of time if it does
+/// not say that.
+pub fn last_second_of(certificate: &[u8]) -> u64 {
+    Certificate::read(certificate).map_or(u64::MAX, |read| read.valid[1])
+}
+
 /// The protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
 

@@ -49,6 +49,15 @@ pub(super) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) ->
     }))
 }
 
+/// True exactly when a client has shown a certificate that is not valid any more.
+pub(super) fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
+    if !session.is_secure || shared.tls.verify_client.is_none() {
+        return false;
+    }
+    let certificate = session.conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
+    certificate.is_some_and(|der| tls::last_second_of(der) < shared.date.second())
+}
+
 /// Ends a connection on which no hands were shaken. The client may still have to read why.
 fn failed<N: Net>(
     session: &mut Session,

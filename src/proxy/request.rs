@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    if session.standing == Standing::Outdated {
+    if session.standing == Standing::Outdated || handshake::has_expired(session, shared) {
         return Next::Linger;
     }
     let Session { conn, state, service, peer, is_secure, is_https, is_anonymous, .. } = session;

@@ -101,11 +101,24 @@ pub enum Shows {
     Revoked,
     /// One with which nobody can do anything.
     Odd,
+    /// A good one until a minute after the start of a world. Its number is how it begins.
+    Brief = BRIEF[0] as isize,
 }
 
+/// A certificate that says from when to when it is valid, and nothing else.
+const BRIEF: &[u8] = b"\x30\x2d\x30\x2b\x02\x01\x01\x30\x00\x30\x00\
+    \x30\x1e\x17\x0d260101000000Z\x17\x0d261118110740Z\x30\x00\x30\x00";
+
 impl Shows {
-    const ALL: [Shows; 6] =
-        [Shows::Good, Shows::Expired, Shows::Foreign, Shows::Misnamed, Shows::Revoked, Shows::Odd];
+    const ALL: [Shows; 7] = [
+        Shows::Good,
+        Shows::Expired,
+        Shows::Foreign,
+        Shows::Misnamed,
+        Shows::Revoked,
+        Shows::Odd,
+        Shows::Brief,
+    ];
 
     /// The one with this name, in lower case.
     pub fn named(name: &str) -> Option<Shows> {
@@ -318,14 +331,15 @@ impl Signer for Toy {
 
 impl Shows {
     fn certified(self) -> Arc<CertifiedKey> {
-        let certificate = CertificateDer::from(vec![self as u8; 900]);
+        let certificate = if self == Shows::Brief { BRIEF } else { &[self as u8; 900] };
+        let certificate = CertificateDer::from(certificate.to_vec());
         Arc::new(CertifiedKey::new(vec![certificate], Arc::new(Toy)))
     }
 
     fn judge(certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let shows = Shows::ALL.into_iter().find(|shows| *shows as u8 == certificate[0]);
         Err(match shows {
-            Some(Shows::Good) => return Ok(()),
+            Some(Shows::Good | Shows::Brief) => return Ok(()),
             Some(Shows::Expired) => CertificateError::Expired.into(),
             Some(Shows::Foreign) => CertificateError::UnknownIssuer.into(),
             Some(Shows::Misnamed) => CertificateError::NotValidForName.into(),

@@ -84,6 +84,11 @@ impl HttpDate {
         }
     }
 
+    /// The second since 1970 that was set last. 0 before.
+    pub fn second(&self) -> u64 {
+        self.second.unwrap_or_default()
+    }
+
     /// The time that was set last. Empty before.
     pub fn text(&self) -> &str {
         &self.text

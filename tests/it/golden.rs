@@ -27,7 +27,7 @@
 //! t=1s   net ADDRESS listens | refuses | is silent | is unreachable
 //! t=1s   net ADDRESS speaks plainly (although it is asked by https)
 //! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
-//! t=1s   net clients show none | good | expired | ...  (a certificate, to who asks for one)
+//! t=1s   net clients show none | good | brief | ...  (a certificate, to who asks for one)
 //!                                   (whose issuer is foreign, unless client_ca is foreign.pem)
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)

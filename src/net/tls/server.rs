@@ -85,13 +85,17 @@ impl Server {
     }
 
     /// True exactly when a client with these certificates, its own and those of its issuers, would
-    /// be let in. Whether they are still valid was judged when it came.
+    /// be let in. Whether they are still valid was judged when it came, so each moment will do at
+    /// which one of them was valid for the last time.
     pub(super) fn accepts(&self, certificates: &[CertificateDer<'_>], unix_ms: u64) -> bool {
         let Some(verifier) = &self.verifier else { return true };
         let Some((own, issuers)) = certificates.split_first() else { return false };
-        let last = Certificate::read(own).map_or(u64::MAX, |read| read.valid[1]);
-        let at = UnixTime::since_unix_epoch(Duration::from_secs(last.min(unix_ms / 1000)));
-        verifier.verify_client_cert(own, issuers, at).is_ok()
+        let now = unix_ms / 1000;
+        let last = |der| Certificate::read(der).map_or(now, |read| read.valid[1].min(now));
+        certificates.iter().map(|der| last(der)).any(|seconds| {
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            verifier.verify_client_cert(own, issuers, at).is_ok()
+        })
     }
 
     /// A connection that has not begun.
@@ -147,7 +151,10 @@ impl ResolvesServerCert for ByName {
 mod tests {
     use super::super::TicketKeys;
     use super::*;
-    use rcgen::{CertificateParams, KeyPair};
+    use rcgen::{
+        BasicConstraints, Certificate as Certified, CertificateParams, DnType, IsCa, Issuer,
+        KeyPair, date_time_ymd,
+    };
 
     fn pair(names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -175,6 +182,52 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(by_name.place_of(name), place, "{name}");
+        }
+    }
+
+    /// What was valid when it was shown stays good enough, whichever of the two has expired since.
+    #[test]
+    fn who_is_in_stays_in_when_a_certificate_expires() {
+        let now = date_time_ymd(2026, 1, 1).unix_timestamp();
+        let made = |until: i32, is_ca: bool, by: Option<&Issuer<'_, KeyPair>>| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca =
+                if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+            let name = format!("{until} {is_ca}");
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(until, 1, 1);
+            let own = match by {
+                Some(by) => params.signed_by(&key, by).unwrap(),
+                None => params.self_signed(&key).unwrap(),
+            };
+            (own, Issuer::new(params, key))
+        };
+        let (root, by_root) = made(2040, true, None);
+        let (other, _) = made(2041, true, None);
+        let pairs = [pair(&["a.example"])];
+        let trusting = |root: &Certified| {
+            let pem = root.pem();
+            let clients = Clients { authorities: pem.as_bytes(), optional: false };
+            let terms = ServerTerms {
+                pairs: &pairs,
+                only_newest: false,
+                clients: Some(clients),
+                tickets: Tickets::None,
+            };
+            Server::new(&terms).unwrap()
+        };
+        let (trusting, not) = (trusting(&root), trusting(&other));
+        for [of_issuer, of_own] in
+            [[2030, 2030], [2025, 2030], [2030, 2025], [2024, 2025], [2025, 2024]]
+        {
+            let (issuer, by_issuer) = made(of_issuer, true, Some(&by_root));
+            let (own, _) = made(of_own, false, Some(&by_issuer));
+            let shown = [own.der().clone(), issuer.der().clone()];
+            let unix_ms = u64::try_from(now).unwrap() * 1000;
+            assert!(trusting.accepts(&shown, unix_ms), "{of_issuer} {of_own}");
+            assert!(!not.accepts(&shown, unix_ms), "{of_issuer} {of_own}");
         }
     }
 
