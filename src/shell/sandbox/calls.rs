@@ -191,12 +191,17 @@ const MAPS: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_mprotect];
 enum When {
     /// This argument has one of these values.
     Is(u32, Vec<u32>),
+    /// All that one of these lists says is true.
+    OneOf(Vec<Vec<Argument>>),
     /// It has all of these bits.
     Has(u32, u32),
     /// It has none of them.
     Lacks(u32, u32),
     Always,
 }
+
+/// An argument, by its position, that has one of these values in the bits of the mask.
+struct Argument(u32, u32, Vec<u32>);
 
 /// Filters the calls of all threads. Returns how many are allowed.
 ///
@@ -214,11 +219,10 @@ pub(super) fn confine() -> Result<usize, String> {
 
 fn on_conditions() -> Vec<(libc::c_long, When)> {
     let number = |n: libc::c_int| n.unsigned_abs();
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
     // What a terminal, a file or a socket is asked, and what an interface is called.
     let requests = [0x5401, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451, 0x8910, 0x8933];
     let mut calls = vec![
-        (libc::SYS_socket, When::Is(0, families.map(number).to_vec())),
+        (libc::SYS_socket, When::OneOf(sockets())),
         (libc::SYS_ioctl, When::Is(1, requests.to_vec())),
         // Names of threads, and of memory.
         (libc::SYS_prctl, When::Is(0, vec![number(libc::PR_SET_NAME), 0x5356_4d41])),
@@ -238,6 +242,46 @@ fn on_conditions() -> Vec<(libc::c_long, When)> {
     calls
 }
 
+/// Sockets to listen, to connect and to ask name servers, and those that the resolver asks for the
+/// addresses of the host. None that reads the packets of others, as root's could. On x86 there is
+/// `socketcall` beside, whose arguments are behind a pointer: there only the capabilities that are
+/// given up keep root from these.
+fn sockets() -> Vec<Vec<Argument>> {
+    /// The other bits of the type are `SOCK_CLOEXEC` and `SOCK_NONBLOCK`.
+    const TYPE: u32 = 0xf;
+    let one = |position, mask, values: &[libc::c_int]| {
+        Argument(position, mask, values.iter().map(|value| value.unsigned_abs()).collect())
+    };
+    vec![
+        vec![
+            one(0, u32::MAX, &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]),
+            one(1, TYPE, &[libc::SOCK_STREAM, libc::SOCK_DGRAM]),
+        ],
+        vec![
+            one(0, u32::MAX, &[libc::AF_NETLINK]),
+            one(1, TYPE, &[libc::SOCK_RAW, libc::SOCK_DGRAM]),
+            one(2, u32::MAX, &[libc::NETLINK_ROUTE]),
+        ],
+    ]
+}
+
+/// What allows a call if all of this is true, and goes on behind itself otherwise.
+fn all_of(arguments: &[Argument]) -> Vec<sock_filter> {
+    let length = |program: &[sock_filter]| u8::try_from(program.len()).unwrap_or(u8::MAX);
+    arguments.iter().rev().fold(vec![answer(libc::SECCOMP_RET_ALLOW)], |rest, argument| {
+        let Argument(position, mask, values) = argument;
+        // Built from its end: a value that fits leads to the rest, and the last one decides.
+        let mut block = rest;
+        for (index, value) in values.iter().rev().enumerate() {
+            let fits = u8::try_from(index).unwrap_or(u8::MAX);
+            let other = if index == 0 { length(&block) } else { 0 };
+            block.insert(0, jump(EQUAL, *value, fits, other));
+        }
+        block.splice(0..0, [load(16 + 8 * position), only(*mask)]);
+        block
+    })
+}
+
 /// The filter's program. Each call has its own answer, so none jumps further than its arguments.
 fn filter(architecture: u32, calls: &[(libc::c_long, When)]) -> Vec<sock_filter> {
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -254,6 +298,7 @@ fn filter(architecture: u32, calls: &[(libc::c_long, When)]) -> Vec<sock_filter>
                 let one = |value: &u32| [jump(EQUAL, *value, 0, 1), answer(ALLOW)];
                 [load(16 + 8 * argument)].into_iter().chain(values.iter().flat_map(one)).collect()
             }
+            When::OneOf(lists) => lists.iter().flat_map(|list| all_of(list)).collect(),
             When::Has(argument, bits) => {
                 vec![load(16 + 8 * argument), jump(ANY, *bits, 0, 1), answer(ALLOW)]
             }
@@ -286,6 +331,11 @@ const ANY: u32 = libc::BPF_JSET;
 /// [`ARCHITECTURE`] names.
 fn load(offset: u32) -> sock_filter {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0)
+}
+
+/// Keeps these bits of what was loaded.
+fn only(bits: u32) -> sock_filter {
+    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, bits, 0, 0)
 }
 
 fn jump(how: u32, number: u32, if_so: u8, otherwise: u8) -> sock_filter {

@@ -11,7 +11,7 @@ use crate::config::{Config, folders_of};
 use crate::confines::{self, Confines};
 use landlock::{
     ABI, Access, AccessFs, RestrictSelfAttr, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, path_beneath_rules,
+    RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -128,8 +128,13 @@ fn enforce(
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let bind = AccessFs::MakeSock | AccessFs::RemoveFile;
     // Older systems know a part of these rights, which is enforced then.
-    let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(ABI::V5))?
+    let mut rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V5))?;
+    // Sockets of other processes that have no file. A service manager may listen on one.
+    let manager = std::env::var_os("NOTIFY_SOCKET");
+    if manager.is_none_or(|name| !name.as_encoded_bytes().starts_with(b"@")) {
+        rules = rules.scope(Scope::AbstractUnixSocket)?;
+    }
+    let status = rules
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(sockets, bind))?

@@ -127,6 +127,15 @@ impl Program {
         line.unwrap_or_default().to_owned()
     }
 
+    /// What the system tells of each of its threads.
+    pub(super) fn status_of_threads(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let status = |thread: io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread?.path().join("status"))
+        };
+        threads.map(|thread| status(thread).unwrap()).collect()
+    }
+
     /// The descriptors that it has open; none where that cannot be known.
     pub(super) fn descriptors(&self) -> Vec<usize> {
         let folder = format!("/proc/{}/fd", self.child.id());

@@ -5,11 +5,13 @@ use super::line::{Line, Origin};
 use super::program::{Program, Scratch};
 use super::{begin_stream, event, skip};
 use millstream::{Config, Sandbox};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::fs;
 use std::io;
 use std::net::ToSocketAddrs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown, chroot, symlink};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -198,17 +200,52 @@ fn nothing_else_is_possible() {
     }
     let folder = Scratch::folder();
     fs::write(format!("{}/a.toml", folder.as_str()), "[demo]\n").unwrap();
+    let outside = UnixListener::bind_addr(&abstract_socket(Path::new(folder.as_str()))).unwrap();
     let test = std::env::current_exe().unwrap();
     let inside = Command::new(test).args(["--exact", TEST]).env(INSIDE, folder.as_str()).output();
     let inside = inside.unwrap();
     let said = String::from_utf8_lossy(&inside.stdout);
     assert!(inside.status.success() && said.contains("1 passed"), "{said}");
+    drop(outside);
+}
+
+/// A socket without a file, whose name nobody else has.
+fn abstract_socket(folder: &Path) -> SocketAddr {
+    SocketAddr::from_abstract_name(folder.as_os_str().as_encoded_bytes()).unwrap()
+}
+
+/// Linux 6.12 confines who is called that has no file.
+fn confines_abstract_sockets() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    [numbers.next(), numbers.next()] >= [Some(6), Some(12)]
+}
+
+/// Whatever it is run as, each of its threads has what a reload may need, and no more.
+#[test]
+fn the_capabilities_of_root_are_given_up() {
+    const KEPT: u64 = 1 << 1 | 1 << 2 | 1 << 10; // to pass modes of files, and for low ports
+    let text = "[server]\nlisten = ['127.0.0.1:0']\nworkers = 2\nsandbox = true\n[demo]\n\
+        listen = '127.0.0.1:0'";
+    let mut program = Program::with(text);
+    program.logs("system calls");
+    program.connect();
+    let status = program.status_of_threads();
+    assert!(status.len() > 1);
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        for thread in &status {
+            let mask = thread.lines().find_map(|line| line.strip_prefix(set)).unwrap().trim();
+            let more = u64::from_str_radix(mask, 16).unwrap() & !KEPT;
+            assert_eq!(more, 0, "{set} {mask}");
+        }
+    }
 }
 
 /// What a process in the sandbox, whose configuration lies in `folder`, tries in vain.
 fn from_within(folder: &Path) {
     let config = folder.join("a.toml");
     let outside = std::env::current_exe().unwrap();
+    let confines_abstract_sockets = confines_abstract_sockets();
     Sandbox::of_files(&Config::load(&config).unwrap(), Some(&config)).close();
     assert_eq!(fs::read_to_string(&config).unwrap(), "[demo]\n");
     assert!("localhost:80".to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some()));
@@ -217,6 +254,7 @@ fn from_within(folder: &Path) {
     };
     const EPERM: i32 = 1;
     const EACCES: i32 = 13;
+    const NETLINK: i32 = 16;
     ends_with(EACCES, fs::read(&outside).map(drop), "a file outside is read");
     ends_with(EACCES, fs::read_dir("/").map(drop), "a folder outside is read");
     ends_with(EACCES, fs::write(&config, ""), "its configuration is written");
@@ -230,6 +268,21 @@ fn from_within(folder: &Path) {
     ends_with(EPERM, fs::rename(&config, folder.join("b.toml")), "a file is renamed");
     let raw = Socket::new(Domain::PACKET, Type::RAW, None);
     ends_with(EPERM, raw.map(drop), "all packets of the host are read");
+    for (family, kind, protocol, what) in [
+        (Domain::IPV4, Type::RAW, Protocol::TCP, "all TCP packets of the host are read"),
+        (Domain::IPV6, Type::RAW, Protocol::TCP, "all TCP packets of the host are read"),
+        (Domain::IPV4, Type::SEQPACKET, Protocol::SCTP, "another protocol is spoken"),
+        (Domain::from(NETLINK), Type::RAW, Protocol::from(4), "sockets of others are listed"),
+        (Domain::from(NETLINK), Type::RAW, Protocol::from(12), "the firewall is changed"),
+    ] {
+        ends_with(EPERM, Socket::new(family, kind, Some(protocol)).map(drop), what);
+    }
+    // The resolver asks by this for the addresses of the host.
+    Socket::new(Domain::from(NETLINK), Type::RAW, None).unwrap();
+    if confines_abstract_sockets {
+        let called = UnixStream::connect_addr(&abstract_socket(folder));
+        ends_with(EPERM, called.map(drop), "a socket of another process without a file");
+    }
     let errno = |tried: nix::Result<()>| tried.map_err(io::Error::from);
     ends_with(EPERM, errno(nix::sys::prctl::set_dumpable(true)), "others may look into it");
     ends_with(EPERM, chroot(folder), "it is somewhere else");
