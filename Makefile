@@ -108,6 +108,7 @@ interop: build ## try real clients and servers (DEPS: a folder with node_modules
 	@tests/interop/moves --deps $(DEPS)
 	@tests/interop/replicas --deps $(DEPS)
 	@tests/interop/auth --deps $(DEPS)
+	@tests/interop/shared
 
 watch: build ## let a real Prometheus watch an outage (DEPS: a folder with prometheus and promtool)
 	@tests/watch/run --deps $(DEPS) || test $$? = 77
