@@ -4,7 +4,7 @@ use super::Api;
 use super::error::Wrong;
 use super::fields::{is_about_more, names};
 use super::forward_auth::ForwardAuth;
-use super::load::Readers;
+use super::readers::Readers;
 use super::table::Table;
 use super::value::{duration_or_zero, flag, list, text};
 use crate::auth::Keys;

@@ -113,6 +113,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         locations,
         tls_locations,
         hidden: Vec::new(),
+        readable: Vec::new(),
         referenced: Vec::new(),
         sources: Sources::default(),
         unresolved: Vec::new(),

@@ -1,21 +1,21 @@
 //! Loading of a configuration: the file itself, and the files that it names.
 
 use super::error::{ConfigErrors, Location};
+use super::readers::Readers;
 use super::reference::{self, Reference, Resolve};
-use super::renewal::Seen;
+use super::seen::Seen;
 use super::sources::folders_of;
 use super::{Config, Sources, Tls, UpstreamTls, keys};
 use crate::auth::Keys;
 use crate::confines;
 use crate::descriptors;
-use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::{self, VarError};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,18 +28,6 @@ pub struct KeysText {
     pub bytes: Vec<u8>,
     /// Who can read the file.
     pub readers: Readers,
-}
-
-/// Who can read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readers {
-    /// Only its owner and perhaps a group.
-    Few,
-    /// Every user on this host.
-    All,
-    /// Every user, but the file is on a read-only mount, like the secrets of containers. Whoever
-    /// mounts it decides on its mode, and often no other user can see it.
-    AllOfMount,
 }
 
 impl Config {
@@ -77,6 +65,7 @@ impl Config {
         config.load_tls(folder)?;
         config.load_certificates(folder)?;
         config.look_for_hidden_files(path);
+        config.look_for_readers(folder);
         Ok(config)
     }
 
@@ -205,7 +194,7 @@ fn contents(file: &str, folder: &Path) -> Result<String, String> {
 fn read_keys(path: &Path) -> io::Result<KeysText> {
     let name = path.display().to_string();
     let mut file = open(path)?;
-    let readers = readers(&file)?;
+    let readers = Readers::of(&file)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(KeysText { name, bytes, readers })
@@ -263,17 +252,6 @@ impl Reader {
         };
         metadata.mode() >> shift & bit != 0
     }
-}
-
-fn readers(file: &File) -> io::Result<Readers> {
-    let metadata = file.metadata()?;
-    if metadata.permissions().mode() & 0o004 == 0 {
-        return Ok(Readers::Few);
-    }
-    // A service may see the whole root file system as read-only, which is not a mount of secrets.
-    let apart = fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev());
-    let read_only = fstatvfs(file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
-    Ok(if apart && read_only { Readers::AllOfMount } else { Readers::All })
 }
 
 fn text<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ConfigErrors> {

@@ -37,11 +37,13 @@ mod load;
 mod log;
 mod networks;
 mod rate;
+mod readers;
 mod reference;
 mod renewal;
 mod retry;
 #[cfg(test)]
 mod scratch;
+mod seen;
 mod share;
 mod shared;
 mod sources;
@@ -72,12 +74,12 @@ pub use health::{Checks, Health};
 pub use listen::ListenAddr;
 #[cfg(feature = "sim")]
 pub use load::KeysText;
-pub use load::Readers;
+pub use readers::Readers;
 pub use reference::Reference;
 pub use renewal::Renewal;
-#[cfg(test)]
-pub use renewal::Seen;
 pub use retry::{Failed, RetryOn};
+#[cfg(test)]
+pub use seen::Seen;
 pub use share::{Ids, Join, OnGap, Share, Sharing, Slow};
 pub use sources::{Sources, folders_of};
 pub use sticky::{KnownBy, Sticky};
@@ -124,6 +126,9 @@ pub struct Config {
     tls_locations: TlsLocations,
     /// The files that [`Server::user`] cannot read, as configured. Empty before [`Config::load`].
     hidden: Vec<String>,
+    /// The files of secrets for TLS that more than few can read, as configured. Empty before
+    /// [`Config::load`].
+    readable: Vec<(String, Readers)>,
     /// The files that references in strings stand for, as configured.
     referenced: Vec<String>,
     /// The files that it was read from.

@@ -9,42 +9,16 @@
 
 use super::error::ConfigErrors;
 use super::load::read_file;
+use super::readers;
+use super::seen::Seen;
 use super::tls::{Certificate, Part, SessionTickets, TlsVersion, VerifyClient};
 use super::tls::{cannot_read, pair};
 use super::upstream_tls::UpstreamClient;
 use super::{Config, Tls};
 use crate::net::tls::{Clients, Pair, Server, ServerTerms, TicketKeys, Tickets};
 use crate::time::date;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-
-/// What shows that a file is another one, or has changed: where it is, and when that or its
-/// contents last changed. Default: there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// In seconds and nanoseconds. Unlike the time of modification it cannot be set.
-    changed: (i64, i64),
-}
-
-impl Seen {
-    /// Looks at a file. A link leads to another one.
-    pub(super) fn of(path: &Path) -> Seen {
-        let Ok(file) = fs::metadata(path) else { return Seen::default() };
-        let changed = (file.ctime(), file.ctime_nsec());
-        Seen { device: file.dev(), inode: file.ino(), size: file.size(), changed }
-    }
-
-    /// A file that is in this state, whatever that is.
-    #[cfg(test)]
-    pub const fn in_state(state: u64) -> Seen {
-        Seen { device: 1, inode: 1, size: state, changed: (0, 0) }
-    }
-}
 
 /// What was found when files were looked at that had changed.
 #[derive(Debug)]
@@ -57,6 +31,8 @@ pub struct Renewal {
     pub renewed: Vec<String>,
     /// What cannot be used as it is, one line each. What was there before stays.
     pub refused: Vec<String>,
+    /// Which secrets everybody can read among what was renewed, one line each.
+    pub exposed: Vec<String>,
 }
 
 impl Renewal {
@@ -118,6 +94,15 @@ impl SessionTickets {
 struct Findings {
     renewed: Vec<String>,
     refused: Vec<String>,
+    exposed: Vec<String>,
+}
+
+impl Findings {
+    /// This file of secrets in the folder was read again, which a table, or a key of it, names.
+    fn look_at_readers(&mut self, key: &str, folder: &Path, file: &str) {
+        let warning = readers::warning(folder, file);
+        self.exposed.extend(warning.map(|warning| format!("{key}: {warning}")));
+    }
 }
 
 impl Tls {
@@ -145,9 +130,9 @@ impl Tls {
             found.refused.push(format!("tls: {what}"));
         }
         tls.look_at_upstreams(&mut found);
-        let Findings { renewed, refused } = found;
+        let Findings { renewed, refused, exposed } = found;
         let any = !renewed.is_empty() || !refused.is_empty();
-        any.then(|| Renewal { tls, before: Arc::clone(self), renewed, refused })
+        any.then(|| Renewal { tls, before: Arc::clone(self), renewed, refused, exposed })
     }
 
     fn look_at_certificates(&mut self, found: &mut Findings) {
@@ -160,6 +145,7 @@ impl Tls {
                 Ok(()) => {
                     let told = own.pair.as_ref().map(|pair| told(&own.files[0], pair));
                     found.renewed.extend(told.map(|told| format!("tls.certificate: {told}")));
+                    found.look_at_readers("tls.certificate", folder, &own.files[1]);
                 }
                 Err((_, what)) => found.refused.push(format!("tls.certificate: {what}")),
             }
@@ -171,10 +157,13 @@ impl Tls {
         if Seen::of(&self.folder.join(file)) == *seen {
             return;
         }
-        let again = format!("tls.session_tickets: {file} was read again");
+        let (key, file) = ("tls.session_tickets", file.clone());
         match self.session_tickets.load(&self.folder) {
-            Ok(()) => found.renewed.push(again),
-            Err(what) => found.refused.push(format!("tls.session_tickets: {what}")),
+            Ok(()) => {
+                found.renewed.push(format!("{key}: {file} was read again"));
+                found.look_at_readers(key, &self.folder, &file);
+            }
+            Err(what) => found.refused.push(format!("{key}: {what}")),
         }
     }
 
@@ -208,6 +197,9 @@ impl Tls {
             match UpstreamClient::load(&own.settings, folder) {
                 Ok(new) => {
                     found.renewed.extend(told_of_upstream(own, &new));
+                    if let Some([_, key]) = &own.settings.identity {
+                        found.look_at_readers(own.asks.table(), folder, key);
+                    }
                     *own = new.that_asks(own.asks);
                 }
                 Err(what) => {
@@ -318,7 +310,8 @@ mod tests {
     use super::*;
     use crate::config::scratch::Scratch;
     use rcgen::{CertificateParams, KeyPair};
-    use std::os::unix::fs::symlink;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     /// A folder with a pair, and with a file of authorities.
     struct Folder(Scratch);
@@ -333,9 +326,14 @@ mod tests {
             folder
         }
 
+        fn write(&self, name: &str, text: &str, mode: u32) {
+            fs::write(self.0.join(name), text).unwrap();
+            fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
         /// As whoever renews a file should do it.
         fn replace(&self, name: &str, text: &str) {
-            fs::write(self.0.join("new"), text).unwrap();
+            self.write("new", text, 0o600);
             fs::rename(self.0.join("new"), self.0.join(name)).unwrap();
         }
 
@@ -362,7 +360,8 @@ mod tests {
         assert!(renewal.is_of(tls));
         *tls = Arc::new(renewal.tls);
         let few = |line: String| line.split(',').next().unwrap_or_default().to_owned();
-        renewal.renewed.into_iter().chain(renewal.refused).map(few).collect()
+        let Renewal { renewed, refused, exposed, .. } = renewal;
+        [renewed, refused, exposed].into_iter().flatten().map(few).collect()
     }
 
     #[test]
@@ -391,7 +390,7 @@ mod tests {
             for (name, text) in [("chain", certificate), ("key", key)] {
                 let target = folder.0.join(format!("{name}{n}.pem"));
                 let link = folder.0.join(format!("{name}.pem"));
-                fs::write(&target, text).unwrap();
+                folder.write(&format!("{name}{n}.pem"), &text, 0o600);
                 fs::remove_file(&link).unwrap();
                 symlink(&target, &link).unwrap();
             }
@@ -457,6 +456,40 @@ mod tests {
         folder.replace("tickets", &keys(&["REVG", "QUJD"]));
         assert_eq!(look(&mut tls), ["tls.session_tickets: tickets was read again"]);
         assert!(tls.server != server && look(&mut tls).is_empty());
+    }
+
+    #[test]
+    fn secrets_that_everybody_can_read_are_told_of() {
+        let folder = Folder::new();
+        let public =
+            |file: &str| format!("{file}: every user on this host can read it; chmod o-r it");
+        let tickets = "QUJD".repeat(16);
+        folder.replace("tickets", &tickets);
+        let text = "server.listen_tls = ['127.0.0.1:443']\n[tls]\nsession_tickets = 'tickets'\n\
+            [[tls.certificate]]\ncertificate = 'chain.pem'\nkey = 'key.pem'\n[[api]]\nname = 'a'\n\
+            listen_path = '/'\ntarget_url = 'https://a.example'\n[api.upstream_tls]\n\
+            ca_file = 'ca.pem'\ncertificate = 'chain.pem'\nkey = 'shown.pem'\n";
+        fs::copy(folder.0.join("key.pem"), folder.0.join("shown.pem")).unwrap();
+        folder.replace("a.toml", text);
+        let load = || Config::load(&folder.0.join("a.toml")).unwrap();
+        let about_files = |config: Config| {
+            let mut warnings = config.warnings(None);
+            warnings.retain(|warning| warning.contains("can read it"));
+            warnings
+        };
+        assert!(about_files(load()).is_empty());
+        let mut tls = Arc::new(load().tls);
+        let keys = ["key.pem", "tickets", "shown.pem"];
+        for name in keys {
+            let text = fs::read_to_string(folder.0.join(name)).unwrap();
+            folder.write(name, &text, 0o644);
+        }
+        assert_eq!(about_files(load()), keys.map(public));
+        let at = ["tls.certificate", "tls.session_tickets", "api.upstream_tls"];
+        let mut told = look(&mut tls);
+        told.retain(|told| told.contains("can read it"));
+        let want = [0, 1, 2].map(|key| format!("{}: {}", at[key], public(keys[key])));
+        assert_eq!(told, want);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The files that a configuration was read from, and whether they have changed since.
 
-use super::renewal::Seen;
+use super::seen::Seen;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};

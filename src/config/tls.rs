@@ -2,7 +2,7 @@
 //! `renewal` reads the files that are named here.
 
 use super::error::{Location, Wrong};
-use super::renewal::Seen;
+use super::seen::Seen;
 use super::table::Table;
 use super::upstream_tls::UpstreamClient;
 use super::value::{count, duration, file, text};

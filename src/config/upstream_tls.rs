@@ -3,7 +3,7 @@
 
 use super::error::{ConfigErrors, Location, Wrong};
 use super::load::read_file;
-use super::renewal::Seen;
+use super::seen::Seen;
 use super::table::Table;
 use super::tls::{cannot_read, pair};
 use super::uri;

@@ -4,7 +4,7 @@ use super::UpstreamTls;
 use super::shared::{Breach, Served};
 use super::tls::SessionTickets;
 use super::vain;
-use super::{Api, Compression, Config, ListenAddr, OnOutage, Readers, Resume, Server, Target};
+use super::{Api, Compression, Config, ListenAddr, OnOutage, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
@@ -27,6 +27,7 @@ impl Config {
         out.extend(self.ticket_keys_in_vain());
         out.extend(self.redirect_in_vain());
         out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
+        out.extend(self.readable.iter().filter_map(|(file, readers)| readers.warning(file)));
         for api in self.apis.iter().filter(|api| api.active) {
             out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
         }
@@ -146,19 +147,12 @@ impl Config {
     /// Remarks about what may well be meant and is still worth a look, for `--check` only. One line
     /// each.
     pub fn remarks(&self) -> Vec<String> {
-        let mut files: Vec<&str> = Vec::new();
-        for auth in self.apis.iter().filter_map(|api| api.auth.as_ref()) {
-            if auth.readers == Readers::AllOfMount && !files.contains(&auth.keys_file.as_str()) {
-                files.push(&auth.keys_file);
-            }
+        let mut of_files: Vec<String> = Vec::new();
+        let keys = self.apis.iter().filter_map(|api| api.auth.as_ref());
+        let keys = keys.map(|auth| (&auth.keys_file, auth.readers));
+        for (file, readers) in keys.chain(self.readable.iter().map(|(file, r)| (file, *r))) {
+            of_files.extend(readers.remark(file).filter(|what| !of_files.contains(what)));
         }
-        let remark = |file| {
-            format!(
-                "{file}: everybody who sees this mount can read it; if that includes others than \
-                this process, mount it with mode 0440"
-            )
-        };
-        let of_files = files.into_iter().map(remark);
         let active = self.apis.iter().filter(|api| api.active);
         let of_apis = active.flat_map(|api| {
             let what = self.compressed(api).into_iter().chain(vain::times(api));
@@ -267,9 +261,7 @@ impl Config {
             if !seen.insert(file) {
                 continue;
             }
-            if auth.readers == Readers::All {
-                out.push(format!("{file}: every user on this host can read it; chmod o-r it"));
-            }
+            out.extend(auth.readers.warning(file));
             if auth.keys.is_empty() {
                 out.push(format!("{file}: it has no keys, so every request is refused"));
             }

@@ -427,6 +427,9 @@ impl Process {
         for what in &renewal.refused {
             log::warn!("{what}; what was there before stays, until this changes again");
         }
+        for what in &renewal.exposed {
+            log::warn!("{what}");
+        }
         self.loops.renew(renewal.tls);
     }
 

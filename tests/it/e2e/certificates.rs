@@ -12,6 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -91,6 +92,9 @@ impl Pair {
 pub(super) fn file(text: &str) -> Scratch {
     let file = Scratch::path("pem");
     std::fs::write(file.as_str(), text).unwrap();
+    if text.contains("PRIVATE KEY") {
+        std::fs::set_permissions(file.as_str(), PermissionsExt::from_mode(0o600)).unwrap();
+    }
     file
 }
 

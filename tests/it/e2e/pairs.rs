@@ -155,14 +155,15 @@ fn files_that_the_user_may_not_read() {
         format!("server.user: nobody may not read {}, so a reload will fail", key.as_str());
     right(&tables, &[&wanted]);
     close(&key, 0o644);
-    right(&tables, &[]);
+    let public = "every user on this host can read it; chmod o-r it";
+    right(&tables, &[public]);
     let folder = Scratch::path("d");
     std::fs::create_dir(folder.as_str()).unwrap();
     close(&folder, 0o700);
     let inside = format!("{}/key.pem", folder.as_str());
     std::fs::copy(key.as_str(), &inside).unwrap();
     let wanted = format!("server.user: nobody may not read {inside}, so a reload will fail");
-    right(&tables.replace(key.as_str(), &inside), &[&wanted]);
+    right(&tables.replace(key.as_str(), &inside), &[&wanted, public]);
     std::fs::remove_dir_all(folder.as_str()).unwrap();
 }
 
