@@ -21,12 +21,21 @@ static REFUSED: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confines {
     /// Files, and folders with all below, that can be read.
-    pub readable: Vec<PathBuf>,
+    pub readable: Vec<Known>,
     /// Folders in which sockets can be made and removed.
-    pub sockets: Vec<PathBuf>,
-    /// Files of `readable` that stand for themselves, each with what it was. Another one that takes
-    /// its name cannot be read.
-    pub pinned: Vec<(PathBuf, Identity)>,
+    pub sockets: Vec<Known>,
+    /// Files of `readable` that stand for themselves.
+    pub pinned: Vec<Known>,
+}
+
+/// A file or a folder, and which one it was. Another one that takes its name is not let through.
+pub type Known = (PathBuf, Identity);
+
+/// What a file or a folder is now.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux confines"))]
+pub fn known(path: PathBuf) -> Known {
+    let identity = identity(&path);
+    (path, identity)
 }
 
 /// Which file it is: device and inode. None: there is none.
@@ -85,14 +94,20 @@ pub fn may_bind(path: &Path) -> io::Result<()> {
     CONFINES.get().map_or(Ok(()), |confines| within(&confines.sockets, folder))
 }
 
-fn within(allowed: &[PathBuf], path: &Path) -> io::Result<()> {
+fn within(allowed: &[Known], path: &Path) -> io::Result<()> {
     let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
-    if allowed.iter().any(|folder| real.starts_with(folder)) {
+    let mut above = allowed.iter().filter(|(folder, _)| real.starts_with(folder)).peekable();
+    let is_named = above.peek().is_some();
+    if above.any(|(folder, was)| identity(folder) == *was) {
         return Ok(());
     }
     REFUSED.fetch_add(1, Ordering::Relaxed);
-    let what = "outside of what the sandbox lets through, which is decided at the start; restart";
-    Err(io::Error::other(what))
+    Err(io::Error::other(if is_named {
+        "in a folder that is another one than at the start, which the sandbox does not let \
+        through; restart"
+    } else {
+        "outside of what the sandbox lets through, which is decided at the start; restart"
+    }))
 }
 
 /// What is to be said of files of the resolver that others have taken the place of. It is said
@@ -112,7 +127,7 @@ pub fn replaced() -> Option<String> {
 
 impl Confines {
     fn replaced(&self) -> Option<&Path> {
-        let other = |(path, known): &&(PathBuf, Identity)| identity(path) != *known;
+        let other = |(path, was): &&Known| identity(path) != *was;
         self.pinned.iter().find(other).map(|(path, _)| path.as_path())
     }
 }
@@ -123,13 +138,22 @@ mod tests {
 
     #[test]
     fn links_are_followed_and_names_are_whole() {
-        let below = [fs::canonicalize("/proc/self").unwrap()];
+        let below = [known(fs::canonicalize("/proc/self").unwrap())];
         assert!(within(&below, Path::new("/proc/self/status")).is_ok());
-        assert!(within(&below, &below[0]).is_ok());
+        assert!(within(&below, &below[0].0).is_ok());
         assert!(within(&below, Path::new("/nowhere")).is_ok());
         let wrong = within(&below, Path::new("/proc/self/root")).unwrap_err();
         assert!(wrong.to_string().ends_with("; restart"), "{wrong}");
-        assert!(within(&[PathBuf::from("/pro")], Path::new("/proc")).is_err());
+        assert!(within(&[known(PathBuf::from("/pro"))], Path::new("/proc")).is_err());
+    }
+
+    #[test]
+    fn another_folder_of_the_same_name_is_not_let_through() {
+        let other = (PathBuf::from("/dev"), Some([1, 1]));
+        let wrong = within(std::slice::from_ref(&other), Path::new("/dev/null")).unwrap_err();
+        assert!(wrong.to_string().starts_with("in a folder that is another one"), "{wrong}");
+        let whole = known(PathBuf::from("/"));
+        assert!(within(&[other, whole], Path::new("/dev/null")).is_ok());
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, St
             }
             Some((_, real)) => {
                 readable.insert(real);
-                pinned.push((path.to_owned(), confines::identity(path)));
+                pinned.push(confines::known(path.to_owned()));
             }
             // It may come later, which is worth to be told.
             None => pinned.push((path.to_owned(), None)),
@@ -100,7 +100,8 @@ pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, St
         }
         Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
             let names: Vec<String> = own.iter().map(|path| path.display().to_string()).collect();
-            let [readable, sockets] = [readable, sockets].map(|set| set.into_iter().collect());
+            let known = |set: BTreeSet<PathBuf>| set.into_iter().map(confines::known).collect();
+            let [readable, sockets] = [readable, sockets].map(known);
             confines::set(Confines { readable, sockets, pinned });
             let none = "no folder but the system's";
             Ok(if names.is_empty() { none.to_owned() } else { names.join(", ") })

@@ -146,6 +146,34 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     assert_eq!(log.matches(restart).count(), 3, "{log}");
 }
 
+/// The system knows which folder it was, not what it was called.
+#[test]
+fn another_folder_in_the_place_of_one_is_told_of() {
+    let folder = Scratch::folder();
+    let at = |name: &str| format!("{}/{name}", folder.as_str());
+    let text = "[server]\nlisten = ['127.0.0.1:0']\nsandbox = true\n[demo]\n\
+        listen = '127.0.0.1:0'\n[admin]\nlisten = '127.0.0.1:0'\n";
+    fs::create_dir(at("conf")).unwrap();
+    fs::write(at("conf/a.toml"), text).unwrap();
+    let mut program = Program::start(&[&at("conf/a.toml")]);
+    if !is_confined(&mut program, "e2e::sandbox::another_folder_in_the_place_of_one_is_told_of") {
+        return;
+    }
+    fs::rename(at("conf"), at("old")).unwrap();
+    fs::create_dir(at("conf")).unwrap();
+    fs::write(at("conf/a.toml"), text).unwrap();
+    program.signal("HUP");
+    program.logs(
+        "cannot read the file: in a folder that is another one than at the start, which the \
+        sandbox does not let through; restart",
+    );
+    let admin = program.says("admin listener on http://");
+    let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
+    operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    operator.response();
+    assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 1\n"));
+}
+
 /// It can neither be left nor entered later.
 #[test]
 fn it_is_decided_at_the_start() {
