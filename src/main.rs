@@ -32,8 +32,11 @@ fn main() -> ExitCode {
             Ok(said) => print(&said),
             Err(what) => fail(FAILED, &what),
         },
-        Command::Check(path) => match resolver::load(&path) {
-            Ok(config) => print(&checked(&config)),
+        Command::Check { file, sandbox } => match resolver::load(&file) {
+            Ok(mut config) => {
+                config.server.sandbox |= sandbox;
+                print(&checked(&config, &file))
+            }
             Err(wrong) => fail(WRONG, &wrong.to_string()),
         },
         Command::Run { file, sandbox } => run(Config::load(&file), Some(file), sandbox),
@@ -54,9 +57,10 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
         Ok(config) => config,
         Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
+    config.server.sandbox |= sandbox;
     logger::start(&config.log);
     let workers = count_workers(&config);
-    let wanted = sandbox || config.server.sandbox;
+    let wanted = config.server.sandbox;
     let confined = wanted.then(|| Sandbox::of_files(&config, file.as_deref()));
     resolver::resolve(&mut config);
     survive_file_size_limit();
@@ -72,14 +76,18 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
     }
 }
 
-/// What `--check` prints for a valid configuration.
-fn checked(config: &Config) -> String {
+/// What `--check` prints for a valid configuration, which was read from this file.
+fn checked(config: &Config, file: &Path) -> String {
     let mut warnings = config.warnings(raise_descriptor_limit().ok());
     warnings.extend(config.tls.expiries(unix_ms()).into_iter().map(|expiry| expiry.text));
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     let timeout = config.drain.stop_timeout();
-    let summary = format!("{}stop timeout needed: {timeout:?}\n", config.summary());
+    let mut summary = format!("{}stop timeout needed: {timeout:?}\n", config.summary());
+    let folders = config.folders(file);
+    for folder in folders.iter().filter(|_| config.server.sandbox) {
+        summary += &format!("in the sandbox files can be read in {}\n", folder.display());
+    }
     lines.fold(summary, |text, line| text + &line)
 }
 

@@ -88,12 +88,13 @@ impl Config {
     }
 
     /// The folders of its own file at `path`, of all files that are read with it, and of the links
-    /// on the way to them.
+    /// on the way to them. Each is absolute, and no link leads to it.
     pub fn folders(&self, path: &Path) -> BTreeSet<PathBuf> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut folders = folders_of(path);
         self.files().for_each(|file| folders.extend(folders_of(&folder.join(file))));
-        folders
+        // Several of them may be the same, by way of links or of "..".
+        folders.iter().flat_map(fs::canonicalize).collect()
     }
 
     /// The names of all files that are read with it, as configured.

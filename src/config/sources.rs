@@ -39,10 +39,15 @@ impl Sources {
         Sources { files, folder }
     }
 
+    /// The configuration file. None if it was not read from one.
+    pub(super) fn first(&self) -> Option<&Path> {
+        self.files.first().map(|(path, _)| path.as_path())
+    }
+
     /// The same files as they are now. Blocks for as long as a disk takes.
     pub fn look(&self) -> Sources {
         let files = self.files.iter().map(|(path, _)| (path.clone(), Seen::of(path)));
-        let first = self.files.first().map(|(path, _)| Seen::of(folder_of(path)));
+        let first = self.first().map(|path| Seen::of(folder_of(path)));
         Sources { files: files.collect(), folder: first.unwrap_or_default() }
     }
 

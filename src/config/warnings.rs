@@ -9,6 +9,7 @@ use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 /// Middleboxes close connections that have been silent for about this long.
@@ -33,6 +34,7 @@ impl Config {
         }
         out.extend(self.breaches().iter().map(breach));
         self.warn_of_counts_apart(&mut out);
+        self.warn_of_shared_folders(&mut out);
         self.warn_of_keys(&mut out);
         if let Some(admin) = self.admin.as_ref().filter(|admin| !is_local(&admin.listen)) {
             out.push(format!(
@@ -253,6 +255,19 @@ impl Config {
         }
     }
 
+    /// Warns if the sandbox lets through what has nothing to do with the configuration.
+    fn warn_of_shared_folders(&self, out: &mut Vec<String>) {
+        let file = self.sources.first().filter(|_| self.server.sandbox);
+        let folders = file.map_or_else(BTreeSet::new, |file| self.folders(file));
+        out.extend(folders.iter().filter(|folder| is_shared(folder)).map(|folder| {
+            format!(
+                "server.sandbox: all that lies in {} can be read, because a file of the \
+                configuration does, or a link to one; give them a folder of their own",
+                folder.display()
+            )
+        }));
+    }
+
     /// Warns if others can read a key file, if it is empty, or if keys arrive unencrypted.
     fn warn_of_keys(&self, out: &mut Vec<String>) {
         let mut seen = BTreeSet::new();
@@ -312,6 +327,16 @@ impl Config {
 
 const fn is_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(_))
+}
+
+/// True exactly when others keep things in a folder, too: the system, or its users.
+fn is_shared(folder: &Path) -> bool {
+    const SHARED: [&str; 14] = [
+        "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr",
+        "/var", "/var/lib", "/var/tmp",
+    ];
+    let is_home = folder.parent() == Some(Path::new("/home"));
+    is_home || SHARED.iter().any(|shared| folder == Path::new(shared))
 }
 
 /// True exactly when only clients on this host can connect.

@@ -23,7 +23,8 @@ Options:
   -t, --check        read the file and all files it names, print a summary and warnings
   -c FILE, -f FILE   another way to name CONFIG.toml; -c without FILE is --check
   --to URL           a host, with an optional port and base path: localhost:8000
-  --sandbox          open no file and make no system call but what is needed; on Linux
+  --sandbox          open no file and make no system call but what is needed; on Linux. A check
+                     prints the folders
   --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
   --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
   --probe URL        as of --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
@@ -57,8 +58,13 @@ pub enum Command {
         /// The name of the key's owner, if it was given.
         name: Option<String>,
     },
-    /// Check this file and print a summary.
-    Check(PathBuf),
+    /// Check a file and print a summary.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// Whether for a sandbox, whatever the file says.
+        sandbox: bool,
+    },
     /// Ask whether this URL is answered with success.
     Probe(String),
     /// Have the process with the admin listener at this URL reload its configuration.
@@ -184,10 +190,7 @@ impl Options {
     fn run_or_check(self) -> Result<Command, ArgumentError> {
         let sandbox = self.sandbox;
         let wrong = match (self.file, self.to, self.listen) {
-            (Some(_), None, None) if self.check && sandbox => {
-                "--check and --sandbox cannot be combined; a check opens what a start would"
-            }
-            (Some(file), None, None) if self.check => return Ok(Command::Check(file)),
+            (Some(file), None, None) if self.check => return Ok(Command::Check { file, sandbox }),
             (Some(file), None, None) => return Ok(Command::Run { file, sandbox }),
             (None, Some(url), listen) if !self.check => {
                 return Ok(Command::To { url, listen, sandbox });
@@ -279,7 +282,10 @@ mod tests {
             "-c -- a.toml",
             "-t -c -f a.toml",
         ] {
-            check(line, Command::Check("a.toml".into()));
+            check(line, Command::Check { file: "a.toml".into(), sandbox: false });
+        }
+        for line in ["--check --sandbox a.toml", "--sandbox -t a.toml"] {
+            check(line, Command::Check { file: "a.toml".into(), sandbox: true });
         }
         check("--to http://a", to("http://a", None));
         check("--to localhost:8000", to("localhost:8000", None));
@@ -337,10 +343,6 @@ mod tests {
         check("-t --reload a", "--reload URL takes no other arguments");
         check("--sandbox --reload a", "--reload URL takes no other arguments");
         check("--sandbox", "nothing to run; give it CONFIG.toml or --to URL");
-        check(
-            "--sandbox -t a.toml",
-            "--check and --sandbox cannot be combined; a check opens what a start would",
-        );
         check("--reload a --probe b", "--probe and --reload cannot be combined");
         check("--hash-key --reload a", alone);
         check("--probe", "missing argument for option '--probe'");

@@ -62,7 +62,7 @@ const AUTHORITIES: [&str; 12] = [
 /// # Errors
 /// Why the system cannot.
 pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, String> {
-    let own = of_configuration(config, file);
+    let own = file.map_or_else(BTreeSet::new, |file| config.folders(file));
     let mut readable = own.clone();
     let mut pinned = Vec::new();
     for name in RESOLVER {
@@ -108,13 +108,6 @@ pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, St
         }
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The folders of all files that a reload reads.
-fn of_configuration(config: &Config, file: Option<&Path>) -> BTreeSet<PathBuf> {
-    let folders = file.map_or_else(BTreeSet::new, |file| config.folders(file));
-    // Several of them may be the same, by way of links or of "..".
-    folders.iter().flat_map(fs::canonicalize).collect()
 }
 
 /// True exactly when a folder is for one purpose, so that all of it may be read.

@@ -174,6 +174,35 @@ fn another_folder_in_the_place_of_one_is_told_of() {
     assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 1\n"));
 }
 
+/// A check says what can be read, and warns if that is more than anybody meant.
+#[test]
+fn a_check_names_the_folders() {
+    let check = |file: &str, option: &[&str]| {
+        let checked = Program::run(&[&["--check", file], option].concat());
+        assert_eq!(checked.status, Some(0), "{}", checked.stderr);
+        checked.stdout
+    };
+    let text = |sandbox| format!("[server]\nsandbox = {sandbox}\n[demo]\n");
+    let folder = Scratch::folder();
+    let file = format!("{}/a.toml", folder.as_str());
+    let real = fs::canonicalize(folder.as_str()).unwrap();
+    let named = format!("\nin the sandbox files can be read in {}\n", real.display());
+    fs::write(&file, text(false)).unwrap();
+    assert!(!check(&file, &[]).contains("sandbox"));
+    for (sandbox, option) in [(false, &["--sandbox"][..]), (true, &[])] {
+        fs::write(&file, text(sandbox)).unwrap();
+        let said = check(&file, option);
+        assert!(said.contains(&named) && !said.contains("all that lies in"), "{said}");
+    }
+    // Others keep things there, too.
+    let shared = std::env::temp_dir();
+    if shared == Path::new("/tmp") && fs::canonicalize(&shared).is_ok_and(|real| real == shared) {
+        let said = check(Scratch::file(&text(true)).as_str(), &[]);
+        let warning = "\nwarning: server.sandbox: all that lies in /tmp can be read, because";
+        assert!(said.contains(warning), "{said}");
+    }
+}
+
 /// It can neither be left nor entered later.
 #[test]
 fn it_is_decided_at_the_start() {
