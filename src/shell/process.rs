@@ -263,7 +263,7 @@ impl Process {
                     let loaded = loaded.map_err(|errors| errors.to_string());
                     match loaded.and_then(|config| self.prepare(config)) {
                         Ok(()) if self.awaited.is_empty() => self.go_on_reloading(),
-                        Ok(()) => self.await_until = self.loops.first.now().after(ANSWER_WITHIN),
+                        Ok(()) => self.await_others(),
                         Err(errors) => self.end_reload(Err(errors)),
                     }
                 }
@@ -335,7 +335,16 @@ impl Process {
         log::warn!("the reload waits for these workers, which do not turn: {workers}");
         let sentence =
             format!("Reload accepted. It waits for these workers, which do not turn: {workers}.");
-        for ticket in std::mem::take(&mut self.reload_tickets) {
+    /// Sets a time limit to a reload for which the other event loops are waited for, if any are,
+    /// and if there is none.
+    fn await_others(&mut self) {
+        if !self.awaited.is_empty() && self.await_until == Tick::NEVER {
+            self.await_until = self.loops.first.now().after(ANSWER_WITHIN);
+        }
+    }
+
+        let later = std::mem::take(&mut self.later_tickets);
+        for ticket in std::mem::take(&mut self.reload_tickets).into_iter().chain(later) {
             self.answer(ticket, 202, &sentence);
         }
     }
@@ -466,7 +475,7 @@ impl Process {
     fn load_again(&mut self) {
         let Some(file) = &self.file else {
             log::warn!("cannot reload: there is no configuration file");
-            return;
+            return self.await_others();
         };
         if self.reload != Reload::Idle {
             self.reload = Reload::LoadingTwice;

@@ -483,7 +483,32 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
     let (status, said) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
-    assert!(said.contains("It waits for these workers, which do not turn: 3."), "{said}");
+    let waits = "It waits for these workers, which do not turn: 3.";
+    assert!(said.contains(waits), "{said}");
+    // Nor is whoever asks again.
+    let (status, said) = ask(admin, "POST /reload");
+    assert_eq!(status, "HTTP/1.1 202 Accepted");
+    assert!(said.contains(waits), "{said}");
+    let asked = Program::run(&["--reload", &format!("http://{admin}")]);
+    assert_eq!(asked.status, Some(1));
+    assert!(asked.stderr.contains(waits), "{}", asked.stderr);
+    for _ in 0..3 {
+        program.logs("the reload waits for these workers");
+    }
+    program.signal("HUP");
+    program.logs("the reload waits for these workers, which do not turn: 3");
+    // However many have asked, the next one is heard.
+    for _ in 0..3 {
+        let ask = |_| {
+            let mut operator = Line::to(admin);
+            operator.send("POST /reload HTTP/1.1\r\nHost: localhost\r\nX-Millstream: 1\r\n\r\n");
+            operator
+        };
+        let asked: Vec<Line> = (0..8).map(ask).collect();
+        for mut operator in asked {
+            assert_eq!(operator.response().first_line, "HTTP/1.1 202 Accepted");
+        }
+    }
     drop(stuck);
     program.logs("configuration reloaded");
     let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
