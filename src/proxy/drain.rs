@@ -13,6 +13,7 @@ use crate::locked::Locked;
 use crate::net::Net;
 use crate::session::{Service, State};
 use crate::time::Tick;
+use std::time::Duration;
 use std::{fmt, ops};
 
 /// What is open, of clients.
@@ -47,9 +48,19 @@ impl ops::AddAssign for Open {
     }
 }
 
-/// What was open in each event loop when it took a step. The last one tells it of all.
+/// What was open in each event loop when it took a step. The last one tells it of all, or the first
+/// one of those that have, where others do not turn.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Locked<[(usize, Open); 2]>);
+pub(super) struct Tally(Locked<[Taken; 2]>);
+
+/// Who has taken a step, and what was open there.
+#[derive(Debug, Default)]
+struct Taken {
+    /// The numbers of the event loops.
+    loops: Vec<usize>,
+    open: Open,
+    is_told: bool,
+}
 
 /// A step of a drain that is told.
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +70,29 @@ enum Told {
 }
 
 impl Tally {
-    /// Adds what is open in one of so many `loops` as it takes a step. Returns what is open in all
-    /// of them if it is the last.
-    fn add(&self, step: Told, open: Open, loops: usize) -> Option<Open> {
+    /// Adds what is open in one of so many `loops`, that with this number, as it takes a step.
+    /// Returns what is open in all of them if it is the last, and it was not told before.
+    fn add(&self, step: Told, open: Open, number: usize, loops: usize) -> Option<Open> {
         self.0.with(|steps| {
-            let (count, sum) = &mut steps[step as usize];
-            *count += 1;
-            *sum += open;
-            (*count == loops).then_some(*sum)
+            let taken = &mut steps[step as usize];
+            taken.loops.push(number);
+            taken.open += open;
+            let is_last = taken.loops.len() == loops && !taken.is_told;
+            is_last.then_some(taken.open)
+        })
+    }
+
+    /// What is open in those of so many `loops` that have taken a step, and the numbers of the
+    /// others. None if none has, or all have, or it was told before.
+    fn without_late(&self, step: Told, loops: usize) -> Option<(Open, Vec<usize>)> {
+        self.0.with(|steps| {
+            let taken = &mut steps[step as usize];
+            if taken.is_told || taken.loops.is_empty() || taken.loops.len() == loops {
+                return None;
+            }
+            taken.is_told = true;
+            let late = (0..loops).filter(|number| !taken.loops.contains(number));
+            Some((taken.open, late.collect()))
         })
     }
 }
@@ -89,11 +115,24 @@ impl<N: Net> Proxy<N> {
             return self.close_port(ends, now);
         }
         self.shared.phase = Phase::Delay(closes, ends);
-        let delay = drain.delay;
         if let Some(open) = self.open_in_all(Told::Delay) {
-            log::info!(
-                "draining: everything is served for {delay:?}, then the port closes; {open}"
-            );
+            tell_delay(drain.delay, open, "");
+        }
+    }
+
+    /// Tells of the steps that this event loop has taken and others have not, as they do not turn.
+    pub fn tell_drain(&self) {
+        let Shared { drain: tally, loops, config, .. } = &self.shared;
+        let drain = config.drain;
+        for step in [Told::Delay, Told::Closed] {
+            let Some((open, late)) = tally.without_late(step, *loops) else { continue };
+            let late: Vec<String> = late.iter().map(|number| (number + 1).to_string()).collect();
+            let of_late =
+                format!(", beside what these workers have, which do not turn: {}", late.join(", "));
+            match step {
+                Told::Delay => tell_delay(drain.delay, open, &of_late),
+                Told::Closed => tell_closed(drain.window, drain.answers, open, &of_late),
+            }
         }
     }
 
@@ -129,10 +168,7 @@ impl<N: Net> Proxy<N> {
         if ends.last > now
             && let Some(open) = self.open_in_all(Told::Closed)
         {
-            log::info!(
-                "draining: the port is closed; subscriptions have {window:?} to end and all else \
-                 {answers:?}; {open}; a second signal closes them now"
-            );
+            tell_closed(window, answers, open, "");
         }
         self.tasks.wake_all();
         self.moves += 1;
@@ -155,7 +191,8 @@ impl<N: Net> Proxy<N> {
 
     /// What is open in all event loops, if this is the last of them to take a step.
     fn open_in_all(&self, step: Told) -> Option<Open> {
-        self.shared.drain.add(step, self.count_open(), self.shared.loops)
+        let Shared { drain, number, loops, .. } = &self.shared;
+        drain.add(step, self.count_open(), *number, *loops)
     }
 
     fn count_open(&self) -> Open {
@@ -177,4 +214,17 @@ impl<N: Net> Proxy<N> {
         }
         open
     }
+}
+
+/// Tells that a drain has begun whose delay is this long. `late` says what is not counted.
+fn tell_delay(delay: Duration, open: Open, late: &str) {
+    log::info!("draining: everything is served for {delay:?}, then the port closes; {open}{late}");
+}
+
+/// Tells that the port is closed. `late` says what is not counted.
+fn tell_closed(window: Duration, answers: Duration, open: Open, late: &str) {
+    log::info!(
+        "draining: the port is closed; subscriptions have {window:?} to end and all else \
+         {answers:?}; {open}{late}; a second signal closes them now"
+    );
 }

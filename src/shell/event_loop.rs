@@ -288,6 +288,11 @@ impl EventLoop {
         self.proxy.drain(now);
     }
 
+    /// Tells of the last step of the drain, though not all loops have taken it.
+    pub(super) fn tell_drain(&self) {
+        self.proxy.tell_drain();
+    }
+
     /// Ends everything that is open at once.
     pub(super) fn end(&mut self) {
         let now = self.clock.now().tick;

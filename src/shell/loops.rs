@@ -19,9 +19,16 @@ use crate::net::Resolution;
 use crate::pool::News;
 use crate::proxy::Common;
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// How long the others may take to write their last lines of the access log. They give up an output
+/// that nobody reads after a second.
+const EXIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The event loops. See the module.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ struct Prepared {
 struct Other {
     orders: Mailbox<Order>,
     thread: JoinHandle<()>,
+    /// Gets nothing, and is disconnected as the thread ends.
+    exit: Receiver<Infallible>,
     /// The number of streams, tunnels and other requests that it has cut in the drain, once that is
     /// over.
     drained: Option<u64>,
@@ -59,6 +68,15 @@ struct Other {
     ends: bool,
     /// True exactly when nobody waits for it any more, because it does not turn.
     is_given_up: bool,
+}
+
+/// Which of the other loops are not waited for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GiveUp {
+    /// Those that have not even heard that they are to end everything.
+    Deaf,
+    /// All that have not drained.
+    Undrained,
 }
 
 /// What a loop is to do.
@@ -161,14 +179,23 @@ impl Openings {
             let orders = Mailbox::of(waker);
             let (common, reports, mail) = (common.clone(), reports.clone(), orders.clone());
             let (output, between) = (output.another(), Arc::clone(&between));
+            let (ended, exit) = mpsc::channel();
             let run = move || {
+                let _ended = ended;
                 let mut essential = Essential { may_end: false };
                 let event_loop = opening.start(common, index, between);
                 essential.may_end = run(event_loop, output, index, &mail, &reports);
             };
             let thread = Builder::new().name(format!("worker {}", index + 1)).spawn(run);
             let thread = thread.map_err(|e| format!("cannot start a worker: {e}"))?;
-            others.push(Other { orders, thread, drained: None, ends: false, is_given_up: false });
+            others.push(Other {
+                orders,
+                thread,
+                exit,
+                drained: None,
+                ends: false,
+                is_given_up: false,
+            });
         }
         let first = first.start(common, 0, between);
         Ok((
@@ -349,10 +376,13 @@ impl Loops {
         self.first.end();
     }
 
-    /// Waits no longer for those that were told to end everything and have not even heard it. Their
-    /// connections end with the process.
-    pub(super) fn give_up(&mut self) {
-        for (other, index) in self.others.iter_mut().zip(1..).filter(|(other, _)| !other.ends) {
+    /// Waits no longer for loops that have not drained. Their connections end with the process.
+    pub(super) fn give_up(&mut self, which: GiveUp) {
+        for (other, index) in self.others.iter_mut().zip(1..) {
+            let is_late = which == GiveUp::Undrained || !other.ends;
+            if !is_late || other.drained.is_some() || other.is_given_up {
+                continue;
+            }
             other.is_given_up = true;
             log::error!("worker {} does not turn: its connections are cut", index + 1);
         }
@@ -373,7 +403,14 @@ impl Loops {
     /// Ends the others, and waits for their last lines of the access log.
     pub(super) fn finish(&mut self) {
         self.order(|| Order::Exit);
-        for other in self.others.drain(..).filter(|other| !other.is_given_up) {
+        let until = self.first.now().after(EXIT_WITHIN);
+        let others = self.others.drain(..).zip(1..).filter(|(other, _)| !other.is_given_up);
+        for (other, index) in others {
+            let left = until.since(self.first.now());
+            if other.exit.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+                log::error!("worker {} does not turn: its last lines are lost", index + 1);
+                continue;
+            }
             // One that has panicked has said so.
             let _ = other.thread.join();
         }

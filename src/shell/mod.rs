@@ -31,6 +31,7 @@ pub mod remote;
 pub mod resolver;
 pub mod sandbox;
 pub mod service;
+mod stop;
 pub mod sys;
 mod watch;
 mod worker;

@@ -18,6 +18,7 @@ use super::output::Output;
 use super::resolver::Name;
 use super::sandbox::Sandbox;
 use super::service::{self, Inherited};
+use super::stop::Stop;
 use super::sys::{self, Signals};
 use super::watch::{Changes, Notices};
 use crate::admin::ShellCommand;
@@ -78,10 +79,7 @@ pub struct Process {
     looks: bool,
     /// What was said last about certificates that are not valid for long.
     expiries: Vec<Expiry>,
-    /// How often it was asked to stop.
-    stops: usize,
-    /// When event loops are given up that have not heard of the second time.
-    give_up_at: Tick,
+    stop: Stop,
 }
 
 /// How a process was started, beside its configuration.
@@ -174,8 +172,7 @@ impl Process {
             look_at: Tick::ZERO.after(look_every.unwrap_or(EXPIRIES_EVERY)),
             looks: false,
             expiries,
-            stops: 0,
-            give_up_at: Tick::NEVER,
+            stop: Stop::new(),
         })
     }
 
@@ -207,7 +204,7 @@ impl Process {
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
             let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
-            let due = self.inquiries.due().min(self.await_until).min(self.give_up_at);
+            let due = self.inquiries.due().min(self.await_until).min(self.stop.due());
             let until = wake.min(flush).min(self.look_at).min(changes).min(due);
             let until = if commanded { now } else { until };
             if self.loops.first.wait(now, until)? {
@@ -241,8 +238,8 @@ impl Process {
             self.load_again();
         }
         if arrived.stop > 0 {
-            self.stops += arrived.stop;
-            self.drain();
+            self.changes = None;
+            self.stop.ask(arrived.stop, &mut self.loops);
         }
     }
 
@@ -317,14 +314,11 @@ impl Process {
 
     /// Gives up on event loops that do not turn where the operator has waited long enough.
     fn wait_no_longer(&mut self) {
-        if self.inquiries.due().min(self.await_until).min(self.give_up_at) == Tick::NEVER {
+        if self.inquiries.due().min(self.await_until).min(self.stop.due()) == Tick::NEVER {
             return;
         }
         let now = self.loops.first.now();
-        if self.give_up_at <= now {
-            self.give_up_at = Tick::NEVER;
-            self.loops.give_up();
-        }
+        self.stop.go_on(&mut self.loops, now);
         self.inquiries.go_on(&mut self.loops, now);
         if self.await_until > now {
             return;
@@ -335,17 +329,17 @@ impl Process {
         log::warn!("the reload waits for these workers, which do not turn: {workers}");
         let sentence =
             format!("Reload accepted. It waits for these workers, which do not turn: {workers}.");
+        let later = std::mem::take(&mut self.later_tickets);
+        for ticket in std::mem::take(&mut self.reload_tickets).into_iter().chain(later) {
+            self.answer(ticket, 202, &sentence);
+        }
+    }
+
     /// Sets a time limit to a reload for which the other event loops are waited for, if any are,
     /// and if there is none.
     fn await_others(&mut self) {
         if !self.awaited.is_empty() && self.await_until == Tick::NEVER {
             self.await_until = self.loops.first.now().after(ANSWER_WITHIN);
-        }
-    }
-
-        let later = std::mem::take(&mut self.later_tickets);
-        for ticket in std::mem::take(&mut self.reload_tickets).into_iter().chain(later) {
-            self.answer(ticket, 202, &sentence);
         }
     }
 
@@ -362,9 +356,9 @@ impl Process {
             match command {
                 ShellCommand::Drain => {
                     // Only a second signal makes a drain more urgent.
-                    if self.stops == 0 {
-                        self.stops = 1;
-                        self.drain();
+                    if !self.stop.is_asked() {
+                        self.changes = None;
+                        self.stop.ask(1, &mut self.loops);
                     }
                     let sentence = self.loops.config().drain.told();
                     self.answer(ticket, 202, &sentence);
@@ -475,11 +469,11 @@ impl Process {
     fn load_again(&mut self) {
         let Some(file) = &self.file else {
             log::warn!("cannot reload: there is no configuration file");
-            return self.await_others();
+            return;
         };
         if self.reload != Reload::Idle {
             self.reload = Reload::LoadingTwice;
-            return;
+            return self.await_others();
         }
         match self.jobs.submit(Job::Load(file.clone())) {
             Ok(()) => self.reload = Reload::Loading,
@@ -561,22 +555,6 @@ impl Process {
         for ticket in std::mem::take(&mut self.reload_tickets) {
             self.answer(ticket, status, &sentence);
         }
-    }
-
-    /// Drains: as the configuration says at the first stop, at once at the second.
-    fn drain(&mut self) {
-        if self.stops > 1 {
-            let connections = self.loops.first.connections_of_all();
-            log::info!("second signal: closing {connections} connections now");
-            self.loops.end();
-            self.give_up_at = self.loops.first.now().after(ANSWER_WITHIN);
-            return;
-        }
-        // The service manager need not know the configuration.
-        let timeout = self.loops.config().drain.stop_timeout().as_micros();
-        service::notify(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={timeout}"));
-        self.changes = None;
-        self.loops.drain();
     }
 }
 

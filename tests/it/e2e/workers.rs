@@ -533,6 +533,27 @@ fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
     assert_eq!(program.ended().status, Some(0));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_loop_that_is_stuck_makes_no_drain_endless() {
+    let name = "a_loop_that_is_stuck_makes_no_drain_endless";
+    let origin = Origin::listen();
+    let config = config(&origin, "", "").replace("[drain]", "[drain]\nanswers = '100ms'");
+    let mut program = Program::with(&config);
+    let _streams = begin_streams(&program, &origin);
+    let Some(stuck) = Stuck::worker(&program, 2) else {
+        return skip(name, "no thread can be stopped");
+    };
+    program.signal("TERM");
+    program.logs(", beside what these workers have, which do not turn: 2");
+    program.logs("worker 2 does not turn: its connections are cut");
+    program.logs("drained: ");
+    drop(stuck);
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0));
+    assert_eq!(ended.stderr.matches("draining: ").count(), 1, "{}", ended.stderr);
+}
+
 #[test]
 fn each_loop_needs_a_connection() {
     let origin = Origin::listen();
