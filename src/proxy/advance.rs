@@ -171,12 +171,13 @@ impl<N: Net> Proxy<N> {
         now: Now,
         act: impl FnOnce(&mut Step<'_, N>) -> Next,
     ) -> Next {
-        let Session { conn, peer, port, is_secure, state, .. } = &mut self.tasks[key];
+        let Session { service, conn, peer, port, is_secure, state, .. } = &mut self.tasks[key];
         let State::Active(exchange) = state else {
             unreachable!("an action for an exchange where there is none");
         };
         let mut step = self.shared.step(Owner::of(key), conn, exchange, now);
-        (step.peer, step.port, step.is_secure) = (*peer, *port, *is_secure);
+        (step.service, step.peer, step.port) = (*service, *peer, *port);
+        step.is_secure = *is_secure;
         act(&mut step)
     }
 

@@ -222,7 +222,8 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
 
 /// Logs and counts that a response is cut, unless clients cause that as a matter of course.
 fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
-    step.telemetry.cut_in_drain += u64::from(outcome == Outcome::Drained);
+    let is_of_client = !step.service.is_for_operators();
+    step.telemetry.cut_in_drain += u64::from(is_of_client && outcome == Outcome::Drained);
     if let Some(reason) = outcome.cut_reason() {
         let name = step.exchange.api_name();
         let tunnel = step.exchange.record.is_tunnel();

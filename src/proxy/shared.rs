@@ -18,7 +18,7 @@ use crate::exchange::{Exchange, Source};
 use crate::net::{Net, Token};
 use crate::pool::{Owner, Pool, Role};
 use crate::route::Router;
-use crate::session::Port;
+use crate::session::{Port, Service};
 use crate::telemetry::Telemetry;
 use crate::time::date::HttpDate;
 use crate::time::{Now, Tick};
@@ -160,6 +160,7 @@ impl<N: Net> Shared<N> {
         Step {
             owner,
             fills: None,
+            service: Service::Apis,
             conn,
             peer: None,
             port: 0,

@@ -15,6 +15,7 @@ use crate::net::{Net, Ready};
 use crate::pipe::Io;
 use crate::pool::{Endpoint, Owner, Place, Pool};
 use crate::rate::Exceeded;
+use crate::session::Service;
 use crate::telemetry::{Failure, Outcome, Telemetry};
 use crate::time::{Now, millis};
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ pub(super) struct Step<'a, N: Net> {
     pub owner: Owner,
     /// The log that it fills, if it is that of a feed.
     pub fills: Option<&'a Rc<Log>>,
+    /// What the client has come for.
+    pub service: Service,
     /// The client's connection.
     pub conn: &'a mut Conn,
     /// The client's address. None on a Unix socket.

@@ -169,6 +169,24 @@ fn an_operator_drains() {
 }
 
 #[test]
+fn an_operator_is_not_told_of_its_own_requests_as_cut() {
+    let origin = Origin::listen();
+    let (mut program, admin) = watched(&origin, "");
+    let mut client = program.connect();
+    client.send("GET /answer HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.request();
+    let mut watcher = Line::to(admin);
+    watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    watcher.response();
+    program.signal("TERM");
+    program.logs("draining: the port is closed; ");
+    program.signal("TERM");
+    program.logs("drained: 1 stream, tunnel or other request was cut");
+    assert_eq!(program.ended().status, Some(0));
+}
+
+#[test]
 fn an_operator_on_a_unix_socket() {
     let (path, origin) = (Scratch::path("sock"), Origin::listen());
     let program = Program::with(&format!(
