@@ -40,6 +40,8 @@ pub struct Edge {
     clients: usize,
     /// The number of client connections that are being refused for lack of room.
     refused: usize,
+    /// The number of clients of the demo, without those that are being refused.
+    demo: usize,
     /// The number of connections to the admin listener.
     admin: usize,
     /// The number of connections to the listener for probes.
@@ -73,6 +75,7 @@ impl Edge {
             budget,
             clients: 0,
             refused: 0,
+            demo: 0,
             admin: 0,
             probes: 0,
             handshakes: 0,
@@ -205,6 +208,10 @@ impl Edge {
         *self.count_mut(session.service) += 1;
         self.refused += usize::from(session.is_refused());
         self.secure += usize::from(session.is_secure);
+        if session.service == Service::Demo && !session.is_refused() {
+            self.demo += 1;
+            self.totals.note_demo_begun();
+        }
         self.note_entered(session);
     }
 
@@ -215,6 +222,10 @@ impl Edge {
         self.secure -= usize::from(session.is_secure);
         if !session.service.is_for_operators() && !session.is_refused() {
             self.totals.leave_place();
+        }
+        if session.service == Service::Demo && !session.is_refused() {
+            self.demo -= 1;
+            self.totals.note_demo_over();
         }
         self.note_left(session);
     }

@@ -55,8 +55,9 @@ impl Edge {
     }
 
     /// True exactly when this loop has more clients than an eighth, and one, above the average.
+    /// Those of the demo do not count, because only one loop can have them.
     fn is_ahead(&self) -> bool {
-        let (own, all) = (self.clients - self.refused, self.totals.clients());
+        let (own, all) = (self.clients - self.refused - self.demo, self.totals.divisible());
         8 * own * self.loops > 9 * all + 8 * self.loops
     }
 }
@@ -98,6 +99,17 @@ mod tests {
             (0, &[100, 100, 100], false),
         ] {
             assert_eq!(edge(own, others).is_ahead(), ahead, "{own} {others:?}");
+        }
+    }
+
+    #[test]
+    fn clients_of_the_demo_make_no_loop_fall_behind() {
+        // Twenty of the first loop's are, so the nine that any might have had are too many.
+        for (own, others, ahead) in [(20, &[3, 3][..], false), (29, &[3, 3], true)] {
+            let mut first = edge(own, others);
+            first.demo = 20;
+            (0..20).for_each(|_| first.totals.note_demo_begun());
+            assert_eq!(first.is_ahead(), ahead, "{own} {others:?}");
         }
     }
 

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Totals {
     /// The number of client connections, without those that are being refused.
     clients: AtomicUsize,
+    /// How many of them are those of the demo, which one event loop has alone.
+    demo: AtomicUsize,
     /// The open event streams by key, where that is limited.
     pub key_streams: Quota<Hash>,
     /// What is left of the limits on how fast requests come.
@@ -21,6 +23,22 @@ impl Totals {
     /// The number of client connections, without those that are being refused.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
+    }
+
+    /// The number of client connections that any event loop may have, without those that are being
+    /// refused.
+    pub(super) fn divisible(&self) -> usize {
+        self.clients().saturating_sub(self.demo.load(Ordering::Relaxed))
+    }
+
+    /// Counts a client of the demo, who has a place.
+    pub(super) fn note_demo_begun(&self) {
+        self.demo.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a client of the demo no more.
+    pub(super) fn note_demo_over(&self) {
+        self.demo.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Takes one of `max` places for client connections. False if there is none.
