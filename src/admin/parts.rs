@@ -25,6 +25,18 @@ pub enum Inquiry {
     Health,
 }
 
+impl Inquiry {
+    /// The same, asked of all event loops at this time.
+    #[must_use]
+    pub fn asked_at(self, now: Tick) -> Inquiry {
+        match self {
+            Inquiry::Streams(query) => Inquiry::Streams(Query { asked_at: Some(now), ..query }),
+            Inquiry::Rank(query) => Inquiry::Rank(Query { asked_at: Some(now), ..query }),
+            Inquiry::Metrics | Inquiry::End(_) | Inquiry::Live | Inquiry::Health => self,
+        }
+    }
+}
+
 /// What one event loop answers, or several together. Those to the same inquiry are alike.
 #[derive(Debug)]
 pub enum Part {

@@ -37,6 +37,9 @@ pub struct Query {
     pub order: Order,
     /// The stream after which the page starts.
     pub after: Option<After>,
+    /// When it was asked, for all event loops: each reads the clock at another moment, and streams
+    /// that are ranked at two moments do not stand in one order. None if it is just asked.
+    pub asked_at: Option<Tick>,
 }
 
 /// The stream after which a page starts.
@@ -74,7 +77,7 @@ impl Query {
     pub fn ranked_at(&self, now: Tick) -> Tick {
         match self.after {
             Some(After::Rank(_, at)) => at,
-            Some(After::Id(_)) | None => now,
+            Some(After::Id(_)) | None => self.asked_at.unwrap_or(now),
         }
     }
 
@@ -92,7 +95,8 @@ impl Query {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Query, &'static str> {
-        let mut query = Query { limit: LIMIT, order: Order::Oldest, after: None };
+        let (limit, order) = (LIMIT, Order::Oldest);
+        let mut query = Query { limit, order, after: None, asked_at: None };
         for part in text.split('&') {
             match part.split_once('=').unwrap_or((part, "")) {
                 ("limit", n) => {
@@ -398,7 +402,8 @@ mod tests {
     #[test]
     fn queries() {
         let check = |text, limit, order, after| {
-            assert_eq!(Query::parse(text), Ok(Query { limit, order, after }), "{text}");
+            let want = Query { limit, order, after, asked_at: None };
+            assert_eq!(Query::parse(text), Ok(want), "{text}");
         };
         check("", 50, Order::Oldest, None);
         check("order=slowest&limit=1000", 1000, Order::Slowest, None);

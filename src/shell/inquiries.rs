@@ -137,6 +137,7 @@ impl Inquiries {
                 Some(asking) => self.conclude(asking, loops, now),
             };
             let Some((whom, inquiry)) = next else { return };
+            let inquiry = inquiry.asked_at(now);
             self.last += 1;
             let mut missing = loops.inquire(inquiry, self.last, |index| {
                 // What it is to do it does when it can.
