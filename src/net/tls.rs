@@ -73,7 +73,7 @@ pub fn subject_of(certificate: &[u8]) -> String {
 /// The last second of the validity of a certificate in DER, since 1970. The end of time if it does
 /// not say that.
 pub fn last_second_of(certificate: &[u8]) -> u64 {
-    x509::Certificate::read(certificate).map_or(u64::MAX, |read| read.valid[1])
+    x509::last_second(certificate).unwrap_or(u64::MAX)
 }
 
 /// The protocol that is spoken inside (RFC 7301).

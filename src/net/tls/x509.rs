@@ -78,6 +78,12 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// The last second of the validity of a certificate in DER, since 1970. None if it does not say
+/// that.
+pub(super) fn last_second(certificate: &[u8]) -> Option<u64> {
+    Certificate::read(certificate).map(|read| read.valid[1])
+}
+
 /// Whose certificate it is, in DER, as a text (RFC 4514) of visible ASCII characters and spaces.
 /// None if it is not a certificate, or says that in a way that cannot be read to its end: half a
 /// name is another's. The last attribute comes first, as everywhere.
