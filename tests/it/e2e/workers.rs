@@ -419,10 +419,14 @@ struct Stuck(Pid);
 
 #[cfg(target_os = "linux")]
 impl Stuck {
-    /// None where that cannot be brought about.
-    fn worker(program: &Program, number: usize) -> Option<Stuck> {
-        let thread = Pid::from_raw(program.thread(&format!("worker {number}"))?);
-        ptrace::seize(thread, ptrace::Options::empty()).ok()?;
+    /// None where that cannot be brought about, and then this test is skipped.
+    fn worker(program: &Program, number: usize, test: &str) -> Option<Stuck> {
+        let thread = program.thread(&format!("worker {number}")).map(Pid::from_raw);
+        let seized = |thread: &Pid| ptrace::seize(*thread, ptrace::Options::empty()).is_ok();
+        let Some(thread) = thread.filter(seized) else {
+            skip(test, "no thread can be stopped");
+            return None;
+        };
         ptrace::interrupt(thread).unwrap();
         waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
         Some(Stuck(thread))
@@ -454,9 +458,8 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     }
     // What it has told is known from here on.
     ask(admin, "GET /metrics");
-    let Some(stuck) = Stuck::worker(&program, 3) else {
-        return skip("a_loop_that_is_stuck_keeps_no_operator_waiting", "no thread can be stopped");
-    };
+    let name = "a_loop_that_is_stuck_keeps_no_operator_waiting";
+    let Some(stuck) = Stuck::worker(&program, 3, name) else { return };
     let (status, why) = ask(admin, "GET /healthz");
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert!(why.starts_with("Worker 3 has not turned for "), "{why}");
@@ -522,9 +525,7 @@ fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
     let origin = Origin::listen();
     let (mut program, _) = start(&origin, "", "");
     let _streams = begin_streams(&program, &origin);
-    let Some(stuck) = Stuck::worker(&program, 2) else {
-        return skip(name, "no thread can be stopped");
-    };
+    let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
     program.signal("TERM");
     program.signal("TERM");
     program.logs("worker 2 does not turn: its connections are cut");
@@ -541,9 +542,7 @@ fn a_loop_that_is_stuck_makes_no_drain_endless() {
     let config = config(&origin, "", "").replace("[drain]", "[drain]\nanswers = '100ms'");
     let mut program = Program::with(&config);
     let _streams = begin_streams(&program, &origin);
-    let Some(stuck) = Stuck::worker(&program, 2) else {
-        return skip(name, "no thread can be stopped");
-    };
+    let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
     program.signal("TERM");
     program.logs(", beside what these workers have, which do not turn: 2");
     program.logs("worker 2 does not turn: its connections are cut");
