@@ -26,13 +26,17 @@ pub enum Inquiry {
 }
 
 impl Inquiry {
-    /// The same, asked of all event loops at this time.
+    /// The same, asked of all event loops at this time. A rank is that of one stream, which one
+    /// loop has.
     #[must_use]
     pub fn asked_at(self, now: Tick) -> Inquiry {
         match self {
             Inquiry::Streams(query) => Inquiry::Streams(Query { asked_at: Some(now), ..query }),
-            Inquiry::Rank(query) => Inquiry::Rank(Query { asked_at: Some(now), ..query }),
-            Inquiry::Metrics | Inquiry::End(_) | Inquiry::Live | Inquiry::Health => self,
+            Inquiry::Metrics
+            | Inquiry::Rank(_)
+            | Inquiry::End(_)
+            | Inquiry::Live
+            | Inquiry::Health => self,
         }
     }
 }
@@ -95,9 +99,9 @@ impl Part {
     /// The answer to the operator who has asked, of whom some event loops may have told nothing.
     pub fn into_answer(self, asked: &Asked) -> Answer {
         match self {
-            Part::Metrics(mut all) => {
-                asked.expose(Arc::make_mut(&mut all));
-                let all = Arc::unwrap_or_clone(all);
+            Part::Metrics(all) => {
+                let mut all = Arc::unwrap_or_clone(all);
+                asked.expose(&mut all);
                 Answer::of(200, MediaType::Metrics, all.into_text().into_bytes().into())
             }
             Part::Streams(page) => {
