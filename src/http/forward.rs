@@ -417,17 +417,19 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
     out.extend_from_slice(b"\r\n");
     let nominated = Nominated::by(head.fields);
     let stops = |name: &str| to.changes.is_some_and(|changes| changes.stop(name));
-    for (name, value) in head.fields.iter() {
+    let ends = |name: &str| {
         let is = |field: &str| is_named(name, field);
-        let ends = is("Content-Length")
+        is("Content-Length")
             || is("Trailer") && to.length != BodyLength::Chunked
             || stops(name)
             || to.cors.is_some_and(|ours| ours.replaces(name))
-            || nominated.ends(name) && !(to.upgrade && is("Upgrade"));
-        if !ends && is("Trailer") {
+            || nominated.ends(name) && !(to.upgrade && is("Upgrade"))
+    };
+    for (name, value) in head.fields.iter().filter(|(name, _)| !ends(name)) {
+        if is_named(name, "Trailer") {
             write_trailer_names(out, value, |name| !nominated.ends(name) && !stops(name));
-        } else if !ends {
-            let ours = to.replaced.iter().find(|(field, _)| is(field));
+        } else {
+            let ours = to.replaced.iter().find(|(field, _)| is_named(name, field));
             write_line(out, name, ours.map_or(value, |(_, value)| value));
         }
     }
@@ -438,14 +440,16 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             write_line(out, "Date", received.as_bytes());
         }
         if to.anti_buffering {
-            write_anti_buffering(out, |name| is_there(name, head, to.changes));
+            let sets = |name: &str| to.changes.is_some_and(|changes| changes.sets(name));
+            let passes = |name: &str| head.fields.get(name).is_some() && !ends(name);
+            write_anti_buffering(out, |name| sets(name) || passes(name));
         }
         if let Some(changes) = to.changes {
             changes.write(out);
         }
         for (name, value) in to.cors.iter().flat_map(|ours| &ours.fields) {
-            // The only list among them.
-            if !head.fields.lists(name, value) {
+            // The upstream's own line may say it already.
+            if ends(name) || !head.fields.lists(name, value) {
                 write_line(out, name, value.as_bytes());
             }
         }
@@ -459,13 +463,6 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
         write_connection(out, [(true, "upgrade")]);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// True exactly when the forwarded response has a field with this name, after the operator's
-/// changes.
-fn is_there(name: &str, head: &ResponseHead<'_, '_>, changes: Option<&Changes>) -> bool {
-    let passes = head.fields.get(name).is_some();
-    changes.map_or(passes, |changes| changes.sets(name) || passes && !changes.stop(name))
 }
 
 /// The value of a response field as the client receives it, if there is exactly one. `changes` are
