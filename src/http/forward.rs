@@ -115,8 +115,13 @@ pub struct Respond<'a> {
 const OURS: [&str; 6] =
     ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", PREFIX];
 
+/// Maximum number of bytes by which a head grows when it is written anew, beyond the half of it by
+/// which blanks make lists longer, and beyond what is configured, replaced, or told of the client:
+/// two for each line, and fields of ours. Most of it is for what `[api.cors]` may add.
+pub const ADDED_MAX: usize = 4096;
+
 /// The field that says what was removed from the path.
-const PREFIX: &str = "X-Forwarded-Prefix";
+pub const PREFIX: &str = "X-Forwarded-Prefix";
 
 /// The fields that, together with the request line, say who asks for what.
 const IDENTITY: [&str; 4] = ["Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Host"];

@@ -6,6 +6,7 @@ use crate::buf::BufPool;
 use crate::config::{self, Api, Config};
 use crate::event_log;
 use crate::http::chunk::{HEADROOM, TAILROOM, TRAILERS_MAX};
+use crate::http::forward::ADDED_MAX;
 use crate::pipe::Io;
 use crate::time::Tick;
 use std::time::Duration;
@@ -102,8 +103,9 @@ fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
 
 /// The room for a rewritten head, for what may be pending in front of it (interim responses), and
 /// for a local reply behind it. Rewriting adds the target's path and host, the client's address and
-/// host (which may be as long as the head), two bytes per line, some fields, and the configured
-/// ones.
+/// host (which may be as long as the head), the path by which the client reaches a server to both
+/// fields that say where something is, the fields of [`ADDED_MAX`], and the configured ones. It
+/// makes lists longer by half.
 fn head_room(config: &Config, portions: &Portions) -> usize {
     let target_of = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
@@ -116,6 +118,13 @@ fn head_room(config: &Config, portions: &Portions) -> usize {
         |api: &Api| (api.request_headers.bytes() + passed(api)).max(api.response_headers.bytes());
     let changes = config.apis.iter().map(changes_of).max().unwrap_or(0);
     let before = portions.high_water.max(config.server.max_head_bytes);
-    let head = config.server.max_head_bytes + targets + changes + 2048;
+    // What a proxy in front has removed is no longer than a target may be.
+    let redirects_of = |api: &Api| match api.rewrite_redirects {
+        true => 2 * (config.server.max_target_bytes + api.listen_path.len()),
+        false => 0,
+    };
+    let redirects = config.apis.iter().map(redirects_of).max().unwrap_or(0);
+    let received = config.server.max_head_bytes;
+    let head = received + received / 2 + targets + redirects + changes + ADDED_MAX;
     before + head.max(HEADROOM + TAILROOM + TRAILERS_MAX) + REPLY_MAX
 }

@@ -197,7 +197,7 @@ fn check_head(
     out: &mut Vec<u8>,
 ) -> Result<Checked, Refusal> {
     let Rules { config, router, rates, now } = rules;
-    check_limits(head)?;
+    check_limits(head, config, from)?;
     let mut path = Vec::new();
     let found = find_api(head, config, router, &mut path);
     if !from.is_https
@@ -314,7 +314,17 @@ fn forwarding<'a>(
 }
 
 /// Checks what applies to every request, whichever api serves it.
-fn check_limits(head: &RequestHead<'_, '_>) -> Result<(), LocalReply> {
+fn check_limits(
+    head: &RequestHead<'_, '_>,
+    config: &Config,
+    from: Sender<'_>,
+) -> Result<(), LocalReply> {
+    // It is a part of the target that the client has asked for, and comes back in redirects.
+    let removed = head.fields.only(forward::PREFIX).filter(|_| from.is_trusted);
+    if removed.is_some_and(|prefix| prefix.len() > config.server.max_target_bytes) {
+        let what = "X-Forwarded-Prefix is too long";
+        return Err(staying(head, LocalReply::refused(Cause::MaxTargetBytes, 414, what)));
+    }
     if head.max_forwards == Some(0) {
         let what = "Max-Forwards is 0";
         let reply = if head.is_trace() {

@@ -8,7 +8,7 @@ use crate::cors::{Grant, Policy};
 use crate::http::changes::Changes;
 use crate::http::client_cert::Shown;
 use crate::http::credentials::Carriers;
-use crate::http::forward::{Forward, Handover, Respond, outbound, write_response};
+use crate::http::forward::{ADDED_MAX, Forward, Handover, Respond, outbound, write_response};
 use crate::http::framing::BodyLength;
 use crate::http::head::{
     FieldStore, HeadLimits, HeadSearch, RequestHead, ResponseHead, Version, unfold,
@@ -146,6 +146,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     };
     let mut out = Vec::new();
     write_response(&mut out, &head, &to);
+    assert!(out.len() <= bytes.len() * 3 / 2 + changes.bytes() + ADDED_MAX, "no room was left");
     let read = strict::Head::read(&out).expect("strictly HTTP").expect("complete");
     let status = head.status.to_string();
     assert_eq!(read.start, [b"HTTP/1.1", status.as_bytes(), head.reason]);

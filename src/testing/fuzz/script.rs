@@ -177,6 +177,7 @@ impl<'b> Settings<'b> {
             max_target_bytes = 256
             max_body_bytes = {}
             enable_websockets = {}
+            trusted_proxies = {}
             [demo]
             [[api]]
             name = 'a'
@@ -190,11 +191,13 @@ impl<'b> Settings<'b> {
             host = 'b.example'
             strip_listen_path = true
             target_url = 'http://10.0.0.2/base?key=x'
+            rewrite_redirects = true
             ",
             self.pick(9, &["0s", "20ms", "3s"]),
             self.pick(10, &["75s", "1ms"]),
             self.pick(11, &[0, 100]),
             self.pick(12, &[true, false]),
+            self.pick(15, &["[]", "['0.0.0.0/0']"]),
             self.pick(13, &[32, 0, 1]),
             self.pick(14, &[false, true]),
         );
