@@ -20,8 +20,10 @@ pub struct Awaiting {
     pub sent: Tick,
     /// Since when the head is all that is waited for.
     pub since: Tick,
-    /// True exactly when the request may be sent again: it went out on a reused connection, and no
-    /// response has begun.
+    /// True exactly when the request went out on a connection that was used before, and no response
+    /// has begun: if the connection ends now, that is no fault of the server.
+    pub is_reused: bool,
+    /// True exactly when the request may then be sent again.
     pub retry: bool,
     /// The number of interim responses so far.
     interims: u8,
@@ -30,10 +32,23 @@ pub struct Awaiting {
 }
 
 impl Awaiting {
-    /// Begins to await a head. `retry` says whether the request may be sent again.
-    pub fn new(connection: Key<Connection>, retry: bool, now: Tick) -> Awaiting {
-        let search = HeadSearch::response();
-        Awaiting { connection, search, sent: now, since: now, retry, interims: 0, lookahead: None }
+    /// Begins to await a head on a connection that was used before or not.
+    pub fn new(connection: Key<Connection>, is_reused: bool, now: Tick) -> Awaiting {
+        Awaiting {
+            connection,
+            search: HeadSearch::response(),
+            sent: now,
+            since: now,
+            is_reused,
+            retry: is_reused,
+            interims: 0,
+            lookahead: None,
+        }
+    }
+
+    /// Notes that a head has come.
+    pub const fn begin(&mut self) {
+        (self.is_reused, self.retry) = (false, false);
     }
 
     /// True exactly when these bytes, which are no head, belong to the exchange before this one,

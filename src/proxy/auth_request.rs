@@ -315,7 +315,7 @@ impl<N: Net> Step<'_, N> {
             }
             Found::Wrong(error, _) => return self.fail(Failure::Malformed, error.what()),
         };
-        awaiting.retry = false;
+        awaiting.begin();
         let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
         let mut store = FieldStore::new();
         let head = match ResponseHead::parse(search.joined(bytes), &mut store, &limits, false) {

@@ -121,11 +121,17 @@ pub(super) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// Handles an upstream that closed before the first byte of a response, or sent bytes that belong
 /// to another exchange. On a reused connection this can happen without a fault on either side, so
 /// the request is sent once more on a new connection where that is safe (RFC 9110 section 9.2.2),
-/// or where the operator lets it be sent again after a break.
+/// or where the operator lets it be sent again after a break. Elsewhere it fails, and the endpoint
+/// is not blamed.
 pub(super) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     let endpoint = step.exchange.connection().map_or(0, |key| step.pool[key].endpoint());
-    let repeats = step.exchange.awaiting_mut().is_some_and(|awaiting| awaiting.retry);
+    let awaiting = step.exchange.awaiting_mut();
+    let (reused, repeats) = awaiting.map_or((false, false), |a| (a.is_reused, a.retry));
     if !repeats || !step.exchange.can_repeat() {
+        if reused {
+            // What fails now has no endpoint.
+            step.close_connection();
+        }
         let what = "the upstream closed before its response head was complete";
         return Next::fail(LocalReply::refused(Cause::UpstreamClosed, 502, what));
     }
@@ -263,6 +269,8 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
     if !retry {
         exchange.forget_outbound();
     }
-    exchange.go_on_with(Source::Awaiting(Box::new(Awaiting::new(connection, retry, io.now))));
+    let mut awaiting = Awaiting::new(connection, reused, io.now);
+    awaiting.retry = retry;
+    exchange.go_on_with(Source::Awaiting(Box::new(awaiting)));
     Next::Moved
 }

@@ -64,7 +64,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         Err(next) => return next,
     };
     let search = std::mem::replace(&mut awaiting.search, HeadSearch::response());
-    awaiting.retry = false;
+    awaiting.begin();
     let bytes = search.joined(bytes);
     exchange.keep_alive_if(!step.phase.is_draining());
     let mut store = FieldStore::new();
