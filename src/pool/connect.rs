@@ -112,8 +112,9 @@ pub struct Attempt {
 /// A connection that the pool has lent, or will lend.
 #[derive(Clone, Copy, Debug)]
 pub enum Acquired {
-    /// An established connection that was used before. It may still close under the request.
-    Reused(Key<Connection>),
+    /// An established connection that was used before. It may still close under the request. With
+    /// it come the endpoints that have failed the search, as in [`Search::failed`].
+    Reused(Key<Connection>, u64),
     /// A connection that is being made.
     Connecting(Attempt),
     /// None yet, because no endpoint may have more. The owner has this place in the queue, is
@@ -212,7 +213,7 @@ impl Pool {
                 Choice::Failed => return Err(NoConnection::Unreachable),
             }
             if let Some(connection) = self.reuse(wanted, search, io) {
-                return Ok(Acquired::Reused(connection));
+                return Ok(Acquired::Reused(connection, search.failed));
             }
             if !self.may_connect(wanted, search) {
                 continue;

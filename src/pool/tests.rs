@@ -135,7 +135,7 @@ impl Stage {
             Has::Connection(_) => panic!("it has a connection"),
         };
         let (has, what) = match got {
-            Ok(Acquired::Reused(connection)) => (Has::Connection(connection), "reuses"),
+            Ok(Acquired::Reused(connection, _)) => (Has::Connection(connection), "reuses"),
             Ok(Acquired::Connecting(attempt)) => (Has::Attempt(attempt), "connects to"),
             Ok(Acquired::Queued(place, _)) => (Has::Place(place), "waits"),
             Err(NoConnection::Unreachable) => (Has::Nothing, "reaches nobody"),

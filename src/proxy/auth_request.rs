@@ -233,7 +233,7 @@ impl<N: Net> Step<'_, N> {
         ) -> Result<Acquired, NoConnection>,
     ) -> Came {
         match self.with_wanted(find) {
-            Some(Ok(Acquired::Reused(connection))) => self.await_answer(connection, true),
+            Some(Ok(Acquired::Reused(connection, _))) => self.await_answer(connection, true),
             Some(Ok(Acquired::Connecting(attempt))) => {
                 self.request.state = State::Connecting(Box::new(attempt));
                 Came::Moved

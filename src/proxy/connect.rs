@@ -93,15 +93,20 @@ pub(super) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) 
     match result {
         Ok(()) => {
             step.pool.connected(attempt);
-            if let Some(outbound) = &mut step.exchange.outbound {
-                outbound.note_failed(attempt.search.failed, Tick::NEVER);
-            }
+            note_failed(step.exchange, attempt.search.failed);
             send(step, attempt.connection, false)
         }
         Err(error) => {
             attempt_failed(step, attempt, &error);
             go_on(step, attempt.search)
         }
+    }
+}
+
+/// Notes which endpoints could not be connected to, as bits, on the way to one that could.
+fn note_failed(exchange: &mut Exchange, failed: u64) {
+    if let Some(outbound) = &mut exchange.outbound {
+        outbound.note_failed(failed, Tick::NEVER);
     }
 }
 
@@ -163,7 +168,10 @@ fn acquire<N: Net>(
     ) -> Result<Acquired, NoConnection>,
 ) -> Next {
     match with_wanted(step, find) {
-        Some(Ok(Acquired::Reused(connection))) => send(step, connection, true),
+        Some(Ok(Acquired::Reused(connection, failed))) => {
+            note_failed(step.exchange, failed);
+            send(step, connection, true)
+        }
         Some(Ok(Acquired::Connecting(attempt))) => {
             step.exchange.go_on_with(Source::Connecting(Box::new(attempt)));
             Next::Moved
