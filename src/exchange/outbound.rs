@@ -60,7 +60,11 @@ impl Outbound {
     }
 
     /// Asks for what comes behind the event with this id of the upstream's, or for what comes now.
+    /// It stays as it is where the operator says what the upstream is told.
     pub fn ask_behind(&mut self, id: Option<&[u8]>) {
+        if self.head.is_id_ours() {
+            return;
+        }
         let head = std::mem::take(&mut self.head).without_last_event_id();
         self.head = match id {
             Some(id) => head.continuing(id),

@@ -134,8 +134,10 @@ pub struct OutboundHead {
     bytes: Box<[u8]>,
     /// The offset at which to insert the endpoint's host, unless the client's is preserved.
     host_at: Option<usize>,
-    /// The lines that carry the client's own Last-Event-ID.
+    /// The lines that carry the id of the last event, which the client or the operator has given.
     last_event_id: Vec<Range<usize>>,
+    /// True exactly when the operator sets or removes that id.
+    is_id_ours: bool,
 }
 
 impl OutboundHead {
@@ -147,6 +149,12 @@ impl OutboundHead {
     /// The whole head, without the host and the last event's id.
     pub const fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// True exactly when the upstream is told what the operator says, and not which event a client
+    /// has seen.
+    pub const fn is_id_ours(&self) -> bool {
+        self.is_id_ours
     }
 
     /// The same request without the id of an event.
@@ -248,13 +256,23 @@ pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
         write_line(out, "Last-Event-ID", id);
         note("Last-Event-ID", start..out.len());
     }
+    last_event_id.extend(write_set(out, to));
+    write_request_end(out, head, to);
+    let is_id_ours = !travels("Last-Event-ID", head, to);
+    OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id, is_id_ours }
+}
+
+/// Writes the fields that the operator sets. Returns the lines that carry a Last-Event-ID.
+fn write_set(out: &mut Vec<u8>, to: &Forward<'_>) -> Vec<Range<usize>> {
+    let mut last_event_id = Vec::new();
     for (name, value) in to.changes.iter().flat_map(|changes| &changes.set) {
         let start = out.len();
         write_line(out, name, value.as_bytes());
-        note(name, start..out.len());
+        if is_named(name, "Last-Event-ID") {
+            last_event_id.push(start..out.len());
+        }
     }
-    write_request_end(out, head, to);
-    OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id }
+    last_event_id
 }
 
 /// Writes the request line and Host. Returns where to insert the host if it is not known yet.

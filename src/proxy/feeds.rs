@@ -116,8 +116,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
         let Proxy { tasks, feeds, shared, .. } = self;
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
-        let outbound = exchange.outbound.as_mut();
-        let shareable = outbound.and_then(|outbound| outbound.shareable.take());
+        let shareable = exchange.outbound.as_mut().and_then(|outbound| outbound.shareable.take());
         let config = Rc::clone(&exchange.config);
         let api = exchange.api.and_then(|index| config.apis.get(usize::from(index)));
         let share = api.and_then(|api| api.share.as_ref());
@@ -135,6 +134,7 @@ impl<N: Net> Proxy<N> {
         let id = shareable.last_event_id.clone();
         let is_own = exchange.outbound.as_ref().is_some_and(|outbound| outbound.own_id.is_some());
         let upstream_id = match &id {
+            _ if shareable.head.is_id_ours() => None,
             Some(own) if is_own => feeds.upstream_id(state, own, &shared.apis, now),
             id => id.clone(),
         };
@@ -284,9 +284,10 @@ fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> 
     let own = exchange.outbound.as_mut().and_then(|outbound| outbound.own_id.take());
     if let Some(own) = own {
         let state = exchange.api_state;
-        let known = state.and_then(|state| feeds.upstream_id(state, &own, apis, now));
+        let mut known = state.and_then(|state| feeds.upstream_id(state, &own, apis, now));
         if let Some(outbound) = &mut exchange.outbound {
             outbound.ask_behind(known.as_deref());
+            known = known.filter(|_| !outbound.head.is_id_ours());
         }
         if known.is_none() {
             exchange.extras_mut().has_gap = true;

@@ -7,7 +7,7 @@
 
 use super::{
     Forward, OutboundHead, PSEUDONYM, told, travels, write_connection, write_line, write_prefix,
-    write_request_start, write_without_key,
+    write_request_start, write_set, write_without_key,
 };
 use crate::http::escape::decode;
 use crate::http::fields::Nominated;
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Writes the head of the request that goes upstream for many clients, using `out`, which must be
-/// empty. `fields` of the client travel, and none of its addresses. `last_event_id` is left to
-/// [`OutboundHead::write`].
+/// empty. `fields` of the client travel, and none of its addresses. The id of its last event is
+/// left to [`OutboundHead::continuing`].
 ///
 /// # Panics
 /// As for [`outbound`](super::outbound).
@@ -39,9 +39,7 @@ pub fn shared(
             }
         }
     }
-    for (name, value) in to.changes.iter().flat_map(|changes| &changes.set) {
-        write_line(out, name, value.as_bytes());
-    }
+    let last_event_id = write_set(out, to);
     if let Some(key) = to.key.and_then(|key| key.bearer) {
         assert!(key.iter().all(u8::is_ascii_graphic), "a key that would be more than a key");
         write_line(out, "Authorization", &[b"Bearer ", key].concat());
@@ -57,7 +55,8 @@ pub fn shared(
     write_line(out, "Via", format!("1.1 {PSEUDONYM}").as_bytes());
     write_connection(out, [(to.close, "close")]);
     out.extend_from_slice(b"\r\n");
-    OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id: Vec::new() }
+    let is_id_ours = !travels("Last-Event-ID", head, to);
+    OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id, is_id_ours }
 }
 
 /// The parameters of a query that tell streams apart: those with one of these names, or all. They
