@@ -29,7 +29,9 @@ pub fn shared(
     fields: &[String],
 ) -> OutboundHead {
     let host_at = write_request_start(out, head, to);
-    write_line(out, "Accept", b"text/event-stream");
+    if travels("Accept", head, to) {
+        write_line(out, "Accept", b"text/event-stream");
+    }
     let nominated = Nominated::by(head.fields);
     for name in fields.iter().filter(|name| travels(name, head, to) && !nominated.ends(name)) {
         for value in head.fields.all(name) {
