@@ -1,5 +1,6 @@
 //! `[api.request_headers]` and `[api.response_headers]`: fields to set or remove.
 
+use super::Compression;
 use super::access::Auth;
 use super::error::Wrong;
 use super::table::Table;
@@ -22,18 +23,26 @@ pub(super) struct Written<'a> {
     pub authorization: bool,
     /// True exactly when millstream writes `Access-Control-*`.
     pub origins: bool,
+    /// True exactly when `Accept-Encoding` is removed from requests for event streams.
+    pub uncoded: bool,
     /// The fields that only the answer of `auth.url` may give to a request.
     pub passed: &'a [String],
 }
 
 impl Written<'_> {
-    pub(super) fn into_request<'a>(auth: Option<&Auth>, passed: &'a [String]) -> Written<'a> {
+    pub(super) fn into_request<'a>(
+        auth: Option<&Auth>,
+        passed: &'a [String],
+        compression: Compression,
+    ) -> Written<'a> {
         let authorization = auth.is_some_and(|auth| auth.forward);
-        Written { response: false, authorization, origins: false, passed }
+        let uncoded = compression == Compression::Strip;
+        Written { response: false, authorization, origins: false, uncoded, passed }
     }
 
     pub(super) const fn into_response(cors: bool) -> Written<'static> {
-        Written { response: true, authorization: false, origins: cors, passed: &[] }
+        let (authorization, uncoded) = (false, false);
+        Written { response: true, authorization, origins: cors, uncoded, passed: &[] }
     }
 }
 
@@ -81,7 +90,16 @@ fn set(value: &DeValue<'_>, written: Written<'_>) -> Result<Vec<(String, String)
             let what = "this field is already set; names are case-insensitive, so write it once";
             return Err(Wrong { what: what.to_owned(), at: Some(key.span().start) });
         }
-        let value = field_value(value.get_ref()).map_err(at(value.span().start))?;
+        let start = value.span().start;
+        let value = field_value(value.get_ref()).map_err(at(start))?;
+        if written.uncoded
+            && same_to_gateway(&name, "Accept-Encoding")
+            && !value.eq_ignore_ascii_case("identity")
+        {
+            let what = "compression = \"strip\" asks for streams that are not compressed; write \
+                \"identity\" here, or compression = \"pass\"";
+            return Err(Wrong { what: what.to_owned(), at: Some(start) });
+        }
         bytes += name.len() + value.len();
         fields.push((name, value));
     }

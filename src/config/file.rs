@@ -307,9 +307,9 @@ fn api(
     let of_targets = targets.as_deref().unwrap_or_default();
     let (client_certificate, auth, forward_auth, [keys, asked @ ..]) =
         guards(t, of_targets, shows_certificates);
-    let written = Written::into_response(t.has("cors"));
+    let (compression, written) = (streams.compression, Written::into_response(t.has("cors")));
     let cors = t.table_if_any("cors", cors);
-    let request_headers = request_headers(t, auth.as_ref(), forward_auth.as_ref());
+    let request_headers = request_headers(t, auth.as_ref(), forward_auth.as_ref(), compression);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
     // All keys were taken before this point, so no error above makes one of them unknown.
     let api = Api {
@@ -354,9 +354,10 @@ fn request_headers(
     t: &mut Table<'_, '_>,
     auth: Option<&Auth>,
     asked: Option<&ForwardAuth>,
+    compression: Compression,
 ) -> Changes {
     let passed = asked.map_or(&[][..], |asked| &asked.pass);
-    let written = Written::into_request(auth, passed);
+    let written = Written::into_request(auth, passed, compression);
     let changes = t.table_if_any("request_headers", |t| changes(t, written));
     let mut changes = changes.unwrap_or_default();
     changes.remove.extend_from_slice(passed);
