@@ -8,7 +8,8 @@ use crate::rate::Exceeded;
 use crate::telemetry::Cause;
 use std::time::Duration;
 
-/// The methods that are forwarded. Which of them a resource supports is up to its origin.
+/// The usual methods. All but CONNECT and TRACE are forwarded. Which of them a resource supports is
+/// up to its origin.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// The time after which to retry after a 429 or a 503 (RFC 9110 section 10.2.3).

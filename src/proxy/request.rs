@@ -325,14 +325,13 @@ fn check_limits(
         let what = "X-Forwarded-Prefix is too long";
         return Err(staying(head, LocalReply::refused(Cause::MaxTargetBytes, 414, what)));
     }
+    // Its response has the request as the server got it, with what only the server should see.
+    if head.is_trace() {
+        let what = "TRACE is not supported";
+        return Err(staying(head, LocalReply::refused(Cause::Method, 405, what)));
+    }
     if head.max_forwards == Some(0) {
-        let what = "Max-Forwards is 0";
-        let reply = if head.is_trace() {
-            LocalReply::refused(Cause::Method, 405, what)
-        } else {
-            LocalReply::no_content(what)
-        };
-        return Err(staying(head, reply));
+        return Err(staying(head, LocalReply::no_content("Max-Forwards is 0")));
     }
     Ok(())
 }
