@@ -31,6 +31,7 @@ use super::fields::{
 };
 use super::framing::BodyLength;
 use super::head::{RequestHead, ResponseHead};
+use super::upgrade;
 use super::version::Version;
 use crate::digits::{AddressText, Digits};
 use std::hash::{DefaultHasher, Hasher};
@@ -98,6 +99,9 @@ pub struct Respond<'a> {
     pub client_version: Version,
     /// True exactly when this is the 101 that switches protocols.
     pub upgrade: bool,
+    /// The protocols that may be offered to an upstream. A 426 names those of them that it asks
+    /// for.
+    pub protocols: &'a [String],
     /// When the response was received: the Date for a final response that has none (RFC 9110
     /// section 6.6.1). None: add no Date.
     pub date: Option<&'a str>,
@@ -477,7 +481,17 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             }
         }
         let keep = to.persistent && to.client_version == Version::Http10;
-        write_connection(out, [(!to.persistent, "close"), (keep, "keep-alive")]);
+        let required = if head.status == 426 {
+            upgrade::required(head.fields, to.protocols)
+        } else {
+            Vec::new()
+        };
+        let upgrade = !required.is_empty();
+        if upgrade {
+            write_line(out, "Upgrade", &required);
+        }
+        let options = [(!to.persistent, "close"), (keep, "keep-alive"), (upgrade, "upgrade")];
+        write_connection(out, options);
         match (to.length, head.described_length) {
             (BodyLength::Empty, Some(length)) => write_length(out, BodyLength::Length(length)),
             (length, _) => write_length(out, length),

@@ -46,6 +46,15 @@ pub fn protocols<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
     is_asked.then_some(protocols)
 }
 
+/// The listed ones of the protocols that a 426 asks for, as a list (RFC 9110 section 15.5.22). Its
+/// `Connection` need not say `upgrade`: nothing else can be meant.
+pub fn required(fields: Fields<'_, '_>, listed: &[String]) -> Vec<u8> {
+    let is_listed =
+        |protocol: &&[u8]| listed.iter().any(|own| protocol.eq_ignore_ascii_case(own.as_bytes()));
+    let named: Vec<&[u8]> = fields.elements("Upgrade").filter(is_listed).collect();
+    named.join(&b", "[..])
+}
+
 /// True exactly when `protocol` is a name, or a name, a slash and a version.
 pub fn is_protocol(protocol: &str) -> bool {
     let mut parts = protocol.split('/');

@@ -293,6 +293,7 @@ fn respond(exchange: &Exchange, length: BodyLength, upgrade: bool) -> Respond<'_
         persistent: exchange.keeps_alive(),
         client_version: exchange.facts.version,
         upgrade,
+        protocols: &exchange.config.server.upgrade,
         date: None,
         anti_buffering: false,
         changes: exchange.api().map(|api| &api.response_headers),

@@ -183,6 +183,7 @@ const OPEN: Respond<'_> = Respond {
     persistent: true,
     client_version: Version::Http11,
     upgrade: false,
+    protocols: &[],
     date: None,
 };
 
@@ -244,6 +245,15 @@ fn responses_without_a_body() {
         Respond { upgrade: true, ..OPEN },
         "101 Yes\nUpgrade: websocket\nSec-WebSocket-Accept: x\nConnection: upgrade\n",
     );
+    let protocols = &["websocket", "irc/6.9"].map(str::to_owned);
+    let listed = Respond { protocols, ..OPEN };
+    check(
+        "HTTP/1.1 426 Up\nUpgrade: h2c,IRC/6.9\nUpgrade: WebSocket\n",
+        Respond { persistent: false, ..listed },
+        "426 Up\nUpgrade: IRC/6.9, WebSocket\nConnection: close, upgrade\n",
+    );
+    check("HTTP/1.1 426 Up\nUpgrade: h2c\nConnection: upgrade\n", listed, "426 Up\n");
+    check("HTTP/1.1 400 No\nUpgrade: websocket\nConnection: upgrade\n", listed, "400 No\n");
 }
 
 /// A random head that begins with `line` and has a host.

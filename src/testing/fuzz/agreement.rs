@@ -138,6 +138,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
         persistent: length != BodyLength::UntilClose && dice.chance(50),
         client_version: if old { Version::Http10 } else { Version::Http11 },
         upgrade: head.status == 101,
+        protocols: &[],
         anti_buffering: false,
         changes: dice.chance(30).then_some(&changes),
         cors: dice.chance(30).then_some(&ours),
