@@ -39,10 +39,10 @@ impl<T> Idle<T> {
     }
 
     /// Takes out the most recently used one.
-    pub(super) fn pop(&mut self, upstreams: &Slab<T>) -> Option<Key<T>> {
+    pub(super) fn pop(&mut self, connections: &Slab<T>) -> Option<Key<T>> {
         while let Some(key) = self.keys.pop() {
             work::note(1);
-            if upstreams.get(key).is_some() {
+            if connections.get(key).is_some() {
                 self.open -= 1;
                 return Some(key);
             }
@@ -53,21 +53,21 @@ impl<T> Idle<T> {
     /// Takes out the most recently used one that `fits`.
     pub(super) fn pop_where(
         &mut self,
-        upstreams: &Slab<T>,
+        connections: &Slab<T>,
         fits: impl Fn(&T) -> bool,
     ) -> Option<Key<T>> {
         work::note(self.keys.len());
-        let found = self.keys.iter().rposition(|&key| upstreams.get(key).is_some_and(&fits))?;
+        let found = self.keys.iter().rposition(|&key| connections.get(key).is_some_and(&fits))?;
         self.open -= 1;
         Some(self.keys.remove(found))
     }
 
     /// Notes that one of them was closed and removed from the slab.
-    pub(super) fn forget_closed(&mut self, upstreams: &Slab<T>) {
+    pub(super) fn forget_closed(&mut self, connections: &Slab<T>) {
         self.open -= 1;
         if self.keys.len() > 2 * self.open + CLOSED_SPARE {
             work::note(self.keys.len());
-            self.keys.retain(|&key| upstreams.get(key).is_some());
+            self.keys.retain(|&key| connections.get(key).is_some());
         }
     }
 
