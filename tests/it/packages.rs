@@ -214,7 +214,10 @@ fn workflows_only_call_what_anybody_can_call() {
             assert!(known, "{}: {command}", file.display());
         }
         for action in text.lines().filter_map(|line| line.split_once("uses: ").map(|(_, a)| a)) {
-            let version = action.split_once("@v").expect("a version").1;
+            let named = action.split_once('@').expect("what it contains").1;
+            let (hash, version) = named.split_once(" # v").expect("a version");
+            let is_hash = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_hash, "{}: {action}", file.display());
             assert_eq!(version.split('.').count(), 3, "{}: {action}", file.display());
         }
     }
