@@ -4,7 +4,9 @@
 //! The first event loop opens them, and offers the others those to which clients connect. With
 //! `reuse_port` each loop has a socket of its own, among which the kernel divides the connections.
 //! Otherwise all have the same one, so that an address that is in use stays an error, and the loops
-//! divide them ([`crate::edge::Edge::lets_others_go_first`]).
+//! divide them ([`crate::edge::Edge::lets_others_go_first`]). So it is with a socket that was
+//! inherited: who waits there when this process ends is the next one's, and would be lost at
+//! another.
 
 use super::service::Inherited;
 use super::sys;
@@ -86,16 +88,14 @@ pub(super) fn offer(
     present: &[Listening],
     net: &MioNet,
 ) -> Result<Vec<Offer>, String> {
-    let Server { reuse_port, write_timeout, .. } = config.server;
+    let write_timeout = config.server.write_timeout;
     let of_clients = listening.iter().filter(|l| l.port.service == Service::Apis);
     let offers = of_clients.map(|of_first| {
         let socket = match of_first.bound {
             _ if has(present, of_first) => None,
-            Some(bound) if reuse_port => {
+            Some(bound) if !of_first.port.is_shared => {
                 let (bound, mut nothing) = (ListenAddr::Tcp(bound), Inherited::default());
-                // A socket that was inherited may let no other one in.
-                let own = sys::listen(&bound, true, write_timeout, &mut nothing);
-                Some(own.or_else(|_| net.share_listener(of_first.id)))
+                Some(sys::listen(&bound, true, write_timeout, &mut nothing))
             }
             Some(_) | None => Some(net.share_listener(of_first.id)),
         };
@@ -143,9 +143,12 @@ fn open_all(
     listening: &mut Vec<Listening>,
 ) -> Result<(), String> {
     let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
-    let mut open = |wanted: &ListenAddr, port: Port| {
+    let mut open = |wanted: &ListenAddr, port: Port, inherited: &mut Inherited| {
         let listener = match present.iter().find(|l| l.is_for(wanted, port)) {
-            Some(present) => Listening { port, ..present.clone() },
+            Some(present) => {
+                let port = Port { is_shared: present.port.is_shared, ..port };
+                Listening { port, ..present.clone() }
+            }
             None => sys::listen(wanted, reuse_port, write_timeout, inherited)
                 .and_then(|listener| {
                     let bound = listener.address()?;
@@ -163,24 +166,27 @@ fn open_all(
         let Server { listen, listen_tls, .. } = &mut config.server;
         let addresses = if is_secure { listen_tls } else { listen };
         for (wanted, address) in wanted.iter().zip(addresses) {
-            if let Some(bound) = open(wanted, port_at(&server, wanted, is_secure))? {
+            let port = port_at(&server, wanted, is_secure);
+            let port = Port { is_shared: port.is_shared || inherited.has(wanted), ..port };
+            if let Some(bound) = open(wanted, port, inherited)? {
                 *address = ListenAddr::Tcp(bound);
             }
         }
     }
     if let Some(admin) = &mut config.admin
-        && let Some(bound) = open(&admin.listen, Port::plain(Service::Admin))?
+        && let Some(bound) = open(&admin.listen, Port::plain(Service::Admin), inherited)?
     {
         admin.listen = ListenAddr::Tcp(bound);
     }
     if let Some(probes) = config.admin.as_mut().and_then(|admin| admin.probes.as_mut())
-        && let Some(bound) = open(probes, Port::plain(Service::Probes))?
+        && let Some(bound) = open(probes, Port::plain(Service::Probes), inherited)?
     {
         *probes = ListenAddr::Tcp(bound);
     }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);
-        demo.listen = open(&wanted, Port::plain(Service::Demo))?.unwrap_or(demo.listen);
+        let bound = open(&wanted, Port::plain(Service::Demo), inherited)?;
+        demo.listen = bound.unwrap_or(demo.listen);
     }
     Ok(())
 }

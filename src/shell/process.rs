@@ -488,14 +488,15 @@ impl Process {
             return Err("the process is draining".to_owned());
         }
         let present = self.loops.config();
-        if config.server.user != present.server.user {
-            return Err("server.user: it cannot be changed while running; restart".to_owned());
-        }
-        if (config.server.sandbox || self.sandbox) != self.is_confined {
-            return Err("server.sandbox: it cannot be changed while running; restart".to_owned());
-        }
-        if config.server.workers != present.server.workers {
-            return Err("server.workers: it cannot be changed while running; restart".to_owned());
+        let changes = [
+            ("user", config.server.user != present.server.user),
+            ("sandbox", (config.server.sandbox || self.sandbox) != self.is_confined),
+            ("workers", config.server.workers != present.server.workers),
+            // A socket that is bound stays what it was, and others are bound beside it or are not.
+            ("reuse_port", config.server.reuse_port != present.server.reuse_port),
+        ];
+        if let Some((key, _)) = changes.iter().find(|(_, is_changed)| *is_changed) {
+            return Err(format!("server.{key}: it cannot be changed while running; restart"));
         }
         config.fits(self.workers)?;
         self.awaited = self.loops.prepare(config)?;

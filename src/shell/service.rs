@@ -6,7 +6,7 @@
 use crate::config::ListenAddr;
 use listenfd::ListenFd;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
@@ -35,17 +35,33 @@ impl Inherited {
         Ok(inherited)
     }
 
+    /// True exactly when one of them is bound to an address of the configuration.
+    pub(super) fn has(&self, address: &ListenAddr) -> bool {
+        match address {
+            ListenAddr::Tcp(address) => self.find_tcp(*address).is_some(),
+            ListenAddr::Unix(path) => self.find_unix(path).is_some(),
+        }
+    }
+
     /// Takes the socket that is bound to an address and port.
-    pub(super) fn tcp(&mut self, address: std::net::SocketAddr) -> Option<TcpListener> {
-        let is_bound = |l: &TcpListener| l.local_addr().is_ok_and(|bound| bound == address);
-        self.tcp.iter().position(is_bound).map(|index| self.tcp.swap_remove(index))
+    pub(super) fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        self.find_tcp(address).map(|index| self.tcp.swap_remove(index))
     }
 
     /// Takes the socket that is bound to a path.
     pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
+        self.find_unix(path).map(|index| self.unix.swap_remove(index))
+    }
+
+    fn find_tcp(&self, address: SocketAddr) -> Option<usize> {
+        let is_bound = |l: &TcpListener| l.local_addr().is_ok_and(|bound| bound == address);
+        self.tcp.iter().position(is_bound)
+    }
+
+    fn find_unix(&self, path: &Path) -> Option<usize> {
         let is_bound =
             |l: &UnixListener| l.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path));
-        self.unix.iter().position(is_bound).map(|index| self.unix.swap_remove(index))
+        self.unix.iter().position(is_bound)
     }
 
     /// The addresses of the sockets that no listener has taken. Connections to them get no answer.

@@ -298,3 +298,26 @@ fn a_file_that_changes_is_loaded() {
     program.logs("configuration reloaded");
     assert_eq!(ask(program.address(), "/newer/", Some(&new)), "HTTP/1.1 204 No Content");
 }
+
+/// What is bound stays what it was, and the file says so of itself no longer.
+#[test]
+fn what_sockets_are_opened_with_takes_a_restart() {
+    let origin = Origin::listen();
+    for (workers, before) in [(1, false), (1, true), (2, false), (2, true)] {
+        let of = |reuse_port: bool, listen: &str| {
+            let keys = format!("[server]\nworkers = {workers}\nreuse_port = {reuse_port}\n");
+            config(listen, &[("events", &origin)]).replace("[server]\n", &keys)
+        };
+        let file = Scratch::file(&of(before, "'127.0.0.1:0'"));
+        let mut program = Program::start(&[file.as_str()]);
+        fs::write(file.as_str(), of(!before, "'127.0.0.1:0'")).unwrap();
+        program.signal("HUP");
+        program.logs("server.reuse_port: it cannot be changed while running; restart");
+        // What is refused has changed nothing, and the next reload is like any other.
+        fs::write(file.as_str(), of(before, "'127.0.0.1:0', '127.0.0.2:0'")).unwrap();
+        program.signal("HUP");
+        program.logs("configuration reloaded");
+        let served = ask(program.address(), "/events/", Some(&origin));
+        assert_eq!(served, "HTTP/1.1 204 No Content", "{workers} {before}");
+    }
+}

@@ -3,6 +3,10 @@
 use super::line::{Line, Origin};
 use super::program::{Program, Scratch};
 use super::{in_front_of_an_origin, skip};
+#[cfg(target_os = "linux")]
+use socket2::{Domain, Socket, Type};
+#[cfg(target_os = "linux")]
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -10,13 +14,11 @@ use std::process::Command;
 
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
 
-/// A socket that was open before the program was is listened on, and lives on when it ends.
-#[test]
-fn a_socket_is_handed_over() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A program that was started with this socket, and has these keys beside its address.
+fn handed_over(listener: &TcpListener, keys: &str) -> Program {
     let address = listener.local_addr().unwrap();
     let config = Scratch::file(&format!(
-        "[server]\nlisten = ['{address}']\n[[api]]\nname = 'a'\nlisten_path = '/a/'\n\
+        "[server]\nlisten = ['{address}']\n{keys}\n[[api]]\nname = 'a'\nlisten_path = '/a/'\n\
          target_url = 'http://127.0.0.1:1'\n"
     ));
     // It comes as standard input, and has to be descriptor 3 of a process that knows its number.
@@ -24,7 +26,15 @@ fn a_socket_is_handed_over() {
     let mut command = Command::new("sh");
     command.args(["-c", script, super::program::BINARY, config.as_str()]);
     let inherited = OwnedFd::from(listener.try_clone().unwrap());
-    let program = Program::serving_with(&mut command, inherited.into());
+    Program::serving_with(&mut command, inherited.into())
+}
+
+/// A socket that was open before the program was is listened on, and lives on when it ends.
+#[test]
+fn a_socket_is_handed_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let program = handed_over(&listener, "");
     let mut client = Line::to(address);
     client.send(NOWHERE);
     assert_eq!(client.response().first_line, "HTTP/1.1 404 Not Found");
@@ -33,6 +43,26 @@ fn a_socket_is_handed_over() {
     assert_eq!(program.ended().status, Some(0));
     // Who comes now waits for the next one, and is not refused.
     Line::to(address);
+}
+
+/// All loops accept at that socket, also where others could be bound beside it: who waits at one of
+/// those is lost when the program ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_that_is_handed_over_is_the_only_one() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = TcpListener::from(socket);
+    let program = handed_over(&listener, "workers = 4\nreuse_port = true");
+    let port = listener.local_addr().unwrap().port();
+    let [at, listens] = [format!(":{port:04X} "), " 0A ".to_owned()];
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let here = sockets.lines().filter(|line| line.contains(&at) && line.contains(&listens));
+    assert_eq!(here.count(), 1, "{sockets}");
+    drop(program);
 }
 
 #[test]
