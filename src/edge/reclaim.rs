@@ -24,7 +24,7 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// How long a connection is left alone after it was accepted or after its last response.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The number of sessions of each kind to examine for one that has not just had an event.
+/// The number of sessions of each kind to examine for one of which nothing was just heard.
 const LOOKS: usize = 64;
 
 /// The sessions that may be closed to make room for others.
@@ -104,14 +104,20 @@ impl Reclaimable {
 fn choose(row: &mut Row, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
     for _ in 0..LOOKS {
         let key = row.first(sessions)?;
-        // A session in the run queue may just have received a request.
-        if !sessions.is_queued(key) {
+        if !has_just_spoken(sessions, key) {
             return sessions[key].state.may_be_closed(now).then_some(key);
         }
         row.remove(sessions, key);
         row.push(sessions, key);
     }
     None
+}
+
+/// True exactly when a session may just have received a request. It is in the run queue then, but
+/// one that is there may also have been told that its socket takes more, as each is that is new.
+fn has_just_spoken(sessions: &Tasks<Session>, key: Key<Session>) -> bool {
+    let session = &sessions[key];
+    sessions.is_queued(key) && (session.is_shaking_hands() || session.conn.has_input())
 }
 
 impl State {
@@ -132,10 +138,11 @@ impl State {
 mod tests {
     use super::*;
     use crate::conn::Conn;
+    use crate::net::Ready;
     use crate::session::{Port, Service, Standing};
 
     #[test]
-    fn one_that_has_just_had_an_event_is_spared() {
+    fn one_that_has_just_sent_something_is_spared() {
         let (mut sessions, mut reclaimable) = (Tasks::new(Tick::ZERO), Reclaimable::default());
         let keys = [(); 2].map(|()| {
             let new =
@@ -145,8 +152,13 @@ mod tests {
             key
         });
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[0]));
+        // That its socket takes more says nothing of its client.
+        sessions[keys[0]].conn.ready.set(Ready::WRITE);
         sessions.wake(keys[0]);
+        assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[0]));
+        sessions[keys[0]].conn.ready.set(Ready::READ);
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[1]));
+        sessions[keys[1]].conn.ready.set(Ready::READ);
         sessions.wake(keys[1]);
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), None);
     }
