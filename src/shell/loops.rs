@@ -11,6 +11,7 @@ use super::logger;
 use super::mailbox::Mailbox;
 use super::output::Output;
 use super::resolver::Name;
+use super::room::Room;
 use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
@@ -18,6 +19,7 @@ use crate::descriptors;
 use crate::net::Resolution;
 use crate::pool::News;
 use crate::proxy::Common;
+use crate::time::Tick;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
@@ -41,8 +43,8 @@ pub(super) struct Loops {
     config: Config,
     /// What they are to serve next.
     prepared: Option<Prepared>,
-    /// True exactly when a loop was asked to make room, and has not said that it did or cannot.
-    makes_room: bool,
+    /// Which loop makes room for clients of another one.
+    room: Room,
     /// The loop for whose clients the first one is to make room.
     wants_room: Option<usize>,
 }
@@ -205,7 +207,7 @@ impl Openings {
                 reports,
                 config,
                 prepared: None,
-                makes_room: false,
+                room: Room::of(count),
                 wants_room: None,
             },
             output,
@@ -299,40 +301,34 @@ impl Loops {
         }
     }
 
-    /// Lets another loop make room for clients of the one with this number, unless one is asked to
-    /// at this moment.
-    pub(super) fn want_room(&mut self, of: usize) {
-        if !self.makes_room {
-            self.ask_for_room(of, 0);
-        }
+    /// Lets another loop make room for clients of the one with this number.
+    pub(super) fn want_room(&mut self, of: usize, now: Tick) {
+        let asked = self.room.wanted(of, now);
+        self.ask_for_room(of, asked);
     }
 
     /// Takes note that the loop with this number has made room for one of that number, or cannot.
-    pub(super) fn made_room(&mut self, index: usize, of: usize, made: bool) {
-        self.makes_room = false;
-        if !made {
-            self.ask_for_room(of, index + 1);
-        }
+    pub(super) fn made_room(&mut self, index: usize, of: usize, made: bool, now: Tick) {
+        let asked = self.room.answered(index, of, made, now);
+        self.ask_for_room(of, asked);
     }
 
-    /// Asks a loop for room: the first of those from that number on.
-    fn ask_for_room(&mut self, of: usize, from: usize) {
-        let Some(index) = (from..self.count()).find(|index| *index != of) else { return };
-        match index.checked_sub(1) {
-            None => self.wants_room = Some(of),
-            Some(other) => self.others[other].orders.send(Order::MakeRoom(of)),
+    fn ask_for_room(&mut self, of: usize, asked: Option<usize>) {
+        match asked.map(|index| index.checked_sub(1)) {
+            None => {}
+            Some(None) => self.wants_room = Some(of),
+            Some(Some(other)) => self.others[other].orders.send(Order::MakeRoom(of)),
         }
-        self.makes_room = true;
     }
 
     /// Does what is to be done about room in the first loop, whose turn is over.
-    pub(super) fn look_for_room(&mut self) {
+    pub(super) fn look_for_room(&mut self, now: Tick) {
         if self.first.wants_room() {
-            self.want_room(0);
+            self.want_room(0, now);
         }
         if let Some(of) = self.wants_room.take() {
             let made = self.first.make_room();
-            self.made_room(0, of, made);
+            self.made_room(0, of, made, now);
         }
     }
 

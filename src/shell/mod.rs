@@ -29,6 +29,7 @@ mod output;
 pub mod process;
 pub mod remote;
 pub mod resolver;
+mod room;
 pub mod sandbox;
 pub mod service;
 mod stop;

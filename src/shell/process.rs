@@ -191,7 +191,7 @@ impl Process {
             let Turn { now, wake } = self.loops.first.turn();
             self.resolve_stale_names();
             self.loops.pass_on_news();
-            self.loops.look_for_room();
+            self.loops.look_for_room(now);
             self.look_at_certificates(now);
             self.look_at_sources(now);
             let mut commanded = self.run_commands(now);
@@ -286,8 +286,14 @@ impl Process {
         while let Some(report) = self.loops.next_report() {
             match report {
                 Report::Stale(name) => self.resolve(name),
-                Report::WantsRoom(index) => self.loops.want_room(index),
-                Report::MadeRoom(index, of, made) => self.loops.made_room(index, of, made),
+                Report::WantsRoom(index) => {
+                    let now = self.loops.first.now();
+                    self.loops.want_room(index, now);
+                }
+                Report::MadeRoom(index, of, made) => {
+                    let now = self.loops.first.now();
+                    self.loops.made_room(index, of, made, now);
+                }
                 Report::Learnt(index, news) => self.loops.learn(index, &news),
                 Report::Took(index, took) => {
                     self.cannot = self.cannot.take().or(took.err());
