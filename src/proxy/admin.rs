@@ -135,15 +135,20 @@ pub(super) fn begin<N: Net>(
 
 impl<N: Net> Proxy<N> {
     /// Closes a connection to a service of the operator to make room for a new one: an idle one, or
-    /// one with an incomplete request, or else the one that has watched the longest. False if all
-    /// of them are being answered.
+    /// one with an incomplete request, or one whose client has probably left while the shell works
+    /// on its command, or else the one that has watched the longest. False if all of them are being
+    /// answered.
     pub(super) fn make_room_for_operator(&mut self, service: Service) -> bool {
         let operators = self.tasks.iter().filter(|(_, s)| s.service == service);
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
-            State::Active(exchange) if exchange.follows(&self.admin.log) => {
+            // Who has ended its side may still read the answer, so it is let be otherwise.
+            State::Active(exchange) if is_with_shell(exchange) && session.conn.hung_up() => {
                 Some((2, exchange.began, key))
+            }
+            State::Active(exchange) if exchange.follows(&self.admin.log) => {
+                Some((3, exchange.began, key))
             }
             State::ProxyHeader { .. }
             | State::Handshake { .. }
@@ -495,6 +500,11 @@ impl<N: Net> Proxy<N> {
             self.tasks.wake(key);
         }
     }
+}
+
+/// True exactly when the shell's result is awaited.
+fn is_with_shell(exchange: &Exchange) -> bool {
+    exchange.source().local().is_some_and(Local::is_fed)
 }
 
 /// The rank of an open stream in the order that is asked for.

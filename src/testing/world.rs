@@ -108,6 +108,8 @@ pub struct World {
     pub access: String,
     /// What the name server knows.
     pub names: BTreeMap<String, Vec<Address>>,
+    /// True exactly when the shell takes no command.
+    pub shell_is_busy: bool,
     wake: Tick,
     idle_turns: usize,
 }
@@ -168,6 +170,7 @@ impl World {
             now,
             access: String::new(),
             names: BTreeMap::new(),
+            shell_is_busy: false,
             wake: now,
             idle_turns: 0,
         }
@@ -393,7 +396,9 @@ impl World {
             let answer = known.cloned().map_or_else(none, Ok);
             self.proxy.name_answered((&host, port), &answer, self.now);
         }
-        while let Some((ticket, command)) = self.proxy.next_command() {
+        while !self.shell_is_busy
+            && let Some((ticket, command)) = self.proxy.next_command()
+        {
             let (status, said) = match command {
                 ShellCommand::Drain => (202, "Draining."),
                 ShellCommand::Reload => (501, "There is no file."),

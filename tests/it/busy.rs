@@ -231,3 +231,30 @@ fn an_operator_comes_in_while_accepting_rests() {
     world.settle().unwrap();
     assert!(matches!(world.net().hear(client, usize::MAX), Heard::Bytes(_)));
 }
+
+/// Who has left while the shell works for it makes room for the next operator, and who waits for
+/// its answer does not.
+#[test]
+fn an_operator_who_has_left_keeps_no_other_one_out() {
+    let config = Config::parse("x.toml", &format!("{PLAIN}\n[admin]\n")).unwrap();
+    let mut world = World::new(config, 0, Faults::NONE, Portions::default());
+    world.shell_is_busy = true;
+    let asks = |world: &mut World| {
+        let operator = world.net().client(ListenerId(2), None).unwrap();
+        let reload = b"POST /reload HTTP/1.1\r\nHost: localhost\r\nX-Millstream: 1\r\n\r\n";
+        world.net().send(operator, reload);
+        operator
+    };
+    let operators: Vec<Peer> = (0..16).map(|_| asks(&mut world)).collect();
+    world.settle().unwrap();
+    let late = asks(&mut world);
+    world.settle().unwrap();
+    assert!(world.net().closed(late), "there is no room for it");
+    world.net().leave(operators[3]);
+    world.settle().unwrap();
+    assert!(!world.net().closed(operators[3]), "it might read its answer");
+    let next = world.net().client(ListenerId(2), None).unwrap();
+    turns_until_answered(&mut world, next);
+    assert!(world.net().closed(operators[3]));
+    assert!(!operators.iter().any(|peer| *peer != operators[3] && world.net().closed(*peer)));
+}
