@@ -59,6 +59,7 @@ use crate::telemetry::Stats;
 use crate::time::Tick;
 use crate::wheel::Wheel;
 use connection::NO_ADDRESS;
+use names::Names;
 use queue::Waiter;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub struct Pool {
     news: Vec<News>,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
+    /// Which endpoints have which names.
+    names: Names,
     /// Upstreams at which somebody waits, where something has changed.
     changed: Vec<Key<Upstream>>,
     /// Those who waited for a connection to an upstream that is gone.
@@ -122,6 +125,7 @@ impl Pool {
             role,
             news: Vec::new(),
             stale_names: Vec::new(),
+            names: Names::default(),
             changed: Vec::new(),
             stranded: Vec::new(),
             displaced: Vec::new(),
@@ -140,7 +144,9 @@ impl Pool {
     ) -> Key<Upstream> {
         let known = self.upstreams.iter().find(|(_, upstream)| upstream.is_of(backend));
         let Some(key) = known.map(|(key, _)| key) else {
-            return self.upstreams.insert(Upstream::of(backend, stats, io.now));
+            let key = self.upstreams.insert(Upstream::of(backend, stats, io.now));
+            self.names.add(key, &self.upstreams[key]);
+            return key;
         };
         let moved = self.upstreams[key].update(backend, io.now);
         for index in (0..backend.targets.len()).filter(|index| moved >> index & 1 != 0) {
@@ -220,6 +226,7 @@ impl Pool {
     /// called.
     pub fn remove_upstream<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         let Some(upstream) = self.upstreams.remove(key) else { return };
+        self.names.remove(key, &upstream);
         self.waiting -= upstream.waiting();
         self.stranded.extend(upstream.queue.iter().map(|waiter| waiter.owner));
         for endpoint in upstream.endpoints {

@@ -4,9 +4,56 @@
 //! loop. So all have the same addresses, and who did not ask need not while these are fresh.
 
 use super::Pool;
+use super::upstream::Upstream;
 use crate::net::{Net, Resolution};
 use crate::pipe::Io;
+use crate::slab::Key;
 use crate::telemetry::LogLimit;
+use std::collections::BTreeMap;
+
+/// Which endpoints have a name, by its host.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeMap<String, Vec<Named>>);
+
+/// An endpoint that has a name.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    port: u16,
+    upstream: Key<Upstream>,
+    /// Its index.
+    index: usize,
+}
+
+impl Names {
+    /// Adds the endpoints of an upstream.
+    pub(super) fn add(&mut self, key: Key<Upstream>, upstream: &Upstream) {
+        for (index, endpoint) in upstream.endpoints.iter().enumerate() {
+            let target = &endpoint.target;
+            if target.has_name() {
+                let named = Named { port: target.port, upstream: key, index };
+                self.0.entry(target.host.clone()).or_default().push(named);
+            }
+        }
+    }
+
+    /// Removes the endpoints of an upstream that is gone.
+    pub(super) fn remove(&mut self, key: Key<Upstream>, upstream: &Upstream) {
+        for endpoint in &upstream.endpoints {
+            let host = &endpoint.target.host;
+            let Some(named) = self.0.get_mut(host) else { continue };
+            named.retain(|named| named.upstream != key);
+            if named.is_empty() {
+                self.0.remove(host);
+            }
+        }
+    }
+
+    /// The endpoints that have this name, as upstreams and indices.
+    fn of(&self, (host, port): (&str, u16)) -> Vec<(Key<Upstream>, usize)> {
+        let named = self.0.get(host).into_iter().flatten();
+        named.filter(|n| n.port == port).map(|n| (n.upstream, n.index)).collect()
+    }
+}
 
 impl Pool {
     /// The next name to resolve again, with the port that its addresses get. Each is returned once.
@@ -29,39 +76,30 @@ impl Pool {
         io: &mut Io<'_, N>,
         log: &mut LogLimit,
     ) {
-        let mut moved = Vec::new();
-        for (key, upstream) in self.upstreams.iter_mut() {
-            let api = &upstream.name;
-            let endpoints = upstream.endpoints.iter_mut().enumerate();
-            let named = endpoints.filter(|(_, endpoint)| {
-                (endpoint.target.host.as_str(), endpoint.target.port) == (host, port)
-            });
-            for (index, endpoint) in named {
-                match answer {
-                    Ok(addresses) => {
-                        let Some(what) = endpoint.resolved(addresses, io.now) else { continue };
-                        moved.push((key, index));
-                        if self.role.writes() {
-                            log::info!("api {api}: {host} {what}");
-                        }
+        for (key, index) in self.names.of((host, port)) {
+            let Some(upstream) = self.upstreams.get_mut(key) else { continue };
+            let (api, endpoint) = (&upstream.name, &mut upstream.endpoints[index]);
+            match answer {
+                Ok(addresses) => {
+                    let Some(what) = endpoint.resolved(addresses, io.now) else { continue };
+                    if self.role.writes() {
+                        log::info!("api {api}: {host} {what}");
                     }
-                    Err(error) => {
-                        endpoint.addresses.not_resolved(io.now);
-                        let means = if endpoint.addresses.is_empty() {
-                            "requests to it fail until that succeeds"
-                        } else {
-                            "keeping the previous addresses"
-                        };
-                        if self.role.writes() {
-                            let text = format!("api {api}: {error}; {means}");
-                            log.log(log::Level::Warn, api, "resolve", &text);
-                        }
+                    self.leave_addresses(key, index, io);
+                }
+                Err(error) => {
+                    endpoint.addresses.not_resolved(io.now);
+                    let means = if endpoint.addresses.is_empty() {
+                        "requests to it fail until that succeeds"
+                    } else {
+                        "keeping the previous addresses"
+                    };
+                    if self.role.writes() {
+                        let text = format!("api {api}: {error}; {means}");
+                        log.log(log::Level::Warn, api, "resolve", &text);
                     }
                 }
             }
-        }
-        for (key, index) in moved {
-            self.leave_addresses(key, index, io);
         }
     }
 }
@@ -114,5 +152,11 @@ mod tests {
         pool.name_answered(("x.test", 80), &failed, &mut io, &mut log);
         let mut has = |key| pool.upstreams[key].endpoints[0].addresses.len();
         assert_eq!([keys[0], keys[1], keys[2]].map(&mut has), [1, 1, 0]);
+        // Who is gone is not looked for.
+        pool.remove_upstream(keys[0], &mut io);
+        pool.name_answered(("x.test", 80), &answer, &mut io, &mut log);
+        assert_eq!(pool.names.of(("x.test", 80)), [(keys[1], 0)]);
+        keys[1..].iter().for_each(|key| pool.remove_upstream(*key, &mut io));
+        assert!(pool.names.0.is_empty());
     }
 }
