@@ -3,6 +3,7 @@
 use super::Config;
 use super::error::Wrong;
 use super::value::count;
+use crate::descriptors;
 use toml::de::DeValue;
 
 /// Maximum number of event loops.
@@ -39,6 +40,14 @@ impl Config {
             "api {}: max_upstream: each of server.workers ({loops}) needs at least one connection",
             api.name
         ))
+    }
+
+    /// How many descriptors are left of a limit, beside those of the loops that are not the first.
+    pub fn descriptors_of_first(&self, descriptors: u64, loops: usize) -> u64 {
+        // Where each has sockets of its own, the first has these, too.
+        let times = if self.server.reuse_port { 2 } else { 1 };
+        let listeners = times * self.server.addresses().count();
+        descriptors.saturating_sub(descriptors::of_loops(loops - 1, listeners))
     }
 
     /// What one of several event loops serves: it has its part of the limits that they cannot count

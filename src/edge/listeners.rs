@@ -85,6 +85,13 @@ impl Listeners {
         self.all[index] = Listener::new(port, true);
     }
 
+    /// Adds a listener at which another event loop accepts. This one does when it closes
+    /// ([`Listeners::ask`]).
+    pub fn open_spare(&mut self, listener: ListenerId, port: Port) {
+        self.open(listener, port);
+        self.all[usize::from(listener.0)].ready = false;
+    }
+
     /// Changes what is expected of the connections of an open listener from now on.
     pub fn change(&mut self, listener: ListenerId, port: Port) {
         if let Some(listener) = self.all.get_mut(listener.0 as usize) {

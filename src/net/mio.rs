@@ -48,12 +48,13 @@ struct Slot {
     token: Token,
 }
 
-/// A listening socket.
+/// A listening socket. Where one is open several times, it has one owner: when that closes it,
+/// nobody can connect any more, also if another event loop does not turn and so cannot close it.
 #[derive(Debug)]
 pub enum Listener {
-    /// A socket with an address and a port.
-    Tcp(mio::net::TcpListener),
-    /// A socket at a path, with the file to remove when it closes, unless somebody else owns that.
+    /// A socket with an address and a port, and whether this is its owner.
+    Tcp(mio::net::TcpListener, bool),
+    /// A socket at a path. The owner has the file to remove when it closes.
     Unix(mio::net::UnixListener, Option<SocketFile>),
 }
 
@@ -96,9 +97,36 @@ impl Listener {
     /// If the kernel is out of memory.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map(Some),
+            Listener::Tcp(listener, _) => listener.local_addr().map(Some),
             Listener::Unix(..) => Ok(None),
         }
+    }
+
+    /// Another descriptor of the same socket, which is not its owner.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn another(&self) -> io::Result<Listener> {
+        match self {
+            Listener::Tcp(listener, _) => {
+                let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+                Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket), false))
+            }
+            Listener::Unix(listener, _) => {
+                let socket = UnixListener::from(listener.as_fd().try_clone_to_owned()?);
+                Ok(Listener::Unix(mio::net::UnixListener::from_std(socket), None))
+            }
+        }
+    }
+
+    /// Ends listening at a socket for all who have it open.
+    fn end(&self) {
+        let socket = match self {
+            Listener::Tcp(listener, _) => socket2::SockRef::from(listener),
+            Listener::Unix(listener, _) => socket2::SockRef::from(listener),
+        };
+        // Where this is not possible, it ends when the last one closes it.
+        let _: io::Result<()> = socket.shutdown(Shutdown::Read);
     }
 }
 
@@ -121,20 +149,40 @@ impl MioNet {
     /// # Errors
     /// If the kernel is out of memory or watches.
     pub fn add_listener(&mut self, mut listener: Listener) -> io::Result<ListenerId> {
+        let id = self.next_listener()?;
+        let source: &mut dyn Source = match &mut listener {
+            Listener::Tcp(l, _) => l,
+            Listener::Unix(l, _) => l,
+        };
+        let token = mio::Token(FIRST_LISTENER + usize::from(id.0));
+        self.registry.register(source, token, Interest::READABLE)?;
+        self.keep_listener(id, listener);
+        Ok(id)
+    }
+
+    /// Keeps a listening socket of which nothing is heard, and returns its id.
+    ///
+    /// # Errors
+    /// If there are as many as there can be.
+    pub fn add_spare(&mut self, listener: Listener) -> io::Result<ListenerId> {
+        let id = self.next_listener()?;
+        self.keep_listener(id, listener);
+        Ok(id)
+    }
+
+    /// The id of the listening socket that is added next.
+    fn next_listener(&self) -> io::Result<ListenerId> {
         // A closed descriptor reports nothing, so its slot can be reused.
         let free = self.listeners.iter().position(Option::is_none);
         let index = free.unwrap_or(self.listeners.len());
-        let id = ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?);
-        let source: &mut dyn Source = match &mut listener {
-            Listener::Tcp(l) => l,
-            Listener::Unix(l, _) => l,
-        };
-        self.registry.register(source, mio::Token(FIRST_LISTENER + index), Interest::READABLE)?;
-        match self.listeners.get_mut(index) {
+        Ok(ListenerId(u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?))
+    }
+
+    fn keep_listener(&mut self, id: ListenerId, listener: Listener) {
+        match self.listeners.get_mut(usize::from(id.0)) {
             Some(place) => *place = Some(listener),
             None => self.listeners.push(Some(listener)),
         }
-        Ok(id)
     }
 
     /// Another descriptor of the same listening socket, for another poll.
@@ -146,15 +194,7 @@ impl MioNet {
     /// If there is no such listener.
     pub fn share_listener(&self, id: ListenerId) -> io::Result<Listener> {
         match self.listeners.get(usize::from(id.0)).and_then(Option::as_ref) {
-            Some(Listener::Tcp(listener)) => {
-                let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
-                Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket)))
-            }
-            Some(Listener::Unix(listener, _)) => {
-                let socket = UnixListener::from(listener.as_fd().try_clone_to_owned()?);
-                // The file belongs to whoever has bound it.
-                Ok(Listener::Unix(mio::net::UnixListener::from_std(socket), None))
-            }
+            Some(listener) => listener.another(),
             None => panic!("no listener has this id"),
         }
     }
@@ -243,15 +283,22 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 impl Net for MioNet {
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)> {
         let listener = self.listeners.get(listener.0 as usize).and_then(Option::as_ref);
-        let (socket, peer) = match listener {
-            Some(Listener::Tcp(l)) => {
-                let (stream, peer) = uninterrupted(|| l.accept())?;
-                (Socket::Tcp(stream), Some(peer.ip()))
+        let accepted = match listener {
+            Some(Listener::Tcp(l, _)) => uninterrupted(|| l.accept())
+                .map(|(stream, peer)| (Socket::Tcp(stream), Some(peer.ip()))),
+            Some(Listener::Unix(l, _)) => {
+                uninterrupted(|| l.accept()).map(|(stream, _)| (Socket::Unix(stream), None))
             }
-            Some(Listener::Unix(l, _)) => (Socket::Unix(uninterrupted(|| l.accept())?.0), None),
             None => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        Ok((self.keep(socket), peer))
+        match accepted {
+            Ok((socket, peer)) => Ok((self.keep(socket), peer)),
+            // Its owner has closed it.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn connect(&mut self, address: &Address) -> io::Result<SockId> {
@@ -354,11 +401,16 @@ impl Net for MioNet {
         // Another event loop may have the same socket open, of which this poll would go on to hear.
         // It fails only if it was not registered.
         let _: io::Result<()> = match &mut listener {
-            Listener::Tcp(listener) => self.registry.deregister(listener),
+            Listener::Tcp(listener, _) => self.registry.deregister(listener),
             Listener::Unix(listener, _) => self.registry.deregister(listener),
         };
-        if let Listener::Unix(_, Some(file)) = &listener {
-            file.remove();
+        match &listener {
+            Listener::Tcp(_, true) => listener.end(),
+            Listener::Unix(_, Some(file)) => {
+                file.remove();
+                listener.end();
+            }
+            Listener::Tcp(_, false) | Listener::Unix(_, None) => {}
         }
     }
 }

@@ -125,6 +125,12 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.listeners.open(listener, port);
     }
 
+    /// Adds a listener at which another event loop accepts. It is emptied and closed like any
+    /// other.
+    pub fn open_spare(&mut self, listener: ListenerId, port: Port) {
+        self.shared.edge.listeners.open_spare(listener, port);
+    }
+
     /// Changes what is expected of the connections that a listener accepts from now on.
     pub fn change_listener(&mut self, listener: ListenerId, port: Port) {
         self.shared.edge.listeners.change(listener, port);

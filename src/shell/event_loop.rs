@@ -94,10 +94,11 @@ impl Opening {
     ///
     /// # Errors
     /// A poll that cannot be created, or an address that cannot be listened on once more.
-    pub(super) fn another(&self, loops: usize) -> Result<Opening, String> {
+    pub(super) fn another(&mut self, loops: usize) -> Result<Opening, String> {
         let sockets_max = self.sockets_max.div_ceil(loops);
         let (poll, mut net) = create_poll(sockets_max)?;
-        let offers = listeners::offer(&self.config, &self.listening, &[], &self.net)?;
+        let Opening { config, listening, .. } = self;
+        let offers = listeners::offer(config, listening, &[], &mut self.net)?;
         let listening = listeners::take(offers, &[], &mut net)?;
         // Times that loops exchange are those of one clock.
         let Opening { config, budget, clock, .. } = self;
@@ -135,6 +136,9 @@ impl Opening {
         let net = tls::around(net, sockets_max);
         let mut proxy =
             Proxy::new(net, config.part_of(index, loops), &ports, terms, clock.now().tick);
+        for listener in &listening {
+            listener.spares().iter().for_each(|spare| proxy.open_spare(*spare, listener.port));
+        }
         // One part of an answer is enough for what is known of the process as a whole.
         if index == 0 {
             proxy.measure_with(sys::usage);
@@ -227,9 +231,10 @@ impl EventLoop {
     ) -> Result<(Vec<Listening>, Vec<Vec<Offer>>), String> {
         let (present, mut inherited) = (&self.listening, Inherited::default());
         let net = tls::inner(self.proxy.net());
-        let listening = listeners::open(config, present, &mut inherited, net)?;
-        let offer = |_| listeners::offer(config, &listening, present, net);
-        match (0..others).map(offer).collect() {
+        let mut listening = listeners::open(config, present, &mut inherited, net)?;
+        let offer = |_| listeners::offer(config, &mut listening, present, net);
+        let offers: Result<Vec<_>, _> = (0..others).map(offer).collect();
+        match offers {
             Ok(offers) => Ok((listening, offers)),
             Err(error) => {
                 listeners::close_new(&listening, present, net);
@@ -255,16 +260,22 @@ impl EventLoop {
     pub(super) fn reload(&mut self, config: Config, listening: Vec<Listening>, descriptors: u64) {
         for listener in &listening {
             match self.listening.iter().find(|old| old.id == listener.id) {
-                None => self.proxy.open_listener(listener.id, listener.port),
+                None => {
+                    self.proxy.open_listener(listener.id, listener.port);
+                    for spare in listener.spares() {
+                        self.proxy.open_spare(*spare, listener.port);
+                    }
+                }
                 Some(old) if old.port != listener.port => {
-                    self.proxy.change_listener(listener.id, listener.port);
+                    listener.ids().for_each(|id| self.proxy.change_listener(id, listener.port));
                 }
                 Some(_) => {}
             }
         }
         for old in &self.listening {
             if listening.iter().all(|listener| listener.id != old.id) {
-                self.proxy.close_listener(old.id, self.clock.now().tick);
+                let now = self.clock.now().tick;
+                old.ids().for_each(|id| self.proxy.close_listener(id, now));
             }
         }
         self.listening = listening;

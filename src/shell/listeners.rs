@@ -16,7 +16,9 @@ use crate::edge::listeners::port_at;
 use crate::net::mio::{Listener, MioNet};
 use crate::net::{ListenerId, Net};
 use crate::session::{Port, Service};
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// An open listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub(super) struct Listening {
     /// The address that it is bound to, with the port that the system chose. None if it is a Unix
     /// socket.
     bound: Option<SocketAddr>,
+    /// In the first event loop: the sockets of the others at the same address, where each has its
+    /// own. It empties and closes them with this one, because a loop that does not turn cannot.
+    spares: Vec<ListenerId>,
 }
 
 impl Listening {
@@ -36,6 +41,16 @@ impl Listening {
     fn is_for(&self, wanted: &ListenAddr, port: Port) -> bool {
         let serves = (self.port.service, self.port.is_secure);
         self.wanted == *wanted && serves == (port.service, port.is_secure)
+    }
+
+    /// Its id, and those of its spares.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ListenerId> {
+        std::iter::once(self.id).chain(self.spares.iter().copied())
+    }
+
+    /// The ids of the sockets of other event loops that this one closes.
+    pub(super) fn spares(&self) -> &[ListenerId] {
+        &self.spares
     }
 }
 
@@ -61,7 +76,7 @@ pub(super) fn open(
 /// Closes those of `listening` that are not among `present`.
 pub(super) fn close_new(listening: &[Listening], present: &[Listening], net: &mut MioNet) {
     for new in listening.iter().filter(|new| !has(present, new)) {
-        net.close_listener(new.id);
+        new.ids().for_each(|id| net.close_listener(id));
     }
 }
 
@@ -78,33 +93,47 @@ pub(super) struct Offer {
 }
 
 /// Offers another event loop those of `listening` to which clients connect, which are open in the
-/// first one. It has those that were `present` before.
+/// first one, whose network this is. It has those that were `present` before.
 ///
 /// # Errors
 /// If no descriptor is left, or an address cannot be listened on once more.
 pub(super) fn offer(
     config: &Config,
-    listening: &[Listening],
+    listening: &mut [Listening],
     present: &[Listening],
-    net: &MioNet,
+    net: &mut MioNet,
 ) -> Result<Vec<Offer>, String> {
     let write_timeout = config.server.write_timeout;
-    let of_clients = listening.iter().filter(|l| l.port.service == Service::Apis);
-    let offers = of_clients.map(|of_first| {
-        let socket = match of_first.bound {
-            _ if has(present, of_first) => None,
-            Some(bound) if !of_first.port.is_shared => {
-                let (bound, mut nothing) = (ListenAddr::Tcp(bound), Inherited::default());
-                Some(sys::listen(&bound, true, write_timeout, &mut nothing))
+    let of_clients = listening.iter_mut().filter(|l| l.port.service == Service::Apis);
+    let offers = of_clients.map(|listening| {
+        let socket = match listening.bound {
+            _ if has(present, listening) => Ok(None),
+            Some(bound) if !listening.port.is_shared => {
+                own(bound, write_timeout, &mut listening.spares, net).map(Some)
             }
-            Some(_) | None => Some(net.share_listener(of_first.id)),
+            Some(_) | None => net.share_listener(listening.id).map(Some),
         };
         let explain =
-            |e| format!("cannot listen on {}: {}", of_first.wanted, descriptors::explain(&e));
-        let socket = socket.transpose().map_err(explain)?;
-        Ok(Offer { of_first: of_first.clone(), socket })
+            |e| format!("cannot listen on {}: {}", listening.wanted, descriptors::explain(&e));
+        let socket = socket.map_err(explain)?;
+        let of_first = Listening { spares: Vec::new(), ..listening.clone() };
+        Ok(Offer { of_first, socket })
     });
     offers.collect()
+}
+
+/// Another socket at an address, for another event loop. The first one owns it, as a spare.
+fn own(
+    bound: SocketAddr,
+    write_timeout: Duration,
+    spares: &mut Vec<ListenerId>,
+    net: &mut MioNet,
+) -> io::Result<Listener> {
+    let socket =
+        sys::listen(&ListenAddr::Tcp(bound), true, write_timeout, &mut Inherited::default())?;
+    let of_other = socket.another()?;
+    spares.push(net.add_spare(socket)?);
+    Ok(of_other)
 }
 
 /// Takes over what the first event loop has offered.
@@ -153,7 +182,7 @@ fn open_all(
                 .and_then(|listener| {
                     let bound = listener.address()?;
                     let id = net.add_listener(listener)?;
-                    Ok(Listening { id, port, wanted: wanted.clone(), bound })
+                    Ok(Listening { id, port, wanted: wanted.clone(), bound, spares: Vec::new() })
                 })
                 .map_err(|e| format!("cannot listen on {wanted}: {}", descriptors::explain(&e)))?,
         };
@@ -205,9 +234,9 @@ mod tests {
         let offer = |socket| {
             let wanted = ListenAddr::Tcp("127.0.0.1:80".parse().unwrap());
             let (id, port) = (ListenerId(0), Port::plain(Service::Apis));
-            let of_first = Listening { id, port, wanted, bound: None };
+            let of_first = Listening { id, port, wanted, bound: None, spares: Vec::new() };
             let socket = mio::net::TcpListener::from_std(socket);
-            Offer { of_first, socket: Some(Listener::Tcp(socket)) }
+            Offer { of_first, socket: Some(Listener::Tcp(socket, true)) }
         };
         let good = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let regular = File::open(std::env::current_exe().unwrap()).unwrap();

@@ -15,7 +15,6 @@ use super::room::Room;
 use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
-use crate::descriptors;
 use crate::net::Resolution;
 use crate::pool::News;
 use crate::proxy::Common;
@@ -150,8 +149,8 @@ impl Openings {
         descriptors: u64,
         inherited: &mut Inherited,
     ) -> Result<Openings, String> {
-        let descriptors = left_by_others(descriptors, count - 1, &config);
-        let first = Opening::first(config, descriptors, inherited)?;
+        let descriptors = config.descriptors_of_first(descriptors, count);
+        let mut first = Opening::first(config, descriptors, inherited)?;
         let others = (1..count).map(|_| first.another(count)).collect::<Result<_, _>>()?;
         let config = first.config().clone();
         Ok(Openings { first, others, config })
@@ -254,7 +253,7 @@ impl Loops {
         };
         config.tls.keep(self.first.tls());
         let count = self.count();
-        let descriptors = left_by_others(descriptors, count - 1, &config);
+        let descriptors = config.descriptors_of_first(descriptors, count);
         for (other, index) in self.others.iter().zip(1..) {
             let part = Box::new(config.clone().part_of(index, count));
             other.orders.send(Order::Serve(part, descriptors));
@@ -384,6 +383,12 @@ impl Loops {
         }
     }
 
+    /// The numbers of those that are not waited for any more.
+    pub(super) fn given_up(&self) -> impl Iterator<Item = usize> {
+        let others = self.others.iter().zip(1..);
+        others.filter(|(other, _)| other.is_given_up).map(|(_, index)| index)
+    }
+
     /// True once all have closed the port and no client connection is left.
     pub(super) fn is_drained(&self) -> bool {
         let is_over = |other: &Other| other.drained.is_some() || other.is_given_up;
@@ -416,12 +421,6 @@ impl Loops {
     fn order(&self, order: impl Fn() -> Order) {
         self.others.iter().for_each(|other| other.orders.send(order()));
     }
-}
-
-/// How many descriptors are left of a limit, beside those of the loops that are not the first.
-fn left_by_others(descriptors: u64, others: usize, config: &Config) -> u64 {
-    let listeners = config.server.addresses().count();
-    descriptors.saturating_sub(descriptors::of_loops(others, listeners))
 }
 
 /// Ends the process when a loop ends that was not told to: by a panic, or without a poll.

@@ -18,7 +18,7 @@ use super::output::Output;
 use super::resolver::Name;
 use super::sandbox::Sandbox;
 use super::service::{self, Inherited};
-use super::stop::Stop;
+use super::stop::{self, Stop};
 use super::sys::{self, Signals};
 use super::watch::{Changes, Notices};
 use crate::admin::ShellCommand;
@@ -214,13 +214,9 @@ impl Process {
             }
             self.wait_no_longer();
         }
-        let cut = self.loops.cut_in_drain();
+        let what_was_cut = stop::what_was_cut(&self.loops);
         self.loops.finish();
-        match cut {
-            0 => log::info!("drained: nothing was cut"),
-            1 => log::info!("drained: 1 stream, tunnel or other request was cut"),
-            cut => log::info!("drained: {cut} streams, tunnels or other requests were cut"),
-        }
+        log::info!("drained: {what_was_cut}");
         self.output.finish(self.loops.first.access_log());
         Ok(())
     }

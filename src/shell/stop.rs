@@ -84,3 +84,18 @@ impl Stop {
         }
     }
 }
+
+/// What a drain has cut, for the log. Nobody knows how much that is in a loop that was given up.
+pub(super) fn what_was_cut(loops: &Loops) -> String {
+    let known = match loops.cut_in_drain() {
+        0 => "nothing was cut".to_owned(),
+        1 => "1 stream, tunnel or other request was cut".to_owned(),
+        cut => format!("{cut} streams, tunnels or other requests were cut"),
+    };
+    let workers: Vec<String> = loops.given_up().map(|index| (index + 1).to_string()).collect();
+    if workers.is_empty() {
+        return known;
+    }
+    let workers = workers.join(", ");
+    format!("{known}, beside what these workers had, which do not turn: {workers}")
+}

@@ -122,11 +122,12 @@ pub fn listen(
 ) -> io::Result<Listener> {
     match address {
         ListenAddr::Tcp(address) => {
-            let socket = match inherited.tcp(*address) {
-                Some(listener) => Socket::from(listener),
-                None => bind_tcp(*address, reuse_port)?,
+            // Whoever has handed one over goes on with it.
+            let (socket, is_own) = match inherited.tcp(*address) {
+                Some(listener) => (Socket::from(listener), false),
+                None => (bind_tcp(*address, reuse_port)?, true),
             };
-            listen_tcp(socket, write_timeout).map(Listener::Tcp)
+            Ok(Listener::Tcp(listen_tcp(socket, write_timeout)?, is_own))
         }
         ListenAddr::Unix(path) => match inherited.unix(path) {
             Some(listener) => {

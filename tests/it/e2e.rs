@@ -22,6 +22,8 @@ mod saturation;
 mod secured;
 mod service;
 mod streams;
+#[cfg(target_os = "linux")]
+mod stuck;
 mod tickets;
 mod tls;
 mod workers;

@@ -3,26 +3,17 @@
 use super::certificates::{Authority, file};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
-#[cfg(target_os = "linux")]
-use super::skip;
 use super::{GET, STREAM, begin_stream, event};
-#[cfg(target_os = "linux")]
-use nix::sys::{
-    ptrace,
-    wait::{WaitPidFlag, waitpid},
-};
-#[cfg(target_os = "linux")]
-use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 
-const WORKERS: usize = 4;
+pub(super) const WORKERS: usize = 4;
 
 /// More than enough for each loop to have some.
-const STREAMS: usize = 24;
+pub(super) const STREAMS: usize = 24;
 
-fn config(origin: &Origin, server: &str, api: &str) -> String {
+pub(super) fn config(origin: &Origin, server: &str, api: &str) -> String {
     format!(
         "[server]\nlisten = ['127.0.0.1:0']\nworkers = {WORKERS}\n{server}\n\
          [drain]\nwindow = '100ms'\n[admin]\nlisten = '127.0.0.1:0'\n[log]\naccess = 'text'\n\
@@ -32,19 +23,19 @@ fn config(origin: &Origin, server: &str, api: &str) -> String {
 }
 
 /// A program with several loops, and its admin listener.
-fn start(origin: &Origin, server: &str, api: &str) -> (Program, SocketAddr) {
+pub(super) fn start(origin: &Origin, server: &str, api: &str) -> (Program, SocketAddr) {
     let mut program = Program::with(&config(origin, server, api));
     let admin = admin_of(&mut program);
     (program, admin)
 }
 
-fn admin_of(program: &mut Program) -> SocketAddr {
+pub(super) fn admin_of(program: &mut Program) -> SocketAddr {
     let url = program.says("admin listener on ");
     let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
     address.unwrap().parse().unwrap()
 }
 
-fn ask(admin: SocketAddr, line: &str) -> (String, String) {
+pub(super) fn ask(admin: SocketAddr, line: &str) -> (String, String) {
     let mut operator = Line::to(admin);
     let fields = "Host: localhost\r\nX-Millstream: 1\r\nConnection: close";
     operator.send(format!("{line} HTTP/1.1\r\n{fields}\r\n\r\n"));
@@ -62,12 +53,12 @@ fn page(admin: SocketAddr, query: &str) -> (Vec<String>, Option<String>) {
     (words("id"), words("next").pop())
 }
 
-fn begin_streams(program: &Program, origin: &Origin) -> Vec<(Line, Line)> {
+pub(super) fn begin_streams(program: &Program, origin: &Origin) -> Vec<(Line, Line)> {
     (0..STREAMS).map(|_| begin_stream(program, origin)).collect()
 }
 
 /// The value of a sample, without its name and labels.
-fn sample<'t>(metrics: &'t str, name: &str) -> Option<&'t str> {
+pub(super) fn sample<'t>(metrics: &'t str, name: &str) -> Option<&'t str> {
     metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
@@ -411,146 +402,6 @@ fn each_loop_is_told_apart_for_the_operator() {
         assert_eq!(all, STREAMS, "{name}");
     }
     assert!((1..=WORKERS).all(|n| of_worker("up", n) == 1));
-}
-
-/// A worker that does not turn while this exists.
-#[cfg(target_os = "linux")]
-struct Stuck(Pid);
-
-#[cfg(target_os = "linux")]
-impl Stuck {
-    /// None where that cannot be brought about, and then this test is skipped.
-    fn worker(program: &Program, number: usize, test: &str) -> Option<Stuck> {
-        let thread = program.thread(&format!("worker {number}")).map(Pid::from_raw);
-        let seized = |thread: &Pid| ptrace::seize(*thread, ptrace::Options::empty()).is_ok();
-        let Some(thread) = thread.filter(seized) else {
-            skip(test, "no thread can be stopped");
-            return None;
-        };
-        ptrace::interrupt(thread).unwrap();
-        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        Some(Stuck(thread))
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Stuck {
-    fn drop(&mut self) {
-        // It may have ended with its process, which then waits for this.
-        if ptrace::detach(self.0, None).is_err() {
-            let _ = waitpid(self.0, Some(WaitPidFlag::__WALL));
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
-    let origin = Origin::listen();
-    let file = Scratch::file(&config(&origin, "", ""));
-    let mut program = Program::start(&[file.as_str()]);
-    let admin = admin_of(&mut program);
-    let mut streams = begin_streams(&program, &origin);
-    for (client, upstream) in &mut streams {
-        let (wire, event) = event("x");
-        upstream.send(wire);
-        client.expect(&event);
-    }
-    // What it has told is known from here on.
-    ask(admin, "GET /metrics");
-    let name = "a_loop_that_is_stuck_keeps_no_operator_waiting";
-    let Some(stuck) = Stuck::worker(&program, 3, name) else { return };
-    let (status, why) = ask(admin, "GET /healthz");
-    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
-    assert!(why.starts_with("Worker 3 has not turned for "), "{why}");
-    let (_, metrics) = ask(admin, "GET /metrics");
-    assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"2\"}"), Some("1"));
-    assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"3\"}"), Some("0"));
-    assert_eq!(sample(&metrics, "millstream_events_total{api=\"events\"}"), Some("24"));
-    let (status, listed) = ask(admin, "GET /streams?limit=1000");
-    assert_eq!(status, "HTTP/1.1 200 OK");
-    assert!(listed.contains("\"silent_workers\":[3]"), "{listed}");
-    let (status, said) = ask(admin, "DELETE /streams/fffff");
-    assert_eq!(status, "HTTP/1.1 202 Accepted");
-    assert!(said.starts_with("It ends if a silent worker has it. Worker 3 has not"), "{said}");
-    let mut watcher = Line::to(admin);
-    watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    watcher.response();
-    let mut heard = String::new();
-    while !heard.contains("\"closed\":") {
-        heard.push_str(&watcher.read(1));
-    }
-    let (_, of_third) = heard.split_once("{\"number\":3,").expect(&heard);
-    assert!(of_third.split('}').next().unwrap().contains("\"silent_ms\":"), "{heard}");
-    // The others serve, and what it has missed it takes up when it turns.
-    let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
-    let (status, said) = ask(admin, "POST /reload");
-    assert_eq!(status, "HTTP/1.1 202 Accepted");
-    let waits = "It waits for these workers, which do not turn: 3.";
-    assert!(said.contains(waits), "{said}");
-    // Nor is whoever asks again.
-    let (status, said) = ask(admin, "POST /reload");
-    assert_eq!(status, "HTTP/1.1 202 Accepted");
-    assert!(said.contains(waits), "{said}");
-    let asked = Program::run(&["--reload", &format!("http://{admin}")]);
-    assert_eq!(asked.status, Some(1));
-    assert!(asked.stderr.contains(waits), "{}", asked.stderr);
-    for _ in 0..3 {
-        program.logs("the reload waits for these workers");
-    }
-    program.signal("HUP");
-    program.logs("the reload waits for these workers, which do not turn: 3");
-    // However many have asked, the next one is heard.
-    for _ in 0..3 {
-        let ask = |_| {
-            let mut operator = Line::to(admin);
-            operator.send("POST /reload HTTP/1.1\r\nHost: localhost\r\nX-Millstream: 1\r\n\r\n");
-            operator
-        };
-        let asked: Vec<Line> = (0..8).map(ask).collect();
-        for mut operator in asked {
-            assert_eq!(operator.response().first_line, "HTTP/1.1 202 Accepted");
-        }
-    }
-    drop(stuck);
-    program.logs("configuration reloaded");
-    let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
-    assert!(turns, "it stays silent");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
-    let name = "a_loop_that_is_stuck_keeps_no_process_from_its_end";
-    let origin = Origin::listen();
-    let (mut program, _) = start(&origin, "", "");
-    let _streams = begin_streams(&program, &origin);
-    let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
-    program.signal("TERM");
-    program.signal("TERM");
-    program.logs("worker 2 does not turn: its connections are cut");
-    program.logs("drained: ");
-    drop(stuck);
-    assert_eq!(program.ended().status, Some(0));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_loop_that_is_stuck_makes_no_drain_endless() {
-    let name = "a_loop_that_is_stuck_makes_no_drain_endless";
-    let origin = Origin::listen();
-    let config = config(&origin, "", "").replace("[drain]", "[drain]\nanswers = '100ms'");
-    let mut program = Program::with(&config);
-    let _streams = begin_streams(&program, &origin);
-    let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
-    program.signal("TERM");
-    program.logs(", beside what these workers have, which do not turn: 2");
-    program.logs("worker 2 does not turn: its connections are cut");
-    program.logs("drained: ");
-    drop(stuck);
-    let ended = program.ended();
-    assert_eq!(ended.status, Some(0));
-    assert_eq!(ended.stderr.matches("draining: ").count(), 1, "{}", ended.stderr);
 }
 
 #[test]
