@@ -35,7 +35,10 @@ fn main() -> ExitCode {
         Command::Check { file, sandbox } => match resolver::load(&file) {
             Ok(mut config) => {
                 config.server.sandbox |= sandbox;
-                print(&checked(&config, &file))
+                match config.fits(count_workers(&config)) {
+                    Ok(()) => print(&checked(&config, &file)),
+                    Err(wrong) => fail(WRONG, &wrong),
+                }
             }
             Err(wrong) => fail(WRONG, &wrong.to_string()),
         },
@@ -78,7 +81,7 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
 
 /// What `--check` prints for a valid configuration, which was read from this file.
 fn checked(config: &Config, file: &Path) -> String {
-    let mut warnings = config.warnings(raise_descriptor_limit().ok());
+    let mut warnings = config.warnings(raise_descriptor_limit().ok(), count_workers(config));
     warnings.extend(config.tls.expiries(unix_ms()).into_iter().map(|expiry| expiry.text));
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));

@@ -473,7 +473,7 @@ mod tests {
         folder.replace("a.toml", text);
         let load = || Config::load(&folder.0.join("a.toml")).unwrap();
         let about_files = |config: Config| {
-            let mut warnings = config.warnings(None);
+            let mut warnings = config.warnings(None, 1);
             warnings.retain(|warning| warning.contains("can read it"));
             warnings
         };

@@ -8,9 +8,6 @@ use super::{Api, Compression, Failed, Ids, Join, OnGap, OnOutage, StreamKind, Ta
 use crate::http::fields::is_named;
 use std::time::Duration;
 
-/// How many bytes all logs of an api may take that nobody is warned of.
-const LOGS_MAX: usize = 1 << 30;
-
 /// Keys that have no effect.
 pub(super) fn keys(api: &Api) -> impl Iterator<Item = String> {
     let all = retries(api)
@@ -124,11 +121,6 @@ fn share(api: &Api) -> Vec<(bool, &'static str)> {
             share.ids == Ids::Own && share.on_gap == OnGap::End,
             "share.on_gap is \"end\" and share.ids \"own\": no client that comes back after a \
             restart is served",
-        ),
-        (
-            share.limits.bytes.saturating_mul(share.max_logs) > LOGS_MAX,
-            "share: the logs may take more than 1 GiB of memory, share.log_bytes times \
-            share.max_logs",
         ),
     ]
 }

@@ -12,16 +12,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+/// How many bytes all logs of an api may take that nobody is warned of.
+const LOGS_MAX: usize = 1 << 30;
+
 /// Middleboxes close connections that have been silent for about this long.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// Warnings about probable mistakes, one line each. `descriptors` is the open-file limit, if it
-    /// is known.
-    pub fn warnings(&self, descriptors: Option<u64>) -> Vec<String> {
+    /// Warnings about probable mistakes, one line each, where so many `loops` serve it.
+    /// `descriptors` is the open-file limit, if it is known.
+    pub fn warnings(&self, descriptors: Option<u64>, loops: usize) -> Vec<String> {
         let mut out = self.unresolved.clone();
         if let Some(descriptors) = descriptors {
-            self.warn_of_descriptors(descriptors, &mut out);
+            self.warn_of_descriptors(descriptors, loops, &mut out);
         }
         out.extend(self.about_certificates());
         out.extend(self.tls_in_vain());
@@ -30,7 +33,8 @@ impl Config {
         out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
         out.extend(self.readable.iter().filter_map(|(file, readers)| readers.warning(file)));
         for api in self.apis.iter().filter(|api| api.active) {
-            out.extend(self.about(api).into_iter().map(|what| format!("api {}: {what}", api.name)));
+            let about = self.about(api, loops);
+            out.extend(about.into_iter().map(|what| format!("api {}: {what}", api.name)));
         }
         out.extend(self.breaches().iter().map(breach));
         self.warn_of_counts_apart(&mut out);
@@ -90,15 +94,15 @@ impl Config {
     }
 
     /// Warnings about one api.
-    fn about(&self, api: &Api) -> Vec<String> {
+    fn about(&self, api: &Api, loops: usize) -> Vec<String> {
         let targets = api.targets.iter().map(|target| ("target_url", target));
         let auth_server = api.forward_auth.iter().flat_map(|auth| &auth.target);
         let targets = targets.chain(auth_server.map(|target| ("auth.url", target)));
-        let loops = targets.filter_map(|(key, target)| {
+        let circles = targets.filter_map(|(key, target)| {
             let listener = self.own_listener(&target.addresses)?;
             Some(format!("{key} points back to this process, {listener}"))
         });
-        let loops = loops.collect::<Vec<String>>();
+        let circles = circles.collect::<Vec<String>>();
         let others = [
             self.hidden_addresses(api),
             too_few_connections(api),
@@ -108,11 +112,12 @@ impl Config {
             }),
             unsendable_key(api),
             null_origin(api),
+            large_logs(api, loops),
         ];
         let first = silences(api).into_iter().chain(literal_star(api));
-        let others =
-            others.into_iter().flatten().chain(self.too_much_held(api)).chain(vain::keys(api));
-        first.chain(loops).chain(others).collect()
+        let held = self.too_much_held(api, loops);
+        let others = others.into_iter().flatten().chain(held).chain(vain::keys(api));
+        first.chain(circles).chain(others).collect()
     }
 
     /// Warns if all clients share an address.
@@ -132,16 +137,17 @@ impl Config {
         })
     }
 
-    /// Warns if more is to be held of one event or body than may be.
-    fn too_much_held(&self, api: &Api) -> impl Iterator<Item = String> + use<> {
-        let most = self.server.max_held_bytes / 8;
+    /// Warns if more is to be held of one event or body than may be, in each of so many `loops`.
+    fn too_much_held(&self, api: &Api, loops: usize) -> impl Iterator<Item = String> + use<> {
+        let most = self.server.max_held_bytes / loops / 8;
+        let part = if loops == 1 { "" } else { "a worker's part of " };
         let body = (api.retry_body > most).then_some(("retry_body", "is kept of one body"));
         let events = self.holds_events(api) && api.streams.event_max > most;
         let event = events.then_some(("max_event_bytes", "one event may hold"));
-        body.into_iter().chain(event).map(|(key, most)| {
+        body.into_iter().chain(event).map(move |(key, most)| {
             format!(
-                "{key} is more than an eighth of server.max_held_bytes, the most that {most}; \
-                raise that, or lower this"
+                "{key} is more than an eighth of {part}server.max_held_bytes, the most that \
+                {most}; raise that, or lower this"
             )
         })
     }
@@ -211,7 +217,8 @@ impl Config {
         resumes || api.share.is_some() || self.server.flush_interval.is_some()
     }
 
-    fn warn_of_descriptors(&self, descriptors: u64, out: &mut Vec<String>) {
+    fn warn_of_descriptors(&self, descriptors: u64, loops: usize, out: &mut Vec<String>) {
+        let descriptors = self.descriptors_of_first(descriptors, loops);
         // Each stream also needs an upstream connection.
         let room = Budget::of(descriptors, self.listeners(), None).clients;
         let too_many = |max: Option<usize>| max.filter(|&max| max > room);
@@ -380,6 +387,20 @@ fn literal_star(api: &Api) -> Option<String> {
         "listen_path: \"*\" is literal here; leave it out, because a listen path matches \
         everything below it"
             .to_owned()
+    })
+}
+
+/// Warns if what is held of shared streams may take much memory in so many `loops`. Each that has
+/// clients of a stream holds its log.
+fn large_logs(api: &Api, loops: usize) -> Option<String> {
+    let share = api.share.as_ref()?;
+    let bytes = share.limits.bytes.saturating_mul(share.max_logs).saturating_mul(loops);
+    let times = if loops == 1 { "" } else { " times server.workers" };
+    (bytes > LOGS_MAX).then(|| {
+        format!(
+            "share: the logs may take more than 1 GiB of memory, share.log_bytes times \
+            share.max_logs{times}"
+        )
     })
 }
 

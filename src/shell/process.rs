@@ -120,7 +120,7 @@ impl Process {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
         let (look_every, expiries) = (config.tls.look_every, config.tls.expiries(unix_ms()));
-        for warning in config.warnings(Some(descriptors)) {
+        for warning in config.warnings(Some(descriptors), start.workers) {
             log::warn!("{warning}");
         }
         for Expiry { text, .. } in &expiries {
@@ -514,13 +514,13 @@ impl Process {
             self.loops.withdraw_prepared();
             return self.end_reload(Err(why));
         }
-        let known = self.loops.config().warnings(Some(self.descriptors));
+        let warnings = |config: &Config| config.warnings(Some(self.descriptors), self.workers);
+        let known = warnings(self.loops.config());
         self.awaited = self.loops.serve_prepared(self.descriptors);
         self.inquiries.note_reload();
         let config = self.loops.config();
         logger::configure(&config.log);
-        let warnings = config.warnings(Some(self.descriptors)).into_iter();
-        for new in warnings.filter(|warning| !known.contains(warning)) {
+        for new in warnings(config).iter().filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
         }
         let sources = config.server.reload_on_change.then(|| config.sources.clone());

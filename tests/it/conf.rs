@@ -548,13 +548,13 @@ fn what_cannot_be_resolved_is_a_warning() {
     let mut config = parse(&API.replace("127.0.0.1", "a.example"));
     config.apis[0].targets[0].host = "a\0b".to_owned();
     resolver::resolve(&mut config);
-    let [warning] = &config.warnings(None)[..] else { panic!("one warning") };
+    let [warning] = &config.warnings(None, 1)[..] else { panic!("one warning") };
     assert!(warning.starts_with("x.toml:4:14: api[0].target_url: cannot resolve a"), "{warning}");
     assert!(warning.ends_with("; requests to it fail until that succeeds"), "{warning}");
     assert!(config.apis[0].target().addresses.is_empty());
     config.apis[0].active = false;
     resolver::resolve(&mut config);
-    assert!(config.warnings(None).is_empty(), "nobody asks for it");
+    assert!(config.warnings(None, 1).is_empty(), "nobody asks for it");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn configurations_are_right() {
             let text = without_references(&text);
             let config = Config::parse("x.toml", &text)
                 .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", file.display()));
-            let mut said = [config.warnings(None), config.remarks()].concat();
+            let mut said = [config.warnings(None, 1), config.remarks()].concat();
             // That file is not read here.
             said.retain(|what| !what.starts_with("keys.toml: "));
             // That is said of every file with TLS.
@@ -131,7 +131,7 @@ fn the_readme_is_two_screens() {
 fn what_stands_behind_a_front_is_right() {
     const BEHIND: &str = include_str!("../../conf/front/millstream.toml");
     let config = Config::parse("x.toml", BEHIND).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0]);
+    assert_eq!([config.warnings(None, 1), config.remarks()].concat(), [""; 0]);
 }
 
 /// The configurations for Kubernetes and Compose. `make kubernetes` tries what is around them.
@@ -145,7 +145,7 @@ fn what_is_mounted_is_right() {
     let events = include_str!("../../conf/compose/events/events.toml");
     for text in [mounted.as_str(), compose, events] {
         let config = Config::parse("x.toml", text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-        assert_eq!([config.warnings(None), config.remarks()].concat(), [""; 0], "{text}");
+        assert_eq!([config.warnings(None, 1), config.remarks()].concat(), [""; 0], "{text}");
     }
 }
 

@@ -20,7 +20,7 @@ pub fn config(bytes: &[u8]) {
         }
     };
     assert!(!config.summary().is_empty());
-    let warnings = config.warnings(Some(1024));
+    let warnings = config.warnings(Some(1024), 1);
     assert!(config.tls.expiries(0).is_empty(), "no file was read");
     assert!(warnings.iter().all(|warning| !warning.contains(char::is_control)), "{warnings:?}");
     let server = &config.server;

@@ -25,7 +25,7 @@ fn wrong_keys_are_told_what_would_be_right() {
 
 #[test]
 fn what_may_not_be_meant() {
-    let warnings = |text: &str, descriptors| parse(text).warnings(descriptors);
+    let warnings = |text: &str, descriptors| parse(text).warnings(descriptors, 1);
     let check = |server: &str, api: &str, want: &[&str]| {
         let text = format!("[server]\n{server}\n{API}{api}\n");
         assert_eq!(warnings(&text, Some(1128)), want, "{text}");
@@ -131,7 +131,7 @@ fn what_compression_costs() {
 
 #[test]
 fn retries_that_never_happen() {
-    let warnings = |text: &str| parse(text).warnings(None);
+    let warnings = |text: &str| parse(text).warnings(None, 1);
     let two = "target_url = ['http://127.0.0.1:1', 'http://127.0.0.1:2']";
     let api = |keys: &str| format!("{two}\n{keys}");
     let of_two = |keys: &str, want: &[&str]| {
@@ -164,7 +164,7 @@ fn auth_servers_that_may_not_be_meant() {
     let check = |keys: &str, want: &[&str]| {
         let text = format!("[server]\nlisten = ['127.0.0.1:8001']\n{API}{keys}\n");
         let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
-        assert_eq!(parse(&text).warnings(None), want, "{keys}");
+        assert_eq!(parse(&text).warnings(None, 1), want, "{keys}");
     };
     check("auth.url = 'http://127.0.0.1:8002/verify'", &[]);
     let back = "auth.url points back to this process, 127.0.0.1:8001";
@@ -187,7 +187,7 @@ fn auth_servers_that_may_not_be_meant() {
 fn health_that_decides_nothing() {
     let check = |target: &str, api: &str, want: &[&str]| {
         let text = API.replace("'http://127.0.0.1:8000'", target);
-        let warnings = parse(&format!("{text}{api}\n")).warnings(None);
+        let warnings = parse(&format!("{text}{api}\n")).warnings(None, 1);
         let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
         assert_eq!(warnings, want, "{target} {api}");
     };
@@ -215,7 +215,7 @@ fn health_that_decides_nothing() {
 fn keys_beside_those_of_proxies_in_front() {
     let check = |server: &str, api: &str, want: &[&str]| {
         let text = format!("[server]\n{server}\n{API}{api}\n");
-        assert_eq!(parse(&text).warnings(None), want, "{server} {api}");
+        assert_eq!(parse(&text).warnings(None, 1), want, "{server} {api}");
     };
     let kept = "api a: keepalive_upstream has no effect: with send_proxy no connection is used \
         twice";
@@ -236,7 +236,7 @@ fn keys_beside_those_of_proxies_in_front() {
 fn sharing_in_vain() {
     let check = |api: &str, want: &[&str]| {
         let text = format!("{API}{api}\n");
-        let warnings = parse(&text).warnings(None);
+        let warnings = parse(&text).warnings(None, 1);
         let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
         assert_eq!(warnings, want, "{api}");
     };
@@ -271,14 +271,22 @@ fn sharing_in_vain() {
         event may hold; raise that, or lower this";
     check(&format!("max_event_bytes = '9MiB'\n{share}"), &[held]);
     let several = format!("[server]\nworkers = 2\n{API}{share}\n");
-    assert_eq!(parse(&several).warnings(None), [""; 0]);
+    assert_eq!(parse(&several).warnings(None, 2), [""; 0]);
+    // Each worker has a log of each stream, and a part of what may be held.
+    let check = |keys: &str, want: &str| {
+        let warnings = parse(&format!("{API}{keys}\n")).warnings(None, 4);
+        assert_eq!(warnings, [format!("api a: {want}")], "{keys}");
+    };
+    check(&format!("{share}\nlog_bytes = '4MiB'"), &format!("{large} times server.workers"));
+    let held = held.replace("of server", "of a worker's part of server");
+    check(&format!("max_event_bytes = '3MiB'\n{share}"), &held);
 }
 
 /// Keys about streams that are of the other kind.
 #[test]
 fn keys_for_another_kind() {
     let check = |api: &str, want: &[&str]| {
-        let warnings = parse(&format!("{API}{api}\n")).warnings(None);
+        let warnings = parse(&format!("{API}{api}\n")).warnings(None, 1);
         let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
         assert_eq!(warnings, want, "{api}");
     };
@@ -333,7 +341,7 @@ fn keys_that_may_not_be_meant() {
         let name = "keys.toml".to_owned();
         let file = || KeysText { name: name.clone(), bytes: keys.into(), readers };
         config.load_keys(|_| Ok(file())).unwrap();
-        assert_eq!(config.warnings(None), want, "{server} {api}");
+        assert_eq!(config.warnings(None, 1), want, "{server} {api}");
     };
     let key = format!("[[key]]\nname = 'a'\nsha256 = '{}'", "0".repeat(64));
     check("", "", Readers::Few, &key, &[]);

@@ -40,7 +40,7 @@ fn check(open: &str, guarded: &str, want: &[&str]) {
     let text = api("open", open) + &api("shut", guarded);
     let mut config = parse(&text);
     resolver::resolve(&mut config);
-    let warnings = config.warnings(None);
+    let warnings = config.warnings(None, 1);
     let warnings = warnings.iter().filter(|text| text.contains("on a server where api"));
     assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");
 }
