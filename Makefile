@@ -13,7 +13,7 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run certificate test check targets msrv sim golden fuzz interop watch kubernetes browser \
+.PHONY: help build run certificate test check targets msrv races sim golden fuzz interop watch kubernetes browser \
     bench microbench count book doc clean dist dist-test evening install uninstall
 
 help: ## list the targets
@@ -89,6 +89,9 @@ msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
 	echo "checking with Rust $(msrv)"; \
 	rustup run $(msrv) cargo check --locked --all-targets --target-dir target/msrv && \
 	rustup run $(msrv) cargo check --locked --no-default-features --target-dir target/msrv
+
+races: ## play all orders in which threads may come to what they share
+	$(CARGO) test --locked --manifest-path races/Cargo.toml
 
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim

@@ -1,11 +1,10 @@
 //! What is counted and remembered for an api, whichever event loop its clients are in.
 
 use super::directory::Directories;
-use crate::locked::Locked;
+use crate::locked::{Locked, Places};
 use crate::quota::{Network, Quota};
 use crate::sticky::{Secret, Sticky};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// The totals of all apis, by name. They stay while some event loop serves the api.
@@ -22,7 +21,7 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub struct ApiTotals {
     /// The number of open event streams.
-    streams: AtomicUsize,
+    streams: Places,
     /// The open event streams by client address, where that is limited.
     pub addresses: Quota<Network>,
     /// Which replicas know which clients.
@@ -47,15 +46,13 @@ impl Totals {
 impl ApiTotals {
     /// Counts another event stream as open, if fewer than `max` are.
     pub fn permit(self: &Arc<Self>, max: usize) -> Option<Permit> {
-        let another = |open| (open < max).then_some(open + 1);
-        let counted = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
-        counted.is_ok().then(|| Permit(Arc::clone(self)))
+        self.streams.take(max).then(|| Permit(Arc::clone(self)))
     }
 
     /// The number of open event streams.
     #[cfg(any(test, feature = "sim"))]
     pub fn streams(&self) -> usize {
-        self.streams.load(Ordering::Relaxed)
+        self.streams.taken()
     }
 }
 
@@ -73,13 +70,14 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.streams.leave();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Whoever asks from whatever thread, there are never more than there may be.
     #[test]

@@ -2,7 +2,7 @@
 
 use super::rates::Rates;
 use crate::auth::Hash;
-use crate::locked::Locked;
+use crate::locked::{Locked, Places};
 use crate::quota::Quota;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub struct Totals {
     /// The number of client connections, without those that are being refused.
-    clients: AtomicUsize,
+    clients: Places,
     /// How many of them are those of the demo, which one event loop has alone.
     demo: AtomicUsize,
     /// The open event streams by key, where that is limited.
@@ -22,7 +22,7 @@ pub struct Totals {
 impl Totals {
     /// The number of client connections, without those that are being refused.
     pub fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
+        self.clients.taken()
     }
 
     /// The number of client connections that any event loop may have, without those that are being
@@ -43,12 +43,11 @@ impl Totals {
 
     /// Takes one of `max` places for client connections. False if there is none.
     pub(super) fn take_place(&self, max: usize) -> bool {
-        let another = |clients| (clients < max).then_some(clients + 1);
-        self.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).is_ok()
+        self.clients.take(max)
     }
 
     /// Gives a place back.
     pub(super) fn leave_place(&self) {
-        self.clients.fetch_sub(1, Ordering::Relaxed);
+        self.clients.leave();
     }
 }

@@ -1,6 +1,6 @@
 //! Values for another thread, whose event loop is woken for them.
 
-use crate::locked::Locked;
+use crate::locked::Passing;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The values, oldest first. A clone is the same mailbox.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
-    values: Arc<Locked<VecDeque<T>>>,
+    values: Arc<Passing<T>>,
     waker: Arc<mio::Waker>,
 }
 
@@ -29,15 +29,9 @@ impl<T> Mailbox<T> {
         self.send_all([value]);
     }
 
-    /// Puts values in, and wakes the thread, which takes all of them whenever it is woken: one that
-    /// has not taken the last ones yet has been woken for them.
+    /// Puts values in, and wakes the thread, unless it has been woken and has not come yet.
     pub(super) fn send_all(&self, all: impl IntoIterator<Item = T>) {
-        let was_empty = self.values.with(|values| {
-            let was_empty = values.is_empty();
-            values.extend(all);
-            was_empty
-        });
-        if was_empty {
+        if self.values.put(all) {
             // It fails only when the event loop is gone, and nobody waits for the value.
             let _: io::Result<()> = self.waker.wake();
         }
@@ -45,12 +39,12 @@ impl<T> Mailbox<T> {
 
     /// Takes all values, oldest first.
     pub(super) fn take_all(&self) -> VecDeque<T> {
-        self.values.with(std::mem::take)
+        self.values.take_all()
     }
 
     /// Takes the oldest value.
     pub(super) fn take(&self) -> Option<T> {
-        self.values.with(VecDeque::pop_front)
+        self.values.take()
     }
 }
 

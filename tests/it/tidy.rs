@@ -114,8 +114,9 @@ fn root() -> &'static Path {
 
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let folders = ["src", "tests/it", "fuzz/fuzz_targets", "benches/src", "benches/micro/leaves"];
-    for folder in folders {
+    let benches = ["benches/src", "benches/micro/leaves"];
+    let folders = ["src", "tests/it", "fuzz/fuzz_targets", "races/src"];
+    for folder in folders.into_iter().chain(benches) {
         files.extend(files_below(&root().join(folder)));
     }
     files.retain(|file| file.extension().is_some_and(|e| e == "rs"));
