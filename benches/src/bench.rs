@@ -52,6 +52,9 @@ usage: bench COMMAND [OPTION...]
            one each
            --workers N, --streams LIST, --rounds N, --millstream PATH
                                     default 4, 100,1000,9000, 3
+  loops    what an event costs with several event loops of millstream, beside one
+           --workers N, --streams N, --seconds N, --rounds N, --millstream PATH
+                                    default 2, 1000, 8, 5
   pin      [--core N] -- COMMAND    run a command, on one core, with all descriptors there are
 ";
 
@@ -75,6 +78,7 @@ fn command() -> Outcome<()> {
     match command.to_str() {
         Some("run") => run::main(args),
         Some("spread") => run::spread::main(args),
+        Some("loops") => run::loops::main(args),
         Some("origin") => origin::main(args),
         Some("floor") => floor::main(args),
         Some("load") => load::main(args),

@@ -7,6 +7,7 @@
 
 mod caption;
 mod column;
+pub mod loops;
 mod markdown;
 mod number;
 mod peer;
@@ -14,6 +15,7 @@ mod plot;
 mod process;
 mod report;
 mod scenario;
+mod several;
 pub mod spread;
 mod table;
 
@@ -177,11 +179,16 @@ fn measure(
     }
     let line = process::output_of(&load)?;
     drop(running);
+    Ok(Some(figures_of(&line)))
+}
+
+/// The figures in a load's last line.
+fn figures_of(line: &str) -> Figures {
     let pairs = line
         .split_whitespace()
         .filter_map(|pair| pair.split_once('='));
     let figures = pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
-    Ok(Some(figures.collect()))
+    figures.collect()
 }
 
 fn words(program: &Path, arguments: &[&str]) -> Vec<String> {

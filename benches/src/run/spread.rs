@@ -4,7 +4,6 @@
 //! together, or one each (`reuse_port`); clients come all at once, or one a millisecond. Nothing is
 //! timed, but a machine that does something else wakes loops later than it would.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -12,8 +11,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::number::digits;
-use super::process::{self, Process};
-use super::{Folder, MILLSTREAM, free_address, markdown, words};
+use super::several::Several;
+use super::{Folder, MILLSTREAM, markdown};
 use crate::args::Args;
 use crate::sys::Outcome;
 
@@ -110,25 +109,10 @@ fn measure(
     pause: Duration,
     folder: &Folder,
 ) -> Outcome<Vec<usize>> {
-    let [front, origin, admin] = [free_address()?, free_address()?, free_address()?];
-    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
-    let command = words(&itself, &["origin", "--listen", &origin.to_string()]);
-    let _origin = Process::start("origin", &command, None, &folder.0)?;
-    process::wait_for(origin, None)?;
-    let file = folder.0.join("spread.toml");
-    let configuration = format!(
-        "[server]\nlisten = ['{front}']\nworkers = {}\nreuse_port = {reuse_port}\n\
-         [admin]\nlisten = '{admin}'\n[log]\nlevel = 'warn'\naccess = 'off'\n\
-         [drain]\nwindow = '10ms'\n\
-         [[api]]\nname = 'bench'\nlisten_path = '/'\ntarget_url = 'http://{origin}'\n",
-        settings.workers
-    );
-    fs::write(&file, configuration).map_err(|error| error.to_string())?;
-    let command = words(&settings.millstream, &[&file.display().to_string()]);
-    let proxy = Process::start("millstream", &command, None, &folder.0)?;
-    process::wait_for(front, None).map_err(|error| proxy.last_words().unwrap_or(error))?;
-    let clients = open(front, streams, pause).map_err(|error| error.to_string())?;
-    let counts = counts(&metrics(admin).map_err(|error| error.to_string())?);
+    let keys = format!("workers = {}\nreuse_port = {reuse_port}", settings.workers);
+    let several = Several::start(&settings.millstream, &keys, None, folder)?;
+    let clients = open(several.front, streams, pause).map_err(|error| error.to_string())?;
+    let counts = several.streams()?;
     drop(clients);
     match counts.iter().sum::<usize>() {
         sum if sum == streams && counts.len() == settings.workers => Ok(counts),
@@ -157,25 +141,6 @@ fn open(front: SocketAddr, streams: usize, pause: Duration) -> std::io::Result<V
     Ok(clients)
 }
 
-/// What the proxy tells the operator.
-fn metrics(admin: SocketAddr) -> std::io::Result<String> {
-    let mut operator = TcpStream::connect(admin)?;
-    operator.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    operator.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// How many streams each loop has, by metrics.
-fn counts(metrics: &str) -> Vec<usize> {
-    let samples = metrics
-        .lines()
-        .filter(|line| line.starts_with("millstream_worker_streams{"));
-    samples
-        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
-        .collect()
-}
-
 /// The least and the most that a loop had of its fair share in any round.
 fn extremes(rounds: &[Vec<usize>]) -> [f64; 2] {
     let shares = rounds.iter().flat_map(|counts| {
@@ -195,6 +160,7 @@ fn in_order(counts: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::several::counts;
     use super::*;
 
     #[test]
