@@ -203,6 +203,9 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.wait(text % "#link" + " === 'live'")
     browser.wait("/clock.*3/.test(" + text % "#apis tbody" + ")")
     browser.wait(text % "#streams tbody" + ".includes('/sse/events/?n=%26')")
+    # There is one worker, and nobody shares.
+    assert browser.value("document.querySelector('#several').hidden")
+    assert browser.value("document.querySelector('#sharing').hidden")
     if screenshot:
         browser.value("new Promise((done) => setTimeout(done, 8000))")
         browser.shoot(screenshot)
@@ -239,6 +242,29 @@ def judge(browser, url, client, tunnel, screenshot):
     deletes = [request for request in sent if request["method"] == "DELETE"]
     assert [request["url"] for request in deletes][1:] == [f"{url}streams/{oldest}"], deletes
     assert all(request["headers"].get("X-Millstream") == "1" for request in deletes), deletes
+    assert_alone(browser, url)
+
+
+def judge_workers(browser, url):
+    """Opens the page of a proxy with two workers, whose three clients share a stream."""
+    browser.events.clear()
+    browser.ask("Page.navigate", url=url)
+    browser.wait("document.readyState === 'complete' && document.querySelector('#headline')")
+    browser.wait("document.querySelector('#headline').textContent === "
+                 "'3 streams open, none in trouble.'")
+    cells = "[...document.querySelectorAll('%s tbody tr')].map((row) => row.cells[%d].textContent)"
+    browser.wait(cells % ("#workers", 0) + ".join() === '1,2'")
+    browser.wait(cells % ("#workers", 1) + ".reduce((all, n) => all + Number(n), 0) === 3")
+    browser.wait(cells % ("#workers", 4) + ".every((busy) => /^[0-9]+%$/.test(busy))")
+    browser.wait(cells % ("#workers", 5) + ".join() === 'turns,turns'")
+    # They are one stream, which an operator finds above the list of all, however long that is.
+    browser.wait(cells % ("#shared", 4) + ".join() === '3'")
+    above = "document.querySelector('#shared').getBoundingClientRect().bottom"
+    assert browser.value(f"{above} < document.querySelector('#list').getBoundingClientRect().top")
+    for width in [1280, 390]:
+        browser.resize(width)
+        browser.wait("document.documentElement.scrollWidth <= innerWidth")
+    browser.ask("Emulation.clearDeviceMetricsOverride")
     assert_alone(browser, url)
 
 
@@ -329,6 +355,28 @@ def main():
             browser = Browser(path, os.path.join(folder, "profile"))
             started.append(browser)
             judge(browser, url, clients[0], tunnel(address), screenshot)
+            several = Program(program, folder, "several.toml", f"""
+                [server]
+                listen = ["127.0.0.1:0"]
+                workers = 2
+                [log]
+                access = "off"
+                [admin]
+                listen = "127.0.0.1:0"
+                [[api]]
+                name = "clock"
+                listen_path = "/sse/"
+                strip_listen_path = true
+                target_url = "{source}"
+                [api.share]
+                join = "now"
+            """)
+            started.append(several)
+            address = several.says("listening on ")
+            url = several.says("admin listener on ")
+            sharing = [follow(address) for _ in range(3)]
+            judge_workers(browser, url)
+            del sharing
             troubled = []
             for situation in SITUATIONS:
                 proxy = Program(program, folder, f"{situation.name}.toml", situation.config())
