@@ -114,10 +114,13 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
 fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
     let name = "a_loop_that_is_stuck_keeps_no_process_from_its_end";
     let origin = Origin::listen();
-    let (mut program, _) = start(&origin, "", "");
+    let (mut program, admin) = start(&origin, "", "");
     let _streams = begin_streams(&program, &origin);
     let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
     program.signal("TERM");
+    // Two signals that nobody has taken are one.
+    let drains = (0..100_000).any(|_| ask(admin, "GET /readyz").0 != "HTTP/1.1 200 OK");
+    assert!(drains, "it goes on");
     program.signal("TERM");
     program.logs("worker 2 does not turn: its connections are cut");
     program.logs(" cut, beside what these workers had, which do not turn: 2");
