@@ -14,6 +14,10 @@
 //!
 //! Where a loop does not even answer for so long, clients ask for themselves.
 //!
+//! Each mirror holds the log once more, within the limits of the log. One that all loops read would
+//! need a lock where an event is appended and where it is read, and what it saves is there only
+//! while a stream has clients in several loops. `--check` counts all of them.
+//!
 //! A mirror that nobody reads asks for no more and is gone. So the feed lingers when nobody reads
 //! it in any loop.
 
