@@ -233,9 +233,20 @@ impl Process {
             self.is_asked = true;
             self.load_again();
         }
+        if arrived.quit > 0 {
+            self.drain();
+        }
         if arrived.stop > 0 {
             self.changes = None;
             self.stop.ask(arrived.stop, &mut self.loops);
+        }
+    }
+
+    /// Drains, unless it does already: only a second SIGTERM makes that more urgent.
+    fn drain(&mut self) {
+        if !self.stop.is_asked() {
+            self.changes = None;
+            self.stop.ask(1, &mut self.loops);
         }
     }
 
@@ -357,11 +368,7 @@ impl Process {
             any = true;
             match command {
                 ShellCommand::Drain => {
-                    // Only a second signal makes a drain more urgent.
-                    if !self.stop.is_asked() {
-                        self.changes = None;
-                        self.stop.ask(1, &mut self.loops);
-                    }
+                    self.drain();
                     let sentence = self.loops.config().drain.told();
                     self.answer(ticket, 202, &sentence);
                 }

@@ -9,7 +9,7 @@ use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
 use mio::net::UnixStream;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -44,10 +44,11 @@ pub fn survive_file_size_limit() {
     }
 }
 
-/// SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 as sources for a poll.
+/// SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGUSR2 as sources for a poll.
 #[derive(Debug)]
 pub struct Signals {
     stop: UnixStream,
+    quit: UnixStream,
     reload: UnixStream,
     user: UnixStream,
 }
@@ -57,6 +58,8 @@ pub struct Signals {
 pub struct Arrived {
     /// SIGTERM and SIGINT: stop.
     pub stop: usize,
+    /// SIGQUIT: drain, as nginx does. However often it comes, it is no more urgent.
+    pub quit: usize,
     /// SIGHUP: reload.
     pub reload: usize,
     /// SIGUSR1 and SIGUSR2: nothing, and yet a process that does not catch them is killed. Other
@@ -72,20 +75,22 @@ impl Signals {
     pub fn new() -> io::Result<Signals> {
         Ok(Signals {
             stop: arrivals(&[SIGTERM, SIGINT])?,
+            quit: arrivals(&[SIGQUIT])?,
             reload: arrivals(&[SIGHUP])?,
             user: arrivals(&[SIGUSR1, SIGUSR2])?,
         })
     }
 
     /// The sources to register with a poll; one becomes readable when a signal arrives.
-    pub fn sources(&mut self) -> [&mut UnixStream; 3] {
-        [&mut self.stop, &mut self.reload, &mut self.user]
+    pub fn sources(&mut self) -> [&mut UnixStream; 4] {
+        [&mut self.stop, &mut self.quit, &mut self.reload, &mut self.user]
     }
 
     /// Takes the signals that have arrived since the last time.
     pub fn take(&mut self) -> Arrived {
-        let Signals { stop, reload, user } = self;
-        Arrived { stop: count(stop), reload: count(reload), user: count(user) }
+        let Signals { stop, quit, reload, user } = self;
+        let [stop, quit, reload, user] = [stop, quit, reload, user].map(count);
+        Arrived { stop, quit, reload, user }
     }
 }
 

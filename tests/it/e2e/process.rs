@@ -111,7 +111,7 @@ fn a_port_that_is_taken_is_named() {
 /// What runs may end by itself; nothing new is taken.
 #[test]
 fn a_first_signal_drains() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let (mut program, origin) = in_front_of_an_origin();
         let mut client = program.connect();
         client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
