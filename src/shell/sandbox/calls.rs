@@ -244,8 +244,8 @@ fn on_conditions() -> Vec<(libc::c_long, When)> {
 
 /// Sockets to listen, to connect and to ask name servers, and those that the resolver asks for the
 /// addresses of the host. None that reads the packets of others, as root's could. On x86 there is
-/// `socketcall` beside, whose arguments are behind a pointer: there only the capabilities that are
-/// given up keep root from these.
+/// `socketcall` beside, whose arguments are behind a pointer, and which glibc uses: there only the
+/// capabilities that are given up keep root from these, and nothing keeps other protocols out.
 fn sockets() -> Vec<Vec<Argument>> {
     /// The other bits of the type are `SOCK_CLOEXEC` and `SOCK_NONBLOCK`.
     const TYPE: u32 = 0xf;
