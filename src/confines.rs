@@ -79,7 +79,7 @@ pub fn state() -> Option<(Confined, u64)> {
 /// # Errors
 /// If it is outside. A file that is not there is nowhere, and for others to complain about.
 pub fn may_read(path: &Path) -> io::Result<()> {
-    CONFINES.get().map_or(Ok(()), |confines| within(&confines.readable, path))
+    CONFINES.get().map_or(Ok(()), |confines| within(&confines.readable, path, TO_READ))
 }
 
 /// Judges whether a socket may be made at this path.
@@ -91,10 +91,19 @@ pub fn may_bind(path: &Path) -> io::Result<()> {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         folder => folder.unwrap_or(path),
     };
-    CONFINES.get().map_or(Ok(()), |confines| within(&confines.sockets, folder))
+    CONFINES.get().map_or(Ok(()), |confines| within(&confines.sockets, folder, TO_LISTEN))
 }
 
-fn within(allowed: &[Known], path: &Path) -> io::Result<()> {
+/// What to do about a file that is outside, or in another folder than at the start.
+const TO_READ: [&str; 2] = [
+    "name its folder in server.sandbox_folders, and restart",
+    "restart; server.sandbox_folders may name the one above it",
+];
+
+/// What to do about a socket.
+const TO_LISTEN: [&str; 2] = ["restart"; 2];
+
+fn within(allowed: &[Known], path: &Path, [name, replace]: [&str; 2]) -> io::Result<()> {
     let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
     let mut above = allowed.iter().filter(|(folder, _)| real.starts_with(folder)).peekable();
     let is_named = above.peek().is_some();
@@ -103,10 +112,12 @@ fn within(allowed: &[Known], path: &Path) -> io::Result<()> {
     }
     REFUSED.fetch_add(1, Ordering::Relaxed);
     Err(io::Error::other(if is_named {
-        "in a folder that is another one than at the start, which the sandbox does not let \
-        through; restart"
+        format!(
+            "in a folder that is another one than at the start, which the sandbox does not let \
+            through; {replace}"
+        )
     } else {
-        "outside of what the sandbox lets through, which is decided at the start; restart"
+        format!("outside of what the sandbox lets through, which is decided at the start; {name}")
     }))
 }
 
@@ -139,21 +150,22 @@ mod tests {
     #[test]
     fn links_are_followed_and_names_are_whole() {
         let below = [known(fs::canonicalize("/proc/self").unwrap())];
-        assert!(within(&below, Path::new("/proc/self/status")).is_ok());
-        assert!(within(&below, &below[0].0).is_ok());
-        assert!(within(&below, Path::new("/nowhere")).is_ok());
-        let wrong = within(&below, Path::new("/proc/self/root")).unwrap_err();
-        assert!(wrong.to_string().ends_with("; restart"), "{wrong}");
-        assert!(within(&[known(PathBuf::from("/pro"))], Path::new("/proc")).is_err());
+        assert!(within(&below, Path::new("/proc/self/status"), TO_READ).is_ok());
+        assert!(within(&below, &below[0].0, TO_READ).is_ok());
+        assert!(within(&below, Path::new("/nowhere"), TO_READ).is_ok());
+        let wrong = within(&below, Path::new("/proc/self/root"), TO_READ).unwrap_err();
+        assert!(wrong.to_string().ends_with("and restart"), "{wrong}");
+        assert!(within(&[known(PathBuf::from("/pro"))], Path::new("/proc"), TO_READ).is_err());
     }
 
     #[test]
     fn another_folder_of_the_same_name_is_not_let_through() {
         let other = (PathBuf::from("/dev"), Some([1, 1]));
-        let wrong = within(std::slice::from_ref(&other), Path::new("/dev/null")).unwrap_err();
+        let wrong =
+            within(std::slice::from_ref(&other), Path::new("/dev/null"), TO_READ).unwrap_err();
         assert!(wrong.to_string().starts_with("in a folder that is another one"), "{wrong}");
         let whole = known(PathBuf::from("/"));
-        assert!(within(&[other, whole], Path::new("/dev/null")).is_ok());
+        assert!(within(&[other, whole], Path::new("/dev/null"), TO_READ).is_ok());
     }
 
     #[test]

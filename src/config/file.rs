@@ -161,7 +161,15 @@ fn server(t: &mut Table<'_, '_>, has_certificate: bool) -> Server {
         user: t.take("user", user),
         reload_on_change: t.take("reload_on_change", flag).unwrap_or(false),
         sandbox: t.take("sandbox", flag).unwrap_or(false),
+        sandbox_folders: t.take("sandbox_folders", folders).unwrap_or_default(),
     }
+}
+
+fn folders(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+    const EXAMPLE: &str = "[\"/etc/letsencrypt\"]";
+    list(value, EXAMPLE, |value| {
+        value::file(value)?.ok_or_else(|| format!("not a folder; write one as in {EXAMPLE}").into())
+    })
 }
 
 /// Reads `enable_websockets`, Tyk's key, as a list of protocols; false is an empty one.

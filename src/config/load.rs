@@ -87,9 +87,19 @@ impl Config {
         self.hidden = hidden;
     }
 
+    /// The folders in which files can be read in a sandbox: those of
+    /// [`sandbox_folders`](super::Server::sandbox_folders), and those that files need.
+    pub fn folders(&self, path: &Path) -> BTreeSet<PathBuf> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let named = self.server.sandbox_folders.iter().map(|named| folder.join(named));
+        let mut folders = self.folders_of_files(path);
+        folders.extend(named.flat_map(fs::canonicalize));
+        folders
+    }
+
     /// The folders of its own file at `path`, of all files that are read with it, and of the links
     /// on the way to them. Each is absolute, and no link leads to it.
-    pub fn folders(&self, path: &Path) -> BTreeSet<PathBuf> {
+    pub(super) fn folders_of_files(&self, path: &Path) -> BTreeSet<PathBuf> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut folders = folders_of(path);
         self.files().for_each(|file| folders.extend(folders_of(&folder.join(file))));

@@ -201,6 +201,9 @@ pub struct Server {
     pub reload_on_change: bool,
     /// True exactly when the process confines itself to what it needs.
     pub sandbox: bool,
+    /// Folders in which files can be read in the sandbox, with all below, although no file of the
+    /// configuration lies there yet. Relative to the configuration's own.
+    pub sandbox_folders: Vec<String>,
 }
 
 /// `redirect_to_https`: where requests without TLS are sent.

@@ -265,7 +265,18 @@ impl Config {
     /// Warns if the sandbox lets through what has nothing to do with the configuration.
     fn warn_of_shared_folders(&self, out: &mut Vec<String>) {
         let file = self.sources.first().filter(|_| self.server.sandbox);
-        let folders = file.map_or_else(BTreeSet::new, |file| self.folders(file));
+        let folders = file.map_or_else(BTreeSet::new, |file| self.folders_of_files(file));
+        let named = file.into_iter().flat_map(|file| {
+            let folder = file.parent().unwrap_or(Path::new(""));
+            self.server.sandbox_folders.iter().map(|named| folder.join(named))
+        });
+        out.extend(named.filter(|named| !named.is_dir()).map(|named| {
+            format!(
+                "server.sandbox_folders: {} is no folder, so nothing there can be read later; \
+                make it, and restart",
+                named.display()
+            )
+        }));
         out.extend(folders.iter().filter(|folder| is_shared(folder)).map(|folder| {
             format!(
                 "server.sandbox: all that lies in {} can be read, because a file of the \

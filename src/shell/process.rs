@@ -492,14 +492,18 @@ impl Process {
 
     /// Opens the listeners of a configuration that was loaded again, in all event loops. If that
     /// fails, nothing has changed.
-    fn prepare(&mut self, config: Config) -> Result<(), String> {
+    fn prepare(&mut self, mut config: Config) -> Result<(), String> {
         if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
         }
         let present = self.loops.config();
+        config.server.sandbox |= self.sandbox;
+        let folders = |config: &Config| config.server.sandbox_folders.clone();
+        let has_other_folders = self.is_confined && folders(&config) != folders(present);
         let changes = [
             ("user", config.server.user != present.server.user),
-            ("sandbox", (config.server.sandbox || self.sandbox) != self.is_confined),
+            ("sandbox", config.server.sandbox != self.is_confined),
+            ("sandbox_folders", has_other_folders),
             ("workers", config.server.workers != present.server.workers),
             // A socket that is bound stays what it was, and others are bound beside it or are not.
             ("reuse_port", config.server.reuse_port != present.server.reuse_port),

@@ -52,6 +52,7 @@ fn default_server() -> Server {
     Server {
         reload_on_change: false,
         sandbox: false,
+        sandbox_folders: vec![],
         listen: vec![ListenAddr::Tcp("127.0.0.1:8080".parse().unwrap())],
         listen_tls: vec![],
         redirect_to_https: None,

@@ -108,8 +108,8 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     if !is_confined(&mut program, "e2e::sandbox::a_reload_that_names_what_is_outside_is_refused") {
         return;
     }
-    let restart =
-        "outside of what the sandbox lets through, which is decided at the start; restart";
+    let outside_of = "outside of what the sandbox lets through, which is decided at the start; ";
+    let restart = format!("{outside_of}name its folder in server.sandbox_folders, and restart");
     let socket = format!("unix:{}/socket", outside.as_str());
     let secured = format!("http://{}", origin.address());
     let secured = server("").replace(&secured, "https://localhost");
@@ -124,7 +124,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
         ),
         (
             server("").replace("['127.0.0.1:0'", &format!("['127.0.0.1:0', '{socket}'")),
-            format!("cannot listen on {socket}: {restart}"),
+            format!("cannot listen on {socket}: {outside_of}restart"),
         ),
     ] {
         fs::write(&at, text).unwrap();
@@ -143,7 +143,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     program.logs("reload");
     program.signal("TERM");
     let log = program.ended().stderr;
-    assert_eq!(log.matches(restart).count(), 3, "{log}");
+    assert_eq!(log.matches(outside_of).count(), 3, "{log}");
 }
 
 /// The system knows which folder it was, not what it was called.
@@ -165,13 +165,57 @@ fn another_folder_in_the_place_of_one_is_told_of() {
     program.signal("HUP");
     program.logs(
         "cannot read the file: in a folder that is another one than at the start, which the \
-        sandbox does not let through; restart",
+        sandbox does not let through; restart; server.sandbox_folders may name the one above it",
     );
     let admin = program.says("admin listener on http://");
     let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
     operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     operator.response();
     assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 1\n"));
+}
+
+/// What is in a folder that was named, or below it, can be read later; and of one that others use,
+/// too, it is told.
+#[test]
+fn a_file_may_come_in_a_folder_that_was_named() {
+    let (folder, later) = (Scratch::folder(), Scratch::folder());
+    let at = format!("{}/a.toml", folder.as_str());
+    let text = |more: &str| {
+        format!(
+            "[server]\nlisten = ['127.0.0.1:0']\nsandbox_folders = ['{}', '/tmp']\n[[api]]\n\
+             name = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1:1'\n{more}",
+            later.as_str()
+        )
+    };
+    fs::write(&at, text("")).unwrap();
+    let mut program = Program::start(&["--sandbox", &at]);
+    if !is_confined(&mut program, "e2e::sandbox::a_file_may_come_in_a_folder_that_was_named") {
+        return;
+    }
+    let below = format!("{}/new", later.as_str());
+    fs::create_dir(&below).unwrap();
+    let keys = format!("{below}/keys.toml");
+    fs::write(&keys, "").unwrap();
+    fs::write(&at, text(&format!("[api.auth]\nkeys_file = '{keys}'\n"))).unwrap();
+    program.signal("HUP");
+    program.logs("configuration reloaded");
+    let shared = file("");
+    fs::write(&at, text(&format!("[api.auth]\nkeys_file = '{}'\n", shared.as_str()))).unwrap();
+    program.signal("HUP");
+    if Path::new(shared.as_str()).parent() == Some(Path::new("/tmp")) {
+        program.logs("server.sandbox: all that lies in /tmp can be read, because a file");
+    }
+    program.logs("configuration reloaded");
+    fs::write(&at, text("").replace(", '/tmp'", "")).unwrap();
+    program.signal("HUP");
+    program.logs("server.sandbox_folders: it cannot be changed while running; restart");
+    fs::write(&at, text("").replace("'/tmp'", "'nowhere'")).unwrap();
+    let checked = Program::run(&["--check", "--sandbox", &at]).stdout;
+    let missing = format!("sandbox_folders: {}/nowhere is no folder, so", folder.as_str());
+    assert!(checked.contains(&missing), "{checked}");
+    let named = fs::canonicalize(later.as_str()).unwrap();
+    let named = format!("in the sandbox files can be read in {}\n", named.display());
+    assert!(checked.contains(&named), "{checked}");
 }
 
 /// A check says what can be read, and warns if that is more than anybody meant.
