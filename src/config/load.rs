@@ -65,7 +65,7 @@ impl Config {
         config.load_tls(folder)?;
         config.load_certificates(folder)?;
         config.look_for_hidden_files(path);
-        config.look_for_readers(folder);
+        config.look_for_readers();
         Ok(config)
     }
 
@@ -203,12 +203,18 @@ fn contents(file: &str, folder: &Path) -> Result<String, String> {
 }
 
 fn read_keys(path: &Path) -> io::Result<KeysText> {
-    let name = path.display().to_string();
+    let (bytes, readers) = read_secret(path)?;
+    Ok(KeysText { name: path.display().to_string(), bytes, readers })
+}
+
+/// Reads a file of secrets, and tells who else can read it. It is opened once, so both are about
+/// the same file.
+pub(super) fn read_secret(path: &Path) -> io::Result<(Vec<u8>, Readers)> {
     let mut file = open(path)?;
     let readers = Readers::of(&file)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(KeysText { name, bytes, readers })
+    Ok((bytes, readers))
 }
 
 /// Reads a regular file.

@@ -6,7 +6,6 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 
 /// Who can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,36 +49,30 @@ impl Readers {
     }
 }
 
-/// Warns of a file of the configuration in this folder that everybody can read now. One that cannot
-/// be read at all is for others to complain about.
-pub(super) fn warning(folder: &Path, file: &str) -> Option<String> {
-    let opened = File::open(folder.join(file)).ok()?;
-    Readers::of(&opened).ok()?.warning(file)
-}
-
 impl Tls {
-    /// The files of private keys and of the keys of tickets that are in use, as configured.
-    fn secrets(&self) -> impl Iterator<Item = &str> {
+    /// The files of private keys and of the keys of tickets that are in use, as configured, and who
+    /// could read each when it was read.
+    fn secrets(&self) -> impl Iterator<Item = (&str, Readers)> {
         let tickets = match &self.session_tickets {
-            SessionTickets::OfFile { file, .. } => Some(file),
+            SessionTickets::OfFile { file, readers, .. } => Some((file, *readers)),
             SessionTickets::Off | SessionTickets::OfProcess => None,
         };
-        let own = self.certificates.iter().map(|own| &own.files[1]).chain(tickets);
+        let own = self.certificates.iter().map(|own| (&own.files[1], own.readers)).chain(tickets);
         let own = own.filter(|_| self.server.is_some());
-        let shown = self.upstreams.iter().filter_map(|own| own.settings.identity.as_ref());
-        own.chain(shown.map(|[_, key]| key)).map(String::as_str)
+        let shown = self.upstreams.iter().filter_map(|own| {
+            let [_, key] = own.settings.identity.as_ref()?;
+            Some((key, own.readers))
+        });
+        own.chain(shown).map(|(file, readers)| (file.as_str(), readers))
     }
 }
 
 impl Config {
     /// Looks for secrets in files that were read and that not only few can read.
-    pub(super) fn look_for_readers(&mut self, folder: &Path) {
+    pub(super) fn look_for_readers(&mut self) {
         let mut read: Vec<(String, Readers)> = Vec::new();
-        for file in self.tls.secrets() {
-            let readers = File::open(folder.join(file)).and_then(|file| Readers::of(&file));
-            if let Ok(readers @ (Readers::All | Readers::AllOfMount)) = readers
-                && read.iter().all(|(known, _)| known != file)
-            {
+        for (file, readers) in self.tls.secrets() {
+            if readers != Readers::Few && read.iter().all(|(known, _)| known != file) {
                 read.push((file.to_owned(), readers));
             }
         }

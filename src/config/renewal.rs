@@ -8,8 +8,8 @@
 //! they change again. At a reload it is one, because somebody waits for the answer.
 
 use super::error::ConfigErrors;
-use super::load::read_file;
-use super::readers;
+use super::load::{read_file, read_secret};
+use super::readers::Readers;
 use super::seen::Seen;
 use super::tls::{Certificate, Part, SessionTickets, TlsVersion, VerifyClient};
 use super::tls::{cannot_read, pair};
@@ -51,7 +51,8 @@ impl Certificate {
     fn load(&mut self, folder: &Path) -> Result<(), (Part, String)> {
         // First, so that what changes meanwhile is read again.
         self.seen = self.look(folder);
-        self.pair = Some(pair(&self.files, |file| read_file(&folder.join(file)))?);
+        let (pair, readers) = pair(&self.files, folder)?;
+        (self.pair, self.readers) = (Some(pair), readers);
         Ok(())
     }
 }
@@ -72,10 +73,12 @@ impl VerifyClient {
 impl SessionTickets {
     /// Reads the keys, if they are in a file. If they cannot be used, they stay as they were.
     fn load(&mut self, folder: &Path) -> Result<(), String> {
-        let SessionTickets::OfFile { file, keys, seen } = self else { return Ok(()) };
+        let SessionTickets::OfFile { file, keys, readers, seen } = self else { return Ok(()) };
         *seen = Seen::of(&folder.join(&*file));
-        let read = read_file(&folder.join(&*file)).map_err(|error| cannot_read(file, &error))?;
-        *keys = Some(TicketKeys::read(&read).map_err(|what| format!("{file}: {what}"))?);
+        let read = read_secret(&folder.join(&*file)).map_err(|error| cannot_read(file, &error));
+        let (text, of_file) = read?;
+        let read = TicketKeys::read(&text).map_err(|what| format!("{file}: {what}"))?;
+        (*keys, *readers) = (Some(read), of_file);
         Ok(())
     }
 
@@ -98,9 +101,9 @@ struct Findings {
 }
 
 impl Findings {
-    /// This file of secrets in the folder was read again, which a table, or a key of it, names.
-    fn look_at_readers(&mut self, key: &str, folder: &Path, file: &str) {
-        let warning = readers::warning(folder, file);
+    /// This file of secrets was read again, which a table, or a key of it, names.
+    fn note_readers(&mut self, key: &str, file: &str, readers: Readers) {
+        let warning = readers.warning(file);
         self.exposed.extend(warning.map(|warning| format!("{key}: {warning}")));
     }
 }
@@ -145,7 +148,7 @@ impl Tls {
                 Ok(()) => {
                     let told = own.pair.as_ref().map(|pair| told(&own.files[0], pair));
                     found.renewed.extend(told.map(|told| format!("tls.certificate: {told}")));
-                    found.look_at_readers("tls.certificate", folder, &own.files[1]);
+                    found.note_readers("tls.certificate", &own.files[1], own.readers);
                 }
                 Err((_, what)) => found.refused.push(format!("tls.certificate: {what}")),
             }
@@ -157,11 +160,13 @@ impl Tls {
         if Seen::of(&self.folder.join(file)) == *seen {
             return;
         }
-        let (key, file) = ("tls.session_tickets", file.clone());
-        match self.session_tickets.load(&self.folder) {
+        let key = "tls.session_tickets";
+        let loaded = self.session_tickets.load(&self.folder);
+        let SessionTickets::OfFile { file, readers, .. } = &self.session_tickets else { return };
+        match loaded {
             Ok(()) => {
                 found.renewed.push(format!("{key}: {file} was read again"));
-                found.look_at_readers(key, &self.folder, &file);
+                found.note_readers(key, file, *readers);
             }
             Err(what) => found.refused.push(format!("{key}: {what}")),
         }
@@ -198,7 +203,7 @@ impl Tls {
                 Ok(new) => {
                     found.renewed.extend(told_of_upstream(own, &new));
                     if let Some([_, key]) = &own.settings.identity {
-                        found.look_at_readers(own.asks.table(), folder, key);
+                        found.note_readers(own.asks.table(), key, new.readers);
                     }
                     *own = new.that_asks(own.asks);
                 }

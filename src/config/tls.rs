@@ -2,6 +2,8 @@
 //! `renewal` reads the files that are named here.
 
 use super::error::{Location, Wrong};
+use super::load::{read_file, read_secret};
+use super::readers::Readers;
 use super::seen::Seen;
 use super::table::Table;
 use super::upstream_tls::UpstreamClient;
@@ -9,7 +11,7 @@ use super::value::{count, duration, file, text};
 use crate::descriptors;
 use crate::net::tls::{Pair, PairError, Server, TicketKeys};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -52,6 +54,8 @@ pub struct Certificate {
     /// What is in them. None where there is no address to listen on, and before
     /// [`Config::load_certificates`](super::Config::load_certificates).
     pub pair: Option<Pair>,
+    /// Who could read the key then.
+    pub(super) readers: Readers,
     /// The files as they were when they were last read.
     pub(super) seen: [Seen; 2],
 }
@@ -84,6 +88,8 @@ pub enum SessionTickets {
         /// What is in it. None where there is no address to listen on, and before
         /// [`Config::load_certificates`](super::Config::load_certificates).
         keys: Option<TicketKeys>,
+        /// Who could read the file then.
+        readers: Readers,
         /// The file as it was when it was last read.
         seen: Seen,
     },
@@ -186,7 +192,8 @@ fn certificate(
     });
     let key = t.require("key", "\"privkey.pem\"", named);
     let seen = [Seen::default(); 2];
-    Some((Certificate { files: [certificate?, key?], pair: None, seen }, locations))
+    let (files, readers) = ([certificate?, key?], Readers::Few);
+    Some((Certificate { files, pair: None, readers, seen }, locations))
 }
 
 fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
@@ -211,6 +218,7 @@ fn tickets(value: &DeValue<'_>) -> Result<SessionTickets, Wrong> {
         Some(_) => Ok(SessionTickets::OfFile {
             file: file(value)?.ok_or_else(|| Wrong::from(wrong))?,
             keys: None,
+            readers: Readers::Few,
             seen: Seen::default(),
         }),
     }
@@ -279,18 +287,17 @@ impl Part {
 ///
 /// # Errors
 /// Which of the two cannot be read or used, and why.
-pub(super) fn pair(
-    files: &[String; 2],
-    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
-) -> Result<Pair, (Part, String)> {
+pub(super) fn pair(files: &[String; 2], folder: &Path) -> Result<(Pair, Readers), (Part, String)> {
     let [certificate, key] = files;
-    let mut read =
-        |part, file: &String| read(file).map_err(|error| (part, cannot_read(file, &error)));
-    let texts = [read(Part::Certificate, certificate)?, read(Part::Key, key)?];
-    Pair::new([&texts[0], &texts[1]]).map_err(|error| match error {
+    let wrong = |part, file| move |error| (part, cannot_read(file, &error));
+    let chain =
+        read_file(&folder.join(certificate)).map_err(wrong(Part::Certificate, certificate))?;
+    let (text, readers) = read_secret(&folder.join(key)).map_err(wrong(Part::Key, key))?;
+    let pair = Pair::new([&chain, &text]).map_err(|error| match error {
         PairError::Certificate(what) => (Part::Certificate, format!("{certificate}: {what}")),
         PairError::Key(what) => (Part::Key, format!("{key}: {what}")),
-    })
+    })?;
+    Ok((pair, readers))
 }
 
 pub(super) fn cannot_read(file: &str, error: &io::Error) -> String {

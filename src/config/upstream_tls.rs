@@ -3,6 +3,7 @@
 
 use super::error::{ConfigErrors, Location, Wrong};
 use super::load::read_file;
+use super::readers::Readers;
 use super::seen::Seen;
 use super::table::Table;
 use super::tls::{cannot_read, pair};
@@ -10,7 +11,6 @@ use super::uri;
 use super::value::{file, flag, text};
 use super::{Api, Config, ForwardAuth, Target};
 use crate::net::tls::{Client, ClientOf, Pair, Terms, Trust};
-use std::io;
 use std::path::Path;
 use toml::de::DeValue;
 
@@ -51,6 +51,8 @@ pub struct UpstreamClient {
     pub(super) settings: UpstreamTls,
     /// The certificate that is shown, and its key.
     pub(super) identity: Option<Pair>,
+    /// Who could read the key when it was read.
+    pub(super) readers: Readers,
     /// What asks the targets.
     client: Client,
     /// The files as they were when they were last read.
@@ -83,9 +85,9 @@ impl UpstreamClient {
     pub(super) fn load(settings: &UpstreamTls, folder: &Path) -> Result<UpstreamClient, String> {
         // First, so that what changes meanwhile is read again.
         let seen = UpstreamClient::look(settings, folder);
-        let (client, identity) = client(settings, |file| read_file(&folder.join(file)))?;
+        let (client, identity, readers) = client(settings, folder)?;
         let asks = Asks::Targets;
-        Ok(UpstreamClient { settings: settings.clone(), identity, client, seen, asks })
+        Ok(UpstreamClient { settings: settings.clone(), identity, readers, client, seen, asks })
     }
 
     /// The same, for who is asked with it.
@@ -159,8 +161,9 @@ impl Config {
     ) -> Result<(), ConfigErrors> {
         self.secure_with(|settings| {
             let client = client(settings)?;
-            let (settings, identity, seen) = (settings.clone(), None, Vec::new());
-            Ok(UpstreamClient { settings, identity, client, seen, asks: Asks::Targets })
+            let (settings, readers, asks) = (settings.clone(), Readers::Few, Asks::Targets);
+            let (identity, seen) = (None, Vec::new());
+            Ok(UpstreamClient { settings, identity, readers, client, seen, asks })
         })
     }
 
@@ -215,27 +218,27 @@ fn secure(targets: &mut [Target], terms: &UpstreamTls, client: &Client) -> Resul
     Ok(())
 }
 
-/// Prepares to connect with these settings. Returns the certificate that is shown, too.
-fn client(
-    tls: &UpstreamTls,
-    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
-) -> Result<(Client, Option<Pair>), String> {
+/// Prepares to connect with these settings. Returns the certificate that is shown, too, and who can
+/// read its key.
+fn client(tls: &UpstreamTls, folder: &Path) -> Result<(Client, Option<Pair>, Readers), String> {
     let of_file = |what: String| match &tls.ca_file {
         Some(file) => format!("ca_file: {file}: {what}"),
         None => format!("ca_file: {what}"),
     };
-    let roots = tls
-        .ca_file
-        .as_ref()
-        .map(|file| read(file).map_err(|error| format!("ca_file: {}", cannot_read(file, &error))));
+    let roots = tls.ca_file.as_ref().map(|file| {
+        let read = read_file(&folder.join(file));
+        read.map_err(|error| format!("ca_file: {}", cannot_read(file, &error)))
+    });
     let roots = roots.transpose()?;
-    let identity = tls.identity.as_ref().map(|files| pair(files, read)).transpose();
-    let identity = identity.map_err(|(part, what)| format!("{}: {what}", part.key()))?;
+    let identity = tls.identity.as_ref().map(|files| pair(files, folder)).transpose();
+    let (identity, readers) = identity
+        .map_err(|(part, what)| format!("{}: {what}", part.key()))?
+        .map_or((None, Readers::Few), |(pair, readers)| (Some(pair), readers));
     let trust = match &roots {
         _ if tls.insecure_skip_verify => Trust::Everybody,
         Some(roots) => Trust::These(roots),
         None => Trust::System,
     };
     let client = Client::new(Terms { trust, identity: identity.as_ref() }).map_err(of_file)?;
-    Ok((client, identity))
+    Ok((client, identity, readers))
 }
