@@ -86,7 +86,8 @@ fn checked(config: &Config, file: &Path) -> String {
     warnings.extend(config.remarks());
     let lines = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
     let timeout = config.drain.stop_timeout();
-    let mut summary = format!("{}stop timeout needed: {timeout:?}\n", config.summary());
+    let mut summary = config.summary() + &config.told_of_lists();
+    summary += &format!("stop timeout needed: {timeout:?}\n");
     let folders = config.folders(file);
     for folder in folders.iter().filter(|_| config.server.sandbox) {
         summary += &format!("in the sandbox files can be read in {}\n", folder.display());

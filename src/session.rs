@@ -54,6 +54,9 @@ pub struct Session {
 pub enum Standing {
     /// They are.
     Served,
+    /// They are if the certificate that its client has shown is not among those that were revoked
+    /// since.
+    Unjudged,
     /// Its client was let in on terms that have changed since. The next request has to come on
     /// another connection.
     Outdated,

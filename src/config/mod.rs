@@ -60,6 +60,7 @@ mod upstream_tls;
 mod uri;
 mod vain;
 mod value;
+mod verify_client;
 mod warnings;
 mod workers;
 
@@ -86,9 +87,11 @@ pub use sticky::{KnownBy, Sticky};
 pub use target::Target;
 pub use tls::Tls;
 #[cfg(feature = "sim")]
-pub use tls::{Certificate, TlsVersion, VerifyClient};
+pub use tls::{Certificate, TlsVersion};
 pub use trusted::TrustedProxies;
 pub use upstream_tls::{UpstreamClient, UpstreamTls};
+#[cfg(feature = "sim")]
+pub use verify_client::VerifyClient;
 pub use workers::{WORKERS_MAX, Workers};
 
 use crate::access::{Field, Form};

@@ -8,14 +8,15 @@
 //! they change again. At a reload it is one, because somebody waits for the answer.
 
 use super::error::ConfigErrors;
-use super::load::{read_file, read_secret};
+use super::load::read_secret;
 use super::readers::Readers;
 use super::seen::Seen;
-use super::tls::{Certificate, Part, SessionTickets, TlsVersion, VerifyClient};
+use super::tls::{Certificate, Part, SessionTickets, TlsVersion};
 use super::tls::{cannot_read, pair};
 use super::upstream_tls::UpstreamClient;
+use super::verify_client::{Judges, VerifyClient};
 use super::{Config, Tls};
-use crate::net::tls::{Clients, Pair, Server, ServerTerms, TicketKeys, Tickets};
+use crate::net::tls::{Clients, ClientsError, Pair, Server, ServerTerms, TicketKeys, Tickets};
 use crate::time::date;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +32,9 @@ pub struct Renewal {
     pub renewed: Vec<String>,
     /// What cannot be used as it is, one line each. What was there before stays.
     pub refused: Vec<String>,
-    /// Which secrets everybody can read among what was renewed, one line each.
-    pub exposed: Vec<String>,
+    /// What is wrong with what was renewed although it can be used, such as secrets that everybody
+    /// can read, one line each.
+    pub warnings: Vec<String>,
 }
 
 impl Renewal {
@@ -53,19 +55,6 @@ impl Certificate {
         self.seen = self.look(folder);
         let (pair, readers) = pair(&self.files, folder)?;
         (self.pair, self.readers) = (Some(pair), readers);
-        Ok(())
-    }
-}
-
-impl VerifyClient {
-    fn look(&self, folder: &Path) -> Seen {
-        Seen::of(&folder.join(&self.client_ca))
-    }
-
-    fn load(&mut self, folder: &Path) -> Result<(), String> {
-        self.seen = self.look(folder);
-        let read = read_file(&folder.join(&self.client_ca));
-        self.authorities = read.map_err(|error| cannot_read(&self.client_ca, &error))?;
         Ok(())
     }
 }
@@ -97,14 +86,14 @@ impl SessionTickets {
 struct Findings {
     renewed: Vec<String>,
     refused: Vec<String>,
-    exposed: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Findings {
     /// This file of secrets was read again, which a table, or a key of it, names.
     fn note_readers(&mut self, key: &str, file: &str, readers: Readers) {
         let warning = readers.warning(file);
-        self.exposed.extend(warning.map(|warning| format!("{key}: {warning}")));
+        self.warnings.extend(warning.map(|warning| format!("{key}: {warning}")));
     }
 }
 
@@ -128,14 +117,14 @@ impl Tls {
         }
         if !found.renewed.is_empty()
             && tls.server == self.server
-            && let Err(what) = tls.serve()
+            && let Err((_, what)) = tls.serve()
         {
             found.refused.push(format!("tls: {what}"));
         }
         tls.look_at_upstreams(&mut found);
-        let Findings { renewed, refused, exposed } = found;
+        let Findings { renewed, refused, warnings } = found;
         let any = !renewed.is_empty() || !refused.is_empty();
-        any.then(|| Renewal { tls, before: Arc::clone(self), renewed, refused, exposed })
+        any.then(|| Renewal { tls, before: Arc::clone(self), renewed, refused, warnings })
     }
 
     fn look_at_certificates(&mut self, found: &mut Findings) {
@@ -175,19 +164,19 @@ impl Tls {
     fn look_at_authorities(&mut self, found: &mut Findings) {
         let folder = self.folder.as_path();
         let Some(verify) = &mut self.verify_client else { return };
-        if verify.look(folder) == verify.seen {
+        if verify.is_fresh(folder) {
             return;
         }
         let former = verify.clone();
         match verify.load(folder).and_then(|()| self.serve()) {
             Ok(()) => {
-                let told = format!("tls.client_ca: {} was read again", former.client_ca);
-                found.renewed.push(told);
+                let present = self.verify_client.as_ref();
+                found.renewed.extend(present.into_iter().flat_map(|own| own.told(&former)));
+                found.warnings.extend(self.about_lists());
             }
-            Err(what) => {
-                found.refused.push(format!("tls.client_ca: {what}"));
-                let seen = former.look(&self.folder);
-                self.verify_client = Some(VerifyClient { seen, ..former });
+            Err((judges, what)) => {
+                found.refused.push(format!("{}: {what}", judges.key()));
+                self.verify_client = Some(former.kept(&self.folder));
             }
         }
     }
@@ -237,22 +226,31 @@ impl Tls {
     /// Prepares to serve with what was read.
     ///
     /// # Errors
-    /// If the authorities of clients cannot be used.
-    fn serve(&mut self) -> Result<(), String> {
+    /// If the authorities of clients cannot be used, or the lists of what they have revoked.
+    fn serve(&mut self) -> Result<(), (Judges, String)> {
         let pairs = self.certificates.iter().filter_map(|own| own.pair.clone());
         let pairs: Vec<Pair> = pairs.collect();
         let verify = self.verify_client.as_ref();
-        let server = Server::new(&ServerTerms {
-            pairs: &pairs,
-            only_newest: self.min_version == TlsVersion::Tls13,
-            clients: verify.map(|VerifyClient { authorities, optional, .. }| Clients {
-                authorities,
-                optional: *optional,
-            }),
-            tickets: self.session_tickets.terms(),
-        });
-        let file = verify.map_or("", |verify| &verify.client_ca);
-        self.server = Some(server.map_err(|what| format!("{file}: {what}"))?);
+        let server =
+            Server::new(&ServerTerms {
+                pairs: &pairs,
+                only_newest: self.min_version == TlsVersion::Tls13,
+                clients: verify.map(|VerifyClient { authorities, revoked, optional, .. }| {
+                    Clients { authorities, revoked: revoked.as_ref(), optional: *optional }
+                }),
+                tickets: self.session_tickets.terms(),
+            });
+        self.server = Some(server.map_err(|error| {
+            let (judges, what) = match error {
+                ClientsError::Authorities(what) => (Judges::ClientCa, what),
+                ClientsError::Revoked(what) => (Judges::ClientCrl, what),
+            };
+            let file = verify.map_or("", |verify| match judges {
+                Judges::ClientCa => &verify.client_ca,
+                Judges::ClientCrl => verify.client_crl.as_deref().unwrap_or_default(),
+            });
+            (judges, format!("{file}: {what}"))
+        })?);
         Ok(())
     }
 }
@@ -279,8 +277,12 @@ impl Config {
             errors.add(tls_locations.session_tickets.clone(), what);
         }
         let authorities = tls.verify_client.as_mut().map_or(Ok(()), |verify| verify.load(folder));
-        if let Err(what) = authorities.and_then(|()| tls.serve()) {
-            errors.add(tls_locations.client_ca.clone(), what);
+        if let Err((judges, what)) = authorities.and_then(|()| tls.serve()) {
+            let location = match judges {
+                Judges::ClientCa => &tls_locations.client_ca,
+                Judges::ClientCrl => &tls_locations.client_crl,
+            };
+            errors.add(location.clone(), what);
         }
         tls.folder = folder.to_owned();
         errors.done()
@@ -365,8 +367,8 @@ mod tests {
         assert!(renewal.is_of(tls));
         *tls = Arc::new(renewal.tls);
         let few = |line: String| line.split(',').next().unwrap_or_default().to_owned();
-        let Renewal { renewed, refused, exposed, .. } = renewal;
-        [renewed, refused, exposed].into_iter().flatten().map(few).collect()
+        let Renewal { renewed, refused, warnings, .. } = renewal;
+        [renewed, refused, warnings].into_iter().flatten().map(few).collect()
     }
 
     #[test]

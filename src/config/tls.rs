@@ -7,7 +7,8 @@ use super::readers::Readers;
 use super::seen::Seen;
 use super::table::Table;
 use super::upstream_tls::UpstreamClient;
-use super::value::{count, duration, file, text};
+use super::value::{count, duration, file};
+use super::verify_client::{self, VerifyClient};
 use crate::descriptors;
 use crate::net::tls::{Pair, PairError, Server, TicketKeys};
 use std::io;
@@ -60,20 +61,6 @@ pub struct Certificate {
     pub(super) seen: [Seen; 2],
 }
 
-/// `client_ca` and `verify_client`: how clients are asked for a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifyClient {
-    /// The file with the certificates of the authorities that may have issued it.
-    pub client_ca: String,
-    /// Whether whoever has none is let in all the same.
-    pub optional: bool,
-    /// What is in the file. Empty before
-    /// [`Config::load_certificates`](super::Config::load_certificates).
-    pub authorities: Vec<u8>,
-    /// The file as it was when it was last read.
-    pub(super) seen: Seen,
-}
-
 /// `session_tickets`: whether clients get tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionTickets {
@@ -110,52 +97,23 @@ pub(super) struct TlsLocations {
     /// Those of the files of each certificate.
     pub(super) certificates: Vec<[Location; 2]>,
     pub(super) client_ca: Location,
+    pub(super) client_crl: Location,
     pub(super) session_tickets: Location,
 }
 
 /// How often the files are looked at, unless it is said.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// What `verify_client` says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verify {
-    Off,
-    Optional,
-    Require,
-}
-
 pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
-    let [client_ca_location, session_tickets] =
-        ["client_ca", "session_tickets"].map(|key| t.location_of(key));
+    let [client_ca, client_crl, session_tickets] =
+        ["client_ca", "client_crl", "session_tickets"].map(|key| t.location_of(key));
     let mut seen = Vec::new();
     let certificates = t.tables("certificate", |t| certificate(t, &mut seen));
     let (certificates, locations) = certificates.into_iter().unzip();
     let min_version = t.take("min_version", version).unwrap_or(TlsVersion::Tls12);
     let handshake_timeout = t.take("handshake_timeout", duration);
     let max_handshakes = t.take("max_handshakes", count(1..=65_535)).unwrap_or(256);
-    let client_ca = t.take("client_ca", file).flatten();
-    let verify = t.take("verify_client", verify).unwrap_or(Verify::Off);
-    let verify_client = match (client_ca, verify) {
-        (None, Verify::Off) => None,
-        (Some(client_ca), Verify::Optional | Verify::Require) => {
-            let (optional, seen) = (verify == Verify::Optional, Seen::default());
-            Some(VerifyClient { client_ca, optional, authorities: Vec::new(), seen })
-        }
-        (Some(_), Verify::Off) => {
-            t.missing(
-                "verify_client",
-                "it is \"off\", so client_ca judges nobody; write \"require\" or \"optional\"",
-            );
-            None
-        }
-        (None, Verify::Optional | Verify::Require) => {
-            t.missing(
-                "client_ca",
-                "missing; write the file of the authorities whose clients may come",
-            );
-            None
-        }
-    };
+    let verify_client = verify_client::read(t);
     let tls = Tls {
         certificates,
         min_version,
@@ -168,8 +126,7 @@ pub(super) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
         upstreams: Vec::new(),
         folder: PathBuf::new(),
     };
-    let (certificates, client_ca) = (locations, client_ca_location);
-    (tls, TlsLocations { certificates, client_ca, session_tickets })
+    (tls, TlsLocations { certificates: locations, client_ca, client_crl, session_tickets })
 }
 
 /// Reads a certificate, and the locations of its files.
@@ -234,24 +191,21 @@ fn look_every(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
     }
 }
 
-fn verify(value: &DeValue<'_>) -> Result<Verify, Wrong> {
-    match text(value)? {
-        "off" => Ok(Verify::Off),
-        "optional" => Ok(Verify::Optional),
-        "require" => Ok(Verify::Require),
-        _ => Err("not a way to ask clients; write \"off\", \"optional\" or \"require\"".into()),
-    }
-}
-
 impl Tls {
     /// True exactly when clients are asked for the same as with `former` settings, whatever the
-    /// file of the authorities is called.
+    /// file of the authorities is called. What these have revoked is another matter.
     pub fn verifies_clients_like(&self, former: &Tls) -> bool {
         fn asks(tls: &Tls) -> Option<(bool, &[u8])> {
             let verify = tls.verify_client.as_ref()?;
             Some((verify.optional, &verify.authorities))
         }
         asks(self) == asks(former)
+    }
+
+    /// True exactly when the same certificates of clients are revoked as with `former` settings.
+    pub fn revokes_like(&self, former: &Tls) -> bool {
+        let revoked = |tls: &Tls| tls.verify_client.as_ref()?.revoked.clone();
+        revoked(self) == revoked(former)
     }
 
     /// The names of all its files, as configured.
@@ -261,8 +215,8 @@ impl Tls {
             SessionTickets::OfFile { file, .. } => Some(file),
             SessionTickets::Off | SessionTickets::OfProcess => None,
         };
-        let authorities = self.verify_client.iter().map(|verify| &verify.client_ca);
-        pairs.chain(authorities).chain(tickets).map(String::as_str)
+        let of_clients = self.verify_client.iter().flat_map(VerifyClient::files);
+        pairs.chain(of_clients).chain(tickets).map(String::as_str)
     }
 }
 
@@ -283,7 +237,7 @@ impl Part {
     }
 }
 
-/// Reads a certificate and its key.
+/// Reads a certificate and its key from files in this folder, and tells who can read the key.
 ///
 /// # Errors
 /// Which of the two cannot be read or used, and why.

@@ -128,6 +128,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["cert", "cert_file", "key_file", "cert_path", "key_path"], TLS),
     (&["ssl_protocols", "tls_min_version", "min_tls_version"], Key("tls.min_version")),
     (&["ssl_client_certificate", "client_ca_file", "ca_file_client"], Key("tls.client_ca")),
+    (&["ssl_crl", "crl_file", "crl"], Key("tls.client_crl")),
     (&["ssl_verify_client", "client_auth"], Key("tls.verify_client")),
     (&["ssl_session_tickets", "ssl_session_cache", "ssl_session_ticket_key"], TICKETS),
     (&["tls_ticket_keys", "ticket_keys"], TICKETS),

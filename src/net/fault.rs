@@ -23,6 +23,10 @@ pub enum TlsFault {
     UnknownIssuer,
     /// The certificate is for other names.
     WrongName,
+    /// The certificate was revoked.
+    Revoked,
+    /// It cannot be told whether the certificate was revoked.
+    RevocationUnknown,
     /// The certificate is wrong in another way.
     BadCertificate,
     /// The peer has ended the handshake and said why.

@@ -35,6 +35,7 @@ mod handshake;
 mod lean;
 mod pair;
 mod pem;
+mod revocation;
 mod server;
 mod session;
 mod shared;
@@ -48,8 +49,11 @@ pub use client::{Client, ClientOf};
 #[cfg(feature = "sim")]
 pub use engine::{Done, Engine, Sealed};
 pub use pair::Pair;
+pub use revocation::RevocationLists;
 pub use server::Server;
-pub use terms::{Clients, PairError, ServerTerms, Terms, Tickets, Trust};
+pub use terms::{
+    Clients, ClientsError, PairError, RevocationList, ServerTerms, Terms, Tickets, Trust,
+};
 pub use ticket_keys::TicketKeys;
 #[cfg(feature = "sim")]
 pub use x509::Certificate;

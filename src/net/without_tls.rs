@@ -6,7 +6,9 @@ mod terms;
 mod ticket_keys;
 
 use std::convert::Infallible;
-pub use terms::{Clients, PairError, ServerTerms, Terms, Tickets, Trust};
+pub use terms::{
+    Clients, ClientsError, PairError, RevocationList, ServerTerms, Terms, Tickets, Trust,
+};
 pub use ticket_keys::TicketKeys;
 
 /// A network, as it is.
@@ -94,6 +96,35 @@ impl Pair {
     }
 }
 
+/// Lists of revoked certificates. There are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationLists(Infallible);
+
+impl RevocationLists {
+    /// Never succeeds.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn read(_: &[u8]) -> Result<RevocationLists, String> {
+        Err(NO_TLS.to_owned())
+    }
+
+    /// What the lists say.
+    pub const fn all(&self) -> &[RevocationList] {
+        match self.0 {}
+    }
+
+    /// The number of bytes of the largest.
+    pub const fn largest(&self) -> usize {
+        match self.0 {}
+    }
+
+    /// The authorities of which there is no list.
+    pub const fn missing(&self, _: &[u8]) -> Vec<String> {
+        match self.0 {}
+    }
+}
+
 /// The server's side of connections. There is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server(Infallible);
@@ -103,7 +134,7 @@ impl Server {
     ///
     /// # Errors
     /// Always.
-    pub fn new(_: &ServerTerms<'_>) -> Result<Server, String> {
-        Err(NO_TLS.to_owned())
+    pub fn new(_: &ServerTerms<'_>) -> Result<Server, ClientsError> {
+        Err(ClientsError::Authorities(NO_TLS.to_owned()))
     }
 }

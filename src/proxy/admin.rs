@@ -343,6 +343,7 @@ impl<N: Net> Proxy<N> {
             logs: self.logs(),
             states,
             certificates: self.shared.tls.certificates(),
+            revocation_lists: self.shared.tls.revocation_lists(),
             key_bytes: self.key_bytes(),
         }
     }

@@ -3,6 +3,7 @@
 //! The network drives them ([`crate::net::tls`]). A session that waits for the end of its own has a
 //! deadline, counts as a client, and is among the first to make room for others.
 
+use super::certificates;
 use super::ends::{refused, refused_connection};
 use super::next::Next;
 use super::request::peer_text;
@@ -27,7 +28,8 @@ pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
             shared.telemetry.stats.handshakes.count(ended);
             match session.standing {
-                Standing::Served => Next::Fresh,
+                // The handshake may have begun on former terms.
+                Standing::Served | Standing::Unjudged => Next::Fresh,
                 Standing::Outdated => Next::Linger,
                 Standing::Refused => refused_connection(shared, session.service, now),
             }
@@ -49,8 +51,17 @@ pub(super) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) ->
     }))
 }
 
+/// True exactly when a connection takes a further request: the terms on which its client was let in
+/// are those of now, and its certificate has not been revoked since, and not expired.
+pub(super) fn takes_request<N: Net>(session: &mut Session, shared: &Shared<N>) -> bool {
+    if session.standing == Standing::Unjudged {
+        certificates::judge(session, shared);
+    }
+    session.standing != Standing::Outdated && !has_expired(session, shared)
+}
+
 /// True exactly when a client has shown a certificate that is not valid any more.
-pub(super) fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
+fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
     if !session.is_secure || shared.tls.verify_client.is_none() {
         return false;
     }

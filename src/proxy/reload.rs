@@ -25,9 +25,9 @@
 //! gone; these terms name nobody. Authorities are exchanged as a matter of course, the new ones
 //! beside the old ones first, and nearly all clients would come in again: all at once. To end what
 //! runs there is the operator's command. Where an api asks for a certificate it is as good as a
-//! key, though, and is judged anew ([`super::certificates`]). What we show is another matter.
-//! Connections stay when
-//! certificates change or go: what their clients have verified is as true as before.
+//! key, though, and is judged anew ([`super::certificates`]); and so is each one before a further
+//! request when others are revoked (`client_crl`). What we show is another matter. Connections stay
+//! when certificates change or go: what their clients have verified is as true as before.
 //!
 //! A stream that begins is also checked against the present configuration, and not only against the
 //! one under which it was requested: its upstream may have taken long, and its key may be gone.
@@ -90,8 +90,12 @@ impl<N: Net> Proxy<N> {
     /// Has each client that was let in on `former` terms, and might not be now, send its next
     /// request on another connection.
     fn outdate_clients_of(&mut self, former: &Tls) {
-        let Proxy { tasks, shared: Shared { net, tls, .. }, .. } = self;
+        let tls = &self.shared.tls;
         let all = !tls.verifies_clients_like(former);
+        if !tls.revokes_like(former) {
+            self.doubt_certificates();
+        }
+        let Proxy { tasks, shared: Shared { net, tls, .. }, .. } = self;
         if !all && tls.min_version <= former.min_version {
             return;
         }

@@ -22,7 +22,7 @@ use crate::http::upgrade::Offer;
 use crate::locked::Locked;
 use crate::net::Net;
 use crate::route::{self, RouteId, Router};
-use crate::session::{Service, Session, Standing, State};
+use crate::session::{Service, Session, State};
 use crate::telemetry::{Cause, Veto};
 use crate::time::Tick;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 /// Waits for a request head and begins its exchange when it is complete.
 pub(super) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
-    if session.standing == Standing::Outdated || handshake::has_expired(session, shared) {
+    if !handshake::takes_request(session, shared) {
         return Next::Linger;
     }
     let Session { conn, state, service, peer, is_secure, is_https, is_anonymous, .. } = session;

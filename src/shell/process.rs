@@ -439,7 +439,7 @@ impl Process {
         for what in &renewal.refused {
             log::warn!("{what}; what was there before stays, until this changes again");
         }
-        for what in &renewal.exposed {
+        for what in &renewal.warnings {
             log::warn!("{what}");
         }
         self.loops.renew(renewal.tls);

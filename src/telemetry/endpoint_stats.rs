@@ -134,7 +134,9 @@ impl Failure {
             TlsFault::Expired => Failure::CertificateExpired,
             TlsFault::UnknownIssuer => Failure::CertificateIssuer,
             TlsFault::WrongName => Failure::CertificateName,
-            TlsFault::BadCertificate => Failure::Certificate,
+            TlsFault::Revoked | TlsFault::RevocationUnknown | TlsFault::BadCertificate => {
+                Failure::Certificate
+            }
             TlsFault::Alert | TlsFault::Closed => Failure::TlsAlert,
             TlsFault::NotTls | TlsFault::PlainHttp => Failure::NotTls,
             TlsFault::Incompatible => Failure::Tls,

@@ -14,6 +14,10 @@ pub enum Handshake {
     CertificateExpired,
     /// Nobody who is trusted has issued it.
     CertificateIssuer,
+    /// It was revoked.
+    CertificateRevoked,
+    /// It cannot be told whether it was revoked.
+    RevocationUnknown,
     /// The client has none, or it is wrong in another way.
     Certificate,
     /// The client has ended it and said why.
@@ -37,11 +41,13 @@ const _: () = assert!(Handshake::ALL.len() == Handshake::MaxHandshakes as usize 
 
 impl Handshake {
     /// All of them.
-    pub const ALL: [Handshake; 12] = [
+    pub const ALL: [Handshake; 14] = [
         Handshake::Full,
         Handshake::Resumed,
         Handshake::CertificateExpired,
         Handshake::CertificateIssuer,
+        Handshake::CertificateRevoked,
+        Handshake::RevocationUnknown,
         Handshake::Certificate,
         Handshake::Alert,
         Handshake::PlainHttp,
@@ -60,6 +66,8 @@ impl Handshake {
             Handshake::Resumed => "resumed",
             Handshake::CertificateExpired => "certificate_expired",
             Handshake::CertificateIssuer => "certificate_issuer",
+            Handshake::CertificateRevoked => "certificate_revoked",
+            Handshake::RevocationUnknown => "revocation_unknown",
             Handshake::Certificate => "certificate",
             Handshake::Alert => "tls_alert",
             Handshake::PlainHttp => "http_on_tls_port",
@@ -82,6 +90,8 @@ impl From<TlsFault> for Handshake {
         match fault {
             TlsFault::Expired => Handshake::CertificateExpired,
             TlsFault::UnknownIssuer => Handshake::CertificateIssuer,
+            TlsFault::Revoked => Handshake::CertificateRevoked,
+            TlsFault::RevocationUnknown => Handshake::RevocationUnknown,
             // Nobody asks what a client is called.
             TlsFault::WrongName | TlsFault::BadCertificate => Handshake::Certificate,
             TlsFault::Alert => Handshake::Alert,

@@ -72,6 +72,8 @@ pub struct Asks {
     pub optional: bool,
     /// The certificate that is accepted: a good one, or that of another issuer.
     pub accepts: Shows,
+    /// The certificate that was revoked, if one was.
+    pub revokes: Option<Shows>,
 }
 
 /// Peers that are clients, in worlds, and what they show who asks for a certificate.
@@ -99,6 +101,8 @@ pub enum Shows {
     Misnamed,
     /// One that was revoked.
     Revoked,
+    /// One of which no list tells whether it was revoked.
+    Unlisted,
     /// One with which nobody can do anything.
     Odd,
     /// A good one until a minute after the start of a world. Its number is how it begins.
@@ -110,12 +114,13 @@ const BRIEF: &[u8] = b"\x30\x2d\x30\x2b\x02\x01\x01\x30\x00\x30\x00\
     \x30\x1e\x17\x0d260101000000Z\x17\x0d261118110740Z\x30\x00\x30\x00";
 
 impl Shows {
-    const ALL: [Shows; 7] = [
+    const ALL: [Shows; 8] = [
         Shows::Good,
         Shows::Expired,
         Shows::Foreign,
         Shows::Misnamed,
         Shows::Revoked,
+        Shows::Unlisted,
         Shows::Odd,
         Shows::Brief,
     ];
@@ -344,6 +349,7 @@ impl Shows {
             Some(Shows::Foreign) => CertificateError::UnknownIssuer.into(),
             Some(Shows::Misnamed) => CertificateError::NotValidForName.into(),
             Some(Shows::Revoked) => CertificateError::Revoked.into(),
+            Some(Shows::Unlisted) => CertificateError::UnknownRevocationStatus.into(),
             Some(Shows::Odd) | None => Error::General("it is odd".to_owned()),
         })
     }
@@ -380,7 +386,9 @@ impl ClientCertVerifier for Asks {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let judged = if self.accepts == Shows::Good {
+        let judged = if self.revokes.is_some_and(|shows| certificate[0] == shows as u8) {
+            Err(CertificateError::Revoked.into())
+        } else if self.accepts == Shows::Good {
             Shows::judge(certificate)
         } else if certificate[0] == self.accepts as u8 {
             Ok(())

@@ -17,6 +17,7 @@ mod program;
 mod proxied;
 mod reload;
 mod remote;
+mod revocation;
 mod sandbox;
 mod saturation;
 mod secured;

@@ -28,7 +28,8 @@
 //! t=1s   net ADDRESS speaks plainly (although it is asked by https)
 //! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
 //! t=1s   net clients show none | good | brief | ...  (a certificate, to who asks for one)
-//!                                   (whose issuer is foreign, unless client_ca is foreign.pem)
+//!                                   (whose issuer is foreign, unless client_ca is foreign.pem; a
+//!                                   good one is revoked if client_crl is revokes-good.pem)
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
@@ -58,6 +59,7 @@ use crate::journal;
 use crate::tidy::files_below;
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimNet};
+use millstream::testing::tls::RevocationLists;
 use millstream::testing::toy::{self, Asks, Shows};
 use millstream::testing::world::{PLAIN, World};
 use millstream::testing::{Address, Budget, KeysText, ListenerId, Portions, Readers, Tick};
@@ -239,6 +241,11 @@ struct Stage {
     out: String,
 }
 
+/// Some list of revoked certificates, of which no more is known than that there is one.
+const LIST: &[u8] = b"-----BEGIN X509 CRL-----\n\
+    MCcwJQIBATAAMAAXDTI2MDEwMTAwMDAwMFoXDTQ5MTIzMTIzNTk1OVo=\n\
+    -----END X509 CRL-----\n";
+
 fn parse(config: &str) -> Result<Config, String> {
     let (config, keys) = config.split_once("--- keys.toml\n").unwrap_or((config, ""));
     let mut config = Config::parse("golden", config).map_err(|e| e.to_string())?;
@@ -254,7 +261,9 @@ fn parse(config: &str) -> Result<Config, String> {
         asks.authorities = asks.client_ca.clone().into_bytes();
         let is_foreign = asks.client_ca == "foreign.pem";
         let accepts = if is_foreign { Shows::Foreign } else { Shows::Good };
-        Asks { optional: asks.optional, accepts }
+        let revokes = asks.client_crl.as_ref().filter(|file| *file == "revokes-good.pem");
+        asks.revoked = asks.client_crl.as_ref().map(|_| RevocationLists::read(LIST).unwrap());
+        Asks { optional: asks.optional, accepts, revokes: revokes.map(|_| Shows::Good) }
     });
     config.tls.server = Some(toy::server(asks));
     Ok(config)

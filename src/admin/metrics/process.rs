@@ -84,6 +84,9 @@ pub struct Process<'a> {
     pub states: BTreeMap<&'a str, [usize; StreamState::ALL.len()]>,
     /// The certificates that clients are shown, and the last second of their validity, since 1970.
     pub certificates: Vec<(&'a str, u64)>,
+    /// Who has issued the lists of revoked certificates of clients, and when each expires, in
+    /// seconds since 1970.
+    pub revocation_lists: Vec<(&'a str, u64)>,
     /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
@@ -125,6 +128,12 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     out.family_of(Merge::Smallest, name, MetricType::Gauge, help);
     for (file, last) in &process.certificates {
         out.sample(&[("certificate", file)], *last);
+    }
+    let help = "When a list in tls.client_crl expires, by the name of its issuer.";
+    let name = "millstream_client_crl_expiry_timestamp_seconds";
+    out.family_of(Merge::Smallest, name, MetricType::Gauge, help);
+    for (issuer, next) in &process.revocation_lists {
+        out.sample(&[("issuer", issuer)], *next);
     }
     of_usage(out, process.usage);
     if let Some(worker) = &process.worker {

@@ -1,18 +1,22 @@
 //! What errors of the library mean to operators.
 //!
 //! Whatever a peer can cause has words here. What is left is our own mistake, or cannot come of
-//! what is configured (revocation lists, QUIC), and has the library's.
+//! what is configured (QUIC), and has the library's.
 
 use crate::net::{TlsError, TlsFault};
 use crate::time::date;
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error, ExtendedKeyPurpose, InvalidMessage, PeerIncompatible};
+use rustls::{
+    CertRevocationListError, CertificateError, Error, ExtendedKeyPurpose, InvalidMessage,
+    PeerIncompatible,
+};
 
 /// What went wrong in a handshake.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
 pub(super) fn explain(error: &Error) -> TlsError {
     let fault = match error {
         Error::InvalidCertificate(wrong) => of_certificate(wrong),
+        Error::InvalidCertRevocationList(_) => TlsFault::RevocationUnknown,
         Error::NoCertificatesPresented => TlsFault::BadCertificate,
         Error::AlertReceived(_) => TlsFault::Alert,
         Error::InvalidMessage(
@@ -34,6 +38,10 @@ const fn of_certificate(wrong: &CertificateError) -> TlsFault {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsFault::WrongName
         }
+        CertificateError::Revoked => TlsFault::Revoked,
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => TlsFault::RevocationUnknown,
         _ => TlsFault::BadCertificate,
     }
 }
@@ -43,6 +51,9 @@ const fn of_certificate(wrong: &CertificateError) -> TlsFault {
 pub(super) fn sentence(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(wrong) => format!("its certificate {}", about_certificate(wrong)),
+        Error::InvalidCertRevocationList(wrong) => {
+            format!("the revocation list for its certificate cannot be used: {}", about_list(wrong))
+        }
         Error::NoCertificatesPresented => "it has shown no certificate".to_owned(),
         Error::AlertReceived(alert) => format!("it ended the handshake with the alert {alert:?}"),
         Error::InvalidMessage(
@@ -100,6 +111,13 @@ fn about_certificate(wrong: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "is from an issuer that is not trusted".to_owned(),
         CertificateError::BadEncoding => "cannot be read".to_owned(),
         CertificateError::Revoked => "was revoked".to_owned(),
+        CertificateError::UnknownRevocationStatus => {
+            "is from an issuer of which there is no revocation list".to_owned()
+        }
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+            let day = day(next_update);
+            format!("is from an issuer whose revocation list has expired on {day}")
+        }
         CertificateError::UnhandledCriticalExtension => {
             "has a critical extension that is not understood".to_owned()
         }
@@ -139,6 +157,29 @@ fn about_certificate(wrong: &CertificateError) -> String {
         CertificateError::Other(error) => format!("is not accepted: {}", error.0),
         other => format!("is not accepted: {other}"),
     }
+}
+
+/// What is wrong with a list of revoked certificates, as a part of a sentence.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
+pub(super) fn about_list(wrong: &CertRevocationListError) -> String {
+    match wrong {
+        CertRevocationListError::BadSignature => {
+            "its signature is not that of the issuer that it names"
+        }
+        CertRevocationListError::IssuerInvalidForCrl => {
+            "its issuer may not sign revocation lists (keyUsage: cRLSign)"
+        }
+        CertRevocationListError::ParseError => "a revocation list in it cannot be read",
+        CertRevocationListError::UnsupportedDeltaCrl => {
+            "a revocation list in it says only what is new (delta CRL); use the complete one"
+        }
+        CertRevocationListError::UnsupportedIndirectCrl => {
+            "a revocation list in it is for certificates of other issuers (indirect CRL), which is \
+             not supported"
+        }
+        other => return format!("a revocation list in it is not accepted: {other:?}"),
+    }
+    .to_owned()
 }
 
 #[cfg(test)]
@@ -188,7 +229,7 @@ mod tests {
             (CertificateError::NotValidYet, expired, "is not valid yet"),
             (CertificateError::NotValidForName, wrong_name, "is for other names"),
             (CertificateError::BadEncoding, bad, "cannot be read"),
-            (CertificateError::Revoked, bad, "was revoked"),
+            (CertificateError::Revoked, TlsFault::Revoked, "was revoked"),
             (purpose, bad, "may not be shown by a client (extendedKeyUsage)"),
             (signed, bad, "is signed in a way that is not accepted, such as with SHA-1"),
             // Nobody asks for that.

@@ -1,9 +1,9 @@
-//! Certificates and keys from PEM files.
+//! Certificates, lists of revoked ones, and keys from PEM files.
 
 use super::explain::sentence;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// The certificates in a PEM file, at least one.
 pub(super) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -13,6 +13,18 @@ pub(super) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>
         return Err("no certificate in it; it has to be a PEM file".to_owned());
     }
     Ok(certificates)
+}
+
+/// The lists of revoked certificates in a PEM file, at least one.
+pub(super) fn lists_in(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let lists = lists.map_err(|error| format!("not a PEM file: {}", said(&error)))?;
+    if lists.is_empty() {
+        return Err("no revocation list in it; it has to be a PEM file with X509 CRL sections \
+            (openssl crl -inform DER -in OLD -out NEW)"
+            .to_owned());
+    }
+    Ok(lists)
 }
 
 /// The certificates of authorities in a PEM file, at least one.

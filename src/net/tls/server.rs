@@ -1,16 +1,18 @@
 //! How connections of clients are secured: who we are, and whom we let in.
 
-use super::explain::sentence;
+use super::explain::{about_list, sentence};
 use super::pair::Pair;
 use super::pem::roots_in;
+use super::revocation::RevocationLists;
 use super::ticketer::Ticketer;
 use super::x509::Certificate;
-use super::{ALPN, Clients, ServerTerms, Tickets, lean};
+use super::{ALPN, Clients, ClientsError, ServerTerms, Tickets, lean};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
-    WebPkiClientVerifier,
+    ClientCertVerifierBuilder, ClientHello, NoServerSessionStorage, ResolvesServerCert,
+    UnbufferedServerConnection, VerifierBuilderError, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
@@ -24,7 +26,7 @@ const HTTP_10: &[u8] = b"http/1.0";
 #[derive(Clone, Debug)]
 pub struct Server {
     config: Arc<ServerConfig>,
-    /// What judges the certificates of clients, if they are asked for one.
+    /// What judges the certificates of clients that are in, if they are asked for one.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
@@ -40,26 +42,20 @@ impl Server {
     /// Prepares to be asked on these terms.
     ///
     /// # Errors
-    /// What is wrong with the authorities of clients.
-    pub fn new(terms: &ServerTerms<'_>) -> Result<Server, String> {
+    /// What is wrong with the authorities of clients, or with the lists of what they have revoked.
+    pub fn new(terms: &ServerTerms<'_>) -> Result<Server, ClientsError> {
         let provider = Arc::new(lean::provider());
         let versions = if terms.only_newest { &[&version::TLS13] } else { ALL_VERSIONS };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let Ok(builder) = builder.with_protocol_versions(versions) else {
             unreachable!("the provider has ciphers of both versions");
         };
-        let verifier = match &terms.clients {
-            None => None,
-            Some(Clients { authorities, optional }) => {
-                let roots = Arc::new(roots_in(authorities)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                let verifier = if *optional { verifier.allow_unauthenticated() } else { verifier };
-                Some(verifier.build().map_err(|e| e.to_string())?)
+        let (builder, verifier) = match &terms.clients {
+            None => (builder.with_no_client_auth(), None),
+            Some(clients) => {
+                let Verifiers { at_the_door, of_those_in } = verifiers(clients, provider)?;
+                (builder.with_client_cert_verifier(at_the_door), Some(of_those_in))
             }
-        };
-        let builder = match &verifier {
-            None => builder.with_no_client_auth(),
-            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms.pairs)));
         config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
@@ -68,7 +64,8 @@ impl Server {
         match terms.tickets {
             Tickets::OfProcess if terms.clients.is_none() => {
                 let own = rustls::crypto::ring::Ticketer::new();
-                config.ticketer = own.map_err(|error| sentence(&error))?;
+                config.ticketer =
+                    own.map_err(|error| ClientsError::Authorities(sentence(&error)))?;
             }
             Tickets::With(keys) if terms.clients.is_none() => {
                 config.ticketer = Arc::new(Ticketer::new(keys));
@@ -86,7 +83,8 @@ impl Server {
 
     /// True exactly when a client with these certificates, its own and those of its issuers, would
     /// be let in. Whether they are still valid was judged when it came, so each moment will do at
-    /// which one of them was valid for the last time.
+    /// which one of them was valid for the last time. What is revoked is revoked at all of them,
+    /// and also by a list that should have been replaced by now.
     pub(super) fn accepts(&self, certificates: &[CertificateDer<'_>], unix_ms: u64) -> bool {
         let Some(verifier) = &self.verifier else { return true };
         let Some((own, issuers)) = certificates.split_first() else { return false };
@@ -102,6 +100,45 @@ impl Server {
     pub(super) fn begin(&self) -> Result<UnbufferedServerConnection, Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.config))
     }
+}
+
+/// What judges the certificates of clients.
+struct Verifiers {
+    /// Of those that come.
+    at_the_door: Arc<dyn ClientCertVerifier>,
+    /// Of those that have come: a list that has expired since ends nobody's stream.
+    of_those_in: Arc<dyn ClientCertVerifier>,
+}
+
+/// What judges the certificates of clients. As elsewhere (OpenSSL's `CRL_CHECK_ALL`, which nginx,
+/// HAProxy and Envoy set), where there are lists, each certificate of a chain has to be in the
+/// scope of one that has not expired.
+fn verifiers(
+    clients: &Clients<'_>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifiers, ClientsError> {
+    let Clients { authorities, revoked, optional } = *clients;
+    let roots = Arc::new(roots_in(authorities).map_err(ClientsError::Authorities)?);
+    let builder = || {
+        let (roots, provider) = (Arc::clone(&roots), Arc::clone(&provider));
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let builder = if optional { builder.allow_unauthenticated() } else { builder };
+        builder.with_crls(revoked.into_iter().flat_map(RevocationLists::encoded))
+    };
+    let build = |builder: ClientCertVerifierBuilder| {
+        builder.build().map_err(|error| match error {
+            VerifierBuilderError::InvalidCrl(error) => ClientsError::Revoked(about_list(&error)),
+            other @ (VerifierBuilderError::NoRootAnchors | _) => {
+                ClientsError::Authorities(other.to_string())
+            }
+        })
+    };
+    let of_those_in = build(builder())?;
+    let at_the_door = match revoked {
+        None => Arc::clone(&of_those_in),
+        Some(_) => build(builder().enforce_revocation_expiration())?,
+    };
+    Ok(Verifiers { at_the_door, of_those_in })
 }
 
 /// Certificates by the names that they are for.
@@ -152,8 +189,9 @@ mod tests {
     use super::super::TicketKeys;
     use super::*;
     use rcgen::{
-        BasicConstraints, Certificate as Certified, CertificateParams, DnType, IsCa, Issuer,
-        KeyPair, date_time_ymd,
+        BasicConstraints, Certificate as Certified, CertificateParams,
+        CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+        RevokedCertParams, SerialNumber, date_time_ymd,
     };
 
     fn pair(names: &[&str]) -> Pair {
@@ -209,7 +247,7 @@ mod tests {
         let pairs = [pair(&["a.example"])];
         let trusting = |root: &Certified| {
             let pem = root.pem();
-            let clients = Clients { authorities: pem.as_bytes(), optional: false };
+            let clients = Clients { authorities: pem.as_bytes(), revoked: None, optional: false };
             let terms = ServerTerms {
                 pairs: &pairs,
                 only_newest: false,
@@ -231,6 +269,71 @@ mod tests {
         }
     }
 
+    /// A list that has expired lets nobody in, and ends nothing; one that revokes does both.
+    #[test]
+    fn what_is_revoked_is_out() {
+        let made = |is_ca: bool, by: Option<&Issuer<'_, KeyPair>>, name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca =
+                if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.serial_number = Some(SerialNumber::from(7));
+            let own = match by {
+                Some(by) => params.signed_by(&key, by).unwrap(),
+                None => params.self_signed(&key).unwrap(),
+            };
+            (own, Issuer::new(params, key))
+        };
+        let (root, by_root) = made(true, None, "root");
+        let (issuer, by_issuer) = made(true, Some(&by_root), "issuer");
+        let (own, _) = made(false, Some(&by_issuer), "own");
+        let (own, issuer) = (own.der().clone(), [issuer.der().clone()]);
+        let list = |by: &Issuer<'_, KeyPair>, revokes: u64, until: i32| {
+            let revoked = RevokedCertParams {
+                serial_number: SerialNumber::from(revokes),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            };
+            let list = CertificateRevocationListParams {
+                this_update: date_time_ymd(2020, 1, 1),
+                next_update: date_time_ymd(until, 1, 1),
+                crl_number: SerialNumber::from(1),
+                issuing_distribution_point: None,
+                revoked_certs: vec![revoked],
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            list.signed_by(by).unwrap().pem().unwrap()
+        };
+        let now = u64::try_from(date_time_ymd(2026, 1, 1).unix_timestamp()).unwrap();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let (shown, pairs) = ([own.clone(), issuer[0].clone()], [pair(&["a.example"])]);
+        for (lists, lets_in, keeps) in [
+            ([list(&by_root, 1, 2030), list(&by_issuer, 1, 2030)], true, true),
+            ([list(&by_root, 1, 2030), list(&by_issuer, 7, 2030)], false, false),
+            ([list(&by_root, 7, 2030), list(&by_issuer, 1, 2030)], false, false),
+            ([list(&by_root, 1, 2025), list(&by_issuer, 1, 2030)], false, true),
+            ([list(&by_root, 1, 2030), list(&by_issuer, 7, 2025)], false, false),
+            ([list(&by_root, 1, 2030), String::new()], false, false),
+        ] {
+            let (pem, lists) = (root.pem(), RevocationLists::read(lists.concat().as_bytes()));
+            let revoked = Some(lists.as_ref().unwrap());
+            let clients = Clients { authorities: pem.as_bytes(), revoked, optional: false };
+            let provider = Arc::new(lean::provider());
+            let Ok(Verifiers { at_the_door, .. }) = verifiers(&clients, provider) else { panic!() };
+            let judged = at_the_door.verify_client_cert(&own, &issuer, at);
+            let terms = ServerTerms {
+                pairs: &pairs,
+                only_newest: false,
+                clients: Some(clients),
+                tickets: Tickets::None,
+            };
+            let stays = Server::new(&terms).unwrap().accepts(&shown, now * 1000);
+            assert_eq!((judged.is_ok(), stays), (lets_in, keeps), "{lists:?}");
+        }
+    }
+
     #[test]
     fn terms_are_met() {
         let pairs = [pair(&["a.example"])];
@@ -246,8 +349,9 @@ mod tests {
         let keys = TicketKeys::read("QUJD".repeat(16).as_bytes()).unwrap();
         let shared = ServerTerms { tickets: Tickets::With(&keys), ..terms };
         assert!(Server::new(&shared).unwrap().config.ticketer.enabled());
-        let clients = |authorities| Some(Clients { authorities, optional: true });
+        let clients = |authorities| Some(Clients { authorities, revoked: None, optional: true });
         let wrong = Server::new(&ServerTerms { clients: clients(b""), ..terms }).unwrap_err();
-        assert_eq!(wrong, "no certificate in it; it has to be a PEM file");
+        let what = "no certificate in it; it has to be a PEM file".to_owned();
+        assert_eq!(wrong, ClientsError::Authorities(what));
     }
 }

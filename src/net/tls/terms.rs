@@ -1,7 +1,7 @@
 //! What the two sides of a secured connection are configured with. A program without TLS has these
 //! types as well.
 
-use super::{Pair, TicketKeys};
+use super::{Pair, RevocationLists, TicketKeys};
 
 /// What a client is configured with.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +56,30 @@ pub enum Tickets<'a> {
 pub struct Clients<'a> {
     /// The certificates of the authorities that may have issued it, as a PEM file.
     pub authorities: &'a [u8],
+    /// What these have revoked. None: that is not asked.
+    pub revoked: Option<&'a RevocationLists>,
     /// Whether whoever has none is let in all the same.
     pub optional: bool,
+}
+
+/// What a list of revoked certificates says (RFC 5280 section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationList {
+    /// Who has issued it, and the certificates that it is about.
+    pub issuer: String,
+    /// When it was issued, and when the next one is due, in seconds since 1970.
+    pub updates: [u64; 2],
+    /// How many certificates are revoked.
+    pub revoked: usize,
+}
+
+/// What is wrong with how clients are to be asked for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientsError {
+    /// The authorities, or anything that nobody has configured.
+    Authorities(String),
+    /// The lists of what they have revoked.
+    Revoked(String),
 }
 
 /// What is wrong with a certificate or its key.

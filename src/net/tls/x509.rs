@@ -1,11 +1,13 @@
 //! What a certificate says (RFC 5280), as far as the library does not tell: whose it is, who has
-//! issued it, for which names and from when to when. It is not judged here.
+//! issued it, for which names and from when to when; and what a list of revoked ones says. They are
+//! not judged here.
 
 use crate::time::date::unix_seconds;
 use std::fmt::Write;
 
 /// Object identifiers, as they are encoded.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
 
 /// Those of the types of attributes that have a short name (RFC 4514 section 3), and of some more
 /// that OpenSSL has one for.
@@ -35,6 +37,7 @@ const IA5_STRING: u8 = 0x16;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
+const EXTENSIONS_OF_LIST: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const DNS_NAME: u8 = 0x82;
 
@@ -78,6 +81,44 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// What a list of revoked certificates says (RFC 5280 section 5).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CertificateList<'a> {
+    /// Whether it says its version, as each does that can have extensions.
+    pub(super) has_version: bool,
+    /// The name of who has issued it, as it is encoded.
+    pub(super) issuer: &'a [u8],
+    /// When it was issued, and when the next one is due, in seconds since 1970.
+    pub(super) updates: [u64; 2],
+    /// How many certificates are revoked.
+    pub(super) revoked: usize,
+    /// Whether it is about a part of what its issuer has issued.
+    pub(super) is_partial: bool,
+}
+
+impl<'a> CertificateList<'a> {
+    /// Reads a list in DER. None if it is not one, or does not say when the next one is due.
+    pub(super) fn read(der: &'a [u8]) -> Option<CertificateList<'a>> {
+        let mut signed = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
+        let has_version = signed.take(INTEGER).is_some();
+        signed.take(SEQUENCE)?;
+        let issuer = signed.take(SEQUENCE)?;
+        let updates = [signed.time()?, signed.time()?];
+        let mut entries = signed.inside(SEQUENCE).unwrap_or(Der(&[]));
+        let mut revoked = 0;
+        while entries.take(SEQUENCE).is_some() {
+            revoked += 1;
+        }
+        let mut extensions = signed.inside(EXTENSIONS_OF_LIST).unwrap_or(Der(&[]));
+        let mut extensions = extensions.inside(SEQUENCE).unwrap_or(Der(&[]));
+        let mut is_partial = false;
+        while let Some(mut extension) = extensions.inside(SEQUENCE) {
+            is_partial |= extension.take(OBJECT_IDENTIFIER)? == ISSUING_DISTRIBUTION_POINT;
+        }
+        Some(CertificateList { has_version, issuer, updates, revoked, is_partial })
+    }
+}
+
 /// The last second of the validity of a certificate in DER, since 1970. None if it does not say
 /// that.
 pub(super) fn last_second(certificate: &[u8]) -> Option<u64> {
@@ -88,8 +129,13 @@ pub(super) fn last_second(certificate: &[u8]) -> Option<u64> {
 /// None if it is not a certificate, or says that in a way that cannot be read to its end: half a
 /// name is another's. The last attribute comes first, as everywhere.
 pub(super) fn subject(der: &[u8]) -> Option<String> {
+    name(Certificate::read(der)?.subject)
+}
+
+/// A name that is encoded like this, as [`subject`] says it.
+pub(super) fn name(encoded: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
-    let mut names = Der(Certificate::read(der)?.subject);
+    let mut names = Der(encoded);
     while !names.0.is_empty() {
         let mut attributes = names.inside(SET)?;
         let mut part = String::new();
@@ -188,10 +234,10 @@ impl<'a> Der<'a> {
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
-        // From 128 on the length follows, in as many bytes; a certificate has less than 16 MiB.
+        // From 128 on the length follows, in as many bytes; a list has less than 4 GiB.
         let (length, rest) = match usize::from(first) {
             length @ ..=0x7f => (length, rest),
-            long @ 0x81..=0x83 => {
+            long @ 0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
                 (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
             }

@@ -39,10 +39,10 @@ enum Value {
     Encoded(Vec<u8>),
 }
 
-/// The first value, and what stands behind it. No length takes more than three bytes.
+/// The first value, and what stands behind it. No length takes more than four bytes.
 fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, length) = (*bytes.first()?, usize::from(*bytes.get(1)?));
-    let (start, size) = match length {
+    let (start, size): (usize, usize) = match length {
         ..=0x7f => (2, length),
         0x81 => (3, usize::from(*bytes.get(2)?)),
         0x82 => (4, usize::from(*bytes.get(2)?) << 8 | usize::from(*bytes.get(3)?)),
@@ -50,9 +50,11 @@ fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             let [high, middle, low] = [2, 3, 4].map(|at| bytes.get(at).copied().map(usize::from));
             (5, high? << 16 | middle? << 8 | low?)
         }
+        0x84 => (6, usize::try_from(u32::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).ok()?),
         _ => return None,
     };
-    Some((tag, bytes.get(start..start + size)?, &bytes[start + size..]))
+    let end = start.checked_add(size)?;
+    Some((tag, bytes.get(start..end)?, &bytes[end..]))
 }
 
 /// All values of a kind, if there are no others.

@@ -4,7 +4,10 @@ use super::PATIENCE;
 use super::line::Line;
 use super::program::Scratch;
 use super::secured::Secured;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,7 +17,7 @@ use std::io;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Who issues certificates.
 pub(super) struct Authority {
@@ -26,6 +29,7 @@ pub(super) struct Authority {
 pub(super) struct Pair {
     pub(super) certificate: String,
     pub(super) key: String,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -65,12 +69,34 @@ impl Authority {
         self.issue_with(name, 2000, 2999, key)
     }
 
+    /// The list of the certificates that it has revoked, as PEM, which expires in this year.
+    pub(super) fn revokes(&self, revoked: &[&Pair], until: i32) -> String {
+        let revoked_certs = revoked.iter().map(|pair| RevokedCertParams {
+            serial_number: pair.serial.clone(),
+            revocation_time: date_time_ymd(2001, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2000, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     fn issue_with(&self, name: &str, from: i32, to: i32, key: &KeyPair) -> Pair {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.not_before, params.not_after) =
             (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let serial = SerialNumber::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        params.serial_number = Some(serial.clone());
         let certificate = params.signed_by(key, &self.issuer).unwrap().pem();
-        Pair { certificate, key: key.serialize_pem() }
+        Pair { certificate, key: key.serialize_pem(), serial }
     }
 
     fn roots(&self) -> Arc<RootCertStore> {

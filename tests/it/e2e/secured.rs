@@ -95,7 +95,7 @@ impl Client {
         let builder = builder.with_root_certificates(roots);
         let mut config = match shows {
             None => builder.with_no_client_auth(),
-            Some(Pair { certificate, key }) => {
+            Some(Pair { certificate, key, .. }) => {
                 let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
                 builder.with_client_auth_cert(vec![certificate], key).unwrap()

@@ -507,7 +507,8 @@ fn parse(text: &str) -> Config {
     config.load_keys(|file| Ok(loss::keys(file))).expect("the world's keys are right");
     config.secure(|_| Ok(toy::client())).expect("the toy works");
     let asks = config.tls.verify_client.as_ref();
-    let asks = asks.map(|asks| Asks { optional: asks.optional, accepts: Shows::Good });
+    let asks =
+        asks.map(|asks| Asks { optional: asks.optional, accepts: Shows::Good, revokes: None });
     config.tls.server = Some(toy::server(asks));
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
     // One place with two addresses, or two places.

@@ -1,0 +1,189 @@
+//! Lists of revoked certificates (RFC 5280 section 5).
+
+use super::pem::{certificates_in, lists_in};
+use super::terms::RevocationList;
+use super::x509::{self, Certificate, CertificateList};
+use rustls::pki_types::CertificateRevocationListDer;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// The lists of revoked certificates in a file. The same bytes are the same lists.
+#[derive(Clone, Debug)]
+pub struct RevocationLists(Arc<Lists>);
+
+#[derive(Debug)]
+struct Lists {
+    /// As they are encoded, without those in whose place there is a newer one. Of several that are
+    /// about a certificate the library asks the first.
+    encoded: Vec<CertificateRevocationListDer<'static>>,
+    /// What they say, in the same order.
+    told: Vec<RevocationList>,
+}
+
+impl PartialEq for RevocationLists {
+    fn eq(&self, other: &RevocationLists) -> bool {
+        self.0.encoded == other.0.encoded
+    }
+}
+
+impl Eq for RevocationLists {}
+
+impl RevocationLists {
+    /// Reads the lists in a PEM file. Whether they can be used shows when a server is made of them.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(pem: &[u8]) -> Result<RevocationLists, String> {
+        let encoded = lists_in(pem)?;
+        let mut read = Vec::new();
+        for list in &encoded {
+            let what = match CertificateList::read(list) {
+                Some(of_list @ CertificateList { has_version: true, .. }) => {
+                    read.push((of_list, list));
+                    continue;
+                }
+                Some(_) => {
+                    "a revocation list in it is of version 1; issue it with extensions \
+                     (crl_extensions in the configuration of openssl ca)"
+                }
+                None => {
+                    "a revocation list in it cannot be read, or does not say when the next one is \
+                     due (nextUpdate)"
+                }
+            };
+            return Err(what.to_owned());
+        }
+        read.sort_by_key(|(of_list, _)| Reverse(of_list.updates));
+        let mut lists = Lists { encoded: Vec::new(), told: Vec::new() };
+        let mut complete = Vec::new();
+        for (CertificateList { issuer, updates, revoked, is_partial, .. }, list) in read {
+            if complete.contains(&issuer) {
+                continue;
+            }
+            if !is_partial {
+                complete.push(issuer);
+            }
+            let issuer = x509::name(issuer).unwrap_or_default();
+            lists.told.push(RevocationList { issuer, updates, revoked });
+            lists.encoded.push(list.clone());
+        }
+        Ok(RevocationLists(Arc::new(lists)))
+    }
+
+    /// What they say.
+    pub fn all(&self) -> &[RevocationList] {
+        &self.0.told
+    }
+
+    /// The number of bytes of the largest.
+    pub fn largest(&self) -> usize {
+        self.0.encoded.iter().map(|list| list.len()).max().unwrap_or_default()
+    }
+
+    /// The authorities in a PEM file of which there is no list, so that nothing of what they have
+    /// issued can be accepted.
+    pub fn missing(&self, authorities: &[u8]) -> Vec<String> {
+        let certificates = certificates_in(authorities).unwrap_or_default();
+        let subjects = certificates.iter().filter_map(|der| Certificate::read(der));
+        let missing = subjects.map(|read| read.subject).filter(|subject| {
+            let mut issuers = self.0.encoded.iter().filter_map(|list| CertificateList::read(list));
+            !issuers.any(|list| list.issuer == *subject)
+        });
+        missing.map(|subject| x509::name(subject).unwrap_or_default()).collect()
+    }
+
+    /// As they are encoded.
+    pub(super) fn encoded(&self) -> impl Iterator<Item = CertificateRevocationListDer<'static>> {
+        self.0.encoded.iter().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::date::day;
+    use rcgen::{
+        CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+        CrlIssuingDistributionPoint, DnType, Issuer, KeyIdMethod, KeyPair, SerialNumber,
+        date_time_ymd,
+    };
+
+    fn issuer(name: &str) -> (String, Issuer<'static, KeyPair>) {
+        let (key, params) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()));
+        let mut params = params.unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        (params.self_signed(&key).unwrap().pem(), Issuer::new(params, key))
+    }
+
+    fn list(issuer: &Issuer<'_, KeyPair>, from: i32) -> String {
+        made(issuer, from, None)
+    }
+
+    /// A list of a part of the certificates.
+    fn part(issuer: &Issuer<'_, KeyPair>, from: i32) -> String {
+        let uris = vec!["http://a.example/part".to_owned()];
+        let distribution_point = CrlDistributionPoint { uris };
+        made(issuer, from, Some(CrlIssuingDistributionPoint { distribution_point, scope: None }))
+    }
+
+    fn made(
+        issuer: &Issuer<'_, KeyPair>,
+        from: i32,
+        part: Option<CrlIssuingDistributionPoint>,
+    ) -> String {
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(from, 1, 1),
+            next_update: date_time_ymd(from + 1, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: part,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(issuer).unwrap().pem().unwrap()
+    }
+
+    /// What was replaced counts for nothing.
+    #[test]
+    fn the_newest_list_of_an_issuer_counts() {
+        let ((a, by_a), (b, _)) = (issuer("a"), issuer("b"));
+        let pem = [list(&by_a, 2020), list(&by_a, 2022), list(&by_a, 2021)].concat();
+        let lists = RevocationLists::read(pem.as_bytes()).unwrap();
+        let told = |lists: &RevocationLists| {
+            let told = lists
+                .all()
+                .iter()
+                .map(|list| format!("{} {} {}", list.issuer, day(list.updates[0]), list.revoked));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&lists), ["CN=a 2022-01-01 0"]);
+        let parts = [part(&by_a, 2023), list(&by_a, 2022), part(&by_a, 2024), part(&by_a, 2021)];
+        let parts = RevocationLists::read(parts.concat().as_bytes()).unwrap();
+        let newer = ["CN=a 2024-01-01 0", "CN=a 2023-01-01 0", "CN=a 2022-01-01 0"];
+        assert_eq!(told(&parts), newer);
+        assert_eq!(lists.missing((a.clone() + &b).as_bytes()), ["CN=b"]);
+        assert_eq!(lists.missing(a.as_bytes()), [""; 0]);
+        let again = RevocationLists::read(pem.as_bytes()).unwrap();
+        assert!(
+            again == lists
+                && Some(again) != RevocationLists::read(list(&by_a, 2020).as_bytes()).ok()
+        );
+    }
+
+    /// It never panics, and what is cut off is no list.
+    #[test]
+    fn what_is_broken() {
+        let pem = list(&issuer("a").1, 2020);
+        let der = lists_in(pem.as_bytes()).unwrap().remove(0);
+        assert!(CertificateList::read(&der).is_some());
+        for cut in 0..der.len() {
+            assert_eq!(CertificateList::read(&der[..cut]), None, "{cut}");
+        }
+        for at in 0..der.len() {
+            for bit in 0..8 {
+                let mut broken = der.to_vec();
+                broken[at] ^= 1 << bit;
+                let _ = CertificateList::read(&broken);
+            }
+        }
+    }
+}
