@@ -1,8 +1,9 @@
 //! The expiry of an exchange: when the proxy ends it, and when it asks whether it has to.
 //!
 //! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
-//! to: at `max_stream_age`, in a drain, by the operator, when its api or its key is gone, or when
-//! the server that has let it in says so (`auth.recheck`). After that moment there is a *grace*: an
+//! to: at `max_stream_age`, in a drain, by the operator, when its api or its key is gone, when the
+//! certificate of its client expires, or when the server that has let it in says so
+//! (`auth.recheck`). After that moment there is a *grace*: an
 //! event stream ends after the current event, and a client has time to read what is pending. When
 //! the grace is over, whatever is left is cut. An answer is cut in any case, but between two events
 //! if that is possible in time.

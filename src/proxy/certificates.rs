@@ -10,10 +10,13 @@ use super::shared::Shared;
 use super::{Proxy, reload};
 use crate::apis::Apis;
 use crate::config::Config;
+use crate::conn::Conn;
 use crate::exchange::Exchange;
-use crate::net::Net;
+use crate::net::{Net, tls};
 use crate::session::{Session, Standing, State};
-use crate::time::Tick;
+use crate::telemetry::Outcome;
+use crate::time::{Now, Tick};
+use std::time::Duration;
 
 impl<N: Net> Proxy<N> {
     /// Has all certificates judged again that have let clients in, or would have to now.
@@ -77,4 +80,23 @@ fn depends(exchange: &Exchange, config: &Config, apis: &Apis) -> bool {
     let present = exchange.api_state.and_then(|key| apis.index_of(key));
     let needs = |index: usize| config.apis[index].client_certificate;
     exchange.is_certified() || exchange.has_certificate() && present.is_some_and(needs)
+}
+
+/// Has an event stream or a tunnel end when the certificate expires that has let it in, or would
+/// have to now: whoever may not come back then has no reason to stay.
+pub(super) fn expire<N: Net>(
+    exchange: &mut Exchange,
+    conn: &Conn,
+    net: &N,
+    (config, apis): (&Config, &Apis),
+    now: Now,
+) {
+    // What has yet to become one is asked again then.
+    if !exchange.stage().is_endless() || !depends(exchange, config, apis) {
+        return;
+    }
+    let Some(der) = conn.agreed(net).and_then(|agreed| agreed.certificate) else { return };
+    let end = tls::last_second_of(der).saturating_add(1).saturating_mul(1000);
+    let left = Duration::from_millis(end.saturating_sub(now.unix_ms));
+    exchange.expire_stream_at(now.tick.after(left), Outcome::CertificateExpired);
 }

@@ -54,8 +54,8 @@ pub(super) enum Deadline {
     TunnelIdle,
     /// `heartbeat`: nothing was sent to the client of a stream for a while.
     Heartbeat,
-    /// The end of an event stream or a tunnel by `max_stream_age`, a drain or the operator; or of
-    /// any exchange whose api or key is gone.
+    /// The end of an event stream or a tunnel by `max_stream_age`, a certificate that expires, a
+    /// drain or the operator; or of any exchange whose api or key is gone.
     Expiry,
     /// `auth.recheck`: the auth server is asked again about what is open.
     Recheck,

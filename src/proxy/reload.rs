@@ -34,7 +34,7 @@
 
 use super::phase::within;
 use super::shared::Shared;
-use super::{Proxy, recheck};
+use super::{Proxy, certificates, recheck};
 use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config, Tls};
@@ -57,12 +57,14 @@ impl<N: Net> Proxy<N> {
         let former = Arc::clone(&self.shared.tls);
         self.shared.reload(config, budget, now);
         self.outdate_clients_of(&former);
-        let Proxy { tasks, shared: Shared { apis, config, random, .. }, .. } = self;
+        let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
+        let Proxy { tasks, shared: Shared { net, apis, config, random, .. }, .. } = self;
         let mut judged = Vec::new();
         for (key, session) in tasks.iter_mut() {
-            if let Some(exchange) = session.exchange_mut()
+            if let Session { conn, state: State::Active(exchange), .. } = session
                 && exchange.api_state.is_some()
             {
+                certificates::expire(exchange, conn, net, (config, apis), now_of_all);
                 judge_anew(exchange, config, apis, random.f64(), now);
                 recheck::schedule(exchange, config, apis, random, now);
                 judged.push(key);

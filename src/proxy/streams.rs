@@ -1,7 +1,8 @@
 //! The life of an event stream: its opening, its heartbeats, and its end between two events.
 //!
 //! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
-//! to: at `max_stream_age`, at `stream_idle_timeout`, in a drain. When an exchange expires
+//! to: at `max_stream_age`, at `stream_idle_timeout`, in a drain, and when the certificate expires
+//! that has let its client in. When an exchange expires
 //! ([`Exchange::expires_at`]), its stream ends at once if its client is between two events, and
 //! otherwise after the current event. If that takes too long, or if the stream's bytes cannot be
 //! read, it is cut visibly.
@@ -16,6 +17,7 @@
 //!
 //! When all of them end is decided elsewhere: in a drain ([`super::drain`]) or a reload.
 
+use super::certificates;
 use super::ends;
 use super::memory::REPLY_MAX;
 use super::next::{Action, Next};
@@ -38,7 +40,7 @@ const EVENT_GRACE: Duration = Duration::from_secs(10);
 /// before, and was resumed, is not counted again.
 pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
     let tls = step.tls_version();
-    let Step { exchange, pool, apis, telemetry, config, random, .. } = step;
+    let Step { exchange, conn, pool, apis, telemetry, config, random, .. } = step;
     let now = step.io.now;
     if !exchange.stage().is_endless() {
         return;
@@ -60,6 +62,7 @@ pub(super) fn open<N: Net>(step: &mut Step<'_, N>) {
             ends.set(exchange, random.f64(), now);
         }
     }
+    certificates::expire(exchange, conn, step.io.net, (config, apis), step.now);
     // The configuration may have changed while the upstream took its time.
     if !Rc::ptr_eq(&exchange.config, config) {
         super::reload::judge_anew(exchange, config, apis, random.f64(), now);

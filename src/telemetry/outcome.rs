@@ -20,6 +20,8 @@ pub enum Outcome {
     UpstreamStalled,
     /// The stream reached `max_stream_age`.
     MaxAge,
+    /// The certificate that admitted its client has expired.
+    CertificateExpired,
     /// The key that admitted it was removed, or does not admit it to this api any more; or the
     /// server of `auth.url` does not.
     Revoked,
@@ -47,7 +49,7 @@ const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
     /// All outcomes, in the order in which they are counted.
-    pub const ALL: [Outcome; 16] = [
+    pub const ALL: [Outcome; 17] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -56,6 +58,7 @@ impl Outcome {
         Outcome::UpstreamIdle,
         Outcome::UpstreamStalled,
         Outcome::MaxAge,
+        Outcome::CertificateExpired,
         Outcome::Revoked,
         Outcome::Removed,
         Outcome::Drained,
@@ -116,7 +119,12 @@ impl Outcome {
                 Some("no event came for api.first_event_timeout or api.stall_timeout")
             }
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
-            Outcome::Revoked => Some("its key was revoked, or auth.url lets it in no more"),
+            Outcome::CertificateExpired => {
+                Some("the certificate of its client expired within an unfinished event")
+            }
+            Outcome::Revoked => {
+                Some("its key or certificate was revoked, or auth.url lets it in no more")
+            }
             Outcome::Removed => Some("its api was removed"),
             Outcome::Drained => Some("drain.answers or drain.window is over"),
             Outcome::Ended => Some("ended by the operator"),
@@ -134,6 +142,7 @@ impl Outcome {
             Outcome::UpstreamIdle => "idle",
             Outcome::UpstreamStalled => "stalled",
             Outcome::MaxAge => "max_age",
+            Outcome::CertificateExpired => "certificate_expired",
             Outcome::Revoked => "revoked",
             Outcome::Removed => "removed",
             Outcome::Drained => "drained",
