@@ -8,7 +8,7 @@ use super::same_to_gateway;
 
 /// The reserved fields. A trailing `*` matches any rest of a name. Names that CGI-style gateways
 /// would confuse with one of these are reserved, too.
-pub const RESERVED: [&str; 8] = [
+pub const RESERVED: [&str; 9] = [
     // RFC 7239 and its predecessors.
     "Forwarded",
     "X-Forwarded-*",
@@ -19,13 +19,15 @@ pub const RESERVED: [&str; 8] = [
     "X-Rewrite-URL",
     CERTIFICATE[0],
     CERTIFICATE[1],
+    CERTIFICATE[2],
 ];
 
-/// Those that are about the client's certificate (RFC 9440, and what nginx and HAProxy call it).
-const CERTIFICATE: [&str; 2] = ["Client-Cert*", "X-SSL-Client-*"];
+/// Those that are about the client's certificate: RFC 9440, what nginx and HAProxy call it, and
+/// what ingress-nginx and Apache do, whom Keycloak and others believe.
+const CERTIFICATE: [&str; 3] = ["Client-Cert*", "X-SSL-Client-*", "SSL-Client-*"];
 
 /// The first letters of [`RESERVED`], which rule out nearly every other field.
-const INITIALS: &[u8] = b"FXC";
+const INITIALS: &[u8] = b"FXCS";
 
 /// True exactly when a field is in [`RESERVED`].
 pub fn is_about_client(name: &str) -> bool {
@@ -74,6 +76,8 @@ mod tests {
             "Client-Cert",
             "client_cert-chain",
             "X-SSL-Client-S-DN",
+            "ssl-client-verify",
+            "SSL_CLIENT_CERT",
         ] {
             assert!(is_about_client(name), "{name}");
         }
@@ -87,6 +91,7 @@ mod tests {
             "X-Rewrite-URLs",
             "Client-Cer",
             "X-SSL-Cipher",
+            "SSL-Client",
             "Front-End-Http",
         ] {
             assert!(!is_about_client(name), "{name}");
