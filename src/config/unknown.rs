@@ -61,6 +61,8 @@ pub(super) const TYK: &Hints = &[
     ),
     (&["api_id", "org_id", "slug"], Say("leave it out: an api is known by its name")),
     (&["domain"], Key("api.host")),
+    (&["allowed_ips", "enable_ip_whitelisting"], Key("api.allow")),
+    (&["blacklisted_ips", "enable_ip_blacklisting"], Key("api.deny")),
     (&["enable_load_balancing", "target_list", "service_discovery"], TARGETS),
     (&["allowed_methods"], Key("api.cors.methods")),
     (&["allowed_headers"], Key("api.cors.headers")),
