@@ -211,21 +211,17 @@ pub(super) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
     if step.exchange.is_answer() { end_answer(step, outcome) } else { end_properly(step, outcome) }
 }
 
-/// Ends a subscription. Its client will reconnect, and is told when if many others will do so at
-/// the same time.
+/// Ends a subscription. Its client will reconnect, and is told when: nobody knows how many others
+/// end for the same reason.
 fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
-    let together = matches!(
-        outcome,
-        Outcome::Drained | Outcome::Removed | Outcome::UpstreamCut | Outcome::NoStream
-    ) || matches!(step.exchange.source(), Source::Log(_));
     // These are ended throughout the window.
     let leave = if matches!(outcome, Outcome::Drained | Outcome::Removed) {
         spread_of_ends(step.config.drain.window)
     } else {
         Duration::ZERO
     };
-    let farewell = if together { step.retry_field(None, leave) } else { String::new() };
+    let farewell = step.retry_field(None, leave);
     let Step { exchange, io, .. } = step;
     exchange.response.end_between_events(farewell.as_bytes(), io);
     exchange.upload.abandon(io.buffers);
