@@ -81,7 +81,7 @@ fn inline(words: &str) -> String {
         }
         let said = plain(&std::mem::take(names).join(" "));
         match name {
-            "No" => text.push_str(&said),
+            "" | "No" => text.push_str(&said),
             "Sx" => *text += &format!("[{said}](#{})", said.to_lowercase()),
             "Xr" => *text += &format!("{}({})", &said[..said.len() - 2], &said[said.len() - 1..]),
             _ => *text += &format!("`{said}`"),
@@ -93,7 +93,7 @@ fn inline(words: &str) -> String {
                 flush(&mut text, name, &mut names);
                 name = word;
             }
-            "," | ";" | ":" | "." => {
+            "," | ";" | ":" | "." | ")" => {
                 flush(&mut text, name, &mut names);
                 text.push_str(word);
             }
