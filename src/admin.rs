@@ -32,6 +32,9 @@ use streams::Query;
 /// The field that a request must carry if it changes something, and its value.
 pub const FIELD: (&str, &[u8]) = ("X-Millstream", b"1");
 
+/// What is said when the configuration was reloaded.
+pub const RELOADED: &str = "Configuration reloaded.";
+
 /// A request to the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {

@@ -21,9 +21,9 @@ use super::service::{self, Inherited};
 use super::stop::{self, Stop};
 use super::sys::{self, Signals};
 use super::watch::{Changes, Notices};
-use crate::admin::ShellCommand;
 use crate::admin::answer::Answer;
 use crate::admin::parts::Inquiry;
+use crate::admin::{RELOADED, ShellCommand};
 use crate::config::{Config, Expiry, Renewal, Sources, WORKERS_MAX, Workers};
 use crate::proxy::Ticket;
 use crate::time::Tick;
@@ -551,7 +551,7 @@ impl Process {
         let (status, sentence) = match result {
             Ok(()) => {
                 log::info!("configuration reloaded");
-                (200, "Configuration reloaded.".to_owned())
+                (200, RELOADED.to_owned())
             }
             Err(errors) => {
                 let is_new = self.is_asked || errors != self.refused;

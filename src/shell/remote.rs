@@ -54,9 +54,10 @@ pub fn reload(url: &str) -> Result<String, String> {
     let response = Client::within(RELOAD_TIMEOUT).ask(&target, &request, ANSWER_MAX);
     let response = response.map_err(|what| format!("{target}: {what}"))?;
     match response.status {
+        200 if response.body.trim_end() == admin::RELOADED => Ok(response.body),
         // It is not in force.
         202 => Err(response.body.trim_end().to_owned()),
-        200..=299 => Ok(response.body),
+        200..=299 => Err(format!("{target}: this is not an admin listener of millstream")),
         status if response.body.is_empty() => Err(format!("{target}: its status is {status}")),
         _ => Err(response.body.trim_end().to_owned()),
     }

@@ -189,6 +189,8 @@ fn what_does_not_reload_is_said() {
     };
     answered("HTTP/1.1 405 \r\nContent-Length: 0\r\n\r\n", "/: its status is 405");
     answered("HTTP/1.1 404 \r\n\r\nNothing is served here.\n", "Nothing is served here.");
+    let other = "/: this is not an admin listener of millstream";
+    answered("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", other);
     let cut = "it closed before its response was complete";
     answered("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", cut);
 }
