@@ -6,7 +6,7 @@ use super::fields::{is_about_more, names};
 use super::forward_auth::ForwardAuth;
 use super::readers::Readers;
 use super::table::Table;
-use super::value::{duration_or_zero, flag, list, text};
+use super::value::{flag, list, text, whole_seconds};
 use crate::auth::Keys;
 use crate::cors::{self, Policy};
 use crate::http::abnf::is_token;
@@ -155,7 +155,7 @@ pub(super) fn cors(t: &mut Table<'_, '_>) -> Option<Policy> {
         }
         credentials => Ok(credentials),
     });
-    let max_age = t.take("max_age", duration_or_zero).map_or(0, |age| age.as_secs());
+    let max_age = t.take("max_age", whole_seconds).map_or(0, |age| age.as_secs());
     Some(Policy {
         origins: origins?,
         any,

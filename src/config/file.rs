@@ -4,6 +4,7 @@
 //! is checked where the second one is read, so that its error has a location.
 
 use super::access::{auth, client_certificate, cors};
+use super::admin::{admin, demo};
 use super::clients::clients;
 use super::error::{ConfigErrors, Location, Wrong};
 use super::event::one_event;
@@ -26,14 +27,14 @@ use super::value::{
 };
 use super::workers::{Workers, workers};
 use super::{
-    Admin, Api, ApiLocations, Auth, Compression, Config, Demo, Drain, ForwardAuth, ListenAddr,
-    OnOutage, Resume, Server, Sources, StreamKind, Streams, Target,
+    Api, ApiLocations, Auth, Compression, Config, Drain, ForwardAuth, OnOutage, Resume, Server,
+    Sources, StreamKind, Streams, Target,
 };
 use super::{TrustedProxies, listen, unknown};
 use crate::http::changes::Changes;
 use crate::http::upgrade;
 use std::collections::BTreeSet;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -47,6 +48,9 @@ pub(super) const KEEPALIVE_UPSTREAM: usize = 1024;
 
 /// The default of `response_timeout`.
 pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
+
+/// The default of `resume_timeout`.
+pub(super) const RESUME_TIMEOUT: Duration = seconds(60);
 
 /// The tables are those that are read only if they are present.
 const FORMAT: Format = Format {
@@ -93,7 +97,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
     let demo = t.table_if_any("demo", |t| demo(t, &server, admin.as_ref()));
     let mut seen = Seen::default();
     let shows_certificates = tls.verify_client.is_some() && !server.listen_tls.is_empty();
-    let apis = t.tables("api", |t| api(t, &mut seen, shows_certificates));
+    let apis = t.tables("api", |t| api(t, &mut seen, server.workers, shows_certificates));
     if idle {
         t.missing("api", "there is nothing to serve; write an [[api]], or a [demo]");
     } else if apis.len() > APIS_MAX {
@@ -113,6 +117,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         locations,
         tls_locations,
         hidden: Vec::new(),
+        has_unknown_user: false,
         readable: Vec::new(),
         referenced: Vec::new(),
         sources: Sources::default(),
@@ -223,65 +228,12 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
     Drain { delay, window, answers, retry_min, retry_max }
 }
 
-fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
-    let free = |value: &DeValue<'_>, before: Option<&ListenAddr>| {
-        let address = ListenAddr::parse(text(value)?)?;
-        let before = before.map(|listen| ("admin.listen", listen));
-        is_free(&address, of_server(server).into_iter().chain(before).collect())?;
-        Ok(address)
-    };
-    let listen = t.take("listen", |value| free(value, None));
-    let listen = listen.unwrap_or_else(|| listen::loopback(9090));
-    let probes = t.take("probes", |value| match value.as_str() {
-        Some("") => Ok(None),
-        _ => free(value, Some(&listen)).map(Some),
-    });
-    let hosts = t.take("hosts", |value| list(value, "[\"millstream\"]", host));
-    Some(Admin { listen, probes: probes.flatten(), hosts: hosts.unwrap_or_default() })
-}
-
-fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
-    let free = |value: &DeValue<'_>| {
-        let address = listen::ip_and_port(text(value)?)?;
-        is_free(&ListenAddr::Tcp(address), [of_server(server), of_admin(admin)].concat())?;
-        Ok(address)
-    };
-    Some(Demo {
-        listen: t.take("listen", free).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8000))),
-        interval: t.take("interval", duration).unwrap_or(seconds(1)),
-    })
-}
-
-/// Addresses to listen on, with their keys.
-type Listeners<'a> = Vec<(&'static str, &'a ListenAddr)>;
-
-/// Checks that no other listener has this address, except for port 0.
-fn is_free(address: &ListenAddr, others: Listeners<'_>) -> Result<(), Wrong> {
-    let is_taken = |other: &ListenAddr| other == address && !listen::is_any_port(address);
-    match others.into_iter().find(|(_, other)| is_taken(other)) {
-        None => Ok(()),
-        Some((key, _)) => Err(format!("{key} already has this address; write another one").into()),
-    }
-}
-
-/// The listeners for clients.
-fn of_server(server: &Server) -> Listeners<'_> {
-    let plain = server.listen.iter().map(|address| ("server.listen", address));
-    plain.chain(server.listen_tls.iter().map(|address| ("server.listen_tls", address))).collect()
-}
-
-/// The listeners for operators.
-fn of_admin(admin: Option<&Admin>) -> Listeners<'_> {
-    let listen = admin.map(|admin| ("admin.listen", &admin.listen));
-    let probes = admin.and_then(|admin| admin.probes.as_ref());
-    listen.into_iter().chain(probes.map(|probes| ("admin.probes", probes))).collect()
-}
-
 /// Reads an api, and the locations of the names in it that are looked up elsewhere. Clients may be
 /// asked for certificates.
 fn api(
     t: &mut Table<'_, '_>,
     seen: &mut Seen,
+    workers: Workers,
     shows_certificates: bool,
 ) -> Option<(Api, ApiLocations)> {
     let name = t.require("name", "\"clock\"", |v| seen.name(text(v)?));
@@ -304,7 +256,7 @@ fn api(
     let keepalive_upstream =
         t.take("keepalive_upstream", count(0..=65_535)).unwrap_or(KEEPALIVE_UPSTREAM);
     let send_proxy = t.take("send_proxy", flag).unwrap_or(false);
-    let max_upstream = t.take("max_upstream", count(0..=65_535)).filter(|n| *n != 0);
+    let max_upstream = t.take("max_upstream", |value| workers.divide(count(0..=65_535)(value)?));
     let queue_timeout = t.take("queue_timeout", duration).unwrap_or(seconds(5));
     let retry_on = t.take("retry_on", retry_on).unwrap_or(RetryOn::CONNECT);
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
@@ -337,7 +289,7 @@ fn api(
         tunnel_idle_timeout,
         keepalive_upstream,
         send_proxy,
-        max_upstream,
+        max_upstream: max_upstream.filter(|n| *n != 0),
         queue_timeout,
         retry_on,
         retry_body,
@@ -442,7 +394,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         on_outage,
         rates_are_errors,
         resume,
-        resume_timeout: t.take("resume_timeout", duration).unwrap_or(seconds(60)),
+        resume_timeout: t.take("resume_timeout", duration).unwrap_or(RESUME_TIMEOUT),
         max: t.take("max_streams", count(0..=10_000_000)).filter(|n| *n != 0),
         max_per_ip: t.take("max_streams_per_ip", count(0..=10_000_000)).filter(|n| *n != 0),
     }
@@ -571,7 +523,7 @@ fn hosts(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
 }
 
 /// Reads a host. A port is dropped, because ports play no part in matching.
-fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
+pub(super) fn host(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = text(value)?;
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok(format!("[{address}]"));

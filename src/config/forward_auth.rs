@@ -20,7 +20,8 @@ const PASS_MAX: usize = 32;
 const IDLE_MAX: usize = 1024;
 
 /// It is the only one, so it is asked in any case.
-static HEALTH: Health = Health { max_fails: None, fail_timeout: FAIL_TIMEOUT, checks: None };
+static HEALTH: Health =
+    Health { max_fails: None, fail_timeout: FAIL_TIMEOUT, checks: None, has_vain_keys: false };
 
 /// `url` in `[api.auth]`: a server that is asked which requests may come in.
 #[derive(Clone, Debug, PartialEq, Eq)]

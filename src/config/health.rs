@@ -19,6 +19,8 @@ pub struct Health {
     pub fail_timeout: Duration,
     /// How targets are checked. None: they are not.
     pub checks: Option<Checks>,
+    /// True exactly when there are keys about checks, but none are made.
+    pub has_vain_keys: bool,
 }
 
 /// How targets are checked: with a GET, by this process itself.
@@ -41,12 +43,15 @@ pub(super) fn health(t: &mut Table<'_, '_>) -> Health {
     let max_fails = t.take("max_fails", count(0..=1000)).unwrap_or(1);
     let fail_timeout = t.take("fail_timeout", duration).unwrap_or(FAIL_TIMEOUT);
     let path = t.take("health_path", path).flatten();
+    let of_checks = ["health_interval", "health_timeout", "health_passes", "health_fails"];
+    let has_vain_keys = path.is_none() && of_checks.iter().any(|key| t.has(key));
     let interval = t.take("health_interval", duration).unwrap_or(Duration::from_secs(10));
     let timeout = t.take("health_timeout", duration).unwrap_or(Duration::from_secs(5));
     let passes = t.take("health_passes", count(1..=100)).unwrap_or(2);
     let fails = t.take("health_fails", count(1..=100)).unwrap_or(3);
     let checks = path.map(|path| Checks { path, interval, timeout, passes, fails });
-    Health { max_fails: Some(max_fails).filter(|n| *n > 0), fail_timeout, checks }
+    let max_fails = Some(max_fails).filter(|n| *n > 0);
+    Health { max_fails, fail_timeout, checks, has_vain_keys }
 }
 
 /// Reads what a check asks for. An empty string means that there are no checks.

@@ -1,7 +1,7 @@
 //! Errors for a JSON file in place of a TOML file: Tyk's files are JSON.
 
 use super::error::{ConfigErrors, Location};
-use super::unknown::Schema;
+use super::unknown::{NOTHING, Schema};
 
 /// True exactly when a text that is not TOML begins like JSON.
 pub(super) fn is_json(text: &str) -> bool {
@@ -21,15 +21,51 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
     };
     errors.add(location(at, ""), format!("not TOML: {what}"));
     let mut seen: Vec<&str> = Vec::new();
+    let mut left_out = 0;
     for (at, key) in keys(text) {
-        if !seen.contains(&key)
+        if at >= left_out
+            && !seen.contains(&key)
             && let Some(what) = schema.in_place_of_tyks(key)
         {
+            // What is below it means nothing here either.
+            if what == NOTHING {
+                left_out = end_of_value(text, at);
+            }
             errors.add(location(at, key), what);
             seen.push(key);
         }
     }
     errors
+}
+
+/// The offset behind the object that is the value of the name at `at`, or behind the name if it has
+/// another value.
+fn end_of_value(text: &str, at: usize) -> usize {
+    let end_of_name = at + 1 + end_of_string(&text[at + 1..]).unwrap_or(0);
+    let (mut depth, mut i) = (0, end_of_name + 1);
+    while let Some(byte) = text.as_bytes().get(i) {
+        match byte {
+            b'"' => i += 1 + end_of_string(&text[i + 1..]).unwrap_or(0),
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        i += 1;
+        if depth <= 0 && matches!(byte, b',' | b'}') {
+            break;
+        }
+    }
+    i
+}
+
+/// The offset of the quote that ends a string, of which this is what follows its first quote.
+fn end_of_string(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    inside.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })
 }
 
 /// What a JSON text is, if it is one of Tyk's files: by keys that other programs hardly use.
@@ -51,12 +87,7 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, &str)> {
         loop {
             let start = at + text[at..].find('"')?;
             let inside = &text[start + 1..];
-            let mut escaped = false;
-            let end = inside.find(|c| {
-                let ends = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                ends
-            })?;
+            let end = end_of_string(inside)?;
             at = start + 1 + end + 1;
             if text[at..].trim_start().starts_with(':') {
                 return Some((start, &inside[..end]));

@@ -35,6 +35,12 @@ impl ListenAddr {
     }
 }
 
+impl From<SocketAddr> for ListenAddr {
+    fn from(address: SocketAddr) -> ListenAddr {
+        ListenAddr::Tcp(address)
+    }
+}
+
 /// Describes why `text` is not an IP address and port. People write all of these.
 fn what_is_wrong(text: &str) -> &'static str {
     if text.contains("://") {

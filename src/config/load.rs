@@ -69,10 +69,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Looks for files that the user may not read whom the process becomes, as far as modes tell.
+    /// Looks for the user whom the process becomes, and for files that it may not read, as far as
+    /// modes tell.
     /// What `path` names is the configuration's own file.
     fn look_for_hidden_files(&mut self, path: &Path) {
-        let reader = self.server.user.as_ref().and_then(|name| Reader::named(name));
+        let user = self.server.user.as_ref();
+        let reader = user.and_then(|name| Reader::named(name));
+        self.has_unknown_user = user.is_some() && reader.is_none();
         let Some(reader) = reader.filter(|reader| reader.user != ROOT) else { return };
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut hidden = Vec::new();
@@ -155,7 +158,8 @@ impl Config {
                     }
                     Err(error) => {
                         let error = descriptors::explain(&error);
-                        let what = format!("cannot read the key file: {error}");
+                        let file = &auth.keys_file;
+                        let what = format!("cannot read the key file {file}: {error}");
                         (Err(ConfigErrors::one(locations.keys.clone(), what)), Readers::Few)
                     }
                 };

@@ -4,13 +4,15 @@
 //! normalized, and "0 means off" has become an `Option`. A file with a mistake gives no
 //! configuration, only all of its errors with their locations.
 //!
-//! In reading order: `file` is the schema, with `access` for authentication and CORS,
+//! In reading order: `file` is the schema, with `admin` for what this process serves by itself,
+//! `access` for authentication and CORS,
 //! `forward_auth` for who is asked about requests, `keys` for the key file, `health` and `sticky`
 //! for targets, `share` for streams, `tls` and `upstream_tls` for certificates, and `fields` for
 //! changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate` and `event`
 //! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
 //! that lead to the same paths of the same servers; `error` holds errors and their locations,
-//! `unknown` guesses what an unknown key was meant to be, and `json` maps Tyk's keys. `warnings`,
+//! `unknown` guesses what an unknown key was meant to be, `json` maps
+//! Tyk's keys, and `foreign` knows the files of other programs. `warnings`,
 //! `vain` and `certificates` say what is right and may still not be meant; `everything` is the
 //! configuration without a file.
 //!
@@ -19,6 +21,7 @@
 //! tests/it/conf.rs tests the whole from outside, and conf/millstream.toml against the defaults.
 
 mod access;
+mod admin;
 mod backend;
 mod certificates;
 mod clients;
@@ -28,6 +31,7 @@ mod event;
 mod everything;
 mod fields;
 mod file;
+mod foreign;
 mod forward_auth;
 mod health;
 mod json;
@@ -65,6 +69,7 @@ mod warnings;
 mod workers;
 
 pub use access::Auth;
+pub use admin::{Admin, Demo};
 pub use backend::Backend;
 pub use certificates::Expiry;
 pub use clients::Clients;
@@ -101,7 +106,6 @@ use crate::http::changes::Changes;
 use crate::net::Resolution;
 use crate::route;
 use error::Location;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tls::TlsLocations;
@@ -129,6 +133,8 @@ pub struct Config {
     tls_locations: TlsLocations,
     /// The files that [`Server::user`] cannot read, as configured. Empty before [`Config::load`].
     hidden: Vec<String>,
+    /// True exactly when this host has no such [`Server::user`]. False before [`Config::load`].
+    has_unknown_user: bool,
     /// The files of secrets for TLS that more than few can read, as configured. Empty before
     /// [`Config::load`].
     readable: Vec<(String, Readers)>,
@@ -232,28 +238,6 @@ pub struct Log {
     pub redact_query: Vec<String>,
     /// The fields of requests that the access log shows. None of them carries a key.
     pub fields: Vec<Field>,
-}
-
-/// `[admin]`: the admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Its address. Not one of [`Server::addresses`], except for port 0.
-    pub listen: ListenAddr,
-    /// The address of the listener for probes, if there is one. None of [`Server::addresses`], nor
-    /// `listen`, except for port 0.
-    pub probes: Option<ListenAddr>,
-    /// The names by which it may be asked, in lower case, without port and trailing dot. All IP
-    /// addresses and localhost are welcome, too.
-    pub hosts: Vec<String>,
-}
-
-/// `[demo]`: the built-in event source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demo {
-    /// Its address. Neither one of [`Server::addresses`] nor [`Admin::listen`], except for port 0.
-    pub listen: SocketAddr,
-    /// The time from one event to the next.
-    pub interval: Duration,
 }
 
 /// `[[api]]`: some hosts and paths, and the targets of their requests.

@@ -4,7 +4,7 @@ use super::error::Wrong;
 use super::fields::names;
 use super::file::event;
 use super::table::Table;
-use super::value::{count, duration, duration_or_zero, flag, list, memory, text};
+use super::value::{count, duration, duration_or_zero, flag, list, memory, text, whole_seconds};
 use super::{Api, OnOutage, Resume, RetryOn};
 use crate::event_log::Limits;
 use crate::http::abnf::is_token;
@@ -130,7 +130,7 @@ pub(super) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
     let ids = t.take("ids", ids).unwrap_or(Ids::Keep);
     let events = t.take("log_events", count(1..=100_000)).unwrap_or(1024);
     let bytes = t.take("log_bytes", memory(4 << 10..=1 << 30)).unwrap_or(1 << 20);
-    let age = t.take("log_age", duration_or_zero).unwrap_or(Duration::from_secs(300));
+    let age = t.take("log_age", whole_seconds).unwrap_or(Duration::from_secs(300));
     let age = if age.is_zero() { Duration::MAX } else { age };
     let on_gap = t.take("on_gap", on_gap).unwrap_or(OnGap::Private);
     let has_event = t.has("gap_event");

@@ -6,6 +6,7 @@
 //! first error, and has no location for an unknown key.
 
 use super::error::{ConfigErrors, Location, Wrong};
+use super::foreign;
 use super::json;
 use super::reference::{self, Resolve};
 use super::unknown::{Hints, Known, Schema};
@@ -70,10 +71,18 @@ pub(super) fn read<T>(
             return Err(json::refuse(name, text, at, &schema(format, read)));
         }
         Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
-            let location = Location::in_file(name, text.as_bytes(), at, String::new());
-            let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            return Err(ConfigErrors::one(location, format!("not TOML: {message}")));
+            let span = error.span().unwrap_or_default();
+            let what = match text.get(span.clone()) {
+                _ if let Some((program, page)) = foreign::is_of(text) => {
+                    format!("this is a file of {program}; {page} says what to write instead")
+                }
+                Some(key) if error.message() == "duplicate key" => {
+                    format!("{key} is already there; write it once")
+                }
+                _ => error.message().lines().collect::<Vec<_>>().join("; "),
+            };
+            let location = Location::in_file(name, text.as_bytes(), span.start, String::new());
+            return Err(ConfigErrors::one(location, format!("not TOML: {what}")));
         }
     };
     let mut document = Document::new(name, text, resolve);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const SIZES: [(&str, u64); 4] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// The longest duration that can be configured: a year.
 pub(super) const LONGEST: Duration = Duration::from_secs(8760 * 3600);
@@ -20,7 +21,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Parses a number with a unit, `KiB`, `MiB` or `GiB`, or a plain number of bytes.
+/// Parses a number with a unit, `KiB`, `MiB`, `GiB` or `TiB`, or a plain number of bytes.
 pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     match split(text) {
         Some((number, "")) => number.parse().map_err(|_| NO_SIZE),
@@ -42,7 +43,7 @@ const TOO_LONG: &str = "longer than a year; write at most \"8760h\"";
 pub(super) const NO_DURATION: &str =
     "not a duration; write a whole number and ms, s, m or h, like \"10s\" or \"500ms\"";
 pub(super) const NO_SIZE: &str =
-    "not a size; write a number of bytes, or one with KiB, MiB or GiB, like \"64KiB\"";
+    "not a size; write a number of bytes, or one with KiB, MiB, GiB or TiB, like \"64KiB\"";
 
 /// Describes what is wrong with a unit of time that people write.
 fn wrong_duration(unit: &str) -> &'static str {
@@ -70,6 +71,7 @@ fn wrong_size(unit: &str) -> &'static str {
         "k" | "kb" | "kib" => "1024 bytes are written KiB, right after the number, like \"64KiB\"",
         "m" | "mb" | "mib" => "1024 KiB are written MiB, right after the number, like \"1MiB\"",
         "g" | "gb" | "gib" => "1024 MiB are written GiB, right after the number, like \"1GiB\"",
+        "t" | "tb" | "tib" => "1024 GiB are written TiB, right after the number, like \"1TiB\"",
         "b" | "bytes" => "bytes have no unit; write only the number",
         rest if rest.starts_with(['.', ',']) => {
             "not a whole number; write it in the next smaller unit"

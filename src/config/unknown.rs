@@ -16,7 +16,9 @@ use Meant::{Key, Say};
 const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
 const TARGETS: Meant =
     Say("write target_url in [[api]], which is a list where there are several targets");
-const AUTH: Meant = Say("write an [api.auth] table: requests then need a key of its file");
+const AUTH: Meant = Say(
+    "in [api.auth], requests need a key of keys_file, or another server is asked about them (url)",
+);
 const TLS: Meant = Say(
     "for clients, write listen_tls in [server], and certificate and key in [[tls.certificate]]; \
     for targets, write https:// in target_url",
@@ -25,13 +27,20 @@ const TICKETS: Meant = Key("tls.session_tickets");
 const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
-    connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams");
+    connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams, window and \
+    answers in [drain] for its end");
 const RATES: Meant = Say(
     "max_requests and max_requests_per_ip in [[api]], and max_requests of a key, limit how fast \
     requests come; max_streams and max_streams_per_ip limit open streams",
 );
+const ORIGINS: Meant = Say(
+    "origins in [api.cors] is which pages may read responses, allowed_origins in [[api]] which \
+    pages may send requests at all",
+);
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
-const NOTHING: Meant = Say("there is no equivalent; leave it out");
+const LEFT_OUT: Meant = Say(NOTHING);
+/// What is said about keys that mean nothing here.
+pub(super) const NOTHING: &str = "there is no equivalent; leave it out";
 
 /// Keys of other programs with their counterparts here.
 pub(super) type Hints = [(&'static [&'static str], Meant)];
@@ -64,6 +73,7 @@ pub(super) const TYK: &Hints = &[
     (&["allowed_ips", "enable_ip_whitelisting"], Key("api.allow")),
     (&["blacklisted_ips", "enable_ip_blacklisting"], Key("api.deny")),
     (&["enable_load_balancing", "target_list", "service_discovery"], TARGETS),
+    (&["allowed_origins"], ORIGINS),
     (&["allowed_methods"], Key("api.cors.methods")),
     (&["allowed_headers"], Key("api.cors.headers")),
     (&["exposed_headers", "expose_headers"], Key("api.cors.expose")),
@@ -93,11 +103,15 @@ pub(super) const TYK: &Hints = &[
     (&["secret", "node_secret"], Say("leave it out: whoever connects to admin.listen is trusted")),
     (&["log_level"], Key("log.level")),
     (&["pid_file_location"], Say("no PID file is written; leave it out")),
-    (&["version_data", "definition", "config_data", "custom_middleware"], NOTHING),
-    (&["app_path", "template_path", "tyk_js_path", "middleware_path", "policies"], NOTHING),
-    (&["storage", "use_db_app_configs", "db_app_conf_options", "hash_keys"], NOTHING),
-    (&["enable_analytics", "analytics_config", "do_not_track", "uptime_tests"], NOTHING),
-    (&["health_check", "session_lifetime", "tags", "enable_context_vars"], NOTHING),
+    (&["version_data", "definition", "config_data", "custom_middleware"], LEFT_OUT),
+    (&["app_path", "template_path", "tyk_js_path", "middleware_path", "policies"], LEFT_OUT),
+    (&["storage", "use_db_app_configs", "db_app_conf_options", "hash_keys"], LEFT_OUT),
+    (&["enable_analytics", "analytics_config", "do_not_track"], LEFT_OUT),
+    (&["uptime_tests"], Key("api.health_path")),
+    (&["circuit_breakers"], Key("api.max_fails")),
+    (&["allowed_ips", "enable_ip_whitelisting"], Key("api.allow")),
+    (&["blacklisted_ips", "enable_ip_blacklisting"], Key("api.deny")),
+    (&["health_check", "session_lifetime", "tags", "enable_context_vars"], LEFT_OUT),
 ];
 
 /// Keys that people write in a key file.
@@ -138,6 +152,8 @@ pub(super) const OTHERS: &Hints = &[
         &["proxy_ssl_trusted_certificate", "tls_trusted_ca_certs", "root_ca", "ca_cert"],
         Key("api.upstream_tls.ca_file"),
     ),
+    // It is a key of [api.upstream_tls], and means another server to whoever knows nginx.
+    (&["server_name"], Key("api.host")),
     (&["proxy_ssl_name", "sni", "tls_server_name"], Key("api.upstream_tls.server_name")),
     (&["proxy_ssl_certificate", "proxy_ssl_certificate_key", "tls_client_auth"], IDENTITY),
     (
@@ -209,6 +225,7 @@ pub(super) const OTHERS: &Hints = &[
         &["weight", "backup"],
         Say("write it in the list of targets: target_url = [{ url = \"...\", weight = 2 }]"),
     ),
+    (&["keys"], Key("api.auth.keys_file")),
     (&["api_key", "api_keys", "token", "tokens", "users", "basic_auth", "jwt"], AUTH),
     (&["allow_origins", "allow_origin", "access_control_allow_origin"], Key("api.cors.origins")),
     (&["allow_methods"], Key("api.cors.methods")),
@@ -216,7 +233,7 @@ pub(super) const OTHERS: &Hints = &[
     (&["add_header", "response_header"], Key("api.response_headers.set")),
     (&["proxy_set_header", "headers_up", "request_header"], Key("api.request_headers.set")),
     (
-        &["access_log", "error_log", "log_file", "logfile"],
+        &["access_log", "error_log", "log_file", "logfile", "file"],
         Say("the access log goes to standard output and the log to standard error; \
             the [log] table controls both"),
     ),
@@ -399,8 +416,8 @@ mod tests {
         check(&"listen".repeat(100_000), None);
     }
 
-    /// No hint is for a key of the table itself, and every key that a hint names exists. Two words
-    /// are keys of `[api.auth]`, and mean something else wherever they are not known.
+    /// No hint is for a key of the table itself, and every key that a hint names exists. Some words
+    /// are keys of one table, and mean something else wherever they are not known.
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();
@@ -408,8 +425,13 @@ mod tests {
             for word in *words {
                 assert_eq!(*word, as_written_here(word));
                 let home = tables.iter().find(|table| table.keys.contains(word));
-                let is_both = matches!(*word, "url" | "timeout")
-                    && home.is_some_and(|home| home.header == "api.auth");
+                let ours = match *word {
+                    "url" | "timeout" => "api.auth",
+                    "server_name" => "api.upstream_tls",
+                    "allowed_origins" => "api",
+                    _ => "",
+                };
+                let is_both = home.is_some_and(|home| home.header == ours);
                 assert!(home.is_none() || is_both, "{word} is a key: {home:?}");
             }
             if let Key(path) = meant {

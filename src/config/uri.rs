@@ -73,7 +73,7 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
         let dots = segment.to_ascii_lowercase().replace("%2e", ".");
         if dots == "." || dots == ".." {
             return Err(
-                "\".\" and \"..\" are resolved before matching; write the path without them",
+                "\".\" and \"..\" mean other paths; write the path that is meant, without them",
             );
         }
     }

@@ -1,10 +1,11 @@
 //! Keys of an api that have no effect, or not the one that they may be meant to have, because of
 //! others.
 
-use super::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT};
+use super::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT, RESUME_TIMEOUT};
 use super::health::FAIL_TIMEOUT;
 use super::share::SETTLE;
-use super::{Api, Compression, Failed, Ids, Join, OnGap, OnOutage, StreamKind, Target};
+use super::{Api, Compression, Failed, Ids, Join, OnGap, OnOutage, Resume, StreamKind};
+use super::{Streams, Target};
 use crate::http::fields::is_named;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ fn retries(api: &Api) -> [(bool, &'static str); 3] {
 }
 
 /// What is said about the health of targets, and whether it is in vain.
-fn health(api: &Api) -> [(bool, &'static str); 5] {
+fn health(api: &Api) -> [(bool, &'static str); 6] {
     let is_alone = api.targets.len() == 1;
     let health = &api.health;
     let is_changed = |(max_fails, fail_timeout)| {
@@ -67,6 +68,11 @@ fn health(api: &Api) -> [(bool, &'static str); 5] {
         (
             is_single && health.checks.is_some(),
             "health_path decides nothing: target_url is the only target, and is asked in any case",
+        ),
+        (
+            health.has_vain_keys,
+            "health_interval, health_timeout, health_passes and health_fails have no effect \
+            without health_path",
         ),
     ]
 }
@@ -126,7 +132,7 @@ fn share(api: &Api) -> Vec<(bool, &'static str)> {
 }
 
 /// What is said about streams of the other kind, and whether it is in vain.
-fn kinds(api: &Api) -> [(bool, &'static str); 3] {
+fn kinds(api: &Api) -> [(bool, &'static str); 5] {
     let streams = &api.streams;
     let are_answers = streams.kind == Some(StreamKind::Answer);
     [
@@ -141,6 +147,17 @@ fn kinds(api: &Api) -> [(bool, &'static str); 3] {
         (
             are_answers && streams.on_outage != OnOutage::Error,
             "on_outage has no effect: it is for subscriptions, and kind is \"answer\"",
+        ),
+        (
+            are_answers && streams.resume == Resume::Always,
+            "resume = \"always\" means true: \"always\" is for subscriptions, and kind is \
+            \"answer\"",
+        ),
+        (
+            streams.resume == Resume::Never
+                && api.share.is_none()
+                && streams.resume_timeout != RESUME_TIMEOUT,
+            "resume_timeout has no effect without resume",
         ),
     ]
 }
@@ -173,5 +190,14 @@ pub(super) fn times(api: &Api) -> impl Iterator<Item = String> {
             )
         })
     };
-    limits.into_iter().filter_map(early).chain(limits.into_iter().filter_map(event))
+    let Streams { early_answer, first_event_timeout, .. } = api.streams;
+    let first = early_answer.zip(first_event_timeout).filter(|(early, first)| first <= early);
+    let first = first.map(
+        |_| "early_answer: nothing is answered early, because first_event_timeout is over before",
+    );
+    limits
+        .into_iter()
+        .filter_map(early)
+        .chain(limits.into_iter().filter_map(event))
+        .chain(first.map(str::to_owned))
 }

@@ -99,6 +99,16 @@ pub(super) fn duration_or_zero(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     Ok(units::duration(text)?)
 }
 
+/// Converts a duration of whole seconds, which may be zero.
+pub(super) fn whole_seconds(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    let duration = duration_or_zero(value)?;
+    if duration.subsec_nanos() == 0 {
+        return Ok(duration);
+    }
+    let more = duration.as_secs() + 1;
+    Err(format!("not a whole number of seconds; write \"{more}s\", for example").into())
+}
+
 const NO_NAME: &str =
     "not a name; write 1 to 64 ASCII letters, digits or punctuation, but no quote or backslash";
 
@@ -173,7 +183,7 @@ mod tests {
         {
             check(memory(1 << 10..=1 << 20), toml, wrong);
         }
-        for toml in ["true", "1.5", "\"1TiB\""] {
+        for toml in ["true", "1.5", "\"1PiB\""] {
             check(memory(1 << 10..=1 << 20), toml, units::NO_SIZE);
         }
     }
@@ -190,6 +200,10 @@ mod tests {
         check(limit, "\"1ms\"", "Some(1ms)");
         check(limit, "0", units::NO_UNIT);
         check(duration_or_zero, "\"0s\"", "0ns");
+        check(whole_seconds, "\"0s\"", "0ns");
+        check(whole_seconds, "\"60000ms\"", "60s");
+        let wrong = "not a whole number of seconds; write \"2s\", for example";
+        check(whole_seconds, "\"1500ms\"", wrong);
         check(duration, "10", units::NO_UNIT);
         check(duration, "1.5", units::NO_UNIT);
         check(duration, "\"10\"", units::NO_UNIT);

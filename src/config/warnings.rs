@@ -30,6 +30,8 @@ impl Config {
         out.extend(self.tls_in_vain());
         out.extend(self.ticket_keys_in_vain());
         out.extend(self.redirect_in_vain());
+        let user = self.server.user.iter().filter(|_| self.has_unknown_user);
+        out.extend(user.map(|user| format!("server.user: there is no user {user} on this host")));
         out.extend(self.hidden.iter().map(|file| self.hidden_file(file)));
         out.extend(self.readable.iter().filter_map(|(file, readers)| readers.warning(file)));
         for api in self.apis.iter().filter(|api| api.active) {
@@ -98,11 +100,8 @@ impl Config {
         let targets = api.targets.iter().map(|target| ("target_url", target));
         let auth_server = api.forward_auth.iter().flat_map(|auth| &auth.target);
         let targets = targets.chain(auth_server.map(|target| ("auth.url", target)));
-        let circles = targets.filter_map(|(key, target)| {
-            let listener = self.own_listener(&target.addresses)?;
-            Some(format!("{key} points back to this process, {listener}"))
-        });
-        let circles = circles.collect::<Vec<String>>();
+        let here = targets.filter_map(|(key, target)| self.leads_here(key, target));
+        let here = here.collect::<Vec<String>>();
         let others = [
             self.hidden_addresses(api),
             too_few_connections(api),
@@ -117,7 +116,7 @@ impl Config {
         let first = silences(api).into_iter().chain(literal_star(api));
         let held = self.too_much_held(api, loops);
         let others = others.into_iter().flatten().chain(held).chain(vain::keys(api));
-        first.chain(circles).chain(others).collect()
+        first.chain(here).chain(others).collect()
     }
 
     /// Warns if all clients share an address.
@@ -322,25 +321,38 @@ impl Config {
         self.server.addresses().all(is_local) && !self.has_proxies()
     }
 
-    /// The listener of this process that one of these addresses leads to.
-    fn own_listener(&self, addresses: &[Address]) -> Option<&ListenAddr> {
-        let leads_to = |own: SocketAddr, address: SocketAddr| {
-            let [own_ip, ip] = [own.ip(), address.ip()];
-            let here = ip.is_loopback() || ip.is_unspecified();
-            let same =
-                own_ip == ip || own_ip.is_unspecified() && here && is_v4(own_ip) == is_v4(ip);
-            own.port() != 0 && own.port() == address.port() && same
-        };
-        let is_own = |listener: &ListenAddr, address: &Address| match (listener, address) {
-            (ListenAddr::Tcp(own), Address::Tcp(address)) => leads_to(*own, *address),
-            (ListenAddr::Unix(own), Address::Unix(path)) => own == path,
-            (ListenAddr::Tcp(_), Address::Unix(_)) | (ListenAddr::Unix(_), Address::Tcp(_)) => {
-                false
-            }
-        };
-        let own = |listener: &&ListenAddr| addresses.iter().any(|a| is_own(listener, a));
-        self.server.addresses().find(own)
+    /// Warns if a target, the value of `key`, leads to this process.
+    fn leads_here(&self, key: &str, target: &Target) -> Option<String> {
+        if let Some(listener) = which_of(self.server.addresses(), &target.addresses) {
+            return Some(format!("{key} points back to this process, {listener}"));
+        }
+        let admin = self.admin.iter().map(|admin| &admin.listen);
+        let listener = which_of(admin, &target.addresses)?;
+        Some(format!(
+            "{key} leads to admin.listen, {listener}: whoever may use this api can drain and \
+            reload this process"
+        ))
     }
+}
+
+/// The first of some listeners of this process that one of these addresses leads to.
+fn which_of<'a>(
+    mut listeners: impl Iterator<Item = &'a ListenAddr>,
+    addresses: &[Address],
+) -> Option<&'a ListenAddr> {
+    let leads_to = |own: SocketAddr, address: SocketAddr| {
+        let [own_ip, ip] = [own.ip(), address.ip()];
+        let here = ip.is_loopback() || ip.is_unspecified();
+        let same = own_ip == ip || own_ip.is_unspecified() && here && is_v4(own_ip) == is_v4(ip);
+        own.port() != 0 && own.port() == address.port() && same
+    };
+    let is_own = |listener: &ListenAddr, address: &Address| match (listener, address) {
+        (ListenAddr::Tcp(own), Address::Tcp(address)) => leads_to(*own, *address),
+        (ListenAddr::Unix(own), Address::Unix(path)) => own == path,
+        (ListenAddr::Tcp(_), Address::Unix(_)) | (ListenAddr::Unix(_), Address::Tcp(_)) => false,
+    };
+    let own = |listener: &&ListenAddr| addresses.iter().any(|a| is_own(listener, a));
+    listeners.find(own)
 }
 
 const fn is_v4(address: IpAddr) -> bool {

@@ -18,6 +18,18 @@ pub enum Workers {
     Cores,
 }
 
+impl Workers {
+    /// Checks a limit of which each of them must have a part. 0 stands for no limit.
+    pub(super) fn divide(self, limit: usize) -> Result<usize, Wrong> {
+        match self {
+            Workers::Number(number) if (1..number).contains(&limit) => {
+                Err(format!("fewer than server.workers, {number}; write that or more").into())
+            }
+            Workers::Number(_) | Workers::Cores => Ok(limit),
+        }
+    }
+}
+
 /// Converts `server.workers`.
 pub(super) fn workers(value: &DeValue<'_>) -> Result<Workers, Wrong> {
     match value.as_str() {

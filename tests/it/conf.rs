@@ -3,6 +3,7 @@
 
 mod access;
 mod shared;
+mod tyk;
 
 use millstream::testing::{
     Address, Api, Changes, Clients, Compression, Demo, Drain, Form, Health, ListenAddr, OnOutage,
@@ -137,7 +138,12 @@ fn defaults() {
         retry_body: 0,
         sticky: None,
         share: None,
-        health: Health { max_fails: Some(1), fail_timeout: seconds(10), checks: None },
+        health: Health {
+            max_fails: Some(1),
+            fail_timeout: seconds(10),
+            checks: None,
+            has_vain_keys: false,
+        },
         streams: default_streams(),
         clients: Clients::default(),
         client_certificate: false,
@@ -403,43 +409,6 @@ fn wrong_files_are_told_what_would_be_right() {
     assert!(blocks > 30, "{blocks}");
 }
 
-/// A file for Tyk is told what its keys are here.
-#[test]
-fn json_is_told_what_to_write() {
-    let json = r#"{
-  "name": "Clock",
-  "api_id": "1",
-  "use_keyless": true,
-  "proxy": {
-    "listen_path": "/sse/", "target_url": "http://127.0.0.1:8000"
-  },
-  "version_data": { "Default": { "name": "Default" } },
-  "something_else": {}
-}
-"#;
-    assert_eq!(
-        errors(json),
-        "\
-x.toml:1:1: not TOML: this is an API definition of Tyk; docs/from/tyk.md says what to write instead
-x.toml:2:3: name: it belongs to [[api]]
-x.toml:3:3: api_id: leave it out: an api is known by its name
-x.toml:4:3: use_keyless: leave it out: without an [api.auth] table nobody needs a key
-x.toml:5:3: proxy: write listen_path, target_url, strip_listen_path and preserve_host_header \
-    in [[api]] itself
-x.toml:6:5: listen_path: it belongs to [[api]]
-x.toml:6:29: target_url: it belongs to [[api]]
-x.toml:8:3: version_data: there is no equivalent; leave it out"
-    );
-    let json = r#"{"listen_port": 8080, "http_server_options": {"read_timeout": 10}}"#;
-    let said = errors(json);
-    let what = "this is the configuration of a Tyk gateway; docs/from/tyk.md says what to write";
-    assert!(said.starts_with(&format!("x.toml:1:1: not TOML: {what} instead\n")), "{said}");
-    assert!(said.contains("1:2: listen_port: write listen = [\"127.0.0.1:8080\"] in [server]"));
-    assert!(said.contains("1:47: read_timeout: it belongs to [server]"), "{said}");
-    assert!(errors("[{}]").starts_with("x.toml:1:2: not TOML: this is JSON; "));
-    assert!(errors("{").starts_with("x.toml:1:1: not TOML: this is JSON; "));
-}
-
 #[test]
 fn what_has_to_be_there() {
     let check = |text: &str, want: &str| assert_eq!(errors(text), format!("x.toml:{want}"));
@@ -589,7 +558,7 @@ fn files_are_loaded() {
     std::fs::write(folder.join("conf-keys.toml"), "").unwrap();
     assert!(names(&Config::load(&folder.join("conf-auth.toml")).unwrap()).is_empty());
     let error = load("conf-auth.toml", format!("{API}[api.auth]").as_bytes()).unwrap_err();
-    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the key file: ";
+    let want = "conf-auth.toml:5:1: api[0].auth.keys_file: cannot read the key file keys.toml: ";
     assert!(error.starts_with(want), "{error}");
 
     let error = Config::load(&folder.join("conf-none.toml")).unwrap_err().to_string();

@@ -23,6 +23,24 @@ fn wrong_keys_are_told_what_would_be_right() {
     assert!(blocks > 3, "{blocks}");
 }
 
+/// Targets that lead back to where the request came from, or to who can end it all.
+#[test]
+fn targets_of_this_process() {
+    let warnings = |text: &str| parse(text).warnings(None, 1);
+    let check = |listen: &str, want: &[&str]| {
+        let text = format!("[server]\nlisten = {listen}\n{API}\n");
+        assert_eq!(warnings(&text), want, "{listen}");
+    };
+    let back = |listener| format!("api a: target_url points back to this process, {listener}");
+    check("['127.0.0.1:8000']", &[&back("127.0.0.1:8000")]);
+    check("['0.0.0.0:8000']", &[&back("0.0.0.0:8000")]);
+    check("['127.0.0.1:8001', '[::]:8000', '192.0.2.1:8000']", &[]);
+    let admin = "api a: target_url leads to admin.listen, 127.0.0.1:8000: whoever may use this api \
+        can drain and reload this process";
+    let text = format!("[admin]\nlisten = '127.0.0.1:8000'\n{API}");
+    assert_eq!(warnings(&text), [admin]);
+}
+
 #[test]
 fn what_may_not_be_meant() {
     let warnings = |text: &str, descriptors| parse(text).warnings(descriptors, 1);
@@ -57,11 +75,6 @@ fn what_may_not_be_meant() {
         LimitNOFILE= of systemd)";
     assert_eq!(warnings(API, Some(59)), [low]);
     assert!(warnings(API, Some(60)).is_empty());
-
-    let back = |listener| format!("api a: target_url points back to this process, {listener}");
-    check("listen = ['127.0.0.1:8000']", "", &[&back("127.0.0.1:8000")]);
-    check("listen = ['0.0.0.0:8000']", "", &[&back("0.0.0.0:8000")]);
-    check("listen = ['127.0.0.1:8001', '[::]:8000', '192.0.2.1:8000']", "", &[]);
 
     let hidden = "api a: max_streams_per_ip: all clients behind a proxy on this host share its \
         address; list it in server.trusted_proxies";
@@ -204,6 +217,10 @@ fn health_that_decides_nothing() {
     let checked =
         "health_path decides nothing: target_url is the only target, and is asked in any case";
     check(one, "health_path = '/'", &[checked]);
+    let unchecked = "health_interval, health_timeout, health_passes and health_fails have no \
+        effect without health_path";
+    check(two, "health_interval = '10s'", &[unchecked]);
+    check(two, "health_fails = 1\nhealth_path = ''", &[unchecked]);
     let sticky = "sticky has no effect: target_url is the only target, and has one address";
     check(one, "[api.sticky]\nfield = 'X'", &[sticky]);
     check(two, "[api.sticky]\nfield = 'X'", &[]);
@@ -301,6 +318,13 @@ fn keys_for_another_kind() {
     let outage = "on_outage has no effect: it is for subscriptions, and kind is \"answer\"";
     check(&format!("{both}\nkind = 'answer'"), &[age, outage]);
     check("on_outage = 'retry'\nkind = 'answer'", &[outage]);
+    let always = "resume = \"always\" means true: \"always\" is for subscriptions, and kind is \
+        \"answer\"";
+    check("resume = 'always'\nkind = 'answer'", &[always]);
+    check("resume = true\nkind = 'answer'", &[]);
+    let alone = "resume_timeout has no effect without resume";
+    check("resume_timeout = '5s'", &[alone]);
+    check("resume_timeout = '5s'\nresume = true", &[]);
 }
 
 /// Times that are over before others.
@@ -327,6 +351,9 @@ fn times_that_come_too_late() {
     check("early_answer = '60s'\nstream_response_timeout = '9s'", &[none, get]);
     let event = "first_event_timeout = '60s'\n";
     check(event, &[]);
+    let first =
+        "early_answer: nothing is answered early, because first_event_timeout is over before";
+    check("early_answer = '1s'\nresponse_timeout = '5m'\nfirst_event_timeout = '1s'", &[first]);
     let event = format!("{event}retry_on = ['first_event_timeout']\n");
     let late = "retry_on: no other target is asked for the first event of a POST, because \
         response_timeout is over before first_event_timeout";

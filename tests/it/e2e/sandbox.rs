@@ -118,7 +118,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     for (text, complaint) in [
         (
             server("") + &format!("[api.auth]\nkeys_file = '{keys}'\n"),
-            format!("api[0].auth.keys_file: cannot read the key file: {restart}"),
+            format!("api[0].auth.keys_file: cannot read the key file {keys}: {restart}"),
         ),
         (
             format!("{secured}[api.upstream_tls]\nca_file = '{keys}'\n"),

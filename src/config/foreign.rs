@@ -1,0 +1,62 @@
+//! The files of other programs, which people try in place of a TOML file when they move.
+//!
+//! A file is known by lines that no TOML file has. Tyk's are JSON ([`super::json`]).
+
+/// The name of a program, the page of the book for those who come from it, and what lines of its
+/// files look like.
+type Program = (&'static str, &'static str, fn(&str) -> bool);
+
+const PROGRAMS: [Program; 5] = [
+    ("ingress-nginx", "docs/from/ingress-nginx.md", |line| line == "kind: Ingress"),
+    ("Traefik", "docs/from/traefik.md", |line| matches!(line, "entryPoints:" | "routers:")),
+    ("nginx", "docs/from/nginx.md", |line| {
+        line == "server {" || line.starts_with("location ") && line.ends_with('{')
+    }),
+    ("HAProxy", "docs/from/haproxy.md", |line| {
+        let mut words = line.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        let name = words.next().unwrap_or("=");
+        matches!(first, "frontend" | "backend" | "listen") && !name.starts_with('=')
+    }),
+    ("Caddy", "docs/from/caddy.md", |line| line.starts_with("reverse_proxy ")),
+];
+
+/// The program whose file a text that is not TOML seems to be, and the page about it.
+pub(super) fn is_of(text: &str) -> Option<(&'static str, &'static str)> {
+    let lines = || text.lines().map(str::trim);
+    let found = PROGRAMS.iter().find(|(_, _, is_line)| lines().any(is_line));
+    found.map(|(program, page, _)| (*program, *page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn files_are_known_by_their_lines() {
+        let check = |text: &str, want: Option<&str>| {
+            assert_eq!(is_of(text).map(|(program, _)| program), want, "{text}");
+        };
+        check("http {\n  server {\n", Some("nginx"));
+        check("    location /events {\n", Some("nginx"));
+        check("defaults\n  mode http\n\nfrontend www\n", Some("HAProxy"));
+        check("listen stats\n", Some("HAProxy"));
+        check("example.com {\n\treverse_proxy localhost:8000\n}\n", Some("Caddy"));
+        check("http:\n  routers:\n", Some("Traefik"));
+        check("apiVersion: networking.k8s.io/v1\nkind: Ingress\n", Some("ingress-nginx"));
+        check("listen = ['127.0.0.1:80']\nbackend\n", None);
+        check("[server]\nlisten ='127.0.0.1:80'\n", None);
+    }
+
+    /// What is said about a program is in the book, and has such a line in it.
+    #[test]
+    fn pages_are_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (program, page, is_line) in PROGRAMS {
+            let text = fs::read_to_string(root.join(page)).unwrap();
+            assert!(text.lines().map(str::trim).any(is_line), "{program}");
+        }
+    }
+}
