@@ -35,6 +35,8 @@ pub enum LogState {
     Private(Veto),
     /// It was there and is over.
     Ended(Outcome),
+    /// It was there, and its upstream broke it off.
+    Broken,
 }
 
 impl LogState {
@@ -42,10 +44,17 @@ impl LogState {
     pub const fn is_over(&self) -> bool {
         match self {
             LogState::Asked | LogState::Awaited | LogState::Held(_) | LogState::Open => false,
-            LogState::Gone | LogState::Failed(_) | LogState::Private(_) | LogState::Ended(_) => {
-                true
-            }
+            LogState::Gone
+            | LogState::Failed(_)
+            | LogState::Private(_)
+            | LogState::Ended(_)
+            | LogState::Broken => true,
         }
+    }
+
+    /// True exactly when it was there and is over: what was held of it is still to be read.
+    pub const fn has_ended(&self) -> bool {
+        matches!(self, LogState::Ended(_) | LogState::Broken)
     }
 }
 

@@ -321,6 +321,7 @@ pub(super) fn perform<N: Net>(step: &mut Step<'_, N>, action: Action) -> Next {
         Action::ReplyWithRetry(reply) => outage::reply_with_retry(step, reply),
         Action::Hold(reply) => outage::hold(step, reply),
         Action::Cut(outcome) => ends::cut(step, outcome),
+        Action::CutShared => streams::cut_shared(step),
         Action::End(outcome) => ends::end(step, outcome),
         Action::Finish => ends::finish(step),
     }

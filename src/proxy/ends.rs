@@ -171,8 +171,13 @@ pub(super) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
 
 /// Like [`cut`], where the upstream's failure was counted, or it has not failed.
 pub(super) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
-    step.close_connection();
     log_cut(step, outcome);
+    break_off_silently(step, outcome)
+}
+
+/// Like [`break_off`], where it was logged.
+pub(super) fn break_off_silently<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    step.close_connection();
     let Step { exchange, io, .. } = step;
     exchange.upload.abandon(io.buffers);
     exchange.end_with(outcome);
@@ -221,7 +226,7 @@ pub(super) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
 }
 
 /// Logs and counts that a response is cut, unless clients cause that as a matter of course.
-fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
+pub(super) fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     let is_of_client = !step.service.is_for_operators();
     step.telemetry.cut_in_drain += u64::from(is_of_client && outcome == Outcome::Drained);
     if let Some(reason) = outcome.cut_reason() {

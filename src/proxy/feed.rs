@@ -21,7 +21,7 @@ use super::mirror::{Mirror, Mirrors};
 use super::next::{Action, Next};
 use super::portions::Portions;
 use super::step::Step;
-use super::{Proxy, connect, outage, relay, share};
+use super::{Proxy, connect, ends, outage, relay, share};
 use crate::apis::{self, ApiState, Claim};
 use crate::conn::Conn;
 use crate::coverage;
@@ -236,7 +236,7 @@ impl<N: Net> Proxy<N> {
             return false;
         }
         self.moves += 1;
-        let ends = matches!(feed.log.state(), LogState::Ended(_));
+        let ends = feed.log.state().has_ended();
         let most =
             if ends { feed.followers.len().div_ceil(ENDS_MAX).max(ENDS_AT_ONCE) } else { *left };
         let few = most.min(*left);
@@ -413,6 +413,8 @@ fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next
 const fn end_of(action: &Action) -> Option<LogState> {
     if let Action::Reply(reply) | Action::ReplyWithRetry(reply) = action {
         Some(LogState::Failed(*reply))
+    } else if let Action::Cut(Outcome::UpstreamCut) = action {
+        Some(LogState::Broken)
     } else if let Action::EndStream(end) | Action::Cut(end) | Action::End(end) = action {
         Some(LogState::Ended(*end))
     } else if let Action::Release = action {
@@ -428,10 +430,11 @@ fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
     if let Action::Release = action {
         return relay::release(step);
     }
-    if let Action::Cut(outcome) = action
-        && let Some(failure) = Failure::of_cut(*outcome)
-    {
-        step.count_failure(failure);
+    if let Action::Cut(outcome) = action {
+        if let Some(failure) = Failure::of_cut(*outcome) {
+            step.count_failure(failure);
+        }
+        ends::log_cut(step, *outcome);
     }
     step.close_connection();
     Next::Moved

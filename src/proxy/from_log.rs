@@ -44,7 +44,7 @@ pub(super) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
         LogState::Awaited => step.watch_client(),
         LogState::Held(_) if stage == Stage::Held => step.watch_client(),
         LogState::Held(reply) => Next::Do(Action::Hold(reply)),
-        LogState::Open | LogState::Ended(_) => begin(step),
+        LogState::Open | LogState::Ended(_) | LogState::Broken => begin(step),
         LogState::Failed(reply) => {
             step.exchange.unfollow();
             outage::fail(step, reply)
@@ -108,12 +108,14 @@ fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
     match followed {
         Err(_) => Next::end(Outcome::ClientGone),
         Ok(Followed::Blocked) => {
-            if let LogState::Ended(outcome) = log.state()
-                && response.pending() == 0
-            {
-                return Next::Do(Action::EndStream(outcome));
+            let is_done = response.pending() == 0;
+            if let (LogState::Ended(outcome), true) = (log.state(), is_done) {
+                Next::Do(Action::EndStream(outcome))
+            } else if let (LogState::Broken, true) = (log.state(), is_done) {
+                Next::Do(Action::CutShared)
+            } else {
+                step.watch_client()
             }
-            step.watch_client()
         }
         Ok(Followed::Lost) if is_stream => lose(step),
         Ok(Followed::Lost) if response.may_skip() => {
@@ -131,7 +133,7 @@ fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
 pub(super) fn can_go_on(exchange: &Exchange) -> bool {
     let Source::Log(log) = exchange.source() else { return true };
     let is_new = match (exchange.stage(), log.state()) {
-        (Stage::Body | Stage::Stream, LogState::Ended(_)) => true,
+        (Stage::Body | Stage::Stream, state) if state.has_ended() => true,
         (Stage::Body | Stage::Stream, _) => {
             exchange.has_gap() || log.read(|events| exchange.response.is_behind(events))
         }
@@ -194,7 +196,7 @@ fn has_settled<N: Net>(step: &Step<'_, N>) -> bool {
     let Source::Log(log) = step.exchange.source() else { return false };
     response.outlet.is_quiet()
         && !log.read(|events| response.is_behind(events))
-        && !matches!(log.state(), LogState::Ended(_))
+        && !log.state().has_ended()
         && !step.exchange.is_in_grace()
         && !watches_client(step.conn, step.exchange, step.ahead_max)
 }

@@ -124,6 +124,8 @@ pub(super) enum Action {
     Hold(LocalReply),
     /// Send what was taken of a response that cannot be completed, and then cut it.
     Cut(Outcome),
+    /// Cut a stream whose upstream broke off for all who read it, behind when to come back.
+    CutShared,
     /// End the exchange and the client's connection.
     End(Outcome),
     /// End the exchange, because the last byte of its response is out.

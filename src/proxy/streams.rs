@@ -230,6 +230,17 @@ fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     Next::Moved
 }
 
+/// Cuts a stream whose upstream broke off for all who read it, as it is cut for a client alone, but
+/// behind when to come back. That the upstream broke off is logged and counted once, for its feed.
+pub(super) fn cut_shared<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let farewell = step.retry_field(None, Duration::ZERO);
+    let Step { exchange, io, .. } = step;
+    if exchange.response.outlet.ends_visibly() {
+        exchange.response.put_in(farewell.as_bytes(), io);
+    }
+    ends::break_off_silently(step, Outcome::UpstreamCut)
+}
+
 /// Ends an answer: it is cut behind `end_event`, if there is one. Where only a reset shows that it
 /// is cut, that event is left out, because it might be lost, or not.
 fn end_answer<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
