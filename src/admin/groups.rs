@@ -35,8 +35,8 @@ pub struct Group {
 /// How an upstream stream is that clients share.
 #[derive(Clone, Debug)]
 pub struct GroupStream {
-    /// Its state.
-    pub state: StreamState,
+    /// Its state. None if it is over, and some of its clients have not read all of it.
+    pub state: Option<StreamState>,
     /// The name of the api.
     pub api: String,
     /// The method and the target of the first client that asked for it, as logs show them.
@@ -89,7 +89,7 @@ impl Groups {
     pub fn write(&self, json: &mut Json<'_>) {
         json.name("shared_total").number(self.total as u64);
         let all = self.by_id.values();
-        // One that has just ended may still have clients elsewhere.
+        // What is known of one comes from several event loops, and not at one time.
         let mut known: Vec<_> = all.filter_map(|g| Some((g, g.stream.as_ref()?))).collect();
         known.sort_unstable_by_key(|(group, _)| (Reverse(group.clients), group.id));
         json.name("shared").begin('[');
@@ -106,7 +106,7 @@ impl Group {
         json.name("id").string(Digits::hexadecimal(self.id).as_str());
         json.name("api").string(&stream.api);
         json.name("target").string(target.unwrap_or_default());
-        json.name("state").string(stream.state.word());
+        json.name("state").string(stream.state.map_or("ended", StreamState::word));
         json.name("age_ms").number(stream.age_ms);
         json.name("clients").number(self.clients as u64);
         json.name("events").number(stream.events);
@@ -126,7 +126,7 @@ mod tests {
 
     fn group(id: u64, clients: usize, is_here: bool) -> Group {
         let stream = GroupStream {
-            state: StreamState::Resuming,
+            state: is_here.then_some(StreamState::Resuming),
             api: "a".to_owned(),
             request: "GET /b".to_owned(),
             age_ms: 1,

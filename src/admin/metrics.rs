@@ -253,8 +253,13 @@ fn of_states(out: &mut Exposition, process: &Process<'_>) {
 /// Writes what is shared at this moment.
 fn of_logs(out: &mut Exposition, process: &Process<'_>) {
     type Of = fn(&Logs) -> usize;
-    let families: [(&str, Of, &str); 3] = [
+    let families: [(&str, Of, &str); 4] = [
         ("millstream_share_upstreams", |l| l.count, "Upstream streams that are shared."),
+        (
+            "millstream_share_ended",
+            |l| l.over,
+            "Shared upstream streams that are over, and whose events are still read.",
+        ),
         ("millstream_share_clients", |l| l.readers, "Clients of shared upstream streams."),
         ("millstream_share_bytes", |l| l.bytes, "Memory of the events of shared streams."),
     ];

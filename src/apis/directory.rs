@@ -1,6 +1,6 @@
 //! Which event loop has the upstream stream that clients share, and what is known of such streams.
 //!
-//! The loop whose client asks first for a stream claims it, and has it until the claim is dropped.
+//! The loop whose client asks first for a stream claims it, and has it until its name is given up.
 //! Those of other loops find its [`Place`]. It is asked once for each client that asks for a
 //! stream, and never for an event.
 
@@ -25,6 +25,8 @@ struct Streams {
     claimed: BTreeMap<Name, Vec<(Sharing, Place)>>,
     /// The number of those.
     count: usize,
+    /// The number of claims without a name: of streams that are over and still read.
+    over: usize,
     /// The names of streams that are not to be shared, and why. Whether an answer is the same for
     /// everybody is known only when it is there; behind one that was not, nobody waits for the
     /// next.
@@ -61,6 +63,8 @@ impl Directory {
     }
 
     /// Claims the stream of this name, which will be at `place`, if fewer than `max` are claimed.
+    /// As many again may be over and still be read: otherwise those who come back when a stream has
+    /// ended would have to wait for the slowest.
     ///
     /// # Errors
     /// [`Claimed`].
@@ -75,7 +79,7 @@ impl Directory {
             if let Some(known) = streams.find(&name, &terms) {
                 return Err(Claimed::At(known));
             }
-            if streams.count >= max {
+            if streams.count >= max || streams.count + streams.over >= 2 * max {
                 return Err(Claimed::Full);
             }
             streams.count += 1;
@@ -111,23 +115,45 @@ impl Streams {
         let mut known = self.claimed.get(name)?.iter();
         known.find(|(others, _)| others == terms).map(|(_, place)| *place)
     }
+
+    /// Forgets the place of the stream with this id. False if it has none.
+    fn forget(&mut self, name: &Name, id: u64) -> bool {
+        let Some(known) = self.claimed.get_mut(name) else { return false };
+        let before = known.len();
+        known.retain(|(_, place)| place.id != id);
+        let is_known = known.len() < before;
+        if known.is_empty() {
+            self.claimed.remove(name);
+        }
+        self.count -= usize::from(is_known);
+        is_known
+    }
 }
 
-/// The claim to a stream. Whoever asks for it finds its place, until this is dropped.
+/// The claim to a stream. Whoever asks for it finds its place, until the name is given up. It
+/// counts until it is dropped: what the stream has left takes memory for as long as somebody reads.
 pub struct Claim {
     directory: Arc<Directory>,
     name: Name,
     id: u64,
 }
 
+impl Claim {
+    /// Whoever asks for the stream from now on does not find it. False if that was so before.
+    pub fn give_up_name(&self) -> bool {
+        self.directory.0.with(|streams| {
+            let had_name = streams.forget(&self.name, self.id);
+            streams.over += usize::from(had_name);
+            had_name
+        })
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.directory.0.with(|streams| {
-            let Some(known) = streams.claimed.get_mut(&self.name) else { return };
-            known.retain(|(_, place)| place.id != self.id);
-            streams.count -= 1;
-            if known.is_empty() {
-                streams.claimed.remove(&self.name);
+            if !streams.forget(&self.name, self.id) {
+                streams.over -= 1;
             }
         });
     }
@@ -204,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_found_until_its_claim_is_dropped() {
+    fn a_stream_is_found_until_its_name_is_given_up() {
         let directory = Arc::new(Directory::default());
         let claim =
             |name: u8, more, id, max| directory.claim([name; 32], terms(more), place(id), max);
@@ -214,12 +240,30 @@ mod tests {
         let second = claim(1, "log_events = 7", 3, 9).unwrap();
         assert_eq!(claim(2, "", 4, 2).unwrap_err(), Claimed::Full);
         assert_eq!(directory.find(&[1; 32], &terms("")), Some(place(1)));
-        drop(first);
+        assert!(first.give_up_name() && !first.give_up_name());
         assert_eq!(directory.find(&[1; 32], &terms("")), None);
         assert_eq!(directory.find(&[1; 32], &terms("log_events = 7")), Some(place(3)));
-        drop(second);
-        let empty = directory.0.with(|streams| (streams.claimed.len(), streams.count));
-        assert_eq!(empty, (0, 0));
+        drop((first, second));
+        let empty = directory.0.with(|s| (s.claimed.len(), s.count, s.over));
+        assert_eq!(empty, (0, 0, 0));
+    }
+
+    #[test]
+    fn a_stream_that_is_over_counts_until_its_claim_is_dropped() {
+        let directory = Arc::new(Directory::default());
+        let claim = |name: u8, id| directory.claim([name; 32], terms(""), place(id), 2);
+        let mut over = Vec::new();
+        for id in 0..3 {
+            over.push(claim(0, id).unwrap());
+            over[usize::try_from(id).unwrap()].give_up_name();
+        }
+        let last = claim(1, 3).unwrap();
+        assert_eq!(claim(2, 4).unwrap_err(), Claimed::Full);
+        over.pop();
+        drop(claim(2, 4).unwrap());
+        drop((over, last));
+        let empty = directory.0.with(|s| (s.claimed.len(), s.count, s.over));
+        assert_eq!(empty, (0, 0, 0));
     }
 
     /// However many threads ask at once, one has it.

@@ -406,7 +406,7 @@ impl<N: Net> Proxy<N> {
             let Feed { exchange, log, .. } = feed;
             let (held_events, held_bytes) = log.read(|events| (events.len(), events.memory()));
             let stream = Some(feed).filter(is_own).map(|_| GroupStream {
-                state: self.stream_state(exchange, now),
+                state: (!feed.is_over()).then(|| self.stream_state(exchange, now)),
                 api: exchange.api_name().to_owned(),
                 request: exchange.record.told.line().to_owned(),
                 age_ms: millis(now.since(exchange.began)),

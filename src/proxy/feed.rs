@@ -9,6 +9,7 @@
 //! feeds and everybody else in between. The feed reads on when all have been woken, so that nobody
 //! misses what is read faster than it can be written. When the stream has ended they are woken a
 //! few at a time, spread over a time that grows with their number, because all of them come back.
+//! The feed is there until they have read what it held, so what that takes is counted.
 //!
 //! An answer that is not for everybody goes to the client that was the first to ask, who would get
 //! as much by asking again, and the others ask for themselves ([`Proxy::veto`]).
@@ -61,7 +62,8 @@ pub(super) struct Feed {
     pub(super) log: Rc<Log>,
     pub(super) name: Name,
     pub(super) followers: Followers,
-    /// Whoever asks for the stream finds it, in any event loop. None if it is over, or a mirror.
+    /// Whoever asks for the stream finds it, in any event loop, unless it is over. None if it is a
+    /// mirror.
     pub(super) claim: Option<Claim>,
     /// Who fills logs with the same in other event loops.
     pub(super) mirrors: Mirrors,
@@ -99,9 +101,14 @@ impl Feed {
         }
     }
 
-    /// True exactly when its upstream stream is over, and only its readers have to be woken.
+    /// True exactly when its upstream stream is over. It is there until all have read what it held.
     pub(super) fn is_over(&self) -> bool {
         self.log.state().is_over()
+    }
+
+    /// True exactly when nobody reads its log, in any event loop.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.log.readers() == 0 && self.mirrors.is_empty()
     }
 
     /// True exactly when there is more to read.
@@ -152,7 +159,7 @@ impl<N: Net> Proxy<N> {
         for _ in 0..self.shared.portions.steps_per_turn {
             has_told |= self.tell(key, now.tick);
             let feed = &self.feeds.tasks[key];
-            if feed.is_over() && feed.log.is_told() || feed.lingers_until <= now.tick {
+            if feed.is_over() && feed.is_deserted() || feed.lingers_until <= now.tick {
                 self.moves += 1;
                 return self.end_feed(key, now.tick);
             }
@@ -211,7 +218,8 @@ impl<N: Net> Proxy<N> {
         let feed = &mut self.feeds.tasks[key];
         let Some(change) = feed.log.take_change() else { return false };
         if feed.is_over() {
-            self.give_up_claim(key, now);
+            self.shared.close_source(&mut feed.exchange);
+            self.give_up_name(key, now);
         }
         self.pass_on(key, change, now);
         let feed = &mut self.feeds.tasks[key];

@@ -11,7 +11,7 @@ use super::mirror::{self, Message, Mirror};
 use super::next::{Action, Next};
 use super::shared::Shared;
 use crate::admin::metrics::Logs;
-use crate::apis::{ApiState, Apis, Claimed, Directory, Place};
+use crate::apis::{ApiState, Apis, Claim, Claimed, Directory, Place};
 use crate::config::{Api, Ids, Join, OnGap, Share, Sharing, Slow};
 use crate::event_log::EventLog;
 use crate::exchange::own_ids::{self, OwnIds};
@@ -80,7 +80,9 @@ impl Feeds {
     pub(super) fn logs(&self, api: Key<ApiState>) -> Logs {
         let mut logs = Logs::default();
         for (_, feed) in self.tasks.iter().filter(|(_, feed)| feed.name.0 == api) {
-            logs.count += usize::from(feed.mirror.is_none());
+            let is_own = feed.mirror.is_none();
+            logs.count += usize::from(is_own && !feed.is_over());
+            logs.over += usize::from(is_own && feed.is_over());
             logs.readers += feed.log.readers();
             logs.bytes += feed.log.read(EventLog::memory);
         }
@@ -221,7 +223,7 @@ impl<N: Net> Proxy<N> {
         let Proxy { feeds, shared, .. } = self;
         let mut deserted = Vec::new();
         for (key, feed) in feeds.tasks.iter_mut() {
-            if feed.log.readers() == 0 && feed.mirrors.is_empty() {
+            if feed.is_deserted() {
                 let share = feed.exchange.api().and_then(|api| api.share.as_ref());
                 let is_wanted = shared.apis.get(feed.name.0).is_some() && !shared.phase.is_closed();
                 let lingers = is_wanted && feed.mirror.is_none();
@@ -244,10 +246,11 @@ impl<N: Net> Proxy<N> {
 
     /// Lets whoever asks for the stream of a feed from now on, in any event loop, begin another.
     /// Who comes back is known by what it has had of this one.
-    pub(super) fn give_up_claim(&mut self, key: Key<Feed>, now: Tick) {
-        let Some(feed) = self.feeds.tasks.get_mut(key) else { return };
-        let Some(claim) = feed.claim.take() else { return };
-        if let Some(own) = feed.log.own_ids()
+    pub(super) fn give_up_name(&mut self, key: Key<Feed>, now: Tick) {
+        let Some(feed) = self.feeds.tasks.get(key) else { return };
+        let is_given_up = feed.claim.as_ref().is_some_and(Claim::give_up_name);
+        if is_given_up
+            && let Some(own) = feed.log.own_ids()
             && let Some(state) = self.shared.apis.get(feed.name.0)
         {
             let (number, id) = own.last();
@@ -255,15 +258,21 @@ impl<N: Net> Proxy<N> {
                 state.directory.note_last_id(own.epoch, (number, &id), now);
             }
         }
-        drop(claim);
+        // Of anything else nothing is left to read.
+        if let Some(feed) = self.feeds.tasks.get_mut(key)
+            && feed.is_over()
+            && !feed.log.state().has_ended()
+        {
+            feed.claim = None;
+        }
     }
 
     /// Removes a feed and closes its connection.
     pub(super) fn end_feed(&mut self, key: Key<Feed>, now: Tick) {
-        if self.feeds.tasks.get(key).is_some_and(|feed| !feed.is_over()) {
+        if self.feeds.tasks.get(key).is_some() {
             self.leave_owner(key);
         }
-        self.give_up_claim(key, now);
+        self.give_up_name(key, now);
         let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
         if self.feeds.by_id.get(&feed.log.id) == Some(&key) {
             self.feeds.by_id.remove(&feed.log.id);
@@ -271,9 +280,7 @@ impl<N: Net> Proxy<N> {
         if !feed.is_over() {
             feed.log.enter(LogState::Ended(Outcome::Complete));
         }
-        self.shared.close_connection(&mut feed.exchange);
-        feed.exchange.upload.abandon(&mut self.shared.memory.buffers);
-        feed.exchange.response.abandon(&mut self.shared.memory.buffers);
+        self.shared.close_source(&mut feed.exchange);
     }
 }
 

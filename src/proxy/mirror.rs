@@ -233,18 +233,23 @@ impl<N: Net> Proxy<N> {
                 }
             }
             Content::ToFeed(id, mirror, request) => {
-                let key = self.feeds.of_id(id).filter(|key| !self.feeds.tasks[*key].is_over());
+                let key = self.feeds.of_id(id);
+                let is_over = key.is_some_and(|key| self.feeds.tasks[key].is_over());
                 match (key, request) {
-                    (Some(key), Request::Follow) => self.be_followed(key, mirror, now),
-                    (Some(key), Request::More(bytes)) => self.go_on_for(key, mirror, bytes, now),
+                    (Some(key), Request::Follow) if !is_over => {
+                        self.be_followed(key, mirror, now);
+                    }
+                    (Some(key), Request::More(bytes)) if !is_over => {
+                        self.go_on_for(key, mirror, bytes, now);
+                    }
                     (Some(key), Request::Unfollow) => {
                         let mirrors = &mut self.feeds.tasks[key].mirrors;
                         mirrors.all.retain(|link| link.mirror != mirror);
                         self.feeds.deserted().set(true);
                         self.feeds.tasks.wake(key);
                     }
-                    (None, Request::Follow) => self.tell_mirror(mirror, Update::Gone),
-                    (None, Request::More(_) | Request::Unfollow) => {}
+                    (_, Request::Follow) => self.tell_mirror(mirror, Update::Gone),
+                    (_, Request::More(_)) | (None, Request::Unfollow) => {}
                 }
             }
         }

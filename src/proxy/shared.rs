@@ -147,6 +147,13 @@ impl<N: Net> Shared<N> {
         step::close_connection(exchange, &mut self.pool, &mut self.auth_requests, &mut io);
     }
 
+    /// Closes the upstream stream of a feed, and gives back what is held of it.
+    pub(super) fn close_source(&mut self, exchange: &mut Exchange) {
+        self.close_connection(exchange);
+        exchange.upload.abandon(&mut self.memory.buffers);
+        exchange.response.abandon(&mut self.memory.buffers);
+    }
+
     /// What a step of this exchange works on.
     pub(super) fn step<'a>(
         &'a mut self,

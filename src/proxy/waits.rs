@@ -128,9 +128,12 @@ fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick, waits: &mut Ve
 #[cfg(feature = "sim")]
 pub(super) fn stall_of_feed<N: Net>(feed: &Feed, shared: &Shared<N>, now: Tick) -> Option<String> {
     let (at, _) = feed.next_deadline(&shared.portions, now);
+    if feed.is_over() {
+        let is_left = at == Tick::NEVER && feed.is_deserted();
+        return is_left.then(|| "it is over, and nobody reads it".to_owned());
+    }
     if let Some(mirror) = &feed.mirror {
-        return (mirror.has_input() && !feed.is_over())
-            .then(|| "something has come from another loop".to_owned());
+        return mirror.has_input().then(|| "something has come from another loop".to_owned());
     }
     let mut waits = Vec::new();
     of_exchange(&feed.exchange, shared.portions.high_water, now, &mut waits);

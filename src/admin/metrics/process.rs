@@ -24,6 +24,8 @@ pub struct Usage {
 pub struct Logs {
     /// The number of upstream streams.
     pub count: usize,
+    /// The number of those that are over, and whose events are still read.
+    pub over: usize,
     /// The number of clients that read them.
     pub readers: usize,
     /// The memory of their events, in bytes.
