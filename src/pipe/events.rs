@@ -134,6 +134,12 @@ impl Events {
         self.outlives_source && self.may_resume()
     }
 
+    /// True exactly when the source has ended within an event that is held, and the rest can be
+    /// requested. Without that the event passes as far as it has come, and its reader discards it.
+    pub(super) fn is_torn(&self) -> bool {
+        self.holds_any() && !self.scanner.between() && self.may_resume()
+    }
+
     /// The reconnection time that the upstream asks for.
     pub fn retry(&self) -> Option<Duration> {
         self.scanner.retry()

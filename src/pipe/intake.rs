@@ -480,8 +480,11 @@ impl Intake {
 
     /// Handles the end of the body at the source.
     fn take_end(&mut self) -> Result<Portion, SourceFault> {
+        let is_announced = self.reader.ended();
         self.reader.eof().map_err(|_| SourceFault::Cut)?;
-        if self.is_to_be_resumed() {
+        // An upstream that dies closes its connections, too.
+        let is_torn = !is_announced && self.watch.events().is_some_and(Events::is_torn);
+        if is_torn || self.is_to_be_resumed() {
             return Err(SourceFault::Cut);
         }
         if let Some(events) = self.watch.events_mut().filter(|events| events.holds_any()) {

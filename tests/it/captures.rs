@@ -267,11 +267,14 @@ fn by_whole_events() {
     replay(stage, &unbroken(), 3, bytes);
 }
 
-/// What breaks would be asked for again.
+/// What breaks would be asked for again. So is what ends within an event, if nobody has announced
+/// that end.
 #[test]
 fn while_they_could_be_resumed() {
     let stage = Stage::new("", "heartbeat = '0s'\nresume = true", Faults::NONE);
-    replay(stage, &unbroken(), 3, bytes);
+    let mut captures = unbroken();
+    captures.retain(|capture| !capture.name.contains("GET stream unfinished"));
+    replay(stage, &captures, 3, bytes);
 }
 
 #[test]
