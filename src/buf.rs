@@ -341,6 +341,7 @@ impl BufPool {
             // At least twice as large, or events arriving in pieces would be copied each time.
             let most = self.most_held(small.block.len());
             let needed = small.len() + bytes.len();
+            let most = if needed > most { needed + needed / 4 } else { most };
             let mut larger = self.begin_hold(needed.max((2 * small.block.len()).min(most)));
             larger.append(small.bytes());
             self.let_go(small);

@@ -15,7 +15,7 @@ use super::log::log;
 use super::networks::networks;
 use super::reference::Resolve;
 use super::retry::{RetryOn, retry_on};
-use super::share::share;
+use super::share::{EVENT_MAX as SHARED_EVENT_MAX, share};
 use super::sticky::sticky;
 use super::table::{self, Format, Table};
 use super::targets::targets;
@@ -262,7 +262,7 @@ fn api(
     let retry_body = t.take("retry_body", memory(0..=KIB * KIB * KIB)).unwrap_or(0);
     let health = health(t);
     let sticky = t.table_if_any("sticky", sticky);
-    let (share, streams) = (t.table_if_any("share", share), streams(t));
+    let (streams, share) = (streams(t), t.table_if_any("share", share));
     let clients = clients(t);
     let of_targets = targets.as_deref().unwrap_or_default();
     let (client_certificate, auth, forward_auth, [keys, asked @ ..]) =
@@ -376,6 +376,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
             Compression::Strip => Ok(Compression::Strip),
         }
     };
+    let event_max = if t.has("share") { SHARED_EVENT_MAX } else { KIB * KIB * KIB };
     Streams {
         kind: t.take("kind", kind).flatten(),
         always: t.take("streams", always).unwrap_or(false),
@@ -389,7 +390,7 @@ fn streams(t: &mut Table<'_, '_>) -> Streams {
         end_event: t.take("end_event", event).flatten(),
         compression: t.take("compression", compression).unwrap_or(Compression::Strip),
         max_age: t.take("max_stream_age", limit).flatten(),
-        event_max: t.take("max_event_bytes", memory(KIB..=KIB * KIB * KIB)).unwrap_or(KIB * KIB),
+        event_max: t.take("max_event_bytes", memory(KIB..=event_max)).unwrap_or(KIB * KIB),
         anti_buffering: t.take("anti_buffering", flag).unwrap_or(true),
         on_outage,
         rates_are_errors,

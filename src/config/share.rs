@@ -15,6 +15,9 @@ use toml::de::DeValue;
 /// The default of `settle`.
 pub(super) const SETTLE: Duration = Duration::from_millis(500);
 
+/// The largest `max_event_bytes` where events are shared: a log has each as a whole.
+pub(super) const EVENT_MAX: usize = 256 << 20;
+
 /// `[api.share]`: one upstream stream for many clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {

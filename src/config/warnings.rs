@@ -210,10 +210,11 @@ impl Config {
         Some(text)
     }
 
-    /// True exactly when unfinished events of this api's streams are held.
+    /// True exactly when unfinished events of this api's streams are held if there is room for
+    /// them. Those of shared ones are held in any case.
     fn holds_events(&self, api: &Api) -> bool {
         let resumes = api.streams.resume != Resume::Never;
-        resumes || api.share.is_some() || self.server.flush_interval.is_some()
+        resumes || self.server.flush_interval.is_some()
     }
 
     fn warn_of_descriptors(&self, descriptors: u64, loops: usize, out: &mut Vec<String>) {

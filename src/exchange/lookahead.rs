@@ -7,7 +7,7 @@
 use crate::buf::BufPool;
 use crate::http::body::BodyReader;
 use crate::http::framing::BodyLength;
-use crate::pipe::events::{Events, Terms};
+use crate::pipe::events::{Events, Holding, Terms};
 
 /// The head, and the search for the first event behind it. See the module.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Lookahead {
             event_max: 0,
             resumable: false,
             outlives_source: false,
-            whole: false,
+            holding: Holding::Nothing,
             verbatim: true,
             tells_gaps: false,
         };

@@ -3,7 +3,7 @@
 
 use super::{Exchange, Fresh};
 use crate::config::{KnownBy, Resume};
-use crate::pipe::events::Terms;
+use crate::pipe::events::{Holding, Terms};
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -145,7 +145,11 @@ impl Exchange {
             resumable,
             // The orderly end of an answer is its end.
             outlives_source: resumable && always && !self.is_answer(),
-            whole: fills || self.config.server.flush_interval.is_some(),
+            holding: match self.config.server.flush_interval {
+                _ if fills => Holding::Always,
+                Some(_) => Holding::WhileRoom,
+                None => Holding::Nothing,
+            },
             tells_gaps: fills && self.gap_event().is_some(),
             verbatim: !fills && streams.is_some_and(|streams| streams.heartbeat.is_none()),
         }

@@ -9,7 +9,9 @@
 //! latency, because a client can do nothing with half an event, but it takes memory while an event
 //! is arriving. An event that is longer than [`Terms::event_max`], or than the process has memory
 //! for ([`BufPool::may_hold`]), is passed on as it comes. Until it ends the client is within an
-//! event, so nothing is inserted, and a break there is a visible cut.
+//! event, so nothing is inserted, and a break there is a visible cut. For a log that many read
+//! there has to be memory ([`Holding::Always`]): otherwise those who let others hold much could end
+//! what these read.
 //!
 //! A byte order mark at the start is removed: if a heartbeat went first, the mark would end up in
 //! the middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is
@@ -18,6 +20,17 @@
 use crate::buf::{Buf, BufPool, narrow};
 use crate::sse::{BYTE_ORDER_MARK, Scanner, byte_order_mark};
 use std::time::Duration;
+
+/// Which unfinished events are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// None: bytes pass as they come.
+    Nothing,
+    /// Those for which the process has memory: only whole events are to pass.
+    WhileRoom,
+    /// All: only whole events may pass, and who holds much must not end what others read.
+    Always,
+}
 
 /// The terms for treating an event stream.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +41,8 @@ pub struct Terms {
     pub resumable: bool,
     /// True exactly when the stream is resumed even if its source ends it.
     pub outlives_source: bool,
-    /// True exactly when only whole events may pass.
-    pub whole: bool,
+    /// Which unfinished events are held. Of a resumable stream those are for which there is room.
+    pub holding: Holding,
     /// True exactly when the client gets the bytes of the source and none of ours.
     pub verbatim: bool,
     /// True exactly when who reads the stream is told what is missing of it, so that it may be
@@ -59,8 +72,7 @@ pub struct Events {
     /// The number of held bytes, from the first, that may pass.
     free: u32,
     event_max: u32,
-    /// True exactly when only whole events may pass.
-    whole: bool,
+    holding: Holding,
     resumable: bool,
     outlives_source: bool,
     tells_gaps: bool,
@@ -86,7 +98,11 @@ impl Events {
             held: None,
             free: 0,
             event_max: u32::try_from(terms.event_max).unwrap_or(u32::MAX),
-            whole: terms.whole || terms.resumable,
+            holding: if terms.resumable && terms.holding == Holding::Nothing {
+                Holding::WhileRoom
+            } else {
+                terms.holding
+            },
             resumable: terms.resumable,
             outlives_source: terms.outlives_source,
             tells_gaps: terms.tells_gaps,
@@ -147,7 +163,9 @@ impl Events {
 
     /// Lets only whole events pass from now on: the stream is about to be ended.
     pub const fn want_whole(&mut self) {
-        self.whole = true;
+        if let Holding::Nothing = self.holding {
+            self.holding = Holding::WhileRoom;
+        }
     }
 
     /// Continues with another body where this one broke. Forgets the unfinished event.
@@ -241,11 +259,12 @@ impl Events {
         buffers: &BufPool,
     ) -> (usize, bool) {
         // An event that has begun to pass continues to pass.
-        if self.whole && (boundary.is_some() || self.between) {
+        if self.holding != Holding::Nothing && (boundary.is_some() || self.between) {
             let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
             let stays = if held > 0 { held + len } else { unfinished };
+            let has_room = || buffers.may_hold(self.held.as_deref(), stays);
             if unfinished <= self.event_max as usize
-                && buffers.may_hold(self.held.as_deref(), stays)
+                && (self.holding == Holding::Always || has_room())
             {
                 return (boundary.unwrap_or(0), true);
             }

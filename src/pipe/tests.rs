@@ -1,5 +1,6 @@
 //! Tests of what neither half can decide alone: when the source is read.
 
+use super::events::Holding;
 use super::trial::Trial;
 use super::*;
 
@@ -53,7 +54,7 @@ fn an_event_is_read_on_when_the_sink_has_what_came_before_it() {
         event_max: 1000,
         resumable: false,
         outlives_source: false,
-        whole: true,
+        holding: Holding::WhileRoom,
         verbatim: false,
         tells_gaps: false,
     });

@@ -341,10 +341,12 @@ impl<N: Net> Proxy<N> {
         }
         let feed = &mut self.feeds.tasks[key];
         self.shared.close_connection(&mut feed.exchange);
-        feed.log.enter(if has_begun {
-            LogState::Ended(Outcome::UpstreamCut)
-        } else {
+        feed.log.enter(if !has_begun {
             LogState::Private(veto)
+        } else if veto == Veto::MaxEventBytes {
+            LogState::Ended(Outcome::MaxEventBytes)
+        } else {
+            LogState::Ended(Outcome::UpstreamCut)
         });
     }
 
@@ -412,7 +414,7 @@ fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next
         Ok(Some(Rest::More)) => Next::Moved,
         Ok(Some(Rest::End | Rest::Trailers(_))) => Next::Do(Action::Release),
         Ok(None) => Next::Blocked,
-        Err(SourceFault::TooLong) => Next::Do(Action::Veto(Veto::LongEvent)),
+        Err(SourceFault::TooLong) => Next::Do(Action::Veto(Veto::MaxEventBytes)),
         Err(fault) => relay::lose(step, Fault::Source(fault)),
     }
 }

@@ -18,6 +18,8 @@ pub enum Outcome {
     UpstreamIdle,
     /// The upstream sent no event of a stream for `first_event_timeout` or `stall_timeout`.
     UpstreamStalled,
+    /// An event of a stream that clients share was longer than `max_event_bytes`.
+    MaxEventBytes,
     /// The stream reached `max_stream_age`.
     MaxAge,
     /// The certificate that admitted its client has expired.
@@ -49,7 +51,7 @@ const _: () = assert!(Outcome::ALL.len() == Outcome::Spared as usize + 1);
 
 impl Outcome {
     /// All outcomes, in the order in which they are counted.
-    pub const ALL: [Outcome; 17] = [
+    pub const ALL: [Outcome; 18] = [
         Outcome::Complete,
         Outcome::ClientGone,
         Outcome::SlowClient,
@@ -57,6 +59,7 @@ impl Outcome {
         Outcome::UpstreamCut,
         Outcome::UpstreamIdle,
         Outcome::UpstreamStalled,
+        Outcome::MaxEventBytes,
         Outcome::MaxAge,
         Outcome::CertificateExpired,
         Outcome::Revoked,
@@ -92,7 +95,8 @@ impl Outcome {
 
     /// True exactly when an event stream or a tunnel should not end this way.
     pub const fn is_failure(self) -> bool {
-        matches!(self, Outcome::UpstreamCut | Outcome::SlowClient | Outcome::NoStream)
+        use Outcome::{MaxEventBytes, NoStream, SlowClient, UpstreamCut};
+        matches!(self, UpstreamCut | SlowClient | NoStream | MaxEventBytes)
     }
 
     /// The reason to log when a response is cut. None for what clients do as a matter of course,
@@ -118,6 +122,9 @@ impl Outcome {
             Outcome::UpstreamStalled => {
                 Some("no event came for api.first_event_timeout or api.stall_timeout")
             }
+            Outcome::MaxEventBytes => {
+                Some("an event of a shared stream is longer than api.max_event_bytes")
+            }
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
             Outcome::CertificateExpired => {
                 Some("the certificate of its client expired within an unfinished event")
@@ -141,6 +148,7 @@ impl Outcome {
             Outcome::UpstreamCut => "upstream_cut",
             Outcome::UpstreamIdle => "idle",
             Outcome::UpstreamStalled => "stalled",
+            Outcome::MaxEventBytes => "max_event_bytes",
             Outcome::MaxAge => "max_age",
             Outcome::CertificateExpired => "certificate_expired",
             Outcome::Revoked => "revoked",

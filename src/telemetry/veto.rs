@@ -38,8 +38,8 @@ pub enum Veto {
     Private,
     /// The response varies with something that tells no streams apart.
     Vary,
-    /// An event is longer than may be held.
-    LongEvent,
+    /// An event is longer than `api.max_event_bytes`.
+    MaxEventBytes,
     /// The worker that has the stream did not answer.
     Worker,
 }
@@ -66,7 +66,7 @@ impl Veto {
         Veto::SetCookie,
         Veto::Private,
         Veto::Vary,
-        Veto::LongEvent,
+        Veto::MaxEventBytes,
         Veto::Worker,
     ];
 
@@ -89,7 +89,7 @@ impl Veto {
             Veto::SetCookie => "set_cookie",
             Veto::Private => "private",
             Veto::Vary => "vary",
-            Veto::LongEvent => "long_event",
+            Veto::MaxEventBytes => "max_event_bytes",
             Veto::Worker => "worker",
         }
     }

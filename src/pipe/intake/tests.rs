@@ -1,5 +1,6 @@
 //! Tests of an intake alone: the tests take its portions, instead of an outlet or a log.
 
+use super::super::events::Holding;
 use super::super::trial::Trial;
 use super::*;
 use crate::sse::{byte_order_mark, naive};
@@ -9,7 +10,7 @@ const PLAIN: Terms = Terms {
     event_max: 1000,
     resumable: false,
     outlives_source: false,
-    whole: false,
+    holding: Holding::Nothing,
     verbatim: false,
     tells_gaps: false,
 };
@@ -35,6 +36,10 @@ fn take_all(
     }
 }
 
+const fn holding(whole: bool) -> Holding {
+    if whole { Holding::WhileRoom } else { Holding::Nothing }
+}
+
 fn response(from: BodyLength) -> Intake {
     let mut intake = Intake::response(Tick::ZERO);
     intake.begin(from, Tick::ZERO);
@@ -50,7 +55,7 @@ fn only_whole_events_pass_where_that_is_wanted() {
             in_pieces(text.len(), |pieces| {
                 let mut trial = Trial::new(1000, high_water);
                 let mut intake = response(BodyLength::UntilClose);
-                intake.watch_events(Terms { whole, ..PLAIN });
+                intake.watch_events(Terms { holding: holding(whole), ..PLAIN });
                 let mut all = Vec::new();
                 for range in pieces {
                     trial.send(&text[range.clone()]);
@@ -178,7 +183,7 @@ fn a_mark_that_is_kept_passes() {
             in_pieces(text.len(), |pieces| {
                 let mut trial = Trial::new(1000, 1000);
                 let mut intake = response(BodyLength::UntilClose);
-                intake.watch_events(Terms { whole, verbatim: true, ..PLAIN });
+                intake.watch_events(Terms { holding: holding(whole), verbatim: true, ..PLAIN });
                 let mut all = Vec::new();
                 for range in pieces {
                     trial.send(&text[range.clone()]);
@@ -193,6 +198,25 @@ fn a_mark_that_is_kept_passes() {
                 assert_eq!((all.as_slice(), intake.events().unwrap().events()), (text, events));
             });
         }
+    }
+}
+
+/// Those who let others hold much must not end what many read.
+#[test]
+fn an_event_for_a_log_is_held_whatever_others_hold() {
+    for holding in [Holding::WhileRoom, Holding::Always] {
+        let mut trial = Trial::new(4000, 1000);
+        trial.buffers.limit(0);
+        let mut intake = response(BodyLength::UntilClose);
+        intake.watch_events(Terms { holding, ..PLAIN });
+        let mut passed = 0;
+        for (bytes, of_log) in [(&b"data: a"[..], 0), (&[b'a'; 900], 0), (&[b'a'; 100], 1007)] {
+            trial.send(bytes);
+            passed += take_all(&mut intake, &mut trial).unwrap().0.len();
+            let all = holding == Holding::WhileRoom;
+            assert!(all || passed == of_log, "{passed} bytes of an event have passed");
+        }
+        assert_eq!(passed, 1007, "an event that is too long passes");
     }
 }
 

@@ -286,7 +286,8 @@ fn sharing_in_vain() {
     check(&format!("{share}\nlog_bytes = '4MiB'"), &[]);
     let held = "max_event_bytes is more than an eighth of server.max_held_bytes, the most that one \
         event may hold; raise that, or lower this";
-    check(&format!("max_event_bytes = '9MiB'\n{share}"), &[held]);
+    check(&format!("max_event_bytes = '9MiB'\n{share}"), &[]);
+    check(&format!("max_event_bytes = '9MiB'\nresume = true\n{share}"), &[held]);
     let several = format!("[server]\nworkers = 2\n{API}{share}\n");
     assert_eq!(parse(&several).warnings(None, 2), [""; 0]);
     // Each worker has a log of each stream, and a part of what may be held.
@@ -296,7 +297,7 @@ fn sharing_in_vain() {
     };
     check(&format!("{share}\nlog_bytes = '4MiB'"), &format!("{large} times server.workers"));
     let held = held.replace("of server", "of a worker's part of server");
-    check(&format!("max_event_bytes = '3MiB'\n{share}"), &held);
+    check(&format!("max_event_bytes = '3MiB'\nresume = true\n{share}"), &held);
 }
 
 /// Keys about streams that are of the other kind.
