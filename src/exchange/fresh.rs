@@ -2,15 +2,17 @@
 //! with a log (`join = "fresh"`).
 
 use super::Exchange;
-use super::log::Reader;
+use super::log::Log;
 use super::stage::{Source, Stage};
+use crate::pipe::events::Events;
 use crate::time::Tick;
+use std::rc::Weak;
 
 /// How a client goes on when its own stream is quiet. See the module.
 #[derive(Debug)]
 pub struct Fresh {
-    /// The log.
-    pub log: Reader,
+    /// The log. A client that may never be quiet keeps neither it nor its upstream stream.
+    pub log: Weak<Log>,
     /// Where the log was when the client asked.
     pub position: u64,
 }
@@ -21,14 +23,16 @@ impl Exchange {
         self.extras().is_some_and(|extras| extras.fresh.is_some())
     }
 
-    /// When its own stream has been quiet for long enough. [`Tick::NEVER`] if the client does not
-    /// go on with a log, or is not between two events.
+    /// When its own stream has been quiet for long enough behind an event. [`Tick::NEVER`] if the
+    /// client does not go on with a log, or is not between two events.
     pub fn settles_at(&self) -> Tick {
         let is_own = matches!((self.stage(), self.source()), (Stage::Stream, Source::Upstream(_)));
         let response = &self.response;
         let is_between = response.outlet.is_between_events() && response.is_quiet();
         let events = response.intake.events();
-        let is_quiet = is_between && events.is_some_and(|events| !events.holds_any());
+        // Before the first event it has not said how things are.
+        let has_begun = |events: &Events| events.events() > 0 && !events.holds_any();
+        let is_quiet = is_between && events.is_some_and(has_begun);
         if !self.is_fresh() || !is_own || !is_quiet || self.is_in_grace() {
             return Tick::NEVER;
         }

@@ -6,6 +6,10 @@
 //! has been quiet for `settle` it goes on with the log: from where that was when the client asked,
 //! so that it misses nothing. What came in between it gets twice. The first client of a log needs
 //! no stream of its own, because the log has the start.
+//!
+//! Until then the client does not keep the log, nor the upstream stream that fills it: its own may
+//! never be quiet. If it is, and the log is gone or has dropped the place, the client stays with
+//! its own.
 
 use super::Proxy;
 use super::next::{Action, Next};
@@ -19,8 +23,10 @@ use std::rc::Rc;
 
 /// Lets a client ask for itself and go on with this log later.
 pub(super) fn begin(exchange: &mut Exchange, log: &Rc<Log>) -> Next {
+    // If nobody else reads it, it is given up after a while.
+    drop(log.reader());
     let position = log.read(|events| events.end());
-    exchange.extras_mut().fresh = Some(Fresh { log: log.reader(), position });
+    exchange.extras_mut().fresh = Some(Fresh { log: Rc::downgrade(log), position });
     if let Some(outbound) = &mut exchange.outbound {
         outbound.own_id = None;
         outbound.ask_behind(None);
@@ -38,8 +44,9 @@ pub(super) fn judge(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
     let share = api.and_then(|api| Some((api, api.share.as_ref()?)));
     if let Some(veto) = share.and_then(|(api, share)| share::veto_of_answer(head, api, share)) {
         exchange.count_veto(veto);
-        if let Some(fresh) = exchange.extras_mut().fresh.take() {
-            fresh.log.counts.vetoes.one();
+        let fresh = exchange.extras_mut().fresh.take();
+        if let Some(log) = fresh.and_then(|fresh| fresh.log.upgrade()) {
+            log.counts.vetoes.one();
         }
     }
 }
@@ -53,6 +60,7 @@ impl<N: Net> Proxy<N> {
         let Some(Fresh { log, position }) = exchange.extras_mut().fresh.take() else {
             return Next::Moved;
         };
+        let Some(log) = log.upgrade() else { return Next::Moved };
         let is_held = log.read(|events| events.oldest() <= position);
         let feed = feeds.tasks.iter().find(|(_, feed)| Rc::ptr_eq(&feed.log, &log));
         let Some((feed, _)) = feed.filter(|_| is_held && matches!(log.state(), LogState::Open))
