@@ -133,6 +133,15 @@ impl Scanner {
         Scanner { ids: Some(Box::default()), ..Scanner::new() }
     }
 
+    /// Takes note that the stream was asked for behind an event with this id, if ids are kept.
+    /// Nothing of it has come yet. The id is the last one until there is an event or another id.
+    pub fn begin_behind(&mut self, id: &[u8]) {
+        if let Some(ids) = &mut self.ids {
+            ids.begin_behind(id);
+            self.identified = true;
+        }
+    }
+
     /// Scans the next bytes. Returns the offset just past the last boundary in them. None if there
     /// is none.
     pub fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
@@ -273,10 +282,10 @@ impl Scanner {
 
     fn end_block(&mut self) {
         self.events += u64::from(self.data);
-        (self.field, self.data) = (false, false);
         if let Some(ids) = &mut self.ids {
-            ids.end_block();
+            ids.end_block(self.data);
         }
+        (self.field, self.data) = (false, false);
     }
 }
 

@@ -183,6 +183,14 @@ impl OutboundHead {
         OutboundHead { bytes: bytes.into(), last_event_id: vec![line], ..self }
     }
 
+    /// The event behind which it asks, if [`OutboundHead::continuing`] has set one.
+    pub fn continues_behind(&self) -> Option<&[u8]> {
+        let line = self.last_event_id.last().filter(|_| !self.is_id_ours)?;
+        let line = &self.bytes[line.clone()];
+        let value = line.strip_prefix(b"Last-Event-ID: ")?;
+        value.strip_suffix(b"\r\n")
+    }
+
     /// A number for who asks for what. It is the same for a client that repeats its request with
     /// the same credentials, whatever else its head says: an id of the request, or of the last
     /// event. Different requests have the same number only by chance.
@@ -201,7 +209,7 @@ impl OutboundHead {
 
     /// Appends the head for the endpoint with this `host`. `last_event_id` replaces the client's
     /// own value, as when a client reconnects to continue an event stream (WHATWG HTML section
-    /// 9.2.3); None keeps that value.
+    /// 9.2.3). With an empty one there is no such field. None keeps the client's value.
     ///
     /// # Panics
     /// If Host would be empty: the upstream would then mistake another's bytes for ours.
@@ -223,7 +231,9 @@ impl OutboundHead {
         }
         let end = self.bytes.len() - b"\r\n".len();
         out.extend_from_slice(&self.bytes[from..end]);
-        write_line(out, "Last-Event-ID", id);
+        if !id.is_empty() {
+            write_line(out, "Last-Event-ID", id);
+        }
         out.extend_from_slice(b"\r\n");
     }
 }

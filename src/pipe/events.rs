@@ -117,6 +117,12 @@ impl Events {
         self.between
     }
 
+    /// Takes note that the stream goes on behind an event with this id. See
+    /// [`Scanner::begin_behind`].
+    pub fn begin_behind(&mut self, id: &[u8]) {
+        self.scanner.begin_behind(id);
+    }
+
     /// The number of events so far.
     pub const fn events(&self) -> u64 {
         self.scanner.events()

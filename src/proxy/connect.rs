@@ -263,9 +263,14 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         if let Some(preface) = preface.filter(|_| !target.is_secure) {
             out.extend_from_slice(&preface);
         }
-        let resumes = exchange.stage().is_without_upstream();
-        let events = if resumes { exchange.response.intake.events() } else { None };
-        outbound.head.write(out, host, events.and_then(Events::resume_from));
+        let id = exchange.response.intake.events().and_then(Events::resume_from);
+        let id = if exchange.stage() == Stage::Resuming && !outbound.head.is_id_ours() {
+            // What its client asked for has come, and the stream may have reset its ids since.
+            Some(id.unwrap_or_default())
+        } else {
+            id.filter(|_| exchange.stage().is_without_upstream())
+        };
+        outbound.head.write(out, host, id);
     }
     if !exchange.upload.source_done() {
         // The body must not wait until the head has been acknowledged.

@@ -486,6 +486,10 @@ pub(super) fn answered(
     if exchange.response.intake.events().is_none() {
         let terms = exchange.event_terms(true);
         exchange.response.intake.watch_events(terms);
+        let asked = exchange.outbound.as_ref().and_then(|asked| asked.head.continues_behind());
+        if let (Some(events), Some(id)) = (exchange.response.intake.events_mut(), asked) {
+            events.begin_behind(id);
+        }
     }
     exchange.record.status = 200;
     // Nobody knows what came in between.

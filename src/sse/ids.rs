@@ -16,6 +16,9 @@ use std::time::Duration;
 pub(super) struct Ids {
     /// The last event ID string.
     last: Vec<u8>,
+    /// True exactly when that was asked for, and nothing has come since that shows whether it was
+    /// understood.
+    asked: bool,
     /// The last event ID buffer, if `pending`; otherwise it equals `last`.
     next: Vec<u8>,
     pending: bool,
@@ -33,6 +36,15 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn last(&self) -> Option<&[u8]> {
         Some(&*self.last).filter(|id| !id.is_empty())
+    }
+
+    /// The last event ID string is this, if it can be sent.
+    pub(super) fn begin_behind(&mut self, id: &[u8]) {
+        self.last.clear();
+        if can_be_sent(id) {
+            self.last.extend_from_slice(id);
+        }
+        self.asked = true;
     }
 
     pub(super) fn retry(&self) -> Option<Duration> {
@@ -87,12 +99,17 @@ impl Ids {
         self.end_value();
     }
 
-    /// Ends a block: the id becomes the last one, whether or not there was an event.
-    pub(super) fn end_block(&mut self) {
+    /// Ends a block: the id becomes the last one, whether or not it was an `event`. The first event
+    /// may be any if it has no id, because servers answer an unknown one with what comes now. So
+    /// the id that was asked for is not asked for again.
+    pub(super) fn end_block(&mut self, event: bool) {
         if self.pending {
             swap(&mut self.last, &mut self.next);
-            self.pending = false;
+        } else if self.asked && event {
+            self.last.clear();
         }
+        self.asked &= !self.pending && !event;
+        self.pending = false;
     }
 
     fn end_value(&mut self) {

@@ -82,6 +82,23 @@ fn boundaries_and_events() {
 }
 
 #[test]
+fn a_body_that_was_asked_for_behind_an_id_has_that_until_it_says_more() {
+    let mut scanner = Scanner::with_ids();
+    scanner.begin_behind(b"5");
+    assert_eq!((scanner.last_id(), scanner.has_ids()), (Some(&b"5"[..]), true));
+    scanner.scan(b": a\n\nevent: b\n\nid: 6\ndata\n");
+    scanner.restart();
+    assert_eq!(scanner.last_id(), Some(&b"5"[..]));
+    for (body, last) in [("data: a\n\n", None), ("id\n\n", None), ("id: 6\n\ndata\n\n", Some("6"))]
+    {
+        let mut scanner = Scanner::with_ids();
+        scanner.begin_behind(b"5");
+        scanner.scan(body.as_bytes());
+        assert_eq!(scanner.last_id(), last.map(str::as_bytes), "{body:?}");
+    }
+}
+
+#[test]
 fn ids_and_reconnection_times() {
     for (body, id, retry) in [
         ("id: 1\n\n", Some("1"), None),
