@@ -201,7 +201,10 @@ impl LocalReply {
             };
         }
         let Why::Refused(cause) = self.why else { return None };
-        if matches!(cause, Cause::AuthRefused) {
+        let is_of_upstream = matches!(cause, Cause::UpstreamUnavailable);
+        if is_of_upstream && matches!(self.status, 408 | 429 | 500) {
+            Some("The upstream server cannot serve this now; try again later.")
+        } else if matches!(cause, Cause::AuthRefused) {
             Some("Whoever decides who may come in did not let this request in.")
         } else if matches!(cause, Cause::HttpOnTlsPort) {
             Some("This port speaks HTTPS, and the request came as plain HTTP; use https://.")
@@ -221,6 +224,15 @@ impl LocalReply {
     /// True exactly when this process cannot serve the request now, and no upstream is at fault.
     pub const fn is_busy(&self) -> bool {
         matches!(self.why, Why::Busy(_)) || matches!(self.why, Why::Ended) && self.status == 503
+    }
+
+    /// Passes on that an upstream cannot serve a request now, with the status of its answer and the
+    /// time after which to retry, if it said one.
+    pub fn of_upstream(status: u16, retry_after: Option<Duration>) -> LocalReply {
+        let status = if status > 500 { 500 } else { status };
+        let what = "the upstream answered that it cannot serve the stream";
+        let reply = LocalReply::refused(Cause::UpstreamUnavailable, status, what);
+        LocalReply { retry_after, close: false, ..reply }
     }
 
     /// Refuses a request whose head is invalid.

@@ -43,7 +43,7 @@ impl Reply<'_> {
 }
 
 /// The statuses of local replies, each with its reason phrase and sentence.
-pub const STATUSES: [(u16, &str, &str); 26] = [
+pub const STATUSES: [(u16, &str, &str); 27] = [
     (200, "OK", "All is well."),
     (202, "Accepted", "The request was accepted."),
     (204, "No Content", ""),
@@ -65,6 +65,7 @@ pub const STATUSES: [(u16, &str, &str); 26] = [
     (422, "Unprocessable Content", "The request was understood but cannot be carried out."),
     (429, "Too Many Requests", "Too many streams are open; try again later."),
     (431, "Request Header Fields Too Large", "The request head is too long."),
+    (500, "Internal Server Error", "The upstream server has failed."),
     (501, "Not Implemented", "The request needs something that is not implemented here."),
     (502, "Bad Gateway", "The upstream server is unreachable or sent an invalid response."),
     (503, "Service Unavailable", "The service is busy or shutting down; try again later."),

@@ -471,6 +471,12 @@ pub(super) fn answered(
         let (cause, status) = (Cause::UpstreamUnavailable, head.status.max(500));
         return Next::fail(LocalReply::refused(cause, status, what));
     }
+    // So is anything else that says nothing of the request, or that it is one too many.
+    if matches!(head.status, 408 | 429 | 500..=599) {
+        pool.note_answer(key, head.status, now);
+        let after = share::retry_after(head);
+        return Next::Do(Action::Reply(LocalReply::of_upstream(head.status, after)));
+    }
     let Some((api, share)) = exchange.api().and_then(|api| Some((api, api.share.as_ref()?))) else {
         return Next::Do(Action::Veto(Veto::NoStream));
     };

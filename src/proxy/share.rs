@@ -16,6 +16,7 @@ use crate::http::head::{RequestHead, ResponseHead};
 use crate::sse::ID_MAX;
 use crate::telemetry::Veto;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// Whether a request may share its stream. None if it is no request for a stream that is meant.
 /// `path` is resolved, `query` that of the request without its key, and `to` how it is forwarded
@@ -137,6 +138,17 @@ pub(super) fn veto_of_answer(
         (Veto::Vary, !head.fields.elements("Vary").all(is_known)),
     ];
     vetoes.into_iter().find(|(_, applies)| *applies).map(|(veto, _)| veto)
+}
+
+/// After which time the upstream wants to be asked again, if it says a number of seconds.
+pub(super) fn retry_after(head: &ResponseHead<'_, '_>) -> Option<Duration> {
+    let value = str::from_utf8(head.fields.only("Retry-After")?).ok()?;
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    value
+        .parse()
+        .ok()
+        .filter(|_: &u32| is_number)
+        .map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// True exactly when an answer that is not shared may go to the client for which it was asked, as
