@@ -27,6 +27,7 @@ mod ids;
 pub mod naive;
 
 pub use blocks::{Block, each_block};
+pub use ids::can_be_sent;
 
 use crate::work;
 use ids::Ids;

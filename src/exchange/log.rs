@@ -6,9 +6,8 @@
 use super::LocalReply;
 use super::own_ids::OwnIds;
 use crate::event_log::{Batch, EventLog, Limits, LogCell};
-use crate::http::abnf::is_text;
 use crate::metrics::Counter;
-use crate::sse::{Block, ID_MAX};
+use crate::sse::{Block, can_be_sent};
 use crate::telemetry::{ApiStats, Outcome, Veto};
 use crate::time::Tick;
 use std::cell::Cell;
@@ -153,8 +152,7 @@ impl Log {
             return self.change(|events| events.append_named(text, id, name, now));
         };
         if let Some(id) = id {
-            let can_be_sent = id.len() <= ID_MAX && id.iter().all(|byte| is_text(*byte));
-            own.note_upstream(if can_be_sent { id } else { b"" });
+            own.note_upstream(if can_be_sent(id) { id } else { b"" });
         }
         if !text.is_empty() {
             let id = own.write_next(text);

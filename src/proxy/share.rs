@@ -8,12 +8,11 @@
 use crate::auth;
 use crate::config::{Api, Compression, Ids, Share, StreamKind};
 use crate::exchange::{RequestFacts, Shareable, own_ids};
-use crate::http::abnf::is_text;
 use crate::http::client_cert::Shown;
 use crate::http::fields::{Nominated, is_named, write_line};
 use crate::http::forward::{self, Forward};
 use crate::http::head::{RequestHead, ResponseHead};
-use crate::sse::ID_MAX;
+use crate::sse::can_be_sent;
 use crate::telemetry::Veto;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -100,9 +99,8 @@ fn last_event_id<'b>(
 ) -> Result<Option<&'b [u8]>, Veto> {
     let mut ids = head.fields.all("Last-Event-ID").chain(to.last_event_id);
     let (first, others) = (ids.next(), ids.next());
-    let can_be_one = |id: &&[u8]| id.len() <= ID_MAX && id.iter().all(|byte| is_text(*byte));
     match first {
-        Some(id) if others.is_some() || !can_be_one(&id) => Err(Veto::LastEventId),
+        Some(id) if others.is_some() || !can_be_sent(id) => Err(Veto::LastEventId),
         id => Ok(id.filter(|id| !id.is_empty())),
     }
 }

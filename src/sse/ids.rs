@@ -120,6 +120,6 @@ impl Ids {
 
 /// True exactly when an id survives transport in a header field: it has no control characters, and
 /// no whitespace at its ends, which a field value would lose (RFC 9110 section 5.5).
-fn can_be_sent(id: &[u8]) -> bool {
+pub fn can_be_sent(id: &[u8]) -> bool {
     id.len() <= ID_MAX && id.iter().all(|&byte| is_text(byte)) && trim(id).len() == id.len()
 }
