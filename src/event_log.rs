@@ -72,6 +72,8 @@ struct Chunk {
     payload: u16,
     /// True exactly when it is the last of its event.
     is_last: bool,
+    /// True exactly when that counts as an event: a client dispatches one.
+    counts: bool,
 }
 
 const _: () = assert!(size_of::<Chunk>() <= 24);
@@ -149,6 +151,8 @@ pub struct EventLog {
     has_ids: bool,
     /// The last event of each name, if these are kept.
     latest: Option<Box<Latest>>,
+    /// When to come back, as the stream last said, in milliseconds, and behind which position.
+    retry: Option<(u64, u64)>,
 }
 
 /// What a reader gets.
@@ -192,6 +196,7 @@ impl EventLog {
             begins_behind: None,
             has_ids: false,
             latest: None,
+            retry: None,
         }
     }
 
@@ -234,6 +239,17 @@ impl EventLog {
         self.first + self.chunks.len() as u64
     }
 
+    /// Notes that the last block says when to come back, in milliseconds.
+    pub fn note_retry(&mut self, retry: u64) {
+        self.retry = Some((retry, self.end()));
+    }
+
+    /// When to come back, in milliseconds, for who begins at this position and gets nothing more
+    /// that says it.
+    pub fn retry_before(&self, position: u64) -> Option<u64> {
+        self.retry.filter(|(_, behind)| *behind <= position).map(|(retry, _)| retry)
+    }
+
     /// The number of events that are held.
     pub const fn len(&self) -> usize {
         self.events
@@ -250,10 +266,10 @@ impl EventLog {
         self.has_ids
     }
 
-    /// The number of events from this position on.
+    /// The number of events from this position on that count.
     pub fn events_from(&self, position: u64) -> u64 {
         let gone = usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.chunks.iter().skip(gone).map(|chunk| u64::from(chunk.is_last)).sum()
+        self.chunks.iter().skip(gone).map(|chunk| u64::from(chunk.counts)).sum()
     }
 
     /// The position behind the last event that carried this id. None if none of those that are held
@@ -278,12 +294,15 @@ impl EventLog {
     /// # Panics
     /// If the event is empty or longer than 1 GiB.
     pub fn append(&mut self, event: &[u8], id: Option<&[u8]>, now: Tick) {
-        self.append_named(event, id, None, now);
+        self.append_block(event, id, None, now);
+        if let Some(last) = self.chunks.back_mut() {
+            last.counts = true;
+        }
     }
 
-    /// The same for an event with this name. One without is none of those of which the last is
-    /// kept.
-    pub fn append_named(
+    /// The same for an event with this name. A block without one does not count as an event, and is
+    /// none of those of which the last is kept.
+    pub fn append_block(
         &mut self,
         event: &[u8],
         id: Option<&[u8]>,
@@ -302,7 +321,7 @@ impl EventLog {
         let id = id.map_or(0, |id| self.hash(id));
         self.has_ids |= id != 0;
         if let Some(last) = self.chunks.back_mut() {
-            last.id = id;
+            (last.id, last.counts) = (id, name.is_some());
         }
     }
 
@@ -401,7 +420,7 @@ impl EventLog {
         let Ok(payload) = u16::try_from(payload.len()) else {
             unreachable!("a payload is no longer than {PAYLOAD_MAX}");
         };
-        self.chunks.push_back(Chunk { id: 0, start, at, payload, is_last });
+        self.chunks.push_back(Chunk { id: 0, start, at, payload, is_last, counts: false });
         self.bytes += len;
     }
 
@@ -505,9 +524,9 @@ impl<'a> Run<'a> {
         (Run { end, next, ..*self }, len)
     }
 
-    /// The number of events that end in these chunks.
+    /// The number of events that end in these chunks, and count.
     pub fn events(&self) -> u64 {
-        self.chunks().map(|chunk| u64::from(chunk.is_last)).sum()
+        self.chunks().map(|chunk| u64::from(chunk.counts)).sum()
     }
 
     /// True exactly when the last chunk is the end of an event.

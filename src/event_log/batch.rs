@@ -18,6 +18,8 @@ pub struct Batch {
     chunks: Box<[Chunk]>,
     /// The hashes of names, by the positions of the events that are the last of theirs.
     names: Box<[(u64, u64)]>,
+    /// When to come back, as the stream last said, and behind which position.
+    retry: Option<(u64, u64)>,
 }
 
 impl Batch {
@@ -39,7 +41,7 @@ impl EventLog {
         work::note(bytes.len());
         let name = |at| self.latest.as_ref()?.name_at(at).map(|name| (at, name));
         let names = (position..self.end()).filter_map(name).collect();
-        Some(Batch { position, bytes: bytes.into(), chunks, names })
+        Some(Batch { position, bytes: bytes.into(), chunks, names, retry: self.retry })
     }
 
     /// Appends the events of a batch from the log of which this is a clone. Drops those that are
@@ -62,6 +64,7 @@ impl EventLog {
             }
             self.events += 1;
         }
+        self.retry = batch.retry;
     }
 
     /// Adds a framed chunk to the ring, which has room for it.

@@ -104,7 +104,7 @@ fn a_clone_goes_on_like_its_log() {
                 let event = vec![b'a' + dice.u8(..26); dice.usize(1..=longest)];
                 let (id, name) = ([dice.u8(..9)], [dice.u8(..5)]);
                 let name = dice.bool().then_some(&name[..]);
-                log.append_named(&event, dice.bool().then_some(&id[..]), name, at(now));
+                log.append_block(&event, dice.bool().then_some(&id[..]), name, at(now));
             }
             let batch = log.events_since(before).unwrap();
             copy.begin_portion();
@@ -250,7 +250,7 @@ fn who_has_fallen_behind_gets_the_last_event_of_each_name() {
             all.push((log.end(), name, now, event.clone()));
             let known = [name];
             let known = Some(&known[..]).filter(|_| name > 0);
-            log.append_named(&event, None, known, at(now));
+            log.append_block(&event, None, known, at(now));
             let from = all[dice.usize(..all.len())].0;
             let is_last =
                 |index: usize| all[index + 1..].iter().all(|(_, n, ..)| *n != all[index].1);
@@ -272,6 +272,25 @@ fn who_has_fallen_behind_gets_the_last_event_of_each_name() {
             let chunks: Vec<u8> = lasts.iter().flat_map(|(.., e)| model::chunked(e)).collect();
             assert!(read_latest_on(&log, from) == (chunks, plain), "seed {seed}: {log:?}");
         }
+    }
+}
+
+/// In a clone as well, which goes on with what comes.
+#[test]
+fn what_no_client_dispatches_is_no_event() {
+    let mut log = EventLog::new(limits(1000, 100, 9));
+    let mut clone = log.clone();
+    log.append_block(b"id: 1\n\n", Some(b"1"), None, at(0));
+    log.append_block(b"data: a\n\n", None, Some(b"message"), at(0));
+    log.append_block(b"retry: 5\n\n", None, None, at(0));
+    log.note_retry(5);
+    clone.take(&log.events_since(0).unwrap(), at(0));
+    for log in [&log, &clone] {
+        assert_eq!((log.events_from(0), log.events_from(2)), (1, 0));
+        let Reading::Run(run) = log.read(0, 1000) else { panic!("there is more") };
+        assert_eq!((run.events(), run.next()), (1, 3));
+        // Who reads the block needs no word before it.
+        assert_eq!([0, 2, 3].map(|at| log.retry_before(at)), [None, None, Some(5)]);
     }
 }
 

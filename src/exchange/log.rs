@@ -147,17 +147,31 @@ impl Log {
 
     /// Appends a block of the upstream's stream. Its readers have to be woken.
     pub fn append(&self, block: Block<'_>, now: Tick) {
-        let Block { text, id, name } = block;
-        let Some(own) = &self.own_ids else {
-            return self.change(|events| events.append_named(text, id, name, now));
+        let Block { text, id, name, retry } = block;
+        let change = |text: &[u8], id: Option<&[u8]>| {
+            self.change(|events| {
+                events.append_block(text, id, name, now);
+                if let Some(retry) = retry {
+                    events.note_retry(retry);
+                }
+            });
         };
+        let Some(own) = &self.own_ids else { return change(text, id) };
         if let Some(id) = id {
             own.note_upstream(if can_be_sent(id) { id } else { b"" });
         }
-        if !text.is_empty() {
+        // What is no event has no id of its own.
+        if name.is_some() {
             let id = own.write_next(text);
-            self.change(|events| events.append_named(text, Some(&text[id]), name, now));
+            change(text, Some(&text[id]));
+        } else if !text.is_empty() {
+            change(text, None);
         }
+    }
+
+    /// Appends what tells all who read it that they have missed some. Its readers have to be woken.
+    pub fn append_gap(&self, event: &str, now: Tick) {
+        self.change(|events| events.append_block(event.as_bytes(), None, None, now));
     }
 
     /// Goes on with what a log in another event loop holds, of which this is a copy. Its readers

@@ -35,7 +35,7 @@ use crate::net::Net;
 use crate::pipe::{Fault, Rest, SourceFault};
 use crate::pool::{Connection, Owner, Pool};
 use crate::slab::Key;
-use crate::sse::{Block, each_block};
+use crate::sse::each_block;
 use crate::telemetry::{Cause, Failure, Outcome, Veto, is_outage};
 use crate::time::{Now, Tick};
 use std::rc::Rc;
@@ -504,8 +504,7 @@ pub(super) fn answered(
         && exchange.response.intake.events().is_some_and(|events| events.resume_from().is_none())
         && let Some(event) = exchange.gap_event()
     {
-        let text = &mut event.as_bytes().to_vec();
-        log.append(Block { text, id: None, name: None }, now);
+        log.append_gap(event, now);
         log.note_gap(exchange.record.stats.as_deref());
     }
     outage::take_body(exchange, &mut pool[key], key, head, now);

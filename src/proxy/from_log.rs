@@ -17,6 +17,7 @@ use crate::http::head::{FieldStore, ResponseHead};
 use crate::net::Net;
 use crate::pipe::Followed;
 use crate::pipe::Io;
+use crate::pipe::place::Place;
 use crate::telemetry::{Cause, Outcome};
 use std::rc::Rc;
 
@@ -85,10 +86,20 @@ fn begin<N: Net>(step: &mut Step<'_, N>) -> Next {
     exchange.outbound = None;
     exchange.forget_resuming();
     exchange.enter_with_source(Stage::Stream);
+    tell_retry(exchange, io);
     if let Some(stats) = &exchange.record.stats {
         stats.shared.one();
     }
     Next::Do(Action::Open)
+}
+
+/// Tells a client that joins when to come back, as the upstream said it to those who were there.
+fn tell_retry<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
+    let Source::Log(log) = exchange.source() else { return };
+    let place = exchange.response.intake.place().map(Place::next);
+    if let Some(retry) = place.and_then(|at| log.read(|events| events.retry_before(at))) {
+        exchange.response.put_in(format!("retry: {retry}\n\n").as_bytes(), io);
+    }
 }
 
 /// Gives out what the log has, no faster than the client reads it.

@@ -2,7 +2,7 @@
 //!
 //! A block is what an empty line ends: an event, or fields that only change the last event ID. For
 //! a log, which many clients read, it is written anew: without comments, which keep a connection
-//! alive, and without `retry`, which says when to come back, and with lines that end in LF.
+//! alive, and with lines that end in LF.
 
 use super::FieldKind;
 use memchr::{memchr, memchr2};
@@ -16,6 +16,8 @@ pub struct Block<'a> {
     pub id: Option<&'a [u8]>,
     /// The name of the event, `message` if it has no other. None if the block is no event.
     pub name: Option<&'a [u8]>,
+    /// When to come back, in milliseconds, if it says that.
+    pub retry: Option<u64>,
 }
 
 /// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished one at
@@ -28,7 +30,7 @@ pub fn each_block(
 ) {
     text.clear();
     let (mut rest, mut id) = (bytes, None);
-    let (mut name_of_event, mut has_data): (&[u8], _) = (b"", false);
+    let (mut name_of_event, mut has_data, mut retry): (&[u8], _, _) = (b"", false, None);
     while let Some(end) = memchr2(b'\n', b'\r', rest) {
         let (line, behind) = rest.split_at(end);
         rest = behind.strip_prefix(b"\r\n").unwrap_or(&behind[1..]);
@@ -38,15 +40,19 @@ pub fn each_block(
                     text.push(b'\n');
                 }
                 let name = if name_of_event.is_empty() { b"message" } else { name_of_event };
-                each(Block { text, id, name: has_data.then_some(name) });
+                each(Block { text, id, name: has_data.then_some(name), retry });
             }
             text.clear();
-            (id, name_of_event, has_data) = (None, b"", false);
+            (id, name_of_event, has_data, retry) = (None, b"", false, None);
             continue;
         }
         let (name, value) = field(line);
-        if name.is_empty() && line[0] == b':' || is(name, FieldKind::Retry) {
+        if name.is_empty() && line[0] == b':' {
             continue;
+        }
+        if is(name, FieldKind::Retry) && value.iter().all(u8::is_ascii_digit) && value != b"" {
+            let number = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+            retry = Some(number.unwrap_or(u64::MAX));
         }
         let is_id = is(name, FieldKind::Id);
         if is_id && memchr(0, value).is_none() {
@@ -102,8 +108,10 @@ mod tests {
         check("data: a\n\n", &[("data: a\n\n", None)]);
         check("data: a\n\ndata: b\n\n", &[("data: a\n\n", None), ("data: b\n\n", None)]);
         check(": hello\n\ndata: a\n: b\nid: 7\n\n", &[("data: a\nid: 7\n\n", Some("7"))]);
-        check("retry: 5\n\nretry: 5\ndata: a\n\nretry\n\n", &[("data: a\n\n", None)]);
-        check("retry: \ndata\nretry:x\n\n", &[("data\n\n", None)]);
+        check(
+            "retry: 5\n\nretry: 5\ndata: a\n\n",
+            &[("retry: 5\n\n", None), ("retry: 5\ndata: a\n\n", None)],
+        );
         check("id: 1\n\n", &[("id: 1\n\n", Some("1"))]);
         check("id: 1\nid:  2 \ndata\n\n", &[("id: 1\nid:  2 \ndata\n\n", Some(" 2 "))]);
         check("id: 1\nid\ndata:\n\n", &[("id: 1\nid\ndata:\n\n", Some(""))]);
@@ -144,12 +152,13 @@ mod tests {
             stream.extend_from_slice(b"\n\n");
             let mut text = Vec::new();
             let (mut ids, mut names) = (Vec::new(), Vec::new());
-            let mut without = Vec::new();
+            let (mut without, mut retry) = (Vec::new(), None);
             each_block(&stream, &mut Vec::new(), false, |block| without.append(block.text));
             each_block(&stream, &mut Vec::new(), true, |block| {
                 text.extend_from_slice(block.text);
                 ids.extend(block.id.map(<[u8]>::to_vec));
                 names.extend(block.name.map(<[u8]>::to_vec));
+                retry = block.retry.or(retry);
             });
             let (want, got) = (naive::read(&stream), naive::read(&text));
             assert_eq!(got.events, want.events, "{stream:?}");
@@ -157,7 +166,8 @@ mod tests {
             assert_eq!(ids.last().unwrap_or(&Vec::new()), &want.last_id, "{stream:?}");
             let kinds: Vec<Vec<u8>> = want.events.iter().cloned().map(|event| event.kind).collect();
             assert_eq!(names, kinds, "{stream:?}");
-            assert_eq!(got.retry, None);
+            assert_eq!(got.retry, want.retry, "{stream:?}");
+            assert_eq!(retry, want.retry, "{stream:?}");
             let (want, got) = (got.events, naive::read(&without));
             assert_eq!((got.last_id.as_slice(), got.events.len()), (&b""[..], want.len()));
             assert!(got.events.iter().zip(&want).all(|(got, want)| got.data == want.data));
