@@ -13,60 +13,27 @@
 mod accept;
 mod admin;
 mod advance;
-mod auth_request;
-mod auth_requests;
-mod authorize;
 mod background;
 mod certificates;
-mod checks;
 mod common;
-mod connect;
 mod deadlines;
-mod demo;
 mod drain;
-mod early;
-mod ends;
-mod feed;
-mod feeds;
-mod followers;
-mod fresh;
-mod from_log;
-mod grants;
-mod handshake;
-mod head;
-mod last_event_id;
-mod local;
-mod lookahead;
 mod memory;
-mod mirror;
 mod next;
-mod outage;
 mod phase;
 mod portions;
-mod proxy_header;
-mod recheck;
-mod redirects;
-mod relay;
 mod reload;
-mod request;
-mod response;
-mod retry;
 mod sessions;
-mod share;
 mod shared;
+mod sharing;
 mod step;
-mod sticky;
-mod streams;
-mod to_https;
-#[cfg(feature = "sim")]
-mod together;
-mod tunnel;
+mod steps;
 mod waits;
 
 pub use admin::Ticket;
 pub use common::Common;
-pub use mirror::Message;
 pub use portions::Portions;
+pub use sharing::mirror::Message;
 
 use crate::access::Queue;
 use crate::admin::metrics::Usage;
@@ -104,9 +71,9 @@ pub struct Proxy<N: Net> {
     tasks: Tasks<Session>,
     shared: Shared<N>,
     /// What looks after the health of targets.
-    checks: Tasks<checks::Check>,
+    checks: Tasks<background::checks::Check>,
     /// What fills the logs that many clients read.
-    feeds: feeds::Feeds,
+    feeds: sharing::feeds::Feeds,
     admin: admin::Admin,
     /// Sessions whose clients' certificates have to be judged again.
     unjudged: Vec<Key<Session>>,
@@ -141,7 +108,7 @@ impl<N: Net> Proxy<N> {
     pub fn new(net: N, config: Config, ports: &[Port], terms: Terms, now: Tick) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
         tasks.reserve(terms.budget.clients.min(RESERVED_MAX));
-        let feeds = feeds::Feeds::new(terms.number, terms.common.loops, now);
+        let feeds = sharing::feeds::Feeds::new(terms.number, terms.common.loops, now);
         let mut proxy = Proxy {
             tasks,
             shared: Shared::new(net, config, ports, terms, now),

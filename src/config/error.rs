@@ -10,7 +10,7 @@ use std::fmt;
 ///
 /// The parser of a value creates it without knowing the file and the key.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// What is wrong and what would be right.
     pub(super) what: String,
     /// The offset of the mistake, if it is not the whole value.

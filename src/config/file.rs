@@ -3,34 +3,35 @@
 //! Each function below reads one table in the order of conf/millstream.toml. A rule about two keys
 //! is checked where the second one is read, so that its error has a location.
 
-use super::access::{auth, client_certificate, cors};
-use super::admin::{admin, demo};
-use super::clients::clients;
 use super::error::{ConfigErrors, Location, Wrong};
-use super::event::one_event;
-use super::fields::{Written, changes};
-use super::forward_auth::forward_auth;
-use super::health::health;
-use super::log::log;
-use super::networks::networks;
-use super::reference::Resolve;
-use super::retry::{RetryOn, retry_on};
-use super::share::{EVENT_MAX as SHARED_EVENT_MAX, share};
-use super::sticky::sticky;
 use super::table::{self, Format, Table};
-use super::targets::targets;
-use super::tls::tls;
-use super::upstream_tls::upstream_tls;
-use super::uri;
-use super::value::{
+use super::tables::access::{auth, client_certificate, cors};
+use super::tables::admin::{admin, demo};
+use super::tables::clients::clients;
+use super::tables::fields::{Written, changes};
+use super::tables::forward_auth::forward_auth;
+use super::tables::health::health;
+use super::tables::listen;
+use super::tables::log::log;
+use super::tables::retry::{RetryOn, retry_on};
+use super::tables::share::{EVENT_MAX as SHARED_EVENT_MAX, share};
+use super::tables::sticky::sticky;
+use super::tables::targets::targets;
+use super::tables::tls::tls;
+use super::tables::upstream_tls::upstream_tls;
+use super::tables::workers::{Workers, workers};
+use super::values::event::one_event;
+use super::values::networks::networks;
+use super::values::reference::Resolve;
+use super::values::uri;
+use super::values::value::{
     self, count, duration, duration_or_zero, flag, limit, list, memory, size, text,
 };
-use super::workers::{Workers, workers};
 use super::{
     Api, ApiLocations, Auth, Compression, Config, Drain, ForwardAuth, OnOutage, Resume, Server,
     Sources, StreamKind, Streams, Target,
 };
-use super::{TrustedProxies, listen, unknown};
+use super::{TrustedProxies, unknown};
 use crate::http::changes::Changes;
 use crate::http::upgrade;
 use std::collections::BTreeSet;

@@ -1,11 +1,12 @@
 //! Loading of a configuration: the file itself, and the files that it names.
 
 use super::error::{ConfigErrors, Location};
-use super::readers::Readers;
-use super::reference::{self, Reference, Resolve};
-use super::seen::Seen;
-use super::sources::folders_of;
-use super::{Config, Sources, Tls, UpstreamTls, keys};
+use super::files::keys;
+use super::files::readers::Readers;
+use super::files::seen::Seen;
+use super::files::sources::folders_of;
+use super::values::reference::{self, Reference, Resolve};
+use super::{Config, Sources, Tls, UpstreamTls};
 use crate::auth::Keys;
 use crate::confines;
 use crate::descriptors;

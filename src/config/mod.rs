@@ -4,100 +4,61 @@
 //! normalized, and "0 means off" has become an `Option`. A file with a mistake gives no
 //! configuration, only all of its errors with their locations.
 //!
-//! In reading order: `file` is the schema, with `admin` for what this process serves by itself,
-//! `access` for authentication and CORS,
-//! `forward_auth` for who is asked about requests, `keys` for the key file, `health` and `sticky`
-//! for targets, `share` for streams, `tls` and `upstream_tls` for certificates, and `fields` for
-//! changes to fields; `table` reads a TOML table for it, with `value`, `units`, `rate` and `event`
-//! for single values; `uri`, `listen`, `target` and `targets` parse addresses; `shared` finds apis
-//! that lead to the same paths of the same servers; `error` holds errors and their locations,
-//! `unknown` guesses what an unknown key was meant to be, `json` maps
-//! Tyk's keys, and `foreign` knows the files of other programs. `warnings`,
-//! `vain` and `certificates` say what is right and may still not be meant; `everything` is the
-//! configuration without a file.
+//! In reading order: `file` is the schema, `tables` has a module for each table and its keys, and
+//! `values` one for each kind of value. `table` reads a TOML table for them; `error` holds errors
+//! and their locations, `unknown` guesses what an unknown key was meant to be, and `json` and
+//! `foreign` know the files of other programs. `files` are those that a configuration names, which
+//! `load` reads. `warnings` say what is right and may still not be meant; `summary` shows what is
+//! served; `everything` is the configuration without a file.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
 //! tests/it/conf.rs tests the whole from outside, and conf/millstream.toml against the defaults.
 
-mod access;
-mod admin;
-mod backend;
-mod certificates;
-mod clients;
-mod drain;
 mod error;
-mod event;
 mod everything;
-mod fields;
 mod file;
+mod files;
 mod foreign;
-mod forward_auth;
-mod health;
 mod json;
-mod keys;
-mod listen;
 mod load;
-mod log;
-mod networks;
-mod rate;
-mod readers;
-mod reference;
-mod renewal;
-mod retry;
-#[cfg(test)]
-mod scratch;
-mod seen;
-mod share;
-mod shared;
-mod sources;
-mod sticky;
 mod summary;
 mod table;
-mod target;
-mod targets;
-mod tls;
-mod trusted;
-mod units;
+mod tables;
 mod unknown;
-mod upstream_tls;
-mod uri;
-mod vain;
-mod value;
-mod verify_client;
+mod values;
 mod warnings;
-mod workers;
 
-pub use access::Auth;
-pub use admin::{Admin, Demo};
-pub use backend::Backend;
-pub use certificates::Expiry;
-pub use clients::Clients;
-pub use drain::Drain;
 pub use error::ConfigErrors;
-pub use forward_auth::ForwardAuth;
-pub use health::{Checks, Health};
-pub use listen::ListenAddr;
+pub use files::readers::Readers;
+pub use files::renewal::Renewal;
+#[cfg(test)]
+pub use files::seen::Seen;
+pub use files::sources::{Sources, folders_of};
 #[cfg(feature = "sim")]
 pub use load::KeysText;
-pub use readers::Readers;
-pub use reference::Reference;
-pub use renewal::Renewal;
-pub use retry::{Failed, RetryOn};
-#[cfg(test)]
-pub use seen::Seen;
-pub use share::{Ids, Join, OnGap, Share, Sharing, Slow};
-pub use sources::{Sources, folders_of};
-pub use sticky::{KnownBy, Sticky};
-pub use target::Target;
-pub use tls::Tls;
+pub use tables::access::Auth;
+pub use tables::admin::{Admin, Demo};
+pub use tables::backend::Backend;
+pub use tables::clients::Clients;
+pub use tables::drain::Drain;
+pub use tables::forward_auth::ForwardAuth;
+pub use tables::health::{Checks, Health};
+pub use tables::listen::ListenAddr;
+pub use tables::retry::{Failed, RetryOn};
+pub use tables::share::{Ids, Join, OnGap, Share, Sharing, Slow};
+pub use tables::sticky::{KnownBy, Sticky};
+pub use tables::target::Target;
+pub use tables::tls::Tls;
 #[cfg(feature = "sim")]
-pub use tls::{Certificate, TlsVersion};
-pub use trusted::TrustedProxies;
-pub use upstream_tls::{UpstreamClient, UpstreamTls};
+pub use tables::tls::{Certificate, TlsVersion};
+pub use tables::trusted::TrustedProxies;
+pub use tables::upstream_tls::{UpstreamClient, UpstreamTls};
 #[cfg(feature = "sim")]
-pub use verify_client::VerifyClient;
-pub use workers::{WORKERS_MAX, Workers};
+pub use tables::verify_client::VerifyClient;
+pub use tables::workers::{WORKERS_MAX, Workers};
+pub use values::reference::Reference;
+pub use warnings::certificates::Expiry;
 
 use crate::access::{Field, Form};
 use crate::cors;
@@ -108,7 +69,7 @@ use crate::route;
 use error::Location;
 use std::path::Path;
 use std::time::Duration;
-use tls::TlsLocations;
+use tables::tls::TlsLocations;
 
 /// A complete configuration.
 #[derive(Clone, Debug)]
@@ -469,7 +430,7 @@ pub enum Resume {
 /// # Errors
 /// If logs and metrics could not quote it.
 pub fn key_name(name: &str) -> Result<String, &'static str> {
-    value::printable(name)
+    values::value::printable(name)
 }
 
 impl Config {
@@ -479,7 +440,7 @@ impl Config {
     /// # Errors
     /// All errors in it.
     pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigErrors> {
-        Config::parse_with(file_name, text, reference::nothing)
+        Config::parse_with(file_name, text, values::reference::nothing)
     }
 
     /// Like [`Config::parse`]. `resolve` finds what references in strings stand for, or says why it

@@ -8,8 +8,8 @@
 use super::error::{ConfigErrors, Location, Wrong};
 use super::foreign;
 use super::json;
-use super::reference::{self, Resolve};
 use super::unknown::{Hints, Known, Schema};
+use super::values::reference::{self, Resolve};
 use toml::de::{DeTable, DeValue};
 
 /// The file, and the errors found in it so far.

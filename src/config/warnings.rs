@@ -1,12 +1,15 @@
 //! Warnings about a valid configuration, for `--check` and for the log at startup.
 
+pub(super) mod certificates;
+pub(super) mod shared;
+pub(super) mod vain;
+
 use super::UpstreamTls;
-use super::shared::{Breach, Served};
-use super::tls::SessionTickets;
-use super::vain;
+use super::tables::tls::SessionTickets;
 use super::{Api, Compression, Config, ListenAddr, OnOutage, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
+use shared::{Breach, Served};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

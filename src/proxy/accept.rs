@@ -19,7 +19,8 @@
 //! clients cannot keep the operator waiting.
 
 use super::shared::Shared;
-use super::{Portions, Proxy, ends, handshake, proxy_header, session_token};
+use super::steps::{ends, handshake, proxy_header};
+use super::{Portions, Proxy, session_token};
 use crate::descriptors;
 use crate::edge::listeners::Accepted;
 use crate::net::{ListenerId, Net, Ready};

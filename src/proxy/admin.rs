@@ -10,12 +10,12 @@
 mod ticks;
 
 use super::Proxy;
-use super::feed::Feed;
-use super::followers::Followers;
-use super::head::head_limits;
 use super::next::Next;
 use super::phase::Phase;
 use super::shared::Shared;
+use super::sharing::feed::Feed;
+use super::sharing::followers::Followers;
+use super::steps::head::head_limits;
 use super::waits::{self, Wait};
 use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};

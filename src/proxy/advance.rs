@@ -10,9 +10,11 @@
 
 use super::next::{Action, Next};
 use super::step::Step;
-use super::{Proxy, authorize, connect, deadlines, early, ends, from_log, grants, handshake};
-use super::{local, outage, proxy_header, recheck, relay, request, response, retry};
-use super::{streams, tunnel, waits};
+use super::steps::{authorize, connect, early, ends, from_log, grants, handshake};
+use super::steps::{local, outage, proxy_header, recheck, relay, request, response, retry};
+use super::steps::{streams, tunnel};
+use super::waits;
+use super::{Proxy, deadlines};
 use crate::coverage;
 use crate::descriptors;
 use crate::exchange::{LocalReply, Source, Stage};

@@ -2,6 +2,10 @@
 //!
 //! Nearly always there is nothing of it, so a turn asks once for all kinds.
 
+pub(super) mod auth_request;
+pub(super) mod auth_requests;
+pub(super) mod checks;
+
 use super::Proxy;
 use crate::net::Net;
 use crate::pool::Owner;

@@ -3,10 +3,10 @@
 //!
 //! All of it changes at the pace of requests and streams that begin and end. Upstream connections,
 //! bytes and events are nobody's but their own event loop's; those of a shared stream cross as
-//! values ([`super::mirror`]).
+//! values ([`super::sharing::mirror`]).
 
 use super::drain::Tally;
-use super::mirror::Crossing;
+use super::sharing::mirror::Crossing;
 use crate::apis;
 use crate::edge;
 use crate::telemetry::LogLimit;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deadline {
+pub(crate) enum Deadline {
     /// `read_timeout`: the PROXY header of a connection is incomplete.
     ProxyHeader,
     /// `tls.handshake_timeout`: the TLS handshake with the client is not over.

@@ -1,6 +1,6 @@
 //! The memory for bytes: the buffers that are lent out, and the scratch that every step works in.
 
-use super::auth_request::PASSED_MAX;
+use super::background::auth_request::PASSED_MAX;
 use super::portions::Portions;
 use crate::buf::BufPool;
 use crate::config::{self, Api, Config};

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// The result of a step.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Something changed. There may be more to do.
     Moved,
     /// Nothing can be done before an event or a deadline.
@@ -60,7 +60,7 @@ pub(super) enum Next {
 
 /// Something to do for an exchange. It concerns no other session.
 #[derive(Debug)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Ask this about the request before anything is done for it.
     Authorize(Rc<[u8]>),
     /// Act on the answer.

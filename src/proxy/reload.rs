@@ -16,7 +16,7 @@
 //! key is revoked on purpose, so its streams get no window; the few seconds are what an ordinary
 //! request takes. Where an auth server is asked from now on (`auth.url`), nobody has let those in
 //! that are there, as if their keys were gone. One that takes the place of another has not, either,
-//! but is asked about those that are open, if it is to be ([`super::recheck`]).
+//! but is asked about those that are open, if it is to be ([`super::steps::recheck`]).
 //!
 //! Who may come in where TLS is spoken is decided in the handshake. If a client would have to bring
 //! something else now (`verify_client`, `client_ca`, `min_version`), what it brought counts for no
@@ -34,7 +34,8 @@
 
 use super::phase::within;
 use super::shared::Shared;
-use super::{Proxy, certificates, recheck};
+use super::steps::recheck;
+use super::{Proxy, certificates};
 use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config, Tls};

@@ -2,12 +2,12 @@
 //! the configuration.
 
 use super::Terms;
-use super::auth_requests::AuthRequests;
+use super::background::auth_requests::AuthRequests;
 use super::drain::Tally;
 use super::memory::Memory;
-use super::mirror::Crossing;
 use super::phase::Phase;
 use super::portions::Portions;
+use super::sharing::mirror::Crossing;
 use super::step::{self, Step};
 use crate::apis::Apis;
 use crate::config::{Config, Tls};

@@ -3,7 +3,7 @@
 //! A step sees one exchange, its client's connection, and what all sessions share. It never sees
 //! another session; whatever concerns those is left to [`super::advance`].
 
-use super::auth_requests::AuthRequests;
+use super::background::auth_requests::AuthRequests;
 use super::next::Next;
 use super::phase::Phase;
 use crate::apis::Apis;

@@ -6,11 +6,11 @@
 //! and the simulator checks all sessions after each turn.
 
 use super::deadlines::{self, Deadline};
-#[cfg(feature = "sim")]
-use super::feed::Feed;
-use super::from_log;
 use super::shared::Shared;
+#[cfg(feature = "sim")]
+use super::sharing::feed::Feed;
 use super::step::watches_client;
+use super::steps::from_log;
 use crate::conn::Conn;
 use crate::exchange::{Exchange, Local, Source, Upload};
 use crate::net::{Net, Ready};

@@ -68,7 +68,7 @@ fn shares() {
     assert!(missing.is_empty() || seeds < 600, "no world has {missing:?}");
 }
 
-const MIRROR: &str = include_str!("../../../src/proxy/mirror.rs");
+const MIRROR: &str = include_str!("../../../src/proxy/sharing/mirror.rs");
 
 /// What is drawn once for a world.
 #[derive(Clone, Copy, Debug)]

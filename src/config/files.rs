@@ -1,0 +1,10 @@
+//! The files that a configuration is read from, and those that it names: what is in them, who can
+//! read them, and when they are read again.
+
+pub(super) mod keys;
+pub(super) mod readers;
+pub(super) mod renewal;
+#[cfg(test)]
+pub(super) mod scratch;
+pub(super) mod seen;
+pub(super) mod sources;

@@ -1,0 +1,125 @@
+//! The trusted proxies: those in front of this one that are believed about clients.
+
+use crate::config::values::networks::Networks;
+use std::net::{IpAddr, SocketAddr};
+
+/// The peers whose `X-Forwarded-*` fields are kept and extended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(pub(crate) Networks);
+
+impl TrustedProxies {
+    /// True exactly when a connection from `peer` comes from a trusted proxy. `None` stands for a
+    /// Unix domain socket.
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        self.0.contains(peer)
+    }
+
+    /// True exactly when no peer is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True exactly when peers with addresses can be trusted.
+    pub fn has_networks(&self) -> bool {
+        self.0.has_networks()
+    }
+
+    /// The address of the original client, for a connection from `peer` whose request lists these
+    /// addresses in X-Forwarded-For. Only a trusted proxy's list counts, and of it the last address
+    /// that is not a trusted proxy's: anybody could have written what precedes it. For the same
+    /// reason nothing before an invalid address counts. None for a peer on a Unix socket of which
+    /// nothing more is known.
+    pub fn client(
+        &self,
+        peer: Option<IpAddr>,
+        forwarded: impl Iterator<Item: AsRef<[u8]>>,
+    ) -> Option<IpAddr> {
+        let peer_address = peer.map(|address| address.to_canonical());
+        if !self.contains(peer) {
+            return peer_address;
+        }
+        let mut client: Option<IpAddr> = None;
+        for element in forwarded {
+            let address = address_of(element.as_ref());
+            // If all are trusted proxies, the first of them is the client.
+            let stays = address.is_some() && self.contains(address) && client.is_some();
+            client = if stays { client } else { address };
+        }
+        client.or(peer_address)
+    }
+}
+
+/// Parses an address as proxies write it: bare, with a port, or in brackets.
+fn address_of(element: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(element).ok()?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::fields::elements;
+
+    fn trusting(networks: &[&str]) -> TrustedProxies {
+        let mut trusted = Networks::default();
+        for text in networks {
+            trusted.add(text).unwrap();
+        }
+        TrustedProxies(trusted)
+    }
+
+    #[test]
+    fn clients_behind_proxies() {
+        let trusted = trusting(&["10.0.0.0/8", "fd00::/8"]);
+        let check = |peer: &str, forwarded: &str, want: &str| {
+            let elements = elements(forwarded.as_bytes());
+            let got = trusted.client(peer.parse().ok(), elements);
+            assert_eq!(got, want.parse().ok(), "{peer} {forwarded}");
+        };
+        check("192.0.2.7", "", "192.0.2.7");
+        check("192.0.2.7", "1.1.1.1", "192.0.2.7");
+        check("10.0.0.1", "", "10.0.0.1");
+        check("10.0.0.1", "1.1.1.1", "1.1.1.1");
+        check("10.0.0.1", "9.9.9.9, 1.1.1.1", "1.1.1.1");
+        check("10.0.0.1", "1.1.1.1, 10.0.0.2,10.0.0.3", "1.1.1.1");
+        check("10.0.0.1", "9.9.9.9, 10.0.0.4, 1.1.1.1, 10.0.0.2", "1.1.1.1");
+        check("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
+        check("10.0.0.1", "unknown", "10.0.0.1");
+        check("10.0.0.1", "1.1.1.1, unknown, 10.0.0.3, 10.0.0.2", "10.0.0.3");
+        check("10.0.0.1", "1.1.1.1:80", "1.1.1.1");
+        check("10.0.0.1", "[2001:db8::1]:80", "2001:db8::1");
+        check("10.0.0.1", "[2001:db8::1]", "2001:db8::1");
+        check("::ffff:10.0.0.1", "2001:db8::1, ::ffff:10.0.0.2", "2001:db8::1");
+        check("fd00::1", "::ffff:1.1.1.1", "1.1.1.1");
+        check("a unix socket", "1.1.1.1", "nobody");
+        let unix = trusting(&["unix:"]);
+        let client = |forwarded: &str| unix.client(None, elements(forwarded.as_bytes()));
+        assert_eq!(client("1.1.1.1"), "1.1.1.1".parse().ok());
+        assert_eq!(client("unknown"), None);
+        assert_eq!(client(""), None);
+    }
+
+    /// Applies the rule backwards, as it is worded.
+    #[test]
+    fn clients_are_those_of_the_plain_reading() {
+        let trusted = trusting(&["10.0.0.0/8"]);
+        let peer: Option<IpAddr> = "10.0.0.1".parse().ok();
+        for n in 0..4_usize.pow(5) {
+            let element =
+                |place: u32| ["10.0.0.2", "1.1.1.1", "10.0.0.3", "x"][n / 4_usize.pow(place) % 4];
+            let list: Vec<&str> = (0..5).map(element).collect();
+            let mut want = peer;
+            for element in list.iter().rev() {
+                let address: Option<IpAddr> = element.parse().ok();
+                want = address.or(want);
+                if address.is_none_or(|address| !trusted.contains(Some(address))) {
+                    break;
+                }
+            }
+            let got = trusted.client(peer, list.iter().map(|element| element.as_bytes()));
+            assert_eq!(got, want, "{list:?}");
+        }
+    }
+}

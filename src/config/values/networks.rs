@@ -1,0 +1,96 @@
+//! Lists of networks, as configurations have them.
+
+use super::value::{list, text};
+use crate::config::error::Wrong;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use toml::de::DeValue;
+
+/// Networks, and perhaps Unix domain sockets, that peers may come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    networks: Vec<IpNet>,
+    /// True exactly when peers on Unix domain sockets are among them.
+    unix: bool,
+}
+
+impl Networks {
+    /// True exactly when `address` is in one of them. `None` stands for a Unix domain socket.
+    /// IPv4-mapped IPv6 addresses (`::ffff:192.0.2.1`) count as IPv4.
+    pub fn contains(&self, address: Option<IpAddr>) -> bool {
+        let Some(address) = address.map(|address| address.to_canonical()) else { return self.unix };
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// True exactly when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
+    /// True exactly when there are addresses among them.
+    pub const fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, text: &str) -> Result<(), &'static str> {
+        if text == "unix:" {
+            self.unix = true;
+            return Ok(());
+        }
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        let network = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| NO_NETWORK)?;
+        if network.trunc() != network {
+            return Err(
+                "a network whose address has bits beyond its prefix; write it without them",
+            );
+        }
+        self.networks.push(network);
+        Ok(())
+    }
+}
+
+/// Reads a list of networks.
+pub(crate) fn networks(value: &DeValue<'_>) -> Result<Networks, Wrong> {
+    let mut networks = Networks::default();
+    list(value, "[\"10.0.0.0/8\"]", |value| Ok(networks.add(text(value)?)?))?;
+    Ok(networks)
+}
+
+const NO_NETWORK: &str =
+    "not a network; write \"10.0.0.0/8\", \"192.0.2.7\", \"fd00::/8\" or \"unix:\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_addresses_and_sockets() {
+        let mut networks = Networks::default();
+        for text in ["10.0.0.0/8", "192.0.2.7", "fd00::/8"] {
+            assert_eq!(networks.add(text), Ok(()), "{text}");
+        }
+        let check = |peer: &str, want| {
+            assert_eq!(networks.contains(Some(peer.parse().unwrap())), want, "{peer}");
+        };
+        check("10.255.0.1", true);
+        check("11.0.0.1", false);
+        check("192.0.2.7", true);
+        check("192.0.2.8", false);
+        check("::ffff:10.0.0.1", true);
+        check("fd12::1", true);
+        check("fe80::1", false);
+        assert!(!networks.contains(None));
+        assert_eq!(networks.add("unix:"), Ok(()));
+        assert!(networks.contains(None));
+        assert!(!Networks::default().contains(None));
+    }
+
+    #[test]
+    fn no_networks() {
+        let mut networks = Networks::default();
+        for text in ["", "10.0.0.0/33", "10.1.0.0/8", "localhost", "unix:/a", "10.0.0.0/8 "] {
+            assert!(networks.add(text).is_err(), "{text}");
+        }
+        assert_eq!(networks, Networks::default());
+    }
+}

@@ -1,0 +1,432 @@
+//! The feeds by the names of their streams, and who reads which.
+//!
+//! Where a stream is, in this event loop or another one, the [`Directory`] says. Whoever asks for
+//! one that is elsewhere waits until its log was copied ([`LogState::Asked`]), and only then is it
+//! decided what it gets.
+
+use super::feed::Feed;
+use super::fresh;
+use super::mirror::{self, Message, Mirror};
+use crate::admin::metrics::Logs;
+use crate::apis::{ApiState, Apis, Claim, Claimed, Directory, Place};
+use crate::config::{Api, Ids, Join, OnGap, Share, Sharing, Slow};
+use crate::event_log::EventLog;
+use crate::exchange::own_ids::{self, OwnIds};
+use crate::exchange::{Begin, Exchange, LocalReply, Log, LogState, Outbound, RequestFacts};
+use crate::exchange::{Shareable, Source, Stage, Upload};
+use crate::http::framing::BodyLength;
+use crate::net::Net;
+use crate::proxy::Proxy;
+use crate::proxy::next::{Action, Next};
+use crate::proxy::shared::Shared;
+use crate::session::Session;
+use crate::slab::Key;
+use crate::tasks::Tasks;
+use crate::telemetry::{Cause, Outcome, Record, Veto};
+use crate::time::Tick;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The feeds. See the module.
+#[derive(Debug)]
+pub(crate) struct Feeds {
+    pub(crate) tasks: Tasks<Feed>,
+    /// By the ids of their logs.
+    by_id: BTreeMap<u64, Key<Feed>>,
+    /// Which event loop this is.
+    pub(crate) event_loop: usize,
+    /// What is to be carried to each event loop.
+    pub(crate) outbox: Box<[Vec<Message>]>,
+    pub(crate) has_messages: bool,
+    /// How many more readers this turn wakes.
+    pub(crate) left: usize,
+    /// Set when the last reader of a log has left.
+    deserted: Rc<Cell<bool>>,
+}
+
+impl Feeds {
+    /// No feeds yet, of the event loop with this index.
+    pub(crate) fn new(event_loop: usize, loops: usize, now: Tick) -> Feeds {
+        Feeds {
+            tasks: Tasks::new(now),
+            by_id: BTreeMap::new(),
+            event_loop,
+            outbox: (0..loops).map(|_| Vec::new()).collect(),
+            has_messages: false,
+            left: 0,
+            deserted: Rc::default(),
+        }
+    }
+
+    /// Has a message carried to another event loop.
+    pub(crate) fn send(&mut self, to: usize, message: Message) {
+        self.outbox[to].push(message);
+        self.has_messages = true;
+    }
+
+    /// The feed whose log has this id.
+    pub(crate) fn of_id(&self, id: u64) -> Option<Key<Feed>> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// What a log sets whose last reader has left.
+    pub(crate) const fn deserted(&self) -> &Rc<Cell<bool>> {
+        &self.deserted
+    }
+
+    /// What the clients of an api share.
+    pub(crate) fn logs(&self, api: Key<ApiState>) -> Logs {
+        let mut logs = Logs::default();
+        for (_, feed) in self.tasks.iter().filter(|(_, feed)| feed.name.0 == api) {
+            let is_own = feed.mirror.is_none();
+            logs.count += usize::from(is_own && !feed.is_over());
+            logs.over += usize::from(is_own && feed.is_over());
+            logs.readers += feed.log.readers();
+            logs.bytes += feed.log.read(EventLog::memory);
+        }
+        logs
+    }
+
+    /// The upstream's id of the event that has this id of ours, if it is known: of the last event
+    /// of a log that is there, or was a minute ago.
+    fn upstream_id(
+        &self,
+        api: Key<ApiState>,
+        own: &[u8],
+        apis: &Apis,
+        now: Tick,
+    ) -> Option<Box<[u8]>> {
+        let (epoch, number) = own_ids::parse(own)?;
+        let mut logs = self.tasks.iter().filter(|(_, feed)| feed.name.0 == api);
+        let present = logs.find_map(|(_, feed)| feed.log.own_ids().filter(|o| o.epoch == epoch));
+        let (last, id) = match present {
+            Some(own_ids) => own_ids.last(),
+            None => {
+                let (number, id) = apis.get(api)?.directory.last_id(epoch, now)?;
+                (number, (*id).into())
+            }
+        };
+        Some(id).filter(|id| last == number && !id.is_empty())
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Lets a session read the log of the stream that it has asked for, which begins if there is
+    /// none. Otherwise it asks for itself.
+    pub(crate) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
+        let Proxy { tasks, feeds, shared, .. } = self;
+        let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
+        let shareable = exchange.outbound.as_mut().and_then(|outbound| outbound.shareable.take());
+        let config = Rc::clone(&exchange.config);
+        let api = exchange.api.and_then(|index| config.apis.get(usize::from(index)));
+        let share = api.and_then(|api| api.share.as_ref());
+        let directory = exchange.api_state.and_then(|state| shared.apis.get(state));
+        let directory = directory.map(|state| Arc::clone(&state.directory));
+        let (Some(state), Some(mut shareable), Some(share), Some(sharing), Some(directory)) =
+            (exchange.api_state, shareable, share, api.and_then(Api::sharing), directory)
+        else {
+            return ask_alone(exchange, feeds, &shared.apis, now);
+        };
+        if let Some(veto) = directory.veto(&shareable.name, now) {
+            exchange.count_veto(veto);
+            return ask_alone(exchange, feeds, &shared.apis, now);
+        }
+        let id = shareable.last_event_id.clone();
+        let is_own = exchange.outbound.as_ref().is_some_and(|outbound| outbound.own_id.is_some());
+        let upstream_id = match &id {
+            _ if shareable.head.is_id_ours() => None,
+            Some(own) if is_own => feeds.upstream_id(state, own, &shared.apis, now),
+            id => id.clone(),
+        };
+        let asks = Asks { client: key, first: exchange, shareable: &shareable, share, state };
+        let found = asks.find(feeds, upstream_id.as_deref(), (&directory, &sharing), shared, now);
+        let Some(feed) = found else {
+            exchange.count_veto(Veto::MaxLogs);
+            return ask_alone(exchange, feeds, &shared.apis, now);
+        };
+        let has_waited = shareable.asked.replace(feed.to_bits()) == Some(feed.to_bits());
+        feeds.tasks[feed].lingers_until = Tick::NEVER;
+        let log = Rc::clone(&feeds.tasks[feed].log);
+        if let (LogState::Asked, Some(outbound)) = (log.state(), &mut exchange.outbound) {
+            outbound.shareable = Some(shareable);
+            return self.read_log(key, feed, 0, !has_waited);
+        }
+        log.expire(now);
+        let known = id.as_deref().map(|id| log.read(|events| events.find(id)));
+        let join = match (known, share.on_gap) {
+            (Some(Some(position)), _) => {
+                return self.read_log(key, feed, position, !has_waited);
+            }
+            (None, _) => share.join,
+            (Some(None), OnGap::Join(join)) => join,
+            // An upstream stream of its own would bring no more.
+            (Some(None), OnGap::Private) if upstream_id.is_none() => share.join,
+            (Some(None), on_gap) => {
+                feeds.deserted.set(true);
+                note_gap(exchange, &log);
+                return match on_gap {
+                    OnGap::End => Next::Do(end_at_gap()),
+                    OnGap::Private | OnGap::Join(_) => {
+                        exchange.count_veto(Veto::LastEventId);
+                        log.counts.vetoes.one();
+                        ask_alone(exchange, feeds, &shared.apis, now)
+                    }
+                };
+            }
+        };
+        if known.is_some() {
+            note_gap(exchange, &log);
+            exchange.extras_mut().has_gap = true;
+        }
+        match join {
+            Join::Fresh if matches!(log.state(), LogState::Open) => fresh::begin(exchange, &log),
+            Join::Now | Join::Fresh => {
+                self.read_log(key, feed, log.read(EventLog::end), !has_waited)
+            }
+            Join::Log => self.read_log(key, feed, log.read(EventLog::oldest), !has_waited),
+        }
+    }
+
+    /// Lets a client read a log from this position on.
+    pub(crate) fn follow_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64) -> Next {
+        self.read_log(key, feed, position, true)
+    }
+
+    /// The same, of a client that is not among those who are woken if it is `new`.
+    fn read_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64, new: bool) -> Next {
+        let Proxy { tasks, feeds, .. } = self;
+        let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
+        let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
+        if let Some(stats) = &exchange.record.stats {
+            let replayed = log.read(|log| log.events_from(position));
+            stats.replayed.add(replayed);
+            log.counts.replayed.add(replayed);
+        }
+        exchange.response.follow(position);
+        exchange.go_on_with(Source::Log(log.reader()));
+        let id = exchange.record.id;
+        if new {
+            followers.add(key, id, tasks, log);
+        }
+        *lingers_until = Tick::NEVER;
+        feeds.tasks.wake(feed);
+        Next::Moved
+    }
+
+    /// Looks after the feeds whose last reader has left.
+    pub(crate) fn let_linger(&mut self, now: Tick) {
+        if !self.feeds.deserted.take() {
+            return;
+        }
+        let Proxy { feeds, shared, .. } = self;
+        let mut deserted = Vec::new();
+        for (key, feed) in feeds.tasks.iter_mut() {
+            if feed.is_deserted() {
+                let share = feed.exchange.api().and_then(|api| api.share.as_ref());
+                let is_wanted = shared.apis.get(feed.name.0).is_some() && !shared.phase.is_closed();
+                let lingers = is_wanted && feed.mirror.is_none();
+                let linger = share.filter(|_| lingers).map(|share| share.linger);
+                let until = now.after(linger.unwrap_or_default());
+                feed.lingers_until = feed.lingers_until.min(until);
+                deserted.push(key);
+            }
+        }
+        for key in deserted {
+            feeds.tasks.wake(key);
+        }
+    }
+
+    /// Looks after all feeds that nobody reads, under another configuration.
+    pub(crate) fn look_at_feeds(&mut self, now: Tick) {
+        self.feeds.deserted.set(true);
+        self.let_linger(now);
+    }
+
+    /// Lets whoever asks for the stream of a feed from now on, in any event loop, begin another.
+    /// Who comes back is known by what it has had of this one.
+    pub(crate) fn give_up_name(&mut self, key: Key<Feed>, now: Tick) {
+        let Some(feed) = self.feeds.tasks.get(key) else { return };
+        let is_given_up = feed.claim.as_ref().is_some_and(Claim::give_up_name);
+        if is_given_up
+            && let Some(own) = feed.log.own_ids()
+            && let Some(state) = self.shared.apis.get(feed.name.0)
+        {
+            let (number, id) = own.last();
+            if !id.is_empty() {
+                state.directory.note_last_id(own.epoch, (number, &id), now);
+            }
+        }
+        // Of anything else nothing is left to read.
+        if let Some(feed) = self.feeds.tasks.get_mut(key)
+            && feed.is_over()
+            && !feed.log.state().has_ended()
+        {
+            feed.claim = None;
+        }
+    }
+
+    /// Removes a feed and closes its connection.
+    pub(crate) fn end_feed(&mut self, key: Key<Feed>, now: Tick) {
+        if self.feeds.tasks.get(key).is_some() {
+            self.leave_owner(key);
+        }
+        self.give_up_name(key, now);
+        let Some(mut feed) = self.feeds.tasks.remove(key) else { return };
+        if self.feeds.by_id.get(&feed.log.id) == Some(&key) {
+            self.feeds.by_id.remove(&feed.log.id);
+        }
+        if !feed.is_over() {
+            feed.log.enter(LogState::Ended(Outcome::Complete));
+        }
+        self.shared.close_source(&mut feed.exchange);
+    }
+}
+
+/// Lets a client ask for itself. What a log of ours has given its last event as an id means nothing
+/// to the upstream: that is asked for what comes behind the same event if its own id is known, and
+/// else the client is told that it has missed some.
+fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> Next {
+    let own = exchange.outbound.as_mut().and_then(|outbound| outbound.own_id.take());
+    if let Some(own) = own {
+        let state = exchange.api_state;
+        let mut known = state.and_then(|state| feeds.upstream_id(state, &own, apis, now));
+        if let Some(outbound) = &mut exchange.outbound {
+            outbound.ask_behind(known.as_deref());
+            known = known.filter(|_| !outbound.head.is_id_ours());
+        }
+        if known.is_none() {
+            exchange.extras_mut().has_gap = true;
+        }
+    }
+    let is_held = exchange.stage() == Stage::Held;
+    Next::Do(if is_held { Action::AskLater } else { Action::Connect })
+}
+
+fn note_gap(exchange: &Exchange, log: &Log) {
+    log.counts.gaps.one();
+    if let Some(stats) = &exchange.record.stats {
+        stats.gaps.one();
+    }
+}
+
+/// Ends a client whose last event is not held any more.
+const fn end_at_gap() -> Action {
+    let what = "the last event that the client has seen is not held any more";
+    Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what))
+}
+
+/// A client that asks for a stream.
+struct Asks<'a> {
+    client: Key<Session>,
+    first: &'a Exchange,
+    shareable: &'a Shareable,
+    share: &'a Share,
+    state: Key<ApiState>,
+}
+
+impl Asks<'_> {
+    /// The feed of the stream: the one that there is in any event loop, by way of a mirror if it is
+    /// in another one, or one that begins. The upstream is then asked for what comes behind the
+    /// event with `upstream_id`, if that is known. None if there are as many as there may be.
+    fn find<N: Net>(
+        &self,
+        feeds: &mut Feeds,
+        upstream_id: Option<&[u8]>,
+        (directory, sharing): (&Arc<Directory>, &Sharing),
+        shared: &mut Shared<N>,
+        now: Tick,
+    ) -> Option<Key<Feed>> {
+        let name = self.shareable.name;
+        if let Some(place) = directory.find(&name, sharing) {
+            return Some(self.follow(place, feeds, shared, now));
+        }
+        let epoch = (self.share.ids == Ids::Own).then(|| shared.random.u64(..));
+        let record = self.record(shared);
+        let place = Place { event_loop: feeds.event_loop, id: record.id, epoch };
+        match directory.claim(name, sharing.clone(), place, self.share.max_logs) {
+            Ok(claim) => {
+                let mut feed = self.begin(record, place, LogState::Awaited, (&feeds.deserted, now));
+                feed.claim = Some(claim);
+                self.ask_upstream(&mut feed, upstream_id);
+                Some(self.add(feed, feeds))
+            }
+            Err(Claimed::At(place)) => Some(self.follow(place, feeds, shared, now)),
+            Err(Claimed::Full) => None,
+        }
+    }
+
+    /// The feed of a stream that is there.
+    fn follow<N: Net>(
+        &self,
+        place: Place,
+        feeds: &mut Feeds,
+        shared: &mut Shared<N>,
+        now: Tick,
+    ) -> Key<Feed> {
+        if let Some(known) = feeds.of_id(place.id).filter(|key| !feeds.tasks[*key].is_over()) {
+            return known;
+        }
+        debug_assert_ne!(place.event_loop, feeds.event_loop, "a claim outlives its stream");
+        let record = self.record(shared);
+        let mut feed = self.begin(record, place, LogState::Asked, (&feeds.deserted, now));
+        feed.mirror = Some(Box::new(Mirror::of(place.event_loop, now)));
+        let key = self.add(feed, feeds);
+        mirror::follow(feeds, key);
+        key
+    }
+
+    fn record<N: Net>(&self, shared: &mut Shared<N>) -> Record {
+        let mut record = shared.telemetry.record(self.first.record.told.clone(), true, false);
+        record.stats.clone_from(&self.first.record.stats);
+        record
+    }
+
+    /// A feed that does nothing yet, of a stream at this place.
+    fn begin(
+        &self,
+        record: Record,
+        place: Place,
+        state: LogState,
+        (deserted, now): (&Rc<Cell<bool>>, Tick),
+    ) -> Feed {
+        let (first, share) = (self.first, self.share);
+        let mut exchange = Exchange::new(Begin {
+            facts: RequestFacts::of_feed(),
+            keeps_alive: false,
+            upload: Upload::unread(BodyLength::Empty),
+            config: &first.config,
+            record,
+            now,
+        });
+        (exchange.api, exchange.api_state) = (first.api, first.api_state);
+        let own_ids = place.epoch.map(OwnIds::new);
+        let log = Log::with_ids(share.limits, state, (place.id, own_ids), deserted);
+        if share.slow == Slow::Latest {
+            log.change(EventLog::keep_latest);
+        }
+        let client = (self.client, first.record.id);
+        Feed::new(exchange, log, (self.state, self.shareable.name), client)
+    }
+
+    fn ask_upstream(&self, feed: &mut Feed, upstream_id: Option<&[u8]>) {
+        let head = self.shareable.head.clone();
+        let head = match (&self.shareable.last_event_id, upstream_id) {
+            (Some(id), Some(upstream_id)) => {
+                feed.log.change(|events| events.begin_behind(id));
+                head.continuing(upstream_id)
+            }
+            _ => head,
+        };
+        feed.exchange.outbound = Some(Box::new(Outbound::new(head, true)));
+        feed.continues = upstream_id.is_some();
+    }
+
+    fn add(&self, feed: Feed, feeds: &mut Feeds) -> Key<Feed> {
+        let id = feed.log.id;
+        let key = feeds.tasks.insert(feed);
+        feeds.by_id.insert(id, key);
+        key
+    }
+}

@@ -1,0 +1,170 @@
+//! Early answers: event streams that are opened before the upstream has answered.
+//!
+//! A model may think for minutes before its head comes, and many servers send the head with the
+//! first event only. Until then a client has no response, so it gets no heartbeats, and it or
+//! something on the way may give up. With `early_answer` it gets a head of ours after that time,
+//! then heartbeats, then the upstream's events.
+//!
+//! The price is the upstream's status. If the upstream then has no event stream for this client,
+//! whatever it answers or however it fails, the stream ends by its kind, and the log says what the
+//! client did not see. So there is no early answer where the client does better without: a GET that
+//! has met such an answer waits for the next one for a minute ([`crate::apis`]), and so does a page
+//! of which it is not known that it may read the stream ([`grants`]). With `on_outage = "hold"` a
+//! subscription whose upstream fails is held.
+
+use super::ends::log_reply;
+use super::{grants, streams};
+use crate::apis::Apis;
+use crate::edge::admission;
+use crate::exchange::{Exchange, LocalReply, Stage};
+use crate::http::head::ResponseHead;
+use crate::net::Net;
+use crate::proxy::next::{Action, Next};
+use crate::proxy::step::Step;
+use crate::telemetry::{LogLimit, Outcome, Unserved};
+use crate::time::Tick;
+use std::fmt::Write;
+
+/// The fields of a lost answer that the log shows.
+const SHOWN: [&str; 4] = ["Content-Type", "Content-Encoding", "Retry-After", "Location"];
+
+/// The fields of a lost answer that the log names. Their values may be secret.
+const NAMED: [&str; 2] = ["WWW-Authenticate", "Set-Cookie"];
+
+/// Maximum number of bytes of a value that the log shows.
+const SHOWN_MAX: usize = 100;
+
+/// Opens an event stream although the upstream has not answered. Where the client is better off
+/// with the upstream's own answer, however long that takes, nothing is done.
+pub(crate) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if !may_answer(step) {
+        step.exchange.allow_early_answer(false);
+        return Next::Moved;
+    }
+    log::debug!("the upstream takes its time; answering early");
+    streams::begin_with_own_head(step);
+    step.exchange.enter_with_source(Stage::Early);
+    if let Some(stats) = &step.exchange.record.stats {
+        stats.early_answers.one();
+    }
+    streams::open(step);
+    Next::Moved
+}
+
+/// True when the client may get an event stream: its last one did not turn out to be something
+/// else, its page may read it, and there is room for one.
+fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
+    let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
+    let knows =
+        |request| state.is_some_and(|state| state.unstreamed.find(&request, step.io.now).is_some());
+    if fingerprint(step.exchange).is_some_and(knows) {
+        return false;
+    }
+    grants::recall(step);
+    grants::may_be_read(step.exchange)
+        && admission::acquire(step.exchange, step.peer, step.apis, &step.edge.totals.key_streams)
+            .is_ok()
+}
+
+/// The fingerprint of a request whose client, perhaps an EventSource, would repeat it. None for any
+/// other.
+fn fingerprint(exchange: &Exchange) -> Option<u64> {
+    let outbound = exchange.outbound.as_deref().filter(|_| exchange.facts.is_get());
+    outbound.map(|outbound| outbound.head.fingerprint())
+}
+
+/// Ends a stream whose upstream has answered with something else.
+pub(crate) fn end_without_stream(
+    exchange: &mut Exchange,
+    apis: &mut Apis,
+    log: &mut LogLimit,
+    head: &ResponseHead<'_, '_>,
+    now: Tick,
+) -> Next {
+    let (name, failed) = (exchange.api_name(), head.status >= 500);
+    let level = if failed { log::Level::Warn } else { log::Level::Info };
+    let text = format!("answered early, then the upstream answered {}, api {name}", told(head));
+    log.log(level, name, Outcome::NoStream.word(), &text);
+    let state = exchange.api_state.and_then(|key| apis.get_mut(key));
+    if failed && let Some(stats) = &exchange.record.stats {
+        stats.count_unserved(Unserved { at: now, cause: None, status: head.status });
+    } else if let (Some(state), Some(request)) = (state, fingerprint(exchange)) {
+        state.unstreamed.note(request, (), now);
+    }
+    exchange.extras_mut().upstream_status = Some(head.status);
+    Next::Do(Action::EndStream(Outcome::NoStream))
+}
+
+/// An answer in words: its status, and what else the client would have needed to know.
+fn told(head: &ResponseHead<'_, '_>) -> String {
+    let mut out = head.status.to_string();
+    let mut separator = " (";
+    for name in SHOWN.into_iter().chain(NAMED) {
+        let Some(value) = head.fields.get(name) else { continue };
+        // What a body is in does not matter where the status says enough.
+        if name.starts_with("Content-") && head.status != 200 {
+            continue;
+        }
+        out.push_str(separator);
+        out.push_str(name);
+        if SHOWN.contains(&name) {
+            // A query may hold secrets.
+            let value = value.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+            let value = &value[..value.len().min(SHOWN_MAX)];
+            // Writing to a string cannot fail.
+            let _ = write!(out, ": {}", value.escape_ascii());
+        }
+        separator = ", ";
+    }
+    if separator == ", " {
+        out.push(')');
+    }
+    out
+}
+
+/// Ends a stream whose upstream failed before it had answered, or whose request did.
+pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, reply: &LocalReply) -> Next {
+    let Step { exchange, telemetry, io, .. } = step;
+    log_reply(exchange, &mut telemetry.log, reply);
+    let (cause, status) = (reply.cause(), reply.status);
+    exchange.cause = cause;
+    if status < 500 {
+        return Next::Do(Action::EndStream(Outcome::BadRequestBody));
+    }
+    if let Some(stats) = &exchange.record.stats {
+        stats.count_unserved(Unserved { at: io.now, cause, status });
+    }
+    Next::Do(Action::EndStream(Outcome::NoStream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{FieldStore, HeadLimits};
+
+    #[test]
+    fn what_the_log_says_of_an_answer() {
+        let limits = HeadLimits { head_bytes: 1024, head_fields: 20, target_bytes: 100 };
+        let check = |head: &str, want: &str| {
+            let wire = format!("HTTP/1.1 {head}\n\n").replace('\n', "\r\n");
+            let mut store = FieldStore::new();
+            let parsed = ResponseHead::of_wire(wire.as_bytes(), &mut store, &limits, false);
+            assert_eq!(told(&parsed.unwrap()), want);
+        };
+        check("204 No Content", "204");
+        check("429 No\nRetry-After: 7\nContent-Type: text/html", "429 (Retry-After: 7)");
+        check(
+            "200 OK\nContent-Encoding: gzip\nContent-Type: text/event-stream",
+            "200 (Content-Type: text/event-stream, Content-Encoding: gzip)",
+        );
+        check(
+            "303 See Other\nLocation: /in?code=secret\nSet-Cookie: id=secret\nSet-Cookie: b=c",
+            "303 (Location: /in, Set-Cookie)",
+        );
+        check("401 No\nWWW-Authenticate: Basic realm=\"a\"", "401 (WWW-Authenticate)");
+        check("302 Found\nLocation: /\u{e4}\"", "302 (Location: /\\xc3\\xa4\\\")");
+        let long = "x".repeat(SHOWN_MAX + 1);
+        let shown = format!("302 (Location: {})", &long[1..]);
+        check(&format!("302 Found\nLocation: {long}"), &shown);
+    }
+}

@@ -1,0 +1,109 @@
+//! The TLS handshakes of clients, as far as they are seen here: how they end.
+//!
+//! The network drives them ([`crate::net::tls`]). A session that waits for the end of its own has a
+//! deadline, counts as a client, and is among the first to make room for others.
+
+use super::ends::{refused, refused_connection};
+use super::request::peer_text;
+use crate::access::Told;
+use crate::conn::Conn;
+use crate::exchange::LocalReply;
+use crate::http::client_cert::Shown;
+use crate::net::{Net, TlsError, tls};
+use crate::proxy::certificates;
+use crate::proxy::next::Next;
+use crate::proxy::shared::Shared;
+use crate::session::{Session, Standing};
+use crate::telemetry::{Cause, Handshake};
+use crate::time::Tick;
+use std::io;
+
+/// Waits for the end of a handshake.
+#[inline(never)]
+pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
+    match session.conn.shaken(&mut shared.net) {
+        None => Next::Blocked,
+        Some(Ok(())) => {
+            let agreed = session.conn.agreed(&shared.net);
+            let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
+            shared.telemetry.stats.handshakes.count(ended);
+            match session.standing {
+                // The handshake may have begun on former terms.
+                Standing::Served | Standing::Unjudged => Next::Fresh,
+                Standing::Outdated => Next::Linger,
+                Standing::Refused => refused_connection(shared, session.service, now),
+            }
+        }
+        Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Next::Blocked,
+        Some(Err(error)) => failed(session, shared, &error, now),
+    }
+}
+
+/// What a client has shown, if it was asked for a certificate.
+pub(crate) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) -> Option<Shown> {
+    if !is_secure || shared.tls.verify_client.is_none() {
+        return None;
+    }
+    let certificate = conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
+    Some(certificate.map_or(Shown::Nothing, |der| Shown::Certificate {
+        der: der.into(),
+        subject: tls::subject_of(der).into(),
+    }))
+}
+
+/// True exactly when a connection takes a further request: the terms on which its client was let in
+/// are those of now, and its certificate has not been revoked since, and not expired.
+pub(crate) fn takes_request<N: Net>(session: &mut Session, shared: &Shared<N>) -> bool {
+    if session.standing == Standing::Unjudged {
+        certificates::judge(session, shared);
+    }
+    session.standing != Standing::Outdated && !has_expired(session, shared)
+}
+
+/// True exactly when a client has shown a certificate that is not valid any more.
+fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
+    if !session.is_secure || shared.tls.verify_client.is_none() {
+        return false;
+    }
+    let certificate = session.conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
+    certificate.is_some_and(|der| tls::last_second_of(der) < shared.date.second())
+}
+
+/// Ends a connection on which no hands were shaken. The client may still have to read why.
+fn failed<N: Net>(
+    session: &mut Session,
+    shared: &mut Shared<N>,
+    error: &io::Error,
+    now: Tick,
+) -> Next {
+    let ended = TlsError::fault_of(error).map_or(Handshake::Closed, Handshake::from);
+    note(session, shared, ended, &error.to_string());
+    if ended == Handshake::PlainHttp {
+        shared.edge.note_plain(session);
+        let what = "plain HTTP where TLS is spoken";
+        let refusal = LocalReply::refused(Cause::HttpOnTlsPort, 400, what);
+        return refused(shared, session.service, Told::default(), false, refusal, now);
+    }
+    if ended == Handshake::Closed { Next::Close } else { Next::Linger }
+}
+
+/// Ends a connection whose handshake was not over in time.
+pub(crate) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Next {
+    note(session, shared, Handshake::Timeout, "it was not over in time");
+    Next::Close
+}
+
+/// Notes that a connection is closed before its handshake is over, to make room for another.
+pub(crate) fn make_room<N: Net>(session: &Session, shared: &mut Shared<N>) {
+    note(session, shared, Handshake::MaxHandshakes, "it made room for another");
+}
+
+fn note<N: Net>(session: &Session, shared: &mut Shared<N>, ended: Handshake, why: &str) {
+    shared.telemetry.stats.handshakes.count(ended);
+    let client = peer_text(session.peer);
+    let text = format!("no TLS handshake with {client}: {why} ({})", ended.word());
+    // Whoever looks whether the port is open closes the connection.
+    let usual = matches!(ended, Handshake::Closed | Handshake::PlainHttp);
+    let level = if usual { log::Level::Debug } else { log::Level::Info };
+    shared.log(level, ended.word(), &text);
+}

@@ -1,0 +1,255 @@
+//! The life of an event stream: its opening, its heartbeats, and its end between two events.
+//!
+//! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
+//! to: at `max_stream_age`, at `stream_idle_timeout`, in a drain, and when the certificate expires
+//! that has let its client in. When an exchange expires
+//! ([`Exchange::expires_at`]), its stream ends at once if its client is between two events, and
+//! otherwise after the current event. If that takes too long, or if the stream's bytes cannot be
+//! read, it is cut visibly.
+//!
+//! A subscription ends properly: its client comes back. An answer happens once, and its client must
+//! not take a part of it for the whole. So it is cut visibly there, behind `end_event`, if there is
+//! one: a chunked body gets no last chunk, and the connection is closed in an orderly way, so that
+//! the client gets everything that was sent.
+//!
+//! A tunnel may expire, too, and so may any exchange whose api or key is gone
+//! ([`crate::proxy::reload`]). These have no boundary at which they could end, and are cut.
+//!
+//! When all of them end is decided elsewhere: in a drain ([`crate::proxy::drain`]) or a reload.
+
+use super::ends;
+use crate::config::OnOutage;
+use crate::exchange::{Exchange, LocalReply, Lost, Source, Stage};
+use crate::http::framing::BodyLength;
+use crate::http::reply::{self, StreamHead};
+use crate::net::Net;
+use crate::pipe::Io;
+use crate::proxy::certificates;
+use crate::proxy::memory::REPLY_MAX;
+use crate::proxy::next::{Action, Next};
+use crate::proxy::phase::{Phase, spread_of_ends};
+use crate::proxy::step::Step;
+use crate::telemetry::{Failure, Outcome};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long to wait for an unfinished event when its stream is to end.
+const EVENT_GRACE: Duration = Duration::from_secs(10);
+
+/// Notes that an event stream or a tunnel is open, if the client has one. A stream that was open
+/// before, and was resumed, is not counted again.
+pub(crate) fn open<N: Net>(step: &mut Step<'_, N>) {
+    let tls = step.tls_version();
+    let Step { exchange, conn, pool, apis, telemetry, config, random, .. } = step;
+    let now = step.io.now;
+    if !exchange.stage().is_endless() {
+        return;
+    }
+    if let Some(connection) = exchange.connection() {
+        pool[connection].conn.keep_for_long(step.io.net);
+    }
+    if exchange.record.open {
+        return;
+    }
+    exchange.record.open = true;
+    if exchange.stage().is_stream() {
+        let age = exchange.api().and_then(|api| api.streams.max_age);
+        if let Some(age) = age.filter(|_| !exchange.is_answer()) {
+            let percent = random.u32(80..=100);
+            exchange.expire_stream_at(now.after(age * percent / 100), Outcome::MaxAge);
+        }
+        if let Phase::Closed(ends) = step.phase {
+            ends.set(exchange, random.f64(), now);
+        }
+    }
+    certificates::expire(exchange, conn, step.io.net, (config, apis), step.now);
+    // The configuration may have changed while the upstream took its time.
+    if !Rc::ptr_eq(&exchange.config, config) {
+        crate::proxy::reload::judge_anew(exchange, config, apis, random.f64(), now);
+    }
+    super::recheck::schedule(exchange, config, apis, random, now);
+    telemetry.opened(&exchange.report(step.peer, tls), now);
+}
+
+/// Begins an event stream with a head of ours and a heartbeat. Where no `[api.cors]` says which
+/// pages may read it, the head says what the upstream last said of this one ([`super::grants`]).
+pub(crate) fn begin_with_own_head<N: Net>(step: &mut Step<'_, N>) {
+    let Step { exchange, io, out, phase, date, .. } = step;
+    let length = BodyLength::untold(exchange.facts.version);
+    exchange.keep_alive_if(length == BodyLength::Chunked && !phase.is_draining());
+    let (close, fields) = (!exchange.keeps_alive(), &exchange.stream_cors_fields());
+    reply::write_stream_head(out, &StreamHead { length, date, close, fields });
+    assert!(out.len() <= REPLY_MAX, "room was left for a head of ours");
+    exchange.response.begin(BodyLength::UntilClose, length, io.now);
+    exchange.watch_events();
+    exchange.response.queue(out, io.buffers, io.now);
+    put_in_heartbeat(exchange, io);
+    exchange.record.status = 200;
+}
+
+/// Inserts a heartbeat, `heartbeat_event` or a comment, if the api's streams have any.
+///
+/// # Panics
+/// If it is not between two events.
+pub(crate) fn put_in_heartbeat<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
+    let Exchange { config, api, response, .. } = exchange;
+    let api = api.and_then(|index| config.apis.get(usize::from(index)));
+    let Some(streams) = api.map(|api| &api.streams) else { return };
+    match &streams.heartbeat_event {
+        Some(event) => response.put_in(event.as_bytes(), io),
+        None if streams.heartbeat.is_some() => response.comment(io),
+        None => {}
+    }
+}
+
+/// Sends a heartbeat to a client that was sent nothing for a while.
+pub(crate) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
+    put_in_heartbeat(step.exchange, &mut step.io);
+    if let Some(stats) = &step.exchange.record.stats {
+        stats.heartbeats.one();
+    }
+    Next::Moved
+}
+
+/// Ends an exchange that has expired. It is called when it expires, and again when the grace is
+/// over or the event is complete.
+pub(crate) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let Step { exchange, config, io, .. } = step;
+    let Some(outcome) = exchange.expires_with() else { return Next::Moved };
+    // An answer has had all of the time that a drain gives it, in whole events.
+    let has_had_grace = outcome == Outcome::Drained && exchange.is_answer();
+    let was_ending = exchange.is_in_grace() || has_had_grace;
+    if !was_ending {
+        // The last tenth of the window was left free for this.
+        let window = config.drain.window;
+        let grace = if outcome.ends_everything() { window / 10 } else { EVENT_GRACE };
+        exchange.begin_grace(io.now.after(grace.min(EVENT_GRACE)));
+    }
+    match (exchange.stage(), exchange.source()) {
+        (stage, _) if stage.is_stream() => expire_stream(exchange, outcome, was_ending),
+        (Stage::Unanswered, _) if outcome == Outcome::Drained => send_away(step),
+        _ if was_ending => Next::end(outcome),
+        (
+            Stage::Unanswered,
+            Source::Authorizing(_)
+            | Source::Log(_)
+            | Source::Queued(_)
+            | Source::Connecting(_)
+            | Source::Awaiting(_),
+        ) => turn_away(exchange, outcome),
+        (Stage::Body, Source::Upstream(_)) => Next::Do(Action::Cut(outcome)),
+        (Stage::Tunnel, _) => Next::end(outcome),
+        // The response is being sent, or is about to be.
+        _ => Next::Moved,
+    }
+}
+
+/// Refuses a request whose api or key is gone.
+pub(crate) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
+    exchange.end_with(outcome);
+    exchange.keep_alive_if(false);
+    Next::fail(if outcome == Outcome::Revoked {
+        LocalReply::revoked(match (exchange.key().is_some(), exchange.is_certified()) {
+            (true, false) => Lost::Key,
+            (false, true) => Lost::Certificate,
+            (true, true) => Lost::KeyOrCertificate,
+            (false, false) => Lost::Consent,
+        })
+    } else {
+        LocalReply::ended(503, "its api was removed")
+    })
+}
+
+/// Ends the request for a subscription that has no response yet, in a drain. Its client is to come
+/// back, so it is told when if the operator wants that. An error would make a browser give up for
+/// good, and a connection that ends does not.
+fn send_away<N: Net>(step: &mut Step<'_, N>) -> Next {
+    if step.exchange.on_outage() == OnOutage::Error {
+        return ends::leave(step, Outcome::Drained);
+    }
+    step.close_connection();
+    Next::Do(Action::ReplyWithRetry(LocalReply::draining()))
+}
+
+/// Ends an event stream between two events: after the current event, or visibly cut if that takes
+/// too long.
+fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) -> Next {
+    if exchange.response.outlet.is_between_events() {
+        return Next::Do(Action::EndStream(outcome));
+    }
+    let stuck = exchange.response.pending() > 0;
+    // What is in a log is whole, and the rest of its event follows.
+    if !was_ending && exchange.response.intake.place().is_some() {
+        return Next::Moved;
+    }
+    match exchange.response.intake.events_mut() {
+        Some(events) if !was_ending => {
+            events.want_whole();
+            Next::Moved
+        }
+        // The operator does not wait for a client that reads nothing and has had its time.
+        _ if outcome == Outcome::Ended && stuck => Next::end(outcome),
+        _ if outcome.ends_everything() && was_ending => Next::end(outcome),
+        _ => Next::Do(Action::Cut(outcome)),
+    }
+}
+
+/// Handles a stream whose upstream was silent, or sent no event, for too long.
+pub(crate) fn silent<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    Next::Do(if step.exchange.can_resume() {
+        Action::Resume(Failure::Idle)
+    } else if step.exchange.response.outlet.is_between_events() {
+        step.count_failure(Failure::Idle);
+        Action::EndStream(outcome)
+    } else {
+        Action::Cut(outcome)
+    })
+}
+
+/// Ends a stream between two events: a subscription properly, an answer with a visible cut.
+pub(crate) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    if step.exchange.is_answer() { end_answer(step, outcome) } else { end_properly(step, outcome) }
+}
+
+/// Ends a subscription. Its client will reconnect, and is told when: nobody knows how many others
+/// end for the same reason.
+fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    step.close_connection();
+    // These are ended throughout the window.
+    let leave = if matches!(outcome, Outcome::Drained | Outcome::Removed) {
+        spread_of_ends(step.config.drain.window)
+    } else {
+        Duration::ZERO
+    };
+    let farewell = step.retry_field(None, leave);
+    let Step { exchange, io, .. } = step;
+    exchange.response.end_between_events(farewell.as_bytes(), io);
+    exchange.upload.abandon(io.buffers);
+    exchange.end_with(outcome);
+    exchange.enter(Stage::Delivering, Source::None);
+    Next::Moved
+}
+
+/// Cuts a stream whose upstream broke off for all who read it, as it is cut for a client alone, but
+/// behind when to come back. That the upstream broke off is logged and counted once, for its feed.
+pub(crate) fn cut_shared<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let farewell = step.retry_field(None, Duration::ZERO);
+    let Step { exchange, io, .. } = step;
+    if exchange.response.outlet.ends_visibly() {
+        exchange.response.put_in(farewell.as_bytes(), io);
+    }
+    ends::break_off_silently(step, Outcome::UpstreamCut)
+}
+
+/// Ends an answer: it is cut behind `end_event`, if there is one. Where only a reset shows that it
+/// is cut, that event is left out, because it might be lost, or not.
+fn end_answer<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    let Step { exchange, io, .. } = step;
+    let event = exchange.api().and_then(|api| api.streams.end_event.clone());
+    if let Some(event) = event
+        && exchange.response.outlet.ends_visibly()
+    {
+        exchange.response.put_in(event.as_bytes(), io);
+    }
+    ends::break_off(step, outcome)
+}
