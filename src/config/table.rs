@@ -72,14 +72,14 @@ pub(super) fn read<T>(
         }
         Err(error) => {
             let span = error.span().unwrap_or_default();
-            let what = match text.get(span.clone()) {
-                _ if let Some((program, page)) = foreign::is_of(text) => {
-                    format!("this is a file of {program}; {page} says what to write instead")
-                }
-                Some(key) if error.message() == "duplicate key" => {
-                    format!("{key} is already there; write it once")
-                }
-                _ => error.message().lines().collect::<Vec<_>>().join("; "),
+            let what = if let Some((program, page)) = foreign::is_of(text) {
+                format!("this is a file of {program}; {page} says what to write instead")
+            } else if let Some(key) = text.get(span.clone())
+                && error.message() == "duplicate key"
+            {
+                format!("{key} is already there; write it once")
+            } else {
+                error.message().lines().collect::<Vec<_>>().join("; ")
             };
             let location = Location::in_file(name, text.as_bytes(), span.start, String::new());
             return Err(ConfigErrors::one(location, format!("not TOML: {what}")));
