@@ -248,9 +248,11 @@ impl SimNet {
         self.clients = Arc::new(toy::client_config(shows));
     }
 
-    /// Sockets of the proxy that are connected to one of these addresses, or being connected.
-    pub fn open_to(&self, addresses: &[SocketAddr]) -> usize {
-        let is_one = |link: &&Link| link.address.is_some_and(|to| addresses.contains(&to));
+    /// Sockets of an event loop that are connected to one of these addresses, or being connected.
+    pub fn open_to(&self, addresses: &[SocketAddr], event_loop: usize) -> usize {
+        let is_one = |link: &&Link| {
+            link.event_loop == event_loop && link.address.is_some_and(|to| addresses.contains(&to))
+        };
         self.links.iter().filter(is_one).filter(|link| link.socket_open).count()
     }
 

@@ -441,7 +441,7 @@ fn begin(
     let fits = |config: &Config| config.fits(loops).is_ok();
     let all_fit = fits(&config) && later.iter().copied().flatten().all(|(_, config)| fits(config));
     let loops = if all_fit && budget.connections == usize::MAX { loops } else { 1 };
-    let room = Room::of(&config);
+    let room = Room::of(&config, loops);
     (room, World::of_loops(loops, budget, config, seed, faults, portions))
 }
 

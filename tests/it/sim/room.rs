@@ -11,18 +11,24 @@ use std::time::Duration;
 /// How long nothing waits that is served in the end.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// The addresses of one endpoint.
-struct Endpoint {
-    addresses: Vec<SocketAddr>,
-    /// How many connections it may have: those that it had when the limit was lowered may stay.
+/// The connections of one event loop to one endpoint, and how many there may be: those that it had
+/// when the limit was lowered may stay.
+#[derive(Clone)]
+struct Part {
+    max: usize,
     allowed: usize,
     open: usize,
+}
+
+/// The addresses of one endpoint, and the part of its connections that each event loop has.
+struct Endpoint {
+    addresses: Vec<SocketAddr>,
+    parts: Vec<Part>,
 }
 
 /// The endpoints, as long as somebody counts their connections.
 pub(crate) struct Room {
     endpoints: Vec<Endpoint>,
-    max: usize,
 }
 
 /// Draws keys for an api.
@@ -38,20 +44,24 @@ pub(crate) fn is_scarce(api: &Api) -> bool {
 }
 
 impl Room {
-    /// Nothing is open yet.
-    pub(crate) fn of(config: &Config) -> Room {
+    /// Nothing is open yet in any of so many event loops.
+    pub(crate) fn of(config: &Config, loops: usize) -> Room {
         let addresses = ADDRESSES.map(|address| address.parse().unwrap());
-        let (max, targets) = max_of(config);
-        let endpoints = addresses.chunks(addresses.len() / targets);
-        let of = |own: &[SocketAddr]| Endpoint { addresses: own.to_vec(), allowed: max, open: 0 };
-        Room { endpoints: endpoints.map(of).collect(), max }
+        let endpoints = addresses.chunks(addresses.len() / config.apis[0].targets.len());
+        let part = |max| Part { max, allowed: max, open: 0 };
+        let parts: Vec<_> = (0..loops).map(|index| part(max_of(config, index, loops))).collect();
+        let of = |own: &[SocketAddr]| Endpoint { addresses: own.to_vec(), parts: parts.clone() };
+        Room { endpoints: endpoints.map(of).collect() }
     }
 
     /// Another configuration of the same api is served from now on.
     pub(crate) fn change(&mut self, config: &Config) {
-        self.max = max_of(config).0;
         for endpoint in &mut self.endpoints {
-            endpoint.allowed = self.max.max(endpoint.open);
+            let loops = endpoint.parts.len();
+            for (index, part) in endpoint.parts.iter_mut().enumerate() {
+                part.max = max_of(config, index, loops);
+                part.allowed = part.max.max(part.open);
+            }
         }
     }
 
@@ -63,17 +73,20 @@ impl Room {
     /// No endpoint has more connections than it may.
     pub(crate) fn judge(&mut self, net: &SimNet) -> Result<(), String> {
         for endpoint in &mut self.endpoints {
-            let open = net.open_to(&endpoint.addresses);
-            if open > endpoint.allowed {
-                return Err(format!("{open} connections, {} are allowed", endpoint.allowed));
+            for (index, part) in endpoint.parts.iter_mut().enumerate() {
+                let open = net.open_to(&endpoint.addresses, index);
+                if open > part.allowed {
+                    return Err(format!("{open} connections, {} are allowed", part.allowed));
+                }
+                (part.open, part.allowed) = (open, part.max.max(open.min(part.allowed)));
             }
-            (endpoint.open, endpoint.allowed) = (open, self.max.max(open.min(endpoint.allowed)));
         }
         Ok(())
     }
 }
 
-fn max_of(config: &Config) -> (usize, usize) {
-    let api = &config.apis[0];
-    (api.max_upstream.unwrap_or(usize::MAX), api.targets.len())
+/// How many connections an event loop may have to each endpoint.
+fn max_of(config: &Config, event_loop: usize, loops: usize) -> usize {
+    let part = config.clone().part_of(event_loop, loops);
+    part.apis[0].max_upstream.unwrap_or(usize::MAX)
 }
