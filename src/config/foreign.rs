@@ -13,13 +13,17 @@ const PROGRAMS: [Program; 5] = [
         line == "server {" || line.starts_with("location ") && line.ends_with('{')
     }),
     ("HAProxy", "docs/from/haproxy.md", |line| {
-        let mut words = line.split_ascii_whitespace();
-        let first = words.next().unwrap_or_default();
-        let name = words.next().unwrap_or("=");
-        matches!(first, "frontend" | "backend" | "listen") && !name.starts_with('=')
+        ["frontend", "backend", "listen"].iter().any(|word| is_before_a_word(word, line))
     }),
-    ("Caddy", "docs/from/caddy.md", |line| line.starts_with("reverse_proxy ")),
+    ("Caddy", "docs/from/caddy.md", |line| is_before_a_word("reverse_proxy", line)),
 ];
+
+/// True exactly when a line is `word` and another one, and not a key of a TOML file whose value, or
+/// the sign before it, is all that is wrong.
+fn is_before_a_word(word: &str, line: &str) -> bool {
+    let rest = line.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t']));
+    rest.is_some_and(|rest| !rest.trim_start().starts_with(['=', '[', '"', '\'']))
+}
 
 /// The program whose file a text that is not TOML seems to be, and the page about it.
 pub(super) fn is_of(text: &str) -> Option<(&'static str, &'static str)> {
@@ -48,6 +52,10 @@ mod tests {
         check("apiVersion: networking.k8s.io/v1\nkind: Ingress\n", Some("ingress-nginx"));
         check("listen = ['127.0.0.1:80']\nbackend\n", None);
         check("[server]\nlisten ='127.0.0.1:80'\n", None);
+        for value in ["['127.0.0.1:80']", "\"127.0.0.1:80\"", "= 127.0.0.1:80"] {
+            check(&format!("[server]\nlisten {value}\n"), None);
+            check(&format!("[[api]]\nreverse_proxy {value}\n"), None);
+        }
     }
 
     /// What is said about a program is in the book, and has such a line in it.
