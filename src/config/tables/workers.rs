@@ -40,7 +40,8 @@ pub(crate) fn workers(value: &DeValue<'_>) -> Result<Workers, Wrong> {
 }
 
 impl Config {
-    /// Whether so many event loops can serve this.
+    /// Whether so many event loops can serve this. [`Workers::divide`] has checked that for a
+    /// number in the file; this is for one that only the host tells.
     ///
     /// # Errors
     /// The limit of which some of them would have nothing.
