@@ -84,7 +84,7 @@ impl Asked {
         for (n, (number, time)) in self.silent.iter().enumerate() {
             let before = if n == 0 { "Worker" } else { ", worker" };
             // Writing to a string cannot fail.
-            let _ = write!(text, "{before} {number} has not turned for {time:?}");
+            let _ = write!(text, "{before} {number} has been stuck for {time:?}");
         }
         text.push('.');
         text
@@ -99,7 +99,7 @@ mod tests {
     fn who_is_silent_is_named() {
         let silent = vec![(2, Duration::from_millis(900)), (4, Duration::from_secs(12))];
         let asked = Asked { loops: 4, silent };
-        let told = "Worker 2 has not turned for 900ms, worker 4 has not turned for 12s.";
+        let told = "Worker 2 has been stuck for 900ms, worker 4 has been stuck for 12s.";
         assert_eq!(asked.complaint(), told);
         let mut out = Exposition::default();
         asked.expose(&mut out);

@@ -432,7 +432,7 @@ fn compression(value: &DeValue<'_>) -> Result<Compression, Wrong> {
     match value.as_str() {
         Some("strip") => Ok(Compression::Strip),
         Some("pass") => Ok(Compression::Pass),
-        _ => Err("not a way to treat compression; write \"strip\" or \"pass\"".into()),
+        _ => Err("not a compression policy; write \"strip\" or \"pass\"".into()),
     }
 }
 
@@ -453,7 +453,8 @@ fn host_header(value: &DeValue<'_>, preserves: bool) -> Result<Option<String>, W
         return Ok(None);
     }
     if preserves {
-        let what = "preserve_host_header is true, so the client's goes upstream; leave out one";
+        let what = "preserve_host_header is true, so the client's Host goes upstream; leave one \
+            of them out";
         return Err(what.into());
     }
     if text.contains("://") {

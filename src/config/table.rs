@@ -77,7 +77,7 @@ pub(super) fn read<T>(
             } else if let Some(key) = text.get(span.clone())
                 && error.message() == "duplicate key"
             {
-                format!("{key} is already there; write it once")
+                format!("{key} is already defined; write it once")
             } else {
                 error.message().lines().collect::<Vec<_>>().join("; ")
             };

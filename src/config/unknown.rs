@@ -15,9 +15,9 @@ use Meant::{Key, Say};
 
 const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
 const TARGETS: Meant =
-    Say("write target_url in [[api]], which is a list where there are several targets");
+    Say("write target_url in [[api]]; it may be a list of targets");
 const AUTH: Meant = Say(
-    "in [api.auth], requests need a key of keys_file, or another server is asked about them (url)",
+    "[api.auth] wants a key of keys_file, or asks an auth server (url)",
 );
 const TLS: Meant = Say(
     "for clients, write listen_tls in [server], and certificate and key in [[tls.certificate]]; \
@@ -28,14 +28,14 @@ const IDENTITY: Meant = Say("write certificate and key in [api.upstream_tls]");
 const TIMEOUTS: Meant =
     Say("read_timeout, body_timeout and write_timeout in [server] are for clients, \
     connect_timeout, response_timeout and idle_timeout in [[api]] for upstreams, window and \
-    answers in [drain] for its end");
+    answers in [drain] for the end of the process");
 const RATES: Meant = Say(
     "max_requests and max_requests_per_ip in [[api]], and max_requests of a key, limit how fast \
     requests come; max_streams and max_streams_per_ip limit open streams",
 );
 const ORIGINS: Meant = Say(
-    "origins in [api.cors] is which pages may read responses, allowed_origins in [[api]] which \
-    pages may send requests at all",
+    "origins in [api.cors] says which pages may read responses, allowed_origins in [[api]] which \
+    ones may send requests at all",
 );
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
 const LEFT_OUT: Meant = Say(NOTHING);
@@ -57,7 +57,7 @@ pub(super) const TYK: &Hints = &[
         Say("write listen_path, target_url, strip_listen_path and preserve_host_header \
             in [[api]] itself"),
     ),
-    (&["use_keyless"], Say("leave it out: without an [api.auth] table nobody needs a key")),
+    (&["use_keyless"], Say("leave it out: without an [api.auth] table no key is needed")),
     (&["use_standard_auth", "auth_configs", "use_basic_auth", "use_oauth2", "use_openid"], AUTH),
     (&["enable_jwt", "enable_signature_checking", "enable_coprocess_auth"], AUTH),
     (&["use_mutual_tls_auth"], Key("api.auth.client_certificate")),

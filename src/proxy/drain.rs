@@ -128,7 +128,7 @@ impl<N: Net> Proxy<N> {
             let Some((open, late)) = tally.without_late(step, *loops) else { continue };
             let late: Vec<String> = late.iter().map(|number| (number + 1).to_string()).collect();
             let of_late =
-                format!(", beside what these workers have, which do not turn: {}", late.join(", "));
+                format!(", beside what these workers have, which are stuck: {}", late.join(", "));
             match step {
                 Told::Delay => tell_delay(drain.delay, open, &of_late),
                 Told::Closed => tell_closed(drain.window, drain.answers, open, &of_late),

@@ -379,7 +379,7 @@ impl Loops {
                 continue;
             }
             other.is_given_up = true;
-            log::error!("worker {} does not turn: its connections are cut", index + 1);
+            log::error!("worker {} is stuck: its connections are cut", index + 1);
         }
     }
 
@@ -409,7 +409,7 @@ impl Loops {
         for (other, index) in others {
             let left = until.since(self.first.now());
             if other.exit.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-                log::error!("worker {} does not turn: its last lines are lost", index + 1);
+                log::error!("worker {} is stuck: its last lines are lost", index + 1);
                 continue;
             }
             // One that has panicked has said so.

@@ -225,7 +225,7 @@ impl Process {
         let arrived = self.signals.take();
         if arrived.user > 0 {
             log::warn!(
-                "ignored SIGUSR1 or SIGUSR2: no log file is open here that could be opened again; \
+                "ignored SIGUSR1 or SIGUSR2: there is no log file to open again; \
                 SIGHUP reloads, SIGTERM drains"
             );
         }
@@ -339,9 +339,9 @@ impl Process {
         self.await_until = Tick::NEVER;
         let workers: Vec<String> = self.awaited.iter().map(|n| (n + 1).to_string()).collect();
         let workers = workers.join(", ");
-        log::warn!("the reload waits for these workers, which do not turn: {workers}");
+        log::warn!("the reload waits for these workers, which are stuck: {workers}");
         let sentence =
-            format!("Reload accepted. It waits for these workers, which do not turn: {workers}.");
+            format!("Reload accepted. It waits for these workers, which are stuck: {workers}.");
         let later = std::mem::take(&mut self.later_tickets);
         for ticket in std::mem::take(&mut self.reload_tickets).into_iter().chain(later) {
             self.answer(ticket, 202, &sentence);
@@ -437,7 +437,7 @@ impl Process {
             log::info!("{what}");
         }
         for what in &renewal.refused {
-            log::warn!("{what}; what was there before stays, until this changes again");
+            log::warn!("{what}; the former one stays in use until this file changes again");
         }
         for what in &renewal.warnings {
             log::warn!("{what}");

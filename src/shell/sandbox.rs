@@ -60,8 +60,8 @@ impl Sandbox {
         match &self.is_privileged {
             Ok(false) => {}
             Ok(true) => log::info!(
-                "sandbox: low ports can be listened on, and the modes of files and sockets do not \
-                keep it out, as it was given that; server.user, or another user, leaves it nothing"
+                "sandbox: privileges that the process was started with stay: it can listen on low \
+                ports and pass over file modes; set server.user to give them up"
             ),
             Err(why) => log::warn!("sandbox: this system cannot take privileges away: {why}"),
         }

@@ -97,5 +97,5 @@ pub(super) fn what_was_cut(loops: &Loops) -> String {
         return known;
     }
     let workers = workers.join(", ");
-    format!("{known}, beside what these workers had, which do not turn: {workers}")
+    format!("{known}, beside what these workers had, which are stuck: {workers}")
 }

@@ -40,8 +40,8 @@ impl Api {
 /// Reads whether clients need a certificate. They may be asked for one.
 pub(crate) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<bool, Wrong> {
     match flag(value)? {
-        true if !is_asked => Err("nobody is asked for one; write listen_tls in [server], and \
-            client_ca and verify_client = \"require\" or \"optional\" in [tls]"
+        true if !is_asked => Err("no client is asked for a certificate; write listen_tls in [server] \
+            and, in [tls], client_ca and verify_client = \"require\" or \"optional\""
             .into()),
         needed => Ok(needed),
     }
@@ -68,22 +68,24 @@ pub(crate) fn auth(
     let passed = asked.iter().flat_map(|asked| &asked.pass);
     let is_passed = passed.into_iter().any(|name| same_to_gateway(name, "Authorization"));
     let forward = t.take("forward", |value| match flag(value)? {
-        true if is_passed => Err("pass says who writes Authorization; leave it out there".into()),
+        true if is_passed => {
+            Err("pass takes Authorization from the auth server; leave it out there".into())
+        }
         forward => Ok(forward),
     });
     let forward = forward.unwrap_or(false);
     if headers.is_empty() && query.is_empty() && cookie.is_empty() {
-        t.missing("header", "no carrier is left for the key; set header, query or cookie");
+        t.missing("header", "nothing is left to carry the key; set header, query or cookie");
         return None;
     }
     let carriers = Carriers { headers, query, cookie };
     Some(Auth { keys_file, carriers, forward, keys: Arc::from([]), readers: Readers::Few })
 }
 
-const WITH_CERTIFICATE: &str = "it is about keys, and with client_certificate nobody needs one \
-    unless keys_file is there, too; write that, or leave this out";
-const WITH_URL: &str = "it is about keys, and with url nobody needs one unless keys_file is there, \
-    too; write that, or leave this out";
+const WITH_CERTIFICATE: &str = "it is for keys, and client_certificate alone asks for none; write \
+    keys_file, too, or leave this out";
+const WITH_URL: &str = "it is for keys, and url alone asks for none; write keys_file, too, or \
+    leave this out";
 
 fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     match text(value)? {
@@ -173,10 +175,10 @@ fn origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
         if origin == "*" { Ok(()) } else { cors::check_origin(origin) }
     })?;
     if origins.is_empty() {
-        return Err("no page could read anything; leave out [api.cors], or write an origin".into());
+        return Err("no page may read anything; write an origin, or leave out [api.cors]".into());
     }
     if origins.len() > 1 && origins.iter().any(|origin| origin == "*") {
-        return Err("\"*\" beside others; write it alone, or leave it out".into());
+        return Err("\"*\" cannot stand beside others; write it alone, or leave it out".into());
     }
     Ok(origins)
 }
@@ -239,7 +241,7 @@ fn tokens(
         _ => Err(what.into()),
     })?;
     if names.len() > 1 && names.iter().any(|name| name == "*") {
-        return Err("\"*\" beside others; write it alone, or leave it out".into());
+        return Err("\"*\" cannot stand beside others; write it alone, or leave it out".into());
     }
     let joined = names.join(", ");
     if joined.len() > LIST_MAX {

@@ -123,7 +123,7 @@ fn name(name: &str, written: Written<'_>) -> Result<String, Wrong> {
         return Err("auth.forward writes this field; leave one of them out".into());
     }
     if written.passed.iter().any(|field| same_to_gateway(name, field)) {
-        return Err("auth.pass says who writes this field; leave one of them out".into());
+        return Err("auth.pass takes this field from the auth server; leave one of them out".into());
     }
     if written.origins && is_about_origins(name) {
         return Err("[api.cors] writes this field; leave one of them out".into());

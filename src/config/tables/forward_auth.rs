@@ -70,7 +70,7 @@ pub(crate) fn forward_auth(t: &mut Table<'_, '_>, targets: &[Target]) -> Option<
     let is_there = t.has("url");
     let url = t.take("url", |value| match url(value)? {
         Some((server, _)) if targets.iter().any(|target| target.is_same_place(&server)) => {
-            Err("target_url has this, too; write the URL that answers who may come in".into())
+            Err("target_url has this URL, too; write that of the auth server".into())
         }
         url => Ok(url),
     });
@@ -98,7 +98,8 @@ pub(crate) fn forward_auth(t: &mut Table<'_, '_>, targets: &[Target]) -> Option<
     })
 }
 
-const WITHOUT_URL: &str = "there is no url, so nobody is asked; write that, or leave this out";
+const WITHOUT_URL: &str =
+    "there is no url, so no auth server is asked; write that, or leave this out";
 
 /// Reads the URL that is asked for. An empty string means that nobody is asked.
 fn url(value: &DeValue<'_>) -> Result<Option<(Target, String)>, Wrong> {

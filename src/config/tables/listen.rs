@@ -53,7 +53,7 @@ fn what_is_wrong(text: &str) -> &'static str {
     let host = text.rsplit_once(':').map_or("", |(host, _)| host);
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     if host.is_empty() && is_port(text.trim_start_matches(':')) || host == "*" {
-        return "no IP address; write \"127.0.0.1:8080\" for clients on this host, or \
+        return "the IP address is missing; write \"127.0.0.1:8080\" for clients on this host, or \
             \"0.0.0.0:8080\" for all clients";
     }
     if host == "localhost" {
@@ -144,7 +144,7 @@ pub(crate) fn redirect(
 
 /// Reads an origin where TLS is spoken.
 fn origin(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let what = "not where to send clients; write true, false, or like \"https://a.example\"";
+    let what = "not a redirect; write true, false, or a URL like \"https://a.example\"";
     let origin = value.as_str().and_then(|text| text.strip_prefix("https://")).ok_or(what)?;
     let (host, port) = uri::split_port(origin.strip_suffix('/').unwrap_or(origin))?;
     let host = uri::host(host)?;
@@ -169,15 +169,16 @@ pub(crate) fn proxy_protocol(
         }
         if !listening.iter().any(|those| those.contains(&address)) {
             return Err(
-                "neither listen nor listen_tls has this address; write one of theirs".into()
+                "this address is neither in listen nor in listen_tls; write one that is".into()
             );
         }
         let is_unix = matches!(address, ListenAddr::Unix(_));
         if is_unix && !trusted.contains(None) {
-            return Err("nobody may connect there; add \"unix:\" to trusted_proxies".into());
+            return Err("no proxy may connect there; add \"unix:\" to trusted_proxies".into());
         }
         if !is_unix && !trusted.has_networks() {
-            let what = "nobody may connect there; write into trusted_proxies who sends the header";
+            let what =
+                "no proxy may connect there; add those that send the header to trusted_proxies";
             return Err(what.into());
         }
         addresses.push(address);
@@ -192,7 +193,7 @@ pub(crate) fn forwarded_proto(
     value: &DeValue<'_>,
     listen: &[ListenAddr],
 ) -> Result<Vec<ListenAddr>, Wrong> {
-    let what = "not a scheme that can be told; write \"https\", or {\"0.0.0.0:8080\" = \"https\"}";
+    let what = "not a scheme; write \"https\", or {\"0.0.0.0:8080\" = \"https\"}";
     if value.as_str() == Some("") {
         return Ok(Vec::new());
     }
@@ -209,7 +210,7 @@ pub(crate) fn forwarded_proto(
         let at = |what: &str| Wrong { at: Some(key.span().start), what: what.to_owned() };
         let address = ListenAddr::parse(key.get_ref()).map_err(at)?;
         if !listen.contains(&address) {
-            return Err(at("listen does not have this address; write one of its own"));
+            return Err(at("this address is not in listen; write one that is"));
         }
         if value.get_ref().as_str() != Some("https") {
             return Err(Wrong { at: Some(value.span().start), what: what.to_owned() });

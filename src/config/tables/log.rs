@@ -40,7 +40,7 @@ fn fields(value: &DeValue<'_>, apis: &[Api]) -> Result<Vec<Field>, Wrong> {
         let mut keys = keys.flat_map(|auth| &auth.carriers.headers).map(String::as_str);
         let is = |secret: &str| same_to_gateway(&field.name, secret);
         if SECRET.into_iter().any(is) || keys.any(is) {
-            return Err("this field may carry a key, which no log must show; leave it out".into());
+            return Err("this field may carry a key, which must not be logged; leave it out".into());
         }
         let passed = apis.iter().filter_map(|api| api.forward_auth.as_ref());
         let mut passed = passed.flat_map(|auth| &auth.pass);

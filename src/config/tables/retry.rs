@@ -87,7 +87,8 @@ pub(crate) fn retry_on(value: &DeValue<'_>) -> Result<RetryOn, Wrong> {
         let word = text(value)?;
         let Some(failed) = Failed::ALL.into_iter().find(|failed| failed.word() == word) else {
             let words = Failed::ALL.map(Failed::word).join("\", \"");
-            return Err(format!("not a failure; write some of \"{words}\"").into());
+            let what = format!("not a failure that can be retried; write some of \"{words}\"");
+            return Err(what.into());
         };
         if set.has(failed) {
             return Err("this failure is already in the list; write it once".into());
@@ -117,7 +118,7 @@ mod tests {
             assert_eq!(RetryOn::CONNECT.has(failed), failed == Failed::Connect, "{failed:?}");
         }
         assert!(all.repeats() && !none.repeats() && !RetryOn::CONNECT.repeats());
-        let wrong = "not a failure; write some of \"connect\", \"timeout\", \
+        let wrong = "not a failure that can be retried; write some of \"connect\", \"timeout\", \
             \"first_event_timeout\", \"429\", \"502\", \"503\", \"504\"";
         assert_eq!(read("[\"500\"]"), Err(wrong.to_owned()));
         let twice = "this failure is already in the list; write it once";

@@ -145,7 +145,7 @@ pub(crate) fn share(t: &mut Table<'_, '_>) -> Option<Share> {
     let slow = t.take("slow", slow).unwrap_or(Slow::End);
     let tells = matches!(on_gap, OnGap::Join(_)) || slow == Slow::Skip || ids == Ids::Own;
     if tells && gap_event.is_none() && !is_wrong {
-        let what = "missing; who misses some has to be told; write gap_event = ";
+        let what = "missing; a client that misses events has to be told; write gap_event = ";
         t.missing("gap_event", &format!("{what}\"event: gap\\ndata: {{}}\""));
     }
     let linger = t.take("linger", duration_or_zero).unwrap_or(Duration::from_secs(10));
@@ -182,7 +182,7 @@ fn ids(value: &DeValue<'_>) -> Result<Ids, Wrong> {
     match value.as_str() {
         Some("keep") => Ok(Ids::Keep),
         Some("own") => Ok(Ids::Own),
-        _ => Err("not a choice of ids; write \"keep\" or \"own\"".into()),
+        _ => Err("not an id policy; write \"keep\" or \"own\"".into()),
     }
 }
 
@@ -195,7 +195,7 @@ fn on_gap(value: &DeValue<'_>) -> Result<OnGap, Wrong> {
         Some("end") => Ok(OnGap::End),
         _ => {
             let words = "\"private\", \"now\", \"log\", \"fresh\" or \"end\"";
-            Err(format!("not what a gap can lead to; write {words}").into())
+            Err(format!("not a gap policy; write {words}").into())
         }
     }
 }
@@ -207,7 +207,7 @@ fn slow(value: &DeValue<'_>) -> Result<Slow, Wrong> {
         Some("latest") => Ok(Slow::Latest),
         _ => {
             let words = "\"end\", \"skip\" or \"latest\"";
-            Err(format!("not what a slow client can get; write {words}").into())
+            Err(format!("not a policy for slow clients; write {words}").into())
         }
     }
 }

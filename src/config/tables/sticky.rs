@@ -61,7 +61,7 @@ pub(crate) fn sticky(t: &mut Table<'_, '_>) -> Option<Sticky> {
         let is_there = t.has(key);
         let name = t.take(key, |value| match name(value)? {
             Some(_) if is_known => {
-                Err("only one of field, cookie and query is possible; leave out the others".into())
+                Err("only one of field, cookie and query may be set; leave out the others".into())
             }
             name => Ok(name),
         });

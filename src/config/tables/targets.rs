@@ -11,7 +11,7 @@ const TARGETS_MAX: usize = 64;
 /// Maximum weight of a target.
 const WEIGHT_MAX: usize = 1000;
 
-const EXAMPLE: &str = "\"http://127.0.0.1:8000\", or a list of such";
+const EXAMPLE: &str = "\"http://127.0.0.1:8000\", or a list of them";
 
 /// Reads a target, or a list of them.
 pub(crate) fn targets(value: &DeValue<'_>) -> Result<Vec<Target>, Wrong> {

@@ -157,7 +157,7 @@ fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
     match value.as_str() {
         Some("1.2") => Ok(TlsVersion::Tls12),
         Some("1.3") => Ok(TlsVersion::Tls13),
-        _ => Err("not a version that is spoken; write \"1.2\" or \"1.3\"".into()),
+        _ => Err("not a supported version; write \"1.2\" or \"1.3\"".into()),
     }
 }
 

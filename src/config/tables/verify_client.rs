@@ -56,14 +56,14 @@ pub(crate) fn read(t: &mut Table<'_, '_>) -> Option<VerifyClient> {
         (client_ca, Verify::Off) => {
             let key = if client_ca.is_some() { "client_ca" } else { "client_crl" };
             let what =
-                format!("it is \"off\", so {key} judges nobody; write \"require\" or \"optional\"");
+                format!("it is \"off\", so {key} has no effect; write \"require\" or \"optional\"");
             t.missing("verify_client", &what);
             None
         }
         (None, Verify::Optional | Verify::Require) => {
             t.missing(
                 "client_ca",
-                "missing; write the file of the authorities whose clients may come",
+                "missing; write the file of the authorities that issue the certificates of clients",
             );
             None
         }
@@ -75,7 +75,7 @@ fn verify(value: &DeValue<'_>) -> Result<Verify, Wrong> {
         "off" => Ok(Verify::Off),
         "optional" => Ok(Verify::Optional),
         "require" => Ok(Verify::Require),
-        _ => Err("not a way to ask clients; write \"off\", \"optional\" or \"require\"".into()),
+        _ => Err("not a verification policy; write \"off\", \"optional\" or \"require\"".into()),
     }
 }
 

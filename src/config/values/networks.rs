@@ -41,7 +41,7 @@ impl Networks {
         let network = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| NO_NETWORK)?;
         if network.trunc() != network {
             return Err(
-                "a network whose address has bits beyond its prefix; write it without them",
+                "the address has bits beyond its prefix; write a network like "10.0.0.0/8"",
             );
         }
         self.networks.push(network);

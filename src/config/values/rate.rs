@@ -29,7 +29,7 @@ pub(crate) fn rate(value: &DeValue<'_>) -> Result<Option<Rate>, Wrong> {
     let found = TIMES.iter().find(|(name, _)| *name == unit);
     let (_, seconds) = found.ok_or_else(|| wrong_time(unit))?;
     match number.parse() {
-        Ok(0) => Err("no request at all; write \"\" for no limit, or active = false".into()),
+        Ok(0) => Err("no request would pass; write \"\" for no limit, or active = false".into()),
         Ok(count @ 1..=MOST) => Ok(Some(Rate::new(count, Duration::from_secs(*seconds)))),
         Ok(_) | Err(_) => Err("more than a million; write at most 1000000, or \"\"".into()),
     }

@@ -80,7 +80,7 @@ pub(crate) fn memory(
 pub(crate) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let duration = duration_or_zero(value)?;
     if duration.is_zero() {
-        return Err("neither zero nor \"never\" is possible; write \"1ms\" to \"8760h\"".into());
+        return Err("zero and \"never\" are not possible; write \"1ms\" to \"8760h\"".into());
     }
     Ok(duration)
 }
@@ -194,7 +194,7 @@ mod tests {
         check(
             duration,
             "\"0s\"",
-            "neither zero nor \"never\" is possible; write \"1ms\" to \"8760h\"",
+            "zero and \"never\" are not possible; write \"1ms\" to \"8760h\"",
         );
         check(limit, "\"0s\"", "None");
         check(limit, "\"1ms\"", "Some(1ms)");

@@ -23,7 +23,7 @@ fn json_is_told_what_to_write() {
 x.toml:1:1: not TOML: this is an API definition of Tyk; docs/from/tyk.md says what to write instead
 x.toml:2:3: name: it belongs to [[api]]
 x.toml:3:3: api_id: leave it out: an api is known by its name
-x.toml:4:3: use_keyless: leave it out: without an [api.auth] table nobody needs a key
+x.toml:4:3: use_keyless: leave it out: without an [api.auth] table no key is needed
 x.toml:5:3: proxy: write listen_path, target_url, strip_listen_path and preserve_host_header \
     in [[api]] itself
 x.toml:6:5: listen_path: it belongs to [[api]]

@@ -195,7 +195,7 @@ fn a_renewal_is_noticed() {
     expiry("1577836800");
     let pair = authority.issue_from_to("a.example", 2000, 2099);
     replace(&certificate, &pair.certificate);
-    program.logs("it is not the key of the certificate; what was there before stays");
+    program.logs("it is not the key of the certificate; the former one stays in use");
     expiry("1577836800");
     replace(&key, &pair.key);
     program.logs("was renewed, and is valid until 2099-01-01");

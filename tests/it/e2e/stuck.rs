@@ -54,7 +54,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     let Some(stuck) = Stuck::worker(&program, 3, name) else { return };
     let (status, why) = ask(admin, "GET /healthz");
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
-    assert!(why.starts_with("Worker 3 has not turned for "), "{why}");
+    assert!(why.starts_with("Worker 3 has been stuck for "), "{why}");
     let (_, metrics) = ask(admin, "GET /metrics");
     assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"2\"}"), Some("1"));
     assert_eq!(sample(&metrics, "millstream_worker_up{worker=\"3\"}"), Some("0"));
@@ -78,7 +78,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
     let (status, said) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
-    let waits = "It waits for these workers, which do not turn: 3.";
+    let waits = "It waits for these workers, which are stuck: 3.";
     assert!(said.contains(waits), "{said}");
     // Nor is whoever asks again.
     let (status, said) = ask(admin, "POST /reload");
@@ -91,7 +91,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
         program.logs("the reload waits for these workers");
     }
     program.signal("HUP");
-    program.logs("the reload waits for these workers, which do not turn: 3");
+    program.logs("the reload waits for these workers, which are stuck: 3");
     // However many have asked, the next one is heard.
     for _ in 0..3 {
         let ask = |_| {
@@ -122,8 +122,8 @@ fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
     let drains = (0..100_000).any(|_| ask(admin, "GET /readyz").0 != "HTTP/1.1 200 OK");
     assert!(drains, "it goes on");
     program.signal("TERM");
-    program.logs("worker 2 does not turn: its connections are cut");
-    program.logs(" cut, beside what these workers had, which do not turn: 2");
+    program.logs("worker 2 is stuck: its connections are cut");
+    program.logs(" cut, beside what these workers had, which are stuck: 2");
     drop(stuck);
     assert_eq!(program.ended().status, Some(0));
 }
@@ -137,9 +137,9 @@ fn a_loop_that_is_stuck_makes_no_drain_endless() {
     let _streams = begin_streams(&program, &origin);
     let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
     program.signal("TERM");
-    program.logs(", beside what these workers have, which do not turn: 2");
-    program.logs("worker 2 does not turn: its connections are cut");
-    program.logs("drained: nothing was cut, beside what these workers had, which do not turn: 2");
+    program.logs(", beside what these workers have, which are stuck: 2");
+    program.logs("worker 2 is stuck: its connections are cut");
+    program.logs("drained: nothing was cut, beside what these workers had, which are stuck: 2");
     drop(stuck);
     let ended = program.ended();
     assert_eq!(ended.status, Some(0));
