@@ -1,14 +1,14 @@
-//! The proxy: everything it owns, and the only way in which it makes progress.
+//! The proxy: everything it owns, and the only way it makes progress.
 //!
 //! Events only set bits and wake sessions ([`Proxy::on_socket`], [`Proxy::on_listener`]). A
-//! [`Proxy::turn`] expires timers, accepts a bounded number of connections, and then moves each
-//! woken session as far as it goes ([`advance`]). Whatever can let a session move (readable,
-//! writable, a timer, a drain) sets a fact and wakes it. There is no second path, so there is no
-//! second place to forget something.
+//! [`Proxy::turn`] expires timers, accepts a bounded number of connections, and then advances each
+//! woken session as far as it can go ([`advance`]). Anything that can let a session move (readable,
+//! writable, a timer, a drain) sets a flag and wakes it. There is no second path, and so no second
+//! place to forget something.
 //!
-//! Event loops fail in two ways: they *stall* or they *spin*. [`waits`] makes the first checkable:
-//! a session that is not queued can name what it waits for, and that has not happened yet. One rule
-//! prevents the second: a deadline that has passed and cannot act yet is not in the minimum.
+//! Event loops fail in two ways: they *stall* or they *spin*. [`waits`] makes stalls detectable: a
+//! session that is not queued can name what it waits for, and that has not happened yet. One rule
+//! prevents spinning: a deadline that has passed but cannot act yet is left out of the minimum.
 
 mod accept;
 mod admin;
@@ -47,64 +47,65 @@ use crate::tasks::Tasks;
 use crate::time::{Now, Tick};
 use shared::Shared;
 
-/// The memory of an idle stream: a session, its exchange, an upstream connection and the links of
-/// its timer. The request line comes on top if somebody may ask for it. Slots of sockets belong to
-/// the network, and the kernel's part is larger than all of this.
+/// The memory of an idle stream: a session, its exchange, an upstream connection and its timer
+/// links. The request line is extra, if something may still need it. Socket slots belong to the
+/// network, and the kernel's share is larger than all of this.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     use crate::exchange::Exchange;
     use crate::pool::Connection;
     let links = 16;
-    // It is a block of its own, and the allocator's are eight bytes larger, in steps of sixteen.
+    // The exchange is a separate allocation. The allocator adds eight bytes and rounds up to
+    // sixteen.
     assert!(size_of::<Exchange>() <= 312);
     let stream = size_of::<Session>() + size_of::<Exchange>() + size_of::<Connection>() + links;
     assert!(stream <= 440);
 };
 
-/// The number of client connections, and of upstream connections, for which room is reserved at the
-/// start. Beyond that the tables grow.
+/// The number of client connections, and of upstream connections, to reserve memory for at startup.
+/// Beyond that the tables grow.
 pub const RESERVED_MAX: usize = 1 << 16;
 
-/// The whole proxy, over a network `N`. See the module.
+/// The whole proxy, over a network `N`. See the module docs.
 #[derive(Debug)]
 pub struct Proxy<N: Net> {
     tasks: Tasks<Session>,
     shared: Shared<N>,
-    /// What looks after the health of targets.
+    /// Health checks of targets.
     checks: Tasks<background::checks::Check>,
-    /// What fills the logs that many clients read.
+    /// Feeds: they fill the logs that many clients read.
     feeds: sharing::feeds::Feeds,
     admin: admin::Admin,
-    /// Sessions whose clients' certificates have to be judged again.
+    /// Sessions whose client certificates must be checked again.
     unjudged: Vec<Key<Session>>,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
     /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970.
     started_unix_ms: u64,
-    /// The number of steps that the last turn might take for arrivals.
+    /// The number of steps that the last turn could spend on arrivals.
     arrivals: usize,
     /// The number of steps that changed something. A turn that adds none did nothing.
     moves: u64,
 }
 
-/// On what terms a proxy works, beside its configuration.
+/// What a proxy is given besides its configuration.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The limits on connections.
     pub budget: Budget,
-    /// How much is done at a time.
+    /// How much work is done at a time.
     pub portions: Portions,
-    /// What determines all random choices.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// What it has in common with the other event loops of the process.
+    /// What is shared with the other event loops of the process.
     pub common: Common,
-    /// Its number among them. The first is 0.
+    /// The index of this event loop. The first is 0.
     pub number: usize,
 }
 
 impl<N: Net> Proxy<N> {
-    /// Creates a proxy that serves `config` on the listeners of `net`. They are open already:
-    /// `ports`, in order.
+    /// Creates a proxy that serves `config` on the listeners of `net`, which are already open as
+    /// `ports`, in that order.
     pub fn new(net: N, config: Config, ports: &[Port], terms: Terms, now: Tick) -> Proxy<N> {
         let mut tasks = Tasks::new(now);
         tasks.reserve(terms.budget.clients.min(RESERVED_MAX));
@@ -125,12 +126,12 @@ impl<N: Net> Proxy<N> {
         proxy
     }
 
-    /// Lets `/metrics` say what the process has used, which `usage` asks the system for.
+    /// Makes `/metrics` report resource usage of the process, which `usage` reads from the system.
     pub fn measure_with(&mut self, usage: fn() -> Option<Usage>) {
         self.admin.usage = Some(usage);
     }
 
-    /// Records an event of a registered socket and wakes the session that it concerns.
+    /// Records an event on a registered socket and wakes the session it belongs to.
     pub fn on_socket(&mut self, token: Token, ready: Ready) {
         if let Some(connection) = pool::connection_of(token) {
             let Shared { pool, net, .. } = &mut self.shared;
@@ -145,7 +146,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Records that connections are waiting at a listener.
+    /// Records that a listener has connections to accept.
     pub fn on_listener(&mut self, listener: ListenerId) {
         self.shared.edge.listeners.on_ready(listener);
     }
@@ -166,7 +167,7 @@ impl<N: Net> Proxy<N> {
         self.make_tick(now);
         self.run_feeds(now);
         let mut streamed = false;
-        // Sessions woken from here on run in the next turn, so that every session gets its turn.
+        // Sessions woken from here on run in the next turn, so every session gets its turn.
         for _ in 0..self.tasks.queue_len() {
             let Some(key) = self.tasks.next_queued() else { continue };
             let session = &self.tasks[key];
@@ -192,8 +193,7 @@ impl<N: Net> Proxy<N> {
         timers.min(self.shared.phase.closes_at())
     }
 
-    /// Wakes those who wait for an upstream connection and can have one now. There is nearly always
-    /// nobody.
+    /// Wakes waiters for an upstream connection that can have one now. Usually there are none.
     #[inline]
     fn call_waiting(&mut self) {
         if self.shared.pool.may_call() {
@@ -208,8 +208,8 @@ impl<N: Net> Proxy<N> {
         called.into_iter().for_each(|owner| self.wake_owner(owner));
     }
 
-    /// Goes on with some handshakes, behind whoever has bytes to move. `streamed` says whether a
-    /// stream had something to do in this turn. True if there are more that could go on.
+    /// Advances some handshakes, after the sessions that have bytes to move. `streamed` says
+    /// whether a stream was advanced in this turn. Returns true if more handshakes could go on.
     fn shake_hands(&mut self, streamed: bool) -> bool {
         let Portions { handshakes_per_turn, handshakes_beside_streams, .. } = self.shared.portions;
         let most = if streamed { handshakes_beside_streams } else { handshakes_per_turn };
@@ -221,7 +221,7 @@ impl<N: Net> Proxy<N> {
         more
     }
 
-    /// True when no client can connect any more, and no client connection is left.
+    /// True when no client can connect any more and no client connection is left.
     pub const fn is_drained(&self) -> bool {
         self.shared.phase.is_closed() && self.connections() == 0
     }
@@ -234,7 +234,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// True when the proxy was told to end.
+    /// True once the proxy was told to shut down.
     pub const fn is_draining(&self) -> bool {
         self.shared.phase.is_draining()
     }
@@ -244,13 +244,13 @@ impl<N: Net> Proxy<N> {
         &mut self.shared.net
     }
 
-    /// The present configuration.
+    /// The current configuration.
     #[cfg(feature = "sim")]
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
 
-    /// The number of open client connections, without those to the admin listener.
+    /// The number of open client connections, excluding those on the admin listener.
     pub const fn connections(&self) -> usize {
         self.shared.edge.clients()
     }

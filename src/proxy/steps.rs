@@ -1,7 +1,6 @@
-//! The way of a request and its response: one module for each part of it.
+//! The steps of a request and its response, one module per step.
 //!
-//! A step works on one session or on its exchange, and returns what is to be done next
-//! ([`super::next`]).
+//! A step works on one session or its exchange and returns what to do next ([`super::next`]).
 
 pub(super) mod authorize;
 pub(super) mod connect;
