@@ -1,12 +1,11 @@
-//! `auth.url`: another server says which requests may come in.
+//! `auth.url`: another server decides which requests are let in.
 //!
-//! It is asked once all that costs nothing has been checked: addresses, pages, keys. Behind it come
-//! the limits of who may come in, and only there begins what may answer in place of an upstream.
-//! Until then nothing of a request's body is read, and a client that waits for leave to send it
-//! goes on waiting.
+//! It is asked only after all checks that cost nothing: addresses, pages, keys. The admission
+//! limits come after it, and so does everything that may answer in place of an upstream. Until then
+//! nothing of the request body is read, and a client that waits for `100 Continue` keeps waiting.
 //!
-//! An answer may hold for a while ([`crate::auth::verdicts`]). One that is no answer lets nobody
-//! in: a request that nobody has judged gets a 503.
+//! An answer may be cached for a while ([`crate::auth::verdicts`]). A failure to answer lets nobody
+//! in: the request gets a 503.
 
 use super::ends;
 use super::recheck;
@@ -21,13 +20,13 @@ use crate::proxy::step::Step;
 use crate::telemetry::{Answered, Asked, Cause};
 use std::rc::Rc;
 
-/// The size that a head may come to which was written for the upstream, in bytes, if another server
-/// is `asked` about the request, and may add to it.
+/// The size that a head written for the upstream may reach, in bytes. If an auth server is `asked`
+/// about the request, it may add fields to the head.
 pub(crate) const fn size_of(outbound: &OutboundHead, asked: bool) -> usize {
     outbound.size() + if asked { PASSED_MAX } else { 0 }
 }
 
-/// Begins to ask about a request.
+/// Starts asking about a request.
 pub(crate) fn ask<N: Net>(step: &mut Step<'_, N>, question: Rc<[u8]>) -> Next {
     let Step { owner, exchange, apis, auth_requests, .. } = step;
     let now = step.io.now;
@@ -55,7 +54,7 @@ pub(crate) fn ask<N: Net>(step: &mut Step<'_, N>, question: Rc<[u8]>) -> Next {
     Next::Moved
 }
 
-/// Refuses a request whose api went while it came.
+/// Refuses a request whose api was removed while it was being received.
 const fn refuse_unasked() -> Next {
     let what = "there is nobody to ask whether it may come in";
     Next::Do(Action::Reply(LocalReply::not_judged(Cause::AuthUnavailable, what)))
@@ -86,7 +85,7 @@ pub(crate) fn judged<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Goes on with a request that was let in: it gets these lines.
+/// Continues with a request that was let in. `lines` are added to its head.
 fn let_in<N: Net>(step: &mut Step<'_, N>, question: &Rc<[u8]>, lines: &[u8]) -> Next {
     let question = recheck::keep(step, question);
     let Step { exchange, apis, edge, peer, .. } = step;
@@ -101,7 +100,7 @@ fn let_in<N: Net>(step: &mut Step<'_, N>, question: &Rc<[u8]>, lines: &[u8]) -> 
 }
 
 impl<N: Net> Proxy<N> {
-    /// Gives the answer to a request that waits for it.
+    /// Hands the answer to the request that waits for it.
     pub(crate) fn authorize(&mut self, about: About, verdict: Verdict) {
         let Some(exchange) = self.tasks.get_mut(about.session).and_then(|s| s.exchange_mut())
         else {

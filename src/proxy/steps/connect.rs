@@ -1,8 +1,8 @@
 //! Connecting to an upstream and sending the request.
 //!
-//! Where an upstream may have only so many connections, a request may have to wait until one
-//! becomes free. One whose api is gone does not wait, because nobody counts that upstream's
-//! connections any more.
+//! If the number of connections to an upstream is limited, a request may have to wait until one
+//! becomes free. A request whose api was removed does not wait, because the connections of that
+//! upstream are no longer counted.
 
 use super::{sticky, streams};
 use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
@@ -21,7 +21,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Checks whether the connection has been made or has failed.
+/// Checks whether the connection attempt has succeeded or failed.
 #[inline(never)]
 pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -> Next {
     match step.pool[connection].conn.connected(step.io.net) {
@@ -30,7 +30,7 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
     }
 }
 
-/// Waits until it is the turn of the exchange to get a connection.
+/// Waits until it is this exchange's turn to get a connection.
 #[inline(never)]
 pub(crate) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
     match step.pool.is_turn_of(place) {
@@ -40,20 +40,20 @@ pub(crate) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
     }
 }
 
-/// Looks for a connection to one of the upstream's endpoints that have not failed the request: for
-/// the first time, after one has failed, or because it is the turn of the exchange.
+/// Looks for a connection to one of the upstream's endpoints that have not failed this request: for
+/// the first time, after one has failed, or because its turn in the queue has come.
 pub(crate) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
     let search = match new_search(step.exchange, step.io.now) {
         Ok(search) => search,
         Err(reply) => return Next::fail(reply),
     };
-    // The pool takes it from the queue, and knows which endpoints it has tried.
+    // The pool takes over the place in the queue and knows which endpoints were tried.
     let search = search.at(step.exchange.leave_queue(step.io.now));
     acquire(step, |pool, wanted, io, log| pool.acquire(wanted, search, io, log))
 }
 
-/// Looks for a connection for a stream that waits for its upstream, at any endpoint, whether that
-/// has failed it before or not. Where it has a place in the queue it keeps that.
+/// Looks for a connection for a stream that waits for its upstream, to any endpoint, including
+/// those that failed it before. If it has a place in the queue, it keeps that place.
 pub(crate) fn ask_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     if let Some(outbound) = &mut step.exchange.outbound {
         outbound.start_over();
@@ -70,7 +70,7 @@ pub(crate) fn ask_again<N: Net>(step: &mut Step<'_, N>) -> Next {
 /// A search among the endpoints that have not failed the request.
 ///
 /// # Errors
-/// The response is due: whoever got the request now could not answer it.
+/// The response is overdue: an endpoint that received the request now could not answer it in time.
 fn new_search(exchange: &Exchange, now: Tick) -> Result<Search, LocalReply> {
     let outbound = exchange.outbound.as_ref();
     let (failed, due) = outbound.map_or((0, Tick::NEVER), |o| (o.failed(), o.gives_up()));
@@ -82,12 +82,12 @@ fn new_search(exchange: &Exchange, now: Tick) -> Result<Search, LocalReply> {
     Ok(Search::new(now.after(timeout).min(due)).without(failed).bound_to(bound))
 }
 
-/// Goes on looking for a connection after a failed attempt.
+/// Continues the search after a failed attempt.
 pub(crate) fn go_on<N: Net>(step: &mut Step<'_, N>, search: Search) -> Next {
     acquire(step, |pool, wanted, io, log| pool.acquire_next(wanted, search, io, log))
 }
 
-/// Sends the request if the connection was made, and tries the next address otherwise.
+/// Sends the request if the connection was made, otherwise tries the next address.
 pub(crate) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) -> Next {
     let Source::Connecting(attempt) = step.exchange.source() else { return Next::Moved };
     let attempt = **attempt;
@@ -104,14 +104,14 @@ pub(crate) fn connected<N: Net>(step: &mut Step<'_, N>, result: io::Result<()>) 
     }
 }
 
-/// Notes which endpoints could not be connected to, as bits, on the way to one that could.
+/// Notes the endpoints that failed before the one that connected, as bits.
 fn note_failed(exchange: &mut Exchange, failed: u64) {
     if let Some(outbound) = &mut exchange.outbound {
         outbound.note_failed(failed, Tick::NEVER);
     }
 }
 
-/// Gives up the address that is being tried, because its share of the time is over.
+/// Gives up on the current address because its share of the time has run out.
 pub(crate) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Connecting(attempt) = step.exchange.source() else { return Next::Moved };
     let attempt = **attempt;
@@ -126,8 +126,8 @@ pub(crate) fn time_out<N: Net>(step: &mut Step<'_, N>) -> Next {
 
 /// Handles an upstream that closed before the first byte of a response, or sent bytes that belong
 /// to another exchange. On a reused connection this can happen without a fault on either side, so
-/// the request is sent once more on a new connection where that is safe (RFC 9110 section 9.2.2),
-/// or where the operator lets it be sent again after a break. Elsewhere it fails, and the endpoint
+/// the request is sent once more on a new connection if that is safe (RFC 9110 section 9.2.2), or
+/// if the operator allows it to be sent again after a break. Otherwise it fails, and the endpoint
 /// is not blamed.
 pub(crate) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     let endpoint = step.exchange.connection().map_or(0, |key| step.pool[key].endpoint());
@@ -135,7 +135,7 @@ pub(crate) fn send_again<N: Net>(step: &mut Step<'_, N>) -> Next {
     let (reused, repeats) = awaiting.map_or((false, false), |a| (a.is_reused, a.retry));
     if !repeats || !step.exchange.can_repeat() {
         if reused {
-            // What fails now has no endpoint.
+            // The endpoint is not to blame for what follows.
             step.close_connection();
         }
         let what = "the upstream closed before its response head was complete";
@@ -182,7 +182,7 @@ fn acquire<N: Net>(
             Next::Moved
         }
         Some(Err(NoConnection::Removed)) => turn_away(step),
-        // The client will be told when it comes back.
+        // The client finds out when it reconnects.
         Some(Err(NoConnection::Gone)) if step.exchange.stage().is_without_upstream() => {
             Next::Do(Action::EndStream(Outcome::UpstreamCut))
         }
@@ -197,8 +197,8 @@ fn acquire<N: Net>(
     }
 }
 
-/// Refuses a request whose api is gone, or ends the stream that it was answered with early. A
-/// stream that waits for its upstream is ended when it expires.
+/// Refuses a request whose api was removed, or ends its early answer. A stream that waits for its
+/// upstream ends when it expires.
 fn turn_away<N: Net>(step: &mut Step<'_, N>) -> Next {
     match step.exchange.stage() {
         Stage::Unanswered => streams::turn_away(step.exchange, Outcome::Removed),
@@ -213,7 +213,7 @@ fn turn_away<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Runs `act` on the pool for this exchange. None if no api serves it.
+/// Runs `act` on the pool for this exchange. Returns None if it has no api.
 fn with_wanted<N: Net, T>(
     step: &mut Step<'_, N>,
     act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
@@ -234,13 +234,13 @@ fn with_wanted<N: Net, T>(
     Some(act(pool, wanted, io, &mut telemetry.log))
 }
 
-/// The PROXY header that tells the upstream whose connection it is. None if it is not told.
+/// The PROXY header that identifies the client to the upstream. None unless `send_proxy` is set.
 fn preface<N: Net>(step: &Step<'_, N>) -> Option<Vec<u8>> {
     step.exchange.api().filter(|api| api.send_proxy)?;
     let [peer, own] = step.conn.addresses(step.io.net).map_or([None; 2], |both| both.map(Some));
     let address = step.exchange.client(step.peer);
     let of = |known: Option<IpAddr>| known.map(|known| known.to_canonical());
-    // Of a client that another proxy names, nobody knows the port.
+    // The port is unknown if another proxy named the client.
     let port = if of(address) == of(peer.map(|peer| peer.ip())) {
         peer.map_or(0, |peer| peer.port())
     } else if of(address) == of(step.peer) {
@@ -266,7 +266,8 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         }
         let id = exchange.response.intake.events().and_then(Events::resume_from);
         let id = if exchange.stage() == Stage::Resuming && !outbound.head.is_id_ours() {
-            // What its client asked for has come, and the stream may have reset its ids since.
+            // The client already has the events it asked for, and the stream may have reset its ids
+            // since.
             Some(id.unwrap_or_default())
         } else {
             id.filter(|_| exchange.stage().is_without_upstream())
@@ -278,7 +279,7 @@ fn send<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>, reused: boo
         pool[connection].conn.keep_for_long(io.net);
     }
     exchange.upload.send_head(out, &mut pool[connection].conn, io);
-    // A body that is kept may go out again where the operator lets it after a break.
+    // A buffered body may be sent again after a break if the operator allows it.
     let retry = reused && (exchange.facts.retryable || exchange.may_repeat_after_break());
     if !retry {
         exchange.forget_outbound();

@@ -1,16 +1,16 @@
 //! Early answers: event streams that are opened before the upstream has answered.
 //!
-//! A model may think for minutes before its head comes, and many servers send the head with the
-//! first event only. Until then a client has no response, so it gets no heartbeats, and it or
-//! something on the way may give up. With `early_answer` it gets a head of ours after that time,
+//! A model may think for minutes before its head arrives, and many servers send the head only with
+//! the first event. Until then a client has no response and gets no heartbeats, so it or an
+//! intermediary may give up. With `early_answer` it gets a head from this proxy after that time,
 //! then heartbeats, then the upstream's events.
 //!
 //! The price is the upstream's status. If the upstream then has no event stream for this client,
-//! whatever it answers or however it fails, the stream ends by its kind, and the log says what the
-//! client did not see. So there is no early answer where the client does better without: a GET that
-//! has met such an answer waits for the next one for a minute ([`crate::apis`]), and so does a page
-//! of which it is not known that it may read the stream ([`grants`]). With `on_outage = "hold"` a
-//! subscription whose upstream fails is held.
+//! whether it answers otherwise or fails, the stream is ended according to its kind, and the log
+//! says what the client did not see. So there is no early answer where the client does better
+//! without one: a GET that met such an answer within the last minute waits for the upstream's own
+//! ([`crate::apis`]), and so does a request from a page that is not known to be allowed to read the
+//! stream ([`grants`]). With `on_outage = "hold"` a subscription whose upstream fails is held.
 
 use super::ends::log_reply;
 use super::{grants, streams};
@@ -31,11 +31,11 @@ const SHOWN: [&str; 4] = ["Content-Type", "Content-Encoding", "Retry-After", "Lo
 /// The fields of a lost answer that the log names. Their values may be secret.
 const NAMED: [&str; 2] = ["WWW-Authenticate", "Set-Cookie"];
 
-/// Maximum number of bytes of a value that the log shows.
+/// The maximum number of bytes of a value that the log shows.
 const SHOWN_MAX: usize = 100;
 
-/// Opens an event stream although the upstream has not answered. Where the client is better off
-/// with the upstream's own answer, however long that takes, nothing is done.
+/// Opens an event stream before the upstream has answered. Does nothing if the client is better off
+/// with the upstream's own answer, however long that takes.
 pub(crate) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
     if !may_answer(step) {
         step.exchange.allow_early_answer(false);
@@ -51,8 +51,8 @@ pub(crate) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// True when the client may get an event stream: its last one did not turn out to be something
-/// else, its page may read it, and there is room for one.
+/// True if the client may get an event stream: its last request did not turn out otherwise, its
+/// page may read the stream, and there is room for one.
 fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
     let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
     let knows =
@@ -66,14 +66,14 @@ fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
             .is_ok()
 }
 
-/// The fingerprint of a request whose client, perhaps an EventSource, would repeat it. None for any
-/// other.
+/// The fingerprint of a request that its client, perhaps an EventSource, would repeat. None for any
+/// other request.
 fn fingerprint(exchange: &Exchange) -> Option<u64> {
     let outbound = exchange.outbound.as_deref().filter(|_| exchange.facts.is_get());
     outbound.map(|outbound| outbound.head.fingerprint())
 }
 
-/// Ends a stream whose upstream has answered with something else.
+/// Ends a stream whose upstream answered with something other than an event stream.
 pub(crate) fn end_without_stream(
     exchange: &mut Exchange,
     apis: &mut Apis,
@@ -95,13 +95,13 @@ pub(crate) fn end_without_stream(
     Next::Do(Action::EndStream(Outcome::NoStream))
 }
 
-/// An answer in words: its status, and what else the client would have needed to know.
+/// Describes an answer: its status, and what else the client would have needed to know.
 fn told(head: &ResponseHead<'_, '_>) -> String {
     let mut out = head.status.to_string();
     let mut separator = " (";
     for name in SHOWN.into_iter().chain(NAMED) {
         let Some(value) = head.fields.get(name) else { continue };
-        // What a body is in does not matter where the status says enough.
+        // The type and coding of the body matter only with status 200.
         if name.starts_with("Content-") && head.status != 200 {
             continue;
         }
@@ -122,7 +122,7 @@ fn told(head: &ResponseHead<'_, '_>) -> String {
     out
 }
 
-/// Ends a stream whose upstream failed before it had answered, or whose request did.
+/// Ends a stream whose upstream failed before it answered, or whose request failed.
 pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, reply: &LocalReply) -> Next {
     let Step { exchange, telemetry, io, .. } = step;
     log_reply(exchange, &mut telemetry.log, reply);

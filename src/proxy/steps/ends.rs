@@ -2,18 +2,18 @@
 //!
 //! | what happened | function | what the client sees |
 //! |---|---|---|
-//! | the last byte is out | [`finish`] | may send another request, or sees the connection end |
+//! | the last byte was sent | [`finish`] | may send another request, or sees the connection end |
 //! | the request was refused | [`refused`] | gets a local reply |
 //! | the upstream failed before its response | [`reply()`] | gets a local reply |
-//! | the upstream failed within its response | [`cut`] | gets what was received, and sees the cut |
+//! | the upstream failed during its response | [`cut`] | gets what was received, and sees the cut |
 //! | the exchange must end at once | [`end`] | the connection closes or is reset |
 //!
-//! Every way out frees everything: the upstream connection is returned to its pool or closed,
+//! Every one of them frees everything: the upstream connection is returned to its pool or closed,
 //! buffers are returned, and the client's connection waits for its next request, lingers, or
 //! closes.
 //!
-//! A refused request is an exchange too. So it is logged with its api, and its reply has the CORS
-//! fields; without those a page could not tell a 401 from a broken network.
+//! A refused request is an exchange too, so it is logged with its api and its reply has the CORS
+//! fields. Without those a page could not tell a 401 from a network failure.
 
 use crate::access::Told;
 use crate::conn::Read;
@@ -31,7 +31,7 @@ use crate::telemetry::{Cause, Failure, LogLimit, Outcome};
 use crate::time::Tick;
 
 /// Begins the exchange of a request that is refused before it goes to an upstream. `told` is what
-/// is told of it in logs, as far as it was understood.
+/// the logs say about it, as far as it was understood.
 pub(crate) fn refused<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
@@ -45,7 +45,7 @@ pub(crate) fn refused<N: Net>(
     Next::Begin(exchange, Some(Action::Reply(refusal)))
 }
 
-/// Begins the exchange of a request that is sent to another URL. Its connection is of no more use.
+/// Begins the exchange of a request that is redirected. Its connection is not used again.
 pub(crate) fn redirected<N: Net>(
     shared: &mut Shared<N>,
     told: Told,
@@ -77,8 +77,7 @@ fn unserved<N: Net>(
     })
 }
 
-/// Begins the exchange of a connection beyond the limit. It is answered before it has sent a
-/// request.
+/// Begins the exchange of a connection beyond the limit. It is answered before it sends a request.
 pub(crate) fn refused_connection<N: Net>(
     shared: &mut Shared<N>,
     service: Service,
@@ -88,19 +87,19 @@ pub(crate) fn refused_connection<N: Net>(
     refused(shared, service, Told::default(), false, refusal, now)
 }
 
-/// Sends a local reply instead of a response of the upstream, behind what an interim response left
-/// unsent. The connection is closed after a client's error (except 401, 403 and 429) and whenever a
+/// Sends a local reply instead of the upstream's response, after any unsent rest of an interim
+/// response. The connection is closed after a client error (except 401, 403 and 429) and whenever
 /// part of the request is left unread.
 pub(crate) fn reply<N: Net>(step: &mut Step<'_, N>, local: LocalReply) -> Next {
     reply_with(step, local, &[])
 }
 
-/// Sends the client to another URL.
+/// Redirects the client to another URL.
 pub(crate) fn redirect<N: Net>(step: &mut Step<'_, N>, location: &str) -> Next {
     reply_with(step, LocalReply::redirect(), &[("Location", location)])
 }
 
-/// Sends a local reply with some more fields.
+/// Sends a local reply with additional fields.
 pub(crate) fn reply_with<N: Net>(
     step: &mut Step<'_, N>,
     local: LocalReply,
@@ -110,7 +109,7 @@ pub(crate) fn reply_with<N: Net>(
     let Step { exchange, io, out, telemetry, .. } = step;
     let whole = exchange.upload.source_complete();
     let stays = whole && (local.status >= 500 || !local.close) && !step.phase.is_draining();
-    // An HTTP/1.0 client would have to be told that the connection stays open. It is not.
+    // An HTTP/1.0 client would need an explicit keep-alive, which is not sent.
     exchange.keep_alive_if(stays && exchange.facts.version == Version::Http11);
     exchange.upload.abandon(io.buffers);
     log_reply(exchange, &mut telemetry.log, &local);
@@ -134,7 +133,7 @@ pub(crate) fn reply_with<N: Net>(
     Next::Moved
 }
 
-/// Ends an exchange whose last byte is out, and decides what becomes of the client's connection.
+/// Ends an exchange whose last byte was sent, and decides what happens to the client's connection.
 pub(crate) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     let tls = step.tls_version();
     let Step { exchange, io, .. } = step;
@@ -150,18 +149,18 @@ pub(crate) fn finish<N: Net>(step: &mut Step<'_, N>) -> Next {
     } else if !complete && !exchange.response.outlet.ends_visibly() {
         Next::Abort
     } else if step.is_secure && !exchange.response.outlet.ends_visibly() {
-        // That this is the end is a message of its own, which may have to wait for room.
+        // The TLS close_notify is a separate message and may have to wait for buffer space.
         Next::Linger
     } else if exchange.facts.is_last && whole && !step.conn.has_input() {
-        // No more input can come that would reset the connection and lose our last bytes.
+        // No more input can arrive that would reset the connection and lose our last bytes.
         Next::Close
     } else {
         Next::Linger
     }
 }
 
-/// Cuts a response that cannot be completed. What was taken of it still goes out, and then the
-/// client's connection ends so that the client can see that something is missing.
+/// Cuts a response that cannot be completed. What was received of it is still sent, and then the
+/// client's connection ends in a way that shows that something is missing.
 pub(crate) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     if let Some(failure) = Failure::of_cut(outcome) {
         step.count_failure(failure);
@@ -169,13 +168,13 @@ pub(crate) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     break_off(step, outcome)
 }
 
-/// Like [`cut`], where the upstream's failure was counted, or it has not failed.
+/// Like [`cut`], if the upstream's failure is already counted or it has not failed.
 pub(crate) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     log_cut(step, outcome);
     break_off_silently(step, outcome)
 }
 
-/// Like [`break_off`], where it was logged.
+/// Like [`break_off`], if the cut is already logged.
 pub(crate) fn break_off_silently<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
     let Step { exchange, io, .. } = step;
@@ -193,24 +192,24 @@ pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     leave(step, outcome)
 }
 
-/// Like [`end`], where no response is cut, because none has begun.
+/// Like [`end`], but logs no cut, because no response has begun.
 pub(crate) fn leave<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.leave_queue();
     let tls = step.tls_version();
     let Step { exchange, telemetry, .. } = step;
     exchange.end_with(outcome);
     telemetry.ended(&exchange.report(step.peer, tls), step.io.now);
-    // Who has left is answered (RFC 5246 section 7.2.1). It is no cut of ours.
+    // A close_notify from the client is answered (RFC 5246 section 7.2.1). That is no cut by us.
     if !outcome.is_complete() && outcome != Outcome::ClientGone {
         step.conn.note_cut(step.io.net);
     }
-    // A response that ends with its connection must not look complete when it is not.
+    // A response delimited by connection close must not look complete when it is not.
     let visible = outcome.is_complete() || exchange.response.outlet.ends_visibly();
     if visible { Next::Close } else { Next::Abort }
 }
 
-/// Logs a local reply, at most once a second per cause and api. The failure of an upstream, or of
-/// who says which requests may come in, is a warning; anything else is information.
+/// Logs a local reply, at most once a second per cause and api. A failure of an upstream or an auth
+/// server is a warning; anything else is informational.
 pub(crate) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalReply) {
     let LocalReply { status, what, .. } = reply;
     let name = exchange.api().map_or("", |api| api.name.as_str());
@@ -225,7 +224,7 @@ pub(crate) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
     log.log(level, name, cause.word(), &text);
 }
 
-/// Logs and counts that a response is cut, unless clients cause that as a matter of course.
+/// Logs and counts a cut response, unless clients routinely cause such cuts.
 pub(crate) fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     let is_of_client = !step.service.is_for_operators();
     step.telemetry.cut_in_drain += u64::from(is_of_client && outcome == Outcome::Drained);
@@ -238,7 +237,7 @@ pub(crate) fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
     }
 }
 
-/// Discards what the client still sends, until it has seen our end of the connection.
+/// Discards what the client still sends until it has seen our end of the connection.
 #[inline(never)]
 pub(crate) fn linger<N: Net>(
     session: &mut Session,
@@ -246,7 +245,7 @@ pub(crate) fn linger<N: Net>(
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    // A client that never stops sending does not prolong this.
+    // A client that never stops sending does not extend this.
     if until <= now {
         return Next::Close;
     }

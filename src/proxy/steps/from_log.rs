@@ -1,8 +1,8 @@
-//! Responses whose events come from a log that others read, too ([`crate::event_log`]).
+//! Responses whose events come from a log that other clients read as well ([`crate::event_log`]).
 //!
-//! The client has a place in the log and holds nothing else, but what its socket has refused. While
-//! that is pending nothing more is read, so the log is its queue. What becomes of the stream it
-//! sees in the state of the log.
+//! The client has a position in the log and holds nothing else except what its socket refused.
+//! While that is pending it reads nothing more, so the log is its queue. It learns from the state
+//! of the log what becomes of the stream.
 
 use super::head::head_limits;
 use super::{outage, response};
@@ -21,7 +21,7 @@ use crate::proxy::step::{Step, watches_client};
 use crate::telemetry::{Cause, Outcome};
 use std::rc::Rc;
 
-/// Goes on as the stream of the log does.
+/// Follows the state of the log.
 #[inline(never)]
 pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Source::Log(log) = step.exchange.source() else { return Next::Blocked };
@@ -37,7 +37,7 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
             }
             Next::Do(Action::Share)
         }
-        // Only now it is known what it can be given.
+        // Only now is it known what this client can get.
         _ if step.exchange.is_undecided() => {
             step.exchange.unfollow();
             Next::Do(Action::Share)
@@ -54,7 +54,7 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Begins the stream, with the head of the upstream's response if the client has none.
+/// Begins the stream, with the head of the upstream's response if the client has no head yet.
 fn begin<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, io, out, .. } = step;
     let Source::Log(log) = exchange.source() else { return Next::Blocked };
@@ -93,7 +93,7 @@ fn begin<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Do(Action::Open)
 }
 
-/// Tells a client that joins when to come back, as the upstream said it to those who were there.
+/// Tells a joining client the `retry` value that the upstream sent to those already there.
 fn tell_retry<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
     let Source::Log(log) = exchange.source() else { return };
     let place = exchange.response.intake.place().map(Place::next);
@@ -102,7 +102,7 @@ fn tell_retry<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
     }
 }
 
-/// Gives out what the log has, no faster than the client reads it.
+/// Sends what the log has, no faster than the client reads it.
 fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, conn, io, .. } = step;
     if exchange.is_in_grace() && exchange.response.outlet.is_between_events() {
@@ -133,14 +133,14 @@ fn read<N: Net>(step: &mut Step<'_, N>) -> Next {
             response.intake.skip_to(log.read(EventLog::oldest));
             Next::Moved
         }
-        // The rest of the event is gone.
+        // The rest of the event is gone from the log.
         Ok(Followed::Lost) => Next::Do(Action::Cut(Outcome::SlowClient)),
         Ok(Followed::Moved) if has_settled(step) => Next::Settled,
         Ok(Followed::Moved) => Next::Moved,
     }
 }
 
-/// True exactly when there is something to do about the log, of which its readers were told.
+/// True if there is something to do about the log that its readers have been told of.
 pub(crate) fn can_go_on(exchange: &Exchange) -> bool {
     let Source::Log(log) = exchange.source() else { return true };
     let is_new = match (exchange.stage(), log.state()) {
@@ -156,8 +156,8 @@ pub(crate) fn can_go_on(exchange: &Exchange) -> bool {
     is_new && log.is_told()
 }
 
-/// Does what `slow` says for a client who was too slow: what it would have been sent next is not
-/// held any more. Within an event that is a visible cut.
+/// Does what `slow` says for a client that was too slow: the log no longer holds what it would have
+/// been sent next. In the middle of an event this is a visible cut.
 fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
     let exchange = &mut *step.exchange;
     if let Some(stats) = &exchange.record.stats {
@@ -182,7 +182,7 @@ fn lose<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// Tells a client that it has missed some, if there is an event for that.
+/// Tells a client that it has missed events, if an event is configured for that.
 fn tell_gap<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
     let Exchange { config, api, response, .. } = exchange;
     let api = api.and_then(|index| config.apis.get(usize::from(index)));
@@ -191,7 +191,7 @@ fn tell_gap<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
     }
 }
 
-/// Tells a client whose own upstream stream begins that it has missed some, if it has.
+/// Tells a client whose own upstream stream begins that it has missed events, if it has.
 pub(crate) fn tell_gap_before<N: Net>(step: &mut Step<'_, N>) {
     let Step { exchange, io, .. } = step;
     let is_readable = exchange.response.intake.events().is_some();
@@ -200,8 +200,8 @@ pub(crate) fn tell_gap_before<N: Net>(step: &mut Step<'_, N>) {
     }
 }
 
-/// True when all that the log has was sent and nothing else can move, as is usual after an event.
-/// Another step would find that out, too.
+/// True if everything in the log was sent and nothing else can move, as is usual after an event.
+/// This only saves a step, which would find the same.
 fn has_settled<N: Net>(step: &Step<'_, N>) -> bool {
     let Exchange { response, .. } = &*step.exchange;
     let Source::Log(log) = step.exchange.source() else { return false };

@@ -1,5 +1,5 @@
-//! CORS for streams whose head this process writes, for apis without `[api.cors]`: what the
-//! upstream grants to pages of other origins ([`crate::cors::grants`]).
+//! CORS for streams whose head this proxy writes, for apis without `[api.cors]`: what the upstream
+//! grants to pages of other origins ([`crate::cors::grants`]).
 
 use crate::config::{Api, OnOutage, Resume};
 use crate::cors::grants::{Credentials, Page};
@@ -11,8 +11,8 @@ use crate::proxy::next::{Action, Next};
 use crate::proxy::step::Step;
 use crate::telemetry::{Cause, Outcome};
 
-/// The page that a request comes from. None unless its stream may get a head of ours or be resumed,
-/// and the upstream decides which pages may read it.
+/// The page that a request comes from. None unless its stream may get a head from this proxy or be
+/// resumed, and the upstream decides which pages may read it.
 pub(crate) fn page_of(
     api: &Api,
     head: &RequestHead<'_, '_>,
@@ -60,17 +60,17 @@ pub(crate) fn pass_on(exchange: &mut Exchange) {
     }
 }
 
-/// True exactly when the upstream's response may follow the head that the client has.
+/// True if the upstream's response may follow the head that the client already has.
 pub(crate) fn may_read_latest(exchange: &Exchange) -> bool {
     exchange.page().is_none_or(Page::may_read_latest)
 }
 
-/// True exactly when the page may read a stream with the head of ours that was prepared for it.
+/// True if the page may read a stream with the head that this proxy has prepared for it.
 pub(crate) fn may_be_read(exchange: &Exchange) -> bool {
     exchange.page().is_none_or(|page| page.is_own || page.told.is_some())
 }
 
-/// Prepares a head of ours: it grants what the upstream granted last.
+/// Prepares a local head: it grants what the upstream last granted.
 pub(crate) fn recall<N: Net>(step: &mut Step<'_, N>) {
     let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
     if let Some(page) = step.exchange.page_mut()
@@ -103,8 +103,8 @@ fn remember<N: Net>(step: &mut Step<'_, N>) {
     }
 }
 
-/// Ends a stream whose upstream has answered but does not let the page read what the client was
-/// promised. No byte of the response is sent.
+/// Ends a stream whose upstream has answered but does not allow the page to read what the client
+/// was promised. No byte of the response is sent.
 pub(crate) fn withhold<N: Net>(step: &mut Step<'_, N>) -> Next {
     remember(step);
     step.exchange.cause = Some(Cause::Withheld);

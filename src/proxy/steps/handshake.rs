@@ -1,6 +1,6 @@
-//! The TLS handshakes of clients, as far as they are seen here: how they end.
+//! Outcomes of TLS handshakes with clients.
 //!
-//! The network drives them ([`crate::net::tls`]). A session that waits for the end of its own has a
+//! The network drives the handshakes ([`crate::net::tls`]). A session that waits for its own has a
 //! deadline, counts as a client, and is among the first to make room for others.
 
 use super::ends::{refused, refused_connection};
@@ -18,7 +18,7 @@ use crate::telemetry::{Cause, Handshake};
 use crate::time::Tick;
 use std::io;
 
-/// Waits for the end of a handshake.
+/// Waits for the handshake to finish.
 #[inline(never)]
 pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     match session.conn.shaken(&mut shared.net) {
@@ -28,7 +28,7 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
             let ended = agreed.as_ref().map_or(Handshake::Full, Handshake::of);
             shared.telemetry.stats.handshakes.count(ended);
             match session.standing {
-                // The handshake may have begun on former terms.
+                // The handshake may have begun under earlier terms.
                 Standing::Served | Standing::Unjudged => Next::Fresh,
                 Standing::Outdated => Next::Linger,
                 Standing::Refused => refused_connection(shared, session.service, now),
@@ -39,7 +39,7 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     }
 }
 
-/// What a client has shown, if it was asked for a certificate.
+/// What the client presented, if it was asked for a certificate.
 pub(crate) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) -> Option<Shown> {
     if !is_secure || shared.tls.verify_client.is_none() {
         return None;
@@ -51,8 +51,8 @@ pub(crate) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) ->
     }))
 }
 
-/// True exactly when a connection takes a further request: the terms on which its client was let in
-/// are those of now, and its certificate has not been revoked since, and not expired.
+/// True if a connection may take another request: its client was let in on terms that still hold,
+/// and its certificate has been neither revoked nor expired since.
 pub(crate) fn takes_request<N: Net>(session: &mut Session, shared: &Shared<N>) -> bool {
     if session.standing == Standing::Unjudged {
         certificates::judge(session, shared);
@@ -60,7 +60,7 @@ pub(crate) fn takes_request<N: Net>(session: &mut Session, shared: &Shared<N>) -
     session.standing != Standing::Outdated && !has_expired(session, shared)
 }
 
-/// True exactly when a client has shown a certificate that is not valid any more.
+/// True if the client presented a certificate that has expired.
 fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
     if !session.is_secure || shared.tls.verify_client.is_none() {
         return false;
@@ -69,7 +69,7 @@ fn has_expired<N: Net>(session: &Session, shared: &Shared<N>) -> bool {
     certificate.is_some_and(|der| tls::last_second_of(der) < shared.date.second())
 }
 
-/// Ends a connection on which no hands were shaken. The client may still have to read why.
+/// Ends a connection whose handshake failed. The client may still have to read the reason.
 fn failed<N: Net>(
     session: &mut Session,
     shared: &mut Shared<N>,
@@ -87,13 +87,13 @@ fn failed<N: Net>(
     if ended == Handshake::Closed { Next::Close } else { Next::Linger }
 }
 
-/// Ends a connection whose handshake was not over in time.
+/// Ends a connection whose handshake did not finish in time.
 pub(crate) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Next {
     note(session, shared, Handshake::Timeout, "it was not over in time");
     Next::Close
 }
 
-/// Notes that a connection is closed before its handshake is over, to make room for another.
+/// Notes that a connection is closed during its handshake to make room for another.
 pub(crate) fn make_room<N: Net>(session: &Session, shared: &mut Shared<N>) {
     note(session, shared, Handshake::MaxHandshakes, "it made room for another");
 }
@@ -102,7 +102,7 @@ fn note<N: Net>(session: &Session, shared: &mut Shared<N>, ended: Handshake, why
     shared.telemetry.stats.handshakes.count(ended);
     let client = peer_text(session.peer);
     let text = format!("no TLS handshake with {client}: {why} ({})", ended.word());
-    // Whoever looks whether the port is open closes the connection.
+    // A probe of whether the port is open closes the connection like this.
     let usual = matches!(ended, Handshake::Closed | Handshake::PlainHttp);
     let level = if usual { log::Level::Debug } else { log::Level::Info };
     shared.log(level, ended.word(), &text);

@@ -1,7 +1,7 @@
-//! Reading a head from its first byte to its last, of a request or a response.
+//! Reading a request or response head.
 //!
-//! An incomplete head stays with its connection; after a complete one only the bytes behind it do.
-//! So half a head is ordinary unread input, and neither side needs a buffer of its own for it.
+//! An incomplete head stays with its connection; after a complete one only the bytes that follow it
+//! do. So half a head is ordinary unread input, and neither side needs a separate buffer for it.
 
 use crate::config::Config;
 use crate::conn::{Conn, Read};
@@ -10,7 +10,7 @@ use crate::net::{Net, Ready};
 use crate::pipe::Io;
 use crate::work;
 
-/// The limits on a head. They are the same for requests and responses.
+/// The limits on a head, the same for requests and responses.
 pub(crate) fn head_limits(config: &Config) -> HeadLimits {
     HeadLimits {
         head_bytes: config.server.max_head_bytes,
@@ -21,21 +21,21 @@ pub(crate) fn head_limits(config: &Config) -> HeadLimits {
 
 /// The result of a search for the end of a head.
 pub(crate) enum Found<'a> {
-    /// The complete head, at the beginning of the scratch. The bytes behind it were kept.
+    /// The complete head, at the start of the scratch buffer. The bytes after it were kept.
     Complete(&'a mut [u8]),
-    /// More bytes came and were kept.
+    /// More bytes arrived and were kept.
     More,
     /// There is nothing to read.
     Blocked,
-    /// The peer ended or broke the connection. True if a part of a head was there.
+    /// The peer ended or broke the connection. True if part of a head had arrived.
     Ended(bool),
     /// The bytes cannot become an acceptable head.
     Wrong(HeadError, &'a [u8]),
 }
 
-/// Looks for the end of a head in the kept bytes of a connection, and reads on if it is not there.
-/// Each byte is searched once, kept once and copied to the scratch once, however small the pieces
-/// of a head are or however many heads arrive together.
+/// Looks for the end of a head in the kept bytes of a connection, and reads more if it is not
+/// there. Each byte is searched once, kept once and copied to the scratch buffer once, no matter
+/// how small the pieces of a head are or how many heads arrive together.
 pub(crate) fn find_head<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,
@@ -74,8 +74,8 @@ pub(crate) fn find_head<'a, N: Net>(
     }
 }
 
-/// Looks for the end of a head in the `n` bytes that were just read into the scratch. It is nearly
-/// always there.
+/// Looks for the end of a head in the `n` bytes just read into the scratch buffer, where it nearly
+/// always is.
 fn find_in_scratch<'a, N: Net>(
     conn: &mut Conn,
     search: &mut HeadSearch,

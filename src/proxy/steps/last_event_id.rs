@@ -1,8 +1,8 @@
 //! `last_event_id_query`: the id of the last event in the query, for clients that cannot send the
-//! field when they first connect, such as those that replace a browser's EventSource.
+//! field when they first connect, such as replacements of the browser's EventSource.
 //!
-//! It is lifted into the field that servers and this proxy read. A browser that reconnects by
-//! itself sends the field and still the query with which it began, so the field wins.
+//! It is moved to the field that servers and this proxy read. A browser that reconnects by itself
+//! sends the field along with its original query, so the field wins.
 
 use crate::config::Api;
 use crate::exchange::LocalReply;
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 /// A query without the id.
 #[derive(Debug)]
 pub(crate) struct Lifted<'q> {
-    /// The id, if it is to be sent. Not empty.
+    /// The id, if it should be sent. Not empty.
     pub(crate) id: Option<Cow<'q, [u8]>>,
     /// The rest of the query.
     pub(crate) rest: Option<Cow<'q, str>>,
@@ -24,7 +24,7 @@ pub(crate) struct Lifted<'q> {
 /// Takes the id of the last event out of a query.
 ///
 /// # Errors
-/// There are several, or it cannot be the value of a field.
+/// There are several ids, or the id is not a valid field value.
 pub(crate) fn lift<'q>(
     api: &Api,
     head: &RequestHead<'_, '_>,

@@ -1,8 +1,8 @@
-//! Keeping the head of an event stream back until its first event, while another target could still
+//! Holding back the head of an event stream until its first event, while another target could still
 //! be asked instead ([`super::retry`]).
 //!
-//! The body waits unread with its connection, so nothing has to be undone. Once as much of it waits
-//! as a head may have, the head waits no longer: an event is on its way.
+//! The body waits unread with its connection, so nothing has to be undone. Once the waiting part is
+//! as long as a head may be, the head is released: an event is on its way.
 
 use super::retry;
 use crate::config::Failed;
@@ -17,9 +17,9 @@ use crate::proxy::next::Next;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
-/// True exactly when this head is to wait for the first event of its stream. It does not where that
-/// would be in vain, because the response is due earlier than the event; or where the client may be
-/// waiting for it before it sends the rest of its request.
+/// True if this head should wait for the first event of its stream. It does not if waiting would be
+/// pointless because the response is due before the event, or if the client may be waiting for it
+/// before it sends the rest of its request.
 pub(crate) fn keeps_back(exchange: &Exchange, head: &ResponseHead<'_, '_>) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
     let due = deadlines::first_event_due(exchange, awaiting);
@@ -32,7 +32,7 @@ pub(crate) fn keeps_back(exchange: &Exchange, head: &ResponseHead<'_, '_>) -> bo
         && retry::is_possible(exchange, due)
 }
 
-/// Begins to wait for the first event. It may have come with the head.
+/// Starts waiting for the first event. It may have arrived with the head.
 pub(crate) fn begin<N: Net>(
     exchange: &mut Exchange,
     conn: &Conn,
@@ -48,8 +48,8 @@ pub(crate) fn begin<N: Net>(
     Next::Moved
 }
 
-/// Reads on until the first event has come, or none can come, and returns the head. Until then,
-/// returns what is to be done.
+/// Reads until the first event has arrived, or none can arrive any more, and returns the head.
+/// Until then, returns what to do next.
 pub(crate) fn await_event<'a, N: Net>(
     conn: &mut Conn,
     awaiting: &mut Awaiting,

@@ -1,25 +1,25 @@
 //! Keeping event streams open while their upstream cannot serve them.
 //!
-//! A browser's EventSource gives up for good when it is answered with an error, and when many
-//! streams break their clients all reconnect at once. `on_outage` prevents the first: the client
-//! gets an empty stream that says when to reconnect (*retry*), or a stream that stays silent until
-//! the upstream is back (*hold*). `resume` prevents the second: the upstream is asked for the rest,
-//! with the id of the last complete event. Held and broken streams wait and ask in the same way:
-//! repeatedly, after growing random times, or soon after another stream was answered.
+//! A browser's EventSource gives up for good when it gets an error, and when many streams break,
+//! all their clients reconnect at once. `on_outage` prevents the former: the client gets an empty
+//! stream that says when to reconnect (*retry*), or a stream that stays silent until the upstream
+//! is back (*hold*). `resume` prevents the latter: the upstream is asked for the rest, with the id
+//! of the last complete event. Held and broken streams wait and ask in the same way: repeatedly,
+//! after random delays that grow, or soon after another stream was answered.
 //!
-//! A wait is 50 to 100 % of a time that doubles from 500 ms, or from the upstream's `retry`, to 5
-//! s. An upstream that accepts a stream and drops it at once does not reset the count. When one
-//! stream is answered, the others that asked in vain ask soon ([`crate::apis`]); one walk over the
-//! sessions finds them.
+//! A delay is 50 to 100 % of a time that starts at 500 ms, or the upstream's `retry`, and doubles
+//! up to 5 s. An upstream that accepts a stream and drops it at once does not reset the count. When
+//! one stream is answered, the others that asked in vain ask soon ([`crate::apis`]); one walk over
+//! the sessions finds them.
 //!
-//! Who comes faster than a rate admits is no outage, and is told when to come back, too: a random
-//! time later by which the rate has room again, so that those who are refused together come apart.
+//! A client that exceeds a rate is not an outage, but it is told when to come back as well: at a
+//! random time after the rate has room again, so that clients refused together return apart.
 //!
-//! `resume_timeout` limits all this, because every limit has a name. `resume = "always"` also
-//! bridges an upstream that ends its streams on purpose, as many do every few minutes.
+//! `resume_timeout` limits all this. `resume = "always"` also bridges an upstream that ends its
+//! streams on purpose, as many do every few minutes.
 //!
-//! Pages of any origin may read the empty stream of *retry*: it is the same for everybody, and a
-//! browser would otherwise turn it into an error. With credentials it needs a grant of the
+//! Pages of any origin may read the empty stream of *retry*: it is the same for everyone, and a
+//! browser would otherwise turn it into an error. With credentials it needs a grant from the
 //! upstream, or a page could learn from the response whether its user has a key.
 
 use super::ends::log_reply;
@@ -66,7 +66,7 @@ pub(crate) fn fail<N: Net>(step: &mut Step<'_, N>, reply: LocalReply) -> Next {
         log::debug!("asking the upstream again failed: {}; trying later", reply.what);
         return Next::Do(Action::AskLater);
     }
-    // In a drain a stream would be held only until it is its turn to end.
+    // During a drain a stream would be held only until its turn to end.
     let may_hold = is_outage && !reply.is_busy() && (has_head || !step.phase.is_closed());
     let policy = match reply.exceeded {
         Some(_) => step.exchange.on_exceeded_rate(),
@@ -87,7 +87,7 @@ pub(crate) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     let Step { exchange, io, out, phase, date, telemetry, .. } = step;
     log_reply(exchange, &mut telemetry.log, &refused);
     exchange.cause = refused.cause();
-    // If the api or the key is gone, the outcome is set already.
+    // If the api or the key was removed, the outcome is already set.
     if exchange.outcome().is_complete() {
         exchange.end_with(Outcome::Spared);
     }
@@ -101,7 +101,7 @@ pub(crate) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     exchange.keep_alive_if(exchange.facts.version == Version::Http11 && !phase.is_draining());
     let mut fields = exchange.stream_cors_fields();
     if exchange.cors().is_none() && exchange.page().is_none_or(|page| page.told.is_none()) {
-        // The reply is the same for everybody, and there is no upstream to say who may read it.
+        // The reply is the same for everyone, and there is no upstream to say who may read it.
         fields.insert(0, ("Access-Control-Allow-Origin", "*"));
     }
     let head = StreamHead {
@@ -117,7 +117,7 @@ pub(crate) fn reply_with_retry<N: Net>(step: &mut Step<'_, N>, refused: LocalRep
     Next::Moved
 }
 
-/// Opens an event stream that has no upstream yet, or keeps one open that was opened early.
+/// Opens an event stream that has no upstream yet, or keeps open one that was answered early.
 pub(crate) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next {
     log_reply(step.exchange, &mut step.telemetry.log, &refused);
     if !step.exchange.is_answered_early() {
@@ -126,7 +126,7 @@ pub(crate) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     }
     let Step { exchange, io, .. } = step;
     exchange.upload.abandon(io.buffers);
-    // A reader of a log waits for who fills it.
+    // A reader of a log waits for the feed.
     let asks = !matches!(exchange.source(), Source::Log(_));
     if asks {
         exchange.enter(Stage::Held, Source::Waiting(io.now));
@@ -191,8 +191,8 @@ pub(crate) fn answered(exchange: &Exchange) -> Option<Key<ApiState>> {
 
 impl<N: Net> Proxy<N> {
     /// Lets other streams that asked the upstream of this api in vain ask again soon, now that it
-    /// has answered. The delay is random, so that they do not all ask at once. A stream that has
-    /// not asked in vain keeps its first wait, because the upstream may have chosen that.
+    /// has answered. The delay is random so that they do not all ask at once. A stream that has not
+    /// asked in vain keeps its first delay, because the upstream may have chosen it.
     pub(crate) fn wake_waiting(&mut self, answered: Option<Key<ApiState>>, now: Tick) {
         let Proxy { tasks, feeds, shared: Shared { apis, random, .. }, .. } = self;
         let Some(state) = answered.and_then(|api| apis.get_mut(api)) else { return };
@@ -225,7 +225,7 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Waits on, behind an interim response that nobody gets.
+/// Skips an interim response that is not forwarded.
 pub(crate) fn pass_over_interim(exchange: &mut Exchange, status: u16, now: Tick) -> Next {
     let fail = |what| Next::fail(LocalReply::refused(Cause::UpstreamMalformed, 502, what));
     if status == 101 {
@@ -237,7 +237,7 @@ pub(crate) fn pass_over_interim(exchange: &mut Exchange, status: u16, now: Tick)
     }
 }
 
-/// Goes on with the body of this response as an event stream, whose head nobody gets from here.
+/// Continues with the body of this response as an event stream. Its head is not forwarded here.
 pub(crate) fn take_body(
     exchange: &mut Exchange,
     connection: &mut Connection,
@@ -292,7 +292,7 @@ pub(crate) fn join(
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
         }
-        // The client sees this response for itself when it reconnects.
+        // The client gets this response itself when it reconnects.
         _ => {
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::EndStream(Outcome::UpstreamCut))

@@ -1,15 +1,16 @@
-//! PROXY headers, in which those in front say whose connections they pass on
+//! PROXY headers, in which a proxy in front names the client whose connection it passes on
 //! ([`crate::proxy_protocol`]).
 //!
-//! Where a port expects one, nothing is served without: who could leave it out, or send one of its
-//! own, would be whoever it likes. So only a trusted proxy may connect there, and what it says is
-//! the client's address from then on, for limits and logs and in X-Forwarded-For. A header need not
-//! name one: then the connection keeps the proxy's. That may be a health check, or a client whose
-//! address the proxy does not have or does not tell (HAProxy: one of a Unix socket). So nothing is
-//! believed there of what requests say of their client.
+//! On a port that expects the header, nothing is served without one: a client that could omit it,
+//! or send its own, could claim any address. So only trusted proxies may connect there, and the
+//! address in the header is the client's address from then on, in limits, logs and X-Forwarded-For.
+//! A header need not contain an address; then the connection keeps the proxy's. That may be a
+//! health check, or a client whose address the proxy does not know or does not pass on (HAProxy: a
+//! client on a Unix socket). So what requests on such a connection say about their client is not
+//! trusted.
 //!
-//! The header is read to its end and not a byte further, so what follows is for TLS, or for the
-//! reader of requests, as if nothing had been there.
+//! The header is read to its end and not a byte further, so the TLS handshake or the request reader
+//! sees the rest as if there had been no header.
 
 use super::ends::refused_connection;
 use super::request::peer_text;
@@ -23,7 +24,7 @@ use crate::telemetry::ProxyHeader;
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// True exactly when a connection from `peer` may begin with a header. Otherwise that is told.
+/// True if a connection from `peer` may begin with a header. If not, that is logged.
 pub(crate) fn may_come<N: Net>(peer: Option<IpAddr>, shared: &mut Shared<N>) -> bool {
     let is_trusted = shared.config.server.trusted_proxies.contains(peer);
     if !is_trusted {
@@ -69,7 +70,7 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     }
 }
 
-/// Goes on with what the header says.
+/// Continues with the contents of the header.
 fn take<N: Net>(session: &mut Session, header: Header, shared: &mut Shared<N>, now: Tick) -> Next {
     shared.telemetry.stats.proxy_headers.count(header.into());
     match header.client {
@@ -77,7 +78,7 @@ fn take<N: Net>(session: &mut Session, header: Header, shared: &mut Shared<N>, n
         None => session.is_anonymous = true,
     }
     if session.is_secure {
-        // Whoever passes TLS on does not speak it, and may say so.
+        // A proxy that passes TLS through does not speak it, and may say so.
         return Next::ShakeHands;
     }
     session.is_https = header.is_tls.unwrap_or(session.is_https);
@@ -97,7 +98,7 @@ pub(crate) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Nex
 fn note<N: Net>(peer: Option<IpAddr>, shared: &mut Shared<N>, came: ProxyHeader, why: &str) {
     shared.telemetry.stats.proxy_headers.count(came);
     let text = format!("no PROXY header from {}: {why} ({})", peer_text(peer), came.word());
-    // Whoever looks whether the port is open closes the connection.
+    // A probe of whether the port is open closes the connection like this.
     let usual = came == ProxyHeader::Closed;
     let level = if usual { log::Level::Debug } else { log::Level::Warn };
     shared.log(level, came.word(), &text);

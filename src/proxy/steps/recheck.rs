@@ -1,15 +1,16 @@
-//! `auth.recheck`: whoever was let in is asked about again while a stream or a tunnel is open.
+//! `auth.recheck`: the auth server is asked again about a request while its stream or tunnel is
+//! open.
 //!
-//! Each is asked about at a time of its own, 90 to 110 % of the interval after the last. Only a 401
-//! or a 403 ends it, by its kind and like a key that is revoked. Anything else, and nothing, is
-//! counted, and asked again: an auth server that is down ends nobody's stream.
+//! Each is asked about at its own time, 90 to 110 % of the interval after the last. Only a 401 or
+//! 403 ends it, according to its kind and like a revoked key. Any other answer, or none, is counted
+//! and the question is asked again: an auth server that is down ends no streams.
 //!
-//! For that the question is kept, up to 4 KiB of it, and only while there is room within
-//! `max_held_bytes`. Where it cannot be kept, nobody can be asked; so what is open ends when the
-//! question is due, and its client has to come in again. Or a client could stay for good by asking
-//! at length.
+//! The question is kept for this, up to 4 KiB of it and only while there is room within
+//! `max_held_bytes`. If it cannot be kept, the server cannot be asked; so the stream or tunnel ends
+//! when the question is due, and its client has to be let in again. Otherwise a client could stay
+//! forever by making its question long.
 //!
-//! What counts is the present configuration: a reload may change whom to ask, and how often.
+//! The current configuration applies: a reload may change which server is asked, and how often.
 
 use crate::apis::Apis;
 use crate::config::{Config, ForwardAuth};
@@ -25,10 +26,10 @@ use crate::telemetry::Asked;
 use crate::time::Tick;
 use std::rc::Rc;
 
-/// Maximum length of a question that is kept, in bytes.
+/// The maximum length of a kept question, in bytes.
 const KEPT_MAX: usize = 4096;
 
-/// Keeps a question if it is to be asked again, and there is room for it.
+/// Keeps a question if it will be asked again and there is room for it.
 pub(crate) fn keep<N: Net>(step: &mut Step<'_, N>, question: &Rc<[u8]>) -> Option<Kept> {
     let Step { exchange, io, auth_requests, .. } = step;
     exchange.api()?.forward_auth.as_ref()?.recheck?;
@@ -39,7 +40,7 @@ pub(crate) fn keep<N: Net>(step: &mut Step<'_, N>, question: &Rc<[u8]>) -> Optio
     })
 }
 
-/// Decides when to ask again about an exchange, if it is open and somebody is asked.
+/// Decides when to ask again about an exchange, if it is open and has an auth server.
 pub(crate) fn schedule(
     exchange: &mut Exchange,
     config: &Config,
@@ -55,7 +56,7 @@ pub(crate) fn schedule(
     exchange.set_recheck(after.map_or(Tick::NEVER, |after| now.after(after)));
 }
 
-/// The index in the present configuration of the api of an exchange, and who is asked for it.
+/// The index of an exchange's api in the current configuration, and its auth server.
 fn auth_of<'c>(
     exchange: &Exchange,
     config: &'c Config,
@@ -66,12 +67,12 @@ fn auth_of<'c>(
     Some((u16::try_from(index).ok()?, auth))
 }
 
-/// Asks again about what is open, because it is time.
+/// Asks again about an open stream or tunnel, because the question is due.
 pub(crate) fn ask<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { owner, exchange, apis, auth_requests, config, random, telemetry, .. } = step;
     let now = step.io.now;
     exchange.set_recheck(Tick::NEVER);
-    // A feed is let in by nobody: its readers are.
+    // A feed needs no permission: its readers do.
     let Some(session) = owner.key() else { return Next::Moved };
     let (Some((api, _)), Some(api_state)) = (auth_of(exchange, config, apis), exchange.api_state)
     else {
@@ -93,7 +94,7 @@ pub(crate) fn ask<N: Net>(step: &mut Step<'_, N>) -> Next {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Acts on an answer about what was open when it was asked for.
+    /// Acts on the answer to a recheck.
     pub(crate) fn rechecked(&mut self, about: About, verdict: &Verdict, now: Tick) {
         let Proxy { tasks, shared: Shared { apis, config, random, telemetry, .. }, .. } = self;
         let exchange = tasks.get_mut(about.session).and_then(|session| session.exchange_mut());

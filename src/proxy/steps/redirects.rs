@@ -1,14 +1,14 @@
-//! `rewrite_redirects`: where a response sends the client, in the client's terms
+//! `rewrite_redirects`: redirect targets in a response, rewritten to what the client can reach
 //! ([`crate::route::redirect`]).
 
 use crate::exchange::{Asked, Exchange};
 use crate::http::head::ResponseHead;
 use crate::route::redirect::{Reach, Scheme, as_seen, is_same_authority};
 
-/// The fields of a response that say where something is.
+/// The response fields that contain a location.
 const FIELDS: [&str; 2] = ["Location", "Content-Location"];
 
-/// The values of such fields that differ in the client's terms, with their names.
+/// The values of these fields that have to be rewritten for the client, with their names.
 pub(crate) fn rewritten(
     exchange: &Exchange,
     head: &ResponseHead<'_, '_>,
@@ -16,8 +16,9 @@ pub(crate) fn rewritten(
     let Some((api, asked)) = exchange.api().zip(exchange.asked()) else { return Vec::new() };
     let stripped = if api.strip_listen_path { &*api.listen_path } else { "" };
     let reach = Reach { outer: &asked.prefix, stripped, base: &api.target().path };
-    // The server knows itself by its own name, by the one that it is asked by, and by the one that
-    // its client asked for. The way from http to https is no way back to where the client is.
+    // The server may call itself by its own name, by the name in the request to it, or by the name
+    // that the client asked for. A redirect from http to https does not lead back to where the
+    // client is.
     let is_own = |scheme, authority: &str| {
         let is = |name: &str| is_same_authority(scheme, name, authority);
         let Asked { host, is_secure, .. } = asked;

@@ -1,6 +1,6 @@
-//! Relaying a response, together with what is left of the request.
+//! Relaying a response, together with the rest of the request.
 //!
-//! A further step is taken only if something may be left to do. After an event nothing is left
+//! Another step is taken only if something may be left to do. After an event nothing is left
 //! ([`has_settled`]), and the stall check of debug builds verifies that.
 
 use super::sticky;
@@ -16,7 +16,7 @@ use crate::telemetry::{Cause, Failure, Outcome};
 /// Why a request cannot be completed.
 #[derive(Debug)]
 pub(crate) enum RequestFault {
-    /// The client ended or broke the connection within the request.
+    /// The client ended or broke the connection before the request was complete.
     Gone,
     /// The body is malformed or too long.
     Refused(LocalReply),
@@ -69,8 +69,8 @@ pub(crate) fn lose<N: Net>(step: &mut Step<'_, N>, fault: Fault) -> Next {
     })
 }
 
-/// True when everything received of the response was sent and nothing else can move, as is usual
-/// after an event. Another step would find that out, too.
+/// True if everything received of the response was sent and nothing else can move, as is usual
+/// after an event. This only saves a step, which would find the same.
 fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
     let Exchange { upload: request, response, .. } = &*step.exchange;
     !step.pool[key].conn.has_input()
@@ -80,14 +80,14 @@ fn has_settled<N: Net>(step: &Step<'_, N>, key: Key<Connection>) -> bool {
         && !watches_client(step.conn, step.exchange, step.ahead_max)
 }
 
-/// Moves the rest of the request. An upstream that stops reading is not the end: it may respond
-/// early, and its response is still to be read (RFC 9112 section 9.5).
+/// Moves the rest of the request. An upstream that stops reading does not end the exchange: it may
+/// respond early, and its response still has to be read (RFC 9112 section 9.5).
 pub(crate) fn pump_request<N: Net>(
     step: &mut Step<'_, N>,
     key: Key<Connection>,
 ) -> Result<Moved, RequestFault> {
     let Step { exchange, conn, io, pool, .. } = step;
-    // This is the usual case while events are relayed.
+    // The usual case while events are relayed.
     let Upload::Moving(request) = &mut exchange.upload else { return Ok(Moved::No) };
     let pumped = request.pump(conn, &mut pool[key].conn, io);
     // A client that sends its body is not waiting for 100 (Continue).
@@ -133,9 +133,9 @@ pub(crate) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Returns the upstream's connection after the response was read to its end, whatever the client
-/// still has to be sent. If the request is incomplete by then, the upstream does not want the rest,
-/// and its connection is closed (RFC 9112 section 9.5).
+/// Returns the upstream connection once the response was read to its end, no matter how much is
+/// still to be sent to the client. If the request is incomplete by then, the upstream does not want
+/// the rest, and its connection is closed (RFC 9112 section 9.5).
 pub(crate) fn release<N: Net>(step: &mut Step<'_, N>) -> Next {
     let sent = step.exchange.upload.sent();
     if let Some(connection) = step.exchange.take_connection() {

@@ -1,4 +1,4 @@
-//! Requests, from the first byte to the beginning of an exchange.
+//! Requests, from the first byte to the start of an exchange.
 
 use super::ends::{self, refused};
 use super::head::{Found, find_head, head_limits};
@@ -30,7 +30,7 @@ use crate::time::Tick;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Waits for a request head and begins its exchange when it is complete.
+/// Waits for a request head and begins its exchange once it is complete.
 pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Tick) -> Next {
     if !handshake::takes_request(session, shared) {
         return Next::Linger;
@@ -99,13 +99,13 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     refused(shared, service, told, is_head, refusal, now)
 }
 
-/// True exactly when bytes other than empty lines have come of a next head. Empty lines may precede
-/// it (RFC 9112 section 2.2) and mean nothing by themselves.
+/// True if any bytes of a next head other than empty lines have arrived. Empty lines may precede it
+/// (RFC 9112 section 2.2) and mean nothing by themselves.
 fn has_begun(conn: &Conn) -> bool {
     conn.ahead().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
 
-/// True exactly when a head, however malformed, has the method HEAD: its response has no body.
+/// True if a head, however malformed, has the method HEAD: its response has no body.
 fn is_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
@@ -113,17 +113,17 @@ fn is_head(bytes: &[u8]) -> bool {
 /// Where a request comes from.
 #[derive(Clone, Copy)]
 struct Sender<'a> {
-    /// The address of the client, or of a proxy in front of us. None for a Unix socket.
+    /// The address of the client or of a proxy in front. None for a Unix socket.
     peer: Option<IpAddr>,
-    /// True exactly when that is a trusted proxy, whose forwarding fields are believed.
+    /// True if that is a trusted proxy, whose forwarding fields are believed.
     is_trusted: bool,
-    /// True exactly when the client has sent it over TLS.
+    /// True if the client sent it over TLS.
     is_https: bool,
-    /// What the client has shown, if it was asked for a certificate.
+    /// What the client presented, if it was asked for a certificate.
     shown: Option<&'a Shown>,
 }
 
-/// What requests are judged by.
+/// What a request is checked against.
 struct Rules<'a> {
     config: &'a Config,
     router: &'a Router,
@@ -131,10 +131,10 @@ struct Rules<'a> {
     now: Tick,
 }
 
-/// What a request gets that no api serves.
+/// The answer to a request that no api serves.
 enum Refusal {
     Reply(LocalReply),
-    /// It is sent to this URL.
+    /// It is redirected to this URL.
     Redirect(Box<str>),
 }
 
@@ -152,26 +152,26 @@ struct Checked {
     keeps_alive: bool,
     awaits_continue: bool,
     length: BodyLength,
-    /// True exactly when the body may ask for an event stream.
+    /// True if the body may ask for an event stream.
     may_ask_in_body: bool,
-    /// True exactly when it may be answered before the upstream has answered.
+    /// True if it may be answered before the upstream has answered.
     may_answer_early: bool,
     /// Trailer fields that are not forwarded.
     dropped_trailers: Option<Box<Names>>,
     caller: Caller,
-    /// What the request shows of its client, if that is looked at.
+    /// What the request reveals about its client, if the api uses that.
     shown: Option<sticky::Shown>,
-    /// What another server is asked about it, if one is.
+    /// The question for the auth server, if there is one.
     question: Option<Rc<[u8]>>,
-    /// How it may share its stream, or why not, if that is looked at.
+    /// How it may share its stream, or why not, if the api shares streams.
     share: Option<Result<Shareable, Veto>>,
-    /// The last event that the client has seen, if that was given its id by a log of ours.
+    /// The last event that the client has seen, if one of our logs gave it its id.
     own_id: Option<Box<[u8]>>,
     /// The head that goes upstream, or the reply if the request is refused.
     outbound: Result<OutboundHead, LocalReply>,
 }
 
-/// Checks a request head for the apis. `told` is what is told of it in logs. `out` is an empty
+/// Checks a request head for the apis. `told` is what the logs say about it. `out` is an empty
 /// buffer for the head that goes upstream.
 fn check_request(
     bytes: &[u8],
@@ -191,7 +191,7 @@ fn check_request(
     })
 }
 
-/// Checks a request head that is well-formed.
+/// Checks a well-formed request head.
 fn check_head(
     head: &RequestHead<'_, '_>,
     rules: Rules<'_>,
@@ -234,8 +234,8 @@ fn check_head(
         let target = upstream_target(api, &path, query.rest.as_deref());
         let mut to = forwarding(head, &target, &pass, api, from, facts);
         to.last_event_id = query.id.as_deref();
-        // The head goes upstream before the body has said whether it asks for a stream. Behind a
-        // head of ours the client would not know of a coding.
+        // The head goes upstream before the body shows whether it asks for a stream. After a head
+        // written by this proxy, the client would not know about a content coding.
         let strips = api.streams.compression == Compression::Strip;
         to.uncoded |= may_answer_early || may_ask_in_body && strips;
         let outbound = forward::outbound(out, head, &to);
@@ -271,14 +271,14 @@ fn check_head(
     })
 }
 
-/// The address of the client, as far as is known.
+/// The address of the client, as far as it is known.
 fn client_address(head: &RequestHead<'_, '_>, config: &Config, from: Sender<'_>) -> Option<IpAddr> {
     let forwarded = head.fields.elements("X-Forwarded-For");
     let forwarded = forwarded.filter(|_| from.is_trusted);
     config.server.trusted_proxies.client(from.peer, forwarded)
 }
 
-/// What the client asked for, as far as is known.
+/// What the client asked for, as far as it is known.
 fn asked(head: &RequestHead<'_, '_>, to: &Forward<'_>) -> Option<Asked> {
     Some(Asked {
         host: head.authority?.into(),
@@ -321,13 +321,14 @@ fn check_limits(
     config: &Config,
     from: Sender<'_>,
 ) -> Result<(), LocalReply> {
-    // It is a part of the target that the client has asked for, and comes back in redirects.
+    // The prefix is part of the target that the client asked for, and it is echoed in redirects.
     let removed = head.fields.only(forward::PREFIX).filter(|_| from.is_trusted);
     if removed.is_some_and(|prefix| prefix.len() > config.server.max_target_bytes) {
         let what = "X-Forwarded-Prefix is too long";
         return Err(staying(head, LocalReply::refused(Cause::MaxTargetBytes, 414, what)));
     }
-    // Its response has the request as the server got it, with what only the server should see.
+    // The response to TRACE echoes the request as the server received it, including what only the
+    // server should see.
     if head.is_trace() {
         let what = "TRACE is not supported";
         return Err(staying(head, LocalReply::refused(Cause::Method, 405, what)));
@@ -338,7 +339,7 @@ fn check_limits(
     Ok(())
 }
 
-/// Refuses a body that is announced to be longer than an api allows.
+/// Refuses a body whose announced length exceeds the api's limit.
 fn check_body(head: &RequestHead<'_, '_>, api: &Api, config: &Config) -> Result<(), LocalReply> {
     match head.length {
         BodyLength::Length(n) if n > body_max(api, config) => {
@@ -356,14 +357,14 @@ fn body_max(api: &Api, config: &Config) -> u64 {
     api.clients.max_body_bytes.or(config.server.max_body_bytes).unwrap_or(u64::MAX)
 }
 
-/// Marks a refusal so that the connection stays open, unless it is a 400 or the rest of the request
+/// Lets the connection stay open after a refusal, unless it is a 400 or the rest of the request
 /// would have to be read.
 fn staying(head: &RequestHead<'_, '_>, refusal: LocalReply) -> LocalReply {
     refusal.closing(refusal.status == 400 || !head.length.is_empty() || !head.persistent)
 }
 
 /// Finds the api that serves a request, and appends its resolved path to `path`. `OPTIONS *` is
-/// about the server as a whole (RFC 9112 section 3.2.4), so only an api with all of its paths can
+/// about the server as a whole (RFC 9112 section 3.2.4), so only an api that covers all paths can
 /// serve it.
 fn find_api(
     head: &RequestHead<'_, '_>,
@@ -381,8 +382,8 @@ fn find_api(
     Ok(id)
 }
 
-/// Refuses a path that a server may also read as one of another, guarded api. The api that it
-/// matches literally may ask for less.
+/// Refuses a path that a server may also read as belonging to another, guarded api. The api that it
+/// matches literally may require less.
 fn refuse_other_readings(
     head: &RequestHead<'_, '_>,
     path: &[u8],
@@ -409,7 +410,7 @@ fn upstream_target(api: &Api, path: &[u8], query: Option<&str>) -> Vec<u8> {
     }
 }
 
-/// Trailer fields that are not forwarded: those that are not forwarded in the head either.
+/// The trailer fields that are not forwarded: those that are not forwarded in the head either.
 fn dropped_trailers(api: &Api, head: &RequestHead<'_, '_>) -> Option<Box<Names>> {
     let nominated = Nominated::by(head.fields).names();
     if head.length != BodyLength::Chunked {
@@ -440,7 +441,7 @@ fn begin<N: Net>(
     shared: &mut Shared<N>,
     now: Tick,
 ) -> Next {
-    // The client has left, so nobody needs the response.
+    // The client has left, so no one needs the response.
     if conn.hung_up() {
         return Next::Close;
     }
@@ -465,7 +466,7 @@ fn begin<N: Net>(
     exchange.api_state = Some(state_key);
     exchange.caller = caller.is_known().then(|| Box::new(caller));
     let then = match checked.outbound {
-        // Who asks for events is told when to come back.
+        // A client that asks for events is told when to come back.
         Err(refusal) if refusal.exceeded.is_some() => Action::Fail(refusal),
         Err(refusal) => Action::Reply(refusal),
         Ok(outbound) => {

@@ -1,12 +1,12 @@
 //! Responses, from the upstream's first byte until they are being relayed.
 //!
 //! The connection of a HEAD, a 204 or a 304 is not reused. Some servers send a body after such a
-//! response, so late that nobody waits for it, and the next client would get it as its response. So
-//! each of these costs a connection: a 304 takes three times the processor time that it takes over
-//! a kept one. This side closes the connection, so its port is taken for a minute, and with Linux's
-//! defaults at most 470 a second can go to one address (except on the loopback, or with
-//! `net.ipv4.tcp_tw_reuse = 1`). For a HEAD the request says `Connection: close`, so the server
-//! closes.
+//! response, too late for anyone to notice in time, and the next client would get it as its
+//! response. So each of these costs a connection: a 304 takes three times the CPU time it takes on
+//! a reused one. This side closes the connection, so its port stays in TIME_WAIT for a minute, and
+//! with Linux's defaults at most 470 a second can go to one address (except on the loopback, or
+//! with `net.ipv4.tcp_tw_reuse = 1`). For a HEAD the request says `Connection: close`, so the
+//! server closes.
 
 use super::head::{Found, find_head, head_limits};
 use super::relay::{RequestFault, pump_request};
@@ -35,7 +35,7 @@ use std::net::IpAddr;
 pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     match pump_request(step, key) {
         Ok(Moved::Yes) => Next::Moved,
-        // A client that reads nothing gets no further heads.
+        // While the client reads nothing, no further heads are read for it.
         Ok(Moved::No) if step.exchange.response.pending() >= step.io.high_water => {
             step.watch_client()
         }
@@ -48,7 +48,7 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     }
 }
 
-/// Reads the response head, and acts on it when it is complete.
+/// Reads the response head and acts on it once it is complete.
 fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     let Step { exchange, io, out, pool, apis, telemetry, .. } = step;
     let limits = head_limits(&exchange.config);
@@ -115,7 +115,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
     stage.map_or(Next::Moved, |stage| begin(step, key, stage, status))
 }
 
-/// Reads on until the response head is complete. Until then, returns what is to be done.
+/// Reads until the response head is complete. Until then, returns what to do next.
 fn await_head<'a, N: Net>(
     conn: &mut Conn,
     awaiting: &mut Awaiting,
@@ -157,7 +157,7 @@ fn pass(
     Ok(())
 }
 
-/// Begins to relay the rest of a response whose head was queued for the client.
+/// Starts relaying the rest of a response whose head was queued for the client.
 fn begin<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, stage: Stage, status: u16) -> Next {
     let Step { exchange, io, pool, .. } = step;
     exchange.upload.forget_body(io.buffers);
@@ -175,9 +175,9 @@ fn bad_head(error: HeadError) -> Next {
     Next::fail(LocalReply::refused(Cause::of_response_head(error), 502, error.what()))
 }
 
-/// Checks whether a response head is valid at this point, and writes the client's head into `out`.
-/// Returns the stage that the client enters with it. None for an interim response, which another
-/// head follows (RFC 9110 section 15.2).
+/// Checks whether a response head is valid at this point, and writes the client's head to `out`.
+/// Returns the stage that the exchange enters with it. None for an interim response, which is
+/// followed by another head (RFC 9110 section 15.2).
 fn forward_head(
     exchange: &mut Exchange,
     connection: &mut Connection,
@@ -191,7 +191,7 @@ fn forward_head(
         101 if !offer.is_met_by(head.upgrade, &exchange.config.server.upgrade) => {
             Err("the upstream switched to a protocol that was not offered")
         }
-        // It is unknown in which protocol the rest of the body would be (RFC 9110 section 7.8).
+        // It is unknown which protocol the rest of the body would be in (RFC 9110 section 7.8).
         101 if !exchange.upload.sent() => {
             Err("the upstream switched protocols before the request was complete")
         }
@@ -245,7 +245,7 @@ fn forward_final(
     connection.note_idle_limit(head.idle_limit);
     exchange.drop_trailers(head);
     let is_readable = head.is_event_stream && !head.is_coded;
-    // When resumed, the rest comes from another body, whose length was not announced.
+    // After a resume the rest comes from another body, and its length was not announced.
     let keeps_length = !(is_readable && exchange.wants_resuming());
     let to = match (head.length, exchange.facts.version) {
         (length @ (BodyLength::Empty | BodyLength::Length(_)), _) if keeps_length => length,
@@ -267,7 +267,7 @@ fn forward_final(
     exchange.note_served(now);
 }
 
-/// Writes the head of a final response whose body the client gets with this framing.
+/// Writes the head of a final response whose body is sent to the client with this framing.
 pub(crate) fn write_final(
     exchange: &mut Exchange,
     head: &ResponseHead<'_, '_>,
@@ -277,8 +277,8 @@ pub(crate) fn write_final(
 ) {
     let anti_buffering =
         head.is_event_stream && exchange.api().is_some_and(|api| api.streams.anti_buffering);
-    // A client that was not asked for its body may send it or not, so the next request could not be
-    // told from it.
+    // A client that was not asked for its body may or may not send it, so its next request could
+    // not be told apart from the body.
     exchange.keep_alive_if(to != BodyLength::UntilClose && !exchange.awaits_continue);
     exchange.awaits_continue = false;
     let cors = exchange.cors().map(|(policy, grant)| policy.origin_fields(grant));

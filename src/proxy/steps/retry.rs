@@ -1,17 +1,17 @@
 //! Asking another target after one has failed a request.
 //!
 //! An endpoint that cannot be connected to costs a request nothing: the pool tries the next one.
-//! `retry_on` lists what else counts as a failure. Then the request is sent a second time, which
-//! may be done because the operator says so, and as long as no byte of an upstream's answer has
-//! gone to the client. A head of ours, heartbeats and interim responses are no such bytes. The
-//! request must be at hand, too: it has no body, or `retry_body` let its body be kept.
+//! `retry_on` lists what else counts as a failure. The request is then sent a second time, which is
+//! allowed because the operator says so, as long as no byte of an upstream's answer has gone to the
+//! client. A head written by this proxy, heartbeats and interim responses do not count as such. The
+//! request must still be available: it has no body, or `retry_body` let its body be kept.
 //!
-//! Each target is asked once, and all of them within the response timeout. Where `timeout` is in
-//! the list, those that are left share what is left of it. A target that has failed is passed over
-//! for a while, whether this request could be sent again or not.
+//! Each target is asked once, and all of them within the response timeout. If `timeout` is in the
+//! list, the remaining targets share the remaining time. A target that has failed is avoided for a
+//! while, whether or not this request could be sent again.
 //!
-//! A client that can still be given another target's answer was not given a head. So where
-//! `first_event_timeout` is in the list, the head of an event stream waits for the first event
+//! A client can only get another target's answer while it has no head. So if `first_event_timeout`
+//! is in the list, the head of an event stream waits for the first event
 //! ([`crate::exchange::Lookahead`]).
 
 use super::connect;
@@ -26,7 +26,7 @@ use crate::telemetry::{Cause, Failure};
 use crate::time::Tick;
 
 /// What `retry_on` calls the failure that this reply is about. None if the upstream was not sent
-/// the request, or is not at fault, or has answered: then its status was judged.
+/// the request, is not at fault, or has answered: then its status was checked.
 pub(crate) fn failure(reply: &LocalReply) -> Option<Failed> {
     let cause = reply.cause().filter(|_| reply.is_upstream_fault())?;
     if cause == Cause::FirstEventTimeout {
@@ -42,8 +42,8 @@ pub(crate) fn failure(reply: &LocalReply) -> Option<Failed> {
     failures.iter().find(|(known, _)| *known == failure).map(|(_, failed)| *failed)
 }
 
-/// True exactly when a request whose target has `failed` goes to another one. If `retry_on` lists
-/// the failure, other requests prefer others for a while.
+/// True if a request whose target has `failed` should go to another one. If `retry_on` lists the
+/// failure, other requests avoid this target for a while.
 pub(crate) fn is_due(exchange: &Exchange, pool: &mut Pool, failed: Failed, now: Tick) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
     let applies = |api: &Api| api.retry_on.has(failed) && api.has_several_targets();
@@ -54,7 +54,7 @@ pub(crate) fn is_due(exchange: &Exchange, pool: &mut Pool, failed: Failed, now: 
     listed && is_possible(exchange, now)
 }
 
-/// True exactly when there is another target that the request could be sent to at this moment.
+/// True if there is another target that the request could be sent to now.
 pub(crate) fn is_possible(exchange: &Exchange, now: Tick) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
     exchange.other_targets() > 0 && now < response_due(exchange, awaiting)

@@ -1,13 +1,14 @@
 //! `sticky`: requests of a client that a replica knows go to that replica.
 //!
-//! A replica is one address of one target. Which one knows a client is learnt from its responses:
-//! from a field, from a cookie that it sets, or from the first event of a stream. The table is the
-//! api's ([`crate::apis`]) and outlives a reload, even one that changes the targets.
+//! A replica is one address of one target. Which replica knows a client is learned from its
+//! responses: from a field, from a cookie that it sets, or from the first event of a stream. The
+//! table belongs to the api ([`crate::apis`]) and survives a reload, even one that changes the
+//! targets.
 //!
-//! With a field or a query parameter nobody else can serve the client. So its request goes to that
-//! replica whatever is known of its health, and is sent to no other one; where the replica is gone,
-//! the answer is a 404, after which a client of the Model Context Protocol begins a new session. A
-//! cookie is a wish: others are asked where the replica is gone or no good, or has failed the
+//! With a field or a query parameter no other replica can serve the client. So its request goes to
+//! that replica regardless of its health, and to no other; if the replica is gone, the answer is a
+//! 404, after which a client of the Model Context Protocol begins a new session. A cookie is only a
+//! preference: other replicas are asked if this one is gone, is unhealthy, or has failed the
 //! request.
 
 use crate::apis::Apis;
@@ -22,16 +23,16 @@ use crate::sticky::Sticky;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
-/// What a request shows of its client.
+/// What a request reveals about its client.
 #[derive(Debug)]
 pub(crate) struct Shown {
-    /// By this value a replica may know the client.
+    /// The value by which a replica may know the client.
     value: Vec<u8>,
-    /// True exactly when the request ends the session with this value.
+    /// True if the request ends the session with this value.
     ends: bool,
 }
 
-/// What a request shows of its client, if that is looked at. A value that is repeated is none.
+/// What a request reveals about its client, if the api uses that. A repeated value counts as none.
 pub(crate) fn shown(api: &Api, head: &RequestHead<'_, '_>) -> Option<Shown> {
     let sticky = api.sticky.as_ref()?;
     let value = match &sticky.by {
@@ -63,7 +64,7 @@ pub(crate) fn bind(exchange: &mut Exchange, shown: Shown, apis: &Apis, now: Tick
     outbound.ends_session = Some(shown.value.into_boxed_slice()).filter(|_| shown.ends);
 }
 
-/// Notes which client the replica of a connection knows, as the head of its response says.
+/// Notes which client the replica of a connection knows, according to its response head.
 pub(crate) fn learn(
     exchange: &Exchange,
     pool: &Pool,
@@ -81,7 +82,7 @@ pub(crate) fn learn(
         return;
     }
     match &sticky.by {
-        // Who answers with an error may name a session that it does not know.
+        // An error response may name a session that the replica does not know.
         KnownBy::Field(name) if head.status < 400 => {
             if let Some(value) = head.fields.only(name) {
                 note(exchange, pool, apis, key, value, now);
@@ -98,8 +99,8 @@ pub(crate) fn learn(
     }
 }
 
-/// Notes which client the replica of a connection knows, as the first event of its stream says,
-/// once that has passed.
+/// Notes which client the replica of a connection knows, according to the first event of its
+/// stream, once that event has passed.
 pub(crate) fn learn_from_event(
     exchange: &mut Exchange,
     pool: &Pool,
@@ -136,7 +137,7 @@ fn note(
     }
 }
 
-/// The answer where the replica that knows a client is gone.
+/// The answer if the replica that knows a client is gone.
 pub(crate) const fn gone() -> LocalReply {
     let what = "the target of the client's session is gone";
     LocalReply::refused(Cause::TargetGone, 404, what).closing(false)

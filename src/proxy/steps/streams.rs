@@ -1,21 +1,21 @@
 //! The life of an event stream: its opening, its heartbeats, and its end between two events.
 //!
-//! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
-//! to: at `max_stream_age`, at `stream_idle_timeout`, in a drain, and when the certificate expires
-//! that has let its client in. When an exchange expires
+//! Only the client and the upstream know how long a stream should last, so the proxy ends one only
+//! where it is told to: at `max_stream_age`, at `stream_idle_timeout`, in a drain, and when the
+//! certificate that admitted the client expires. When an exchange expires
 //! ([`Exchange::expires_at`]), its stream ends at once if its client is between two events, and
 //! otherwise after the current event. If that takes too long, or if the stream's bytes cannot be
-//! read, it is cut visibly.
+//! parsed, it is cut visibly.
 //!
 //! A subscription ends properly: its client comes back. An answer happens once, and its client must
-//! not take a part of it for the whole. So it is cut visibly there, behind `end_event`, if there is
-//! one: a chunked body gets no last chunk, and the connection is closed in an orderly way, so that
-//! the client gets everything that was sent.
+//! not mistake a part of it for the whole. So it is cut visibly, after `end_event` if there is one:
+//! a chunked body gets no last chunk, and the connection is closed in an orderly way, so that the
+//! client gets everything that was sent.
 //!
-//! A tunnel may expire, too, and so may any exchange whose api or key is gone
+//! A tunnel may expire too, and so may any exchange whose api or key was removed
 //! ([`crate::proxy::reload`]). These have no boundary at which they could end, and are cut.
 //!
-//! When all of them end is decided elsewhere: in a drain ([`crate::proxy::drain`]) or a reload.
+//! The time of these ends is decided elsewhere: in a drain ([`crate::proxy::drain`]) or a reload.
 
 use super::ends;
 use crate::config::OnOutage;
@@ -36,8 +36,8 @@ use std::time::Duration;
 /// How long to wait for an unfinished event when its stream is to end.
 const EVENT_GRACE: Duration = Duration::from_secs(10);
 
-/// Notes that an event stream or a tunnel is open, if the client has one. A stream that was open
-/// before, and was resumed, is not counted again.
+/// Notes that the client has an open event stream or tunnel, if it has. A stream that was open
+/// before and was resumed is not counted again.
 pub(crate) fn open<N: Net>(step: &mut Step<'_, N>) {
     let tls = step.tls_version();
     let Step { exchange, conn, pool, apis, telemetry, config, random, .. } = step;
@@ -63,7 +63,7 @@ pub(crate) fn open<N: Net>(step: &mut Step<'_, N>) {
         }
     }
     certificates::expire(exchange, conn, step.io.net, (config, apis), step.now);
-    // The configuration may have changed while the upstream took its time.
+    // The configuration may have changed while the upstream was answering.
     if !Rc::ptr_eq(&exchange.config, config) {
         crate::proxy::reload::judge_anew(exchange, config, apis, random.f64(), now);
     }
@@ -71,8 +71,9 @@ pub(crate) fn open<N: Net>(step: &mut Step<'_, N>) {
     telemetry.opened(&exchange.report(step.peer, tls), now);
 }
 
-/// Begins an event stream with a head of ours and a heartbeat. Where no `[api.cors]` says which
-/// pages may read it, the head says what the upstream last said of this one ([`super::grants`]).
+/// Begins an event stream with a head written by this proxy and a heartbeat. Without `[api.cors]`
+/// to say which pages may read it, the head grants what the upstream last granted this page
+/// ([`super::grants`]).
 pub(crate) fn begin_with_own_head<N: Net>(step: &mut Step<'_, N>) {
     let Step { exchange, io, out, phase, date, .. } = step;
     let length = BodyLength::untold(exchange.facts.version);
@@ -90,7 +91,7 @@ pub(crate) fn begin_with_own_head<N: Net>(step: &mut Step<'_, N>) {
 /// Inserts a heartbeat, `heartbeat_event` or a comment, if the api's streams have any.
 ///
 /// # Panics
-/// If it is not between two events.
+/// If the stream is not between two events.
 pub(crate) fn put_in_heartbeat<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, N>) {
     let Exchange { config, api, response, .. } = exchange;
     let api = api.and_then(|index| config.apis.get(usize::from(index)));
@@ -102,7 +103,7 @@ pub(crate) fn put_in_heartbeat<N: Net>(exchange: &mut Exchange, io: &mut Io<'_, 
     }
 }
 
-/// Sends a heartbeat to a client that was sent nothing for a while.
+/// Sends a heartbeat to a client that has been sent nothing for a while.
 pub(crate) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
     put_in_heartbeat(step.exchange, &mut step.io);
     if let Some(stats) = &step.exchange.record.stats {
@@ -111,16 +112,16 @@ pub(crate) fn send_heartbeat<N: Net>(step: &mut Step<'_, N>) -> Next {
     Next::Moved
 }
 
-/// Ends an exchange that has expired. It is called when it expires, and again when the grace is
-/// over or the event is complete.
+/// Ends an exchange that has expired. Called when it expires, and again when the grace is over or
+/// the event is complete.
 pub(crate) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     let Step { exchange, config, io, .. } = step;
     let Some(outcome) = exchange.expires_with() else { return Next::Moved };
-    // An answer has had all of the time that a drain gives it, in whole events.
+    // An answer gets all the time that a drain allows, in whole events.
     let has_had_grace = outcome == Outcome::Drained && exchange.is_answer();
     let was_ending = exchange.is_in_grace() || has_had_grace;
     if !was_ending {
-        // The last tenth of the window was left free for this.
+        // The last tenth of the window is reserved for this.
         let window = config.drain.window;
         let grace = if outcome.ends_everything() { window / 10 } else { EVENT_GRACE };
         exchange.begin_grace(io.now.after(grace.min(EVENT_GRACE)));
@@ -144,7 +145,7 @@ pub(crate) fn expire<N: Net>(step: &mut Step<'_, N>) -> Next {
     }
 }
 
-/// Refuses a request whose api or key is gone.
+/// Refuses a request whose api or key was removed.
 pub(crate) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
     exchange.end_with(outcome);
     exchange.keep_alive_if(false);
@@ -160,9 +161,9 @@ pub(crate) fn turn_away(exchange: &mut Exchange, outcome: Outcome) -> Next {
     })
 }
 
-/// Ends the request for a subscription that has no response yet, in a drain. Its client is to come
-/// back, so it is told when if the operator wants that. An error would make a browser give up for
-/// good, and a connection that ends does not.
+/// Ends the request for a subscription that has no response yet, in a drain. The client should come
+/// back, and it is told when if the operator wants that. An error would make a browser give up for
+/// good; a closed connection does not.
 fn send_away<N: Net>(step: &mut Step<'_, N>) -> Next {
     if step.exchange.on_outage() == OnOutage::Error {
         return ends::leave(step, Outcome::Drained);
@@ -178,7 +179,7 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
         return Next::Do(Action::EndStream(outcome));
     }
     let stuck = exchange.response.pending() > 0;
-    // What is in a log is whole, and the rest of its event follows.
+    // A log holds whole events, so the rest of this one follows.
     if !was_ending && exchange.response.intake.place().is_some() {
         return Next::Moved;
     }
@@ -211,11 +212,11 @@ pub(crate) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
     if step.exchange.is_answer() { end_answer(step, outcome) } else { end_properly(step, outcome) }
 }
 
-/// Ends a subscription. Its client will reconnect, and is told when: nobody knows how many others
-/// end for the same reason.
+/// Ends a subscription. Its client will reconnect and is told when, because it is unknown how many
+/// others end for the same reason.
 fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     step.close_connection();
-    // These are ended throughout the window.
+    // Streams with these outcomes end throughout the window.
     let leave = if matches!(outcome, Outcome::Drained | Outcome::Removed) {
         spread_of_ends(step.config.drain.window)
     } else {
@@ -230,8 +231,9 @@ fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     Next::Moved
 }
 
-/// Cuts a stream whose upstream broke off for all who read it, as it is cut for a client alone, but
-/// behind when to come back. That the upstream broke off is logged and counted once, for its feed.
+/// Cuts a stream that the upstream broke off for all its readers, just as it is cut for a single
+/// client, but after telling when to come back. The break itself is logged and counted once, for
+/// the feed.
 pub(crate) fn cut_shared<N: Net>(step: &mut Step<'_, N>) -> Next {
     let farewell = step.retry_field(None, Duration::ZERO);
     let Step { exchange, io, .. } = step;
@@ -241,8 +243,8 @@ pub(crate) fn cut_shared<N: Net>(step: &mut Step<'_, N>) -> Next {
     ends::break_off_silently(step, Outcome::UpstreamCut)
 }
 
-/// Ends an answer: it is cut behind `end_event`, if there is one. Where only a reset shows that it
-/// is cut, that event is left out, because it might be lost, or not.
+/// Ends an answer: it is cut after `end_event`, if there is one. If only a reset can show the cut,
+/// the event is left out, because a reset may discard it.
 fn end_answer<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
     let Step { exchange, io, .. } = step;
     let event = exchange.api().and_then(|api| api.streams.end_event.clone());

@@ -1,8 +1,9 @@
-//! Requests without TLS that are sent to where it is spoken (`redirect_to_https`).
+//! Redirects of plain HTTP requests to HTTPS (`redirect_to_https`).
 //!
 //! This comes before everything that an api asks for, keys above all: what a client sends here can
-//! be read on the way, and should be of no use. Only the path under which an authority checks who
-//! owns a host (RFC 8555 section 8.3) is served, if an api lists it: it is asked for without TLS.
+//! be read on the way and should be of no use. Only the path where a certificate authority checks
+//! the ownership of a host (RFC 8555 section 8.3) is served, if an api lists it: the authority
+//! requests it without TLS.
 
 use crate::config::{Api, Config, ListenAddr, Redirect};
 use crate::exchange::LocalReply;
@@ -12,15 +13,15 @@ use crate::route::RouteId;
 use crate::telemetry::Cause;
 use std::fmt::Write;
 
-/// Where an authority looks for what shows that a host is ours.
+/// Where a certificate authority looks for the proof that a host is ours.
 const CHALLENGES: &str = "/.well-known/acme-challenge";
 
-/// Where a request without TLS is sent, if it is. `found` is the api that would serve it, or why
-/// none does; `is_trusted` says that a trusted proxy sent it, which may have spoken TLS with the
-/// client.
+/// Where a request without TLS is redirected to, if it is. `found` is the api that would serve it,
+/// or why none does; `is_trusted` says that a trusted proxy sent it, which may have used TLS with
+/// the client.
 ///
 /// # Errors
-/// If nobody knows which host was asked for.
+/// If it is unknown which host was asked for.
 pub(crate) fn location(
     head: &RequestHead<'_, '_>,
     found: Result<RouteId, LocalReply>,
@@ -30,7 +31,7 @@ pub(crate) fn location(
     let Some(redirect) = &config.server.redirect_to_https else { return Ok(None) };
     match found {
         Ok(id) if is_for_challenges(&config.apis[usize::from(id)]) => return Ok(None),
-        // What is malformed here is so everywhere.
+        // A malformed request is refused as it is everywhere.
         Err(refusal) if refusal.status != 404 => return Ok(None),
         Ok(_) | Err(_) => {}
     }
@@ -66,7 +67,7 @@ fn is_for_challenges(api: &Api) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The first port where TLS is spoken.
+/// The first port that uses TLS.
 fn port(config: &Config) -> Option<u16> {
     config.server.listen_tls.iter().find_map(|address| match address {
         ListenAddr::Tcp(address) => Some(address.port()),

@@ -3,10 +3,10 @@
 //! Each direction ends by itself. The end of one side is passed on, and that side is still written
 //! to; only a broken connection ends both.
 //!
-//! A switch to a protocol that was not offered is a 502. So is a switch before the whole request is
-//! out, because nobody knows in which protocol the rest would be. An offer may come with a body
-//! (`docker exec` sends one). If the upstream does not switch, its connection is not used again:
-//! some servers take the offer for the end of the request.
+//! A switch to a protocol that was not offered is a 502. So is a switch before the whole request
+//! was sent, because it is unknown which protocol the rest would be in. An offer may come with a
+//! body (`docker exec` sends one). If the upstream does not switch, its connection is not used
+//! again: some servers take the offer for the end of the request.
 
 use crate::exchange::Exchange;
 use crate::http::framing::BodyLength;
@@ -19,7 +19,7 @@ use crate::slab::Key;
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
-/// Joins the two connections. The 101 is in the response pipe and goes out first.
+/// Joins the two connections. The 101 is in the response pipe and is sent first.
 pub(crate) fn open(exchange: &mut Exchange, now: Tick) {
     exchange.keep_alive_if(false);
     exchange.outbound = None;
