@@ -1,7 +1,7 @@
 //! One request and its response.
 //!
 //! An [`Exchange`] owns what its two directions need, but not the connections that they use: its
-//! stage and source ([`stage`]), an upload, a response pipe, and what must be remembered of the
+//! stage and source ([`stage`]), an upload, a response pipe, and what must be remembered about the
 //! request. An event stream stays in one stage for days, so whatever is needed only briefly is on
 //! the heap.
 
@@ -54,7 +54,7 @@ use crate::time::Tick;
 use expiry::Expiry;
 use std::rc::Rc;
 
-/// One request and its response. See the module.
+/// One request and its response. See the module docs.
 #[derive(Debug)]
 pub struct Exchange {
     stage: Stage,
@@ -65,35 +65,33 @@ pub struct Exchange {
     pub response: Pipe,
     /// The facts about the request that outlive its head.
     pub facts: RequestFacts,
-    /// True exactly when the client's connection may be used for a next request (RFC 9112 section
-    /// 9.3).
+    /// True if the client's connection may be used for another request (RFC 9112 section 9.3).
     keeps_alive: bool,
-    /// True exactly when the client may be holding its body back for a 100 (Continue).
+    /// True if the client may be holding back its body for a 100 (Continue).
     pub awaits_continue: bool,
-    /// True exactly when the client may get the head of an event stream before the upstream has
-    /// answered.
+    /// True if the client may get the head of an event stream before the upstream has answered.
     may_answer_early: bool,
-    /// How the exchange ended, or will end once the last bytes are out.
+    /// How the exchange ended, or will end once the last bytes are sent.
     outcome: Outcome,
-    /// How it ended if the client leaves before the last bytes are out.
+    /// How it ends if the client leaves before the last bytes are sent.
     if_left: Outcome,
     /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
-    /// The index in the configuration of the api that serves it. None if no api does.
+    /// The index of its api in the configuration. None if no api serves it.
     pub api: Option<u16>,
     /// The configuration under which the exchange began and will end.
     pub config: Rc<Config>,
     /// The state of its api, which may have been removed since.
     pub api_state: Option<Key<ApiState>>,
-    /// The request as it goes upstream, while it may have to be sent (again).
+    /// The request as it goes upstream, for as long as it may have to be sent (again).
     pub outbound: Option<Box<Outbound>>,
     /// When the request head was complete.
     pub began: Tick,
     /// When the proxy will end the exchange.
     expiry: Option<Box<Expiry>>,
-    /// Counts an open event stream among those of its api.
+    /// Counts an open event stream towards the limits of its api.
     pub permit: Option<Permit>,
-    /// The parts that only few event streams have.
+    /// State that only a few event streams have.
     extras: Option<Box<Extras>>,
     /// Who sent the request, if more is known than the address of the connection.
     pub caller: Option<Box<Caller>>,
@@ -106,11 +104,11 @@ pub struct Exchange {
 pub struct Begin<'a> {
     /// The facts about the request that outlive its head.
     pub facts: RequestFacts,
-    /// True exactly when the client's connection may be used for a next request.
+    /// True if the client's connection may be used for another request.
     pub keeps_alive: bool,
     /// The direction of the request body.
     pub upload: Upload,
-    /// The present configuration.
+    /// The current configuration.
     pub config: &'a Rc<Config>,
     /// What the access log and the admin listener report about it.
     pub record: Record,
@@ -162,28 +160,27 @@ impl Exchange {
         if let Source::Awaiting(awaiting) = self.source_mut() { Some(awaiting) } else { None }
     }
 
-    /// True exactly when the client reads this log.
+    /// True if the client reads this log.
     pub fn follows(&self, log: &Rc<Log>) -> bool {
         self.source().log().is_some_and(|own| Rc::ptr_eq(own, log))
     }
 
-    /// True exactly when the stream may be shared, and nobody knows yet what this client gets of
-    /// it.
+    /// True if the stream may be shared and it is not yet known what this client gets.
     pub fn is_undecided(&self) -> bool {
         self.outbound.as_ref().is_some_and(|outbound| outbound.shareable.is_some())
     }
 
-    /// True exactly when the client's connection may be used for a next request.
+    /// True if the client's connection may be used for another request.
     pub const fn keeps_alive(&self) -> bool {
         self.keeps_alive
     }
 
-    /// Lets the client's connection be used for a next request only if `condition` holds as well.
+    /// Lets the client's connection be used for another request only if `condition` also holds.
     pub const fn keep_alive_if(&mut self, condition: bool) {
         self.keeps_alive &= condition;
     }
 
-    /// Queues a complete local reply, head and body, behind what is pending.
+    /// Queues a complete local reply, head and body, after what is pending.
     pub fn reply(&mut self, status: u16, reply: &[u8], buffers: &mut BufPool, now: Tick) {
         self.record.status = status;
         self.enter(Stage::Reply, Source::None);
@@ -191,7 +188,7 @@ impl Exchange {
         self.response.take_no_more(buffers);
     }
 
-    /// How the exchange ended, or will end once the last bytes are out.
+    /// How the exchange ended, or will end once the last bytes are sent.
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
@@ -210,23 +207,23 @@ impl Exchange {
         self.extras.as_deref()
     }
 
-    /// The parts that only few event streams have, made if there are none.
+    /// State that only a few event streams have, created on demand.
     pub fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
-    /// True exactly when the response may be an event stream, as far as is known of the request.
+    /// True if the response may be an event stream, as far as the request shows.
     pub fn may_stream(&self) -> bool {
         self.facts.may_stream || self.upload.asks_for_stream()
     }
 
-    /// True exactly when its event stream, if it is one, is an answer: a part of it must not look
-    /// like the whole.
+    /// True if its event stream, if it is one, is an answer: a part of it must not look like the
+    /// whole.
     pub const fn is_answer(&self) -> bool {
         matches!(self.facts.kind, StreamKind::Answer)
     }
 
-    /// True exactly when it is a subscription, or a request for one that has no response yet.
+    /// True if it is a subscription, or a request for one that has no response yet.
     pub fn is_subscription(&self) -> bool {
         let asks = self.stage() == Stage::Unanswered && self.facts.wants_events();
         !self.is_answer() && (asks || self.record.is_open_stream())
@@ -244,10 +241,10 @@ impl Exchange {
         self.response.drop_trailers(names);
     }
 
-    /// Sets the outcome of an exchange that ends, or will end once the last bytes are out. A client
-    /// that leaves while its stream has no upstream gets an outcome of its own, because its leaving
-    /// does not say what went wrong. That remains so when the stream is ended and bytes of it are
-    /// pending.
+    /// Sets the outcome of an exchange that ends, or will end once the last bytes are sent. A
+    /// client that leaves while its stream has no upstream gets a separate outcome, because its
+    /// departure does not say what went wrong. This still applies once the stream is ended and some
+    /// of its bytes are pending.
     pub fn end_with(&mut self, outcome: Outcome) {
         let stage = self.stage();
         if stage == Stage::Held {

@@ -1,5 +1,5 @@
-//! The state of asking a server whether a request may come in (`auth.url`), and what is kept of
-//! that to ask again while it is served.
+//! The state of asking an auth server whether to let a request in (`auth.url`), and what is kept to
+//! ask again while the request is served.
 
 use super::LocalReply;
 use crate::pool::Owner;
@@ -7,30 +7,30 @@ use crate::telemetry::Answered;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A question that was asked about a request.
+/// A question about a request.
 #[derive(Debug)]
 pub struct Authorizing {
-    /// The request that asks it.
+    /// The auth request that asks it.
     pub request: Owner,
-    /// All that it says but whom it is sent to.
+    /// The auth request without its destination.
     pub question: Rc<[u8]>,
-    /// The answer, once it is there.
+    /// The answer, once it has arrived.
     pub verdict: Option<Verdict>,
 }
 
-/// What a server says about a request, or that it says nothing.
+/// What an auth server says about a request, or that it says nothing.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is let in, with these field lines, each with its CRLF.
+    /// It is let in, with these field lines added to its head, each with its CRLF.
     LetIn(Box<[u8]>),
-    /// It is not let in: it gets this reply, with these fields.
+    /// It is refused, with this reply and these fields.
     Refused(LocalReply, Vec<(&'static str, String)>),
-    /// There is no answer, and so this reply.
+    /// There is no answer, so it gets this reply.
     Failed(LocalReply),
 }
 
 impl Verdict {
-    /// How it is counted.
+    /// How the verdict is counted.
     pub const fn answered(&self) -> Answered {
         match self {
             Verdict::LetIn(_) => Answered::LetIn,
@@ -40,14 +40,14 @@ impl Verdict {
     }
 }
 
-/// What is known of a request that a server has let in.
+/// What is known about a request that an auth server has let in.
 #[derive(Debug)]
 pub struct LetIn {
-    /// The question, if it is to be asked again and there is room for it.
+    /// The question, if it will be asked again and there is room for it.
     pub question: Option<Kept>,
 }
 
-/// A question that is kept, and counted for as long as it is.
+/// A kept question, counted for as long as it is kept.
 #[derive(Debug)]
 pub struct Kept {
     question: Rc<[u8]>,
@@ -55,7 +55,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps a question, and counts it in `bytes`.
+    /// Keeps a question and adds its length to `bytes`.
     pub fn new(question: Rc<[u8]>, bytes: &Rc<Cell<usize>>) -> Kept {
         bytes.set(bytes.get() + question.len());
         Kept { question, bytes: Rc::clone(bytes) }

@@ -9,30 +9,30 @@ use crate::time::Tick;
 /// The first bytes of every response (RFC 9112 section 4).
 const BEGINNING: &[u8] = b"HTTP/";
 
-/// A response head that is awaited.
+/// An awaited response head.
 #[derive(Debug)]
 pub struct Awaiting {
-    /// The connection that the request went out on.
+    /// The connection that the request was sent on.
     pub connection: Key<Connection>,
     /// The search for the end of the head.
     pub search: HeadSearch,
-    /// When the request went out.
+    /// When the request was sent.
     pub sent: Tick,
-    /// Since when the head is all that is waited for.
+    /// Since when only the head is awaited.
     pub since: Tick,
-    /// True exactly when the request went out on a connection that was used before, and no response
-    /// has begun: if the connection ends now, that is no fault of the server.
+    /// True if the request was sent on a reused connection and no response has begun: if the
+    /// connection ends now, the server is not at fault.
     pub is_reused: bool,
-    /// True exactly when the request may then be sent again.
+    /// True if the request may then be sent again.
     pub retry: bool,
     /// The number of interim responses so far.
     interims: u8,
-    /// The head, if it has come and waits for the first event.
+    /// The head, if it has arrived and waits for the first event.
     pub lookahead: Option<Box<Lookahead>>,
 }
 
 impl Awaiting {
-    /// Begins to await a head on a connection that was used before or not.
+    /// Starts awaiting a head on a new or reused connection.
     pub fn new(connection: Key<Connection>, is_reused: bool, now: Tick) -> Awaiting {
         Awaiting {
             connection,
@@ -46,18 +46,18 @@ impl Awaiting {
         }
     }
 
-    /// Notes that a head has come.
+    /// Notes that a head has arrived.
     pub const fn begin(&mut self) {
         (self.is_reused, self.retry) = (false, false);
     }
 
-    /// True exactly when these bytes, which are no head, belong to the exchange before this one,
-    /// however that ended.
+    /// True if these bytes, which are not a head, belong to the previous exchange on the
+    /// connection, however that ended.
     pub fn is_of_another(&self, bytes: &[u8]) -> bool {
         self.retry && !bytes.starts_with(BEGINNING)
     }
 
-    /// True exactly when the head has come and waits for the first event.
+    /// True if the head has arrived and waits for the first event.
     pub const fn has_head(&self) -> bool {
         self.lookahead.is_some()
     }

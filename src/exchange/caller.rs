@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Exchange {
-    /// The client's own address, given that its connection came from `peer`. None on a Unix socket.
+    /// The client's own address, given that its connection is from `peer`. None on a Unix socket.
     pub fn client(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
         self.caller.as_ref().and_then(|caller| caller.client).or(peer)
     }
@@ -18,7 +18,7 @@ impl Exchange {
         self.caller.as_ref()?.key.as_deref()
     }
 
-    /// What is known of it if another server has let it in.
+    /// What is kept about it if an auth server let it in.
     pub fn let_in(&self) -> Option<&LetIn> {
         self.caller.as_ref()?.let_in.as_deref()
     }
@@ -28,36 +28,34 @@ impl Exchange {
         self.key().map(|key| &key.name)
     }
 
-    /// Who sent the request, for logs: the name of its key or, where only a certificate was needed,
-    /// whose that is.
+    /// Who sent the request, for logs: the name of its key or, if only a certificate was required,
+    /// the certificate's subject.
     pub fn caller_name(&self) -> Option<&str> {
         let of_certificate = || self.subject().filter(|_| self.is_certified());
         self.key_name().map(|name| &**name).or_else(of_certificate)
     }
 
-    /// True exactly when a certificate of the client, which was verified, has let it in.
+    /// True if the client was admitted by its verified certificate.
     pub fn is_certified(&self) -> bool {
         self.has_certificate() && self.api().is_some_and(|api| api.client_certificate)
     }
 
-    /// True exactly when the client has shown a certificate, which was verified.
+    /// True if the client presented a certificate that was verified.
     pub fn has_certificate(&self) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.has_certificate)
     }
 
-    /// Whose certificate the client has shown, if it was asked for one.
+    /// The subject of the client's certificate, if it was asked for one.
     pub fn subject(&self) -> Option<&str> {
         self.caller.as_ref()?.subject.as_deref()
     }
 
-    /// The CORS policy of its api, and what it grants this request. None if the upstream decides
-    /// that.
+    /// The CORS policy of its api, and what it grants this request. None if the upstream decides.
     pub fn cors(&self) -> Option<(&Policy, Grant)> {
         Some((self.api()?.cors.as_ref()?, self.facts.grant))
     }
 
-    /// The CORS fields of a local reply, or of one to a preflight. None if the upstream decides
-    /// them.
+    /// The CORS fields of a local reply, or of one to a preflight. None if the upstream decides.
     pub fn cors_fields(&self, preflight: bool) -> Option<Vec<Field<'_>>> {
         let (policy, grant) = self.cors()?;
         Some(if preflight { policy.preflight_fields(grant) } else { policy.fields(grant) })
@@ -69,7 +67,7 @@ impl Exchange {
         self.cors_fields(false).or_else(granted).unwrap_or_default()
     }
 
-    /// What the client asked for, where redirects are written in its terms.
+    /// What the client asked for, if redirects are rewritten for it.
     pub fn asked(&self) -> Option<&Asked> {
         self.caller.as_ref()?.asked.as_deref()
     }

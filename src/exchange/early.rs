@@ -1,17 +1,18 @@
-//! When a client gets the head of an event stream although its upstream has not answered.
+//! When a client gets the head of an event stream before its upstream has answered.
 
 use super::{Exchange, Stage};
 use crate::time::Tick;
 
 impl Exchange {
-    /// Lets the client get the head of an event stream before the upstream has answered, or not.
+    /// Sets whether the client may get the head of an event stream before the upstream has
+    /// answered.
     pub const fn allow_early_answer(&mut self, allowed: bool) {
         self.may_answer_early = allowed;
     }
 
     /// When the client gets the head of an event stream although the upstream has not answered.
-    /// Never while it waits for leave to send its body, and not before it was let in, or before it
-    /// is known what it gets of a stream that others share.
+    /// Never while it waits for a 100 (Continue), before it is let in, or before it is known what
+    /// it gets of a shared stream.
     pub fn early_answer_at(&self) -> Tick {
         let waits = self.stage() == Stage::Unanswered && !self.awaits_continue;
         if !(self.may_answer_early && waits && self.may_stream()) {
@@ -32,8 +33,8 @@ impl Exchange {
         }
     }
 
-    /// True exactly when the client got the head of an event stream before the upstream has
-    /// answered, which it still has not.
+    /// True if the client got the head of an event stream early and the upstream has still not
+    /// answered.
     pub fn is_answered_early(&self) -> bool {
         self.stage() == Stage::Early
     }

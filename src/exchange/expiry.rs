@@ -1,34 +1,33 @@
-//! The expiry of an exchange: when the proxy ends it, and when it asks whether it has to.
+//! The expiry of an exchange: when the proxy ends it, and when it asks the auth server again.
 //!
-//! Only its two ends know how long a stream is to last, so the proxy ends one only where it is told
-//! to: at `max_stream_age`, in a drain, by the operator, when its api or its key is gone, when the
-//! certificate of its client expires, or when the server that has let it in says so
-//! (`auth.recheck`). After that moment there is a *grace*: an
-//! event stream ends after the current event, and a client has time to read what is pending. When
-//! the grace is over, whatever is left is cut. An answer is cut in any case, but between two events
-//! if that is possible in time.
+//! Only the client and the upstream know how long a stream should last, so the proxy ends one only
+//! where it is told to: at `max_stream_age`, in a drain, by the operator, when its api or key is
+//! removed, when its client's certificate expires, or when the auth server that let it in says so
+//! (`auth.recheck`). After that there is a *grace*: an event stream ends after the current event,
+//! and a client has time to read what is pending. When the grace is over, whatever is left is cut.
+//! An answer is cut in any case, but between two events if that is possible in time.
 
 use super::{Exchange, Stage};
 use crate::telemetry::Outcome;
 use crate::time::Tick;
 
-/// The end of an exchange that the proxy decides, and when it is asked about. See the module.
+/// When the proxy ends an exchange, and when it asks about it again. See the module docs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expiry {
     end: Option<End>,
-    /// When the server is asked again that has let it in.
+    /// When the auth server that let it in is asked again.
     recheck_at: Tick,
 }
 
-// An allocation of this size takes as much as one of a word.
+// An allocation of this size takes as much memory as one of a word.
 const _: () = assert!(size_of::<Expiry>() <= 24);
 
-/// The end of an exchange that the proxy decides.
+/// The end of an exchange as decided by the proxy.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It expires at this moment, with this outcome. Next: `At` an earlier moment, `Grace`.
+    /// It expires at this moment, with this outcome. Next: `At` an earlier moment, or `Grace`.
     At(Tick, Outcome),
-    /// It is ending, and is cut at this moment if it has not ended before. Next: it has ended.
+    /// It is ending, and is cut at this moment if it has not ended by then. Next: it has ended.
     Grace(Tick, Outcome),
 }
 
@@ -53,8 +52,8 @@ impl Exchange {
         }
     }
 
-    /// When it expires. A response with an end of its own expires only if its api or its key is
-    /// gone, and a request for a subscription also in a drain.
+    /// When it expires. A response that ends by itself expires only if its api or key is removed,
+    /// and a request for a subscription also in a drain.
     pub fn expires_at(&self) -> Tick {
         let Some(End::At(at, outcome) | End::Grace(at, outcome)) = self.end() else {
             return Tick::NEVER;
@@ -66,30 +65,30 @@ impl Exchange {
         if expires { *at } else { Tick::NEVER }
     }
 
-    /// When the server is asked again that has let it in. [`Tick::NEVER`] if it is not, or is being
-    /// asked.
+    /// When the auth server that let it in is asked again. [`Tick::NEVER`] if it is not, or is
+    /// being asked.
     pub fn recheck_at(&self) -> Tick {
         self.expiry.as_ref().map_or(Tick::NEVER, |expiry| expiry.recheck_at)
     }
 
-    /// When it expires, or is asked about.
+    /// When it expires or is asked about.
     pub fn acts_at(&self) -> Tick {
         self.expires_at().min(self.recheck_at())
     }
 
-    /// Has the server asked again at this moment that has let it in.
+    /// Sets when the auth server that let it in is asked again.
     pub fn set_recheck(&mut self, at: Tick) {
         if at != self.recheck_at() {
             self.expiry_mut().recheck_at = at;
         }
     }
 
-    /// True exactly when the proxy may act on it by itself: end it, or ask whether it has to.
+    /// True if the proxy may act on it by itself: end it, or ask about it again.
     pub const fn has_expiry(&self) -> bool {
         self.expiry.is_some()
     }
 
-    /// True exactly when it has expired and still has its grace.
+    /// True if it has expired and is in its grace.
     pub fn is_in_grace(&self) -> bool {
         matches!(self.end(), Some(End::Grace(..)))
     }
@@ -107,8 +106,8 @@ impl Exchange {
         }
     }
 
-    /// Makes the exchange expire at this moment, of whatever kind it is, because its api or key is
-    /// gone. An earlier expiry stays. If it is already ending, it has until the `last` moment.
+    /// Makes an exchange of any kind expire at this moment, because its api or key was removed. An
+    /// earlier expiry stays. If it is already ending, it has until the `last` moment.
     pub fn expire_at(&mut self, at: Tick, last: Tick, outcome: Outcome) {
         let until = self.expires_at();
         let end = match self.end() {

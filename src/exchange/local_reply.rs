@@ -1,6 +1,6 @@
 //! Local replies: responses that this process sends instead of an upstream.
 //!
-//! `response_headers` does not apply to them. It changes what an upstream sends.
+//! `response_headers` does not apply to them: it changes what an upstream sends.
 
 use crate::config::Api;
 use crate::http::head::HeadError;
@@ -9,36 +9,36 @@ use crate::telemetry::Cause;
 use std::time::Duration;
 
 /// The usual methods. All but CONNECT and TRACE are forwarded. Which of them a resource supports is
-/// up to its origin.
+/// up to its origin server.
 const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// The time after which to retry after a 429 or a 503 (RFC 9110 section 10.2.3).
+/// The delay before a retry after a 429 or a 503 (RFC 9110 section 10.2.3).
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The challenge of a 401 (RFC 6750 section 3).
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Bearer realm=\"millstream\"");
 
-/// The name and the value of a field.
+/// The name and value of a field.
 type Field = (&'static str, &'static str);
 
 /// A local reply.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalReply {
-    /// The status. [`crate::http::reply`] has the text for it.
+    /// The status code. [`crate::http::reply`] has the text for it.
     pub status: u16,
     /// The reason for the reply.
     pub why: Why,
     /// A description for the log.
     pub what: &'static str,
-    /// True exactly when the connection cannot be used for another request.
+    /// True if the connection cannot be used for another request.
     pub close: bool,
     /// Fields in addition to those of every reply.
     pub fields: &'static [Field],
-    /// After which time to retry, if that helps.
+    /// The time after which to retry, if that helps.
     pub retry_after: Option<Duration>,
     /// The rate that the request exceeds, if it does.
     pub exceeded: Option<Exceeded>,
-    /// True exactly when the client accepts JSON, as far as that is known without its exchange.
+    /// True if the client accepts JSON, as far as that is known without its exchange.
     pub json: bool,
 }
 
@@ -47,11 +47,11 @@ pub struct LocalReply {
 pub enum Why {
     /// The request is refused, or no upstream serves it.
     Refused(Cause),
-    /// There is no room, or no time left. It is no fault of the client or an upstream.
+    /// There is no room or no time left. Neither the client nor an upstream is at fault.
     Busy(Cause),
     /// The exchange was ended before it had a response. Its outcome says why.
     Ended,
-    /// It was ended so because its client may not come in any more: it has lost this.
+    /// As `Ended`, because the client is no longer allowed in: it has lost this.
     Revoked(Lost),
     /// The reply to a CORS preflight.
     Preflight,
@@ -59,16 +59,16 @@ pub enum Why {
     Answered,
 }
 
-/// What a client has lost by which it came in.
+/// The lost credential by which a client was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// Its key.
     Key,
     /// Its certificate.
     Certificate,
-    /// One of both.
+    /// One of the two.
     KeyOrCertificate,
-    /// The consent of who was asked, or it came in when nothing was needed.
+    /// The consent of the auth server, or it was let in when nothing was required.
     Consent,
 }
 
@@ -84,25 +84,24 @@ impl LocalReply {
         LocalReply { status, why, what, close: true, fields, retry_after, exceeded, json }
     }
 
-    /// Refuses a request, and closes the connection.
+    /// Refuses a request and closes the connection.
     pub const fn refused(cause: Cause, status: u16, what: &'static str) -> LocalReply {
         LocalReply::new(status, Why::Refused(cause), what)
     }
 
-    /// Passes on that a request was not let in. All other fields of the reply are whose answer it
-    /// was.
+    /// Passes on an auth server's refusal. All other fields of the reply come from the auth server.
     pub const fn not_let_in(status: u16) -> LocalReply {
         let what = "auth.url did not let it in";
         let reply = LocalReply::refused(Cause::AuthRefused, status, what);
         LocalReply { fields: &[], retry_after: None, close: false, ..reply }
     }
 
-    /// Refuses a request because nobody has said whether it may come in.
+    /// Refuses a request because the auth server gave no verdict.
     pub const fn not_judged(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply { close: false, ..LocalReply::refused(cause, 503, what) }
     }
 
-    /// Refuses a request because there is no room, or no time left.
+    /// Refuses a request because there is no room or no time left.
     pub const fn busy(cause: Cause, what: &'static str) -> LocalReply {
         LocalReply::new(503, Why::Busy(cause), what)
     }
@@ -129,7 +128,7 @@ impl LocalReply {
         LocalReply::new(status, Why::Ended, what)
     }
 
-    /// Ends an exchange that has no response yet, and whose client may not come in any more.
+    /// Ends an exchange that has no response yet and whose client is no longer allowed in.
     pub const fn revoked(lost: Lost) -> LocalReply {
         LocalReply::new(403, Why::Revoked(lost), "it may not come in any more")
     }
@@ -157,7 +156,7 @@ impl LocalReply {
         LocalReply::new(204, Why::Answered, what)
     }
 
-    /// Sends the client to where TLS is spoken.
+    /// Redirects the client to HTTPS.
     pub const fn redirect() -> LocalReply {
         LocalReply::new(308, Why::Answered, "redirected to https")
     }
@@ -167,13 +166,13 @@ impl LocalReply {
         LocalReply { close: false, ..LocalReply::new(204, Why::Preflight, "CORS preflight") }
     }
 
-    /// The same reply. The connection closes exactly when `close` is true.
+    /// The same reply, closing the connection if `close` is true.
     #[must_use]
     pub const fn closing(self, close: bool) -> LocalReply {
         LocalReply { close, ..self }
     }
 
-    /// The same reply, to a client that accepts JSON or does not.
+    /// The same reply, in JSON if `json` is true.
     #[must_use]
     pub const fn in_json_if(self, json: bool) -> LocalReply {
         LocalReply { json, ..self }
@@ -187,7 +186,7 @@ impl LocalReply {
         }
     }
 
-    /// What the client is told, if it is not what the status says by itself.
+    /// The text for the client, if the default for the status does not fit.
     pub const fn sentence(&self) -> Option<&'static str> {
         if self.exceeded.is_some() {
             return Some("Too many requests were sent; try again later.");
@@ -221,13 +220,13 @@ impl LocalReply {
         }
     }
 
-    /// True exactly when this process cannot serve the request now, and no upstream is at fault.
+    /// True if this process cannot serve the request now, and no upstream is at fault.
     pub const fn is_busy(&self) -> bool {
         matches!(self.why, Why::Busy(_)) || matches!(self.why, Why::Ended) && self.status == 503
     }
 
     /// Passes on that an upstream cannot serve a request now, with the status of its answer and the
-    /// time after which to retry, if it said one.
+    /// time after which to retry, if it gave one.
     pub fn of_upstream(status: u16, retry_after: Option<Duration>) -> LocalReply {
         let status = if status > 500 { 500 } else { status };
         let what = "the upstream answered that it cannot serve the stream";
@@ -240,14 +239,14 @@ impl LocalReply {
         LocalReply::refused(Cause::of_head(error), error.status(), error.what())
     }
 
-    /// True exactly when an operator should know of it: a server is at fault.
+    /// True if an operator should know about it: a server is at fault.
     pub fn is_worth_a_warning(&self) -> bool {
         let is_of_auth_server =
             matches!(self.cause(), Some(Cause::AuthUnavailable | Cause::AuthTimeout));
         is_of_auth_server || self.is_upstream_fault()
     }
 
-    /// True exactly when an upstream is at fault.
+    /// True if an upstream is at fault.
     pub fn is_upstream_fault(&self) -> bool {
         matches!(self.status, 502 | 504) || self.cause() == Some(Cause::UpstreamUnavailable)
     }

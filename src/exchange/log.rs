@@ -1,7 +1,7 @@
-//! A log that many exchanges read: its events, and how far their upstream stream is.
+//! A log that many exchanges read: its events, and the state of their upstream stream.
 //!
-//! Whoever fills it changes its state, and each reader acts on that in its own steps. A reader
-//! holds on to it, so one that is behind reads to the end of a log that nobody fills any more.
+//! The feed that fills it changes its state, and each reader acts on that in its own steps. A
+//! reader keeps the log alive, so one that is behind can read to the end after the feed is gone.
 
 use super::LocalReply;
 use super::own_ids::OwnIds;
@@ -15,31 +15,32 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// How far the stream of a log is.
+/// The state of the stream of a log.
 #[derive(Clone, Copy, Debug)]
 pub enum LogState {
-    /// Another event loop has it, and was asked for it. Nobody knows yet what its log holds.
+    /// It was requested from another event loop that has it. What its log holds is not known yet.
     Asked,
-    /// The other event loop does not have it any more. Who waits asks again.
+    /// The other event loop no longer has it. Waiting readers ask again.
     Gone,
-    /// It is awaited.
+    /// Its response is awaited.
     Awaited,
-    /// It is awaited for long, because no upstream can serve it, as this reply would say.
+    /// Its response is awaited for long, because no upstream can serve it, for the reason in this
+    /// reply.
     Held(LocalReply),
-    /// It is there.
+    /// It is open.
     Open,
-    /// It cannot be had, as this reply says.
+    /// It is unavailable, for the reason in this reply.
     Failed(LocalReply),
-    /// It is not to be shared, for this reason.
+    /// It must not be shared, for this reason.
     Private(Veto),
-    /// It was there and is over.
+    /// It was open and has ended.
     Ended(Outcome),
-    /// It was there, and its upstream broke it off.
+    /// It was open, and its upstream broke it off.
     Broken,
 }
 
 impl LogState {
-    /// True exactly when nobody fills the log any more.
+    /// True if the log is no longer being filled.
     pub const fn is_over(&self) -> bool {
         match self {
             LogState::Asked | LogState::Awaited | LogState::Held(_) | LogState::Open => false,
@@ -51,52 +52,52 @@ impl LogState {
         }
     }
 
-    /// True exactly when it was there and is over: what was held of it is still to be read.
+    /// True if it was open and is over: events that the log holds may still be read.
     pub const fn has_ended(&self) -> bool {
         matches!(self, LogState::Ended(_) | LogState::Broken)
     }
 }
 
-/// What has changed of a log.
+/// What has changed about a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// There are more events.
     Events,
-    /// Its state, and perhaps its events.
+    /// Its state has changed, and perhaps its events.
     State,
 }
 
-/// A log that many exchanges read. See the module.
+/// A log that many exchanges read. See the module docs.
 pub struct Log {
-    /// The id of the request for its events, which is that of all its copies.
+    /// The id of the request for its events, shared by all copies of the log.
     pub id: u64,
     events: LogCell,
-    /// The ids of its events, if these are not the upstream's.
+    /// The ids of its events, if they are not the upstream's.
     own_ids: Option<OwnIds>,
     state: Cell<LogState>,
-    /// The head of its stream: the upstream's, without what concerns one message only.
+    /// The head of its stream: the upstream's, without the fields that concern a single message.
     head: Cell<Rc<[u8]>>,
     readers: Cell<usize>,
-    /// True exactly when all who read it have missed some since somebody last took note.
+    /// True if all readers have missed events since the last [`Log::take_gap`].
     has_gap: Cell<bool>,
-    /// What has changed since somebody last took note.
+    /// What has changed since the last [`Log::take_change`].
     change: Cell<Option<Change>>,
-    /// True exactly when it has changed, and not all readers were woken.
+    /// True if it has changed and not all readers have been woken.
     untold: Cell<bool>,
     /// Set when the last reader leaves.
     deserted: Rc<Cell<bool>>,
-    /// What has become of its clients.
+    /// Statistics about its clients.
     pub counts: Counts,
 }
 
-/// What has become of the clients of a log, so often.
+/// Statistics about the clients of a log.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Events that were held for clients who came later or came back.
+    /// Events replayed from the log to clients that joined late or came back.
     pub replayed: Counter,
-    /// Clients who had missed more than what was held.
+    /// Clients that had missed more than the log held.
     pub gaps: Counter,
-    /// Clients who got an upstream stream of their own.
+    /// Clients that got their own upstream stream.
     pub vetoes: Counter,
 }
 
@@ -107,7 +108,7 @@ impl Log {
         Log::with_ids(limits, state, (0, None), deserted)
     }
 
-    /// The same for the request with this id, with ids of its own if there are any.
+    /// The same for the request with this id, with ids of our own if there are any.
     pub fn with_ids(
         limits: Limits,
         state: LogState,
@@ -134,18 +135,18 @@ impl Log {
         self.events.with(|events| read(events))
     }
 
-    /// Calls `change` with its events. Its readers have to be woken.
+    /// Calls `change` with its events. The caller must wake the readers.
     pub fn change<T>(&self, change: impl FnOnce(&mut EventLog) -> T) -> T {
         self.note(self.change.get().unwrap_or(Change::Events));
         self.events.with(change)
     }
 
-    /// All events that are appended from here on are held until this is called again.
+    /// Holds all events that are appended from here on, until this is called again.
     pub fn begin_portion(&self) {
         self.events.with(EventLog::begin_portion);
     }
 
-    /// Appends a block of the upstream's stream. Its readers have to be woken.
+    /// Appends a block of the upstream's stream. The caller must wake the readers.
     pub fn append(&self, block: Block<'_>, now: Tick) {
         let Block { text, id, name, retry } = block;
         let change = |text: &[u8], id: Option<&[u8]>| {
@@ -160,7 +161,7 @@ impl Log {
         if let Some(id) = id {
             own.note_upstream(if can_be_sent(id) { id } else { b"" });
         }
-        // What is no event has no id of its own.
+        // A block that is not an event has no id of ours.
         if name.is_some() {
             let id = own.write_next(text);
             change(text, Some(&text[id]));
@@ -169,23 +170,24 @@ impl Log {
         }
     }
 
-    /// Appends what tells all who read it that they have missed some. Its readers have to be woken.
+    /// Appends an event that tells all readers that they have missed some. The caller must wake the
+    /// readers.
     pub fn append_gap(&self, event: &str, now: Tick) {
         self.change(|events| events.append_block(event.as_bytes(), None, None, now));
     }
 
-    /// Goes on with what a log in another event loop holds, of which this is a copy. Its readers
-    /// have to be woken.
+    /// Replaces its events with those of the log in another event loop that this is a copy of. The
+    /// caller must wake the readers.
     pub fn replace(&self, events: EventLog) {
         self.change(|own| *own = events);
     }
 
-    /// Appends what has come to the log of which this is a copy. Its readers have to be woken.
+    /// Appends what was added to the log that this is a copy of. The caller must wake the readers.
     pub fn take(&self, batch: &Batch, now: Tick) {
         self.change(|events| events.take(batch, now));
     }
 
-    /// All who read it have missed some: counts that for those who read it here.
+    /// Notes that all readers have missed events, and counts the readers in this event loop.
     pub fn note_gap(&self, stats: Option<&ApiStats>) {
         self.has_gap.set(true);
         let readers = self.readers() as u64;
@@ -195,12 +197,12 @@ impl Log {
         }
     }
 
-    /// True exactly when all who read it have missed some since this was last asked.
+    /// True if all readers have missed events since this was last called.
     pub const fn take_gap(&self) -> bool {
         self.has_gap.replace(false)
     }
 
-    /// The ids of its events, if these are not the upstream's.
+    /// The ids of its events, if they are not the upstream's.
     pub const fn own_ids(&self) -> Option<&OwnIds> {
         self.own_ids.as_ref()
     }
@@ -210,12 +212,12 @@ impl Log {
         self.events.with(|events| events.expire(now));
     }
 
-    /// How far its stream is.
+    /// The state of its stream.
     pub const fn state(&self) -> LogState {
         self.state.get()
     }
 
-    /// Changes the state. Its readers have to be woken.
+    /// Changes the state. The caller must wake the readers.
     pub fn enter(&self, state: LogState) {
         self.note(Change::State);
         self.state.set(state);
@@ -226,13 +228,13 @@ impl Log {
         self.untold.set(true);
     }
 
-    /// The stream is there, with this head.
+    /// Notes that the stream is open, with this head.
     pub fn open(&self, head: &[u8]) {
         self.set_head(head);
         self.enter(LogState::Open);
     }
 
-    /// The head of its stream is this.
+    /// Sets the head of its stream.
     pub fn set_head(&self, head: &[u8]) {
         self.head.set(head.into());
     }
@@ -244,17 +246,17 @@ impl Log {
         head
     }
 
-    /// What has changed since this was last asked, if anything has.
+    /// What has changed since this was last called, if anything has.
     pub fn take_change(&self) -> Option<Change> {
         self.change.take()
     }
 
-    /// All readers have been woken since the last change that was taken note of.
+    /// Notes that all readers have been woken since the last change that was taken.
     pub fn note_told(&self) {
         self.untold.set(self.change.get().is_some());
     }
 
-    /// True exactly when all readers have been woken since the last change.
+    /// True if all readers have been woken since the last change.
     pub const fn is_told(&self) -> bool {
         !self.untold.get()
     }
@@ -264,7 +266,7 @@ impl Log {
         self.readers.get()
     }
 
-    /// Counts another reader.
+    /// Adds a reader.
     pub fn reader(self: &Rc<Log>) -> Reader {
         self.readers.set(self.readers.get() + 1);
         Reader(Rc::clone(self))

@@ -1,26 +1,26 @@
 //! An event stream whose head waits for the first event.
 //!
-//! Until a client gets the head, another target can still be asked. So where `retry_on` lists
-//! `first_event_timeout`, the head is kept back, and the body stays with its connection, until the
-//! first event has come. What has come is read here only to find that event.
+//! Until a client gets the head, another target can still be asked. So if `retry_on` lists
+//! `first_event_timeout`, the head is held back, and the body stays with its connection, until the
+//! first event has arrived. The bytes that have arrived are read here only to find that event.
 
 use crate::buf::BufPool;
 use crate::http::body::BodyReader;
 use crate::http::framing::BodyLength;
 use crate::pipe::events::{Events, Holding, Terms};
 
-/// The head, and the search for the first event behind it. See the module.
+/// The head, and the search for the first event after it. See the module docs.
 #[derive(Debug)]
 pub struct Lookahead {
     head: Box<[u8]>,
     body: BodyReader,
     events: Events,
-    /// True exactly when the head need not wait any longer: an event has come, or none can come.
+    /// True if the head need not wait any longer: an event has arrived, or none can arrive.
     over: bool,
 }
 
 impl Lookahead {
-    /// Begins the search behind this `head`, which announces a body of `length`.
+    /// Begins the search after this `head`, which announces a body of `length`.
     pub fn new(head: &[u8], length: BodyLength) -> Lookahead {
         let terms = Terms {
             event_max: 0,
@@ -38,7 +38,7 @@ impl Lookahead {
         }
     }
 
-    /// No search: the head need not wait.
+    /// Does not search: the head need not wait.
     pub fn over(head: &[u8]) -> Lookahead {
         Lookahead { over: true, ..Lookahead::new(head, BodyLength::Empty) }
     }
@@ -48,12 +48,12 @@ impl Lookahead {
         &self.head
     }
 
-    /// True exactly when the head need not wait any longer: an event has come, or none can come.
+    /// True if the head need not wait any longer: an event has arrived, or none can arrive.
     pub const fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Reads the next bytes of the body, and leaves `bytes` changed.
+    /// Reads the next bytes of the body. Modifies `bytes`.
     pub fn read(&mut self, bytes: &mut [u8], buffers: &mut BufPool) {
         self.over = match self.body.read(bytes) {
             Ok(piece) => {
@@ -64,7 +64,7 @@ impl Lookahead {
         };
     }
 
-    /// True exactly when the body may end where the connection does.
+    /// True if the body may end where the connection does.
     pub fn may_end(&mut self) -> bool {
         self.body.eof().is_ok()
     }
@@ -74,8 +74,8 @@ impl Lookahead {
 mod tests {
     use super::*;
 
-    /// The number of bytes of `body` that must have come until the head need not wait any longer,
-    /// whatever the pieces in which they come.
+    /// The number of bytes of `body` that must arrive until the head need not wait any longer,
+    /// whatever the pieces in which they arrive.
     fn found_after(length: BodyLength, body: &[u8]) -> Option<usize> {
         let mut buffers = BufPool::new(8192, 65_536, 65_536, 0);
         let mut found = Vec::new();

@@ -8,43 +8,43 @@ use crate::pool::Bound;
 use crate::telemetry::Veto;
 use crate::time::Tick;
 
-/// What is needed to send a request to one target after another. See the module.
+/// What is needed to send a request to one target after another. See the module docs.
 #[derive(Debug)]
 pub struct Outbound {
     /// Its head.
     pub head: OutboundHead,
-    /// True exactly when it has no body.
+    /// True if it has no body.
     is_bodiless: bool,
     /// The targets that have failed it, as bits.
     failed: u64,
-    /// When no further target is asked. [`Tick::NEVER`] until one has failed.
+    /// The time from which no further target is asked. [`Tick::NEVER`] until one has failed.
     gives_up: Tick,
     /// The replica that knows its client, if one does.
     pub bound: Option<Bound>,
-    /// What the client shows, if the request ends the session of that name.
+    /// The value that names the client's session, if the request ends that session.
     pub ends_session: Option<Box<[u8]>>,
     /// How it may share its stream, until that is decided.
     pub shareable: Option<Box<Shareable>>,
-    /// The last event that the client has seen, if that was given its id by a log of ours.
+    /// The last event that the client has seen, if one of our logs gave it its id.
     pub own_id: Option<Box<[u8]>>,
 }
 
 /// A request that may share its stream with others.
 #[derive(Debug)]
 pub struct Shareable {
-    /// The name of the stream: two requests with the same one go upstream as the same bytes, and
+    /// The name of the stream. Two requests with the same name go upstream as the same bytes, and
     /// have the same key where that matters.
     pub name: [u8; 32],
-    /// The head for all who share.
+    /// The head for all clients that share the stream.
     pub head: OutboundHead,
     /// The last event that the client has seen, if it says so.
     pub last_event_id: Option<Box<[u8]>>,
-    /// The key of the feed that has asked another event loop for the stream, in bits, if one has.
+    /// The key, as bits, of the feed that has asked another event loop for the stream, if one has.
     pub asked: Option<u64>,
 }
 
 impl Outbound {
-    /// Creates a request that was not sent yet.
+    /// Creates a request that has not been sent yet.
     pub const fn new(head: OutboundHead, is_bodiless: bool) -> Outbound {
         let gives_up = Tick::NEVER;
         Outbound {
@@ -59,8 +59,8 @@ impl Outbound {
         }
     }
 
-    /// Asks for what comes behind the event with this id of the upstream's, or for what comes now.
-    /// It stays as it is where the operator says what the upstream is told.
+    /// Asks for the events after the one with this upstream id, or for those from now on. Does
+    /// nothing if the operator configures what the upstream is sent.
     pub fn ask_behind(&mut self, id: Option<&[u8]>) {
         if self.head.is_id_ours() {
             return;
@@ -77,7 +77,7 @@ impl Outbound {
         self.failed
     }
 
-    /// When no further target is asked.
+    /// The time from which no further target is asked.
     pub const fn gives_up(&self) -> Tick {
         self.gives_up
     }
@@ -88,7 +88,7 @@ impl Outbound {
     }
 
     /// Notes that `targets`, as bits, have failed the request. No further one is asked from `due`
-    /// on, or earlier if that was said before.
+    /// on, or from an earlier time if one was set before.
     pub fn note_failed(&mut self, targets: u64, due: Tick) {
         self.failed |= targets;
         self.gives_up = self.gives_up.min(due);
@@ -96,8 +96,8 @@ impl Outbound {
 }
 
 impl Exchange {
-    /// True exactly when the connection of a response with this head can be used again once its
-    /// body was read. One that has begun with who the client is (`send_proxy`) is nobody else's.
+    /// True if the connection of a response with this head can be reused once its body was read. A
+    /// connection that begins by naming its client (`send_proxy`) is never reused.
     pub fn leaves_reusable(&self, head: &ResponseHead<'_, '_>) -> bool {
         let is_own = self.api().is_some_and(|api| api.send_proxy);
         !is_own && self.facts.leaves_reusable(head)
@@ -110,7 +110,7 @@ impl Exchange {
         }
     }
 
-    /// True exactly when the request can be sent again, as far as it is concerned.
+    /// True if the request itself allows sending it again.
     pub fn can_repeat(&self) -> bool {
         let is_bodiless = self.outbound.as_ref().map(|outbound| outbound.is_bodiless);
         is_bodiless.is_some_and(|is_bodiless| is_bodiless || self.upload.keeps_body())
@@ -123,20 +123,20 @@ impl Exchange {
         several && self.can_repeat()
     }
 
-    /// True when it may then have to be sent to another target: no replica alone knows its client.
+    /// True when it may then be sent to another target: it is not bound exclusively to one replica.
     pub fn may_ask_another(&self) -> bool {
         let bound = self.outbound.as_ref().and_then(|outbound| outbound.bound);
         bound.is_none_or(|bound| !bound.is_exclusive) && self.may_send_again()
     }
 
-    /// True when the request may be sent again after its upstream has broken off before the head of
-    /// its response was complete.
+    /// True when the request may be sent again after its upstream broke off before the head of its
+    /// response was complete.
     pub fn may_repeat_after_break(&self) -> bool {
         let listed = self.api().is_some_and(|api| api.retry_on.has(Failed::BadGateway));
         listed && self.may_send_again()
     }
 
-    /// The number of targets that are left to ask should the present one fail.
+    /// The number of targets left to ask if the current one fails.
     pub fn other_targets(&self) -> u32 {
         let (Some(api), Some(outbound)) = (self.api(), &self.outbound) else { return 0 };
         if !self.may_ask_another() {

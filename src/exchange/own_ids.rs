@@ -1,18 +1,18 @@
-//! The ids that a log gives its events in place of the upstream's (`ids = "own"`): the log's epoch,
-//! which no other has, and a number.
+//! The ids that a log gives its events in place of the upstream's (`ids = "own"`): the log's unique
+//! epoch, and a number.
 
 use crate::digits::Digits;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
-/// The ids of the events of a log. See the module.
+/// The ids of the events of a log. See the module docs.
 pub struct OwnIds {
-    /// What tells them from those of any other log.
+    /// Distinguishes the ids from those of any other log.
     pub epoch: u64,
     /// The number of the last event.
     last: Cell<u64>,
-    /// The upstream's id when that came. Empty if it had none.
+    /// The upstream's id at the time of that event. Empty if it had none.
     upstream: Cell<Vec<u8>>,
 }
 
@@ -25,8 +25,8 @@ impl OwnIds {
         OwnIds { epoch, last: Cell::new(0), upstream: Cell::new(Vec::new()) }
     }
 
-    /// Appends the field with the id of the next event to the event's `text`, in front of the empty
-    /// line that ends it. Returns where the id is.
+    /// Inserts the field with the id of the next event into the event's `text`, before the empty
+    /// line that ends it. Returns the range of the id.
     pub(super) fn write_next(&self, text: &mut Vec<u8>) -> Range<usize> {
         self.last.set(self.last.get() + 1);
         text.truncate(text.len() - b"\n".len());
@@ -42,7 +42,7 @@ impl OwnIds {
         start..end
     }
 
-    /// The upstream's last id is this from here on. An empty one is none.
+    /// Sets the upstream's last id. An empty one counts as none.
     pub(super) fn note_upstream(&self, id: &[u8]) {
         let mut known = self.upstream.take();
         known.clear();
@@ -50,14 +50,13 @@ impl OwnIds {
         self.upstream.set(known);
     }
 
-    /// The last event has this number, and the upstream's id is this, in the log of which this is a
-    /// copy.
+    /// Adopts the number of the last event, and the upstream's id, of the log that this one copies.
     pub fn go_on(&self, (number, upstream): &(u64, Box<[u8]>)) {
         self.last.set(*number);
         self.note_upstream(upstream);
     }
 
-    /// The number of the last event, and the upstream's id when that came.
+    /// The number of the last event, and the upstream's id at that time.
     pub fn last(&self) -> (u64, Box<[u8]>) {
         let known = self.upstream.take();
         let id = known.as_slice().into();

@@ -1,5 +1,5 @@
-//! What is told about an exchange: how much has passed, since when nothing has, and the report for
-//! the access log and the counters.
+//! What is reported about an exchange: how much has passed, how long it has been quiet, and the
+//! report for the access log and the counters.
 
 use super::Exchange;
 use crate::telemetry::{Report, Volume};
@@ -29,7 +29,7 @@ impl Exchange {
     }
 
     /// The report for the access log and the counters. `peer` is the address that the connection
-    /// came from, and `tls` the version that is spoken on it, if one is.
+    /// came from, and `tls` the TLS version it uses, if any.
     pub fn report<'a>(&'a self, peer: Option<IpAddr>, tls: Option<&'a str>) -> Report<'a> {
         Report {
             record: &self.record,

@@ -1,4 +1,4 @@
-//! What is remembered of a request when its head is gone: the facts about it, and who sent it.
+//! What is remembered about a request once its head is gone: the facts about it, and who sent it.
 
 use super::authorizing::LetIn;
 use crate::auth;
@@ -12,7 +12,7 @@ use crate::quota::Shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What matters of a request's method.
+/// What matters about a request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     /// HEAD.
@@ -30,20 +30,19 @@ pub struct RequestFacts {
     pub version: Version,
     /// What kind of request it is.
     method: Method,
-    /// True exactly when the request may be sent twice: it has an idempotent method and no body
-    /// (RFC 9110 section 9.2.2).
+    /// True if the request may be sent twice: it has an idempotent method and no body (RFC 9110
+    /// section 9.2.2).
     pub retryable: bool,
     /// The protocol that the request offers to switch to, if the offer is forwarded.
     pub upgrade: Offer,
-    /// What an event stream in response to it is.
+    /// The kind of an event stream in response to it.
     pub kind: StreamKind,
-    /// True exactly when its head says that the response may be an event stream, or its api says
-    /// that every response may.
+    /// True if its head says that the response may be an event stream, or its api says that every
+    /// response may.
     pub may_stream: bool,
-    /// True exactly when an error is told in JSON.
+    /// True if errors are reported in JSON.
     pub accepts_json: bool,
-    /// True exactly when this is the client's last request on the connection (RFC 9112 section
-    /// 9.6).
+    /// True if this is the client's last request on the connection (RFC 9112 section 9.6).
     pub is_last: bool,
     /// What CORS grants to the page that sent it.
     pub grant: Grant,
@@ -120,27 +119,26 @@ impl RequestFacts {
         }
     }
 
-    /// True exactly when the connection of a response with this head can be used again once its
-    /// body was read.
+    /// True if the connection of a response with this head can be reused once its body was read.
     ///
     /// Some servers send a body where there must be none (HEAD, 204, 304), and send it late. It
     /// would become the beginning of the next response. Others take the offer of another protocol
-    /// for the end of the request, and a body behind it for the next one.
+    /// for the end of the request, and the body after it for the next request.
     pub fn leaves_reusable(&self, head: &ResponseHead<'_, '_>) -> bool {
         head.persistent && head.length != BodyLength::Empty && self.upgrade == Offer::NOTHING
     }
 
-    /// True exactly when the method is HEAD: the response has no body, whatever its fields say.
+    /// True if the method is HEAD: the response has no body, whatever its fields say.
     pub const fn is_head(&self) -> bool {
         matches!(self.method, Method::Head)
     }
 
-    /// True exactly when it is a GET without a body, which can be repeated.
+    /// True if it is a GET without a body, which can be repeated.
     pub const fn is_get(&self) -> bool {
         matches!(self.method, Method::Get)
     }
 
-    /// True exactly when it is a GET without a body that may be answered with an event stream.
+    /// True if it is a GET without a body that may be answered with an event stream.
     pub const fn wants_events(&self) -> bool {
         self.is_get() && self.may_stream
     }
@@ -149,22 +147,22 @@ impl RequestFacts {
 /// Who sent a request, if more is known than the address of the connection.
 #[derive(Debug, Default)]
 pub struct Caller {
-    /// The client's own address, if a trusted proxy has reported it.
+    /// The client's own address, if a trusted proxy reported it.
     pub client: Option<IpAddr>,
     /// The key that admitted the request, if it needed one.
     pub key: Option<Arc<auth::Key>>,
-    /// Whose certificate the client has shown, if it was asked for one.
+    /// The subject of the client's certificate, if it was asked for one.
     pub subject: Option<Box<str>>,
-    /// True exactly when it has shown one, which was verified.
+    /// True if it presented one that was verified.
     pub has_certificate: bool,
-    /// Counts the exchange among the streams of its address and its key, where these are limited.
+    /// Counts the exchange as a stream of its address and its key, if these are limited.
     pub shares: Shares,
-    /// The page of another origin that sent the request, as long as the upstream decides what the
-    /// page may read and that may have to be checked.
+    /// The page of another origin that sent the request, if the upstream decides what the page may
+    /// read and that may have to be checked.
     pub page: Option<Box<Page>>,
-    /// What the client asked for, where redirects are written in its terms.
+    /// What the client asked for, if redirects are rewritten for it.
     pub asked: Option<Box<Asked>>,
-    /// What is known of a request that another server has let in.
+    /// What is kept about a request that an auth server has let in.
     pub let_in: Option<Box<LetIn>>,
 }
 
@@ -173,9 +171,9 @@ pub struct Caller {
 pub struct Asked {
     /// The host, with its port if there was one.
     pub host: Box<str>,
-    /// True exactly when it was asked by `https://`.
+    /// True if the URL was `https://`.
     pub is_secure: bool,
-    /// The prefix that a trusted proxy has removed from the path. It ends without a slash.
+    /// The prefix that a trusted proxy removed from the path. It has no trailing slash.
     pub prefix: Box<str>,
 }
 

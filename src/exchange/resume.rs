@@ -1,4 +1,4 @@
-//! Asking an upstream again: for an event stream that it could not serve, or whose rest is missing.
+//! Asking an upstream again: for an event stream that it could not serve, or for the missing rest.
 
 use super::{Exchange, Resumption};
 use crate::config::{Api, OnOutage, Resume};
@@ -6,7 +6,7 @@ use crate::pipe::events::Events;
 use crate::time::Tick;
 
 impl Exchange {
-    /// The state of resuming, if the upstream is to be asked again.
+    /// The state of resuming, if the upstream may be asked again.
     pub fn resume(&self) -> Option<&Resumption> {
         self.extras()?.resume.as_ref()
     }
@@ -16,7 +16,7 @@ impl Exchange {
         self.extras.as_mut()?.resume.as_mut()
     }
 
-    /// True exactly when the event stream is to be resumed if it breaks.
+    /// True if the event stream should be resumed if it breaks.
     pub fn wants_resuming(&self) -> bool {
         let resume = self.api().map_or(Resume::Never, |api| api.streams.resume);
         self.facts.is_get() && resume != Resume::Never
@@ -31,8 +31,8 @@ impl Exchange {
         }
     }
 
-    /// What the client gets whose request exceeds a rate. An error ends a browser's EventSource for
-    /// good, so who asks for a subscription gets one only if the operator has written that.
+    /// What the client gets if its request exceeds a rate. An error ends a browser's EventSource
+    /// for good, so a request for a subscription gets one only if the operator has configured that.
     pub fn on_exceeded_rate(&self) -> OnOutage {
         let spares = |api: &Api| !api.streams.rates_are_errors;
         match self.api() {
@@ -41,19 +41,19 @@ impl Exchange {
         }
     }
 
-    /// True exactly when the client asks for a subscription.
+    /// True if the client asks for a subscription.
     fn subscribes(&self) -> bool {
         self.facts.wants_events() && !self.is_answer()
     }
 
     /// True when the request may have to be sent again after its response has begun or failed, for
-    /// an event stream that is to be resumed or held.
+    /// an event stream to be resumed or held.
     fn may_ask_again(&self) -> bool {
         self.wants_resuming() || self.on_outage() == OnOutage::Hold || self.resume().is_some()
     }
 
     /// Forgets the request that was sent upstream, unless it may be needed again: to send it, or to
-    /// remember what came of an early answer.
+    /// remember the result of an early answer.
     pub fn forget_outbound(&mut self) {
         let ends = self.outbound.as_ref().is_some_and(|outbound| outbound.ends_session.is_some());
         let may_again = self.may_ask_again() || self.may_ask_another();
@@ -62,15 +62,15 @@ impl Exchange {
         }
     }
 
-    /// True when the rest of the stream can be requested without the client noticing, or with a
-    /// gap of which it is told.
+    /// True when the rest of the stream can be requested without the client noticing, or with a gap
+    /// that it is told about.
     pub fn can_resume(&self) -> bool {
         self.response.intake.events().is_some_and(Events::may_resume)
             && self.resume().is_some()
             && !self.is_in_grace()
     }
 
-    /// The upstream is not asked again for this exchange.
+    /// Stops asking the upstream again for this exchange.
     pub fn forget_resuming(&mut self) {
         if let Some(extras) = &mut self.extras {
             extras.resume = None;
@@ -78,7 +78,7 @@ impl Exchange {
     }
 
     /// Notes that an upstream has answered. The request is kept if the response is an event stream
-    /// that is to be resumed.
+    /// that should be resumed.
     pub fn note_served(&mut self, now: Tick) {
         let events = self.response.intake.events().map(Events::events);
         match events {

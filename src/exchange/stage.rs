@@ -1,9 +1,9 @@
 //! How far an exchange has come, and where the rest of its response comes from.
 //!
-//! These are two values: a stage says what the client has received, a source says who provides the
-//! rest. The valid transitions and pairs are in two tables, [`Stage::next`] and [`Stage::has`].
-//! Every change goes through [`Exchange::enter`], which asserts both. `doc/exchange.svg` is drawn
-//! from them.
+//! These are two values: a stage says what the client has received, a source says where the rest
+//! comes from. The valid transitions and pairs are in two tables, [`Stage::next`] and
+//! [`Stage::has`]. Every change goes through [`Exchange::enter`], which asserts both.
+//! `doc/exchange.svg` is drawn from them.
 //!
 //! Connecting and awaiting are sources and not stages, because a held or resuming stream passes
 //! through them too, long after its client has received a head.
@@ -28,11 +28,12 @@ pub enum Stage {
     Unanswered,
     /// A complete local reply, sent or pending.
     Reply,
-    /// The head of a response that has an end of its own.
+    /// The head of a response that ends by itself.
     Body,
     /// The head of an event stream, which has no end of its own.
     Stream,
-    /// The head of an event stream, written by this process because the upstream takes its time.
+    /// The head of an event stream, written by this process because the upstream has not answered
+    /// yet.
     Early,
     /// The head of an event stream, written by this process because no upstream serves it.
     Held,
@@ -72,7 +73,7 @@ impl Stage {
         }
     }
 
-    /// True exactly when the stage may have a source of this kind.
+    /// True if the stage may have a source of this kind.
     pub const fn has(self, kind: SourceKind) -> bool {
         use Stage::{Body, Delivering, Early, Held, Reply, Resuming, Stream, Tunnel, Unanswered};
         match kind {
@@ -88,23 +89,23 @@ impl Stage {
         }
     }
 
-    /// True exactly when the exchange lasts as long as its ends keep it open.
+    /// True if the exchange lasts as long as the client and the upstream keep it open.
     pub const fn is_endless(self) -> bool {
         self.is_stream() || matches!(self, Stage::Tunnel)
     }
 
-    /// True exactly when the client has an event stream, which can be continued or ended.
+    /// True if the client has an event stream, which can be continued or ended.
     pub const fn is_stream(self) -> bool {
         matches!(self, Stage::Stream | Stage::Early | Stage::Held | Stage::Resuming)
     }
 
-    /// True exactly when the client has an event stream that has lost its upstream, or that was
-    /// opened because no upstream could serve it.
+    /// True if the client has an event stream that has lost its upstream, or that was opened
+    /// because no upstream could serve it.
     pub const fn is_without_upstream(self) -> bool {
         matches!(self, Stage::Held | Stage::Resuming)
     }
 
-    /// True when the exchange ends because its client leaves, as nobody needs the response. A local
+    /// True when the exchange ends if its client leaves, because no one needs the response. A local
     /// reply costs nothing to finish, and in a tunnel each direction ends by itself.
     const fn ends_with_client(self) -> bool {
         !matches!(self, Stage::Reply | Stage::Tunnel)
@@ -119,11 +120,11 @@ pub enum Source {
     None,
     /// This process.
     Local(Box<Local>),
-    /// A log of events that others read, too.
+    /// A log of events that other clients read as well.
     Log(Reader),
-    /// An upstream, if another server says that the request may come in.
+    /// An upstream, if the auth server lets the request in.
     Authorizing(Box<Authorizing>),
-    /// An upstream that a connection is waited for.
+    /// An upstream, once a connection to it becomes free.
     Queued(Box<Queued>),
     /// An upstream that is being connected to.
     Connecting(Box<Attempt>),
@@ -131,7 +132,7 @@ pub enum Source {
     Awaiting(Box<Awaiting>),
     /// An upstream that is sending its response.
     Upstream(Key<Connection>),
-    /// An upstream that is asked again at this moment.
+    /// An upstream that will be asked again at this moment.
     Waiting(Tick),
 }
 
@@ -205,7 +206,7 @@ impl Source {
         }
     }
 
-    /// The question that is being asked about the request, if this is it.
+    /// The question about the request to an auth server, if this is it.
     pub const fn authorizing(&self) -> Option<&Authorizing> {
         if let Source::Authorizing(authorizing) = self { Some(authorizing) } else { None }
     }
@@ -220,7 +221,7 @@ impl Source {
         if let Source::Local(local) = self { Some(local) } else { None }
     }
 
-    /// The log that is read, or will be once what goes before it is out.
+    /// The log that is read, or that will be once its preface has been sent.
     pub fn log(&self) -> Option<&Rc<Log>> {
         match self {
             Source::Log(log) => Some(log),
@@ -288,22 +289,22 @@ impl Exchange {
         connection
     }
 
-    /// Takes out the question that is being asked about the request, if one is. The source is then
-    /// `None` until another one is entered.
+    /// Takes out the question about the request to an auth server, if there is one. The source is
+    /// then `None` until another one is entered.
     pub fn take_authorizing(&mut self) -> Option<Box<Authorizing>> {
         self.source.authorizing()?;
         let source = std::mem::replace(&mut self.source, Source::None);
         if let Source::Authorizing(authorizing) = source { Some(authorizing) } else { None }
     }
 
-    /// True exactly when the exchange may stay in this state while nothing happens.
+    /// True if the exchange may stay in this state while nothing happens.
     pub const fn is_settled(&self) -> bool {
         let has_none = matches!(self.source, Source::None);
         self.stage.has(self.source.kind()) && !(has_none && self.stage.is_without_upstream())
     }
 
-    /// True exactly when the whole request has gone to an upstream, or none of it yet, and no
-    /// response has begun.
+    /// True if either the whole request or none of it has been sent to an upstream, and no response
+    /// has begun.
     pub fn is_arriving(&self) -> bool {
         self.stage == Stage::Unanswered
             && match self.source {
@@ -324,7 +325,7 @@ impl Exchange {
         self.enter(self.stage, source);
     }
 
-    /// True when the exchange ends because its client leaves.
+    /// True when the exchange ends if its client leaves.
     pub const fn ends_with_client(&self) -> bool {
         match self.source.local() {
             Some(local) => local.ends_with_client(),

@@ -1,5 +1,5 @@
-//! The parts that only few exchanges have, most of them event streams: the state of resuming, a
-//! clock for their events, how long they waited for a connection, and when they were let in.
+//! State that only a few exchanges have, most of them event streams: the state of resuming, a clock
+//! for their events, how long they waited for a connection, and when they were let in.
 
 use super::{Exchange, Fresh};
 use crate::config::{KnownBy, Resume};
@@ -7,52 +7,51 @@ use crate::pipe::events::{Holding, Terms};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// The first wait before a lost upstream is asked again. It is 50 to 100 % of this, unless the
-/// upstream has sent `retry`.
+/// The base of the first wait before a lost upstream is asked again. The wait is 50 to 100 % of
+/// this, unless the upstream has sent `retry`.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The lower bound of the first wait. Otherwise an upstream that ends each stream at once would be
+/// The lower bound of that base. Without it, an upstream that ends each stream at once would be
 /// asked all the time.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The upper bound of every wait.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The parts that only few exchanges have. See the module.
+/// State that only a few exchanges have. See the module docs.
 #[derive(Debug, Default)]
 pub struct Extras {
-    /// The state of resuming, if the upstream is to be asked again.
+    /// The state of resuming, if the upstream may be asked again.
     pub resume: Option<Resumption>,
-    /// When its events came, if there is a limit for it.
+    /// When its events arrived, if there is a limit on that.
     pub clock: Option<EventClock>,
     /// How long it waited for an upstream connection, if it had to.
     pub queued: Option<Duration>,
-    /// The status with which the upstream has answered, if the client does not see it.
+    /// The status of the upstream's answer, if the client does not see it.
     pub upstream_status: Option<u16>,
-    /// How the client goes on with a log when its own stream is quiet, if it does.
+    /// How the client continues with a log once its own stream is quiet, if it does.
     pub fresh: Option<Fresh>,
-    /// True exactly when the client has missed some, and was not told so yet.
+    /// True if the client has missed events and has not been told yet.
     pub has_gap: bool,
-    /// When another server has let the request in, if that matters.
+    /// When an auth server let the request in, if that matters.
     pub let_in: Option<Tick>,
 }
 
-/// When the events of a stream came. A comment is none.
+/// When the events of a stream arrived. Comments do not count.
 #[derive(Clone, Copy, Debug)]
 pub struct EventClock {
     /// When the upstream was asked.
     pub asked: Tick,
-    /// Since when an event is waited for: since the last one, or since there was room for one.
+    /// Since when an event has been awaited: since the last one, or since there was room for one.
     pub since: Tick,
-    /// True exactly when there was one.
+    /// True if there was an event.
     pub ticked: bool,
 }
 
 /// The state of asking an upstream again for an event stream.
 #[derive(Debug)]
 pub struct Resumption {
-    /// When the attempts end. [`Tick::NEVER`] until an upstream was lost that had served the
-    /// stream.
+    /// When the attempts end. [`Tick::NEVER`] until an upstream that had served the stream is lost.
     gives_up: Tick,
     /// The number of attempts since the stream last made progress.
     attempts: u32,
@@ -69,13 +68,13 @@ impl Resumption {
         self.gives_up
     }
 
-    /// True exactly when the stream has lost an upstream that had served it, so that the rest is
-    /// asked for.
+    /// True if the stream has lost an upstream that had served it, so that only the rest is
+    /// requested.
     pub fn is_of_broken_stream(&self) -> bool {
         self.gives_up != Tick::NEVER
     }
 
-    /// True exactly when an attempt has failed since the stream last made progress.
+    /// True if an attempt has failed since the stream last made progress.
     pub const fn has_asked_in_vain(&self) -> bool {
         self.attempts > 1
     }
@@ -86,8 +85,8 @@ impl Resumption {
     }
 
     /// Notes that the upstream was lost after `events` events. It is asked again for at most
-    /// `patience`. True when the stream made progress in between; an upstream that accepts a stream
-    /// and drops it at once does not count.
+    /// `patience`. Returns true if the stream made progress in between; an upstream that accepts a
+    /// stream and drops it at once does not count.
     pub fn note_lost(&mut self, events: u64, patience: Duration, now: Tick) -> bool {
         let progressed = events > self.events || now.since(self.served) > LONGEST_WAIT;
         if progressed || !self.is_of_broken_stream() {
@@ -96,7 +95,7 @@ impl Resumption {
         progressed
     }
 
-    /// The wait before the next attempt. It doubles with each attempt, beginning with the `retry`
+    /// The wait before the next attempt. It doubles with each attempt, starting from the `retry`
     /// that the upstream `wants`. `share` (0 to 1) randomises it, so that not all streams ask at
     /// once.
     pub fn next_wait(&mut self, wants: Option<Duration>, share: f64) -> Duration {
@@ -115,10 +114,10 @@ impl Default for Resumption {
 }
 
 impl Exchange {
-    /// Begins to scan the response for events, because it is an event stream whose bytes can be
-    /// read. From here on the client's position is known.
+    /// Starts scanning the response for events, because it is an event stream whose bytes can be
+    /// parsed. From here on the client's position is known.
     pub fn watch_events(&mut self) {
-        // What is in a log was looked at when it was filled.
+        // Events in a log were scanned when they were added.
         if self.response.intake.place().is_some() {
             self.response.outlet.watch_events();
         } else {
@@ -126,7 +125,7 @@ impl Exchange {
         }
     }
 
-    /// The events will not come from a log.
+    /// Stops following a log: the events will not come from one.
     pub fn unfollow(&mut self) {
         self.response.intake.unfollow();
         if self.stage().is_stream() {
@@ -135,7 +134,7 @@ impl Exchange {
         }
     }
 
-    /// On which terms the events of the response are looked at: for a log if it `fills` one.
+    /// How the events of the response are scanned. `fills` says that they fill a log.
     pub fn event_terms(&self, fills: bool) -> Terms {
         let streams = self.api().map(|api| &api.streams);
         let resumable = self.wants_resuming();
@@ -143,7 +142,7 @@ impl Exchange {
         Terms {
             event_max: streams.map_or(usize::MAX, |streams| streams.event_max),
             resumable,
-            // The orderly end of an answer is its end.
+            // An answer that ends in an orderly way is complete.
             outlives_source: resumable && always && !self.is_answer(),
             holding: match self.config.server.flush_interval {
                 _ if fills => Holding::Always,
@@ -155,34 +154,34 @@ impl Exchange {
         }
     }
 
-    /// The event that tells a client of a shared stream that it has missed some, if there is one.
+    /// The event that tells a client of a shared stream that it has missed events, if there is one.
     pub fn gap_event(&self) -> Option<&str> {
         self.api()?.share.as_ref()?.gap_event.as_deref()
     }
 
-    /// True exactly when the client has missed some, and was not told so yet.
+    /// True if the client has missed events and has not been told yet.
     pub fn has_gap(&self) -> bool {
         self.extras().is_some_and(|extras| extras.has_gap)
     }
 
-    /// Takes note that the client was told what it has missed. True if there was something.
+    /// Notes that the client was told about missed events. Returns true if there were any.
     pub fn take_gap(&mut self) -> bool {
         let extras = self.extras.as_deref_mut();
         extras.is_some_and(|extras| std::mem::take(&mut extras.has_gap))
     }
 
-    /// True exactly when the first event of its stream may say by what its client is known.
+    /// True if the first event of its stream may contain the value by which its client is known.
     pub fn is_known_by_query(&self) -> bool {
         let sticky = self.api().and_then(|api| api.sticky.as_ref());
         sticky.is_some_and(|sticky| matches!(sticky.by, KnownBy::Query(_)))
     }
 
-    /// True exactly when there is a limit for when an event comes.
+    /// True if there is a limit on the time until an event.
     pub fn times_events(&self) -> bool {
         self.api().is_some_and(|api| api.streams.time_events())
     }
 
-    /// Begins to wait for the events of an upstream that answers now with a stream.
+    /// Starts timing the events of an upstream that now answers with a stream.
     pub fn start_event_clock(&mut self, now: Tick) {
         if !self.times_events() {
             return;
@@ -192,7 +191,7 @@ impl Exchange {
         self.extras_mut().clock = Some(EventClock { asked, since: now, ticked });
     }
 
-    /// Waits for an event anew. It was the first one if an event has `come`.
+    /// Restarts the wait for an event. `come` says that an event has arrived.
     pub fn restart_event_clock(&mut self, come: bool, now: Tick) {
         if let Some(clock) = self.extras.as_mut().and_then(|extras| extras.clock.as_mut()) {
             clock.since = now;
@@ -200,7 +199,7 @@ impl Exchange {
         }
     }
 
-    /// When the events of the stream came, if there is a limit for it.
+    /// When the events of the stream arrived, if there is a limit on that.
     pub fn event_clock(&self) -> Option<EventClock> {
         self.extras()?.clock
     }

@@ -9,20 +9,20 @@ use crate::net::Net;
 use crate::pipe::{Flow, Io, Pipe};
 use crate::time::Tick;
 
-/// The direction from the client to the upstream. See the module.
+/// The direction from the client to the upstream. See the module docs.
 #[derive(Debug)]
 pub enum Upload {
-    /// A part of the request may still move. Next: `Over`.
+    /// Part of the request may still move. Next: `Over`.
     Moving(Box<Pipe>),
     /// Nothing more is read or written.
     Over {
         /// The payload bytes taken from the client.
         taken: u64,
-        /// True exactly when the client's body was read to its end.
+        /// True if the client's body was read to its end.
         complete: bool,
-        /// True exactly when the whole request was sent.
+        /// True if the whole request was sent.
         sent: bool,
-        /// True exactly when the body asked for an event stream.
+        /// True if the body asked for an event stream.
         asked_for_stream: bool,
     },
 }
@@ -55,12 +55,12 @@ impl Upload {
         }
     }
 
-    /// True exactly when the body, as far as it has passed, can be sent again.
+    /// True if all of the body that has passed so far can be sent again.
     pub fn keeps_body(&self) -> bool {
         self.pipe().is_some_and(|pipe| pipe.intake.keeps_all())
     }
 
-    /// Forgets the kept body: it will not be sent again, but what is on its way still arrives.
+    /// Forgets the kept body: it will not be sent again, but what is in transit still arrives.
     pub fn forget_body(&mut self, buffers: &mut BufPool) {
         match self {
             Upload::Moving(pipe) if pipe.outlet.flow().is_over() => pipe.intake.stop(buffers),
@@ -77,15 +77,15 @@ impl Upload {
         }
     }
 
-    /// Queues the head in front of the body. One without a body is sent at once, and queued as far
-    /// as the upstream does not take it; this may be done again.
+    /// Queues the head in front of the body. A head without a body is sent at once, and only what
+    /// the upstream does not accept is queued. This may be done again.
     pub fn send_head<N: Net>(&mut self, head: &[u8], upstream: &mut Conn, io: &mut Io<'_, N>) {
         let mut rest = head;
         if matches!(self, Upload::Over { .. }) {
             match upstream.write_if_ready(io.net, head) {
                 Written::Bytes(n) => rest = &head[n..],
                 Written::Blocked => {}
-                // It may have responded before it broke.
+                // The upstream may have responded before the connection broke.
                 Written::Broken => return *self = Upload::unread(BodyLength::Empty),
             }
             *self = if rest.is_empty() {
@@ -100,8 +100,8 @@ impl Upload {
         }
     }
 
-    /// Begins to pass on whatever the client sends, behind a request that was sent: the two sides
-    /// speak another protocol.
+    /// Starts passing on whatever the client sends after its request: the two sides now speak
+    /// another protocol.
     pub fn begin_tunnel(&mut self, now: Tick) {
         if matches!(self, Upload::Over { sent: true, .. }) {
             *self = Upload::Moving(Box::new(Pipe::request(BodyLength::Empty, 0, now)));
@@ -111,7 +111,7 @@ impl Upload {
         }
     }
 
-    /// Creates the upload of a request that no upstream gets. A body of `length` is not read.
+    /// Creates the upload of a request that goes to no upstream. A body of `length` is not read.
     pub const fn unread(length: BodyLength) -> Upload {
         let complete = length.is_empty();
         Upload::Over { taken: 0, complete, sent: false, asked_for_stream: false }
@@ -140,13 +140,13 @@ impl Upload {
         self.pipe().is_none_or(|pipe| pipe.outlet.flow().is_over())
     }
 
-    /// True when nothing more will be read from the client, whether its body has ended or not.
+    /// True when nothing more will be read from the client, whether or not its body has ended.
     pub fn source_done(&self) -> bool {
         self.pipe().is_none_or(|pipe| pipe.outlet.flow() != Flow::Open)
     }
 
-    /// True exactly when the body was read to its end, so that the client's next request follows on
-    /// the connection.
+    /// True if the body was read to its end, so that the client's next request follows on the
+    /// connection.
     pub fn source_complete(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.intake.is_complete(),
@@ -162,14 +162,14 @@ impl Upload {
         }
     }
 
-    /// Looks for the member by which a body in JSON asks for an event stream.
+    /// Looks for the member with which a JSON body asks for an event stream.
     pub fn watch_stream_member(&mut self) {
         if let Upload::Moving(pipe) = self {
             pipe.intake.watch_stream_member();
         }
     }
 
-    /// True exactly when what has passed of the body asks for an event stream.
+    /// True if the part of the body that has passed asks for an event stream.
     pub fn asks_for_stream(&self) -> bool {
         match self {
             Upload::Moving(pipe) => pipe.intake.has_stream_member(),
@@ -197,8 +197,8 @@ impl Upload {
         }
     }
 
-    /// Stops sending to an upstream that reads no more. If the body was kept, the request can still
-    /// be sent again.
+    /// Stops sending to an upstream that no longer reads. If the body was kept, the request can
+    /// still be sent again.
     pub fn stop_sending(&mut self, buffers: &mut BufPool) {
         match self {
             Upload::Moving(pipe) if pipe.intake.keeps_all() => pipe.outlet.abandon(buffers),
