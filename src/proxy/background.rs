@@ -1,6 +1,6 @@
-//! What runs without a client: checks of health, feeds of logs, and questions to auth servers.
+//! What runs without a client: health checks, feeds of logs, and requests to auth servers.
 //!
-//! Nearly always there is nothing of it, so a turn asks once for all kinds.
+//! Usually there are none, so a turn checks for all kinds at once.
 
 pub(super) mod auth_request;
 pub(super) mod auth_requests;
@@ -17,7 +17,7 @@ impl<N: Net> Proxy<N> {
         !(checks.is_empty() && feeds.tasks.is_empty() && shared.auth_requests.is_empty())
     }
 
-    /// Wakes whose timers are due.
+    /// Wakes the tasks whose timers are due.
     pub(super) fn expire_background(&mut self, now: Tick) {
         if self.has_background() {
             let max = self.shared.portions.timers_per_turn;
@@ -27,8 +27,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Lets what may be able to go on do so. Feeds come before their readers, and so earlier in a
-    /// turn; here are those whose readers have left.
+    /// Runs the tasks that may be able to continue. Feeds run before their readers, earlier in a
+    /// turn; here only those whose readers have left are run.
     pub(super) fn run_background(&mut self, now: Now) {
         if self.has_background() {
             self.run_checks(now.tick);
@@ -37,7 +37,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// When something of it can go on. [`Tick::ZERO`] if it can now.
+    /// When one of these tasks can continue. [`Tick::ZERO`] if one can now.
     pub(super) fn next_of_background(&self) -> Tick {
         let Proxy { checks, feeds, shared, .. } = self;
         let auth_requests = &shared.auth_requests;
@@ -50,7 +50,7 @@ impl<N: Net> Proxy<N> {
         checks.next_timer().min(feeds.tasks.next_timer()).min(auth_requests.next_timer())
     }
 
-    /// Wakes whoever has a connection to an upstream, or waits for one.
+    /// Wakes the owner of an upstream connection, or of a wait for one.
     pub(super) fn wake_owner(&mut self, owner: Owner) {
         if let Some(key) = owner.key() {
             self.tasks.wake(key);

@@ -1,10 +1,9 @@
-//! One question to the auth server: the connection that it is asked on, and what comes of the
-//! answer.
+//! One request to an auth server: its connection, and the verdict from its answer.
 //!
-//! A question has `timeout`, however much of it connecting takes. Where the answer has a body, that
-//! is read before the answer is passed on, so that the connection can be used again, and a client
-//! never takes more than one descriptor beside its own. What is longer than 64 KiB, or takes longer
-//! than that time, is left; the answer counts all the same.
+//! An auth request has `timeout`, including the time to connect. If the answer has a body, it is
+//! read before the verdict is passed on, so that the connection can be reused and a client never
+//! takes more than one descriptor besides its own. A body that is longer than 64 KiB, or that takes
+//! longer than the timeout, is abandoned; the answer still counts.
 
 use crate::apis::ApiState;
 use crate::config::{Config, ForwardAuth};
@@ -29,96 +28,96 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Maximum length of the lines that an answer gives to a request, in bytes.
+/// The maximum length of the lines that an answer adds to a request, in bytes.
 pub(crate) const PASSED_MAX: usize = 4096;
 
-/// Maximum length of an answer's body that is read, in bytes.
+/// The maximum length of an answer's body that is read, in bytes.
 const DISCARD_MAX: usize = 64 << 10;
 
-/// The fields of a refusal that the client gets.
+/// The fields of a refusal that are passed on to the client.
 const TOLD: [&str; 4] = ["Location", "WWW-Authenticate", "Set-Cookie", "Retry-After"];
 
-/// Who a question is about.
+/// What an auth request is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About {
-    /// The session of the client.
+    /// The client's session.
     pub(crate) session: Key<Session>,
     /// The id of its request.
     pub(crate) id: u64,
-    /// Whether the request has just come.
+    /// Whether the request is new or is being rechecked.
     pub(crate) asked: Asked,
 }
 
-/// Whom to ask, and what.
+/// What to ask, and which server.
 #[derive(Debug)]
 pub(crate) struct Ask {
-    /// Who the question is about.
+    /// What it is about.
     pub(crate) about: About,
-    /// All that it says but whom it is sent to.
+    /// The request without its destination.
     pub(crate) question: Rc<[u8]>,
-    /// The configuration that says who is asked.
+    /// The configuration that names the server.
     pub(crate) config: Rc<Config>,
-    /// The index of the api in it.
+    /// The index of the api in that configuration.
     pub(crate) api: u16,
     /// The state of the api.
     pub(crate) api_state: Key<ApiState>,
 }
 
-/// A question that is being asked.
+/// An auth request in progress.
 #[derive(Debug)]
 pub(crate) struct AuthRequest {
-    /// What it is.
+    /// What to ask, and which server.
     pub(crate) ask: Ask,
     /// The counters of the api.
     pub(crate) stats: Rc<ApiStats>,
-    /// The upstream that leads to the server. It may be gone.
+    /// The upstream of the auth server. It may have been removed.
     upstream: Key<Upstream>,
-    /// When it is given up.
+    /// When to give up.
     due: Tick,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was done yet. Next: `Connecting`, `Awaiting`, or it is over.
+    /// Nothing has been done yet. Next: `Connecting`, `Awaiting`, or it is over.
     Beginning,
     /// The server is being connected to. Next: the same, `Awaiting`, or it is over.
     Connecting(Box<Attempt>),
-    /// The head of the answer is awaited, and this was not sent yet. Next: `Connecting`, if a
-    /// reused connection brought nothing, `Discarding`, or it is over.
+    /// The head of the answer is awaited, and these bytes are still unsent. Next: `Connecting` if a
+    /// reused connection brought no answer, `Discarding`, or it is over.
     Awaiting(Box<Awaiting>, Vec<u8>),
-    /// The rest of the answer is read. Next: it is over.
+    /// The rest of the answer is being read. Next: it is over.
     Discarding(Box<Discarding>),
 }
 
-/// An answer of which the body is still to come.
+/// An answer whose body is still being read.
 #[derive(Debug)]
 struct Discarding {
     connection: Key<Connection>,
     body: BodyReader,
-    /// The number of bytes of it that may still be read.
+    /// The number of bytes that may still be read.
     left: usize,
     verdict: Verdict,
-    /// For how long it holds.
+    /// How long the verdict holds.
     holds: Duration,
 }
 
-/// What a step of a question has come to.
+/// The result of a step of an auth request.
 pub(crate) enum Came {
-    /// It goes on.
+    /// Something changed: there may be more to do.
     Moved,
-    /// It waits, until then at the latest.
+    /// It waits, until this time at the latest.
     Waits(Tick),
-    /// It was answered, and the answer holds for so long.
+    /// It was answered, and the verdict holds for this long.
     Answered(Verdict, Duration),
     /// There is no answer.
     Failed(LocalReply),
-    /// There is no descriptor for a connection.
+    /// No descriptor is left for a connection.
     OutOfDescriptors(Search),
 }
 
 impl AuthRequest {
-    /// Prepares to ask. None if the api has no auth server.
+    /// Prepares an auth request. None if the api has no auth server.
     pub(crate) fn new(ask: Ask, state: &ApiState, now: Tick) -> Option<AuthRequest> {
         let upstream = state.auth.as_ref()?.upstream;
         let due = now.after(ask.auth()?.timeout);
@@ -136,7 +135,7 @@ impl AuthRequest {
         }
     }
 
-    /// True exactly when the whole request has gone out.
+    /// True if the whole request was sent.
     pub(crate) const fn is_sent(&self) -> bool {
         match &self.state {
             State::Beginning | State::Connecting(_) => false,
@@ -145,13 +144,13 @@ impl AuthRequest {
         }
     }
 
-    /// True exactly when it reads what is left of an answer.
+    /// True if it is reading the rest of an answer.
     #[cfg(feature = "sim")]
     pub(crate) const fn discards(&self) -> bool {
         matches!(self.state, State::Discarding(_))
     }
 
-    /// When it acts if nothing happens.
+    /// When it acts if nothing else happens.
     pub(crate) fn acts_at(&self) -> Tick {
         match &self.state {
             State::Connecting(attempt) => attempt.deadline.min(self.due),
@@ -174,7 +173,7 @@ impl Ask {
     }
 }
 
-/// A question, and what it takes to go on with it.
+/// An auth request with what it needs to continue.
 pub(crate) struct Step<'a, N: Net> {
     pub(crate) owner: Owner,
     pub(crate) request: &'a mut AuthRequest,
@@ -182,17 +181,17 @@ pub(crate) struct Step<'a, N: Net> {
     pub(crate) edge: &'a Edge,
     pub(crate) log: &'a mut LogLimit,
     pub(crate) io: Io<'a, N>,
-    /// How long an idle connection is kept. None: it is not.
+    /// How long an idle connection is kept. None if it is not kept.
     pub(crate) idle_max: Option<Duration>,
 }
 
-/// What is said where there is no room to ask.
+/// The verdict if there is no descriptor for the auth request.
 pub(crate) const fn no_room() -> Verdict {
     Verdict::Failed(LocalReply::not_judged(Cause::OutOfDescriptors, "out of descriptors"))
 }
 
 impl<N: Net> Step<'_, N> {
-    /// Goes on as far as one step goes.
+    /// Takes one step.
     pub(crate) fn go_on(&mut self) -> Came {
         let now = self.io.now;
         if self.request.due <= now {
@@ -222,7 +221,7 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// Asks the pool for a connection, and goes on with what comes of it.
+    /// Asks the pool for a connection and continues with the result.
     fn acquire(
         &mut self,
         find: impl FnOnce(
@@ -238,7 +237,7 @@ impl<N: Net> Step<'_, N> {
                 self.request.state = State::Connecting(Box::new(attempt));
                 Came::Moved
             }
-            // There is no limit, so nobody has to wait.
+            // These connections have no limit, so none is ever queued.
             Some(Ok(Acquired::Queued(place, _))) => {
                 self.pool.leave_queue(place);
                 unavailable("auth.url has no room")
@@ -249,12 +248,12 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// Goes on looking for a connection.
+    /// Continues the search for a connection.
     pub(crate) fn find(&mut self, search: Search) -> Came {
         self.acquire(|pool, wanted, io, log| pool.acquire_next(wanted, search, io, log))
     }
 
-    /// Runs `act` on the pool for this question. None if there is nobody to ask.
+    /// Runs `act` on the pool for this auth request. None if its api is not in the configuration.
     fn with_wanted<T>(
         &mut self,
         act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
@@ -274,7 +273,7 @@ impl<N: Net> Step<'_, N> {
         Some(act(pool, wanted, io, log))
     }
 
-    /// Tries the next address after this one.
+    /// Tries the next address after a failed attempt.
     fn try_next(&mut self, attempt: Attempt, error: &io::Error) -> Came {
         self.request.state = State::Beginning;
         self.with_wanted(|pool, wanted, io, log| {
@@ -290,7 +289,7 @@ impl<N: Net> Step<'_, N> {
         Came::Moved
     }
 
-    /// Sends the request, and reads the head of the answer.
+    /// Sends the request and reads the head of the answer.
     fn ask(&mut self) -> Came {
         let Step { request, pool, io, .. } = self;
         let (until, now) = (request.acts_at(), io.now);
@@ -339,7 +338,7 @@ impl<N: Net> Step<'_, N> {
         own.persistent = head.persistent && head.length != BodyLength::Empty;
         own.note_idle_limit(head.idle_limit);
         let body = BodyReader::response(head.length);
-        // One that says nothing that decides is as good as unavailable.
+        // An answer that decides nothing counts as unavailable.
         let decides = !matches!(verdict, Verdict::Failed(_));
         let left = DISCARD_MAX;
         let discarding = Discarding { connection, body, left, verdict, holds };
@@ -356,7 +355,7 @@ impl<N: Net> Step<'_, N> {
         self.acquire(|pool, wanted, io, log| pool.acquire_new(wanted, search, io, log))
     }
 
-    /// Reads what is left of an answer's body, as far as that is worth it.
+    /// Reads the rest of an answer's body, within the limit.
     fn discard(&mut self) -> Came {
         let Step { request, pool, io, .. } = self;
         let until = request.acts_at();
@@ -389,14 +388,15 @@ impl<N: Net> Step<'_, N> {
         *left -= n;
         match body.read(&mut io.scratch[..n]) {
             Ok(piece) if is_ahead => conn.consume(piece.consumed, io.buffers),
-            // What follows was not asked for.
+            // These bytes belong to no response that was asked for.
             Ok(piece) => conn.keep(&io.scratch[piece.consumed..n], io.buffers),
             Err(_) => return self.finish(false),
         }
         Came::Moved
     }
 
-    /// Gives up the connection of an answer that has come, for others to use if it is `whole`.
+    /// Releases the connection of a complete answer. If the body was read `whole`, it can be
+    /// reused.
     fn finish(&mut self, whole: bool) -> Came {
         let Step { request, pool, io, idle_max, .. } = self;
         match std::mem::replace(&mut request.state, State::Beginning) {
@@ -412,7 +412,7 @@ impl<N: Net> Step<'_, N> {
         }
     }
 
-    /// Gives up, because the time is over.
+    /// Gives up because the time is over.
     fn time_out(&mut self) -> Came {
         let what = "auth.url did not answer in time";
         let late = Came::Failed(LocalReply::not_judged(Cause::AuthTimeout, what));
@@ -453,7 +453,7 @@ const fn unavailable(what: &'static str) -> Came {
     Came::Failed(LocalReply::not_judged(Cause::AuthUnavailable, what))
 }
 
-/// What an answer says of a request, and the fields with these names.
+/// The verdict of an answer, with the fields of these names.
 fn verdict(head: &ResponseHead<'_, '_>, names: &[String]) -> Verdict {
     let fails = |what| Verdict::Failed(LocalReply::not_judged(Cause::AuthUnavailable, what));
     match head.status {
@@ -471,7 +471,7 @@ fn verdict(head: &ResponseHead<'_, '_>, names: &[String]) -> Verdict {
         301 | 302 | 303 | 307 | 308 | 401 | 403 | 429 => {
             let told = TOLD.into_iter().flat_map(|name| {
                 let values = head.fields.all(name);
-                // What is no text is nothing that a client could use.
+                // Values that are not UTF-8 are of no use to a client.
                 values.filter_map(move |value| Some((name, str::from_utf8(value).ok()?.to_owned())))
             });
             Verdict::Refused(LocalReply::not_let_in(head.status), told.collect())

@@ -1,13 +1,13 @@
-//! Asking the auth server (`auth.url`): a task for each question, with a connection and without a
+//! Requests to auth servers (`auth.url`): each is a task with an upstream connection and without a
 //! client.
 //!
-//! The client of a request that has just come waits for the answer
-//! ([`authorize`](crate::proxy::steps::authorize)). That of an open stream notices nothing
-//! ([`recheck`](crate::proxy::steps::recheck)), so what asks is no part of a session. Its
-//! connection comes from the pool and goes back there, as with any upstream, and so it counts.
+//! The client of a new request waits for the answer
+//! ([`authorize`](crate::proxy::steps::authorize)). The client of an open stream notices nothing
+//! ([`recheck`](crate::proxy::steps::recheck)), so an auth request is not part of a session. Its
+//! connection comes from the pool and returns there, as with any upstream, and counts as such.
 //!
-//! A question about an open stream takes no client's place. It is given up where there is no room
-//! for it, or where a client needs its descriptor.
+//! A recheck never displaces a client. It is given up if there is no room for it, or if a client
+//! needs its descriptor.
 
 use super::auth_request::{Ask, AuthRequest, Came, Step, no_room};
 use crate::apis::Apis;
@@ -27,11 +27,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// All questions that are being asked, and the size of those that are kept. See the module.
+/// All auth requests, and the size of the kept questions. See the module docs.
 #[derive(Debug)]
 pub(crate) struct AuthRequests {
     tasks: Tasks<AuthRequest>,
-    /// The bytes of the questions that are kept to be asked again.
+    /// The bytes of the questions that are kept for rechecks.
     kept: Rc<Cell<usize>>,
 }
 
@@ -40,12 +40,12 @@ impl AuthRequests {
         AuthRequests { tasks: Tasks::new(now), kept: Rc::default() }
     }
 
-    /// The bytes of the questions that are kept to be asked again.
+    /// The bytes of the questions that are kept for rechecks.
     pub(crate) const fn kept(&self) -> &Rc<Cell<usize>> {
         &self.kept
     }
 
-    /// Begins to ask. None if the api has no auth server.
+    /// Begins an auth request. None if the api has no auth server.
     pub(crate) fn begin(&mut self, ask: Ask, apis: &Apis, now: Tick) -> Option<Owner> {
         let state = apis.get(ask.api_state)?;
         let request = AuthRequest::new(ask, state, now)?;
@@ -54,7 +54,7 @@ impl AuthRequests {
         Some(Owner::of_auth_request(key))
     }
 
-    /// Stops asking, because nobody needs the answer.
+    /// Cancels an auth request whose answer is no longer needed.
     pub(crate) fn cancel<N: Net>(&mut self, owner: Owner, pool: &mut Pool, io: &mut Io<'_, N>) {
         let request = owner.auth_request().and_then(|key| self.tasks.remove(key));
         if let Some(request) = request
@@ -64,7 +64,7 @@ impl AuthRequests {
         }
     }
 
-    /// A question about an open stream that has a connection.
+    /// A recheck that has a connection.
     fn connected_recheck(&self) -> Option<Key<AuthRequest>> {
         let is_it = |request: &AuthRequest| {
             request.ask.about.asked == Asked::Open && request.connection().is_some()
@@ -72,36 +72,36 @@ impl AuthRequests {
         self.tasks.iter().find(|(_, request)| is_it(request)).map(|(key, _)| key)
     }
 
-    /// Lets a question go on, because something has happened that it may wait for.
+    /// Wakes an auth request, because something that it may wait for has happened.
     pub(crate) fn wake(&mut self, owner: Owner) {
         if let Some(key) = owner.auth_request() {
             self.tasks.wake(key);
         }
     }
 
-    /// True exactly when nothing is being asked.
+    /// True if there are no auth requests.
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// Lets those go on that have waited long enough, at most `max` of them.
+    /// Wakes those whose timers are due, at most `max` of them.
     pub(crate) fn expire(&mut self, now: Tick, max: usize) {
         self.tasks.expire(now, max);
     }
 
-    /// True exactly when some of them may be able to go on.
+    /// True if some of them may be able to continue.
     pub(crate) fn has_queued(&self) -> bool {
         self.tasks.has_queued()
     }
 
-    /// When the first of them has waited long enough.
+    /// When the first timer is due.
     pub(crate) const fn next_timer(&self) -> Tick {
         self.tasks.next_timer()
     }
 }
 
 impl<N: Net> Proxy<N> {
-    /// Lets the questions go on that may be able to.
+    /// Runs the auth requests that may be able to continue.
     pub(crate) fn run_auth_requests(&mut self, now: Tick) {
         for _ in 0..self.shared.auth_requests.tasks.queue_len() {
             if let Some(key) = self.shared.auth_requests.tasks.next_queued() {
@@ -136,14 +136,14 @@ impl<N: Net> Proxy<N> {
         self.shared.auth_requests.tasks.wake(key);
     }
 
-    /// Frees a descriptor, if the question is about a client that needs it.
+    /// Frees a descriptor if a waiting client needs it.
     fn free_descriptor_to_ask(&mut self, key: Key<AuthRequest>, now: Tick) -> bool {
         let asked = self.shared.auth_requests.tasks[key].ask.about.asked;
         asked == Asked::Request && self.close_one_for_client(now)
     }
 
-    /// Gives up a question about an open stream that has a connection, because a client needs its
-    /// descriptor. False if there is none.
+    /// Gives up a recheck that has a connection, because a client needs its descriptor. Returns
+    /// false if there is none.
     pub(crate) fn interrupt_recheck(&mut self, now: Tick) -> bool {
         let found = self.shared.auth_requests.connected_recheck();
         let Some(key) = found else { return false };
@@ -166,7 +166,7 @@ impl<N: Net> Proxy<N> {
         act(&mut Step { owner, request, pool, edge, log: &mut telemetry.log, io, idle_max })
     }
 
-    /// Keeps an answer for as long as it holds. Whoever was refused was let in for the last time.
+    /// Caches a verdict for as long as it holds. A refusal removes the cached one.
     fn note_verdict(
         &mut self,
         key: Key<AuthRequest>,
@@ -189,7 +189,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Ends a question, and gives the answer to whom it is about, if that is still there.
+    /// Ends an auth request and hands the verdict to the request that it is about, if that still
+    /// exists.
     fn end_auth_request(&mut self, key: Key<AuthRequest>, verdict: Verdict, now: Tick) {
         self.moves += 1;
         let Shared { auth_requests, memory, net, pool, .. } = &mut self.shared;
@@ -205,10 +206,10 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// What only the simulator asks.
+/// For the simulator only.
 #[cfg(feature = "sim")]
 impl AuthRequests {
-    /// The number of questions.
+    /// The number of auth requests.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()
     }
@@ -218,7 +219,7 @@ impl AuthRequests {
         self.tasks.iter().filter(|(_, request)| request.connection().is_some()).count()
     }
 
-    /// A question that could go on, or that no timer wakes.
+    /// An auth request that could continue, or that no timer wakes.
     pub(crate) fn stalled(&self, pool: &Pool) -> Option<String> {
         let idle = self.tasks.iter().filter(|(key, _)| !self.tasks.is_queued(*key));
         for (key, request) in idle {
@@ -241,7 +242,7 @@ impl AuthRequests {
 }
 
 impl AuthRequests {
-    /// True exactly when a question is still being asked.
+    /// True if this auth request is still in progress.
     pub(crate) fn is_asking(&self, owner: Owner) -> bool {
         owner.auth_request().is_some_and(|key| self.tasks.get(key).is_some())
     }

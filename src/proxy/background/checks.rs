@@ -1,12 +1,12 @@
-//! Checking the health of targets (`health_path`): a task for each, with a connection and without a
-//! client.
+//! Health checks of targets (`health_path`): each is a task with an upstream connection and without
+//! a client.
 //!
-//! A check asks for a path, and is passed if the head of a response with a status from 200 to 399
-//! comes in time. The body is nobody's, so the connection is closed. Nobody is asked in the same
-//! moment as all others: the time between two checks is drawn anew each time, around what is
-//! configured.
+//! A check requests a path, and passes if the head of a response with a status from 200 to 399
+//! arrives in time. The body is not needed, so the connection is closed. The time between two
+//! checks is drawn anew each time, around the configured interval, so that targets are not all
+//! asked at the same moment.
 //!
-//! What comes of it is the pool's matter ([`crate::pool`]).
+//! The results are handled by the pool ([`crate::pool`]).
 
 use crate::config::Checks;
 use crate::http::head::{FieldStore, HeadSearch, INTERIMS_MAX, ResponseHead};
@@ -19,47 +19,47 @@ use crate::time::Tick;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What looks after the health of an endpoint. See the module.
+/// The health checks of an endpoint. See the module docs.
 #[derive(Debug)]
 pub(crate) struct Check {
     of: Checked,
-    /// The number of checks so far. The addresses take turns.
+    /// The number of checks so far. The addresses are checked in turn.
     turn: usize,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The next check begins then.
+    /// The next check begins at this time.
     Resting(Tick),
-    /// A check is under way.
+    /// A check is in progress.
     Asking(Box<Asking>),
 }
 
-/// A check that is under way.
+/// A check in progress.
 #[derive(Debug)]
 struct Asking {
     connection: Key<Connection>,
     address: Address,
     /// When it began.
     began: Tick,
-    /// When it has failed.
+    /// When it fails for lack of a response.
     due: Tick,
-    /// What has not gone out of the request. None until the connection is established.
+    /// The unsent part of the request. None until the connection is established.
     unsent: Option<Vec<u8>>,
     search: HeadSearch,
     interims: u8,
 }
 
-/// What a step of a check has come to.
+/// The result of a step of a check.
 enum Came {
-    /// It goes on.
+    /// Something changed: there may be more to do.
     Moved,
-    /// It waits, until then at the latest.
+    /// It waits, until this time at the latest.
     Waits(Tick),
-    /// It is over: it was passed, or failed for this reason.
+    /// It is over: it passed, or failed for this reason.
     Over(Result<(), String>),
-    /// It is over without a result, because somebody needs its connection.
+    /// It is over without a result, because a request needs its connection.
     GivesWay,
 }
 
@@ -79,8 +79,8 @@ impl Check {
         }
     }
 
-    /// True exactly when it waits for its connection to be writable; it always waits for bytes or
-    /// for the end of the connection.
+    /// True if it waits for its connection to be writable. It always waits for bytes or for the end
+    /// of the connection.
     #[cfg(feature = "sim")]
     pub(crate) fn wants_to_write(&self) -> bool {
         let State::Asking(asking) = &self.state else { return false };
@@ -89,8 +89,8 @@ impl Check {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Begins to check endpoints that are to be checked from now on, and lets the checks of others
-    /// see that they are not any more.
+    /// Starts the checks of endpoints that are newly to be checked, and wakes the others so that
+    /// those no longer needed end.
     pub(crate) fn update_checks(&mut self, now: Tick) {
         self.checks.wake_all();
         for of in self.shared.pool.take_unchecked() {
@@ -102,7 +102,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Lets the checks go on that may be able to.
+    /// Runs the checks that may be able to continue.
     pub(crate) fn run_checks(&mut self, now: Tick) {
         for _ in 0..self.checks.queue_len() {
             if let Some(key) = self.checks.next_queued() {
@@ -175,7 +175,7 @@ impl<N: Net> Proxy<N> {
         Came::Moved
     }
 
-    /// Goes on with a check that is under way.
+    /// Continues a check in progress.
     fn ask(&mut self, key: Key<Check>, now: Tick) -> Came {
         let crate::proxy::Shared { memory, net, pool, config, .. } = &mut self.shared;
         let (mut io, _) = memory.split(net, None, now);
@@ -220,8 +220,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Closes the connection of a check, because a request needs a descriptor. False if none is
-    /// under way.
+    /// Closes the connection of a check, because a request needs a descriptor. Returns false if no
+    /// check is in progress.
     pub(crate) fn interrupt_check(&mut self, now: Tick) -> bool {
         let is_asking = |check: &Check| matches!(check.state, State::Asking(_));
         let found = self.checks.iter().find(|(_, check)| is_asking(check)).map(|(key, _)| key);
@@ -231,7 +231,7 @@ impl<N: Net> Proxy<N> {
         true
     }
 
-    /// Notes what has come of a check, if anything has, and rests until the next.
+    /// Notes the result of a check, if it has one, and rests until the next.
     fn note_check(
         &mut self,
         key: Key<Check>,
@@ -248,7 +248,7 @@ impl<N: Net> Proxy<N> {
         self.rest(key, checks.interval, asking.began, now);
     }
 
-    /// Waits until the next check, whose address had its turn before or not.
+    /// Waits until the next check, whether or not its address was checked before.
     fn rest(&mut self, key: Key<Check>, interval: Duration, began: Tick, now: Tick) {
         let addresses = self.shared.pool.addresses_to_check(self.checks[key].of).max(1);
         let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
@@ -257,7 +257,7 @@ impl<N: Net> Proxy<N> {
         self.checks[key].state = State::Resting(next.max(now.after(Duration::from_millis(1))));
     }
 
-    /// Closes the connection of a check that is under way. It then rests.
+    /// Closes the connection of a check in progress. The check then rests.
     fn close_check(&mut self, key: Key<Check>, now: Tick) -> Option<Box<Asking>> {
         let state = std::mem::replace(&mut self.checks[key].state, State::Resting(now));
         let State::Asking(asking) = state else { return None };
@@ -266,7 +266,7 @@ impl<N: Net> Proxy<N> {
         Some(asking)
     }
 
-    /// Ends the checks of an endpoint that is not to be checked any more.
+    /// Ends the checks of an endpoint that is no longer checked.
     fn end_check(&mut self, key: Key<Check>, now: Tick) {
         self.close_check(key, now);
         if let Some(check) = self.checks.remove(key) {
