@@ -1,18 +1,19 @@
 //! A feed: it has one upstream stream and fills a log that many clients read (`[api.share]`).
 //!
-//! It is an exchange without a client. It is moved by the same steps as any other: it connects,
-//! waits in queues, retries, resumes, and meets outages. What differs stands here: a head is judged
-//! instead of forwarded ([`share`]), events go into the log, and whatever would be said to a client
-//! becomes the state of the log, on which each reader acts in its own steps.
+//! It is an exchange without a client, moved by the same steps as any other: it connects, waits in
+//! queues, retries, resumes, and handles outages. This module has the differences: a head is
+//! checked instead of forwarded ([`share`]), events go into the log, and whatever a client would be
+//! told becomes the state of the log, on which each reader acts in its own steps.
 //!
-//! When the log has changed its readers are woken, so many of them in a turn, and those of other
-//! feeds and everybody else in between. The feed reads on when all have been woken, so that nobody
-//! misses what is read faster than it can be written. When the stream has ended they are woken a
-//! few at a time, spread over a time that grows with their number, because all of them come back.
-//! The feed is there until they have read what it held, so what that takes is counted.
+//! When the log has changed, its readers are woken, a limited number per turn, so that other feeds
+//! and all other sessions run in between. The feed reads on once all have been woken, so that no
+//! reader misses events that arrive faster than they can be written. When the stream has ended,
+//! readers are woken a few at a time, spread over a time that grows with their number, because all
+//! of their clients will reconnect. The feed exists until they have read what it held, so the
+//! memory for that is counted.
 //!
-//! An answer that is not for everybody goes to the client that was the first to ask, who would get
-//! as much by asking again, and the others ask for themselves ([`Proxy::veto`]).
+//! A response that must not be shared goes to the client that asked first, if asking by itself
+//! would have given it the same, and all other clients ask for themselves ([`Proxy::veto`]).
 
 use super::feeds::Feeds;
 use super::followers::{self, Follower, Followers};
@@ -43,48 +44,47 @@ use crate::time::{Now, Tick};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long after some readers of a stream that has ended the next ones are woken.
+/// The delay between the batches of readers woken after a stream has ended.
 const ENDS_EACH: Duration = Duration::from_millis(10);
 
-/// The number of these times over which the ends are spread at most.
+/// The maximum number of such batches.
 const ENDS_MAX: usize = 500;
 
-/// How many readers are woken each time if that is enough.
+/// The minimum number of readers in a batch.
 const ENDS_AT_ONCE: usize = 10;
 
-/// The name of a stream: of which api it is, and what is asked for.
+/// The name of a stream: its api, and what is asked for.
 pub(crate) type Name = (Key<ApiState>, apis::Name);
 
-/// A feed. See the module.
+/// A feed. See the module docs.
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub(crate) exchange: Box<Exchange>,
-    /// It leads nowhere.
+    /// A placeholder that is not connected.
     conn: Conn,
     pub(crate) log: Rc<Log>,
     pub(crate) name: Name,
     pub(crate) followers: Followers,
-    /// Whoever asks for the stream finds it, in any event loop, unless it is over. None if it is a
-    /// mirror.
+    /// Lets requests in any event loop find the stream, until it is over. None for a mirror.
     pub(crate) claim: Option<Claim>,
-    /// Who fills logs with the same in other event loops.
+    /// The mirrors of this feed in other event loops.
     pub(crate) mirrors: Mirrors,
-    /// How it is filled itself from a log in another event loop, if it is.
+    /// How this feed mirrors one in another event loop, if it does.
     pub(crate) mirror: Option<Box<Mirror>>,
-    /// Who was the first to ask for it, and its request.
+    /// The client that asked for the stream first, and its request.
     pub(crate) first: Follower,
-    /// True exactly when the upstream was asked for what comes behind an event of a client.
+    /// True if the upstream was asked for the events after one that a client named.
     pub(crate) continues: bool,
-    /// When its upstream stream is given up, because nobody reads the log.
+    /// When its upstream stream is given up because the log has no readers.
     pub(crate) lingers_until: Tick,
-    /// When its readers are woken, because of what has come. [`Tick::NEVER`] if nothing has.
+    /// When readers are woken for the latest change. [`Tick::NEVER`] if there was none.
     tells_at: Tick,
-    /// When the next of them are woken. [`Tick::NEVER`] if all have been.
+    /// When the next readers are woken. [`Tick::NEVER`] if all have been.
     goes_on_at: Tick,
 }
 
 impl Feed {
-    /// A feed that has not asked yet, for this client.
+    /// A feed that has not sent its request yet, created for this client.
     pub(crate) fn new(exchange: Box<Exchange>, log: Rc<Log>, name: Name, first: Follower) -> Feed {
         Feed {
             exchange,
@@ -103,17 +103,18 @@ impl Feed {
         }
     }
 
-    /// True exactly when its upstream stream is over. It is there until all have read what it held.
+    /// True if its upstream stream is over. The feed exists until all readers have read what it
+    /// held.
     pub(crate) fn is_over(&self) -> bool {
         self.log.state().is_over()
     }
 
-    /// True exactly when nobody reads its log, in any event loop.
+    /// True if its log has no readers in any event loop.
     pub(crate) fn is_deserted(&self) -> bool {
         self.log.readers() == 0 && self.mirrors.is_empty()
     }
 
-    /// True exactly when there is more to read.
+    /// True if there is more to read.
     fn has_input(&self, pool: &Pool) -> bool {
         if let Some(mirror) = &self.mirror {
             return mirror.has_input();
@@ -122,7 +123,7 @@ impl Feed {
         pool[connection].conn.has_input() || !self.exchange.response.intake.is_quiet()
     }
 
-    /// When it has something to do by itself.
+    /// When it next has something to do by itself.
     pub(crate) fn next_deadline(&self, portions: &Portions, now: Tick) -> (Tick, Option<Deadline>) {
         let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
         if self.is_over() {
@@ -138,7 +139,7 @@ impl Feed {
 }
 
 impl Feed {
-    /// True exactly when its mirrors have to take something before it reads on.
+    /// True if its mirrors have to take something before it reads on.
     pub(crate) fn waits_for_mirrors(&self, portions: &Portions) -> bool {
         let is_read = matches!(self.exchange.source(), Source::Upstream(_));
         is_read && self.mirrors.waits_until(portions.crossing_max) != Tick::NEVER
@@ -146,7 +147,7 @@ impl Feed {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Lets the feeds go on that may be able to.
+    /// Runs the feeds that may be able to continue.
     pub(crate) fn run_feeds(&mut self, now: Now) {
         self.feeds.left = self.shared.portions.readers_per_turn;
         for _ in 0..self.feeds.tasks.queue_len() {
@@ -172,7 +173,7 @@ impl<N: Net> Proxy<N> {
                 let (at, _) = feed.next_deadline(&self.shared.portions, now.tick);
                 return self.feeds.tasks.wake_at(key, at);
             }
-            // Who was told of events reads them before more come.
+            // Woken readers read their events before more arrive.
             let told_events = has_told && feed.log.read(EventLog::has_portion);
             if told_events && feed.has_input(&self.shared.pool) {
                 return self.feeds.tasks.wake(key);
@@ -200,7 +201,7 @@ impl<N: Net> Proxy<N> {
         self.feeds.tasks.wake(key);
     }
 
-    /// Moves what fills the log: the upstream stream, or the log in another event loop.
+    /// Moves the source of the log: the upstream stream, or the log in another event loop.
     fn move_feed(&mut self, key: Key<Feed>, now: Now) -> Next {
         let portions = &self.shared.portions;
         let feed = &mut self.feeds.tasks[key];
@@ -214,8 +215,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Takes note of a change of the log, if there was one: its readers are told at once, or of
-    /// events when `flush_interval` is over. Other event loops get it now.
+    /// Handles a change of the log, if there was one: its readers are told at once, or of events
+    /// after `flush_interval`. Other event loops are told now.
     fn notes_change(&mut self, key: Key<Feed>, now: Tick) -> bool {
         let feed = &mut self.feeds.tasks[key];
         let Some(change) = feed.log.take_change() else { return false };
@@ -233,7 +234,7 @@ impl<N: Net> Proxy<N> {
         true
     }
 
-    /// Wakes some readers, if they have to be. True if it did.
+    /// Wakes some readers if that is due. Returns true if it was.
     fn tell(&mut self, key: Key<Feed>, now: Tick) -> bool {
         let Feeds { tasks, left, .. } = &mut self.feeds;
         let feed = &mut tasks[key];
@@ -276,7 +277,7 @@ impl<N: Net> Proxy<N> {
         act(&mut step, log)
     }
 
-    /// Carries out `next`, and what follows from it.
+    /// Carries out `next` and whatever follows from it.
     fn follow_feed(&mut self, mut next: Next, key: Key<Feed>, now: Now) -> Became {
         loop {
             coverage::note("Next", &[&next]);
@@ -324,16 +325,16 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Ends sharing: what the upstream sends is not for everybody.
+    /// Ends sharing, because the upstream's response must not be shared.
     fn veto(&mut self, key: Key<Feed>, veto: Veto, now: Tick) {
         let feed = &mut self.feeds.tasks[key];
         let (api, name) = feed.name;
-        // Whether there is a stream behind an event that a client names says nothing of others.
+        // No stream after an event that one client names says nothing about other clients.
         let is_of_client = feed.continues && veto == Veto::NoStream;
         if let Some(state) = self.shared.apis.get(api).filter(|_| !is_of_client) {
             state.directory.note_veto(name, veto, now);
         }
-        // Who has a part of it must not go on with something else.
+        // A client that has part of the stream must not continue with something else.
         let has_begun = matches!(feed.log.state(), LogState::Open);
         let name = feed.exchange.api_name();
         let text = format!("a stream is not shared ({}), api {name}", veto.word());
@@ -352,8 +353,8 @@ impl<N: Net> Proxy<N> {
         });
     }
 
-    /// Gives the answer that has come to the client that was the first to ask, as one to its own
-    /// request, if it still waits and may have it.
+    /// Hands the response to the client that asked first, as the response to its own request, if
+    /// that client still waits and may have it.
     fn hand_over(&mut self, key: Key<Feed>, veto: Veto) {
         let Proxy { tasks, feeds, shared, .. } = self;
         let Feed { exchange, log, first, .. } = &mut feeds.tasks[key];
@@ -405,7 +406,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
 fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next {
     let Step { exchange, io, out, pool, .. } = step;
     let now = io.now;
-    // Those who were woken have read, or are too slow.
+    // The woken readers have read by now, or are too slow.
     if log.is_told() {
         log.begin_portion();
     }
@@ -421,7 +422,7 @@ fn read<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>, log: &Log) -> Next
     }
 }
 
-/// What becomes of the stream with an action that ends it.
+/// The final state of the log after an action that ends the stream.
 const fn end_of(action: &Action) -> Option<LogState> {
     if let Action::Reply(reply) | Action::ReplyWithRetry(reply) = action {
         Some(LogState::Failed(*reply))
@@ -436,7 +437,7 @@ const fn end_of(action: &Action) -> Option<LogState> {
     }
 }
 
-/// Gives the connection back, or closes it.
+/// Returns the connection to the pool, or closes it.
 fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
     coverage::note("Action", &[action]);
     if let Action::Release = action {
@@ -452,8 +453,8 @@ fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
     Next::Moved
 }
 
-/// Acts on the head of the upstream's response: the first one, or one to a stream that is resumed.
-/// It was read from these `bytes`.
+/// Acts on the head of the upstream's response, parsed from `bytes`: the first one, or one to a
+/// stream that is resumed.
 pub(crate) fn answered(
     exchange: &mut Exchange,
     pool: &mut Pool,
@@ -466,14 +467,16 @@ pub(crate) fn answered(
     if head.status < 200 {
         return outage::pass_over_interim(exchange, head.status, now);
     }
-    // It is unavailable for all who wait, whatever on_outage says: each of them would be told so.
+    // The upstream is unavailable for all waiting clients, whatever `on_outage` says: each of them
+    // would get the same answer.
     let waits = exchange.stage().is_stream();
     if is_outage(head.status) || waits && matches!(head.status, 408 | 429 | 500..=599) {
         let what = "the upstream answered that it is unavailable";
         let (cause, status) = (Cause::UpstreamUnavailable, head.status.max(500));
         return Next::fail(LocalReply::refused(cause, status, what));
     }
-    // So is anything else that says nothing of the request, or that it is one too many.
+    // The same goes for any other status that is not about this request, or that says there are too
+    // many.
     if matches!(head.status, 408 | 429 | 500..=599) {
         pool.note_answer(key, head.status, now);
         let after = share::retry_after(head);
@@ -500,7 +503,7 @@ pub(crate) fn answered(
         }
     }
     exchange.record.status = 200;
-    // Nobody knows what came in between.
+    // It is unknown which events came in between.
     let is_resumed = exchange.stage() == Stage::Resuming;
     if is_resumed
         && exchange.response.intake.events().is_some_and(|events| events.resume_from().is_none())

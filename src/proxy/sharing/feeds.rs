@@ -1,8 +1,8 @@
-//! The feeds by the names of their streams, and who reads which.
+//! The feeds by the names of their streams, and which client reads which.
 //!
-//! Where a stream is, in this event loop or another one, the [`Directory`] says. Whoever asks for
-//! one that is elsewhere waits until its log was copied ([`LogState::Asked`]), and only then is it
-//! decided what it gets.
+//! The [`Directory`] says which event loop has a stream. A client that asks for a stream in another
+//! event loop waits until its log was copied ([`LogState::Asked`]); only then is it decided what
+//! the client gets.
 
 use super::feed::Feed;
 use super::fresh;
@@ -29,25 +29,25 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The feeds. See the module.
+/// The feeds. See the module docs.
 #[derive(Debug)]
 pub(crate) struct Feeds {
     pub(crate) tasks: Tasks<Feed>,
-    /// By the ids of their logs.
+    /// The feeds by the ids of their logs.
     by_id: BTreeMap<u64, Key<Feed>>,
-    /// Which event loop this is.
+    /// The index of this event loop.
     pub(crate) event_loop: usize,
-    /// What is to be carried to each event loop.
+    /// The messages for each event loop.
     pub(crate) outbox: Box<[Vec<Message>]>,
     pub(crate) has_messages: bool,
-    /// How many more readers this turn wakes.
+    /// The number of readers that may still be woken in this turn.
     pub(crate) left: usize,
     /// Set when the last reader of a log has left.
     deserted: Rc<Cell<bool>>,
 }
 
 impl Feeds {
-    /// No feeds yet, of the event loop with this index.
+    /// No feeds yet, in the event loop with this index.
     pub(crate) fn new(event_loop: usize, loops: usize, now: Tick) -> Feeds {
         Feeds {
             tasks: Tasks::new(now),
@@ -60,7 +60,7 @@ impl Feeds {
         }
     }
 
-    /// Has a message carried to another event loop.
+    /// Queues a message for another event loop.
     pub(crate) fn send(&mut self, to: usize, message: Message) {
         self.outbox[to].push(message);
         self.has_messages = true;
@@ -71,12 +71,12 @@ impl Feeds {
         self.by_id.get(&id).copied()
     }
 
-    /// What a log sets whose last reader has left.
+    /// The flag that a log sets when its last reader leaves.
     pub(crate) const fn deserted(&self) -> &Rc<Cell<bool>> {
         &self.deserted
     }
 
-    /// What the clients of an api share.
+    /// Statistics about the logs of an api.
     pub(crate) fn logs(&self, api: Key<ApiState>) -> Logs {
         let mut logs = Logs::default();
         for (_, feed) in self.tasks.iter().filter(|(_, feed)| feed.name.0 == api) {
@@ -89,8 +89,8 @@ impl Feeds {
         logs
     }
 
-    /// The upstream's id of the event that has this id of ours, if it is known: of the last event
-    /// of a log that is there, or was a minute ago.
+    /// The upstream's id of the event with this id of ours. It is known only for the last event of
+    /// a log that exists, or existed a minute ago.
     fn upstream_id(
         &self,
         api: Key<ApiState>,
@@ -113,8 +113,8 @@ impl Feeds {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Lets a session read the log of the stream that it has asked for, which begins if there is
-    /// none. Otherwise it asks for itself.
+    /// Lets a session read the log of the stream that it asks for, creating the log if there is
+    /// none. If that is impossible, the session asks for itself.
     pub(crate) fn share(&mut self, key: Key<Session>, now: Tick) -> Next {
         let Proxy { tasks, feeds, shared, .. } = self;
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };
@@ -161,7 +161,7 @@ impl<N: Net> Proxy<N> {
             }
             (None, _) => share.join,
             (Some(None), OnGap::Join(join)) => join,
-            // An upstream stream of its own would bring no more.
+            // Asking the upstream by itself would bring no more.
             (Some(None), OnGap::Private) if upstream_id.is_none() => share.join,
             (Some(None), on_gap) => {
                 feeds.deserted.set(true);
@@ -194,7 +194,7 @@ impl<N: Net> Proxy<N> {
         self.read_log(key, feed, position, true)
     }
 
-    /// The same, of a client that is not among those who are woken if it is `new`.
+    /// The same. A `new` client is added to the followers.
     fn read_log(&mut self, key: Key<Session>, feed: Key<Feed>, position: u64, new: bool) -> Next {
         let Proxy { tasks, feeds, .. } = self;
         let Feed { log, followers, lingers_until, .. } = &mut feeds.tasks[feed];
@@ -215,7 +215,7 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Looks after the feeds whose last reader has left.
+    /// Handles the feeds whose last reader has left.
     pub(crate) fn let_linger(&mut self, now: Tick) {
         if !self.feeds.deserted.take() {
             return;
@@ -238,14 +238,14 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Looks after all feeds that nobody reads, under another configuration.
+    /// Handles all feeds without readers after a change of the configuration.
     pub(crate) fn look_at_feeds(&mut self, now: Tick) {
         self.feeds.deserted.set(true);
         self.let_linger(now);
     }
 
-    /// Lets whoever asks for the stream of a feed from now on, in any event loop, begin another.
-    /// Who comes back is known by what it has had of this one.
+    /// Gives up the name of a feed's stream, so that new requests in any event loop begin another
+    /// one. Clients that come back are still recognised by the last id of this one.
     pub(crate) fn give_up_name(&mut self, key: Key<Feed>, now: Tick) {
         let Some(feed) = self.feeds.tasks.get(key) else { return };
         let is_given_up = feed.claim.as_ref().is_some_and(Claim::give_up_name);
@@ -258,7 +258,7 @@ impl<N: Net> Proxy<N> {
                 state.directory.note_last_id(own.epoch, (number, &id), now);
             }
         }
-        // Of anything else nothing is left to read.
+        // A stream that never opened leaves nothing to read.
         if let Some(feed) = self.feeds.tasks.get_mut(key)
             && feed.is_over()
             && !feed.log.state().has_ended()
@@ -284,9 +284,9 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Lets a client ask for itself. What a log of ours has given its last event as an id means nothing
-/// to the upstream: that is asked for what comes behind the same event if its own id is known, and
-/// else the client is told that it has missed some.
+/// Lets a client ask for itself. The id that one of our logs gave its last event means nothing to
+/// the upstream: if the upstream's id of that event is known, the upstream is asked for what
+/// follows it, and otherwise the client is told that it has missed events.
 fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> Next {
     let own = exchange.outbound.as_mut().and_then(|outbound| outbound.own_id.take());
     if let Some(own) = own {
@@ -311,7 +311,7 @@ fn note_gap(exchange: &Exchange, log: &Log) {
     }
 }
 
-/// Ends a client whose last event is not held any more.
+/// Refuses a client whose last event is no longer held.
 const fn end_at_gap() -> Action {
     let what = "the last event that the client has seen is not held any more";
     Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what))
@@ -327,9 +327,9 @@ struct Asks<'a> {
 }
 
 impl Asks<'_> {
-    /// The feed of the stream: the one that there is in any event loop, by way of a mirror if it is
-    /// in another one, or one that begins. The upstream is then asked for what comes behind the
-    /// event with `upstream_id`, if that is known. None if there are as many as there may be.
+    /// The feed of the stream: the existing one, by way of a mirror if it is in another event loop,
+    /// or a new one. A new one asks the upstream for what follows the event with `upstream_id`, if
+    /// that is known. None if the limit on logs is reached.
     fn find<N: Net>(
         &self,
         feeds: &mut Feeds,
@@ -357,7 +357,7 @@ impl Asks<'_> {
         }
     }
 
-    /// The feed of a stream that is there.
+    /// The feed of an existing stream.
     fn follow<N: Net>(
         &self,
         place: Place,
@@ -383,7 +383,7 @@ impl Asks<'_> {
         record
     }
 
-    /// A feed that does nothing yet, of a stream at this place.
+    /// A feed that does nothing yet, for a stream at this place.
     fn begin(
         &self,
         record: Record,

@@ -1,4 +1,4 @@
-//! Who is woken when a log has changed.
+//! The readers that are woken when a log has changed.
 
 use crate::exchange::Log;
 use crate::session::Session;
@@ -9,19 +9,19 @@ use std::rc::Rc;
 /// A session, and the id of its request that reads a log.
 pub(crate) type Follower = (Key<Session>, u64);
 
-/// How many of those who have left may be among so many readers, and as many again.
+/// How many departed followers are tolerated, plus as many as there are readers.
 const SPARE: usize = 64;
 
-/// The sessions that read a log. Some may be gone, or read it no more.
+/// The sessions that read a log. Some may be gone or no longer read it.
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
     all: Vec<Follower>,
-    /// The number of those, from the first, that have to be woken.
+    /// The followers still to be woken are the first this many.
     asleep: usize,
 }
 
 impl Followers {
-    /// Adds a session whose request of this id begins to read the log. Each reads it once.
+    /// Adds a session whose request with this id begins to read the log. Each reads it once.
     pub(crate) fn add(
         &mut self,
         key: Key<Session>,
@@ -29,20 +29,21 @@ impl Followers {
         tasks: &Tasks<Session>,
         log: &Rc<Log>,
     ) {
-        // Who has left is noticed when all are woken, and while a log is quiet nobody is.
+        // Departed followers are noticed when all are woken, which does not happen while a log is
+        // quiet.
         if self.asleep == 0 && self.all.len() > 2 * log.readers() + SPARE {
             self.all.retain(|follower| reads(*follower, tasks, log));
         }
         self.all.push((key, id));
     }
 
-    /// All have to be woken.
+    /// Marks all as to be woken.
     pub(crate) const fn begin(&mut self) {
         self.asleep = self.all.len();
     }
 
-    /// Wakes so `many` of those who have to be, and forgets those who do not read the log any more.
-    /// True if there are more.
+    /// Wakes up to `many` of those to be woken, and forgets those that no longer read the log.
+    /// Returns true if there are more.
     pub(crate) fn wake(&mut self, many: usize, tasks: &mut Tasks<Session>, log: &Rc<Log>) -> bool {
         for _ in 0..many.min(self.asleep) {
             self.asleep -= 1;
@@ -56,18 +57,18 @@ impl Followers {
         self.asleep > 0
     }
 
-    /// True exactly when there were none when they were last woken, and none came since.
+    /// True if none were left when they were last woken, and none were added since.
     pub(crate) const fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// The number of all. Some may be gone.
+    /// The number of followers. Some may be gone.
     pub(crate) const fn len(&self) -> usize {
         self.all.len()
     }
 }
 
-/// True exactly when this request still reads the log.
+/// True if this request still reads the log.
 pub(crate) fn reads((key, id): Follower, tasks: &Tasks<Session>, log: &Rc<Log>) -> bool {
     let exchange = tasks.get(key).and_then(Session::exchange);
     exchange.is_some_and(|exchange| exchange.record.id == id && exchange.follows(log))

@@ -1,15 +1,14 @@
-//! Clients that get the state of things first, from an upstream stream of their own
-//! (`join = "fresh"`).
+//! Clients that first read the current state from their own upstream stream (`join = "fresh"`).
 //!
-//! Some servers say at the start of a stream how things are, and then what changes. Who joined a
-//! shared stream of these would miss the start. So a client asks for itself, and when its stream
-//! has been quiet for `settle` it goes on with the log: from where that was when the client asked,
-//! so that it misses nothing. What came in between it gets twice. The first client of a log needs
-//! no stream of its own, because the log has the start.
+//! Some servers send the current state at the start of a stream, and then changes. A client that
+//! joined such a shared stream would miss the start. So a client asks for itself, and when its
+//! stream has been quiet for `settle` it continues with the log, from where that was when the
+//! client asked, so that it misses nothing. Events that came in between it gets twice. The first
+//! client of a log does not need its own stream, because the log has the start.
 //!
-//! Until then the client does not keep the log, nor the upstream stream that fills it: its own may
-//! never be quiet. If it is, and the log is gone or has dropped the place, the client stays with
-//! its own.
+//! Until then the client keeps alive neither the log nor the upstream stream that fills it, because
+//! its own stream may never be quiet. If it is quiet, but the log is gone or has dropped that
+//! position, the client stays with its own stream.
 
 use super::share;
 use crate::exchange::{Exchange, Fresh, Log, LogState};
@@ -21,9 +20,9 @@ use crate::session::Session;
 use crate::slab::Key;
 use std::rc::Rc;
 
-/// Lets a client ask for itself and go on with this log later.
+/// Lets a client ask for itself, to continue with this log later.
 pub(crate) fn begin(exchange: &mut Exchange, log: &Rc<Log>) -> Next {
-    // If nobody else reads it, it is given up after a while.
+    // A log without other readers is given up after a while.
     drop(log.reader());
     let position = log.read(|events| events.end());
     exchange.extras_mut().fresh = Some(Fresh { log: Rc::downgrade(log), position });
@@ -34,8 +33,8 @@ pub(crate) fn begin(exchange: &mut Exchange, log: &Rc<Log>) -> Next {
     Next::Do(Action::Connect)
 }
 
-/// Looks at the answer to a client that asks for itself: if that is not for everybody, it is none
-/// that others would get.
+/// Checks the response to a client that asks for itself. If it must not be shared, the client does
+/// not continue with the log.
 pub(crate) fn judge(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
     if head.status < 200 || !exchange.is_fresh() {
         return;
@@ -52,8 +51,8 @@ pub(crate) fn judge(exchange: &mut Exchange, head: &ResponseHead<'_, '_>) {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Lets a client whose own stream is quiet go on with the log. Where that is over, or has
-    /// dropped what the client would read, it stays with its own.
+    /// Lets a client whose own stream is quiet continue with the log. If the log is over, or has
+    /// dropped what the client would read, the client stays with its own stream.
     pub(crate) fn settle(&mut self, key: Key<Session>) -> Next {
         let Proxy { tasks, feeds, shared, .. } = self;
         let Some(exchange) = tasks[key].exchange_mut() else { return Next::Moved };

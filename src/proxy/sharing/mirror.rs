@@ -1,25 +1,26 @@
 //! A mirror: a feed that fills its log from the log of the same stream in another event loop.
 //!
-//! The loop whose client was the first to ask for a stream has its feed, and any other one a mirror
-//! of it, which has asked for it ([`Request::Follow`]). It gets what the log holds, and then what
-//! comes ([`Update`]), as values that the shell carries. It takes them as a feed reads a socket:
-//! the next one when all who read the log have been woken. So its clients are served as if the
-//! upstream stream ended here, and a position in its log, an id and an epoch mean the same in both.
+//! The event loop whose client asked for a stream first has its feed. Any other loop has a mirror,
+//! which subscribes to that feed ([`Request::Follow`]). It gets what the log holds, and then what
+//! is appended ([`Update`]), as values that the shell carries. It takes them as a feed reads a
+//! socket: the next one when all readers of the log have been woken. So its clients are served as
+//! if the upstream stream ended here, and a position in its log, an id and an epoch mean the same
+//! in both.
 //!
-//! What has crossed and was not taken is within `crossing_max` for each mirror: at that the feed
-//! reads no further, as when its own clients were not all woken. A mirror that takes nothing for
-//! [`PATIENCE`] has a loop that is saturated, and must not stop the others. It gets nothing more
-//! until it has caught up, and then what the log holds by then: who reads it there has missed what
-//! is not held any more, as somebody who reads too slowly.
+//! The bytes that a mirror was sent and has not taken are limited by `crossing_max`: at the limit
+//! the feed stops reading, as if its own clients were not all woken. A mirror that takes nothing
+//! for [`PATIENCE`] is in a saturated loop, and must not stop the others. It gets nothing more
+//! until it has caught up, and then what the log holds by then: its readers have missed what is no
+//! longer held, like any reader that is too slow.
 //!
-//! Where a loop does not even answer for so long, clients ask for themselves.
+//! If a loop does not even answer for that long, clients ask for themselves.
 //!
-//! Each mirror holds the log once more, within the limits of the log. One that all loops read would
-//! need a lock where an event is appended and where it is read, and what it saves is there only
-//! while a stream has clients in several loops. `--check` counts all of them.
+//! Each mirror holds a copy of the log, within the limits of the log. A single log for all loops
+//! would need a lock for each append and each read, and would save memory only while a stream has
+//! clients in several loops. `--check` counts all copies.
 //!
-//! A mirror that nobody reads asks for no more and is gone. So the feed lingers when nobody reads
-//! it in any loop.
+//! A mirror without readers unsubscribes and ends. So the feed lingers once it has no readers in
+//! any loop.
 
 use super::feed::Feed;
 use super::feeds::Feeds;
@@ -41,7 +42,7 @@ use std::time::Duration;
 /// How long a feed waits for a mirror that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What an event loop tells another one. See the module.
+/// A message to another event loop. See the module docs.
 #[derive(Debug)]
 pub struct Message(Content);
 
@@ -52,7 +53,7 @@ enum Content {
     ToMirror(Key<Feed>, Update),
 }
 
-/// Where a mirror is.
+/// The location of a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Address {
     event_loop: usize,
@@ -62,35 +63,35 @@ struct Address {
 /// What a mirror asks for.
 #[derive(Debug)]
 enum Request {
-    /// What the log holds, and what comes.
+    /// What the log holds, and what is appended from then on.
     Follow,
-    /// Further events, because it has taken so many bytes.
+    /// More events, because it has taken this many bytes.
     More(usize),
-    /// No more.
+    /// Nothing more.
     Unfollow,
 }
 
 /// What a mirror gets.
 #[derive(Debug)]
 enum Update {
-    /// The stream is not here any more.
+    /// The stream is no longer in this event loop.
     Gone,
-    /// What the log holds, and how far the stream is.
+    /// What the log holds, and the state of the stream.
     Copy(Box<EventLog>, Option<Last>, News),
-    /// What has come.
+    /// Appended events.
     Events(Arc<Burst>),
-    /// How far the stream is now.
+    /// A change of the state of the stream.
     State(News),
 }
 
-/// How far a stream is, and its head.
+/// The state of a stream, and its head.
 #[derive(Clone, Debug)]
 struct News {
     state: LogState,
     head: Arc<[u8]>,
 }
 
-/// The number of the last event and the upstream's id, of a log with ids of its own.
+/// The number of the last event and the upstream's id, of a log with ids of our own.
 type Last = (u64, Box<[u8]>);
 
 /// Events that cross together, for all mirrors of a log.
@@ -98,17 +99,17 @@ type Last = (u64, Box<[u8]>);
 struct Burst {
     batch: Batch,
     last: Option<Last>,
-    /// All who read the log have missed some.
+    /// True if all readers of the log have missed events.
     has_gap: bool,
     crossing: Crossing,
 }
 
-/// How many bytes of events are on their way between event loops. A clone is the same.
+/// The number of bytes of events in transit between event loops. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Crossing(Arc<AtomicUsize>);
 
 impl Crossing {
-    /// How many they are.
+    /// The number of bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -120,15 +121,15 @@ impl Drop for Burst {
     }
 }
 
-/// What is known of the mirrors of a feed.
+/// The mirrors of a feed.
 #[derive(Debug, Default)]
 pub(crate) struct Mirrors {
     all: Vec<Link>,
-    /// The position in the log up to which they have got what has come.
+    /// The position in the log up to which events were passed to them.
     passed: u64,
 }
 
-/// A mirror, as the feed knows it.
+/// A mirror, as seen by the feed.
 #[derive(Debug)]
 struct Link {
     mirror: Address,
@@ -136,7 +137,7 @@ struct Link {
     untaken: usize,
     /// When it last took some, or had nothing to take.
     since: Tick,
-    /// It gets nothing until it has caught up.
+    /// True if it gets nothing until it has caught up.
     is_behind: bool,
 }
 
@@ -145,15 +146,15 @@ impl Mirrors {
         self.all.is_empty()
     }
 
-    /// When the feed does not wait any more for a mirror that has so many bytes to take.
-    /// [`Tick::NEVER`] if it does not wait.
+    /// When the feed stops waiting for a mirror with this many bytes to take. [`Tick::NEVER`] if it
+    /// does not wait.
     pub(crate) fn waits_until(&self, crossing_max: usize) -> Tick {
         let slow = |link: &&Link| !link.is_behind && link.untaken >= crossing_max;
         let until = self.all.iter().filter(slow).map(|link| link.since.after(PATIENCE));
         until.min().unwrap_or(Tick::NEVER)
     }
 
-    /// Waits no more for those that had time enough.
+    /// Stops waiting for mirrors that have had enough time.
     pub(crate) fn leave_behind(&mut self, crossing_max: usize, now: Tick) {
         for link in self.all.iter_mut().filter(|link| link.untaken >= crossing_max) {
             if link.since.after(PATIENCE) <= now {
@@ -163,7 +164,7 @@ impl Mirrors {
         }
     }
 
-    /// The event loop of each, and its key there.
+    /// The event loop of each mirror, and its key there.
     #[cfg(feature = "sim")]
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, Key<Feed>)> {
         self.all.iter().map(|link| (link.mirror.event_loop, link.mirror.feed))
@@ -175,16 +176,16 @@ impl Mirrors {
 pub(crate) struct Mirror {
     /// The event loop that has the stream.
     owner: usize,
-    /// What has come and was not taken.
+    /// Updates that have arrived and were not taken yet.
     inbox: VecDeque<Update>,
-    /// The number of bytes that were taken and not told of.
+    /// The number of bytes taken and not yet acknowledged.
     taken: usize,
     /// Until when it waits for a first answer.
     waits_until: Tick,
 }
 
 impl Mirror {
-    /// A mirror of the stream in this event loop, which is asked for it now.
+    /// A mirror of the stream in event loop `owner`, which is asked for it now.
     pub(crate) fn of(owner: usize, now: Tick) -> Mirror {
         Mirror { owner, inbox: VecDeque::new(), taken: 0, waits_until: now.after(PATIENCE) }
     }
@@ -200,32 +201,32 @@ impl Mirror {
         self.owner
     }
 
-    /// True exactly when something has come that it can take.
+    /// True if an update has arrived.
     pub(crate) fn has_input(&self) -> bool {
         !self.inbox.is_empty()
     }
 }
 
 impl<N: Net> Proxy<N> {
-    /// Takes what is to be carried to the event loop with this index, oldest first.
+    /// Takes the messages for the event loop with this index, oldest first.
     pub fn take_messages(&mut self, event_loop: usize) -> Vec<Message> {
         self.feeds.has_messages = false;
         self.feeds.outbox.get_mut(event_loop).map(std::mem::take).unwrap_or_default()
     }
 
-    /// True exactly when something is to be carried to other event loops.
+    /// True if there are messages for other event loops.
     pub const fn has_messages(&self) -> bool {
         self.feeds.has_messages
     }
 
-    /// Takes note of what another event loop says. A turn has to follow.
+    /// Handles a message from another event loop. A turn must follow.
     pub fn on_message(&mut self, message: Message, now: Tick) {
         if let Content::ToFeed(.., request) = &message.0 {
             coverage::note("Request", &[request]);
         }
         match message.0 {
             Content::ToMirror(key, update) => {
-                // It may be gone, because nobody reads it.
+                // The mirror may be gone, for lack of readers.
                 let feed = self.feeds.tasks.get_mut(key);
                 if let Some(mirror) = feed.and_then(|feed| feed.mirror.as_mut()) {
                     mirror.inbox.push_back(update);
@@ -259,12 +260,12 @@ impl<N: Net> Proxy<N> {
         self.feeds.send(mirror.event_loop, Message(Content::ToMirror(mirror.feed, update)));
     }
 
-    /// Asks for no more, because a mirror ends.
+    /// Unsubscribes a mirror that ends.
     pub(crate) fn leave_owner(&mut self, key: Key<Feed>) {
         ask(&mut self.feeds, key, Request::Unfollow);
     }
 
-    /// Begins to pass on what comes.
+    /// Subscribes a mirror.
     fn be_followed(&mut self, key: Key<Feed>, mirror: Address, now: Tick) {
         self.pass_on(key, Change::Events, now);
         let feed = &mut self.feeds.tasks[key];
@@ -276,7 +277,7 @@ impl<N: Net> Proxy<N> {
         self.feeds.tasks.wake(key);
     }
 
-    /// Goes on where a mirror has taken some.
+    /// Continues when a mirror has taken some bytes.
     fn go_on_for(&mut self, key: Key<Feed>, mirror: Address, bytes: usize, now: Tick) {
         let crossing_max = self.shared.portions.crossing_max;
         let feed = &mut self.feeds.tasks[key];
@@ -296,7 +297,7 @@ impl<N: Net> Proxy<N> {
         self.feeds.tasks.wake(key);
     }
 
-    /// Passes on to the mirrors of a feed what has changed.
+    /// Passes changes on to the mirrors of a feed.
     pub(crate) fn pass_on(&mut self, key: Key<Feed>, change: Change, now: Tick) {
         let feed = &mut self.feeds.tasks[key];
         let Feed { log, mirrors, .. } = feed;
@@ -308,7 +309,7 @@ impl<N: Net> Proxy<N> {
         let passed = std::mem::replace(&mut mirrors.passed, log.read(EventLog::end));
         let has_more = passed < mirrors.passed;
         let batch = has_more.then(|| log.read(|events| events.events_since(passed)));
-        // What was not held for them has to be told as such.
+        // If the log no longer holds all of it, mirrors get a copy that shows the gap.
         let is_whole = batch.as_ref().is_none_or(Option::is_some);
         let burst = batch.flatten().map(|batch| {
             let crossing = self.shared.crossing.clone();
@@ -339,7 +340,7 @@ impl<N: Net> Proxy<N> {
         updates.into_iter().for_each(|(mirror, update)| self.tell_mirror(mirror, update));
     }
 
-    /// Lets a mirror take what came first of what it has not taken.
+    /// Lets a mirror take its oldest update.
     pub(crate) fn take_update(&mut self, key: Key<Feed>, now: Tick) -> Next {
         let feed = &mut self.feeds.tasks[key];
         let Feed { log, mirror: Some(mirror), exchange, .. } = feed else { return Next::Blocked };
@@ -352,7 +353,7 @@ impl<N: Net> Proxy<N> {
             self.leave_owner(key);
             return Next::Moved;
         };
-        // Those who were woken have read, or are too slow.
+        // The woken readers have read by now, or are too slow.
         if log.is_told() {
             log.begin_portion();
         }
@@ -383,7 +384,7 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Asks for what a mirror that begins is to have.
+/// Subscribes a new mirror to its feed.
 pub(crate) fn follow(feeds: &mut Feeds, key: Key<Feed>) {
     ask(feeds, key, Request::Follow);
 }
@@ -397,7 +398,7 @@ fn ask(feeds: &mut Feeds, key: Key<Feed>, request: Request) {
     feeds.send(owner, Message(content));
 }
 
-/// What a mirror needs that knows nothing yet.
+/// The update that a new mirror needs.
 fn copy(log: &Rc<Log>) -> Update {
     let events = Box::new(log.read(EventLog::clone));
     Update::Copy(events, log.own_ids().map(|own| own.last()), news(log))

@@ -1,9 +1,9 @@
-//! `[api.share]`: which requests share an upstream stream, and which answers can be shared.
+//! `[api.share]`: which requests share an upstream stream, and which responses can be shared.
 //!
 //! Requests share a stream if they go upstream as the same bytes. Of a client's own fields and
-//! parameters those go that are listed, and nothing of it otherwise ([`forward::shared`]), so an
-//! upstream cannot tell those who share apart. Where something may matter that does not go, the
-//! client asks for itself: a wrong guess would show it what is not its own.
+//! parameters only the listed ones are sent ([`forward::shared`]), so an upstream cannot tell apart
+//! the clients that share. If something that is not sent might matter, the client asks for itself:
+//! a wrong guess would show it another client's data.
 
 use crate::auth;
 use crate::config::{Api, Compression, Ids, Share, StreamKind};
@@ -17,9 +17,9 @@ use crate::telemetry::Veto;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// Whether a request may share its stream. None if it is no request for a stream that is meant.
-/// `path` is resolved, `query` that of the request without its key, and `to` how it is forwarded
-/// for itself. `out` is an empty buffer.
+/// Decides whether a request may share its stream. None if it is not a request for a subscription
+/// to an api that shares streams. `path` is resolved, `query` is that of the request without its
+/// key, and `to` is how the request would be forwarded by itself. `out` is an empty buffer.
 pub(crate) fn judge(
     head: &RequestHead<'_, '_>,
     api: &Api,
@@ -56,7 +56,7 @@ pub(crate) fn judge(
     Some(Ok(Shareable { name, head, last_event_id, asked: None }))
 }
 
-/// Why a request is not shared, as far as it says itself.
+/// Why a request is not shared, judging by the request itself.
 fn veto_of_request(
     head: &RequestHead<'_, '_>,
     api: &Api,
@@ -105,15 +105,15 @@ fn last_event_id<'b>(
     }
 }
 
-/// The last event that a client has seen, if that was given its id by a log of ours, which means
-/// nothing to an upstream.
+/// The last event that a client has seen, if one of our logs gave it its id, which means nothing to
+/// an upstream.
 pub(crate) fn own_id(head: &RequestHead<'_, '_>, api: &Api, to: &Forward<'_>) -> Option<Box<[u8]>> {
     api.share.as_ref().filter(|share| share.ids == Ids::Own)?;
     let mut ids = head.fields.all("Last-Event-ID").chain(to.last_event_id);
     ids.find(|id| own_ids::parse(id).is_some()).map(Box::from)
 }
 
-/// Why the answer of an upstream is not shared, if it is not.
+/// Why the response of an upstream is not shared, if it is not.
 pub(crate) fn veto_of_answer(
     head: &ResponseHead<'_, '_>,
     api: &Api,
@@ -138,7 +138,7 @@ pub(crate) fn veto_of_answer(
     vetoes.into_iter().find(|(_, applies)| *applies).map(|(veto, _)| veto)
 }
 
-/// After which time the upstream wants to be asked again, if it says a number of seconds.
+/// The delay in the upstream's Retry-After, if that is a number of seconds.
 pub(crate) fn retry_after(head: &ResponseHead<'_, '_>) -> Option<Duration> {
     let value = str::from_utf8(head.fields.only("Retry-After")?).ok()?;
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
@@ -149,15 +149,15 @@ pub(crate) fn retry_after(head: &ResponseHead<'_, '_>) -> Option<Duration> {
         .map(|seconds| Duration::from_secs(seconds.into()))
 }
 
-/// True exactly when an answer that is not shared may go to the client for which it was asked, as
-/// if it had asked for itself. Not one that says that something is wrong with the request, or that
-/// it varies: the client's own request may have said more.
+/// True if a response that is not shared may go to the client that it was requested for, as if that
+/// client had asked for itself. Not if it says that the request is wrong, or that it varies: the
+/// client's own request may have contained more.
 pub(crate) fn is_for_first(head: &ResponseHead<'_, '_>, veto: Veto) -> bool {
     veto != Veto::Vary && !(400..500).contains(&head.status) && head.fields.get("Vary").is_none()
 }
 
-/// Writes the head of an answer for those who come later, too: without what concerns this message
-/// or this connection only.
+/// Writes the head of a response for later clients as well: without the fields that concern only
+/// this message or this connection.
 pub(crate) fn write_lasting(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(b"HTTP/1.1 200 ");

@@ -1,12 +1,12 @@
-//! What must be true of all event loops of a process together, for the simulator.
+//! Invariants that span all event loops of a process, for the simulator.
 
 use crate::exchange::Exchange;
 use crate::net::Net;
 use crate::proxy::Proxy;
 
 impl<N: Net> Proxy<N> {
-    /// Checks what must be true of all event loops between two turns, if `on_the_way` says from
-    /// which to which there are messages. Returns what is wrong, if anything is.
+    /// Checks what must be true of all event loops between two turns. `on_the_way` says whether
+    /// there are messages from one loop to another. Returns what is wrong, if anything is.
     pub fn check_together(
         all: &[&Proxy<N>],
         on_the_way: impl Fn(usize, usize) -> bool,
@@ -35,7 +35,7 @@ impl<N: Net> Proxy<N> {
         lost.or_else(|| Self::miscounted_together(all))
     }
 
-    /// A count for all loops that is wrong.
+    /// A count across all loops that is wrong.
     fn miscounted_together(all: &[&Proxy<N>]) -> Option<String> {
         let clients: usize = all.iter().map(|proxy| proxy.shared.edge.places()).sum();
         let totals = &all[0].shared.edge.totals;
