@@ -1,22 +1,23 @@
-//! Arrivals: accepting connections, never more than there is room for, and what comes before a
+//! Arrivals: accepting connections, never more than there is room for, and everything before a
 //! request is served: its head, the connection to its upstream, and the head of the response.
 //!
-//! All others come first, and arrivals get a bounded number of steps in each turn. So a storm of
-//! them delays an event of an open stream by what few steps take. That number is small in a turn in
-//! which streams have something to do, and doubles with each turn in which they have not: where
-//! there are no streams, short turns would only cost more polls. Of the arrivals, those that were
-//! accepted come before those that still wait at a listener, of which one comes in all the same.
+//! All other sessions come first, and arrivals get a bounded number of steps in each turn, so a
+//! storm of them delays an event of an open stream only by the time of a few steps. That number is
+//! small in a turn in which streams were active, and doubles with each turn in which they were not:
+//! without streams, short turns would only cost more polls. Among the arrivals, connections already
+//! accepted come before those still waiting at a listener, but at least one of the latter is
+//! accepted.
 //!
-//! A client that has left an open stream is put off like one that arrives: to close its connection
-//! and the upstream's takes as long as ten events, and it waits for neither. A crowd leaves at once
-//! as it comes.
+//! A client that has left an open stream is deferred like an arrival: closing its connection and
+//! the upstream's takes as long as ten events, and it waits for neither. Clients leave in crowds
+//! just as they arrive.
 //!
-//! Of TLS handshakes there are `tls.max_handshakes` at one time. Whoever comes then waits in the
-//! kernel's queue, until one is over or has gone on for so long that it makes room. So clients that
+//! At most `tls.max_handshakes` TLS handshakes run at a time. Further clients wait in the kernel's
+//! queue until a handshake is finished, or has taken so long that it makes room. So clients that
 //! say nothing cannot keep others out for long, and a crowd that reconnects is not refused.
 //!
-//! The admin listener comes first in each turn and has a portion of its own, so that a crowd of
-//! clients cannot keep the operator waiting.
+//! The admin listener comes first in each turn and has its own portion, so that a crowd of clients
+//! cannot keep the operator waiting.
 
 use super::shared::Shared;
 use super::steps::{ends, handshake, proxy_header};
@@ -28,14 +29,14 @@ use crate::session::{Service, Session, Standing};
 use crate::slab::Key;
 use crate::time::{Now, Tick};
 
-/// Where there is room for one more handshake.
+/// Whether there is room for one more handshake.
 #[derive(Clone, Copy)]
 enum Room {
-    /// There are fewer than there may be.
+    /// There are fewer handshakes than the limit.
     Free,
-    /// In the place of this session.
+    /// Only by closing this session.
     Of(Key<Session>),
-    /// Nowhere.
+    /// There is none.
     None,
 }
 
@@ -45,8 +46,8 @@ impl<N: Net> Proxy<N> {
         self.accept_some(self.shared.portions.arrivals_per_turn, true, now);
     }
 
-    /// Takes this turn's steps for arrivals. `streamed` says whether a stream had something to do
-    /// in this turn.
+    /// Spends this turn's steps for arrivals. `streamed` says whether a stream was advanced in this
+    /// turn.
     pub(super) fn serve_arrivals(&mut self, streamed: bool, now: Now) {
         let Portions { arrivals_per_turn: most, arrivals_beside_streams: few, .. } =
             self.shared.portions;
@@ -80,9 +81,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Accepts all connections that wait at a listener, as long as there are room and descriptors,
-    /// because it closes: the kernel resets those that are left. So handshakes may be more than
-    /// there are at a time otherwise, for once.
+    /// Accepts all connections that wait at a closing listener, as long as there are room and
+    /// descriptors, because the kernel resets those that are left. This may exceed the limit on
+    /// handshakes for once.
     pub(super) fn empty_queue(&mut self, listener: ListenerId, now: Now) {
         let index = usize::from(listener.0);
         self.shared.edge.listeners.ask(index);
@@ -131,8 +132,8 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Takes in a connection, if it comes from who may connect to its port. Whoever may not takes
-    /// nobody's place.
+    /// Takes in a connection if its peer may connect to this port. A peer that may not displaces no
+    /// one.
     fn take_in(&mut self, accepted: Accepted, room: Room, now: Now) {
         if accepted.port.proxy_protocol && !proxy_header::may_come(accepted.peer, &mut self.shared)
         {
@@ -146,10 +147,10 @@ impl<N: Net> Proxy<N> {
         self.admit(accepted, now);
     }
 
-    /// Looks for room for one more handshake. One that has gone on for a while makes room.
+    /// Looks for room for one more handshake. One that has taken a while makes room.
     fn room_for_handshake(&mut self, now: Tick) -> Room {
         let Proxy { tasks, shared, .. } = self;
-        // Each event loop has its part.
+        // Each event loop has its share.
         let max = shared.tls.max_handshakes.div_ceil(shared.loops);
         if shared.edge.handshakes() < max {
             return Room::Free;
@@ -157,7 +158,7 @@ impl<N: Net> Proxy<N> {
         shared.edge.reclaimable.choose_handshake(tasks, now).map_or(Room::None, Room::Of)
     }
 
-    /// Begins the TLS handshake with a client. False if that cannot be.
+    /// Begins the TLS handshake with a client. Returns false if that fails.
     pub(super) fn shake_hands_with(&mut self, key: Key<Session>) -> bool {
         let Proxy { tasks, shared, .. } = self;
         let secured = shared.secure(&mut tasks[key].conn, session_token(key));
@@ -168,7 +169,7 @@ impl<N: Net> Proxy<N> {
         secured.is_ok()
     }
 
-    /// Takes a place for a client connection, perhaps that of one that makes room.
+    /// Takes a place for a client connection, closing another connection if necessary.
     fn take_place(&mut self, now: Tick) -> bool {
         let takes = |proxy: &mut Self| proxy.shared.edge.take_place();
         takes(self) || self.reclaim(now) && takes(self)
@@ -207,15 +208,15 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.reclaimable.add(&mut self.tasks, key);
         let has_header = port.proxy_protocol;
         if port.is_secure && !has_header {
-            // An event tells when the client has said hello.
+            // An event will report when the ClientHello has arrived.
             self.tasks[key].conn.ready = Ready::NONE;
             if !self.shake_hands_with(key) {
                 self.close(key);
                 return;
             }
         }
-        // Who speaks TLS can be told only when hands are shaken, and behind a header it is known
-        // who is told.
+        // A TLS client can be sent a refusal only after the handshake, and with a PROXY header the
+        // client is known only after that header.
         if full && !port.is_secure && !has_header {
             let next = ends::refused_connection(&mut self.shared, service, now.tick);
             self.follow(next, key, now);

@@ -1,11 +1,11 @@
 //! Requests to the admin listener: [`crate::admin`] checks each, and this module answers it.
 //!
 //! An answer is an exchange like any other, except that this process writes its response
-//! ([`Local`]). It waits for a slow client and is given up like one from an upstream. What only the
-//! shell can do is queued as a command; the exchange waits for the shell's result.
+//! ([`Local`]). It waits for a slow client, and is given up, like one from an upstream. What only
+//! the shell can do is queued as a command; the exchange waits for the shell's result.
 //!
-//! Connections to the admin listener do not count as clients' connections: they have a limit of
-//! their own, do not prolong a drain, and are served during one.
+//! Connections to the admin listener do not count as client connections: they have a separate
+//! limit, do not prolong a drain, and are served during one.
 
 mod ticks;
 
@@ -44,31 +44,31 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most commands that may wait for the shell.
+/// The maximum number of commands that may wait for the shell.
 const COMMANDS_MAX: usize = 16;
 
 /// The state of the admin listener.
 #[derive(Debug)]
 pub(super) struct Admin {
-    /// The page and its content security policy, once they were requested.
+    /// The page and its content security policy, once requested.
     page: Option<(Rc<[u8]>, Rc<str>)>,
-    /// When the live page has its next event.
+    /// When the live page gets its next event.
     pub ticks: Ticks,
     /// Its events.
     log: Rc<Log>,
-    /// Who watches the live page.
+    /// The clients that watch the live page.
     watchers: Followers,
-    /// What tells what the process has used, if anything does.
+    /// Reads the resource usage of the process, if it can be measured.
     pub usage: Option<fn() -> Option<Usage>>,
-    /// What tells how much processor time the present thread has used, if anything does.
+    /// Reads the CPU time of the current thread, if it can be measured.
     cpu: Option<fn() -> Option<Duration>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
-    /// True exactly when a tick is due for which the other event loops are to be asked.
+    /// True if a tick is due for which the other event loops must be asked.
     wants_tick: bool,
 }
 
 impl Admin {
-    /// An admin listener that nobody has asked anything. See [`Log::new`].
+    /// An admin listener without requests so far. See [`Log::new`].
     pub(super) fn new(deserted: &Rc<Cell<bool>>) -> Admin {
         Admin {
             page: None,
@@ -134,16 +134,16 @@ pub(super) fn begin<N: Net>(
 }
 
 impl<N: Net> Proxy<N> {
-    /// Closes a connection to a service of the operator to make room for a new one: an idle one, or
-    /// one with an incomplete request, or one whose client has probably left while the shell works
-    /// on its command, or else the one that has watched the longest. False if all of them are being
-    /// answered.
+    /// Closes a connection to a service of the operator to make room for a new one: an idle one,
+    /// one with an incomplete request, one whose client has probably left while the shell works on
+    /// its command, or else the one that has watched the longest. Returns false if all of them are
+    /// being answered.
     pub(super) fn make_room_for_operator(&mut self, service: Service) -> bool {
         let operators = self.tasks.iter().filter(|(_, s)| s.service == service);
         let spare = operators.filter_map(|(key, session)| match &session.state {
             State::Idle { since, .. } => Some((0, *since, key)),
             State::Head { since, .. } => Some((1, *since, key)),
-            // Who has ended its side may still read the answer, so it is let be otherwise.
+            // A client that has only shut down its sending side may still read the answer.
             State::Active(exchange) if is_with_shell(exchange) && session.conn.hung_up() => {
                 Some((2, exchange.began, key))
             }
@@ -194,7 +194,7 @@ impl<N: Net> Proxy<N> {
         self.give(key, answer, now)
     }
 
-    /// Lets the shell carry out a command, for whose result the request waits.
+    /// Passes a command to the shell. The request waits for its result.
     fn pass_to_shell(&mut self, key: Key<Session>, command: ShellCommand, now: Tick) -> Next {
         if self.admin.commands.len() >= COMMANDS_MAX {
             let answer = Answer::text(503, "Too many commands are waiting already.");
@@ -208,7 +208,7 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Answers what is asked of every event loop where this is the only one.
+    /// Answers an inquiry to all event loops if this is the only one.
     fn answer_alone(&mut self, inquiry: Inquiry, now: Tick) -> Answer {
         let now = Now { tick: now, unix_ms: self.unix_ms };
         let mut part = self.part_of(inquiry, now);
@@ -218,13 +218,13 @@ impl<N: Net> Proxy<N> {
         part.into_answer(&Asked { loops: 1, silent: Vec::new() })
     }
 
-    /// Lets the operator know how much processor time the thread of this event loop has used, which
-    /// `cpu` asks the system for.
+    /// Makes the CPU time of this event loop's thread available to the operator. `cpu` reads it
+    /// from the system.
     pub fn measure_thread_with(&mut self, cpu: fn() -> Option<Duration>) {
         self.admin.cpu = Some(cpu);
     }
 
-    /// How this event loop does, if there are others.
+    /// The status of this event loop, if there are others.
     fn worker_now(&self) -> Option<WorkerNow> {
         let Shared { loops, number, telemetry, .. } = &self.shared;
         let open = telemetry.stats.all().map(|(_, stats)| stats.open());
@@ -348,7 +348,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// What the clients of each api share, where that is possible.
+    /// The logs shared by the clients of each api that shares streams.
     fn logs(&self) -> BTreeMap<&str, Logs> {
         let Shared { config, apis, .. } = &self.shared;
         let in_order = config.apis.iter().zip(apis.in_order());
@@ -356,8 +356,8 @@ impl<N: Net> Proxy<N> {
         shared.map(|(_, (key, state))| (state.name.as_str(), self.feeds.logs(key))).collect()
     }
 
-    /// The payload of unfinished requests, from and to clients, by the names of their keys. It is
-    /// added up only on request, so that events cost nothing for it.
+    /// The payload of unfinished requests, from and to clients, by key name. It is summed only on
+    /// request, so that events pay nothing for it.
     fn key_bytes(&self) -> BTreeMap<&str, [u64; 2]> {
         let mut bytes: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
         if self.shared.telemetry.stats.keys.is_empty() {
@@ -391,8 +391,8 @@ impl<N: Net> Proxy<N> {
         list
     }
 
-    /// The upstream streams that clients share: where there are no other event loops, those that
-    /// most share.
+    /// The upstream streams that clients share. If there are no other event loops, only those
+    /// shared by the most clients.
     fn list_groups(&self, now: Tick) -> Groups {
         let is_own = |feed: &&Feed| feed.mirror.is_none();
         let all = || self.feeds.tasks.iter().map(|(_, feed)| feed);
@@ -469,8 +469,8 @@ impl<N: Net> Proxy<N> {
         self.streams().find(|(_, exchange)| exchange.record.id == id)
     }
 
-    /// Ends an event stream between two events, after the current one: an answer is cut there. A
-    /// tunnel is closed. Says how, if there is one with this id.
+    /// Ends an event stream between two events, after the current one; an answer is cut there. A
+    /// tunnel is closed. Returns how, if there is one with this id.
     fn end_by_hand(&mut self, id: u64, now: Tick) -> Option<&'static str> {
         let sentence = |exchange: &Exchange| match exchange {
             tunnel if tunnel.record.is_tunnel() => "It is closed.",
@@ -486,13 +486,13 @@ impl<N: Net> Proxy<N> {
         Some(sentence)
     }
 
-    /// The next command for the shell. It reports the result with [`Proxy::answer_command`].
+    /// The next command for the shell, which reports the result with [`Proxy::answer_command`].
     pub fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.admin.commands.pop_front()
     }
 
-    /// Sends the result of a command to the request that waits for it, if that is still there. A
-    /// turn has to follow.
+    /// Sends the result of a command to the request that waits for it, if it still exists. A turn
+    /// must follow.
     pub fn answer_command(&mut self, ticket: Ticket, answer: Answer, now: Tick) {
         let Ticket { session: key, id } = ticket;
         let exchange = self.tasks.get(key).and_then(Session::exchange);
@@ -503,12 +503,12 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// True exactly when the shell's result is awaited.
+/// True if the shell's result is awaited.
 fn is_with_shell(exchange: &Exchange) -> bool {
     exchange.source().local().is_some_and(Local::is_fed)
 }
 
-/// The rank of an open stream in the order that is asked for.
+/// The rank of an open stream in the requested order.
 fn rank(query: Query, exchange: &Exchange, now: Tick) -> Rank {
     let idle = millis(now.since(exchange.quiet_since()));
     query.order.rank(exchange.record.id, exchange.response.pending() as u64, idle)

@@ -1,12 +1,11 @@
-//! Moving one session as far as it goes.
+//! Moving one session as far as it can go.
 //!
 //! [`Proxy::advance`] takes step after step until the session is blocked or gone, or has used up
 //! its share of the turn and is queued again behind the others. A step or a deadline returns what
-//! is to be done next ([`Next`]), and only [`Proxy::follow`] does it. Deadlines are checked only
-//! when nothing moves, so a slow peer is judged by what it did and never by how late this process
+//! to do next ([`Next`]), and only [`Proxy::follow`] does it. Deadlines are checked only when
+//! nothing moves, so a slow peer is judged by what it did and never by how late this process
 //! looked. Four do not wait for that, because a busy peer could put them off forever: the end of a
-//! drain, the expiry of an exchange, the question whether it has to expire, and the end of a
-//! lingering close.
+//! drain, the expiry of an exchange, the recheck of an exchange, and the end of a lingering close.
 
 use super::next::{Action, Next};
 use super::step::Step;
@@ -34,7 +33,7 @@ pub(super) enum Became {
     Moved,
     /// Nothing can be done before an event or a deadline.
     Blocked,
-    /// Like `Blocked`, but something has changed.
+    /// Like `Blocked`, but something changed.
     Settled,
     /// The session was removed.
     Gone,
@@ -91,7 +90,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Carries out `next`, and what follows from it, until the session has moved or is blocked.
+    /// Carries out `next` and whatever follows from it, until the session has moved or is blocked.
     pub(super) fn follow(&mut self, mut next: Next, key: Key<Session>, now: Now) -> Became {
         loop {
             coverage::note("Next", &[&next]);
@@ -183,8 +182,8 @@ impl<N: Net> Proxy<N> {
         act(&mut step)
     }
 
-    /// Frees a descriptor for an upstream connection, and goes on connecting. Fails if there is
-    /// none for it.
+    /// Frees a descriptor for an upstream connection and goes on connecting. Fails if none can be
+    /// freed.
     pub(super) fn free_descriptor(
         &mut self,
         mut error: io::Error,
@@ -202,15 +201,15 @@ impl<N: Net> Proxy<N> {
         Next::fail(LocalReply::busy(Cause::OutOfDescriptors, "out of descriptors"))
     }
 
-    /// Closes the connection of a check or of a recheck, or the client connection that loses least,
-    /// because an upstream connection for a client needs a descriptor. It closes one and no more:
-    /// where the whole system has none left, the others would be closed in vain.
+    /// Closes the connection of a health check or a recheck, or the client connection that loses
+    /// the least, because an upstream connection for a client needs a descriptor. It closes only
+    /// one: if the whole system is out of descriptors, closing more would be in vain.
     pub(super) fn close_one_for_client(&mut self, now: Tick) -> bool {
         self.interrupt_check(now) || self.interrupt_recheck(now) || self.reclaim(now)
     }
 }
 
-/// Moves an exchange as its source requires, and counts what has passed.
+/// Moves an exchange as its source requires, and counts the bytes and events that passed.
 fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
     if step.exchange.ends_with_client() && step.conn.hung_up() {
         return Next::end(Outcome::ClientGone);
@@ -226,8 +225,8 @@ fn take<N: Net>(step: &mut Step<'_, N>) -> Next {
     next
 }
 
-/// Keeps the time for an event. Where events cannot be told apart, bytes stand for them. While the
-/// upstream is not read, because the client is slow, it is not waited for.
+/// Updates the clock for events. If events cannot be recognised, bytes count instead. While the
+/// upstream is not read because the client is slow, the clock does not run.
 pub(super) fn note_events<N: Net>(
     step: &mut Step<'_, N>,
     before: Volume,
@@ -247,7 +246,7 @@ pub(super) fn note_events<N: Net>(
 
 /// Moves an exchange as its source requires.
 pub(super) fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
-    // Pending bytes go out before anything else.
+    // Pending bytes are sent before anything else.
     if !matches!(step.exchange.source(), Source::Upstream(_)) {
         match step.exchange.response.write_pending(step.conn, &mut step.io) {
             Err(_) => return Next::end(Outcome::ClientGone),
@@ -258,8 +257,8 @@ pub(super) fn move_source<N: Net>(step: &mut Step<'_, N>) -> Next {
             Ok(Moved::No) => {}
         }
     }
-    // Whatever an event does not need is kept out of this function (`inline(never)`): the fewer
-    // cache lines an event runs through, the sooner it is through.
+    // Everything that an event does not need is kept out of this function (`inline(never)`): the
+    // fewer cache lines an event runs through, the faster it is.
     match *step.exchange.source() {
         Source::None | Source::Waiting(_) => step.watch_client(),
         Source::Local(_) => local::run(step),

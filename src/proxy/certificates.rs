@@ -1,10 +1,11 @@
-//! Clients that were let in by their certificates, when authorities change, or revoke one.
+//! Clients that were let in by their certificates, when the authorities change or a certificate is
+//! revoked.
 //!
-//! Where an api asks for a certificate (`client_certificate`), one that was revoked, or that no
-//! authority has issued any more, is as good as a key that was revoked: what runs with it ends. To
-//! find out takes as long as a part of a handshake, so in each turn only as many are judged as
-//! there are steps for those. Whoever has nothing running that depends on it is judged when it
-//! sends its next request: lists of revoked certificates change every day, and mostly for others.
+//! If an api requires a certificate (`client_certificate`), one that was revoked, or whose
+//! authority is no longer trusted, is like a revoked key: exchanges that depend on it end. A check
+//! costs as much as part of a handshake, so each turn makes only as many checks as it takes
+//! handshake steps. A client with no exchange that depends on its certificate is checked when it
+//! sends its next request: revocation lists change every day, and mostly concern other clients.
 
 use super::shared::Shared;
 use super::{Proxy, reload};
@@ -19,7 +20,7 @@ use crate::time::{Now, Tick};
 use std::time::Duration;
 
 impl<N: Net> Proxy<N> {
-    /// Has all certificates judged again that have let clients in, or would have to now.
+    /// Has all certificates checked again that have let clients in, or would have to now.
     pub(super) fn judge_certificates_again(&mut self) {
         let Proxy { tasks, shared: Shared { apis, config, .. }, .. } = self;
         let certified = tasks.iter().filter(|(_, session)| {
@@ -28,11 +29,11 @@ impl<N: Net> Proxy<N> {
         self.unjudged = certified.map(|(key, _)| key).collect();
     }
 
-    /// Has each client whose certificate may have been revoked judged again before its next
+    /// Has each client whose certificate may have been revoked checked again before its next
     /// request.
     pub(super) fn doubt_certificates(&mut self) {
         let Proxy { tasks, .. } = self;
-        // Who has yet to shake hands is judged then.
+        // A client that has yet to begin its handshake is checked during it.
         let is_in = |session: &Session| {
             session.is_secure && !matches!(session.state, State::ProxyHeader { .. })
         };
@@ -44,7 +45,7 @@ impl<N: Net> Proxy<N> {
         self.judge_certificates_again();
     }
 
-    /// Judges some of them. True if there are more.
+    /// Checks some of them. Returns true if there are more.
     pub(super) fn judge_certificates(&mut self, now: Tick) -> bool {
         let Proxy { tasks, shared, unjudged, .. } = self;
         for _ in 0..shared.portions.handshakes_per_turn.min(unjudged.len()) {
@@ -60,8 +61,8 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Judges the certificate that a client has shown, if it has. False if it would not be let in now;
-/// then its connection takes no further request.
+/// Checks the certificate that a client presented, if any. Returns false if it would not be let in
+/// now; its connection then takes no further request.
 pub(super) fn judge<N: Net>(session: &mut Session, shared: &Shared<N>) -> bool {
     let Some(server) = &shared.tls.server else { return true };
     let unix_ms = shared.date.second() * 1000;
@@ -75,15 +76,15 @@ pub(super) fn judge<N: Net>(session: &mut Session, shared: &Shared<N>) -> bool {
     is_accepted
 }
 
-/// True exactly when a certificate has let an exchange in, or would have to now.
+/// True if an exchange was let in by a certificate, or would have to be now.
 fn depends(exchange: &Exchange, config: &Config, apis: &Apis) -> bool {
     let present = exchange.api_state.and_then(|key| apis.index_of(key));
     let needs = |index: usize| config.apis[index].client_certificate;
     exchange.is_certified() || exchange.has_certificate() && present.is_some_and(needs)
 }
 
-/// Has an event stream or a tunnel end when the certificate expires that has let it in, or would
-/// have to now: whoever may not come back then has no reason to stay.
+/// Ends an event stream or a tunnel when the certificate expires that has let it in, or would have
+/// to now: a client that may not come back then has no reason to stay.
 pub(super) fn expire<N: Net>(
     exchange: &mut Exchange,
     conn: &Conn,
@@ -91,7 +92,7 @@ pub(super) fn expire<N: Net>(
     (config, apis): (&Config, &Apis),
     now: Now,
 ) {
-    // What has yet to become one is asked again then.
+    // An exchange that is not open yet is checked again when it opens.
     if !exchange.stage().is_endless() || !depends(exchange, config, apis) {
         return;
     }

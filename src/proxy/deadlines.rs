@@ -1,10 +1,10 @@
 //! The deadlines of a session, and what happens when one passes.
 //!
-//! [`next`] serves two readers: the wheel is armed with the earliest deadline, and [`act`] returns
-//! what that deadline does once it has passed. A deadline whose action cannot be taken yet is
+//! [`next`] serves two readers: the timer wheel is armed with the earliest deadline, and [`act`]
+//! returns what that deadline does once it has passed. A deadline that cannot act yet is
 //! [`Tick::NEVER`]. This keeps the loop from spinning.
 //!
-//! `body_timeout` applies until the response head has come; its result is a 408. After that, a
+//! `body_timeout` applies until the response head arrives; its result is a 408. After that, a
 //! paused request body cuts nothing, because two-way streams pause.
 
 use super::next::{Action, Next};
@@ -54,21 +54,21 @@ pub(crate) enum Deadline {
     TunnelIdle,
     /// `heartbeat`: nothing was sent to the client of a stream for a while.
     Heartbeat,
-    /// The end of an event stream or a tunnel by `max_stream_age`, a certificate that expires, a
-    /// drain or the operator; or of any exchange whose api or key is gone.
+    /// The end of an event stream or a tunnel by `max_stream_age`, an expiring certificate, a drain
+    /// or the operator; or of any exchange whose api or key was removed.
     Expiry,
-    /// `auth.recheck`: the auth server is asked again about what is open.
+    /// `auth.recheck`: the auth server is asked again about an open stream or tunnel.
     Recheck,
-    /// `share.settle`: the client's own stream has been quiet for so long that it goes on with the
-    /// log that others read.
+    /// `share.settle`: the client's own stream has been quiet for so long that it continues with
+    /// the shared log.
     Settle,
     /// A lost upstream is asked again.
     AskAgain,
-    /// `resume_timeout`: a lost upstream is not asked any more.
+    /// `resume_timeout`: a lost upstream is no longer asked.
     GiveUp,
     /// `write_timeout`: the client accepts no bytes of the response.
     ResponseStuck,
-    /// `flush_interval`: gathered bytes go out.
+    /// `flush_interval`: gathered bytes are sent.
     Flush,
     /// The next event of the built-in source is due.
     Event,
@@ -112,10 +112,10 @@ impl Deadline {
         }
     }
 
-    /// True exactly when it must be acted on in time. For a timeout it does not matter that the
-    /// wheel is late by up to an eighth of the delay.
+    /// True if it must be acted on in time. For a timeout it does not matter that the timer wheel
+    /// is late by up to an eighth of the delay.
     const fn is_punctual(self) -> bool {
-        // A linger may be the last thing that a drain waits for.
+        // A drain may be waiting only for a linger.
         matches!(
             self,
             Deadline::Flush
@@ -165,7 +165,7 @@ pub(super) fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> 
     let mut earliest = Earliest::new(stuck, Deadline::ResponseStuck);
     earliest.or(response.outlet.flush_deadline(now, high_water), Deadline::Flush);
     match exchange.source() {
-        // Who is asked has a time limit.
+        // Those who will answer have their own time limits.
         Source::None | Source::Local(_) | Source::Log(_) | Source::Authorizing(_) => {}
         Source::Waiting(until) => earliest.or(*until, Deadline::AskAgain),
         Source::Queued(queued) => {
@@ -213,7 +213,7 @@ fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, n
 }
 
 /// Adds the deadlines of an awaited response head: the request body must not stall, and the
-/// response must come in time.
+/// response must arrive in time.
 fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, high_water: usize) {
     let request = exchange.upload.pipe();
     // A client that asked for 100 (Continue) holds its body back until it gets an answer. Once the
@@ -225,7 +225,7 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
         let limit = own.unwrap_or(exchange.config.server.body_timeout);
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
-    // An upload may take its time. The response is due once nothing else is under way.
+    // An upload may take its time. The response is due once nothing else is in progress.
     if !exchange.upload.done() && !exchange.awaits_continue {
         return;
     }
@@ -241,7 +241,7 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
     earliest.or(first_event_due(exchange, awaiting), Deadline::FirstEvent);
 }
 
-/// When the first event is due, of whoever was asked. [`Tick::NEVER`] if there is no limit.
+/// When the first event is due, whichever target was asked. [`Tick::NEVER`] if there is no limit.
 pub(super) fn first_event_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick {
     let limit = exchange.api().and_then(|api| api.streams.first_event_timeout);
     match limit.filter(|_| exchange.may_stream()) {
@@ -250,7 +250,8 @@ pub(super) fn first_event_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick 
     }
 }
 
-/// The moment from which a response is waited for: `since`, or when the request has gone out.
+/// Since when the response has been awaited: `since`, or when the request was sent if that is
+/// later.
 fn since(exchange: &Exchange, since: Tick) -> Tick {
     exchange.upload.pipe().map_or(since, |request| request.active_at().max(since))
 }
@@ -263,18 +264,19 @@ pub(super) fn response_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick {
     exchange.outbound.as_ref().map_or(due, |outbound| due.min(outbound.gives_up()))
 }
 
-/// The number of targets, the present one included, that share the time until the response is due.
+/// The number of targets, including the current one, that share the time until the response is due.
 fn targets_to_ask(exchange: &Exchange, api: &Api) -> u32 {
     1 + if api.retry_on.has(Failed::Timeout) { exchange.other_targets() } else { 0 }
 }
 
-/// How long the response head may take. Many servers send it with the first event only, so one that
-/// a subscription waits for has a limit of its own.
+/// How long the response head may take. Many servers send it only with the first event, so the
+/// response to a subscription has a separate limit.
 fn response_timeout(exchange: &Exchange, api: &Api) -> Option<Duration> {
     if exchange.facts.wants_events() { api.streams.response_timeout } else { api.response_timeout }
 }
 
-/// Adds the deadline for the next event of a stream. An upstream that is not read is not late.
+/// Adds the deadline for the next event of a stream. An upstream that is not being read is not
+/// late.
 fn of_events(earliest: &mut Earliest, exchange: &Exchange, high_water: usize) {
     let (Some(clock), Some(api)) = (exchange.event_clock(), exchange.api()) else { return };
     if exchange.stage() != Stage::Stream || !exchange.response.wants_source(high_water) {
@@ -325,7 +327,7 @@ fn of_stream(earliest: &mut Earliest, exchange: &Exchange) {
     }
 }
 
-/// What happens to a session that has had its time in a drain, and to its exchange.
+/// What happens to a session and its exchange when its time in a drain is over.
 pub(super) const fn drain(exchange: Option<&Exchange>) -> Next {
     if exchange.is_some() { Next::end(Outcome::Drained) } else { Next::Close }
 }
@@ -375,26 +377,26 @@ pub(super) fn act(deadline: Deadline, exchange: Option<&Exchange>) -> Next {
     })
 }
 
-/// The reply where the response head did not come in time.
+/// The reply if the response head did not arrive in time.
 pub(super) fn late_response(exchange: &Exchange) -> LocalReply {
     let subscribes = exchange.facts.wants_events();
     let cause = if subscribes { Cause::StreamResponseTimeout } else { Cause::ResponseTimeout };
     LocalReply::refused(cause, 504, "the upstream did not respond in time")
 }
 
-/// True exactly when an upstream has answered the request with an event stream.
+/// True if an upstream has answered the request with an event stream.
 fn has_stream(exchange: Option<&Exchange>) -> bool {
     exchange.is_some_and(|exchange| exchange.stage() == Stage::Stream)
 }
 
-/// The earliest of several deadlines. Of two at the same moment it is the one added first.
+/// The earliest of several deadlines. Of two at the same moment, the one added first wins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earliest {
-    /// When it is. [`Tick::NEVER`] if there is none.
+    /// When it passes. [`Tick::NEVER`] if there is none.
     pub at: Tick,
     /// What it is for.
     pub deadline: Deadline,
-    /// When the earliest of those is that must be punctual.
+    /// The earliest of the deadlines that must be punctual.
     punctual: Tick,
 }
 
@@ -414,8 +416,8 @@ impl Earliest {
         }
     }
 
-    /// When the wheel should report it. Where one must be punctual, even if another one is earlier,
-    /// that is before its time, and then again.
+    /// When the timer wheel should report it. If a deadline must be punctual, even if another one
+    /// is earlier, this is before its time, and then again.
     pub(super) fn look_at(&self, now: Tick) -> Tick {
         let left = self.punctual.since(now);
         if self.punctual == Tick::NEVER || left < Duration::from_millis(64) {

@@ -1,8 +1,9 @@
-//! Draining: how the proxy ends, in steps ([`Phase`]).
+//! Draining: how the proxy shuts down, in steps ([`Phase`]).
 //!
-//! The delay is for whoever sends clients here: it learns from `/readyz` that it should not, and
-//! until it has learnt it, nobody is refused. Then the port closes, the times of subscriptions and
-//! of all else begin together, and the proxy has drained as soon as the last client is gone.
+//! The delay is for load balancers: they learn from `/readyz` that they should stop sending clients
+//! here, and until they have, no client is refused. Then the port closes, the time limits of
+//! subscriptions and of everything else start together, and the proxy has drained as soon as the
+//! last client is gone.
 
 use super::Proxy;
 use super::phase::{Ends, Phase};
@@ -16,7 +17,7 @@ use crate::time::Tick;
 use std::time::Duration;
 use std::{fmt, ops};
 
-/// What is open, of clients.
+/// What clients have open.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
     subscriptions: usize,
@@ -48,12 +49,12 @@ impl ops::AddAssign for Open {
     }
 }
 
-/// What was open in each event loop when it took a step. The last one tells it of all, or the first
-/// one of those that have, where others do not turn.
+/// What was open in each event loop when it took a step of the drain. The last loop to take the
+/// step logs the total. If some loops do not turn, the first of the others does.
 #[derive(Debug, Default)]
 pub(super) struct Tally(Locked<[Taken; 2]>);
 
-/// Who has taken a step, and what was open there.
+/// The event loops that have taken a step, and what they had open.
 #[derive(Debug, Default)]
 struct Taken {
     /// The numbers of the event loops.
@@ -62,7 +63,7 @@ struct Taken {
     is_told: bool,
 }
 
-/// A step of a drain that is told.
+/// A step of a drain that is logged.
 #[derive(Clone, Copy, Debug)]
 enum Told {
     Delay,
@@ -70,8 +71,8 @@ enum Told {
 }
 
 impl Tally {
-    /// Adds what is open in one of so many `loops`, that with this number, as it takes a step.
-    /// Returns what is open in all of them if it is the last, and it was not told before.
+    /// Adds what is `open` in the loop with this `number`, one of `loops`, as it takes a step.
+    /// Returns the total if this is the last loop and the step was not logged before.
     fn add(&self, step: Told, open: Open, number: usize, loops: usize) -> Option<Open> {
         self.0.with(|steps| {
             let taken = &mut steps[step as usize];
@@ -82,8 +83,8 @@ impl Tally {
         })
     }
 
-    /// What is open in those of so many `loops` that have taken a step, and the numbers of the
-    /// others. None if none has, or all have, or it was told before.
+    /// What is open in those of the `loops` that have taken a step, and the numbers of the others.
+    /// None if none or all of them have, or if the step was logged before.
     fn without_late(&self, step: Told, loops: usize) -> Option<(Open, Vec<usize>)> {
         self.0.with(|steps| {
             let taken = &mut steps[step as usize];
@@ -98,13 +99,13 @@ impl Tally {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Begins to drain, as the configuration says. Has no effect if it has begun.
+    /// Begins a drain as configured. Does nothing if one has begun.
     pub fn drain(&mut self, now: Tick) {
         let drain = self.shared.config.drain;
         self.drain_as(&drain, now);
     }
 
-    /// Like [`Proxy::drain`], with other times than those of the configuration.
+    /// Like [`Proxy::drain`], with other times than those in the configuration.
     pub fn drain_as(&mut self, drain: &config::Drain, now: Tick) {
         if self.is_draining() {
             return;
@@ -120,7 +121,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Tells of the steps that this event loop has taken and others have not, as they do not turn.
+    /// Logs the steps that this event loop has taken and others have not, because they do not turn.
     pub fn tell_drain(&self) {
         let Shared { drain: tally, loops, config, .. } = &self.shared;
         let drain = config.drain;
@@ -136,12 +137,12 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Ends everything at once, in whatever step of a drain.
+    /// Ends everything at once, whatever the step of the drain.
     pub fn end(&mut self, now: Tick) {
         self.close_port(Ends::at(now), now);
     }
 
-    /// Goes on to the next step of the drain when that is due.
+    /// Takes the next step of the drain when it is due.
     pub(super) fn go_on_draining(&mut self, now: Tick) {
         if let Phase::Delay(at, ends) = self.shared.phase
             && at <= now
@@ -150,7 +151,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Accepts nothing more, closes idle connections, and decides when the others end. The admin
+    /// Stops accepting, closes idle connections, and decides when the others end. The admin
     /// listener stays open.
     fn close_port(&mut self, ends: Ends, now: Tick) {
         // Clients that connected before this are still served.
@@ -174,7 +175,7 @@ impl<N: Net> Proxy<N> {
         self.moves += 1;
     }
 
-    /// Decides when what runs ends, and spreads the ends of subscriptions.
+    /// Decides when open exchanges end, and spreads the ends of subscriptions.
     fn set_ends(&mut self, ends: Ends, now: Tick) {
         let Proxy { tasks, shared: Shared { random, .. }, .. } = self;
         let exchanges = tasks.iter_mut().filter_map(|(_, session)| session.exchange_mut());
@@ -216,12 +217,12 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Tells that a drain has begun whose delay is this long. `late` says what is not counted.
+/// Logs that a drain with this delay has begun. `late` names what is not counted.
 fn tell_delay(delay: Duration, open: Open, late: &str) {
     log::info!("draining: everything is served for {delay:?}, then the port closes; {open}{late}");
 }
 
-/// Tells that the port is closed. `late` says what is not counted.
+/// Logs that the port is closed. `late` names what is not counted.
 fn tell_closed(window: Duration, answers: Duration, open: Open, late: &str) {
     log::info!(
         "draining: the port is closed; subscriptions have {window:?} to end and all else \

@@ -1,4 +1,4 @@
-//! The memory for bytes: the buffers that are lent out, and the scratch that every step works in.
+//! The memory for bytes: the pool of buffers, and the scratch buffer that every step works in.
 
 use super::background::auth_request::PASSED_MAX;
 use super::portions::Portions;
@@ -12,26 +12,26 @@ use crate::time::Tick;
 use std::time::Duration;
 
 /// The longest local reply, in bytes. Most of it is for what `[api.cors]` may add: a list of fields
-/// and an origin. A reply to a preflight may be longer, and so may a redirection, because nothing
-/// is pending in front of them.
+/// and an origin. A reply to a preflight or a redirect may be longer, because nothing is pending
+/// before it.
 pub(super) const REPLY_MAX: usize = 2048;
 
-/// The most bytes that may wait behind a head of ours: `heartbeat_event` and `end_event`, with
-/// their framing.
+/// The maximum number of bytes that may be queued after a head written by this proxy:
+/// `heartbeat_event` and `end_event`, with their framing.
 const OWN_EVENTS_MAX: usize = 2 * (1024 + HEADROOM + TAILROOM);
 
-/// The most bytes of spare buffers to keep, for each size up to the usual one.
+/// The maximum number of bytes of spare buffers to keep, for each size up to the usual one.
 const SPARE_BYTES: usize = 256 * 1024;
 
-/// The buffers and the scratch. See the module.
+/// The buffers and the scratch buffer. See the module docs.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub buffers: BufPool,
-    /// The scratch in which every session reads and frames. Nothing stays in it between two steps.
+    /// The buffer in which every session reads and frames. It holds nothing between two steps.
     scratch: Box<[u8]>,
     /// The head that is being written, before it is queued.
     head: Vec<u8>,
-    /// The most bytes of heads that may wait in one buffer.
+    /// The maximum number of bytes of heads that may wait in one buffer.
     head_room: usize,
     high_water: usize,
     window_max: usize,
@@ -55,7 +55,7 @@ impl Memory {
         }
     }
 
-    /// Takes over a new configuration. Buffers never shrink, because exchanges of earlier
+    /// Adopts a new configuration. Buffers never shrink, because exchanges of earlier
     /// configurations need the size they began with.
     pub(super) fn update(&mut self, config: &Config, portions: &Portions) {
         self.head_room = self.head_room.max(head_room(config, portions));
@@ -72,7 +72,7 @@ impl Memory {
         self.head_room
     }
 
-    /// The parts that a pipe works with, and an empty buffer for a head.
+    /// Returns the parts that a pipe works with, and an empty buffer for a head.
     pub(super) fn split<'a, N>(
         &'a mut self,
         net: &'a mut N,
@@ -94,18 +94,19 @@ impl Memory {
 }
 
 /// The size of the largest buffer. It holds heads, or a relayed portion with its framing and
-/// trailers, or a chunk of a log, and behind them a local reply, or a head of ours and its events.
+/// trailers, or a chunk of a log, followed by a local reply, or by a locally written head and its
+/// events.
 fn largest_buffer(head_room: usize, portions: &Portions) -> usize {
     let relayed = portions.high_water.max(portions.window_max);
     let portion = (relayed + HEADROOM + TAILROOM + TRAILERS_MAX).max(event_log::CHUNK_MAX);
     head_room.max(portion + REPLY_MAX) + OWN_EVENTS_MAX
 }
 
-/// The room for a rewritten head, for what may be pending in front of it (interim responses), and
-/// for a local reply behind it. Rewriting adds the target's path and host, the client's address and
-/// host (which may be as long as the head), the path by which the client reaches a server to both
-/// fields that say where something is, the fields of [`ADDED_MAX`], and the configured ones. It
-/// makes lists longer by half.
+/// The room for a rewritten head, for what may be pending before it (interim responses), and for a
+/// local reply after it. Rewriting adds the target's path and host, the client's address and host
+/// (which may be as long as the head), the path by which the client reaches a server to both
+/// location fields, the fields of [`ADDED_MAX`], and the configured ones. It makes lists longer by
+/// half.
 fn head_room(config: &Config, portions: &Portions) -> usize {
     let target_of = |api: &Api| {
         let query = |t: &config::Target| t.query.as_ref().map_or(0, String::len);
@@ -118,7 +119,7 @@ fn head_room(config: &Config, portions: &Portions) -> usize {
         |api: &Api| (api.request_headers.bytes() + passed(api)).max(api.response_headers.bytes());
     let changes = config.apis.iter().map(changes_of).max().unwrap_or(0);
     let before = portions.high_water.max(config.server.max_head_bytes);
-    // What a proxy in front has removed is no longer than a target may be.
+    // The prefix removed by a proxy in front is no longer than a target may be.
     let redirects_of = |api: &Api| match api.rewrite_redirects {
         true => 2 * (config.server.max_target_bytes + api.listen_path.len()),
         false => 0,

@@ -1,5 +1,5 @@
-//! The results of a step: the one vocabulary in which steps, deadlines and actions speak to the
-//! loop in [`super::advance`].
+//! The results of a step: the one vocabulary in which steps, deadlines and actions talk to the loop
+//! in [`super::advance`].
 
 use crate::admin::Ask;
 use crate::admin::answer::Answer;
@@ -24,20 +24,20 @@ pub(crate) enum Next {
     Do(Action),
     /// Let the session read the log of the stream that it asks for.
     Share,
-    /// Let the session go on with the log that others read.
+    /// Let the session continue with the shared log.
     Settle,
     /// The upstream has answered. Streams that wait for it may ask again soon.
     WakeWaiting,
-    /// There is no descriptor for an upstream connection. Close another connection and go on
+    /// There is no descriptor for an upstream connection. Close another connection and continue
     /// connecting.
     FreeDescriptor(Search, io::Error),
-    /// The PROXY header has come, and TLS is spoken behind it.
+    /// The PROXY header has arrived, and a TLS handshake follows.
     ShakeHands,
     /// The PROXY header was not complete in time.
     TimeOutProxyHeader,
-    /// The TLS handshake with the client was not over in time.
+    /// The TLS handshake with the client did not finish in time.
     TimeOutHandshake,
-    /// What comes before requests is over.
+    /// The session is ready for its first request.
     Fresh,
     /// The request head was not complete in time.
     TimeOutHead,
@@ -58,20 +58,21 @@ pub(crate) enum Next {
     Abort,
 }
 
-/// Something to do for an exchange. It concerns no other session.
+/// An action for an exchange. It affects no other session.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Ask this about the request before anything is done for it.
+    /// Ask the auth server this question before anything else is done for the request.
     Authorize(Rc<[u8]>),
-    /// Act on the answer.
+    /// Act on the auth server's verdict.
     Judged,
-    /// Find a connection for the request, for the first time or because it is its turn.
+    /// Find a connection for the request, for the first time or because its turn in the queue has
+    /// come.
     Connect,
-    /// Read the log of an upstream stream that others read, too, or begin one.
+    /// Read the log of a shared upstream stream, or begin one.
     Share,
-    /// Go on with the log that others read, too, because the client's own stream is quiet.
+    /// Continue with the shared log, because the client's own stream is quiet.
     Settle,
-    /// End sharing, because the answer is not for everybody.
+    /// Stop sharing, because the response must not be shared.
     Veto(Veto),
     /// Ask the upstream of an event stream again.
     AskAgain,
@@ -89,9 +90,9 @@ pub(crate) enum Action {
     NoteAnswer,
     /// Note that an event stream or a tunnel is open.
     Open,
-    /// Return the upstream's connection, because the response was read to its end.
+    /// Return the upstream connection, because the response was read to its end.
     Release,
-    /// Send a heartbeat to a client that was sent nothing for a while.
+    /// Send a heartbeat to a client that has been sent nothing for a while.
     Heartbeat,
     /// Handle an event stream whose upstream was silent, or sent no event, for too long.
     StreamSilent(Outcome),
@@ -99,13 +100,13 @@ pub(crate) enum Action {
     Resume(Failure),
     /// Open an event stream although the upstream has not answered yet.
     AnswerEarly,
-    /// End an event stream that was opened early, because the upstream failed for this reason.
+    /// End an event stream that was answered early, because the upstream failed for this reason.
     EndEarly(LocalReply),
     /// Wait before the upstream of an event stream is asked again.
     AskLater,
     /// End the exchange, because it has expired.
     Expire,
-    /// Ask again whether what is open may stay.
+    /// Ask the auth server again whether an open stream or tunnel may stay.
     Recheck,
     /// End an event stream between two events.
     EndStream(Outcome),
@@ -115,20 +116,21 @@ pub(crate) enum Action {
     Fail(LocalReply),
     /// Send this reply.
     Reply(LocalReply),
-    /// Send the client to this URL.
+    /// Redirect the client to this URL.
     Redirect(Box<str>),
     /// Answer a request for an event stream that has no upstream with an empty stream that tells
     /// the client when to reconnect.
     ReplyWithRetry(LocalReply),
     /// Open an event stream that has no upstream yet, and wait for one.
     Hold(LocalReply),
-    /// Send what was taken of a response that cannot be completed, and then cut it.
+    /// Send what was received of a response that cannot be completed, and then cut it.
     Cut(Outcome),
-    /// Cut a stream whose upstream broke off for all who read it, behind when to come back.
+    /// Cut a stream that the upstream broke off for all its readers, after telling when to come
+    /// back.
     CutShared,
     /// End the exchange and the client's connection.
     End(Outcome),
-    /// End the exchange, because the last byte of its response is out.
+    /// End the exchange, because the last byte of its response was sent.
     Finish,
 }
 

@@ -1,16 +1,16 @@
-//! How far the proxy is on its way to its end, and when what still runs ends.
+//! How far the proxy is through its shutdown, and when running exchanges end.
 //!
 //! | phase | clients | exchanges |
 //! |---|---|---|
 //! | *delay* | may still connect, and are told that each response is the last | are served |
 //! | *closed* | cannot connect | have `drain.window`, if subscriptions, or `drain.answers` |
 //!
-//! Each subscription ends at a moment of its own within nine tenths of the window, so that clients
-//! do not all reconnect at once; the last tenth is for events to end and clients to read. So does
-//! a request for one that has no response yet: many servers send their head with the first event,
-//! which may be hours away.
+//! Each subscription ends at its own moment within nine tenths of the window, so that clients do
+//! not all reconnect at once; the last tenth is for events to end and clients to read. So does a
+//! request for a subscription that has no response yet: many servers send their head with the first
+//! event, which may be hours away.
 //!
-//! An answer has all of its time. From the beginning only whole events of it go out, so that it can
+//! An answer gets all of its time. From the start only whole events of it are sent, so that it can
 //! be cut at the last moment and still between two events. Tunnels, uploads and downloads have no
 //! point at which an end does no harm, and are cut at the same moment.
 
@@ -25,52 +25,53 @@ use std::time::Duration;
 /// How long a new connection has for its first byte once the port is closed.
 const FIRST_BYTE: Duration = Duration::from_secs(1);
 
-/// How far the proxy is on its way to its end.
+/// How far the proxy is through its shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It serves. Next: `Delay`, `Closed`.
     #[default]
     Serving,
-    /// It serves, and `/readyz` says that it is about to end. At this moment the port closes. Next:
-    /// `Closed`.
+    /// It serves, and `/readyz` says that it is about to shut down. The port closes at this moment.
+    /// Next: `Closed`.
     Delay(Tick, Ends),
-    /// The port is closed, and what runs ends. Next: `Closed` with other moments, or the end.
+    /// The port is closed, and running exchanges end. Next: `Closed` with other moments, or the
+    /// end.
     Closed(Ends),
 }
 
-/// When exchanges end that are still running.
+/// When running exchanges end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     /// Subscriptions are cut.
     pub(super) subscriptions: Tick,
-    /// Answers are cut between two events, all else at once.
+    /// Answers are cut between two events, everything else immediately.
     pub(super) answers: Tick,
-    /// What is left is closed: connections of which clients have not read the last bytes.
+    /// What is left is closed: connections whose clients have not read the last bytes.
     pub(super) last: Tick,
 }
 
 impl Phase {
-    /// True exactly when clients are told that each response is the last on its connection.
+    /// True if clients are told that each response is the last on its connection.
     pub(super) const fn is_draining(&self) -> bool {
         !matches!(self, Phase::Serving)
     }
 
-    /// True exactly when no client can connect.
+    /// True if no client can connect.
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self, Phase::Closed(_))
     }
 
-    /// When the port closes. [`Tick::NEVER`] if that is not decided, or if it is closed.
+    /// When the port closes. [`Tick::NEVER`] if that is undecided or it is already closed.
     pub(super) const fn closes_at(&self) -> Tick {
         if let Phase::Delay(at, _) = self { *at } else { Tick::NEVER }
     }
 
-    /// When everything is over at the latest. [`Tick::NEVER`] if that is not decided.
+    /// When everything is over at the latest. [`Tick::NEVER`] if that is undecided.
     pub(super) const fn ends_at(&self) -> Tick {
         if let Phase::Closed(ends) = self { ends.last } else { Tick::NEVER }
     }
 
-    /// When a session is closed, whatever it does.
+    /// When a session is closed, whatever it is doing.
     pub(super) fn end_of(&self, session: &Session) -> Tick {
         let Phase::Closed(ends) = self else { return Tick::NEVER };
         match &session.state {
@@ -84,7 +85,7 @@ impl Phase {
         }
     }
 
-    /// When a connection is closed that was accepted at `since` and has sent nothing.
+    /// When a connection that was accepted at `since` and has sent nothing is closed.
     pub(super) fn end_of_silence(&self, since: Tick) -> Tick {
         if self.is_closed() { since.after(FIRST_BYTE) } else { Tick::NEVER }
     }
@@ -96,14 +97,14 @@ impl Ends {
         Ends { subscriptions: now, answers: now, last: now }
     }
 
-    /// What is configured, from the moment at which the port closes.
+    /// The configured ends, counted from the moment at which the port closes.
     pub(super) fn of_config(drain: &config::Drain, now: Tick) -> Ends {
         let [subscriptions, answers] = [drain.window, drain.answers].map(|time| now.after(time));
         Ends { subscriptions, answers, last: subscriptions.max(answers).after(LINGER) }
     }
 
-    /// When an exchange is cut, whatever it does. An answer was ended before, and its client has a
-    /// little time for the rest.
+    /// When an exchange is cut, whatever it is doing. An answer was already ended by then, and its
+    /// client has a little time for the rest.
     fn of(self, exchange: &Exchange) -> Tick {
         if exchange.is_subscription() {
             self.subscriptions
@@ -132,8 +133,8 @@ impl Ends {
     }
 }
 
-/// The part of a window in which subscriptions are ended. The last tenth stays free, so that events
-/// can end and clients can read.
+/// The part of a window in which subscriptions end. The last tenth is for events to end and clients
+/// to read.
 pub(super) fn spread_of_ends(window: Duration) -> Duration {
     window * 9 / 10
 }

@@ -6,33 +6,33 @@ use crate::http::chunk::{HEADROOM, TAILROOM};
 /// others, down to one, to reach every boundary.
 #[derive(Clone, Debug)]
 pub struct Portions {
-    /// The number of pending bytes from which on a source is not read.
+    /// The number of pending bytes at which a source is no longer read.
     pub high_water: usize,
     /// The number of bytes to read at once while none are pending, if that is more than
-    /// `high_water`. It is less while other sessions hold many bytes
+    /// `high_water`. It is reduced while other sessions hold many bytes
     /// ([`crate::buf::BufPool::share`]).
     pub window_max: usize,
-    /// The number of steps that a session may take before the others have their turn.
+    /// The number of steps that a session may take before the others get their turn.
     pub steps_per_turn: usize,
-    /// The number of steps that one turn takes for arrivals and for clients that have left
+    /// The number of steps that one turn spends on arrivals and on clients that have left
     /// ([`super::accept`]), and of connections that it accepts.
     pub arrivals_per_turn: usize,
-    /// The same in a turn in which open streams have something to do.
+    /// The same in a turn in which open streams are active.
     pub arrivals_beside_streams: usize,
-    /// The number of TLS handshakes that one turn takes a step further, behind the sessions that
-    /// have something to do. A step is heavy: it costs as much as some ten events.
+    /// The number of TLS handshakes that one turn advances, after the sessions that have something
+    /// to do. A handshake step is expensive: it costs about as much as ten events.
     pub handshakes_per_turn: usize,
-    /// The same in a turn in which open streams have something to do.
+    /// The same in a turn in which open streams are active.
     pub handshakes_beside_streams: usize,
     /// The number of readers of logs that one turn wakes.
     pub readers_per_turn: usize,
-    /// The number of bytes of a log that another event loop may have yet to take while the log's
-    /// stream is read on.
+    /// The number of bytes of a log that another event loop may still have to take while the log's
+    /// stream is read further.
     pub crossing_max: usize,
     /// The number of timers that one turn expires.
     pub timers_per_turn: usize,
-    /// The number of bytes of a next request to read while one is being served. Bytes that arrived
-    /// with the body are kept as well.
+    /// The number of bytes of a following request to read while one is being served. Bytes that
+    /// arrived with the body are kept as well.
     pub ahead_max: usize,
 }
 

@@ -1,36 +1,38 @@
 //! Replacing the configuration of a running proxy.
 //!
-//! Everything that can fail is done before ([`crate::shell`] reads, resolves and binds); this is
-//! only the swap. Each exchange ends under the configuration under which it began. The state of an
-//! api (its connections, its open streams) stays with its name, as long as it has the same
+//! Everything that can fail is done beforehand ([`crate::shell`] reads, resolves and binds); this
+//! is only the swap. Each exchange ends under the configuration under which it began. The state of
+//! an api (its connections, its open streams) stays with its name, as long as it has the same
 //! endpoints.
 //!
-//! Exchanges of an api that is gone or has other endpoints have the drain window to end, whether
-//! event streams, tunnels or ordinary responses. Each ends at a moment of its own; answers and
+//! Exchanges of an api that was removed or has other endpoints have the drain window to end,
+//! whether event streams, tunnels or ordinary responses. Each ends at its own moment; answers and
 //! ordinary responses end in the second half, so that those that are nearly done can finish. If a
-//! key is gone, its streams and tunnels end at once, and its other exchanges within a few seconds.
+//! key is removed, its streams and tunnels end at once, and its other exchanges within a few
+//! seconds.
 //!
 //! Nothing outlives its api or its key: not a download, a long poll or an upload. A client that has
-//! no response yet gets a 503, or a 403 if its key is gone; a response under way is cut visibly.
-//! The last tenth of the window is for an event to end and for clients to read what is pending. A
-//! key is revoked on purpose, so its streams get no window; the few seconds are what an ordinary
-//! request takes. Where an auth server is asked from now on (`auth.url`), nobody has let those in
-//! that are there, as if their keys were gone. One that takes the place of another has not, either,
-//! but is asked about those that are open, if it is to be ([`super::steps::recheck`]).
+//! no response yet gets a 503, or a 403 if its key was removed; a response in progress is cut
+//! visibly. The last tenth of the window is for an event to end and for clients to read what is
+//! pending. A key is revoked on purpose, so its streams get no window; the few seconds are what an
+//! ordinary request takes. If an api gains an auth server (`auth.url`), its existing exchanges were
+//! never let in, so they end as if their keys were removed. If one auth server replaces another,
+//! they are not ended, but rechecked with the new one if rechecks are configured
+//! ([`super::steps::recheck`]).
 //!
-//! Who may come in where TLS is spoken is decided in the handshake. If a client would have to bring
-//! something else now (`verify_client`, `client_ca`, `min_version`), what it brought counts for no
-//! further request: an idle connection is closed, and any other one behind its response. What has
-//! begun goes on, a stream for as long as it likes. A key names one client, whom somebody wants
-//! gone; these terms name nobody. Authorities are exchanged as a matter of course, the new ones
-//! beside the old ones first, and nearly all clients would come in again: all at once. To end what
-//! runs there is the operator's command. Where an api asks for a certificate it is as good as a
-//! key, though, and is judged anew ([`super::certificates`]); and so is each one before a further
-//! request when others are revoked (`client_crl`). What we show is another matter. Connections stay
-//! when certificates change or go: what their clients have verified is as true as before.
+//! With TLS, who may come in is decided in the handshake. If a client would have to meet other
+//! terms now (`verify_client`, `client_ca`, `min_version`), its connection takes no further
+//! request: an idle connection is closed, and any other one after its response. What has begun
+//! continues, a stream for as long as it likes. A revoked key names one client that should go;
+//! these terms name no one. Authorities are replaced routinely, with the new ones added beside the
+//! old ones first, and nearly all clients would be let in again, all at once. Ending their
+//! exchanges is left to the operator's command. But if an api requires a certificate, it is like a
+//! key and is checked anew ([`super::certificates`]); and so is each one before another request
+//! when certificates are revoked (`client_crl`). When our own certificates change or are removed,
+//! connections stay: what their clients have verified is still true.
 //!
-//! A stream that begins is also checked against the present configuration, and not only against the
-//! one under which it was requested: its upstream may have taken long, and its key may be gone.
+//! A stream that begins is also checked against the current configuration, not only against the one
+//! under which it was requested: its upstream may have taken long, and its key may be gone.
 
 use super::phase::within;
 use super::shared::Shared;
@@ -78,19 +80,19 @@ impl<N: Net> Proxy<N> {
         self.look_at_feeds(now);
     }
 
-    /// Shakes hands on other terms from now on, with clients and with targets.
+    /// Uses other TLS terms from now on, with clients and with targets.
     pub fn renew(&mut self, tls: Tls) {
         let former = std::mem::replace(&mut self.shared.tls, Arc::new(tls));
         self.shared.pool.renew(&self.shared.tls.upstreams);
         self.outdate_clients_of(&former);
     }
 
-    /// The terms on which hands are shaken.
+    /// The current TLS terms.
     pub const fn tls(&self) -> &Arc<Tls> {
         &self.shared.tls
     }
 
-    /// Has each client that was let in on `former` terms, and might not be now, send its next
+    /// Makes each client that was let in on `former` terms, and might not be now, send its next
     /// request on another connection.
     fn outdate_clients_of(&mut self, former: &Tls) {
         let tls = &self.shared.tls;
@@ -103,7 +105,7 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let mut outdated = Vec::new();
-        // Who has yet to shake hands does so on the present terms.
+        // A client that has yet to begin its handshake gets the current terms.
         let is_in = |session: &Session| {
             session.is_secure && !matches!(session.state, State::ProxyHeader { .. })
         };
@@ -150,35 +152,34 @@ impl<N: Net> Proxy<N> {
         self.shared.net.close_listener(listener);
     }
 
-    /// True when a client was refused for lack of room since this was last asked, so that another
-    /// event loop could make some for the next.
+    /// True when a client has been refused for lack of room since the last call, so that another
+    /// event loop could make room for the next.
     pub const fn wants_room(&mut self) -> bool {
         self.shared.edge.take_lack()
     }
 
-    /// Makes room for a client of another event loop, unless there is some. False if nobody here
-    /// can be closed for that.
+    /// Makes room for a client of another event loop, unless there is some. Returns false if no
+    /// session here can be closed for that.
     pub fn make_room(&mut self, now: Tick) -> bool {
         self.shared.edge.has_room() || self.reclaim(now)
     }
 
-    /// Takes what the other event loops have to know of targets.
+    /// Takes the news about targets for the other event loops.
     pub fn take_news(&mut self) -> Vec<News> {
         self.shared.pool.take_news()
     }
 
-    /// Goes by what another event loop has learnt of a target. A turn has to follow.
+    /// Applies news about a target from another event loop. A turn must follow.
     pub fn learn(&mut self, news: &News, now: Tick) {
         self.shared.pool.learn(news, now);
     }
 
-    /// The next name to resolve again, with the port that its addresses get. Each is returned
-    /// once.
+    /// The next name to resolve again, with the port that its addresses get. Each is returned once.
     pub fn next_stale_name(&mut self) -> Option<(String, u16)> {
         self.shared.pool.next_stale_name()
     }
 
-    /// Takes the result of resolving a name, whoever has asked. If that failed, endpoints keep
+    /// Takes the result of resolving a name, whichever loop asked. If that failed, endpoints keep
     /// their addresses.
     pub fn name_answered(&mut self, name: (&str, u16), answer: &Resolution, now: Tick) {
         let Shared { pool, telemetry, memory, net, .. } = &mut self.shared;
@@ -187,8 +188,8 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-/// Makes an exchange expire if the present configuration does not admit it. `share` (0 to 1) places
-/// the end within the time that is left.
+/// Makes an exchange expire if the current configuration does not admit it. `share` (0 to 1) places
+/// the end within the remaining time.
 pub(super) fn judge_anew(
     exchange: &mut Exchange,
     config: &Config,
@@ -197,20 +198,20 @@ pub(super) fn judge_anew(
     now: Tick,
 ) {
     let Some(outcome) = reason_to_end(exchange, config, apis) else { return };
-    // A further reload does not move an end that is already set.
+    // Another reload does not move an end that is already set.
     if exchange.expires_with() == Some(Outcome::Removed) && outcome == Outcome::Removed {
         return;
     }
     end(exchange, outcome, config, share, now);
 }
 
-/// Makes an exchange expire that may not come in any more: at once if it is open, and otherwise
-/// within a few seconds, in which `share` (0 to 1) places it.
+/// Makes an exchange expire that is no longer allowed in: at once if it is open, and otherwise
+/// within a few seconds, in which `share` (0 to 1) places the end.
 pub(super) fn revoke(exchange: &mut Exchange, config: &Config, share: f64, now: Tick) {
     end(exchange, Outcome::Revoked, config, share, now);
 }
 
-/// Ends an exchange that is not admitted any more. What was revoked has less time than a window.
+/// Ends an exchange that is no longer admitted. A revoked one has less time than the window.
 fn end(exchange: &mut Exchange, outcome: Outcome, config: &Config, share: f64, now: Tick) {
     let window = config.drain.window;
     let revoked = outcome == Outcome::Revoked;
@@ -224,7 +225,7 @@ fn end(exchange: &mut Exchange, outcome: Outcome, config: &Config, share: f64, n
     exchange.expire_at(until, last, outcome);
 }
 
-/// Why the present configuration does not admit an exchange. None if it does.
+/// Why the current configuration does not admit an exchange. None if it does.
 pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -> Option<Outcome> {
     let index = apis.index_of(exchange.api_state?);
     match index.map(|index| &config.apis[index]).filter(|api| api.active) {
@@ -234,8 +235,8 @@ pub(super) fn reason_to_end(exchange: &Exchange, config: &Config, apis: &Apis) -
     }
 }
 
-/// True when the key of an exchange still admits it to `api`, or `api` needs none, and its client
-/// has a certificate if it needs one; and the same of a server that lets requests in.
+/// True when `api` still admits the exchange: by its key if the api needs one, by its certificate
+/// if it needs one, and by a verdict, given or pending, if it has an auth server.
 fn may_stay(exchange: &Exchange, api: &Api) -> bool {
     if api.client_certificate && !exchange.has_certificate() {
         return false;

@@ -26,7 +26,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Shuts down our side of a connection and begins to read on until the client's end.
+    /// Shuts down our side of a connection and reads on until the client's end.
     pub(super) fn linger(&mut self, key: Key<Session>, now: Tick) {
         let conn = &mut self.tasks[key].conn;
         conn.shutdown_write(&mut self.shared.net);
@@ -34,7 +34,7 @@ impl<N: Net> Proxy<N> {
         self.enter(key, State::Lingering { until: now.after(LINGER), links: Links::NONE });
     }
 
-    /// Closes a session to make room for a new one. False if none can be closed.
+    /// Closes a session to make room for a new one. Returns false if none can be closed.
     pub(super) fn reclaim(&mut self, now: Tick) -> bool {
         let Proxy { tasks, shared, .. } = self;
         let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };
@@ -48,7 +48,7 @@ impl<N: Net> Proxy<N> {
         let mut session = tasks.remove(key)?;
         shared.edge.note_over(&session);
         if let State::Active(exchange) = &mut session.state {
-            // Whoever sees that its connection ends may come at once, and to another event loop.
+            // A client that sees its connection end may return at once, and to another event loop.
             admission::release(exchange);
             shared.close_connection(exchange);
             exchange.upload.abandon(&mut shared.memory.buffers);

@@ -26,31 +26,31 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What all sessions share. See the module.
+/// What all sessions share. See the module docs.
 #[derive(Debug)]
 pub(super) struct Shared<N: Net> {
     pub net: N,
     pub edge: Edge,
     pub pool: Pool,
     pub apis: Apis,
-    /// What asks which requests may come in.
+    /// The requests to auth servers.
     pub auth_requests: AuthRequests,
     pub memory: Memory,
     pub telemetry: Telemetry,
     pub config: Rc<Config>,
-    /// What that says of TLS, with the files that it names as they were last read.
+    /// The TLS part of the configuration, with the files that it names as they were last read.
     pub tls: Arc<Tls>,
     pub router: Rc<Router>,
     pub portions: Portions,
-    /// The number of event loops, of which this is one.
+    /// The number of event loops in the process.
     pub loops: usize,
-    /// The number of this one among them, counted from 0.
+    /// The index of this event loop, counted from 0.
     pub number: usize,
-    /// What is on its way between them.
+    /// What is in transit between event loops.
     pub crossing: Crossing,
-    /// What was open as they went on in a drain.
+    /// What was open in each event loop at each step of a drain.
     pub drain: Arc<Tally>,
-    /// How far the proxy is on its way to its end.
+    /// How far the proxy is through its shutdown.
     pub phase: Phase,
     /// The source of random times.
     pub random: fastrand::Rng,
@@ -120,7 +120,7 @@ impl<N: Net> Shared<N> {
         self.pool.close_idle_beyond(max, &mut io);
     }
 
-    /// Closes an idle upstream connection. False if there is none.
+    /// Closes an idle upstream connection. Returns false if there is none.
     pub(super) fn close_some_idle_connection(&mut self, now: Tick) -> bool {
         let (mut io, _) = self.memory.split(&mut self.net, None, now);
         self.pool.close_some_idle(&mut io)
@@ -137,8 +137,8 @@ impl<N: Net> Shared<N> {
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }
 
-    /// Closes the upstream connection that an exchange holds or waits for, if it does, and asks no
-    /// more whether it may come in.
+    /// Closes the upstream connection that the exchange holds or waits for, and cancels its pending
+    /// auth request, if any.
     pub(super) fn close_connection(&mut self, exchange: &mut Exchange) {
         if let Source::Queued(queued) = exchange.source() {
             self.pool.leave_queue(queued.place);
@@ -147,14 +147,14 @@ impl<N: Net> Shared<N> {
         step::close_connection(exchange, &mut self.pool, &mut self.auth_requests, &mut io);
     }
 
-    /// Closes the upstream stream of a feed, and gives back what is held of it.
+    /// Closes the upstream stream of a feed and frees its buffers.
     pub(super) fn close_source(&mut self, exchange: &mut Exchange) {
         self.close_connection(exchange);
         exchange.upload.abandon(&mut self.memory.buffers);
         exchange.response.abandon(&mut self.memory.buffers);
     }
 
-    /// What a step of this exchange works on.
+    /// Returns what a step of this exchange works on.
     pub(super) fn step<'a>(
         &'a mut self,
         owner: Owner,
@@ -189,10 +189,10 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Secures a connection that was accepted where TLS is spoken, and registered with `token`.
+    /// Begins TLS on a connection that was accepted on a TLS port and registered with `token`.
     ///
     /// # Errors
-    /// If that is not configured.
+    /// If TLS is not configured.
     pub(super) fn secure(&mut self, conn: &mut Conn, token: Token) -> io::Result<()> {
         let server = self.tls.server.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         conn.secure(&mut self.net, server, token)

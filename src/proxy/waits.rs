@@ -1,6 +1,6 @@
 //! What a session waits for, and the check that it really does.
 //!
-//! The stall is *the* bug of event-loop proxies: a session could move, and nobody looks at it. So
+//! The stall is *the* bug of event-loop proxies: a session could move, but nothing runs it. So
 //! every session that is not queued must be able to name what it waits for, and that must not have
 //! happened yet. [`of`] names it and [`stall`] checks it. Debug builds check after each advance,
 //! and the simulator checks all sessions after each turn.
@@ -20,7 +20,7 @@ use crate::time::Tick;
 /// Something that a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// More of a PROXY header, or the end of the connection, from who passes a client on.
+    /// More of a PROXY header, or the end of the connection, from a proxy in front.
     ProxyHeader,
     /// The end of the TLS handshake with the client.
     ClientHandshake,
@@ -32,7 +32,7 @@ pub(super) enum Wait {
     ClientRoom,
     /// The client's end of a lingering connection.
     ClientEnd,
-    /// What the auth server says of the request.
+    /// The auth server's verdict on the request.
     Verdict,
     /// More of a response head, or the end of the connection, from the upstream.
     UpstreamHead,
@@ -40,13 +40,13 @@ pub(super) enum Wait {
     UpstreamBytes,
     /// Room in the upstream's socket.
     UpstreamRoom,
-    /// The turn to get a connection to the upstream.
+    /// The request's turn to get a connection to the upstream.
     UpstreamQueue,
     /// The result of connecting to the upstream.
     UpstreamConnection,
-    /// Something to write that another part of this process provides.
+    /// Data from another part of this process.
     LocalData,
-    /// More of a log, or another state of its stream.
+    /// More of a log, or a change of its stream's state.
     Log,
     /// A deadline.
     Until(Tick, Deadline),
@@ -207,12 +207,13 @@ fn has_happened<N: Net>(
             exchange.is_none_or(|exchange| exchange.source().local().is_some_and(Local::has_more))
         }
         Wait::Log => exchange.is_none_or(from_log::can_go_on),
-        // The wheel may be a little late by design. The oracle checks whether it has the deadline.
+        // The timer wheel may be a little late by design. The oracle checks that it has the
+        // deadline.
         Wait::Until(..) => false,
     }
 }
 
-/// The checks of the simulator after each turn.
+/// The simulator's checks after each turn.
 #[cfg(feature = "sim")]
 mod oracle {
     use super::super::Proxy;
@@ -229,8 +230,8 @@ mod oracle {
         pub fn check(&self, now: Tick) -> Option<String> {
             let idle = self.tasks.iter().filter(|(key, _)| !self.tasks.is_queued(*key));
             for (key, session) in idle {
-                // Gathered bytes may have become due since the session was last looked at, and the
-                // wheel reports that. At tick zero only bytes that never had to wait are due.
+                // Gathered bytes may have become due since the session was last advanced, and the
+                // timer wheel reports that. At tick zero only bytes that never had to wait are due.
                 let stall = stall(session, &self.shared, Tick::ZERO);
                 if let Some(what) = stall.or_else(|| self.missing_timer(key, session, now)) {
                     return Some(format!("session {key:?}: {what}"));
@@ -241,7 +242,7 @@ mod oracle {
             stalled.or_else(|| self.unbalanced())
         }
 
-        /// A check of a target's health that could go on, or that no timer wakes.
+        /// A health check that could continue, or that no timer wakes.
         fn stalled_check(&self) -> Option<String> {
             let idle = self.checks.iter().filter(|(key, _)| !self.checks.is_queued(*key));
             for (key, check) in idle {
@@ -259,7 +260,7 @@ mod oracle {
             None
         }
 
-        /// A feed that could go on, or that no timer wakes.
+        /// A feed that could continue, or that no timer wakes.
         fn stalled_feed(&self, now: Tick) -> Option<String> {
             let feeds = &self.feeds.tasks;
             for (key, feed) in feeds.iter().filter(|(key, _)| !feeds.is_queued(*key)) {
@@ -276,7 +277,7 @@ mod oracle {
             None
         }
 
-        /// A deadline that the wheel does not have, or has too late.
+        /// A deadline that the timer wheel does not have, or has too late.
         fn missing_timer(&self, key: Key<Session>, session: &Session, now: Tick) -> Option<String> {
             let next = deadlines::next(session, &self.shared, now);
             let armed = self.tasks.timer(key);
@@ -349,7 +350,7 @@ mod oracle {
             if let Some((target, counted, are)) = pool.miscounted() {
                 return Some(format!("{target} counts {counted:?} connections of {are:?}"));
             }
-            // Nobody counts those whose upstream is gone. They are woken.
+            // Waits for an upstream that was removed are not counted. These exchanges are woken.
             let waits = |e: &&&Exchange| {
                 let Source::Queued(queued) = e.source() else { return false };
                 pool.is_turn_of(queued.place).is_some()
@@ -363,7 +364,7 @@ mod oracle {
                 .then(|| format!("{all} connections, {in_use} in use, {idle} idle"))
         }
 
-        /// The size of the questions that are kept, if it is not the one that is counted.
+        /// The size of the kept questions, if it differs from the count.
         fn questions_miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
             let questions = exchanges.iter().filter_map(|exchange| exchange.let_in());
             let questions = questions.filter_map(|let_in| let_in.question.as_ref());
@@ -372,7 +373,7 @@ mod oracle {
             (kept != counted).then(|| format!("{counted} bytes of questions counted, {kept} kept"))
         }
 
-        /// A count of places for clients, or of the open streams of an api, that is wrong.
+        /// A wrong count of client places or of an api's open streams.
         fn miscounted(&self, exchanges: &[&Exchange]) -> Option<String> {
             if self.shared.loops > 1 {
                 return None;
@@ -391,7 +392,7 @@ mod oracle {
             None
         }
 
-        /// The number of exchanges of earlier configurations that the present one does not admit.
+        /// The number of exchanges of earlier configurations that the current one does not admit.
         pub fn unwanted(&self) -> usize {
             let (config, apis) = (&self.shared.config, &self.shared.apis);
             let exchanges = self.tasks.iter().filter_map(|(_, session)| session.exchange());
@@ -438,8 +439,8 @@ mod tests {
 
     const MANUAL: &str = include_str!("../../doc/millstream.1");
 
-    /// Operators read these names: each has one meaning, and those that a stream can have are
-    /// explained.
+    /// Operators read these names: each has one meaning, and the manual explains those that a
+    /// stream can have.
     #[test]
     fn the_manual_has_every_word() {
         let waits = [

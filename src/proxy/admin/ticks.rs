@@ -1,4 +1,4 @@
-//! The events of the live page, and the states of streams that they report.
+//! The events of the live page, and the stream states that they report.
 
 use super::Proxy;
 use crate::admin::answer::{self, Around};
@@ -25,7 +25,7 @@ const STUCK: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(60);
 
 impl<N: Net> Proxy<N> {
-    /// Begins the events of the live page: the kept ticks at once, and then a tick each second.
+    /// Begins the events of the live page: the kept ticks at once, and then one tick per second.
     pub(super) fn begin_live(&mut self, key: Key<Session>, now: Tick) -> Next {
         let Shared { net, memory, config, date, .. } = &mut self.shared;
         let Some(exchange) = self.tasks[key].exchange_mut() else { return Next::Moved };
@@ -56,8 +56,8 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Makes a tick, if one is due, for all watchers. Where there are other event loops, the shell
-    /// asks them first.
+    /// Makes a tick for all watchers, if one is due. If there are other event loops, the shell asks
+    /// them first.
     pub(in crate::proxy) fn make_tick(&mut self, now: Now) {
         if self.admin.ticks.next() > now.tick {
             return;
@@ -71,12 +71,12 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// True when the states of all event loops are wanted for a tick, once for each.
+    /// True when the states of all event loops are wanted for a tick. Returns true once per tick.
     pub const fn wants_tick(&mut self) -> bool {
         std::mem::replace(&mut self.admin.wants_tick, false)
     }
 
-    /// Tells all watchers of the live page the state of all event loops.
+    /// Sends the state of all event loops to all watchers of the live page.
     pub fn tell_watchers(&mut self, state: &LiveNow, now: Now) {
         let event = self.admin.ticks.make(state, now);
         self.admin.log.change(|log| log.append(&event, None, now.tick));
@@ -91,7 +91,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// The state of this event loop. All sessions are visited.
+    /// The state of this event loop. Visits all sessions.
     pub(super) fn live_now(&self, now: Now) -> LiveNow {
         let at =
             |tick: Tick| (tick != Tick::NEVER).then(|| now.unix_ms + millis(tick.since(now.tick)));
@@ -104,7 +104,7 @@ impl<N: Net> Proxy<N> {
         });
         let mut state = LiveNow::of(&telemetry.stats, self.connections(), now.tick);
         state.apis = present.collect();
-        // One part of an answer is enough for what is the same in all.
+        // What is the same in all event loops is reported by only one.
         if self.shared.number == 0 {
             state.expiries = tls.expiries(now.unix_ms);
         }
@@ -117,8 +117,8 @@ impl<N: Net> Proxy<N> {
         state
     }
 
-    /// The number of streams of each api in each state, in the order of the configuration. All
-    /// sessions are visited.
+    /// The number of streams of each api in each state, in the order of the configuration. Visits
+    /// all sessions.
     pub(super) fn stream_states(&self, now: Tick) -> Vec<[usize; StreamState::ALL.len()]> {
         let keys = self.shared.apis.in_order().map(|(key, _)| key);
         let index = keys.zip(0..).collect::<BTreeMap<_, usize>>();
@@ -131,8 +131,8 @@ impl<N: Net> Proxy<N> {
         counts
     }
 
-    /// The state of an event stream or a tunnel. The worse state has priority: a held stream whose
-    /// client reads nothing is stuck.
+    /// The state of an event stream or a tunnel. The worse state wins: a held stream whose client
+    /// reads nothing is stuck.
     pub(super) fn stream_state(&self, exchange: &Exchange, now: Tick) -> StreamState {
         let quiet = now.since(exchange.quiet_since());
         let waits_for_client =
