@@ -2,10 +2,9 @@
 //!
 //! Nothing else uses a socket directly. Two things live here that are easy to get wrong elsewhere.
 //! The operations themselves keep the readiness bits true, including the rules about drained
-//! sockets and hang-ups (see [`crate::net`]). And bytes that a read returned although they belong
-//! to what comes next (the body after a head, the next request after a body) are kept here until
-//! they are asked for, so readers need not know whether bytes come from the socket or from an
-//! earlier read.
+//! sockets and hang-ups (see [`crate::net`]). And bytes that were read but belong to what comes
+//! next (the body after a head, the next request after a body) are kept here until they are needed,
+//! so readers need not know whether bytes come from the socket or from an earlier read.
 
 use crate::buf::{Buf, BufPool};
 use crate::net::tls::{ClientOf, Server};
@@ -19,10 +18,10 @@ pub struct Conn {
     sock: SockId,
     /// The readiness that events reported and operations have not yet disproved.
     pub ready: Ready,
-    /// True exactly when a write has failed. The kernel reports a reset only once; if a write got
-    /// it, the next read sees what looks like an orderly end.
+    /// True if a write has failed. The kernel reports a reset only once; if a write got it, the
+    /// next read sees what looks like an orderly end.
     broken: bool,
-    /// True exactly when the connection was prepared for a long life.
+    /// True if the connection was prepared for a long life.
     kept_for_long: bool,
     /// Bytes read but not yet consumed. Never an empty buffer.
     ahead: Option<Box<Buf>>,
@@ -53,17 +52,17 @@ pub enum Written {
 }
 
 impl Conn {
-    /// Creates a connection of which nothing is known yet.
+    /// Creates a connection whose readiness is not known yet.
     const fn new(sock: SockId) -> Conn {
         Conn { sock, ready: Ready::NONE, broken: false, kept_for_long: false, ahead: None }
     }
 
-    /// A connection that leads nowhere: nothing is ever possible on it.
+    /// A placeholder that is not connected: nothing is ever possible on it.
     pub const fn unconnected() -> Conn {
         Conn::new(SockId(u32::MAX))
     }
 
-    /// Accepts the next waiting client. Returns its address, too; None for a Unix socket.
+    /// Accepts the next waiting client. Also returns its address; None for a Unix socket.
     ///
     /// # Errors
     /// Those of [`Net::accept`].
@@ -76,9 +75,8 @@ impl Conn {
         Ok((conn, peer))
     }
 
-    /// Starts to connect to `address`, where it speaks TLS with `server` if there is one, behind
-    /// the `preface`; [`Conn::connected`] tells when that has ended. Without TLS the preface is
-    /// the caller's to write.
+    /// Starts connecting to `address`, with TLS to `server` if there is one, after the `preface`.
+    /// [`Conn::connected`] reports the result. Without TLS the caller writes the preface.
     ///
     /// # Errors
     /// Those of [`Net::connect`] and [`Net::secure_as_client`].
@@ -98,43 +96,43 @@ impl Conn {
         Ok(Conn::new(sock))
     }
 
-    /// Secures a connection that was accepted and is registered with `token`; [`Conn::shaken`]
-    /// tells when that has ended. What was read before is consumed.
+    /// Begins TLS on a connection that was accepted and is registered with `token`;
+    /// [`Conn::shaken`] reports the result. Bytes read before must have been consumed.
     ///
     /// # Errors
     /// Those of [`Net::secure_as_server`].
     pub fn secure<N: Net>(&mut self, net: &mut N, server: &Server, token: Token) -> io::Result<()> {
         assert!(self.ahead.is_none(), "what was read belongs to the handshake");
         net.secure_as_server(self.sock, server, token)?;
-        // What is known of the socket is of use below, and no event tells it again.
+        // The TLS layer needs the readiness known so far, and no event will report it again.
         let known = std::mem::replace(&mut self.ready, Ready::NONE);
         self.heard(net, known);
         Ok(())
     }
 
-    /// The result of securing: success, or why it failed. None while it is in progress; an event
-    /// follows.
+    /// The result of the TLS handshake: success, or why it failed. None while it is in progress; an
+    /// event follows.
     pub fn shaken<N: Net>(&mut self, net: &mut N) -> Option<io::Result<()>> {
         self.ready.has(Ready::WRITE).then(|| net.connected(self.sock))
     }
 
-    /// The addresses of the connection: the peer's and our own. None if it has none.
+    /// The addresses of the connection: the peer's and ours. None if it has none.
     pub fn addresses<N: Net>(&self, net: &N) -> Option<[SocketAddr; 2]> {
         net.addresses(self.sock)
     }
 
-    /// What the handshake of a secured connection has agreed on. See [`Net::agreed`].
+    /// What the TLS handshake has agreed on. See [`Net::agreed`].
     pub fn agreed<'a, N: Net>(&self, net: &'a N) -> Option<Agreed<'a>> {
         net.agreed(self.sock)
     }
 
-    /// True exactly when `server` would accept the certificate of a secured connection's peer. See
+    /// True if `server` would accept the certificate of a TLS connection's peer. See
     /// [`Net::accepts_certificate`].
     pub fn is_accepted_by<N: Net>(&self, net: &N, server: &Server, unix_ms: u64) -> bool {
         net.accepts_certificate(self.sock, server, unix_ms)
     }
 
-    /// Takes note of an event. True exactly when something may be possible now.
+    /// Records an event. Returns true if something may be possible now.
     pub fn heard<N: Net>(&mut self, net: &mut N, ready: Ready) -> bool {
         let ready = net.heard(self.sock, ready);
         self.ready.set(ready);
@@ -151,7 +149,7 @@ impl Conn {
         self.ready.has(Ready::WRITE).then_some(Ok(()))
     }
 
-    /// Prepares a connection to an upstream for a long life, once. See [`Net::keep_for_long`].
+    /// Prepares an upstream connection for a long life, once. See [`Net::keep_for_long`].
     pub fn keep_for_long<N: Net>(&mut self, net: &mut N) {
         if !std::mem::replace(&mut self.kept_for_long, true) {
             net.keep_for_long(self.sock);
@@ -166,7 +164,7 @@ impl Conn {
         net.register(self.sock, token)
     }
 
-    /// The socket with its assumed readiness, which the simulator compares with the truth.
+    /// The socket with its assumed readiness, which the simulator compares with its own.
     #[cfg(feature = "sim")]
     pub const fn belief(&self) -> (SockId, Ready) {
         (self.sock, self.ready)
@@ -177,12 +175,12 @@ impl Conn {
         self.ahead.as_ref().map_or(&[], |buf| buf.bytes())
     }
 
-    /// True exactly when there may be something to read: bytes kept earlier, or a readable socket.
+    /// True if there may be something to read: bytes kept earlier, or a readable socket.
     pub fn has_input(&self) -> bool {
         self.ahead.is_some() || self.ready.has(Ready::READ)
     }
 
-    /// True exactly when the peer is known to have ended its side, or the connection to be broken.
+    /// True if the peer is known to have ended its side, or the connection is known to be broken.
     pub const fn hung_up(&self) -> bool {
         self.ready.has(Ready::HUP)
     }
@@ -208,7 +206,7 @@ impl Conn {
         }
     }
 
-    /// Keeps bytes that were read but are not wanted yet, after those already kept.
+    /// Keeps bytes that were read but are not needed yet, after those already kept.
     pub fn keep(&mut self, bytes: &[u8], buffers: &mut BufPool) {
         if !bytes.is_empty() {
             buffers.append(&mut self.ahead, bytes);
@@ -242,8 +240,9 @@ impl Conn {
         }
     }
 
-    /// Writes what is left of a short request, and takes off what has gone out. True if anything
-    /// has. What a broken connection does not take is dropped: the response may have come before.
+    /// Writes the unsent rest of a short request, and removes what was sent. Returns true if
+    /// anything was. What a broken connection does not accept is dropped: the response may have
+    /// arrived before.
     pub fn write_unsent<N: Net>(&mut self, net: &mut N, unsent: &mut Vec<u8>) -> bool {
         if unsent.is_empty() {
             return false;
@@ -285,14 +284,14 @@ impl Conn {
         }
     }
 
-    /// Takes note that what was written is cut, so that its end is not announced. See
+    /// Notes that what was written is cut short, so that its end is not announced. See
     /// [`Net::note_cut`].
     pub fn note_cut<N: Net>(&self, net: &mut N) {
         net.note_cut(self.sock);
     }
 
-    /// Ends our side of the connection after the bytes already written. Failures show up when it is
-    /// read.
+    /// Shuts down our side of the connection after the bytes already written. Failures show up when
+    /// it is read.
     pub fn shutdown_write<N: Net>(&mut self, net: &mut N) {
         net.shutdown_write(self.sock);
     }

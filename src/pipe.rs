@@ -1,19 +1,19 @@
 //! One direction of an exchange: bytes from a source to a sink.
 //!
 //! A pipe consists of two halves and the pump that joins them. The *intake* ([`intake`]) takes a
-//! body in: it reads from one connection and removes the framing. The *outlet* ([`outlet`]) gives
-//! it out: it frames the body anew and writes it to the other. Neither knows the other; a
-//! [`Portion`](io::Portion) goes from one to the other, and the pump decides when.
+//! body in: it reads from one connection and removes the framing. The *outlet* ([`outlet`]) sends
+//! it out: it frames the body anew and writes it to the other connection. Neither knows the other;
+//! a [`Portion`](io::Portion) goes from one to the other, and the pump decides when.
 //!
 //! All of it happens in one scratch buffer that every session shares: the payload is decoded in
-//! place, the new chunk-size line goes into headroom in front of it, the line end behind it, and
-//! everything leaves in one write. Only bytes that the sink refuses are copied, into a pooled
+//! place, the new chunk-size line goes into headroom before it, the line end after it, and
+//! everything is sent in one write. Only bytes that the sink refuses are copied, into a pooled
 //! buffer that is returned when it is empty. So an idle stream holds no buffer, and a stalled one
 //! holds one.
 //!
 //! Back-pressure means not reading: while [`Io::high_water`] bytes are pending, or any bytes
 //! together with a held unfinished event, the source is not read, and TCP flow control slows its
-//! peer. While none are pending more is read at once, because a system call costs as much as some
+//! peer. While none are pending, more is read at once, because a system call costs as much as a few
 //! thousand bytes. Each direction ends by itself; the exchange decides what that means for the
 //! other direction.
 //!
@@ -51,7 +51,7 @@ use std::time::Duration;
 /// The reason why a direction cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The rest of the body cannot be had from the source.
+    /// The rest of the body cannot be obtained from the source.
     Source(SourceFault),
     /// The sink's connection is broken.
     SinkGone,
@@ -69,23 +69,23 @@ impl From<SinkGone> for Fault {
     }
 }
 
-/// What came of reading a log.
+/// The result of reading a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Followed {
-    /// Some of it was given out.
+    /// Some of it was sent.
     Moved,
-    /// Nothing was: there is no more yet, or what came before is still pending.
+    /// Nothing was sent: there is no more yet, or earlier bytes are still pending.
     Blocked,
-    /// What comes next is not held any more.
+    /// The log no longer holds what comes next.
     Lost,
 }
 
-/// One direction of an exchange. See the module.
+/// One direction of an exchange. See the module docs.
 #[derive(Debug)]
 pub struct Pipe {
     /// The half that takes the body in.
     pub intake: Intake,
-    /// The half that gives it out.
+    /// The half that sends it out.
     pub outlet: Outlet,
 }
 
@@ -127,12 +127,12 @@ impl Pipe {
         self.intake.begin(from, now);
     }
 
-    /// Gives out the events of a log from this position on, once its body begins.
+    /// Sends the events of a log from this position on, once its body begins.
     pub fn follow(&mut self, position: u64) {
         self.intake.follow(position);
     }
 
-    /// Gives out what a log has, with one write at most, once nothing is pending.
+    /// Sends what a log has, with at most one write, once nothing is pending.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -167,13 +167,13 @@ impl Pipe {
         }
     }
 
-    /// True exactly when a reader of a log who has missed some of it can go on with what comes
-    /// later: it is between two events.
+    /// True if a reader that has missed part of a log can continue with later events: it is between
+    /// two events.
     pub fn may_skip(&self) -> bool {
         self.intake.place().is_some_and(Place::is_between_events)
     }
 
-    /// True exactly when a log has something for this client.
+    /// True if a log has something for this client.
     pub fn is_behind(&self, log: &EventLog) -> bool {
         self.intake.place().is_some_and(|place| log.has(place.next()))
     }
@@ -199,7 +199,7 @@ impl Pipe {
         sink: &mut Conn,
         io: &mut Io<'_, N>,
     ) -> Result<Moved, Fault> {
-        // The bytes that came with a head go out with it, in one write.
+        // The bytes that came with a head are sent with it, in one write.
         if !source.ahead().is_empty() && self.pass_on(source, sink, io)? == Moved::Yes {
             return Ok(Moved::Yes);
         }
@@ -208,7 +208,7 @@ impl Pipe {
         Ok(wrote.or(passed))
     }
 
-    /// Takes a portion in and gives it out.
+    /// Takes a portion in and sends it out.
     fn pass_on<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -290,8 +290,8 @@ impl Pipe {
         self.take_no_more(io.buffers);
     }
 
-    /// Stops reading from the source and lets pending bytes go out. A body that has not ended stays
-    /// unended, and a held event is dropped.
+    /// Stops reading from the source and lets pending bytes be sent. A body that has not ended
+    /// stays unended, and a held event is dropped.
     pub fn take_no_more(&mut self, buffers: &mut BufPool) {
         self.intake.stop(buffers);
         self.outlet.drain();
@@ -303,29 +303,28 @@ impl Pipe {
         self.outlet.abandon(buffers);
     }
 
-    /// Payload bytes given out so far, without those still pending; of those, framing counts as
-    /// payload.
+    /// Payload bytes sent so far, without those still pending, where framing counts as payload.
     pub fn delivered(&self) -> u64 {
         self.outlet.given().saturating_sub(self.pending() as u64)
     }
 
-    /// The number of bytes framed for the sink but not yet taken by it.
+    /// The number of bytes framed for the sink but not yet accepted by it.
     pub fn pending(&self) -> usize {
         self.pending_bytes().len()
     }
 
-    /// The bytes framed for the sink but not yet taken by it.
+    /// The bytes framed for the sink but not yet accepted by it.
     pub fn pending_bytes(&self) -> &[u8] {
         self.outlet.pending()
     }
 
-    /// True exactly when there is nothing to do until the source sends something.
+    /// True if there is nothing to do until the source sends something.
     pub fn is_quiet(&self) -> bool {
         self.outlet.is_quiet() && self.intake.is_quiet()
     }
 
-    /// True exactly when the source, or what is held, would be read. While the sink has not taken
-    /// what came before a held event, more would only be held as well.
+    /// True if the source, or what is held, would be read. While the sink has not accepted what
+    /// came before a held event, more would only be held as well.
     pub fn wants_source(&self, high_water: usize) -> bool {
         let only_to_hold = self.outlet.is_behind() && self.intake.holds_any();
         self.outlet.has_room(high_water) && !only_to_hold
@@ -340,13 +339,13 @@ impl Pipe {
         }
     }
 
-    /// Restarts the time for which source and sink have been waited for.
+    /// Restarts the clocks for the silence of the source and the sink.
     pub const fn restart_clocks(&mut self, now: Tick) {
         self.intake.restart_clock(now);
         self.outlet.restart_clock(now);
     }
 
-    /// Since when nothing has moved: the sink has taken none of the pending bytes, or else the
+    /// Since when nothing has moved: the sink has accepted none of the pending bytes, or else the
     /// source has sent nothing.
     pub fn quiet_since(&self) -> Tick {
         if self.pending() > 0 { self.outlet.still_since() } else { self.intake.silent_since() }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 /// An index that no session has.
 pub const NOBODY: u32 = u32::MAX;
 
-/// The neighbours, by index, of a session among those that may be closed to make room
+/// The neighbours of a session, by index, among those that may be closed to make room
 /// ([`crate::edge::row`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Links {
@@ -24,7 +24,7 @@ impl Links {
     pub const NONE: Links = Links { previous: NOBODY, next: NOBODY };
 }
 
-/// A client's connection and its state. See the module.
+/// A client's connection and its state. See the module docs.
 #[derive(Debug)]
 pub struct Session {
     /// The connection itself.
@@ -33,17 +33,17 @@ pub struct Session {
     pub state: State,
     /// The service of the listener that accepted it.
     pub service: Service,
-    /// True exactly when TLS is spoken on the connection.
+    /// True if the connection uses TLS.
     pub is_secure: bool,
-    /// True exactly when the client speaks TLS, here or with who passes its connection on.
+    /// True if the client uses TLS, here or with a proxy in front.
     pub is_https: bool,
-    /// The client's address: where the connection comes from, or what its PROXY header says. None
-    /// on a Unix socket.
+    /// The client's address: that of the connection, or the one in its PROXY header. None on a Unix
+    /// socket.
     pub peer: Option<IpAddr>,
-    /// The client's port, if its PROXY header says that. Otherwise 0.
+    /// The client's port if its PROXY header gives one, otherwise 0.
     pub port: u16,
-    /// True exactly when its PROXY header does not say whose connection it is. Then `peer` is who
-    /// sent the header, and what requests say of their client is not its word.
+    /// True if its PROXY header does not name the client. Then `peer` is the sender of the header,
+    /// and forwarding fields in requests are not trusted.
     pub is_anonymous: bool,
     /// Whether requests are served on it.
     pub standing: Standing,
@@ -54,28 +54,27 @@ pub struct Session {
 pub enum Standing {
     /// They are.
     Served,
-    /// They are if the certificate that its client has shown is not among those that were revoked
-    /// since.
+    /// They are, unless the client's certificate is among those revoked since.
     Unjudged,
-    /// Its client was let in on terms that have changed since. The next request has to come on
+    /// Its client was let in on terms that have changed since. The next request must come on
     /// another connection.
     Outdated,
-    /// It was accepted only to be told that there is no room.
+    /// It was accepted only to be refused for lack of room.
     Refused,
 }
 
 /// The state of a session.
 #[derive(Debug)]
 pub enum State {
-    /// The PROXY header is arriving that says whose connection it is. Next: `Handshake`, `Idle`,
-    /// `Active` with a refusal, or closed.
+    /// The PROXY header that names the client is arriving. Next: `Handshake`, `Idle`, `Active` with
+    /// a refusal, or closed.
     ProxyHeader {
         /// When the connection was accepted.
         since: Tick,
         /// The same links as in `Idle`.
         links: Links,
     },
-    /// The TLS handshake is under way. Next: `Idle`, or `Active` with a refusal, or `Lingering`, or
+    /// The TLS handshake is in progress. Next: `Idle`, `Active` with a refusal, `Lingering`, or
     /// closed.
     Handshake {
         /// When it could begin.
@@ -87,7 +86,7 @@ pub enum State {
     Idle {
         /// When this state began.
         since: Tick,
-        /// True exactly when no request was ever received.
+        /// True if no request was ever received.
         fresh: bool,
         /// The neighbours among the sessions that may be closed to make room.
         links: Links,
@@ -101,7 +100,7 @@ pub enum State {
     },
     /// A request is being served. Next: `Idle`, `Lingering`, or closed.
     Active(Box<Exchange>),
-    /// Our last byte is out and our side is shut down. What the client still sends is read and
+    /// Our last byte was sent and our side is shut down. What the client still sends is read and
     /// discarded: closing with unread input would reset the connection and lose the response (RFC
     /// 9112 section 9.6). Next: closed.
     Lingering {
@@ -136,12 +135,12 @@ impl Session {
         }
     }
 
-    /// True exactly when it was accepted only to be told that there is no room.
+    /// True if it was accepted only to be refused for lack of room.
     pub const fn is_refused(&self) -> bool {
         matches!(self.standing, Standing::Refused)
     }
 
-    /// True exactly when a TLS handshake is under way, or is going to be as soon as it can begin.
+    /// True if a TLS handshake is in progress, or will be as soon as it can begin.
     pub const fn is_shaking_hands(&self) -> bool {
         match self.state {
             State::ProxyHeader { .. } => self.is_secure,
@@ -153,8 +152,8 @@ impl Session {
         }
     }
 
-    /// True exactly when a client's next request is incomplete or unchecked, or is complete and its
-    /// response has not begun. Requests to the admin listener are as urgent as open streams.
+    /// True if a client's next request is incomplete or unchecked, or is complete and its response
+    /// has not begun. Requests to the admin listener are as urgent as open streams.
     pub fn is_arriving(&self) -> bool {
         let arrives = match &self.state {
             State::ProxyHeader { .. }
@@ -167,17 +166,17 @@ impl Session {
         arrives && !self.service.is_for_operators()
     }
 
-    /// True exactly when the client has left what is open. Nobody waits for the end of that.
+    /// True if the client has left its open stream or tunnel. No one waits for that to end.
     pub fn is_leaving(&self) -> bool {
         self.is_streaming() && self.conn.hung_up()
     }
 
-    /// True exactly when the client has an open event stream or tunnel.
+    /// True if the client has an open event stream or tunnel.
     pub fn is_streaming(&self) -> bool {
         self.exchange().is_some_and(|exchange| exchange.stage().is_endless())
     }
 
-    /// The exchange that is being served, if one is.
+    /// The exchange being served, if there is one.
     pub fn exchange(&self) -> Option<&Exchange> {
         if let State::Active(exchange) = &self.state { Some(exchange) } else { None }
     }
@@ -189,12 +188,12 @@ impl Session {
 }
 
 impl State {
-    /// The state of a connection on which hands are to be shaken.
+    /// The state of a connection that begins a TLS handshake.
     pub const fn handshake(now: Tick) -> State {
         State::Handshake { since: now, links: Links::NONE }
     }
 
-    /// The state of a connection on which a first request may come.
+    /// The state of a connection that may send its first request.
     pub const fn fresh(now: Tick) -> State {
         State::Idle { since: now, fresh: true, links: Links::NONE }
     }
@@ -228,29 +227,29 @@ impl State {
     }
 }
 
-/// What is spoken at a listener, and whom it serves.
+/// The protocol and the service of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
     /// The service that it belongs to.
     pub service: Service,
-    /// True exactly when TLS is spoken.
+    /// True if it uses TLS.
     pub is_secure: bool,
-    /// True exactly when each connection begins with a PROXY header.
+    /// True if each connection begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// True exactly when clients speak TLS, here or with who passes their connections on. Where it
-    /// is not spoken here, a PROXY header may say otherwise.
+    /// True if clients use TLS, here or with a proxy in front. On a port without TLS, a PROXY
+    /// header may override this.
     pub is_https: bool,
-    /// True exactly when other event loops accept at the same socket, if there are any.
+    /// True if other event loops, if there are any, accept at the same socket.
     pub is_shared: bool,
 }
 
 impl Port {
-    /// A listener where clients speak plain HTTP.
+    /// A plain HTTP listener.
     pub const fn plain(service: Service) -> Port {
         Port { service, is_secure: false, proxy_protocol: false, is_https: false, is_shared: false }
     }
 
-    /// A listener where clients speak TLS.
+    /// A TLS listener.
     pub const fn secure(service: Service) -> Port {
         Port { is_secure: true, is_https: true, ..Port::plain(service) }
     }
@@ -265,13 +264,13 @@ pub enum Service {
     Demo,
     /// The admin listener.
     Admin,
-    /// Probes: of the admin listener's requests those that tell how the process is.
+    /// Probes: those requests of the admin listener that ask for the health of the process.
     Probes,
 }
 
 impl Service {
-    /// True exactly when it serves the operator and no clients: it has descriptors of its own,
-    /// comes first, and is there until a drain is over.
+    /// True if it serves the operator instead of clients: it has its own descriptors, comes first,
+    /// and stays until a drain is over.
     pub const fn is_for_operators(self) -> bool {
         matches!(self, Service::Admin | Service::Probes)
     }

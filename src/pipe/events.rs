@@ -1,20 +1,20 @@
-//! The event boundaries of a stream, as an intake tracks them.
+//! The event boundaries of a stream, as tracked by an intake.
 //!
 //! The bytes of an event stream are passed on at once, like those of any other response, and
-//! scanned on the way. So it is always known whether what was passed on ends between two events:
+//! scanned on the way. So it is always known whether the bytes passed on end between two events:
 //! only there can a heartbeat be inserted or the stream be ended.
 //!
-//! Where only whole events may pass (in a stream that may be resumed or is about to be ended, or if
+//! If only whole events may pass (in a stream that may be resumed or is about to be ended, or if
 //! bytes are gathered anyway), an unfinished one is held here until it is complete. That adds no
 //! latency, because a client can do nothing with half an event, but it takes memory while an event
 //! is arriving. An event that is longer than [`Terms::event_max`], or than the process has memory
-//! for ([`BufPool::may_hold`]), is passed on as it comes. Until it ends the client is within an
-//! event, so nothing is inserted, and a break there is a visible cut. For a log that many read
-//! there has to be memory ([`Holding::Always`]): otherwise those who let others hold much could end
-//! what these read.
+//! for ([`BufPool::may_hold`]), is passed on as it arrives. Until it ends the client is within an
+//! event, so nothing is inserted, and a break there is a visible cut. For a log that many clients
+//! read, memory is always granted ([`Holding::Always`]): otherwise clients that make others hold
+//! much could end the streams of its readers.
 //!
-//! A byte order mark at the start is removed: if a heartbeat went first, the mark would end up in
-//! the middle, as part of a field's name. If nothing can go first ([`Terms::verbatim`]) it is
+//! A byte order mark at the start is removed: if a heartbeat preceded it, the mark would end up in
+//! the middle, as part of a field name. If nothing can precede it ([`Terms::verbatim`]) it is
 //! passed on.
 
 use crate::buf::{Buf, BufPool, narrow};
@@ -24,29 +24,29 @@ use std::time::Duration;
 /// Which unfinished events are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// None: bytes pass as they come.
+    /// None: bytes pass as they arrive.
     Nothing,
-    /// Those for which the process has memory: only whole events are to pass.
+    /// Those that the process has memory for: only whole events should pass.
     WhileRoom,
-    /// All: only whole events may pass, and who holds much must not end what others read.
+    /// All: only whole events may pass, however much memory other streams hold.
     Always,
 }
 
 /// The terms for treating an event stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Maximum length of an event that is still held, in bytes.
+    /// The maximum length of an event that is still held, in bytes.
     pub event_max: usize,
-    /// True exactly when ids are kept, in order to resume the stream.
+    /// True if ids are recorded, so that the stream can be resumed.
     pub resumable: bool,
-    /// True exactly when the stream is resumed even if its source ends it.
+    /// True if the stream is resumed even if its source ends it.
     pub outlives_source: bool,
-    /// Which unfinished events are held. Of a resumable stream those are for which there is room.
+    /// Which unfinished events are held. A resumable stream holds at least those that there is room
+    /// for.
     pub holding: Holding,
-    /// True exactly when the client gets the bytes of the source and none of ours.
+    /// True if the client gets the bytes of the source and none of ours.
     pub verbatim: bool,
-    /// True exactly when who reads the stream is told what is missing of it, so that it may be
-    /// resumed without an id.
+    /// True if readers are told about gaps, so that the stream may be resumed without an id.
     pub tells_gaps: bool,
 }
 
@@ -62,23 +62,23 @@ enum Start {
     Known,
 }
 
-/// The state of an event stream. See the module.
+/// The state of an event stream. See the module docs.
 #[derive(Debug)]
 pub struct Events {
     scanner: Scanner,
     /// Bytes taken from the source that wait for the end of their event, or for room. Never an
     /// empty buffer.
     held: Option<Box<Buf>>,
-    /// The number of held bytes, from the first, that may pass.
+    /// The number of held bytes, from the start, that may pass.
     free: u32,
     event_max: u32,
     holding: Holding,
     resumable: bool,
     outlives_source: bool,
     tells_gaps: bool,
-    /// True exactly when the bytes passed on so far end between two events.
+    /// True if the bytes passed on so far end between two events.
     between: bool,
-    /// True exactly when the bytes that may pass end between two events.
+    /// True if the bytes that may pass end between two events.
     free_between: bool,
     start: Start,
 }
@@ -112,13 +112,12 @@ impl Events {
         }
     }
 
-    /// True exactly when the bytes passed on so far end between two events.
+    /// True if the bytes passed on so far end between two events.
     pub const fn between(&self) -> bool {
         self.between
     }
 
-    /// Takes note that the stream goes on behind an event with this id. See
-    /// [`Scanner::begin_behind`].
+    /// Notes that the stream continues after an event with this id. See [`Scanner::begin_behind`].
     pub fn begin_behind(&mut self, id: &[u8]) {
         self.scanner.begin_behind(id);
     }
@@ -128,14 +127,14 @@ impl Events {
         self.scanner.events()
     }
 
-    /// True exactly when the stream has had an id.
+    /// True if the stream has had an id.
     pub const fn has_ids(&self) -> bool {
         self.scanner.has_ids()
     }
 
-    /// The comment that is a heartbeat. The decoder of httpx-sse, used by the Python clients of
-    /// model APIs, would take an empty line for an event once it has seen an id. Clients
-    /// that look only for empty lines and know no comments need one.
+    /// The comment that serves as a heartbeat. The decoder of httpx-sse, used by the Python clients
+    /// of model APIs, takes an empty line for an event once it has seen an id. Clients that only
+    /// look for empty lines and do not know comments need one.
     pub const fn comment(&self) -> &'static [u8] {
         comment(self.has_ids())
     }
@@ -146,18 +145,18 @@ impl Events {
         if self.resumable && self.between { self.scanner.last_id() } else { None }
     }
 
-    /// True exactly when the rest can be requested, or what comes now where a gap is told.
+    /// True if the rest can be requested, or new events if readers are told about the gap.
     pub fn may_resume(&self) -> bool {
         self.resume_from().is_some() || self.resumable && self.between && self.tells_gaps
     }
 
-    /// True exactly when the end of the source counts as a break.
+    /// True if the end of the source counts as a break.
     pub(super) fn outlives_source(&self) -> bool {
         self.outlives_source && self.may_resume()
     }
 
-    /// True exactly when the source has ended within an event that is held, and the rest can be
-    /// requested. Without that the event passes as far as it has come, and its reader discards it.
+    /// True if the source has ended within a held event, and the rest can be requested. If it
+    /// cannot, the partial event passes, and its reader discards it.
     pub(super) fn is_torn(&self) -> bool {
         self.holds_any() && !self.scanner.between() && self.may_resume()
     }
@@ -174,7 +173,7 @@ impl Events {
         }
     }
 
-    /// Continues with another body where this one broke. Forgets the unfinished event.
+    /// Continues with another body where this one broke. Discards the unfinished event.
     pub fn restart(&mut self, buffers: &mut BufPool) {
         debug_assert_eq!(self.free, 0, "a source is read when nothing that came before may pass");
         self.scanner.restart();
@@ -190,8 +189,8 @@ impl Events {
         }
     }
 
-    /// Scans new bytes. Returns how many of them, from the first, pass now; the rest is held.
-    /// Nothing held earlier may still be free to pass.
+    /// Scans new bytes. Returns how many of them, from the start, pass now; the rest is held. No
+    /// bytes held earlier may still be free to pass.
     pub fn admit(&mut self, payload: &[u8], buffers: &mut BufPool) -> usize {
         if payload.is_empty() {
             return 0;
@@ -264,7 +263,7 @@ impl Events {
         held: usize,
         buffers: &BufPool,
     ) -> (usize, bool) {
-        // An event that has begun to pass continues to pass.
+        // An event that has started to pass continues to pass.
         if self.holding != Holding::Nothing && (boundary.is_some() || self.between) {
             let unfinished = boundary.map_or(held + len, |boundary| len - boundary);
             let stays = if held > 0 { held + len } else { unfinished };
@@ -285,17 +284,17 @@ impl Events {
         }
     }
 
-    /// True exactly when some held bytes may pass.
+    /// True if some held bytes may pass.
     pub(super) const fn has_free(&self) -> bool {
         self.free > 0
     }
 
-    /// True exactly when some bytes are held.
+    /// True if some bytes are held.
     pub const fn holds_any(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Takes all held bytes that may pass. False if they do not end between two events.
+    /// Takes all held bytes that may pass. Returns false if they do not end between two events.
     pub(super) fn take_all(&mut self, buffers: &mut BufPool, take: impl FnOnce(&[u8])) -> bool {
         let free = self.free as usize;
         if let Some(held) = &self.held {
@@ -306,7 +305,7 @@ impl Events {
         self.between
     }
 
-    /// Moves held bytes that may pass into `out`, as far as there is room. Returns how many.
+    /// Moves into `out` the held bytes that may pass, as far as there is room. Returns how many.
     pub(super) fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         let Some(held) = &self.held else { return 0 };
         let n = out.len().min(self.free as usize);

@@ -46,11 +46,11 @@ enum Found {
     Nothing,
 }
 
-/// A body on its way in. See the module.
+/// A body on its way in. See the module docs.
 #[derive(Debug)]
 pub struct Intake {
     reader: BodyReader,
-    /// Maximum number of payload bytes in the body.
+    /// The maximum number of payload bytes in the body.
     body_max: u64,
     /// Payload bytes taken so far.
     taken: u64,
@@ -66,14 +66,15 @@ pub struct Intake {
 enum Watch {
     /// Nothing.
     Nothing,
-    /// The boundaries of events: it is an event stream that can be read.
+    /// The boundaries of events: it is an event stream that can be parsed.
     Events(Events),
     /// The same, and what its first event says.
     Endpoint(Box<(Events, Endpoint)>),
-    /// Nothing: it is no body of a connection. The events of a log go out from this place on.
+    /// Nothing: there is no body from a connection. The events of a log are sent from this place
+    /// on.
     Log(Place),
-    /// It is a request: the member by which one in JSON asks for an event stream, and all of it, so
-    /// that it can be sent again.
+    /// It is a request body: the member with which a JSON body asks for an event stream, and all of
+    /// the body, so that it can be sent again.
     Request(Option<StreamMember>, Option<Box<Kept>>),
 }
 
@@ -94,7 +95,7 @@ impl Watch {
         }
     }
 
-    /// True exactly when something of it may pass that came earlier.
+    /// True if bytes held or kept earlier may pass.
     fn has_free(&self) -> bool {
         match self {
             Watch::Nothing | Watch::Log(_) => false,
@@ -104,8 +105,8 @@ impl Watch {
         }
     }
 
-    /// Copies what may pass that came earlier into `out`, as far as there is room. Returns how
-    /// many bytes.
+    /// Copies into `out` the bytes held or kept earlier that may pass, as far as there is room.
+    /// Returns how many.
     fn take_free(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         match self {
             Watch::Events(events) => events.take_free(out, buffers),
@@ -166,15 +167,15 @@ impl Intake {
         self.watch = Watch::Events(Events::new(terms));
     }
 
-    /// Looks at the first event of the stream, of which nothing has arrived yet, for what it says.
+    /// Examines the first event of the stream, of which nothing has arrived yet, for an endpoint.
     pub fn watch_endpoint(&mut self) {
         if let Watch::Events(events) = std::mem::replace(&mut self.watch, Watch::Nothing) {
             self.watch = Watch::Endpoint(Box::new((events, Endpoint::default())));
         }
     }
 
-    /// What the first event of the stream says, once it has passed, and if that is looked at.
-    /// Afterwards it is looked at no longer.
+    /// The endpoint in the first event of the stream, once that has passed, if it is being
+    /// examined. Later events are not examined.
     #[inline]
     pub fn take_endpoint(&mut self) -> Option<Endpoint> {
         if !matches!(&self.watch, Watch::Endpoint(both) if both.1.is_over()) {
@@ -187,14 +188,14 @@ impl Intake {
         Some(both.1)
     }
 
-    /// Looks for the member by which a request in JSON asks for an event stream. Nothing of the
-    /// body has arrived yet.
+    /// Looks for the member with which a JSON request asks for an event stream. Nothing of the body
+    /// has arrived yet.
     pub fn watch_stream_member(&mut self) {
         let kept = if let Watch::Request(_, kept) = &mut self.watch { kept.take() } else { None };
         self.watch = Watch::Request(Some(StreamMember::new()), kept);
     }
 
-    /// True exactly when that member has passed.
+    /// True if that member has passed.
     pub fn has_stream_member(&self) -> bool {
         matches!(self.watch, Watch::Request(Some(search), _) if search.is_found())
     }
@@ -206,25 +207,25 @@ impl Intake {
         self.watch = Watch::Request(member, Some(Box::new(Kept::new(length, max))));
     }
 
-    /// True exactly when all that has passed of a request body was kept.
+    /// True if all that has passed of a request body was kept.
     pub fn keeps_all(&self) -> bool {
         self.watch.kept().is_some_and(Kept::is_whole)
     }
 
-    /// True exactly when a buffer is held for a request body.
+    /// True if a buffer is held for a request body.
     #[cfg(feature = "sim")]
     pub fn keeps_any(&self) -> bool {
         self.watch.kept().is_some_and(Kept::holds_any)
     }
 
-    /// Gives the kept body up: it will not be sent again.
+    /// Gives up the kept body: it will not be sent again.
     pub fn forget_kept(&mut self, buffers: &mut BufPool) {
         if let Some(kept) = self.watch.kept_mut() {
             kept.give_up(buffers);
         }
     }
 
-    /// Lets the kept body pass once more, and then what is left of it. Returns how it is framed.
+    /// Lets the kept body pass once more, and then the rest of it. Returns how it is framed.
     pub(super) fn rewind(&mut self) -> BodyLength {
         let Some(kept) = self.watch.kept_mut().filter(|kept| kept.is_whole()) else {
             unreachable!("only a request whose body was kept is sent again");
@@ -233,7 +234,7 @@ impl Intake {
         kept.length()
     }
 
-    /// The state of the events, if the body is an event stream that can be read.
+    /// The state of the events, if the body is an event stream that can be parsed.
     pub const fn events(&self) -> Option<&Events> {
         self.watch.events()
     }
@@ -243,38 +244,38 @@ impl Intake {
         self.watch.events_mut()
     }
 
-    /// Takes from a log, from this position on, instead of from a connection.
+    /// Takes events from a log, from this position on, instead of from a connection.
     pub fn follow(&mut self, position: u64) {
         let before = self.events().map(|events| (events.events(), events.has_ids()));
         let (events, has_ids) = before.unwrap_or_default();
         self.watch = Watch::Log(Place::new(position, events, has_ids));
     }
 
-    /// Takes from a connection after all.
+    /// Goes back to taking from a connection.
     pub fn unfollow(&mut self) {
         self.watch = Watch::Nothing;
     }
 
-    /// The place in a log, if that is what is read.
+    /// The place in a log, if one is being read.
     pub const fn place(&self) -> Option<&Place> {
         if let Watch::Log(place) = &self.watch { Some(place) } else { None }
     }
 
-    /// Goes on at a later position of a log, between two events.
+    /// Continues at a later position of a log, between two events.
     pub fn skip_to(&mut self, position: u64) {
         if let Watch::Log(place) = &mut self.watch {
             place.skip_to(position);
         }
     }
 
-    /// Goes on with the last event of each name of a log, until it is at the end.
+    /// Continues with the last event of each name of a log, until the end is reached.
     pub fn catch_up(&mut self) {
         if let Watch::Log(place) = &mut self.watch {
             place.catch_up();
         }
     }
 
-    /// Takes note that these chunks of a log are given out.
+    /// Notes that these chunks of a log were sent.
     pub(super) fn note_run(&mut self, run: &Run<'_>, now: Tick) {
         if let Watch::Log(place) = &mut self.watch {
             place.note(run);
@@ -282,7 +283,8 @@ impl Intake {
         }
     }
 
-    /// The comment that is a heartbeat. Empty if the body is no event stream that can be read.
+    /// The comment that serves as a heartbeat. Empty if the body is not an event stream that can be
+    /// parsed.
     pub(super) fn comment(&self) -> &'static [u8] {
         let of_log = self.place().map(Place::comment);
         of_log.or_else(|| self.events().map(Events::comment)).unwrap_or_default()
@@ -299,19 +301,18 @@ impl Intake {
         self.taken
     }
 
-    /// True exactly when the body was taken to its end, so that the next byte of its connection
-    /// belongs to something else. Otherwise the rest of the body could be taken for the next
-    /// message.
+    /// True if the body was taken to its end, so that the next byte of its connection belongs to
+    /// something else. Otherwise the rest of the body could be taken for the next message.
     pub fn is_complete(&self) -> bool {
         self.reader.ended()
     }
 
-    /// True exactly when part of an event stream is held.
+    /// True if part of an event stream is held.
     pub fn holds_any(&self) -> bool {
         self.watch.events().is_some_and(Events::holds_any)
     }
 
-    /// True exactly when nothing can be taken before the source sends something.
+    /// True if nothing can be taken before the source sends something.
     pub fn is_quiet(&self) -> bool {
         !self.reader.ended() && !self.watch.has_free()
     }
@@ -321,12 +322,12 @@ impl Intake {
         self.silent_since
     }
 
-    /// Restarts the time for which the source has been waited for.
+    /// Restarts the clock for the silence of the source.
     pub const fn restart_clock(&mut self, now: Tick) {
         self.silent_since = now;
     }
 
-    /// Stops taking. Drops what is held of an event, and what was kept.
+    /// Stops taking. Drops the held part of an event, and the kept body.
     pub fn stop(&mut self, buffers: &mut BufPool) {
         if let Some(kept) = self.watch.kept_mut() {
             kept.discard(buffers);
@@ -354,7 +355,7 @@ impl Intake {
             let n = self.watch.take_free(out, io.buffers);
             return Ok(Some(self.portion(HEADROOM..HEADROOM + n, self.reader.ended())));
         }
-        // The body has ended before, while something was still held.
+        // The body ended earlier, while something was still held.
         if self.reader.ended() {
             return self.take_end().map(Some);
         }
@@ -390,13 +391,13 @@ impl Intake {
         Ok(Some(self.portion(start..start + passing, piece.ended)))
     }
 
-    /// Takes whole events, with at most one read, and hands them to `each`, as many as are there.
+    /// Takes whole events, with at most one read, and hands all that are available to `each`.
     /// Returns what follows. None if there is nothing now; an event will follow. An unfinished
-    /// event at the end of the body is none.
+    /// event at the end of the body is not an event.
     ///
     /// # Errors
-    /// See [`SourceFault`]. [`SourceFault::TooLong`]: an event cannot be held. What has come of it
-    /// is handed to `each` as well, behind the events before it.
+    /// See [`SourceFault`]. [`SourceFault::TooLong`]: an event cannot be held. What has arrived of
+    /// it is handed to `each` as well, after the events before it.
     pub fn take_events<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -422,8 +423,8 @@ impl Intake {
     }
 
     /// The number of bytes to take next: never more than one buffer could keep in addition to those
-    /// waiting, and in bulk no more than the body has. What follows a request body is its client's
-    /// choice, so it is not read in bulk: it would have to be kept.
+    /// waiting, and in bulk no more than the body has. The client decides what follows a request
+    /// body, so it is not read in bulk: it would have to be kept.
     fn window<N: Net>(&self, waiting: usize, io: &mut Io<'_, N>) -> usize {
         if waiting > 0 {
             return io.high_water - waiting;
@@ -437,12 +438,12 @@ impl Intake {
         bulk.min(self.wanted()).max(io.high_water)
     }
 
-    /// Maximum number of bytes of the source that belong to this body.
+    /// The maximum number of bytes of the source that belong to this body.
     fn wanted(&self) -> usize {
         usize::try_from(self.reader.wants()).unwrap_or(usize::MAX)
     }
 
-    /// Reads once, at most `most` bytes, into the scratch after the headroom.
+    /// Reads once, at most `most` bytes, into the scratch buffer after the headroom.
     fn read<N: Net>(
         &mut self,
         source: &mut Conn,
@@ -462,7 +463,7 @@ impl Intake {
                 Read::Broken => return Err(SourceFault::Cut),
             }
         } else {
-            // At most as many bytes are copied as this body can have.
+            // No more bytes are copied than this body can have.
             let n = ahead.len().min(most).min(self.wanted());
             work::note(n);
             window[..n].copy_from_slice(&ahead[..n]);
@@ -482,7 +483,7 @@ impl Intake {
     fn take_end(&mut self) -> Result<Portion, SourceFault> {
         let is_announced = self.reader.ended();
         self.reader.eof().map_err(|_| SourceFault::Cut)?;
-        // An upstream that dies closes its connections, too.
+        // An upstream that crashes closes its connections too.
         let is_torn = !is_announced && self.watch.events().is_some_and(Events::is_torn);
         if is_torn || self.is_to_be_resumed() {
             return Err(SourceFault::Cut);
@@ -494,8 +495,8 @@ impl Intake {
         Ok(self.portion(HEADROOM..HEADROOM, true))
     }
 
-    /// Creates the portion that is in the scratch. If the body has `ended`, the portion says so
-    /// once nothing is held, unless the stream is to be resumed.
+    /// Creates the portion that is in the scratch buffer. If the body has `ended`, the portion says
+    /// so once nothing is held, unless the stream should be resumed.
     fn portion(&mut self, payload: Range<usize>, ended: bool) -> Portion {
         let ends = ended && !self.watch.has_free() && !self.holds_any() && !self.is_to_be_resumed();
         let rest = match ends.then(|| self.reader.take_trailers()) {
@@ -513,7 +514,7 @@ impl Intake {
         Portion { payload, between: self.watch.events().map(Events::between), rest }
     }
 
-    /// True exactly when the end of the source counts as a break.
+    /// True if the end of the source counts as a break.
     fn is_to_be_resumed(&self) -> bool {
         self.watch.events().is_some_and(Events::outlives_source)
     }

@@ -19,10 +19,10 @@ pub struct Io<'a, N> {
     pub now: Tick,
     /// The number of pending bytes at which a source is no longer read.
     pub high_water: usize,
-    /// Maximum number of bytes read in bulk while none are pending, if it is larger. Less is read
-    /// while others hold much ([`BufPool::share`]).
+    /// The maximum number of bytes read in bulk while none are pending, if it is larger. Less is
+    /// read while others hold much ([`BufPool::share`]).
     pub window_max: usize,
-    /// How long bytes may be gathered. None: they are passed on at once.
+    /// How long bytes may be gathered. None if they are passed on at once.
     pub flush_interval: Option<Duration>,
 }
 
@@ -48,7 +48,8 @@ impl Moved {
 /// A part of a body without its framing, in the scratch buffer.
 #[derive(Debug)]
 pub struct Portion {
-    /// The range of the payload in the scratch, which may be empty. The headroom is in front of it.
+    /// The range of the payload in the scratch buffer, which may be empty. The headroom precedes
+    /// it.
     pub payload: Range<usize>,
     /// Whether the payload ends between two events. None if that is unknown.
     pub between: Option<bool>,

@@ -1,14 +1,15 @@
 //! A request body that is kept while it passes, so that it can be sent again.
 //!
-//! It counts to the memory that is held for all clients together ([`BufPool::may_hold`]). A body
-//! that is too long for that, or longer than its own limit, is given up: the rest of it passes, and
-//! the request can be sent once only. So can one with trailer fields, which are not kept.
+//! It counts towards the memory that is held for all clients together ([`BufPool::may_hold`]). A
+//! body that is too long for that, or longer than its own limit, is given up: the rest of it
+//! passes, and the request can be sent only once. So can a request with trailer fields, which are
+//! not kept.
 
 use crate::buf::{Buf, BufPool};
 use crate::http::framing::BodyLength;
 use crate::work;
 
-/// The body, as far as it has passed. See the module.
+/// The body, as far as it has passed. See the module docs.
 #[derive(Debug)]
 pub struct Kept {
     /// How it is framed.
@@ -17,14 +18,14 @@ pub struct Kept {
     bytes: Option<Box<Buf>>,
     /// How many of the bytes have passed since the request was last sent.
     passed: usize,
-    /// Maximum number of bytes.
+    /// The maximum number of bytes.
     max: usize,
-    /// True exactly when nothing of what has passed is missing.
+    /// True if everything that has passed was kept.
     whole: bool,
 }
 
 impl Kept {
-    /// Begins to keep a body that is framed as `length`, as long as it has at most `max` bytes.
+    /// Starts keeping a body that is framed as `length`, as long as it has at most `max` bytes.
     pub const fn new(length: BodyLength, max: usize) -> Kept {
         let whole = match length {
             BodyLength::Length(n) => n <= max as u64,
@@ -38,12 +39,12 @@ impl Kept {
         self.length
     }
 
-    /// True exactly when the request can be sent again.
+    /// True if the request can be sent again.
     pub const fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// True exactly when a buffer is held.
+    /// True if a buffer is held.
     #[cfg(feature = "sim")]
     pub const fn holds_any(&self) -> bool {
         self.bytes.is_some()
@@ -62,7 +63,7 @@ impl Kept {
         self.passed = len;
     }
 
-    /// Gives the body up: it will not be sent again. What is to pass once more still does.
+    /// Gives up the body: it will not be sent again. Bytes that must pass once more still do.
     pub fn give_up(&mut self, buffers: &mut BufPool) {
         self.whole = false;
         if !self.has_left() {
@@ -70,7 +71,8 @@ impl Kept {
         }
     }
 
-    /// The body ends with trailer fields, which are not kept. Its buffer is returned later.
+    /// Notes that the body ends with trailer fields, which are not kept. Its buffer is returned
+    /// later.
     pub const fn lose_trailers(&mut self) {
         self.whole = false;
     }
@@ -88,12 +90,12 @@ impl Kept {
         self.passed = 0;
     }
 
-    /// True exactly when bytes are to pass once more.
+    /// True if bytes must pass once more.
     pub fn has_left(&self) -> bool {
         self.passed < self.len()
     }
 
-    /// Copies bytes that are to pass once more into `out`, as far as there is room. Returns how
+    /// Copies into `out` the bytes that must pass once more, as far as there is room. Returns how
     /// many.
     pub fn take(&mut self, out: &mut [u8], buffers: &mut BufPool) -> usize {
         let left = self.bytes.as_ref().map_or(&[][..], |buf| &buf.bytes()[self.passed..]);

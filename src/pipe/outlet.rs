@@ -1,9 +1,9 @@
-//! The half of a pipe that gives a body out.
+//! The half of a pipe that sends a body out.
 //!
 //! An outlet frames the portions of a body for its sink and writes them from the scratch buffer
-//! that holds them. Bytes that the sink refuses, or that are to be gathered first, are copied into
+//! that holds them. Bytes that the sink refuses, or that should be gathered first, are copied into
 //! a pooled buffer, which is returned when it is empty. It knows how much is pending and when that
-//! is due, how long its sink has taken nothing, and whether the client of an event stream is
+//! is due, how long its sink has accepted nothing, and whether the client of an event stream is
 //! between two events, where a comment may be inserted. It does not know where the portions come
 //! from.
 
@@ -20,13 +20,13 @@ use std::time::Duration;
 
 /// How long the head of an event stream may be all that its client was sent. Intermediaries may
 /// withhold a head until some of its body follows. But most streams begin with an event, and a
-/// client that does not expect a comment in front of it should not get one.
+/// client that does not expect a comment before it should not get one.
 const ALONE_MAX: Duration = Duration::from_millis(100);
 
 /// The progress of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// More may come. Next: `Draining` when the body ends.
+    /// More may follow. Next: `Draining` when the body ends.
     Open,
     /// The body has ended, but bytes are still pending. Next: `Finished`.
     Draining,
@@ -37,13 +37,13 @@ pub enum Flow {
 }
 
 impl Flow {
-    /// True exactly when nothing more will move.
+    /// True if nothing more will move.
     pub const fn is_over(self) -> bool {
         matches!(self, Flow::Finished | Flow::Abandoned)
     }
 }
 
-/// Where the bytes given out so far end in an event stream.
+/// Where the bytes sent so far end in an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     /// Unknown, or not an event stream: nothing may be inserted.
@@ -60,25 +60,25 @@ enum Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkGone;
 
-/// A body on its way out. See the module.
+/// A body on its way out. See the module docs.
 #[derive(Debug)]
 pub struct Outlet {
     writer: BodyWriter,
-    /// Bytes framed for the sink but not yet taken by it. Never an empty buffer.
+    /// Bytes framed for the sink but not yet accepted by it. Never an empty buffer.
     pending: Option<Box<Buf>>,
-    /// When the sink last took anything; for pending bytes, not earlier than the first of them
+    /// When the sink last accepted anything; for pending bytes, not earlier than the first of them
     /// arrived.
     still_since: Tick,
     /// Payload bytes framed for the sink so far, without those that we insert between events.
     given: u64,
-    /// How long after `still_since` the pending bytes, which are only being gathered, must go out,
+    /// How long after `still_since` the pending bytes, which are only being gathered, must be sent,
     /// in milliseconds. 0: at once.
     gather_ms: u32,
     flow: Flow,
     position: Position,
 }
 
-// The work for one event reads all of it.
+// Each event reads all of it.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Outlet>() <= 48);
 
@@ -99,16 +99,16 @@ impl Outlet {
         outlet
     }
 
-    /// Begins another body after whatever is pending (its head). If it is `over`, its end is still
-    /// written unless the head shows that it has none.
+    /// Begins another body after whatever is pending (its head). If it is `over`, its end must still
+    /// be written unless its head announces a length.
     pub fn begin(&mut self, to: BodyLength, over: bool) {
         let told = matches!(to, BodyLength::Empty | BodyLength::Length(_));
         self.writer = BodyWriter::new(to);
         self.flow = if over && told { Flow::Draining } else { Flow::Open };
     }
 
-    /// Treats the body, of which nothing was given out yet, as an event stream. Its portions say
-    /// whether they end between two events.
+    /// Treats the body, of which nothing was sent yet, as an event stream. Its portions say whether
+    /// they end between two events.
     pub const fn watch_events(&mut self) {
         self.position = Position::Start;
     }
@@ -118,43 +118,43 @@ impl Outlet {
         self.flow
     }
 
-    /// Payload bytes given out so far, sent or pending.
+    /// Payload bytes framed so far, sent or pending.
     pub const fn given(&self) -> u64 {
         self.given
     }
 
-    /// True exactly when the sink was told, or will be told, that the body is complete.
+    /// True if the sink was told, or will be told, that the body is complete.
     pub const fn ends_properly(&self) -> bool {
         self.writer.ended()
     }
 
-    /// True exactly when the sink can tell a truncated body from a complete one.
+    /// True if the sink can tell a truncated body from a complete one.
     pub fn ends_visibly(&self) -> bool {
         self.writer.ends_visibly()
     }
 
-    /// The bytes framed for the sink but not yet taken by it.
+    /// The bytes framed for the sink but not yet accepted by it.
     pub fn pending(&self) -> &[u8] {
         self.pending.as_ref().map_or(&[], |buf| buf.bytes())
     }
 
-    /// True exactly when the stream is between two events, so that something may be inserted or the
-    /// stream be ended.
+    /// True if the stream is between two events, so that something may be inserted or the stream be
+    /// ended.
     pub const fn is_between_events(&self) -> bool {
         matches!((self.flow, self.position), (Flow::Open, Position::Start | Position::Between))
     }
 
-    /// True exactly when there is nothing to write and more may come.
+    /// True if there is nothing to write and more may follow.
     pub const fn is_quiet(&self) -> bool {
         matches!(self.flow, Flow::Open) && self.pending.is_none()
     }
 
-    /// True exactly when another portion could be buffered.
+    /// True if another portion could be buffered.
     pub fn has_room(&self, high_water: usize) -> bool {
         self.flow == Flow::Open && self.pending().len() < high_water
     }
 
-    /// True exactly when the sink is behind: more is pending than what is only being gathered.
+    /// True if the sink is behind: the pending bytes are not just being gathered.
     pub const fn is_behind(&self) -> bool {
         self.pending.is_some() && self.gather_ms == 0
     }
@@ -167,7 +167,7 @@ impl Outlet {
         self.gather_ms = 0;
     }
 
-    /// Appends payload that is not in the scratch, due at once.
+    /// Appends payload that is not in the scratch buffer, due at once.
     pub fn queue_payload<N: Net>(&mut self, payload: &[u8], ended: bool, io: &mut Io<'_, N>) {
         self.given += payload.len() as u64;
         self.insert(payload, ended, io);
@@ -192,7 +192,7 @@ impl Outlet {
         self.gather_ms = 0;
     }
 
-    /// Frames a portion and writes it, as far as the sink takes it; the rest is buffered.
+    /// Frames a portion and writes as much as the sink accepts; the rest is buffered.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -239,9 +239,10 @@ impl Outlet {
         Ok(())
     }
 
-    /// Writes chunks of a log, as far as the sink takes them. For a body without chunks it is what
-    /// is in them. Of an event that the sink takes in part, the rest is buffered; all behind it
-    /// stays in the log. Returns the chunks that were given out, at least one. Nothing is pending.
+    /// Writes chunks of a log, as far as the sink accepts them. If the body is not chunked, only
+    /// their payload is written. If the sink accepts part of an event, the rest of it is buffered;
+    /// everything after it stays in the log. Returns the chunks that were sent or buffered, at
+    /// least one. Nothing may be pending.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -292,7 +293,7 @@ impl Outlet {
             return Ok(Moved::No);
         }
         let n = write(sink, self.pending(), io.net)?;
-        // Whatever is left waits for the sink from now on.
+        // Whatever is left now waits for the sink.
         self.gather_ms = 0;
         if n == 0 {
             return Ok(Moved::No);
@@ -330,7 +331,7 @@ impl Outlet {
         Moved::No
     }
 
-    /// Accepts no more and lets pending bytes go out. A body that has not ended stays unended.
+    /// Accepts no more and lets pending bytes be sent. A body that has not ended stays unended.
     pub fn drain(&mut self) {
         self.flow = Flow::Draining;
         self.settle();
@@ -356,17 +357,17 @@ impl Outlet {
         }
     }
 
-    /// True exactly when pending bytes may be sent now.
+    /// True if pending bytes may be sent now.
     fn is_due(&self, now: Tick, high_water: usize) -> bool {
         self.flush_at() <= now || self.flow != Flow::Open || self.pending().len() >= high_water
     }
 
-    /// True exactly when bytes are waiting only for the sink.
+    /// True if bytes are waiting only for the sink.
     pub fn wants_sink(&self, now: Tick, high_water: usize) -> bool {
         self.pending.is_some() && self.is_due(now, high_water)
     }
 
-    /// When gathered bytes must go out. [`Tick::NEVER`] if they wait for anything else.
+    /// When gathered bytes must be sent. [`Tick::NEVER`] if they wait for anything else.
     pub fn flush_deadline(&self, now: Tick, high_water: usize) -> Tick {
         if self.pending.is_some() && !self.is_due(now, high_water) {
             self.flush_at()
@@ -375,7 +376,7 @@ impl Outlet {
         }
     }
 
-    /// When the sink will have taken nothing for `limit` although bytes are waiting for it.
+    /// When the sink will have accepted nothing for `limit` although bytes are waiting for it.
     pub fn stuck_deadline(&self, now: Tick, high_water: usize, limit: Duration) -> Tick {
         if self.wants_sink(now, high_water) { self.still_since.after(limit) } else { Tick::NEVER }
     }
@@ -390,13 +391,13 @@ impl Outlet {
         self.still_since.after(if alone { interval.min(ALONE_MAX) } else { interval })
     }
 
-    /// When the sink last took anything; for pending bytes, not earlier than the first of them
+    /// When the sink last accepted anything; for pending bytes, not earlier than the first of them
     /// arrived.
     pub const fn still_since(&self) -> Tick {
         self.still_since
     }
 
-    /// Restarts the time for which the sink has been waited for.
+    /// Restarts the clock for the stillness of the sink.
     pub const fn restart_clock(&mut self, now: Tick) {
         if self.gather_ms == 0 {
             self.still_since = now;
@@ -404,7 +405,7 @@ impl Outlet {
     }
 }
 
-/// Writes once. Returns the number of bytes that the sink took.
+/// Writes once. Returns the number of bytes that the sink accepted.
 fn write<N: Net>(sink: &mut Conn, bytes: &[u8], net: &mut N) -> Result<usize, SinkGone> {
     match sink.write(net, bytes) {
         Written::Bytes(n) => Ok(n),

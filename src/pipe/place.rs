@@ -1,4 +1,4 @@
-//! The place of one of a log's readers.
+//! The place of a log reader.
 
 use super::events;
 #[cfg(doc)]
@@ -12,23 +12,23 @@ pub struct Place {
     events: u64,
     between: bool,
     has_ids: bool,
-    /// True exactly when it gets of each name the last event only, until it is at the end.
+    /// True if it gets only the last event of each name, until it is at the end.
     catches_up: bool,
 }
 
 impl Place {
-    /// The place in front of this position, of a client that has had so many `events` from
-    /// elsewhere. `has_ids`: one of these had an id.
+    /// The place before this position, for a client that has had this many `events` from elsewhere.
+    /// `has_ids` says that one of them had an id.
     pub(super) const fn new(next: u64, events: u64, has_ids: bool) -> Place {
         Place { next, events, between: true, has_ids, catches_up: false }
     }
 
-    /// The comment that is a heartbeat. See [`Events::comment`].
+    /// The comment that serves as a heartbeat. See [`Events::comment`].
     pub(super) const fn comment(&self) -> &'static [u8] {
         events::comment(self.has_ids)
     }
 
-    /// The position of what is read next.
+    /// The position to read next.
     pub const fn next(&self) -> u64 {
         self.next
     }
@@ -38,12 +38,12 @@ impl Place {
         self.events
     }
 
-    /// True exactly when what was read ends between two events.
+    /// True if what was read ends between two events.
     pub const fn is_between_events(&self) -> bool {
         self.between
     }
 
-    /// Takes note that these chunks were read.
+    /// Notes that these chunks were read.
     pub(super) fn note(&mut self, run: &Run<'_>) {
         self.next = run.next();
         self.events += run.events();
@@ -52,18 +52,18 @@ impl Place {
         self.catches_up &= !run.is_at_end();
     }
 
-    /// Goes on with the last event of each name, until it is at the end.
+    /// Continues with the last event of each name, until the end is reached.
     pub(super) fn catch_up(&mut self) {
         debug_assert!(self.between);
         self.catches_up = true;
     }
 
-    /// True exactly when it gets of each name the last event only, until it is at the end.
+    /// True if it gets only the last event of each name, until it is at the end.
     pub(super) const fn catches_up(&self) -> bool {
         self.catches_up
     }
 
-    /// Goes on at a later position, between two events.
+    /// Continues at a later position, between two events.
     pub(super) fn skip_to(&mut self, next: u64) {
         debug_assert!(self.between && next >= self.next);
         (self.next, self.catches_up) = (next, false);

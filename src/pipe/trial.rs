@@ -28,7 +28,7 @@ pub(super) struct Trial {
 
 impl Trial {
     /// Creates connections whose sockets hold `capacity` bytes in each direction, and an
-    /// environment in which a source is read by `high_water` bytes.
+    /// environment in which at most `high_water` bytes are read from a source at once.
     pub(super) fn new(capacity: usize, high_water: usize) -> Trial {
         let mut net = SimNet::new(0, Faults { capacity, ..Faults::NONE });
         let (peer, conn) = connect(&mut net, Token(0));

@@ -166,7 +166,7 @@ fn an_end_is_one_only_where_the_body_has_ended() {
     }
 }
 
-/// A byte order mark that is kept is no part of the first line, and what only looks like one is.
+/// A kept byte order mark is not part of the first line, and what only looks like one is.
 #[test]
 fn a_mark_that_is_kept_passes() {
     for text in [
@@ -201,7 +201,7 @@ fn a_mark_that_is_kept_passes() {
     }
 }
 
-/// Those who let others hold much must not end what many read.
+/// Clients that make others hold much must not end a shared stream.
 #[test]
 fn an_event_for_a_log_is_held_whatever_others_hold() {
     for holding in [Holding::WhileRoom, Holding::Always] {
@@ -214,9 +214,9 @@ fn an_event_for_a_log_is_held_whatever_others_hold() {
             trial.send(bytes);
             passed += take_all(&mut intake, &mut trial).unwrap().0.len();
             let all = holding == Holding::WhileRoom;
-            assert!(all || passed == of_log, "{passed} bytes of an event have passed");
+            assert!(all || passed == of_log, "{passed} bytes of an event passed");
         }
-        assert_eq!(passed, 1007, "an event that is too long passes");
+        assert_eq!(passed, 1007, "an event that is too long must pass");
     }
 }
 
@@ -234,7 +234,7 @@ fn a_stream_goes_on_where_another_source_has_it() {
     assert_eq!(events.resume_from(), Some(&b"7"[..]));
     events.restart(&mut trial.buffers);
     let Trial { buffers, .. } = trial;
-    assert_eq!(buffers.lent(), 0, "half an event is forgotten");
+    assert_eq!(buffers.lent(), 0, "the unfinished event is discarded");
     let mut trial = Trial::new(1000, 1000);
     intake.begin(BodyLength::Chunked, Tick::ZERO);
     trial.send(b"10\r\nid: 8\ndata: bb\n\n\r\n0\r\n\r\n");

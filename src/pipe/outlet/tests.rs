@@ -1,5 +1,5 @@
-//! Tests of an outlet alone: the tests put its portions into the scratch, instead of an intake or a
-//! log.
+//! Tests of an outlet alone: the tests put its portions into the scratch buffer, instead of an
+//! intake or a log.
 
 use super::super::trial::Trial;
 use super::*;
@@ -86,11 +86,11 @@ fn something_is_put_in_only_between_two_events() {
     let interval = Duration::from_secs(10);
     let mut trial = Trial::new(1000, 1000);
     let mut outlet = outlet(BodyLength::UntilClose);
-    assert!(!outlet.is_between_events(), "that it is an event stream was not said");
+    assert!(!outlet.is_between_events(), "it was not declared an event stream");
     outlet.watch_events();
     assert!(outlet.is_between_events());
     let alone = Tick::ZERO.after(ALONE_MAX);
-    assert_eq!(outlet.heartbeat_deadline(interval), alone, "it has nothing but a head");
+    assert_eq!(outlet.heartbeat_deadline(interval), alone, "the client has nothing but a head");
     let often = Duration::from_millis(7);
     assert_eq!(outlet.heartbeat_deadline(often), Tick::ZERO.after(often));
     let between =
@@ -110,7 +110,7 @@ fn something_is_put_in_only_between_two_events() {
     trial.now = Tick::ZERO.after(Duration::from_secs(2));
     assert_eq!(write(&mut outlet, &mut trial), Moved::Yes);
     assert_eq!(between(&outlet), (true, trial.now.after(interval)));
-    assert_eq!(outlet.given(), 18, "what was put in is not among what was given");
+    assert_eq!(outlet.given(), 18, "inserted bytes do not count as given");
     outlet.drain();
     assert_eq!(between(&outlet), (false, Tick::NEVER));
 }
