@@ -37,7 +37,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The counters and logs of the process. See the module.
+/// The counters and logs of the process. See the module docs.
 #[derive(Debug)]
 pub struct Telemetry {
     /// The counters.
@@ -48,11 +48,11 @@ pub struct Telemetry {
     pub log: LogLimit,
     /// The number of exchanges that a drain has cut.
     pub cut_in_drain: u64,
-    /// True exactly when the access log or the admin listener reports requests.
+    /// True if the access log or the admin listener reports requests.
     reports: bool,
-    /// The query parameters that may hold a key, and are left out of every report.
+    /// The query parameters that may hold a key and are omitted from every report.
     secret_parameters: Vec<String>,
-    /// The fields of requests that the access log shows.
+    /// The request fields that the access log shows.
     fields: Vec<Field>,
     /// The id of the last request, in any event loop.
     last_id: Arc<AtomicU64>,
@@ -62,7 +62,7 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Creates empty telemetry. `config` says what is reported, `last_id` is the id of the last
-    /// request, and `log` is limited together with that of the other event loops.
+    /// request, and `log` is the rate limit shared with the other event loops.
     pub fn new(config: &Config, last_id: Arc<AtomicU64>, log: LogLimit) -> Telemetry {
         let mut telemetry = Telemetry {
             stats: Stats::new(),
@@ -79,7 +79,7 @@ impl Telemetry {
         telemetry
     }
 
-    /// Takes over another configuration.
+    /// Adopts another configuration.
     pub fn update(&mut self, config: &Config) {
         self.reports = config.log.access.is_some() || config.admin.is_some();
         self.secret_parameters = config.secret_parameters();
@@ -95,8 +95,8 @@ impl Telemetry {
         self.log.begin_turn(now.unix_ms);
     }
 
-    /// What is told of the request that begins with `head`, valid or not, complete or not. Empty if
-    /// nothing reports requests.
+    /// What logs say about the request that begins with `head`, valid or not, complete or not.
+    /// Empty if nothing reports requests.
     pub fn tell(&self, head: &[u8]) -> Told {
         if self.reports || log::log_enabled!(log::Level::Debug) {
             Told::of(head, &self.secret_parameters, &self.fields)
@@ -105,9 +105,8 @@ impl Telemetry {
         }
     }
 
-    /// Creates the record of a new exchange of which this is told. If `counted`, it counts among
-    /// the requests of no api until it has one. If `logged`, it gets a line in the
-    /// access log.
+    /// Creates the record of a new exchange that logs describe as `told`. If `counted`, it counts
+    /// as a request without an api until it has one. If `logged`, it gets a line in the access log.
     pub fn record(&mut self, told: Told, counted: bool, logged: bool) -> Record {
         Record {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,

@@ -1,26 +1,26 @@
-//! The counters of what a server says that is asked which requests may come in.
+//! Counters of the verdicts of auth servers.
 
 use crate::metrics::Counter;
 
-/// What a question is about.
+/// What an auth request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// A request that has just come.
+    /// A new request.
     Request,
-    /// A stream or a tunnel that is open.
+    /// An open stream or tunnel.
     Open,
 }
 
-/// What comes of a question.
+/// The result of an auth request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// It was let in, or may stay.
+    /// The request was let in, or the stream or tunnel may stay.
     LetIn,
-    /// The same, because that was said before, and holds.
+    /// The same, by a cached verdict.
     Cached,
-    /// It was not let in, or may not stay.
+    /// The request was refused, or the stream or tunnel must end.
     Refused,
-    /// Nothing: there was no answer, or none that decides.
+    /// There was no answer, or one that decides nothing.
     Failed,
 }
 
@@ -51,23 +51,23 @@ impl Answered {
     }
 }
 
-/// The counters. See the module.
+/// The counters. See the module docs.
 #[derive(Debug, Default)]
 pub struct AuthStats([[Counter; Answered::ALL.len()]; Asked::ALL.len()]);
 
 impl AuthStats {
-    /// Counts what has come of a question.
+    /// Counts the result of an auth request.
     pub fn count(&self, asked: Asked, answered: Answered) {
         self.0[asked as usize][answered as usize].one();
     }
 
-    /// All counters, each with the words for what was asked and what has come of it.
+    /// All counters, each with the words for what was asked and for the result.
     pub fn all(&self) -> impl Iterator<Item = ([&'static str; 2], u64)> + '_ {
         let each = Asked::ALL.into_iter().zip(&self.0).flat_map(|(asked, counters)| {
             let each = Answered::ALL.into_iter().zip(counters);
             each.map(move |(answered, counter)| ((asked, answered), counter.get()))
         });
-        // What is open is not judged by what was said before.
+        // Rechecks never use a cached verdict.
         let each = each.filter(|(of, _)| *of != (Asked::Open, Answered::Cached));
         each.map(|((asked, answered), count)| ([asked.word(), answered.word()], count))
     }

@@ -3,18 +3,18 @@
 //! The words are stable, because operators search and count by them. Each is explained in
 //! millstream(1) and reached by a transcript; `tests/it/reasons.rs` checks both. A limit is named
 //! after its configuration key, so that the reader knows what to change. An exchange that was not
-//! refused has an [`Outcome`](super::outcome::Outcome) only.
+//! refused has only an [`Outcome`](super::outcome::Outcome).
 
 use crate::http::head::HeadError;
 
-/// Why a request was refused. See the module.
+/// Why a request was refused. See the module docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The first bytes belong to another protocol.
     NotHttp,
-    /// The first bytes belong to TLS, which is not spoken at this listener.
+    /// The first bytes belong to TLS, but this listener does not use TLS.
     TlsOnPlainPort,
-    /// The client speaks plain HTTP where TLS is spoken.
+    /// The client sent plain HTTP to a TLS listener.
     HttpOnTlsPort,
     /// The head violates the grammar.
     MalformedHead,
@@ -24,8 +24,8 @@ pub enum Cause {
     Method,
     /// The target has no valid form, or contains an invalid character.
     Target,
-    /// Host is missing, repeated, malformed, or differs from the target; or, for the admin
-    /// listener, it is a name that another site could have.
+    /// Host is missing, repeated, malformed, or differs from the target; or, on the admin listener,
+    /// it is a name that another site could have.
     Host,
     /// The path can be read in more than one way, or leads above its root.
     Path,
@@ -47,9 +47,9 @@ pub enum Cause {
     AllowedOrigins,
     /// The parameter of `api.last_event_id_query` is repeated, or cannot be a field.
     LastEventIdQuery,
-    /// The client needs a certificate and has shown none.
+    /// The client needs a certificate and presented none.
     NoCertificate,
-    /// The last event that the client has seen is not held any more.
+    /// The last event that the client has seen is no longer held.
     OnGap,
     /// The request needs a key and has none.
     NoKey,
@@ -59,9 +59,9 @@ pub enum Cause {
     KeyOfOtherApi,
     /// The request has two keys, or the field of the key twice.
     AmbiguousKey,
-    /// The server of `auth.url` has not let the request in.
+    /// The server of `auth.url` did not let the request in.
     AuthRefused,
-    /// The server of `auth.url` cannot be asked, or has said nothing that decides.
+    /// The server of `auth.url` cannot be asked, or its answer decides nothing.
     AuthUnavailable,
     /// `auth.timeout` has passed.
     AuthTimeout,
@@ -109,7 +109,7 @@ pub enum Cause {
     Draining,
     /// There is no descriptor for an upstream connection.
     OutOfDescriptors,
-    /// The target that knows the client's session is not there any more.
+    /// The target that knows the client's session is gone.
     TargetGone,
     /// No endpoint can be connected to.
     UpstreamUnreachable,
@@ -119,8 +119,8 @@ pub enum Cause {
     UpstreamMalformed,
     /// The upstream answered that it is unavailable, and the client is spared that.
     UpstreamUnavailable,
-    /// The upstream's response to a held or resumed stream must not be read by the page that waits
-    /// for it.
+    /// The page that waits for a held or resumed stream must not read the upstream's response to
+    /// it.
     Withheld,
     /// The admin listener or the built-in source has no such resource.
     NotFound,
@@ -260,7 +260,7 @@ impl Cause {
         }
     }
 
-    /// The cause for an invalid request head. Responses are read by the same rules.
+    /// The cause for an invalid request head. Responses are checked by the same rules.
     pub const fn of_head(error: HeadError) -> Cause {
         match error {
             HeadError::NotHttp => Cause::NotHttp,
@@ -299,7 +299,7 @@ impl Cause {
         if is_limit { cause } else { Cause::UpstreamMalformed }
     }
 
-    /// The cause for a refusal on the admin listener, by its status. None if the status is no
+    /// The cause for a refusal on the admin listener, by its status. None if the status is not a
     /// refusal.
     pub const fn of_operator(status: u16) -> Option<Cause> {
         match status {

@@ -22,19 +22,19 @@ pub enum Failure {
     Unresolved,
     /// An address cannot be connected to for another reason, such as no route or no such socket.
     Unreachable,
-    /// An address has shown a certificate that has expired, or is not valid yet.
+    /// The certificate of an address has expired or is not valid yet.
     CertificateExpired,
-    /// An address has shown a certificate of an issuer that is not trusted.
+    /// The certificate of an address has an issuer that is not trusted.
     CertificateIssuer,
-    /// An address has shown a certificate for other names.
+    /// The certificate of an address is for other names.
     CertificateName,
-    /// An address has shown a certificate that is not accepted for another reason, or none.
+    /// The certificate of an address is missing, or not accepted for another reason.
     Certificate,
-    /// An address has ended the TLS handshake, saying why or not.
+    /// An address ended the TLS handshake, with or without a reason.
     TlsAlert,
-    /// An address does not speak TLS.
+    /// An address does not use TLS.
     NotTls,
-    /// The TLS handshake with an address has failed for another reason.
+    /// The TLS handshake with an address failed for another reason.
     Tls,
     /// The endpoint closed the connection before its response head was complete.
     Closed,
@@ -102,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// True exactly when only a target that speaks TLS can fail like this.
+    /// True if only a TLS target can fail like this.
     pub const fn is_of_tls(self) -> bool {
         matches!(
             self,
@@ -116,7 +116,7 @@ impl Failure {
         )
     }
 
-    /// The failure for an error of connecting.
+    /// The failure for a connect error.
     pub fn of_connect(error: &io::Error) -> Failure {
         if let Some(fault) = TlsError::fault_of(error) {
             return Failure::of_handshake(fault);
@@ -153,7 +153,7 @@ impl Failure {
         outcomes.iter().find(|(known, _)| *known == outcome).map(|(_, failure)| *failure)
     }
 
-    /// The failure for an endpoint that got at least a part of the request and did not answer it.
+    /// The failure for an endpoint that got at least part of the request and did not answer it.
     /// None for a cause that is not the endpoint's fault, or that was counted while connecting.
     pub fn of_response(cause: Cause) -> Option<Failure> {
         let causes = [
@@ -177,10 +177,10 @@ pub const fn is_outage(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-/// The health of an endpoint, as the last request shows it.
+/// The health of an endpoint, according to the last request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// The endpoint was not asked yet.
+    /// The endpoint has not been asked yet.
     #[default]
     Untried,
     /// The endpoint has answered every request since this moment.
@@ -189,14 +189,14 @@ pub enum Health {
     Failing(Tick),
 }
 
-/// The counters and the health of one endpoint. See the module.
+/// The counters and the health of one endpoint. See the module docs.
 #[derive(Debug, Default)]
 pub struct EndpointStats {
     /// Attempted connections, to any of its addresses.
     pub connects: Counter,
-    /// How often it was passed over.
+    /// How often it was skipped.
     pub passed_over: Counter,
-    /// Checks of its health: those that failed, and those that were passed.
+    /// Health checks: those that failed, and those that passed.
     pub checks: [Counter; 2],
     failures: [Counter; Failure::ALL.len()],
     health: Cell<Health>,

@@ -1,38 +1,38 @@
-//! How TLS handshakes with clients have ended.
+//! How TLS handshakes with clients ended.
 
 use crate::metrics::Counter;
 use crate::net::{Agreed, TlsFault};
 
-/// How a TLS handshake with a client has ended.
+/// How a TLS handshake with a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
-    /// In a secured connection.
+    /// It succeeded with a full handshake.
     Full,
-    /// In one that goes on with what an earlier one has agreed on.
+    /// It succeeded by resuming an earlier session.
     Resumed,
     /// The client's certificate has expired, or is not valid yet.
     CertificateExpired,
-    /// Nobody who is trusted has issued it.
+    /// Its issuer is not trusted.
     CertificateIssuer,
     /// It was revoked.
     CertificateRevoked,
-    /// It cannot be told whether it was revoked.
+    /// It is unknown whether it was revoked.
     RevocationUnknown,
-    /// The client has none, or it is wrong in another way.
+    /// The client has none, or it is invalid in another way.
     Certificate,
-    /// The client has ended it and said why.
+    /// The client ended the handshake with an alert.
     Alert,
-    /// The client speaks HTTP without TLS.
+    /// The client sent plain HTTP.
     PlainHttp,
-    /// The client speaks something else.
+    /// The client sent something else.
     NotTls,
-    /// The client has closed the connection.
+    /// The client closed the connection.
     Closed,
-    /// Both speak TLS and do not get along.
+    /// The two sides have no TLS parameters in common.
     Incompatible,
     /// `tls.handshake_timeout` has passed.
     Timeout,
-    /// It had to make room for another: `tls.max_handshakes` is reached.
+    /// It made room for another: `tls.max_handshakes` is reached.
     MaxHandshakes,
 }
 
@@ -58,8 +58,8 @@ impl Handshake {
         Handshake::MaxHandshakes,
     ];
 
-    /// The word in metrics and in the log. millstream(1) explains each. Where an upstream can fail
-    /// like this, it is the same.
+    /// The word in metrics and in the log. millstream(1) explains each. The words are the same as
+    /// for an upstream that fails in the same way.
     pub const fn word(self) -> &'static str {
         match self {
             Handshake::Full => "full",
@@ -79,7 +79,7 @@ impl Handshake {
         }
     }
 
-    /// The end of one that has succeeded.
+    /// The end of a successful handshake.
     pub const fn of(agreed: &Agreed<'_>) -> Handshake {
         if agreed.is_resumed { Handshake::Resumed } else { Handshake::Full }
     }
@@ -92,7 +92,7 @@ impl From<TlsFault> for Handshake {
             TlsFault::UnknownIssuer => Handshake::CertificateIssuer,
             TlsFault::Revoked => Handshake::CertificateRevoked,
             TlsFault::RevocationUnknown => Handshake::RevocationUnknown,
-            // Nobody asks what a client is called.
+            // The name in a client's certificate is not checked.
             TlsFault::WrongName | TlsFault::BadCertificate => Handshake::Certificate,
             TlsFault::Alert => Handshake::Alert,
             TlsFault::NotTls => Handshake::NotTls,
@@ -103,12 +103,12 @@ impl From<TlsFault> for Handshake {
     }
 }
 
-/// The numbers of handshakes, by how they have ended.
+/// The numbers of handshakes, by how they ended.
 #[derive(Debug, Default)]
 pub struct Handshakes([Counter; Handshake::ALL.len()]);
 
 impl Handshakes {
-    /// Counts one.
+    /// Counts a handshake.
     pub fn count(&self, ended: Handshake) {
         self.0[ended as usize].one();
     }

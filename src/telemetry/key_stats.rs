@@ -7,7 +7,7 @@ use crate::metrics::Counter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The most keys with counters of their own.
+/// The maximum number of keys with separate counters.
 const KEYS_MAX: usize = 10_000;
 
 /// The counters of one key.
@@ -32,7 +32,7 @@ impl KeyStats {
     }
 }
 
-/// The counters of all keys that were used. See the module.
+/// The counters of all keys that were used. See the module docs.
 #[derive(Debug, Default)]
 pub struct AllKeys(BTreeMap<Arc<str>, KeyStats>);
 
@@ -44,7 +44,7 @@ impl AllKeys {
         self.0.entry(name).or_default()
     }
 
-    /// If there is no room, makes some by removing keys that are not `known` any more.
+    /// If there is no room, makes some by removing keys that are no longer `known`.
     pub fn make_room(&mut self, known: impl Iterator<Item = Arc<str>>) {
         if self.0.len() < KEYS_MAX {
             return;
@@ -58,7 +58,7 @@ impl AllKeys {
         self.0.iter().map(|(name, stats)| (&**name, stats))
     }
 
-    /// True exactly when no key was used.
+    /// True if no key was used.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -26,11 +26,11 @@ pub(super) enum Problem {
     Unserved,
     /// A request was refused.
     Refused(Cause),
-    /// An event stream or a tunnel ended as it should not.
+    /// An event stream or a tunnel ended abnormally.
     Cut(Outcome),
 }
 
-/// The slots of the last minute. They are taken out of the cell while in use. See the module.
+/// The slots of the last minute. They are taken out of the cell while in use. See the module docs.
 #[derive(Default)]
 pub(super) struct Lately(Cell<VecDeque<Slot>>);
 
@@ -112,12 +112,12 @@ pub struct Minute {
 }
 
 impl Minute {
-    /// True exactly when nothing went wrong.
+    /// True if nothing went wrong.
     pub const fn is_empty(&self) -> bool {
         self.counts.0.is_empty()
     }
 
-    /// Takes in what went wrong in another event loop.
+    /// Adds what went wrong in another event loop.
     pub fn merge(&mut self, other: &Minute) {
         self.requests += other.requests;
         other.counts.0.iter().for_each(|(problem, count)| self.counts.add(*problem, *count));

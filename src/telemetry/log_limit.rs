@@ -5,11 +5,11 @@ use crate::locked::Locked;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The limit. A clone counts together with it.
+/// The rate limit. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct LogLimit {
     logged: Arc<Locked<Lines>>,
-    /// The present second, since 1970.
+    /// The current second, since 1970.
     second: u64,
 }
 
@@ -19,7 +19,7 @@ type Lines = BTreeMap<String, BTreeMap<&'static str, Logged>>;
 #[derive(Debug, Default)]
 struct Logged {
     second: u64,
-    /// The number of lines left out since.
+    /// The number of lines omitted since.
     left_out: u64,
 }
 
@@ -42,7 +42,7 @@ impl LogLimit {
                 logged.insert(api.to_owned(), BTreeMap::new());
             }
             let logged = logged.get_mut(api)?.entry(kind).or_default();
-            // Another event loop may be a moment ahead.
+            // Another event loop may be slightly ahead.
             if logged.second == second || logged.second == second + 1 {
                 logged.left_out += 1;
                 return None;

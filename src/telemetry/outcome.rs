@@ -18,14 +18,14 @@ pub enum Outcome {
     UpstreamIdle,
     /// The upstream sent no event of a stream for `first_event_timeout` or `stall_timeout`.
     UpstreamStalled,
-    /// An event of a stream that clients share was longer than `max_event_bytes`.
+    /// An event of a shared stream was longer than `max_event_bytes`.
     MaxEventBytes,
     /// The stream reached `max_stream_age`.
     MaxAge,
     /// The certificate that admitted its client has expired.
     CertificateExpired,
-    /// The key that admitted it was removed, or does not admit it to this api any more; or the
-    /// server of `auth.url` does not.
+    /// The key or certificate that admitted it was removed or revoked, or does not admit it to this
+    /// api any more; or the server of `auth.url` does not.
     Revoked,
     /// Its api was removed from the configuration or has other endpoints.
     Removed,
@@ -38,8 +38,7 @@ pub enum Outcome {
     Held,
     /// An event stream that had lost its upstream. Its client left before it was resumed.
     Resuming,
-    /// An event stream that was opened before its upstream had answered, and the upstream then did
-    /// not answer with one.
+    /// An event stream that was answered early, and whose upstream then did not answer with one.
     NoStream,
     /// A request for an event stream that had no upstream, and was answered with an empty stream.
     /// It opened no stream, so no stream ends this way.
@@ -77,30 +76,30 @@ impl Outcome {
         self as usize
     }
 
-    /// True exactly when the client got the whole response, whether the upstream's or ours.
+    /// True if the client got the whole response, whether the upstream's or ours.
     pub const fn is_complete(self) -> bool {
         matches!(self, Outcome::Complete | Outcome::Spared)
     }
 
-    /// True exactly when an open event stream or tunnel may end this way.
+    /// True if an open event stream or tunnel may end this way.
     pub const fn ends_what_was_open(self) -> bool {
         !matches!(self, Outcome::Spared)
     }
 
-    /// True exactly when it ends every exchange of an api or a key: tunnels and ordinary responses
-    /// as well as event streams.
+    /// True if it ends every exchange of an api or a key: tunnels and ordinary responses as well as
+    /// event streams.
     pub const fn ends_everything(self) -> bool {
         matches!(self, Outcome::Removed | Outcome::Revoked)
     }
 
-    /// True exactly when an event stream or a tunnel should not end this way.
+    /// True if an event stream or a tunnel should not end this way.
     pub const fn is_failure(self) -> bool {
         use Outcome::{MaxEventBytes, NoStream, SlowClient, UpstreamCut};
         matches!(self, UpstreamCut | SlowClient | NoStream | MaxEventBytes)
     }
 
-    /// The reason to log when a response is cut. None for what clients do as a matter of course,
-    /// and for what is logged in other words.
+    /// The reason to log when a response is cut. None for what clients do routinely, and for what
+    /// is logged in other words.
     pub const fn cut_reason(self) -> Option<&'static str> {
         match self {
             Outcome::Complete

@@ -1,28 +1,28 @@
-//! What came where connections have to begin with a PROXY header.
+//! What arrived on connections that must begin with a PROXY header.
 
 use crate::metrics::Counter;
 use crate::proxy_protocol::{Header, Wrong};
 
-/// What came where a connection has to begin with a PROXY header.
+/// What arrived on a connection that must begin with a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// One of version 1, with a client's address.
+    /// A header of version 1, with a client's address.
     V1,
-    /// One of version 2, with a client's address.
+    /// A header of version 2, with a client's address.
     V2,
-    /// One without a client's address: of a health check, or of a client that is not named.
+    /// A header without a client's address: for a health check, or a client that is not named.
     NoAddress,
-    /// Somebody who is not in `server.trusted_proxies`.
+    /// The peer is not in `server.trusted_proxies`.
     Untrusted,
-    /// Something else.
+    /// Something other than a PROXY header.
     Absent,
-    /// One that cannot be understood.
+    /// A malformed header.
     Malformed,
-    /// One that is too long.
+    /// A header that is too long.
     TooLong,
-    /// Not all of it before the connection was closed.
+    /// The connection was closed before the header was complete.
     Closed,
-    /// Not all of it before `server.read_timeout`.
+    /// `server.read_timeout` passed before the header was complete.
     Timeout,
 }
 
@@ -79,12 +79,12 @@ impl From<Wrong> for ProxyHeader {
     }
 }
 
-/// The numbers of connections, by what came.
+/// The numbers of connections, by what arrived.
 #[derive(Debug, Default)]
 pub struct ProxyHeaders([Counter; ProxyHeader::ALL.len()]);
 
 impl ProxyHeaders {
-    /// Counts one.
+    /// Counts a connection.
     pub fn count(&self, came: ProxyHeader) {
         self.0[came as usize].one();
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct Record {
     /// The id of the request, unique in this process.
     pub id: u64,
-    /// What is told of the request. Empty if nothing reports requests.
+    /// What logs say about the request. Empty if nothing reports requests.
     pub told: Told,
     /// The time until the first event was passed on.
     pub first_event: FirstEvent,
@@ -25,26 +25,26 @@ pub struct Record {
     pub status: u16,
     /// The counters of its api, if it is counted.
     pub stats: Option<Rc<ApiStats>>,
-    /// True exactly when the access log has a line for it.
+    /// True if the access log has a line for it.
     pub logged: bool,
-    /// True exactly when it is an event stream or a tunnel that was opened.
+    /// True if it is an event stream or a tunnel that was opened.
     pub open: bool,
 }
 
 const _: () = assert!(size_of::<Record>() <= 40);
 
 impl Record {
-    /// True exactly when the two sides have switched to another protocol.
+    /// True if the two sides have switched to another protocol.
     pub const fn is_tunnel(&self) -> bool {
         self.status == 101
     }
 
-    /// True exactly when it is an event stream that was opened.
+    /// True if it is an event stream that was opened.
     pub const fn is_open_stream(&self) -> bool {
         self.open && !self.is_tunnel()
     }
 
-    /// Counts what has passed between two moments of an exchange that began at `began`.
+    /// Counts what passed between two moments of an exchange that began at `began`.
     pub fn count(&mut self, before: Volume, after: Volume, began: Tick, now: Tick) {
         let events = after.events - before.events;
         let Some(stats) = &self.stats else { return };
@@ -66,7 +66,7 @@ impl FirstEvent {
     /// There was no event yet.
     pub const NONE: FirstEvent = FirstEvent(u32::MAX);
 
-    /// The event came after this time.
+    /// The event was passed on after this time.
     pub fn after(time: Duration) -> FirstEvent {
         FirstEvent(u32::try_from(millis(time)).unwrap_or(u32::MAX - 1).min(u32::MAX - 1))
     }
@@ -95,7 +95,7 @@ pub struct Report<'a> {
     pub record: &'a Record,
     /// The format of the access log, if there is one.
     pub form: Option<Form>,
-    /// The fields of requests that the access log shows.
+    /// The request fields that the access log shows.
     pub fields: &'a [Field],
     /// The api that serves it.
     pub api: Option<&'a str>,
@@ -103,13 +103,14 @@ pub struct Report<'a> {
     pub client: Option<IpAddr>,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
-    /// Who sent the request: the name of the key, or whose the certificate is that has let it in.
+    /// Who sent the request: the name of the key, or the subject of the certificate that admitted
+    /// it.
     pub caller: Option<&'a str>,
-    /// The version of TLS that the client speaks, if it does.
+    /// The TLS version that the client uses, if any.
     pub tls: Option<&'a str>,
-    /// Whose certificate the client has shown, if it was asked for one.
+    /// The subject of the client's certificate, if it was asked for one.
     pub subject: Option<&'a str>,
-    /// What its event stream is, if it is one.
+    /// The kind of its event stream, if it is one.
     pub kind: StreamKind,
     /// When the request head was complete.
     pub began: Tick,
@@ -119,11 +120,11 @@ pub struct Report<'a> {
     pub cause: Option<Cause>,
     /// How long it waited for an upstream connection, if it had to.
     pub queued: Option<Duration>,
-    /// The status with which the upstream has answered, if the client did not see it.
+    /// The status of the upstream's answer, if the client did not see it.
     pub upstream_status: Option<u16>,
     /// How much has passed.
     pub volume: Volume,
-    /// True exactly when its events can be counted.
+    /// True if its events can be counted.
     pub counts_events: bool,
     /// Payload bytes written to the client, without those still pending.
     pub delivered: u64,
@@ -167,9 +168,10 @@ impl Report<'_> {
         if self.record.is_tunnel() { "tunnel" } else { self.kind.word() }
     }
 
-    /// The word for how the exchange ended or, if it was refused, why. An exchange whose client
-    /// does not see that in the status, because of `on_outage` or an early answer, has both,
-    /// separated by a comma; or the status that it does not see.
+    /// The word for how the exchange ended or, if it was refused, why. If the client does not see
+    /// the refusal in the status, because of `on_outage` or an early answer, both are given,
+    /// separated by a comma. After an early answer the second may be the status that the client
+    /// does not see.
     pub(super) fn reason(&self) -> Cow<'static, str> {
         let word = self.outcome.word();
         match (self.outcome, self.cause, self.upstream_status) {

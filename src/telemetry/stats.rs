@@ -1,7 +1,7 @@
 //! The counters of each api and of the process.
 //!
 //! An api's counters belong to its name and outlive every configuration that has it; their users
-//! hold them by `Rc`. Nothing is counted per client, except by its key.
+//! hold them by `Rc`. Nothing is counted per client, except by key.
 
 use super::auth_stats::AuthStats;
 use super::cause::Cause;
@@ -31,7 +31,7 @@ const STREAM: &[u64] =
 const REQUEST: &[u64] =
     &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
 
-/// A request that was not served: answered with a status of 500 or above, or saved from one by
+/// A request that was not served: answered with a status of 500 or above, or saved from that by
 /// `on_outage` or an early answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unserved {
@@ -39,12 +39,11 @@ pub struct Unserved {
     pub at: Tick,
     /// The cause. None if the status is the upstream's own.
     pub cause: Option<Cause>,
-    /// The status that the client was sent, or the upstream's, behind an early answer.
+    /// The status that the client was sent or, after an early answer, the upstream's.
     pub status: u16,
 }
 
-/// The counters of an api's exchanges that last: of one kind of its event streams, or of its
-/// tunnels.
+/// The counters of an api's long-lived exchanges: one kind of its event streams, or its tunnels.
 #[derive(Debug, Default)]
 pub struct LastingStats {
     /// Those that were opened.
@@ -54,7 +53,7 @@ pub struct LastingStats {
 }
 
 impl LastingStats {
-    /// The number of those that are open.
+    /// The number of open ones.
     pub fn open(&self) -> u64 {
         let closed = self.closed.iter().map(Counter::get).sum();
         self.opened.get().saturating_sub(closed)
@@ -92,15 +91,15 @@ pub struct ApiStats {
     pub spared: Counter,
     /// Streams that were opened before their upstream had answered.
     pub early_answers: Counter,
-    /// What was said of requests and streams, where another server is asked who may come in.
+    /// The verdicts of auth servers on requests and streams.
     pub auth: AuthStats,
-    /// Streams whose events come from one that others read, too.
+    /// Streams whose events come from a shared log.
     pub shared: Counter,
-    /// Requests that were not shared although `[api.share]` is there, by [`Veto`].
+    /// Requests that were not shared although `[api.share]` is configured, by [`Veto`].
     vetoes: [Counter; Veto::ALL.len()],
-    /// Events that were held for who came later, or came back.
+    /// Events replayed from logs to clients that joined late or came back.
     pub replayed: Counter,
-    /// Clients of a shared stream who have missed some of it.
+    /// Clients of a shared stream that missed part of it.
     pub gaps: Counter,
     /// The time from a request to the first event of its stream.
     pub first_event: Histogram,
@@ -186,8 +185,7 @@ impl ApiStats {
         self.lately.count(Problem::Unserved, || self.begun(), last.at);
     }
 
-    /// Notes how an event stream or a tunnel ended. If that is a problem, it is reported for a
-    /// minute.
+    /// Notes how an event stream or a tunnel ended. A problem is reported for a minute.
     pub fn note_end(&self, outcome: Outcome, now: Tick) {
         if outcome.is_failure() {
             self.lately.count(Problem::Cut(outcome), || self.begun(), now);
@@ -217,7 +215,7 @@ impl ApiStats {
         self.streams.iter().map(|streams| streams.opened.get()).sum()
     }
 
-    /// The number of event streams that have ended in this way.
+    /// The number of event streams that ended in this way.
     pub fn closed(&self, outcome: Outcome) -> u64 {
         self.streams.iter().map(|streams| streams.closed[outcome.index()].get()).sum()
     }
@@ -252,7 +250,7 @@ pub struct Stats {
     endpoints: BTreeMap<(String, String), Weak<EndpointStats>>,
     /// The counters by key name.
     pub keys: AllKeys,
-    /// The requests that no api has served.
+    /// The requests that no api served.
     pub no_api: Rc<ApiStats>,
     /// How often accepting had to pause.
     pub accept_pauses: Counter,
@@ -288,7 +286,7 @@ impl Stats {
     }
 
     /// The counters of an api's endpoint, by its displayed target. They are created if missing, and
-    /// exist as long as somebody holds them.
+    /// exist as long as they are referenced.
     pub fn endpoint(&mut self, api: &str, displayed: String) -> Rc<EndpointStats> {
         let name = (api.to_owned(), displayed);
         if let Some(stats) = self.endpoints.get(&name).and_then(Weak::upgrade) {
@@ -299,7 +297,7 @@ impl Stats {
         stats
     }
 
-    /// Removes the counters of endpoints that nobody holds any more.
+    /// Removes the counters of endpoints that are no longer referenced.
     pub fn forget_endpoints(&mut self) {
         self.endpoints.retain(|_, stats| stats.strong_count() > 0);
     }
@@ -310,8 +308,8 @@ impl Stats {
         endpoints.filter_map(|((api, name), stats)| Some((&**api, &**name, stats.upgrade()?)))
     }
 
-    /// The counters of all apis that ever existed, by name. Requests that no api has served are
-    /// under the empty name, which no api has.
+    /// The counters of all apis that ever existed, by name. Requests that no api served are under
+    /// the empty name, which no api has.
     pub fn all(&self) -> impl Iterator<Item = (&str, &ApiStats)> {
         let apis = self.apis.iter().map(|(name, stats)| (&**name, &**stats));
         [("", &*self.no_api)].into_iter().chain(apis)

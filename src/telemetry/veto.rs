@@ -1,30 +1,30 @@
 //! Why a request for an event stream is not shared (`[api.share]`): one table of words.
 //!
-//! It then has an upstream stream of its own, as if there were no sharing. The words are stable,
+//! Such a request gets its own upstream stream, as if there were no sharing. The words are stable,
 //! and each is explained in millstream(1).
 
-/// Why a request is not shared. See the module.
+/// Why a request is not shared. See the module docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Veto {
     /// The api is `sticky`, so the upstream tells its clients apart.
     Sticky,
-    /// An auth server says who may come in, and perhaps what the upstream is told of it.
+    /// An auth server decides who is let in, and may add fields to the upstream request.
     AuthUrl,
-    /// Each connection to the upstream says whose it is.
+    /// Each connection to the upstream names its client.
     SendProxy,
-    /// The api passes compressed streams, whose events cannot be told apart.
+    /// The api passes compressed streams, whose events cannot be recognised.
     Compression,
     /// The request has a Range.
     Range,
-    /// It has a cookie that tells no streams apart.
+    /// It has a cookie that is not part of the name of the stream.
     Cookie,
-    /// It has an Authorization that tells no streams apart.
+    /// It has an Authorization that is not part of the name of the stream.
     Authorization,
     /// Its key, or the certificate of its client, goes upstream.
     Key,
-    /// It comes from a page, and the upstream says which pages may read it.
+    /// It comes from a page, and the upstream decides which pages may read the response.
     Origin,
-    /// The last event that it has seen is not held, or not said clearly.
+    /// The last event that the client has seen is not held, or not named unambiguously.
     LastEventId,
     /// `api.share.max_logs` is reached.
     MaxLogs,
@@ -36,7 +36,7 @@ pub enum Veto {
     SetCookie,
     /// The response is `Cache-Control: private`.
     Private,
-    /// The response varies with something that tells no streams apart.
+    /// The response varies with something that is not part of the name of the stream.
     Vary,
     /// An event is longer than `api.max_event_bytes`.
     MaxEventBytes,
