@@ -1,4 +1,4 @@
-//! The program: it reads the command line, runs what that asks for, and sets the exit status.
+//! The program: it parses the command line, runs the command, and sets the exit status.
 
 use millstream::arguments::{self, Command};
 use millstream::{Config, ConfigErrors, Process, Sandbox, Start, count_workers};
@@ -8,11 +8,11 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Exit status: it could not start or run.
+/// Exit status: the program could not start or run.
 const FAILED: u8 = 1;
 /// Exit status: the command line or the configuration is wrong.
 const WRONG: u8 = 2;
-/// The most bytes of a key that are read, more than [`key_entry`] accepts.
+/// The maximum number of bytes of a key to read, more than [`key_entry`] accepts.
 const KEY_MAX: u64 = 4096;
 
 fn main() -> ExitCode {
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs with a configuration whose names are not resolved. `file` is where it was read, if it was
-/// read from a file. `sandbox` is what the command line says of that.
+/// Runs with a configuration whose names are not resolved. `file` is the file it was read from, if
+/// any. `sandbox` is the option on the command line.
 fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: bool) -> ExitCode {
     let mut config = match config {
         Ok(config) => config,
@@ -79,7 +79,7 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
     }
 }
 
-/// What `--check` prints for a valid configuration, which was read from this file.
+/// The output of `--check` for a valid configuration read from `file`.
 fn checked(config: &Config, file: &Path) -> String {
     let mut warnings = config.warnings(raise_descriptor_limit().ok(), count_workers(config));
     warnings.extend(config.tls.expiries(unix_ms()).into_iter().map(|expiry| expiry.text));
@@ -95,7 +95,7 @@ fn checked(config: &Config, file: &Path) -> String {
     lines.fold(summary, |text, line| text + &line)
 }
 
-/// Reads a key, which is a line of standard input, and prints its entry for a key file.
+/// Reads a key from a line of standard input, and prints its entry for a key file.
 fn hash_key(name: Option<&str>) -> ExitCode {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -120,7 +120,7 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints an error to standard error, and returns the exit status.
+/// Prints an error to standard error and returns the exit status.
 fn fail(status: u8, what: &str) -> ExitCode {
     let mut stderr = io::stderr();
     for line in what.lines() {
