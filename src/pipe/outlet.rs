@@ -99,8 +99,8 @@ impl Outlet {
         outlet
     }
 
-    /// Begins another body after whatever is pending (its head). If it is `over`, its end must still
-    /// be written unless its head announces a length.
+    /// Begins another body after whatever is pending (its head). If it is `over`, its end must
+    /// still be written unless its head announces a length.
     pub fn begin(&mut self, to: BodyLength, over: bool) {
         let told = matches!(to, BodyLength::Empty | BodyLength::Length(_));
         self.writer = BodyWriter::new(to);
