@@ -253,7 +253,7 @@ impl<N: Net> Step<'_, N> {
         self.acquire(|pool, wanted, io, log| pool.acquire_next(wanted, search, io, log))
     }
 
-    /// Runs `act` on the pool for this auth request. None if its api is not in the configuration.
+    /// Runs `act` on the pool for this auth request. None if its api has no auth server.
     fn with_wanted<T>(
         &mut self,
         act: impl FnOnce(&mut Pool, Wanted<'_>, &mut Io<'_, N>, &mut LogLimit) -> T,
