@@ -329,7 +329,8 @@ impl<N: Net> Proxy<N> {
     fn veto(&mut self, key: Key<Feed>, veto: Veto, now: Tick) {
         let feed = &mut self.feeds.tasks[key];
         let (api, name) = feed.name;
-        // No stream after an event that one client names says nothing about other clients.
+        // If there is no stream after an event that one client names, that says nothing about other
+        // clients.
         let is_of_client = feed.continues && veto == Veto::NoStream;
         if let Some(state) = self.shared.apis.get(api).filter(|_| !is_of_client) {
             state.directory.note_veto(name, veto, now);

@@ -3,8 +3,8 @@
 //! Some servers send the current state at the start of a stream, and then changes. A client that
 //! joined such a shared stream would miss the start. So a client asks for itself, and when its
 //! stream has been quiet for `settle` it continues with the log, from where that was when the
-//! client asked, so that it misses nothing. Events that came in between it gets twice. The first
-//! client of a log does not need its own stream, because the log has the start.
+//! client asked, so that it misses nothing. It gets the events in between twice. The first client
+//! of a log does not need its own stream, because the log has the start.
 //!
 //! Until then the client keeps alive neither the log nor the upstream stream that fills it, because
 //! its own stream may never be quiet. If it is quiet, but the log is gone or has dropped that
