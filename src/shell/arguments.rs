@@ -62,10 +62,10 @@ pub enum Command {
     Check {
         /// The file.
         file: PathBuf,
-        /// Whether for a sandbox, whatever the file says.
+        /// Whether to check it for a sandbox, whatever the file says.
         sandbox: bool,
     },
-    /// Ask whether this URL is answered with success.
+    /// Check that this URL is answered with a 2xx status.
     Probe(String),
     /// Have the process with the admin listener at this URL reload its configuration.
     Reload(String),
@@ -73,7 +73,7 @@ pub enum Command {
     Run {
         /// The file.
         file: PathBuf,
-        /// Whether in a sandbox, whatever the file says.
+        /// Whether to run in a sandbox, whatever the file says.
         sandbox: bool,
     },
     /// Run without a file.
@@ -82,7 +82,7 @@ pub enum Command {
         url: String,
         /// The address to listen on, if it was given.
         listen: Option<String>,
-        /// Whether in a sandbox.
+        /// Whether to run in a sandbox.
         sandbox: bool,
     },
 }
@@ -122,7 +122,7 @@ struct Options {
 /// Parses a command line. The first argument is the program's name.
 ///
 /// # Errors
-/// If it is none of the forms under "Usage" in [`HELP`].
+/// If it has none of the forms under "Usage" in [`HELP`].
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<Command, ArgumentError> {
@@ -136,7 +136,7 @@ pub fn parse(
             Arg::Long("sandbox") => options.sandbox = true,
             Arg::Long("check") => {
                 options.check = true;
-                // The file of "--check=FILE". The one of "--check FILE" is an argument of its own.
+                // The file in "--check=FILE". In "--check FILE" it is a separate argument.
                 if let Some(file) = parser.optional_value() {
                     once("CONFIG.toml", &mut options.file, file.into())?;
                 }

@@ -1,8 +1,9 @@
-//! A client that asks once, for what the command line does with a process that runs.
+//! A client that sends one request, for the options of the command line that talk to a running
+//! process.
 //!
-//! A process that asks does nothing else, so this blocks. It knows targets and responses as the
-//! proxy does, but follows no redirects, because they could lead to a server that is well in place
-//! of the one in question, and speaks no TLS, because the admin listener does not either.
+//! The process does nothing else meanwhile, so this blocks. It reads targets and responses as the
+//! proxy does. It follows no redirects, because they could lead from a server that is not healthy
+//! to one that is, and speaks no TLS, because the admin listener does not either.
 
 use super::clock::Clock;
 use super::resolver::addresses_of_all;
@@ -15,33 +16,33 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// The heads of the responses.
+/// The limits for response heads.
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 16 * 1024, head_fields: 128, target_bytes: 0 };
 
-/// A client under way. See the module.
+/// A client and the time that it has. See the module.
 pub(super) struct Client {
-    /// A clock that began with it.
+    /// A clock that started with the client.
     clock: Clock,
     timeout: Duration,
 }
 
 /// A response.
 pub(super) struct Response {
-    /// Its status. Not that of an interim response.
+    /// Its status. Never that of an interim response.
     pub status: u16,
-    /// As much of its body as was wanted.
+    /// The body, up to the length that was asked for.
     pub body: String,
 }
 
 impl Client {
-    /// A client that takes at most this long, from now on, from the lookup of the host to the last
-    /// byte of the response that it reads.
+    /// A client that takes at most this long from now on, including the lookup of the host and the
+    /// reading of the response.
     pub(super) fn within(timeout: Duration) -> Client {
         Client { clock: Clock::start(), timeout }
     }
 
-    /// Sends a request to a target and returns the response, of whose body it reads at most
-    /// `body_max` bytes.
+    /// Sends a request to a target and returns the response, with at most `body_max` bytes of its
+    /// body.
     ///
     /// # Errors
     /// In one line, why there is no response.
@@ -65,8 +66,8 @@ impl Client {
         self.receive_response(&mut socket, body_max)
     }
 
-    /// Connects to the first address that takes a connection. Each may use the same share of the
-    /// time that is left.
+    /// Connects to the first address that accepts a connection. Each address may take an equal
+    /// share of the time left.
     fn connect(&mut self, addresses: &[Address]) -> Result<Socket, String> {
         let mut failure = None;
         for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
@@ -89,8 +90,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads heads until one is not of an interim response (RFC 9110 section 15.2), and then its
-    /// body.
+    /// Skips interim responses (RFC 9110 section 15.2), and reads the final one.
     fn receive_response(
         &mut self,
         socket: &mut Socket,
@@ -113,7 +113,7 @@ impl Client {
             let (status, body) = (head.status, BodyReader::response(head.length));
             bytes.drain(..end);
             match status {
-                // The next protocol begins behind a 101, and not another head.
+                // Another protocol follows a 101, and not another head.
                 100 | 102..=199 => search = HeadSearch::response(),
                 _ => {
                     let body = self.receive_body(socket, body, bytes, body_max)?;
@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    /// Reads a body whose first bytes have come, until it ends or there is enough of it.
+    /// Reads a body, which begins with `bytes`, until it ends or has `max` bytes.
     fn receive_body(
         &mut self,
         socket: &mut Socket,
@@ -157,8 +157,8 @@ impl Client {
         Ok(n)
     }
 
-    /// Returns the time that is left, or an error if none is. A socket takes a timeout of nothing
-    /// for none at all.
+    /// Returns the time left, or an error if there is none: a socket treats a timeout of zero as no
+    /// timeout.
     fn left(&mut self) -> io::Result<Duration> {
         let past = self.clock.now().tick.since(Tick::ZERO);
         let left = self.timeout.checked_sub(past).filter(|left| !left.is_zero());
@@ -181,7 +181,7 @@ fn connect(address: &Address, timeout: Duration) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Calls it until no signal comes in between.
+/// Repeats a call until it is not interrupted by a signal.
 fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

@@ -1,13 +1,13 @@
-//! The clocks. No other file reads one; everywhere else the time is an argument.
+//! The clocks. No other file reads a clock; everywhere else the time is an argument.
 
 use crate::time::{Now, Tick, millis};
 use std::time::{Instant, SystemTime};
 
-/// How often the wall clock is read, in milliseconds. In between it is taken to advance as the
-/// monotonic clock does. When it is read again, it may have been set back.
+/// How often the wall clock is read, in milliseconds. In between it is assumed to advance with the
+/// monotonic clock. When it is read again, it may have been set back.
 const WALL_INTERVAL_MS: u64 = 100;
 
-/// The clocks of an event loop, which reads the time once a turn.
+/// The clocks of an event loop, which reads the time once per turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     started: Instant,
@@ -34,7 +34,7 @@ impl Clock {
     }
 }
 
-/// The wall clock, in milliseconds since 1970. A clock that is set before then reads 0.
+/// The wall clock, in milliseconds since 1970. A clock set to an earlier time reads as 0.
 #[expect(clippy::disallowed_methods, reason = "this is where the clocks are read")]
 pub fn unix_ms() -> u64 {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

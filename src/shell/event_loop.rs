@@ -1,11 +1,11 @@
 //! The event loop: wait for events, record them, take a turn of the proxy, repeat.
 //!
-//! It owns the poll, the listeners, the clock and a [`Proxy`], and knows no signal, no file and no
-//! log output. Another loop is another value on another thread, and what they have in common is
-//! [`Common`]. Its methods are all that the process asks of it.
+//! It owns the poll, the listeners, the clock and a [`Proxy`], and does not deal with signals,
+//! files or log output. Each loop is a value on its own thread, and all share a [`Common`]. The
+//! process controls a loop only through its methods.
 //!
-//! What can fail is done before there is a loop ([`Opening`]), and on the main thread. So either
-//! all loops open, or none does.
+//! What can fail is done before there is a loop ([`Opening`]), on the main thread, so either all
+//! loops start or none does.
 
 use super::clock::Clock;
 use super::listeners::{self, Listening, Offer};
@@ -45,9 +45,9 @@ pub(super) struct EventLoop {
     proxy: Proxy<TlsNet<MioNet>>,
     listening: Vec<Listening>,
     clock: Clock,
-    /// Which of the loops this is.
+    /// The index of this loop.
     index: usize,
-    /// What loops tell each other, by their indices.
+    /// The messages between loops: a mailbox for each loop, by its index.
     mail: Arc<[Mailbox<Message>]>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Turn {
     pub(super) wake: Tick,
 }
 
-/// What a loop needs, to be moved to its thread and started there.
+/// What a loop needs. It is moved to the loop's thread and started there.
 #[derive(Debug)]
 pub(super) struct Opening {
     poll: mio::Poll,
@@ -73,11 +73,11 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Listens where `config` says, on inherited sockets where there are any, and prepares to serve
+    /// Listens where `config` says, at inherited sockets where there are any, and prepares to serve
     /// with at most `descriptors` file descriptors.
     ///
     /// # Errors
-    /// An address that cannot be listened on, or a poll that cannot be created.
+    /// If an address cannot be listened on, or a poll cannot be created.
     pub(super) fn first(
         mut config: Config,
         descriptors: u64,
@@ -90,17 +90,17 @@ impl Opening {
         Ok(Opening { poll, net, config, listening, budget, sockets_max, clock: Clock::start() })
     }
 
-    /// Prepares another loop that serves the same clients, one of `loops`.
+    /// Prepares another loop, one of `loops`, with the same listeners for clients.
     ///
     /// # Errors
-    /// A poll that cannot be created, or an address that cannot be listened on once more.
+    /// If a poll cannot be created, or an address cannot be listened on once more.
     pub(super) fn another(&mut self, loops: usize) -> Result<Opening, String> {
         let sockets_max = self.sockets_max.div_ceil(loops);
         let (poll, mut net) = create_poll(sockets_max)?;
         let Opening { config, listening, .. } = self;
         let offers = listeners::offer(config, listening, &[], &mut self.net)?;
         let listening = listeners::take(offers, &[], &mut net)?;
-        // Times that loops exchange are those of one clock.
+        // All loops share the start of the clock, because they exchange times.
         let Opening { config, budget, clock, .. } = self;
         let (config, budget, clock) = (config.clone(), *budget, *clock);
         Ok(Opening { poll, net, config, listening, budget, sockets_max, clock })
@@ -111,7 +111,7 @@ impl Opening {
         &self.config
     }
 
-    /// Creates a waker, with which another thread can end a wait. There can be only one.
+    /// Creates the waker, with which another thread can end a wait. There can be only one.
     ///
     /// # Errors
     /// If the system has no descriptor left.
@@ -120,8 +120,8 @@ impl Opening {
         waker.map(Arc::new).map_err(|e| format!("cannot create a waker: {e}"))
     }
 
-    /// Starts the loop with this index, on the thread that is to run it. There is a mailbox for
-    /// each loop, with its waker.
+    /// Starts the loop with this index, on the thread that is to run it. `mail` has a mailbox for
+    /// each loop, with that loop's waker.
     pub(super) fn start(
         self,
         common: Common,
@@ -139,7 +139,7 @@ impl Opening {
         for listener in &listening {
             listener.spares().iter().for_each(|spare| proxy.open_spare(*spare, listener.port));
         }
-        // One part of an answer is enough for what is known of the process as a whole.
+        // The usage of the whole process must be in only one loop's part of an answer.
         if index == 0 {
             proxy.measure_with(sys::usage);
         }
@@ -161,17 +161,17 @@ impl EventLoop {
     /// Lets a wait end when `source` becomes readable.
     ///
     /// # Errors
-    /// If the system is out of memory, or of watches.
+    /// If the system is out of memory or watches.
     pub(super) fn watch(&self, source: &mut impl mio::event::Source) -> io::Result<()> {
         self.poll.registry().register(source, WAKE, mio::Interest::READABLE)
     }
 
-    /// What time it is.
+    /// The time now.
     pub(super) fn now(&mut self) -> Tick {
         self.clock.now().tick
     }
 
-    /// Does what the recorded events and the timers ask for.
+    /// Handles the recorded events and the timers that are due, and sends messages to other loops.
     pub(super) fn turn(&mut self) -> Turn {
         let now = self.clock.now();
         let wake = self.proxy.turn(now);
@@ -186,15 +186,15 @@ impl EventLoop {
         Turn { now: now.tick, wake }
     }
 
-    /// Waits for events from `now` until `until` at most, and records them all for the next turn
-    /// before any socket is closed. True when the waker or a watched source has ended the wait.
+    /// Waits for events, from `now` until `until` at most, and records all of them for the next
+    /// turn before any socket is closed. True if the waker or a watched source has become ready.
     ///
     /// # Errors
     /// If the poll fails.
     pub(super) fn wait(&mut self, now: Tick, until: Tick) -> io::Result<bool> {
         let timeout = (until != Tick::NEVER).then(|| until.since(now));
         match self.poll.poll(&mut self.events, timeout) {
-            // A signal interrupted it, and is reported by a source of its own.
+            // A signal interrupted it. The signal has an event source of its own.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             polled => polled?,
         }
@@ -219,11 +219,11 @@ impl EventLoop {
         Ok(woken)
     }
 
-    /// Opens the listeners of another configuration, and offers them to each of `others`. If that
-    /// fails, nothing changes.
+    /// Opens the listeners of another configuration, and returns them with an offer for each of the
+    /// `others`. If that fails, nothing changes.
     ///
     /// # Errors
-    /// The address that cannot be listened on.
+    /// If an address cannot be listened on.
     pub(super) fn open_listeners(
         &mut self,
         config: &mut Config,
@@ -243,20 +243,20 @@ impl EventLoop {
         }
     }
 
-    /// Takes the listeners that the first loop has offered.
+    /// Takes the listeners that the first loop offers.
     ///
     /// # Errors
-    /// The address that cannot be listened on.
+    /// If an address cannot be listened on.
     pub(super) fn take_listeners(&mut self, offers: Vec<Offer>) -> Result<Vec<Listening>, String> {
         listeners::take(offers, &self.listening, tls::inner(self.proxy.net()))
     }
 
-    /// Closes those of these listeners that it does not serve.
+    /// Closes those of these listeners that this loop does not serve.
     pub(super) fn close_unserved(&mut self, listening: &[Listening]) {
         listeners::close_new(listening, &self.listening, tls::inner(self.proxy.net()));
     }
 
-    /// Serves another configuration from now on, on these listeners.
+    /// Serves another configuration at these listeners from now on.
     pub(super) fn reload(&mut self, config: Config, listening: Vec<Listening>, descriptors: u64) {
         for listener in &listening {
             match self.listening.iter().find(|old| old.id == listener.id) {
@@ -283,12 +283,12 @@ impl EventLoop {
         self.proxy.reload(config, budget, self.clock.now().tick);
     }
 
-    /// The terms on which hands are shaken.
+    /// The TLS configuration for new handshakes.
     pub(super) const fn tls(&self) -> &Arc<Tls> {
         self.proxy.tls()
     }
 
-    /// Shakes hands on other terms from now on.
+    /// Replaces the TLS configuration for new handshakes.
     pub(super) fn renew(&mut self, tls: Tls) {
         self.proxy.renew(tls);
     }
@@ -299,12 +299,12 @@ impl EventLoop {
         self.proxy.drain(now);
     }
 
-    /// Tells of the last step of the drain, though not all loops have taken it.
+    /// Reports the steps of the drain that not all loops have taken.
     pub(super) fn tell_drain(&self) {
         self.proxy.tell_drain();
     }
 
-    /// Ends everything that is open at once.
+    /// Closes everything that is open at once.
     pub(super) fn end(&mut self) {
         let now = self.clock.now().tick;
         self.proxy.end(now);
@@ -315,27 +315,28 @@ impl EventLoop {
         self.proxy.is_draining()
     }
 
-    /// True once it has closed the port and no client connection is left.
+    /// True once it has closed its listeners for clients and no client connection is left.
     pub(super) fn is_drained(&self) -> bool {
         self.proxy.is_drained()
     }
 
-    /// The number of streams, tunnels and other requests that a drain has cut.
+    /// The number of streams, tunnels and other requests that the drain has cut.
     pub(super) const fn cut_in_drain(&self) -> u64 {
         self.proxy.cut_in_drain()
     }
 
-    /// Closes the listeners that are left, such as the admin listener.
+    /// Closes the remaining listeners, such as the admin listener.
     pub(super) fn close_listeners(&mut self) {
         self.proxy.close_listeners();
     }
 
-    /// The number of open client connections of all loops.
+    /// The number of client connections that are open in all loops.
     pub(super) fn connections_of_all(&self) -> usize {
         self.proxy.connections_of_all()
     }
 
-    /// Takes the next command that came by the admin listener. Its ticket is for the answer.
+    /// Takes the next command from the admin listener. The ticket identifies it in
+    /// [`EventLoop::answer_command`].
     pub(super) fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.proxy.next_command()
     }
@@ -346,40 +347,41 @@ impl EventLoop {
         self.proxy.answer_command(ticket, answer, now);
     }
 
-    /// This loop's part of an answer to the operator.
+    /// This loop's part of the answer to a question of the operator.
     pub(super) fn part_of(&mut self, inquiry: Inquiry) -> Part {
         let now = self.clock.now();
         self.proxy.part_of(inquiry, now)
     }
 
-    /// True when the states of all loops are wanted for the live page, once for each time.
+    /// True if the live page has asked for the states of all loops since the last call.
     pub(super) const fn wants_tick(&mut self) -> bool {
         self.proxy.wants_tick()
     }
 
-    /// Tells the live page the state of all loops.
+    /// Sends the state of all loops to the live page's viewers.
     pub(super) fn tell_watchers(&mut self, state: &LiveNow) {
         let now = self.clock.now();
         self.proxy.tell_watchers(state, now);
     }
 
-    /// True when another loop could make room for clients of this one, once for each time.
+    /// True if this loop has refused a client for lack of room since the last call, so that another
+    /// loop could make some.
     pub(super) const fn wants_room(&mut self) -> bool {
         self.proxy.wants_room()
     }
 
-    /// Makes room for a client of another loop. False if it cannot.
+    /// Makes room for a client of another loop. False if that is impossible.
     pub(super) fn make_room(&mut self) -> bool {
         let now = self.clock.now().tick;
         self.proxy.make_room(now)
     }
 
-    /// Takes what the other loops have to know of targets.
+    /// Takes the news about targets that the other loops have to know.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         self.proxy.take_news()
     }
 
-    /// Goes by what another loop has learnt of a target.
+    /// Applies news about a target from another loop.
     pub(super) fn learn(&mut self, news: &News) {
         let now = self.clock.now().tick;
         self.proxy.learn(news, now);
@@ -390,7 +392,7 @@ impl EventLoop {
         self.proxy.next_stale_name()
     }
 
-    /// Passes on what a name means.
+    /// Passes on the addresses of a name, or why it has none.
     pub(super) fn name_resolved(&mut self, (host, port): &Name, resolution: &Resolution) {
         let now = self.clock.now().tick;
         self.proxy.name_answered((host, *port), resolution, now);

@@ -1,8 +1,8 @@
-//! What the operator asks of all event loops, one thing after the other.
+//! The operator's questions to all event loops, one at a time.
 //!
-//! Nobody waits for long for a loop that does not turn. The answer is then what the others have
-//! told, says which one has told nothing, and has its last numbers where those only grow. Until
-//! that loop has caught up it is not asked, and not waited for.
+//! A stuck loop is not waited for for long. The answer then has what the others reported, names the
+//! silent loop, and contains its last known numbers where those only grow. Until that loop has
+//! caught up it is neither asked nor waited for.
 
 use super::loops::Loops;
 use crate::admin::parts::{Inquiry, Part};
@@ -12,38 +12,38 @@ use crate::time::Tick;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How long all loops may take to answer. A kubelet waits for one second.
+/// How long the loops may take to answer. A kubelet waits for one second.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(900);
 
-/// The questions, and what is known of the answer to the first.
+/// The questions, and what is known of the answer to the current one.
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
-    /// The number of the last question.
+    /// The number of the latest question.
     last: u64,
     asking: Option<Asking>,
     waiting: VecDeque<(For, Inquiry)>,
-    /// The loops that owe an answer which was not waited for, and since when.
+    /// The loops that have not answered in time, and since when.
     silent: BTreeMap<usize, Tick>,
-    /// What each loop has told last, of what is kept.
+    /// Each loop's last answers, where these are kept.
     kept: Vec<(usize, Part)>,
 }
 
-/// For whom it is asked.
+/// Who asks a question.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum For {
     /// The operator whose request waits for the answer.
     Operator(Ticket),
-    /// Those who watch the live page.
+    /// The viewers of the live page.
     Watchers,
 }
 
-/// A question that was passed on to all loops.
+/// A question that the loops were asked.
 #[derive(Debug)]
 struct Asking {
     whom: For,
     /// What the loops have answered so far.
     part: Part,
-    /// The loops that have, beside the first.
+    /// The loops that have answered, other than the first.
     told: BTreeSet<usize>,
     /// The loops that are waited for.
     missing: BTreeSet<usize>,
@@ -52,7 +52,7 @@ struct Asking {
 }
 
 impl Asking {
-    /// Until when it is waited for answers.
+    /// Until when answers are awaited.
     fn until(&self) -> Tick {
         if self.missing.is_empty() { self.since } else { self.since.after(ANSWER_WITHIN) }
     }
@@ -74,23 +74,24 @@ impl For {
 }
 
 impl Inquiries {
-    /// True exactly when nobody waits for an answer.
+    /// True exactly when no question is open.
     pub(super) fn is_empty(&self) -> bool {
         self.asking.is_none() && self.waiting.is_empty()
     }
 
-    /// When [`Inquiries::go_on`] is to be called, if no loop answers before.
+    /// When to call [`Inquiries::go_on`] if no loop answers before.
     pub(super) fn due(&self) -> Tick {
         self.asking.as_ref().map_or(Tick::NEVER, Asking::until)
     }
 
-    /// Forgets what loops have told of apis in their order, because there is another configuration.
+    /// Forgets kept answers that list apis in the order of the configuration, because it has been
+    /// replaced.
     pub(super) fn note_reload(&mut self) {
         self.kept.retain(|(_, part)| !matches!(part, Part::Live(_)));
     }
 
-    /// Asks all loops, now or when what was asked before is answered. Watchers are told what is at
-    /// that time, so one question for them is enough.
+    /// Asks all loops, now or when all earlier questions have been answered. One waiting question
+    /// for watchers is enough: its answer is the state when it is asked.
     pub(super) fn ask(&mut self, whom: For, inquiry: Inquiry, loops: &mut Loops, now: Tick) {
         let waits = |(whom, _): &(For, Inquiry)| matches!(whom, For::Watchers);
         if matches!(whom, For::Watchers) && self.waiting.iter().any(waits) {
@@ -100,7 +101,7 @@ impl Inquiries {
         self.go_on(loops, now);
     }
 
-    /// Takes in what the loop with this index has answered to the question with this number.
+    /// Takes the answer of the loop with this index to the question with this number.
     pub(super) fn take(
         &mut self,
         (index, number): (usize, u64),
@@ -112,20 +113,21 @@ impl Inquiries {
             self.kept.retain(|(of, known)| *of != index || !known.is_like(&kept));
             self.kept.push((index, kept));
         }
-        // It turns.
+        // It is not stuck.
         self.silent.remove(&index);
         if let Some(asking) = self.asking.as_mut().filter(|_| number == self.last) {
             asking.missing.remove(&index);
             asking.told.insert(index);
             asking.part.merge(part);
         }
-        // Whether there was enough time is asked when all are taken that have come.
+        // Whether time is up is checked only after all answers that have arrived were taken.
         if self.asking.as_ref().is_some_and(|asking| asking.missing.is_empty()) {
             self.go_on(loops, now);
         }
     }
 
-    /// Answers what all loops have answered, or have had enough time for, and asks them the next.
+    /// Completes the current question if all loops have answered or their time is up, and asks the
+    /// next.
     pub(super) fn go_on(&mut self, loops: &mut Loops, now: Tick) {
         loop {
             let next = match self.asking.take() {
@@ -140,7 +142,7 @@ impl Inquiries {
             let inquiry = inquiry.asked_at(now);
             self.last += 1;
             let mut missing = loops.inquire(inquiry, self.last, |index| {
-                // What it is to do it does when it can.
+                // A silent loop still gets commands, which it runs when it can.
                 !self.silent.contains_key(&index) || matches!(inquiry, Inquiry::End(_))
             });
             missing.retain(|index| !self.silent.contains_key(index));
@@ -149,7 +151,7 @@ impl Inquiries {
         }
     }
 
-    /// Tells what is known of an answer, or returns what has to be asked before that.
+    /// Gives the answer as far as it is known, or returns what has to be asked first.
     fn conclude(&mut self, asking: Asking, loops: &mut Loops, now: Tick) -> Option<(For, Inquiry)> {
         let Asking { whom, mut part, told, missing, since } = asking;
         for index in missing {
@@ -158,7 +160,7 @@ impl Inquiries {
         if let Some(inquiry) = part.next() {
             return Some((whom, inquiry));
         }
-        // One that has caught up meanwhile has told nothing of this, either.
+        // A loop that has caught up meanwhile was not asked this, so it counts as silent too.
         let mut silent = Vec::new();
         for index in (1..loops.count()).filter(|index| !told.contains(index)) {
             let since = self.silent.get(&index).map_or(since, |known| *known);

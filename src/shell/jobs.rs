@@ -1,9 +1,8 @@
-//! Jobs that may block: loading a configuration, looking at files that may have changed, and
-//! resolving a name.
+//! Jobs that may block: loading a configuration, checking files for changes, and resolving names.
 //!
-//! All ask the operating system and wait for its answer, for as long as a disk or a name server
-//! takes. One worker loads files and another resolves names, so that a name server that does not
-//! answer delays no reload. A job that completes wakes the event loop.
+//! All of them wait for the operating system, for as long as a disk or a name server takes. One
+//! worker handles files and another resolves names, so that a name server that does not answer
+//! delays no reload. A completed job wakes the event loop.
 
 use super::mailbox::Mailbox;
 use super::resolver::{self, Name};
@@ -21,9 +20,9 @@ use std::sync::Arc;
 pub(super) enum Job {
     /// Load this configuration file, and resolve the names in it.
     Load(PathBuf),
-    /// Look whether the files that these terms name have changed.
+    /// Check whether the certificate files named here have changed.
     Look(Arc<Tls>),
-    /// Look whether these files have changed, and watch them.
+    /// Check whether these files have changed, and watch them.
     Watch(Sources),
     /// Resolve a name.
     Resolve(Name),
@@ -32,11 +31,11 @@ pub(super) enum Job {
 /// The result of a job.
 #[derive(Debug)]
 pub(super) enum Completion {
-    /// A configuration was loaded, or is wrong.
+    /// A configuration was loaded, or has errors.
     Loaded(Box<Result<Config, ConfigErrors>>),
-    /// The files of certificates were looked at, and some had changed.
+    /// The certificate files were checked. None if none had changed.
     Looked(Option<Box<Renewal>>),
-    /// Files were looked at, and are watched if they can be.
+    /// Files were checked, and are watched if they can be.
     Watched(Sources, Option<Notices>),
     /// A name was resolved, or could not be.
     Resolved(Name, Resolution),
@@ -76,7 +75,8 @@ impl Jobs {
         worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
     }
 
-    /// Queues the resolution of a name, unless it is being resolved: one answer is for all.
+    /// Queues the resolution of a name, unless it is being resolved already: all loops get the
+    /// answer.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -104,7 +104,7 @@ fn run(job: Job) -> Completion {
         Job::Load(path) => Completion::Loaded(Box::new(resolver::load(&path))),
         Job::Look(tls) => Completion::Looked(tls.look().map(Box::new)),
         Job::Watch(sources) => {
-            // First, so that what changes meanwhile is noticed.
+            // First, so that changes made during the check are noticed.
             let notices = Notices::of(&sources).ok();
             Completion::Watched(sources.look(), notices)
         }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// However many event loops ask.
+    /// However many event loops ask for it.
     #[test]
     fn a_name_is_asked_for_once_at_a_time() {
         const WAKE: mio::Token = mio::Token(0);
@@ -140,7 +140,7 @@ mod tests {
             }
             assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == name));
         }
-        // The worker takes one job after the other.
+        // The worker runs one job at a time, so if another had been queued, it would come first.
         let last = ("127.0.0.1".to_owned(), 82);
         jobs.resolve(&last).unwrap();
         assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == last));

@@ -1,12 +1,12 @@
 //! Opens the listeners of a configuration, and keeps those that are open already. Either all of
-//! them open, or none does.
+//! them are opened, or none is.
 //!
-//! The first event loop opens them, and offers the others those to which clients connect. With
-//! `reuse_port` each loop has a socket of its own, among which the kernel divides the connections.
-//! Otherwise all have the same one, so that an address that is in use stays an error, and the loops
-//! divide them ([`crate::edge::Edge::lets_others_go_first`]). So it is with a socket that was
-//! inherited: who waits there when this process ends is the next one's, and would be lost at
-//! another.
+//! The first event loop opens them, and offers those for clients to the others. With `reuse_port`
+//! each loop has its own socket, and the kernel distributes the connections. Otherwise all loops
+//! share one socket, so that an address in use is still an error, and they balance the connections
+//! among themselves ([`crate::edge::Edge::lets_others_go_first`]). Inherited sockets are always
+//! shared: connections still queued there when this process ends are accepted by the next one,
+//! whereas those queued at another socket would be lost.
 
 use super::service::Inherited;
 use super::sys;
@@ -30,25 +30,26 @@ pub(super) struct Listening {
     /// The address that it is bound to, with the port that the system chose. None if it is a Unix
     /// socket.
     bound: Option<SocketAddr>,
-    /// In the first event loop: the sockets of the others at the same address, where each has its
-    /// own. It empties and closes them with this one, because a loop that does not turn cannot.
+    /// In the first event loop: the sockets of the others at the same address, where each loop has
+    /// its own. The first loop closes them with this one, after accepting what is queued there,
+    /// because a stuck loop could not.
     spares: Vec<ListenerId>,
 }
 
 impl Listening {
-    /// True exactly when it is the one for this address. Where the system chooses the port, an
-    /// address can be one with TLS and one without.
+    /// True exactly when it is the one for this address. The service and TLS are compared too,
+    /// because an address with port 0 may occur once with TLS and once without.
     fn is_for(&self, wanted: &ListenAddr, port: Port) -> bool {
         let serves = (self.port.service, self.port.is_secure);
         self.wanted == *wanted && serves == (port.service, port.is_secure)
     }
 
-    /// Its id, and those of its spares.
+    /// Its own id and those of its spares.
     pub(super) fn ids(&self) -> impl Iterator<Item = ListenerId> {
         std::iter::once(self.id).chain(self.spares.iter().copied())
     }
 
-    /// The ids of the sockets of other event loops that this one closes.
+    /// The ids of the other event loops' sockets that are closed with this one.
     pub(super) fn spares(&self) -> &[ListenerId] {
         &self.spares
     }
@@ -58,7 +59,7 @@ impl Listening {
 /// the ports that the system chose into `config`, in place of port 0.
 ///
 /// # Errors
-/// The address that cannot be listened on. Listeners that were opened before it are closed again.
+/// If an address cannot be listened on. Listeners that were opened before it are closed again.
 pub(super) fn open(
     config: &mut Config,
     present: &[Listening],
@@ -92,8 +93,8 @@ pub(super) struct Offer {
     socket: Option<Listener>,
 }
 
-/// Offers another event loop those of `listening` to which clients connect, which are open in the
-/// first one, whose network this is. It has those that were `present` before.
+/// Offers another event loop those of `listening` that are for clients. They are open in the first
+/// loop, to which `net` belongs. The other loop already has those in `present`.
 ///
 /// # Errors
 /// If no descriptor is left, or an address cannot be listened on once more.
@@ -122,7 +123,7 @@ pub(super) fn offer(
     offers.collect()
 }
 
-/// Another socket at an address, for another event loop. The first one owns it, as a spare.
+/// Opens another socket at an address, for another event loop. The first loop owns it, as a spare.
 fn own(
     bound: SocketAddr,
     write_timeout: Duration,
@@ -136,10 +137,10 @@ fn own(
     Ok(of_other)
 }
 
-/// Takes over what the first event loop has offered.
+/// Takes the listeners that the first event loop offers.
 ///
 /// # Errors
-/// The address that cannot be listened on. What was taken before it is closed again.
+/// If an address cannot be listened on. Listeners that were taken before it are closed again.
 pub(super) fn take(
     offers: Vec<Offer>,
     present: &[Listening],
@@ -226,7 +227,7 @@ mod tests {
     use std::fs::File;
     use std::os::fd::OwnedFd;
 
-    /// Nothing is left of those before it.
+    /// Listeners taken before it are closed again.
     #[test]
     fn one_that_no_poll_takes_is_an_error() {
         let poll = mio::Poll::new().unwrap();
@@ -245,6 +246,6 @@ mod tests {
         let error = take(offers, &[], &mut net).unwrap_err();
         assert!(error.starts_with("cannot listen on 127.0.0.1:80 in all workers: "), "{error}");
         let taken = take(vec![offer(good())], &[], &mut net).unwrap();
-        assert_eq!(taken[0].id, ListenerId(0), "its place is free again");
+        assert_eq!(taken[0].id, ListenerId(0), "the slot is free again");
     }
 }

@@ -1,7 +1,7 @@
-//! The log on standard error: one line a record, with the time and the level, as text or as JSON.
+//! The log on standard error: one line per record, with the time and the level, as text or as JSON.
 //!
-//! The event loop must not wait for whoever reads it, so a worker writes. Lines that find its queue
-//! full are dropped and counted, and the next line that finds room reports the count.
+//! The event loop must not wait for a slow reader, so a worker does the writing. Lines that find
+//! its queue full are dropped and counted, and the next line that finds room reports the count.
 
 use super::clock;
 use super::worker::Worker;
@@ -45,7 +45,7 @@ pub fn start(config: &Log) {
     configure(config);
 }
 
-/// Logs as configured from now on, but for the level where `RUST_LOG` is set.
+/// Logs as configured from now on. If `RUST_LOG` is set, it keeps deciding the level.
 pub fn configure(config: &Log) {
     IS_JSON.store(config.format == Form::Json, Relaxed);
     if std::env::var_os("RUST_LOG").is_none() {
@@ -76,7 +76,7 @@ fn json(level: Level, message: &str) -> String {
     line
 }
 
-/// Waits a moment until the lines so far are written. Call it before the process exits.
+/// Waits briefly until the lines so far are written. Call it before the process exits.
 pub fn finish() {
     if let Some(worker) = WORKER.get() {
         worker.finish();
@@ -86,7 +86,7 @@ pub fn finish() {
 /// Queues each line that the logger writes for the worker.
 struct Sink<'w> {
     worker: &'w Worker<Line>,
-    /// Lines that were dropped since the last that found room.
+    /// Lines dropped since the last one that found room.
     dropped: u64,
 }
 

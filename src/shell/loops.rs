@@ -1,9 +1,8 @@
-//! The event loops of the process: the first on the main thread, the others on threads of their
-//! own.
+//! The event loops of the process: the first on the main thread, the others each on a thread.
 //!
-//! The first has the operator's listeners and the process around it. The others serve clients, do
-//! what they are told ([`Order`]), and tell what the process has to do for them ([`Report`]). Both
-//! cross as values, at the pace of reloads, questions of the operator and names that are looked up.
+//! The first has the operator's listeners, and the process around it. The others serve clients,
+//! follow orders from the process ([`Order`]), and send it reports ([`Report`]). Both are rare:
+//! they come with reloads, questions of the operator and name lookups.
 
 use super::event_loop::{EventLoop, Opening, Turn};
 use super::listeners::{Listening, Offer};
@@ -27,8 +26,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// How long the others may take to write their last lines of the access log. They give up an output
-/// that nobody reads after a second.
+/// How long the others may take to write their last access log lines. After a second they give up
+/// on an output that is not being read.
 const EXIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The event loops. See the module.
@@ -38,11 +37,11 @@ pub(super) struct Loops {
     pub(super) first: EventLoop,
     others: Vec<Other>,
     reports: Mailbox<Report>,
-    /// What all of them serve together.
+    /// The configuration that they serve together.
     config: Config,
-    /// What they are to serve next.
+    /// The configuration that they are to serve next.
     prepared: Option<Prepared>,
-    /// Which loop makes room for clients of another one.
+    /// Which loops are asked to make room for others.
     room: Room,
     /// The loop for whose clients the first one is to make room.
     wants_room: Option<usize>,
@@ -55,82 +54,83 @@ struct Prepared {
     listening: Vec<Listening>,
 }
 
-/// A loop on a thread of its own.
+/// A loop on its own thread.
 #[derive(Debug)]
 struct Other {
     orders: Mailbox<Order>,
     thread: JoinHandle<()>,
-    /// Gets nothing, and is disconnected as the thread ends.
+    /// Receives nothing, and is disconnected when the thread ends.
     exit: Receiver<Infallible>,
-    /// The number of streams, tunnels and other requests that it has cut in the drain, once that is
-    /// over.
+    /// Once it has drained: the number of streams, tunnels and other requests that it has cut.
     drained: Option<u64>,
-    /// True exactly when it ends everything that is open, as it was told.
+    /// True exactly when it has acknowledged [`Order::End`].
     ends: bool,
-    /// True exactly when nobody waits for it any more, because it does not turn.
+    /// True exactly when it is no longer waited for, because it is stuck.
     is_given_up: bool,
 }
 
-/// Which of the other loops are not waited for any more.
+/// Which of the other loops are no longer waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GiveUp {
-    /// Those that have not even heard that they are to end everything.
+    /// Those that have not acknowledged [`Order::End`].
     Deaf,
     /// All that have not drained.
     Undrained,
 }
 
-/// What a loop is to do.
+/// A command for a loop.
 #[derive(Debug)]
 enum Order {
-    /// Take these listeners for another configuration.
+    /// Take these listeners, for another configuration.
     Take(Vec<Offer>),
-    /// Serve that configuration on them, with this many descriptors in all.
+    /// Serve this configuration at the listeners that were taken, with this many descriptors in
+    /// all.
     Serve(Box<Config>, u64),
-    /// Close them again, because it is not served.
+    /// Close the listeners that were taken, because the configuration is not served after all.
     Withdraw,
-    /// Shake hands on other terms.
+    /// Use this TLS configuration for new handshakes.
     Renew(Box<Tls>),
-    /// Take the answer to a question about a name, whoever has asked it.
+    /// Take the addresses of a name, or why it has none, whichever loop has asked for them.
     Resolved(Name, Resolution),
-    /// Go by what another loop has learnt of a target.
+    /// Apply news about a target from another loop.
     Learn(News),
     /// Make room for a client of the loop with this number.
     MakeRoom(usize),
-    /// Tell its part of the answer to the question with this number.
+    /// Report its part of the answer to the question with this number.
     Inquire(Inquiry, u64),
     /// Drain.
     Drain,
-    /// End everything that is open.
+    /// Close everything that is open.
     End,
-    /// End itself.
+    /// End the loop and its thread.
     Exit,
 }
 
-/// What a loop tells the process.
+/// What a loop reports to the process.
 #[derive(Debug)]
 pub(super) enum Report {
     /// The addresses of a name are stale.
     Stale(Name),
     /// The loop with this number has refused a client for lack of room.
     WantsRoom(usize),
-    /// The loop with this number has made room for one of that number, or cannot.
+    /// The loop with the first number has made room for the one with the second, or cannot.
     MadeRoom(usize, usize, bool),
-    /// The loop with this number has learnt something of a target.
+    /// The loop with this number has news about a target.
     Learnt(usize, News),
-    /// The loop with this number has the listeners for a configuration, or could not take one.
+    /// The loop with this number has taken the listeners for a configuration, or could not take
+    /// one.
     Took(usize, Result<(), String>),
-    /// The loop with this number serves the configuration that it was told to.
+    /// The loop with this number serves the new configuration.
     Serves(usize),
-    /// The part of the loop with this number of the answer to the question with that one.
+    /// The part of an answer, with the number of the loop and that of the question.
     Part((usize, u64), Part),
-    /// The loop with this number ends everything that is open, as it was told.
+    /// The loop with this number closes everything that is open, as ordered.
     Ends(usize),
-    /// The loop with this number has drained, and has cut so many requests.
+    /// The loop with this number has drained, and has cut this many requests.
     Drained(usize, u64),
 }
 
-/// What all loops need, before any of them runs.
+/// What all loops need before any of them runs.
 #[derive(Debug)]
 pub(super) struct Openings {
     first: Opening,
@@ -142,7 +142,7 @@ impl Openings {
     /// Opens `count` loops that listen where `config` says, as [`Opening::first`] does.
     ///
     /// # Errors
-    /// What could not be opened.
+    /// If anything could not be opened.
     pub(super) fn open(
         config: Config,
         count: usize,
@@ -161,7 +161,7 @@ impl Openings {
         &self.config
     }
 
-    /// Starts all loops, and returns them with the output and the waker of the first.
+    /// Starts all loops, and returns them with the first loop's access log output and its waker.
     ///
     /// # Errors
     /// If no thread can be started, or no descriptor is left.
@@ -232,11 +232,11 @@ impl Loops {
         report
     }
 
-    /// Opens the listeners of another configuration in all loops. Returns those that will report
-    /// that they have them, or could not take one.
+    /// Opens the listeners of another configuration in all loops. Returns the loops that will
+    /// answer with [`Report::Took`].
     ///
     /// # Errors
-    /// The address that cannot be listened on.
+    /// If an address cannot be listened on.
     pub(super) fn prepare(&mut self, mut config: Config) -> Result<BTreeSet<usize>, String> {
         let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
         for (other, offers) in self.others.iter().zip(offers) {
@@ -246,7 +246,8 @@ impl Loops {
         Ok(self.indices())
     }
 
-    /// Serves what was prepared from now on. Returns the loops that will report that they do.
+    /// Serves the prepared configuration from now on. Returns the loops that will answer with
+    /// [`Report::Serves`].
     pub(super) fn serve_prepared(&mut self, descriptors: u64) -> BTreeSet<usize> {
         let Some(Prepared { mut config, listening }) = self.prepared.take() else {
             return BTreeSet::new();
@@ -263,7 +264,7 @@ impl Loops {
         self.indices()
     }
 
-    /// Closes the listeners that were opened for what was prepared, because it is not served.
+    /// Closes the listeners of the prepared configuration, because it is not served after all.
     pub(super) fn withdraw_prepared(&mut self) {
         if let Some(Prepared { listening, .. }) = self.prepared.take() {
             self.first.close_unserved(&listening);
@@ -271,24 +272,24 @@ impl Loops {
         }
     }
 
-    /// The numbers of the loops that are not the first.
+    /// The numbers of all loops but the first.
     fn indices(&self) -> BTreeSet<usize> {
         (1..self.count()).collect()
     }
 
-    /// Shakes hands on other terms from now on.
+    /// Replaces the TLS configuration for new handshakes.
     pub(super) fn renew(&mut self, tls: Tls) {
         self.order(|| Order::Renew(Box::new(tls.clone())));
         self.first.renew(tls);
     }
 
-    /// Tells all loops what a name means.
+    /// Tells all loops the addresses of a name, or why it has none.
     pub(super) fn name_resolved(&mut self, name: &Name, resolution: &Resolution) {
         self.order(|| Order::Resolved(name.clone(), resolution.clone()));
         self.first.name_resolved(name, resolution);
     }
 
-    /// Tells all loops what the one with this number has learnt of a target.
+    /// Tells all other loops the news about a target from the loop with this number.
     pub(super) fn learn(&mut self, from: usize, news: &News) {
         for (other, index) in self.others.iter().zip(1..) {
             if index != from {
@@ -300,13 +301,13 @@ impl Loops {
         }
     }
 
-    /// Lets another loop make room for clients of the one with this number.
+    /// Asks another loop to make room for clients of loop `of`.
     pub(super) fn want_room(&mut self, of: usize, now: Tick) {
         let asked = self.room.wanted(of, now);
         self.ask_for_room(of, asked);
     }
 
-    /// Takes note that the loop with this number has made room for one of that number, or cannot.
+    /// Records that loop `index` has made room for loop `of`, or cannot.
     pub(super) fn made_room(&mut self, index: usize, of: usize, made: bool, now: Tick) {
         let asked = self.room.answered(index, of, made, now);
         self.ask_for_room(of, asked);
@@ -320,7 +321,8 @@ impl Loops {
         }
     }
 
-    /// Does what is to be done about room in the first loop, whose turn is over.
+    /// After a turn of the first loop: asks for room if it needs some, and makes room in it if
+    /// another loop does.
     pub(super) fn look_for_room(&mut self, now: Tick) {
         if self.first.wants_room() {
             self.want_room(0, now);
@@ -331,15 +333,15 @@ impl Loops {
         }
     }
 
-    /// Tells the others what the first loop has learnt of targets since it was last asked.
+    /// Passes the first loop's news about targets to the others.
     pub(super) fn pass_on_news(&mut self) {
         for news in self.first.take_news() {
             self.learn(0, &news);
         }
     }
 
-    /// Asks those of the others that are `wanted` for their parts of the answer to the question
-    /// with this number, which they report. Returns which they are.
+    /// Asks those of the other loops that are `wanted` for their parts of the answer to the
+    /// question with this number. Returns the loops that will answer with [`Report::Part`].
     pub(super) fn inquire(
         &self,
         inquiry: Inquiry,
@@ -365,13 +367,13 @@ impl Loops {
         self.first.drain();
     }
 
-    /// Ends everything that is open at once.
+    /// Closes everything that is open at once.
     pub(super) fn end(&mut self) {
         self.order(|| Order::End);
         self.first.end();
     }
 
-    /// Waits no longer for loops that have not drained. Their connections end with the process.
+    /// Stops waiting for loops that have not drained. Their connections end with the process.
     pub(super) fn give_up(&mut self, which: GiveUp) {
         for (other, index) in self.others.iter_mut().zip(1..) {
             let is_late = which == GiveUp::Undrained || !other.ends;
@@ -383,25 +385,26 @@ impl Loops {
         }
     }
 
-    /// The numbers of those that are not waited for any more.
+    /// The numbers of the loops that are no longer waited for.
     pub(super) fn given_up(&self) -> impl Iterator<Item = usize> {
         let others = self.others.iter().zip(1..);
         others.filter(|(other, _)| other.is_given_up).map(|(_, index)| index)
     }
 
-    /// True once all have closed the port and no client connection is left.
+    /// True once all loops have closed their listeners for clients and no client connection is
+    /// left, except in loops that were given up.
     pub(super) fn is_drained(&self) -> bool {
         let is_over = |other: &Other| other.drained.is_some() || other.is_given_up;
         self.first.is_drained() && self.others.iter().all(is_over)
     }
 
-    /// The number of streams, tunnels and other requests that a drain has cut.
+    /// The number of streams, tunnels and other requests that the drain has cut.
     pub(super) fn cut_in_drain(&self) -> u64 {
         let cut = self.others.iter().filter_map(|other| other.drained);
         self.first.cut_in_drain() + cut.sum::<u64>()
     }
 
-    /// Ends the others, and waits for their last lines of the access log.
+    /// Ends the other loops, and waits for their last access log lines.
     pub(super) fn finish(&mut self) {
         self.order(|| Order::Exit);
         let until = self.first.now().after(EXIT_WITHIN);
@@ -412,7 +415,7 @@ impl Loops {
                 log::error!("worker {} is stuck: its last lines are lost", index + 1);
                 continue;
             }
-            // One that has panicked has said so.
+            // A thread that has panicked has printed so already.
             let _ = other.thread.join();
         }
         self.first.close_listeners();
@@ -423,9 +426,9 @@ impl Loops {
     }
 }
 
-/// Ends the process when a loop ends that was not told to: by a panic, or without a poll.
+/// Aborts the process when a loop ends without an order: by a panic, or because polling fails.
 struct Essential {
-    /// True exactly when it was told to.
+    /// True exactly when the loop was ordered to exit.
     may_end: bool,
 }
 
@@ -439,7 +442,7 @@ impl Drop for Essential {
     }
 }
 
-/// Runs the loop with this number until it is told to end. False if it has to end before.
+/// Runs the loop with this number until it is ordered to exit. False if polling fails.
 fn run(
     mut event_loop: EventLoop,
     mut output: Output,
@@ -501,7 +504,8 @@ fn turn_until_exit(
                 Order::Renew(tls) => event_loop.renew(*tls),
                 Order::Resolved(name, resolution) => event_loop.name_resolved(&name, &resolution),
                 Order::Learn(news) => event_loop.learn(&news),
-                // Whoever has had an event is spared until its turn.
+                // Room is made after the next turn, so that sessions with new events are not taken
+                // for idle.
                 Order::MakeRoom(of) => wanted = Some(of),
                 Order::Inquire(inquiry, number) => {
                     let part = event_loop.part_of(inquiry);

@@ -1,4 +1,4 @@
-//! Values for another thread, whose event loop is woken for them.
+//! Passes values to another thread, and wakes its event loop.
 
 use crate::locked::Passing;
 use std::collections::VecDeque;
@@ -24,15 +24,16 @@ impl<T> Mailbox<T> {
         Mailbox { values: Arc::default(), waker }
     }
 
-    /// Puts a value in, and wakes the thread.
+    /// Adds a value, and wakes the thread.
     pub(super) fn send(&self, value: T) {
         self.send_all([value]);
     }
 
-    /// Puts values in, and wakes the thread, unless it has been woken and has not come yet.
+    /// Adds values, and wakes the thread, unless it was woken already and has not taken anything
+    /// since.
     pub(super) fn send_all(&self, all: impl IntoIterator<Item = T>) {
         if self.values.put(all) {
-            // It fails only when the event loop is gone, and nobody waits for the value.
+            // It fails only when the event loop is gone, and then nothing waits for the value.
             let _: io::Result<()> = self.waker.wake();
         }
     }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Whoever sends whenever, all of it is taken, and in order for each thread.
+    /// However sends interleave, every value is taken, and those of each thread in order.
     #[test]
     fn no_wake_up_is_lost() {
         const EACH: usize = 5000;
@@ -68,7 +69,7 @@ mod tests {
             let (mut next, mut events) = ([0; 3], mio::Events::with_capacity(1));
             while next != [EACH; 3] {
                 poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
-                assert!(!events.is_empty(), "nobody was woken after {next:?}");
+                assert!(!events.is_empty(), "no wake-up after {next:?}");
                 for (thread, n) in mailbox.take_all() {
                     assert_eq!(n, next[thread]);
                     next[thread] += 1;

@@ -2,18 +2,19 @@
 //!
 //! In reading order:
 //!
-//! - [`process`] owns what a process has once: signals, the configuration file, the user it runs
-//!   as, worker threads and logs. It has the `loops`, each an `event_loop`, which owns a poll, a
-//!   proxy and a `clock`. They talk by `mailbox`; `inquiries` has what all are asked.
+//! - [`process`] owns everything there is one of: signals, the configuration file, the user it runs
+//!   as, worker threads and logs. It runs the `loops`. Each is an `event_loop`, which owns a poll,
+//!   a proxy and a `clock`. Loops communicate through a `mailbox`; `inquiries` asks all of them a
+//!   question.
 //! - [`sys`] and [`service`] talk to the operating system and to the service manager; `listeners`
 //!   opens what a configuration listens on.
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
-//!   configuration files, which `watch` knows to have changed, and one for host names, which
-//!   [`resolver`] looks up; [`logger`] has one for standard error, and `output` one for the access
-//!   log on standard output.
-//! - [`sandbox`] gives up what the process has no use for.
-//! - [`arguments`] reads the command line; [`remote`] is what it does with a process that runs, and
-//!   `client` how that is asked.
+//!   configuration files, whose changes `watch` detects, and one for host names, which [`resolver`]
+//!   looks up; [`logger`] has one for standard error, and `output` one for the access log on
+//!   standard output.
+//! - [`sandbox`] gives up privileges and access that the process does not need.
+//! - [`arguments`] reads the command line; [`remote`] implements the options that talk to a running
+//!   process, through `client`.
 
 pub mod arguments;
 mod client;

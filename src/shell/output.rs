@@ -1,9 +1,9 @@
 //! Writes the access log to standard output, which may be slow, full, or closed.
 //!
-//! The event loop must not wait for it, so a worker writes: it takes batches of lines from a short
-//! queue. While the worker is behind, lines stay in the access log's own queue, which counts the
-//! lines it has no room for ([`Queue`]). A failure of standard output never ends the process: lines
-//! that cannot be written are dropped, and the log says how many.
+//! The event loop must not wait for it, so a worker does the writing: it takes batches of lines
+//! from a short queue. While the worker is behind, lines stay in the access log's own queue, which
+//! counts the lines it has no room for ([`Queue`]). A failure of standard output never ends the
+//! process: lines that cannot be written are dropped, and the log says how many.
 
 use super::worker::Worker;
 use crate::access::Queue;
@@ -48,7 +48,7 @@ pub(super) struct Output {
     failing: Failing,
 }
 
-/// While writing fails: how many lines were lost since it last succeeded, of all event loops.
+/// While writes fail: how many lines all event loops have lost since the last successful write.
 type Failing = Arc<Locked<Option<u64>>>;
 
 impl Output {
@@ -57,7 +57,7 @@ impl Output {
         Output::with(Failing::default())
     }
 
-    /// That of another event loop. What fails in both is said once.
+    /// The output of another event loop. A failure that both run into is logged once.
     pub(super) fn another(&self) -> Output {
         Output::with(Arc::clone(&self.failing))
     }
@@ -70,8 +70,8 @@ impl Output {
         Output { worker, next_batch: Tick::ZERO, lost, failing }
     }
 
-    /// Hands the lines in `queue` to the worker, unless it is busy or was given some just now.
-    /// Returns when to call this again; never, if no line is left.
+    /// Hands the lines in `queue` to the worker, unless it is busy or was given a batch just now.
+    /// Returns when to call this again: never, if no line is left.
     pub(super) fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
         if self.lost.load(Ordering::Relaxed) > 0 {
             queue.count_lost(self.lost.swap(0, Ordering::Relaxed));

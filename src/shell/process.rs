@@ -1,12 +1,12 @@
 //! The process: signals, the configuration file, reloads, and everything else there is one of.
 //!
-//! It owns the event loops ([`Loops`]), and runs the first of them on the main thread. These cross
-//! between the two, each as a value, and for a loop on another thread by mailboxes:
+//! It owns the event loops ([`Loops`]), and runs the first of them on the main thread. What process
+//! and loops exchange are values, which reach a loop on another thread through a mailbox:
 //!
-//! - to the loop: a configuration to serve, the order to drain or to end, the addresses of a name,
-//!   and the answer to an operator's command;
-//! - from the loop: commands of the admin listener, names to be resolved, access log lines, and
-//!   the number of connections.
+//! - to a loop: a configuration to serve, the order to drain or to close everything, the addresses
+//!   of a name, and the answer to an operator's command;
+//! - from a loop: commands of the admin listener, names to resolve, access log lines, and the
+//!   number of connections.
 
 use super::clock::unix_ms;
 use super::event_loop::{EventLoop, Turn};
@@ -39,7 +39,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Process {
     loops: Loops,
-    /// What the operator asks of all loops.
+    /// The operator's questions to all loops.
     inquiries: Inquiries,
     signals: Signals,
     jobs: Jobs,
@@ -52,70 +52,72 @@ pub struct Process {
     file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox.
     sandbox: bool,
-    /// True exactly when there is one.
+    /// True exactly when it runs in a sandbox.
     is_confined: bool,
     reload: Reload,
-    /// What is known of the configuration's files, if it is loaded again when they change.
+    /// The state of the configuration's files, if they are to be reloaded when they change.
     changes: Option<Changes>,
-    /// Gives notice of that, where something does.
+    /// Reports such changes, where the system can.
     notices: Option<Notices>,
-    /// What was said when a configuration was last refused.
+    /// The errors for which a configuration was last refused.
     refused: String,
-    /// The event loops that have yet to say that they can serve, or do serve, what was loaded.
+    /// The event loops that have not reported yet that they can serve, or that they serve, the
+    /// loaded configuration.
     awaited: BTreeSet<usize>,
-    /// Why one of them cannot.
+    /// Why one of them cannot serve it.
     cannot: Option<String>,
-    /// Until when the operators who have asked for it wait for them. [`Tick::NEVER`] if none does.
+    /// Until when the reload waits for them before its operators are answered. [`Tick::NEVER`] if
+    /// there is no limit.
     await_until: Tick,
-    /// True exactly when somebody has asked for the reload, and waits for its result.
+    /// True exactly when an operator has asked for the reload, and waits for its result.
     is_asked: bool,
-    /// The operator's commands that are answered when the reload is over.
+    /// The operators' commands that are answered when this reload is over.
     reload_tickets: Vec<Ticket>,
-    /// Those that are answered when the one after it is over.
+    /// The operators' commands that are answered when the reload after it is over.
     later_tickets: Vec<Ticket>,
-    /// When certificates are looked at next.
+    /// When certificates are checked next.
     look_at: Tick,
-    /// Whether a job looks at their files.
+    /// True exactly when a job is checking their files.
     looks: bool,
-    /// What was said last about certificates that are not valid for long.
+    /// The last warnings about certificates that expire soon.
     expiries: Vec<Expiry>,
     stop: Stop,
 }
 
-/// How a process was started, beside its configuration.
+/// How a process was started, apart from its configuration.
 #[derive(Debug)]
 pub struct Start {
-    /// Where the configuration was read, and is read again at a reload. None if it came from the
+    /// The configuration file, which a reload reads again. None if the configuration came from the
     /// command line.
     pub file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox, whatever the configuration says.
     pub sandbox: bool,
     /// The number of event loops ([`count_workers`]).
     pub workers: usize,
-    /// The sandbox, if there is one, closed for files.
+    /// The sandbox, if there is one, which confines files already.
     pub confined: Option<Sandbox>,
 }
 
-/// How often it is asked which certificates are not valid for long, if nobody looks at their files.
+/// How often certificates are checked for expiry if their files are not watched.
 const EXPIRIES_EVERY: Duration = Duration::from_secs(3600);
 
 /// Whether the configuration file is being loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reload {
-    /// It is not.
+    /// It is not being loaded.
     Idle,
-    /// A job loads it, and all event loops are told to serve it. Next: `Idle`, when they do.
+    /// A job loads it, and then all event loops are told to serve it. Next: `Idle`, when they do.
     Loading,
     /// A job loads it, and the file may have changed since. Next: `Loading`.
     LoadingTwice,
 }
 
 impl Process {
-    /// Opens the listeners of `config`, becomes the user that it names, closes the sandbox if there
-    /// is one, and prepares to run.
+    /// Opens the listeners of `config`, switches to the user that it names, closes the sandbox if
+    /// there is one, and prepares to run.
     ///
     /// # Errors
-    /// What could not be done, and why.
+    /// If any of this fails; the error says what and why.
     pub fn open(config: Config, start: Start) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
@@ -176,7 +178,7 @@ impl Process {
         })
     }
 
-    /// The [`Config::summary`] of what is served, with the ports that the system chose.
+    /// The [`Config::summary`] of the present configuration, with the ports that the system chose.
     pub fn summary(&self) -> String {
         self.loops.config().summary()
     }
@@ -242,7 +244,7 @@ impl Process {
         }
     }
 
-    /// Drains, unless it does already: only a second SIGTERM makes that more urgent.
+    /// Drains, unless it is draining already: only a second SIGTERM speeds up a drain.
     fn drain(&mut self) {
         if !self.stop.is_asked() {
             self.changes = None;
@@ -275,7 +277,7 @@ impl Process {
         }
     }
 
-    /// Ends a reload, and begins the next if the file may have changed since.
+    /// Ends a reload, and begins the next if the file may have changed meanwhile.
     fn end_reload(&mut self, result: Result<(), String>) {
         self.await_until = Tick::NEVER;
         let changed = self.reload == Reload::LoadingTwice;
@@ -288,7 +290,7 @@ impl Process {
         }
     }
 
-    /// Does what the other event loops need.
+    /// Acts on the reports of the other event loops.
     fn take_reports(&mut self) {
         while let Some(report) = self.loops.next_report() {
             match report {
@@ -319,13 +321,13 @@ impl Process {
                     let now = self.loops.first.now();
                     self.inquiries.take(of, part, &mut self.loops, now);
                 }
-                // The first loop looks whether all have.
+                // `Loops::next_report` has recorded these.
                 Report::Ends(_) | Report::Drained(..) => {}
             }
         }
     }
 
-    /// Gives up on event loops that do not turn where the operator has waited long enough.
+    /// Stops waiting for stuck event loops where the operator has waited long enough.
     fn wait_no_longer(&mut self) {
         if self.inquiries.due().min(self.await_until).min(self.stop.due()) == Tick::NEVER {
             return;
@@ -348,15 +350,14 @@ impl Process {
         }
     }
 
-    /// Sets a time limit to a reload for which the other event loops are waited for, if any are,
-    /// and if there is none.
+    /// Limits how long a reload waits for other event loops, if it does and has no limit yet.
     fn await_others(&mut self) {
         if !self.awaited.is_empty() && self.await_until == Tick::NEVER {
             self.await_until = self.loops.first.now().after(ANSWER_WITHIN);
         }
     }
 
-    /// Answers an operator who waits for the result of a command.
+    /// Answers an operator's command.
     fn answer(&mut self, ticket: Ticket, status: u16, sentence: &str) {
         self.loops.first.answer_command(ticket, Answer::text(status, sentence));
     }
@@ -380,7 +381,7 @@ impl Process {
                     self.answer(ticket, 409, sentence);
                 }
                 ShellCommand::Reload => {
-                    // What is being loaded was perhaps read before.
+                    // The file that is being loaded may have been read before this command came.
                     let loading = self.reload != Reload::Idle;
                     let tickets =
                         if loading { &mut self.later_tickets } else { &mut self.reload_tickets };
@@ -406,8 +407,8 @@ impl Process {
         }
     }
 
-    /// Says which certificates are not valid for long, and starts a job that looks at their files,
-    /// when it is time for that.
+    /// When it is time, logs which certificates expire soon, and starts a job that checks their
+    /// files for changes.
     fn look_at_certificates(&mut self, now: Tick) {
         if now < self.look_at {
             return;
@@ -415,7 +416,7 @@ impl Process {
         let tls = Some(self.loops.first.tls()).filter(|tls| tls.is_renewable());
         let every = tls.map(|tls| tls.look_every.unwrap_or(EXPIRIES_EVERY));
         self.look_at = every.map_or(Tick::NEVER, |every| now.after(every));
-        // Their text has the days that are left, so each is said once a day.
+        // The text has the number of days left, so each warning is logged once a day.
         let expiries = self.loops.first.tls().expiries(unix_ms());
         for new in expiries.iter().filter(|expiry| !self.expiries.contains(expiry)) {
             log::warn!("{}", new.text);
@@ -428,7 +429,7 @@ impl Process {
         }
     }
 
-    /// Shakes hands with the certificates that were found to be renewed.
+    /// Uses renewed certificates from now on.
     fn renew(&mut self, renewal: Renewal) {
         if !renewal.is_of(self.loops.first.tls()) {
             return;
@@ -445,7 +446,7 @@ impl Process {
         self.loops.renew(renewal.tls);
     }
 
-    /// Starts a job that looks at the files of the configuration, if they may have changed.
+    /// Starts a job that checks the files of the configuration, if they may have changed.
     fn look_at_sources(&mut self, now: Tick) {
         let Some(changes) = &mut self.changes else { return };
         if self.notices.as_ref().is_some_and(Notices::take) {
@@ -460,7 +461,7 @@ impl Process {
         }
     }
 
-    /// Takes the result of a look at the files of the configuration.
+    /// Takes the result of a check of the configuration's files.
     fn watched(&mut self, seen: Sources, notices: Option<Notices>) {
         let Some(changes) = &mut self.changes else { return };
         self.notices = notices.filter(|notices| {
@@ -490,8 +491,8 @@ impl Process {
         }
     }
 
-    /// Opens the listeners of a configuration that was loaded again, in all event loops. If that
-    /// fails, nothing has changed.
+    /// Opens the listeners of a reloaded configuration in all event loops. If that fails, nothing
+    /// has changed.
     fn prepare(&mut self, mut config: Config) -> Result<(), String> {
         if self.loops.first.is_draining() {
             return Err("the process is draining".to_owned());
@@ -505,7 +506,8 @@ impl Process {
             ("sandbox", config.server.sandbox != self.is_confined),
             ("sandbox_folders", has_other_folders),
             ("workers", config.server.workers != present.server.workers),
-            // A socket that is bound stays what it was, and others are bound beside it or are not.
+            // A bound socket cannot be changed, and it decides whether others can be bound beside
+            // it.
             ("reuse_port", config.server.reuse_port != present.server.reuse_port),
         ];
         if let Some((key, _)) = changes.iter().find(|(_, is_changed)| *is_changed) {
@@ -516,8 +518,8 @@ impl Process {
         Ok(())
     }
 
-    /// Serves the configuration whose listeners are open, in all event loops or, if one of them
-    /// could not take them, in none.
+    /// Serves the prepared configuration in all event loops, or in none if one of them could not
+    /// take its listeners.
     fn go_on_reloading(&mut self) {
         let drains = self.loops.first.is_draining();
         let late = drains.then(|| "the process is draining".to_owned());
@@ -545,8 +547,8 @@ impl Process {
         }
     }
 
-    /// Logs the result of a reload, and answers the operators who asked for it. What nobody has
-    /// asked for is refused with the same words only once.
+    /// Logs the result of a reload, and answers the operators who asked for it. The same errors of
+    /// a reload that no operator asked for are logged only once.
     fn report_reload(&mut self, result: Result<(), String>) {
         let (status, sentence) = match result {
             Ok(()) => {
@@ -572,12 +574,12 @@ impl Process {
     }
 }
 
-/// The number of event loops that a configuration wants. In a sandbox nobody knows any more how
-/// many cores a container may use.
+/// The number of event loops that a configuration asks for. Call it before closing a sandbox, in
+/// which the number of cores that a container may use cannot be read any more.
 pub fn count_workers(config: &Config) -> usize {
     match config.server.workers {
         Workers::Number(number) => number,
-        // What the process may use, as far as the system tells.
+        // As many as the process may use, if the system reports that.
         Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),
     }
 }

@@ -1,28 +1,28 @@
-//! What the command line does with a process that runs: `--probe` and `--reload`.
+//! What the command line can ask of a running process: `--probe` and `--reload`.
 //!
-//! Images without a shell have nothing else to ask their own millstream with (`HEALTHCHECK` in
-//! Docker, `exec` probes in Kubernetes), or to have it reload its configuration.
+//! Images without a shell have no other program that could check their millstream (`HEALTHCHECK` in
+//! Docker, `exec` probes in Kubernetes) or make it reload its configuration.
 
 use super::client::Client;
 use crate::admin;
 use crate::config::Target;
 use std::time::Duration;
 
-/// How long a probe may take, from the lookup of the host to the end of the response's head.
+/// How long a probe may take, from the lookup of the host to the end of the response head.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a reload may take. It resolves all names again.
+/// How long a reload may take. It includes resolving all names again.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most that is read of what an admin listener has to say: a broken file may have many errors.
+/// How much is read of an admin listener's answer: a broken file may have many errors.
 const ANSWER_MAX: usize = 256 * 1024;
 
-/// Sends a GET for a URL, and checks that its response has a status from 200 to 299. The URL is
-/// one of `--to`, with a path; that of a Unix socket is `unix:/path/to.sock:/readyz`. Blocks for
-/// five seconds at most.
+/// Sends a GET for a URL, and checks that the response has a status from 200 to 299. The URL is as
+/// for `--to`, but with a path; for a Unix socket it is `unix:/path/to.sock:/readyz`. Blocks for at
+/// most five seconds.
 ///
 /// # Errors
-/// In one line, why the server is not well, or why there is no knowing.
+/// In one line, why the server is not healthy, or why that is unknown.
 pub fn probe(url: &str) -> Result<(), String> {
     probe_within(PROBE_TIMEOUT, url)
 }
@@ -37,12 +37,12 @@ fn probe_within(timeout: Duration, url: &str) -> Result<(), String> {
     }
 }
 
-/// Has the process with the admin listener at `url` reload its configuration, and returns what it
-/// says to that. The URL is whatever `admin.listen` may be, or `http://` and a host. Blocks for a
-/// minute at most.
+/// Makes the process with the admin listener at `url` reload its configuration, and returns its
+/// answer. The URL has the form of `admin.listen`, or is `http://` and a host. Blocks for at most a
+/// minute.
 ///
 /// # Errors
-/// Why it goes on with its old configuration, or why there is no knowing: some lines.
+/// In a few lines, why it keeps its old configuration, or why that is unknown.
 pub fn reload(url: &str) -> Result<String, String> {
     let target = Target::parse_typed(url).map_err(|what| format!("--reload: {what}"))?;
     if !target.path.is_empty() || target.query.is_some() {
@@ -55,7 +55,7 @@ pub fn reload(url: &str) -> Result<String, String> {
     let response = response.map_err(|what| format!("{target}: {what}"))?;
     match response.status {
         200 if response.body.trim_end() == admin::RELOADED => Ok(response.body),
-        // It is not in force.
+        // Accepted, but not in force yet.
         202 => Err(response.body.trim_end().to_owned()),
         200..=299 => Err(format!("{target}: this is not an admin listener of millstream")),
         status if response.body.is_empty() => Err(format!("{target}: its status is {status}")),
@@ -63,8 +63,8 @@ pub fn reload(url: &str) -> Result<String, String> {
     }
 }
 
-/// The path and query of a URL. A target is a prefix of paths and ends without a slash, so that of
-/// the URL is put back.
+/// The path and query of a URL. A target is a prefix of paths and never ends with a slash, so the
+/// URL's own slash is restored.
 fn path_and_query(target: &Target, url: &str) -> String {
     let Target { path, query, .. } = target;
     let written = url.split('?').next().unwrap_or_default();
@@ -73,7 +73,7 @@ fn path_and_query(target: &Target, url: &str) -> String {
     format!("{path}{slash}{mark}{query}")
 }
 
-/// Writes a request with some more fields, each with its CRLF.
+/// Builds a request with these additional fields, each with its CRLF.
 fn request(method: &str, target: &Target, path_and_query: &str, fields: &str) -> Vec<u8> {
     let (authority, version) = (&target.authority, env!("CARGO_PKG_VERSION"));
     let request = format!(
@@ -107,7 +107,7 @@ mod tests {
         check("unix:/run/a.sock", "/", "localhost");
     }
 
-    /// The system takes connections for a listener that never accepts.
+    /// The kernel completes connections for a listener that never accepts them.
     #[test]
     fn no_answer_is_waited_for_beyond_the_timeout() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();

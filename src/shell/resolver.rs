@@ -1,5 +1,5 @@
-//! Host names and their addresses. They come from the system's resolver, which blocks until it has
-//! an answer, for as long as a name server takes.
+//! Resolves host names to addresses, by the system's resolver. It blocks until there is an answer,
+//! for as long as a name server takes.
 
 use super::worker;
 use crate::config::{Config, ConfigErrors};
@@ -15,20 +15,20 @@ use std::sync::Mutex;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many addresses of a name are used. The rest are ignored.
+/// The most addresses of a name that are used. The rest is ignored.
 const ADDRESSES_MAX: usize = 64;
 
-/// How many names are resolved at the same time.
+/// The most names that are resolved at a time.
 const AT_ONCE: usize = 16;
 
-/// How long the names of a configuration may take to resolve, all of them together.
+/// How long resolving all names of a configuration may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A host name, and the port that its addresses get.
+/// A host name, and the port for its addresses.
 pub(super) type Name = (String, u16);
 
-/// Resolves the names of a configuration. Blocks for five seconds at most; a name without an
-/// answer by then has no addresses.
+/// Resolves the names of a configuration. Blocks for at most five seconds; a name without an answer
+/// by then has no addresses.
 pub fn resolve(config: &mut Config) {
     config.resolve(|names| addresses_of_all(names, RESOLVE_TIMEOUT));
 }
@@ -36,7 +36,7 @@ pub fn resolve(config: &mut Config) {
 /// Reads a configuration file and resolves the names in it. Blocks.
 ///
 /// # Errors
-/// If a file cannot be read, or is wrong.
+/// If a file cannot be read, or has errors.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     let mut config = Config::load(path)?;
     resolve(&mut config);
@@ -46,7 +46,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// Returns the addresses of a name. Blocks until the system answers.
 ///
 /// # Errors
-/// If it has none.
+/// If it has none, or cannot be resolved.
 pub(super) fn addresses_of(host: &str, port: u16) -> Resolution {
     let found = (host, port).to_socket_addrs();
     if let Some(what) = confines::replaced() {
@@ -70,7 +70,7 @@ fn one_line(error: &io::Error) -> String {
 }
 
 /// Returns the addresses of several names, in the same order. Blocks until all are answered, but
-/// for `timeout` at most: a name without an answer by then is an error.
+/// for at most `timeout`: a name without an answer by then is an error.
 pub(super) fn addresses_of_all(names: Vec<Name>, timeout: Duration) -> Vec<Resolution> {
     addresses_by(addresses_of, names, timeout)
 }
@@ -90,13 +90,13 @@ fn addresses_by(
     });
     for _ in 0..threads {
         let questions = Arc::clone(&questions);
-        // With fewer threads it takes longer, and without any every name times out.
+        // With fewer threads this takes longer; with none, every name times out.
         let _ = worker::thread("names").spawn(move || questions.work(ask));
     }
     let waited =
         questions.answered.wait_timeout_while(questions.state(), timeout, |state| state.open > 0);
     let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-    // Threads that still wait for the system then exit.
+    // Then the threads exit as soon as the system answers them.
     state.waiting.clear();
     std::mem::take(&mut state.answers)
 }
@@ -155,7 +155,7 @@ mod tests {
         assert!(!addresses.is_empty() && addresses.iter().all(local), "{addresses:?}");
     }
 
-    /// The system refuses this name without a query, so the test needs no network.
+    /// The system rejects this name without a query, so the test needs no network.
     #[test]
     fn an_unknown_name_is_an_error_of_one_line() {
         let error = addresses_of("a\0b", 80).unwrap_err();

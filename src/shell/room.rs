@@ -1,8 +1,7 @@
 //! Which event loop makes room for a client of another one that has none.
 //!
-//! They are asked one after the other, because one that makes room is enough. Nobody waits for a
-//! loop that does not turn: after a moment it is passed over, and as long as it owes an answer it
-//! is not asked again.
+//! Loops are asked one after another, because it is enough if one makes room. A stuck loop is not
+//! waited for: after a moment it is skipped, and it is not asked again until it has answered.
 
 use crate::time::Tick;
 use std::collections::BTreeSet;
@@ -11,25 +10,25 @@ use std::time::Duration;
 /// How long a loop may take to answer. A turn takes less.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// Who was asked to make room. See the module.
+/// Which loops were asked to make room. See the module.
 #[derive(Debug)]
 pub(super) struct Room {
     /// The number of event loops.
     loops: usize,
-    /// The loop that was asked last, and until when it is waited for.
+    /// The loop that was asked last, and until when to wait for it.
     asked: Option<(usize, Tick)>,
     /// The loops that were asked and have not answered.
     owing: BTreeSet<usize>,
 }
 
 impl Room {
-    /// Nobody was asked yet, of so many loops.
+    /// None of this many loops was asked yet.
     pub(super) const fn of(loops: usize) -> Room {
         Room { loops, asked: None, owing: BTreeSet::new() }
     }
 
-    /// The loop to ask for room for clients of the one with this number. None if one is waited for
-    /// at this moment, or none is left.
+    /// The loop to ask for room for clients of loop `of`. None if an answer is being waited for, or
+    /// no loop is left to ask.
     pub(super) fn wanted(&mut self, of: usize, now: Tick) -> Option<usize> {
         if self.asked.is_some_and(|(_, until)| now < until) {
             return None;
@@ -37,8 +36,8 @@ impl Room {
         self.ask(of, 0, now)
     }
 
-    /// Takes note that the loop with this number has made room for one of that number, or cannot.
-    /// Returns the loop to ask next, if one is to be.
+    /// Records that loop `index` has made room for loop `of`, or cannot. Returns the next loop to
+    /// ask, if any.
     pub(super) fn answered(
         &mut self,
         index: usize,
@@ -47,12 +46,12 @@ impl Room {
         now: Tick,
     ) -> Option<usize> {
         self.owing.remove(&index);
-        // Otherwise it was passed over.
+        // Otherwise it was skipped.
         self.asked.take_if(|(asked, _)| *asked == index)?;
         if made { None } else { self.ask(of, index + 1, now) }
     }
 
-    /// The first of those to ask that have this number or a later one.
+    /// Asks the first suitable loop whose number is at least `from`.
     fn ask(&mut self, of: usize, from: usize, now: Tick) -> Option<usize> {
         let may_be_asked = |index: &usize| *index != of && !self.owing.contains(index);
         let index = (from..self.loops).find(may_be_asked);
@@ -74,7 +73,7 @@ mod tests {
     fn one_after_the_other_is_asked() {
         let mut room = Room::of(4);
         assert_eq!(room.wanted(1, at(0)), Some(0));
-        // One is enough at a time.
+        // One loop at a time is asked.
         assert_eq!(room.wanted(2, at(0)), None);
         assert_eq!(room.answered(0, 1, false, at(1)), Some(2));
         assert_eq!(room.answered(2, 1, false, at(2)), Some(3));
@@ -90,11 +89,11 @@ mod tests {
         assert_eq!(room.wanted(2, at(0)), Some(0));
         assert_eq!(room.answered(0, 2, false, at(1)), Some(1));
         assert_eq!(room.wanted(2, at(100)), None);
-        // It is passed over, also by whoever is asked for another one.
+        // Loop 1 is skipped, and stays skipped when another loop answers.
         assert_eq!(room.wanted(2, at(101)), Some(0));
         assert_eq!(room.answered(0, 2, false, at(102)), None);
         assert_eq!(room.wanted(0, at(102)), Some(2));
-        // What it says at last concerns nobody who is waited for.
+        // Its late answer does not end the wait for the loop that was asked after it.
         assert_eq!(room.answered(1, 2, false, at(103)), None);
         assert_eq!(room.wanted(0, at(103)), None);
         assert_eq!(room.answered(2, 0, true, at(104)), None);

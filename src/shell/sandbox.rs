@@ -1,18 +1,18 @@
-//! Confinement (`server.sandbox`): what this process has no use for, it cannot do any more, whoever
-//! has got hold of it.
+//! Confinement (`server.sandbox`): takes away everything this process does not need, so that an
+//! attacker who takes it over cannot use that either.
 //!
-//! Three parts of Linux serve that, and none can be undone. `capabilities`: of the privileges of
-//! root a few are left. `files`: Landlock lets it open what its configuration and the system's
-//! resolver need, and nothing else. `calls`: a filter of seccomp answers all other system calls
-//! with EPERM. It never kills, because who is confined may be a thousand streams.
+//! It uses three Linux mechanisms, none of which can be undone. `capabilities` drops all but a few
+//! of root's privileges. `files`: Landlock allows opening only what the configuration and the
+//! system's resolver need. `calls`: a seccomp filter fails all other system calls with EPERM. It
+//! never kills the process, because that could break a thousand streams.
 //!
-//! Capabilities are of the thread that gives them up, and of those that it starts then; before
-//! Linux 7.0 so is what Landlock confines. So both come first, before there is another thread: a
-//! name server that does not answer may hold a thread for longer than the start takes. Calls come
-//! last, when privileges have been given up, and for all threads.
+//! Capabilities belong to the thread that drops them and to the threads it then starts; before
+//! Linux 7.0 the same is true of Landlock. So both come first, before there is another thread: a
+//! name server that does not answer can block a thread for longer than startup takes. System calls
+//! come last, when privileges have been dropped, and for all threads.
 //!
-//! A system that can do none of it runs it as it is, and the log says so: the same unit and the
-//! same image serve everybody.
+//! On a system that supports none of this the process runs unconfined, and the log says so, so that
+//! one systemd unit and one image work everywhere.
 
 #[cfg(target_os = "linux")]
 mod calls;
@@ -27,21 +27,21 @@ use crate::config::Config;
 use crate::confines::{self, Confined};
 use std::path::Path;
 
-/// A sandbox that is closed for files, and not yet for system calls.
+/// A sandbox that confines files, but not system calls yet.
 #[derive(Debug)]
 pub struct Sandbox {
-    /// What there is to say of the files.
+    /// The folders that can be read, or why files cannot be confined.
     #[cfg(target_os = "linux")]
     files: Result<String, String>,
-    /// Whether it has privileges of root for good.
+    /// Whether it keeps some of root's privileges for as long as it runs.
     #[cfg(target_os = "linux")]
     is_privileged: Result<bool, String>,
 }
 
 impl Sandbox {
-    /// Lets this thread, and all that it will start, open only what `config` needs, which was read
-    /// from `file`, and have no privileges but those that it needs. Nothing may have been logged
-    /// yet, as that starts a thread.
+    /// Lets this thread and all threads it starts open only the files that `config`, which was read
+    /// from `file`, needs, and drops all privileges that it does not need. Nothing may have been
+    /// logged before, because that starts a thread.
     #[cfg(target_os = "linux")]
     pub fn of_files(config: &Config, file: Option<&Path>) -> Sandbox {
         sys::prepare_usage();
@@ -49,8 +49,8 @@ impl Sandbox {
         Sandbox { files: files::confine(config, file), is_privileged }
     }
 
-    /// Lets all threads make only the system calls that are needed when everything is open, and
-    /// says what is confined.
+    /// Lets all threads make only the system calls that are needed once everything is open, and
+    /// logs what is confined.
     #[cfg(target_os = "linux")]
     pub fn close(&self) {
         match &self.files {
@@ -79,7 +79,7 @@ impl Sandbox {
         Sandbox {}
     }
 
-    /// Says that nothing is confined.
+    /// Logs that nothing is confined.
     #[cfg(not(target_os = "linux"))]
     pub fn close(&self) {
         confines::note(Confined { files: false, calls: false });

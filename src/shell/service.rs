@@ -1,7 +1,7 @@
-//! Talking to the service manager: inherited sockets, readiness notification, dropping privileges.
+//! The service manager's protocols: inherited sockets, readiness notification, dropping privileges.
 //!
 //! The protocols are systemd's `sd_listen_fds(3)` and `sd_notify(3)`. Without a service manager
-//! that speaks them, no socket is inherited and nobody is notified.
+//! that speaks them, no socket is inherited and nothing is sent.
 
 use crate::config::ListenAddr;
 use listenfd::ListenFd;
@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
-/// Listening sockets that the process was started with, and that no listener has taken yet.
+/// Listening sockets that the process has inherited and no listener has taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<TcpListener>,
@@ -99,11 +99,11 @@ fn send(path: &[u8], state: &str) -> io::Result<()> {
     socket.send_to(state.as_bytes(), path).map(|_| ())
 }
 
-/// Switches to another user and that user's groups, for good. The socket files at `paths` are given
-/// to that user, so that the process can remove them when it exits.
+/// Switches permanently to another user and that user's groups. The user gets the socket files at
+/// `paths`, so that the process can remove them when it exits.
 ///
 /// # Errors
-/// If there is no such user, or the process does not run as root.
+/// If there is no such user, or the process is neither root nor that user already.
 pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
     use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
     let user = User::from_name(name).map_err(|e| e.to_string())?;
@@ -125,7 +125,7 @@ pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-/// Makes sure that no program started by this process can gain privileges (`PR_SET_NO_NEW_PRIVS`).
+/// Prevents programs started by this process from gaining privileges (`PR_SET_NO_NEW_PRIVS`).
 pub fn set_no_new_privileges() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_no_new_privs() {

@@ -1,9 +1,9 @@
-//! How the process stops: when the operator is told of the drain, and how long event loops are
-//! waited for that do not turn.
+//! How the process stops: when the drain is reported to the operator, and how long stuck event
+//! loops are waited for.
 //!
-//! Nobody waits for them for ever, because whoever stops the process kills it at some time
-//! ([`config::Drain::stop_timeout`](crate::config::Drain::stop_timeout)), and with it the last
-//! lines of the access log.
+//! They are not waited for for ever: the service manager kills the process after a time
+//! ([`config::Drain::stop_timeout`](crate::config::Drain::stop_timeout)), and then the last lines
+//! of the access log are lost.
 
 use super::inquiries::ANSWER_WITHIN;
 use super::loops::{GiveUp, Loops};
@@ -11,39 +11,38 @@ use super::service;
 use crate::edge::reclaim::LINGER;
 use crate::time::Tick;
 
-/// Whether the process stops. See the module.
+/// The progress of stopping the process. See the module.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// How often it was asked to.
+    /// How often the process was asked to stop.
     asked: usize,
-    /// True exactly when the loops were told to end everything at once.
+    /// True exactly when the loops were told to close everything at once.
     ends: bool,
-    /// When the steps of the drain are told, if a loop has not taken them by then.
+    /// When the steps of the drain are reported, if a loop has not taken them by then.
     tell_at: [Tick; 2],
-    /// When loops are given up that do not turn.
+    /// When stuck loops are given up.
     give_up_at: Tick,
 }
 
 impl Stop {
-    /// Nobody has asked for it.
+    /// The process was not asked to stop.
     pub(super) const fn new() -> Stop {
         Stop { asked: 0, ends: false, tell_at: [Tick::NEVER; 2], give_up_at: Tick::NEVER }
     }
 
-    /// True exactly when somebody has.
+    /// True exactly when the process was asked to stop.
     pub(super) const fn is_asked(&self) -> bool {
         self.asked > 0
     }
 
-    /// When [`Stop::go_on`] is to be called.
+    /// When to call [`Stop::go_on`].
     pub(super) fn due(&self) -> Tick {
         let [first, second] = self.tell_at;
         first.min(second).min(self.give_up_at)
     }
 
-    /// Takes note that it was asked so many times more: drains as the configuration says at the
-    /// first, ends everything at the second, and does not wait for anything at those that come when
-    /// the time for that is over.
+    /// Handles this many more requests to stop: the first drains as the configuration says, the
+    /// second closes everything, and those after the time limit of that wait for nothing more.
     pub(super) fn ask(&mut self, times: usize, loops: &mut Loops) {
         self.asked += times;
         let now = loops.first.now();
@@ -72,7 +71,7 @@ impl Stop {
         self.give_up_at = last.after(ANSWER_WITHIN);
     }
 
-    /// Tells of the drain, and gives up loops, when that is due.
+    /// Reports the drain and gives up loops, when that is due.
     pub(super) fn go_on(&mut self, loops: &mut Loops, now: Tick) {
         for at in self.tell_at.iter_mut().filter(|at| **at <= now) {
             *at = Tick::NEVER;
@@ -85,7 +84,7 @@ impl Stop {
     }
 }
 
-/// What a drain has cut, for the log. Nobody knows how much that is in a loop that was given up.
+/// What the drain has cut, for the log. How much a given-up loop has cut is unknown.
 pub(super) fn what_was_cut(loops: &Loops) -> String {
     let known = match loops.cut_in_drain() {
         0 => "nothing was cut".to_owned(),

@@ -1,5 +1,5 @@
-//! What the process asks of the operating system: the open-file limit, signals, and listening
-//! sockets. Connections are the business of [`crate::net::mio`].
+//! Interfaces to the operating system: the open-file limit, signals, listening sockets and resource
+//! usage. Connections are handled by [`crate::net::mio`].
 
 use super::service::Inherited;
 use crate::admin::metrics::Usage;
@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// How many connections may wait to be accepted. The kernel has a limit of its own (`somaxconn`).
+/// How many connections may wait to be accepted. The kernel has its own limit (`somaxconn`).
 const BACKLOG: i32 = 4096;
 
 /// Raises the soft limit on open files to the hard one, and returns it.
@@ -32,8 +32,8 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(rlimit::INFINITY)
 }
 
-/// Handles SIGXFSZ, so that a file at its size limit fails a write, as on a full disk, and does not
-/// kill the process.
+/// Handles SIGXFSZ, so that a write to a file at its size limit fails, as on a full disk, and does
+/// not kill the process.
 pub fn survive_file_size_limit() {
     // A handler that only sets a flag is enough: the write then returns an error.
     let arrived = Arc::new(AtomicBool::new(false));
@@ -44,7 +44,7 @@ pub fn survive_file_size_limit() {
     }
 }
 
-/// SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGUSR2 as sources for a poll.
+/// SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGUSR2 as event sources for a poll.
 #[derive(Debug)]
 pub struct Signals {
     stop: UnixStream,
@@ -53,17 +53,18 @@ pub struct Signals {
     user: UnixStream,
 }
 
-/// How often each kind of signal has arrived since the last time.
+/// How often each kind of signal has arrived since the last call.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
     /// SIGTERM and SIGINT: stop.
     pub stop: usize,
-    /// SIGQUIT: drain, as nginx does. However often it comes, it is no more urgent.
+    /// SIGQUIT: drain, as nginx does. Repeating it does not speed up the drain.
     pub quit: usize,
     /// SIGHUP: reload.
     pub reload: usize,
-    /// SIGUSR1 and SIGUSR2: nothing, and yet a process that does not catch them is killed. Other
-    /// servers open their logs again, or start another program; logrotate and admins know that.
+    /// SIGUSR1 and SIGUSR2: ignored, but they would kill a process that does not catch them.
+    /// Logrotate and admins send them because other servers then reopen their logs or start a new
+    /// binary.
     pub user: usize,
 }
 
@@ -81,12 +82,12 @@ impl Signals {
         })
     }
 
-    /// The sources to register with a poll; one becomes readable when a signal arrives.
+    /// The sources to register with a poll. One becomes readable when a signal arrives.
     pub fn sources(&mut self) -> [&mut UnixStream; 4] {
         [&mut self.stop, &mut self.quit, &mut self.reload, &mut self.user]
     }
 
-    /// Takes the signals that have arrived since the last time.
+    /// Takes the signals that have arrived since the last call.
     pub fn take(&mut self) -> Arrived {
         let Signals { stop, quit, reload, user } = self;
         let [stop, quit, reload, user] = [stop, quit, reload, user].map(count);
@@ -113,9 +114,9 @@ fn count(arrivals: &mut UnixStream) -> usize {
     count
 }
 
-/// Listens on an address of the configuration. An inherited socket that is bound there is used;
-/// otherwise one is opened. On Linux the kernel closes a connection whose peer acknowledges nothing
-/// for `write_timeout`, because only the kernel knows that while its own buffers have room.
+/// Listens on an address of the configuration, at an inherited socket if one is bound there,
+/// otherwise at a new one. On Linux the kernel closes a connection whose peer acknowledges nothing
+/// for `write_timeout`, because only the kernel can see that while its buffers have room.
 ///
 /// # Errors
 /// If the address is in use, is not one of this host, or needs a privilege.
@@ -127,7 +128,7 @@ pub fn listen(
 ) -> io::Result<Listener> {
     match address {
         ListenAddr::Tcp(address) => {
-            // Whoever has handed one over goes on with it.
+            // An inherited socket remains in use by whoever passed it.
             let (socket, is_own) = match inherited.tcp(*address) {
                 Some(listener) => (Socket::from(listener), false),
                 None => (bind_tcp(*address, reuse_port)?, true),
@@ -149,13 +150,13 @@ pub fn listen(
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait until the connections of the previous process are gone.
+    // A restart must not wait for connections of the previous process that linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if reuse_port {
         socket.set_reuse_port(true)?;
     }
     if address.is_ipv6() {
-        // So that "0.0.0.0:80" and "[::]:80" can stand side by side.
+        // So that "0.0.0.0:80" and "[::]:80" can both be listened on.
         socket.set_only_v6(true)?;
     }
     socket.bind(&SockAddr::from(address))?;
@@ -175,8 +176,8 @@ fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::T
     Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
-/// Listens on a path. A socket file without a listener was left behind by a process that crashed,
-/// and is replaced. Any other file is kept, and is an error.
+/// Listens on a path. A socket file without a listener was left behind by a crashed process, and is
+/// replaced. Any other file is kept, and is an error.
 fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
     confines::may_bind(path)?;
     match mio::net::UnixListener::bind(path) {
@@ -195,17 +196,16 @@ fn is_abandoned(path: &Path) -> bool {
             .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// What Linux tells of the process. It stays open, because a process that has confined itself can
-/// open nothing there.
+/// What Linux reports about the process. It stays open, because a confined process cannot open it.
 static STATUS: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/status").ok());
 
-/// Prepares to tell what the process uses.
+/// Opens what [`usage`] reads.
 #[cfg(target_os = "linux")]
 pub(super) fn prepare_usage() {
     LazyLock::force(&STATUS);
 }
 
-/// The processor time of the process or of a thread. None if the system does not tell.
+/// The processor time of the process or of a thread. None if the system does not report it.
 fn cpu_of(who: UsageWho) -> Option<Duration> {
     let usage = getrusage(who).ok()?;
     let duration = |time: TimeVal| {
@@ -215,7 +215,7 @@ fn cpu_of(who: UsageWho) -> Option<Duration> {
     Some(duration(usage.user_time())? + duration(usage.system_time())?)
 }
 
-/// The processor time of this thread until now. None if the system does not tell.
+/// The processor time of this thread so far. None if the system does not report it.
 pub fn cpu_of_thread() -> Option<Duration> {
     #[cfg(target_os = "linux")]
     return cpu_of(UsageWho::RUSAGE_THREAD);
@@ -223,10 +223,10 @@ pub fn cpu_of_thread() -> Option<Duration> {
     None
 }
 
-/// What the process has used until now. None if the system does not tell.
+/// What the process has used so far. None if the system does not report it.
 pub fn usage() -> Option<Usage> {
     let cpu = cpu_of(UsageWho::RUSAGE_SELF)?;
-    // Made when it is read, so nothing is waited for. The line is "VmRSS:  2048 kB".
+    // The kernel generates it on reading, so this does not block. The line is "VmRSS: 2048 kB".
     let mut status = [0; 8192];
     let read = STATUS.as_ref().and_then(|file| file.read_at(&mut status, 0).ok()).unwrap_or(0);
     let status = String::from_utf8_lossy(&status[..read]);
@@ -235,8 +235,8 @@ pub fn usage() -> Option<Usage> {
     Some(Usage { cpu, resident_bytes: kib.map(|kib| 1024 * kib) })
 }
 
-/// Returns a random number, which seeds the proxy's random choices.
+/// Returns a random number to seed the proxy's random choices.
 pub fn seed() -> u64 {
-    // The keys of hash maps are the only source of randomness in std.
+    // The keys of hash maps are the only random numbers in std.
     RandomState::new().hash_one(std::process::id())
 }

@@ -1,58 +1,60 @@
-//! Watching the files of the configuration (`server.reload_on_change`).
+//! Detects changes to the configuration's files (`server.reload_on_change`).
 //!
-//! A notice of the kernel says only that something has happened in a directory, and whoever writes
-//! a file does not do it at once. So a notice leads to a look, and only what was the same at two
-//! looks, a second apart, is loaded. Looks are jobs, because a disk may take its time. Where there
-//! are no notices, the files are looked at again and again.
+//! A notice from the kernel says only that something has changed in a directory, and a file is not
+//! written all at once. So a notice triggers a check, and files are loaded only when two checks, a
+//! second apart, find them the same. Checks are jobs, because a disk may be slow. Without notices,
+//! the files are polled.
 
 use crate::config::Sources;
 use crate::time::Tick;
 use std::io;
 use std::time::Duration;
 
-/// How long the files must have been the same.
+/// How long the files must have been unchanged.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The time between two looks where nobody gives notice.
+/// The time between two checks where there are no notices.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What is known of the files. See the module.
+/// The known states of the files. See the module.
 #[derive(Debug)]
 pub(super) struct Changes {
     /// The files as they were before they were last loaded.
     loaded: Sources,
-    /// The files at the last look.
+    /// The files at the last check.
     last: Sources,
-    /// True exactly when they could not be used. Another file may be missing then.
+    /// True exactly when the loaded files could not be used. A file that they need may have been
+    /// missing.
     failed: bool,
-    /// When they are looked at next.
+    /// When they are checked next.
     look_at: Tick,
-    /// True exactly when a job looks.
+    /// True exactly when a job is checking them.
     looks: bool,
 }
 
 impl Changes {
-    /// Begins with files that were loaded. They are looked at once, for the sake of the notices.
+    /// Begins with files that were loaded. They are checked at once, because that starts the
+    /// notices.
     pub(super) fn since(loaded: Sources, now: Tick) -> Changes {
         Changes { last: loaded.clone(), loaded, failed: false, look_at: now, looks: false }
     }
 
-    /// When the files are to be looked at next.
+    /// When the files are to be checked next.
     pub(super) const fn look_at(&self) -> Tick {
         if self.looks { Tick::NEVER } else { self.look_at }
     }
 
-    /// Takes note that something has happened.
+    /// Records a notice.
     pub(super) fn note(&mut self, now: Tick) {
         self.look_at = self.look_at.min(now.after(QUIET));
     }
 
-    /// Takes note that what was loaded last cannot be used.
+    /// Records that the files loaded last could not be used.
     pub(super) const fn note_failed(&mut self) {
         self.failed = true;
     }
 
-    /// Begins a look at these files, if it is time.
+    /// Begins a check of the files that it returns, if it is time.
     pub(super) fn begin_look(&mut self, now: Tick) -> Option<Sources> {
         if self.look_at() > now {
             return None;
@@ -61,13 +63,13 @@ impl Changes {
         Some(self.loaded.clone())
     }
 
-    /// Ends a look that could not be taken.
+    /// Ends a check that could not be made.
     pub(super) fn not_looked(&mut self, now: Tick) {
         (self.looks, self.look_at) = (false, now.after(LOOK_EVERY));
     }
 
-    /// Ends a look, that has `seen` the files and will give notice or not. True if they are to be
-    /// loaded now.
+    /// Ends a check that found the files as in `seen`. `gives_notice` says whether notices follow.
+    /// True if the files are to be loaded now.
     pub(super) fn looked(&mut self, seen: Sources, gives_notice: bool, now: Tick) -> bool {
         self.looks = false;
         let unchanged = if self.failed { seen == self.loaded } else { seen.are_as(&self.loaded) };
@@ -85,14 +87,14 @@ impl Changes {
     }
 }
 
-/// Gives notice when something happens in some directories.
+/// Notices of changes in some directories.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Notices(nix::sys::inotify::Inotify);
 
 #[cfg(target_os = "linux")]
 impl Notices {
-    /// Begins to watch the directories of these files.
+    /// Starts watching the directories of these files.
     ///
     /// # Errors
     /// If one of them cannot be watched.
@@ -113,7 +115,7 @@ impl Notices {
         Ok(Notices(inotify))
     }
 
-    /// True if there was any since the last call.
+    /// True if there was a notice since the last call.
     pub(super) fn take(&self) -> bool {
         let mut any = false;
         while self.0.read_events().is_ok() {
@@ -122,10 +124,10 @@ impl Notices {
         any
     }
 
-    /// Lets `watch` know the descriptor that becomes readable.
+    /// Passes the descriptor, which becomes readable, to `watch`.
     ///
     /// # Errors
-    /// Those of `watch`.
+    /// Any error of `watch`.
     pub(super) fn watch_with(
         &self,
         watch: impl FnOnce(&mut mio::unix::SourceFd<'_>) -> io::Result<()>,
@@ -135,7 +137,7 @@ impl Notices {
     }
 }
 
-/// Elsewhere nobody gives notice.
+/// Other systems give no notices.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) enum Notices {}
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
     use crate::config::Seen;
 
-    /// Two files, and what comes and goes beside them, in these states.
+    /// A file and the other files of its directory, in these states.
     fn files(state: u64, beside: u64) -> Sources {
         Sources::in_state(&[("a.toml", Seen::in_state(state))], Seen::in_state(beside))
     }
@@ -172,11 +174,11 @@ mod tests {
         Tick::from_millis(ms)
     }
 
-    /// Looks when it is due, and says whether the files are loaded then.
+    /// Makes the check that is due, and returns whether the files are to be loaded.
     fn look(changes: &mut Changes, seen: Sources, now: Tick) -> bool {
         assert_eq!(changes.look_at(), now);
         assert!(changes.begin_look(now).is_some());
-        assert_eq!(changes.look_at(), Tick::NEVER, "one look at a time");
+        assert_eq!(changes.look_at(), Tick::NEVER, "one check at a time");
         changes.looked(seen, true, now)
     }
 
@@ -191,7 +193,7 @@ mod tests {
         assert!(!look(&mut changes, files(3, 1), at(2500)), "it is still being written");
         assert!(look(&mut changes, files(3, 1), at(3500)));
         assert_eq!(changes.look_at(), Tick::NEVER);
-        // Something happens beside it.
+        // Another file in the directory changes.
         changes.note(at(5000));
         assert!(!look(&mut changes, files(3, 2), at(6000)));
         assert_eq!(changes.look_at(), Tick::NEVER);
@@ -205,7 +207,7 @@ mod tests {
         changes.note_failed();
         changes.note(at(2000));
         assert!(!look(&mut changes, files(2, 1), at(3000)));
-        assert_eq!(changes.look_at(), Tick::NEVER, "nothing has come or gone");
+        assert_eq!(changes.look_at(), Tick::NEVER, "no file was added or removed");
         changes.note(at(4000));
         assert!(look(&mut changes, files(2, 2), at(5000)));
     }

@@ -1,11 +1,12 @@
 //! A worker thread that runs queued jobs one at a time, off the event loop, and exits when idle.
 //!
 //! The event loop must not wait for a disk, a name server, or a slow reader of the log. A worker
-//! waits instead. A second thread costs something even while it sleeps: the kernel then takes a
-//! reference to the descriptor in every system call. So the thread exits after a second without
-//! work, and the next job starts another one. A process that only passes events on has one thread.
+//! waits instead. A second thread costs something even while it sleeps: the kernel then has to take
+//! a reference to the file in every system call on a descriptor. So the thread exits after a second
+//! without work, and the next job starts another one. A process that only passes events on has one
+//! thread.
 //!
-//! Jobs wait in a queue behind a lock, which is held only while one is moved. The channels of the
+//! Jobs wait in a queue behind a lock, which is held only to move a job. The channels of the
 //! standard library take no lock, but each item type adds six kilobytes to the binary; a few dozen
 //! jobs a second pass through here.
 //!
@@ -22,7 +23,7 @@ use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How long an idle worker thread stays.
+/// How long an idle worker thread stays alive.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the process waits for a worker's last jobs when it exits.
@@ -49,7 +50,7 @@ struct Shared<T> {
 
 struct State<T> {
     queue: VecDeque<T>,
-    /// Runs a job. The thread holds it while there is one.
+    /// Runs a job. While a thread exists, the thread has it.
     run: Option<Box<dyn FnMut(T) + Send>>,
     /// True exactly when a thread is running, or has been started.
     has_thread: bool,
@@ -111,7 +112,7 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 impl<T> Worker<T> {
-    /// True when a job is queued or being run.
+    /// True exactly when a job is queued or being run.
     pub(super) fn is_busy(&self) -> bool {
         self.0.lock().is_busy()
     }

@@ -1,18 +1,17 @@
-//! Which system calls can be made, enforced by a filter of seccomp.
+//! Which system calls can be made, enforced by a seccomp filter.
 //!
-//! It is a list of what is needed when everything is open, because what a process can do to its
-//! host is in what is not listed: no program is started, no other process looked into or
-//! signalled, nothing mounted, no privilege asked for. A call that is not listed ends with EPERM.
-//! One that is newer than the list ends with ENOSYS, as on an older system, so that a library that
-//! has another way takes it.
+//! It is an allowlist of what is needed once everything is open. What could harm the host is not on
+//! it: starting a program, inspecting or signalling another process, mounting, gaining a privilege.
+//! A call that is not listed fails with EPERM. A call newer than the list fails with ENOSYS, as on
+//! an older system, so that libraries use their fallback.
 //!
-//! Most entries look at the number alone. Of these the kernel keeps a table, so they cost next to
-//! nothing. The kernel counts nobody's refusals, and tells only its audit log of them.
+//! Most entries depend on the call's number alone. The kernel caches the verdicts on these, so they
+//! cost next to nothing. It does not count refusals, and reports them only to its audit log.
 
 use nix::libc;
 use seccompiler::{apply_filter_all_threads, sock_filter};
 
-/// The name of the instruction set in a filter (`AUDIT_ARCH_*`). None where no list was tried.
+/// The instruction set as filters see it (`AUDIT_ARCH_*`). None where no list was tested.
 const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     Some(0xc000_003e)
 } else if cfg!(target_arch = "aarch64") {
@@ -25,10 +24,10 @@ const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// The last number that this list knows of: that of `cachestat`, Linux 6.5.
+/// The highest number that this list knows: that of `cachestat`, Linux 6.5.
 const LAST_KNOWN: u32 = 451;
 
-/// What is needed on all systems.
+/// What is needed on all architectures.
 const EVERYWHERE: &[libc::c_long] = &[
     // Bytes, files and folders.
     libc::SYS_read,
@@ -100,13 +99,13 @@ const EVERYWHERE: &[libc::c_long] = &[
     libc::SYS_gettimeofday,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Signals of its own.
+    // The process's own signals.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
-    // Who and where it is.
+    // Information about the process and the system.
     libc::SYS_gettid,
     libc::SYS_getpid,
     libc::SYS_getppid,
@@ -120,7 +119,7 @@ const EVERYWHERE: &[libc::c_long] = &[
     libc::SYS_sysinfo,
 ];
 
-/// Older calls, which newer systems do not have, and the names that others have there.
+/// Older calls, which newer architectures lack, and calls that have other names there.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 const OLDER: &[libc::c_long] = &[
     libc::SYS_open,
@@ -139,12 +138,12 @@ const OLDER: &[libc::c_long] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
 const OLDER: &[libc::c_long] = &[];
 
-/// What differs in name or number between systems.
+/// What differs in name or number between architectures.
 #[cfg(target_arch = "x86_64")]
 const OWN: &[libc::c_long] = &[libc::SYS_accept, libc::SYS_newfstatat, libc::SYS_rseq];
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const OWN: &[libc::c_long] = &[libc::SYS_accept, libc::SYS_newfstatat, libc::SYS_rseq];
-/// Those of 403 and above have times of 64 bits: `clock_gettime64` and its kind.
+/// Those numbered 403 and above take 64-bit times: `clock_gettime64` and its kind.
 #[cfg(target_arch = "x86")]
 const OWN: &[libc::c_long] = &[
     libc::SYS__llseek,
@@ -181,32 +180,32 @@ const OWN: &[libc::c_long] = &[
 )))]
 const OWN: &[libc::c_long] = &[];
 
-/// Memory that is mapped, whose access is the third argument.
+/// Calls that map memory or protect it; their third argument is the access.
 #[cfg(target_arch = "x86")]
 const MAPS: &[libc::c_long] = &[libc::SYS_mmap2, libc::SYS_mprotect];
 #[cfg(not(target_arch = "x86"))]
 const MAPS: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_mprotect];
 
-/// When a call is allowed whose number alone does not tell.
+/// When a call is allowed.
 enum When {
     /// This argument has one of these values.
     Is(u32, Vec<u32>),
-    /// All that one of these lists says is true.
+    /// Every condition in at least one of these lists holds.
     OneOf(Vec<Vec<Argument>>),
-    /// It has all of these bits.
+    /// This argument has at least one of these bits.
     Has(u32, u32),
-    /// It has none of them.
+    /// It has none of these bits.
     Lacks(u32, u32),
     Always,
 }
 
-/// An argument, by its position, that has one of these values in the bits of the mask.
+/// An argument's position, a mask, and the values that its masked bits may have.
 struct Argument(u32, u32, Vec<u32>);
 
-/// Filters the calls of all threads. Returns how many are allowed.
+/// Filters the system calls of all threads. Returns how many are allowed.
 ///
 /// # Errors
-/// Why the system cannot.
+/// If the system cannot, why not.
 pub(super) fn confine() -> Result<usize, String> {
     let architecture = ARCHITECTURE.ok_or("there is no list of them for this processor")?;
     let plain = EVERYWHERE.iter().chain(OLDER).chain(OWN);
@@ -219,21 +218,22 @@ pub(super) fn confine() -> Result<usize, String> {
 
 fn on_conditions() -> Vec<(libc::c_long, When)> {
     let number = |n: libc::c_int| n.unsigned_abs();
-    // What a terminal, a file or a socket is asked, and what an interface is called.
+    // Requests for terminals, files and sockets, and for the names of interfaces.
     let requests = [0x5401, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451, 0x8910, 0x8933];
     let mut calls = vec![
         (libc::SYS_socket, When::OneOf(sockets())),
         (libc::SYS_ioctl, When::Is(1, requests.to_vec())),
-        // Names of threads, and of memory.
+        // Naming threads and memory.
         (libc::SYS_prctl, When::Is(0, vec![number(libc::PR_SET_NAME), 0x5356_4d41])),
         // The limits of this process.
         (libc::SYS_prlimit64, When::Is(0, vec![0])),
-        // How a process aborts.
+        // Used by `abort`.
         (libc::SYS_tgkill, When::Is(0, vec![std::process::id()])),
-        // A thread, and no process.
+        // Threads, but not processes.
         (libc::SYS_clone, When::Has(0, number(libc::CLONE_THREAD))),
     ];
-    // Libraries that are loaded are code; where there are none, no memory becomes code.
+    // Shared libraries have to be mapped as code. A static program maps none, so no memory may
+    // become executable.
     let access = || match cfg!(target_feature = "crt-static") {
         true => When::Lacks(2, number(libc::PROT_EXEC)),
         false => When::Always,
@@ -242,10 +242,10 @@ fn on_conditions() -> Vec<(libc::c_long, When)> {
     calls
 }
 
-/// Sockets to listen, to connect and to ask name servers, and those that the resolver asks for the
-/// addresses of the host. None that reads the packets of others, as root's could. On x86 there is
-/// `socketcall` beside, whose arguments are behind a pointer, and which glibc uses: there only the
-/// capabilities that are given up keep root from these, and nothing keeps other protocols out.
+/// Sockets for listening, connecting and asking name servers, and those by which the resolver asks
+/// for the addresses of the host. None can read other processes' packets, as root's could. On x86,
+/// glibc uses `socketcall`, whose arguments are behind a pointer and cannot be checked: there only
+/// the dropped capabilities keep root from such sockets, and nothing keeps other protocols out.
 fn sockets() -> Vec<Vec<Argument>> {
     /// The other bits of the type are `SOCK_CLOEXEC` and `SOCK_NONBLOCK`.
     const TYPE: u32 = 0xf;
@@ -265,12 +265,13 @@ fn sockets() -> Vec<Vec<Argument>> {
     ]
 }
 
-/// What allows a call if all of this is true, and goes on behind itself otherwise.
+/// Allows a call if all of these hold, and otherwise continues behind this program.
 fn all_of(arguments: &[Argument]) -> Vec<sock_filter> {
     let length = |program: &[sock_filter]| u8::try_from(program.len()).unwrap_or(u8::MAX);
     arguments.iter().rev().fold(vec![answer(libc::SECCOMP_RET_ALLOW)], |rest, argument| {
         let Argument(position, mask, values) = argument;
-        // Built from its end: a value that fits leads to the rest, and the last one decides.
+        // Built backwards: a value that matches jumps to the rest, and the last comparison jumps
+        // behind the program.
         let mut block = rest;
         for (index, value) in values.iter().rev().enumerate() {
             let fits = u8::try_from(index).unwrap_or(u8::MAX);
@@ -282,14 +283,15 @@ fn all_of(arguments: &[Argument]) -> Vec<sock_filter> {
     })
 }
 
-/// The filter's program. Each call has its own answer, so none jumps further than its arguments.
+/// The filter's program. Each call has its own return, so no jump is longer than the checks of one
+/// call's arguments.
 fn filter(architecture: u32, calls: &[(libc::c_long, When)]) -> Vec<sock_filter> {
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     let errno = |errno: libc::c_int| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
     let (refuse, absent) = (answer(errno(libc::EPERM)), answer(errno(libc::ENOSYS)));
     let mut program = vec![load(4), jump(EQUAL, architecture, 1, 0), refuse.clone(), load(0)];
     program.extend([jump(GREATER, LAST_KNOWN, 0, 1), absent.clone()]);
-    // Its flags are behind a pointer. Libraries then use the other one.
+    // The flags of `clone3` are behind a pointer. Libraries fall back to `clone`.
     program.extend([jump(EQUAL, number_of(libc::SYS_clone3), 0, 1), absent]);
     for (call, when) in calls {
         let mut rest = match when {
@@ -315,25 +317,25 @@ fn filter(architecture: u32, calls: &[(libc::c_long, When)]) -> Vec<sock_filter>
     program
 }
 
-/// A call as the filter knows it. There are no negative ones.
+/// A call's number, as the filter sees it. No call has a negative number.
 fn number_of(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-/// Compares what was loaded with a number.
+/// Comparisons of the loaded value with a number.
 const EQUAL: u32 = libc::BPF_JEQ;
 const GREATER: u32 = libc::BPF_JGT;
-/// Whether they have a bit in common.
+/// True if they have a bit in common.
 const ANY: u32 = libc::BPF_JSET;
 
-/// Loads 32 bits of `struct seccomp_data`: the number at 0, the architecture at 4, and the lower
-/// half of each argument at 16 and every 8 from there on little-endian machines, as all are that
-/// [`ARCHITECTURE`] names.
+/// Loads 32 bits of `struct seccomp_data`: the number is at 0, the architecture at 4, and the lower
+/// half of argument `n` at 16 + 8 * `n`, on little-endian machines. All that [`ARCHITECTURE`] names
+/// are.
 fn load(offset: u32) -> sock_filter {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0)
 }
 
-/// Keeps these bits of what was loaded.
+/// Masks the loaded value with these bits.
 fn only(bits: u32) -> sock_filter {
     instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, bits, 0, 0)
 }
@@ -347,6 +349,6 @@ fn answer(action: u32) -> sock_filter {
 }
 
 fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    // All codes are of 16 bits.
+    // All codes fit in 16 bits.
     sock_filter { code: u16::try_from(code).unwrap_or(0), jt, jf, k }
 }

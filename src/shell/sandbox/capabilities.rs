@@ -1,9 +1,10 @@
-//! Which privileges of root are left (`capabilities(7)`).
+//! Which of root's privileges are kept (`capabilities(7)`).
 //!
-//! Each thread has capabilities of its own, and one that is started has those of whom it is started
-//! by. So all but a few are given up while there is one thread. What is left is for the start and
-//! for reloads: low ports, and files and sockets whose modes keep root out, of which Landlock
-//! leaves those of the configuration. Becoming another user takes a few more, which end with that.
+//! Each thread has its own capabilities, and inherits them from the thread that starts it. So all
+//! but a few are dropped while there is only one thread. Those kept are for startup and reloads:
+//! low ports, and files and sockets whose modes would deny access, of which Landlock allows only
+//! those of the configuration. Switching to another user takes a few more, and the switch drops all
+//! of them.
 
 use crate::config::Config;
 use caps::errors::CapsError;
@@ -14,19 +15,19 @@ use nix::unistd::{User, geteuid};
 const KEPT: [Capability; 3] = [
     Capability::CAP_NET_BIND_SERVICE,
     Capability::CAP_DAC_READ_SEARCH,
-    // For the sockets of upstreams, and for folders in which sockets are made.
+    // For the sockets of upstreams, and for the folders in which sockets are created.
     Capability::CAP_DAC_OVERRIDE,
 ];
 
-/// What it takes to become another user, and to give that the socket files.
+/// What it takes to switch to another user, and to give it the socket files.
 const TO_BECOME_A_USER: [Capability; 3] =
     [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_CHOWN];
 
-/// Gives up, in this thread and all that it will start, what `config` has no use for. Returns
-/// whether any was left for good.
+/// Drops, for this thread and all threads it starts, what `config` does not need. Returns whether
+/// any are kept for as long as the process runs.
 ///
 /// # Errors
-/// Why the system cannot.
+/// If the system cannot, why not.
 pub(super) fn give_up(config: &Config) -> Result<bool, CapsError> {
     let becomes_user = config.server.user.as_ref().is_some_and(|name| {
         let user = User::from_name(name).ok().flatten();
@@ -34,10 +35,10 @@ pub(super) fn give_up(config: &Config) -> Result<bool, CapsError> {
     });
     let needed = KEPT.into_iter().chain(TO_BECOME_A_USER.into_iter().filter(|_| becomes_user));
     let needed: CapsHashSet = needed.collect();
-    // The order matters: what is effective has to be permitted. The last one is what is passed on
-    // to programs, of which none is started.
+    // The order matters: effective capabilities must be permitted. Inheritable ones are passed on
+    // to programs, and none is started.
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        // Who has nothing to give up may not be allowed to ask, as in the unit of systemd.
+        // A process with nothing to drop may not be allowed to call this, as in the systemd unit.
         let has = caps::read(None, set)?;
         if !has.is_subset(&needed) {
             caps::set(None, set, &(&has & &needed))?;

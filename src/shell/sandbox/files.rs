@@ -1,11 +1,11 @@
 //! What may be opened, enforced by Landlock.
 //!
-//! Rules are on folders, because whoever edits a file or renews a certificate puts another one in
-//! its place. A rule holds for all that is below its folder, too. Only files that lie in `/etc`
-//! itself have rules of their own: that folder holds what all others on this host keep, and what
-//! the resolver reads there is rarely replaced. When it is, it is said ([`confines::replaced`]).
+//! Rules are for folders, because editors and certificate renewals replace a file with another one.
+//! A rule also covers everything below its folder. Only files directly in `/etc` have rules of
+//! their own: that folder holds the configuration of everything else on the host, and what the
+//! resolver reads there is rarely replaced. When it is, the log says so ([`confines::replaced`]).
 //!
-//! Looking at a file (`stat`), its name and where a link leads is possible everywhere.
+//! A file's metadata (`stat`), its name and the target of a link can be read everywhere.
 
 use crate::config::{Config, folders_of};
 use crate::confines::{self, Confines};
@@ -17,17 +17,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What says how names are resolved, by glibc and by musl.
+/// The configuration of the resolvers of glibc and musl.
 const RESOLVER: [&str; 5] =
     ["/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
-/// What glibc loads when it resolves the first name: modules for each source of names, and the
+/// What glibc loads when it resolves the first name: a module for each source of names, and the
 /// libraries that these need. A static program loads none.
 const LIBRARIES: [&str; 7] =
     ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib"];
 
-/// What else these and the start read: users, caches, and how many processors there are. Nothing is
-/// lost if others take the place of these files.
+/// What else these modules and startup read: users, caches, and the number of processors. Nothing
+/// is lost if these files are replaced.
 const DATA: [&str; 8] = [
     "/etc/passwd",
     "/etc/group",
@@ -39,8 +39,8 @@ const DATA: [&str; 8] = [
     "/sys/devices/system/cpu/online",
 ];
 
-/// Where distributions keep the certificates of authorities. A configuration that is loaded later
-/// may be the first to need them.
+/// Where distributions keep the certificates of certificate authorities. They are always readable,
+/// because a reloaded configuration may be the first to need them.
 const AUTHORITIES: [&str; 12] = [
     "/etc/ssl/certs",
     "/etc/ssl/cert.pem",
@@ -56,11 +56,11 @@ const AUTHORITIES: [&str; 12] = [
     "/system/etc/security/cacerts",
 ];
 
-/// Lets this thread, and all that it will start, open only what is needed. Returns the folders of
-/// the configuration, for the log.
+/// Lets this thread and all threads it starts open only what is needed. Returns the folders of the
+/// configuration, for the log.
 ///
 /// # Errors
-/// Why the system cannot.
+/// If the system cannot, why not.
 pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, String> {
     let own = file.map_or_else(BTreeSet::new, |file| config.folders(file));
     let mut readable = own.clone();
@@ -75,7 +75,7 @@ pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, St
                 readable.insert(real);
                 pinned.push(confines::known(path.to_owned()));
             }
-            // It may come later, which is worth to be told.
+            // It may be created later, which is worth logging.
             None => pinned.push((path.to_owned(), None)),
         }
     }
@@ -110,7 +110,8 @@ pub(super) fn confine(config: &Config, file: Option<&Path>) -> Result<String, St
     }
 }
 
-/// True exactly when a folder is for one purpose, so that all of it may be read.
+/// True exactly when a folder serves a single purpose, so that all of it may be read. Folders
+/// directly below `/` do not.
 fn is_apart(folder: &Path) -> bool {
     folder.components().count() > 2
 }
@@ -121,9 +122,10 @@ fn enforce(
 ) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let bind = AccessFs::MakeSock | AccessFs::RemoveFile;
-    // Older systems know a part of these rights, which is enforced then.
+    // Older systems know only some of these rights, and enforce those.
     let mut rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V5))?;
-    // Sockets of other processes that have no file. A service manager may listen on one.
+    // Denies connecting to other processes' abstract sockets, unless the service manager listens on
+    // one.
     let manager = std::env::var_os("NOTIFY_SOCKET");
     if manager.is_none_or(|name| !name.as_encoded_bytes().starts_with(b"@")) {
         rules = rules.scope(Scope::AbstractUnixSocket)?;
